@@ -1,0 +1,84 @@
+# `make` prints what there is. Every step shows its commands, and the first failure ends it.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := $(TARGET)/tools
+PYTHON := $(TOOLS)/venv/bin/python
+DENY := $(TOOLS)/bin/cargo-deny
+DENY_VERSION := 0.20.2
+CHROMIUM ?= /usr/bin/chromium
+INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
+
+export CHROMIUM
+.NOTPARALLEL:
+.PHONY: help build run fmt lint doc unit deny interop sdk test bench chromium
+
+help: ## print this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## the release binary, target/release/rosterd
+	cargo build --locked --release
+
+run: ## a gateway for this machine, in development mode
+	cargo run --locked --release
+
+fmt: ## format the code
+	cargo fmt
+
+lint: ## format and lints, as `make test` wants them
+	@echo "== format and lints"
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+# Private items are in it too, so links to them are good.
+doc: ## the code's documentation, target/doc/rosterd
+	@echo "== documentation"
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
+
+unit: ## the Rust tests
+	@echo "== tests"
+	cargo test --locked
+
+deny: $(DENY) ## licences, banned libraries and sources
+	@echo "== licences, bans, sources"
+	$(DENY) --locked check licenses bans sources
+
+interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium ## other people's clients against a running gateway
+	@echo "== interop"
+	cargo build --locked
+	$(PYTHON) tests/interop/run
+
+sdk: sdk/js/node_modules/.package-lock.json chromium ## the JavaScript SDK: types, its built files, in Node and in a browser
+	@echo "== sdk"
+	cargo build --locked
+	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
+	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
+
+test: lint doc unit deny interop sdk ## everything that is checked; installs what it needs
+	@echo "== all is well"
+
+bench: ## the benchmarks
+	cargo bench --locked
+
+# What the steps need. apt-get takes root; a machine that has it all needs none.
+
+chromium:
+	@test -x "$(CHROMIUM)" || { set -x; $(INSTALL) chromium || { apt-get update && $(INSTALL) chromium; }; }
+	@test -x "$(CHROMIUM)" || { echo "there is no Chromium at $(CHROMIUM); set CHROMIUM=PATH"; exit 1; }
+
+$(TOOLS)/venv/installed: tests/interop/requirements.txt
+	python3 -m venv $(@D) || { $(INSTALL) python3-venv || { apt-get update && $(INSTALL) python3-venv; }; }
+	python3 -m venv $(@D)
+	$(PYTHON) -m pip install --quiet --requirement $<
+	touch $@
+
+tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
+	npm ci --prefix tests/interop --no-audit --no-fund
+	touch $@
+
+# Not optimised: it is built more often than it is waited for.
+sdk/js/node_modules/.package-lock.json: sdk/js/package-lock.json
+	npm ci --prefix sdk/js --no-audit --no-fund
+	touch $@
+
+$(DENY):
+	cargo install --debug --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny

@@ -1,0 +1,56 @@
+//! Generates the wire types from `proto/`, without a protoc on the machine.
+//!
+//! The JSON encoding is the same schema through serde. Its rules are read off the descriptors, so a new field
+//! needs no line here: names in camelCase, what is absent is left out, `null` is absent, enums are lower-case words.
+
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files = protox::compile(["proto/rosterd/v1/gateway.proto"], ["proto"])?;
+    let mut config = prost_build::Config::new();
+    for file in &files.file {
+        for message in &file.message_type {
+            json_rules(&mut config, &format!(".{}", file.package()), message);
+        }
+    }
+    config.compile_fds(files)?;
+    Ok(())
+}
+
+fn json_rules(config: &mut prost_build::Config, package: &str, message: &DescriptorProto) {
+    let path = format!("{package}.{}", message.name());
+    config.type_attribute(&path, "#[derive(serde::Serialize, serde::Deserialize)]");
+    config.type_attribute(&path, "#[serde(rename_all = \"camelCase\", default)]");
+    for field in &message.field {
+        let field_path = format!("{path}.{}", field.name());
+        if let Some(rule) = presence_rule(message, field) {
+            config.field_attribute(&field_path, rule);
+        }
+        let plain = field.label() == Label::Repeated || !matches!(field.r#type(), Type::Enum | Type::Message);
+        if plain && !field.proto3_optional() {
+            config.field_attribute(&field_path, "#[serde(deserialize_with = \"crate::wire::or_default\")]");
+        }
+        if field.r#type() == Type::Enum {
+            let optional = if field.proto3_optional() { "::optional" } else { "" };
+            let module = field.type_name().rsplit('.').next().expect("a type has a name").to_lowercase();
+            config.field_attribute(&field_path, format!("#[serde(with = \"crate::wire::words::{module}{optional}\")]"));
+        }
+    }
+}
+
+fn presence_rule(message: &DescriptorProto, field: &FieldDescriptorProto) -> Option<&'static str> {
+    let repeated = field.label() == Label::Repeated;
+    match message.name() {
+        // A push has no id, and says nothing of what did not change. Everywhere else a list that is empty is an answer.
+        "ServerFrame" | "ClientFrame" if field.name() == "id" => {
+            Some("#[serde(skip_serializing_if = \"crate::wire::is_zero\")]")
+        }
+        "Changes" if repeated => Some("#[serde(skip_serializing_if = \"Vec::is_empty\")]"),
+        _ if !repeated && (field.proto3_optional() || field.r#type() == Type::Message) => {
+            Some("#[serde(skip_serializing_if = \"Option::is_none\")]")
+        }
+        _ => None,
+    }
+}

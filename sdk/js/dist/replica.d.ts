@@ -1,0 +1,32 @@
+import type { Friend, ServerFrame, User } from './protocol.js';
+import type { Change, Stored } from './store.js';
+/** What a frame made different. */
+export interface Difference {
+    /** `sync`: a catch-up is complete. `update`: news. `reply`: what came back to this client's own command. */
+    how: 'sync' | 'update' | 'reply';
+    me?: User;
+    users: User[];
+    friends: Friend[];
+    removed: string[];
+    /** What a store has to do, in one transaction. */
+    save: Change;
+    /** Only with `sync`: the whole list came, not a difference. */
+    full?: boolean;
+    /** Only with `sync`: what is held is not what the gateway holds. */
+    mismatch?: 'retry' | 'accepted';
+}
+export declare class Replica {
+    #private;
+    get me(): User | undefined;
+    get users(): ReadonlyMap<string, User>;
+    get friends(): ReadonlyMap<string, Friend>;
+    /** What to show at the next login. */
+    get cursor(): string | undefined;
+    load(stored: Stored): void;
+    /** The records are gone; so is the cursor, which would promise that they are here. */
+    clear(): void;
+    /** The connection ended. A catch-up that was under way has not happened. */
+    interrupted(): void;
+    /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
+    take(frame: ServerFrame): Difference | undefined;
+}

@@ -1,0 +1,12 @@
+// rosterd for JavaScript. The client is in client.ts; the rest of what is exported are its types, the stores, and
+// helpers that work on plain lists.
+
+export { RosterdClient } from './client.js';
+export type { Events, Options, State, TokenReason } from './client.js';
+export type { WebSocketConstructor, WebSocketLike } from './connection.js';
+export { digest } from './digest.js';
+export { cutFriends, merge, mergeFriends, mergeUsers } from './merge.js';
+export { RosterdError } from './protocol.js';
+export type { Device, Friend, Gender, MyInfo, User } from './protocol.js';
+export { IndexedDbStore, MemoryStore } from './store.js';
+export type { Change, Store, Stored } from './store.js';

@@ -1,0 +1,51 @@
+// A real Chromium, and what the tests look at in its pages.
+
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { ServerFrame } from '../../src/protocol.js';
+
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+/** How long anything awaited may take before a test fails; generous, for a busy machine. */
+const PATIENCE_MS = 20_000;
+
+export async function launch(): Promise<Browser> {
+  const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+  if (!existsSync(executablePath)) throw new Error(`there is no ${executablePath}: apt-get install chromium, or set CHROMIUM`);
+  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+}
+
+/** A profile of its own: nothing stored, and nothing shared with other tests. */
+export async function profile(browser: Browser): Promise<BrowserContext> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  context.setDefaultTimeout(PATIENCE_MS);
+  return context;
+}
+
+/** What went over the WebSockets of a page, as the browser saw it. */
+export class Frames {
+  readonly received: ServerFrame[] = [];
+  sockets = 0;
+
+  constructor(page: Page) {
+    page.on('websocket', (socket) => {
+      this.sockets++;
+      socket.on('framereceived', ({ payload }) => this.received.push(JSON.parse(String(payload)) as ServerFrame));
+    });
+  }
+
+  /** What came since the last login, the login's reply first. */
+  sinceLogin(): ServerFrame[] {
+    return this.received.slice(this.received.findLastIndex((frame) => frame.loginReply));
+  }
+}
+
+/** Errors that nobody caught, of the page itself. */
+export function uncaught(page: Page): Error[] {
+  const errors: Error[] = [];
+  page.on('pageerror', (error) => errors.push(error));
+  return errors;
+}

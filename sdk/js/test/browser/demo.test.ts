@@ -1,0 +1,345 @@
+// The demo page, and with it the client, in real browsers: live, offline, from the cache, and with much to show.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { RosterdClient } from '../../src/index.js';
+import { Frames, launch, profile, uncaught } from './browser.js';
+import { Gateway } from './gateway.js';
+
+/** What the demo page has for the console. */
+interface Demo {
+  client: RosterdClient;
+}
+
+/** The longest that the page may be busy in one go. */
+const LONGEST_TASK_MS = 200;
+
+let browser: Browser;
+let gateway: Gateway;
+let context: BrowserContext;
+
+before(async () => {
+  browser = await launch();
+});
+after(() => browser.close());
+beforeEach(async () => {
+  gateway = await Gateway.start();
+  context = await profile(browser);
+});
+afterEach(async () => {
+  await context.close();
+  await gateway.close();
+});
+
+async function open(account: string, prepare: (page: Page) => Promise<unknown> = async () => {}): Promise<{ page: Page; frames: Frames; errors: Error[] }> {
+  const page = await context.newPage();
+  const frames = new Frames(page);
+  const errors = uncaught(page);
+  await prepare(page);
+  await page.goto(`${gateway.origin}/?as=${account}`);
+  return { page, frames, errors };
+}
+
+const state = (page: Page, name: string): Promise<void> => page.locator(`#state[data-state="${name}"]`).waitFor();
+const friend = (page: Page, account: string) => page.locator(`#friends [data-account="${account}"]`);
+const nickIs = (page: Page, account: string, nick: string): Promise<void> =>
+  friend(page, account).locator('.nick', { hasText: nick }).waitFor();
+const shown = (page: Page): Promise<string[]> =>
+  page.evaluate(() => [...document.querySelectorAll<HTMLElement>('#friends [data-account]')].map((card) => card.dataset['account'] ?? ''));
+
+async function edit(page: Page, field: string, value: string): Promise<void> {
+  await page.evaluate(() => document.querySelector('#edit details')?.setAttribute('open', ''));
+  await page.fill(`#edit [name="${field}"]`, value);
+  await page.click('#edit button');
+}
+
+test('two tabs of two friends follow each other', async () => {
+  const page = await context.newPage();
+  await page.goto(gateway.origin);
+  await page.click('[data-pick="alice"]');
+  await state(page, 'live');
+  assert.deepEqual(await shown(page), ['bob', 'carol', 'dave']);
+  const [other] = await Promise.all([context.waitForEvent('page'), page.click('#second')]);
+  await state(other, 'live');
+  assert.match(other.url(), /as=bob/);
+
+  await edit(page, 'nick', 'Alice in the first tab');
+  await nickIs(other, 'alice', 'Alice in the first tab');
+  await edit(other, 'nick', 'Bob in the second tab');
+  await nickIs(page, 'bob', 'Bob in the second tab');
+  assert.equal(await page.locator('#me .nick').textContent(), 'Alice in the first tab');
+
+  // A wrong field is named, and the other tab sees nothing of it.
+  await edit(page, 'birth', 'tomorrow');
+  await page.locator('label.wrong [name="birth"]').waitFor();
+  assert.match((await page.locator('#saved').textContent()) ?? '', /^414 .*birth/);
+
+  // A friendship that the backend makes and ends.
+  await gateway.api('PUT', '/v1/users/alice/friends/erin');
+  await nickIs(page, 'erin', 'Erin');
+  assert.deepEqual(await shown(page), ['bob', 'carol', 'dave', 'erin']);
+  await gateway.api('DELETE', '/v1/users/alice/friends/erin');
+  await friend(page, 'erin').waitFor({ state: 'detached' });
+});
+
+test('what was changed while offline is there when online again', async () => {
+  const { page, frames } = await open('alice');
+  await state(page, 'live');
+  gateway.cut();
+  await context.setOffline(true);
+  await state(page, 'disconnected');
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await gateway.api('DELETE', '/v1/users/alice/friends/carol');
+  await gateway.api('PUT', '/v1/users/alice/friends/erin');
+  // Written without a connection: it waits for the next one.
+  await edit(page, 'sign', 'written offline');
+  assert.equal(await page.locator('#saved').textContent(), 'Saving…');
+  assert.deepEqual(await shown(page), ['bob', 'carol', 'dave'], 'nothing arrives, and nothing goes blank');
+
+  gateway.mend();
+  await context.setOffline(false);
+  await state(page, 'live');
+  await nickIs(page, 'bob', 'Robert');
+  assert.deepEqual(await shown(page), ['bob', 'dave', 'erin']);
+  await page.locator('#saved', { hasText: 'Saved' }).waitFor();
+  assert.equal(await page.locator('#me .sign').textContent(), 'written offline');
+  const [login, changes] = frames.sinceLogin();
+  assert.equal(login?.loginReply?.sync, 'delta');
+  assert.deepEqual(changes?.changes?.users?.map((user) => user.account).sort(), ['bob', 'erin']);
+});
+
+test('a reload paints from the cache before it connects, and then gets only the difference', async () => {
+  const { page, frames } = await open('alice', (page) =>
+    page.addInitScript(() => {
+      const paint = window as unknown as { painted: (string | null)[][] };
+      paint.painted = [];
+      const Platform = WebSocket;
+      window.WebSocket = class extends Platform {
+        constructor(url: string | URL, protocols?: string | string[]) {
+          paint.painted.push([...document.querySelectorAll('#me .nick, #friends .nick')].map((nick) => nick.textContent));
+          super(url, protocols);
+        }
+      };
+    }),
+  );
+  await state(page, 'live');
+  const painted = () => page.evaluate(() => (window as unknown as { painted: (string | null)[][] }).painted);
+  assert.deepEqual(await painted(), [['']], 'the first time there is nothing to paint');
+  await gateway.api('PATCH', '/v1/users/carol', { nick: 'Caroline' });
+  await nickIs(page, 'carol', 'Caroline');
+  await stored(page, 'carol', 'Caroline');
+
+  await page.goto('about:blank');
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await page.goBack();
+  await state(page, 'live');
+  assert.deepEqual(await painted(), [['Alice', 'Bob', 'Caroline', 'Dave']], 'all of it, as it was');
+  await nickIs(page, 'bob', 'Robert');
+  const [login, ...rest] = frames.sinceLogin();
+  assert.equal(login?.loginReply?.sync, 'delta');
+  const changes = rest.flatMap((frame) => frame.changes ?? []);
+  assert.deepEqual(changes.flatMap((change) => change.users ?? []).map((user) => user.nick), ['Robert']);
+  assert.deepEqual(changes.flatMap((change) => change.friends ?? []), []);
+});
+
+/** Waits until the cache has it. */
+async function stored(page: Page, account: string, nick: string): Promise<void> {
+  await page.waitForFunction(
+    ([account, nick]) =>
+      new Promise<boolean>((resolve) => {
+        const open = indexedDB.open('rosterd:alice');
+        open.onsuccess = () => {
+          const database = open.result;
+          const get = database.transaction('users').objectStore('users').get(account);
+          get.onsuccess = () => {
+            database.close();
+            resolve(get.result?.nick === nick);
+          };
+        };
+      }),
+    [account, nick] as const,
+  );
+}
+
+/** Spoils a stored record of carol, as `how` says. */
+function spoil(page: Page, how: 'nonsense' | 'another version'): Promise<void> {
+  return page.evaluate(
+    (how) =>
+      new Promise<void>((resolve, reject) => {
+        const open = indexedDB.open('rosterd:alice');
+        open.onsuccess = () => {
+          const database = open.result;
+          const transaction = database.transaction('users', 'readwrite');
+          const users = transaction.objectStore('users');
+          const get = users.get('carol');
+          get.onsuccess = () => users.put(how === 'nonsense' ? { account: 'carol', version: 'x' } : { ...get.result, nick: 'Mallory', version: get.result.version - 1 });
+          transaction.onabort = () => reject(transaction.error);
+          transaction.oncomplete = () => {
+            database.close();
+            resolve();
+          };
+        };
+      }),
+    how,
+  );
+}
+
+for (const how of ['nonsense', 'another version'] as const) {
+  test(`a corrupted cache is dropped and fetched anew: ${how}`, async () => {
+    const { page, frames } = await open('alice');
+    await state(page, 'live');
+    await stored(page, 'carol', 'Carol');
+    await spoil(page, how);
+    await page.reload();
+    await state(page, 'live');
+    await nickIs(page, 'carol', 'Carol');
+    assert.deepEqual(await shown(page), ['bob', 'carol', 'dave']);
+    const [login] = frames.sinceLogin();
+    assert.deepEqual([login?.loginReply?.sync, login?.loginReply?.because], ['full', 'NO_CURSOR']);
+    await page.locator('#trace .note.bad').first().waitFor();
+
+    // And what is stored now is good.
+    await stored(page, 'carol', 'Carol');
+    await page.reload();
+    await state(page, 'live');
+    assert.equal(frames.sinceLogin()[0]?.loginReply?.sync, 'current');
+  });
+}
+
+test('without storage everything works, in memory', async () => {
+  const { page, frames, errors } = await open('alice', (page) =>
+    page.addInitScript(() => {
+      Object.defineProperty(window, 'indexedDB', {
+        get() {
+          throw new DOMException('storage is forbidden', 'SecurityError');
+        },
+      });
+    }),
+  );
+  await state(page, 'live');
+  await edit(page, 'nick', 'Nothing is kept');
+  await page.locator('#saved', { hasText: 'Saved' }).waitFor();
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await nickIs(page, 'bob', 'Robert');
+  await page.click('#cut');
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Bobby' });
+  await nickIs(page, 'bob', 'Bobby');
+  await page.reload();
+  await state(page, 'live');
+  assert.equal(frames.sinceLogin()[0]?.loginReply?.because, 'NO_CURSOR');
+  assert.deepEqual(errors, []);
+});
+
+test('storage that fails later is given up, not the page', async () => {
+  const { page, errors } = await open('alice', (page) =>
+    page.addInitScript(() => {
+      IDBFactory.prototype.open = () => {
+        throw new DOMException('the disk is full', 'QuotaExceededError');
+      };
+    }),
+  );
+  await state(page, 'live');
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await nickIs(page, 'bob', 'Robert');
+  await page.locator('#trace .note.bad', { hasText: 'store' }).first().waitFor();
+  assert.deepEqual(errors, []);
+});
+
+test('a gateway that is killed comes back, and so does the page', async () => {
+  const { page } = await open('alice');
+  await state(page, 'live');
+  await gateway.kill();
+  await page.locator('#notice', { hasText: 'Attempt' }).waitFor();
+  await page.locator('#trace .note.bad', { hasText: 'connection ended: 1006' }).first().waitFor();
+  await gateway.start();
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await nickIs(page, 'bob', 'Robert');
+  await state(page, 'live');
+  assert.equal(await page.locator('#notice').isHidden(), true);
+  await edit(page, 'nick', 'Still here');
+  await page.locator('#saved', { hasText: 'Saved' }).waitFor();
+});
+
+test('a slow page falls behind, and is right again as soon as it reads', async () => {
+  const { page } = await open('alice');
+  await state(page, 'live');
+  await page.click('#slow');
+  const bob = await gateway.client('bob');
+  for (let i = 1; i <= 50; i++) await bob.updateMyInfo({ nick: `Bob ${i}` });
+  assert.equal(await friend(page, 'bob').locator('.nick').textContent(), 'Bob');
+  await page.click('#slow');
+  await nickIs(page, 'bob', 'Bob 50');
+  assert.equal(await page.locator('#state').textContent(), 'live');
+});
+
+test('an account that does not exist is refused once, and the reason is shown', async () => {
+  const { page, frames } = await open('nobody');
+  await page.locator('#notice.bad', { hasText: '3500' }).waitFor();
+  await state(page, 'disconnected');
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  assert.equal(await page.evaluate(() => (window as unknown as Demo).client.state), 'disconnected');
+  assert.equal(frames.sockets, 1);
+});
+
+test('3,000 friends arrive without a long task', async (t) => {
+  const accounts = Array.from({ length: 3000 }, (_, i) => `friend-${String(i).padStart(4, '0')}`);
+  const about = { sign: 'One of many, with something to say about it', custom: '{"team":"everyone","color":"#3b7dd8"}' };
+  await gateway.import(accounts.map((account, i) => ({ user: { account, nick: `Friend number ${i}`, email: `${account}@example.com`, ...about } })));
+  await gateway.import(accounts.map((account) => ({ friendship: ['erin', account] })));
+  const { page, frames } = await open('erin', (page) =>
+    page.addInitScript(() => {
+      const seen = window as unknown as { tasks: number[] };
+      seen.tasks = [];
+      new PerformanceObserver((list) => seen.tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: 'longtask', buffered: true });
+    }),
+  );
+  const tasks = () => page.evaluate(() => (window as unknown as { tasks: number[] }).tasks);
+  const all = () => page.waitForFunction(() => document.querySelector('#count')?.textContent === '3000' && document.querySelectorAll('#friends [data-account]').length >= 200);
+  await state(page, 'live');
+  await all();
+  await stored3000(page);
+  assert.equal(frames.sinceLogin()[0]?.loginReply?.sync, 'full');
+  await page.locator('#more').scrollIntoViewIfNeeded();
+  await friend(page, 'friend-0399').waitFor();
+  const first = await tasks();
+  assert.ok(Math.max(0, ...first) <= LONGEST_TASK_MS, `the first sync kept the page busy for ${first} ms`);
+
+  // From the cache, with a hundred of them changed meanwhile.
+  await gateway.import(accounts.slice(0, 100).map((account) => ({ user: { account, nick: 'Changed' } })));
+  await page.reload();
+  await state(page, 'live');
+  await all();
+  await nickIs(page, 'friend-0099', 'Changed');
+  assert.equal(frames.sinceLogin()[0]?.loginReply?.sync, 'delta');
+  const second = await tasks();
+  t.diagnostic(`longest tasks: ${Math.max(0, ...first)} ms at the first sync, ${Math.max(0, ...second)} ms from the cache`);
+  assert.ok(Math.max(0, ...second) <= LONGEST_TASK_MS, `the start from the cache kept the page busy for ${second} ms`);
+
+  // The observer does see what it is there for.
+  await page.evaluate(() => {
+    setTimeout(() => {
+      const end = performance.now() + 250;
+      while (performance.now() < end);
+    });
+  });
+  await page.waitForFunction(() => (window as unknown as { tasks: number[] }).tasks.some((ms) => ms >= 240));
+});
+
+/** Waits until the whole list is in the cache. */
+async function stored3000(page: Page): Promise<void> {
+  await page.waitForFunction(
+    () =>
+      new Promise<boolean>((resolve) => {
+        const open = indexedDB.open('rosterd:erin');
+        open.onsuccess = () => {
+          const database = open.result;
+          const count = database.transaction('friends').objectStore('friends').count();
+          count.onsuccess = () => {
+            database.close();
+            resolve(count.result === 3000);
+          };
+        };
+      }),
+  );
+}

@@ -1,0 +1,342 @@
+// NIM's face, as an old application uses it: a classic script of the gateway, on a page that is served elsewhere.
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { NIM, NIMError, NIMGetInstanceOptions, NIMUser } from '../../src/nim.js';
+import { Frames, launch, profile, uncaught } from './browser.js';
+import { Gateway, token } from './gateway.js';
+
+type Told = [name: string, value: unknown];
+
+/** What the test's page has. */
+interface Application {
+  NIM: typeof NIM;
+  nim: NIM;
+  told: Told[];
+  start(options: Partial<NIMGetInstanceOptions>): void;
+  options(options: object): NIMGetInstanceOptions;
+  done(name: string): (error: unknown, data: unknown) => void;
+  friends: { account: string }[];
+}
+
+/** Remembers every callback, and answers with what a test gives it besides. */
+const PAGE = `<!doctype html><meta charset="utf-8"><title>an application</title>
+<script src="GATEWAY/sdk/nim.js"></script>
+<script>
+var told = [], nim, friends = [];
+var names = ['onconnect', 'onwillreconnect', 'ondisconnect', 'onerror', 'onsyncdone', 'onmyinfo', 'onupdatemyinfo', 'onusers', 'onupdateuser', 'onfriends'];
+function plain(data) {
+  if (Array.isArray(data) && data.invalid) return { list: data.slice(), invalid: data.invalid };
+  return data === undefined ? null : data;
+}
+function tell(name, data) { told.push([name, JSON.parse(JSON.stringify(plain(data)))]); }
+function done(name) { return function (error, data) { tell(name, error ? { error: error } : data); }; }
+function options(more) {
+  var all = { appKey: 'demo' };
+  names.forEach(function (name) { all[name] = function (data) {
+    tell(name, data);
+    if (name === 'onfriends') friends = nim.cutFriends(nim.mergeFriends(friends, data), data.invalid);
+  }; });
+  return Object.assign(all, more);
+}
+function start(more) { nim = NIM.getInstance(options(more)); }
+</script>`;
+
+let browser: Browser;
+let gateway: Gateway;
+let context: BrowserContext;
+const server = createServer((_, response) => {
+  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(PAGE.replace('GATEWAY', gateway.origin));
+});
+
+before(async () => {
+  browser = await launch();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+});
+after(async () => {
+  await browser.close();
+  server.close();
+});
+beforeEach(async () => {
+  gateway = await Gateway.start();
+  context = await profile(browser);
+});
+afterEach(async () => {
+  await context.close();
+  await gateway.close();
+});
+
+async function open(): Promise<{ page: Page; frames: Frames; errors: Error[]; warnings: string[] }> {
+  const page = await context.newPage();
+  const warnings: string[] = [];
+  page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()));
+  const [frames, errors] = [new Frames(page), uncaught(page)];
+  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  return { page, frames, errors, warnings };
+}
+
+const start = (page: Page, options: Partial<NIMGetInstanceOptions>): Promise<void> =>
+  page.evaluate((options) => (window as unknown as Application).start(options), options);
+
+/** Waits until it was told, and answers all that was since `from`. */
+async function told(page: Page, name: string, from = 0): Promise<Told[]> {
+  await page.waitForFunction(
+    ([name, from]) => (window as unknown as Application).told.slice(from).some(([told]) => told === name),
+    [name, from] as const,
+  );
+  return page.evaluate((from) => (window as unknown as Application).told.slice(from), from);
+}
+
+const names = (all: Told[]): string[] => all.map(([name]) => name);
+const what = <T>(all: Told[], name: string): T => all.find(([told]) => told === name)?.[1] as T;
+const accounts = (all: unknown): string[] => (all as { account: string }[]).map(({ account }) => account).sort();
+
+/** Lets everything that is due within a minute happen. */
+async function aMinuteLater(page: Page): Promise<void> {
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await page.clock.runFor(60_000);
+}
+
+test('callbacks come in the order connect, sync, syncdone; the address is that of the script', async () => {
+  const { page, warnings } = await open();
+  await start(page, { account: 'alice', token: 'alice', customTag: 'desk' });
+  const first = await told(page, 'onsyncdone');
+  assert.deepEqual(names(first), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onsyncdone']);
+  assert.equal(what<{ customTag: string }>(first, 'onconnect').customTag, 'desk');
+  const me = what<NIMUser>(first, 'onmyinfo');
+  assert.deepEqual(Object.keys(me).sort(), ['account', 'avatar', 'birth', 'createTime', 'custom', 'email', 'gender', 'nick', 'sign', 'tel', 'updateTime']);
+  assert.deepEqual(accounts(what(first, 'onusers')), ['bob', 'carol', 'dave']);
+  const { list, invalid } = what<{ list: { account: string; valid: boolean }[]; invalid: unknown[] }>(first, 'onfriends');
+  assert.deepEqual([accounts(list), list.every((friend) => friend.valid), invalid], [['bob', 'carol', 'dave'], true, []]);
+  assert.deepEqual(warnings, []);
+});
+
+test('friends that come and go: live, and while away', async () => {
+  const { page } = await open();
+  await start(page, { account: 'alice' });
+  let seen = (await told(page, 'onsyncdone')).length;
+  const held = () => page.evaluate(() => (window as unknown as Application).friends.map((friend) => friend.account).sort());
+
+  await gateway.api('PUT', '/v1/users/alice/friends/erin');
+  const came = await told(page, 'onfriends', seen);
+  assert.deepEqual(names(came), ['onupdateuser', 'onfriends']);
+  assert.equal(what<NIMUser>(came, 'onupdateuser').nick, 'Erin');
+  seen += came.length;
+  await gateway.api('DELETE', '/v1/users/alice/friends/erin');
+  const went = await told(page, 'onfriends', seen);
+  const { list, invalid } = what<{ list: []; invalid: [] }>(went, 'onfriends');
+  assert.deepEqual([list, accounts(invalid)], [[], ['erin']]);
+  assert.deepEqual(await held(), ['bob', 'carol', 'dave']);
+  seen += went.length;
+
+  gateway.cut();
+  seen += (await told(page, 'onwillreconnect', seen)).length;
+  await gateway.api('DELETE', '/v1/users/alice/friends/carol');
+  await gateway.api('PUT', '/v1/users/alice/friends/erin');
+  gateway.mend();
+  const again = (await told(page, 'onsyncdone', seen)).filter(([name]) => name !== 'onwillreconnect');
+  assert.deepEqual(names(again), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onsyncdone']);
+  const difference = what<{ list: []; invalid: [] }>(again, 'onfriends');
+  assert.deepEqual([accounts(difference.list), accounts(difference.invalid)], [['erin'], ['carol']]);
+  assert.deepEqual(await held(), ['bob', 'dave', 'erin']);
+});
+
+test('after a reload the stored list comes first, then only the difference', async () => {
+  const { page, frames } = await open();
+  await start(page, { account: 'alice' });
+  await told(page, 'onsyncdone');
+  await page.evaluate(() => new Promise((resolve) => (window as unknown as Application).nim.destroy({ done: resolve })));
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await page.reload();
+  await start(page, { account: 'alice' });
+  const all = await told(page, 'onsyncdone');
+  assert.deepEqual(names(all), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onusers', 'onsyncdone']);
+  const [stored, news] = all.filter(([name]) => name === 'onusers').map(([, users]) => (users as NIMUser[]).map((user) => user.nick).sort());
+  assert.deepEqual([stored, news], [['Bob', 'Carol', 'Dave'], ['Robert']]);
+  assert.equal(frames.sinceLogin()[0]?.loginReply?.sync, 'delta');
+});
+
+test('db: false keeps nothing', async () => {
+  const { page, frames } = await open();
+  await start(page, { account: 'alice', db: false });
+  await told(page, 'onsyncdone');
+  assert.deepEqual(await page.evaluate(() => indexedDB.databases()), []);
+  await page.reload();
+  await start(page, { account: 'alice', db: false });
+  await told(page, 'onsyncdone');
+  assert.equal(frames.sinceLogin()[0]?.loginReply?.because, 'NO_CURSOR');
+});
+
+for (const [why, wrong] of [['a token that is none', { account: 'alice', token: 'not a token' }], ['an account that is none', { account: 'nobody' }]] as const) {
+  test(`${why}: disconnected with 302, and no other attempt until a better one`, async () => {
+    const { page, frames } = await open();
+    await page.clock.install();
+    await start(page, wrong);
+    const refused = await told(page, 'ondisconnect');
+    assert.deepEqual(names(refused), ['ondisconnect']);
+    assert.equal(what<NIMError>(refused, 'ondisconnect').code, 302);
+    await aMinuteLater(page);
+    assert.equal(frames.sockets, 1);
+
+    if (wrong.account === 'nobody') return;
+    await page.evaluate(() => (window as unknown as Application).start({ account: 'alice', token: 'alice' }));
+    assert.deepEqual(names(await told(page, 'onsyncdone', 1)).slice(0, 2), ['onconnect', 'onmyinfo']);
+  });
+}
+
+test('a token that ends is followed by what onwillreconnect sets, and without that by 302', async () => {
+  await gateway.close();
+  gateway = await Gateway.start('jwt');
+  await gateway.import([{ user: { account: 'ann', nick: 'Ann' } }]);
+  const { page, frames } = await open();
+  await page.evaluate(
+    ([first, second]) => {
+      const app = window as unknown as Application;
+      app.start({
+        account: 'ann',
+        token: first,
+        onwillreconnect: (data) => {
+          app.told.push(['onwillreconnect', data]);
+          app.nim.setOptions({ token: second });
+        },
+      });
+    },
+    [token('ann', 2), token('ann', 5)] as const,
+  );
+  const { length } = await told(page, 'onsyncdone');
+  await told(page, 'onwillreconnect', length);
+  const renewed = await told(page, 'onsyncdone', length);
+  assert.deepEqual(names(renewed), ['onwillreconnect', 'onconnect', 'onmyinfo', 'onsyncdone']);
+  const ended = await told(page, 'ondisconnect', length);
+  assert.equal(what<NIMError>(ended, 'ondisconnect').code, 302);
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  assert.equal(frames.sockets, 2);
+});
+
+test('callbacks that throw disturb nothing', async () => {
+  const { page, errors } = await open();
+  await page.evaluate(() => {
+    const app = window as unknown as Application;
+    const broken = () => {
+      throw new Error('broken by the application');
+    };
+    app.start({ account: 'alice', onconnect: broken, onmyinfo: broken, onusers: broken });
+  });
+  const { length } = await told(page, 'onsyncdone');
+  await page.evaluate(() => {
+    const { nim, done } = window as unknown as Application;
+    const broken = () => {
+      throw new Error('broken by the application');
+    };
+    nim.updateMyInfo({ nick: 'Ally', done: broken });
+    nim.getUser({ account: 'nobody', done: broken });
+    nim.getUser({ account: 'erin', done: done('erin') as never });
+  });
+  assert.equal(what<NIMUser>(await told(page, 'erin', length), 'erin').nick, 'Erin');
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await told(page, 'onupdateuser', length);
+  assert.deepEqual(errors.map((error) => error.message), Array(5).fill('broken by the application'), 'the page hears of each');
+});
+
+test('one instance for each account, until it is destroyed', async () => {
+  const { page, warnings } = await open();
+  await start(page, { account: 'alice' });
+  await told(page, 'onsyncdone');
+  const same = await page.evaluate(() => {
+    const { NIM, nim, options } = window as unknown as Application;
+    const again = NIM.getInstance(options({ account: 'alice', autoMarkRead: true, onmsg: () => {}, appKey: 'other' }));
+    NIM.getInstance(options({ account: 'alice', autoMarkRead: true }));
+    const other = NIM.getInstance(options({ account: 'bob' }));
+    return [again === nim, other === nim];
+  });
+  assert.deepEqual(same, [true, false]);
+  assert.deepEqual(warnings, ['rosterd: these NIM options do nothing here: autoMarkRead, onmsg']);
+
+  const { length } = await told(page, 'onsyncdone', 1);
+  await page.evaluate(() => {
+    const { nim, done } = window as unknown as Application;
+    nim.destroy({ done: done('destroyed') });
+  });
+  const destroyed = await told(page, 'destroyed', length);
+  assert.deepEqual(what<{ code: string; callFunc: string }>(destroyed, 'ondisconnect').callFunc, 'destroy');
+  assert.equal(await page.evaluate(() => {
+    const { NIM, nim, options } = window as unknown as Application;
+    return NIM.getInstance(options({ account: 'alice' })) === nim;
+  }), false);
+});
+
+test('disconnect and connect again', async () => {
+  const { page } = await open();
+  await start(page, { account: 'alice' });
+  const { length } = await told(page, 'onsyncdone');
+  await page.evaluate(() => {
+    const { nim, done } = window as unknown as Application;
+    nim.disconnect({ done: done('disconnected') });
+  });
+  const left = await told(page, 'disconnected', length);
+  assert.deepEqual(names(left), ['ondisconnect', 'disconnected']);
+  assert.equal(what<{ code: string }>(left, 'ondisconnect').code, 'alreadyDisconnected');
+  await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
+  await page.evaluate(() => (window as unknown as Application).nim.connect());
+  const again = await told(page, 'onsyncdone', length + left.length);
+  assert.deepEqual(names(again), ['onconnect', 'onmyinfo', 'onusers', 'onsyncdone']);
+  assert.deepEqual(accounts(what(again, 'onusers')), ['bob']);
+});
+
+test('a gateway that is killed: reconnecting is announced, or given up as asked', async () => {
+  const { page } = await open();
+  await start(page, { account: 'alice', reconnectionAttempts: 2 });
+  await page.evaluate(() => {
+    const { NIM, options } = window as unknown as Application;
+    NIM.getInstance(options({ account: 'bob', needReconnect: false, ondisconnect: (data: unknown) => (window as unknown as Application).told.push(['bob out', data]) }));
+  });
+  await page.waitForFunction(() => (window as unknown as Application).told.filter(([name]) => name === 'onsyncdone').length === 2);
+  let { length } = await told(page, 'onsyncdone');
+  await gateway.kill();
+  const retry = await told(page, 'onwillreconnect', length);
+  const { retryCount, duration } = what<{ retryCount: number; duration: number }>(retry, 'onwillreconnect');
+  assert.ok(retryCount === 1 && duration >= 0);
+  assert.equal(what<NIMError>(await told(page, 'bob out', length), 'bob out').code, 415);
+  const out = await told(page, 'ondisconnect', length);
+  assert.equal(what<{ code: string }>(out, 'ondisconnect').code, 'allAttemptsFailed');
+  assert.equal(names(out).filter((name) => name === 'onwillreconnect').length, 2);
+
+  await gateway.start();
+  length = await page.evaluate(() => {
+    const { nim, told } = window as unknown as Application;
+    nim.connect();
+    return told.length;
+  });
+  assert.equal(names(await told(page, 'onsyncdone', length))[0], 'onconnect');
+});
+
+test('errors have NIM’s numbers', async () => {
+  const { page } = await open();
+  await start(page, { account: 'alice', cmdTimeout: 400 });
+  const { length } = await told(page, 'onsyncdone');
+  await page.evaluate(() => {
+    const { nim, done } = window as unknown as Application;
+    nim.updateMyInfo({ birth: 'tomorrow', done: done('birth') as never });
+    nim.updateMyInfo({ nick: 'x'.repeat(65), done: done('nick') as never });
+    nim.getUser({ account: 'nobody', done: done('nobody') as never });
+    nim.getUser({ account: 'not an account', done: done('none') as never });
+    nim.getUsers({ accounts: Array.from({ length: 151 }, (_, i) => `u${i}`), done: done('many') as never });
+    nim.getUsers({ accounts: undefined as never, done: done('no list') as never });
+  });
+  await told(page, 'none', length);
+  gateway.cut();
+  await told(page, 'onwillreconnect', length);
+  await page.evaluate(() => {
+    const { nim, done } = window as unknown as Application;
+    nim.getUser({ account: 'erin', done: done('offline') as never });
+    nim.getUser({ account: 'bob', done: done('held') as never });
+  });
+  const all = await told(page, 'offline', length);
+  const code = (name: string) => what<{ error: NIMError }>(all, name).error.code;
+  assert.deepEqual(['birth', 'nick', 'nobody', 'none', 'many', 'no list', 'offline'].map(code), [414, 414, 404, 414, 419, 414, 408]);
+  assert.deepEqual(what<{ error: NIMError }>(all, 'birth').error.event, { callFunc: 'updateMyInfo', reason: 'INVALID_ARGUMENT', field: 'birth' });
+  assert.equal(what<NIMUser>(all, 'held').nick, 'Bob', 'a friend is known without asking');
+});

@@ -1,0 +1,274 @@
+// One suite for every store, and what the client does when one fails.
+
+import 'fake-indexeddb/auto';
+import assert from 'node:assert/strict';
+import { describe, mock, test } from 'node:test';
+import { IndexedDbStore, MemoryStore, RosterdClient } from '../../src/index.js';
+import type { Friend, Store, Stored, User } from '../../src/index.js';
+import { friend, live, rig, settle, user } from './rig.js';
+
+const sorted = (stored: Stored | undefined): unknown => stored && {
+  me: stored.me, cursor: stored.cursor,
+  users: stored.users.map((u: User) => `${u.account} ${u.version}`).sort(),
+  friends: stored.friends.map((f: Friend) => `${f.account} ${f.version}`).sort(),
+};
+
+const nothing = { me: undefined, cursor: undefined, users: [], friends: [] };
+let accounts = 0;
+
+for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', () => new IndexedDbStore()]] as const) {
+  describe(name, () => {
+    const fresh = (): [Store, string] => [make(), `account-${++accounts}`];
+    const filled = async (): Promise<[Store, string]> => {
+      const [store, account] = fresh();
+      await store.save(account, { me: user('alice', 1), users: [user('bob', 2), user('carol', 3)], friends: [friend('bob', 5), friend('carol', 6)], cursor: 'c1' });
+      return [store, account];
+    };
+
+    test('what is saved is loaded', async () => {
+      const [store, account] = await filled();
+      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2', 'carol 3'], friends: ['bob 5', 'carol 6'] });
+    });
+
+    test('nothing is there at first', async () => {
+      const [store, account] = fresh();
+      assert.deepEqual(sorted(await store.load(account)) ?? nothing, nothing);
+    });
+
+    test('a change leaves alone what it does not name', async () => {
+      const [store, account] = await filled();
+      await store.save(account, { users: [user('bob', 9)] });
+      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 9', 'carol 3'], friends: ['bob 5', 'carol 6'] });
+      await store.save(account, { cursor: 'c2' });
+      assert.equal((await store.load(account))?.cursor, 'c2');
+      await store.save(account, { cursor: null });
+      assert.equal((await store.load(account))?.cursor, undefined);
+    });
+
+    test('removals go before what enters, and clear goes first', async () => {
+      const [store, account] = await filled();
+      await store.save(account, { removed: ['bob', 'carol', 'zoe'], users: [user('bob', 2)], friends: [friend('bob', 9)] });
+      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2'], friends: ['bob 9'] });
+      await store.save(account, { clear: true, users: [user('dave', 1)], cursor: 'c3' });
+      assert.deepEqual(sorted(await store.load(account)), { me: undefined, cursor: 'c3', users: ['dave 1'], friends: [] });
+    });
+
+    test('accounts are apart, also those that differ in case', async () => {
+      const [store, account] = await filled();
+      await store.save(account.toUpperCase(), { cursor: 'other' });
+      assert.equal((await store.load(account))?.cursor, 'c1');
+      await store.wipe(account.toUpperCase());
+      assert.equal((await store.load(account))?.cursor, 'c1');
+    });
+
+    test('wiped is gone, and can be filled again', async () => {
+      const [store, account] = await filled();
+      await store.wipe(account);
+      assert.deepEqual(sorted(await store.load(account)) ?? nothing, nothing);
+      await store.save(account, { cursor: 'c4' });
+      assert.equal((await store.load(account))?.cursor, 'c4');
+    });
+
+    test('three thousand friends', async () => {
+      const [store, account] = fresh();
+      const names = Array.from({ length: 3_000 }, (_, i) => `friend-${i}`);
+      await store.save(account, { clear: true, users: names.map((n) => user(n, 1)), friends: names.map((n) => friend(n, 2)), cursor: 'big' });
+      const loaded = await store.load(account);
+      assert.deepEqual([loaded?.users.length, loaded?.friends.length, loaded?.cursor], [3_000, 3_000, 'big']);
+    });
+  });
+}
+
+describe('IndexedDB alone', () => {
+  const request = <T>(it: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
+    it.onsuccess = () => resolve(it.result);
+    it.onerror = () => reject(it.error);
+  });
+
+  test('a change that fails in the middle is not made at all', async () => {
+    const store = new IndexedDbStore();
+    await store.save('atomic', { users: [user('bob', 2)], cursor: 'c1' });
+    const names = Array.from({ length: 600 }, (_, i) => user(`u${i}`, 1));
+    // What cannot be cloned cannot be stored; it comes late enough to be in the third batch.
+    await assert.rejects(store.save('atomic', { removed: ['bob'], users: [...names, { ...user('bad', 1), nick: (() => {}) as never }], cursor: 'c2' }));
+    assert.deepEqual(sorted(await store.load('atomic')), { me: undefined, cursor: 'c1', users: ['bob 2'], friends: [] });
+  });
+
+  test('a database of an older layout is emptied, one of a newer layout replaced', async () => {
+    const newer = indexedDB.open('rosterd:layout', 99);
+    newer.onupgradeneeded = () => newer.result.createObjectStore('something');
+    (await request(newer)).close();
+    const store = new IndexedDbStore();
+    await store.save('layout', { cursor: 'c1' });
+    assert.equal((await store.load('layout'))?.cursor, 'c1');
+  });
+
+  test('another page that wipes the account is not held up, and nothing comes back', async () => {
+    const here = new IndexedDbStore();
+    await here.save('shared', { users: [user('bob', 2)], cursor: 'c1' });
+    const there = new IndexedDbStore();
+    await there.load('shared');
+    await there.wipe('shared');
+    await settle();
+    await assert.rejects(here.save('shared', { users: [user('bob', 3)], cursor: 'c2' }));
+    assert.deepEqual(sorted(await new IndexedDbStore().load('shared')), nothing);
+  });
+
+  test('an open that is never answered is not waited for', async () => {
+    const own = indexedDB.open;
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      indexedDB.open = () => ({}) as never;
+      const loading = assert.rejects(new IndexedDbStore().load('silent'));
+      mock.timers.tick(3_000);
+      await loading;
+    } finally {
+      indexedDB.open = own;
+      mock.timers.reset();
+    }
+  });
+});
+
+describe('the client and its store', () => {
+  const auto = async (account: string, check: (it: ReturnType<typeof rig>) => Promise<void>): Promise<void> => {
+    const it = rig({ account, store: 'auto' });
+    void it.client.connect();
+    for (let i = 0; i < 50 && !it.sockets.length; i++) await settle();
+    await check(it);
+    await it.client.disconnect();
+  };
+
+  test('auto is IndexedDB: records and cursor are there at the next start', async () => {
+    await auto('auto', async (it) => {
+      it.socket.full([user('bob', 2)], 'c7', { account: 'auto' });
+    });
+    await auto('auto', async (it) => {
+      assert.deepEqual(it.of('users'), [[[user('bob', 2)], 'cache']]);
+      it.socket.open();
+      assert.equal(it.socket.last('login').login.cursor, 'c7');
+      await it.client.logout({ forget: true });
+    });
+    assert.ok(!(await indexedDB.databases()).some(({ name }) => name === 'rosterd:auto'));
+  });
+
+  test('records that make no sense are dropped, and all is got anew', async () => {
+    await new IndexedDbStore().save('damaged', { users: [{ account: 'bob', version: 'x' } as never], cursor: 'c1' });
+    await auto('damaged', async (it) => {
+      assert.equal(it.of('error')[0]?.[0].reason, 'STORE');
+      assert.deepEqual(it.of('users'), []);
+      it.socket.open();
+      assert.equal(it.socket.last('login').login.cursor, undefined);
+      it.socket.full([user('bob', 2)], 'c2', { account: 'damaged' });
+    });
+    assert.equal((await new IndexedDbStore().load('damaged'))?.cursor, 'c2');
+  });
+
+  test('storage that is forbidden: memory', async () => {
+    const own = Object.getOwnPropertyDescriptor(globalThis, 'indexedDB') as PropertyDescriptor;
+    Object.defineProperty(globalThis, 'indexedDB', { configurable: true, get() { throw new DOMException('no', 'SecurityError'); } });
+    try {
+      const it = await live([user('bob', 2)], { store: 'auto' });
+      assert.equal(it.client.users.size, 1);
+      await it.client.disconnect();
+    } finally {
+      Object.defineProperty(globalThis, 'indexedDB', own);
+    }
+  });
+
+  for (const broken of ['load', 'save', 'wipe', 'everything'] as const) {
+    test(`a store whose ${broken} fails: told once, and memory from there`, async () => {
+      const calls: string[] = [];
+      const method = (name: string, result?: unknown) => async (): Promise<any> => {
+        calls.push(name);
+        if (broken === name || broken === 'everything') throw new DOMException('full', 'QuotaExceededError');
+        return result;
+      };
+      const store = { load: method('load'), save: method('save'), wipe: method('wipe') };
+      const it = await live([user('bob', 2)], { store });
+      await settle();
+      it.socket.gives({ changes: { users: [user('bob', 8)], cursor: 'e-8' } });
+      await settle();
+      assert.equal(it.client.users.get('bob')?.version, 8);
+      assert.equal(it.client.state, 'live');
+      it.socket.ends(1006);
+      await it.client.logout({ forget: true }).catch(() => assert.fail('logout does not fail'));
+      const errors = it.of('error').map(([{ code, reason }]) => `${code} ${reason}`);
+      assert.ok(errors.length >= 1 && errors.every((e) => e === '500 STORE'), String(errors));
+      if (broken === 'save') assert.equal(calls.filter((name) => name === 'save').length, 1, 'a store that failed is left alone');
+    });
+  }
+
+  test('writes are gathered while one is under way, and nothing is lost or reordered', async () => {
+    const memory = new MemoryStore();
+    let release = (): void => {};
+    let saves = 0;
+    const store: Store = {
+      load: (a) => memory.load(a),
+      wipe: (a) => memory.wipe(a),
+      save: async (account, change) => {
+        saves++;
+        await new Promise<void>((resolve) => (release = resolve));
+        await memory.save(account, change);
+      },
+    };
+    const it = await live([user('bob', 2), user('carol', 3)], { store });
+    it.socket.gives({ changes: { users: [user('bob', 8)], cursor: 'e-8' } });
+    it.socket.gives({ changes: { users: [user('carol', 9)], removed: ['bob'], cursor: 'e-9' } });
+    it.socket.gives({ changes: { users: [user('bob', 8)], friends: [friend('bob', 10)], removed: ['carol'], cursor: 'e-10' } });
+    release();
+    await settle();
+    assert.equal((await memory.load('alice'))?.cursor, 'e-1');
+    release();
+    await settle();
+    assert.equal(saves, 2);
+    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'e-10', users: ['bob 8'], friends: ['bob 10'] });
+    await it.client.disconnect();
+  });
+
+  test('a full sync replaces what is stored, and what was still to be written', async () => {
+    const memory = new MemoryStore();
+    let release = (): void => {};
+    const store: Store = {
+      load: (a) => memory.load(a), wipe: (a) => memory.wipe(a),
+      save: async (account, change) => {
+        await new Promise<void>((resolve) => (release = resolve));
+        await memory.save(account, change);
+      },
+    };
+    const it = await live([user('bob', 2), user('carol', 3)], { store });
+    it.socket.gives({ changes: { users: [user('bob', 8)], cursor: 'e-8' } });
+    it.client.cut();
+    void it.client.connect(); // Asking cuts the wait short.
+    await settle();
+    it.socket.full([user('carol', 1)], 'f-1');
+    for (let i = 0; i < 3; i++) {
+      release();
+      await settle();
+    }
+    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'f-1', users: ['carol 1'], friends: ['carol 5'] });
+    await it.client.disconnect();
+  });
+
+  test('a page that goes away in the middle of a write leaves records and cursor that belong together', async () => {
+    const memory = new MemoryStore();
+    const cursors: (string | undefined)[] = [];
+    const store: Store = {
+      load: (a) => memory.load(a), wipe: (a) => memory.wipe(a),
+      save: async (account, change) => {
+        cursors.push(change.cursor ?? undefined);
+        if (change.cursor) assert.ok(change.users || change.friends || change.removed);
+        await memory.save(account, change);
+      },
+    };
+    const it = await live([user('bob', 2)], { store });
+    await settle();
+    it.socket.gives({ changes: { users: [user('bob', 8)], cursor: 'e-8' } });
+    await settle();
+    assert.deepEqual(cursors, ['e-1', 'e-8']);
+    await it.client.disconnect();
+  });
+
+  test('the default store of a client without options', () => {
+    assert.doesNotThrow(() => new RosterdClient({ account: 'a' }));
+  });
+});

@@ -1,0 +1,67 @@
+// Does not run: it compiles if code that is written against NIM's published types can use this facade instead.
+
+import type { NIM as Theirs } from '@yxim/nim-web-sdk';
+import { NIM as Ours } from '../../src/nim.js';
+import type { NIMFriend, NIMGetInstanceOptions, NIMUser } from '../../src/nim.js';
+
+type TheirOptions = Parameters<typeof Theirs.getInstance>[0];
+type TheirUser = Parameters<NonNullable<TheirOptions['onmyinfo']>>[0];
+type TheirFriend = Parameters<NonNullable<TheirOptions['onfriends']>>[0][number];
+
+/** What both have. */
+type Methods =
+  | 'connect' | 'disconnect' | 'destroy' | 'setOptions'
+  | 'updateMyInfo' | 'getUser' | 'getUsers'
+  | 'mergeUsers' | 'findUser' | 'mergeFriends' | 'cutFriends' | 'cutFriendsByAccounts' | 'findFriend';
+type Callbacks =
+  | 'onconnect' | 'onwillreconnect' | 'ondisconnect' | 'onerror' | 'onsyncdone'
+  | 'onmyinfo' | 'onupdatemyinfo' | 'onusers' | 'onupdateuser'
+  | 'onfriends' | 'onsyncfriendaction' | 'onblacklist' | 'onloginportschange';
+type Values =
+  | 'appKey' | 'account' | 'token' | 'db' | 'needReconnect' | 'reconnectionAttempts' | 'quickReconnect'
+  | 'syncFriends' | 'syncFriendUsers' | 'customTag' | 'cmdTimeout' | 'skipConnectionOnInitialize';
+
+declare const theirOptions: Pick<TheirOptions, Values | Callbacks>;
+declare const theirUser: TheirUser;
+declare const theirFriend: TheirFriend;
+declare const ourUser: NIMUser;
+declare const ourFriend: NIMFriend;
+
+// Without the package everything of theirs would be `any`, and all of this would say nothing.
+// @ts-expect-error an account is a text
+const theirTypesAreThere: TheirUser = { ...theirUser, account: 1 };
+
+// Options as they are written for NIM are options here, each callback with what it expects to be given.
+const options: NIMGetInstanceOptions = theirOptions;
+
+// The instance can be handed to code that expects NIM's.
+const nim: Pick<Theirs, Methods> = Ours.getInstance(options);
+
+// A profile or a relation of one is one of the other, so that lists can be kept as they are.
+const users: TheirUser[] = Ours.getInstance(options).mergeUsers([theirUser], ourUser);
+const oneOfOurs: NIMUser = theirUser;
+const friends: TheirFriend[] = Ours.getInstance(options).cutFriends([theirFriend, ourFriend], [theirFriend]);
+
+// Every callback and value of the subset is an option here: a name that is missing does not compile.
+const names: Record<Values | Callbacks, unknown> = {} as Required<NIMGetInstanceOptions>;
+const additional: Exclude<keyof NIMGetInstanceOptions, Values | Callbacks> = 'url';
+
+// The reference's sample, as typed code has it.
+let data: { myInfo?: TheirUser; users?: TheirUser[] } = {};
+const sample = Ours.getInstance({
+  appKey: 'demo',
+  account: 'alice',
+  token: 'alice',
+  onmyinfo: (user: TheirUser) => void (data.myInfo = user),
+  onupdatemyinfo: (user: TheirUser) => void (data.myInfo = Ours.util.merge(data.myInfo, user)),
+  onusers: (users: TheirUser[]) => void (data.users = sample.mergeUsers(data.users, users)),
+  onupdateuser: (user: TheirUser) => void (data.users = sample.mergeUsers(data.users, user)),
+  onfriends: (friends: TheirFriend[] & { invalid?: TheirFriend[] }) => void friends.invalid,
+});
+sample.updateMyInfo({ nick: 'newNick', gender: 'male', done: (error, user: TheirUser) => void (error?.code, user.nick) });
+sample.getUsers({ accounts: ['bob'], sync: true, done: (error, users: TheirUser[]) => void users.length });
+
+// @ts-expect-error a gender that is none
+sample.updateMyInfo({ gender: 'both' });
+// @ts-expect-error no account
+Ours.getInstance({ token: 'alice' });

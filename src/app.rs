@@ -1,0 +1,186 @@
+//! The composition root: settings → store → hub → listeners → run → drain. The only place that names adapters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::api::{self, Access};
+use crate::config::{Config, Mode, StoreUrl};
+use crate::gateway::{self, Gateway};
+use crate::hub::{Hub, feed::Feed};
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::model::{CloseReason, RequestError};
+use crate::service::{Service, consume};
+use crate::store::{Batch, Store, sqlite};
+use crate::wire;
+
+/// How often tombstones past their retention are looked for.
+const COMPACTION: Duration = Duration::from_hours(1);
+
+/// The users of a fresh development store, one import line each, and who is whose friend.
+const DEMO: &str = include_str!("../examples/demo.ndjson");
+
+/// Why a gateway could not start: one sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+/// An open store with the service on it; what both a gateway and an offline import need.
+pub struct Core {
+    /// The use cases.
+    pub service: Arc<Service>,
+    store: Arc<dyn Store>,
+    feed: JoinHandle<()>,
+}
+
+impl Core {
+    /// Opens the store and starts applying its commits.
+    ///
+    /// # Errors
+    /// The store or the keys cannot be used.
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let auth = config.auth.authenticator().map_err(StartError)?;
+        let StoreUrl::Sqlite(path) = &config.store.url;
+        let opened = sqlite::open(path, sqlite::Options::default()).map_err(|error| StartError(error.to_string()))?;
+        let metrics = Arc::new(Metrics::default());
+        let hub = Hub::new(opened.head, metrics.clone());
+        let feed = spawn_feed(&hub, opened.feed, metrics.clone());
+        let service = Service::new(opened.store.clone(), hub, auth, metrics, config.auth.create_accounts);
+        Ok(Self { service: Arc::new(service), store: opened.store, feed })
+    }
+
+    /// Waits until what was written is applied, and closes the store.
+    pub async fn close(self) {
+        self.store.close().await;
+        drop(self.service);
+        let _ = self.feed.await;
+    }
+}
+
+fn spawn_feed(hub: &Arc<Hub>, commits: mpsc::Receiver<Batch>, metrics: Arc<Metrics>) -> JoinHandle<()> {
+    tokio::spawn(consume(commits, Feed::new(hub.clone()), metrics))
+}
+
+/// A gateway that serves.
+pub struct App {
+    /// Where clients connect.
+    pub clients: SocketAddr,
+    /// Where backends and operators connect.
+    pub ops: SocketAddr,
+    /// The demo users that were made, if any.
+    pub demo: Vec<String>,
+    core: Core,
+    gateway: Arc<Gateway>,
+    lifecycle: Arc<Lifecycle>,
+    tasks: Vec<JoinHandle<()>>,
+    deadline: Duration,
+}
+
+impl App {
+    /// Opens everything; once this answers, clients can log in.
+    ///
+    /// # Errors
+    /// The store or the keys cannot be used, or an address is taken.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let core = Core::open(config)?;
+        let lifecycle = Arc::new(Lifecycle::default());
+        let clients = bind("clients.listen", config.clients.listen).await?;
+        let ops = bind("ops.listen", config.ops.listen).await?;
+        let addresses = (local(&clients)?, local(&ops)?);
+        let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
+        let gateway = Gateway::new(core.service.clone(), settings(config), lifecycle.clone());
+        let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
+        let tasks = vec![
+            tokio::spawn(gateway.clone().serve(clients)),
+            tokio::spawn(serve_ops(ops, routes)),
+            tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
+        ];
+        lifecycle.ready();
+        let (clients, ops) = addresses;
+        Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, deadline: config.shutdown.deadline })
+    }
+
+    /// Ends every session with a goodbye, waits for them up to the deadline, and closes the store. True if all of
+    /// them were gone in time.
+    pub async fn stop(self) -> bool {
+        self.lifecycle.drain();
+        self.core.service.hub().end_all(CloseReason::Shutdown);
+        let drained = timeout(self.deadline, self.gateway.drained()).await.is_ok();
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.core.close().await;
+        drained
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError(format!("{key}: cannot listen on {address}: {error}")))
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError(error.to_string()))
+}
+
+fn settings(config: &Config) -> gateway::Settings {
+    gateway::Settings {
+        heartbeat: config.clients.heartbeat,
+        stall_timeout: config.clients.stall_timeout,
+        login_timeout: config.limits.login_timeout,
+        frame_bytes: config.limits.frame_bytes,
+        demo_page: config.auth.mode == Mode::Development,
+    }
+}
+
+fn access(config: &Config) -> Access {
+    match (config.ops.api_key.is_empty(), config.auth.mode) {
+        (false, _) => Access::Key(config.ops.api_key.expose().to_owned()),
+        (true, Mode::Development) => Access::Open,
+        (true, Mode::Jwt) => Access::Closed,
+    }
+}
+
+async fn serve_ops(listener: TcpListener, routes: axum::Router) {
+    if let Err(error) = axum::serve(listener, routes).await {
+        tracing::error!(%error, "the ops listener ended");
+    }
+}
+
+/// Forgets removals that every client within the retention has heard of.
+async fn compact(store: Arc<dyn Store>, retention: Duration) {
+    loop {
+        let before = SystemTime::now().checked_sub(retention).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        if let Some(before) = before {
+            loop {
+                match store.compact(before.as_millis() as u64).await {
+                    Ok(0) => break,
+                    Ok(dropped) => tracing::info!(dropped, "tombstones past their retention were dropped"),
+                    Err(error) => {
+                        tracing::warn!(%error, "tombstones could not be dropped");
+                        break;
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(COMPACTION).await;
+    }
+}
+
+async fn demo_users(service: &Service) -> Result<Vec<String>, StartError> {
+    let failed = |error: RequestError| StartError(format!("the demo users could not be made: {error}"));
+    if !service.is_empty().await.map_err(failed)? {
+        return Ok(Vec::new());
+    }
+    let commands = DEMO.lines().map(wire::import_line).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let accounts = commands.iter().filter_map(|command| match command {
+        crate::model::Command::SetProfile { account, .. } => Some(account.to_string()),
+        _ => None,
+    });
+    let accounts = accounts.collect();
+    service.import(commands).await.map_err(|(_, error)| failed(error))?;
+    Ok(accounts)
+}

@@ -1,0 +1,60 @@
+//! `rosterd config check` and `rosterd config default`: what the settings are worth, and what they could be.
+//!
+//! They answer a text; `main` prints it.
+
+use std::fmt::Write as _;
+
+use crate::config::{Options, default_text, load};
+
+/// Reads and checks the settings as `serve` would, the public key included, without binding a port or opening the
+/// store. Answers where they come from.
+///
+/// # Errors
+/// What is wrong, one problem on a line.
+pub fn check(options: &Options) -> Result<String, String> {
+    let loaded = load(options).map_err(|error| error.to_string())?;
+    loaded.config.auth.authenticator()?;
+    let mut answer = match &loaded.file {
+        Some(file) => format!("{} is good", file.display()),
+        None => "the defaults are good; there is no config.toml here".to_owned(),
+    };
+    for (key, by) in &loaded.overridden {
+        write!(answer, "\n{key} is set by {by}").expect("writing to a String does not fail");
+    }
+    Ok(answer)
+}
+
+/// The annotated `config.toml`.
+pub fn default() -> &'static str {
+    default_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(folder: &tempfile::TempDir, text: &str) -> Options {
+        let file = folder.path().join("rosterd.toml");
+        std::fs::write(&file, text).unwrap();
+        Options { file: Some(file), overrides: Vec::new() }
+    }
+
+    #[test]
+    fn a_good_file_is_called_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = options(&folder, default());
+        assert!(check(&options).unwrap().ends_with("rosterd.toml is good"));
+        options.overrides.push(("log.level".to_owned(), "debug".to_owned()));
+        assert!(check(&options).unwrap().ends_with("rosterd.toml is good\nlog.level is set by the command line"));
+    }
+
+    #[test]
+    fn what_serve_would_refuse_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = check(&options(&folder, "[clients]\nlisten = \"0.0.0.0:7678\"\n")).unwrap_err();
+        assert!(error.contains("rosterd.toml:2:10: clients.listen"), "{error}");
+        let no_key = "[auth]\nmode = \"jwt\"\npublic_key_file = \"/nowhere/key.pem\"\n";
+        let error = check(&options(&folder, no_key)).unwrap_err();
+        assert!(error.contains("auth.public_key_file /nowhere/key.pem"), "{error}");
+    }
+}

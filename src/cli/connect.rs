@@ -1,0 +1,139 @@
+//! `rosterd connect ACCOUNT`: a client in the terminal. Prints every frame that arrives, sends what is typed, and
+//! comes back by itself where the protocol says so, with the cursor it holds.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
+use tokio::time::sleep;
+
+use super::{Failure, reachable, runtime, say, token};
+use crate::client::{Client, ClientError, Replica};
+use crate::config::Config;
+use crate::wire::{Command, Encoding, Inbound, decode, v1};
+
+/// The pause before coming back.
+const RETRY: Duration = Duration::from_secs(1);
+
+const HELP: &str = "\
+type a profile field and its new value:   nick Ally
+look users up:                            get bob carol
+any command of the protocol as JSON:      {\"updateMyInfo\": {\"sign\": \"hi\", \"gender\": \"female\"}}
+leave:                                    quit";
+
+/// Connects and stays until the input ends, `quit`, or a close code that says not to come back.
+///
+/// # Errors
+/// There is no token, the gateway cannot be reached the first time, or it says not to come back.
+pub fn run(
+    config: &Config,
+    account: &str,
+    url: Option<String>,
+    token: Option<String>,
+    encoding: Encoding,
+) -> Result<(), Failure> {
+    let url = url.unwrap_or_else(|| format!("ws://{}/v1/ws", reachable(config.clients.listen)));
+    let token = token.map_or_else(|| token::token(config, account, None), Ok).map_err(Failure)?;
+    let (replica, input) = (Replica::default(), BufReader::new(stdin()).lines());
+    let terminal = Terminal { url, token, encoding, replica, input, leaving: false };
+    runtime()?.block_on(terminal.stay())
+}
+
+struct Terminal {
+    url: String,
+    token: String,
+    encoding: Encoding,
+    replica: Replica,
+    input: Lines<BufReader<Stdin>>,
+    /// The input has ended and the logout is sent: what was typed before has yet to be answered.
+    leaving: bool,
+}
+
+impl Terminal {
+    async fn stay(mut self) -> Result<(), Failure> {
+        say(HELP);
+        let mut reached = false;
+        loop {
+            match self.session(&mut reached).await {
+                Ok(()) => return Ok(()),
+                Err(ClientError::Closed { code, reason }) if code < 3500 && reached && !self.leaving => {
+                    say(&format!("-- closed: {code} {reason}; coming back"));
+                }
+                // Also half an answer is one of a gateway that is on its way down or up.
+                Err(ClientError::Connect(..) | ClientError::Handshake(_)) if reached && !self.leaving => {}
+                Err(error) => return Err(Failure::of(error)),
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn session(&mut self, reached: &mut bool) -> Result<(), ClientError> {
+        let mut client = Client::connect(&self.url, self.encoding).await?;
+        *reached = true;
+        let cursor = self.replica.cursor().map(str::to_owned);
+        client.send(Command::Login(v1::Login { token: self.token.clone(), cursor, device: None })).await?;
+        loop {
+            tokio::select! {
+                frame = client.next() => {
+                    let frame = frame?;
+                    self.arrived(&frame);
+                    if frame.logout_reply.is_some() {
+                        return Ok(());
+                    }
+                }
+                line = self.input.next_line(), if !self.leaving => match line.ok().flatten().as_deref().map(str::trim) {
+                    None | Some("quit") => {
+                        client.send(Command::Logout(v1::Logout {})).await?;
+                        self.leaving = true;
+                    }
+                    Some("") => {}
+                    Some(line) => match command(line) {
+                        Ok(command) => drop(client.send(command).await?),
+                        Err(why) => say(&format!("-- {why}")),
+                    },
+                },
+            }
+        }
+    }
+
+    fn arrived(&mut self, frame: &v1::ServerFrame) {
+        let mut text = Vec::new();
+        Encoding::Json.encode(frame, &mut text);
+        say(&format!("<- {}", String::from_utf8_lossy(&text)));
+        if let Some(reply) = &frame.login_reply {
+            self.replica.begin(reply);
+        }
+        match self.replica.apply(frame) {
+            Ok(()) if frame.synced.is_some() => {
+                say(&format!("-- in sync: {} friends, and the digest agrees", self.replica.friends().len()));
+            }
+            Ok(()) => {}
+            Err(error) => say(&format!("-- NOT in sync: {error}")),
+        }
+    }
+}
+
+/// What a typed line asks for.
+fn command(line: &str) -> Result<Command, String> {
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let json = match word {
+        _ if line.starts_with('{') => line.to_owned(),
+        "get" => {
+            let accounts: Vec<_> = rest.split_whitespace().collect();
+            serde_json::json!({"getUsers": {"accounts": accounts}}).to_string()
+        }
+        "nick" | "avatar" | "sign" | "gender" | "email" | "birth" | "tel" | "custom" => {
+            serde_json::json!({"updateMyInfo": {word: rest}}).to_string()
+        }
+        _ => return Err(HELP.to_owned()),
+    };
+    let mut frame: serde_json::Map<_, _> = serde_json::from_str(&json).map_err(|_| "that is not JSON")?;
+    // Only for the decoder: the client numbers its commands itself.
+    frame.insert("id".to_owned(), 1.into());
+    let frame = serde_json::to_vec(&frame).map_err(|error| error.to_string())?;
+    match decode(Encoding::Json, &frame) {
+        Ok(Inbound::Command { command, .. }) => Ok(command),
+        Ok(Inbound::Refused { error, .. }) => Err(error.message),
+        Ok(Inbound::Heartbeat) => Err(HELP.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,239 @@
+//! `rosterd import FILE`: users and friendships, one JSON object a line.
+//!
+//! The whole file is checked before anything is written: every line, and that every friendship names accounts which
+//! the file or the store has. Then it goes in in pieces, each a transaction of its own; importing again changes only
+//! what differs. Beside a running gateway it goes through that gateway, otherwise straight to the store.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use hyper::Method;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Failure, reachable, runtime, say};
+use crate::api::IMPORT_BYTES;
+use crate::app::Core;
+use crate::client::{Backend, BackendError};
+use crate::config::Config;
+use crate::model::{Account, Command, Reason, RequestError};
+use crate::service::BATCH;
+use crate::wire::{self, v1};
+
+/// Lines to a transaction: few enough that the writes of clients get their turn in between.
+const PIECE: usize = 500;
+/// Bytes to a transaction, which may come before so many lines: a gateway takes it as one body.
+const PIECE_BYTES: usize = IMPORT_BYTES / 2;
+/// Bad lines that are shown.
+const SHOWN: usize = 20;
+
+/// Imports a file.
+///
+/// # Errors
+/// The file cannot be read or has bad lines (nothing is imported), or the gateway or store cannot take it (what
+/// went in before stays, and the message says how much).
+pub fn run(config: &Config, file: &Path) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let checked = check(file)?;
+        let mut target = Target::find(config).await?;
+        let imported = import(&mut target, file, checked).await;
+        target.close().await;
+        say(&imported?);
+        Ok(())
+    })
+}
+
+/// Where the lines go.
+enum Target {
+    Gateway(Backend),
+    Store(Core),
+}
+
+impl Target {
+    async fn find(config: &Config) -> Result<Self, Failure> {
+        match Backend::connect(reachable(config.ops.listen), config.ops.api_key.expose()).await {
+            Ok(backend) => Ok(Self::Gateway(backend)),
+            Err(_) => Core::open(config).map(Self::Store).map_err(Failure::of),
+        }
+    }
+
+    /// Which of these accounts do not exist.
+    async fn missing(&mut self, accounts: &[String]) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Gateway(backend) => {
+                let body = serde_json::json!({"accounts": accounts}).to_string();
+                let answer = backend.request(Method::POST, "/v1/users:batchGet", body).await.map_err(Failure::of)?;
+                let reply: v1::GetUsersReply = serde_json::from_value(answer).map_err(Failure::of)?;
+                Ok(reply.missing)
+            }
+            Self::Store(core) => {
+                let (_, missing) = core.service.get_users(accounts).await.map_err(Failure::of)?;
+                Ok(missing.iter().map(ToString::to_string).collect())
+            }
+        }
+    }
+
+    /// Carries out one piece; how many lines changed something.
+    async fn import(&mut self, piece: &[Line]) -> Result<usize, Failure> {
+        let at_line = |at: usize, why: &str| Failure(format!("line {}: {why}", piece[at].number));
+        match self {
+            Self::Gateway(backend) => {
+                let lines: Vec<_> = piece.iter().map(|line| line.text.as_str()).collect();
+                match backend.request(Method::POST, "/v1/import", lines.join("\n")).await {
+                    Ok(answer) => Ok(answer["changed"].as_u64().unwrap_or_default() as usize),
+                    Err(BackendError::Refused(error)) => Err(match refused_line(&error) {
+                        Some((at, why)) if at < piece.len() => at_line(at, why),
+                        _ => Failure(error.message),
+                    }),
+                    Err(error) => Err(Failure::of(error)),
+                }
+            }
+            Self::Store(core) => {
+                let commands = piece.iter().map(|line| wire::import_line(&line.text)).collect::<Result<_, _>>();
+                let imported = core.service.import(commands.map_err(Failure::of)?).await;
+                imported.map_err(|(at, error)| at_line(at, &error.message))
+            }
+        }
+    }
+
+    async fn close(self) {
+        if let Self::Store(core) = self {
+            core.close().await;
+        }
+    }
+}
+
+/// The line of a request that a gateway refused, counted from 0, and why.
+fn refused_line(error: &v1::Error) -> Option<(usize, &str)> {
+    let field = error.field.as_deref()?;
+    let number: usize = field.strip_prefix("line ")?.parse().ok()?;
+    let why = error.message.strip_prefix(field)?.strip_prefix(": ")?;
+    Some((number.checked_sub(1)?, why))
+}
+
+/// A line to import, with its number in the file.
+struct Line {
+    number: u64,
+    text: String,
+}
+
+/// A file whose every line reads.
+struct Checked {
+    lines: u64,
+    /// Accounts that friendships name and the file does not make, with the first line of each.
+    unmade: BTreeMap<Account, u64>,
+}
+
+/// The lines that are not blank, by their numbers. As bytes: one that is not UTF-8 is bad like any other.
+fn lines(file: &Path) -> Result<impl Iterator<Item = Result<(u64, Vec<u8>), Failure>>, Failure> {
+    let name = file.display().to_string();
+    let cannot = move |error: std::io::Error| Failure(format!("cannot read {name}: {error}"));
+    let reader = BufReader::new(File::open(file).map_err(&cannot)?);
+    let lines = (1..).zip(reader.split(b'\n')).map(move |(number, line)| Ok((number, line.map_err(&cannot)?)));
+    Ok(lines.filter(|line| !matches!(line, Ok((_, line)) if line.trim_ascii().is_empty())))
+}
+
+fn read(line: &[u8]) -> Result<(&str, Command), RequestError> {
+    let text = str::from_utf8(line).map_err(|_| RequestError::new(Reason::InvalidArgument, "not UTF-8"))?;
+    Ok((text, wire::import_line(text)?))
+}
+
+fn check(file: &Path) -> Result<Checked, Failure> {
+    let bar = progress("checking", std::fs::metadata(file).map_or(0, |data| data.len()));
+    let (mut bad, mut made, mut named, mut count) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
+    for line in lines(file)? {
+        let (number, line) = line?;
+        bar.inc(line.len() as u64 + 1);
+        count += 1;
+        match read(&line) {
+            Ok((_, Command::Befriend { account, peer })) => {
+                named.entry(account).or_insert(number);
+                named.entry(peer).or_insert(number);
+            }
+            Ok((_, Command::SetProfile { account, .. })) => drop(made.insert(account)),
+            Ok(_) => {}
+            Err(error) => bad.push((number, error.message)),
+        }
+    }
+    bar.finish_and_clear();
+    refuse(&bad)?;
+    named.retain(|account, _| !made.contains(account));
+    Ok(Checked { lines: count, unmade: named })
+}
+
+fn refuse(bad: &[(u64, String)]) -> Result<(), Failure> {
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("nothing was imported, {} bad line(s):", bad.len());
+    for (number, message) in bad.iter().take(SHOWN) {
+        let _ = write!(text, "\n  line {number}: {message}");
+    }
+    if bad.len() > SHOWN {
+        let _ = write!(text, "\n  and {} more", bad.len() - SHOWN);
+    }
+    Err(Failure(text))
+}
+
+async fn import(target: &mut Target, file: &Path, checked: Checked) -> Result<String, Failure> {
+    refuse(&strangers(target, checked.unmade).await?)?;
+    let bar = progress("importing", checked.lines);
+    let (mut done, mut changed) = (0, 0);
+    // Users first: a friendship may stand before the users it names.
+    for friendships in [false, true] {
+        let (mut piece, mut bytes) = (Vec::with_capacity(PIECE), 0);
+        for line in lines(file)? {
+            let (number, line) = line?;
+            let (text, command) = read(&line).map_err(Failure::of)?;
+            if matches!(command, Command::Befriend { .. }) != friendships {
+                continue;
+            }
+            if piece.len() == PIECE || bytes + text.len() > PIECE_BYTES {
+                changed += send(target, &mut piece, &mut done, &bar).await?;
+                bytes = 0;
+            }
+            piece.push(Line { number, text: text.to_owned() });
+            bytes += text.len();
+        }
+        if !piece.is_empty() {
+            changed += send(target, &mut piece, &mut done, &bar).await?;
+        }
+    }
+    bar.finish_and_clear();
+    let through = if matches!(target, Target::Gateway(_)) { "through the running gateway" } else { "into the store" };
+    Ok(format!("{done} lines imported {through}, {changed} of them changed something"))
+}
+
+async fn send(target: &mut Target, piece: &mut Vec<Line>, done: &mut u64, bar: &ProgressBar) -> Result<usize, Failure> {
+    let changed = target.import(piece).await.map_err(|Failure(why)| {
+        Failure(format!("stopped after {done} lines, which are imported; importing again goes on harmlessly: {why}"))
+    })?;
+    *done += piece.len() as u64;
+    bar.inc(piece.len() as u64);
+    piece.clear();
+    Ok(changed)
+}
+
+/// The lines whose friendships name accounts that nobody made.
+async fn strangers(target: &mut Target, unmade: BTreeMap<Account, u64>) -> Result<Vec<(u64, String)>, Failure> {
+    let accounts: Vec<_> = unmade.keys().map(ToString::to_string).collect();
+    let mut bad = Vec::new();
+    for some in accounts.chunks(BATCH) {
+        for account in target.missing(some).await? {
+            bad.push((
+                unmade[account.as_str()],
+                format!("account \"{account}\" is neither in the file nor in the store"),
+            ));
+        }
+    }
+    bad.sort();
+    Ok(bad)
+}
+
+/// Drawn on standard error, and only on a terminal.
+fn progress(what: &'static str, length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}").expect("the template is right");
+    ProgressBar::new(length).with_style(style).with_message(what)
+}

@@ -1,0 +1,40 @@
+//! The subcommands, one file each. The only place that prints.
+
+pub mod config;
+pub mod connect;
+pub mod import;
+pub mod serve;
+pub mod token;
+
+use std::io::Write;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// Why a subcommand ends with exit code 1: what the user reads.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+impl Failure {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Prints a line. That nobody reads any more, as in `rosterd | head -1`, is no reason for a gateway to end.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread().enable_all().build().map_err(Failure::of)
+}
+
+/// Where a listener that may be bound to all addresses is reached on this machine.
+fn reachable(address: std::net::SocketAddr) -> std::net::SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        std::net::IpAddr::V4(_) => (std::net::Ipv4Addr::LOCALHOST, address.port()).into(),
+        std::net::IpAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
+}

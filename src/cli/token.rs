@@ -1,0 +1,75 @@
+//! `rosterd token`: a token to try the gateway with.
+//!
+//! It answers the token; `main` prints it. In production the operator's backend signs tokens, not this.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::auth;
+use crate::config::{Config, Mode};
+use crate::model::{Account, Millis};
+
+/// How long a token is good where nobody says.
+const TTL: Duration = Duration::from_hours(1);
+
+/// A token for `account` that these settings accept, good for `ttl` (an hour if not given). In development mode it is
+/// the account itself: `ttl` means nothing, it never ends, and the caller says so.
+///
+/// # Errors
+/// `account` is none; `ttl` is less than a second; or tokens are verified with a public key, so only the backend that
+/// holds the private one can sign.
+pub fn token(config: &Config, account: &str, ttl: Option<Duration>) -> Result<String, String> {
+    let account = Account::parse(account, "account").map_err(|error| error.message)?;
+    let ttl = ttl.unwrap_or(TTL);
+    if ttl < Duration::from_secs(1) {
+        return Err("a token must be good for a second or more".to_owned());
+    }
+    let secret = &config.auth.hs256_secret;
+    match config.auth.mode {
+        Mode::Development => Ok(account.to_string()),
+        Mode::Jwt if secret.is_empty() => Err("tokens are verified with auth.public_key_file, and rosterd holds no \
+             private key: your backend signs them (sub = the account, exp = when they end)"
+            .to_owned()),
+        Mode::Jwt => Ok(auth::sign_hs256(secret.expose().as_bytes(), &account, ttl, now())),
+    }
+}
+
+/// This machine's clock.
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn in_development_mode_the_token_is_the_account() {
+        assert_eq!(token(&Config::default(), "ann", None), Ok("ann".to_owned()));
+        assert!(token(&Config::default(), "not an account", None).is_err());
+    }
+
+    #[test]
+    fn with_a_secret_the_token_is_one_that_the_gateway_accepts() {
+        let mut config = Config::default();
+        config.auth.mode = Mode::Jwt;
+        config.auth.hs256_secret = Secret::new("0123456789abcdef0123456789abcdef");
+        let verify = |token: &str| config.auth.authenticator().unwrap().verify(token, now()).unwrap();
+        let ends_in = |token: &str| verify(token).expires_at.unwrap() - now();
+        let hour = token(&config, "ann", None).unwrap();
+        assert_eq!(verify(&hour).account.as_str(), "ann");
+        assert!((3_500_000..=3_601_000).contains(&ends_in(&hour)));
+        let day = token(&config, "ann", Some(Duration::from_hours(24))).unwrap();
+        assert!((86_300_000..=86_401_000).contains(&ends_in(&day)));
+        assert!(token(&config, "ann", Some(Duration::ZERO)).is_err());
+    }
+
+    #[test]
+    fn with_a_public_key_only_the_backend_can_sign() {
+        let mut config = Config::default();
+        config.auth.mode = Mode::Jwt;
+        config.auth.public_key_file = "key.pem".into();
+        assert!(token(&config, "ann", None).unwrap_err().contains("your backend signs"));
+    }
+}

@@ -1,0 +1,200 @@
+//! A Rust client: what the terminal client, the tests and load generators speak with.
+//!
+//! [`Client`] is one connection: frames out, frames in, heartbeats answered. [`Replica`] is what a client holds,
+//! kept by the rules every client follows. [`Backend`] is the server API from outside. Reconnecting is the caller's.
+
+mod backend;
+mod replica;
+
+pub use backend::{Backend, BackendError};
+pub use replica::{Replica, SyncError};
+
+use std::collections::VecDeque;
+
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::wire::{Command, Encoding, v1};
+
+/// Why a connection cannot be used, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is not `ws://HOST[:PORT]/PATH`.
+    #[error("{0:?} is not an address like ws://127.0.0.1:7678/v1/ws")]
+    Address(String),
+    /// Nobody answers there.
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, std::io::Error),
+    /// What answers there is not a gateway, or refuses.
+    #[error("no WebSocket there: {0}")]
+    Handshake(Box<Error>),
+    /// The gateway closed the connection.
+    #[error("closed by the gateway: {code} {reason}")]
+    Closed {
+        /// The close code; 1006 if there was none.
+        code: u16,
+        /// The word that came with it.
+        reason: String,
+    },
+    /// The gateway answered a command with an error.
+    #[error("{} {}: {}", .0.code, .0.reason, .0.message)]
+    Refused(v1::Error),
+    /// The gateway sent what cannot be read.
+    #[error("the gateway sent a frame that cannot be read: {0}")]
+    Malformed(String),
+}
+
+/// One connection to a gateway.
+#[derive(Debug)]
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    encoding: Encoding,
+    last_id: u64,
+    /// Pushes that came while a reply was waited for.
+    pushes: VecDeque<v1::ServerFrame>,
+}
+
+impl Client {
+    /// Connects; the login is still to come.
+    ///
+    /// # Errors
+    /// The address is none, nobody answers, or what answers is not a gateway.
+    pub async fn connect(url: &str, encoding: Encoding) -> Result<Self, ClientError> {
+        let uri: Uri = url.parse().map_err(|_| ClientError::Address(url.to_owned()))?;
+        let (Some("ws"), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return Err(ClientError::Address(url.to_owned()));
+        };
+        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let connected = TcpStream::connect(&address).await;
+        let stream = connected.map_err(|error| ClientError::Connect(address, error))?;
+        Self::upgrade(stream, url, encoding).await
+    }
+
+    /// Makes a client of a connection that is open already.
+    ///
+    /// # Errors
+    /// What answers is not a gateway.
+    pub async fn upgrade(stream: TcpStream, url: &str, encoding: Encoding) -> Result<Self, ClientError> {
+        let handshake = |error| ClientError::Handshake(Box::new(error));
+        let _ = stream.set_nodelay(true);
+        let mut request = url.into_client_request().map_err(handshake)?;
+        let protocol = HeaderValue::from_static(encoding.subprotocol());
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+        let (socket, _) = client_async(request, stream).await.map_err(handshake)?;
+        Ok(Self { socket, encoding, last_id: 0, pushes: VecDeque::new() })
+    }
+
+    /// Sends a command; its reply will carry the id.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    pub async fn send(&mut self, command: Command) -> Result<u64, ClientError> {
+        self.last_id += 1;
+        let mut payload = Vec::new();
+        self.encoding.encode(&command.frame(self.last_id), &mut payload);
+        self.send_payload(payload).await?;
+        Ok(self.last_id)
+    }
+
+    /// Sends a payload as it is, right or wrong.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    ///
+    /// # Panics
+    /// A JSON payload is not UTF-8.
+    pub async fn send_payload(&mut self, payload: Vec<u8>) -> Result<(), ClientError> {
+        let message = match self.encoding {
+            Encoding::Json => Message::text(String::from_utf8(payload).expect("JSON is UTF-8")),
+            Encoding::Protobuf => Message::binary(payload),
+        };
+        self.socket.send(message).await.map_err(closed)
+    }
+
+    /// The next frame that is not a heartbeat; heartbeats are answered. May be dropped without losing one.
+    ///
+    /// # Errors
+    /// The connection is closed, or a frame cannot be read.
+    pub async fn next(&mut self) -> Result<v1::ServerFrame, ClientError> {
+        if let Some(push) = self.pushes.pop_front() {
+            return Ok(push);
+        }
+        self.receive().await
+    }
+
+    /// Sends a command and waits for its reply; pushes that come first are kept for [`Client::next`].
+    ///
+    /// # Errors
+    /// The gateway refuses, or the connection is closed.
+    pub async fn request(&mut self, command: Command) -> Result<v1::ServerFrame, ClientError> {
+        let id = self.send(command).await?;
+        loop {
+            let mut frame = self.receive().await?;
+            match frame.error.take() {
+                Some(error) if frame.id == id => return Err(ClientError::Refused(error)),
+                error => frame.error = error,
+            }
+            if frame.id == id {
+                return Ok(frame);
+            }
+            self.pushes.push_back(frame);
+        }
+    }
+
+    /// Logs in and applies frames to `replica` until it is up to date.
+    ///
+    /// # Errors
+    /// The gateway refuses, the connection is closed, or what was synced does not add up.
+    pub async fn login(&mut self, token: &str, replica: &mut Replica) -> Result<v1::LoginReply, ClientError> {
+        let login = v1::Login { token: token.to_owned(), cursor: replica.cursor().map(str::to_owned), device: None };
+        let reply = self.request(Command::Login(login)).await?.login_reply;
+        let reply = reply.ok_or_else(|| ClientError::Malformed("a login without loginReply".to_owned()))?;
+        replica.begin(&reply);
+        while !replica.is_synced() {
+            let frame = self.next().await?;
+            replica.apply(&frame).map_err(|error| ClientError::Malformed(error.to_string()))?;
+        }
+        Ok(reply)
+    }
+
+    async fn receive(&mut self) -> Result<v1::ServerFrame, ClientError> {
+        loop {
+            let message = match self.socket.next().await {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Err(closed(error)),
+                None => return Err(lost()),
+            };
+            let payload = match &message {
+                Message::Text(text) => text.as_bytes(),
+                Message::Binary(bytes) => bytes,
+                Message::Close(Some(frame)) => {
+                    let (code, reason) = (frame.code.into(), frame.reason.to_string());
+                    return Err(ClientError::Closed { code, reason });
+                }
+                Message::Close(None) => return Err(lost()),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            };
+            if payload == self.encoding.heartbeat() {
+                self.send_payload(self.encoding.heartbeat().to_vec()).await?;
+                continue;
+            }
+            return self.encoding.decode_server(payload).map_err(|error| ClientError::Malformed(error.0));
+        }
+    }
+}
+
+fn closed(error: Error) -> ClientError {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed | Error::Io(_) | Error::Protocol(_) => lost(),
+        other => ClientError::Malformed(other.to_string()),
+    }
+}
+
+fn lost() -> ClientError {
+    ClientError::Closed { code: 1006, reason: "the connection was lost".to_owned() }
+}

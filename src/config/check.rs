@@ -1,0 +1,334 @@
+//! What settings must satisfy together, before any port is bound.
+//!
+//! Pure: no file is opened and no address is bound here.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, Error, Mode, Secret};
+
+/// The shortest API key, in bytes: 128 bits if they are random.
+const API_KEY_BYTES: usize = 16;
+/// The shortest secret for HS256, in bytes: as long as its hash (RFC 7518, section 3.2).
+const HS256_BYTES: usize = 32;
+
+const MILLI_100: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// A setting that is not right.
+pub(super) struct Problem {
+    /// `section.key`.
+    pub(super) key: &'static str,
+    /// What would be right. Never a secret.
+    pub(super) message: String,
+}
+
+impl Config {
+    /// Checks what the single values do not show: ranges, and what goes together.
+    ///
+    /// # Errors
+    /// All that is wrong; each line names its key and says what would be right.
+    pub fn check(&self) -> Result<(), Error> {
+        let problems: Vec<_> = problems(self).into_iter().map(|p| format!("{}: {}", p.key, p.message)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Error(problems)) }
+    }
+}
+
+/// All that is wrong with these settings.
+pub(super) fn problems(config: &Config) -> Vec<Problem> {
+    let mut list = Vec::new();
+    ranges(config, &mut list);
+    listeners(config, &mut list);
+    tokens(config, &mut list);
+    if let Err(message) = filter(&config.log.level) {
+        list.push(Problem { key: "log.level", message });
+    }
+    list
+}
+
+fn ranges(config: &Config, list: &mut Vec<Problem>) {
+    let mut duration = |key, value: Duration, least: Duration, most: Duration| {
+        between(list, key, (value, least, most), written);
+    };
+    duration("clients.heartbeat", config.clients.heartbeat, SECOND, 10 * MINUTE);
+    duration("clients.stall_timeout", config.clients.stall_timeout, SECOND, HOUR);
+    duration("limits.login_timeout", config.limits.login_timeout, MILLI_100, 5 * MINUTE);
+    duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
+    duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
+    between(list, "limits.frame_bytes", (config.limits.frame_bytes, 1024, 1 << 20), |b| format!("{b} bytes"));
+}
+
+fn between<T: PartialOrd + Copy, S: Display>(
+    list: &mut Vec<Problem>,
+    key: &'static str,
+    (value, least, most): (T, T, T),
+    show: impl Fn(T) -> S,
+) {
+    if value < least || value > most {
+        let message = format!("is {}, must be {} to {}", show(value), show(least), show(most));
+        list.push(Problem { key, message });
+    }
+}
+
+/// A duration as one would write it: `humantime` makes months and years, which nobody means, of many days.
+fn written(duration: Duration) -> String {
+    let days = duration.as_secs() / DAY.as_secs();
+    if days > 0 && duration == DAY * u32::try_from(days).unwrap_or(0) {
+        return format!("{days}d");
+    }
+    humantime::format_duration(duration).to_string()
+}
+
+fn listeners(config: &Config, list: &mut Vec<Problem>) {
+    let (clients, ops) = (config.clients.listen, config.ops.listen);
+    if clients == ops && ops.port() != 0 {
+        let message = format!("is {ops}, the same as clients.listen; give it another port");
+        list.push(Problem { key: "ops.listen", message });
+    }
+    if config.auth.mode == Mode::Development && !is_loopback(clients) {
+        let message = format!(
+            "is {clients}, where others can connect, but in development mode anyone may be any account; \
+             set auth.mode = \"jwt\", or listen at a loopback address such as 127.0.0.1:{}",
+            clients.port()
+        );
+        list.push(Problem { key: "clients.listen", message });
+    }
+    secret("ops.api_key", &config.ops.api_key, API_KEY_BYTES, list);
+    if config.ops.api_key.is_empty() && !is_loopback(ops) {
+        let message = format!(
+            "is needed because ops.listen is {ops}, where others can connect; \
+             set {API_KEY_BYTES} bytes or more, or listen at a loopback address such as 127.0.0.1:{}",
+            ops.port()
+        );
+        list.push(Problem { key: "ops.api_key", message });
+    }
+}
+
+fn tokens(config: &Config, list: &mut Vec<Problem>) {
+    let auth = &config.auth;
+    secret("auth.hs256_secret", &auth.hs256_secret, HS256_BYTES, list);
+    let (secret, file) = (!auth.hs256_secret.is_empty(), !auth.public_key_file.as_os_str().is_empty());
+    let mut wrong = |key, message: &str| list.push(Problem { key, message: message.to_owned() });
+    match (auth.mode, secret, file) {
+        (Mode::Jwt, true, true) => {
+            wrong(
+                "auth.public_key_file",
+                "is set beside auth.hs256_secret; only one of them can be right, remove the other",
+            );
+        }
+        (Mode::Jwt, false, false) => wrong(
+            "auth.mode",
+            "is \"jwt\", which needs a key: set auth.hs256_secret (shared with your backend) or \
+             auth.public_key_file (your backend's)",
+        ),
+        // Who sets a key expects tokens to be verified.
+        (Mode::Development, true, _) | (Mode::Development, _, true) => wrong(
+            "auth.mode",
+            "is \"development\", which verifies nothing, but a key is set; set auth.mode = \"jwt\", or remove the key",
+        ),
+        (Mode::Jwt, true, false) | (Mode::Jwt, false, true) | (Mode::Development, false, false) => {}
+    }
+}
+
+fn secret(key: &'static str, secret: &Secret, least: usize, list: &mut Vec<Problem>) {
+    let text = secret.expose();
+    if !text.is_empty() && text.len() < least {
+        let message =
+            format!("has {} bytes, must have {least} or more; `openssl rand -hex {least}` makes one", text.len());
+        list.push(Problem { key, message });
+    }
+    // Left over from reading it out of a file; nobody sends it.
+    if text.trim() != text {
+        list.push(Problem { key, message: "begins or ends with white space (a line break?); remove it".to_owned() });
+    }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// A filter takes any single word as the name of a module: a misspelt level would turn logging off without a word.
+fn filter(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    const RIGHT: &str =
+        "write off, error, warn, info, debug or trace, or by module such as \"info,rosterd::gateway=debug\"";
+    let is_level = |part: &str| LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
+    let is_right = |part: &str| is_level(part) || part.contains(['=', '[']);
+    if !text.split(',').all(is_right) {
+        return Err(format!("{text:?} names no level; {RIGHT}"));
+    }
+    text.parse::<EnvFilter>().map(drop).map_err(|error| format!("{text:?} is not a log filter ({error}); {RIGHT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys that are wrong after `change`.
+    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<&'static str> {
+        let mut config = Config::default();
+        change(&mut config);
+        problems(&config).iter().map(|p| p.key).collect()
+    }
+
+    /// Settings for tokens that are signed with a secret.
+    fn jwt(config: &mut Config) {
+        config.auth.mode = Mode::Jwt;
+        config.auth.hs256_secret = Secret::new("0123456789abcdef0123456789abcdef");
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn the_defaults_are_good() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn development_mode_stays_on_this_machine() {
+        let listen = |address: &'static str| move |c: &mut Config| c.clients.listen = address.parse().unwrap();
+        for own in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:7678", "[::ffff:127.0.0.1]:7678"] {
+            assert_eq!(wrong(listen(own)), NONE, "{own}");
+        }
+        for open in ["0.0.0.0:7678", "[::]:7678", "192.168.1.5:7678", "[::ffff:10.0.0.1]:7678"] {
+            assert_eq!(wrong(listen(open)), ["clients.listen"], "{open}");
+            assert_eq!(
+                wrong(|c| {
+                    jwt(c);
+                    listen(open)(c);
+                }),
+                NONE,
+                "{open}"
+            );
+        }
+        let mut config = Config::default();
+        config.clients.listen = "0.0.0.0:7678".parse().unwrap();
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains("auth.mode = \"jwt\"") && error.contains("127.0.0.1:7678"), "{error}");
+    }
+
+    #[test]
+    fn jwt_mode_needs_exactly_one_key_and_development_mode_none() {
+        assert_eq!(wrong(jwt), NONE);
+        assert_eq!(wrong(|c| c.auth.mode = Mode::Jwt), ["auth.mode"]);
+        assert_eq!(
+            wrong(|c| {
+                c.auth.mode = Mode::Jwt;
+                c.auth.public_key_file = "key.pem".into();
+            }),
+            NONE
+        );
+        assert_eq!(
+            wrong(|c| {
+                jwt(c);
+                c.auth.public_key_file = "key.pem".into();
+            }),
+            ["auth.public_key_file"]
+        );
+        assert_eq!(
+            wrong(|c| {
+                jwt(c);
+                c.auth.mode = Mode::Development;
+            }),
+            ["auth.mode"]
+        );
+        assert_eq!(wrong(|c| c.auth.public_key_file = "key.pem".into()), ["auth.mode"]);
+    }
+
+    #[test]
+    fn secrets_are_long_enough_and_are_not_shown() {
+        let short = |c: &mut Config| {
+            jwt(c);
+            c.auth.hs256_secret = Secret::new("hunter2-0123456789abcdef0123456");
+        };
+        assert_eq!(wrong(short), ["auth.hs256_secret"]);
+        let newline = |c: &mut Config| c.ops.api_key = Secret::new("hunter2-0123456789abcdef\n");
+        assert_eq!(wrong(newline), ["ops.api_key"]);
+        assert_eq!(wrong(|c| c.ops.api_key = Secret::new("0123456789abcde")), ["ops.api_key"]);
+        assert_eq!(wrong(|c| c.ops.api_key = Secret::new("0123456789abcdef")), NONE);
+        let mut config = Config::default();
+        short(&mut config);
+        newline(&mut config);
+        let error = config.check().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn an_open_server_api_needs_a_key() {
+        let open = |c: &mut Config| c.ops.listen = "0.0.0.0:7679".parse().unwrap();
+        assert_eq!(wrong(open), ["ops.api_key"]);
+        assert_eq!(
+            wrong(|c| {
+                open(c);
+                c.ops.api_key = Secret::new("0123456789abcdef");
+            }),
+            NONE
+        );
+        assert_eq!(wrong(|c| c.ops.listen = c.clients.listen), ["ops.listen"]);
+        assert_eq!(
+            wrong(|c| {
+                c.ops.listen.set_port(0);
+                c.clients.listen.set_port(0);
+            }),
+            NONE
+        );
+    }
+
+    /// A key, its field, and the least and the most that it may be.
+    type Range = (&'static str, fn(&mut Config) -> &mut Duration, Duration, Duration);
+
+    #[test]
+    fn ranges_include_their_ends() {
+        let cases: [Range; 5] = [
+            ("clients.heartbeat", |c| &mut c.clients.heartbeat, SECOND, 10 * MINUTE),
+            ("clients.stall_timeout", |c| &mut c.clients.stall_timeout, SECOND, HOUR),
+            ("limits.login_timeout", |c| &mut c.limits.login_timeout, MILLI_100, 5 * MINUTE),
+            ("shutdown.deadline", |c| &mut c.shutdown.deadline, MILLI_100, 10 * MINUTE),
+            ("store.tombstone_retention", |c| &mut c.store.tombstone_retention, HOUR, 36500 * DAY),
+        ];
+        let step = Duration::from_millis(1);
+        for (key, field, least, most) in cases {
+            for good in [least, most] {
+                assert_eq!(wrong(|c| *field(c) = good), NONE, "{key}");
+            }
+            for bad in [Duration::ZERO, least.saturating_sub(step), most + step] {
+                assert_eq!(wrong(|c| *field(c) = bad), [key]);
+            }
+        }
+        for good in [1024, 1 << 20] {
+            assert_eq!(wrong(|c| c.limits.frame_bytes = good), NONE);
+        }
+        for bad in [0, 1023, (1 << 20) + 1] {
+            assert_eq!(wrong(|c| c.limits.frame_bytes = bad), ["limits.frame_bytes"]);
+        }
+    }
+
+    #[test]
+    fn a_range_is_told_as_one_would_write_it() {
+        let mut config = Config::default();
+        config.store.tombstone_retention = Duration::from_mins(30);
+        config.limits.login_timeout = Duration::from_hours(36);
+        let error = config.check().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "limits.login_timeout: is 1day 12h, must be 100ms to 5m\n\
+             store.tombstone_retention: is 30m, must be 1h to 36500d"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_level_is_seen() {
+        for good in ["info", "OFF", "warn,rosterd=debug", "info,rosterd::gateway=trace", "[session]=debug"] {
+            assert_eq!(filter(good), Ok(()), "{good}");
+        }
+        for bad in ["", "inof", "info,", "info, debug", "rosterd", "rosterd=loud"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! How settings are written: durations, addresses, sizes, choices, the store's URL, and secrets.
+//!
+//! What is written wrongly is answered with what would be right. Ranges are `check`'s business.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text as it is.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Where it goes from here is the caller's responsibility.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it was not set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "Secret(not set)" } else { "Secret(set)" })
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde's own error would show the value.
+        String::deserialize(deserializer).map(Self).map_err(|_| de::Error::custom("must be a text in quotes"))
+    }
+}
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+pub enum Mode {
+    /// The account itself: no protection at all, so on loopback only.
+    #[default]
+    Development,
+    /// A JSON Web Token signed by the operator's backend.
+    Jwt,
+}
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "development" => Ok(Self::Development),
+            "jwt" => Ok(Self::Jwt),
+            _ => Err(format!("{text:?} is not a mode; write \"development\" or \"jwt\"")),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object on a line.
+    Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{text:?} is not a format; write \"text\" or \"json\"")),
+        }
+    }
+}
+
+/// Which store, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum StoreUrl {
+    /// `sqlite:PATH`: a database file; a relative path starts at the working directory.
+    Sqlite(PathBuf),
+}
+
+impl TryFrom<String> for StoreUrl {
+    type Error = String;
+
+    /// Only the scheme is shown in an error: the URL of a database server may hold a password.
+    fn try_from(text: String) -> Result<Self, String> {
+        const RIGHT: &str = "write sqlite:PATH, such as sqlite:data/rosterd.db or sqlite:/var/lib/rosterd/rosterd.db";
+        match text.split_once(':') {
+            Some(("sqlite", "")) => Err(format!("names no file; {RIGHT}")),
+            Some(("sqlite", ":memory:")) => Err(format!("a store in memory would lose every write; {RIGHT}")),
+            // Others read sqlite://data/x.db as a relative path, the file system as /data/x.db.
+            Some(("sqlite", path)) if path.starts_with("//") => Err(format!("takes a path without \"//\"; {RIGHT}")),
+            Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
+            Some((scheme, _)) if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                Err(format!("there is no store \"{scheme}\"; {RIGHT}"))
+            }
+            _ => Err(format!("is not the URL of a store; {RIGHT}")),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+impl From<StoreUrl> for String {
+    fn from(url: StoreUrl) -> Self {
+        url.to_string()
+    }
+}
+
+/// Durations such as `25s`, `1h 30m`, `90d`.
+pub(super) mod duration {
+    use super::{Deserialize, Deserializer, Serializer, de};
+    use std::time::Duration;
+
+    pub(in crate::config) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|_| {
+            de::Error::custom(format!(
+                "{text:?} is not a duration; write a number and a unit, such as 500ms, 25s, 5m, 1h, 90d"
+            ))
+        })
+    }
+}
+
+/// Addresses to listen at: IP and port. Names are not looked up, so that what is bound is what is written.
+pub(super) mod address {
+    use super::{Deserialize, Deserializer, Serializer, de};
+    use std::net::SocketAddr;
+
+    pub(in crate::config) fn serialize<S: Serializer>(address: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(address)
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| {
+            de::Error::custom(format!("{text:?} is not an address; write IP:PORT, such as 127.0.0.1:7678 or [::]:7678"))
+        })
+    }
+}
+
+/// Sizes in bytes.
+pub(super) mod bytes {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.serialize(serializer)
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        usize::try_from(number).map_err(|_| de::Error::custom(format!("{number} is not a number of bytes")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_named_by_its_scheme_and_path() {
+        let parse = |text: &str| StoreUrl::try_from(text.to_owned());
+        assert_eq!(parse("sqlite:data/rosterd.db"), Ok(StoreUrl::Sqlite("data/rosterd.db".into())));
+        assert_eq!(parse("sqlite:/var/lib/r.db"), Ok(StoreUrl::Sqlite("/var/lib/r.db".into())));
+        for bad in ["", "rosterd.db", "sqlite:", "sqlite::memory:", "sqlite://data/r.db", "C:\\r.db", "a b:c"] {
+            assert!(parse(bad).unwrap_err().contains("sqlite:PATH"), "{bad}");
+        }
+        let error = parse("postgres://rosterd:hunter2@db/rosterd").unwrap_err();
+        assert!(error.contains("\"postgres\"") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?} {:?}", Secret::default()), "Secret(set) Secret(not set)");
+        assert_eq!(toml::Value::try_from(&secret).unwrap().as_str(), Some(""));
+        let error = toml::Value::Integer(12345).try_into::<Secret>().unwrap_err().to_string();
+        assert!(!error.contains("12345"), "{error}");
+    }
+}

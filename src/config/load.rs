@@ -1,0 +1,344 @@
+//! Where settings come from: defaults, then the file, the environment and flags, each winning over the ones before.
+//!
+//! A layer knows nothing of what its values mean: it looks up the key, compares the type, and remembers the place,
+//! so that whatever turns out wrong later is answered with the place it was written at. The source's line itself is
+//! never shown: it may hold a secret.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::{Spanned, Table, Value};
+
+use super::{Config, Error, check};
+
+/// The file that is read where none is named.
+const FILE: &str = "config.toml";
+/// What the name of a variable begins with.
+const PREFIX: &str = "ROSTERD_";
+/// From which similarity on (Jaro-Winkler, 0 to 1) a name is worth suggesting.
+const NEAR: f64 = 0.8;
+
+/// What the command line says about settings. Not `Debug`: an override may be a secret.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// The file to read; it must exist. None: `./config.toml`, if there is one.
+    pub file: Option<PathBuf>,
+    /// What flags say, as (`section.key`, text); the last one wins.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// Settings that are checked, and where they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The file that was read; none where only defaults, environment and flags count.
+    pub file: Option<PathBuf>,
+    /// What was not taken from the file: (`section.key`, what set it).
+    pub overridden: Vec<(String, String)>,
+}
+
+/// Reads and checks the settings.
+///
+/// # Errors
+/// A named file that is missing, a file that is not TOML, a key that does not exist, a value that is not right; all
+/// of them at once where they can be told apart.
+pub fn load(options: &Options) -> Result<Loaded, Error> {
+    load_from(options, Path::new(FILE), std::env::vars_os())
+}
+
+fn load_from(
+    options: &Options,
+    default_file: &Path,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Loaded, Error> {
+    let mut layers = Layers { keys: keys(), given: BTreeMap::new(), problems: Vec::new() };
+    let file = read(options.file.as_deref(), default_file)?;
+    if let Some((path, text)) = &file {
+        layers.file(path, text);
+    }
+    for (name, text) in environment {
+        layers.variable(&name, text);
+    }
+    for (key, text) in &options.overrides {
+        layers.set(key, text, Origin::Flag);
+    }
+    let (config, overridden) = layers.finish()?;
+    Ok(Loaded { config, file: file.map(|(path, _)| path), overridden })
+}
+
+/// The named file, or else the default one if it exists.
+fn read(named: Option<&Path>, default_file: &Path) -> Result<Option<(PathBuf, String)>, Error> {
+    let path = named.unwrap_or(default_file);
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some((path.to_owned(), text))),
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error(vec![format!("{}: cannot be read: {error}", path.display())])),
+    }
+}
+
+/// Every key as `section.key`, with its default, whose type is what the key takes.
+pub(super) fn keys() -> BTreeMap<String, Value> {
+    let sections = Table::try_from(Config::default()).expect("settings are sections of strings, numbers and booleans");
+    let mut keys = BTreeMap::new();
+    for (section, values) in sections {
+        let Value::Table(values) = values else { unreachable!("every field of Config is a section") };
+        keys.extend(values.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
+    }
+    keys
+}
+
+/// The variable that sets a key.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.replacen('.', "__", 1).to_uppercase())
+}
+
+/// Where a value was written.
+#[derive(Debug, Clone)]
+enum Origin {
+    File { path: PathBuf, line: usize, column: usize },
+    Variable(String),
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag => f.write_str("the command line"),
+        }
+    }
+}
+
+/// A value of the right type for its key.
+struct Given {
+    value: Value,
+    origin: Origin,
+}
+
+/// What has been given so far, by `section.key`.
+struct Layers {
+    keys: BTreeMap<String, Value>,
+    given: BTreeMap<String, Given>,
+    problems: Vec<String>,
+}
+
+impl Layers {
+    fn problem(&mut self, origin: &Origin, message: impl fmt::Display) {
+        self.problems.push(format!("{origin}: {message}"));
+    }
+
+    fn file(&mut self, path: &Path, text: &str) {
+        let at = |offset| {
+            let (line, column) = position(text, offset);
+            Origin::File { path: path.to_owned(), line, column }
+        };
+        let sections = match DeTable::parse(text) {
+            Ok(sections) => sections.into_inner(),
+            Err(error) => {
+                return self.problem(
+                    &at(error.span().map_or(0, |s| s.start)),
+                    format_args!("this is not TOML: {}", error.message()),
+                );
+            }
+        };
+        for (section, values) in sections {
+            let (place, section) = (at(section.span().start), section.into_inner());
+            if !self.has_section(&section) {
+                let message = self.unknown_section(&section);
+                self.problem(&place, message);
+                continue;
+            }
+            let DeValue::Table(values) = values.into_inner() else {
+                self.problem(&place, format_args!("{section} is a section; write [{section}] and its keys below"));
+                continue;
+            };
+            for (key, value) in values {
+                let path = format!("{section}.{}", key.get_ref());
+                self.entry(&path, &at(key.span().start), at(value.span().start), value);
+            }
+        }
+    }
+
+    fn entry(&mut self, key: &str, key_at: &Origin, value_at: Origin, value: Spanned<DeValue<'_>>) {
+        if !self.keys.contains_key(key) {
+            let message = self.unknown_key(key, str::to_owned);
+            return self.problem(key_at, message);
+        }
+        match Value::deserialize(ValueDeserializer::from(value)) {
+            Ok(value) => self.put(key, value, value_at),
+            // Such as a number beyond 64 bits; the library's text would show it.
+            Err(_) => self.problem(&value_at, format_args!("{key} takes {}", takes(&self.keys[key]))),
+        }
+    }
+
+    /// Takes `ROSTERD_SECTION__KEY`; any other variable is someone else's.
+    fn variable(&mut self, name: &OsString, text: OsString) {
+        let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else {
+            return;
+        };
+        let origin = Origin::Variable(name.to_owned());
+        let key = self.keys.keys().find(|key| variable_of(key) == name).cloned();
+        // One underscore too few is the likeliest slip, and without this the setting would be lost silently.
+        let meant = self.keys.keys().map(|key| variable_of(key)).find(|known| known.replace("__", "_") == name);
+        match (key, rest.split_once("__"), meant) {
+            (Some(key), ..) => match text.into_string() {
+                Ok(text) => self.set(&key, &text, origin),
+                Err(_) => self.problem(&origin, format_args!("{key}: the value is not UTF-8")),
+            },
+            (None, Some((section, key)), _) => {
+                let key = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
+                let message = self.unknown_key(&key, variable_of);
+                self.problem(&origin, message);
+            }
+            (None, None, Some(meant)) => self.problem(&origin, format_args!("is not a setting; did you mean {meant}?")),
+            (None, None, None) => {}
+        }
+    }
+
+    /// Takes a text for a key: as it is if the key takes text, else as a TOML value. So a secret of digits stays one.
+    fn set(&mut self, key: &str, text: &str, origin: Origin) {
+        let Some(default) = self.keys.get(key) else {
+            let message = self.unknown_key(key, str::to_owned);
+            return self.problem(&origin, message);
+        };
+        if default.is_str() {
+            return self.put(key, Value::String(text.to_owned()), origin);
+        }
+        let takes = takes(default);
+        match ValueDeserializer::parse(text.trim()).and_then(Value::deserialize) {
+            Ok(value) => self.put(key, value, origin),
+            Err(_) => self.problem(&origin, format_args!("{key} takes {takes}")),
+        }
+    }
+
+    fn put(&mut self, key: &str, value: Value, origin: Origin) {
+        let default = &self.keys[key];
+        if default.same_type(&value) {
+            self.given.insert(key.to_owned(), Given { value, origin });
+        } else {
+            let message = format!("{key} takes {}, not a value of type {}", takes(default), value.type_str());
+            self.problem(&origin, message);
+        }
+    }
+
+    /// The settings, and which of them are not from the file.
+    fn finish(mut self) -> Result<(Config, Vec<(String, String)>), Error> {
+        let config = self.interpret();
+        // A value that could not be read has its default here; what `check` says about that would mislead.
+        if self.problems.is_empty() {
+            for check::Problem { key, message } in check::problems(&config) {
+                let place = self.given.get(key).map_or(String::new(), |given| format!("{}: ", given.origin));
+                self.problems.push(format!("{place}{key}: {message}"));
+            }
+        }
+        if !self.problems.is_empty() {
+            return Err(Error(self.problems));
+        }
+        let elsewhere = |given: &Given| !matches!(given.origin, Origin::File { .. });
+        let overridden = self.given.into_iter().filter(|(_, given)| elsewhere(given));
+        Ok((config, overridden.map(|(key, given)| (key, given.origin.to_string())).collect()))
+    }
+
+    /// Reads the values. Each one that is wrong becomes a problem and is left out, so that all are found.
+    fn interpret(&mut self) -> Config {
+        loop {
+            let error = match serde_path_to_error::deserialize(self.table()) {
+                Ok(config) => return config,
+                Err(error) => error,
+            };
+            let key = error.path().to_string();
+            let Some(given) = self.given.remove(&key) else {
+                unreachable!("{key} has the type of its default, so only its value can be wrong");
+            };
+            self.problem(&given.origin, format_args!("{key}: {}", error.inner().message()));
+        }
+    }
+
+    fn table(&self) -> Value {
+        let mut sections = Table::new();
+        for (key, given) in &self.given {
+            let (section, key) = split(key);
+            let section = sections.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(values) = section {
+                values.insert(key.to_owned(), given.value.clone());
+            }
+        }
+        Value::Table(sections)
+    }
+
+    fn has_section(&self, section: &str) -> bool {
+        self.keys.keys().any(|key| split(key).0 == section)
+    }
+
+    fn sections(&self) -> Vec<&str> {
+        let mut sections: Vec<_> = self.keys.keys().map(|key| split(key).0).collect();
+        sections.dedup();
+        sections
+    }
+
+    fn unknown_section(&self, section: &str) -> String {
+        // A key above the first section header.
+        let same: Vec<_> = self.keys.keys().filter(|key| split(key).1 == section).map(String::as_str).collect();
+        let hint = match (same.as_slice(), nearest(section, self.sections())) {
+            ([_, ..], _) => format!("did you mean {}?", same.join(" or ")),
+            ([], Some(near)) => format!("did you mean [{near}]?"),
+            ([], None) => format!("the sections are {}", self.sections().join(", ")),
+        };
+        format!("there is no section \"{section}\"; {hint}")
+    }
+
+    /// `write` is how a key is written where this one came from.
+    fn unknown_key(&self, path: &str, write: impl Fn(&str) -> String) -> String {
+        let (section, key) = split(path);
+        let here: Vec<_> = self.keys.keys().map(String::as_str).filter(|known| split(known).0 == section).collect();
+        let elsewhere = || self.keys.keys().map(String::as_str).find(|known| split(known).1 == key);
+        let names = || here.iter().map(|known| split(known).1);
+        let suggestion = nearest(key, names()).map(|near| format!("{section}.{near}"));
+        let hint = match suggestion.or_else(|| elsewhere().map(str::to_owned)) {
+            Some(known) => format!("did you mean {}?", write(&known)),
+            None if !here.is_empty() => format!("[{section}] has {}", names().collect::<Vec<_>>().join(", ")),
+            None => match nearest(path, self.keys.keys().map(String::as_str)) {
+                Some(known) => format!("did you mean {}?", write(known)),
+                None => format!("the sections are {}", self.sections().join(", ")),
+            },
+        };
+        format!("there is no key {path}; {hint}")
+    }
+}
+
+/// `section.key` in its two parts.
+fn split(path: &str) -> (&str, &str) {
+    path.split_once('.').unwrap_or((path, ""))
+}
+
+fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    scored.filter(|(score, _)| *score >= NEAR).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}
+
+/// What a key takes, by its default.
+fn takes(default: &Value) -> &'static str {
+    match default {
+        Value::Boolean(_) => "true or false",
+        Value::Integer(_) => "a whole number",
+        _ => "a text in quotes",
+    }
+}
+
+/// Line and column, both from 1; columns count characters.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests;

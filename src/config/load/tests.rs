@@ -1,0 +1,290 @@
+//! What a file, the environment and flags may say, and how each mistake is answered.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{LogFormat, Mode, default_text};
+
+/// Loads a file with this text (none for ""), this environment and these flags. The file shows as "config.toml".
+fn load_with(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(FILE);
+    if !text.is_empty() {
+        fs::write(&file, text).unwrap();
+    }
+    let own = |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+    let options = Options { file: None, overrides: own(flags) };
+    let environment = own(environment).into_iter().map(|(k, v)| (k.into(), v.into()));
+    let folder = format!("{}/", folder.path().display());
+    load_from(&options, &file, environment).map_err(|error| error.to_string().replace(&folder, ""))
+}
+
+fn file(text: &str) -> Result<Config, String> {
+    load_with(text, &[], &[]).map(|loaded| loaded.config)
+}
+
+fn environment(list: &[(&str, &str)]) -> Result<Config, String> {
+    load_with("", list, &[]).map(|loaded| loaded.config)
+}
+
+#[test]
+fn the_annotated_file_says_the_defaults_and_every_key() {
+    assert_eq!(file(default_text()), Ok(Config::default()));
+    let written: Table = default_text().parse().unwrap();
+    for key in keys().keys() {
+        let (section, name) = split(key);
+        assert!(written.get(section).and_then(|section| section.get(name)).is_some(), "{key} is not in config.toml");
+    }
+}
+
+#[test]
+fn the_names_and_defaults_are_a_contract() {
+    let keys = keys();
+    let names: Vec<_> = keys.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "auth.create_accounts",
+            "auth.hs256_secret",
+            "auth.mode",
+            "auth.public_key_file",
+            "clients.heartbeat",
+            "clients.listen",
+            "clients.stall_timeout",
+            "demo.users",
+            "limits.frame_bytes",
+            "limits.login_timeout",
+            "log.format",
+            "log.level",
+            "ops.api_key",
+            "ops.listen",
+            "shutdown.deadline",
+            "store.tombstone_retention",
+            "store.url",
+        ]
+    );
+    assert_eq!(variable_of("store.tombstone_retention"), "ROSTERD_STORE__TOMBSTONE_RETENTION");
+}
+
+#[test]
+fn the_documentation_names_every_key_its_variable_and_its_default() {
+    let text = include_str!("../../../docs/configuration.md");
+    let written: Table = default_text().parse().unwrap();
+    for key in keys().keys() {
+        let (section, name) = split(key);
+        let heading = format!("### `{key}`");
+        let part = text.split(&heading).nth(1).unwrap_or_else(|| panic!("{key} is not in docs/configuration.md"));
+        let part = part.split("\n##").next().unwrap();
+        for said in [variable_of(key), written[section][name].to_string()] {
+            assert!(part.contains(&format!("`{said}`")), "docs/configuration.md does not say {said} of {key}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_in_the_documentation_are_good() {
+    let text = include_str!("../../../docs/configuration.md");
+    let examples: Vec<_> = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 2);
+    assert!(load_with(examples[0], &[], &[]).is_ok());
+    let api_key = ("ROSTERD_OPS__API_KEY", "0123456789abcdef");
+    assert_eq!(load_with(examples[1], &[api_key], &[]).unwrap().config.auth.mode, Mode::Jwt);
+    assert!(load_with(examples[1], &[], &[]).unwrap_err().starts_with("ops.api_key: is needed"));
+}
+
+#[test]
+fn nothing_at_all_gives_the_defaults() {
+    let loaded = load_with("", &[("PATH", "/bin"), ("ROSTERD_PORT", "tcp://10.0.0.1:7678")], &[]).unwrap();
+    assert_eq!(loaded, Loaded { config: Config::default(), file: None, overridden: vec![] });
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let options = Options { file: Some("/nowhere/rosterd.toml".into()), overrides: vec![] };
+    let error = load_from(&options, Path::new(FILE), []).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/rosterd.toml: cannot be read"), "{error}");
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let text = "[clients]\nheartbeat = \"2s\"\nstall_timeout = \"2s\"\n[limits]\nlogin_timeout = \"2s\"\n";
+    let variables = [("ROSTERD_CLIENTS__HEARTBEAT", "3s"), ("ROSTERD_CLIENTS__STALL_TIMEOUT", "3s")];
+    let flags = [("clients.heartbeat", "5s"), ("clients.heartbeat", "4s")];
+    let loaded = load_with(text, &variables, &flags).unwrap();
+    let (clients, limits) = (&loaded.config.clients, &loaded.config.limits);
+    assert_eq!(
+        (clients.heartbeat, clients.stall_timeout, limits.login_timeout),
+        (Duration::from_secs(4), Duration::from_secs(3), Duration::from_secs(2))
+    );
+    assert_eq!(loaded.config.shutdown, Config::default().shutdown);
+    let overridden: Vec<_> = loaded.overridden.iter().map(|(k, by)| (k.as_str(), by.as_str())).collect();
+    assert_eq!(
+        overridden,
+        [("clients.heartbeat", "the command line"), ("clients.stall_timeout", "ROSTERD_CLIENTS__STALL_TIMEOUT")]
+    );
+    assert!(loaded.file.is_some());
+}
+
+#[test]
+fn the_environment_is_read_by_the_type_of_its_key() {
+    let digits = "12345678901234567890123456789012";
+    let config = environment(&[
+        ("ROSTERD_OPS__API_KEY", "1234567890123456"),
+        ("ROSTERD_AUTH__MODE", "jwt"),
+        ("ROSTERD_AUTH__HS256_SECRET", digits),
+        ("ROSTERD_AUTH__CREATE_ACCOUNTS", "true"),
+        ("ROSTERD_LIMITS__FRAME_BYTES", " 4096 "),
+        ("ROSTERD_LOG__FORMAT", "json"),
+        ("ROSTERD_STORE__TOMBSTONE_RETENTION", "1h 30m"),
+    ])
+    .unwrap();
+    assert_eq!((config.ops.api_key.expose(), config.auth.hs256_secret.expose()), ("1234567890123456", digits));
+    assert_eq!((config.auth.mode, config.log.format), (Mode::Jwt, LogFormat::Json));
+    assert!(config.auth.create_accounts);
+    assert_eq!((config.limits.frame_bytes, config.store.tombstone_retention), (4096, Duration::from_mins(90)));
+}
+
+#[test]
+fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() {
+    for (text, answer) in [
+        (
+            "[clients]\n  hartbeat = \"2s\"",
+            "config.toml:2:3: there is no key clients.hartbeat; did you mean clients.heartbeat?",
+        ),
+        ("clients.listn = 1", "config.toml:1:9: there is no key clients.listn; did you mean clients.listen?"),
+        ("\n[client]\nlisten = 1", "config.toml:2:2: there is no section \"client\"; did you mean [clients]?"),
+        (
+            "[clients]\nframe_bytes = 1",
+            "config.toml:2:1: there is no key clients.frame_bytes; did you mean limits.frame_bytes?",
+        ),
+        ("api_key = \"x\"", "config.toml:1:1: there is no section \"api_key\"; did you mean ops.api_key?"),
+        (
+            "listen = \"x\"",
+            "config.toml:1:1: there is no section \"listen\"; did you mean clients.listen or ops.listen?",
+        ),
+        ("[demo]\nzzz = 1", "config.toml:2:1: there is no key demo.zzz; [demo] has users"),
+        ("clients = 5", "config.toml:1:1: clients is a section; write [clients] and its keys below"),
+        ("[[clients]]\nlisten = 1", "config.toml:1:3: clients is a section; write [clients] and its keys below"),
+    ] {
+        assert_eq!(file(text), Err(answer.to_owned()), "{text}");
+    }
+    let error = file("[zzz]\n").unwrap_err();
+    assert!(error.ends_with("the sections are auth, clients, demo, limits, log, ops, shutdown, store"), "{error}");
+}
+
+#[test]
+fn an_unknown_variable_is_answered_with_the_nearest_one() {
+    for (name, meant) in [
+        ("ROSTERD_CLIENTS__HARTBEAT", "ROSTERD_CLIENTS__HEARTBEAT"),
+        ("ROSTERD_CLIENT__HEARTBEAT", "ROSTERD_CLIENTS__HEARTBEAT"),
+        ("ROSTERD_OP__API_KEI", "ROSTERD_OPS__API_KEY"),
+        ("ROSTERD_ops__api_key", "ROSTERD_OPS__API_KEY"),
+        ("ROSTERD_OPS_API_KEY", "ROSTERD_OPS__API_KEY"),
+    ] {
+        let error = environment(&[(name, "hunter2")]).unwrap_err();
+        assert!(error.starts_with(name) && error.ends_with(&format!("did you mean {meant}?")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert!(environment(&[("ROSTERD_X__Y", "")]).unwrap_err().contains("the sections are auth, clients"));
+}
+
+#[test]
+fn an_unknown_flag_is_an_error_too() {
+    let error = load_with("", &[], &[("clients.hartbeat", "1s")]).unwrap_err();
+    assert_eq!(error, "the command line: there is no key clients.hartbeat; did you mean clients.heartbeat?");
+}
+
+#[test]
+fn a_value_that_is_wrong_is_answered_with_its_key_its_place_and_what_is_right() {
+    for (text, answer) in [
+        (
+            "[clients]\nheartbeat = 25",
+            "config.toml:2:13: clients.heartbeat takes a text in quotes, not a value of type integer",
+        ),
+        (
+            "[limits]\nframe_bytes = \"1\"",
+            "config.toml:2:15: limits.frame_bytes takes a whole number, not a value of type string",
+        ),
+        ("[demo]\nusers = 1", "config.toml:2:9: demo.users takes true or false, not a value of type integer"),
+        ("[limits]\nframe_bytes = -1", "config.toml:2:15: limits.frame_bytes: -1 is not a number of bytes"),
+        (
+            "[auth]\nmode = \"jwtt\"",
+            "config.toml:2:8: auth.mode: \"jwtt\" is not a mode; write \"development\" or \"jwt\"",
+        ),
+        ("[log]\nformat = \"\"", "config.toml:2:10: log.format: \"\" is not a format; write \"text\" or \"json\""),
+        ("[clients]\nheartbeat = \"11m\"", "config.toml:2:13: clients.heartbeat: is 11m, must be 1s to 10m"),
+    ] {
+        assert_eq!(file(text), Err(answer.to_owned()), "{text}");
+    }
+    for (text, part) in [
+        ("[clients]\nheartbeat = \"25\"", "\"25\" is not a duration; write a number and a unit"),
+        ("[clients]\nlisten = \"localhost:1\"", "\"localhost:1\" is not an address; write IP:PORT"),
+        ("[store]\nurl = \"postgres://a:hunter2@b\"", "config.toml:2:7: store.url: there is no store \"postgres\""),
+        ("[limits]\nframe_bytes = 99999999999999999999999", "limits.frame_bytes"),
+    ] {
+        let error = file(text).unwrap_err();
+        assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
+    }
+    for (name, text, answer) in [
+        ("ROSTERD_DEMO__USERS", "yes", "ROSTERD_DEMO__USERS: demo.users takes true or false"),
+        ("ROSTERD_LIMITS__FRAME_BYTES", "", "ROSTERD_LIMITS__FRAME_BYTES: limits.frame_bytes takes a whole number"),
+    ] {
+        assert_eq!(environment(&[(name, text)]), Err(answer.to_owned()));
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let text = "[clients]\nhartbeat = 1\nlisten = \"x\"\nheartbeat = \"x\"\n[log]\nformat = 5\n";
+    let error = load_with(text, &[("ROSTERD_DEMO__USERS", "x")], &[("log.levle", "info")]).unwrap_err();
+    let places: Vec<_> = error.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        places,
+        [
+            "config.toml:2:1",
+            "config.toml:6:10",
+            "ROSTERD_DEMO__USERS",
+            "the command line",
+            "config.toml:4:13",
+            "config.toml:3:10"
+        ]
+    );
+}
+
+#[test]
+fn no_secret_is_shown_by_any_error() {
+    for text in [
+        "[ops]\napi_key = 12345678",
+        "[ops]\napi_key = \"12345678\n",
+        "[ops]\napi_key = 12345678-x",
+        "[ops]\napi_key \"12345678\"",
+        "[ops]\napi_key = [\"12345678\"]",
+        "[ops]\napi_key = \"12345678\"",
+        "[ops]\napi_key = \"12345678\\q\"",
+        "[ops]\napi_key = \"12345678\"\napi_key = \"12345678\"",
+        "[auth]\nhs256_secret = \"12345678\"",
+        "[auth]\nhs256_secret = 123456789012345678901234567890",
+    ] {
+        let error = file(text).unwrap_err();
+        assert!(error.starts_with("config.toml:") && !error.contains("12345678"), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_utf_8_is_named_and_not_shown() {
+    use std::os::unix::ffi::OsStringExt;
+    let bad = || OsString::from_vec(vec![b'x', 0xff]);
+    let variables = [(bad(), bad()), (OsString::from("ROSTERD_OPS__API_KEY"), bad())];
+    let error = load_from(&Options::default(), Path::new("/nowhere/config.toml"), variables).unwrap_err();
+    assert_eq!(error.to_string(), "ROSTERD_OPS__API_KEY: ops.api_key: the value is not UTF-8");
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "(\\[(clients|ops|x)\\]\n)?(listen|api_key|.{0,5}) ?= ?.{0,20}\n?.{0,10}", value in ".*") {
+        let _ = load_with(&text, &[("ROSTERD_LIMITS__FRAME_BYTES", &value)], &[(&text, &value)]);
+    }
+}

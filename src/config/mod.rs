@@ -1,0 +1,263 @@
+//! The settings: what `config.toml`, the environment and flags may say, and what is right.
+//!
+//! [`load()`] gives settings that are read and checked, before any port is bound; nothing else in the crate reads
+//! the file or the environment. What a setting does is its user's business: `app` hands plain values on.
+//! Secrets never appear in an error or in `Debug` output.
+
+mod check;
+mod form;
+mod load;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{self, Authenticator};
+
+pub use form::{LogFormat, Mode, Secret, StoreUrl};
+pub use load::{Loaded, Options, load};
+
+/// Why there are no settings: every problem found, one on a line, each with its place, its key and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Error(Vec<String>);
+
+/// The annotated `config.toml`: every key with its default and why it is there.
+pub fn default_text() -> &'static str {
+    include_str!("../../config.toml")
+}
+
+/// All settings, one field for each section of `config.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where and how clients are served.
+    pub clients: Clients,
+    /// Where backends and operators are served.
+    pub ops: Ops,
+    /// Whose tokens are accepted.
+    pub auth: Auth,
+    /// What is kept, where and how long.
+    pub store: Store,
+    /// What one client may ask for.
+    pub limits: Limits,
+    /// How the gateway stops.
+    pub shutdown: Shutdown,
+    /// What is logged, and how.
+    pub log: Log,
+    /// What a fresh gateway shows.
+    pub demo: Demo,
+}
+
+/// `[clients]`: the WebSocket side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clients {
+    /// The address clients connect to; port 0 takes a free one.
+    #[serde(with = "form::address")]
+    pub listen: SocketAddr,
+    /// The time between two heartbeats, 1 s to 10 min.
+    #[serde(with = "form::duration")]
+    pub heartbeat: Duration,
+    /// A connection that has taken no byte for this long is dead, 1 s to 1 h. Slow ones are not.
+    #[serde(with = "form::duration")]
+    pub stall_timeout: Duration,
+}
+
+/// `[ops]`: the HTTP side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ops {
+    /// The address of server API, health and metrics; port 0 takes a free one.
+    #[serde(with = "form::address")]
+    pub listen: SocketAddr,
+    /// The bearer token of the server API, 16 bytes or more; empty = none is asked for, on loopback only.
+    pub api_key: Secret,
+}
+
+/// `[auth]`: whose tokens are accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// What a token is.
+    pub mode: Mode,
+    /// The secret for HS256, 32 bytes or more, taken as it is written; empty = none.
+    pub hs256_secret: Secret,
+    /// A PEM file with the public key for `EdDSA`, RS256 or ES256; empty = none.
+    pub public_key_file: PathBuf,
+    /// Whether a good token of an account that does not exist creates it.
+    pub create_accounts: bool,
+}
+
+/// `[store]`: the durable side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Which store, and where.
+    pub url: StoreUrl,
+    /// How long deletions are remembered, 1 h to 36500 days.
+    #[serde(with = "form::duration")]
+    pub tombstone_retention: Duration,
+}
+
+/// `[limits]`: what one client may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// How long a new connection has to log in, 100 ms to 5 min.
+    #[serde(with = "form::duration")]
+    pub login_timeout: Duration,
+    /// The largest frame a client may send, 1 KiB to 1 MiB, in bytes.
+    #[serde(with = "form::bytes")]
+    pub frame_bytes: usize,
+}
+
+/// `[shutdown]`: how the gateway stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long a stop waits for sessions to close, 100 ms to 10 min.
+    #[serde(with = "form::duration")]
+    pub deadline: Duration,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// A `tracing` filter directive.
+    pub level: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+/// `[demo]`: what a fresh gateway shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Demo {
+    /// Whether a store without any account starts with demo users; see [`Config::wants_demo_users`].
+    pub users: bool,
+}
+
+impl Config {
+    /// Whether a store without any account is to start with demo users: only where nobody relies on it, which is
+    /// development mode without an API key.
+    pub fn wants_demo_users(&self) -> bool {
+        self.demo.users && self.auth.mode == Mode::Development && self.ops.api_key.is_empty()
+    }
+}
+
+impl Auth {
+    /// What verifies the tokens of these settings. Reads the public key.
+    ///
+    /// # Errors
+    /// The key file cannot be read, or holds no key that can be used; the text names the file and says why.
+    pub fn authenticator(&self) -> Result<Arc<dyn Authenticator>, String> {
+        if self.mode == Mode::Development {
+            return auth::authenticator(&auth::Settings::Development);
+        }
+        if !self.hs256_secret.is_empty() {
+            let secret = self.hs256_secret.expose().as_bytes().to_vec();
+            return auth::authenticator(&auth::Settings::Secret(secret))
+                .map_err(|why| format!("auth.hs256_secret {why}"));
+        }
+        let because =
+            |why: &dyn std::fmt::Display| format!("auth.public_key_file {}: {why}", self.public_key_file.display());
+        let pem = std::fs::read(&self.public_key_file).map_err(|error| because(&error))?;
+        auth::authenticator(&auth::Settings::PublicKey(pem)).map_err(|why| because(&why))
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self { listen: loopback(7678), heartbeat: Duration::from_secs(25), stall_timeout: Duration::from_mins(5) }
+    }
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: loopback(7679), api_key: Secret::default() }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: StoreUrl::Sqlite(PathBuf::from("data/rosterd.db")),
+            tombstone_retention: Duration::from_hours(90 * 24),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { login_timeout: Duration::from_secs(10), frame_bytes: 65536 }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Self { users: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demo_users_are_for_development_without_an_api_key() {
+        let mut config = Config::default();
+        assert!(config.wants_demo_users());
+        config.ops.api_key = Secret::new("0123456789abcdef");
+        assert!(!config.wants_demo_users());
+        config = Config::default();
+        config.auth.mode = Mode::Jwt;
+        assert!(!config.wants_demo_users());
+        config = Config::default();
+        config.demo.users = false;
+        assert!(!config.wants_demo_users());
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_used_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.pem");
+        let auth = Auth { mode: Mode::Jwt, public_key_file: file.clone(), ..Auth::default() };
+        let missing = auth.authenticator().err().unwrap();
+        assert!(missing.contains("auth.public_key_file") && missing.contains("key.pem"), "{missing}");
+        std::fs::write(&file, "nonsense").unwrap();
+        let unusable = auth.authenticator().err().unwrap();
+        assert!(unusable.contains("key.pem") && unusable.contains("PEM"), "{unusable}");
+        std::fs::write(&file, include_str!("../../tests/keys/ed25519.pub.pem")).unwrap();
+        assert!(auth.authenticator().is_ok());
+    }
+
+    #[test]
+    fn nothing_secret_is_in_debug_output() {
+        let mut config = Config::default();
+        config.ops.api_key = Secret::new("do-not-show-this-key");
+        config.auth.hs256_secret = Secret::new("do-not-show-this-secret");
+        let shown = format!("{config:?} {config:#?}");
+        assert!(!shown.contains("do-not-show"), "{shown}");
+    }
+}

@@ -1,0 +1,70 @@
+//! The one timer of a session, and what happens when it fires.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Gateway;
+use super::link::Link;
+use super::outgoing::Outgoing;
+use crate::hub::Seat;
+use crate::model::{CloseReason, Millis};
+
+/// The one timer of a session: the next heartbeat, or the end of the token, whichever comes first.
+pub(super) struct Clock {
+    pub(super) timer: Pin<Box<Sleep>>,
+    heartbeat: Duration,
+    beat: Instant,
+    expires: Option<Instant>,
+}
+
+impl Clock {
+    /// The first heartbeat comes after half an interval to a whole one, so that sessions that logged in together
+    /// do not beat together.
+    pub(super) fn new(gateway: &Gateway, seat: &Seat, expires_at: Option<Millis>) -> Self {
+        let heartbeat = gateway.settings.heartbeat;
+        let spread = heartbeat / 2 + heartbeat / 2048 * (seat.session().id().0 % 1024) as u32;
+        let beat = Instant::now() + spread;
+        let mut clock = Self { timer: Box::pin(sleep_until(beat)), heartbeat, beat, expires: None };
+        clock.renew(expires_at, gateway.service.now());
+        clock
+    }
+
+    /// The token now ends at `expires_at` of the wall clock, or never.
+    pub(super) fn renew(&mut self, expires_at: Option<Millis>, now: Millis) {
+        // A token that outlives any connection needs no timer; it would not fit the clock either.
+        let left = expires_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
+        self.expires = left.and_then(|left| Instant::now().checked_add(left));
+        self.arm();
+    }
+
+    fn arm(&mut self) {
+        let next = self.expires.map_or(self.beat, |expires| expires.min(self.beat));
+        self.timer.as_mut().reset(next);
+    }
+}
+
+/// The timer fired: the token has ended, or it is time for a heartbeat.
+pub(super) async fn tick<S>(link: &mut Link<S>, clock: &mut Clock) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let now = Instant::now();
+    if clock.expires.is_some_and(|expires| expires <= now) {
+        return Err(CloseReason::TokenExpired);
+    }
+    if clock.beat <= now {
+        if !std::mem::take(&mut link.heard) {
+            return Err(CloseReason::NoHeartbeat);
+        }
+        let mut out = Outgoing::new(link.encoding());
+        out.message(|payload| payload.extend_from_slice(link.encoding().heartbeat()));
+        link.send(&out).await?;
+        // From when it was written: a slow client's whole interval starts when it could be heard again.
+        clock.beat = Instant::now() + clock.heartbeat;
+    }
+    clock.arm();
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! The client listener: from a TCP connection to a WebSocket session.
+//!
+//! It owns connections and nothing else: what a command does is the service's business, what may be seen the
+//! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket. [`pages`] is what browsers
+//! load before they connect.
+
+mod catch_up;
+mod clock;
+mod commands;
+mod drain;
+mod link;
+mod outgoing;
+mod pages;
+mod session;
+mod upgrade;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use crate::lifecycle::Lifecycle;
+use crate::service::{Record, Service};
+use crate::wire::Changes;
+
+/// How long a request's head may take to arrive.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after a failed accept, doubled up to the longest.
+const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// Bytes the system may hold for a client besides what is on its way; two full frames.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+/// Record bytes after which a `changes` frame is full. A client's receive buffer need not be larger than a frame.
+const FRAME: usize = 16 * 1024;
+
+/// What an operator sets about connections.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often the gateway sends a heartbeat; a client silent for a whole interval after one is gone.
+    pub heartbeat: Duration,
+    /// How long a write may make no progress before the connection counts as dead.
+    pub stall_timeout: Duration,
+    /// How long a connection may take to log in.
+    pub login_timeout: Duration,
+    /// The largest message a client may send.
+    pub frame_bytes: usize,
+    /// Whether the demo page is at `/`.
+    pub demo_page: bool,
+}
+
+/// What every connection shares.
+pub struct Gateway {
+    service: Arc<Service>,
+    settings: Settings,
+    lifecycle: Arc<Lifecycle>,
+    connections: TaskTracker,
+}
+
+impl Gateway {
+    /// A gateway without a listener yet.
+    pub fn new(service: Arc<Service>, settings: Settings, lifecycle: Arc<Lifecycle>) -> Arc<Self> {
+        Arc::new(Self { service, settings, lifecycle, connections: TaskTracker::new() })
+    }
+
+    /// Accepts connections until draining begins.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let sessions = Router::new().route("/v1/ws", get(upgrade::upgrade)).with_state(self.clone());
+        let router = sessions.merge(pages::routes(self.settings.demo_page));
+        let lifecycle = self.lifecycle.clone();
+        tokio::select! {
+            () = accept(listener, |stream| {
+                self.connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
+            }) => {}
+            () = lifecycle.draining() => {}
+        }
+    }
+
+    /// Waits until every connection has ended.
+    pub async fn drained(&self) {
+        self.connections.close();
+        self.connections.wait().await;
+    }
+}
+
+/// Accepts for ever; an error (too many open files, say) pauses instead of spinning.
+async fn accept(listener: TcpListener, serve: impl Fn(TcpStream)) {
+    let mut pause = ACCEPT_PAUSE.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                pause = ACCEPT_PAUSE.0;
+                tune(&stream);
+                serve(stream);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ACCEPT_PAUSE.1);
+            }
+        }
+    }
+}
+
+/// Sets the socket up for live state. Either failing costs speed or memory, never correctness.
+fn tune(stream: &TcpStream) {
+    // A frame is written whole; waiting to merge it with the next would only delay it.
+    let _ = stream.set_nodelay(true);
+    // The system would take megabytes from us for a client that does not read, all of it old by the time it is read.
+    // Held back early, the outbox conflates instead.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
+
+/// Serves HTTP on a connection until it ends, becomes a WebSocket, which is another task's, or draining begins: who is
+/// no session by then has nothing to be told, and must not hold up the end.
+async fn connection(stream: TcpStream, router: Router, lifecycle: Arc<Lifecycle>) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    tokio::select! {
+        served = serving => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "an HTTP connection ended");
+            }
+        }
+        () = lifecycle.draining() => {}
+    }
+}
+
+/// Adds records until the frame is full (true) or there are no more (false).
+fn fill<'a>(changes: &mut Changes, records: &mut impl Iterator<Item = Record<'a>>) -> bool {
+    for record in records {
+        match record {
+            Record::Removed(account) => changes.removed(account),
+            Record::Friend(edge, card) => {
+                changes.friend(edge);
+                changes.user(card);
+            }
+            Record::Card(card) => changes.user(card),
+        }
+        if changes.size() >= FRAME {
+            return true;
+        }
+    }
+    false
+}

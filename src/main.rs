@@ -1,0 +1,108 @@
+//! Arguments to one subcommand.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use rosterd::cli::{self, Failure};
+use rosterd::config::{self, Options};
+use rosterd::wire::Encoding;
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// User profiles and friend lists, in sync and live on every client.
+#[derive(Debug, Parser)]
+#[command(name = "rosterd", version, about)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Settings {
+    /// The settings' file; ./config.toml if there is one, else the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides one setting, over file and environment
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = key_value)]
+    overrides: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (the default)
+    Serve,
+    /// Look at settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a token for an account
+    Token {
+        account: String,
+        /// How long it lasts, "1h" unless given
+        #[arg(long, value_parser = humantime::parse_duration)]
+        ttl: Option<Duration>,
+    },
+    /// Import users and friendships, one JSON object a line
+    Import { file: PathBuf },
+    /// Be a client in this terminal: print what arrives, send what is typed
+    Connect {
+        account: String,
+        /// The gateway; by default the one of the settings
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// The token; by default one is made from the settings
+        #[arg(long)]
+        token: Option<String>,
+        /// Speak protobuf instead of JSON
+        #[arg(long)]
+        protobuf: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the settings are good
+    Check,
+    /// Print the annotated defaults
+    Default,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(message)) => {
+            eprintln!("rosterd: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let options = Options { file: arguments.settings.config, overrides: arguments.settings.overrides };
+    let load = || config::load(&options).map_err(|error| Failure(error.to_string()));
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => cli::serve::run(&load()?)?,
+        Command::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(Failure)?),
+        Command::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end()),
+        Command::Token { account, ttl } => {
+            cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(Failure)?);
+        }
+        Command::Import { file } => cli::import::run(&load()?.config, &file)?,
+        Command::Connect { account, url, token, protobuf } => {
+            let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
+            cli::connect::run(&load()?.config, &account, url, token, encoding)?;
+        }
+    }
+    Ok(())
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("expected SECTION.KEY=VALUE")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
+}

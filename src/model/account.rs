@@ -1,0 +1,87 @@
+//! A user's id.
+//!
+//! Accounts belong to the operator's own user base, so they are compared byte for byte: identity
+//! providers hand out ids that differ only in case, and folding them would merge two people.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Reason, RequestError};
+
+/// The longest account, in characters (NIM's limit for an accid).
+pub const ACCOUNT_CHARS: usize = 32;
+
+/// A user's id: 1 to 32 characters out of letters, digits and `_ @ . -`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Account(Arc<str>);
+
+impl Account {
+    /// Checks `text`; `field` is the name the error gives.
+    ///
+    /// # Errors
+    /// 414 when it is empty, longer than 32 characters, only dots, or holds a character outside the set.
+    pub fn parse(text: &str, field: &'static str) -> Result<Self, RequestError> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'@' | b'.' | b'-');
+        // Dots alone mean something else in the path of a URL, where accounts stand.
+        let dots = text.bytes().all(|b| b == b'.');
+        if text.len() > ACCOUNT_CHARS || dots || !text.bytes().all(allowed) {
+            let message = format!(
+                "{field} must be 1 to {ACCOUNT_CHARS} characters out of letters, digits and _ @ . -, and not only dots"
+            );
+            return Err(RequestError::new(Reason::InvalidArgument, message).field(field));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// An account read back from the store, where only checked ones are written.
+    #[must_use]
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The id itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Account {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_set_of_characters_and_the_length_are_enforced() {
+        for good in ["a", "Alice", "a.b-c_d@e", &"x".repeat(32)] {
+            assert_eq!(Account::parse(good, "account").unwrap().as_str(), good);
+        }
+        for bad in ["", " ", "a b", ".", "..", "ümlaut", "a/b", "a\0", &"x".repeat(33)] {
+            let error = Account::parse(bad, "account").unwrap_err();
+            assert_eq!((error.reason, error.field.as_deref()), (Reason::InvalidArgument, Some("account")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn case_tells_accounts_apart() {
+        assert_ne!(Account::parse("Ann", "account").unwrap(), Account::parse("ann", "account").unwrap());
+    }
+}

@@ -1,0 +1,98 @@
+//! Where a client stands: the cursor it is given, and the lineage of the store it was given by.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Stamp;
+
+/// The identity of a store's history. A store that is made new, or restored to an earlier state, has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What of a store's history can still be told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lineage {
+    /// The history's identity.
+    pub epoch: Epoch,
+    /// Tombstones up to this stamp may have been dropped: a cursor below it cannot be answered with a delta.
+    pub floor: Stamp,
+}
+
+/// "Everything up to `horizon` has been delivered": what a client shows at its next login. Opaque to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The history it was given in.
+    pub epoch: Epoch,
+    /// The last stamp delivered.
+    pub horizon: Stamp,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.horizon)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (epoch, horizon) = text.split_once('-').ok_or(())?;
+        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
+        if epoch.len() != 16 || !digits(epoch) || !digits(horizon) {
+            return Err(());
+        }
+        let epoch = Epoch(u64::from_str_radix(epoch, 16).map_err(drop)?);
+        Ok(Self { epoch, horizon: horizon.parse().map_err(drop)? })
+    }
+}
+
+/// One session's id, unique among all gateways and restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_survives_being_written_down(epoch: u64, horizon: u64) {
+            let cursor = Cursor { epoch: Epoch(epoch), horizon };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = text.parse::<Cursor>();
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "-",
+            "0-1",
+            "00000000000000zz-1",
+            "0000000000000000-",
+            "0000000000000000-+1",
+            "0000000000000000-99999999999999999999",
+        ] {
+            assert_eq!(text.parse::<Cursor>(), Err(()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The vocabulary everyone shares: accounts, profiles, relations, cursors, changes, errors and close codes.
+//!
+//! Pure data and its rules: no I/O, no clock, no randomness. One concept has one name:
+//! *account* a user's id · *profile* the user's card · *edge* "owner lists peer" · *session* one logged-in
+//! connection · *watcher* a session interested in an account · *change* one committed write · *stamp* its
+//! position in commit order · *horizon* the stamp up to which everything has been applied · *cursor* epoch
+//! and horizon, given to a client · *outbox* what one session has yet to be told.
+
+mod account;
+mod change;
+mod cursor;
+mod error;
+mod profile;
+mod relation;
+
+pub use account::{ACCOUNT_CHARS, Account};
+pub use change::{Answer, Change, Command, Outcome, Row};
+pub use cursor::{Cursor, Epoch, Lineage, SessionId};
+pub use error::{CloseReason, Reason, RequestError};
+pub use profile::{Fields, Gender, Patch, Profile};
+pub use relation::{Edge, FRIENDS};
+
+/// A change's position in commit order; the first is 1. Below 2^53, so that JSON numbers hold it.
+pub type Stamp = u64;
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = u64;

@@ -1,0 +1,101 @@
+//! Who may come in, and where the client stands.
+
+use std::sync::Arc;
+
+use super::{CatchUp, Service, now, random, unavailable};
+use crate::auth::{AuthError, Identity};
+use crate::hub::Seat;
+use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
+use crate::sync::delta::{Plan, plan};
+use crate::wire::Card;
+
+/// A session that has logged in and has yet to be brought up to date.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// Its place in the hub: changes mark it from before the catch-up was read.
+    pub seat: Seat,
+    /// The account's own card.
+    pub me: Arc<Card>,
+    /// When the token ends, if it does.
+    pub expires_at: Option<Millis>,
+    /// What it lacks.
+    pub catch_up: CatchUp,
+}
+
+impl Service {
+    /// Verifies the token, seats the session and plans its catch-up.
+    ///
+    /// # Errors
+    /// The answer, and how the connection ends.
+    pub async fn login(&self, token: &str, cursor: Option<&str>) -> Result<LoggedIn, (RequestError, CloseReason)> {
+        let logged_in = self.admit(token, cursor).await;
+        let kind = match &logged_in {
+            Ok(_) => return logged_in,
+            Err((error, _)) if error.reason == Reason::Unavailable => "UNAVAILABLE",
+            Err(_) => "REFUSED",
+        };
+        self.metrics.logins.get_or_create(&crate::metrics::Kind { kind }).inc();
+        logged_in
+    }
+
+    async fn admit(&self, token: &str, cursor: Option<&str>) -> Result<LoggedIn, (RequestError, CloseReason)> {
+        let identity = self.verify(token)?;
+        // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
+        let mut seat = self.hub.join(&identity.account, SessionId(random()));
+        let horizon = self.hub.horizon();
+        let plan = plan(cursor, self.store.lineage(), horizon);
+        let me = self.own_card(&mut seat, &identity.account).await?;
+        if let Plan::Full(because) = plan {
+            self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
+        }
+        Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up: CatchUp::new(plan, self.cursor(horizon)) })
+    }
+
+    /// Checks a new token for a session that is logged in; answers when it ends.
+    ///
+    /// # Errors
+    /// 302 if the token is not accepted, 403 if it is another account's.
+    pub fn refresh(&self, account: &Account, token: &str) -> Result<Option<Millis>, RequestError> {
+        let identity = self.verify(token).map_err(|(error, _)| error)?;
+        if identity.account != *account {
+            return Err(RequestError::new(Reason::PermissionDenied, "the token is another account's").field("token"));
+        }
+        Ok(identity.expires_at)
+    }
+
+    /// The wall clock, for what is told to clients.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        now()
+    }
+
+    fn verify(&self, token: &str) -> Result<Identity, (RequestError, CloseReason)> {
+        self.auth.verify(token, now()).map_err(|error| {
+            let (message, close) = match error {
+                AuthError::Rejected(why) => (format!("the token is not accepted: {why}"), CloseReason::BadToken),
+                AuthError::Expired => ("the token has ended".to_owned(), CloseReason::TokenExpired),
+            };
+            (RequestError::new(Reason::Unauthenticated, message).field("token"), close)
+        })
+    }
+
+    async fn own_card(&self, seat: &mut Seat, account: &Account) -> Result<Arc<Card>, (RequestError, CloseReason)> {
+        let failed = |error: RequestError| (error, CloseReason::Internal);
+        if let Some(card) = self.read_own_card(seat, account).await.map_err(failed)? {
+            return Ok(card);
+        }
+        if !self.create_accounts {
+            return Err((RequestError::unknown_account(account), CloseReason::BadToken));
+        }
+        let (account, patch) = (account.clone(), Patch::default());
+        let create = Command::SetProfile { account: account.clone(), patch, create: true, if_version: None };
+        self.write_one(create, None).await.map_err(failed)?;
+        let card = self.read_own_card(seat, &account).await.map_err(failed)?;
+        card.ok_or_else(|| (RequestError::unknown_account(&account), CloseReason::AccountDisabled))
+    }
+
+    async fn read_own_card(&self, seat: &mut Seat, account: &Account) -> Result<Option<Arc<Card>>, RequestError> {
+        let cards = self.watch_cards(seat, std::slice::from_ref(account)).await.map_err(|e| unavailable(&e))?;
+        Ok(cards.into_iter().flatten().next())
+    }
+}

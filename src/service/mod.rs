@@ -1,0 +1,157 @@
+//! The use cases, called by the gateway and the server API alike: log in, catch up, drain, change, look up.
+//!
+//! It reads and writes through the store and the hub, and alone turns their failures into answers. It knows no
+//! encoding and no socket.
+
+mod catch_up;
+mod live;
+mod login;
+mod profile;
+mod roster;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+
+pub use catch_up::{CatchUp, Record, Told};
+pub use login::LoggedIn;
+pub use roster::FriendsPage;
+
+use crate::auth::Authenticator;
+use crate::hub::feed::Feed;
+use crate::hub::{Hub, Seat};
+use crate::metrics::Metrics;
+use crate::model::{Account, Answer, Cursor, Millis, Reason, RequestError, SessionId};
+use crate::store::{Batch, Store, StoreError, Write, WriteError};
+use crate::wire::Card;
+
+/// The most accounts one `getUsers` may name (NIM's limit).
+pub const BATCH: usize = 150;
+
+/// When a client may try again what the store could not do.
+const STORE_RETRY_MS: u64 = 1000;
+
+/// What a use case needs. One for the whole node.
+pub struct Service {
+    store: Arc<dyn Store>,
+    hub: Arc<Hub>,
+    auth: Arc<dyn Authenticator>,
+    metrics: Arc<Metrics>,
+    create_accounts: bool,
+}
+
+impl Service {
+    /// `create_accounts`: whether a login with a good token makes the account it names.
+    pub fn new(
+        store: Arc<dyn Store>,
+        hub: Arc<Hub>,
+        auth: Arc<dyn Authenticator>,
+        metrics: Arc<Metrics>,
+        create_accounts: bool,
+    ) -> Self {
+        Self { store, hub, auth, metrics, create_accounts }
+    }
+
+    /// The live state, for the listeners that count and end sessions.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The metrics in the Prometheus text format.
+    #[must_use]
+    pub fn render_metrics(&self) -> String {
+        self.metrics.watched_accounts.set(self.hub.watched_accounts() as i64);
+        self.metrics.render()
+    }
+
+    /// The cursor a client may be given for this stamp.
+    #[must_use]
+    pub fn cursor(&self, horizon: u64) -> Cursor {
+        Cursor { epoch: self.store.lineage().epoch, horizon }
+    }
+
+    async fn write(&self, write: Write) -> Result<Vec<Answer>, (usize, RequestError)> {
+        self.store.write(write).await.map_err(|error| match error {
+            WriteError::Refused { at, error } => (at, error),
+            WriteError::Failed(error) => {
+                self.metrics.failed_writes.inc();
+                (0, unavailable(&error))
+            }
+        })
+    }
+
+    async fn write_one(
+        &self,
+        command: crate::model::Command,
+        origin: Option<SessionId>,
+    ) -> Result<Answer, RequestError> {
+        let mut answers = self.write(Write { commands: vec![command], origin }).await.map_err(|(_, error)| error)?;
+        Ok(answers.pop().expect("a store answers every command"))
+    }
+
+    /// The cards of these accounts, in order, watching each from now on: a change after this call marks the session,
+    /// one before it is in the card. `None` for an account that does not exist.
+    async fn watch_cards(&self, seat: &mut Seat, accounts: &[Account]) -> Result<Vec<Option<Arc<Card>>>, StoreError> {
+        let users: Vec<_> = accounts.iter().map(|account| seat.watch(account)).collect();
+        let mut cards: Vec<_> = users.iter().map(crate::hub::UserRef::card).collect();
+        let unknown: Vec<_> =
+            accounts.iter().zip(&cards).filter(|(_, c)| c.is_none()).map(|(a, _)| a.clone()).collect();
+        if !unknown.is_empty() {
+            for profile in self.store.profiles(unknown).await? {
+                if let Some(user) = self.hub.user(&profile.account) {
+                    user.offer(&profile);
+                }
+            }
+            for (card, user) in cards.iter_mut().zip(&users).filter(|(card, _)| card.is_none()) {
+                *card = user.card();
+            }
+        }
+        Ok(cards)
+    }
+}
+
+/// Applies a store's commits to the hub and answers those who wait, until the store closes its feed.
+pub async fn consume(mut commits: mpsc::Receiver<Batch>, mut feed: Feed, metrics: Arc<Metrics>) {
+    loop {
+        let batch = if feed.is_sweeping() {
+            match commits.try_recv() {
+                Ok(batch) => Some(batch),
+                Err(mpsc::error::TryRecvError::Empty) => None,
+                Err(mpsc::error::TryRecvError::Disconnected) => return,
+            }
+        } else {
+            match commits.recv().await {
+                Some(batch) => Some(batch),
+                None => return,
+            }
+        };
+        if let Some(batch) = batch {
+            metrics.commits.inc();
+            feed.apply(&batch.changes);
+            batch.answer();
+        }
+        feed.sweep();
+        tokio::task::yield_now().await;
+    }
+}
+
+fn unavailable(error: &StoreError) -> RequestError {
+    RequestError::new(Reason::Unavailable, format!("the store cannot do this now: {error}")).retry_after(STORE_RETRY_MS)
+}
+
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |elapsed| elapsed.as_millis() as Millis)
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the system's random source works once it has started")
+}

@@ -1,0 +1,86 @@
+//! Profiles: change one, look some up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{BATCH, Service, unavailable};
+use crate::model::{Account, Answer, Command, Fields, Profile, Reason, RequestError, SessionId};
+
+impl Service {
+    /// Changes fields of a profile; `create` makes the account if it is not there.
+    ///
+    /// # Errors
+    /// 404 for an unknown account, 412 if `if_version` does not match, 414 with the offending field, 503.
+    pub async fn set_profile(
+        &self,
+        account: &Account,
+        fields: Fields,
+        if_version: Option<u64>,
+        create: bool,
+        origin: Option<SessionId>,
+    ) -> Result<Answer, RequestError> {
+        let (account, patch) = (account.clone(), fields.check()?);
+        self.write_one(Command::SetProfile { account, patch, create, if_version }, origin).await
+    }
+
+    /// Deletes an account; its sessions end, its friends' clients drop it.
+    ///
+    /// # Errors
+    /// 404, 503.
+    pub async fn delete_user(&self, account: &Account) -> Result<(), RequestError> {
+        self.write_one(Command::DeleteUser { account: account.clone() }, None).await.map(drop)
+    }
+
+    /// Looks up profiles; what exists, and what does not, each once and in the order asked.
+    ///
+    /// # Errors
+    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    pub async fn get_users(&self, names: &[String]) -> Result<(Vec<Arc<Profile>>, Vec<Account>), RequestError> {
+        if names.len() > BATCH {
+            let message = format!("accounts names {}, at most {BATCH} at a time", names.len());
+            return Err(RequestError::new(Reason::LimitExceeded, message).field("accounts"));
+        }
+        let mut accounts: Vec<Account> = Vec::with_capacity(names.len());
+        for (at, name) in names.iter().enumerate() {
+            let account = Account::parse(name, "account").map_err(|e| e.field(format!("accounts[{at}]")))?;
+            if !accounts.contains(&account) {
+                accounts.push(account);
+            }
+        }
+        let found = self.find(&accounts).await?;
+        let (mut users, mut missing) = (Vec::new(), Vec::new());
+        for account in accounts {
+            match found.get(&account) {
+                Some(profile) => users.push(profile.clone()),
+                None => missing.push(account),
+            }
+        }
+        Ok((users, missing))
+    }
+
+    /// One profile.
+    ///
+    /// # Errors
+    /// 404, 503.
+    pub async fn get_user(&self, account: &Account) -> Result<Arc<Profile>, RequestError> {
+        let mut found = self.find(std::slice::from_ref(account)).await?;
+        found.remove(account).ok_or_else(|| RequestError::unknown_account(account))
+    }
+
+    /// From the registry what is live, the rest from the store in one read.
+    async fn find(&self, accounts: &[Account]) -> Result<HashMap<Account, Arc<Profile>>, RequestError> {
+        let mut found = HashMap::new();
+        let mut rest = Vec::new();
+        for account in accounts {
+            match self.hub.user(account).and_then(|user| user.card()) {
+                Some(card) => drop(found.insert(account.clone(), card.profile().clone())),
+                None => rest.push(account.clone()),
+            }
+        }
+        if !rest.is_empty() {
+            let profiles = self.store.profiles(rest).await.map_err(|e| unavailable(&e))?;
+            found.extend(profiles.into_iter().map(|profile| (profile.account.clone(), profile)));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,136 @@
+//! Durable rows: profiles, edges and their tombstones, and the feed of what was committed.
+//!
+//! A store reads what a command needs, lets [`crate::sync::decide`] decide, writes the rows and makes them
+//! durable; it decides nothing itself. Every adapter passes the same conformance suite
+//! (`tests/suite/store.rs`): [`sqlite`] is the default, [`memory`] serves tests.
+
+mod commit;
+pub mod memory;
+pub mod sqlite;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Account, Answer, Change, Command, Edge, Lineage, Millis, Profile, RequestError, SessionId, Stamp};
+
+/// How many batches may wait for the consumer of the feed before the store stops committing.
+const FEED: usize = 16;
+
+/// How many tombstones one [`Store::compact`] drops at most, so that writes never wait long behind it.
+const COMPACTION: usize = 1000;
+
+/// Tells a store the time of its writes.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// The clock of the machine.
+#[must_use]
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+    })
+}
+
+/// A store could not do what it was asked; nothing was changed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// Why a write was not done. Of a write of several commands, none was done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// A command was refused by its decision.
+    #[error("{error}")]
+    Refused {
+        /// Which one.
+        at: usize,
+        /// Why.
+        error: RequestError,
+    },
+    /// The rows could not be made durable.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+/// The result of a write: an answer for every command, in order.
+pub type Written = Result<Vec<Answer>, WriteError>;
+
+/// Commands that are carried out together or not at all.
+#[derive(Debug)]
+pub struct Write {
+    /// In this order, each seeing the ones before.
+    pub commands: Vec<Command>,
+    /// The session that asks, if one does.
+    pub origin: Option<SessionId>,
+}
+
+/// What one commit made durable, on its way to the hub.
+///
+/// The answers travel with it: the consumer applies the changes, then calls [`Batch::answer`]. So whoever saw an
+/// answer reads nothing older from this node.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// In commit order; stamps ascend through all batches.
+    pub changes: Vec<Change>,
+    /// Who waits, and what for.
+    pub answers: Vec<(oneshot::Sender<Written>, Written)>,
+}
+
+impl Batch {
+    /// Tells everyone who waits for this commit. One that stopped waiting is no matter: the write stands.
+    pub fn answer(self) {
+        for (waiting, answer) in self.answers {
+            let _ = waiting.send(answer);
+        }
+    }
+}
+
+/// An open store, and the one feed of its commits.
+pub struct Opened {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Commits, in order; must be consumed for writes to be answered.
+    pub feed: mpsc::Receiver<Batch>,
+    /// The last stamp committed.
+    pub head: Stamp,
+}
+
+/// What the service needs of a store. Reads see every write answered before them.
+pub trait Store: Send + Sync + 'static {
+    /// Decides and commits. Resolves after the change is durable and this node's hub has applied it.
+    fn write(&self, write: Write) -> BoxFuture<'_, Written>;
+
+    /// The profiles of those accounts that exist, in any order.
+    fn profiles(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>>;
+
+    /// One page of an owner's edges: at most `limit`, in order of the peer, after `after`. Live ones, and with
+    /// `since` also tombstones of a later version.
+    fn page(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>>;
+
+    /// The edges from `owner` to these peers that exist, tombstones included, in any order.
+    fn edges(&self, owner: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>>;
+
+    /// Drops tombstones that are older than `before` and raises the floor past them; a bounded number at a time.
+    /// Answers how many it dropped: 0 means that none is left.
+    fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// The store's lineage as it stands. The floor rises before the tombstones under it can be missing: whoever
+    /// asks *after* its last [`Store::page`] and finds the floor at or below its cursor has missed none.
+    fn lineage(&self) -> Lineage;
+
+    /// Whether no account exists.
+    fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Carries out what was asked so far, then takes no more. Resolves when all of it is released: the next opener
+    /// succeeds. The feed must be consumed meanwhile; it ends.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}

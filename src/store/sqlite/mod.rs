@@ -1,0 +1,201 @@
+//! The default store: one `SQLite` file, one thread that writes it, a few connections that read it.
+//!
+//! A file has one rosterd at a time, which an advisory lock on `<file>.lock` ensures. Commits are synced to the disk
+//! before they are told to anyone. [`open`] verifies and migrates; the rest is behind [`Store`]. Opened by the
+//! composition root.
+
+mod readers;
+mod rows;
+mod schema;
+mod writer;
+
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::readers::Readers;
+use self::schema::{Meta, Unusable};
+use self::writer::{BATCH, Message, Writer};
+use super::{Clock, FEED, Opened, Store, StoreError, Write, Written, system_clock};
+use crate::model::{Account, Edge, Epoch, Lineage, Millis, Profile, Stamp};
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// How long to wait for another process that holds the database, before a write fails.
+    pub busy_timeout: Duration,
+    /// The time of writes.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    /// Five seconds, and the clock of the machine.
+    fn default() -> Self {
+        Self { busy_timeout: Duration::from_secs(5), clock: system_clock() }
+    }
+}
+
+/// Opens the store at `path`, or makes it, with the directory it is in. Blocks for as long as that takes.
+///
+/// Dropping the store closes it too, as soon as its last write is done; the end of the feed tells.
+/// [`Store::close`] waits for it.
+///
+/// # Errors
+/// One sentence for the operator, which names the path: it is not a database of rosterd's, it is of a newer
+/// version, it is in use, or it cannot be written. None of these changes the file.
+pub fn open(path: &Path, options: Options) -> Result<Opened, StoreError> {
+    let lock = lock(path)?;
+    let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
+    let meta = schema::prepare(&mut conn).map_err(|e| explain(path, &e))?;
+    start(path, options, lock, conn, &meta)
+}
+
+fn start(path: &Path, options: Options, lock: File, conn: Connection, meta: &Meta) -> Result<Opened, StoreError> {
+    let (asks, inbox) = mpsc::channel(BATCH);
+    let (feed, commits) = mpsc::channel(FEED);
+    let (running, ended) = watch::channel(());
+    let floor = Arc::new(AtomicU64::new(meta.floor));
+    let writer = Writer {
+        conn,
+        lock,
+        clock: options.clock,
+        stamp: meta.stamp,
+        floor: floor.clone(),
+        failing: false,
+        feed,
+        running,
+    };
+    let thread = thread::Builder::new().name("rosterd-store".into());
+    thread.spawn(move || writer.run(inbox)).map_err(|e| StoreError(format!("cannot start the store's thread: {e}")))?;
+    let readers = Readers::new(path.to_owned(), options.busy_timeout);
+    let store = Sqlite { readers, asks, epoch: meta.epoch, floor, ended };
+    Ok(Opened { store: Arc::new(store), feed: commits, head: meta.stamp })
+}
+
+/// Takes the file for this process. On a file of its own: closing any handle on a database drops the locks that
+/// `SQLite` itself holds on it.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory {
+        fs::create_dir_all(directory)
+            .map_err(|e| StoreError(format!("cannot create the directory {}: {e}", directory.display())))?;
+    }
+    let name = beside(path, ".lock");
+    let cannot = |e| StoreError(format!("cannot lock the database with {}: {e}", name.display()));
+    let file = File::options().write(true).create(true).truncate(false).open(&name).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError(format!("the database {} is used by another rosterd process", path.display())))
+        }
+        Err(TryLockError::Error(e)) => Err(cannot(e)),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(busy_timeout)?;
+    // All of the writer's statements stay prepared.
+    conn.set_prepared_statement_cache_capacity(32);
+    Ok(conn)
+}
+
+/// What went wrong, in an operator's words.
+fn explain(path: &Path, error: &Unusable) -> StoreError {
+    let code = match error {
+        Unusable::Sqlite(error) => error.sqlite_error_code(),
+        _ => None,
+    };
+    let why = match code {
+        Some(ErrorCode::NotADatabase) => "it is not an SQLite database".into(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "it is locked by another process".into(),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Unusable::ReadOnly.to_string(),
+        _ => error.to_string(),
+    };
+    StoreError(format!("cannot use the database {}: {why}", path.display()))
+}
+
+/// What is asked of a closed store.
+fn closed() -> StoreError {
+    StoreError("the store is closed".into())
+}
+
+struct Sqlite {
+    /// Before `asks`: the writer is the last to let go of the file, and so the one to tidy its log away.
+    readers: Readers,
+    asks: mpsc::Sender<Message>,
+    epoch: Epoch,
+    /// Raised by the writer.
+    floor: Arc<AtomicU64>,
+    /// Loses its sender when the writer has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl Sqlite {
+    /// Asks the writer, and waits for what it says.
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {
+        let (answer, told) = oneshot::channel();
+        self.asks.send(message(answer)).await.map_err(|_| closed())?;
+        told.await.map_err(|_| StoreError("the store broke off: whether this was done is not known".into()))
+    }
+}
+
+impl Store for Sqlite {
+    fn write(&self, write: Write) -> BoxFuture<'_, Written> {
+        Box::pin(async move { self.ask(|answer| Message::Write(write, answer)).await? })
+    }
+
+    fn profiles(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::profiles(conn, &accounts)))
+    }
+
+    fn page(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::page(conn, &owner, after.as_ref(), limit, since)))
+    }
+
+    fn edges(&self, owner: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::edges(conn, &owner, &peers)))
+    }
+
+    fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move { self.ask(|answer| Message::Compact(before, answer)).await? })
+    }
+
+    fn lineage(&self) -> Lineage {
+        Lineage { epoch: self.epoch, floor: self.floor.load(Ordering::Acquire) }
+    }
+
+    fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.readers.read(rows::is_empty))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.readers.close().await;
+            // An error says that it was closed before; then there is only the end to wait for.
+            let _ = self.asks.send(Message::Close).await;
+            let _ = self.ended.clone().changed().await;
+        })
+    }
+}

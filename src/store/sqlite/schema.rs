@@ -1,0 +1,110 @@
+//! What a database file must be before it is used: ours, of a version we know, brought up to date, writable.
+//!
+//! A file that is not ours is told apart before anything is written to it. Called once, by `open`.
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::rows::number;
+use crate::model::{Epoch, Stamp};
+
+/// The bytes "rstd", which `SQLite` keeps in the header of the file.
+const APPLICATION: i32 = 0x7273_7464;
+
+/// Migration `n` brings the schema from version `n - 1` to `n`. Never edited once released, only added to.
+const MIGRATIONS: [&str; 1] = [include_str!("../schema/sqlite/0001_profiles_and_edges.sql")];
+
+/// Pages in the write-ahead log at which it is copied back into the database: 16 MB.
+const CHECKPOINT_PAGES: u32 = 4000;
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("it is an SQLite database, but not one of rosterd's")]
+    Foreign,
+    #[error("its schema has version {found}, this rosterd knows versions up to {known}: use a newer rosterd")]
+    Newer { found: i64, known: usize },
+    #[error("it cannot be written: check the permissions of the file and its directory")]
+    ReadOnly,
+    #[error("its file system does not support a write-ahead log (journal mode is \"{0}\")")]
+    NoLog(String),
+    #[error("no randomness for an epoch: {0}")]
+    Random(getrandom::Error),
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// What a store remembers of itself.
+pub(super) struct Meta {
+    pub epoch: Epoch,
+    pub stamp: Stamp,
+    pub floor: Stamp,
+}
+
+/// Verifies and migrates the database, and sets the connection up for writing.
+pub(super) fn prepare(conn: &mut Connection) -> Result<Meta, Unusable> {
+    // Not even the log of a database that turns out not to be ours is to be touched when we let go of it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    verify(conn)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    // SQLite opens what it may not write for reading, and even begins a write transaction on it.
+    if conn.is_readonly("main")? {
+        return Err(Unusable::ReadOnly);
+    }
+    let mode = conn.query_row("PRAGMA journal_mode = WAL", [], |record| record.get::<_, String>(0))?;
+    if mode != "wal" {
+        return Err(Unusable::NoLog(mode));
+    }
+    // NORMAL would lose the last commits, already answered, when the power fails.
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    migrate(conn)
+}
+
+fn verify(conn: &Connection) -> Result<(), Unusable> {
+    let (application, version) = (header(conn, "application_id")?, header(conn, "user_version")?);
+    let things: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |record| record.get(0))?;
+    let fresh = (application, version, things) == (0, 0, 0);
+    if !fresh && application != i64::from(APPLICATION) {
+        return Err(Unusable::Foreign);
+    }
+    match usize::try_from(version) {
+        Ok(version) if version <= MIGRATIONS.len() => Ok(()),
+        _ => Err(Unusable::Newer { found: version, known: MIGRATIONS.len() }),
+    }
+}
+
+fn header(conn: &Connection, field: &str) -> rusqlite::Result<i64> {
+    conn.pragma_query_value(None, field, |record| record.get(0))
+}
+
+/// Runs the migrations that are missing. Even if none is, this takes the write lock once: that another process is
+/// writing is found out here and not at the first write.
+fn migrate(conn: &mut Connection) -> Result<Meta, Unusable> {
+    loop {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version = header(&tx, "user_version")?;
+        let next = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version));
+        let Some(migration) = next else {
+            return Ok(meta(&tx)?);
+        };
+        tx.execute_batch(migration)?;
+        if version == 0 {
+            tx.pragma_update(None, "application_id", APPLICATION)?;
+            let epoch = getrandom::u64().map_err(Unusable::Random)?;
+            tx.execute("INSERT INTO meta (id, epoch, stamp, floor) VALUES (1, ?1, 0, 0)", [epoch.cast_signed()])?;
+        }
+        tx.pragma_update(None, "user_version", version + 1)?;
+        tx.commit()?;
+    }
+}
+
+fn meta(conn: &Connection) -> rusqlite::Result<Meta> {
+    conn.query_row("SELECT epoch, stamp, floor FROM meta", [], |record| {
+        Ok(Meta {
+            epoch: Epoch(record.get::<_, i64>(0)?.cast_unsigned()),
+            stamp: number(record, 1)?,
+            floor: number(record, 2)?,
+        })
+    })
+}

@@ -1,0 +1,193 @@
+//! The writer: one thread that owns the only connection that writes, and the last stamp.
+//!
+//! It takes whatever is waiting, decides and writes all of it in one transaction with one sync to the disk, and
+//! hands the batch to the feed. When a transaction fails nothing of it stands, everyone in it is told so, and the
+//! next one is tried as if nothing had been. The thread ends, and lets go of the file, when nobody can ask any more.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::rows::{self, Tables};
+use crate::model::{Answer, Change, Millis, RequestError, Stamp};
+use crate::store::commit::{Done, Stop, carry_out};
+use crate::store::{Batch, COMPACTION, Clock, StoreError, Write, WriteError, Written};
+
+/// Writes in one transaction at most; it bounds how long the first of them waits for the last.
+pub(super) const BATCH: usize = 1000;
+
+/// What the writer is asked to do.
+pub(super) enum Message {
+    /// Commit this.
+    Write(Write, oneshot::Sender<Written>),
+    /// Drop tombstones from before this time; answer how many.
+    Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
+    /// Take no more, finish what is waiting, and end.
+    Close,
+}
+
+/// Everything the thread owns.
+pub(super) struct Writer {
+    pub conn: Connection,
+    /// Held for as long as the connection is open.
+    pub lock: File,
+    pub clock: Clock,
+    /// The last stamp committed. Only this thread gives stamps out.
+    pub stamp: Stamp,
+    /// Read by everyone, changed here.
+    pub floor: Arc<AtomicU64>,
+    /// Whether the last transaction failed; a full disk is reported when it begins and when it ends.
+    pub failing: bool,
+    pub feed: mpsc::Sender<Batch>,
+    /// Dropped at the end, which is what `close` waits for.
+    pub running: watch::Sender<()>,
+}
+
+type Asked = (Write, oneshot::Sender<Written>);
+
+/// What a transaction came to, write by write.
+struct Committed {
+    changes: Vec<Change>,
+    results: Vec<std::result::Result<Vec<Answer>, Refusal>>,
+}
+
+/// The command that was refused, and why.
+type Refusal = (usize, RequestError);
+
+impl Writer {
+    /// Runs until the inbox is closed and empty.
+    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut messages = Vec::with_capacity(BATCH);
+        while inbox.blocking_recv_many(&mut messages, BATCH) > 0 {
+            let mut writes = Vec::with_capacity(messages.len());
+            let mut compactions = Vec::new();
+            for message in messages.drain(..) {
+                match message {
+                    Message::Write(write, answer) => writes.push((write, answer)),
+                    Message::Compact(before, answer) => compactions.push((before, answer)),
+                    Message::Close => inbox.close(),
+                }
+            }
+            if !writes.is_empty() {
+                self.commit(writes);
+            }
+            for (before, answer) in compactions {
+                let dropped = self.compact(before);
+                let _ = answer.send(self.watched(dropped));
+            }
+        }
+        self.release();
+    }
+
+    /// In this order: whoever sees the end of the feed, or of `running`, finds the file closed and unlocked.
+    fn release(self) {
+        drop(self.conn);
+        drop(self.lock);
+        drop(self.feed);
+        drop(self.running);
+    }
+
+    fn commit(&mut self, asked: Vec<Asked>) {
+        let (writes, waiting): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let committed = self.transact(&writes);
+        match self.watched(committed) {
+            Ok(committed) => self.publish(committed, waiting),
+            Err(error) => {
+                for waiting in waiting {
+                    let _ = waiting.send(Err(error.clone().into()));
+                }
+            }
+        }
+    }
+
+    fn transact(&mut self, writes: &[Write]) -> Result<Committed> {
+        let now = (self.clock)();
+        let mut stamp = self.stamp;
+        let mut committed = Committed { changes: Vec::new(), results: Vec::with_capacity(writes.len()) };
+        let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for write in writes {
+            let result = carry_out_whole(&mut tx, write, stamp, now)?;
+            committed.results.push(result.map(|done| {
+                stamp += done.changes.len() as Stamp;
+                committed.changes.extend(done.changes);
+                done.answers
+            }));
+        }
+        if stamp != self.stamp {
+            rows::put_stamp(&tx, stamp)?;
+        }
+        tx.commit()?;
+        self.stamp = stamp;
+        Ok(committed)
+    }
+
+    /// Also what changed nothing, and what was refused, is answered by way of the feed: it may rest on a change of
+    /// the same batch.
+    fn publish(&self, committed: Committed, waiting: Vec<oneshot::Sender<Written>>) {
+        let results = committed.results.into_iter();
+        let results = results.map(|result| result.map_err(|(at, error)| WriteError::Refused { at, error }));
+        let batch = Batch { changes: committed.changes, answers: waiting.into_iter().zip(results).collect() };
+        if let Err(mpsc::error::SendError(batch)) = self.feed.blocking_send(batch) {
+            // Nobody is left to apply it, but it is durable all the same.
+            batch.answer();
+        }
+    }
+
+    fn compact(&mut self, before: Millis) -> Result<u64> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let dropped = rows::drop_tombstones(&tx, before, COMPACTION)?;
+        let held = self.floor.load(Ordering::Acquire);
+        let floor = dropped.iter().copied().fold(held, Stamp::max);
+        if floor != held {
+            rows::put_floor(&tx, floor)?;
+        }
+        // Before the commit: a reader that misses a tombstone and then asks for the floor must find it raised.
+        self.floor.store(floor, Ordering::Release);
+        tx.commit().inspect_err(|_| self.floor.store(held, Ordering::Release))?;
+        Ok(dropped.len() as u64)
+    }
+
+    /// Says once that transactions fail, and once that they succeed again: a full disk must not be filled with it.
+    fn watched<T>(&mut self, outcome: Result<T>) -> std::result::Result<T, StoreError> {
+        match &outcome {
+            Err(error) if !self.failing => tracing::error!(%error, "the store cannot write; it keeps trying"),
+            Ok(_) if self.failing => tracing::info!("the store can write again"),
+            _ => {}
+        }
+        self.failing = outcome.is_err();
+        outcome.map_err(|error| StoreError(format!("cannot write the database: {error}")))
+    }
+}
+
+/// Carries out one write so that a refusal leaves nothing of it behind.
+fn carry_out_whole(
+    tx: &mut Transaction<'_>,
+    write: &Write,
+    head: Stamp,
+    now: Millis,
+) -> Result<std::result::Result<Done, Refusal>> {
+    // The refusal of a single command comes before its first row: nothing to take back.
+    if write.commands.len() < 2 {
+        return refusal_apart(carry_out(&mut Tables(tx), write, head, now));
+    }
+    let mut part = tx.savepoint()?;
+    let outcome = refusal_apart(carry_out(&mut Tables(&part), write, head, now))?;
+    if outcome.is_err() {
+        part.rollback()?;
+    }
+    part.commit()?;
+    Ok(outcome)
+}
+
+fn refusal_apart(
+    outcome: std::result::Result<Done, Stop<rusqlite::Error>>,
+) -> Result<std::result::Result<Done, Refusal>> {
+    match outcome {
+        Ok(done) => Ok(Ok(done)),
+        Err(Stop::Refused { at, error }) => Ok(Err((at, error))),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}

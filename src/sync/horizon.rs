@@ -1,0 +1,74 @@
+//! Up to where everything has been marked.
+//!
+//! Changes begin in commit order but may finish in another: one that a great many sessions watch is marked
+//! in slices while others overtake it. The horizon is the last stamp before the oldest unfinished one.
+
+use std::collections::BTreeSet;
+
+use crate::model::Stamp;
+
+/// The progress of marking. Invariant: every stamp up to [`Horizon::reached`] has finished.
+#[derive(Debug)]
+pub struct Horizon {
+    begun: Stamp,
+    unfinished: BTreeSet<Stamp>,
+}
+
+impl Horizon {
+    /// Starts where the store stands.
+    #[must_use]
+    pub fn new(head: Stamp) -> Self {
+        Self { begun: head, unfinished: BTreeSet::new() }
+    }
+
+    /// A change starts being marked. Stamps come in ascending order.
+    pub fn begin(&mut self, stamp: Stamp) {
+        debug_assert!(stamp > self.begun, "changes begin in commit order");
+        self.begun = stamp;
+        self.unfinished.insert(stamp);
+    }
+
+    /// Every watcher of the change has been marked.
+    pub fn finish(&mut self, stamp: Stamp) {
+        self.unfinished.remove(&stamp);
+    }
+
+    /// The last stamp of which, and before which, everything has finished.
+    #[must_use]
+    pub fn reached(&self) -> Stamp {
+        self.unfinished.first().map_or(self.begun, |oldest| oldest - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_never_passes_an_unfinished_change_nor_goes_back(
+            gaps in prop::collection::vec(1..3u64, 1..40),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 80),
+        ) {
+            let mut horizon = Horizon::new(7);
+            let mut open: Vec<Stamp> = Vec::new();
+            let (mut next, mut reached) = (7, 7);
+            let mut gaps = gaps.into_iter().peekable();
+            for pick in order {
+                if gaps.peek().is_some() && (open.is_empty() || pick.index(2) == 0) {
+                    next += gaps.next().unwrap();
+                    horizon.begin(next);
+                    open.push(next);
+                } else if !open.is_empty() {
+                    horizon.finish(open.swap_remove(pick.index(open.len())));
+                }
+                prop_assert!(open.iter().all(|stamp| *stamp > horizon.reached()));
+                prop_assert!(horizon.reached() >= reached);
+                reached = horizon.reached();
+            }
+            open.drain(..).for_each(|stamp| horizon.finish(stamp));
+            prop_assert_eq!(horizon.reached(), next);
+        }
+    }
+}

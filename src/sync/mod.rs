@@ -1,0 +1,12 @@
+//! The sync engine's algorithms, pure: no socket, clock, lock or randomness; stamps and times come in as arguments.
+//!
+//! [`decide`] turns a command into rows · [`outbox`] is what one session has yet to be told · [`interest`] who
+//! watches an account · [`horizon`] up to where everything has been marked · [`delta`] what a returning
+//! client lacks · [`digest`] the sum by which both sides prove that they hold the same.
+
+pub mod decide;
+pub mod delta;
+pub mod digest;
+pub mod horizon;
+pub mod interest;
+pub mod outbox;

@@ -1,0 +1,199 @@
+//! The `changes` push, put together from records that are encoded already.
+//!
+//! What a drain or a catch-up sends differs for every session, its records do not: so the frame is joined from
+//! their bytes. The result is what encoding a [`super::v1::Changes`] would give; a test holds the two equal.
+
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+
+use super::{Card, Encoding, v1};
+use crate::model::{Account, Cursor, Edge};
+
+// The field numbers of the schema; the test below fails when they move.
+const FRAME_CHANGES: u32 = 32;
+const ME: u32 = 1;
+const USERS: u32 = 2;
+const FRIENDS: u32 = 3;
+const REMOVED: u32 = 4;
+const CURSOR: u32 = 7;
+
+/// A `changes` frame being filled.
+#[derive(Debug)]
+pub struct Changes {
+    encoding: Encoding,
+    me: Vec<u8>,
+    users: Vec<u8>,
+    friends: Vec<u8>,
+    removed: Vec<u8>,
+    records: usize,
+}
+
+impl Changes {
+    /// An empty frame.
+    #[must_use]
+    pub fn new(encoding: Encoding) -> Self {
+        let (me, users, friends, removed) = Default::default();
+        Self { encoding, me, users, friends, removed, records: 0 }
+    }
+
+    /// The receiver's own profile.
+    pub fn me(&mut self, card: &Card) {
+        put(self.encoding, &mut self.me, ME, card.bytes(self.encoding));
+        self.records += 1;
+    }
+
+    /// Another user's profile.
+    pub fn user(&mut self, card: &Card) {
+        put(self.encoding, &mut self.users, USERS, card.bytes(self.encoding));
+        self.records += 1;
+    }
+
+    /// A relation.
+    pub fn friend(&mut self, edge: &Edge) {
+        let mut record = Vec::with_capacity(160);
+        self.encoding.encode(&v1::Friend::from(edge), &mut record);
+        put(self.encoding, &mut self.friends, FRIENDS, &record);
+        self.records += 1;
+    }
+
+    /// An account that left the friend list.
+    pub fn removed(&mut self, account: &Account) {
+        match self.encoding {
+            // Nothing an account may hold needs an escape.
+            Encoding::Json => put(self.encoding, &mut self.removed, REMOVED, format!("\"{account}\"").as_bytes()),
+            Encoding::Protobuf => put(self.encoding, &mut self.removed, REMOVED, account.as_str().as_bytes()),
+        }
+        self.records += 1;
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// How many bytes its records take.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.me.len() + self.users.len() + self.friends.len() + self.removed.len()
+    }
+
+    /// Appends the frame to `out`.
+    pub fn finish(&self, cursor: Option<Cursor>, out: &mut Vec<u8>) {
+        let cursor = cursor.map(|c| c.to_string());
+        match self.encoding {
+            Encoding::Json => self.finish_json(cursor.as_deref(), out),
+            Encoding::Protobuf => self.finish_protobuf(cursor.as_deref(), out),
+        }
+    }
+
+    fn finish_json(&self, cursor: Option<&str>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"changes\":{");
+        let mut separator: &[u8] = b"";
+        let lists: [(&[u8], &[u8], &[u8]); 4] = [
+            (b"\"me\":", &self.me, b""),
+            (b"\"users\":[", &self.users, b"]"),
+            (b"\"friends\":[", &self.friends, b"]"),
+            (b"\"removed\":[", &self.removed, b"]"),
+        ];
+        for (open, records, close) in lists.into_iter().filter(|(_, records, _)| !records.is_empty()) {
+            for part in [separator, open, records, close] {
+                out.extend_from_slice(part);
+            }
+            separator = b",";
+        }
+        if let Some(cursor) = cursor {
+            for part in [separator, b"\"cursor\":\"", cursor.as_bytes(), b"\""] {
+                out.extend_from_slice(part);
+            }
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    fn finish_protobuf(&self, cursor: Option<&str>, out: &mut Vec<u8>) {
+        let mut tail = Vec::new();
+        if let Some(cursor) = cursor {
+            put(Encoding::Protobuf, &mut tail, CURSOR, cursor.as_bytes());
+        }
+        encode_key(FRAME_CHANGES, WireType::LengthDelimited, out);
+        encode_varint((self.size() + tail.len()) as u64, out);
+        for part in [&self.me, &self.users, &self.friends, &self.removed, &tail] {
+            out.extend_from_slice(part);
+        }
+    }
+}
+
+/// Appends one record to its list.
+fn put(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &[u8]) {
+    match encoding {
+        Encoding::Json => {
+            list.reserve(record.len() + 1);
+            if !list.is_empty() {
+                list.push(b',');
+            }
+        }
+        Encoding::Protobuf => {
+            list.reserve(record.len() + 2 + encoded_len_varint(record.len() as u64));
+            encode_key(tag, WireType::LengthDelimited, list);
+            encode_varint(record.len() as u64, list);
+        }
+    }
+    list.extend_from_slice(record);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Epoch, Gender, Profile};
+    use std::sync::Arc;
+
+    fn card(name: &str) -> Card {
+        let account = Account::parse(name, "account").unwrap();
+        Card::new(Arc::new(Profile {
+            nick: "\"n\u{1}ück\"\n".into(),
+            gender: Gender::Female,
+            custom: "{type: 'x'}".into(),
+            ..Profile::new(account, 3, 5)
+        }))
+    }
+
+    #[test]
+    fn joined_bytes_equal_the_encoded_message() {
+        let edge = Edge { alias: "ä\\".into(), ..Edge::new(Account::stored("a"), Account::stored("b"), 4, 5) };
+        let cursor = Cursor { epoch: Epoch(1), horizon: 9 };
+        for encoding in Encoding::ALL {
+            for (me, users, friends, removed, with_cursor) in [
+                (true, 2, 1, 2, true),
+                (false, 1, 0, 0, true),
+                (false, 0, 0, 1, false),
+                (false, 0, 0, 0, false),
+                (true, 0, 0, 0, false),
+            ] {
+                let mut joined = Changes::new(encoding);
+                let mut message = v1::Changes::default();
+                if me {
+                    joined.me(&card("me"));
+                    message.me = Some(v1::User::from(&**card("me").profile()));
+                }
+                for _ in 0..users {
+                    joined.user(&card("b"));
+                    message.users.push(v1::User::from(&**card("b").profile()));
+                }
+                for _ in 0..friends {
+                    joined.friend(&edge);
+                    message.friends.push(v1::Friend::from(&edge));
+                }
+                for _ in 0..removed {
+                    joined.removed(&edge.peer);
+                    message.removed.push("b".into());
+                }
+                message.cursor = with_cursor.then(|| cursor.to_string());
+                let (mut actual, mut expected) = (Vec::new(), Vec::new());
+                joined.finish(with_cursor.then_some(cursor), &mut actual);
+                encoding
+                    .encode(&v1::ServerFrame { changes: Some(message.clone()), ..Default::default() }, &mut expected);
+                assert_eq!(String::from_utf8_lossy(&actual), String::from_utf8_lossy(&expected));
+                assert_eq!(encoding.decode_server(&actual).unwrap().changes, Some(message));
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! What every store must do: one body for each promise of the trait, run on each adapter.
+
+mod history;
+mod rig;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rosterd::model::{Answer, Change, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Row, SessionId, Stamp};
+use rosterd::store::{Opened, Store, Write};
+
+use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, unfriend};
+
+/// Runs each body on every adapter.
+macro_rules! on_every_store {
+    ($($body:ident)*) => {
+        mod on_memory {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $body() {
+                super::$body(super::Place::memory()).await;
+            })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $body() {
+                super::$body(super::Place::sqlite()).await;
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    every_command_is_answered
+    a_change_tells_its_rows_stamp_and_origin
+    stamps_ascend_without_gaps
+    versions_do_not_go_back_over_a_deletion
+    several_commands_are_done_together_or_not_at_all
+    later_commands_see_earlier_ones
+    many_writers_are_all_answered
+    pages_come_in_order_of_the_peer
+    tombstones_are_on_pages_only_with_since
+    edges_are_found_by_peer
+    deleting_an_account_ends_its_friendships
+    compaction_drops_only_what_is_old_and_raises_the_floor
+    compaction_is_done_a_bounded_number_at_a_time
+    custom_is_kept_byte_for_byte
+    every_field_is_kept
+    a_store_is_empty_until_an_account_exists
+    a_closed_store_takes_no_writes
+    a_write_stands_without_anyone_waiting_for_it
+    an_answer_waits_until_the_consumer_gives_it
+    without_a_consumer_writes_are_answered_still
+}
+
+async fn every_command_is_answered(place: Place) {
+    let db = place.open();
+    let made = db.run(nick("a", "Ann")).await;
+    assert_eq!((made.outcome, made.profile.clone()), (Outcome::Created, db.profile("a").await));
+    let same = db.run(nick("a", "Ann")).await;
+    assert_eq!((same.outcome, same.profile), (Outcome::Unchanged, made.profile));
+    let changed = db.run(nick("a", "Anna")).await;
+    assert_eq!((changed.outcome, &*changed.profile.unwrap().nick), (Outcome::Changed, "Anna"));
+
+    db.run(nick("b", "Bob")).await;
+    assert_eq!(db.run(befriend("a", "b")).await, Answer { outcome: Outcome::Created, profile: None });
+    assert_eq!(db.run(befriend("b", "a")).await.outcome, Outcome::Unchanged);
+    assert_eq!(db.run(unfriend("b", "a")).await.outcome, Outcome::Changed);
+    assert_eq!(db.run(unfriend("a", "b")).await.outcome, Outcome::Unchanged);
+    assert_eq!(db.run(delete("b")).await.outcome, Outcome::Changed);
+    assert_eq!(db.profile("b").await, None);
+
+    assert_eq!(refused(db.write([delete("b")]).await), (0, Reason::NotFound));
+    assert_eq!(refused(db.write([befriend("a", "b")]).await), (0, Reason::NotFound));
+    assert_eq!(refused(db.write([nick_if("a", "x", 99)]).await), (0, Reason::VersionMismatch));
+    assert_eq!(db.write([]).await.unwrap(), []);
+    db.close().await;
+}
+
+async fn a_change_tells_its_rows_stamp_and_origin(place: Place) {
+    let db = place.open();
+    let origin = Some(SessionId(7));
+    let commands = vec![nick("a", "Ann"), nick("b", "Bob"), befriend("a", "b"), nick("a", "Ann")];
+    db.store.write(Write { commands, origin }).await.unwrap();
+    db.run(delete("a")).await;
+    let (ann, bob) = (Profile::new(account("a"), 1, 1000), Profile::new(account("b"), 2, 1000));
+    let edge = |owner, peer| Row::Edge(Edge::new(account(owner), account(peer), 3, 1000));
+    let ended = |owner, peer| Row::Edge(Edge::tombstone(account(owner), account(peer), 4, 1000));
+    let expected = vec![
+        Change { stamp: 1, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Ann".into(), ..ann }))] },
+        Change { stamp: 2, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Bob".into(), ..bob }))] },
+        Change { stamp: 3, origin, rows: vec![edge("a", "b"), edge("b", "a")] },
+        Change {
+            stamp: 4,
+            origin: None,
+            rows: vec![Row::Gone { account: account("a"), version: 4 }, ended("a", "b"), ended("b", "a")],
+        },
+    ];
+    assert_eq!(db.close().await.changes, expected);
+}
+
+async fn stamps_ascend_without_gaps(place: Place) {
+    let db = place.open();
+    assert_eq!(db.head, 0);
+    for text in ["one", "one", "two"] {
+        db.run(nick("a", text)).await;
+        refused(db.write([befriend("a", "a")]).await);
+        refused(db.write([nick("a", "never"), delete("nobody")]).await);
+    }
+    db.write([nick("b", "x"), nick("b", "x"), befriend("a", "b")]).await.unwrap();
+    db.run(unfriend("a", "b")).await;
+    let stamps: Vec<_> = db.close().await.changes.iter().map(|change| change.stamp).collect();
+    assert_eq!(stamps, [1, 2, 3, 4, 5]);
+}
+
+async fn versions_do_not_go_back_over_a_deletion(place: Place) {
+    let db = place.open();
+    let mut newest = 0;
+    db.run(nick("b", "Bob")).await;
+    for _ in 0..3 {
+        let made = db.run(nick("a", "Ann")).await.profile.unwrap().version;
+        db.run(befriend("a", "b")).await;
+        let friend = db.store.edges(account("b"), vec![account("a")]).await.unwrap()[0].version;
+        db.run(delete("a")).await;
+        let ended = &db.store.edges(account("b"), vec![account("a")]).await.unwrap()[0];
+        assert!(ended.removed && newest < made && made < friend && friend < ended.version);
+        newest = ended.version;
+    }
+    db.close().await;
+}
+
+async fn several_commands_are_done_together_or_not_at_all(place: Place) {
+    let db = place.open();
+    db.write([nick("a", "Ann"), nick("b", "Bob"), nick("c", "Cid"), befriend("a", "c")]).await.unwrap();
+    let bad = [nick("a", "lost"), nick("d", "lost"), befriend("a", "b"), delete("c"), delete("nobody")];
+    assert_eq!(refused(db.write(bad).await), (4, Reason::NotFound));
+    assert_eq!(&*db.profile("a").await.unwrap().nick, "Ann");
+    assert_eq!(db.profile("d").await, None);
+    assert_eq!(db.peers("a", 9, Some(0)).await, [["c"]]);
+
+    let next = db.run(nick("a", "Anna")).await.profile.unwrap();
+    assert_eq!(next.version, 5);
+    assert_eq!(db.close().await.changes.last().unwrap().stamp, 5);
+}
+
+async fn later_commands_see_earlier_ones(place: Place) {
+    let db = place.open();
+    let commands = [nick("a", "Ann"), nick_if("a", "Anna", 1), nick("b", "Bob"), befriend("a", "b"), delete("b")];
+    let outcomes: Vec<_> = db.write(commands).await.unwrap().iter().map(|answer| answer.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Created, Outcome::Changed, Outcome::Created, Outcome::Created, Outcome::Changed]);
+    assert_eq!(db.peers("a", 9, Some(0)).await, [["-b"]]);
+    db.close().await;
+}
+
+const TASKS: usize = 64;
+const WRITES: usize = 20;
+
+async fn many_writers_are_all_answered(place: Place) {
+    let db = place.open();
+    let durable = place.directory.is_some();
+    let tasks: Vec<_> = (0..TASKS).map(|task| tokio::spawn(one_of_many(db.store.clone(), task))).collect();
+    let mut latest = BTreeMap::new();
+    for task in tasks {
+        let profile = task.await.unwrap();
+        latest.insert(profile.account.clone(), profile);
+    }
+    for (account, profile) in &latest {
+        assert_eq!(db.profile(account.as_str()).await.as_ref(), Some(profile));
+    }
+    let seen = db.close().await;
+    let stamps: Vec<_> = seen.changes.iter().map(|change| change.stamp).collect();
+    let expected: Vec<_> = (1..=(TASKS * WRITES) as Stamp).collect();
+    assert_eq!(stamps, expected);
+    if durable {
+        assert!(seen.batches < TASKS * WRITES, "{} batches: every write was synced by itself", seen.batches);
+    }
+}
+
+/// Writes one after the other, and sees each as soon as it is answered; answers the last.
+async fn one_of_many(store: Arc<dyn Store>, task: usize) -> Arc<Profile> {
+    let name = format!("user{task}");
+    let mut last = None;
+    for turn in 0..WRITES {
+        let write = Write { commands: vec![nick(&name, &format!("turn {turn}"))], origin: None };
+        let answer = store.write(write).await.unwrap().remove(0);
+        let read = store.profiles(vec![account(&name)]).await.unwrap().pop();
+        assert_eq!(answer.profile, read);
+        last = read;
+    }
+    last.expect("it was written")
+}
+
+async fn pages_come_in_order_of_the_peer(place: Place) {
+    let db = place.open();
+    db.run(nick("a", "")).await;
+    for peer in ["e", "c", "B", "d", "b", "_"] {
+        db.write([nick(peer, ""), befriend("a", peer)]).await.unwrap();
+    }
+    // Another owner on either side, whose edges are not to be met.
+    db.write([befriend("B", "_"), befriend("b", "c")]).await.unwrap();
+    assert_eq!(db.peers("a", 4, None).await, [vec!["B", "_", "b", "c"], vec!["d", "e"]]);
+    assert_eq!(db.peers("a", 6, None).await, [["B", "_", "b", "c", "d", "e"]]);
+    assert_eq!(db.peers("nobody", 6, Some(0)).await, [[""; 0]; 0]);
+    assert_eq!(db.store.page(account("a"), None, 0, None).await.unwrap(), []);
+    db.close().await;
+}
+
+async fn tombstones_are_on_pages_only_with_since(place: Place) {
+    let db = place.open();
+    db.run(nick("a", "")).await;
+    for peer in ["b", "c", "d", "e"] {
+        db.write([nick(peer, ""), befriend("a", peer)]).await.unwrap();
+    }
+    db.run(unfriend("a", "b")).await;
+    let between = db.store.edges(account("a"), vec![account("b")]).await.unwrap()[0].version;
+    db.run(unfriend("a", "d")).await;
+    assert_eq!(db.peers("a", 9, None).await, [["c", "e"]]);
+    assert_eq!(db.peers("a", 9, Some(Stamp::MAX)).await, [["c", "e"]]);
+    assert_eq!(db.peers("a", 9, Some(between)).await, [["c", "-d", "e"]]);
+    assert_eq!(db.peers("a", 3, Some(between - 1)).await, [vec!["-b", "c", "-d"], vec!["e"]]);
+    db.close().await;
+}
+
+async fn edges_are_found_by_peer(place: Place) {
+    let db = place.open();
+    db.write(["a", "b", "c", "d"].map(|name| nick(name, ""))).await.unwrap();
+    db.write([befriend("a", "b"), befriend("a", "c"), befriend("b", "c"), unfriend("a", "c")]).await.unwrap();
+    let peers = ["d", "c", "b", "a", "nobody"].map(account).to_vec();
+    let mut found = db.store.edges(account("a"), peers).await.unwrap();
+    found.sort_by_key(|edge| edge.peer.clone());
+    let expected =
+        [Edge::new(account("a"), account("b"), 5, 1000), Edge::tombstone(account("a"), account("c"), 8, 1000)];
+    assert_eq!(found, expected);
+    assert_eq!(db.store.edges(account("a"), Vec::new()).await.unwrap(), []);
+    let some = db.store.profiles(vec![account("b"), account("nobody"), account("d")]).await.unwrap();
+    assert_eq!(some.len(), 2);
+    db.close().await;
+}
+
+async fn deleting_an_account_ends_its_friendships(place: Place) {
+    let db = place.open();
+    db.write(["a", "b", "c"].map(|name| nick(name, ""))).await.unwrap();
+    db.write([befriend("a", "b"), befriend("a", "c"), befriend("b", "c"), delete("a")]).await.unwrap();
+    assert_eq!(db.peers("a", 9, Some(0)).await, [["-b", "-c"]]);
+    assert_eq!(db.peers("b", 9, Some(0)).await, [["-a", "c"]]);
+    db.run(nick("a", "again")).await;
+    assert_eq!(db.peers("a", 9, None).await, [[""; 0]; 0]);
+    db.close().await;
+}
+
+async fn compaction_drops_only_what_is_old_and_raises_the_floor(place: Place) {
+    let db = place.open();
+    let before = db.store.lineage();
+    assert_eq!(before.floor, 0);
+    db.write(["a", "b", "c", "d"].map(|name| nick(name, ""))).await.unwrap();
+    db.write([befriend("a", "b"), befriend("a", "c"), befriend("a", "d")]).await.unwrap();
+    place.at(2000);
+    db.run(unfriend("a", "b")).await;
+    place.at(3000);
+    db.run(unfriend("a", "c")).await;
+
+    assert_eq!(db.store.compact(2000).await.unwrap(), 0);
+    assert_eq!(db.store.lineage(), before);
+    assert_eq!(db.store.compact(2001).await.unwrap(), 2);
+    assert_eq!((db.store.lineage().epoch, db.store.lineage().floor), (before.epoch, 8));
+    assert_eq!(db.peers("a", 9, Some(0)).await, [["-c", "d"]]);
+    assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 2);
+    assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 0);
+    assert_eq!(db.store.lineage().floor, 9);
+    assert_eq!(db.peers("a", 9, Some(0)).await, [["d"]]);
+    assert_eq!(db.run(nick("a", "next")).await.profile.unwrap().version, 10);
+    db.close().await;
+}
+
+async fn compaction_is_done_a_bounded_number_at_a_time(place: Place) {
+    let db = place.open();
+    let names: Vec<_> = (0..600).map(|n| format!("peer{n}")).collect();
+    db.run(nick("a", "")).await;
+    let befriended = names.iter().flat_map(|peer| [nick(peer, ""), befriend("a", peer)]);
+    db.write(befriended).await.unwrap();
+    db.run(delete("a")).await;
+    let mut dropped = Vec::new();
+    while dropped.last() != Some(&0) {
+        dropped.push(db.store.compact(Millis::MAX).await.unwrap());
+    }
+    assert_eq!(dropped, [1000, 200, 0]);
+    db.close().await;
+}
+
+async fn custom_is_kept_byte_for_byte(place: Place) {
+    let db = place.open();
+    for custom in ["", "{\"b\": 1.0,  \"a\":1e2}", "not JSON", "a\0b\0", "\u{FEFF}é e\u{301}\r\n\u{1F600}", "x'00'"] {
+        let fields = Fields { custom: Some(custom.into()), ..Fields::default() };
+        let answer = db.run(profile("a", fields.clone())).await;
+        assert_eq!(&*answer.profile.unwrap().custom, custom);
+        assert_eq!(&*db.profile("a").await.unwrap().custom, custom);
+        assert_eq!(db.run(profile("a", fields)).await.outcome, Outcome::Unchanged);
+    }
+    db.close().await;
+}
+
+async fn every_field_is_kept(place: Place) {
+    let db = place.open();
+    for gender in [Gender::Male, Gender::Female, Gender::Unknown] {
+        let fields = Fields {
+            nick: Some("Ann".into()),
+            avatar: Some("https://pictures.example/a.png".into()),
+            sign: Some("'; DROP TABLE user; --".into()),
+            gender: Some(gender),
+            email: Some("a@b.example".into()),
+            birth: Some("2000-02-29".into()),
+            tel: Some("+1 234".into()),
+            custom: Some("[]".into()),
+        };
+        place.at(place.now.load(Ordering::Relaxed) + 1);
+        let answered = db.run(profile("a", fields)).await.profile.unwrap();
+        assert_eq!(answered.gender, gender);
+        assert_eq!(db.profile("a").await, Some(answered));
+    }
+    let kept = db.profile("a").await.unwrap();
+    assert_eq!((kept.create_time, kept.update_time, kept.version), (1001, 1003, 3));
+    db.close().await;
+}
+
+async fn a_store_is_empty_until_an_account_exists(place: Place) {
+    let db = place.open();
+    assert!(db.store.is_empty().await.unwrap());
+    db.run(nick("a", "")).await;
+    assert!(!db.store.is_empty().await.unwrap());
+    db.run(delete("a")).await;
+    assert!(db.store.is_empty().await.unwrap());
+    db.close().await;
+}
+
+async fn a_closed_store_takes_no_writes(place: Place) {
+    let db = place.open();
+    db.run(nick("a", "")).await;
+    db.store.close().await;
+    db.store.close().await;
+    assert!(failed(db.write([nick("a", "late")]).await).contains("closed"));
+    assert_eq!(db.close().await.changes.len(), 1);
+}
+
+async fn a_write_stands_without_anyone_waiting_for_it(place: Place) {
+    let db = place.open();
+    let write = db.store.write(Write { commands: vec![nick("a", "Ann")], origin: None });
+    // Asks once, then waits no more, whether or not it was answered at once.
+    let _ = futures::FutureExt::now_or_never(write);
+    let seen = db.close().await;
+    assert_eq!(seen.changes.len(), 1);
+}
+
+async fn an_answer_waits_until_the_consumer_gives_it(place: Place) {
+    let Opened { store, mut feed, .. } = place.try_open().unwrap();
+    let asker = store.clone();
+    let ask = |commands| Write { commands, origin: None };
+    let write = tokio::spawn(async move { asker.write(ask(vec![nick("a", "Ann"), nick("a", "Ann")])).await });
+    let batch = feed.recv().await.unwrap();
+    assert!(!store.is_empty().await.unwrap(), "it is told before it is committed");
+    assert!(!write.is_finished());
+    batch.answer();
+    assert_eq!(write.await.unwrap().unwrap().len(), 2);
+}
+
+async fn without_a_consumer_writes_are_answered_still(place: Place) {
+    let Opened { store, feed, .. } = place.try_open().unwrap();
+    drop(feed);
+    store.write(Write { commands: vec![nick("a", "Ann")], origin: None }).await.unwrap();
+    assert!(!store.is_empty().await.unwrap());
+    store.close().await;
+}

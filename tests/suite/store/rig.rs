@@ -1,0 +1,181 @@
+//! What the tests of stores stand on: a place to open one at, a consumer for its feed, and short words for commands.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rosterd::model::{Account, Answer, Change, Command, Fields, Millis, Profile, Reason, Stamp};
+use rosterd::store::{self, Clock, Opened, Store, StoreError, Write, WriteError, Written};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use crate::support::PATIENCE;
+
+/// Where a store is kept between two openings, and the hand of its clock.
+pub(super) struct Place {
+    /// `None`: in memory.
+    pub(super) directory: Option<TempDir>,
+    pub(super) now: Arc<AtomicU64>,
+    pub(super) busy_timeout: Duration,
+}
+
+impl Place {
+    pub(super) fn memory() -> Self {
+        Self { directory: None, now: Arc::new(AtomicU64::new(1000)), busy_timeout: Duration::from_secs(5) }
+    }
+
+    pub(super) fn sqlite() -> Self {
+        Self { directory: Some(tempfile::tempdir().unwrap()), ..Self::memory() }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.as_ref().expect("kept in a file").path().join("data").join("rosterd.db")
+    }
+
+    pub(super) fn at(&self, now: Millis) {
+        self.now.store(now, Ordering::Relaxed);
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        let now = self.now.clone();
+        Arc::new(move || now.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn try_open(&self) -> Result<Opened, StoreError> {
+        if self.directory.is_none() {
+            return store::memory::open(self.clock());
+        }
+        let options = store::sqlite::Options { busy_timeout: self.busy_timeout, clock: self.clock() };
+        store::sqlite::open(&self.path(), options)
+    }
+
+    pub(super) fn open(&self) -> Running {
+        // A process that another test starts has a copy of every open file until it runs its own program, and with it
+        // the lock of a store that was closed meanwhile.
+        let begun = Instant::now();
+        loop {
+            match self.try_open() {
+                Err(error) if error.0.contains("is used by another") && begun.elapsed() < PATIENCE => {
+                    std::thread::yield_now();
+                }
+                opened => return Running::new(opened.unwrap()),
+            }
+        }
+    }
+}
+
+/// An open store, and a consumer of its feed in the place of the hub.
+pub(super) struct Running {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) head: Stamp,
+    pub(super) seen: Arc<Mutex<Seen>>,
+    pub(super) consumer: JoinHandle<()>,
+}
+
+/// What came through the feed.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) batches: usize,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Running {
+    pub(super) fn new(opened: Opened) -> Self {
+        let Opened { store, mut feed, head } = opened;
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let told = seen.clone();
+        let consumer = tokio::spawn(async move {
+            while let Some(mut batch) = feed.recv().await {
+                {
+                    let mut seen = told.lock().unwrap();
+                    seen.batches += 1;
+                    seen.changes.append(&mut batch.changes);
+                }
+                batch.answer();
+            }
+        });
+        Self { store, head, seen, consumer }
+    }
+
+    pub(super) async fn write(&self, commands: impl IntoIterator<Item = Command>) -> Written {
+        self.store.write(Write { commands: commands.into_iter().collect(), origin: None }).await
+    }
+
+    /// One command that must be carried out.
+    pub(super) async fn run(&self, command: Command) -> Answer {
+        let mut answers = self.write([command]).await.unwrap();
+        assert_eq!(answers.len(), 1);
+        answers.remove(0)
+    }
+
+    pub(super) async fn profile(&self, name: &str) -> Option<Arc<Profile>> {
+        self.store.profiles(vec![account(name)]).await.unwrap().pop()
+    }
+
+    /// The peers on an owner's pages of `limit`; a removed one with a minus.
+    pub(super) async fn peers(&self, owner: &str, limit: usize, since: Option<Stamp>) -> Vec<Vec<String>> {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.page(account(owner), after, limit, since).await.unwrap();
+            let Some(last) = page.last() else { return pages };
+            after = Some(last.peer.clone());
+            pages.push(page.iter().map(|e| format!("{}{}", if e.removed { "-" } else { "" }, e.peer)).collect());
+        }
+    }
+
+    /// Waits until all is released, and answers what came through the feed.
+    pub(super) async fn close(self) -> Seen {
+        self.store.close().await;
+        drop(self.store);
+        self.consumer.await.unwrap();
+        Arc::into_inner(self.seen).expect("the consumer has ended").into_inner().unwrap()
+    }
+}
+
+pub(super) fn account(name: &str) -> Account {
+    Account::parse(name, "account").unwrap()
+}
+
+pub(super) fn profile(name: &str, fields: Fields) -> Command {
+    Command::SetProfile { account: account(name), patch: fields.check().unwrap(), create: true, if_version: None }
+}
+
+pub(super) fn nick(name: &str, nick: &str) -> Command {
+    profile(name, Fields { nick: Some(nick.into()), ..Fields::default() })
+}
+
+pub(super) fn nick_if(name: &str, text: &str, version: u64) -> Command {
+    match nick(name, text) {
+        Command::SetProfile { account, patch, .. } => {
+            Command::SetProfile { account, patch, create: false, if_version: Some(version) }
+        }
+        other => other,
+    }
+}
+
+pub(super) fn befriend(a: &str, b: &str) -> Command {
+    Command::Befriend { account: account(a), peer: account(b) }
+}
+
+pub(super) fn unfriend(a: &str, b: &str) -> Command {
+    Command::Unfriend { account: account(a), peer: account(b) }
+}
+
+pub(super) fn delete(name: &str) -> Command {
+    Command::DeleteUser { account: account(name) }
+}
+
+pub(super) fn refused(written: Written) -> (usize, Reason) {
+    match written {
+        Err(WriteError::Refused { at, error }) => (at, error.reason),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+pub(super) fn failed(written: Written) -> String {
+    match written {
+        Err(WriteError::Failed(error)) => error.0,
+        other => panic!("did not fail: {other:?}"),
+    }
+}

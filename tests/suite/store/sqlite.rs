@@ -1,0 +1,328 @@
+//! What only a store in a file must do: last, keep to its own file, and live with a disk that fails.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+use std::time::Duration;
+
+use futures::future::join_all;
+use rosterd::model::{Fields, Millis, Reason};
+use rosterd::store::{self, WriteError};
+use rusqlite::Connection;
+
+use crate::support::{finished, spawn};
+
+use super::rig::{Place, Running, befriend, failed, nick, profile, refused, unfriend};
+
+/// Why the store does not open.
+fn refusal(place: &Place) -> String {
+    match place.try_open() {
+        Ok(_) => panic!("it opened"),
+        Err(error) => error.0,
+    }
+}
+
+/// A place where somebody else made the file.
+fn taken(make: impl FnOnce(&Path)) -> Place {
+    let place = Place::sqlite();
+    fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+    make(&place.path());
+    place
+}
+
+/// The database and its log, as they are on the disk; an empty log is as good as none. Only while nobody has them
+/// open: closing a file drops the locks that `SQLite` holds on it.
+fn files(path: &Path) -> [Vec<u8>; 2] {
+    [path.to_owned(), beside(path, "-wal")].map(|file| fs::read(file).unwrap_or_default())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    format!("{}{suffix}", path.display()).into()
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let place = Place::sqlite();
+    let db = place.open();
+    db.write(["a", "b", "c"].map(|name| nick(name, "x"))).await.unwrap();
+    db.write([befriend("a", "b"), befriend("a", "c"), befriend("b", "c"), unfriend("b", "c")]).await.unwrap();
+    db.run(unfriend("a", "c")).await;
+    place.at(2000);
+    db.run(befriend("a", "c")).await;
+    assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 2);
+    let (lineage, before) = (db.store.lineage(), db.profile("a").await);
+    db.close().await;
+    assert!(!beside(&place.path(), "-wal").exists(), "the log was not copied back");
+
+    let db = place.open();
+    assert_eq!((db.head, db.store.lineage(), db.profile("a").await), (9, lineage, before));
+    assert_eq!(lineage.floor, 7);
+    assert_eq!(db.peers("a", 9, Some(0)).await, [["b", "c"]]);
+    assert_eq!(db.run(nick("d", "")).await.profile.unwrap().version, 10);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_dropped_store_lets_go_of_its_file() {
+    let place = Place::sqlite();
+    let db = place.open();
+    db.run(nick("a", "Ann")).await;
+    drop(db.store);
+    db.consumer.await.unwrap();
+    assert!(!beside(&place.path(), "-wal").exists(), "the log was not copied back");
+    let db = place.open();
+    assert_eq!(&*db.profile("a").await.unwrap().nick, "Ann");
+    db.close().await;
+}
+
+#[tokio::test]
+async fn every_new_file_is_another_history() {
+    let (one, other) = (Place::sqlite().open(), Place::sqlite().open());
+    assert_ne!(one.store.lineage().epoch, other.store.lineage().epoch);
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused() {
+    let place = Place::sqlite();
+    let db = place.open();
+    assert!(refusal(&place).contains("is used by another rosterd process"));
+    db.run(nick("a", "")).await;
+    db.close().await;
+    place.open().close().await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let place = Place::sqlite();
+    place.open().close().await;
+    Connection::open(place.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let before = files(&place.path());
+    let why = refusal(&place);
+    assert!(why.contains("version 99") && why.contains("up to 1"), "{why}");
+    assert!(files(&place.path()) == before, "it was written to");
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_left_alone() {
+    let other = "PRAGMA user_version = 1; CREATE TABLE user (account TEXT); INSERT INTO user VALUES ('theirs');";
+    let plain = taken(|path| Connection::open(path).unwrap().execute_batch(other).unwrap());
+    // With a log that its owner has not copied back, as after a crash.
+    let logged = taken(|path| {
+        let original = beside(path, ".original");
+        let conn = Connection::open(&original).unwrap();
+        conn.execute_batch(&format!("PRAGMA journal_mode = WAL; {other}")).unwrap();
+        fs::copy(&original, path).unwrap();
+        fs::copy(beside(&original, "-wal"), beside(path, "-wal")).unwrap();
+    });
+    for place in [plain, logged] {
+        let before = files(&place.path());
+        let why = refusal(&place);
+        assert!(why.contains("not one of rosterd's") && why.contains("rosterd.db"), "{why}");
+        assert!(files(&place.path()) == before, "it was written to");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    for content in ["# notes".to_owned(), "lorem ipsum\n".repeat(1000)] {
+        let place = taken(|path| fs::write(path, &content).unwrap());
+        let why = refusal(&place);
+        assert!(why.contains("not an SQLite database"), "{why}");
+        assert!(files(&place.path()) == [content.into_bytes(), Vec::new()], "it was written to");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_a_database() {
+    let place = taken(|path| fs::write(path, "").unwrap());
+    let db = place.open();
+    db.run(nick("a", "")).await;
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_is_named() {
+    let place = taken(|path| fs::create_dir(path).unwrap());
+    assert!(refusal(&place).contains("rosterd.db"));
+    let place = Place::sqlite();
+    fs::write(place.path().parent().unwrap(), "a file in the place of the directory").unwrap();
+    let why = refusal(&place);
+    assert!(why.contains("directory") && why.contains("data"), "{why}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_refused() {
+    let place = Place::sqlite();
+    place.open().close().await;
+    let mut permissions = fs::metadata(place.path()).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(place.path(), permissions).unwrap();
+    // The superuser is not bound by permissions and writes all the same.
+    if fs::File::options().append(true).open(place.path()).is_err() {
+        assert!(refusal(&place).contains("cannot be written"));
+    }
+}
+
+#[tokio::test]
+async fn a_database_locked_by_another_process_is_not_opened() {
+    let place = Place { busy_timeout: Duration::from_millis(20), ..Place::sqlite() };
+    place.open().close().await;
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(refusal(&place).contains("is locked by another process"));
+    other.execute_batch("ROLLBACK").unwrap();
+    place.open().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_process_holds_the_lock_reads_go_on_and_writes_fail() {
+    let place = Place { busy_timeout: Duration::from_millis(20), ..Place::sqlite() };
+    let db = place.open();
+    db.write([nick("a", "Ann"), nick("b", "Bob"), befriend("a", "b"), unfriend("a", "b")]).await.unwrap();
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let writes = join_all((0..5).map(|n| db.write([nick(&format!("lost{n}"), ""), nick("a", "lost")]))).await;
+    for written in writes {
+        let why = failed(written);
+        assert!(why.contains("locked"), "{why}");
+    }
+    assert!(db.store.compact(Millis::MAX).await.is_err());
+    assert_eq!(db.store.lineage().floor, 0);
+    assert_eq!(&*db.profile("a").await.unwrap().nick, "Ann");
+    assert_eq!(db.peers("a", 9, Some(0)).await, [["-b"]]);
+
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(db.run(nick("a", "Anna")).await.profile.unwrap().version, 5);
+    assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 2);
+    assert_eq!(db.close().await.changes.len(), 5);
+    let db = place.open();
+    assert_eq!((db.head, &*db.profile("a").await.unwrap().nick), (5, "Anna"));
+    assert_eq!(db.profile("lost0").await, None);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn the_limit_of_friends_holds() {
+    let place = Place::sqlite();
+    place.open().close().await;
+    let fill = "
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
+        INSERT INTO edge SELECT 'a', 'peer' || i, 0, '', x'', 1, 1, 1 FROM n";
+    Connection::open(place.path()).unwrap().execute_batch(fill).unwrap();
+    let db = place.open();
+    db.write(["a", "b", "c"].map(|name| nick(name, ""))).await.unwrap();
+    db.run(befriend("a", "b")).await;
+    assert_eq!(refused(db.write([befriend("c", "a")]).await), (0, Reason::LimitExceeded));
+    db.run(unfriend("a", "b")).await;
+    db.run(befriend("c", "a")).await;
+    db.close().await;
+}
+
+/// Tells the process that is to be killed where its store is.
+const DOOMED: &str = "ROSTERD_TEST_DOOMED";
+
+/// Another process writes, this test again, and is killed in the middle of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_every_answered_write_is_there_and_no_half_of_one() {
+    if let Some(path) = std::env::var_os(DOOMED) {
+        return write_until_killed(Path::new(&path)).await;
+    }
+    let place = Place::sqlite();
+    let mut doomed = Process::new(std::env::current_exe().unwrap());
+    let doomed = doomed
+        .args(["--exact", "store::sqlite::after_a_kill_every_answered_write_is_there_and_no_half_of_one"])
+        .arg("--nocapture")
+        .env(DOOMED, place.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut doomed = spawn(doomed);
+    let mut said = BufReader::new(doomed.stderr.take().unwrap()).lines();
+    let mut answered: Vec<String> = said.by_ref().take(300).map(Result::unwrap).collect();
+    doomed.kill().unwrap();
+    doomed.wait().unwrap();
+    // What it had said before it died. A line it was killed in is a write that nobody was told of.
+    answered.extend(said.map(Result::unwrap).filter(|line| line.ends_with('.')));
+
+    let db = place.open();
+    for line in &answered {
+        assert!(db.profile(&format!("first{}", line.trim_end_matches('.'))).await.is_some(), "{line} is lost");
+    }
+    let mut there = 0;
+    while db.profile(&format!("first{there}")).await.is_some() {
+        assert!(db.profile(&format!("second{there}")).await.is_some());
+        there += 1;
+    }
+    assert!(there >= answered.len() as u64 && answered.len() >= 300);
+    assert_eq!(db.profile(&format!("second{there}")).await, None);
+    assert_eq!(db.head, there * 2);
+    db.close().await;
+}
+
+async fn write_until_killed(path: &Path) {
+    let db = Running::new(store::sqlite::open(path, store::sqlite::Options::default()).unwrap());
+    for n in 0.. {
+        db.write([nick(&format!("first{n}"), ""), nick(&format!("second{n}"), "")]).await.unwrap();
+        eprintln!("{n}.");
+    }
+}
+
+/// Set for the process that lives under the limit.
+#[cfg(target_os = "linux")]
+const LIMITED: &str = "ROSTERD_TEST_LIMITED";
+
+/// The disk is played by a limit on the size of files, which needs a process of its own: this test again.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_disk_is_full_reads_go_on_and_no_answered_write_is_lost() {
+    if std::env::var_os(LIMITED).is_some() {
+        return live_with_a_full_disk().await;
+    }
+    let mut limited = Process::new("sh");
+    let limited = limited
+        // 1 MiB; the signal that tells of the limit would end the process.
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "store::sqlite::when_the_disk_is_full_reads_go_on_and_no_answered_write_is_lost"])
+        .arg("--nocapture")
+        .env(LIMITED, "yes");
+    let limited = finished(limited);
+    let said = String::from_utf8_lossy(&limited.stderr);
+    assert!(limited.status.success(), "{said}{}", String::from_utf8_lossy(&limited.stdout));
+    assert!(said.contains("the disk was full"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+async fn live_with_a_full_disk() {
+    let place = Place::sqlite();
+    let db = place.open();
+    let write = |n: u64| profile(&format!("user{n}"), Fields { custom: Some("漢".repeat(1024)), ..Fields::default() });
+    let mut answered = 0;
+    let why = loop {
+        match db.write([write(answered)]).await {
+            Ok(_) => answered += 1,
+            Err(WriteError::Failed(error)) => break error.0,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(answered < 10_000, "the limit was never met");
+    };
+    assert!(answered > 10, "{why}");
+    let why = failed(db.write([write(answered), write(answered + 1)]).await);
+    eprintln!("the disk was full after {answered} writes: {why}");
+    for n in 0..answered {
+        assert!(db.profile(&format!("user{n}")).await.is_some());
+    }
+    assert_eq!(db.profile(&format!("user{answered}")).await, None);
+
+    let room = ["--fsize=unlimited", "--pid", &std::process::id().to_string()].map(str::to_owned);
+    assert!(Process::new("prlimit").args(room).status().unwrap().success());
+    assert_eq!(db.run(write(answered)).await.profile.unwrap().version, answered + 1);
+    db.close().await;
+    let db = place.open();
+    assert_eq!(db.head, answered + 1);
+    for n in 0..=answered {
+        assert!(db.profile(&format!("user{n}")).await.is_some());
+    }
+    db.close().await;
+}

@@ -1,0 +1,143 @@
+//! A store that cannot write: writers are told to try again, readers are served on, nothing acknowledged is lost.
+
+use hyper::Method;
+use rosterd::client::ClientError;
+use rosterd::wire::{Command, Encoding, v1};
+use rusqlite::Connection;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::{Gateway, PATIENCE, Peer, World, nick_command, reason};
+
+/// What is to be served whether or not the store can write.
+async fn readers_are_served(gateway: &Gateway) {
+    for encoding in Encoding::ALL {
+        // Somebody new, somebody who comes back, and everybody's lookups.
+        let mut bob = gateway.login("bob", encoding).await;
+        let get = v1::GetUsers { accounts: vec!["alice".into(), "bob".into(), "carol".into(), "nobody".into()] };
+        let found = bob.request(Command::GetUsers(get)).await.get_users_reply.unwrap();
+        assert_eq!((found.users.len(), found.missing.len()), (3, 1));
+        let back = gateway.resume("bob", encoding, bob.replica).await;
+        assert_eq!(back.reply.sync, v1::SyncMode::Current as i32);
+    }
+    assert_eq!(gateway.user("carol").await["account"], "carol");
+    let mut backend = gateway.backend().await;
+    assert_eq!(backend.send(Method::GET, "/readyz", String::new()).await.unwrap().0, 200);
+    let page = backend.request(Method::GET, "/v1/users/bob/friends", String::new()).await.unwrap();
+    assert_eq!(page["friends"][0]["account"], "alice");
+}
+
+/// That an error says: not now, and nothing was changed.
+fn is_unavailable(error: &v1::Error) {
+    assert_eq!((error.code, error.reason.as_str()), (503, "UNAVAILABLE"), "{error:?}");
+    assert!(error.retry_after_ms.is_some_and(|ms| ms > 0), "{error:?}");
+}
+
+#[tokio::test]
+async fn while_another_process_holds_the_database_writers_are_put_off_and_readers_served() {
+    let world = World::new();
+    let gateway = world.start_with(&["auth.create_accounts=true"]);
+    gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob")]).await;
+    let mut alice = gateway.login("alice", Encoding::Json).await;
+    let mut bob = gateway.login("bob", Encoding::Protobuf).await;
+    let before = gateway.user("alice").await;
+
+    let other = Connection::open(world.path().join("rosterd.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let put_off = alice.client.send(nick_command("put off")).await.unwrap();
+    readers_are_served(&gateway).await;
+    let reply = timeout(PATIENCE, alice.client.next()).await.expect("an answer in time").unwrap();
+    assert_eq!(reply.id, put_off);
+    is_unavailable(&reply.error.unwrap());
+    assert_eq!(gateway.user("alice").await, before);
+    assert_eq!(gateway.metric("rosterd_store_failed_writes_total").await, 1.0);
+    assert!(world.log().contains("the store cannot write"), "{}", world.log());
+
+    // A backend's write, and a login that makes its account.
+    let mut backend = gateway.backend().await;
+    let by_backend = tokio::spawn(async move {
+        backend.request(Method::PATCH, "/v1/users/carol", r#"{"nick": "Caroline"}"#.to_owned()).await
+    });
+    let mut newcomer = gateway.connect(Encoding::Json).await;
+    newcomer.send(Command::Login(v1::Login { token: "newcomer".into(), ..Default::default() })).await.unwrap();
+    readers_are_served(&gateway).await;
+    assert!(!by_backend.is_finished());
+
+    // Who is still waiting when the lock goes is not put off.
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(by_backend.await.unwrap().unwrap()["nick"], "Caroline");
+    let made = timeout(PATIENCE, newcomer.next()).await.expect("an answer in time").unwrap();
+    assert_eq!(made.login_reply.unwrap().account, "newcomer");
+    alice.nick("at last").await;
+    // The watcher hears of the write that was done, and of no other.
+    let heard = bob.changes().await;
+    assert_eq!(heard.users[0].nick, "at last");
+    bob.quiet().await;
+    assert!(world.log().contains("the store can write again"), "{}", world.log());
+}
+
+/// Writes until a client and a backend have both been put off; what was acknowledged to each.
+async fn fill(alice: &mut Peer, gateway: &Gateway) -> (String, Vec<String>) {
+    let mut backend = gateway.backend().await;
+    let filler = "漢".repeat(1000);
+    let (mut last, mut made, mut put_off) = (String::new(), Vec::new(), (false, false));
+    for n in 0..2000 {
+        let custom = format!("{n} {filler}");
+        let update = v1::UpdateMyInfo { custom: Some(custom.clone()), ..Default::default() };
+        match timeout(PATIENCE, alice.client.request(Command::UpdateMyInfo(update))).await.expect("an answer in time") {
+            Ok(_) => last = custom.clone(),
+            Err(ClientError::Refused(error)) => {
+                is_unavailable(&error);
+                put_off.0 = true;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        let account = format!("made{n}");
+        let body = json!({"custom": custom}).to_string();
+        let (status, text) = backend.send(Method::PUT, &format!("/v1/users/{account}"), body).await.unwrap();
+        if status == 201 {
+            made.push(account);
+        } else {
+            assert_eq!((status, reason(&text).as_str()), (503, "UNAVAILABLE"), "{text}");
+            put_off.1 = true;
+        }
+        if put_off == (true, true) {
+            return (last, made);
+        }
+    }
+    panic!("the limit was never met");
+}
+
+#[tokio::test]
+async fn a_full_disk_puts_writers_off_and_loses_nothing_that_was_acknowledged() {
+    // The disk is played by a limit on the size of files; the signal that tells of it would end the process.
+    let mut world = World { through: Some("trap '' XFSZ; ulimit -f 1024; exec \"$@\"".to_owned()), ..World::new() };
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob")]).await;
+    let mut alice = gateway.login("alice", Encoding::Json).await;
+    let mut bob = gateway.login("bob", Encoding::Protobuf).await;
+    let (last, made) = fill(&mut alice, &gateway).await;
+    assert!(!last.is_empty() && made.len() > 10, "{made:?}");
+    readers_are_served(&gateway).await;
+    bob.until(|replica| replica.users()["alice"].custom == last).await;
+    assert_eq!(gateway.user("alice").await["custom"], last);
+    assert_eq!(gateway.terminate().await, Some(0));
+
+    world.through = None;
+    let gateway = world.start();
+    assert_eq!(gateway.user("alice").await["custom"], last);
+    let asked: Vec<_> = (0..=made.len() + 1).map(|n| format!("made{n}")).collect();
+    let mut found = Vec::new();
+    for some in asked.chunks(150) {
+        let body = json!({"accounts": some}).to_string();
+        let reply = gateway.backend().await.request(Method::POST, "/v1/users:batchGet", body).await.unwrap();
+        let users = reply["users"].as_array().unwrap().clone();
+        found.extend(users.iter().map(|user| user["account"].as_str().unwrap().to_owned()));
+    }
+    // Also nothing of what was put off.
+    assert_eq!(found, made);
+    let mut back = gateway.resume("bob", Encoding::Json, bob.replica).await;
+    assert_eq!(back.replica.users()["alice"].custom, last);
+    back.nick("Bob after all").await;
+    assert_eq!(gateway.user("bob").await["nick"], "Bob after all");
+}

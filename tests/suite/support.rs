@@ -1,0 +1,310 @@
+//! A real gateway in a process of its own, and what tests ask of it through its public doors.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use hyper::Method;
+use rosterd::client::{Backend, Client, ClientError, Replica};
+use rosterd::wire::{Command, Encoding, v1};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// The key of every test gateway's server API.
+pub const API_KEY: &str = "a-key-that-only-tests-use";
+
+/// How long anything awaited may take before the test fails; generous, for a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running gateway; killed when dropped.
+pub struct Gateway {
+    process: Child,
+    pub clients: SocketAddr,
+    pub ops: SocketAddr,
+}
+
+/// A directory with a store and settings, for one or several runs of a gateway.
+pub struct World {
+    pub directory: TempDir,
+    /// Lines added to the settings.
+    pub settings: String,
+    /// `mode` of `[auth]` and what belongs to it.
+    pub auth: String,
+    /// A command the gateway is started through, such as a shell that sets limits; `$@` is the gateway.
+    pub through: Option<String>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            settings: String::new(),
+            auth: "mode = \"development\"".to_owned(),
+            through: None,
+        }
+    }
+
+    /// With more lines of settings; whole sections other than `[clients] [ops] [auth] [store]`, or `--set` style
+    /// overrides are better where a key of those is meant.
+    pub fn with(settings: &str) -> Self {
+        Self { settings: settings.to_owned(), ..Self::new() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes the settings and answers their file.
+    pub fn config(&self) -> PathBuf {
+        let text = format!(
+            "[clients]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\napi_key = \"{API_KEY}\"\n\
+             [auth]\n{}\n[store]\nurl = \"sqlite:{}\"\n{}\n",
+            self.auth,
+            self.path().join("rosterd.db").display(),
+            self.settings,
+        );
+        let file = self.path().join("config.toml");
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Starts a gateway and waits until it says where it listens. `overrides` are `section.key=value`.
+    pub fn start_with(&self, overrides: &[&str]) -> Gateway {
+        let binary = env!("CARGO_BIN_EXE_rosterd");
+        let mut command = match &self.through {
+            Some(script) => {
+                let mut shell = Process::new("bash");
+                shell.args(["-c", script, "through", binary]);
+                shell
+            }
+            None => Process::new(binary),
+        };
+        command.arg("serve").arg("--config").arg(self.config());
+        for pair in overrides {
+            command.arg("--set").arg(pair);
+        }
+        let log = std::fs::File::create(self.path().join("log")).unwrap();
+        let mut process = spawn(command.stdout(Stdio::piped()).stderr(log));
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut find = |word: &str, prefix: &str| -> SocketAddr {
+            let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
+                let rest = line.trim().strip_prefix(word)?.trim().strip_prefix(prefix)?.to_owned();
+                rest.trim_end_matches("/v1/ws").parse().ok()
+            });
+            found.unwrap_or_else(|| panic!("the gateway did not start:\n{}", self.log()))
+        };
+        let clients = find("clients", "ws://");
+        let ops = find("ops", "http://");
+        Gateway { process, clients, ops }
+    }
+
+    pub fn start(&self) -> Gateway {
+        self.start_with(&[])
+    }
+
+    /// What the last gateway logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+
+    /// Runs another subcommand with these settings.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let config = self.config();
+        let mut command = Process::new(env!("CARGO_BIN_EXE_rosterd"));
+        finished(command.args(arguments).arg("--config").arg(config))
+    }
+
+    /// Runs another subcommand that is to succeed; what it prints.
+    pub fn run_well(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs another subcommand that is to fail as one does that says why: exit code 1, and a text on standard error.
+    pub fn run_badly(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.starts_with("rosterd: ") && !said.contains("panicked"), "{said}");
+        said
+    }
+}
+
+impl Gateway {
+    pub fn url(&self) -> String {
+        format!("ws://{}/v1/ws", self.clients)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// `kill -9`: no goodbye, no flush.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// SIGTERM.
+    pub fn signal(&self) {
+        let killed = finished(Process::new("kill").arg(self.pid().to_string()));
+        assert!(killed.status.success());
+    }
+
+    /// Waits until the process has ended by itself; its exit code.
+    pub async fn exit(mut self) -> Option<i32> {
+        let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap().code());
+        timeout(PATIENCE, ended).await.expect("an end in time").unwrap()
+    }
+
+    /// SIGTERM, and the exit code.
+    pub async fn terminate(self) -> Option<i32> {
+        self.signal();
+        self.exit().await
+    }
+
+    pub async fn backend(&self) -> Backend {
+        Backend::connect(self.ops, API_KEY).await.unwrap()
+    }
+
+    /// An account's profile, as the server API tells it.
+    pub async fn user(&self, account: &str) -> Value {
+        self.backend().await.request(Method::GET, &format!("/v1/users/{account}"), String::new()).await.unwrap()
+    }
+
+    /// A connection that has not logged in.
+    pub async fn connect(&self, encoding: Encoding) -> Client {
+        Client::connect(&self.url(), encoding).await.unwrap()
+    }
+
+    /// A client that has logged in for the first time; in development mode.
+    pub async fn login(&self, account: &str, encoding: Encoding) -> Peer {
+        self.resume(account, encoding, Replica::default()).await
+    }
+
+    /// A client that comes back with what it held.
+    pub async fn resume(&self, account: &str, encoding: Encoding, replica: Replica) -> Peer {
+        self.try_resume(account, encoding, replica).await.unwrap()
+    }
+
+    /// A client that comes back with what it held, if it is let in.
+    pub async fn try_resume(
+        &self,
+        account: &str,
+        encoding: Encoding,
+        mut replica: Replica,
+    ) -> Result<Peer, ClientError> {
+        let mut client = self.connect(encoding).await;
+        let login = timeout(PATIENCE, client.login(account, &mut replica)).await.expect("a login in time");
+        login.map(|reply| Peer { client, replica, reply })
+    }
+
+    /// Makes users and friendships, through the API.
+    pub async fn populate(&self, users: &[&str], friendships: &[(&str, &str)]) {
+        let users = users.iter().map(|account| json!({"user": {"account": account, "nick": account}}).to_string());
+        let pairs = friendships.iter().map(|(a, b)| json!({"friendship": [a, b]}).to_string());
+        let lines: Vec<_> = users.chain(pairs).collect();
+        let mut backend = self.backend().await;
+        for some in lines.chunks(1000) {
+            backend.request(Method::POST, "/v1/import", some.join("\n")).await.unwrap();
+        }
+    }
+
+    /// The value of one metric, summed over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.backend().await.send(Method::GET, "/metrics", String::new()).await.unwrap();
+        let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let values = text.lines().filter(is_it);
+        values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts a process.
+pub fn spawn(command: &mut Process) -> Child {
+    command.spawn().unwrap()
+}
+
+/// Runs a command to its end, which must come in time.
+pub fn finished(command: &mut Process) -> Output {
+    let child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let pid = child.id();
+    let (send, ended) = mpsc::channel();
+    std::thread::spawn(move || send.send(child.wait_with_output()));
+    if let Ok(output) = ended.recv_timeout(PATIENCE) {
+        return output.unwrap();
+    }
+    spawn(Process::new("kill").args(["-9", &pid.to_string()])).wait().unwrap();
+    panic!("did not end: {command:?}");
+}
+
+/// A logged-in client with what it holds.
+pub struct Peer {
+    pub client: Client,
+    pub replica: Replica,
+    pub reply: v1::LoginReply,
+}
+
+impl Peer {
+    /// The next push, applied.
+    pub async fn next(&mut self) -> v1::ServerFrame {
+        let frame = timeout(PATIENCE, self.client.next()).await.expect("a frame in time").unwrap();
+        self.replica.apply(&frame).unwrap();
+        frame
+    }
+
+    /// The next push, which is `changes`.
+    pub async fn changes(&mut self) -> v1::Changes {
+        let frame = self.next().await;
+        frame.changes.clone().unwrap_or_else(|| panic!("not changes: {frame:?}"))
+    }
+
+    /// Applies pushes until `done`.
+    pub async fn until(&mut self, done: impl Fn(&Replica) -> bool) {
+        while !done(&self.replica) {
+            self.next().await;
+        }
+    }
+
+    /// A command that is to succeed; its reply is applied.
+    pub async fn request(&mut self, command: Command) -> v1::ServerFrame {
+        let reply = timeout(PATIENCE, self.client.request(command)).await.expect("a reply in time").unwrap();
+        self.replica.apply(&reply).unwrap();
+        reply
+    }
+
+    /// Changes the own nick.
+    pub async fn nick(&mut self, nick: &str) -> v1::User {
+        let reply = self.request(nick_command(nick)).await;
+        reply.update_my_info_reply.unwrap().user.unwrap()
+    }
+
+    /// Proves that nothing was on its way: what came before the reply of a command asked now.
+    pub async fn quiet(&mut self) {
+        self.request(Command::GetUsers(v1::GetUsers::default())).await;
+        if let Ok(frame) = timeout(Duration::ZERO, self.client.next()).await {
+            panic!("a push that was not expected: {frame:?}");
+        }
+    }
+}
+
+pub fn nick_command(nick: &str) -> Command {
+    Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() })
+}
+
+/// A `{"error": …}` body's reason.
+pub fn reason(text: &str) -> String {
+    let value: Value = serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {text}"));
+    value["error"]["reason"].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,160 @@
+//! `rosterd connect`: the client in the terminal, driven through pipes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command as Process, Stdio};
+
+use rosterd::wire::Encoding;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::support::{PATIENCE, World, spawn};
+
+/// `rosterd connect` in a terminal that is a pair of pipes.
+struct Terminal {
+    process: Child,
+    input: Option<ChildStdin>,
+    lines: mpsc::UnboundedReceiver<String>,
+}
+
+impl Terminal {
+    fn open(world: &World, arguments: &[&str]) -> Self {
+        let mut command = Process::new(env!("CARGO_BIN_EXE_rosterd"));
+        command
+            .arg("connect")
+            .args(arguments)
+            .arg("--config")
+            .arg(world.config())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = spawn(&mut command);
+        let (send, lines) = mpsc::unbounded_channel();
+        let said = BufReader::new(process.stdout.take().unwrap()).lines();
+        std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { input: process.stdin.take(), process, lines }
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.input.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The next line that holds `part`.
+    async fn sees(&mut self, part: &str) -> String {
+        let mut before = String::new();
+        loop {
+            let line = timeout(PATIENCE, self.lines.recv()).await.unwrap_or_else(|_| panic!("no {part}:\n{before}"));
+            let line = line.unwrap_or_else(|| panic!("the end, and no {part}:\n{before}"));
+            if line.contains(part) {
+                return line;
+            }
+            before.push_str(&line);
+            before.push('\n');
+        }
+    }
+
+    /// Waits for its end; the exit code, and what it said on standard error.
+    async fn exit(mut self) -> (Option<i32>, String) {
+        while timeout(PATIENCE, self.lines.recv()).await.expect("an end in time").is_some() {}
+        let code = self.process.wait().unwrap().code();
+        (code, std::io::read_to_string(self.process.stderr.take().unwrap()).unwrap())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn what_is_typed_is_carried_out_and_what_arrives_is_shown() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
+    let mut bob = gateway.login("bob", Encoding::Json).await;
+    for (more, nick) in [(&[][..], "Ally in JSON"), (&["--protobuf"], "Ally in protobuf")] {
+        let url = gateway.url();
+        let mut terminal = Terminal::open(&world, &[&["alice", "--url", &url], more].concat());
+        terminal.sees("\"loginReply\"").await;
+        terminal.sees("in sync: 1 friends, and the digest agrees").await;
+        terminal.type_in(&format!("nick {nick}\n"));
+        let reply = terminal.sees("\"updateMyInfoReply\"").await;
+        assert!(reply.starts_with("<- {\"id\":2,") && reply.contains(&format!("\"nick\":\"{nick}\"")), "{reply}");
+        bob.until(|replica| replica.users()["alice"].nick == nick).await;
+        bob.nick(&format!("Bob after {nick}")).await;
+        assert!(terminal.sees("\"changes\"").await.contains(&format!("Bob after {nick}")));
+        terminal.type_in("get bob nobody\n");
+        assert!(terminal.sees("\"getUsersReply\"").await.contains("\"missing\":[\"nobody\"]"));
+        terminal.type_in("birth soon\n");
+        assert!(terminal.sees("\"error\"").await.contains("\"field\":\"birth\""));
+        terminal.type_in("{\"updateMyInfo\": {\"sign\": \"raw\", \"gender\": \"female\"}}\n");
+        assert!(terminal.sees("\"updateMyInfoReply\"").await.contains("\"sign\":\"raw\""));
+        // What cannot be sent is said here, and the session goes on.
+        for (line, says) in [("dance", "type a profile field"), ("gender other", "gender"), ("{\"nick\"", "--")] {
+            terminal.type_in(&format!("{line}\n"));
+            assert!(terminal.sees("-- ").await.contains(says), "{line}");
+        }
+        terminal.type_in("quit\n");
+        assert_eq!(terminal.exit().await, (Some(0), String::new()));
+    }
+}
+
+#[tokio::test]
+async fn commands_from_a_pipe_are_answered_before_it_leaves() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let mut terminal = Terminal::open(&world, &["alice", "--url", &gateway.url()]);
+    terminal.type_in("nick Ally\nget alice\n");
+    drop(terminal.input.take());
+    terminal.sees("in sync").await;
+    terminal.sees("\"updateMyInfoReply\"").await;
+    assert!(terminal.sees("\"getUsersReply\"").await.contains("\"nick\":\"Ally\""));
+    assert_eq!(terminal.exit().await, (Some(0), String::new()));
+}
+
+#[tokio::test]
+async fn who_may_not_come_in_or_finds_nobody_leaves_with_a_reason() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let url = gateway.url();
+    let wrong_path = url.replace("/v1/ws", "/v1/other");
+    for (arguments, says) in [
+        (vec!["a b", "--url", &url], "account must be"),
+        (vec!["nobody", "--url", &url], "3500 BAD_TOKEN"),
+        (vec!["alice", "--url", &url, "--token", "not an account"], "3500 BAD_TOKEN"),
+        (vec!["alice", "--url", "http://127.0.0.1/"], "is not an address like ws://"),
+        (vec!["alice", "--url", &wrong_path], "no WebSocket there"),
+        (vec!["alice", "--url", "ws://127.0.0.1:1/v1/ws"], "cannot connect to 127.0.0.1:1"),
+    ] {
+        let said = world.run_badly(&[vec!["connect"], arguments.clone()].concat());
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn it_comes_back_after_the_gateway_did_with_the_cursor_it_holds() {
+    let world = World::new();
+    // An address of its own, so that nobody else is given the port in between.
+    let mut gateway = world.start_with(&["clients.listen=127.0.0.93:0"]);
+    gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
+    let address = format!("clients.listen={}", gateway.clients);
+    let mut terminal = Terminal::open(&world, &["alice", "--url", &gateway.url()]);
+    assert!(terminal.sees("\"loginReply\"").await.contains("\"sync\":\"full\""));
+    terminal.sees("in sync").await;
+    gateway.kill();
+    assert!(terminal.sees("coming back").await.contains("1006"));
+    gateway = world.start_with(&[&address]);
+    assert!(terminal.sees("\"loginReply\"").await.contains("\"sync\":\"current\""));
+    terminal.sees("in sync").await;
+    assert_eq!(gateway.terminate().await, Some(0));
+    assert!(terminal.sees("\"goodbye\"").await.contains("\"code\":3000"));
+    assert!(terminal.sees("coming back").await.contains("3000"));
+    gateway = world.start_with(&[&address]);
+    assert!(terminal.sees("\"loginReply\"").await.contains("\"sync\":\"current\""));
+    terminal.type_in("nick Ally\n");
+    terminal.sees("\"updateMyInfoReply\"").await;
+    assert_eq!(gateway.user("alice").await["nick"], "Ally");
+}
