@@ -6,6 +6,12 @@
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 
+/// The messages that the server API speaks, too; the document that describes it has them as schemas.
+const DOCUMENTED: [&str; 9] =
+    ["User", "Friend", "Request", "BlockRecord", "Presence", "Device", "Session", "Error", "UpdateMyInfo"];
+/// The enums in them.
+const DOCUMENTED_ENUMS: [&str; 3] = ["Gender", "Direction", "RequestState"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(["proto/rosterd/v1/gateway.proto"], ["proto"])?;
@@ -13,7 +19,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in &files.file {
         for message in &file.message_type {
             json_rules(&mut config, &format!(".{}", file.package()), message);
+            if DOCUMENTED.contains(&message.name()) {
+                schema_rules(&mut config, &format!(".{}", file.package()), message);
+            }
         }
+    }
+    for name in DOCUMENTED_ENUMS {
+        let words = "#[derive(utoipa::ToSchema)] #[schema(rename_all = \"lowercase\")]";
+        config.type_attribute(format!(".rosterd.v1.{name}"), words);
     }
     config.compile_fds(files)?;
     Ok(())
@@ -36,6 +49,26 @@ fn json_rules(config: &mut prost_build::Config, package: &str, message: &Descrip
             let optional = if field.proto3_optional() { "::optional" } else { "" };
             let module = field.type_name().rsplit('.').next().expect("a type has a name").to_lowercase();
             config.field_attribute(&field_path, format!("#[serde(with = \"crate::wire::words::{module}{optional}\")]"));
+        }
+    }
+}
+
+/// The schema of a record in the server API's document: what is not optional is always there.
+fn schema_rules(config: &mut prost_build::Config, package: &str, message: &DescriptorProto) {
+    let path = format!("{package}.{}", message.name());
+    config.type_attribute(&path, "#[derive(utoipa::ToSchema)]");
+    for field in &message.field {
+        let mut rules = Vec::new();
+        if !field.proto3_optional() {
+            rules.push("required = true".to_owned());
+        }
+        if matches!(field.r#type(), Type::Enum | Type::Message) {
+            let name = field.type_name().rsplit('.').next().expect("a type has a name");
+            let value = if field.proto3_optional() { format!("Option<{name}>") } else { name.to_owned() };
+            rules.push(format!("value_type = {value}"));
+        }
+        if !rules.is_empty() {
+            config.field_attribute(format!("{path}.{}", field.name()), format!("#[schema({})]", rules.join(", ")));
         }
     }
 }

@@ -10,13 +10,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::{self, Access};
-use crate::config::{Config, Mode, StoreUrl};
+use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{self, Gateway};
-use crate::hub::{Hub, feed::Feed};
+use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::model::{CloseReason, RequestError};
-use crate::service::{Service, consume};
+use crate::service::{self, Service, consume, expire_requests, keep_presence, restore_presence};
 use crate::store::{Batch, Store, sqlite};
 use crate::wire;
 
@@ -47,11 +47,12 @@ impl Core {
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let auth = config.auth.authenticator().map_err(StartError)?;
         let StoreUrl::Sqlite(path) = &config.store.url;
-        let opened = sqlite::open(path, sqlite::Options::default()).map_err(|error| StartError(error.to_string()))?;
+        let options = sqlite::Options { visibility: config.profile.visibility.clone(), ..sqlite::Options::default() };
+        let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;
         let metrics = Arc::new(Metrics::default());
-        let hub = Hub::new(opened.head, metrics.clone());
+        let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
         let feed = spawn_feed(&hub, opened.feed, metrics.clone());
-        let service = Service::new(opened.store.clone(), hub, auth, metrics, config.auth.create_accounts);
+        let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config));
         Ok(Self { service: Arc::new(service), store: opened.store, feed })
     }
 
@@ -89,6 +90,7 @@ impl App {
     /// The store or the keys cannot be used, or an address is taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         let core = Core::open(config)?;
+        restore_presence(&core.service).await.map_err(|error| StartError(error.to_string()))?;
         let lifecycle = Arc::new(Lifecycle::default());
         let clients = bind("clients.listen", config.clients.listen).await?;
         let ops = bind("ops.listen", config.ops.listen).await?;
@@ -100,6 +102,8 @@ impl App {
             tokio::spawn(gateway.clone().serve(clients)),
             tokio::spawn(serve_ops(ops, routes)),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
+            tokio::spawn(keep_presence(core.service.clone())),
+            tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
         lifecycle.ready();
         let (clients, ops) = addresses;
@@ -133,6 +137,24 @@ fn settings(config: &Config) -> gateway::Settings {
         login_timeout: config.limits.login_timeout,
         frame_bytes: config.limits.frame_bytes,
         demo_page: config.auth.mode == Mode::Development,
+    }
+}
+
+fn hub_settings(config: &Config) -> hub::Settings {
+    hub::Settings { visibility: config.profile.visibility.clone(), presence: config.presence.enabled }
+}
+
+fn service_settings(config: &Config) -> service::Settings {
+    let policy = match config.sessions.policy {
+        config::SessionsPolicy::All => SessionsPolicy::All,
+        config::SessionsPolicy::OnePerDeviceType => SessionsPolicy::OnePerDeviceType,
+        config::SessionsPolicy::One => SessionsPolicy::One,
+    };
+    service::Settings {
+        create_accounts: config.auth.create_accounts,
+        friends: config.friends.policy,
+        sessions: SessionsLimit { policy, max: config.sessions.max },
+        linger: config.presence.linger,
     }
 }
 

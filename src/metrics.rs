@@ -37,6 +37,8 @@ pub struct Metrics {
     pub marks: Counter,
     pub conflated: Counter,
     pub records: Counter,
+    pub signals: Counter,
+    pub signals_dropped: Counter,
     pub bytes: Counter,
     pub horizon: Gauge,
     pub watched_accounts: Gauge,
@@ -58,6 +60,8 @@ impl Default for Metrics {
             marks: Counter::default(),
             conflated: Counter::default(),
             records: Counter::default(),
+            signals: Counter::default(),
+            signals_dropped: Counter::default(),
             bytes: Counter::default(),
             horizon: Gauge::default(),
             watched_accounts: Gauge::default(),
@@ -86,6 +90,12 @@ impl Metrics {
         r.register("marks", "Marks set in outboxes", self.marks.clone());
         r.register("marks_conflated", "Marks that were set already", self.conflated.clone());
         r.register("records_sent", "Records pushed to clients after their catch-up", self.records.clone());
+        r.register("signals", "Signals handed to sessions", self.signals.clone());
+        r.register(
+            "signals_dropped",
+            "Signals not handed to sessions that read too slowly",
+            self.signals_dropped.clone(),
+        );
         r.register_with_unit("sent", "Payload and framing written to clients", Unit::Bytes, self.bytes.clone());
         r.register("horizon", "The stamp up to which every change has been marked", self.horizon.clone());
         r.register("watched_accounts", "Accounts that a session is interested in", self.watched_accounts.clone());

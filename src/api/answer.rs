@@ -1,11 +1,11 @@
 //! How the server API answers: records as JSON, errors as on the wire with a fitting HTTP status.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::{Outcome, Reason, RequestError};
 use crate::wire::{self, v1};
@@ -56,18 +56,19 @@ pub(super) fn made(outcome: Outcome) -> StatusCode {
     if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK }
 }
 
-/// What was named in the path or the query, or that it could not be read.
-pub(super) fn named<T, R>(part: Result<T, R>) -> Result<T, Refusal> {
-    part.map_err(|_| Refusal(RequestError::new(Reason::InvalidArgument, "the path or its query cannot be read")))
+/// An empty answer: `{}`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Done {}
+
+/// What a handler answers with.
+pub(super) type Answer<T> = Result<(StatusCode, Json<T>), Refusal>;
+
+/// 200 with this body.
+pub(super) fn ok<T>(body: T) -> Answer<T> {
+    Ok((StatusCode::OK, Json(body)))
 }
 
-/// The body, or what was wrong with its size.
-pub(super) fn bytes(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
-    body.map_err(|rejection| {
-        let (reason, message) = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => (Reason::LimitExceeded, "the body is too large"),
-            _ => (Reason::InvalidArgument, "the body could not be read"),
-        };
-        Refusal(RequestError::new(reason, message))
-    })
+/// `{}`, and 201 if something was made.
+pub(super) fn done(outcome: Outcome) -> Answer<Done> {
+    Ok((made(outcome), Json(Done {})))
 }

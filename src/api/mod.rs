@@ -4,6 +4,10 @@
 //! goes the way of a client's: the same checks, decision, commit and feed.
 
 mod answer;
+mod live;
+mod openapi;
+mod relations;
+mod request;
 mod users;
 
 use std::sync::Arc;
@@ -14,15 +18,17 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 
 use self::answer::Refusal;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::model::{Reason, RequestError};
 use crate::service::Service;
 
-/// The largest body of an import, in bytes; of any other request, [`BODY_BYTES`].
+/// The largest body of an import, in bytes; of a batch, [`BATCH_BYTES`]; of any other request, [`BODY_BYTES`].
 pub const IMPORT_BYTES: usize = 8 * 1024 * 1024;
+/// 150 profiles with every field at its limit, and some.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const BODY_BYTES: usize = 64 * 1024;
 
 /// Who may use the server API.
@@ -43,20 +49,55 @@ pub(crate) struct Api {
     access: Access,
 }
 
+type Route = (&'static str, MethodRouter<Arc<Api>>);
+
+/// What needs the key.
+fn server_api() -> [Route; 18] {
+    let import = post(users::import).layer(DefaultBodyLimit::max(IMPORT_BYTES));
+    [
+        ("/v1/users:batchGet", post(users::batch_get)),
+        ("/v1/users:batchUpdate", post(users::batch_update).layer(DefaultBodyLimit::max(BATCH_BYTES))),
+        ("/v1/users/{account}", put(users::put).patch(users::patch).get(users::get).delete(users::delete)),
+        ("/v1/users/{account}/export", get(users::export)),
+        ("/v1/users/{account}/friends", get(relations::friends)),
+        (
+            "/v1/users/{account}/friends/{peer}",
+            put(relations::befriend).patch(relations::note).delete(relations::unfriend),
+        ),
+        ("/v1/users/{account}/requests", get(relations::requests)),
+        ("/v1/users/{account}/requests/{peer}", put(relations::ask).delete(relations::cancel)),
+        ("/v1/users/{account}/requests/{peer}/accept", post(relations::accept)),
+        ("/v1/users/{account}/requests/{peer}/reject", post(relations::reject)),
+        ("/v1/users/{account}/blocks", get(relations::blocks)),
+        ("/v1/users/{account}/blocks/{peer}", put(relations::block).delete(relations::unblock)),
+        ("/v1/users/{account}/sessions", get(live::sessions).delete(live::kick_all)),
+        ("/v1/users/{account}/sessions/{session}", delete(live::kick)),
+        ("/v1/users/{account}/presence", get(live::presence).put(live::set_presence)),
+        ("/v1/users/{account}/hints", post(live::hint)),
+        ("/v1/users/{account}/signals", post(live::signal)),
+        ("/v1/import", import),
+    ]
+}
+
+/// What a probe, a scraper or a developer may ask without it.
+fn open() -> [Route; 4] {
+    [
+        ("/livez", get(livez)),
+        ("/readyz", get(ready)),
+        ("/metrics", get(metrics)),
+        ("/v1/openapi.json", get(openapi::openapi_json)),
+    ]
+}
+
+fn routed(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Api>> {
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+}
+
 /// The listener's routes.
 pub fn router(service: Arc<Service>, lifecycle: Arc<Lifecycle>, access: Access) -> Router {
     let api = Arc::new(Api { service, lifecycle, access });
-    let server_api = Router::new()
-        .route("/v1/users:batchGet", post(users::batch_get))
-        .route("/v1/users/{account}", put(users::put).patch(users::patch).get(users::get).delete(users::delete))
-        .route("/v1/users/{account}/friends", get(users::friends))
-        .route("/v1/users/{account}/friends/{peer}", put(users::befriend).delete(users::unfriend))
-        .route("/v1/import", post(users::import).layer(DefaultBodyLimit::max(IMPORT_BYTES)))
-        .route_layer(middleware::from_fn_with_state(api.clone(), authorize));
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    let server_api = routed(server_api()).route_layer(middleware::from_fn_with_state(api.clone(), authorize));
+    routed(open())
         .merge(server_api)
         .fallback(async || Refusal(RequestError::new(Reason::NotFound, "there is no such path")))
         .method_not_allowed_fallback(async || {
@@ -67,13 +108,34 @@ pub fn router(service: Arc<Service>, lifecycle: Arc<Lifecycle>, access: Access) 
         .with_state(api)
 }
 
+/// Answers as long as the process runs.
+#[utoipa::path(
+    get, path = "/livez", tag = "operations", security(()),
+    responses((status = 200, description = "alive", body = String, content_type = "text/plain"))
+)]
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
 /// 200 while the gateway serves, 503 while it starts or drains; the body names the phase.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", security(()),
+    responses(
+        (status = 200, description = "ready", body = String, content_type = "text/plain"),
+        (status = 503, description = "starting or draining", body = String, content_type = "text/plain"),
+    )
+)]
 async fn ready(State(api): State<Arc<Api>>) -> Response {
     let phase = api.lifecycle.phase();
     let status = if phase == Phase::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, format!("{phase}\n")).into_response()
 }
 
+/// The metrics, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", security(()),
+    responses((status = 200, description = "in the OpenMetrics format", body = String, content_type = "application/openmetrics-text"))
+)]
 async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], api.service.render_metrics()).into_response()
@@ -103,4 +165,18 @@ fn shows(headers: &HeaderMap, key: &str) -> bool {
 /// In a time that does not tell how much was right.
 fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_in_the_document_and_no_other() {
+        let mut routes: Vec<_> = server_api().into_iter().chain(open()).map(|(path, _)| path.to_owned()).collect();
+        let mut documented = openapi::paths();
+        routes.sort();
+        documented.sort();
+        assert_eq!(routes, documented);
+    }
 }

@@ -1,43 +1,37 @@
-//! The server API's routes for users, friends and imports.
-
-use std::sync::Arc;
+//! The server API's routes for accounts and their profiles.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Api;
-use super::answer::{Refusal, bytes, made, named};
-use crate::model::{Account, Reason, RequestError};
+use super::answer::{Answer, Done, made, ok};
+use super::request::{Body, One, Shared, account, bytes, read};
+use crate::model::{Reason, RequestError};
 use crate::wire::{self, v1};
 
-type Shared = State<Arc<Api>>;
-type Body = Result<Bytes, BytesRejection>;
-type One = Result<Path<String>, PathRejection>;
-type Two = Result<Path<(String, String)>, PathRejection>;
-type Answer<T> = Result<(StatusCode, Json<T>), Refusal>;
-
-/// How many friends a page holds unless asked otherwise, and at most.
-const PAGE: (usize, usize) = (100, 1000);
-
-/// An empty answer: `{}`.
-#[derive(Debug, Serialize)]
-pub(super) struct Done {}
-
-pub(super) async fn put(State(api): Shared, account: One, body: Body) -> Answer<v1::User> {
-    let account = Account::parse(&named(account)?, "account")?;
-    let update: v1::UpdateMyInfo = wire::body(&bytes(body)?)?;
+/// Makes an account, or replaces its whole profile: a field that is not given is cleared.
+#[utoipa::path(
+    put, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    request_body = v1::UpdateMyInfo,
+    responses((status = 200, description = "replaced", body = v1::User), (status = 201, description = "made", body = v1::User))
+)]
+pub(super) async fn put(api: Shared, name: One, body: Body) -> Answer<v1::User> {
+    let account = account(name)?;
+    let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
     let fields = wire::fields(update)?.or_cleared();
     Ok(user(&api.service.set_profile(&account, fields, if_version, true, None).await?))
 }
 
-pub(super) async fn patch(State(api): Shared, account: One, body: Body) -> Answer<v1::User> {
-    let account = Account::parse(&named(account)?, "account")?;
-    let update: v1::UpdateMyInfo = wire::body(&bytes(body)?)?;
+/// Changes the given fields of a profile.
+#[utoipa::path(
+    patch, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    request_body = v1::UpdateMyInfo, responses((status = 200, description = "the whole profile", body = v1::User))
+)]
+pub(super) async fn patch(api: Shared, name: One, body: Body) -> Answer<v1::User> {
+    let account = account(name)?;
+    let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
     Ok(user(&api.service.set_profile(&account, wire::fields(update)?, if_version, false, None).await?))
 }
@@ -47,80 +41,128 @@ fn user(answer: &crate::model::Answer) -> (StatusCode, Json<v1::User>) {
     (made(answer.outcome), Json(v1::User::from(&**profile)))
 }
 
-pub(super) async fn get(State(api): Shared, account: One) -> Answer<v1::User> {
-    let account = Account::parse(&named(account)?, "account")?;
-    let profile = api.service.get_user(&account).await?;
-    Ok((StatusCode::OK, Json(v1::User::from(&*profile))))
+/// One profile, whole.
+#[utoipa::path(
+    get, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    responses((status = 200, description = "the whole profile", body = v1::User))
+)]
+pub(super) async fn get(api: Shared, name: One) -> Answer<v1::User> {
+    let profile = api.service.get_user(&account(name)?).await?;
+    ok(v1::User::from(&*profile))
 }
 
-pub(super) async fn delete(State(api): Shared, account: One) -> Answer<Done> {
-    let account = Account::parse(&named(account)?, "account")?;
-    api.service.delete_user(&account).await?;
-    Ok((StatusCode::OK, Json(Done {})))
+/// Deletes an account and erases everything that is kept about it. Its sessions end, its friends are told.
+#[utoipa::path(
+    delete, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    responses((status = 200, description = "gone", body = Done))
+)]
+pub(super) async fn delete(api: Shared, name: One) -> Answer<Done> {
+    api.service.delete_user(&account(name)?).await?;
+    ok(Done {})
 }
 
-pub(super) async fn batch_get(State(api): Shared, body: Body) -> Answer<v1::GetUsersReply> {
-    let asked: v1::GetUsers = wire::body(&bytes(body)?)?;
+/// Everything that is kept about one account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Export {
+    user: v1::User,
+    friends: Vec<v1::Friend>,
+    /// The open ones.
+    requests: Vec<v1::Request>,
+    blocks: Vec<v1::BlockRecord>,
+    presence: v1::Presence,
+}
+
+/// Everything that is kept about an account, in one document.
+#[utoipa::path(
+    get, path = "/v1/users/{account}/export", tag = "users", params(("account" = String, Path)),
+    responses((status = 200, description = "all of it", body = Export))
+)]
+pub(super) async fn export(api: Shared, name: One) -> Answer<Export> {
+    let account = account(name)?;
+    let export = api.service.export(&account).await?;
+    ok(Export {
+        user: v1::User::from(&*export.user),
+        friends: export.friends.iter().map(v1::Friend::from).collect(),
+        requests: export.requests.iter().map(|request| v1::Request::seen_by(request, &account)).collect(),
+        blocks: export.blocks.iter().map(v1::BlockRecord::from).collect(),
+        presence: export.presence,
+    })
+}
+
+/// Accounts, at most 150.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Accounts {
+    #[schema(max_items = 150)]
+    #[serde(deserialize_with = "wire::or_default")]
+    pub(super) accounts: Vec<String>,
+}
+
+/// What of the accounts asked for exists, and what does not; each once and in the order asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Found {
+    users: Vec<v1::User>,
+    missing: Vec<String>,
+}
+
+/// Looks up profiles.
+#[utoipa::path(
+    post, path = "/v1/users:batchGet", tag = "users", request_body = Accounts,
+    responses((status = 200, description = "every account in one of the lists", body = Found))
+)]
+pub(super) async fn batch_get(api: Shared, body: Body) -> Answer<Found> {
+    let asked: Accounts = read(body)?;
     let (users, missing) = api.service.get_users(&asked.accounts).await?;
     let users = users.iter().map(|profile| v1::User::from(&**profile)).collect();
-    let missing = missing.iter().map(ToString::to_string).collect();
-    Ok((StatusCode::OK, Json(v1::GetUsersReply { users, missing })))
+    ok(Found { users, missing: missing.iter().map(ToString::to_string).collect() })
 }
 
-fn parties(pair: Two) -> Result<(Account, Account), Refusal> {
-    let Path((account, peer)) = named(pair)?;
-    Ok((Account::parse(&account, "account")?, Account::parse(&peer, "peer")?))
+/// Changes to one profile of a batch: the fields that are given.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "the shape, for the document; `wire::batch` reads it")]
+pub(super) struct BatchUser {
+    account: String,
+    /// Make the account if it is not there.
+    create: Option<bool>,
+    #[schema(inline)]
+    #[serde(flatten)]
+    fields: v1::UpdateMyInfo,
 }
 
-pub(super) async fn befriend(State(api): Shared, pair: Two) -> Answer<Done> {
-    let (account, peer) = parties(pair)?;
-    let outcome = api.service.befriend(&account, &peer).await?;
-    Ok((made(outcome), Json(Done {})))
+/// Changes to profiles, at most 150, each account once.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape, for the document; `wire::batch` reads it")]
+pub(super) struct Batch {
+    #[schema(max_items = 150)]
+    users: Vec<BatchUser>,
 }
 
-pub(super) async fn unfriend(State(api): Shared, pair: Two) -> Answer<Done> {
-    let (account, peer) = parties(pair)?;
-    api.service.unfriend(&account, &peer).await?;
-    Ok((StatusCode::OK, Json(Done {})))
+/// Profiles, in the order of the request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Users {
+    users: Vec<v1::User>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Friends {
-    friends: Vec<v1::Friend>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// `?after=` the `next` of the page before, `&limit=` at most 1000.
-pub(super) async fn friends(
-    State(api): Shared,
-    account: One,
-    query: Result<Query<PageQuery>, QueryRejection>,
-) -> Answer<Friends> {
-    let account = Account::parse(&named(account)?, "account")?;
-    let Query(query) = named(query)?;
-    let after = query.after.map(|after| Account::parse(&after, "after")).transpose()?;
-    let limit = match query.limit.as_deref().map(str::parse) {
-        None => PAGE.0,
-        Some(Ok(limit @ 1..)) if limit <= PAGE.1 => limit,
-        Some(_) => {
-            let message = format!("limit must be a whole number from 1 to {}", PAGE.1);
-            return Err(RequestError::new(Reason::InvalidArgument, message).field("limit").into());
+/// Changes several profiles, all of them or none.
+#[utoipa::path(
+    post, path = "/v1/users:batchUpdate", tag = "users", request_body = Batch,
+    responses((status = 200, description = "the whole profiles", body = Users))
+)]
+pub(super) async fn batch_update(api: Shared, body: Body) -> Answer<Users> {
+    let commands = wire::batch(&bytes(body)?)?;
+    let profiles = api.service.set_profiles(commands).await.map_err(|(at, error)| match error.reason {
+        Reason::Unavailable => error,
+        _ => {
+            let field = format!("users[{at}].{}", error.field.as_deref().unwrap_or("account"));
+            error.field(field)
         }
-    };
-    let page = api.service.friends(&account, after, limit).await?;
-    let friends = page.friends.iter().map(v1::Friend::from).collect();
-    Ok((StatusCode::OK, Json(Friends { friends, next: page.next.map(|next| next.to_string()) })))
+    })?;
+    ok(Users { users: profiles.iter().map(|profile| v1::User::from(&**profile)).collect() })
 }
 
 /// What an import did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Imported {
     /// Lines read.
     lines: usize,
@@ -128,8 +170,14 @@ pub(super) struct Imported {
     changed: usize,
 }
 
-/// One request is one transaction: a bad line, named by its number, and nothing is imported.
-pub(super) async fn import(State(api): Shared, body: Body) -> Answer<Imported> {
+/// Imports lines: `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`,
+/// `{"block": ["alice", "mallory"]}`. One request is one transaction: a bad line, named by its number, and nothing is
+/// imported.
+#[utoipa::path(
+    post, path = "/v1/import", tag = "users", request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 200, description = "imported", body = Imported))
+)]
+pub(super) async fn import(api: Shared, body: Body) -> Answer<Imported> {
     let body = bytes(body)?;
     let text =
         std::str::from_utf8(&body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not UTF-8"))?;
@@ -142,7 +190,7 @@ pub(super) async fn import(State(api): Shared, body: Body) -> Answer<Imported> {
         Reason::Unavailable => error,
         _ => at_line(numbers[at], error),
     })?;
-    Ok((StatusCode::OK, Json(Imported { lines: numbers.len(), changed })))
+    ok(Imported { lines: numbers.len(), changed })
 }
 
 /// The error of one line; its field is then the line.

@@ -1,6 +1,6 @@
-//! `rosterd import FILE`: users and friendships, one JSON object a line.
+//! `rosterd import FILE`: users, friendships and blocks, one JSON object a line.
 //!
-//! The whole file is checked before anything is written: every line, and that every friendship names accounts which
+//! The whole file is checked before anything is written: every line, and that every relation names accounts which
 //! the file or the store has. Then it goes in in pieces, each a transaction of its own; importing again changes only
 //! what differs. Beside a running gateway it goes through that gateway, otherwise straight to the store.
 
@@ -122,7 +122,7 @@ struct Line {
 /// A file whose every line reads.
 struct Checked {
     lines: u64,
-    /// Accounts that friendships name and the file does not make, with the first line of each.
+    /// Accounts that relations name and the file does not make, with the first line of each.
     unmade: BTreeMap<Account, u64>,
 }
 
@@ -148,7 +148,7 @@ fn check(file: &Path) -> Result<Checked, Failure> {
         bar.inc(line.len() as u64 + 1);
         count += 1;
         match read(&line) {
-            Ok((_, Command::Befriend { account, peer })) => {
+            Ok((_, Command::Befriend { account, peer } | Command::Block { account, peer })) => {
                 named.entry(account).or_insert(number);
                 named.entry(peer).or_insert(number);
             }
@@ -181,13 +181,13 @@ async fn import(target: &mut Target, file: &Path, checked: Checked) -> Result<St
     refuse(&strangers(target, checked.unmade).await?)?;
     let bar = progress("importing", checked.lines);
     let (mut done, mut changed) = (0, 0);
-    // Users first: a friendship may stand before the users it names.
-    for friendships in [false, true] {
+    // Users first: a relation may stand before the users it names.
+    for relations in [false, true] {
         let (mut piece, mut bytes) = (Vec::with_capacity(PIECE), 0);
         for line in lines(file)? {
             let (number, line) = line?;
             let (text, command) = read(&line).map_err(Failure::of)?;
-            if matches!(command, Command::Befriend { .. }) != friendships {
+            if matches!(command, Command::Befriend { .. } | Command::Block { .. }) != relations {
                 continue;
             }
             if piece.len() == PIECE || bytes + text.len() > PIECE_BYTES {
@@ -216,7 +216,7 @@ async fn send(target: &mut Target, piece: &mut Vec<Line>, done: &mut u64, bar: &
     Ok(changed)
 }
 
-/// The lines whose friendships name accounts that nobody made.
+/// The lines whose relations name accounts that nobody made.
 async fn strangers(target: &mut Target, unmade: BTreeMap<Account, u64>) -> Result<Vec<(u64, String)>, Failure> {
     let accounts: Vec<_> = unmade.keys().map(ToString::to_string).collect();
     let mut bad = Vec::new();

@@ -151,7 +151,20 @@ impl Client {
     /// # Errors
     /// The gateway refuses, the connection is closed, or what was synced does not add up.
     pub async fn login(&mut self, token: &str, replica: &mut Replica) -> Result<v1::LoginReply, ClientError> {
-        let login = v1::Login { token: token.to_owned(), cursor: replica.cursor().map(str::to_owned), device: None };
+        self.login_as(token, None, replica).await
+    }
+
+    /// Logs in like [`Client::login`], and says on which device.
+    ///
+    /// # Errors
+    /// The gateway refuses, the connection is closed, or what was synced does not add up.
+    pub async fn login_as(
+        &mut self,
+        token: &str,
+        device: Option<v1::Device>,
+        replica: &mut Replica,
+    ) -> Result<v1::LoginReply, ClientError> {
+        let login = v1::Login { token: token.to_owned(), cursor: replica.cursor().map(str::to_owned), device };
         let reply = self.request(Command::Login(login)).await?.login_reply;
         let reply = reply.ok_or_else(|| ClientError::Malformed("a login without loginReply".to_owned()))?;
         replica.begin(&reply);

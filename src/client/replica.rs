@@ -1,5 +1,6 @@
-//! What a client holds of its own profile, its friends and their profiles, kept by the protocol's rules: apply a
-//! record only if its version is greater, stage a full sync and swap at `synced`, check count and digest.
+//! What a client holds: its own profile, profiles of others, friends, requests and blocks, kept by the protocol's
+//! rules: apply a record only if its version is greater, stage a full sync and swap at `synced`, check count and
+//! digest. And who is online, which is told anew at every login.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +17,16 @@ pub struct SyncError {
     held_digest: u32,
 }
 
-/// The own profile, and a friend list with its profiles.
+/// The records.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Lists {
     me: Option<v1::User>,
     users: BTreeMap<String, v1::User>,
     friends: BTreeMap<String, v1::Friend>,
+    /// By the other side and the direction. Those that are over stay, so that an older record does not open them anew.
+    requests: BTreeMap<(String, i32), v1::Request>,
+    /// Those that ended stay, too.
+    blocks: BTreeMap<String, v1::BlockRecord>,
 }
 
 /// One client's copy. Survives reconnects; a cursor says how far it is.
@@ -30,6 +35,10 @@ pub struct Replica {
     lists: Lists,
     /// What a full sync has brought so far; until it is whole, `lists` stays as it was.
     staged: Option<Lists>,
+    presence: BTreeMap<String, v1::Presence>,
+    /// What the present login has told of it so far; until that is whole, `presence` stays as it was.
+    staged_presence: Option<BTreeMap<String, v1::Presence>>,
+    sessions: Vec<v1::Session>,
     cursor: Option<String>,
     synced: bool,
 }
@@ -53,6 +62,28 @@ impl Replica {
         &self.lists.users
     }
 
+    /// The open requests, in order of the other side.
+    pub fn requests(&self) -> impl Iterator<Item = &v1::Request> {
+        self.lists.requests.values().filter(|request| request.state == v1::RequestState::Open as i32)
+    }
+
+    /// The blocks in force, in order of the account.
+    pub fn blocks(&self) -> impl Iterator<Item = &v1::BlockRecord> {
+        self.lists.blocks.values().filter(|block| !block.removed)
+    }
+
+    /// The presence of friends, and the own one, by account. Who is not in it has never been online.
+    #[must_use]
+    pub fn presence(&self) -> &BTreeMap<String, v1::Presence> {
+        &self.presence
+    }
+
+    /// All sessions of the own account, as far as there are others.
+    #[must_use]
+    pub fn sessions(&self) -> &[v1::Session] {
+        &self.sessions
+    }
+
     /// What to show at the next login.
     #[must_use]
     pub fn cursor(&self) -> Option<&str> {
@@ -69,9 +100,12 @@ impl Replica {
     pub fn begin(&mut self, reply: &v1::LoginReply) {
         self.synced = false;
         self.staged = (reply.sync == v1::SyncMode::Full as i32).then(Lists::default);
+        self.staged_presence = Some(BTreeMap::new());
+        // Who is alone is not told.
+        self.sessions.clear();
     }
 
-    /// Applies a frame, whatever it is; others than `changes`, `synced` and profile replies change nothing.
+    /// Applies a frame, whatever it is; those that bring nothing to keep change nothing.
     ///
     /// # Errors
     /// A `synced` that does not match what is held. The cursor is dropped, so that the next login syncs in full.
@@ -81,6 +115,13 @@ impl Replica {
         }
         if let Some(user) = frame.update_my_info_reply.as_ref().and_then(|reply| reply.user.as_ref()) {
             self.current().own(user);
+        }
+        if let Some(told) = &frame.presence {
+            let presence = self.staged_presence.as_mut().unwrap_or(&mut self.presence);
+            presence.extend(told.users.iter().map(|user| (user.account.clone(), user.clone())));
+        }
+        if let Some(told) = &frame.sessions {
+            self.sessions.clone_from(&told.sessions);
         }
         match &frame.synced {
             Some(synced) => self.synced(synced),
@@ -95,24 +136,11 @@ impl Replica {
     }
 
     fn changes(&mut self, changes: &v1::Changes) {
-        let lists = self.current();
-        changes.me.iter().for_each(|me| lists.own(me));
+        let presence = self.staged_presence.as_mut().unwrap_or(&mut self.presence);
         for account in &changes.removed {
-            lists.friends.remove(account);
-            lists.users.remove(account);
+            presence.remove(account);
         }
-        for friend in &changes.friends {
-            let held = lists.friends.entry(friend.account.clone()).or_default();
-            if friend.version > held.version {
-                *held = friend.clone();
-            }
-        }
-        for user in &changes.users {
-            let held = lists.users.entry(user.account.clone()).or_default();
-            if user.version > held.version {
-                *held = user.clone();
-            }
-        }
+        self.current().apply(changes);
         if let Some(cursor) = &changes.cursor {
             self.cursor = Some(cursor.clone());
         }
@@ -128,6 +156,9 @@ impl Replica {
         if let Some(staged) = self.staged.take() {
             self.lists = staged;
         }
+        if let Some(staged) = self.staged_presence.take() {
+            self.presence = staged;
+        }
         let (held_count, held_digest) = (self.lists.friends.len() as u32, self.lists.digest());
         if (held_count, held_digest) != (synced.count, synced.digest) {
             self.cursor = None;
@@ -140,6 +171,30 @@ impl Replica {
 }
 
 impl Lists {
+    /// Applies a frame's records, each only if it is newer than the one held.
+    fn apply(&mut self, changes: &v1::Changes) {
+        changes.me.iter().for_each(|me| self.own(me));
+        for account in &changes.removed {
+            self.friends.remove(account);
+            self.users.remove(account);
+        }
+        for friend in &changes.friends {
+            if newer(&mut self.friends, friend.account.clone(), friend, |held| held.version) {
+                // Its card is in this frame, and may be another view than the one held: with versions of its own.
+                self.users.remove(&friend.account);
+            }
+        }
+        for user in &changes.users {
+            newer(&mut self.users, user.account.clone(), user, |held| held.version);
+        }
+        for request in &changes.requests {
+            newer(&mut self.requests, (request.account.clone(), request.direction), request, |held| held.version);
+        }
+        for block in &changes.blocks {
+            newer(&mut self.blocks, block.account.clone(), block, |held| held.version);
+        }
+    }
+
     fn own(&mut self, user: &v1::User) {
         if self.me.as_ref().is_none_or(|me| user.version > me.version) {
             self.me = Some(user.clone());
@@ -153,4 +208,13 @@ impl Lists {
         }
         digest.value()
     }
+}
+
+/// Puts a record in the place of the one held if its version is greater; whether it was.
+fn newer<K: Ord, R: Clone>(held: &mut BTreeMap<K, R>, key: K, record: &R, version: impl Fn(&R) -> u64) -> bool {
+    let newer = held.get(&key).is_none_or(|held| version(record) > version(held));
+    if newer {
+        held.insert(key, record.clone());
+    }
+    newer
 }

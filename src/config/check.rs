@@ -61,6 +61,9 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("limits.login_timeout", config.limits.login_timeout, MILLI_100, 5 * MINUTE);
     duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
+    duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);
+    duration("presence.linger", config.presence.linger, Duration::ZERO, HOUR);
+    between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
     between(list, "limits.frame_bytes", (config.limits.frame_bytes, 1024, 1 << 20), |b| format!("{b} bytes"));
 }
 
@@ -285,12 +288,13 @@ mod tests {
 
     #[test]
     fn ranges_include_their_ends() {
-        let cases: [Range; 5] = [
+        let cases: [Range; 6] = [
             ("clients.heartbeat", |c| &mut c.clients.heartbeat, SECOND, 10 * MINUTE),
             ("clients.stall_timeout", |c| &mut c.clients.stall_timeout, SECOND, HOUR),
             ("limits.login_timeout", |c| &mut c.limits.login_timeout, MILLI_100, 5 * MINUTE),
             ("shutdown.deadline", |c| &mut c.shutdown.deadline, MILLI_100, 10 * MINUTE),
             ("store.tombstone_retention", |c| &mut c.store.tombstone_retention, HOUR, 36500 * DAY),
+            ("friends.request_expiry", |c| &mut c.friends.request_expiry, SECOND, 36500 * DAY),
         ];
         let step = Duration::from_millis(1);
         for (key, field, least, most) in cases {
@@ -300,6 +304,12 @@ mod tests {
             for bad in [Duration::ZERO, least.saturating_sub(step), most + step] {
                 assert_eq!(wrong(|c| *field(c) = bad), [key]);
             }
+        }
+        for (linger, expected) in [(Duration::ZERO, &[][..]), (HOUR, &[]), (HOUR + step, &["presence.linger"])] {
+            assert_eq!(wrong(|c| c.presence.linger = linger), expected);
+        }
+        for (max, expected) in [(0, &["sessions.max"][..]), (1, &[]), (1000, &[]), (1001, &["sessions.max"])] {
+            assert_eq!(wrong(|c| c.sessions.max = max), expected);
         }
         for good in [1024, 1 << 20] {
             assert_eq!(wrong(|c| c.limits.frame_bytes = good), NONE);

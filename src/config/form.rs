@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::model::{Audience, FriendsPolicy, Visibility};
+
 /// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -90,6 +92,100 @@ impl TryFrom<String> for LogFormat {
             "json" => Ok(Self::Json),
             _ => Err(format!("{text:?} is not a format; write \"text\" or \"json\"")),
         }
+    }
+}
+
+/// Which sessions of an account may be there together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "snake_case")]
+pub enum SessionsPolicy {
+    /// Any.
+    #[default]
+    All,
+    /// One of each type of device.
+    OnePerDeviceType,
+    /// One.
+    One,
+}
+
+impl TryFrom<String> for SessionsPolicy {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "all" => Ok(Self::All),
+            "one_per_device_type" => Ok(Self::OnePerDeviceType),
+            "one" => Ok(Self::One),
+            _ => Err(format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"")),
+        }
+    }
+}
+
+/// How clients become friends.
+pub(super) mod friends_policy {
+    use super::{Deserialize, Deserializer, FriendsPolicy, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(policy: &FriendsPolicy, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match policy {
+            FriendsPolicy::Request => "request",
+            FriendsPolicy::Direct => "direct",
+            FriendsPolicy::Both => "both",
+        })
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<FriendsPolicy, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.as_str() {
+            "request" => Ok(FriendsPolicy::Request),
+            "direct" => Ok(FriendsPolicy::Direct),
+            "both" => Ok(FriendsPolicy::Both),
+            _ => {
+                let message = format!("{text:?} is not a policy; write \"request\", \"direct\" or \"both\"");
+                Err(de::Error::custom(message))
+            }
+        }
+    }
+}
+
+/// Who may see each field of a profile.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
+pub(super) struct Audiences {
+    #[serde(with = "audience")]
+    nick: Audience,
+    #[serde(with = "audience")]
+    avatar: Audience,
+    #[serde(with = "audience")]
+    sign: Audience,
+    #[serde(with = "audience")]
+    gender: Audience,
+    #[serde(with = "audience")]
+    email: Audience,
+    #[serde(with = "audience")]
+    birth: Audience,
+    #[serde(with = "audience")]
+    tel: Audience,
+    #[serde(with = "audience")]
+    custom: Audience,
+}
+
+/// Who may see a field.
+mod audience {
+    use super::{Audience, Deserialize, Deserializer, Serializer, de};
+
+    const ALL: [Audience; 3] = [Audience::Everyone, Audience::Friends, Audience::Own];
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(audience: &Audience, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(audience.word())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Audience, D::Error> {
+        let text = String::deserialize(from)?;
+        ALL.into_iter().find(|audience| audience.word() == text).ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is nobody; write \"everyone\", \"friends\" or \"self\""))
+        })
     }
 }
 
@@ -183,6 +279,21 @@ pub(super) mod bytes {
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
         let number = i64::deserialize(deserializer)?;
         usize::try_from(number).map_err(|_| de::Error::custom(format!("{number} is not a number of bytes")))
+    }
+}
+
+/// How many of something.
+pub(super) mod count {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(count: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        count.serialize(serializer)
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        usize::try_from(number).map_err(|_| de::Error::custom(format!("{number} is not a number of things")))
     }
 }
 

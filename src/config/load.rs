@@ -83,20 +83,28 @@ fn read(named: Option<&Path>, default_file: &Path) -> Result<Option<(PathBuf, St
     }
 }
 
-/// Every key as `section.key`, with its default, whose type is what the key takes.
+/// Every key as `section.key`, or `section.section.key`, with its default, whose type is what the key takes.
 pub(super) fn keys() -> BTreeMap<String, Value> {
     let sections = Table::try_from(Config::default()).expect("settings are sections of strings, numbers and booleans");
     let mut keys = BTreeMap::new();
-    for (section, values) in sections {
-        let Value::Table(values) = values else { unreachable!("every field of Config is a section") };
-        keys.extend(values.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
-    }
+    flatten("", sections, &mut keys);
     keys
+}
+
+/// The keys of a section and of the sections in it.
+fn flatten(section: &str, values: Table, keys: &mut BTreeMap<String, Value>) {
+    for (name, value) in values {
+        let path = if section.is_empty() { name } else { format!("{section}.{name}") };
+        match value {
+            Value::Table(values) => flatten(&path, values, keys),
+            value => drop(keys.insert(path, value)),
+        }
+    }
 }
 
 /// The variable that sets a key.
 pub(super) fn variable_of(key: &str) -> String {
-    format!("{PREFIX}{}", key.replacen('.', "__", 1).to_uppercase())
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
 /// Where a value was written.
@@ -150,19 +158,25 @@ impl Layers {
             }
         };
         for (section, values) in sections {
-            let (place, section) = (at(section.span().start), section.into_inner());
-            if !self.has_section(&section) {
-                let message = self.unknown_section(&section);
-                self.problem(&place, message);
-                continue;
-            }
-            let DeValue::Table(values) = values.into_inner() else {
-                self.problem(&place, format_args!("{section} is a section; write [{section}] and its keys below"));
-                continue;
-            };
-            for (key, value) in values {
-                let path = format!("{section}.{}", key.get_ref());
-                self.entry(&path, &at(key.span().start), at(value.span().start), value);
+            self.section(&section.get_ref().to_string(), &at(section.span().start), values, &at);
+        }
+    }
+
+    fn section(&mut self, section: &str, place: &Origin, values: Spanned<DeValue<'_>>, at: &impl Fn(usize) -> Origin) {
+        if !self.has_section(section) {
+            let message = self.unknown_section(section);
+            return self.problem(place, message);
+        }
+        let DeValue::Table(values) = values.into_inner() else {
+            return self.problem(place, format_args!("{section} is a section; write [{section}] and its keys below"));
+        };
+        for (key, value) in values {
+            let (path, place) = (format!("{section}.{}", key.get_ref()), at(key.span().start));
+            if self.has_section(&path) || !self.keys.contains_key(&path) && matches!(value.get_ref(), DeValue::Table(_))
+            {
+                self.section(&path, &place, value, at);
+            } else {
+                self.entry(&path, &place, at(value.span().start), value);
             }
         }
     }
@@ -188,13 +202,13 @@ impl Layers {
         let key = self.keys.keys().find(|key| variable_of(key) == name).cloned();
         // One underscore too few is the likeliest slip, and without this the setting would be lost silently.
         let meant = self.keys.keys().map(|key| variable_of(key)).find(|known| known.replace("__", "_") == name);
-        match (key, rest.split_once("__"), meant) {
+        match (key, rest.find("__"), meant) {
             (Some(key), ..) => match text.into_string() {
                 Ok(text) => self.set(&key, &text, origin),
                 Err(_) => self.problem(&origin, format_args!("{key}: the value is not UTF-8")),
             },
-            (None, Some((section, key)), _) => {
-                let key = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
+            (None, Some(_), _) => {
+                let key = rest.to_lowercase().replace("__", ".");
                 let message = self.unknown_key(&key, variable_of);
                 self.problem(&origin, message);
             }
@@ -266,16 +280,18 @@ impl Layers {
         let mut sections = Table::new();
         for (key, given) in &self.given {
             let (section, key) = split(key);
-            let section = sections.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(values) = section {
-                values.insert(key.to_owned(), given.value.clone());
+            let mut values = &mut sections;
+            for name in section.split('.') {
+                let inner = values.entry(name).or_insert_with(|| Value::Table(Table::new()));
+                values = inner.as_table_mut().expect("a section holds keys and sections, and no key is named like one");
             }
+            values.insert(key.to_owned(), given.value.clone());
         }
         Value::Table(sections)
     }
 
     fn has_section(&self, section: &str) -> bool {
-        self.keys.keys().any(|key| split(key).0 == section)
+        self.keys.keys().any(|key| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')))
     }
 
     fn sections(&self) -> Vec<&str> {
@@ -314,9 +330,9 @@ impl Layers {
     }
 }
 
-/// `section.key` in its two parts.
+/// `section.key` in its two parts; a section may be in another.
 fn split(path: &str) -> (&str, &str) {
-    path.split_once('.').unwrap_or((path, ""))
+    path.rsplit_once('.').unwrap_or((path, ""))
 }
 
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

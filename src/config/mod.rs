@@ -16,8 +16,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{self, Authenticator};
+use crate::model::{FriendsPolicy, Visibility};
 
-pub use form::{LogFormat, Mode, Secret, StoreUrl};
+pub use form::{LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
 pub use load::{Loaded, Options, load};
 
 /// Why there are no settings: every problem found, one on a line, each with its place, its key and what would be right.
@@ -42,6 +43,14 @@ pub struct Config {
     pub auth: Auth,
     /// What is kept, where and how long.
     pub store: Store,
+    /// How clients become friends.
+    pub friends: Friends,
+    /// Which sessions of an account may be there together.
+    pub sessions: Sessions,
+    /// Who is online.
+    pub presence: Presence,
+    /// What of a profile whom is told.
+    pub profile: Profile,
     /// What one client may ask for.
     pub limits: Limits,
     /// How the gateway stops.
@@ -101,6 +110,49 @@ pub struct Store {
     /// How long deletions are remembered, 1 h to 36500 days.
     #[serde(with = "form::duration")]
     pub tombstone_retention: Duration,
+}
+
+/// `[friends]`: how clients become friends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Friends {
+    /// By a request, at once, or either.
+    #[serde(with = "form::friends_policy")]
+    pub policy: FriendsPolicy,
+    /// How long a request can be answered, 1 s to 36500 days.
+    #[serde(with = "form::duration")]
+    pub request_expiry: Duration,
+}
+
+/// `[sessions]`: which sessions of an account may be there together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// Which of them; the newest stays.
+    pub policy: SessionsPolicy,
+    /// The most of them, 1 to 1000; beyond it the oldest goes.
+    #[serde(with = "form::count")]
+    pub max: usize,
+}
+
+/// `[presence]`: who is online.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Presence {
+    /// Whether friends are told.
+    pub enabled: bool,
+    /// How long an account counts as online after its last session left, up to 1 h.
+    #[serde(with = "form::duration")]
+    pub linger: Duration,
+}
+
+/// `[profile]`: what of a profile whom is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// `[profile.visibility]`: who may see each field.
+    #[serde(with = "form::Audiences")]
+    pub visibility: Visibility,
 }
 
 /// `[limits]`: what one client may ask for.
@@ -193,6 +245,24 @@ impl Default for Store {
             url: StoreUrl::Sqlite(PathBuf::from("data/rosterd.db")),
             tombstone_retention: Duration::from_hours(90 * 24),
         }
+    }
+}
+
+impl Default for Friends {
+    fn default() -> Self {
+        Self { policy: FriendsPolicy::default(), request_expiry: Duration::from_hours(30 * 24) }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { policy: SessionsPolicy::default(), max: 16 }
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self { enabled: true, linger: Duration::from_secs(10) }
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::link::Link;
 use super::outgoing::Outgoing;
-use super::{Gateway, fill};
+use super::{Gateway, add_presences, fill};
 use crate::metrics::Kind;
 use crate::model::CloseReason;
 use crate::service::LoggedIn;
@@ -38,7 +38,7 @@ where
         if mode.is_none() && records.peek().is_some() {
             mode = Some(reply(&mut out, gateway, id, logged_in, v1::SyncMode::Delta));
         }
-        while fill(&mut changes, &mut records) {
+        while fill(&mut changes, &mut records, logged_in.seat.account()) {
             out.message(|payload| changes.finish(None, payload));
             changes = Changes::new(encoding);
             if out.bytes().len() >= WRITE {
@@ -51,6 +51,17 @@ where
     if changes.records() > 0 {
         out.message(|payload| changes.finish(None, payload));
     }
+    // Read now, and before `synced`: so it is whole, and what changes from here on is marked.
+    let me = logged_in.seat.presence(logged_in.seat.me());
+    let hides = me.filter(|me| me.invisible == Some(true));
+    let mut seen = hides.into_iter().chain(logged_in.seat.friends_presence());
+    while add_presences(&mut out, &mut seen) {
+        if out.bytes().len() >= WRITE {
+            link.send(&out).await?;
+            out.clear();
+        }
+    }
+    drop(seen);
     let at = &logged_in.catch_up;
     let synced = v1::Synced { cursor: at.cursor().to_string(), count: at.count(), digest: at.digest() };
     out.server(&v1::ServerFrame { synced: Some(synced), ..Default::default() });

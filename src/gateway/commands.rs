@@ -1,8 +1,9 @@
 //! From a command on the wire to the service, and its answer back.
 
+use super::relations::asked;
 use crate::hub::Seat;
 use crate::metrics::Commanded;
-use crate::model::{Millis, Reason, RequestError};
+use crate::model::{Account, Millis, Reason, RequestError};
 use crate::service::Service;
 use crate::wire::{self, Command, v1};
 
@@ -22,7 +23,7 @@ pub(super) enum Then {
 }
 
 /// Carries out a command of a session that is logged in.
-pub(super) async fn execute(service: &Service, seat: &Seat, id: u64, command: Command) -> Executed {
+pub(super) async fn execute(service: &Service, seat: &mut Seat, id: u64, command: Command) -> Executed {
     let name = command.name();
     let (result, executed) = match carry_out(service, seat, command).await {
         Ok((reply, then)) => ("OK", Executed { reply: v1::ServerFrame { id, ..reply }, then }),
@@ -32,35 +33,98 @@ pub(super) async fn execute(service: &Service, seat: &Seat, id: u64, command: Co
     executed
 }
 
-async fn carry_out(service: &Service, seat: &Seat, command: Command) -> Result<(v1::ServerFrame, Then), RequestError> {
-    let mut reply = v1::ServerFrame::default();
-    let account = seat.session().account();
-    match command {
+async fn carry_out(
+    service: &Service,
+    seat: &mut Seat,
+    command: Command,
+) -> Result<(v1::ServerFrame, Then), RequestError> {
+    let mut then = Then::Stay;
+    let reply = match command {
         Command::Login(_) => return Err(RequestError::new(Reason::AlreadyExists, "this connection is logged in")),
         Command::Refresh(refresh) => {
-            let expires_at = service.refresh(account, &refresh.token)?;
-            reply.refresh_reply = Some(v1::RefreshReply { expires_at });
-            return Ok((reply, Then::Renew(expires_at)));
-        }
-        Command::UpdateMyInfo(update) => {
-            let if_version = update.if_version;
-            let fields = wire::fields(update)?;
-            let answer = service.set_profile(account, fields, if_version, false, Some(seat.session().id())).await?;
-            let user = answer.profile.map(|profile| v1::User::from(&*profile));
-            reply.update_my_info_reply = Some(v1::UpdateMyInfoReply { user });
-        }
-        Command::GetUsers(get) => {
-            let (users, missing) = service.get_users(&get.accounts).await?;
-            let users = users.iter().map(|profile| v1::User::from(&**profile)).collect();
-            let missing = missing.iter().map(ToString::to_string).collect();
-            reply.get_users_reply = Some(v1::GetUsersReply { users, missing });
+            let expires_at = service.refresh(seat.account(), &refresh.token)?;
+            then = Then::Renew(expires_at);
+            v1::ServerFrame { refresh_reply: Some(v1::RefreshReply { expires_at }), ..Default::default() }
         }
         Command::Logout(_) => {
-            reply.logout_reply = Some(v1::LogoutReply {});
-            return Ok((reply, Then::Leave));
+            then = Then::Leave;
+            v1::ServerFrame { logout_reply: Some(v1::LogoutReply {}), ..Default::default() }
         }
+        Command::UpdateMyInfo(update) => update_my_info(service, seat, update).await?,
+        Command::GetUsers(get) => get_users(service, seat, &get.accounts).await?,
+        Command::GetSessions(_) => get_sessions(service, seat),
+        Command::Kick(kick) => kick_others(service, seat, &kick.sessions)?,
+        Command::Watch(watch) => {
+            let missing = names(&service.watch(seat, &watch.accounts).await?);
+            v1::ServerFrame { watch_reply: Some(v1::WatchReply { missing }), ..Default::default() }
+        }
+        Command::Signal(signal) => {
+            let origin = Some(seat.session().id());
+            let told = service.signal(seat.account(), origin, &signal.to, signal.payload).await?;
+            let reply = v1::SignalReply { delivered: told.delivered, dropped: told.dropped };
+            v1::ServerFrame { signal_reply: Some(reply), ..Default::default() }
+        }
+        Command::SetPresence(set) => {
+            if let Some(invisible) = set.invisible {
+                service.set_invisible(seat.account(), invisible).await?;
+            }
+            v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
+        }
+        relation @ (Command::AddFriend(_)
+        | Command::RequestFriend(_)
+        | Command::AcceptFriend(_)
+        | Command::RejectFriend(_)
+        | Command::CancelRequest(_)
+        | Command::DeleteFriend(_)
+        | Command::UpdateFriend(_)
+        | Command::Block(_)
+        | Command::Unblock(_)) => {
+            let (asked, reply) = asked(seat.account().clone(), relation)?;
+            service.relate(asked, Some(seat.session().id())).await?;
+            reply
+        }
+    };
+    Ok((reply, then))
+}
+
+async fn update_my_info(
+    service: &Service,
+    seat: &Seat,
+    update: v1::UpdateMyInfo,
+) -> Result<v1::ServerFrame, RequestError> {
+    let if_version = update.if_version;
+    let fields = wire::fields(update)?;
+    let answer = service.set_profile(seat.account(), fields, if_version, false, Some(seat.session().id())).await?;
+    let user = answer.profile.map(|profile| v1::User::from(&*profile));
+    let reply = v1::UpdateMyInfoReply { user };
+    Ok(v1::ServerFrame { update_my_info_reply: Some(reply), ..Default::default() })
+}
+
+async fn get_users(service: &Service, seat: &Seat, accounts: &[String]) -> Result<v1::ServerFrame, RequestError> {
+    let (users, missing) = service.see_users(seat, accounts).await?;
+    let users = users.iter().map(|card| v1::User::from(&**card.profile())).collect();
+    let reply = v1::GetUsersReply { users, missing: names(&missing) };
+    Ok(v1::ServerFrame { get_users_reply: Some(reply), ..Default::default() })
+}
+
+fn get_sessions(service: &Service, seat: &Seat) -> v1::ServerFrame {
+    let own = seat.session().id();
+    let sessions = service.sessions(seat.account()).into_iter().map(|session| session.record(Some(own))).collect();
+    v1::ServerFrame { get_sessions_reply: Some(v1::GetSessionsReply { sessions }), ..Default::default() }
+}
+
+fn kick_others(service: &Service, seat: &Seat, sessions: &[String]) -> Result<v1::ServerFrame, RequestError> {
+    let named = wire::sessions(sessions)?;
+    if named.contains(&seat.session().id()) {
+        let message = "sessions names the one that asks; it ends itself with logout";
+        return Err(RequestError::new(Reason::InvalidArgument, message).field("sessions"));
     }
-    Ok((reply, Then::Stay))
+    let kicked = service.kick(seat.account(), Some(&named)).iter().map(ToString::to_string).collect();
+    Ok(v1::ServerFrame { kick_reply: Some(v1::KickReply { kicked }), ..Default::default() })
+}
+
+fn names(accounts: &[Account]) -> Vec<String> {
+    accounts.iter().map(ToString::to_string).collect()
 }
 
 /// The answer to a command that was not carried out.

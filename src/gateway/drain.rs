@@ -1,18 +1,21 @@
-//! Tells a session what it is owed: the newest state of every marked key, and how far the client then is.
+//! Tells a session what it is owed: the newest state of every marked key, how far the client then is, and signals.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::link::Link;
 use super::outgoing::Outgoing;
-use super::{FRAME, fill};
-use crate::hub::{Seat, UserRef};
-use crate::model::{CloseReason, Cursor};
-use crate::service::Service;
-use crate::sync::outbox::Kinds;
-use crate::wire::Changes;
+use super::{FRAME, add_presences, fill};
+use crate::hub::{Seat, Sight, UserRef};
+use crate::model::{Account, CloseReason, Cursor};
+use crate::service::{Record, Service};
+use crate::sync::outbox::{Kinds, Marks};
+use crate::wire::{Changes, v1};
 
-/// Relations looked up at a time.
-const RELATIONS: usize = 200;
+/// Relations, or profiles that are not followed, looked up at a time.
+const LOOKED_UP: usize = 200;
+
+/// What decides what may be seen, and comes from the store.
+const RELATIONS: Kinds = Kinds::EDGE.with(Kinds::REQUEST).with(Kinds::BLOCK);
 
 /// Tells everything that is owed now, and how far the client then is.
 pub(super) async fn drain<S>(link: &mut Link<S>, service: &Service, seat: &mut Seat) -> Result<(), CloseReason>
@@ -23,77 +26,171 @@ where
     let horizon = seat.horizon();
     let seen = seat.relations();
     let marks = seat.take();
+    if !tell_records(link, service, seat, &marks, seen, horizon).await? {
+        return Ok(());
+    }
+    tell_presence(link, seat, &marks).await?;
+    if marks.get(seat.me()).is_some_and(|kinds| kinds.has(Kinds::SESSIONS)) {
+        tell_sessions(link, service, seat).await?;
+    }
+    tell_signals(link, service, seat).await
+}
+
+/// Records and the cursor. False if what may be seen changed meanwhile: what was not told is owed again.
+async fn tell_records<S>(
+    link: &mut Link<S>,
+    service: &Service,
+    seat: &mut Seat,
+    marks: &Marks<UserRef>,
+    seen: u32,
+    horizon: u64,
+) -> Result<bool, CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     // Relations first: they decide which cards may be seen.
-    let mut edges = marks.iter().filter(is_edge as IsKind).peekable();
+    let mut relations = marks.iter().filter(is_relation as IsKind).peekable();
     let mut cards = marks.iter().filter(is_card as IsKind);
     let mut changes = Changes::new(link.encoding());
     let mut unsent = Vec::new();
-    while edges.peek().is_some() {
+    while relations.peek().is_some() {
         if changes.records() > 0 {
             changes = send_changes(link, service, &changes, None).await?;
         }
-        unsent = edges.by_ref().take(RELATIONS).collect();
-        let peers = unsent.iter().map(|(user, _)| user.account().clone()).collect();
-        let told = service.relations(seat, peers).await?;
+        unsent = relations.by_ref().take(LOOKED_UP).collect();
+        let marked = unsent.iter().map(|(user, kinds)| (user.account().clone(), **kinds)).collect();
+        let told = service.relations(seat, marked).await?;
         if seat.relations() != seen {
-            seat.put_back(unsent.into_iter().chain(edges).chain(cards));
-            return Ok(());
+            put_back(seat, marks, unsent.into_iter().chain(relations).chain(cards));
+            return Ok(false);
         }
         let mut records = told.records();
-        while fill(&mut changes, &mut records) {
+        while fill(&mut changes, &mut records, seat.account()) {
             changes = send_changes(link, service, &changes, None).await?;
         }
     }
+    let mut look_ups = Vec::new();
     loop {
         let rest = cards.clone();
-        let full = fill_cards(&mut changes, seat, &mut cards);
+        let full = fill_cards(&mut changes, seat, &mut cards, &mut look_ups);
         // A relation that changed meanwhile may have taken the right to see one of these cards: nothing of them
         // is sent, they are owed again, and the relation is looked at first.
         if seat.relations() != seen {
-            seat.put_back(unsent.into_iter().chain(rest));
-            return Ok(());
+            put_back(seat, marks, unsent.into_iter().chain(rest));
+            return Ok(false);
         }
-        let cursor = (!full).then(|| service.cursor(horizon));
-        if changes.records() > 0 || !unsent.is_empty() {
+        let cursor = (!full && look_ups.is_empty()).then(|| service.cursor(horizon));
+        if changes.records() > 0 || !unsent.is_empty() && cursor.is_some() {
             changes = send_changes(link, service, &changes, cursor).await?;
         }
-        if !full {
-            return Ok(());
-        }
         unsent.clear();
+        if !full {
+            break;
+        }
     }
+    for some in look_ups.chunks(LOOKED_UP) {
+        for card in service.cards(seat, some).await? {
+            if !seat.was_told(&card.profile().account, card.profile().version) {
+                let _ = fill(&mut changes, &mut std::iter::once(Record::Card(&card)), seat.account());
+            }
+        }
+        if changes.records() > 0 {
+            changes = send_changes(link, service, &changes, None).await?;
+        }
+    }
+    Ok(true)
 }
 
 /// Named, because a closure in an iterator that lives across an await is not general enough to be spawned.
 type IsKind = for<'a, 'b, 'c> fn(&'a (&'b UserRef, &'c Kinds)) -> bool;
 
-fn is_edge((_, kinds): &(&UserRef, &Kinds)) -> bool {
-    kinds.has(Kinds::EDGE)
+fn is_relation((_, kinds): &(&UserRef, &Kinds)) -> bool {
+    kinds.has_any(RELATIONS)
 }
 
-/// A relation brings the card with it, so a card alone is one whose relation is not marked.
-fn is_card(mark: &(&UserRef, &Kinds)) -> bool {
-    !is_edge(mark)
+/// A friend that is marked brings its card with it, so a card alone is one whose edge is not marked.
+fn is_card((_, kinds): &(&UserRef, &Kinds)) -> bool {
+    kinds.has(Kinds::LOOK_UP) || kinds.has(Kinds::CARD) && !kinds.has(Kinds::EDGE)
 }
 
-/// Adds marked cards that may be seen until the frame is full (true) or there are no more (false).
+/// Owes again what was not told, and of everything else what comes after the records.
+fn put_back<'a>(seat: &Seat, marks: &'a Marks<UserRef>, untold: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
+    const LATER: [Kinds; 2] = [Kinds::PRESENCE, Kinds::SESSIONS];
+    seat.put_back(untold);
+    for later in &LATER {
+        seat.put_back(marks.iter().filter(|(_, kinds)| kinds.has(*later)).map(|(user, _)| (user, later)));
+    }
+}
+
+/// Adds marked cards that may be seen until the frame is full (true) or there are no more (false). Those that the
+/// registry cannot tell are left to a look-up.
 fn fill_cards<'a>(
     changes: &mut Changes,
     seat: &Seat,
     marks: &mut impl Iterator<Item = (&'a UserRef, &'a Kinds)>,
+    look_ups: &mut Vec<Account>,
 ) -> bool {
-    for (user, _) in marks {
-        let Some(card) = seat.visible(user) else { continue };
-        if user == seat.me() {
-            changes.me(&card);
-        } else {
-            changes.user(&card);
+    for (user, kinds) in marks {
+        let follows = seat.follows(user);
+        match seat.sight(user) {
+            Sight::Card(card) if user == seat.me() => changes.me(&card),
+            Sight::Card(card) if follows => changes.user(&card),
+            _ if follows || kinds.has(Kinds::LOOK_UP) => look_ups.push(user.account().clone()),
+            _ => {}
         }
         if changes.size() >= FRAME {
             return true;
         }
     }
     false
+}
+
+async fn tell_presence<S>(link: &mut Link<S>, seat: &Seat, marks: &Marks<UserRef>) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let marked = marks.iter().filter(|(_, kinds)| kinds.has_any(Kinds::PRESENCE.with(Kinds::EDGE)));
+    let mut seen = marked.filter_map(|(user, _)| seat.presence(user));
+    let mut out = Outgoing::new(link.encoding());
+    while add_presences(&mut out, &mut seen) {
+        link.send(&out).await?;
+        out.clear();
+    }
+    Ok(())
+}
+
+async fn tell_sessions<S>(link: &mut Link<S>, service: &Service, seat: &Seat) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let id = seat.session().id();
+    let sessions = service.sessions(seat.account()).into_iter().map(|session| session.record(Some(id))).collect();
+    let sessions = Some(v1::Sessions { sessions });
+    link.send_one(&v1::ServerFrame { sessions, ..Default::default() }).await
+}
+
+/// Each after its sender's newest profile: a friend's was told with the records, a stranger's is brought now unless it
+/// was told before.
+async fn tell_signals<S>(link: &mut Link<S>, service: &Service, seat: &mut Seat) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(signal) = seat.next_signal() {
+        let mut out = Outgoing::new(link.encoding());
+        if !seat.follows(&signal.from) {
+            for card in service.cards(seat, std::slice::from_ref(signal.from.account())).await? {
+                if !seat.was_told(&card.profile().account, card.profile().version) {
+                    let mut changes = Changes::new(link.encoding());
+                    changes.user(&card);
+                    out.message(|payload| changes.finish(None, payload));
+                }
+            }
+        }
+        let signalled = v1::Signalled { from: signal.from.account().to_string(), payload: signal.payload.clone() };
+        out.server(&v1::ServerFrame { signal: Some(signalled), ..Default::default() });
+        link.send(&out).await?;
+    }
+    Ok(())
 }
 
 /// Sends a frame and answers the next one, empty.

@@ -11,6 +11,7 @@ mod drain;
 mod link;
 mod outgoing;
 mod pages;
+mod relations;
 mod session;
 mod upgrade;
 
@@ -25,9 +26,12 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
+use self::outgoing::Outgoing;
+use crate::hub::Seen;
 use crate::lifecycle::Lifecycle;
-use crate::service::{Record, Service};
-use crate::wire::Changes;
+use crate::model::Account;
+use crate::service::{Record, Service, presence_record};
+use crate::wire::{Changes, v1};
 
 /// How long a request's head may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +43,8 @@ const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::
 const UNSENT: u32 = 32 * 1024;
 /// Record bytes after which a `changes` frame is full. A client's receive buffer need not be larger than a frame.
 const FRAME: usize = 16 * 1024;
+/// How many presences a frame holds at most.
+const PRESENCES: usize = 150;
 
 /// What an operator sets about connections.
 #[derive(Debug, Clone)]
@@ -137,8 +143,8 @@ async fn connection(stream: TcpStream, router: Router, lifecycle: Arc<Lifecycle>
     }
 }
 
-/// Adds records until the frame is full (true) or there are no more (false).
-fn fill<'a>(changes: &mut Changes, records: &mut impl Iterator<Item = Record<'a>>) -> bool {
+/// Adds records until the frame is full (true) or there are no more (false), as `viewer` is to be told them.
+fn fill<'a>(changes: &mut Changes, records: &mut impl Iterator<Item = Record<'a>>, viewer: &Account) -> bool {
     for record in records {
         match record {
             Record::Removed(account) => changes.removed(account),
@@ -147,10 +153,23 @@ fn fill<'a>(changes: &mut Changes, records: &mut impl Iterator<Item = Record<'a>
                 changes.user(card);
             }
             Record::Card(card) => changes.user(card),
+            Record::Request(request) => changes.request(request, viewer),
+            Record::Block(block) => changes.block(block),
         }
         if changes.size() >= FRAME {
             return true;
         }
     }
     false
+}
+
+/// Adds a frame of presences; false if there are no more.
+fn add_presences(out: &mut Outgoing, seen: &mut impl Iterator<Item = Seen>) -> bool {
+    let users: Vec<_> = seen.take(PRESENCES).map(|seen| presence_record(&seen)).collect();
+    let some = !users.is_empty();
+    if some {
+        let presence = Some(v1::PresenceChanges { users });
+        out.server(&v1::ServerFrame { presence, ..Default::default() });
+    }
+    some
 }

@@ -50,7 +50,7 @@ where
         () = gateway.lifecycle.draining() => return Err(CloseReason::Shutdown),
     };
     let (id, login) = first.map_err(|_| CloseReason::LoginTimeout)??;
-    match gateway.service.login(&login.token, login.cursor.as_deref()).await {
+    match gateway.service.login(login).await {
         // A session that sat down after draining began is not among those that were told.
         Ok(_) if gateway.lifecycle.phase() == Phase::Draining => Err(CloseReason::Shutdown),
         Ok(mut logged_in) => {
@@ -72,7 +72,12 @@ where
     loop {
         match link.receive().await? {
             Inbound::Heartbeat => {}
-            Inbound::Command { id, command: Command::Login(login) } => return Ok((id, login)),
+            Inbound::Command { id, command: Command::Login(login) } => {
+                match Service::check_device(login.device.as_ref()) {
+                    Ok(()) => return Ok((id, login)),
+                    Err(error) => link.send_one(&refusal(Some(id), &error)).await?,
+                }
+            }
             Inbound::Command { id, .. } => {
                 let error = RequestError::new(Reason::Unauthenticated, "log in first");
                 link.send_one(&refusal(Some(id), &error)).await?;
@@ -92,11 +97,12 @@ where
     loop {
         let step = tokio::select! {
             wake = seat.wake() => match wake {
-                Wake::Marks => drain(link, service, &mut seat).await,
+                // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
+                Wake::Marks => Box::pin(drain(link, service, &mut seat)).await,
                 Wake::End(reason) => Err(reason),
             },
             inbound = link.receive() => match inbound {
-                Ok(inbound) => Box::pin(answer(link, service, &seat, &mut clock, inbound)).await,
+                Ok(inbound) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
                 Err(reason) => Err(reason),
             },
             () = clock.timer.as_mut() => tick(link, &mut clock).await,
@@ -111,7 +117,7 @@ where
 async fn answer<S>(
     link: &mut Link<S>,
     service: &Service,
-    seat: &Seat,
+    seat: &mut Seat,
     clock: &mut Clock,
     inbound: Inbound,
 ) -> Result<(), CloseReason>

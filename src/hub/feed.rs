@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::devices::own;
+use super::user::State;
 use super::{Hub, Session, UserRef};
-use crate::model::{Change, CloseReason, Edge, Profile, Row, SessionId, Stamp};
+use crate::model::{Account, Audience, Block, Change, CloseReason, Profile, Request, Row, SessionId, Stamp};
 use crate::sync::horizon::Horizon;
 use crate::sync::interest::Slot;
 use crate::sync::outbox::{Kinds, Marked};
@@ -79,15 +81,15 @@ impl Feed {
             for row in &change.rows {
                 match row {
                     Row::Profile(profile) => swept |= self.profile(&sessions, change, profile),
-                    Row::Gone { account, version } => {
+                    Row::Gone { account, version } => self.gone(&sessions, account, *version),
+                    Row::Edge(edge) => self.mark_own(&sessions, &edge.owner, &edge.peer, Kinds::EDGE),
+                    Row::Request(request) => self.request(&sessions, request),
+                    Row::Block { block, .. } => self.block(&sessions, block),
+                    Row::Invisible { account, invisible } => {
                         if let Some(user) = hub.user(account) {
-                            let mut state = user.state().lock();
-                            state.gone(*version);
-                            let own = state.own.iter().filter_map(|slot| sessions.get(*slot as usize));
-                            own.for_each(|session| session.end(CloseReason::AccountDisabled));
+                            Hub::set_invisible(&sessions, &user, *invisible);
                         }
                     }
-                    Row::Edge(edge) => self.edge(&sessions, edge),
                 }
             }
             if !swept {
@@ -107,16 +109,18 @@ impl Feed {
         let hub = self.hub.clone();
         let sessions = hub.sessions.read();
         let rest = sweep.slots.len().saturating_sub(SLICE);
+        let state = sweep.user.state().lock();
         for slot in sweep.slots.drain(rest..) {
-            self.mark(sessions.get(slot as usize), sweep.round.origin, &sweep.user, Kinds::CARD);
+            self.mark_card(&sessions, slot, sweep.round.origin, &sweep.user, &state);
         }
+        drop(state);
         drop(sessions);
         if sweep.slots.is_empty() {
             for stamp in sweep.round.stamps {
                 self.horizon.finish(stamp);
             }
             if let Some(round) = sweep.again {
-                let slots = sweep.user.state().lock().watchers.iter().collect();
+                let slots = crowd(&sweep.user.state().lock(), Audience::Everyone);
                 self.sweeps.push_back(Sweep { user: sweep.user, slots, round, again: None });
             }
         } else {
@@ -144,36 +148,95 @@ impl Feed {
         };
         let mut state = user.state().lock();
         // A reader may have brought this very version already; its watchers are owed it all the same.
-        state.offer(profile);
+        state.offer(profile, &self.hub.settings.visibility);
         if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
             sweep.again(change);
             return true;
         }
-        if state.watchers.len() > SLICE {
-            let slots = state.watchers.iter().collect();
+        // Who sees nothing of what changed is not told.
+        let moved = |audience| profile.moved(audience).version == profile.version;
+        let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| moved(*audience));
+        let slots = crowd(&state, audience.unwrap_or(Audience::Own));
+        if slots.len() > SLICE {
             drop(state);
             let round = Round { stamps: vec![change.stamp], origin: change.origin };
             self.sweeps.push_back(Sweep { user, slots, round, again: None });
             return true;
         }
-        for slot in state.watchers.iter() {
-            self.mark(sessions.get(slot as usize), change.origin, &user, Kinds::CARD);
+        for slot in slots {
+            self.mark_card(sessions, slot, change.origin, &user, &state);
         }
         false
     }
 
-    fn edge(&mut self, sessions: &Slab<Arc<Session>>, edge: &Edge) {
-        let Some(owner) = self.hub.user(&edge.owner) else {
+    fn gone(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, version: u64) {
+        if let Some(user) = self.hub.user(account) {
+            let mut state = user.state().lock();
+            state.gone(version);
+            own(sessions, &state.own).for_each(|session| session.end(CloseReason::AccountDisabled));
+        }
+    }
+
+    fn request(&mut self, sessions: &Slab<Arc<Session>>, request: &Request) {
+        self.mark_own(sessions, &request.sender, &request.receiver, Kinds::REQUEST);
+        if !request.hidden {
+            self.mark_own(sessions, &request.receiver, &request.sender, Kinds::REQUEST);
+        }
+    }
+
+    /// A block began or ended. The owner's sessions are told so; those of the blocked that follow the owner see it go
+    /// offline, or again as it is.
+    fn block(&mut self, sessions: &Slab<Arc<Session>>, block: &Block) {
+        self.mark_own(sessions, &block.owner, &block.peer, Kinds::BLOCK);
+        let Some(owner) = self.hub.user(&block.owner) else {
             return;
         };
-        let own = owner.state().lock().own.clone();
-        if own.is_empty() {
+        let peers = self.hub.user(&block.peer).map(|peer| peer.state().lock().own.clone()).unwrap_or_default();
+        let mut state = owner.state().lock();
+        state.block(block);
+        for slot in peers {
+            let Some(session) = sessions.get(slot as usize) else { continue };
+            session.relations_changed();
+            let mut kinds = Kinds::default();
+            if state.friends.contains(slot) && state.presence.shows() {
+                kinds = kinds.with(Kinds::PRESENCE);
+            }
+            if state.strangers.contains(slot) && block.removed {
+                kinds = kinds.with(Kinds::CARD);
+            }
+            if kinds != Kinds::default() {
+                self.mark(Some(session), None, &owner, kinds);
+            }
+        }
+    }
+
+    /// Marks the sessions of `account` with what is between it and `peer`.
+    fn mark_own(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, peer: &Account, kinds: Kinds) {
+        let Some(user) = self.hub.user(account) else {
+            return;
+        };
+        let slots = user.state().lock().own.clone();
+        if slots.is_empty() {
             return;
         }
-        // A peer nobody watches needs no entry: the mark is only a name for the session to look up.
-        let peer = self.hub.user(&edge.peer).unwrap_or_else(|| UserRef::detached(edge.peer.clone()));
-        for slot in own {
-            self.mark(sessions.get(slot as usize), None, &peer, Kinds::EDGE);
+        // A peer nobody follows needs no entry: the mark is only a name for the session to look up.
+        let peer = self.hub.user(peer).unwrap_or_else(|| UserRef::detached(peer.clone()));
+        for slot in slots {
+            self.mark(sessions.get(slot as usize), None, &peer, kinds);
+        }
+    }
+
+    fn mark_card(
+        &mut self,
+        sessions: &Slab<Arc<Session>>,
+        slot: Slot,
+        origin: Option<SessionId>,
+        user: &UserRef,
+        state: &State,
+    ) {
+        let session = sessions.get(slot as usize);
+        if session.is_some_and(|session| state.blocks(session.account()).is_none()) {
+            self.mark(session, origin, user, Kinds::CARD);
         }
     }
 
@@ -199,4 +262,17 @@ impl Feed {
         metrics.conflated.inc_by(std::mem::take(&mut self.conflated));
         self.woken.drain(..).for_each(|session| session.wake());
     }
+}
+
+/// The sessions that are told when something changes that `audience` sees, those who see more included. A session that
+/// both lists and watches the account may be there twice.
+fn crowd(state: &State, audience: Audience) -> Vec<Slot> {
+    let mut slots = state.own.clone();
+    if audience >= Audience::Friends {
+        slots.extend(state.friends.iter());
+    }
+    if audience >= Audience::Everyone {
+        slots.extend(state.strangers.iter());
+    }
+    slots
 }

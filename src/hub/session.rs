@@ -1,29 +1,53 @@
-//! One session as others see it ([`Session`]), and as its own task holds it ([`Seat`]).
+//! One session as others see it.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::{Hub, UserRef};
-use crate::model::{Account, CloseReason, SessionId, Stamp};
-use crate::sync::interest::Slot;
-use crate::sync::outbox::{Kinds, Marked, Marks, Outbox};
-use crate::wire::Card;
+use super::UserRef;
+use crate::model::{Account, CloseReason, Millis, SessionId};
+use crate::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
+use crate::wire::v1;
+
+/// What the signals that wait for one session may take, in bytes.
+const SIGNAL_BYTES: usize = 64 * 1024;
+/// What a signal takes besides its payload.
+const SIGNAL_OVERHEAD: usize = 128;
+/// How many profiles a session does not follow may wait for it.
+const LOOK_UPS: usize = 500;
 
 /// The part of a session that the feed marks and others may end.
 #[derive(Debug)]
 pub struct Session {
     id: SessionId,
     account: Account,
-    outbox: Mutex<Outbox<UserRef>>,
+    device: Option<Box<v1::Device>>,
+    /// When it was logged in; 0 before.
+    connected_at: AtomicU64,
+    owed: Mutex<Owed>,
     /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
     relations: AtomicU32,
     ended: Mutex<Option<CloseReason>>,
     waker: AtomicWaker,
+}
+
+/// What the session has yet to be told.
+#[derive(Debug, Default)]
+struct Owed {
+    marks: Outbox<UserRef>,
+    signals: Option<Box<Queue<Arc<Signal>>>>,
+}
+
+/// A message that is kept nowhere else.
+#[derive(Debug)]
+pub struct Signal {
+    /// Who sent it.
+    pub from: UserRef,
+    /// What.
+    pub payload: String,
 }
 
 /// Why a session's task was woken.
@@ -36,9 +60,9 @@ pub enum Wake {
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, account: Account) -> Self {
-        let (outbox, relations, ended, waker) = Default::default();
-        Self { id, account, outbox, relations, ended, waker }
+    pub(super) fn new(id: SessionId, account: Account, device: Option<Box<v1::Device>>) -> Self {
+        let (connected_at, owed, relations, ended, waker) = Default::default();
+        Self { id, account, device, connected_at, owed, relations, ended, waker }
     }
 
     /// The session's id.
@@ -53,17 +77,81 @@ impl Session {
         &self.account
     }
 
+    /// What it said of its device.
+    #[must_use]
+    pub fn device(&self) -> Option<&v1::Device> {
+        self.device.as_deref()
+    }
+
+    /// When it logged in; `None` before.
+    #[must_use]
+    pub fn connected_at(&self) -> Option<Millis> {
+        Some(self.connected_at.load(Ordering::Acquire)).filter(|at| *at != 0)
+    }
+
+    pub(super) fn connect(&self, now: Millis) {
+        self.connected_at.store(now.max(1), Ordering::Release);
+    }
+
     /// Sets a mark; the caller wakes the session if it was the first.
     pub(super) fn mark(&self, user: UserRef, kinds: Kinds) -> Marked {
         if kinds.has(Kinds::EDGE) {
-            self.relations.fetch_add(1, Ordering::Release);
+            self.relations_changed();
         }
-        self.outbox.lock().mark(user, kinds)
+        self.owed.lock().marks.mark(user, kinds)
     }
 
-    #[cfg(test)]
-    pub(super) fn is_clean(&self) -> bool {
-        self.outbox.lock().is_empty()
+    pub(super) fn mark_and_wake(&self, user: UserRef, kinds: Kinds) {
+        if self.mark(user, kinds) == Marked::First {
+            self.wake();
+        }
+    }
+
+    /// What this session may see has changed.
+    pub(super) fn relations_changed(&self) {
+        self.relations.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn relations(&self) -> u32 {
+        self.relations.load(Ordering::Acquire)
+    }
+
+    /// Marks profiles it does not follow, all of them or, if too many wait already, none (false).
+    pub(super) fn look_up(&self, users: &[UserRef]) -> bool {
+        let mut owed = self.owed.lock();
+        if owed.marks.count(Kinds::LOOK_UP) + users.len() > LOOK_UPS {
+            return false;
+        }
+        for user in users {
+            owed.marks.mark(user.clone(), Kinds::LOOK_UP);
+        }
+        drop(owed);
+        self.wake();
+        true
+    }
+
+    /// Hands it a signal; false if it has too many to read already.
+    pub(super) fn signal(&self, signal: Arc<Signal>) -> bool {
+        let bytes = signal.payload.len() + SIGNAL_OVERHEAD;
+        let taken = self.owed.lock().signals.get_or_insert_default().push(signal, bytes, SIGNAL_BYTES);
+        if taken {
+            self.wake();
+        }
+        taken
+    }
+
+    /// Takes everything that is owed. Signals and marks in one step: what a signal must come after is among the marks.
+    pub(super) fn take(&self) -> (Marks<UserRef>, impl Iterator<Item = Arc<Signal>> + use<>) {
+        let mut owed = self.owed.lock();
+        let signals = owed.signals.take().map(|mut signals| signals.take());
+        (owed.marks.take(), signals.into_iter().flatten())
+    }
+
+    pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
+        let mut owed = self.owed.lock();
+        for (user, kinds) in marks {
+            owed.marks.mark(user.clone(), *kinds);
+        }
     }
 
     pub(super) fn wake(&self) {
@@ -76,109 +164,28 @@ impl Session {
         self.wake();
     }
 
-    fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
+    /// Whether it is about to end.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.lock().is_some()
+    }
+
+    pub(super) fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
         // Registered first, so that a mark set while this looks is not slept through.
         self.waker.register(cx.waker());
         if let Some(reason) = *self.ended.lock() {
             return Poll::Ready(Wake::End(reason));
         }
-        if self.outbox.lock().is_empty() { Poll::Pending } else { Poll::Ready(Wake::Marks) }
-    }
-}
-
-/// A session's place in the hub, held by its task alone. Dropping it leaves: no watcher entry stays behind.
-#[derive(Debug)]
-pub struct Seat {
-    hub: Arc<Hub>,
-    pub(super) session: Arc<Session>,
-    pub(super) slot: Slot,
-    me: UserRef,
-    pub(super) watched: Vec<UserRef>,
-}
-
-impl Seat {
-    pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, slot: Slot, me: UserRef) -> Self {
-        Self { hub, session, slot, me, watched: Vec::new() }
+        let owed = self.owed.lock();
+        if owed.marks.is_empty() && owed.signals.is_none() { Poll::Pending } else { Poll::Ready(Wake::Marks) }
     }
 
-    /// The part that others see.
-    #[must_use]
-    pub fn session(&self) -> &Arc<Session> {
-        &self.session
+    #[cfg(test)]
+    pub(super) fn ended(&self) -> Option<CloseReason> {
+        *self.ended.lock()
     }
 
-    /// The entry of the session's own account.
-    #[must_use]
-    pub fn me(&self) -> &UserRef {
-        &self.me
-    }
-
-    /// Starts watching an account: from now on its changes mark this session. Harmless if it did already.
-    pub fn watch(&mut self, account: &Account) -> UserRef {
-        let (user, new) = self.hub.watch(account, self.slot);
-        if new {
-            self.watched.push(user.clone());
-        }
-        user
-    }
-
-    /// Makes room for the number of accounts that will be watched.
-    pub fn expect(&mut self, accounts: usize) {
-        self.watched.reserve_exact(accounts);
-    }
-
-    /// Stops watching an account.
-    pub fn unwatch(&mut self, account: &Account) {
-        if let Some(at) = self.watched.iter().position(|user| user.account() == account) {
-            let user = self.watched.swap_remove(at);
-            self.hub.unwatch(&user, self.slot);
-        }
-    }
-
-    /// The newest card of an account that was marked, if this session still watches it.
-    #[must_use]
-    pub fn visible(&self, user: &UserRef) -> Option<Arc<Card>> {
-        let state = user.state().lock();
-        if state.watchers.contains(self.slot) { state.card() } else { None }
-    }
-
-    /// How often a relation of this account changed since login.
-    #[must_use]
-    pub fn relations(&self) -> u32 {
-        self.session.relations.load(Ordering::Acquire)
-    }
-
-    /// The stamp up to which every mark has been set. Read before [`Seat::take`], it is what a drain may promise.
-    #[must_use]
-    pub fn horizon(&self) -> Stamp {
-        self.hub.horizon()
-    }
-
-    /// Takes everything that is owed.
-    #[must_use]
-    pub fn take(&self) -> Marks<UserRef> {
-        self.session.outbox.lock().take()
-    }
-
-    /// Puts back what was taken but not told.
-    pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
-        let mut outbox = self.session.outbox.lock();
-        for (user, kinds) in marks {
-            outbox.mark(user.clone(), *kinds);
-        }
-    }
-
-    /// Waits until something is owed or the session is to end.
-    pub async fn wake(&self) -> Wake {
-        poll_fn(|cx| self.session.poll_wake(cx)).await
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        for user in self.watched.drain(..) {
-            self.hub.unwatch(&user, self.slot);
-        }
-        self.hub.leave(&self.me, self.slot);
+    #[cfg(test)]
+    pub(super) fn is_clean(&self) -> bool {
+        self.owed.lock().marks.is_empty()
     }
 }

@@ -1,38 +1,45 @@
-//! One account someone connected cares about: its card, and who watches.
+//! One account someone connected cares about: its card, who is told of it, and whether it is online.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use crate::model::{Account, Profile};
+use super::presence::Presence;
+use crate::model::{Account, Audience, Block, Profile, User, Visibility};
 use crate::sync::interest::{Slot, Watchers};
-use crate::wire::Card;
+use crate::wire::{Card, Views};
 
-/// A registry entry. Lives in the registry while a session watches it; elsewhere it is only a name.
+/// A registry entry. Lives in the registry while someone is interested in it; elsewhere it is only a name.
 #[derive(Debug)]
-pub(super) struct User {
+pub(super) struct Entry {
     account: Account,
     hash: u64,
-    pub(super) state: Mutex<State>,
+    state: Mutex<State>,
 }
 
-/// What changes about an entry, and who changes it: the feed sets the card, sessions come and go.
+/// What changes about an entry, and who changes it: the feed sets cards and blocks, sessions come and go.
 #[derive(Debug, Default)]
 pub(super) struct State {
     standing: Standing,
-    pub(super) watchers: Watchers,
-    /// The sessions of this account itself; they watch it too.
+    /// Sessions whose account lists this one: they see what friends see.
+    pub(super) friends: Watchers,
+    /// Sessions that watch it, friends or not: they see what everyone sees.
+    pub(super) strangers: Watchers,
+    /// The sessions of this account itself, in the order they came.
     pub(super) own: Vec<Slot>,
+    /// Whom it blocks, by account; ended blocks too, so that an older state that a reader still brings is not believed.
+    blocks: Option<Box<FxHashMap<Account, Block>>>,
+    pub(super) presence: Presence,
 }
 
 #[derive(Debug, Default)]
 enum Standing {
-    /// Nobody looked yet.
+    /// Nobody looked yet, or there was nothing to see.
     #[default]
     Unknown,
-    Present(Arc<Card>),
+    Present(Views),
     /// Deleted at this version: an older profile that a reader still brings is not believed.
     Gone(u64),
 }
@@ -41,43 +48,64 @@ impl Standing {
     fn version(&self) -> u64 {
         match self {
             Self::Unknown => 0,
-            Self::Present(card) => card.profile().version,
+            Self::Present(views) => views.profile().version,
             Self::Gone(version) => *version,
         }
     }
 }
 
 impl State {
-    /// Takes a profile unless a newer state is held (I1). True if it was taken.
-    pub(super) fn offer(&mut self, profile: &Arc<Profile>) -> bool {
-        let newer = profile.version > self.standing.version();
-        if newer {
-            self.standing = Standing::Present(Arc::new(Card::new(profile.clone())));
+    /// Takes a profile unless a newer state is held (I1).
+    pub(super) fn offer(&mut self, profile: &Arc<Profile>, visibility: &Visibility) {
+        if profile.version > self.standing.version() {
+            self.standing = Standing::Present(Views::new(profile.clone(), visibility));
         }
-        newer
+    }
+
+    /// Takes what the store has of the account, as far as nothing newer is held.
+    pub(super) fn offer_user(&mut self, user: &User, visibility: &Visibility) {
+        if matches!(self.standing, Standing::Gone(version) if user.profile.version < version) {
+            return;
+        }
+        self.offer(&user.profile, visibility);
+        self.presence.offer(user);
+        user.blocks.iter().for_each(|block| self.block(block));
     }
 
     pub(super) fn gone(&mut self, version: u64) {
         if version > self.standing.version() {
             self.standing = Standing::Gone(version);
+            self.blocks = None;
         }
     }
 
-    pub(super) fn card(&self) -> Option<Arc<Card>> {
+    pub(super) fn block(&mut self, block: &Block) {
+        let blocks = self.blocks.get_or_insert_default();
+        if blocks.get(&block.peer).is_none_or(|held| block.version > held.version) {
+            blocks.insert(block.peer.clone(), block.clone());
+        }
+    }
+
+    /// The block that keeps `viewer` from seeing this account.
+    pub(super) fn blocks(&self, viewer: &Account) -> Option<&Block> {
+        self.blocks.as_ref()?.get(viewer).filter(|block| !block.removed)
+    }
+
+    pub(super) fn card(&self, audience: Audience) -> Option<Arc<Card>> {
         match &self.standing {
-            Standing::Present(card) => Some(card.clone()),
+            Standing::Present(views) => Some(views.card(audience).clone()),
             Standing::Unknown | Standing::Gone(_) => None,
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.watchers.is_empty() && self.own.is_empty()
+        self.friends.is_empty() && self.strangers.is_empty() && self.own.is_empty() && !self.presence.online
     }
 }
 
 /// A shared entry, equal to another of the same account: the key of an outbox.
 #[derive(Debug, Clone)]
-pub struct UserRef(Arc<User>);
+pub struct UserRef(Arc<Entry>);
 
 impl UserRef {
     /// An entry of its own, not in the registry.
@@ -85,7 +113,7 @@ impl UserRef {
     pub fn detached(account: Account) -> Self {
         // Hashed once here: a mark must not cost a pass over the account's text.
         let hash = FxBuildHasher.hash_one(account.as_str());
-        Self(Arc::new(User { account, hash, state: Mutex::default() }))
+        Self(Arc::new(Entry { account, hash, state: Mutex::default() }))
     }
 
     /// Whose entry it is.
@@ -94,15 +122,16 @@ impl UserRef {
         &self.0.account
     }
 
-    /// The newest card the registry has, if the account is known to exist.
+    /// The newest profile the registry has, if the account is known to exist.
     #[must_use]
-    pub fn card(&self) -> Option<Arc<Card>> {
-        self.0.state.lock().card()
+    pub fn profile(&self) -> Option<Arc<Profile>> {
+        self.state().lock().card(Audience::Own).map(|card| card.profile().clone())
     }
 
-    /// Brings a profile that was read from the store; the newer one stays.
-    pub fn offer(&self, profile: &Arc<Profile>) {
-        self.0.state.lock().offer(profile);
+    /// Whether it blocks an account.
+    #[must_use]
+    pub fn blocks(&self, account: &Account) -> bool {
+        self.state().lock().blocks(account).is_some()
     }
 
     pub(super) fn state(&self) -> &Mutex<State> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Account, Edge, Patch, Profile, SessionId, Stamp};
+use super::{Account, Block, Edge, Millis, Note, Patch, Profile, Request, SessionId, Stamp};
 
 /// One write asked for, whoever asks: a client, the backend, or an import. Its parts are already checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +23,97 @@ pub enum Command {
         /// Whose.
         account: Account,
     },
-    /// Make two accounts friends of each other.
+    /// Make two accounts friends of each other, whatever stands between them; harmless if they are.
     Befriend {
         /// One of them.
         account: Account,
         /// The other.
         peer: Account,
+    },
+    /// The same, as one of them wants it: refused if they are friends, or one blocks the other.
+    AddFriend {
+        /// Who adds.
+        account: Account,
+        /// Who is added.
+        peer: Account,
+        /// Reaches the peer as an accepted request, unless it is empty.
+        message: Box<str>,
+    },
+    /// Ask for friendship; if the peer asks too, they are friends.
+    RequestFriend {
+        /// Who asks.
+        account: Account,
+        /// Who is asked.
+        peer: Account,
+        /// What goes with it.
+        message: Box<str>,
+    },
+    /// Accept the open request of the peer.
+    AcceptFriend {
+        /// Who was asked.
+        account: Account,
+        /// Who asks.
+        peer: Account,
+    },
+    /// Reject the open request of the peer.
+    RejectFriend {
+        /// Who was asked.
+        account: Account,
+        /// Who asks.
+        peer: Account,
+    },
+    /// Take back the open request to the peer.
+    CancelRequest {
+        /// Who asks.
+        account: Account,
+        /// Who was asked.
+        peer: Account,
+    },
+    /// Close a request if it is still open and was made before this time.
+    ExpireRequest {
+        /// Who asks.
+        sender: Account,
+        /// Who was asked.
+        receiver: Account,
+        /// Requests made from then on stay open.
+        before: Millis,
+    },
+    /// End a friendship as one of them wants it: refused if there is none.
+    DeleteFriend {
+        /// Who ends it.
+        account: Account,
+        /// The other.
+        peer: Account,
+    },
+    /// Change what an account notes about a friend.
+    SetFriend {
+        /// Who notes.
+        account: Account,
+        /// About whom.
+        peer: Account,
+        /// What.
+        note: Note,
+    },
+    /// From now on the peer gets nothing more of the account; harmless if it is so.
+    Block {
+        /// Who blocks.
+        account: Account,
+        /// Whom.
+        peer: Account,
+    },
+    /// End a block; harmless if there is none.
+    Unblock {
+        /// Who blocks.
+        account: Account,
+        /// Whom.
+        peer: Account,
+    },
+    /// Show as offline, or no longer.
+    SetInvisible {
+        /// Who.
+        account: Account,
+        /// Whether.
+        invisible: bool,
     },
     /// End a friendship, in both directions.
     Unfriend {
@@ -53,6 +138,35 @@ pub enum Row {
     },
     /// An edge, made, changed or removed.
     Edge(Edge),
+    /// A request, made or closed.
+    Request(Request),
+    /// A block, made or ended.
+    Block {
+        /// The block.
+        block: Block,
+        /// Of one that was made, the owner's profile as it then stood: what the peer sees from now on.
+        frozen: Option<Arc<Profile>>,
+    },
+    /// Whether an account hides that it is online.
+    Invisible {
+        /// Whose.
+        account: Account,
+        /// Whether it does.
+        invisible: bool,
+    },
+}
+
+/// An account as a store has it: its profile, and what decides who is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The profile.
+    pub profile: Arc<Profile>,
+    /// Whether it hides that it is online.
+    pub invisible: bool,
+    /// When it was last online, or came online; 0 if it never was.
+    pub last_seen: Millis,
+    /// The blocks it owns, without those that ended.
+    pub blocks: Vec<Block>,
 }
 
 /// One committed write, as the feed tells it.

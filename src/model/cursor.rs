@@ -63,6 +63,16 @@ impl fmt::Display for SessionId {
     }
 }
 
+impl FromStr for SessionId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        // One id is written in one way, so that it can also be compared as a text.
+        let digits = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if digits { u64::from_str_radix(text, 16).map(Self).map_err(drop) } else { Err(()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,8 +86,14 @@ mod tests {
         }
 
         #[test]
+        fn a_session_survives_being_written_down(id: u64) {
+            prop_assert_eq!(SessionId(id).to_string().parse(), Ok(SessionId(id)));
+        }
+
+        #[test]
         fn no_text_panics(text in ".*") {
             let _ = text.parse::<Cursor>();
+            let _ = text.parse::<SessionId>();
         }
     }
 
@@ -93,6 +109,9 @@ mod tests {
             "0000000000000000-99999999999999999999",
         ] {
             assert_eq!(text.parse::<Cursor>(), Err(()), "{text}");
+        }
+        for text in ["", "7", "00000000000000zz", "00000000000000AA", "+000000000000001", "00000000000000001"] {
+            assert_eq!(text.parse::<SessionId>(), Err(()), "{text}");
         }
     }
 }

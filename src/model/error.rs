@@ -142,6 +142,10 @@ pub enum CloseReason {
     MalformedFrame,
     /// 3502: no login in time.
     LoginTimeout,
+    /// 3503: another session of the account, or the backend, ended it, or a newer login took its place.
+    Kicked,
+    /// 3504: the account has more sessions than it may, and this was the oldest.
+    SessionLimit,
     /// 3505: the account is disabled or deleted.
     AccountDisabled,
     /// 3506: the token ended and was not refreshed.
@@ -160,6 +164,8 @@ impl CloseReason {
             Self::BadToken => 3500,
             Self::MalformedFrame => 3501,
             Self::LoginTimeout => 3502,
+            Self::Kicked => 3503,
+            Self::SessionLimit => 3504,
             Self::AccountDisabled => 3505,
             Self::TokenExpired => 3506,
         }
@@ -176,6 +182,8 @@ impl CloseReason {
             Self::BadToken => "BAD_TOKEN",
             Self::MalformedFrame => "MALFORMED_FRAME",
             Self::LoginTimeout => "LOGIN_TIMEOUT",
+            Self::Kicked => "KICKED",
+            Self::SessionLimit => "SESSION_LIMIT",
             Self::AccountDisabled => "ACCOUNT_DISABLED",
             Self::TokenExpired => "TOKEN_EXPIRED",
         }

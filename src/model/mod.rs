@@ -1,7 +1,8 @@
 //! The vocabulary everyone shares: accounts, profiles, relations, cursors, changes, errors and close codes.
 //!
 //! Pure data and its rules: no I/O, no clock, no randomness. One concept has one name:
-//! *account* a user's id · *profile* the user's card · *edge* "owner lists peer" · *session* one logged-in
+//! *account* a user's id · *profile* the user's card · *view* the part of it some audience sees · *edge* "owner lists
+//! peer" · *request* "sender asks receiver" · *block* "owner blocks peer" · *session* one logged-in
 //! connection · *watcher* a session interested in an account · *change* one committed write · *stamp* its
 //! position in commit order · *horizon* the stamp up to which everything has been applied · *cursor* epoch
 //! and horizon, given to a client · *outbox* what one session has yet to be told.
@@ -12,13 +13,15 @@ mod cursor;
 mod error;
 mod profile;
 mod relation;
+mod visibility;
 
 pub use account::{ACCOUNT_CHARS, Account};
-pub use change::{Answer, Change, Command, Outcome, Row};
+pub use change::{Answer, Change, Command, Outcome, Row, User};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
-pub use profile::{Fields, Gender, Patch, Profile};
-pub use relation::{Edge, FRIENDS};
+pub use profile::{Fields, Gender, Moved, Patch, Profile};
+pub use relation::{BLOCKS, Block, Edge, FRIENDS, FriendsPolicy, Note, REQUESTS, Request, RequestState};
+pub use visibility::{Audience, Visibility};
 
 /// A change's position in commit order; the first is 1. Below 2^53, so that JSON numbers hold it.
 pub type Stamp = u64;

@@ -5,7 +5,7 @@
 
 use email_address::EmailAddress;
 
-use super::{Account, Millis, Reason, RequestError};
+use super::{Account, Audience, Millis, Reason, RequestError};
 
 /// A user's gender, as far as it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -36,6 +36,18 @@ pub struct Profile {
     pub update_time: Millis,
     /// Greater at every change, and greater than any this account had before it was deleted and made again.
     pub version: u64,
+    /// The last change to what friends see.
+    pub friends: Moved,
+    /// The last change to what everyone sees.
+    pub everyone: Moved,
+}
+
+/// The last change of a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the same as a profile's")]
+pub struct Moved {
+    pub version: u64,
+    pub time: Millis,
 }
 
 impl Profile {
@@ -55,6 +67,18 @@ impl Profile {
             create_time: now,
             update_time: now,
             version,
+            friends: Moved { version, time: now },
+            everyone: Moved { version, time: now },
+        }
+    }
+
+    /// The last change to what `audience` sees.
+    #[must_use]
+    pub fn moved(&self, audience: Audience) -> Moved {
+        match audience {
+            Audience::Own => Moved { version: self.version, time: self.update_time },
+            Audience::Friends => self.friends,
+            Audience::Everyone => self.everyone,
         }
     }
 }
@@ -138,12 +162,12 @@ fn set(field: &mut Box<str>, value: Option<&str>) {
 }
 
 /// `custom` is kept whatever it holds; every other text excludes U+0000, which not every store can keep.
-fn text(field: &'static str, value: Option<&str>, most: usize) -> Result<(), RequestError> {
+pub(super) fn text(field: &'static str, value: Option<&str>, most: usize) -> Result<(), RequestError> {
     length(field, value, most)?;
     form(field, value, |v| !v.contains('\0'), "text without U+0000")
 }
 
-fn length(field: &'static str, value: Option<&str>, most: usize) -> Result<(), RequestError> {
+pub(super) fn length(field: &'static str, value: Option<&str>, most: usize) -> Result<(), RequestError> {
     // Bytes bound characters from above: the common case counts nothing.
     match value {
         Some(v) if v.len() > most && v.chars().count() > most => {

@@ -1,9 +1,28 @@
-//! Who lists whom.
+//! What two accounts are to each other: who lists whom, who asks, who blocks.
 
-use super::{Account, Millis};
+use super::profile::{length, text};
+use super::{Account, Millis, RequestError};
 
 /// The most friends one account may have (NIM's highest plan).
 pub const FRIENDS: u64 = 10_000;
+
+/// The most open requests one account may have sent, and the most it may have to answer.
+pub const REQUESTS: u64 = 100;
+
+/// The most accounts one account may block (NIM's limit).
+pub const BLOCKS: u64 = 3_000;
+
+/// How clients become friends; the backend may do either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FriendsPolicy {
+    /// Only by a request that is accepted.
+    Request,
+    /// Only by adding each other at once.
+    Direct,
+    /// As each of them likes.
+    #[default]
+    Both,
+}
 
 /// "`owner` lists `peer`". A friendship is two edges. A removed edge stays for a while as a tombstone, so
 /// that clients that were away learn of it.
@@ -35,4 +54,103 @@ impl Edge {
     pub fn tombstone(owner: Account, peer: Account, version: u64, now: Millis) -> Self {
         Self { removed: true, ..Self::new(owner, peer, version, now) }
     }
+}
+
+/// What the owner of an edge notes about the peer; `None` leaves a field as it is, an empty text clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Note {
+    alias: Option<Box<str>>,
+    custom: Option<Box<str>>,
+}
+
+impl Note {
+    /// Checks both against their limits, which are NIM's: 128 and 256 characters.
+    ///
+    /// # Errors
+    /// 414 with the first offending field.
+    pub fn check(alias: Option<String>, custom: Option<String>) -> Result<Self, RequestError> {
+        text("alias", alias.as_deref(), 128)?;
+        length("custom", custom.as_deref(), 256)?;
+        Ok(Self { alias: alias.map(Into::into), custom: custom.map(Into::into) })
+    }
+
+    /// The edge after the change, or `None` if nothing would differ. Version and times are the caller's.
+    #[must_use]
+    pub fn apply(&self, edge: &Edge) -> Option<Edge> {
+        let mut next = edge.clone();
+        if let Some(alias) = &self.alias {
+            next.alias.clone_from(alias);
+        }
+        if let Some(custom) = &self.custom {
+            next.custom.clone_from(custom);
+        }
+        (next != *edge).then_some(next)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum RequestState {
+    #[default]
+    Open,
+    Accepted,
+    Rejected,
+    Cancelled,
+    Expired,
+}
+
+/// "`sender` asks `receiver` for friendship". One row for each ordered pair; asking again makes it anew. Once it is
+/// no longer open it stays for a while, so that clients that were away learn what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of the request object")]
+pub struct Request {
+    pub sender: Account,
+    pub receiver: Account,
+    /// At most 256 characters.
+    pub message: Box<str>,
+    pub state: RequestState,
+    /// The receiver blocked the sender when it was made: only the sender sees it.
+    pub hidden: bool,
+    pub create_time: Millis,
+    pub update_time: Millis,
+    /// Greater at every change.
+    pub version: u64,
+}
+
+impl Request {
+    /// Checks a message that goes with a request.
+    ///
+    /// # Errors
+    /// 414 when it is longer than 256 characters or holds U+0000.
+    pub fn check(message: String) -> Result<Box<str>, RequestError> {
+        text("message", Some(&message), 256)?;
+        Ok(message.into())
+    }
+
+    /// Whether `account`, one of its two sides, may know of it.
+    #[must_use]
+    pub fn is_seen_by(&self, account: &Account) -> bool {
+        self.sender == *account || !self.hidden
+    }
+
+    /// The other side, as `account` sees it.
+    #[must_use]
+    pub fn peer_of(&self, account: &Account) -> &Account {
+        if self.sender == *account { &self.receiver } else { &self.sender }
+    }
+}
+
+/// "`owner` blocks `peer`". Only the owner learns of it. A block that ended stays for a while as a tombstone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of the block object")]
+pub struct Block {
+    pub owner: Account,
+    pub peer: Account,
+    pub removed: bool,
+    pub create_time: Millis,
+    /// When it was made, or ended.
+    pub update_time: Millis,
+    /// Greater at every change, tombstones included.
+    pub version: u64,
 }

@@ -1,10 +1,10 @@
-//! Brings a session from its cursor to the present, one page of its friend list at a time.
+//! Brings a session from its cursor to the present, one page of its friend list at a time, then its requests and blocks.
 
 use std::sync::Arc;
 
 use super::Service;
 use crate::hub::Seat;
-use crate::model::{Account, CloseReason, Cursor, Edge};
+use crate::model::{Account, Block, CloseReason, Cursor, Edge, Request};
 use crate::store::StoreError;
 use crate::sync::delta::{Owed, Plan, owed};
 use crate::sync::digest::Digest;
@@ -19,10 +19,21 @@ const PAGE: usize = 500;
 pub struct CatchUp {
     plan: Plan,
     cursor: Cursor,
-    after: Option<Account>,
-    done: bool,
+    stage: Stage,
     count: u32,
     digest: Digest,
+}
+
+/// What is read next.
+#[derive(Debug, Clone)]
+enum Stage {
+    /// Friends after this account.
+    Friends(Option<Account>),
+    /// All requests; there are few.
+    Requests,
+    /// Blocks after this account.
+    Blocks(Option<Account>),
+    Done,
 }
 
 /// Records to tell a session.
@@ -34,6 +45,10 @@ pub struct Told {
     pub cards: Vec<Arc<Card>>,
     /// Accounts that left the list.
     pub removed: Vec<Account>,
+    /// Requests from and to the account.
+    pub requests: Vec<Request>,
+    /// Whom it blocks, or did.
+    pub blocks: Vec<Block>,
 }
 
 /// One thing to tell.
@@ -45,6 +60,10 @@ pub enum Record<'a> {
     Friend(&'a Edge, &'a Card),
     /// A newer card.
     Card(&'a Card),
+    /// A request.
+    Request(&'a Request),
+    /// A block.
+    Block(&'a Block),
 }
 
 impl Told {
@@ -52,13 +71,15 @@ impl Told {
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let removed = self.removed.iter().map(Record::Removed);
         let friends = self.friends.iter().map(|(edge, card)| Record::Friend(edge, card));
-        removed.chain(friends).chain(self.cards.iter().map(|card| Record::Card(card)))
+        let cards = self.cards.iter().map(|card| Record::Card(card));
+        let requests = self.requests.iter().map(Record::Request);
+        removed.chain(friends).chain(cards).chain(requests).chain(self.blocks.iter().map(Record::Block))
     }
 }
 
 impl CatchUp {
     pub(super) fn new(plan: Plan, cursor: Cursor) -> Self {
-        Self { plan, cursor, after: None, done: false, count: 0, digest: Digest::default() }
+        Self { plan, cursor, stage: Stage::Friends(None), count: 0, digest: Digest::default() }
     }
 
     /// How the client is brought up to date.
@@ -87,42 +108,69 @@ impl CatchUp {
 }
 
 impl Service {
-    /// Reads the next page and says what of it is owed; `None` after the last. The session watches every friend
-    /// it was read.
+    /// Reads the next page and says what of it is owed; `None` after the last. The session follows every friend it was
+    /// read.
     ///
     /// # Errors
     /// The store cannot be read, or the plan no longer holds: the client is to come back.
     pub async fn catch_up(&self, seat: &mut Seat, at: &mut CatchUp) -> Result<Option<Told>, CloseReason> {
-        if at.done {
-            return Ok(None);
-        }
-        let failed = |error: StoreError| {
+        let read = match at.stage.clone() {
+            Stage::Friends(after) => self.read_friends(seat, at, after).await,
+            Stage::Requests => self.read_requests(seat, at).await,
+            Stage::Blocks(after) => self.read_blocks(seat, at, after).await,
+            Stage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().floor) => {
+                // Tombstones this client needed were dropped while it was reading.
+                return Err(CloseReason::Internal);
+            }
+            Stage::Done => return Ok(None),
+        };
+        read.map(Some).map_err(|error| {
             tracing::error!(%error, "a catch-up could not be read");
             CloseReason::Internal
-        };
+        })
+    }
+
+    async fn read_friends(
+        &self,
+        seat: &mut Seat,
+        at: &mut CatchUp,
+        after: Option<Account>,
+    ) -> Result<Told, StoreError> {
         let (edges, cards) = loop {
             let before = seat.relations();
-            let edges = self.read_page(seat, at).await.map_err(failed)?;
+            let edges = self.store.page(seat.account().clone(), after.clone(), PAGE, at.plan.since()).await?;
             let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
             seat.expect(peers.len());
-            let cards = self.watch_cards(seat, &peers).await.map_err(failed)?;
+            let cards = self.follow_friends(seat, &peers).await?;
             // A relation that changed while its page was read may have taken the right to see a card with it.
             if seat.relations() == before {
                 break (edges, cards);
             }
         };
-        at.done = edges.len() < PAGE;
-        at.after = edges.last().map(|edge| edge.peer.clone());
-        if at.done && at.plan.since().is_some_and(|since| since < self.store.lineage().floor) {
-            // Tombstones this client needed were dropped while it was reading.
-            return Err(CloseReason::Internal);
-        }
-        Ok(Some(tell(at, edges, cards)))
+        at.stage = match edges.last() {
+            Some(last) if edges.len() == PAGE => Stage::Friends(Some(last.peer.clone())),
+            _ => Stage::Requests,
+        };
+        Ok(tell(at, edges, cards))
     }
 
-    async fn read_page(&self, seat: &Seat, at: &CatchUp) -> Result<Vec<Edge>, StoreError> {
-        let owner = seat.session().account().clone();
-        self.store.page(owner, at.after.clone(), PAGE, at.plan.since()).await
+    async fn read_requests(&self, seat: &Seat, at: &mut CatchUp) -> Result<Told, StoreError> {
+        let since = at.plan.since();
+        let mut requests = self.store.requests(seat.account().clone(), since).await?;
+        requests.retain(|request| since.is_none_or(|since| request.version > since));
+        at.stage = Stage::Blocks(None);
+        Ok(Told { requests, ..Told::default() })
+    }
+
+    async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Option<Account>) -> Result<Told, StoreError> {
+        let since = at.plan.since();
+        let mut blocks = self.store.blocks(seat.account().clone(), after, PAGE, since).await?;
+        at.stage = match blocks.last() {
+            Some(last) if blocks.len() == PAGE => Stage::Blocks(Some(last.peer.clone())),
+            _ => Stage::Done,
+        };
+        blocks.retain(|block| since.is_none_or(|since| block.version > since));
+        Ok(Told { blocks, ..Told::default() })
     }
 }
 

@@ -1,32 +1,61 @@
-//! Resolves what a drain cannot read off the hub: relations.
+//! Resolves what a drain cannot read off the hub: relations, and cards of accounts the session does not follow.
+
+use std::sync::Arc;
 
 use super::{Service, Told};
 use crate::hub::Seat;
 use crate::model::{Account, CloseReason};
+use crate::store::StoreError;
+use crate::sync::outbox::Kinds;
+use crate::wire::Card;
 
 impl Service {
-    /// The present state of the relations to these accounts. Who entered is watched from now on, who left no more.
+    /// The present state of what is marked between the session's account and these. Who entered the friend list is
+    /// followed from now on, who left it no more.
     ///
     /// # Errors
     /// The store cannot be read: the client is to come back.
-    pub async fn relations(&self, seat: &mut Seat, peers: Vec<Account>) -> Result<Told, CloseReason> {
-        self.read_relations(seat, peers).await.map_err(|error| {
-            tracing::error!(%error, "relations could not be read");
-            CloseReason::Internal
-        })
+    pub async fn relations(&self, seat: &mut Seat, marked: Vec<(Account, Kinds)>) -> Result<Told, CloseReason> {
+        self.read_relations(seat, marked).await.map_err(|error| unreadable(&error))
     }
 
-    async fn read_relations(&self, seat: &mut Seat, peers: Vec<Account>) -> Result<Told, crate::store::StoreError> {
-        let owner = seat.session().account().clone();
-        let edges = self.store.edges(owner, peers.clone()).await?;
-        let live: Vec<_> = edges.into_iter().filter(|edge| !edge.removed).collect();
-        let accounts: Vec<_> = live.iter().map(|edge| edge.peer.clone()).collect();
-        let cards = self.watch_cards(seat, &accounts).await?;
-        let friends: Vec<_> = live.into_iter().zip(cards).filter_map(|(edge, card)| Some((edge, card?))).collect();
-        let removed: Vec<_> = peers.into_iter().filter(|peer| !friends.iter().any(|(e, _)| e.peer == *peer)).collect();
-        for peer in &removed {
-            seat.unwatch(peer);
-        }
-        Ok(Told { friends, cards: Vec::new(), removed })
+    /// What the session may see of these accounts now; nothing of those that do not exist.
+    ///
+    /// # Errors
+    /// The store cannot be read: the client is to come back.
+    pub async fn cards(&self, seat: &Seat, accounts: &[Account]) -> Result<Vec<Arc<Card>>, CloseReason> {
+        let found = self.look_up(seat, accounts).await.map_err(|error| unreadable(&error))?;
+        Ok(found.into_iter().flatten().collect())
     }
+
+    async fn read_relations(&self, seat: &mut Seat, marked: Vec<(Account, Kinds)>) -> Result<Told, StoreError> {
+        let peers = marked.iter().map(|(peer, _)| peer.clone()).collect();
+        let read = self.store.relations(seat.account().clone(), peers).await?;
+        let is = |peer: &Account, kind| marked.iter().any(|(marked, kinds)| marked == peer && kinds.has(kind));
+        let live = read.edges.into_iter().filter(|edge| !edge.removed && is(&edge.peer, Kinds::EDGE));
+        let live: Vec<_> = live.collect();
+        let accounts: Vec<_> = live.iter().map(|edge| edge.peer.clone()).collect();
+        let cards = self.follow_friends(seat, &accounts).await?;
+        let friends: Vec<_> = live.into_iter().zip(cards).filter_map(|(edge, card)| Some((edge, card?))).collect();
+        let listed = |peer: &Account| friends.iter().any(|(edge, _)| edge.peer == *peer);
+        let removed = marked.iter().filter(|(peer, kinds)| kinds.has(Kinds::EDGE) && !listed(peer));
+        let removed: Vec<_> = removed.map(|(peer, _)| peer.clone()).collect();
+        let mut cards = Vec::new();
+        for peer in &removed {
+            seat.remove_friend(peer);
+            // Who is still watched is seen as a stranger sees it: the client forgets the friend's card.
+            if let Some(user) = self.hub.user(peer).filter(|user| seat.follows(user)) {
+                cards.extend(self.settle(seat, std::slice::from_ref(&user)).await?.into_iter().flatten());
+            }
+        }
+        let me = seat.account();
+        let requests = read.requests.into_iter().filter(|request| is(request.peer_of(me), Kinds::REQUEST)).collect();
+        let blocks = read.blocks.into_iter().filter(|block| is(&block.peer, Kinds::BLOCK)).collect();
+        Ok(Told { friends, cards, removed, requests, blocks })
+    }
+}
+
+fn unreadable(error: &StoreError) -> CloseReason {
+    tracing::error!(%error, "what a session is owed could not be read");
+    CloseReason::Internal
 }

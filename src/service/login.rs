@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{CatchUp, Service, now, random, unavailable};
 use crate::auth::{AuthError, Identity};
-use crate::hub::Seat;
+use crate::hub::{Seat, Sight};
 use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
 use crate::sync::delta::{Plan, plan};
-use crate::wire::Card;
+use crate::wire::{Card, v1};
 
 /// A session that has logged in and has yet to be brought up to date.
 #[derive(Debug)]
@@ -23,12 +23,12 @@ pub struct LoggedIn {
 }
 
 impl Service {
-    /// Verifies the token, seats the session and plans its catch-up.
+    /// Verifies the token, seats the session and plans its catch-up. Sessions that may not stay beside it end.
     ///
     /// # Errors
     /// The answer, and how the connection ends.
-    pub async fn login(&self, token: &str, cursor: Option<&str>) -> Result<LoggedIn, (RequestError, CloseReason)> {
-        let logged_in = self.admit(token, cursor).await;
+    pub async fn login(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
+        let logged_in = self.admit(login).await;
         let kind = match &logged_in {
             Ok(_) => return logged_in,
             Err((error, _)) if error.reason == Reason::Unavailable => "UNAVAILABLE",
@@ -38,16 +38,17 @@ impl Service {
         logged_in
     }
 
-    async fn admit(&self, token: &str, cursor: Option<&str>) -> Result<LoggedIn, (RequestError, CloseReason)> {
-        let identity = self.verify(token)?;
+    async fn admit(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
+        let identity = self.verify(&login.token)?;
         // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
-        let mut seat = self.hub.join(&identity.account, SessionId(random()));
+        let mut seat = self.hub.join(&identity.account, SessionId(random()), login.device);
         let horizon = self.hub.horizon();
-        let plan = plan(cursor, self.store.lineage(), horizon);
+        let plan = plan(login.cursor.as_deref(), self.store.lineage(), horizon);
         let me = self.own_card(&mut seat, &identity.account).await?;
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
+        self.hub.arrive(&seat, now(), self.settings.sessions);
         Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up: CatchUp::new(plan, self.cursor(horizon)) })
     }
 
@@ -84,7 +85,7 @@ impl Service {
         if let Some(card) = self.read_own_card(seat, account).await.map_err(failed)? {
             return Ok(card);
         }
-        if !self.create_accounts {
+        if !self.settings.create_accounts {
             return Err((RequestError::unknown_account(account), CloseReason::BadToken));
         }
         let (account, patch) = (account.clone(), Patch::default());
@@ -95,7 +96,14 @@ impl Service {
     }
 
     async fn read_own_card(&self, seat: &mut Seat, account: &Account) -> Result<Option<Arc<Card>>, RequestError> {
-        let cards = self.watch_cards(seat, std::slice::from_ref(account)).await.map_err(|e| unavailable(&e))?;
-        Ok(cards.into_iter().flatten().next())
+        let me = seat.me().clone();
+        if me.profile().is_none() {
+            let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
+            found.iter().for_each(|user| self.hub.offer(user));
+        }
+        Ok(match seat.sight(&me) {
+            Sight::Card(card) => Some(card),
+            Sight::Frozen | Sight::Unknown => None,
+        })
     }
 }

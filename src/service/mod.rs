@@ -3,28 +3,39 @@
 //! It reads and writes through the store and the hub, and alone turns their failures into answers. It knows no
 //! encoding and no socket.
 
+mod bulk;
 mod catch_up;
+mod expiry;
 mod live;
 mod login;
+mod presence;
 mod profile;
 mod roster;
+mod sessions;
+mod sight;
+mod signal;
+mod watch;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
+pub use bulk::Export;
 pub use catch_up::{CatchUp, Record, Told};
+pub use expiry::expire_requests;
 pub use login::LoggedIn;
-pub use roster::FriendsPage;
+pub use presence::{keep_presence, record as presence_record, restore_presence};
+pub use roster::{BlocksPage, FriendsPage};
+pub use sessions::SessionInfo;
+pub use watch::WATCHED;
 
 use crate::auth::Authenticator;
 use crate::hub::feed::Feed;
-use crate::hub::{Hub, Seat};
+use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
-use crate::model::{Account, Answer, Cursor, Millis, Reason, RequestError, SessionId};
+use crate::model::{Answer, Cursor, FriendsPolicy, Millis, Reason, RequestError, SessionId};
 use crate::store::{Batch, Store, StoreError, Write, WriteError};
-use crate::wire::Card;
 
 /// The most accounts one `getUsers` may name (NIM's limit).
 pub const BATCH: usize = 150;
@@ -38,19 +49,32 @@ pub struct Service {
     hub: Arc<Hub>,
     auth: Arc<dyn Authenticator>,
     metrics: Arc<Metrics>,
-    create_accounts: bool,
+    settings: Settings,
+}
+
+/// What an operator sets about the use cases.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether a login with a good token makes the account it names.
+    pub create_accounts: bool,
+    /// How clients become friends.
+    pub friends: FriendsPolicy,
+    /// How many sessions an account may have.
+    pub sessions: SessionsLimit,
+    /// How long an account counts as online after its last session left.
+    pub linger: Duration,
 }
 
 impl Service {
-    /// `create_accounts`: whether a login with a good token makes the account it names.
+    /// The use cases on an open store, and the hub that its feed is applied to.
     pub fn new(
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
         auth: Arc<dyn Authenticator>,
         metrics: Arc<Metrics>,
-        create_accounts: bool,
+        settings: Settings,
     ) -> Self {
-        Self { store, hub, auth, metrics, create_accounts }
+        Self { store, hub, auth, metrics, settings }
     }
 
     /// The live state, for the listeners that count and end sessions.
@@ -95,26 +119,6 @@ impl Service {
     ) -> Result<Answer, RequestError> {
         let mut answers = self.write(Write { commands: vec![command], origin }).await.map_err(|(_, error)| error)?;
         Ok(answers.pop().expect("a store answers every command"))
-    }
-
-    /// The cards of these accounts, in order, watching each from now on: a change after this call marks the session,
-    /// one before it is in the card. `None` for an account that does not exist.
-    async fn watch_cards(&self, seat: &mut Seat, accounts: &[Account]) -> Result<Vec<Option<Arc<Card>>>, StoreError> {
-        let users: Vec<_> = accounts.iter().map(|account| seat.watch(account)).collect();
-        let mut cards: Vec<_> = users.iter().map(crate::hub::UserRef::card).collect();
-        let unknown: Vec<_> =
-            accounts.iter().zip(&cards).filter(|(_, c)| c.is_none()).map(|(a, _)| a.clone()).collect();
-        if !unknown.is_empty() {
-            for profile in self.store.profiles(unknown).await? {
-                if let Some(user) = self.hub.user(&profile.account) {
-                    user.offer(&profile);
-                }
-            }
-            for (card, user) in cards.iter_mut().zip(&users).filter(|(card, _)| card.is_none()) {
-                *card = user.card();
-            }
-        }
-        Ok(cards)
     }
 }
 

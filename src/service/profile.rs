@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::watch::distinct;
 use super::{BATCH, Service, unavailable};
-use crate::model::{Account, Answer, Command, Fields, Profile, Reason, RequestError, SessionId};
+use crate::hub::Seat;
+use crate::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
+use crate::wire::Card;
 
 impl Service {
     /// Changes fields of a profile; `create` makes the account if it is not there.
@@ -31,22 +34,33 @@ impl Service {
         self.write_one(Command::DeleteUser { account: account.clone() }, None).await.map(drop)
     }
 
-    /// Looks up profiles; what exists, and what does not, each once and in the order asked.
+    /// What a session may see of some profiles; what exists, and what does not, each once and in the order asked.
+    ///
+    /// # Errors
+    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    pub async fn see_users(
+        &self,
+        seat: &Seat,
+        names: &[String],
+    ) -> Result<(Vec<Arc<Card>>, Vec<Account>), RequestError> {
+        let accounts = distinct(names, BATCH)?;
+        let found = self.look_up(seat, &accounts).await.map_err(|e| unavailable(&e))?;
+        let (mut users, mut missing) = (Vec::new(), Vec::new());
+        for (account, card) in accounts.into_iter().zip(found) {
+            match card {
+                Some(card) => users.push(card),
+                None => missing.push(account),
+            }
+        }
+        Ok((users, missing))
+    }
+
+    /// Looks up profiles, all of them; what exists, and what does not, each once and in the order asked.
     ///
     /// # Errors
     /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
     pub async fn get_users(&self, names: &[String]) -> Result<(Vec<Arc<Profile>>, Vec<Account>), RequestError> {
-        if names.len() > BATCH {
-            let message = format!("accounts names {}, at most {BATCH} at a time", names.len());
-            return Err(RequestError::new(Reason::LimitExceeded, message).field("accounts"));
-        }
-        let mut accounts: Vec<Account> = Vec::with_capacity(names.len());
-        for (at, name) in names.iter().enumerate() {
-            let account = Account::parse(name, "account").map_err(|e| e.field(format!("accounts[{at}]")))?;
-            if !accounts.contains(&account) {
-                accounts.push(account);
-            }
-        }
+        let accounts = distinct(names, BATCH)?;
         let found = self.find(&accounts).await?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());
         for account in accounts {
@@ -68,18 +82,18 @@ impl Service {
     }
 
     /// From the registry what is live, the rest from the store in one read.
-    async fn find(&self, accounts: &[Account]) -> Result<HashMap<Account, Arc<Profile>>, RequestError> {
+    pub(super) async fn find(&self, accounts: &[Account]) -> Result<HashMap<Account, Arc<Profile>>, RequestError> {
         let mut found = HashMap::new();
         let mut rest = Vec::new();
         for account in accounts {
-            match self.hub.user(account).and_then(|user| user.card()) {
-                Some(card) => drop(found.insert(account.clone(), card.profile().clone())),
+            match self.hub.user(account).and_then(|user| user.profile()) {
+                Some(profile) => drop(found.insert(account.clone(), profile)),
                 None => rest.push(account.clone()),
             }
         }
         if !rest.is_empty() {
-            let profiles = self.store.profiles(rest).await.map_err(|e| unavailable(&e))?;
-            found.extend(profiles.into_iter().map(|profile| (profile.account.clone(), profile)));
+            let users = self.store.users(rest).await.map_err(|e| unavailable(&e))?;
+            found.extend(users.into_iter().map(|user| (user.profile.account.clone(), user.profile)));
         }
         Ok(found)
     }

@@ -1,8 +1,8 @@
-//! Friend lists as the backend sees and changes them, and imports.
+//! Friend lists, requests and blocks: changed for clients and the backend alike, and read for the backend.
 
 use super::{Service, unavailable};
-use crate::model::{Account, Command, Edge, Outcome, RequestError};
-use crate::store::Write;
+use crate::model::{Account, Block, Command, Edge, FriendsPolicy, Outcome, Reason, Request, RequestError, SessionId};
+use crate::store::StoreError;
 
 /// One page of a friend list.
 #[derive(Debug)]
@@ -13,23 +13,26 @@ pub struct FriendsPage {
     pub next: Option<Account>,
 }
 
-impl Service {
-    /// Makes two accounts friends of each other, in one transaction.
-    ///
-    /// # Errors
-    /// 404 for an unknown account, 414 for one account twice, 419 if one of them has too many friends, 503.
-    pub async fn befriend(&self, account: &Account, peer: &Account) -> Result<Outcome, RequestError> {
-        let command = Command::Befriend { account: account.clone(), peer: peer.clone() };
-        self.write_one(command, None).await.map(|answer| answer.outcome)
-    }
+/// One page of the accounts that an account blocks.
+#[derive(Debug)]
+pub struct BlocksPage {
+    /// The blocks, in order of the account.
+    pub blocks: Vec<Block>,
+    /// The account to go on after, if there are more.
+    pub next: Option<Account>,
+}
 
-    /// Ends a friendship, in both directions; harmless if there is none.
+impl Service {
+    /// Carries out a command about the relations of two accounts. With an `origin` a client asks, to whom the
+    /// deployment may leave only one of the ways to become friends.
     ///
     /// # Errors
-    /// 404 for an unknown account, 414 for one account twice, 503.
-    pub async fn unfriend(&self, account: &Account, peer: &Account) -> Result<Outcome, RequestError> {
-        let command = Command::Unfriend { account: account.clone(), peer: peer.clone() };
-        self.write_one(command, None).await.map(|answer| answer.outcome)
+    /// Those of the command, 403 if clients may not do this here, 503.
+    pub async fn relate(&self, command: Command, origin: Option<SessionId>) -> Result<Outcome, RequestError> {
+        if origin.is_some() {
+            permit(self.settings.friends, &command)?;
+        }
+        self.write_one(command, origin).await.map(|answer| answer.outcome)
     }
 
     /// One page of an account's friends.
@@ -44,27 +47,91 @@ impl Service {
     ) -> Result<FriendsPage, RequestError> {
         self.get_user(account).await?;
         let page = self.store.page(account.clone(), after, limit + 1, None).await;
-        let mut friends = page.map_err(|e| unavailable(&e))?;
-        let more = friends.len() > limit;
-        friends.truncate(limit);
-        let next = friends.last().filter(|_| more).map(|edge| edge.peer.clone());
+        let (friends, next) = cut(page, limit, |edge| &edge.peer)?;
         Ok(FriendsPage { friends, next })
     }
 
-    /// Carries out all commands or none; answers how many changed something.
+    /// One relation of an account.
     ///
     /// # Errors
-    /// The first refused one, by its position.
-    pub async fn import(&self, commands: Vec<Command>) -> Result<usize, (usize, RequestError)> {
-        let answers = self.write(Write { commands, origin: None }).await?;
-        Ok(answers.iter().filter(|answer| answer.outcome != Outcome::Unchanged).count())
+    /// 404 if the peer is no friend of it, 503.
+    pub async fn friend(&self, account: &Account, peer: &Account) -> Result<Edge, RequestError> {
+        let found = self.store.relations(account.clone(), vec![peer.clone()]).await.map_err(|e| unavailable(&e))?;
+        found.edges.into_iter().find(|edge| !edge.removed).ok_or_else(|| {
+            RequestError::new(Reason::NotFound, format!("\"{peer}\" is no friend of \"{account}\"")).field("account")
+        })
     }
 
-    /// Whether no account exists yet.
+    /// The open requests from and to an account.
     ///
     /// # Errors
-    /// 503.
-    pub async fn is_empty(&self) -> Result<bool, RequestError> {
-        self.store.is_empty().await.map_err(|e| unavailable(&e))
+    /// 404 for an unknown account, 503.
+    pub async fn requests(&self, account: &Account) -> Result<Vec<Request>, RequestError> {
+        self.get_user(account).await?;
+        self.store.requests(account.clone(), None).await.map_err(|e| unavailable(&e))
+    }
+
+    /// One page of the accounts that an account blocks.
+    ///
+    /// # Errors
+    /// 404 for an unknown account, 503.
+    pub async fn blocks(
+        &self,
+        account: &Account,
+        after: Option<Account>,
+        limit: usize,
+    ) -> Result<BlocksPage, RequestError> {
+        self.get_user(account).await?;
+        let page = self.store.blocks(account.clone(), after, limit + 1, None).await;
+        let (blocks, next) = cut(page, limit, |block| &block.peer)?;
+        Ok(BlocksPage { blocks, next })
+    }
+}
+
+/// A page without the record that only shows that there are more, and the account to go on after if there are.
+fn cut<T>(
+    page: Result<Vec<T>, StoreError>,
+    limit: usize,
+    peer: impl Fn(&T) -> &Account,
+) -> Result<(Vec<T>, Option<Account>), RequestError> {
+    let mut records = page.map_err(|e| unavailable(&e))?;
+    let more = records.len() > limit;
+    records.truncate(limit);
+    let next = records.last().filter(|_| more).map(|record| peer(record).clone());
+    Ok((records, next))
+}
+
+fn permit(policy: FriendsPolicy, command: &Command) -> Result<(), RequestError> {
+    let message = match (policy, command) {
+        (FriendsPolicy::Request, Command::AddFriend { .. }) => "friends are made by requests here: use requestFriend",
+        (FriendsPolicy::Direct, Command::RequestFriend { .. }) => "friends are made at once here: use addFriend",
+        _ => return Ok(()),
+    };
+    Err(RequestError::new(Reason::PermissionDenied, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_leaves_one_way_to_become_friends_or_both() {
+        let (account, peer) = (Account::stored("a"), Account::stored("b"));
+        let message = Box::default();
+        let add = Command::AddFriend { account: account.clone(), peer: peer.clone(), message };
+        let message = Box::default();
+        let request = Command::RequestFriend { account: account.clone(), peer: peer.clone(), message };
+        let accept = Command::AcceptFriend { account, peer };
+        for (policy, may_add, may_request) in [
+            (FriendsPolicy::Request, false, true),
+            (FriendsPolicy::Direct, true, false),
+            (FriendsPolicy::Both, true, true),
+        ] {
+            assert_eq!(permit(policy, &add).is_ok(), may_add, "{policy:?}");
+            assert_eq!(permit(policy, &request).is_ok(), may_request, "{policy:?}");
+            // A request that is there can be answered, also after the policy changed.
+            assert!(permit(policy, &accept).is_ok());
+        }
+        assert_eq!(permit(FriendsPolicy::Request, &add).unwrap_err().reason, Reason::PermissionDenied);
     }
 }

@@ -3,7 +3,7 @@
 //! It opens no transaction and undoes nothing: the adapter takes back what was put when this does not end well.
 //! Called by the adapters' writers.
 
-use crate::model::{Answer, Change, Millis, RequestError, Row, Stamp};
+use crate::model::{Answer, Change, Millis, RequestError, Row, Stamp, Visibility};
 use crate::store::Write;
 use crate::sync::decide::{self, Current, Reads};
 
@@ -36,18 +36,24 @@ pub(super) enum Stop<E> {
     Failed(E),
 }
 
-/// Carries out the commands in order. `head` is the last stamp given out: the changes take the ones after it.
-pub(super) fn carry_out<R: Rows>(
-    rows: &mut R,
-    write: &Write,
-    head: Stamp,
-    now: Millis,
-) -> Result<Done, Stop<R::Error>> {
+/// What decisions rest on besides rows.
+#[derive(Clone, Copy)]
+pub(super) struct When<'a> {
+    /// The last stamp given out: the changes take the ones after it.
+    pub head: Stamp,
+    pub now: Millis,
+    pub visibility: &'a Visibility,
+}
+
+/// Carries out the commands in order.
+pub(super) fn carry_out<R: Rows>(rows: &mut R, write: &Write, when: When<'_>) -> Result<Done, Stop<R::Error>> {
+    let When { head, now, visibility } = when;
     let mut done = Done::default();
     for (at, command) in write.commands.iter().enumerate() {
         let stamp = head + 1 + done.changes.len() as Stamp;
         let current = rows.current(decide::reads(command)).map_err(Stop::Failed)?;
-        let decision = decide::decide(&current, command, stamp, now).map_err(|error| Stop::Refused { at, error })?;
+        let decision = decide::decide(&current, command, stamp, now, visibility);
+        let decision = decision.map_err(|error| Stop::Refused { at, error })?;
         for row in &decision.rows {
             rows.put(row).map_err(Stop::Failed)?;
         }

@@ -12,24 +12,28 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::commit::{Done, Rows, Stop, carry_out};
-use super::{Batch, COMPACTION, Clock, FEED, Opened, Store, StoreError, Write, WriteError, Written};
-use crate::model::{Account, Edge, Epoch, Lineage, Millis, Profile, Row, Stamp};
-use crate::sync::decide::{Current, Reads};
+use super::commit::{Done, Rows, Stop, When, carry_out};
+use super::{Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written};
+use crate::model::{
+    Account, Block, Edge, Epoch, Lineage, Millis, Profile, Request, RequestState, Row, Stamp, User, Visibility,
+};
+use crate::sync::decide::{Counts, Current, Reads};
 
 /// Makes an empty store.
 ///
 /// # Errors
 /// The system has no randomness for its epoch.
-pub fn open(clock: Clock) -> Result<Opened, StoreError> {
+pub fn open(clock: Clock, visibility: Visibility) -> Result<Opened, StoreError> {
     let epoch = getrandom::u64().map_err(|e| StoreError(format!("no randomness for an epoch: {e}")))?;
     let (feed, commits) = mpsc::channel(FEED);
-    let store = Memory { clock, epoch: Epoch(epoch), state: Mutex::default(), feed: Mutex::new(Some(feed)) };
+    let store =
+        Memory { clock, visibility, epoch: Epoch(epoch), state: Mutex::default(), feed: Mutex::new(Some(feed)) };
     Ok(Opened { store: Arc::new(store), feed: commits, head: 0 })
 }
 
 struct Memory {
     clock: Clock,
+    visibility: Visibility,
     epoch: Epoch,
     state: Mutex<State>,
     /// Taken away by `close`.
@@ -45,8 +49,23 @@ struct State {
 
 #[derive(Default, Clone)]
 struct Tables {
-    users: BTreeMap<Account, Arc<Profile>>,
+    users: BTreeMap<Account, Held>,
     edges: BTreeMap<(Account, Account), Edge>,
+    /// By sender and receiver.
+    requests: BTreeMap<(Account, Account), Request>,
+    /// By owner and peer.
+    blocks: BTreeMap<(Account, Account), Block>,
+    /// By viewer and account.
+    frozen: BTreeMap<(Account, Account), Arc<Profile>>,
+}
+
+/// An account's own row.
+#[derive(Clone)]
+struct Held {
+    profile: Arc<Profile>,
+    invisible: bool,
+    online: bool,
+    last_seen: Millis,
 }
 
 impl Tables {
@@ -63,35 +82,106 @@ impl Tables {
     }
 }
 
+impl Tables {
+    fn requests_of<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a Request> {
+        self.requests.values().filter(move |request| request.sender == *account || request.receiver == *account)
+    }
+
+    fn blocks_by<'a>(&'a self, owner: &'a Account) -> impl Iterator<Item = &'a Block> {
+        self.blocks.values().filter(move |block| block.owner == *owner)
+    }
+
+    fn counts(&self, account: &Account) -> Counts {
+        let open = |request: &&Request| request.state == RequestState::Open;
+        let received = |r: &&Request| r.receiver == *account && !r.hidden;
+        Counts {
+            friends: self.friends(account).count() as u64,
+            sent: self.requests_of(account).filter(open).filter(|r| r.sender == *account).count() as u64,
+            received: self.requests_of(account).filter(open).filter(received).count() as u64,
+            blocks: self.blocks_by(account).filter(|block| !block.removed).count() as u64,
+        }
+    }
+
+    /// Everything between two, in both directions.
+    fn between(&self, a: &Account, b: &Account) -> Relations {
+        let keys = [(a.clone(), b.clone()), (b.clone(), a.clone())];
+        Relations {
+            edges: keys.iter().filter_map(|key| self.edges.get(key).cloned()).collect(),
+            requests: keys.iter().filter_map(|key| self.requests.get(key).cloned()).collect(),
+            blocks: keys.iter().filter_map(|key| self.blocks.get(key).cloned()).collect(),
+        }
+    }
+
+    fn gone(&mut self, account: &Account) {
+        self.users.remove(account);
+        self.blocks.retain(|(owner, _), _| owner != account);
+        self.frozen.retain(|(viewer, frozen), _| viewer != account && frozen != account);
+        for request in self.requests.values_mut().filter(|r| r.sender == *account || r.receiver == *account) {
+            request.message = Box::default();
+        }
+    }
+
+    fn put_profile(&mut self, profile: &Arc<Profile>) {
+        let new = Held { profile: profile.clone(), invisible: false, online: false, last_seen: 0 };
+        self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
+    }
+}
+
 impl Rows for Tables {
     type Error = Infallible;
 
     fn current(&self, reads: Reads) -> Result<Current, Infallible> {
-        let mut edges: Vec<_> = reads.edges.iter().filter_map(|key| self.edges.get(key).cloned()).collect();
-        edges.extend(reads.friends_of.iter().flat_map(|owner| self.friends(owner)).cloned());
-        let counts = reads.counts.into_iter().map(|owner| (owner.clone(), self.friends(&owner).count() as u64));
-        Ok(Current {
-            users: reads.users.iter().filter_map(|account| self.users.get(account).cloned()).collect(),
-            edges,
-            counts: counts.collect(),
-        })
+        let held = |account: &Account| self.users.get(account);
+        let mut current = Current {
+            users: reads.users.iter().filter_map(held).map(|held| held.profile.clone()).collect(),
+            invisible: reads.invisible.as_ref().and_then(held).is_some_and(|held| held.invisible),
+            ..Current::default()
+        };
+        if let Some((a, b)) = &reads.pair {
+            Relations { edges: current.edges, requests: current.requests, blocks: current.blocks } = self.between(a, b);
+        }
+        if let Some(account) = &reads.all_of {
+            current.edges = self.friends(account).cloned().collect();
+            let open = self.requests_of(account).filter(|request| request.state == RequestState::Open);
+            current.requests = open.cloned().collect();
+            let of = self.blocks.values().filter(|block| block.peer == *account && !block.removed);
+            current.blocks = of.cloned().collect();
+        }
+        current.counts = reads.counts.into_iter().map(|a| (a.clone(), self.counts(&a))).collect();
+        Ok(current)
     }
 
     fn put(&mut self, row: &Row) -> Result<(), Infallible> {
         match row {
-            Row::Profile(profile) => drop(self.users.insert(profile.account.clone(), profile.clone())),
-            Row::Gone { account, .. } => drop(self.users.remove(account)),
+            Row::Profile(profile) => self.put_profile(profile),
+            Row::Gone { account, .. } => self.gone(account),
             Row::Edge(edge) => drop(self.edges.insert((edge.owner.clone(), edge.peer.clone()), edge.clone())),
+            Row::Request(request) => {
+                self.requests.insert((request.sender.clone(), request.receiver.clone()), request.clone());
+            }
+            Row::Block { block, frozen } => {
+                let key = (block.peer.clone(), block.owner.clone());
+                match frozen {
+                    Some(profile) => drop(self.frozen.insert(key, profile.clone())),
+                    None => drop(self.frozen.remove(&key)),
+                }
+                self.blocks.insert((block.owner.clone(), block.peer.clone()), block.clone());
+            }
+            Row::Invisible { account, invisible } => {
+                if let Some(held) = self.users.get_mut(account) {
+                    held.invisible = *invisible;
+                }
+            }
         }
         Ok(())
     }
 }
 
 impl State {
-    fn write(&mut self, write: &Write, now: Millis) -> Result<Done, WriteError> {
+    fn write(&mut self, write: &Write, now: Millis, visibility: &Visibility) -> Result<Done, WriteError> {
         // The refusal of a single command comes before its first row.
         let before = (write.commands.len() > 1).then(|| self.tables.clone());
-        match carry_out(&mut self.tables, write, self.stamp, now) {
+        match carry_out(&mut self.tables, write, When { head: self.stamp, now, visibility }) {
             Ok(done) => {
                 self.stamp += done.changes.len() as Stamp;
                 Ok(done)
@@ -106,12 +196,26 @@ impl State {
     }
 
     fn compact(&mut self, before: Millis) -> u64 {
-        let old = self.tables.edges.iter().filter(|(_, edge)| edge.removed && edge.update_time < before);
-        let mut old: Vec<_> = old.map(|(key, edge)| (edge.update_time, key.clone(), edge.version)).collect();
+        let mut old = Vec::new();
+        let tables = &self.tables;
+        for (key, edge) in tables.edges.iter().filter(|(_, edge)| edge.removed && edge.update_time < before) {
+            old.push((edge.update_time, 0, key.clone(), edge.version));
+        }
+        let closed = |request: &Request| request.state != RequestState::Open && request.update_time < before;
+        for (key, request) in tables.requests.iter().filter(|(_, request)| closed(request)) {
+            old.push((request.update_time, 1, key.clone(), request.version));
+        }
+        for (key, block) in tables.blocks.iter().filter(|(_, block)| block.removed && block.update_time < before) {
+            old.push((block.update_time, 2, key.clone(), block.version));
+        }
         old.sort_unstable();
         old.truncate(COMPACTION);
-        for (_, key, version) in &old {
-            self.tables.edges.remove(key);
+        for (_, kind, key, version) in &old {
+            match kind {
+                0 => drop(self.tables.edges.remove(key)),
+                1 => drop(self.tables.requests.remove(key)),
+                _ => drop(self.tables.blocks.remove(key)),
+            }
             self.floor = self.floor.max(*version);
         }
         old.len() as u64
@@ -126,7 +230,7 @@ impl Memory {
         let (answer, told) = oneshot::channel();
         {
             let mut state = self.state.lock();
-            let (changes, written) = match state.write(&write, (self.clock)()) {
+            let (changes, written) = match state.write(&write, (self.clock)(), &self.visibility) {
                 Ok(done) => (done.changes, Ok(done.answers)),
                 Err(refusal) => (Vec::new(), Err(refusal)),
             };
@@ -145,9 +249,15 @@ impl Store for Memory {
         Box::pin(self.commit(write))
     }
 
-    fn profiles(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
+    fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
         let state = self.state.lock();
-        let found = accounts.iter().filter_map(|account| state.tables.users.get(account).cloned()).collect();
+        let user = |account: &Account| {
+            let held = state.tables.users.get(account)?;
+            let blocks = state.tables.blocks_by(account).filter(|block| !block.removed).cloned().collect();
+            let Held { invisible, last_seen, .. } = *held;
+            Some(User { profile: held.profile.clone(), invisible, last_seen, blocks })
+        };
+        let found = accounts.iter().filter_map(user).collect();
         Box::pin(async { Ok(found) })
     }
 
@@ -164,11 +274,76 @@ impl Store for Memory {
         Box::pin(async { Ok(page) })
     }
 
-    fn edges(&self, owner: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
+    fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
         let state = self.state.lock();
-        let edge = |peer: Account| state.tables.edges.get(&(owner.clone(), peer)).cloned();
-        let found = peers.into_iter().filter_map(edge).collect();
+        let mut found = Relations::default();
+        for peer in peers {
+            let between = state.tables.between(&account, &peer);
+            found.edges.extend(between.edges.into_iter().filter(|edge| edge.owner == account));
+            found.requests.extend(between.requests.into_iter().filter(|request| request.is_seen_by(&account)));
+            found.blocks.extend(between.blocks.into_iter().filter(|block| block.owner == account));
+        }
         Box::pin(async { Ok(found) })
+    }
+
+    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        let state = self.state.lock();
+        let shown = |request: &&Request| {
+            let late = since.is_some_and(|since| request.version > since);
+            (request.state == RequestState::Open || late) && request.is_seen_by(&account)
+        };
+        let mut found: Vec<_> = state.tables.requests_of(&account).filter(shown).cloned().collect();
+        found.sort_by_key(|request| (request.peer_of(&account).clone(), request.sender.clone()));
+        Box::pin(async { Ok(found) })
+    }
+
+    fn blocks(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
+        let state = self.state.lock();
+        let shown = |block: &&Block| {
+            let live = !block.removed || since.is_some_and(|since| block.version > since);
+            live && after.as_ref().is_none_or(|after| block.peer > *after)
+        };
+        let page = state.tables.blocks_by(&owner).filter(shown).take(limit).cloned().collect();
+        Box::pin(async { Ok(page) })
+    }
+
+    fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
+        let state = self.state.lock();
+        let frozen = |owner: Account| state.tables.frozen.get(&(viewer.clone(), owner)).cloned();
+        let found = owners.into_iter().filter_map(frozen).collect();
+        Box::pin(async { Ok(found) })
+    }
+
+    fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        let state = self.state.lock();
+        let stale = |request: &&Request| request.state == RequestState::Open && request.create_time < before;
+        let mut found: Vec<_> = state.tables.requests.values().filter(stale).cloned().collect();
+        found.sort_by_key(|request| request.create_time);
+        found.truncate(limit);
+        Box::pin(async { Ok(found) })
+    }
+
+    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let mut state = self.state.lock();
+        for seen in seen {
+            if let Some(held) = state.tables.users.get_mut(&seen.account) {
+                (held.online, held.last_seen) = (seen.online, seen.time);
+            }
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+        let state = self.state.lock();
+        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, _)| account.clone());
+        let online = online.collect();
+        Box::pin(async { Ok(online) })
     }
 
     fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -1,4 +1,4 @@
-//! Durable rows: profiles, edges and their tombstones, and the feed of what was committed.
+//! Durable rows: profiles, edges, requests, blocks and their tombstones, and the feed of what was committed.
 //!
 //! A store reads what a command needs, lets [`crate::sync::decide`] decide, writes the rows and makes them
 //! durable; it decides nothing itself. Every adapter passes the same conformance suite
@@ -14,7 +14,10 @@ use std::time::SystemTime;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Account, Answer, Change, Command, Edge, Lineage, Millis, Profile, RequestError, SessionId, Stamp};
+use crate::model::{
+    Account, Answer, Block, Change, Command, Edge, Lineage, Millis, Profile, Request, RequestError, SessionId, Stamp,
+    User,
+};
 
 /// How many batches may wait for the consumer of the feed before the store stops committing.
 const FEED: usize = 16;
@@ -88,6 +91,28 @@ impl Batch {
     }
 }
 
+/// What is between an account and some others.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Relations {
+    /// Whom of them it lists.
+    pub edges: Vec<Edge>,
+    /// Requests from and to them that it may know of.
+    pub requests: Vec<Request>,
+    /// Whom of them it blocks.
+    pub blocks: Vec<Block>,
+}
+
+/// That an account came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Who.
+    pub account: Account,
+    /// Whether it is online now.
+    pub online: bool,
+    /// When it came or went.
+    pub time: Millis,
+}
+
 /// An open store, and the one feed of its commits.
 pub struct Opened {
     /// The store.
@@ -103,8 +128,8 @@ pub trait Store: Send + Sync + 'static {
     /// Decides and commits. Resolves after the change is durable and this node's hub has applied it.
     fn write(&self, write: Write) -> BoxFuture<'_, Written>;
 
-    /// The profiles of those accounts that exist, in any order.
-    fn profiles(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>>;
+    /// Those of the accounts that exist, in any order.
+    fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
 
     /// One page of an owner's edges: at most `limit`, in order of the peer, after `after`. Live ones, and with
     /// `since` also tombstones of a later version.
@@ -116,10 +141,36 @@ pub trait Store: Send + Sync + 'static {
         since: Option<Stamp>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>>;
 
-    /// The edges from `owner` to these peers that exist, tombstones included, in any order.
-    fn edges(&self, owner: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>>;
+    /// Everything between `account` and these peers as `account` may know it, tombstones included.
+    fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>>;
 
-    /// Drops tombstones that are older than `before` and raises the floor past them; a bounded number at a time.
+    /// The requests from and to an account that it may know of, in order of the other side: open ones, and with
+    /// `since` also closed ones of a later version.
+    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>>;
+
+    /// One page of an owner's blocks, as [`Store::page`] does for edges.
+    fn blocks(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>>;
+
+    /// The profiles of those owners that block `viewer`, each as it was when the block began, in any order.
+    fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>>;
+
+    /// Open requests made before a time, the oldest first.
+    fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>>;
+
+    /// Notes who is online, and when who was last; later ones win. Of accounts that do not exist it notes nothing.
+    /// Neither a change nor told to anyone: durable by the next commit.
+    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The accounts that were noted as online, in any order.
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Account>, StoreError>>;
+
+    /// Drops tombstones, closed requests and ended blocks that are older than `before` and raises the floor past them; a bounded number at a time.
     /// Answers how many it dropped: 0 means that none is left.
     fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>>;
 

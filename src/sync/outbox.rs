@@ -1,8 +1,10 @@
 //! What one session has yet to be told: a set of marks, never a queue of messages.
 //!
 //! A mark says "of this key, the newest state is owed". Marking again is free, so a slow reader costs one entry
-//! per changed key however often it changes, and is told the newest state when it reads.
+//! per changed key however often it changes, and is told the newest state when it reads. The one thing that is no
+//! state, and so waits in a queue, is a signal: [`Queue`] is bounded, and what does not fit is refused.
 
+use std::collections::VecDeque;
 use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
@@ -14,8 +16,18 @@ pub struct Kinds(u8);
 impl Kinds {
     /// The account's profile.
     pub const CARD: Self = Self(1);
-    /// The relation between the session's account and this one.
+    /// Whether the session's account lists this one.
     pub const EDGE: Self = Self(2);
+    /// The requests between the session's account and this one.
+    pub const REQUEST: Self = Self(4);
+    /// Whether the session's account blocks this one.
+    pub const BLOCK: Self = Self(8);
+    /// Whether the account is online.
+    pub const PRESENCE: Self = Self(16);
+    /// The list of sessions; of the session's own account.
+    pub const SESSIONS: Self = Self(32);
+    /// The account's profile, although the session does not follow it.
+    pub const LOOK_UP: Self = Self(64);
 
     /// Whether all of `other` is in here.
     #[must_use]
@@ -23,7 +35,15 @@ impl Kinds {
         self.0 & other.0 == other.0
     }
 
-    fn with(self, other: Self) -> Self {
+    /// Whether something of `other` is in here.
+    #[must_use]
+    pub fn has_any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
@@ -69,10 +89,52 @@ impl<K: Hash + Eq> Outbox<K> {
         std::mem::take(&mut self.0)
     }
 
+    /// How many keys are marked with this kind.
+    #[must_use]
+    pub fn count(&self, kind: Kinds) -> usize {
+        self.0.values().filter(|kinds| kinds.has(kind)).count()
+    }
+
     /// Whether nothing is owed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Things to tell in order, up to a number of bytes; empty, it holds no memory.
+#[derive(Debug)]
+pub struct Queue<T> {
+    items: VecDeque<T>,
+    bytes: usize,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { items: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Adds an item that takes `bytes`; false if it does not fit below `most`.
+    pub fn push(&mut self, item: T, bytes: usize, most: usize) -> bool {
+        let fits = self.bytes + bytes <= most;
+        if fits {
+            self.bytes += bytes;
+            self.items.push_back(item);
+        }
+        fits
+    }
+
+    /// Takes everything.
+    pub fn take(&mut self) -> VecDeque<T> {
+        std::mem::take(self).items
+    }
+
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 }
 

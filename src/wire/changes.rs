@@ -3,10 +3,12 @@
 //! What a drain or a catch-up sends differs for every session, its records do not: so the frame is joined from
 //! their bytes. The result is what encoding a [`super::v1::Changes`] would give; a test holds the two equal.
 
+use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use serde::Serialize;
 
 use super::{Card, Encoding, v1};
-use crate::model::{Account, Cursor, Edge};
+use crate::model::{Account, Block, Cursor, Edge, Request};
 
 // The field numbers of the schema; the test below fails when they move.
 const FRAME_CHANGES: u32 = 32;
@@ -14,6 +16,8 @@ const ME: u32 = 1;
 const USERS: u32 = 2;
 const FRIENDS: u32 = 3;
 const REMOVED: u32 = 4;
+const REQUESTS: u32 = 5;
+const BLOCKS: u32 = 6;
 const CURSOR: u32 = 7;
 
 /// A `changes` frame being filled.
@@ -24,6 +28,8 @@ pub struct Changes {
     users: Vec<u8>,
     friends: Vec<u8>,
     removed: Vec<u8>,
+    requests: Vec<u8>,
+    blocks: Vec<u8>,
     records: usize,
 }
 
@@ -31,8 +37,8 @@ impl Changes {
     /// An empty frame.
     #[must_use]
     pub fn new(encoding: Encoding) -> Self {
-        let (me, users, friends, removed) = Default::default();
-        Self { encoding, me, users, friends, removed, records: 0 }
+        let (me, users, friends, removed, requests, blocks) = Default::default();
+        Self { encoding, me, users, friends, removed, requests, blocks, records: 0 }
     }
 
     /// The receiver's own profile.
@@ -49,9 +55,7 @@ impl Changes {
 
     /// A relation.
     pub fn friend(&mut self, edge: &Edge) {
-        let mut record = Vec::with_capacity(160);
-        self.encoding.encode(&v1::Friend::from(edge), &mut record);
-        put(self.encoding, &mut self.friends, FRIENDS, &record);
+        encode(self.encoding, &mut self.friends, FRIENDS, &v1::Friend::from(edge));
         self.records += 1;
     }
 
@@ -65,6 +69,18 @@ impl Changes {
         self.records += 1;
     }
 
+    /// A request, as `viewer`, one of its two sides, sees it.
+    pub fn request(&mut self, request: &Request, viewer: &Account) {
+        encode(self.encoding, &mut self.requests, REQUESTS, &v1::Request::seen_by(request, viewer));
+        self.records += 1;
+    }
+
+    /// A block of the receiver's own.
+    pub fn block(&mut self, block: &Block) {
+        encode(self.encoding, &mut self.blocks, BLOCKS, &v1::BlockRecord::from(block));
+        self.records += 1;
+    }
+
     /// How many records it holds.
     #[must_use]
     pub fn records(&self) -> usize {
@@ -74,7 +90,12 @@ impl Changes {
     /// How many bytes its records take.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.me.len() + self.users.len() + self.friends.len() + self.removed.len()
+        self.lists().into_iter().map(Vec::len).sum()
+    }
+
+    /// In the order of the schema.
+    fn lists(&self) -> [&Vec<u8>; 6] {
+        [&self.me, &self.users, &self.friends, &self.removed, &self.requests, &self.blocks]
     }
 
     /// Appends the frame to `out`.
@@ -89,13 +110,15 @@ impl Changes {
     fn finish_json(&self, cursor: Option<&str>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"changes\":{");
         let mut separator: &[u8] = b"";
-        let lists: [(&[u8], &[u8], &[u8]); 4] = [
-            (b"\"me\":", &self.me, b""),
-            (b"\"users\":[", &self.users, b"]"),
-            (b"\"friends\":[", &self.friends, b"]"),
-            (b"\"removed\":[", &self.removed, b"]"),
+        let around: [(&[u8], &[u8]); 6] = [
+            (b"\"me\":", b""),
+            (b"\"users\":[", b"]"),
+            (b"\"friends\":[", b"]"),
+            (b"\"removed\":[", b"]"),
+            (b"\"requests\":[", b"]"),
+            (b"\"blocks\":[", b"]"),
         ];
-        for (open, records, close) in lists.into_iter().filter(|(_, records, _)| !records.is_empty()) {
+        for (records, (open, close)) in self.lists().into_iter().zip(around).filter(|(list, _)| !list.is_empty()) {
             for part in [separator, open, records, close] {
                 out.extend_from_slice(part);
             }
@@ -116,13 +139,20 @@ impl Changes {
         }
         encode_key(FRAME_CHANGES, WireType::LengthDelimited, out);
         encode_varint((self.size() + tail.len()) as u64, out);
-        for part in [&self.me, &self.users, &self.friends, &self.removed, &tail] {
+        for part in self.lists().into_iter().chain([&tail]) {
             out.extend_from_slice(part);
         }
     }
 }
 
-/// Appends one record to its list.
+/// Encodes one record and appends it to its list.
+fn encode(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &(impl Message + Serialize)) {
+    let mut bytes = Vec::with_capacity(160);
+    encoding.encode(record, &mut bytes);
+    put(encoding, list, tag, &bytes);
+}
+
+/// Appends one encoded record to its list.
 fn put(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &[u8]) {
     match encoding {
         Encoding::Json => {
@@ -143,7 +173,7 @@ fn put(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Epoch, Gender, Profile};
+    use crate::model::{Epoch, Gender, Profile, RequestState};
     use std::sync::Arc;
 
     fn card(name: &str) -> Card {
@@ -156,41 +186,75 @@ mod tests {
         }))
     }
 
+    fn request(state: RequestState) -> Request {
+        Request {
+            sender: Account::stored("a"),
+            receiver: Account::stored("b"),
+            message: "\"hi\"\n漢".into(),
+            state,
+            hidden: false,
+            create_time: 5,
+            update_time: 6,
+            version: 7,
+        }
+    }
+
+    /// The same frame twice: joined from these numbers of records, and as a message to be encoded.
+    fn both(encoding: Encoding, me: bool, lists: [usize; 5]) -> (Changes, v1::Changes) {
+        let (mut joined, mut message) = (Changes::new(encoding), v1::Changes::default());
+        let edge = Edge { alias: "ä\\".into(), ..Edge::new(Account::stored("a"), Account::stored("b"), 4, 5) };
+        let [users, friends, removed, requests, blocks] = lists;
+        if me {
+            joined.me(&card("me"));
+            message.me = Some(v1::User::from(&**card("me").profile()));
+        }
+        for _ in 0..users {
+            joined.user(&card("b"));
+            message.users.push(v1::User::from(&**card("b").profile()));
+        }
+        for _ in 0..friends {
+            joined.friend(&edge);
+            message.friends.push(v1::Friend::from(&edge));
+        }
+        for _ in 0..removed {
+            joined.removed(&edge.peer);
+            message.removed.push("b".into());
+        }
+        for n in 0..requests {
+            let request = request([RequestState::Open, RequestState::Expired][n % 2]);
+            let viewer = if n == 0 { &request.sender } else { &request.receiver };
+            joined.request(&request, viewer);
+            message.requests.push(v1::Request::seen_by(&request, viewer));
+        }
+        for n in 0..blocks {
+            let (owner, peer) = (Account::stored("a"), Account::stored("b"));
+            let block = Block { owner, peer, removed: n > 0, create_time: 1, update_time: 2, version: 8 };
+            joined.block(&block);
+            message.blocks.push(v1::BlockRecord::from(&block));
+        }
+        (joined, message)
+    }
+
     #[test]
     fn joined_bytes_equal_the_encoded_message() {
-        let edge = Edge { alias: "ä\\".into(), ..Edge::new(Account::stored("a"), Account::stored("b"), 4, 5) };
         let cursor = Cursor { epoch: Epoch(1), horizon: 9 };
         for encoding in Encoding::ALL {
-            for (me, users, friends, removed, with_cursor) in [
-                (true, 2, 1, 2, true),
-                (false, 1, 0, 0, true),
-                (false, 0, 0, 1, false),
-                (false, 0, 0, 0, false),
-                (true, 0, 0, 0, false),
+            for (me, lists, with_cursor) in [
+                (true, [2, 1, 2, 2, 2], true),
+                (false, [1, 0, 0, 0, 0], true),
+                (false, [0, 0, 1, 0, 0], false),
+                (false, [0, 0, 0, 1, 0], true),
+                (false, [0, 0, 0, 0, 1], false),
+                (false, [0; 5], false),
+                (true, [0; 5], false),
             ] {
-                let mut joined = Changes::new(encoding);
-                let mut message = v1::Changes::default();
-                if me {
-                    joined.me(&card("me"));
-                    message.me = Some(v1::User::from(&**card("me").profile()));
-                }
-                for _ in 0..users {
-                    joined.user(&card("b"));
-                    message.users.push(v1::User::from(&**card("b").profile()));
-                }
-                for _ in 0..friends {
-                    joined.friend(&edge);
-                    message.friends.push(v1::Friend::from(&edge));
-                }
-                for _ in 0..removed {
-                    joined.removed(&edge.peer);
-                    message.removed.push("b".into());
-                }
+                let (joined, mut message) = both(encoding, me, lists);
                 message.cursor = with_cursor.then(|| cursor.to_string());
+                assert_eq!(joined.records(), lists.iter().sum::<usize>() + usize::from(me));
                 let (mut actual, mut expected) = (Vec::new(), Vec::new());
                 joined.finish(with_cursor.then_some(cursor), &mut actual);
-                encoding
-                    .encode(&v1::ServerFrame { changes: Some(message.clone()), ..Default::default() }, &mut expected);
+                let frame = v1::ServerFrame { changes: Some(message.clone()), ..Default::default() };
+                encoding.encode(&frame, &mut expected);
                 assert_eq!(String::from_utf8_lossy(&actual), String::from_utf8_lossy(&expected));
                 assert_eq!(encoding.decode_server(&actual).unwrap().changes, Some(message));
             }

@@ -1,7 +1,9 @@
 //! Between the generated types and the model.
 
 use super::v1;
-use crate::model::{Edge, Fields, Gender, Profile, Reason, RequestError};
+use crate::model::{
+    Account, Block, Edge, Fields, Gender, Profile, Reason, Request, RequestError, RequestState, SessionId,
+};
 
 impl From<&Profile> for v1::User {
     fn from(profile: &Profile) -> Self {
@@ -31,6 +33,46 @@ impl From<&Edge> for v1::Friend {
             create_time: edge.create_time,
             update_time: edge.update_time,
             version: edge.version,
+        }
+    }
+}
+
+impl v1::Request {
+    /// The request as `account`, one of its two sides, sees it.
+    #[must_use]
+    pub fn seen_by(request: &Request, account: &Account) -> Self {
+        let out = request.sender == *account;
+        Self {
+            account: request.peer_of(account).to_string(),
+            direction: if out { v1::Direction::Out } else { v1::Direction::In } as i32,
+            message: request.message.to_string(),
+            state: v1::RequestState::from(request.state) as i32,
+            create_time: request.create_time,
+            update_time: request.update_time,
+            version: request.version,
+        }
+    }
+}
+
+impl From<RequestState> for v1::RequestState {
+    fn from(state: RequestState) -> Self {
+        match state {
+            RequestState::Open => Self::Open,
+            RequestState::Accepted => Self::Accepted,
+            RequestState::Rejected => Self::Rejected,
+            RequestState::Cancelled => Self::Cancelled,
+            RequestState::Expired => Self::Expired,
+        }
+    }
+}
+
+impl From<&Block> for v1::BlockRecord {
+    fn from(block: &Block) -> Self {
+        Self {
+            account: block.peer.to_string(),
+            create_time: block.create_time,
+            version: block.version,
+            removed: block.removed,
         }
     }
 }
@@ -71,6 +113,27 @@ fn gender(value: i32) -> Result<Gender, RequestError> {
             Err(RequestError::new(Reason::InvalidArgument, "gender must be unknown, male or female").field("gender"))
         }
     }
+}
+
+/// The most sessions one command may name; an account can have no more.
+const SESSIONS: usize = 1000;
+
+/// The ids of sessions.
+///
+/// # Errors
+/// 414 for a text that cannot be one, 419 for more than 1000.
+pub fn sessions(ids: &[String]) -> Result<Vec<SessionId>, RequestError> {
+    if ids.len() > SESSIONS {
+        let message = format!("sessions names {}, at most {SESSIONS} at a time", ids.len());
+        return Err(RequestError::new(Reason::LimitExceeded, message).field("sessions"));
+    }
+    let session = |(at, id): (usize, &String)| {
+        id.parse().map_err(|()| {
+            let message = "a session is 16 hexadecimal digits in lower case";
+            RequestError::new(Reason::InvalidArgument, message).field(format!("sessions[{at}]"))
+        })
+    };
+    ids.iter().enumerate().map(session).collect()
 }
 
 /// An error as it goes on the wire.

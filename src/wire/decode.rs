@@ -85,6 +85,20 @@ commands! {
     UpdateMyInfo, "updateMyInfo", update_my_info;
     GetUsers, "getUsers", get_users;
     Logout, "logout", logout;
+    AddFriend, "addFriend", add_friend;
+    RequestFriend, "requestFriend", request_friend;
+    AcceptFriend, "acceptFriend", accept_friend;
+    RejectFriend, "rejectFriend", reject_friend;
+    CancelRequest, "cancelRequest", cancel_request;
+    DeleteFriend, "deleteFriend", delete_friend;
+    UpdateFriend, "updateFriend", update_friend;
+    Block, "block", block;
+    Unblock, "unblock", unblock;
+    GetSessions, "getSessions", get_sessions;
+    Kick, "kick", kick;
+    Watch, "watch", watch;
+    Signal, "signal", signal;
+    SetPresence, "setPresence", set_presence;
 }
 
 /// Reads one frame.

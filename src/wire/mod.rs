@@ -8,13 +8,15 @@ mod changes;
 mod convert;
 mod decode;
 mod import;
+mod views;
 pub mod words;
 
 pub use card::Card;
 pub use changes::Changes;
-pub use convert::{error, fields};
+pub use convert::{error, fields, sessions};
 pub use decode::{Command, Inbound, Malformed, body, decode};
-pub use import::import_line;
+pub use import::{batch, import_line};
+pub use views::Views;
 
 use prost::Message;
 use serde::{Deserialize, Deserializer};

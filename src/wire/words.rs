@@ -56,3 +56,5 @@ macro_rules! words {
 
 words!(gender, v1::Gender, &["unknown", "male", "female"]);
 words!(syncmode, v1::SyncMode, &["full", "delta", "current"]);
+words!(direction, v1::Direction, &["in", "out"]);
+words!(requeststate, v1::RequestState, &["open", "accepted", "rejected", "cancelled", "expired"]);

@@ -31,6 +31,14 @@ fn meaning(text: &str) -> Value {
     }
 }
 
+/// The same frame as protobuf: what its text means in one encoding, it means in the other.
+fn in_protobuf(text: &str) -> Option<Inbound> {
+    let Ok(Inbound::Command { id, command }) = decode(Encoding::Json, text.as_bytes()) else { return None };
+    let mut bytes = Vec::new();
+    Encoding::Protobuf.encode(&command.frame(id), &mut bytes);
+    Some(decode(Encoding::Protobuf, &bytes).unwrap())
+}
+
 /// Every field of `expected` is in `actual`, deep down; an absent list is an empty one.
 fn holds(actual: &Value, expected: &Value) -> bool {
     match (actual, expected) {
@@ -50,8 +58,32 @@ fn clients_frames_mean_what_the_vectors_say() {
     let vectors: Value = serde_json::from_str(FRAMES).unwrap();
     assert!(!list(&vectors["client"]).is_empty());
     for vector in list(&vectors["client"]) {
-        let actual = meaning(vector["text"].as_str().unwrap());
+        let text = vector["text"].as_str().unwrap();
+        let actual = meaning(text);
+        if let Some(other) = in_protobuf(text) {
+            assert_eq!(decode(Encoding::Json, text.as_bytes()), Ok(other), "{}", vector["name"]);
+        }
         assert!(holds(&actual, &vector["meaning"]), "{}: {actual}", vector["name"]);
+    }
+}
+
+#[test]
+fn every_command_reply_and_push_is_in_the_vectors() {
+    let vectors: Value = serde_json::from_str(FRAMES).unwrap();
+    let named = |side: &str, key: &str| -> Vec<String> {
+        let bodies = list(&vectors[side]).iter().filter_map(|vector| vector["meaning"][key].as_str());
+        bodies.map(str::to_owned).collect()
+    };
+    let (commands, bodies) = (named("client", "command"), named("server", "body"));
+    let schema = include_str!("../../proto/rosterd/v1/gateway.proto");
+    for (message, known) in [("message ClientFrame {", commands), ("message ServerFrame {", bodies)] {
+        let fields = schema.split(message).nth(1).unwrap().split('}').next().unwrap();
+        for field in fields.lines().filter_map(|line| line.split_once(" = ")?.0.split_whitespace().nth(1)) {
+            let mut words = field.split('_').map(str::to_owned);
+            let first = words.next().unwrap();
+            let name = words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..]);
+            assert!(name == "id" || known.contains(&name), "no vector for {name}");
+        }
     }
 }
 
@@ -62,6 +94,9 @@ fn gateways_frames_mean_what_the_vectors_say() {
     for vector in list(&vectors["server"]) {
         let (name, meaning) = (&vector["name"], &vector["meaning"]);
         let frame = Encoding::Json.decode_server(vector["text"].as_str().unwrap().as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        Encoding::Protobuf.encode(&frame, &mut bytes);
+        assert_eq!(Encoding::Protobuf.decode_server(&bytes).unwrap(), frame, "{name}");
         let actual = serde_json::to_value(&frame).unwrap();
         match meaning["body"].as_str() {
             Some(body) => {
@@ -83,8 +118,9 @@ fn initial(value: &Value) -> Replica {
     let mut replica = Replica::default();
     let Some(cursor) = value["cursor"].as_str() else { return replica };
     replica.begin(&v1::LoginReply { sync: v1::SyncMode::Full as i32, ..Default::default() });
-    let changes = json!({"changes": {"me": value["me"], "users": value["users"], "friends": value["friends"]}});
-    replica.apply(&frame(&changes)).unwrap();
+    let mut changes = value.clone();
+    changes.as_object_mut().unwrap().remove("cursor");
+    replica.apply(&frame(&json!({"changes": changes}))).unwrap();
     let count = list(&value["friends"]).len();
     let mut sum = rosterd::sync::digest::Digest::default();
     for friend in list(&value["friends"]) {
@@ -100,13 +136,17 @@ fn initial(value: &Value) -> Replica {
 fn expect(name: &Value, replica: &Replica, in_step: Option<bool>, expected: &Value) {
     let sorted = |value: &Value| {
         let mut records = list(value).to_vec();
-        records.sort_by_key(|record| record["account"].to_string());
+        records.sort_by_key(|record| ["account", "session", "direction"].map(|key| record[key].to_string()));
         Value::Array(records)
     };
     let held = json!({
         "me": replica.me(),
         "users": replica.users().values().collect::<Vec<_>>(),
         "friends": replica.friends().values().collect::<Vec<_>>(),
+        "requests": replica.requests().collect::<Vec<_>>(),
+        "blocks": replica.blocks().collect::<Vec<_>>(),
+        "presence": replica.presence().values().collect::<Vec<_>>(),
+        "sessions": replica.sessions(),
         "cursor": replica.cursor(),
         "inStep": in_step,
     });

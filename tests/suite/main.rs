@@ -19,6 +19,7 @@ mod shutdown;
 mod slow;
 mod store;
 mod store_trouble;
+mod story;
 mod support;
 mod terminal;
 mod websocket;

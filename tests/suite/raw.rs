@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Gateway, PATIENCE};
+use crate::support::{Gateway, PATIENCE, is_aside};
 
 pub const CONTINUATION: u8 = 0x0;
 pub const TEXT: u8 = 0x1;
@@ -175,11 +175,14 @@ impl Raw {
         self.server().await
     }
 
-    /// Sends a command; the next frame that comes, which has its id.
+    /// Sends a command; the next frame that comes but for what is said aside, which has its id.
     pub async fn command(&mut self, command: Command) -> v1::ServerFrame {
         self.last_id += 1;
         let id = self.last_id;
-        let reply = self.ask(payload(self.encoding, command, id)).await;
+        let mut reply = self.ask(payload(self.encoding, command, id)).await;
+        while is_aside(&reply) {
+            reply = self.server().await;
+        }
         assert_eq!(reply.id, id, "{reply:?}");
         reply
     }

@@ -119,7 +119,7 @@ async fn connections_that_are_no_sessions_do_not_hold_it_up() {
 #[tokio::test]
 async fn who_is_just_logging_in_is_told_as_well() {
     let world = World::new();
-    let gateway = world.start();
+    let gateway = world.start_with(&["sessions.max=200"]);
     gateway.populate(&["alice"], &[]).await;
     let login = Command::Login(v1::Login { token: "alice".to_owned(), ..Default::default() });
     let login = Frame::new(TEXT, payload(Encoding::Json, login, 1)).bytes();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rosterd::model::{Answer, Change, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Row, SessionId, Stamp};
-use rosterd::store::{Opened, Store, Write};
+use rosterd::store::{Opened, Relations, Store, Write};
 
 use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, unfriend};
 
@@ -30,6 +30,8 @@ macro_rules! on_every_store {
         }
     };
 }
+
+mod relations;
 
 on_every_store! {
     every_command_is_answered
@@ -121,9 +123,9 @@ async fn versions_do_not_go_back_over_a_deletion(place: Place) {
     for _ in 0..3 {
         let made = db.run(nick("a", "Ann")).await.profile.unwrap().version;
         db.run(befriend("a", "b")).await;
-        let friend = db.store.edges(account("b"), vec![account("a")]).await.unwrap()[0].version;
+        let friend = db.edge("b", "a").await.version;
         db.run(delete("a")).await;
-        let ended = &db.store.edges(account("b"), vec![account("a")]).await.unwrap()[0];
+        let ended = db.edge("b", "a").await;
         assert!(ended.removed && newest < made && made < friend && friend < ended.version);
         newest = ended.version;
     }
@@ -184,7 +186,7 @@ async fn one_of_many(store: Arc<dyn Store>, task: usize) -> Arc<Profile> {
     for turn in 0..WRITES {
         let write = Write { commands: vec![nick(&name, &format!("turn {turn}"))], origin: None };
         let answer = store.write(write).await.unwrap().remove(0);
-        let read = store.profiles(vec![account(&name)]).await.unwrap().pop();
+        let read = store.users(vec![account(&name)]).await.unwrap().pop().map(|user| user.profile);
         assert_eq!(answer.profile, read);
         last = read;
     }
@@ -213,7 +215,7 @@ async fn tombstones_are_on_pages_only_with_since(place: Place) {
         db.write([nick(peer, ""), befriend("a", peer)]).await.unwrap();
     }
     db.run(unfriend("a", "b")).await;
-    let between = db.store.edges(account("a"), vec![account("b")]).await.unwrap()[0].version;
+    let between = db.edge("a", "b").await.version;
     db.run(unfriend("a", "d")).await;
     assert_eq!(db.peers("a", 9, None).await, [["c", "e"]]);
     assert_eq!(db.peers("a", 9, Some(Stamp::MAX)).await, [["c", "e"]]);
@@ -227,13 +229,13 @@ async fn edges_are_found_by_peer(place: Place) {
     db.write(["a", "b", "c", "d"].map(|name| nick(name, ""))).await.unwrap();
     db.write([befriend("a", "b"), befriend("a", "c"), befriend("b", "c"), unfriend("a", "c")]).await.unwrap();
     let peers = ["d", "c", "b", "a", "nobody"].map(account).to_vec();
-    let mut found = db.store.edges(account("a"), peers).await.unwrap();
+    let mut found = db.store.relations(account("a"), peers).await.unwrap().edges;
     found.sort_by_key(|edge| edge.peer.clone());
     let expected =
         [Edge::new(account("a"), account("b"), 5, 1000), Edge::tombstone(account("a"), account("c"), 8, 1000)];
     assert_eq!(found, expected);
-    assert_eq!(db.store.edges(account("a"), Vec::new()).await.unwrap(), []);
-    let some = db.store.profiles(vec![account("b"), account("nobody"), account("d")]).await.unwrap();
+    assert_eq!(db.store.relations(account("a"), Vec::new()).await.unwrap(), Relations::default());
+    let some = db.store.users(vec![account("b"), account("nobody"), account("d")]).await.unwrap();
     assert_eq!(some.len(), 2);
     db.close().await;
 }

@@ -36,7 +36,7 @@ fn is_unavailable(error: &v1::Error) {
 #[tokio::test]
 async fn while_another_process_holds_the_database_writers_are_put_off_and_readers_served() {
     let world = World::new();
-    let gateway = world.start_with(&["auth.create_accounts=true"]);
+    let gateway = world.start_with(&["auth.create_accounts=true", "presence.enabled=false"]);
     gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob")]).await;
     let mut alice = gateway.login("alice", Encoding::Json).await;
     let mut bob = gateway.login("bob", Encoding::Protobuf).await;

@@ -257,8 +257,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The next push, applied.
+    /// The next push, applied; what is said aside is passed over.
     pub async fn next(&mut self) -> v1::ServerFrame {
+        loop {
+            let frame = self.next_of_all().await;
+            if !is_aside(&frame) {
+                return frame;
+            }
+        }
+    }
+
+    /// The next push of any kind, applied.
+    pub async fn next_of_all(&mut self) -> v1::ServerFrame {
         let frame = timeout(PATIENCE, self.client.next()).await.expect("a frame in time").unwrap();
         self.replica.apply(&frame).unwrap();
         frame
@@ -273,7 +283,7 @@ impl Peer {
     /// Applies pushes until `done`.
     pub async fn until(&mut self, done: impl Fn(&Replica) -> bool) {
         while !done(&self.replica) {
-            self.next().await;
+            self.next_of_all().await;
         }
     }
 
@@ -282,6 +292,44 @@ impl Peer {
         let reply = timeout(PATIENCE, self.client.request(command)).await.expect("a reply in time").unwrap();
         self.replica.apply(&reply).unwrap();
         reply
+    }
+
+    /// A command that is to be refused; why.
+    pub async fn refused(&mut self, command: Command) -> v1::Error {
+        match timeout(PATIENCE, self.client.request(command)).await.expect("a reply in time") {
+            Err(ClientError::Refused(error)) => error,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// What the session may see of one account now.
+    pub async fn look_up(&mut self, account: &str) -> v1::User {
+        let accounts = vec![account.to_owned()];
+        let reply = self.request(Command::GetUsers(v1::GetUsers { accounts })).await;
+        reply.get_users_reply.unwrap().users.remove(0)
+    }
+
+    /// A change of the own profile by the backend has come: so has whatever was told before.
+    pub async fn marked(&mut self, gateway: &Gateway, mark: &str) {
+        let account = self.reply.account.clone();
+        let body = json!({"tel": mark}).to_string();
+        gateway.backend().await.request(Method::PATCH, &format!("/v1/users/{account}"), body).await.unwrap();
+        self.until(|replica| replica.me().is_some_and(|me| me.tel == mark)).await;
+    }
+
+    /// What this client holds is what a fresh one gets, and what one gets that comes back with its cursor.
+    pub async fn agrees(&mut self, gateway: &Gateway, encoding: Encoding) {
+        let account = self.reply.account.clone();
+        let fresh = gateway.login(&account, encoding).await.replica;
+        let again = gateway.resume(&account, encoding, self.replica.clone()).await.replica;
+        for other in [&fresh, &again] {
+            assert_eq!(self.replica.friends(), other.friends());
+            assert_eq!(open_requests(&self.replica), open_requests(other));
+            assert_eq!(live_blocks(&self.replica), live_blocks(other));
+            for friend in other.friends().keys() {
+                assert_eq!(self.replica.users().get(friend), other.users().get(friend));
+            }
+        }
     }
 
     /// Changes the own nick.
@@ -293,10 +341,17 @@ impl Peer {
     /// Proves that nothing was on its way: what came before the reply of a command asked now.
     pub async fn quiet(&mut self) {
         self.request(Command::GetUsers(v1::GetUsers::default())).await;
-        if let Ok(frame) = timeout(Duration::ZERO, self.client.next()).await {
-            panic!("a push that was not expected: {frame:?}");
+        while let Ok(frame) = timeout(Duration::ZERO, self.client.next()).await {
+            let frame = frame.unwrap();
+            assert!(is_aside(&frame), "a push that was not expected: {frame:?}");
+            self.replica.apply(&frame).unwrap();
         }
     }
+}
+
+/// Who came and went is told to everyone at any time, and matters to few tests.
+pub fn is_aside(frame: &v1::ServerFrame) -> bool {
+    frame.presence.is_some() || frame.sessions.is_some()
 }
 
 pub fn nick_command(nick: &str) -> Command {
@@ -307,4 +362,33 @@ pub fn nick_command(nick: &str) -> Command {
 pub fn reason(text: &str) -> String {
     let value: Value = serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {text}"));
     value["error"]["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The open requests a client holds: the other side, whether it asks, and what it says.
+pub fn open_requests(replica: &Replica) -> Vec<(String, bool, String)> {
+    let open = replica.requests().filter(|request| request.state == v1::RequestState::Open as i32);
+    open.map(|r| (r.account.clone(), r.direction == v1::Direction::In as i32, r.message.clone())).collect()
+}
+
+/// Whom a client knows to be blocked.
+pub fn live_blocks(replica: &Replica) -> Vec<String> {
+    replica.blocks().filter(|block| !block.removed).map(|block| block.account.clone()).collect()
+}
+
+/// The commands whose only field is an account.
+pub mod to {
+    use rosterd::wire::{Command, v1};
+
+    macro_rules! to {
+        ($($name:ident $variant:ident),+) => {
+            $(pub fn $name(account: &str) -> Command {
+                Command::$variant(v1::$variant { account: account.to_owned(), ..Default::default() })
+            })+
+        };
+    }
+
+    to! {
+        add AddFriend, ask RequestFriend, accept AcceptFriend, reject RejectFriend, cancel CancelRequest,
+        delete DeleteFriend, note UpdateFriend, block Block, unblock Unblock
+    }
 }

@@ -262,9 +262,9 @@ async fn a_client_that_does_not_answer_heartbeats_is_closed_with_3001() {
 async fn whoever_says_anything_at_all_lives_through_many_heartbeats() {
     let world = World::new();
     let gateway = with_heartbeat(&world);
-    gateway.populate(&["alice"], &[]).await;
-    let lives = async |encoding: Encoding, answer: Option<Frame>| {
-        let mut raw = Raw::login(&gateway, "alice", encoding).await;
+    gateway.populate(&["alice", "bob", "carol"], &[]).await;
+    let lives = async |account: &str, encoding: Encoding, answer: Option<Frame>| {
+        let mut raw = Raw::login(&gateway, account, encoding).await;
         for _ in 0..4 {
             // A heartbeat of the other encoding would be read as something else.
             let frame = raw.frame().await.unwrap();
@@ -277,9 +277,9 @@ async fn whoever_says_anything_at_all_lives_through_many_heartbeats() {
         raw.assert_alive("after four heartbeats").await;
     };
     tokio::join!(
-        lives(Encoding::Json, None),
-        lives(Encoding::Protobuf, None),
-        lives(Encoding::Json, Some(Frame::new(PONG, "unasked"))),
+        lives("alice", Encoding::Json, None),
+        lives("bob", Encoding::Protobuf, None),
+        lives("carol", Encoding::Json, Some(Frame::new(PONG, "unasked"))),
     );
 }
 

@@ -34,9 +34,14 @@ fn the_annotated_file_says_the_defaults_and_every_key() {
     assert_eq!(file(default_text()), Ok(Config::default()));
     let written: Table = default_text().parse().unwrap();
     for key in keys().keys() {
-        let (section, name) = split(key);
-        assert!(written.get(section).and_then(|section| section.get(name)).is_some(), "{key} is not in config.toml");
+        assert!(!value(&written, key).is_table(), "{key} is not in config.toml");
     }
+}
+
+/// What a file says of a key.
+fn value<'a>(written: &'a Table, key: &str) -> &'a Value {
+    let (first, rest) = key.split_once('.').unwrap();
+    rest.split('.').fold(&written[first], |section, name| &section[name])
 }
 
 #[test]
@@ -54,18 +59,33 @@ fn the_names_and_defaults_are_a_contract() {
             "clients.listen",
             "clients.stall_timeout",
             "demo.users",
+            "friends.policy",
+            "friends.request_expiry",
             "limits.frame_bytes",
             "limits.login_timeout",
             "log.format",
             "log.level",
             "ops.api_key",
             "ops.listen",
+            "presence.enabled",
+            "presence.linger",
+            "profile.visibility.avatar",
+            "profile.visibility.birth",
+            "profile.visibility.custom",
+            "profile.visibility.email",
+            "profile.visibility.gender",
+            "profile.visibility.nick",
+            "profile.visibility.sign",
+            "profile.visibility.tel",
+            "sessions.max",
+            "sessions.policy",
             "shutdown.deadline",
             "store.tombstone_retention",
             "store.url",
         ]
     );
     assert_eq!(variable_of("store.tombstone_retention"), "ROSTERD_STORE__TOMBSTONE_RETENTION");
+    assert_eq!(variable_of("profile.visibility.tel"), "ROSTERD_PROFILE__VISIBILITY__TEL");
 }
 
 #[test]
@@ -73,11 +93,10 @@ fn the_documentation_names_every_key_its_variable_and_its_default() {
     let text = include_str!("../../../docs/configuration.md");
     let written: Table = default_text().parse().unwrap();
     for key in keys().keys() {
-        let (section, name) = split(key);
         let heading = format!("### `{key}`");
         let part = text.split(&heading).nth(1).unwrap_or_else(|| panic!("{key} is not in docs/configuration.md"));
         let part = part.split("\n##").next().unwrap();
-        for said in [variable_of(key), written[section][name].to_string()] {
+        for said in [variable_of(key), value(&written, key).to_string()] {
             assert!(part.contains(&format!("`{said}`")), "docs/configuration.md does not say {said} of {key}");
         }
     }
@@ -147,6 +166,22 @@ fn the_environment_is_read_by_the_type_of_its_key() {
 }
 
 #[test]
+fn a_section_in_a_section_is_read_from_everywhere() {
+    use crate::model::{Audience, FriendsPolicy};
+    let text = "[profile.visibility]\ntel = \"friends\"\nemail = \"self\"\n[friends]\npolicy = \"direct\"";
+    let variables = [("ROSTERD_PROFILE__VISIBILITY__EMAIL", "friends"), ("ROSTERD_PROFILE__VISIBILITY__SIGN", "self")];
+    let loaded = load_with(text, &variables, &[("profile.visibility.sign", "everyone")]).unwrap();
+    let visibility = &loaded.config.profile.visibility;
+    assert_eq!(
+        (visibility.tel, visibility.email, visibility.sign, visibility.nick),
+        (Audience::Friends, Audience::Friends, Audience::Everyone, Audience::Everyone)
+    );
+    assert_eq!(loaded.config.friends.policy, FriendsPolicy::Direct);
+    // The same without a header of its own.
+    assert_eq!(file("[profile]\nvisibility = { tel = \"self\" }").unwrap().profile.visibility.tel, Audience::Own);
+}
+
+#[test]
 fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() {
     for (text, answer) in [
         (
@@ -165,13 +200,32 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
             "config.toml:1:1: there is no section \"listen\"; did you mean clients.listen or ops.listen?",
         ),
         ("[demo]\nzzz = 1", "config.toml:2:1: there is no key demo.zzz; [demo] has users"),
+        (
+            "[profile.visibility]\ntell = 1",
+            "config.toml:2:1: there is no key profile.visibility.tell; did you mean profile.visibility.tel?",
+        ),
+        ("[profile]\ntel = 1", "config.toml:2:1: there is no key profile.tel; did you mean profile.visibility.tel?"),
+        (
+            "[profile.visible]\ntel = 1",
+            "config.toml:1:10: there is no section \"profile.visible\"; did you mean [profile.visibility]?",
+        ),
+        (
+            "[profile]\nvisibility = 1",
+            "config.toml:2:1: profile.visibility is a section; write [profile.visibility] and its keys below",
+        ),
         ("clients = 5", "config.toml:1:1: clients is a section; write [clients] and its keys below"),
         ("[[clients]]\nlisten = 1", "config.toml:1:3: clients is a section; write [clients] and its keys below"),
     ] {
         assert_eq!(file(text), Err(answer.to_owned()), "{text}");
     }
     let error = file("[zzz]\n").unwrap_err();
-    assert!(error.ends_with("the sections are auth, clients, demo, limits, log, ops, shutdown, store"), "{error}");
+    assert!(
+        error.ends_with(
+            "the sections are auth, clients, demo, friends, limits, log, ops, presence, profile.visibility, sessions, \
+         shutdown, store"
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -182,6 +236,9 @@ fn an_unknown_variable_is_answered_with_the_nearest_one() {
         ("ROSTERD_OP__API_KEI", "ROSTERD_OPS__API_KEY"),
         ("ROSTERD_ops__api_key", "ROSTERD_OPS__API_KEY"),
         ("ROSTERD_OPS_API_KEY", "ROSTERD_OPS__API_KEY"),
+        ("ROSTERD_PROFILE__VISIBILITY__TELL", "ROSTERD_PROFILE__VISIBILITY__TEL"),
+        ("ROSTERD_PROFILE__VISIBILITY_TEL", "ROSTERD_PROFILE__VISIBILITY__TEL"),
+        ("ROSTERD_VISIBILITY__TEL", "ROSTERD_PROFILE__VISIBILITY__TEL"),
     ] {
         let error = environment(&[(name, "hunter2")]).unwrap_err();
         assert!(error.starts_with(name) && error.ends_with(&format!("did you mean {meant}?")), "{error}");
@@ -212,6 +269,25 @@ fn a_value_that_is_wrong_is_answered_with_its_key_its_place_and_what_is_right() 
         (
             "[auth]\nmode = \"jwtt\"",
             "config.toml:2:8: auth.mode: \"jwtt\" is not a mode; write \"development\" or \"jwt\"",
+        ),
+        (
+            "[friends]\npolicy = \"none\"",
+            "config.toml:2:10: friends.policy: \"none\" is not a policy; write \"request\", \"direct\" or \"both\"",
+        ),
+        (
+            "[sessions]\npolicy = \"two\"",
+            "config.toml:2:10: sessions.policy: \"two\" is not a policy; write \"all\", \"one_per_device_type\" or \"one\"",
+        ),
+        ("[sessions]\nmax = 0", "config.toml:2:7: sessions.max: is 0, must be 1 to 1000"),
+        ("[sessions]\nmax = -1", "config.toml:2:7: sessions.max: -1 is not a number of things"),
+        (
+            "[presence]\nenabled = \"on\"",
+            "config.toml:2:11: presence.enabled takes true or false, not a value of type string",
+        ),
+        ("[presence]\nlinger = \"2h\"", "config.toml:2:10: presence.linger: is 2h, must be 0s to 1h"),
+        (
+            "[profile.visibility]\nnick = \"friends\"\ntel = \"none\"",
+            "config.toml:3:7: profile.visibility.tel: \"none\" is nobody; write \"everyone\", \"friends\" or \"self\"",
         ),
         ("[log]\nformat = \"\"", "config.toml:2:10: log.format: \"\" is not a format; write \"text\" or \"json\""),
         ("[clients]\nheartbeat = \"11m\"", "config.toml:2:13: clients.heartbeat: is 11m, must be 1s to 10m"),

@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::readers::Readers;
 use self::schema::{Meta, Unusable};
 use self::writer::{BATCH, Message, Writer};
-use super::{Clock, FEED, Opened, Store, StoreError, Write, Written, system_clock};
-use crate::model::{Account, Edge, Epoch, Lineage, Millis, Profile, Stamp};
+use super::{Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, Written, system_clock};
+use crate::model::{Account, Block, Edge, Epoch, Lineage, Millis, Profile, Request, Stamp, User, Visibility};
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -34,12 +34,14 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// The time of writes.
     pub clock: Clock,
+    /// Which fields of a profile whom may see. Another than before makes the history another.
+    pub visibility: Visibility,
 }
 
 impl Default for Options {
-    /// Five seconds, and the clock of the machine.
+    /// Five seconds, the clock of the machine, and everything for everyone.
     fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(5), clock: system_clock() }
+        Self { busy_timeout: Duration::from_secs(5), clock: system_clock(), visibility: Visibility::default() }
     }
 }
 
@@ -54,7 +56,7 @@ impl Default for Options {
 pub fn open(path: &Path, options: Options) -> Result<Opened, StoreError> {
     let lock = lock(path)?;
     let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
-    let meta = schema::prepare(&mut conn).map_err(|e| explain(path, &e))?;
+    let meta = schema::prepare(&mut conn, &options.visibility).map_err(|e| explain(path, &e))?;
     start(path, options, lock, conn, &meta)
 }
 
@@ -67,6 +69,7 @@ fn start(path: &Path, options: Options, lock: File, conn: Connection, meta: &Met
         conn,
         lock,
         clock: options.clock,
+        visibility: options.visibility,
         stamp: meta.stamp,
         floor: floor.clone(),
         failing: false,
@@ -160,8 +163,8 @@ impl Store for Sqlite {
         Box::pin(async move { self.ask(|answer| Message::Write(write, answer)).await? })
     }
 
-    fn profiles(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
-        Box::pin(self.readers.read(move |conn| rows::profiles(conn, &accounts)))
+    fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::profiles::users(conn, &accounts)))
     }
 
     fn page(
@@ -171,11 +174,41 @@ impl Store for Sqlite {
         limit: usize,
         since: Option<Stamp>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
-        Box::pin(self.readers.read(move |conn| rows::page(conn, &owner, after.as_ref(), limit, since)))
+        Box::pin(self.readers.read(move |conn| rows::relations::page(conn, &owner, after.as_ref(), limit, since)))
     }
 
-    fn edges(&self, owner: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
-        Box::pin(self.readers.read(move |conn| rows::edges(conn, &owner, &peers)))
+    fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::relations::between(conn, &account, &peers)))
+    }
+
+    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::relations::requests(conn, &account, since)))
+    }
+
+    fn blocks(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::relations::blocks(conn, &owner, after.as_ref(), limit, since)))
+    }
+
+    fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::profiles::frozen(conn, &viewer, &owners)))
+    }
+
+    fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::relations::stale_requests(conn, before, limit)))
+    }
+
+    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.ask(|answer| Message::Seen(seen, answer)).await? })
+    }
+
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+        Box::pin(self.readers.read(rows::profiles::online))
     }
 
     fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>> {
@@ -187,7 +220,7 @@ impl Store for Sqlite {
     }
 
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
-        Box::pin(self.readers.read(rows::is_empty))
+        Box::pin(self.readers.read(rows::profiles::is_empty))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

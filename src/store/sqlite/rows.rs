@@ -1,15 +1,17 @@
 //! Rows and their SQL: everything that names a table or a column, except the migrations and their bookkeeping.
+//! [`profiles`] has what concerns one account, [`relations`] what is between two.
 //!
 //! It neither begins nor ends a transaction. Called by the writer inside its own, and by the readers.
 
-use std::sync::Arc;
+pub(super) mod profiles;
+pub(super) mod relations;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, params};
+use rusqlite::{Connection, Error, Result, Row as Record};
 
-use crate::model::{Account, Edge, Gender, Millis, Profile, Row, Stamp};
+use crate::model::{Account, Millis, Row, Stamp};
 use crate::store::commit::Rows;
-use crate::sync::decide::{Current, Reads};
+use crate::sync::decide::{Counts, Current, Reads};
 
 /// The tables as the transaction open on a connection sees them.
 pub(super) struct Tables<'a>(pub &'a Connection);
@@ -18,90 +20,60 @@ impl Rows for Tables<'_> {
     type Error = Error;
 
     fn current(&self, reads: Reads) -> Result<Current> {
-        let mut current = Current { users: profiles(self.0, &reads.users)?, ..Current::default() };
-        for (owner, peer) in &reads.edges {
-            current.edges.extend(edge(self.0, owner, peer)?);
+        let conn = self.0;
+        let mut current = Current { users: profiles::profiles(conn, &reads.users)?, ..Current::default() };
+        if let Some((a, b)) = &reads.pair {
+            for (one, other) in [(a, b), (b, a)] {
+                current.edges.extend(relations::edge(conn, one, other)?);
+                current.requests.extend(relations::request(conn, one, other)?);
+                current.blocks.extend(relations::block(conn, one, other)?);
+            }
         }
-        if let Some(owner) = &reads.friends_of {
-            current.edges.extend(page(self.0, owner, None, usize::MAX, None)?);
+        if let Some(account) = &reads.all_of {
+            current.edges = relations::page(conn, account, None, usize::MAX, None)?;
+            current.requests = relations::open_requests(conn, account)?;
+            current.blocks = relations::blocks_of(conn, account)?;
         }
-        for owner in reads.counts {
-            let count = friends(self.0, &owner)?;
-            current.counts.push((owner, count));
+        if let Some(account) = &reads.invisible {
+            current.invisible = profiles::is_invisible(conn, account)?;
+        }
+        for account in reads.counts {
+            let counts = counts(conn, &account)?;
+            current.counts.push((account, counts));
         }
         Ok(current)
     }
 
     fn put(&mut self, row: &Row) -> Result<()> {
+        let conn = self.0;
         match row {
-            Row::Profile(profile) => put_profile(self.0, profile),
+            Row::Profile(profile) => profiles::put(conn, profile),
             Row::Gone { account, .. } => {
-                self.0.prepare_cached("DELETE FROM user WHERE account = ?1")?.execute([account.as_str()]).map(drop)
+                profiles::delete(conn, account)?;
+                relations::forget(conn, account)
             }
-            Row::Edge(edge) => put_edge(self.0, edge),
+            Row::Edge(edge) => relations::put_edge(conn, edge),
+            Row::Request(request) => relations::put_request(conn, request),
+            Row::Block { block, frozen } => {
+                relations::put_block(conn, block)?;
+                match frozen {
+                    Some(profile) => profiles::freeze(conn, &block.peer, profile),
+                    None => profiles::thaw(conn, &block.peer, &block.owner),
+                }
+            }
+            Row::Invisible { account, invisible } => profiles::put_invisible(conn, account, *invisible),
         }
     }
 }
 
-/// The profiles of those accounts that exist.
-pub(super) fn profiles(conn: &Connection, accounts: &[Account]) -> Result<Vec<Arc<Profile>>> {
-    let mut select = conn.prepare_cached(
-        "SELECT nick, avatar, sign, gender, email, birth, tel, custom, create_time, update_time, version
-         FROM user WHERE account = ?1",
-    )?;
-    let mut found = Vec::with_capacity(accounts.len());
-    for account in accounts {
-        let profile = select.query_row([account.as_str()], |record| profile(account, record)).optional()?;
-        found.extend(profile.map(Arc::new));
-    }
-    Ok(found)
-}
-
-/// Those of the edges from `owner` to `peers` that exist.
-pub(super) fn edges(conn: &Connection, owner: &Account, peers: &[Account]) -> Result<Vec<Edge>> {
-    let mut found = Vec::with_capacity(peers.len());
-    for peer in peers {
-        found.extend(edge(conn, owner, peer)?);
-    }
-    Ok(found)
-}
-
-fn edge(conn: &Connection, owner: &Account, peer: &Account) -> Result<Option<Edge>> {
-    conn.prepare_cached(
-        "SELECT peer, removed, alias, custom, create_time, update_time, version
-         FROM edge WHERE owner = ?1 AND peer = ?2",
-    )?
-    .query_row([owner.as_str(), peer.as_str()], |record| record_edge(owner, record))
-    .optional()
-}
-
-/// An owner's edges in order of the peer: live ones, and tombstones later than `since`.
-pub(super) fn page(
-    conn: &Connection,
-    owner: &Account,
-    after: Option<&Account>,
-    limit: usize,
-    since: Option<Stamp>,
-) -> Result<Vec<Edge>> {
-    let mut select = conn.prepare_cached(
-        "SELECT peer, removed, alias, custom, create_time, update_time, version
-         FROM edge WHERE owner = ?1 AND peer > ?2 AND (removed = 0 OR version > ?3) ORDER BY peer LIMIT ?4",
-    )?;
-    // No account is empty, so the empty one stands before all; no tombstone is later than the last stamp there is.
-    let after = after.map_or("", Account::as_str);
-    let since = since.map_or(i64::MAX, int);
-    let page = select.query_map(params![owner.as_str(), after, since, int(limit as u64)], |r| record_edge(owner, r))?;
-    page.collect()
-}
-
-/// Whether no account exists.
-pub(super) fn is_empty(conn: &Connection) -> Result<bool> {
-    conn.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM user)")?.query_row([], |record| record.get(0))
-}
-
-fn friends(conn: &Connection, owner: &Account) -> Result<u64> {
-    let mut count = conn.prepare_cached("SELECT count(*) FROM edge WHERE owner = ?1 AND removed = 0")?;
-    count.query_row([owner.as_str()], |record| number(record, 0))
+fn counts(conn: &Connection, account: &Account) -> Result<Counts> {
+    let count = |sql| conn.prepare_cached(sql)?.query_row([account.as_str()], |record| number(record, 0));
+    Ok(Counts {
+        friends: count("SELECT count(*) FROM edge WHERE owner = ?1 AND removed = 0")?,
+        sent: count("SELECT count(*) FROM request WHERE sender = ?1 AND state = 0")?,
+        received: count("SELECT count(*) FROM request WHERE receiver = ?1 AND state = 0 AND hidden = 0")?,
+        blocks: count("SELECT count(*) FROM block WHERE owner = ?1 AND removed = 0")?,
+    })
 }
 
 /// Writes down the last stamp given out.
@@ -114,94 +86,30 @@ pub(super) fn put_floor(conn: &Connection, floor: Stamp) -> Result<()> {
     conn.prepare_cached("UPDATE meta SET floor = ?1")?.execute([int(floor)]).map(drop)
 }
 
-/// Drops the oldest tombstones from before a time, at most `limit`; answers their versions.
+/// Drops the oldest of what has ended before a time, at most `limit`; answers their versions.
 pub(super) fn drop_tombstones(conn: &Connection, before: Millis, limit: usize) -> Result<Vec<Stamp>> {
-    let mut delete = conn.prepare_cached(
+    let mut versions = Vec::new();
+    for sql in [
         "DELETE FROM edge WHERE (owner, peer) IN (
              SELECT owner, peer FROM edge WHERE removed = 1 AND update_time < ?1
              ORDER BY update_time, owner, peer LIMIT ?2)
          RETURNING version",
-    )?;
-    let versions = delete.query_map([int(before), int(limit as u64)], |record| number(record, 0))?;
-    versions.collect()
-}
-
-fn put_profile(conn: &Connection, profile: &Profile) -> Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO user (account, nick, avatar, sign, gender, email, birth, tel, custom,
-                           create_time, update_time, version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT (account) DO UPDATE SET
-             nick = excluded.nick, avatar = excluded.avatar, sign = excluded.sign, gender = excluded.gender,
-             email = excluded.email, birth = excluded.birth, tel = excluded.tel, custom = excluded.custom,
-             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version",
-    )?
-    .execute(params![
-        profile.account.as_str(),
-        profile.nick,
-        profile.avatar,
-        profile.sign,
-        gender_number(profile.gender),
-        profile.email,
-        profile.birth,
-        profile.tel,
-        profile.custom.as_bytes(),
-        int(profile.create_time),
-        int(profile.update_time),
-        int(profile.version),
-    ])
-    .map(drop)
-}
-
-fn put_edge(conn: &Connection, edge: &Edge) -> Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO edge (owner, peer, removed, alias, custom, create_time, update_time, version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (owner, peer) DO UPDATE SET
-             removed = excluded.removed, alias = excluded.alias, custom = excluded.custom,
-             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version",
-    )?
-    .execute(params![
-        edge.owner.as_str(),
-        edge.peer.as_str(),
-        edge.removed,
-        edge.alias,
-        edge.custom.as_bytes(),
-        int(edge.create_time),
-        int(edge.update_time),
-        int(edge.version),
-    ])
-    .map(drop)
-}
-
-fn profile(account: &Account, record: &Record<'_>) -> Result<Profile> {
-    Ok(Profile {
-        account: account.clone(),
-        nick: record.get(0)?,
-        avatar: record.get(1)?,
-        sign: record.get(2)?,
-        gender: gender(record, 3)?,
-        email: record.get(4)?,
-        birth: record.get(5)?,
-        tel: record.get(6)?,
-        custom: text(record, 7)?,
-        create_time: number(record, 8)?,
-        update_time: number(record, 9)?,
-        version: number(record, 10)?,
-    })
-}
-
-fn record_edge(owner: &Account, record: &Record<'_>) -> Result<Edge> {
-    Ok(Edge {
-        owner: owner.clone(),
-        peer: Account::stored(record.get_ref(0)?.as_str()?),
-        removed: record.get(1)?,
-        alias: record.get(2)?,
-        custom: text(record, 3)?,
-        create_time: number(record, 4)?,
-        update_time: number(record, 5)?,
-        version: number(record, 6)?,
-    })
+        "DELETE FROM request WHERE (sender, receiver) IN (
+             SELECT sender, receiver FROM request WHERE state <> 0 AND update_time < ?1
+             ORDER BY update_time, sender, receiver LIMIT ?2)
+         RETURNING version",
+        "DELETE FROM block WHERE (owner, peer) IN (
+             SELECT owner, peer FROM block WHERE removed = 1 AND update_time < ?1
+             ORDER BY update_time, owner, peer LIMIT ?2)
+         RETURNING version",
+    ] {
+        let mut delete = conn.prepare_cached(sql)?;
+        let dropped = delete.query_map([int(before), int((limit - versions.len()) as u64)], |r| number(r, 0))?;
+        for version in dropped {
+            versions.push(version?);
+        }
+    }
+    Ok(versions)
 }
 
 /// Text that is held as bytes.
@@ -211,21 +119,8 @@ fn text(record: &Record<'_>, column: usize) -> Result<Box<str>> {
     text.map(Box::from).map_err(|e| Error::FromSqlConversionFailure(column, Type::Blob, Box::new(e)))
 }
 
-fn gender_number(gender: Gender) -> i64 {
-    match gender {
-        Gender::Unknown => 0,
-        Gender::Male => 1,
-        Gender::Female => 2,
-    }
-}
-
-fn gender(record: &Record<'_>, column: usize) -> Result<Gender> {
-    match record.get(column)? {
-        0 => Ok(Gender::Unknown),
-        1 => Ok(Gender::Male),
-        2 => Ok(Gender::Female),
-        other => Err(Error::IntegralValueOutOfRange(column, other)),
-    }
+fn account(record: &Record<'_>, column: usize) -> Result<Account> {
+    Ok(Account::stored(record.get_ref(column)?.as_str()?))
 }
 
 /// A stamp or a time of a row; none is written negative.

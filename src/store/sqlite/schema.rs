@@ -6,13 +6,16 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::rows::number;
-use crate::model::{Epoch, Stamp};
+use crate::model::{Epoch, Stamp, Visibility};
 
 /// The bytes "rstd", which `SQLite` keeps in the header of the file.
 const APPLICATION: i32 = 0x7273_7464;
 
 /// Migration `n` brings the schema from version `n - 1` to `n`. Never edited once released, only added to.
-const MIGRATIONS: [&str; 1] = [include_str!("../schema/sqlite/0001_profiles_and_edges.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
+    include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
+];
 
 /// Pages in the write-ahead log at which it is copied back into the database: 16 MB.
 const CHECKPOINT_PAGES: u32 = 4000;
@@ -42,7 +45,7 @@ pub(super) struct Meta {
 }
 
 /// Verifies and migrates the database, and sets the connection up for writing.
-pub(super) fn prepare(conn: &mut Connection) -> Result<Meta, Unusable> {
+pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, Unusable> {
     // Not even the log of a database that turns out not to be ours is to be touched when we let go of it.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     verify(conn)?;
@@ -58,7 +61,31 @@ pub(super) fn prepare(conn: &mut Connection) -> Result<Meta, Unusable> {
     // NORMAL would lose the last commits, already answered, when the power fails.
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    migrate(conn)
+    migrate(conn)?;
+    rule(conn, visibility)
+}
+
+/// Under other rules about who sees what, views change without any version moving: clients that come back must sync in
+/// full, so the history becomes another.
+fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, Unusable> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let held: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
+    let line = visibility.line();
+    if held != line {
+        // Until now everyone saw everything.
+        if !(held.is_empty() && *visibility == Visibility::default()) {
+            tx.execute("UPDATE meta SET epoch = ?1", [epoch()?])?;
+        }
+        tx.execute("UPDATE meta SET visibility = ?1", [line])?;
+    }
+    let meta = meta(&tx)?;
+    tx.commit()?;
+    Ok(meta)
+}
+
+/// A history's identity, as it is held.
+fn epoch() -> Result<i64, Unusable> {
+    getrandom::u64().map(u64::cast_signed).map_err(Unusable::Random)
 }
 
 fn verify(conn: &Connection) -> Result<(), Unusable> {
@@ -80,19 +107,18 @@ fn header(conn: &Connection, field: &str) -> rusqlite::Result<i64> {
 
 /// Runs the migrations that are missing. Even if none is, this takes the write lock once: that another process is
 /// writing is found out here and not at the first write.
-fn migrate(conn: &mut Connection) -> Result<Meta, Unusable> {
+fn migrate(conn: &mut Connection) -> Result<(), Unusable> {
     loop {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = header(&tx, "user_version")?;
         let next = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version));
         let Some(migration) = next else {
-            return Ok(meta(&tx)?);
+            return Ok(());
         };
         tx.execute_batch(migration)?;
         if version == 0 {
             tx.pragma_update(None, "application_id", APPLICATION)?;
-            let epoch = getrandom::u64().map_err(Unusable::Random)?;
-            tx.execute("INSERT INTO meta (id, epoch, stamp, floor) VALUES (1, ?1, 0, 0)", [epoch.cast_signed()])?;
+            tx.execute("INSERT INTO meta (id, epoch, stamp, floor) VALUES (1, ?1, 0, 0)", [epoch()?])?;
         }
         tx.pragma_update(None, "user_version", version + 1)?;
         tx.commit()?;

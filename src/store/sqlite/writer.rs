@@ -12,9 +12,9 @@ use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rows::{self, Tables};
-use crate::model::{Answer, Change, Millis, RequestError, Stamp};
-use crate::store::commit::{Done, Stop, carry_out};
-use crate::store::{Batch, COMPACTION, Clock, StoreError, Write, WriteError, Written};
+use crate::model::{Answer, Change, Millis, RequestError, Stamp, Visibility};
+use crate::store::commit::{Done, Stop, When, carry_out};
+use crate::store::{Batch, COMPACTION, Clock, Seen, StoreError, Write, WriteError, Written};
 
 /// Writes in one transaction at most; it bounds how long the first of them waits for the last.
 pub(super) const BATCH: usize = 1000;
@@ -23,6 +23,8 @@ pub(super) const BATCH: usize = 1000;
 pub(super) enum Message {
     /// Commit this.
     Write(Write, oneshot::Sender<Written>),
+    /// Note who came and went.
+    Seen(Vec<Seen>, oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Drop tombstones from before this time; answer how many.
     Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
     /// Take no more, finish what is waiting, and end.
@@ -35,6 +37,7 @@ pub(super) struct Writer {
     /// Held for as long as the connection is open.
     pub lock: File,
     pub clock: Clock,
+    pub visibility: Visibility,
     /// The last stamp committed. Only this thread gives stamps out.
     pub stamp: Stamp,
     /// Read by everyone, changed here.
@@ -63,16 +66,21 @@ impl Writer {
         let mut messages = Vec::with_capacity(BATCH);
         while inbox.blocking_recv_many(&mut messages, BATCH) > 0 {
             let mut writes = Vec::with_capacity(messages.len());
-            let mut compactions = Vec::new();
+            let (mut seen, mut compactions) = (Vec::new(), Vec::new());
             for message in messages.drain(..) {
                 match message {
                     Message::Write(write, answer) => writes.push((write, answer)),
+                    Message::Seen(who, answer) => seen.push((who, answer)),
                     Message::Compact(before, answer) => compactions.push((before, answer)),
                     Message::Close => inbox.close(),
                 }
             }
             if !writes.is_empty() {
                 self.commit(writes);
+            }
+            for (who, answer) in seen {
+                let noted = self.note(&who);
+                let _ = answer.send(self.watched(noted));
             }
             for (before, answer) in compactions {
                 let dropped = self.compact(before);
@@ -109,7 +117,7 @@ impl Writer {
         let mut committed = Committed { changes: Vec::new(), results: Vec::with_capacity(writes.len()) };
         let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for write in writes {
-            let result = carry_out_whole(&mut tx, write, stamp, now)?;
+            let result = carry_out_whole(&mut tx, write, When { head: stamp, now, visibility: &self.visibility })?;
             committed.results.push(result.map(|done| {
                 stamp += done.changes.len() as Stamp;
                 committed.changes.extend(done.changes);
@@ -134,6 +142,12 @@ impl Writer {
             // Nobody is left to apply it, but it is durable all the same.
             batch.answer();
         }
+    }
+
+    fn note(&mut self, seen: &[Seen]) -> Result<()> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        rows::profiles::put_seen(&tx, seen)?;
+        tx.commit()
     }
 
     fn compact(&mut self, before: Millis) -> Result<u64> {
@@ -166,15 +180,14 @@ impl Writer {
 fn carry_out_whole(
     tx: &mut Transaction<'_>,
     write: &Write,
-    head: Stamp,
-    now: Millis,
+    when: When<'_>,
 ) -> Result<std::result::Result<Done, Refusal>> {
     // The refusal of a single command comes before its first row: nothing to take back.
     if write.commands.len() < 2 {
-        return refusal_apart(carry_out(&mut Tables(tx), write, head, now));
+        return refusal_apart(carry_out(&mut Tables(tx), write, when));
     }
     let mut part = tx.savepoint()?;
-    let outcome = refusal_apart(carry_out(&mut Tables(&part), write, head, now))?;
+    let outcome = refusal_apart(carry_out(&mut Tables(&part), write, when))?;
     if outcome.is_err() {
         part.rollback()?;
     }

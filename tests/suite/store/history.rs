@@ -1,10 +1,13 @@
 //! Random histories, the same on every adapter: the rows, the answers and the feed must come out equal.
 
 use proptest::prelude::*;
-use rosterd::model::{Account, Change, Command, Edge, Fields, Millis, Profile, Stamp};
+use rosterd::model::{Account, Block, Change, Command, Edge, Fields, Millis, Note, Profile, Request, Stamp, User};
+use rosterd::store::Seen;
 use tokio::runtime::Runtime;
 
-use super::rig::{Place, Running, account, befriend, delete, nick_if, profile, unfriend};
+use super::rig::{
+    Place, Running, accept, account, ask, befriend, block, delete, nick_if, profile, reject, unblock, unfriend,
+};
 
 const NAMES: [&str; 5] = ["a", "B", "b", "c.d", "_"];
 
@@ -15,6 +18,8 @@ enum Step {
     Compact(Millis),
     /// Let time pass.
     Wait(Millis),
+    /// Someone comes or goes.
+    Seen(&'static str, bool),
 }
 
 /// All that can be asked of a store, and all it said on the way.
@@ -22,10 +27,20 @@ enum Step {
 struct Outcome {
     answers: Vec<String>,
     changes: Vec<Change>,
-    profiles: Vec<Profile>,
-    edges: Vec<Edge>,
+    everything: Everything,
     floor: Stamp,
     empty: bool,
+}
+
+/// All rows.
+#[derive(Debug, Default, PartialEq)]
+struct Everything {
+    users: Vec<User>,
+    online: Vec<Account>,
+    edges: Vec<Edge>,
+    requests: Vec<Vec<Request>>,
+    blocks: Vec<Block>,
+    frozen: Vec<Profile>,
 }
 
 fn commands() -> impl Strategy<Value = Command> {
@@ -40,7 +55,23 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => name().prop_map(delete),
         6 => (name(), name()).prop_map(|(a, b)| befriend(a, b)),
         3 => (name(), name()).prop_map(|(a, b)| unfriend(a, b)),
+        9 => (name(), name(), 0..7u8).prop_map(|(a, b, what)| relation(a, b, what)),
+        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible }),
     ]
+}
+
+fn relation(a: &str, b: &str, what: u8) -> Command {
+    match what {
+        0 | 1 => ask(a, b, "please"),
+        2 => accept(a, b),
+        3 => reject(a, b),
+        4 => block(a, b),
+        5 => unblock(a, b),
+        _ => {
+            let note = Note::check(Some("x".into()), Some("\0".into())).unwrap();
+            Command::SetFriend { account: account(a), peer: account(b), note }
+        }
+    }
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -48,6 +79,7 @@ fn steps() -> impl Strategy<Value = Step> {
         12 => prop::collection::vec(commands(), 1..4).prop_map(Step::Write),
         1 => (0..5u64).prop_map(Step::Compact),
         2 => (0..5u64).prop_map(Step::Wait),
+        2 => (prop::sample::select(&NAMES[..]), any::<bool>()).prop_map(|(name, online)| Step::Seen(name, online)),
     ]
 }
 
@@ -59,6 +91,10 @@ async fn live_through(place: &Place, history: &[Step]) -> Outcome {
         answers.push(match step {
             Step::Write(commands) => format!("{:?}", db.write(commands.clone()).await),
             Step::Compact(age) => format!("{:?}", db.store.compact(now - age).await),
+            Step::Seen(name, online) => {
+                let seen = Seen { account: account(name), online: *online, time: now };
+                format!("{:?}", db.store.put_seen(vec![seen]).await)
+            }
             Step::Wait(time) => {
                 now += time;
                 place.at(now);
@@ -66,27 +102,46 @@ async fn live_through(place: &Place, history: &[Step]) -> Outcome {
             }
         });
     }
-    let (profiles, edges) = everything(&db).await;
+    let everything = everything(&db).await;
     let (floor, empty) = (db.store.lineage().floor, db.store.is_empty().await.unwrap());
-    Outcome { answers, changes: db.close().await.changes, profiles, edges, floor, empty }
+    Outcome { answers, changes: db.close().await.changes, everything, floor, empty }
 }
 
 /// All rows, by way of pages of two.
-async fn everything(db: &Running) -> (Vec<Profile>, Vec<Edge>) {
+async fn everything(db: &Running) -> Everything {
     let accounts: Vec<Account> = NAMES.iter().map(|name| account(name)).collect();
-    let mut edges = Vec::new();
+    let mut all = Everything::default();
     for owner in &accounts {
         let mut after = None;
         loop {
             let page = db.store.page(owner.clone(), after, 2, Some(0)).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some(last.peer.clone());
-            edges.extend(page);
+            all.edges.extend(page);
         }
+        after = None;
+        loop {
+            let page = db.store.blocks(owner.clone(), after, 2, Some(0)).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.peer.clone());
+            all.blocks.extend(page);
+        }
+        all.requests.push(db.store.requests(owner.clone(), None).await.unwrap());
+        all.requests.push(db.store.requests(owner.clone(), Some(0)).await.unwrap());
+        let mut frozen = db.store.frozen(owner.clone(), accounts.clone()).await.unwrap();
+        frozen.sort_by_key(|profile| profile.account.clone());
+        all.frozen.extend(frozen.iter().map(|profile| (**profile).clone()));
+        let between = db.store.relations(owner.clone(), accounts.clone()).await.unwrap();
+        assert!(between.blocks.iter().all(|block| all.blocks.contains(block)));
+        assert!(between.edges.iter().all(|edge| all.edges.contains(edge)));
     }
-    let mut profiles = db.store.profiles(accounts).await.unwrap();
-    profiles.sort_by_key(|profile| profile.account.clone());
-    (profiles.iter().map(|profile| (**profile).clone()).collect(), edges)
+    all.requests.push(db.store.stale_requests(Millis::MAX, 99).await.unwrap());
+    all.requests.last_mut().unwrap().sort_by_key(|request| (request.sender.clone(), request.receiver.clone()));
+    all.online = db.store.online().await.unwrap();
+    all.online.sort();
+    all.users = db.store.users(accounts).await.unwrap();
+    all.users.sort_by_key(|user| user.profile.account.clone());
+    all
 }
 
 proptest! {
@@ -102,7 +157,7 @@ proptest! {
 
             let reopened = durable.open();
             prop_assert_eq!(reopened.head, expected.changes.last().map_or(0, |change| change.stamp));
-            prop_assert_eq!(everything(&reopened).await, (expected.profiles, expected.edges));
+            prop_assert_eq!(everything(&reopened).await, expected.everything);
             prop_assert_eq!(reopened.store.lineage().floor, expected.floor);
             reopened.close().await;
             Ok(())

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rosterd::model::{Account, Answer, Change, Command, Fields, Millis, Profile, Reason, Stamp};
+use rosterd::model::{
+    Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Stamp, User, Visibility,
+};
 use rosterd::store::{self, Clock, Opened, Store, StoreError, Write, WriteError, Written};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -18,11 +20,17 @@ pub(super) struct Place {
     pub(super) directory: Option<TempDir>,
     pub(super) now: Arc<AtomicU64>,
     pub(super) busy_timeout: Duration,
+    pub(super) visibility: Visibility,
 }
 
 impl Place {
     pub(super) fn memory() -> Self {
-        Self { directory: None, now: Arc::new(AtomicU64::new(1000)), busy_timeout: Duration::from_secs(5) }
+        Self {
+            directory: None,
+            now: Arc::new(AtomicU64::new(1000)),
+            busy_timeout: Duration::from_secs(5),
+            visibility: Visibility::default(),
+        }
     }
 
     pub(super) fn sqlite() -> Self {
@@ -44,9 +52,13 @@ impl Place {
 
     pub(super) fn try_open(&self) -> Result<Opened, StoreError> {
         if self.directory.is_none() {
-            return store::memory::open(self.clock());
+            return store::memory::open(self.clock(), self.visibility.clone());
         }
-        let options = store::sqlite::Options { busy_timeout: self.busy_timeout, clock: self.clock() };
+        let options = store::sqlite::Options {
+            busy_timeout: self.busy_timeout,
+            clock: self.clock(),
+            visibility: self.visibility.clone(),
+        };
         store::sqlite::open(&self.path(), options)
     }
 
@@ -110,7 +122,16 @@ impl Running {
     }
 
     pub(super) async fn profile(&self, name: &str) -> Option<Arc<Profile>> {
-        self.store.profiles(vec![account(name)]).await.unwrap().pop()
+        self.user(name).await.map(|user| user.profile)
+    }
+
+    pub(super) async fn user(&self, name: &str) -> Option<User> {
+        self.store.users(vec![account(name)]).await.unwrap().pop()
+    }
+
+    /// The edge from `owner` to `peer`, which there is.
+    pub(super) async fn edge(&self, owner: &str, peer: &str) -> Edge {
+        self.store.relations(account(owner), vec![account(peer)]).await.unwrap().edges.remove(0)
     }
 
     /// The peers on an owner's pages of `limit`; a removed one with a minus.
@@ -164,6 +185,26 @@ pub(super) fn unfriend(a: &str, b: &str) -> Command {
 
 pub(super) fn delete(name: &str) -> Command {
     Command::DeleteUser { account: account(name) }
+}
+
+pub(super) fn ask(a: &str, b: &str, message: &str) -> Command {
+    Command::RequestFriend { account: account(a), peer: account(b), message: message.into() }
+}
+
+pub(super) fn accept(a: &str, b: &str) -> Command {
+    Command::AcceptFriend { account: account(a), peer: account(b) }
+}
+
+pub(super) fn reject(a: &str, b: &str) -> Command {
+    Command::RejectFriend { account: account(a), peer: account(b) }
+}
+
+pub(super) fn block(a: &str, b: &str) -> Command {
+    Command::Block { account: account(a), peer: account(b) }
+}
+
+pub(super) fn unblock(a: &str, b: &str) -> Command {
+    Command::Unblock { account: account(a), peer: account(b) }
 }
 
 pub(super) fn refused(written: Written) -> (usize, Reason) {

@@ -7,7 +7,7 @@ use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use futures::future::join_all;
-use rosterd::model::{Fields, Millis, Reason};
+use rosterd::model::{Audience, Fields, Millis, Reason};
 use rosterd::store::{self, WriteError};
 use rusqlite::Connection;
 
@@ -99,7 +99,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     Connection::open(place.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = files(&place.path());
     let why = refusal(&place);
-    assert!(why.contains("version 99") && why.contains("up to 1"), "{why}");
+    assert!(why.contains("version 99") && why.contains("up to 2"), "{why}");
     assert!(files(&place.path()) == before, "it was written to");
 }
 
@@ -325,4 +325,46 @@ async fn live_with_a_full_disk() {
         assert!(db.profile(&format!("user{n}")).await.is_some());
     }
     db.close().await;
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
+    let place = taken(|path| {
+        let file = Connection::open(path).unwrap();
+        file.execute_batch(include_str!("../../../src/store/schema/sqlite/0001_profiles_and_edges.sql")).unwrap();
+        file.execute_batch(
+            "PRAGMA application_id = 0x72737464; PRAGMA user_version = 1;
+             INSERT INTO meta VALUES (1, 7, 4, 0);
+             INSERT INTO user VALUES ('a', 'Ann', '', '', 0, '', '', '', x'', 10, 20, 3);
+             INSERT INTO user VALUES ('b', 'Bob', '', '', 0, '', '', '', x'', 10, 10, 2);
+             INSERT INTO edge VALUES ('a', 'b', 0, '', x'', 30, 30, 4), ('b', 'a', 0, '', x'', 30, 30, 4);",
+        )
+        .unwrap();
+    });
+    let db = place.open();
+    assert_eq!((db.store.lineage().epoch.0, db.head), (7, 4), "clients go on where they were");
+    let ann = db.profile("a").await.unwrap();
+    assert_eq!((&*ann.nick, ann.version, ann.friends.version, ann.everyone.time), ("Ann", 3, 3, 20));
+    assert_eq!(db.peers("a", 9, None).await, [["b"]]);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn under_other_rules_of_visibility_the_history_is_another() {
+    let mut place = Place::sqlite();
+    let epoch = async |place: &Place| {
+        let db = place.open();
+        let epoch = db.store.lineage().epoch;
+        db.close().await;
+        epoch
+    };
+    let first = epoch(&place).await;
+    assert_eq!(epoch(&place).await, first);
+    place.visibility.tel = Audience::Friends;
+    let second = epoch(&place).await;
+    assert_ne!(second, first);
+    assert_eq!(epoch(&place).await, second);
+    place.visibility.tel = Audience::Everyone;
+    let third = epoch(&place).await;
+    assert!(third != second && third != first, "what moved under other rules is not known any more");
 }

@@ -1,0 +1,134 @@
+//! The server API's routes for what is live: sessions, presence, hints and signals.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::answer::{Answer, ok};
+use super::request::{Body, One, Shared, Two, account, account_and, read};
+use super::users::Accounts;
+use crate::wire::{self, v1};
+
+/// The sessions of an account, the oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Sessions {
+    sessions: Vec<v1::Session>,
+}
+
+/// The sessions of an account.
+#[utoipa::path(
+    get, path = "/v1/users/{account}/sessions", tag = "sessions", params(("account" = String, Path)),
+    responses((status = 200, description = "all of them", body = Sessions))
+)]
+pub(super) async fn sessions(api: Shared, name: One) -> Answer<Sessions> {
+    let account = account(name)?;
+    api.service.get_user(&account).await?;
+    let sessions = api.service.sessions(&account).into_iter().map(|session| session.record(None)).collect();
+    ok(Sessions { sessions })
+}
+
+/// The sessions that were there and are ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Kicked {
+    kicked: Vec<String>,
+}
+
+/// Ends every session of an account. They do not come back by themselves.
+#[utoipa::path(
+    delete, path = "/v1/users/{account}/sessions", tag = "sessions", params(("account" = String, Path)),
+    responses((status = 200, description = "ended", body = Kicked))
+)]
+pub(super) async fn kick_all(api: Shared, name: One) -> Answer<Kicked> {
+    let account = account(name)?;
+    api.service.get_user(&account).await?;
+    let kicked = api.service.kick(&account, None);
+    ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })
+}
+
+/// Ends one session of an account, if it is there.
+#[utoipa::path(
+    delete, path = "/v1/users/{account}/sessions/{session}", tag = "sessions",
+    params(("account" = String, Path), ("session" = String, Path)),
+    responses((status = 200, description = "ended", body = Kicked))
+)]
+pub(super) async fn kick(api: Shared, names: Two) -> Answer<Kicked> {
+    let (account, session) = account_and(names)?;
+    let named = wire::sessions(&[session]).map_err(|error| error.field("session"))?;
+    api.service.get_user(&account).await?;
+    let kicked = api.service.kick(&account, Some(&named));
+    ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })
+}
+
+/// The presence of an account, as its own clients see it.
+#[utoipa::path(
+    get, path = "/v1/users/{account}/presence", tag = "presence", params(("account" = String, Path)),
+    responses((status = 200, description = "with `invisible`", body = v1::Presence))
+)]
+pub(super) async fn presence(api: Shared, name: One) -> Answer<v1::Presence> {
+    ok(api.service.presence(&account(name)?).await?)
+}
+
+/// Whether an account shows as offline.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct PresenceUpdate {
+    invisible: bool,
+}
+
+/// Shows an account as offline, or no longer.
+#[utoipa::path(
+    put, path = "/v1/users/{account}/presence", tag = "presence", params(("account" = String, Path)),
+    request_body = PresenceUpdate, responses((status = 200, description = "as it now is", body = v1::Presence))
+)]
+pub(super) async fn set_presence(api: Shared, name: One, body: Body) -> Answer<v1::Presence> {
+    let account = account(name)?;
+    let PresenceUpdate { invisible } = read(body)?;
+    api.service.set_invisible(&account, invisible).await?;
+    ok(api.service.presence(&account).await?)
+}
+
+/// Accounts that do not exist.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Missing {
+    missing: Vec<String>,
+}
+
+/// Brings the newest profiles of some accounts to the sessions of one that will need them in a moment.
+#[utoipa::path(
+    post, path = "/v1/users/{account}/hints", tag = "signals", params(("account" = String, Path)),
+    request_body = Accounts, responses((status = 200, description = "on their way, but for these", body = Missing))
+)]
+pub(super) async fn hint(api: Shared, name: One, body: Body) -> Answer<Missing> {
+    let viewer = account(name)?;
+    let asked: Accounts = read(body)?;
+    api.service.get_user(&viewer).await.map_err(|error| error.field("account"))?;
+    let missing = api.service.hint(&viewer, &asked.accounts).await?;
+    ok(Missing { missing: missing.iter().map(ToString::to_string).collect() })
+}
+
+/// A small message, at most 4 KiB.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct Signal {
+    to: String,
+    payload: String,
+}
+
+/// What became of a signal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Signalled {
+    /// Sessions that will be told.
+    delivered: u32,
+    /// Sessions that read so slowly that they will not.
+    dropped: u32,
+}
+
+/// Sends a small message in the name of an account to whoever is logged in as another; nothing of it is kept.
+#[utoipa::path(
+    post, path = "/v1/users/{account}/signals", tag = "signals", params(("account" = String, Path)),
+    request_body = Signal, responses((status = 200, description = "handed over", body = Signalled))
+)]
+pub(super) async fn signal(api: Shared, name: One, body: Body) -> Answer<Signalled> {
+    let from = account(name)?;
+    let Signal { to, payload } = read(body)?;
+    api.service.get_user(&from).await.map_err(|error| error.field("account"))?;
+    let told = api.service.signal(&from, None, &to, payload).await?;
+    ok(Signalled { delivered: told.delivered, dropped: told.dropped })
+}

@@ -1,0 +1,82 @@
+//! The document that describes the server API, made from its handlers.
+
+use std::sync::LazyLock;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use super::{live, relations, users};
+use crate::wire::v1;
+
+/// What is answered instead when something cannot be done; nothing was changed then.
+#[derive(Serialize, ToSchema)]
+struct Failure {
+    error: v1::Error,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "rosterd server API",
+        description = "Accounts, friends, requests, blocks, sessions and presence, for backends. Records are those of \
+                       the client protocol, times are milliseconds since 1970. What cannot be done is answered with an \
+                       `error` object and a fitting status.",
+    ),
+    paths(
+        super::livez, super::ready, super::metrics, openapi_json,
+        users::put, users::patch, users::get, users::delete, users::export, users::batch_get, users::batch_update,
+        users::import,
+        relations::friends, relations::befriend, relations::unfriend, relations::note,
+        relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
+        relations::blocks, relations::block, relations::unblock,
+        live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
+    ),
+    components(schemas(Failure)),
+    security(("key" = [])),
+    modifiers(&Common),
+)]
+struct ServerApi;
+
+/// What holds for every operation: how to show the key, and how errors look.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, document: &mut Document) {
+        let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`ops.api_key`"));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(key.build()));
+        let failure = ContentBuilder::new().schema(Some(Ref::from_schema_name("Failure"))).build();
+        let failure = ResponseBuilder::new().description("why it was not done").content("application/json", failure);
+        let failure = RefOr::T(failure.build());
+        for path in document.paths.paths.values_mut() {
+            let operations =
+                [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten();
+            // What needs no key refuses nothing.
+            for operation in operations.filter(|operation| operation.security.is_none()) {
+                operation.responses.responses.insert("default".to_owned(), failure.clone());
+            }
+        }
+    }
+}
+
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| ServerApi::openapi().to_json().expect("the document has only text keys"));
+
+/// This document.
+#[utoipa::path(
+    get, path = "/v1/openapi.json", tag = "operations", security(()),
+    responses((status = 200, description = "an OpenAPI document", content_type = "application/json"))
+)]
+pub(super) async fn openapi_json() -> Response {
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
+}
+
+/// Every path of the document.
+#[cfg(test)]
+pub(super) fn paths() -> Vec<String> {
+    ServerApi::openapi().paths.paths.into_keys().collect()
+}

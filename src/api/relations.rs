@@ -1,0 +1,233 @@
+//! The server API's routes for friends, requests and blocks.
+//!
+//! What is put is there afterwards, what is deleted is not: to ask for either again is no error.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::answer::{Answer, Done, Refusal, done, ok};
+use super::request::{Body, One, PageOf, Shared, Two, account, page, parties, read, read_if_any};
+use crate::model::{Account, Command, Note, Outcome, Reason, Request, RequestError};
+use crate::wire::{self, v1};
+
+/// Carries out what `account` would ask for as a client. Of such a command the field `account` is the peer.
+async fn relate(api: &Api, account: &Account, command: Command) -> Result<Outcome, RequestError> {
+    api.service.get_user(account).await.map_err(|error| error.field("account"))?;
+    let related = api.service.relate(command, None).await;
+    related.map_err(|error| if error.field.as_deref() == Some("account") { error.field("peer") } else { error })
+}
+
+/// A page of a friend list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Friends {
+    friends: Vec<v1::Friend>,
+    /// Where the next page begins: its `after`. Absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// The friends of an account, in pages.
+#[utoipa::path(
+    get, path = "/v1/users/{account}/friends", tag = "friends",
+    params(
+        ("account" = String, Path),
+        ("after" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given"),
+    ),
+    responses((status = 200, description = "a page", body = Friends))
+)]
+pub(super) async fn friends(api: Shared, name: One, query: PageOf) -> Answer<Friends> {
+    let account = account(name)?;
+    let (after, limit) = page(query)?;
+    let page = api.service.friends(&account, after, limit).await?;
+    let friends = page.friends.iter().map(v1::Friend::from).collect();
+    ok(Friends { friends, next: page.next.map(|next| next.to_string()) })
+}
+
+/// Makes two accounts friends of each other, whatever stands between them.
+#[utoipa::path(
+    put, path = "/v1/users/{account}/friends/{peer}", tag = "friends",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "they are", body = Done), (status = 201, description = "now they are", body = Done))
+)]
+pub(super) async fn befriend(api: Shared, names: Two) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    done(api.service.relate(Command::Befriend { account, peer }, None).await?)
+}
+
+/// Ends a friendship, in both directions.
+#[utoipa::path(
+    delete, path = "/v1/users/{account}/friends/{peer}", tag = "friends",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "they are none", body = Done))
+)]
+pub(super) async fn unfriend(api: Shared, names: Two) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    api.service.relate(Command::Unfriend { account, peer }, None).await?;
+    ok(Done {})
+}
+
+/// What an account notes about a friend. Only the given fields change.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct FriendUpdate {
+    #[schema(max_length = 128)]
+    alias: Option<String>,
+    #[schema(max_length = 256)]
+    custom: Option<String>,
+}
+
+/// Changes what an account notes about a friend.
+#[utoipa::path(
+    patch, path = "/v1/users/{account}/friends/{peer}", tag = "friends",
+    params(("account" = String, Path), ("peer" = String, Path)), request_body = FriendUpdate,
+    responses((status = 200, description = "the relation", body = v1::Friend))
+)]
+pub(super) async fn note(api: Shared, names: Two, body: Body) -> Answer<v1::Friend> {
+    let (account, peer) = parties(names)?;
+    let update: FriendUpdate = read(body)?;
+    let note = Note::check(update.alias, update.custom)?;
+    relate(&api, &account, Command::SetFriend { account: account.clone(), peer: peer.clone(), note }).await?;
+    let friend = api.service.friend(&account, &peer).await.map_err(|error| error.field("peer"))?;
+    ok(v1::Friend::from(&friend))
+}
+
+/// Open requests, in order of the other side.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Requests {
+    requests: Vec<v1::Request>,
+}
+
+/// The open requests from and to an account.
+#[utoipa::path(
+    get, path = "/v1/users/{account}/requests", tag = "requests", params(("account" = String, Path)),
+    responses((status = 200, description = "all of them", body = Requests))
+)]
+pub(super) async fn requests(api: Shared, name: One) -> Answer<Requests> {
+    let account = account(name)?;
+    let requests = api.service.requests(&account).await?;
+    ok(Requests { requests: requests.iter().map(|request| v1::Request::seen_by(request, &account)).collect() })
+}
+
+/// What goes with a request.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Ask {
+    #[schema(max_length = 256)]
+    #[serde(deserialize_with = "wire::or_default")]
+    message: String,
+}
+
+/// Lets an account ask the peer for friendship. If the peer asks too, they are friends. The message of a request that
+/// is open already stays.
+#[utoipa::path(
+    put, path = "/v1/users/{account}/requests/{peer}", tag = "requests",
+    params(("account" = String, Path), ("peer" = String, Path)), request_body = Option<Ask>,
+    responses((status = 200, description = "it is open", body = Done), (status = 201, description = "made", body = Done))
+)]
+pub(super) async fn ask(api: Shared, names: Two, body: Body) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    let message = Request::check(read_if_any::<Ask>(body)?.message)?;
+    let command = Command::RequestFriend { account: account.clone(), peer: peer.clone(), message };
+    match relate(&api, &account, command).await {
+        Err(error) if error.reason == Reason::AlreadyExists && is_open(&api, &account, &peer).await? => ok(Done {}),
+        asked => done(asked?),
+    }
+}
+
+/// Takes back the open request of an account to the peer.
+#[utoipa::path(
+    delete, path = "/v1/users/{account}/requests/{peer}", tag = "requests",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "none is open", body = Done))
+)]
+pub(super) async fn cancel(api: Shared, names: Two) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    api.service.get_user(&peer).await.map_err(|error| error.field("peer"))?;
+    match relate(&api, &account, Command::CancelRequest { account: account.clone(), peer }).await {
+        // Both are there, so it is the request that is not.
+        Err(error) if error.reason == Reason::NotFound && error.field.as_deref() != Some("account") => ok(Done {}),
+        Err(error) => Err(Refusal(error)),
+        Ok(_) => ok(Done {}),
+    }
+}
+
+/// Accepts the open request of the peer to an account.
+#[utoipa::path(
+    post, path = "/v1/users/{account}/requests/{peer}/accept", tag = "requests",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "they are friends", body = Done))
+)]
+pub(super) async fn accept(api: Shared, names: Two) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    relate(&api, &account, Command::AcceptFriend { account: account.clone(), peer }).await?;
+    ok(Done {})
+}
+
+/// Rejects the open request of the peer to an account.
+#[utoipa::path(
+    post, path = "/v1/users/{account}/requests/{peer}/reject", tag = "requests",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "rejected", body = Done))
+)]
+pub(super) async fn reject(api: Shared, names: Two) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    relate(&api, &account, Command::RejectFriend { account: account.clone(), peer }).await?;
+    ok(Done {})
+}
+
+async fn is_open(api: &Api, account: &Account, peer: &Account) -> Result<bool, RequestError> {
+    let requests = api.service.requests(account).await?;
+    Ok(requests.iter().any(|request| request.sender == *account && request.receiver == *peer))
+}
+
+/// A page of the accounts that an account blocks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Blocks {
+    blocks: Vec<v1::BlockRecord>,
+    /// Where the next page begins: its `after`. Absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// The accounts that an account blocks, in pages.
+#[utoipa::path(
+    get, path = "/v1/users/{account}/blocks", tag = "blocks",
+    params(
+        ("account" = String, Path),
+        ("after" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given"),
+    ),
+    responses((status = 200, description = "a page", body = Blocks))
+)]
+pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Answer<Blocks> {
+    let account = account(name)?;
+    let (after, limit) = page(query)?;
+    let page = api.service.blocks(&account, after, limit).await?;
+    let blocks = page.blocks.iter().map(v1::BlockRecord::from).collect();
+    ok(Blocks { blocks, next: page.next.map(|next| next.to_string()) })
+}
+
+/// Lets an account block the peer: the peer gets nothing more of it.
+#[utoipa::path(
+    put, path = "/v1/users/{account}/blocks/{peer}", tag = "blocks",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "it did", body = Done), (status = 201, description = "now it does", body = Done))
+)]
+pub(super) async fn block(api: Shared, names: Two) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    done(relate(&api, &account, Command::Block { account: account.clone(), peer }).await?)
+}
+
+/// Ends a block.
+#[utoipa::path(
+    delete, path = "/v1/users/{account}/blocks/{peer}", tag = "blocks",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "it does not", body = Done))
+)]
+pub(super) async fn unblock(api: Shared, names: Two) -> Answer<Done> {
+    let (account, peer) = parties(names)?;
+    relate(&api, &account, Command::Unblock { account: account.clone(), peer }).await?;
+    ok(Done {})
+}

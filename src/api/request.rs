@@ -1,0 +1,89 @@
+//! What a request names: accounts in the path, a page in the query, an object in the body.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use super::Api;
+use super::answer::Refusal;
+use crate::model::{Account, Reason, RequestError};
+use crate::wire;
+
+pub(super) type Shared = State<Arc<Api>>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
+pub(super) type One = Result<Path<String>, PathRejection>;
+pub(super) type Two = Result<Path<(String, String)>, PathRejection>;
+pub(super) type PageOf = Result<Query<PageQuery>, QueryRejection>;
+
+/// How many records a page holds unless asked otherwise, and at most.
+const PAGE: (usize, usize) = (100, 1000);
+
+/// What was named in the path or the query, or that it could not be read.
+fn named<T, R>(part: Result<T, R>) -> Result<T, Refusal> {
+    part.map_err(|_| Refusal(RequestError::new(Reason::InvalidArgument, "the path or its query cannot be read")))
+}
+
+/// The account in the path.
+pub(super) fn account(name: One) -> Result<Account, Refusal> {
+    let Path(name) = named(name)?;
+    Ok(Account::parse(&name, "account")?)
+}
+
+/// Both accounts in the path.
+pub(super) fn parties(names: Two) -> Result<(Account, Account), Refusal> {
+    let Path((account, peer)) = named(names)?;
+    Ok((Account::parse(&account, "account")?, Account::parse(&peer, "peer")?))
+}
+
+/// The account in the path, and what comes after it.
+pub(super) fn account_and(names: Two) -> Result<(Account, String), Refusal> {
+    let Path((account, rest)) = named(names)?;
+    Ok((Account::parse(&account, "account")?, rest))
+}
+
+/// The body, or what was wrong with its size.
+pub(super) fn bytes(body: Body) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| {
+        let (reason, message) = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => (Reason::LimitExceeded, "the body is too large"),
+            _ => (Reason::InvalidArgument, "the body could not be read"),
+        };
+        Refusal(RequestError::new(reason, message))
+    })
+}
+
+/// The object in the body.
+pub(super) fn read<T: for<'a> Deserialize<'a>>(body: Body) -> Result<T, Refusal> {
+    Ok(wire::body(&bytes(body)?)?)
+}
+
+/// The object in the body, which may also be left out.
+pub(super) fn read_if_any<T: for<'a> Deserialize<'a> + Default>(body: Body) -> Result<T, Refusal> {
+    let body = bytes(body)?;
+    if body.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(wire::body(&body)?) }
+}
+
+/// `?after=` the `next` of the page before, `&limit=` at most 1000.
+#[derive(Debug, Deserialize)]
+pub(super) struct PageQuery {
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+/// The account to go on after, and how many records are asked for.
+pub(super) fn page(query: PageOf) -> Result<(Option<Account>, usize), Refusal> {
+    let Query(query) = named(query)?;
+    let after = query.after.map(|after| Account::parse(&after, "after")).transpose()?;
+    match query.limit.as_deref().map(str::parse) {
+        None => Ok((after, PAGE.0)),
+        Some(Ok(limit @ 1..)) if limit <= PAGE.1 => Ok((after, limit)),
+        Some(_) => {
+            let message = format!("limit must be a whole number from 1 to {}", PAGE.1);
+            Err(RequestError::new(Reason::InvalidArgument, message).field("limit").into())
+        }
+    }
+}

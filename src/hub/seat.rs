@@ -1,0 +1,252 @@
+//! A session as its own task holds it: whom it follows, and what it may see.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use super::{Hub, Seen, Session, Signal, UserRef, Wake};
+use crate::model::{Account, Audience, Stamp};
+use crate::sync::interest::Slot;
+use crate::sync::outbox::{Kinds, Marks};
+use crate::wire::Card;
+
+/// How many cards of accounts it does not follow a session is remembered to have been told.
+const TOLD: usize = 32;
+
+/// What a session may see of an account.
+#[derive(Debug, Clone)]
+pub enum Sight {
+    /// This.
+    Card(Arc<Card>),
+    /// The account as it was when it blocked the session's: the store has it.
+    Frozen,
+    /// The registry does not know.
+    Unknown,
+}
+
+/// A session's place in the hub, held by its task alone. Dropping it leaves: no watcher entry stays behind.
+#[derive(Debug)]
+pub struct Seat {
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+    slot: Slot,
+    me: UserRef,
+    friends: Vec<UserRef>,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few sessions have.
+#[derive(Debug, Default)]
+struct Extra {
+    watched: Vec<UserRef>,
+    /// Signals taken, and not yet told.
+    signals: VecDeque<Arc<Signal>>,
+    /// The versions of cards last told of accounts that are not followed, the newest last.
+    told: VecDeque<(Account, u64)>,
+}
+
+impl Seat {
+    pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, slot: Slot, me: UserRef) -> Self {
+        Self { hub, session, slot, me, friends: Vec::new(), extra: None }
+    }
+
+    /// The part that others see.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        self.session.account()
+    }
+
+    /// The entry of the session's own account.
+    #[must_use]
+    pub fn me(&self) -> &UserRef {
+        &self.me
+    }
+
+    /// Follows a friend: from now on its changes mark this session. Harmless if it did already.
+    pub fn add_friend(&mut self, account: &Account) -> UserRef {
+        let (user, new) = self.hub.follow(account, |state| state.friends.insert(self.slot));
+        if new {
+            self.friends.push(user.clone());
+        }
+        user
+    }
+
+    /// Makes room for the number of friends that will be followed.
+    pub fn expect(&mut self, accounts: usize) {
+        self.friends.reserve_exact(accounts);
+    }
+
+    /// Follows a friend no longer.
+    pub fn remove_friend(&mut self, account: &Account) {
+        if let Some(at) = self.friends.iter().position(|user| user.account() == account) {
+            let user = self.friends.swap_remove(at);
+            self.hub.unfollow(&user, |state| state.friends.remove(self.slot));
+        }
+        // The client forgets the card with the friend.
+        if let Some(extra) = &mut self.extra {
+            extra.told.retain(|(told, _)| told != account);
+        }
+    }
+
+    /// Watches exactly these accounts, friends or not; answers those it did not watch before.
+    pub fn watch(&mut self, accounts: &[Account]) -> Vec<UserRef> {
+        let mut kept = Vec::with_capacity(accounts.len());
+        let mut new = Vec::new();
+        for account in accounts {
+            let (user, is_new) = self.hub.follow(account, |state| state.strangers.insert(self.slot));
+            if is_new {
+                new.push(user.clone());
+            }
+            kept.push(user);
+        }
+        let before = std::mem::replace(&mut self.extra.get_or_insert_default().watched, kept);
+        let names: rustc_hash::FxHashSet<_> = accounts.iter().collect();
+        for user in before.iter().filter(|user| !names.contains(user.account())) {
+            self.hub.unfollow(user, |state| state.strangers.remove(self.slot));
+        }
+        new
+    }
+
+    /// Whether this session is told of the account's changes.
+    #[must_use]
+    pub fn follows(&self, user: &UserRef) -> bool {
+        let state = user.state().lock();
+        *user == self.me || state.friends.contains(self.slot) || state.strangers.contains(self.slot)
+    }
+
+    /// As whom this session sees the account.
+    #[must_use]
+    pub fn audience(&self, user: &UserRef) -> Audience {
+        if *user == self.me {
+            Audience::Own
+        } else if user.state().lock().friends.contains(self.slot) {
+            Audience::Friends
+        } else {
+            Audience::Everyone
+        }
+    }
+
+    /// What this session may see of the account as the registry has it.
+    #[must_use]
+    pub fn sight(&self, user: &UserRef) -> Sight {
+        let state = user.state().lock();
+        let audience = match state.friends.contains(self.slot) {
+            _ if *user == self.me => Audience::Own,
+            true => Audience::Friends,
+            false => Audience::Everyone,
+        };
+        if state.blocks(self.account()).is_some() {
+            return Sight::Frozen;
+        }
+        state.card(audience).map_or(Sight::Unknown, Sight::Card)
+    }
+
+    /// What this session may know of the account's presence, if it is its own or a friend's, and there is presence.
+    #[must_use]
+    pub fn presence(&self, user: &UserRef) -> Option<Seen> {
+        if !self.hub.has_presence() {
+            return None;
+        }
+        if *user == self.me {
+            return Some(self.hub.own_presence(user));
+        }
+        let state = user.state().lock();
+        state.friends.contains(self.slot).then(|| Hub::friends_presence(user, &state, self.account()))
+    }
+
+    /// The presence of every friend that has ever been online.
+    pub fn friends_presence(&self) -> impl Iterator<Item = Seen> + '_ {
+        self.friends.iter().filter_map(|user| self.presence(user)).filter(|seen| seen.online || seen.last_seen > 0)
+    }
+
+    /// How often what this session may see has changed since login.
+    #[must_use]
+    pub fn relations(&self) -> u32 {
+        self.session.relations()
+    }
+
+    /// The stamp up to which every mark has been set. Read before [`Seat::take`], it is what a drain may promise.
+    #[must_use]
+    pub fn horizon(&self) -> Stamp {
+        self.hub.horizon()
+    }
+
+    /// Takes everything that is owed; signals wait for [`Seat::next_signal`].
+    #[must_use]
+    pub fn take(&mut self) -> Marks<UserRef> {
+        let (marks, signals) = self.session.take();
+        let mut signals = signals.peekable();
+        if signals.peek().is_some() {
+            self.extra.get_or_insert_default().signals.extend(signals);
+        }
+        marks
+    }
+
+    /// The next signal that was taken.
+    pub fn next_signal(&mut self) -> Option<Arc<Signal>> {
+        self.extra.as_mut()?.signals.pop_front()
+    }
+
+    /// Puts back what was taken but not told.
+    pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
+        self.session.put_back(marks);
+    }
+
+    /// Marks something for this session itself.
+    pub fn mark(&self, user: UserRef, kinds: Kinds) {
+        self.session.mark_and_wake(user, kinds);
+    }
+
+    /// Whether this version of an account that is not followed was told lately; notes it if not.
+    pub fn was_told(&mut self, account: &Account, version: u64) -> bool {
+        let told = &mut self.extra.get_or_insert_default().told;
+        if let Some(at) = told.iter().position(|(held, _)| held == account) {
+            if told[at].1 == version {
+                return true;
+            }
+            told.remove(at);
+        } else if told.len() == TOLD {
+            told.pop_front();
+        }
+        told.push_back((account.clone(), version));
+        false
+    }
+
+    /// Waits until something is owed or the session is to end.
+    pub async fn wake(&self) -> Wake {
+        poll_fn(|cx| self.session.poll_wake(cx)).await
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        for user in self.friends.drain(..) {
+            self.hub.unfollow(&user, |state| state.friends.remove(self.slot));
+        }
+        for user in self.extra.take().into_iter().flat_map(|extra| extra.watched) {
+            self.hub.unfollow(&user, |state| state.strangers.remove(self.slot));
+        }
+        self.hub.leave(&self.me, self.slot);
+    }
+}
+
+#[cfg(test)]
+impl Seat {
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    pub(super) fn friends(&self) -> impl Iterator<Item = &Account> {
+        self.friends.iter().map(UserRef::account)
+    }
+
+    pub(super) fn watched(&self) -> impl Iterator<Item = &Account> {
+        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
+    }
+}

@@ -1,0 +1,94 @@
+//! Many at once, for the backend: imports, batches, and everything about one account.
+
+use std::sync::Arc;
+
+use super::{Service, unavailable};
+use crate::model::{Account, Block, Command, Edge, Outcome, Profile, Request, RequestError};
+use crate::store::{StoreError, Write};
+use crate::wire::v1;
+
+/// How many relations are read at a time.
+const PAGE: usize = 1000;
+
+/// Everything that is kept about one account. Its parts are read one after the other: what changes meanwhile may be in
+/// one of them and not yet in another.
+#[derive(Debug)]
+pub struct Export {
+    /// The profile, whole.
+    pub user: Arc<Profile>,
+    /// Whom it lists.
+    pub friends: Vec<Edge>,
+    /// The open requests from and to it.
+    pub requests: Vec<Request>,
+    /// Whom it blocks.
+    pub blocks: Vec<Block>,
+    /// Its presence, as its own clients see it.
+    pub presence: v1::Presence,
+}
+
+impl Service {
+    /// Carries out all commands or none; answers how many changed something.
+    ///
+    /// # Errors
+    /// The first refused one, by its position.
+    pub async fn import(&self, commands: Vec<Command>) -> Result<usize, (usize, RequestError)> {
+        let answers = self.write(Write { commands, origin: None }).await?;
+        Ok(answers.iter().filter(|answer| answer.outcome != Outcome::Unchanged).count())
+    }
+
+    /// Carries out all [`Command::SetProfile`] or none; answers the profiles as they now stand, in order.
+    ///
+    /// # Errors
+    /// The first refused one, by its position.
+    pub async fn set_profiles(&self, commands: Vec<Command>) -> Result<Vec<Arc<Profile>>, (usize, RequestError)> {
+        let answers = self.write(Write { commands, origin: None }).await?;
+        Ok(answers.into_iter().filter_map(|answer| answer.profile).collect())
+    }
+
+    /// Everything that is kept about an account.
+    ///
+    /// # Errors
+    /// 404 for an unknown account, 503.
+    pub async fn export(&self, account: &Account) -> Result<Export, RequestError> {
+        let user = self.get_user(account).await?;
+        let presence = self.presence(account).await?;
+        let requests = self.requests(account).await?;
+        let friends = self.all_friends(account).await.map_err(|e| unavailable(&e))?;
+        let blocks = self.all_blocks(account).await.map_err(|e| unavailable(&e))?;
+        Ok(Export { user, friends, requests, blocks, presence })
+    }
+
+    async fn all_friends(&self, account: &Account) -> Result<Vec<Edge>, StoreError> {
+        let mut friends: Vec<Edge> = Vec::new();
+        loop {
+            let after = friends.last().map(|edge| edge.peer.clone());
+            let page = self.store.page(account.clone(), after, PAGE, None).await?;
+            let last = page.len() < PAGE;
+            friends.extend(page);
+            if last {
+                return Ok(friends);
+            }
+        }
+    }
+
+    async fn all_blocks(&self, account: &Account) -> Result<Vec<Block>, StoreError> {
+        let mut blocks: Vec<Block> = Vec::new();
+        loop {
+            let after = blocks.last().map(|block| block.peer.clone());
+            let page = self.store.blocks(account.clone(), after, PAGE, None).await?;
+            let last = page.len() < PAGE;
+            blocks.extend(page);
+            if last {
+                return Ok(blocks);
+            }
+        }
+    }
+
+    /// Whether no account exists yet.
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn is_empty(&self) -> Result<bool, RequestError> {
+        self.store.is_empty().await.map_err(|e| unavailable(&e))
+    }
+}

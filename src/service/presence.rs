@@ -1,0 +1,99 @@
+//! Who is online: told to friends by marks, written down so that a restart does not look like everyone leaving.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Service, now, unavailable};
+use crate::hub::Seen;
+use crate::model::{Account, Command, Reason, RequestError};
+use crate::store;
+use crate::wire::v1;
+
+/// How often those who left are looked for, at most and at least.
+const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+impl Service {
+    /// An account's presence, as its own clients know it.
+    ///
+    /// # Errors
+    /// 404 for an unknown account, 503.
+    pub async fn presence(&self, account: &Account) -> Result<v1::Presence, RequestError> {
+        if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
+            return Ok(record(&self.hub.own_presence(&user)));
+        }
+        let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
+        let user = found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))?;
+        let seen = Seen {
+            account: account.clone(),
+            online: false,
+            last_seen: user.last_seen,
+            invisible: Some(user.invisible),
+        };
+        Ok(record(&seen))
+    }
+
+    /// Shows an account as offline, or no longer.
+    ///
+    /// # Errors
+    /// 403 if the deployment has no presence, 404 for an unknown account, 503.
+    pub async fn set_invisible(&self, account: &Account, invisible: bool) -> Result<(), RequestError> {
+        if !self.hub.has_presence() {
+            return Err(RequestError::new(Reason::PermissionDenied, "presence is off here"));
+        }
+        let command = Command::SetInvisible { account: account.clone(), invisible };
+        self.write_one(command, None).await.map(drop)
+    }
+
+    async fn write_passages(&self) {
+        let passages = self.hub.take_passages();
+        if passages.is_empty() {
+            return;
+        }
+        let seen = passages.iter().map(|(account, passage)| store::Seen {
+            account: account.clone(),
+            online: passage.online,
+            time: passage.time,
+        });
+        if let Err(error) = self.store.put_seen(seen.collect()).await {
+            tracing::warn!(%error, "who came and went could not be written down; it is tried again");
+            self.hub.put_back_passages(passages);
+        }
+    }
+}
+
+/// As it goes on the wire.
+#[must_use]
+pub fn record(seen: &Seen) -> v1::Presence {
+    v1::Presence {
+        account: seen.account.to_string(),
+        online: seen.online,
+        last_seen: seen.last_seen,
+        invisible: seen.invisible,
+    }
+}
+
+/// Takes up who was online when the process before this one ended. Before the first login.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn restore_presence(service: &Service) -> Result<(), store::StoreError> {
+    if service.hub.has_presence() {
+        service.hub.restore_online(service.store.online().await?);
+    }
+    Ok(())
+}
+
+/// Lets accounts go offline once their linger is over, and writes down who came and went. Runs until it is dropped.
+pub async fn keep_presence(service: Arc<Service>) {
+    let linger = service.settings.linger;
+    let mut ticks = tokio::time::interval((linger / 8).clamp(TICK.0, TICK.1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let instant = Instant::now();
+        if let Some(until) = instant.checked_sub(linger) {
+            service.hub.expire(until, instant, now());
+        }
+        service.write_passages().await;
+    }
+}

@@ -1,0 +1,121 @@
+//! What a session may see of accounts: from the registry what is live, the rest from the store, and of who blocks it
+//! the state from before.
+
+use std::sync::Arc;
+
+use super::Service;
+use crate::hub::{Seat, Sight, UserRef};
+use crate::model::{Account, Audience, User};
+use crate::store::StoreError;
+use crate::wire::{Card, Views};
+
+/// Cards in the order of the accounts asked for; `None` for one that does not exist.
+pub(super) type Settled = Vec<Option<Arc<Card>>>;
+
+impl Service {
+    /// The cards of these friends, following each from now on: a change after this call marks the session, one before
+    /// it is in the card.
+    pub(super) async fn follow_friends(&self, seat: &mut Seat, accounts: &[Account]) -> Result<Settled, StoreError> {
+        let users: Vec<_> = accounts.iter().map(|account| seat.add_friend(account)).collect();
+        self.settle(seat, &users).await
+    }
+
+    /// What the session may see of accounts, whether or not it follows them.
+    pub(super) async fn look_up(&self, seat: &Seat, accounts: &[Account]) -> Result<Settled, StoreError> {
+        let name = |account: &Account| self.hub.user(account).unwrap_or_else(|| UserRef::detached(account.clone()));
+        let users: Vec<_> = accounts.iter().map(name).collect();
+        self.settle(seat, &users).await
+    }
+
+    /// What the session may see of each.
+    pub(super) async fn settle(&self, seat: &Seat, users: &[UserRef]) -> Result<Settled, StoreError> {
+        let mut settled: Settled = Vec::with_capacity(users.len());
+        let (mut unknown, mut frozen) = (Vec::new(), Vec::new());
+        for (at, user) in users.iter().enumerate() {
+            settled.push(match seat.sight(user) {
+                Sight::Card(card) => Some(card),
+                Sight::Unknown => {
+                    unknown.push(at);
+                    None
+                }
+                Sight::Frozen => {
+                    frozen.push(at);
+                    None
+                }
+            });
+        }
+        if !unknown.is_empty() {
+            self.settle_unknown(seat, users, &unknown, &mut settled, &mut frozen).await?;
+        }
+        if !frozen.is_empty() {
+            self.settle_frozen(seat, users, &frozen, &mut settled).await?;
+        }
+        Ok(settled)
+    }
+
+    async fn settle_unknown(
+        &self,
+        seat: &Seat,
+        users: &[UserRef],
+        unknown: &[usize],
+        settled: &mut Settled,
+        frozen: &mut Vec<usize>,
+    ) -> Result<(), StoreError> {
+        let found = self.store.users(names(users, unknown)).await?;
+        for user in &found {
+            self.hub.offer(user);
+        }
+        for at in unknown {
+            match seat.sight(&users[*at]) {
+                Sight::Card(card) => settled[*at] = Some(card),
+                Sight::Frozen => frozen.push(*at),
+                // Not in the registry: nobody follows it.
+                Sight::Unknown => match found.iter().find(|user| user.profile.account == *users[*at].account()) {
+                    Some(user) if blocks(user, seat.account()) => frozen.push(*at),
+                    Some(user) => settled[*at] = Some(self.view(user.profile.clone(), Audience::Everyone)),
+                    None => {}
+                },
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_frozen(
+        &self,
+        seat: &Seat,
+        users: &[UserRef],
+        frozen: &[usize],
+        settled: &mut Settled,
+    ) -> Result<(), StoreError> {
+        let found = self.store.frozen(seat.account().clone(), names(users, frozen)).await?;
+        let mut free = Vec::new();
+        for at in frozen {
+            match found.iter().find(|profile| profile.account == *users[*at].account()) {
+                Some(profile) => settled[*at] = Some(self.view(profile.clone(), seat.audience(&users[*at]))),
+                None => free.push(*at),
+            }
+        }
+        if free.is_empty() {
+            return Ok(());
+        }
+        // The block ended while this looked.
+        let now = self.store.users(names(users, &free)).await?;
+        for at in free {
+            let user = now.iter().find(|user| user.profile.account == *users[at].account());
+            settled[at] = user.map(|user| self.view(user.profile.clone(), seat.audience(&users[at])));
+        }
+        Ok(())
+    }
+
+    fn view(&self, profile: Arc<crate::model::Profile>, audience: Audience) -> Arc<Card> {
+        Views::new(profile, self.hub.visibility()).card(audience).clone()
+    }
+}
+
+fn names(users: &[UserRef], at: &[usize]) -> Vec<Account> {
+    at.iter().map(|at| users[*at].account().clone()).collect()
+}
+
+fn blocks(user: &User, viewer: &Account) -> bool {
+    user.blocks.iter().any(|block| block.peer == *viewer)
+}

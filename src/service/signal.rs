@@ -1,0 +1,77 @@
+//! Small messages that are kept nowhere, and profiles brought just before they are needed.
+
+use std::sync::Arc;
+
+use super::watch::distinct;
+use super::{BATCH, STORE_RETRY_MS, Service, unavailable};
+use crate::hub::{Delivered, Signal, UserRef};
+use crate::model::{Account, Reason, RequestError, SessionId, User};
+
+/// The most bytes of a signal's payload.
+const PAYLOAD: usize = 4096;
+
+impl Service {
+    /// Hands a message to the sessions of `to`, but for the one it comes from. Where one of the two blocks the other, it
+    /// is as if nobody were there.
+    ///
+    /// # Errors
+    /// 414 for an account that cannot be one or too large a payload, 404 for an account nobody made, 503.
+    pub async fn signal(
+        &self,
+        from: &Account,
+        origin: Option<SessionId>,
+        to: &str,
+        payload: String,
+    ) -> Result<Delivered, RequestError> {
+        let to = Account::parse(to, "to")?;
+        if payload.len() > PAYLOAD {
+            let message = format!("payload is longer than {PAYLOAD} bytes");
+            return Err(RequestError::new(Reason::InvalidArgument, message).field("payload"));
+        }
+        if self.has_blocked(from, &to).await? | self.has_blocked(&to, from).await.map_err(|e| e.field("to"))? {
+            return Ok(Delivered::default());
+        }
+        let from = self.hub.user(from).unwrap_or_else(|| UserRef::detached(from.clone()));
+        Ok(self.hub.signal(&to, origin, &Arc::new(Signal { from, payload })))
+    }
+
+    /// Brings the newest profiles of some accounts to the sessions of `viewer`; answers those that do not exist.
+    ///
+    /// # Errors
+    /// 404 for an unknown viewer, 414 for an account that cannot be one, 419 for more than [`BATCH`], 416 while a
+    /// session has too many to read already, 503.
+    pub async fn hint(&self, viewer: &Account, names: &[String]) -> Result<Vec<Account>, RequestError> {
+        let accounts = distinct(names, BATCH)?;
+        self.known(viewer).await?;
+        let found = self.find(&accounts).await?;
+        let (known, missing): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| found.contains_key(account));
+        if self.hub.hint(viewer, &known).dropped > 0 {
+            let message = format!("a session of \"{viewer}\" has yet to read the hints before");
+            return Err(RequestError::new(Reason::RateLimited, message).retry_after(STORE_RETRY_MS));
+        }
+        Ok(missing)
+    }
+
+    /// Whether an account, which must exist, blocks another.
+    async fn has_blocked(&self, account: &Account, other: &Account) -> Result<bool, RequestError> {
+        if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
+            return Ok(user.blocks(other));
+        }
+        let user = self.user(account).await?;
+        Ok(user.blocks.iter().any(|block| block.peer == *other))
+    }
+
+    /// An account as the store has it.
+    async fn user(&self, account: &Account) -> Result<User, RequestError> {
+        let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
+        found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))
+    }
+
+    /// That an account exists.
+    async fn known(&self, account: &Account) -> Result<(), RequestError> {
+        match self.hub.user(account).and_then(|user| user.profile()) {
+            Some(_) => Ok(()),
+            None => self.user(account).await.map(drop),
+        }
+    }
+}

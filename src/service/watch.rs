@@ -1,0 +1,49 @@
+//! Profiles of accounts that are no friends, live.
+
+use super::{Service, unavailable};
+use crate::hub::Seat;
+use crate::model::{Account, Reason, RequestError};
+use crate::sync::outbox::Kinds;
+
+/// The most accounts one session may watch.
+pub const WATCHED: usize = 500;
+
+impl Service {
+    /// Replaces the accounts that this session watches. The profiles of the new ones are owed at once; answers those
+    /// that do not exist, which are told of as soon as they do.
+    ///
+    /// # Errors
+    /// 414 for an account that cannot be one, 419 for more than [`WATCHED`], 503; what was watched before still is.
+    pub async fn watch(&self, seat: &mut Seat, names: &[String]) -> Result<Vec<Account>, RequestError> {
+        let accounts = distinct(names, WATCHED)?;
+        // Read before anything is changed: what cannot be read changes nothing.
+        let found = self.look_up(seat, &accounts).await.map_err(|e| unavailable(&e))?;
+        let new = seat.watch(&accounts);
+        // Again, for those that nobody followed: the registry has to have them now.
+        self.settle(seat, &new).await.map_err(|e| unavailable(&e))?;
+        for user in new.iter().filter(|user| *user != seat.me()) {
+            seat.mark(user.clone(), Kinds::CARD);
+        }
+        Ok(accounts.into_iter().zip(found).filter(|(_, card)| card.is_none()).map(|(account, _)| account).collect())
+    }
+}
+
+/// The accounts named, each once and in the order given.
+///
+/// # Errors
+/// 414 for an account that cannot be one, 419 for more than `most`.
+pub(super) fn distinct(names: &[String], most: usize) -> Result<Vec<Account>, RequestError> {
+    if names.len() > most {
+        let message = format!("accounts names {}, at most {most} at a time", names.len());
+        return Err(RequestError::new(Reason::LimitExceeded, message).field("accounts"));
+    }
+    let mut seen = rustc_hash::FxHashSet::default();
+    let mut accounts: Vec<Account> = Vec::with_capacity(names.len());
+    for (at, name) in names.iter().enumerate() {
+        let account = Account::parse(name, "account").map_err(|e| e.field(format!("accounts[{at}]")))?;
+        if seen.insert(account.clone()) {
+            accounts.push(account);
+        }
+    }
+    Ok(accounts)
+}

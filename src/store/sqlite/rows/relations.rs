@@ -1,0 +1,272 @@
+//! Edges, requests and blocks.
+
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, params};
+
+use super::{account, int, number, text};
+use crate::model::{Account, Block, Edge, Millis, Request, RequestState, Stamp};
+use crate::store::Relations;
+
+macro_rules! edge_columns {
+    () => {
+        "owner, peer, removed, alias, custom, create_time, update_time, version"
+    };
+}
+
+macro_rules! request_columns {
+    () => {
+        "sender, receiver, message, state, hidden, create_time, update_time, version"
+    };
+}
+
+macro_rules! block_columns {
+    () => {
+        "owner, peer, removed, create_time, update_time, version"
+    };
+}
+
+pub(super) fn edge(conn: &Connection, owner: &Account, peer: &Account) -> Result<Option<Edge>> {
+    conn.prepare_cached(concat!("SELECT ", edge_columns!(), " FROM edge WHERE owner = ?1 AND peer = ?2"))?
+        .query_row([owner.as_str(), peer.as_str()], |record| record_edge(owner, record))
+        .optional()
+}
+
+pub(super) fn request(conn: &Connection, sender: &Account, receiver: &Account) -> Result<Option<Request>> {
+    conn.prepare_cached(concat!("SELECT ", request_columns!(), " FROM request WHERE sender = ?1 AND receiver = ?2"))?
+        .query_row([sender.as_str(), receiver.as_str()], record_request)
+        .optional()
+}
+
+pub(super) fn block(conn: &Connection, owner: &Account, peer: &Account) -> Result<Option<Block>> {
+    conn.prepare_cached(concat!("SELECT ", block_columns!(), " FROM block WHERE owner = ?1 AND peer = ?2"))?
+        .query_row([owner.as_str(), peer.as_str()], record_block)
+        .optional()
+}
+
+/// Everything between an account and some others, as it may know it.
+pub(in crate::store::sqlite) fn between(conn: &Connection, me: &Account, peers: &[Account]) -> Result<Relations> {
+    let mut found = Relations::default();
+    for peer in peers {
+        found.edges.extend(edge(conn, me, peer)?);
+        found.requests.extend(request(conn, me, peer)?);
+        found.requests.extend(request(conn, peer, me)?.filter(|request| request.is_seen_by(me)));
+        found.blocks.extend(block(conn, me, peer)?);
+    }
+    Ok(found)
+}
+
+/// An owner's edges in order of the peer: live ones, and tombstones later than `since`.
+pub(in crate::store::sqlite) fn page(
+    conn: &Connection,
+    owner: &Account,
+    after: Option<&Account>,
+    limit: usize,
+    since: Option<Stamp>,
+) -> Result<Vec<Edge>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        edge_columns!(),
+        " FROM edge WHERE owner = ?1 AND peer > ?2 AND (removed = 0 OR version > ?3) ORDER BY peer LIMIT ?4"
+    ))?;
+    // No account is empty, so the empty one stands before all; no tombstone is later than the last stamp there is.
+    let after = after.map_or("", Account::as_str);
+    let bounds = params![owner.as_str(), after, since.map_or(i64::MAX, int), int(limit as u64)];
+    select.query_map(bounds, |record| record_edge(owner, record))?.collect()
+}
+
+/// An owner's blocks, likewise.
+pub(in crate::store::sqlite) fn blocks(
+    conn: &Connection,
+    owner: &Account,
+    after: Option<&Account>,
+    limit: usize,
+    since: Option<Stamp>,
+) -> Result<Vec<Block>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        block_columns!(),
+        " FROM block WHERE owner = ?1 AND peer > ?2 AND (removed = 0 OR version > ?3) ORDER BY peer LIMIT ?4"
+    ))?;
+    let after = after.map_or("", Account::as_str);
+    let bounds = params![owner.as_str(), after, since.map_or(i64::MAX, int), int(limit as u64)];
+    select.query_map(bounds, record_block)?.collect()
+}
+
+/// The requests from and to an account that it may know of: open ones, and closed ones later than `since`.
+pub(in crate::store::sqlite) fn requests(
+    conn: &Connection,
+    me: &Account,
+    since: Option<Stamp>,
+) -> Result<Vec<Request>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        request_columns!(),
+        ", receiver AS other FROM request WHERE sender = ?1 AND (state = 0 OR version > ?2)
+         UNION ALL SELECT ",
+        request_columns!(),
+        ", sender AS other FROM request WHERE receiver = ?1 AND hidden = 0 AND (state = 0 OR version > ?2)
+         ORDER BY other, sender"
+    ))?;
+    select.query_map(params![me.as_str(), since.map_or(i64::MAX, int)], record_request)?.collect()
+}
+
+/// Every open request from and to an account, hidden or not.
+pub(super) fn open_requests(conn: &Connection, me: &Account) -> Result<Vec<Request>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        request_columns!(),
+        " FROM request WHERE (sender = ?1 OR receiver = ?1) AND state = 0"
+    ))?;
+    select.query_map([me.as_str()], record_request)?.collect()
+}
+
+/// Open requests made before a time, the oldest first.
+pub(in crate::store::sqlite) fn stale_requests(
+    conn: &Connection,
+    before: Millis,
+    limit: usize,
+) -> Result<Vec<Request>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        request_columns!(),
+        " FROM request WHERE state = 0 AND create_time < ?1 ORDER BY create_time LIMIT ?2"
+    ))?;
+    select.query_map([int(before), int(limit as u64)], record_request)?.collect()
+}
+
+/// The live blocks of an account by others.
+pub(super) fn blocks_of(conn: &Connection, peer: &Account) -> Result<Vec<Block>> {
+    let mut select =
+        conn.prepare_cached(concat!("SELECT ", block_columns!(), " FROM block WHERE peer = ?1 AND removed = 0"))?;
+    select.query_map([peer.as_str()], record_block)?.collect()
+}
+
+pub(super) fn put_edge(conn: &Connection, edge: &Edge) -> Result<()> {
+    conn.prepare_cached(concat!(
+        "INSERT INTO edge (",
+        edge_columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (owner, peer) DO UPDATE SET
+             removed = excluded.removed, alias = excluded.alias, custom = excluded.custom,
+             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version"
+    ))?
+    .execute(params![
+        edge.owner.as_str(),
+        edge.peer.as_str(),
+        edge.removed,
+        edge.alias,
+        edge.custom.as_bytes(),
+        int(edge.create_time),
+        int(edge.update_time),
+        int(edge.version),
+    ])
+    .map(drop)
+}
+
+pub(super) fn put_request(conn: &Connection, request: &Request) -> Result<()> {
+    conn.prepare_cached(concat!(
+        "INSERT OR REPLACE INTO request (",
+        request_columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+    ))?
+    .execute(params![
+        request.sender.as_str(),
+        request.receiver.as_str(),
+        request.message.as_bytes(),
+        state_number(request.state),
+        request.hidden,
+        int(request.create_time),
+        int(request.update_time),
+        int(request.version),
+    ])
+    .map(drop)
+}
+
+pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
+    conn.prepare_cached(concat!(
+        "INSERT OR REPLACE INTO block (",
+        block_columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+    ))?
+    .execute(params![
+        block.owner.as_str(),
+        block.peer.as_str(),
+        block.removed,
+        int(block.create_time),
+        int(block.update_time),
+        int(block.version),
+    ])
+    .map(drop)
+}
+
+/// Forgets what an account that is no more owned, and what it or others wrote about it.
+pub(super) fn forget(conn: &Connection, account: &Account) -> Result<()> {
+    for sql in [
+        "DELETE FROM block WHERE owner = ?1",
+        "DELETE FROM frozen WHERE viewer = ?1",
+        "DELETE FROM frozen WHERE account = ?1",
+        "UPDATE request SET message = x'' WHERE sender = ?1",
+        "UPDATE request SET message = x'' WHERE receiver = ?1",
+    ] {
+        conn.prepare_cached(sql)?.execute([account.as_str()])?;
+    }
+    Ok(())
+}
+
+fn record_edge(owner: &Account, record: &Record<'_>) -> Result<Edge> {
+    Ok(Edge {
+        // Known already: it is shared, not read again for each edge.
+        owner: owner.clone(),
+        peer: account(record, 1)?,
+        removed: record.get(2)?,
+        alias: record.get(3)?,
+        custom: text(record, 4)?,
+        create_time: number(record, 5)?,
+        update_time: number(record, 6)?,
+        version: number(record, 7)?,
+    })
+}
+
+fn record_request(record: &Record<'_>) -> Result<Request> {
+    Ok(Request {
+        sender: account(record, 0)?,
+        receiver: account(record, 1)?,
+        message: text(record, 2)?,
+        state: state(record, 3)?,
+        hidden: record.get(4)?,
+        create_time: number(record, 5)?,
+        update_time: number(record, 6)?,
+        version: number(record, 7)?,
+    })
+}
+
+fn record_block(record: &Record<'_>) -> Result<Block> {
+    Ok(Block {
+        owner: account(record, 0)?,
+        peer: account(record, 1)?,
+        removed: record.get(2)?,
+        create_time: number(record, 3)?,
+        update_time: number(record, 4)?,
+        version: number(record, 5)?,
+    })
+}
+
+fn state_number(state: RequestState) -> i64 {
+    match state {
+        RequestState::Open => 0,
+        RequestState::Accepted => 1,
+        RequestState::Rejected => 2,
+        RequestState::Cancelled => 3,
+        RequestState::Expired => 4,
+    }
+}
+
+fn state(record: &Record<'_>, column: usize) -> Result<RequestState> {
+    match record.get(column)? {
+        0 => Ok(RequestState::Open),
+        1 => Ok(RequestState::Accepted),
+        2 => Ok(RequestState::Rejected),
+        3 => Ok(RequestState::Cancelled),
+        4 => Ok(RequestState::Expired),
+        other => Err(Error::IntegralValueOutOfRange(column, other)),
+    }
+}

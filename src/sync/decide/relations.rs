@@ -1,0 +1,242 @@
+//! What is between two accounts: friendship, requests for it, and blocks.
+//!
+//! Between two accounts there is at most one open request; friends have none.
+
+use super::{At, Current, Decision};
+use crate::model::{
+    Account, BLOCKS, Block, Edge, FRIENDS, Millis, Note, Outcome, REQUESTS, Reason, Request, RequestError,
+    RequestState, Row,
+};
+
+type Decided = Result<Decision, RequestError>;
+
+/// As the backend wants it: whatever stands between them, and harmless if they are friends.
+pub(super) fn befriend(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    two_who_exist(current, a, b, "peer")?;
+    let mut rows = edges(current, a, b, at)?;
+    if rows.is_empty() {
+        return Ok(Decision::unchanged());
+    }
+    rows.extend(close_all(current, a, b, RequestState::Accepted, at));
+    Ok(Decision::new(rows, Outcome::Created))
+}
+
+pub(super) fn add(current: &Current, a: &Account, b: &Account, message: &str, at: At) -> Decided {
+    strangers(current, a, b)?;
+    if current.blocks(b, a).is_some() {
+        // Neutral: a block is not told.
+        let message = format!("\"{b}\" does not take friends directly");
+        return Err(RequestError::new(Reason::PermissionDenied, message).field("account"));
+    }
+    let mut rows = edges(current, a, b, at)?;
+    if message.is_empty() {
+        rows.extend(close_all(current, a, b, RequestState::Accepted, at));
+    } else {
+        rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Accepted, at)));
+        rows.push(Row::Request(Request { state: RequestState::Accepted, ..asked(a, b, message, at) }));
+    }
+    Ok(Decision::new(rows, Outcome::Created))
+}
+
+pub(super) fn request(current: &Current, a: &Account, b: &Account, message: &str, at: At) -> Decided {
+    strangers(current, a, b)?;
+    if current.open(a, b).is_some() {
+        let message = format!("the request to \"{b}\" is open already");
+        return Err(RequestError::new(Reason::AlreadyExists, message).field("account"));
+    }
+    if let Some(theirs) = current.open(b, a) {
+        let mut rows = edges(current, a, b, at)?;
+        rows.push(close(theirs, RequestState::Accepted, at));
+        return Ok(Decision::new(rows, Outcome::Created));
+    }
+    let hidden = current.blocks(b, a).is_some();
+    at_limit(a, current.counts(a).sent, REQUESTS, "open requests")?;
+    if !hidden {
+        at_limit(b, current.counts(b).received, REQUESTS, "requests to answer")?;
+    }
+    let request = Request { hidden, ..asked(a, b, message, at) };
+    Ok(Decision::new(vec![Row::Request(request)], Outcome::Created))
+}
+
+pub(super) fn accept(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    strangers(current, a, b)?;
+    let theirs = to_answer(current, a, b)?;
+    let mut rows = edges(current, a, b, at)?;
+    rows.push(close(theirs, RequestState::Accepted, at));
+    Ok(Decision::new(rows, Outcome::Changed))
+}
+
+pub(super) fn reject(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    two_who_exist(current, a, b, "account")?;
+    let theirs = to_answer(current, a, b)?;
+    Ok(Decision::new(vec![close(theirs, RequestState::Rejected, at)], Outcome::Changed))
+}
+
+pub(super) fn cancel(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    two_who_exist(current, a, b, "account")?;
+    let mine = current.open(a, b).ok_or_else(|| no_such(format!("there is no open request to \"{b}\"")))?;
+    Ok(Decision::new(vec![close(mine, RequestState::Cancelled, at)], Outcome::Changed))
+}
+
+pub(super) fn expire(current: &Current, sender: &Account, receiver: &Account, before: Millis, at: At) -> Decision {
+    match current.open(sender, receiver) {
+        Some(stale) if stale.create_time < before => {
+            Decision::new(vec![close(stale, RequestState::Expired, at)], Outcome::Changed)
+        }
+        _ => Decision::unchanged(),
+    }
+}
+
+/// As the backend wants it: harmless if they are no friends.
+pub(super) fn unfriend(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    two_who_exist(current, a, b, "peer")?;
+    if current.edge(a, b).is_none() && current.edge(b, a).is_none() {
+        return Ok(Decision::unchanged());
+    }
+    Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
+}
+
+pub(super) fn delete(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    two_who_exist(current, a, b, "account")?;
+    listed(current, a, b)?;
+    Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
+}
+
+pub(super) fn note(current: &Current, a: &Account, b: &Account, note: &Note, at: At) -> Decided {
+    two_who_exist(current, a, b, "account")?;
+    let edge = listed(current, a, b)?;
+    let Some(next) = note.apply(edge) else {
+        return Ok(Decision::unchanged());
+    };
+    let next = Edge { version: at.stamp, update_time: at.now.max(edge.update_time), ..next };
+    Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
+}
+
+pub(super) fn block(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    two_who_exist(current, a, b, "account")?;
+    if current.blocks(a, b).is_some() {
+        return Ok(Decision::unchanged());
+    }
+    at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
+    let (owner, peer) = (a.clone(), b.clone());
+    let At { stamp, now } = at;
+    let block = Block { owner, peer, removed: false, create_time: now, update_time: now, version: stamp };
+    let mut rows = vec![Row::Block { block, frozen: Some(current.known(a)?.clone()) }];
+    rows.extend(current.open(a, b).map(|mine| close(mine, RequestState::Cancelled, at)));
+    rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Rejected, at)));
+    Ok(Decision::new(rows, Outcome::Created))
+}
+
+/// The peer's edge moves with it: by its stamp the peer is brought up to date, also where it was away all the time.
+pub(super) fn unblock(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+    not_oneself(a, b, "account")?;
+    current.known(a)?;
+    let Some(block) = current.blocks(a, b) else {
+        return Ok(Decision::unchanged());
+    };
+    let mut rows = vec![ended(block, at)];
+    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.stamp, ..edge.clone() })));
+    Ok(Decision::new(rows, Outcome::Changed))
+}
+
+/// Two accounts that exist, are no friends, and of which the first does not block the second.
+fn strangers(current: &Current, a: &Account, b: &Account) -> Result<(), RequestError> {
+    two_who_exist(current, a, b, "account")?;
+    if current.edge(a, b).is_some() && current.edge(b, a).is_some() {
+        let message = format!("\"{b}\" is a friend already");
+        return Err(RequestError::new(Reason::AlreadyExists, message).field("account"));
+    }
+    if current.blocks(a, b).is_some() {
+        let message = format!("\"{a}\" blocks \"{b}\": unblock first");
+        return Err(RequestError::new(Reason::PermissionDenied, message).field("account"));
+    }
+    Ok(())
+}
+
+/// Both exist and are two; `field` is the peer's name for the asker.
+fn two_who_exist(current: &Current, a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
+    not_oneself(a, b, field)?;
+    current.known(a).map_err(|e| e.field("account"))?;
+    current.known(b).map_err(|e| e.field(field))?;
+    Ok(())
+}
+
+fn not_oneself(a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
+    if a == b {
+        let message = format!("\"{a}\" cannot be a friend of itself, nor block itself");
+        return Err(RequestError::new(Reason::InvalidArgument, message).field(field));
+    }
+    Ok(())
+}
+
+fn to_answer<'a>(current: &'a Current, a: &Account, b: &Account) -> Result<&'a Request, RequestError> {
+    let theirs = current.open(b, a).filter(|request| !request.hidden);
+    theirs.ok_or_else(|| no_such(format!("there is no open request of \"{b}\"")))
+}
+
+fn listed<'a>(current: &'a Current, a: &Account, b: &Account) -> Result<&'a Edge, RequestError> {
+    current.edge(a, b).ok_or_else(|| no_such(format!("\"{b}\" is no friend")))
+}
+
+fn no_such(message: String) -> RequestError {
+    RequestError::new(Reason::NotFound, message).field("account")
+}
+
+fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), RequestError> {
+    if count < most {
+        return Ok(());
+    }
+    let message = format!("account \"{account}\" has {most} {what}, which is the limit");
+    Err(RequestError::new(Reason::LimitExceeded, message).field("account"))
+}
+
+/// The edges that are missing between the two; none if they are friends.
+fn edges(current: &Current, a: &Account, b: &Account, at: At) -> Result<Vec<Row>, RequestError> {
+    let missing = [(a, b), (b, a)].into_iter().filter(|(owner, peer)| current.edge(owner, peer).is_none());
+    let mut rows = Vec::new();
+    for (owner, peer) in missing {
+        at_limit(owner, current.counts(owner).friends, FRIENDS, "friends")?;
+        rows.push(Row::Edge(Edge::new(owner.clone(), peer.clone(), at.stamp, at.now)));
+    }
+    Ok(rows)
+}
+
+fn asked(sender: &Account, receiver: &Account, message: &str, at: At) -> Request {
+    Request {
+        sender: sender.clone(),
+        receiver: receiver.clone(),
+        message: message.into(),
+        state: RequestState::Open,
+        hidden: false,
+        create_time: at.now,
+        update_time: at.now,
+        version: at.stamp,
+    }
+}
+
+/// Closes the open requests between the two, in both directions.
+fn close_all(
+    current: &Current,
+    a: &Account,
+    b: &Account,
+    state: RequestState,
+    at: At,
+) -> impl Iterator<Item = Row> + use<> {
+    let open = [current.open(a, b), current.open(b, a)];
+    open.into_iter().flatten().map(|request| close(request, state, at)).collect::<Vec<_>>().into_iter()
+}
+
+pub(super) fn close(request: &Request, state: RequestState, at: At) -> Row {
+    let update_time = at.now.max(request.update_time);
+    Row::Request(Request { state, update_time, version: at.stamp, ..request.clone() })
+}
+
+/// A block that has ended.
+pub(super) fn ended(block: &Block, at: At) -> Row {
+    let update_time = at.now.max(block.update_time);
+    Row::Block { block: Block { removed: true, update_time, version: at.stamp, ..block.clone() }, frozen: None }
+}
+
+pub(super) fn tombstones(a: &Account, b: &Account, at: At) -> [Row; 2] {
+    [(a, b), (b, a)].map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.stamp, at.now)))
+}

@@ -1,0 +1,469 @@
+use super::*;
+use crate::model::{Audience, FRIENDS, Fields, Note, REQUESTS, Reason};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn account(name: &str) -> Account {
+    Account::parse(name, "account").unwrap()
+}
+
+/// The rows a store would hold; reads and writes as a store must.
+#[derive(Default)]
+struct Table {
+    users: BTreeMap<Account, Arc<Profile>>,
+    invisible: BTreeSet<Account>,
+    edges: BTreeMap<(Account, Account), Edge>,
+    requests: BTreeMap<(Account, Account), Request>,
+    blocks: BTreeMap<(Account, Account), Block>,
+    visibility: Visibility,
+    stamp: Stamp,
+}
+
+impl Table {
+    fn with(accounts: &[&str]) -> Self {
+        let mut table = Self::default();
+        for name in accounts {
+            table.run(&set(name, "x"), 1).unwrap();
+        }
+        table
+    }
+
+    fn current(&self, reads: &Reads) -> Current {
+        let mut current = Current {
+            users: reads.users.iter().filter_map(|a| self.users.get(a).cloned()).collect(),
+            invisible: reads.invisible.as_ref().is_some_and(|a| self.invisible.contains(a)),
+            ..Current::default()
+        };
+        if let Some((a, b)) = &reads.pair {
+            let keys = [(a.clone(), b.clone()), (b.clone(), a.clone())];
+            current.edges = keys.iter().filter_map(|key| self.edges.get(key).cloned()).collect();
+            current.requests = keys.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
+            current.blocks = keys.iter().filter_map(|key| self.blocks.get(key).cloned()).collect();
+        }
+        if let Some(a) = &reads.all_of {
+            current.edges = self.edges.values().filter(|e| e.owner == *a && !e.removed).cloned().collect();
+            let involved = |r: &&Request| r.sender == *a || r.receiver == *a;
+            current.requests = self.open().filter(involved).cloned().collect();
+            current.blocks = self.blocks.values().filter(|b| b.peer == *a && !b.removed).cloned().collect();
+        }
+        current.counts = reads.counts.iter().map(|a| (a.clone(), self.counts(a))).collect();
+        current
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Request> {
+        self.requests.values().filter(|request| request.state == RequestState::Open)
+    }
+
+    fn counts(&self, a: &Account) -> Counts {
+        Counts {
+            friends: self.edges.values().filter(|e| e.owner == *a && !e.removed).count() as u64,
+            sent: self.open().filter(|r| r.sender == *a).count() as u64,
+            received: self.open().filter(|r| r.receiver == *a && !r.hidden).count() as u64,
+            blocks: self.blocks.values().filter(|b| b.owner == *a && !b.removed).count() as u64,
+        }
+    }
+
+    fn run(&mut self, command: &Command, now: Millis) -> Result<Decision, RequestError> {
+        let current = self.current(&reads(command));
+        let decision = decide(&current, command, self.stamp + 1, now, &self.visibility)?;
+        if !decision.rows.is_empty() {
+            self.stamp += 1;
+        }
+        for row in &decision.rows {
+            self.put(row.clone());
+        }
+        Ok(decision)
+    }
+
+    fn put(&mut self, row: Row) {
+        match row {
+            Row::Profile(p) => drop(self.users.insert(p.account.clone(), p)),
+            Row::Gone { account, .. } => {
+                self.users.remove(&account);
+                self.invisible.remove(&account);
+                self.blocks.retain(|(owner, _), _| *owner != account);
+            }
+            Row::Edge(e) => drop(self.edges.insert((e.owner.clone(), e.peer.clone()), e)),
+            Row::Request(r) => drop(self.requests.insert((r.sender.clone(), r.receiver.clone()), r)),
+            Row::Block { block, frozen } => {
+                assert_eq!(frozen.is_none(), block.removed);
+                self.blocks.insert((block.owner.clone(), block.peer.clone()), block);
+            }
+            Row::Invisible { account, invisible: true } => drop(self.invisible.insert(account)),
+            Row::Invisible { account, .. } => drop(self.invisible.remove(&account)),
+        }
+    }
+
+    fn friends(&self, a: &Account, b: &Account) -> bool {
+        self.edges.get(&(a.clone(), b.clone())).is_some_and(|e| !e.removed)
+    }
+
+    fn state(&self, sender: &str, receiver: &str) -> Option<RequestState> {
+        self.requests.get(&(account(sender), account(receiver))).map(|request| request.state)
+    }
+
+    fn refused(&mut self, command: &Command) -> (Reason, Option<String>) {
+        let error = self.run(command, 9).unwrap_err();
+        (error.reason, error.field.map(std::borrow::Cow::into_owned))
+    }
+}
+
+fn set(name: &str, nick: &str) -> Command {
+    let patch = Fields { nick: Some(nick.into()), ..Fields::default() }.check().unwrap();
+    Command::SetProfile { account: account(name), patch, create: true, if_version: None }
+}
+
+fn if_version(command: Command, version: u64) -> Command {
+    match command {
+        Command::SetProfile { account, patch, .. } => {
+            Command::SetProfile { account, patch, create: false, if_version: Some(version) }
+        }
+        other => other,
+    }
+}
+
+fn befriend(a: &str, b: &str) -> Command {
+    Command::Befriend { account: account(a), peer: account(b) }
+}
+
+#[test]
+fn compare_and_set_takes_only_the_version_held() {
+    let mut table = Table::default();
+    let made = table.run(&set("a", "one"), 1).unwrap().answer.profile.unwrap();
+    let error = table.run(&if_version(set("a", "two"), made.version + 1), 2).unwrap_err();
+    assert_eq!((error.reason, error.field.as_deref()), (Reason::VersionMismatch, Some("ifVersion")));
+    assert!(table.run(&if_version(set("a", "two"), made.version), 2).is_ok());
+    assert_eq!(table.run(&if_version(set("b", "x"), 1), 2).unwrap_err().reason, Reason::NotFound);
+}
+
+#[test]
+fn what_changes_nothing_makes_no_row() {
+    let mut table = Table::default();
+    table.run(&set("a", "one"), 1).unwrap();
+    table.run(&set("b", "one"), 1).unwrap();
+    table.run(&befriend("a", "b"), 1).unwrap();
+    for command in [set("a", "one"), befriend("a", "b"), befriend("b", "a")] {
+        let decision = table.run(&command, 9).unwrap();
+        assert_eq!((decision.rows.len(), decision.answer.outcome), (0, Outcome::Unchanged));
+    }
+}
+
+#[test]
+fn a_clock_set_back_does_not_age_a_profile() {
+    let mut table = Table::default();
+    table.run(&set("a", "one"), 100).unwrap();
+    let after = table.run(&set("a", "two"), 50).unwrap().answer.profile.unwrap();
+    assert_eq!((after.create_time, after.update_time), (100, 100));
+}
+
+#[test]
+fn wrong_pairs_are_told_apart() {
+    let mut table = Table::default();
+    table.run(&set("a", "one"), 1).unwrap();
+    let error = table.run(&befriend("a", "a"), 1).unwrap_err();
+    assert_eq!((error.reason, error.field.as_deref()), (Reason::InvalidArgument, Some("peer")));
+    let error = table.run(&befriend("a", "nobody"), 1).unwrap_err();
+    assert_eq!((error.reason, error.field.as_deref()), (Reason::NotFound, Some("peer")));
+    assert!(error.message.contains("nobody"));
+}
+
+fn pair(a: &str, b: &str) -> (Account, Account) {
+    (account(a), account(b))
+}
+
+fn ask(a: &str, b: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::RequestFriend { account, peer, message: "hello".into() }
+}
+
+fn add(a: &str, b: &str, message: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::AddFriend { account, peer, message: message.into() }
+}
+
+fn accept(a: &str, b: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::AcceptFriend { account, peer }
+}
+
+fn reject(a: &str, b: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::RejectFriend { account, peer }
+}
+
+fn cancel(a: &str, b: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::CancelRequest { account, peer }
+}
+
+fn delete(a: &str, b: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::DeleteFriend { account, peer }
+}
+
+fn note(a: &str, b: &str, alias: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::SetFriend { account, peer, note: Note::check(Some(alias.into()), None).unwrap() }
+}
+
+fn block(a: &str, b: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::Block { account, peer }
+}
+
+fn unblock(a: &str, b: &str) -> Command {
+    let (account, peer) = pair(a, b);
+    Command::Unblock { account, peer }
+}
+
+#[test]
+fn the_friend_limit_names_who_is_full() {
+    let (a, b) = pair("a", "b");
+    let user = |a: &Account| Arc::new(Profile::new(a.clone(), 1, 1));
+    let full = Counts { friends: FRIENDS, ..Counts::default() };
+    let current = Current {
+        users: vec![user(&a), user(&b)],
+        counts: vec![(a, Counts::default()), (b, full)],
+        ..Current::default()
+    };
+    for command in [befriend("a", "b"), add("a", "b", "")] {
+        let error = decide(&current, &command, 5, 5, &Visibility::default()).unwrap_err();
+        assert_eq!(error.reason, Reason::LimitExceeded);
+        assert!(error.message.contains("\"b\""));
+    }
+}
+
+#[test]
+fn requests_are_asked_answered_taken_back_and_expire() {
+    use RequestState::{Accepted, Cancelled, Expired, Open, Rejected};
+    let mut table = Table::with(&["a", "b"]);
+    let (a, b) = pair("a", "b");
+    let not_open = (Reason::NotFound, Some("account".to_owned()));
+    for command in [accept("b", "a"), reject("b", "a"), cancel("a", "b")] {
+        assert_eq!(table.refused(&command), not_open);
+    }
+    table.run(&ask("a", "b"), 5).unwrap();
+    assert_eq!(table.state("a", "b"), Some(Open));
+    assert_eq!(table.refused(&ask("a", "b")).0, Reason::AlreadyExists);
+    assert_eq!(table.refused(&accept("a", "b")), not_open, "one cannot accept one's own request");
+    table.run(&reject("b", "a"), 6).unwrap();
+    assert_eq!(table.state("a", "b"), Some(Rejected));
+    assert_eq!(table.refused(&accept("b", "a")), not_open);
+    table.run(&ask("a", "b"), 7).unwrap();
+    table.run(&cancel("a", "b"), 8).unwrap();
+    assert_eq!(table.state("a", "b"), Some(Cancelled));
+    table.run(&ask("a", "b"), 10).unwrap();
+    let expire = |before| Command::ExpireRequest { sender: a.clone(), receiver: b.clone(), before };
+    assert_eq!(table.run(&expire(10), 20).unwrap().answer.outcome, Outcome::Unchanged);
+    table.run(&expire(11), 20).unwrap();
+    assert_eq!(table.state("a", "b"), Some(Expired));
+    table.run(&ask("a", "b"), 21).unwrap();
+    table.run(&accept("b", "a"), 22).unwrap();
+    assert_eq!(table.state("a", "b"), Some(Accepted));
+    assert!(table.friends(&a, &b) && table.friends(&b, &a));
+    for command in [ask("a", "b"), add("b", "a", ""), accept("b", "a")] {
+        assert_eq!(table.refused(&command).0, Reason::AlreadyExists);
+    }
+    table.run(&delete("b", "a"), 23).unwrap();
+    assert_eq!(table.refused(&delete("b", "a")), not_open);
+}
+
+#[test]
+fn two_who_ask_each_other_are_friends_once() {
+    let mut table = Table::with(&["a", "b"]);
+    table.run(&ask("a", "b"), 5).unwrap();
+    let decision = table.run(&ask("b", "a"), 6).unwrap();
+    assert_eq!(decision.rows.len(), 3);
+    assert_eq!((table.state("a", "b"), table.state("b", "a")), (Some(RequestState::Accepted), None));
+    assert_eq!(table.refused(&accept("b", "a")).0, Reason::AlreadyExists);
+}
+
+#[test]
+fn adding_closes_what_was_asked_and_brings_its_message() {
+    let mut table = Table::with(&["a", "b", "c"]);
+    table.run(&ask("a", "b"), 5).unwrap();
+    table.run(&add("b", "a", ""), 6).unwrap();
+    assert_eq!((table.state("a", "b"), table.state("b", "a")), (Some(RequestState::Accepted), None));
+    table.run(&ask("a", "c"), 7).unwrap();
+    table.run(&add("a", "c", "hi"), 8).unwrap();
+    let request = &table.requests[&pair("a", "c")];
+    assert_eq!((request.state, &*request.message), (RequestState::Accepted, "hi"));
+}
+
+#[test]
+fn limits_of_requests_name_who_has_reached_them() {
+    let (a, b) = pair("a", "b");
+    let user = |a: &Account| Arc::new(Profile::new(a.clone(), 1, 1));
+    let current = |sent, received| Current {
+        users: vec![user(&a), user(&b)],
+        counts: vec![
+            (a.clone(), Counts { sent, ..Counts::default() }),
+            (b.clone(), Counts { received, ..Counts::default() }),
+        ],
+        ..Current::default()
+    };
+    let rules = Visibility::default();
+    assert!(decide(&current(REQUESTS - 1, REQUESTS - 1), &ask("a", "b"), 5, 5, &rules).is_ok());
+    for (current, full) in [(current(REQUESTS, 0), "\"a\""), (current(0, REQUESTS), "\"b\"")] {
+        let error = decide(&current, &ask("a", "b"), 5, 5, &rules).unwrap_err();
+        assert_eq!(error.reason, Reason::LimitExceeded);
+        assert!(error.message.contains(full));
+    }
+}
+
+#[test]
+fn who_is_blocked_cannot_tell_from_a_request() {
+    let mut table = Table::with(&["a", "b"]);
+    table.run(&block("a", "b"), 5).unwrap();
+    assert_eq!(table.run(&block("a", "b"), 5).unwrap().answer.outcome, Outcome::Unchanged);
+    table.run(&ask("b", "a"), 6).unwrap();
+    assert!(table.requests[&pair("b", "a")].hidden);
+    assert_eq!(table.refused(&ask("a", "b")).0, Reason::PermissionDenied);
+    assert_eq!(table.refused(&accept("a", "b")).0, Reason::PermissionDenied);
+    assert_eq!(table.refused(&reject("a", "b")).0, Reason::NotFound);
+    assert_eq!(table.refused(&add("b", "a", "")).0, Reason::PermissionDenied);
+    table.run(&unblock("a", "b"), 7).unwrap();
+    assert_eq!(table.run(&unblock("a", "b"), 7).unwrap().answer.outcome, Outcome::Unchanged);
+    assert_eq!(table.refused(&accept("a", "b")).0, Reason::NotFound);
+    table.run(&ask("a", "b"), 8).unwrap();
+    assert_eq!(table.state("b", "a"), Some(RequestState::Accepted));
+}
+
+#[test]
+fn a_block_ends_open_requests_and_its_end_moves_the_edge_of_the_blocked() {
+    let mut table = Table::with(&["a", "b", "c"]);
+    table.run(&ask("a", "b"), 5).unwrap();
+    table.run(&ask("c", "a"), 5).unwrap();
+    table.run(&block("a", "b"), 6).unwrap();
+    table.run(&block("a", "c"), 6).unwrap();
+    assert_eq!(table.state("a", "b"), Some(RequestState::Cancelled));
+    assert_eq!(table.state("c", "a"), Some(RequestState::Rejected));
+    table.run(&befriend("a", "b"), 7).unwrap();
+    let before = table.edges.clone();
+    table.run(&unblock("a", "b"), 8).unwrap();
+    assert_eq!(table.edges[&pair("a", "b")], before[&pair("a", "b")]);
+    let (held, now) = (&before[&pair("b", "a")], &table.edges[&pair("b", "a")]);
+    assert_eq!(*now, Edge { version: table.stamp, ..held.clone() });
+}
+
+#[test]
+fn notes_change_only_the_own_edge() {
+    let mut table = Table::with(&["a", "b"]);
+    assert_eq!(table.refused(&note("a", "b", "Bee")).0, Reason::NotFound);
+    table.run(&befriend("a", "b"), 5).unwrap();
+    assert_eq!(table.run(&note("a", "b", "Bee"), 6).unwrap().rows.len(), 1);
+    assert_eq!(table.run(&note("a", "b", "Bee"), 7).unwrap().answer.outcome, Outcome::Unchanged);
+    assert_eq!(&*table.edges[&pair("a", "b")].alias, "Bee");
+    assert_eq!(&*table.edges[&pair("b", "a")].alias, "");
+}
+
+#[test]
+fn oneself_and_nobody_are_told_apart() {
+    let mut table = Table::with(&["a"]);
+    for to in [ask, accept, reject, cancel, delete, block] {
+        assert_eq!(table.refused(&to("a", "a")), (Reason::InvalidArgument, Some("account".to_owned())));
+        assert_eq!(table.refused(&to("a", "nobody")), (Reason::NotFound, Some("account".to_owned())));
+    }
+}
+
+#[test]
+fn a_deleted_account_leaves_nothing_open() {
+    let mut table = Table::with(&["a", "b", "c", "d"]);
+    table.run(&ask("a", "b"), 5).unwrap();
+    table.run(&ask("c", "a"), 5).unwrap();
+    table.run(&block("d", "a"), 5).unwrap();
+    table.run(&Command::DeleteUser { account: account("a") }, 6).unwrap();
+    for key in [pair("a", "b"), pair("c", "a")] {
+        let request = &table.requests[&key];
+        assert_eq!((request.state, &*request.message), (RequestState::Cancelled, ""));
+    }
+    assert!(table.blocks[&pair("d", "a")].removed);
+}
+
+#[test]
+fn a_view_moves_with_what_it_shows() {
+    let mut table = Table::default();
+    table.visibility = Visibility { sign: Audience::Friends, tel: Audience::Own, ..Visibility::default() };
+    table.run(&set("a", "one"), 1).unwrap();
+    let mut change = |fields: Fields, now| {
+        let (account, patch) = (account("a"), fields.check().unwrap());
+        let command = Command::SetProfile { account, patch, create: false, if_version: None };
+        let profile = table.run(&command, now).unwrap().answer.profile.unwrap();
+        (profile.version, profile.friends.version, profile.everyone.version, profile.friends.time)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(change(Fields { tel: text("1"), ..Fields::default() }, 2), (2, 1, 1, 1));
+    assert_eq!(change(Fields { sign: text("s"), ..Fields::default() }, 3), (3, 3, 1, 3));
+    assert_eq!(change(Fields { nick: text("two"), ..Fields::default() }, 4), (4, 4, 4, 4));
+}
+
+fn commands() -> impl Strategy<Value = Command> {
+    let name = || prop::sample::select(vec!["a", "b", "c", "d"]);
+    let two = (name(), name(), 0..12u8).prop_map(|(a, b, what)| match what {
+        0 => befriend(a, b),
+        1 => add(a, b, ""),
+        2 => add(a, b, "hi"),
+        3 | 4 => ask(a, b),
+        5 => accept(a, b),
+        6 => reject(a, b),
+        7 => cancel(a, b),
+        8 => delete(a, b),
+        9 => note(a, b, "x"),
+        10 => block(a, b),
+        _ => unblock(a, b),
+    });
+    prop_oneof![
+        2 => (name(), "[xy]").prop_map(|(a, n)| set(a, &n)),
+        1 => (name(), "[xy]", 0..9u64).prop_map(|(a, n, v)| if_version(set(a, &n), v)),
+        1 => name().prop_map(|a| Command::DeleteUser { account: account(a) }),
+        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible }),
+        1 => (name(), name()).prop_map(|(a, b)| Command::Unfriend { account: account(a), peer: account(b) }),
+        8 => two,
+    ]
+}
+
+/// A row's key, and its version if it has one.
+fn key(row: &Row) -> Option<(String, u64)> {
+    Some(match row {
+        Row::Profile(p) => (format!("u{}", p.account), p.version),
+        Row::Gone { account, version } => (format!("u{account}"), *version),
+        Row::Edge(e) => (format!("e{} {}", e.owner, e.peer), e.version),
+        Row::Request(r) => (format!("r{} {}", r.sender, r.receiver), r.version),
+        Row::Block { block, .. } => (format!("b{} {}", block.owner, block.peer), block.version),
+        Row::Invisible { .. } => return None,
+    })
+}
+
+proptest! {
+    /// Versions of a key never go back, deletion included; friendship is mutual and only among accounts that exist; two
+    /// have at most one open request, friends none, and none is seen by a receiver who blocks its sender; a refused or
+    /// void command leaves no row.
+    #[test]
+    fn histories_keep_the_invariants(history in prop::collection::vec(commands(), 1..80)) {
+        let mut table = Table::default();
+        let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+        for command in &history {
+            let before = table.stamp;
+            let rows = table.run(command, 1).map(|d| d.rows).unwrap_or_default();
+            prop_assert_eq!(table.stamp, before + u64::from(!rows.is_empty()));
+            let mut keys = BTreeSet::new();
+            for (key, version) in rows.iter().filter_map(key) {
+                prop_assert!(keys.insert(key.clone()), "a row is written once: {key}");
+                prop_assert!(newest.insert(key, version).is_none_or(|held| held < version));
+            }
+            for edge in table.edges.values().filter(|e| !e.removed) {
+                prop_assert!(table.friends(&edge.peer, &edge.owner));
+                prop_assert!(table.users.contains_key(&edge.owner) && table.users.contains_key(&edge.peer));
+            }
+            for open in table.open() {
+                let (sender, receiver) = (&open.sender, &open.receiver);
+                let back = table.requests.get(&(receiver.clone(), sender.clone()));
+                prop_assert!(back.is_none_or(|back| back.state != RequestState::Open));
+                prop_assert!(!table.friends(sender, receiver));
+                prop_assert!(table.users.contains_key(sender) && table.users.contains_key(receiver));
+                let blocked = table.blocks.get(&(receiver.clone(), sender.clone())).is_some_and(|b| !b.removed);
+                prop_assert!(open.hidden || !blocked);
+            }
+        }
+    }
+}

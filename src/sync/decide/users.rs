@@ -1,0 +1,89 @@
+//! What concerns one account: its profile, its end, whether it shows when it is online.
+
+use std::sync::Arc;
+
+use super::relations::{close, ended, tombstones};
+use super::{At, Current, Decision};
+use crate::model::{
+    Account, Answer, Audience, Moved, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState, Row,
+    Visibility,
+};
+
+pub(super) fn set_profile(
+    current: &Current,
+    account: &Account,
+    patch: &Patch,
+    create: bool,
+    if_version: Option<u64>,
+    at: At,
+    visibility: &Visibility,
+) -> Result<Decision, RequestError> {
+    let before = match current.user(account) {
+        None if !create => return Err(RequestError::unknown_account(account)),
+        before => before,
+    };
+    expect_version(before, if_version)?;
+    let (next, outcome) = match before {
+        None => {
+            let empty = Profile::new(account.clone(), at.stamp, at.now);
+            (patch.apply(&empty).unwrap_or(empty), Outcome::Created)
+        }
+        Some(before) => match patch.apply(before) {
+            None => {
+                let answer = Answer { outcome: Outcome::Unchanged, profile: Some(before.clone()) };
+                return Ok(Decision { rows: Vec::new(), answer });
+            }
+            Some(next) => (moved(before, next, at, visibility), Outcome::Changed),
+        },
+    };
+    let next = Arc::new(next);
+    Ok(Decision { rows: vec![Row::Profile(next.clone())], answer: Answer { outcome, profile: Some(next) } })
+}
+
+/// A view moves if a field it shows does. A clock that was set back does not make a profile look older than it was.
+fn moved(before: &Profile, next: Profile, at: At, visibility: &Visibility) -> Profile {
+    let view = |audience| {
+        let held = before.moved(audience);
+        let same = visibility.same(before, &next, audience);
+        if same { held } else { Moved { version: at.stamp, time: at.now.max(held.time) } }
+    };
+    let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
+    Profile { version: at.stamp, update_time: at.now.max(before.update_time), friends, everyone, ..next }
+}
+
+fn expect_version(before: Option<&Arc<Profile>>, expected: Option<u64>) -> Result<(), RequestError> {
+    let held = before.map_or(0, |p| p.version);
+    match expected {
+        Some(version) if version != held => {
+            let message = format!("the profile has version {held}, not {version}");
+            Err(RequestError::new(Reason::VersionMismatch, message).field("ifVersion"))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn set_invisible(current: &Current, account: &Account, invisible: bool) -> Result<Decision, RequestError> {
+    current.known(account)?;
+    if current.invisible == invisible {
+        return Ok(Decision::unchanged());
+    }
+    Ok(Decision::new(vec![Row::Invisible { account: account.clone(), invisible }], Outcome::Changed))
+}
+
+/// Its friends drop it, requests between it and others end, blocks of it end. What only it owned goes with its row.
+pub(super) fn delete(current: &Current, account: &Account, at: At) -> Result<Decision, RequestError> {
+    current.known(account)?;
+    let mut rows = vec![Row::Gone { account: account.clone(), version: at.stamp }];
+    for edge in current.edges.iter().filter(|e| !e.removed && e.owner == *account) {
+        rows.extend(tombstones(account, &edge.peer, at));
+    }
+    for request in current.requests.iter().filter(|r| r.state == RequestState::Open) {
+        // What was written is personal, and goes.
+        let bare = Request { message: Box::default(), ..request.clone() };
+        rows.push(close(&bare, RequestState::Cancelled, at));
+    }
+    for block in current.blocks.iter().filter(|b| !b.removed && b.peer == *account) {
+        rows.push(ended(block, at));
+    }
+    Ok(Decision::new(rows, Outcome::Changed))
+}

@@ -1,0 +1,147 @@
+//! Requests, blocks, presence: what every store must keep of them, and to whom it tells it.
+
+use rosterd::model::{Edge, Fields, Millis, Request, RequestState};
+use rosterd::store::{Relations, Seen};
+
+use super::Place;
+use super::rig::{Running, accept, account, ask, befriend, block, delete, nick, profile, reject, unblock};
+
+on_every_store! {
+    both_sides_find_a_request_and_only_open_ones_without_since
+    a_request_of_one_who_is_blocked_is_the_senders_alone
+    who_is_blocked_sees_what_was_until_the_block_ends
+    a_block_is_the_owners_alone_and_comes_in_pages
+    the_oldest_open_requests_are_found
+    who_is_online_is_noted_beside_the_history
+    closed_requests_and_ended_blocks_are_compacted
+    an_erased_account_leaves_nothing_of_itself
+}
+
+async fn with(place: &Place, names: &[&str]) -> Running {
+    let db = place.open();
+    db.write(names.iter().map(|name| nick(name, name))).await.unwrap();
+    db
+}
+
+async fn requests(db: &Running, name: &str, since: Option<u64>) -> Vec<Request> {
+    db.store.requests(account(name), since).await.unwrap()
+}
+
+async fn both_sides_find_a_request_and_only_open_ones_without_since(place: Place) {
+    let db = with(&place, &["a", "b", "c"]).await;
+    db.run(ask("b", "a", "let's")).await;
+    let seen = requests(&db, "a", None).await;
+    assert_eq!((seen.len(), &*seen[0].message, seen[0].state), (1, "let's", RequestState::Open));
+    assert_eq!(requests(&db, "b", None).await, seen);
+    assert_eq!(requests(&db, "c", Some(0)).await, []);
+    db.run(reject("a", "b")).await;
+    for name in ["a", "b"] {
+        assert_eq!(requests(&db, name, None).await, []);
+        assert_eq!(requests(&db, name, Some(4)).await[0].state, RequestState::Rejected);
+        assert_eq!(requests(&db, name, Some(5)).await, []);
+    }
+    db.write([ask("a", "b", ""), accept("b", "a")]).await.unwrap();
+    let between = db.store.relations(account("a"), vec![account("b"), account("c")]).await.unwrap();
+    assert_eq!((between.edges.len(), between.requests.len(), between.blocks.len()), (1, 2, 0));
+    db.close().await;
+}
+
+async fn a_request_of_one_who_is_blocked_is_the_senders_alone(place: Place) {
+    let db = with(&place, &["a", "b"]).await;
+    db.write([block("a", "b"), ask("b", "a", "")]).await.unwrap();
+    assert_eq!(requests(&db, "a", Some(0)).await, []);
+    assert_eq!(db.store.relations(account("a"), vec![account("b")]).await.unwrap().requests, []);
+    assert_eq!(requests(&db, "b", None).await.len(), 1);
+    assert_eq!(db.store.relations(account("b"), vec![account("a")]).await.unwrap().requests.len(), 1);
+    db.close().await;
+}
+
+async fn who_is_blocked_sees_what_was_until_the_block_ends(place: Place) {
+    let db = with(&place, &["a", "b", "c"]).await;
+    db.write([befriend("a", "b"), block("a", "b"), nick("a", "news")]).await.unwrap();
+    let frozen = db.store.frozen(account("b"), vec![account("a"), account("c")]).await.unwrap();
+    assert_eq!((frozen.len(), &*frozen[0].nick, frozen[0].version), (1, "a", 1));
+    assert_eq!(db.store.frozen(account("a"), vec![account("b")]).await.unwrap(), []);
+    assert_eq!(db.user("a").await.unwrap().blocks.len(), 1);
+    let (mine, theirs) = (db.edge("a", "b").await, db.edge("b", "a").await);
+    db.run(unblock("a", "b")).await;
+    assert_eq!(db.store.frozen(account("b"), vec![account("a")]).await.unwrap(), []);
+    assert_eq!(db.user("a").await.unwrap().blocks, []);
+    assert_eq!(db.edge("a", "b").await, mine);
+    assert_eq!(db.edge("b", "a").await, Edge { version: 7, ..theirs });
+    db.close().await;
+}
+
+async fn a_block_is_the_owners_alone_and_comes_in_pages(place: Place) {
+    let db = with(&place, &["a", "b", "c", "d"]).await;
+    db.write([block("a", "b"), block("a", "c"), block("a", "d"), unblock("a", "c")]).await.unwrap();
+    let page = async |after: Option<&str>, limit, since| {
+        let page = db.store.blocks(account("a"), after.map(account), limit, since).await.unwrap();
+        page.iter().map(|block| (block.peer.to_string(), block.removed)).collect::<Vec<_>>()
+    };
+    let (b, c, d) = (("b".to_owned(), false), ("c".to_owned(), true), ("d".to_owned(), false));
+    assert_eq!(page(None, 9, None).await, [b.clone(), d.clone()]);
+    assert_eq!(page(None, 2, Some(7)).await, [b, c]);
+    assert_eq!(page(Some("b"), 9, Some(8)).await, [d]);
+    assert_eq!(db.store.blocks(account("b"), None, 9, Some(0)).await.unwrap(), []);
+    db.close().await;
+}
+
+async fn the_oldest_open_requests_are_found(place: Place) {
+    let db = with(&place, &["a", "b", "c", "d"]).await;
+    for (at, from) in [(3000, "c"), (2000, "b"), (4000, "d")] {
+        place.at(at);
+        db.run(ask(from, "a", "")).await;
+    }
+    let stale = async |before, limit| {
+        let found = db.store.stale_requests(before, limit).await.unwrap();
+        found.iter().map(|request| request.sender.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(stale(4000, 9).await, ["b", "c"]);
+    assert_eq!(stale(Millis::MAX, 1).await, ["b"]);
+    db.run(reject("a", "b")).await;
+    assert_eq!(stale(4000, 9).await, ["c"]);
+    db.close().await;
+}
+
+async fn who_is_online_is_noted_beside_the_history(place: Place) {
+    let db = with(&place, &["a", "b"]).await;
+    let seen = |name: &str, online, time| Seen { account: account(name), online, time };
+    db.store.put_seen(vec![seen("a", true, 5), seen("b", true, 6), seen("nobody", true, 7)]).await.unwrap();
+    db.store.put_seen(vec![seen("b", false, 8)]).await.unwrap();
+    db.run(nick("a", "next")).await;
+    assert_eq!(db.store.online().await.unwrap(), [account("a")]);
+    assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
+    assert_eq!(db.close().await.changes.last().unwrap().stamp, 3);
+}
+
+async fn closed_requests_and_ended_blocks_are_compacted(place: Place) {
+    let db = with(&place, &["a", "b", "c"]).await;
+    db.write([ask("b", "a", ""), reject("a", "b"), block("a", "c"), unblock("a", "c"), ask("c", "a", "")])
+        .await
+        .unwrap();
+    assert_eq!(db.store.compact(1001).await.unwrap(), 2);
+    assert_eq!(db.store.lineage().floor, 7);
+    assert_eq!(requests(&db, "a", Some(0)).await.len(), 1, "an open request stays");
+    assert_eq!(db.store.blocks(account("a"), None, 9, Some(0)).await.unwrap(), []);
+    db.close().await;
+}
+
+async fn an_erased_account_leaves_nothing_of_itself(place: Place) {
+    let db = place.open();
+    let secret = |name| profile(name, Fields { sign: Some("a secret".into()), ..Fields::default() });
+    db.write([secret("a"), secret("b"), nick("c", ""), nick("d", "")]).await.unwrap();
+    db.write([befriend("a", "b"), ask("a", "c", "a secret"), block("a", "b"), block("d", "a")]).await.unwrap();
+    db.run(delete("a")).await;
+    assert_eq!(db.user("a").await, None);
+    assert_eq!(db.store.frozen(account("b"), vec![account("a")]).await.unwrap(), []);
+    let request = &requests(&db, "c", Some(0)).await[0];
+    assert_eq!((&*request.message, request.state), ("", RequestState::Cancelled));
+    let of_d = db.store.relations(account("d"), vec![account("a")]).await.unwrap();
+    assert!(of_d.blocks[0].removed);
+    db.run(nick("a", "again")).await;
+    let of_a = db.store.relations(account("a"), vec![account("b"), account("c")]).await.unwrap();
+    assert_eq!(Relations { edges: Vec::new(), requests: Vec::new(), ..of_a.clone() }, Relations::default());
+    assert!(of_a.edges.iter().all(|edge| edge.removed));
+    db.close().await;
+}
