@@ -131,8 +131,8 @@ fn fill_cards<'a>(
     look_ups: &mut Vec<Account>,
 ) -> bool {
     for (user, kinds) in marks {
-        let follows = seat.follows(user);
-        match seat.sight(user) {
+        let (follows, sight) = seat.sight_if_followed(user);
+        match sight {
             Sight::Card(card) if user == seat.me() => changes.me(&card),
             Sight::Card(card) if follows => changes.user(&card),
             _ if follows || kinds.has(Kinds::LOOK_UP) => look_ups.push(user.account().clone()),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use super::user::State;
 use super::{Hub, Seen, Session, Signal, UserRef, Wake};
 use crate::model::{Account, Audience, Stamp};
 use crate::sync::interest::Slot;
@@ -116,35 +117,42 @@ impl Seat {
     /// Whether this session is told of the account's changes.
     #[must_use]
     pub fn follows(&self, user: &UserRef) -> bool {
-        let state = user.state().lock();
-        *user == self.me || state.friends.contains(self.slot) || state.strangers.contains(self.slot)
+        self.relation(user, &user.state().lock()).1
     }
 
     /// As whom this session sees the account.
     #[must_use]
     pub fn audience(&self, user: &UserRef) -> Audience {
-        if *user == self.me {
-            Audience::Own
-        } else if user.state().lock().friends.contains(self.slot) {
-            Audience::Friends
-        } else {
-            Audience::Everyone
-        }
+        self.relation(user, &user.state().lock()).0
     }
 
     /// What this session may see of the account as the registry has it.
     #[must_use]
     pub fn sight(&self, user: &UserRef) -> Sight {
+        self.sight_if_followed(user).1
+    }
+
+    /// Whether this session is told of the account's changes, and what it may see of it.
+    #[must_use]
+    pub fn sight_if_followed(&self, user: &UserRef) -> (bool, Sight) {
         let state = user.state().lock();
-        let audience = match state.friends.contains(self.slot) {
-            _ if *user == self.me => Audience::Own,
-            true => Audience::Friends,
-            false => Audience::Everyone,
+        let (audience, follows) = self.relation(user, &state);
+        let sight = match state.blocks(self.account()) {
+            Some(_) => Sight::Frozen,
+            None => state.card(audience).map_or(Sight::Unknown, Sight::Card),
         };
-        if state.blocks(self.account()).is_some() {
-            return Sight::Frozen;
+        (follows, sight)
+    }
+
+    /// As whom it sees the account, and whether it is told of its changes.
+    fn relation(&self, user: &UserRef, state: &State) -> (Audience, bool) {
+        if *user == self.me {
+            (Audience::Own, true)
+        } else if state.friends.contains(self.slot) {
+            (Audience::Friends, true)
+        } else {
+            (Audience::Everyone, state.strangers.contains(self.slot))
         }
-        state.card(audience).map_or(Sight::Unknown, Sight::Card)
     }
 
     /// What this session may know of the account's presence, if it is its own or a friend's, and there is presence.

@@ -145,7 +145,8 @@ impl UserRef {
 
 impl PartialEq for UserRef {
     fn eq(&self, other: &Self) -> bool {
-        self.is(other) || self.account() == other.account()
+        // The hash tells most that differ apart, without a look at the texts.
+        self.is(other) || self.0.hash == other.0.hash && self.account() == other.account()
     }
 }
 

@@ -19,8 +19,9 @@ use crate::model::{
     User,
 };
 
-/// How many batches may wait for the consumer of the feed before the store stops committing.
-const FEED: usize = 16;
+/// How many batches may wait for the consumer of the feed before the store stops committing. No more than the next one:
+/// what would be a second is better part of the first, with one sync for both.
+const FEED: usize = 1;
 
 /// How many tombstones one [`Store::compact`] drops at most, so that writes never wait long behind it.
 const COMPACTION: usize = 1000;
