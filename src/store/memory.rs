@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::commit::{Done, Rows, Stop, When, carry_out};
 use super::{Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written};
 use crate::model::{
-    Account, Block, Edge, Epoch, Lineage, Millis, Profile, Request, RequestState, Row, Stamp, User, Visibility,
+    Account, Block, Edge, Epoch, Lineage, Millis, Online, Profile, Request, RequestState, Row, Stamp, User, Visibility,
 };
-use crate::sync::decide::{Counts, Current, Reads};
+use crate::sync::decide::{Counts, Current, Noted, Reads};
 
 /// Makes an empty store.
 ///
@@ -66,6 +66,12 @@ struct Held {
     invisible: bool,
     online: bool,
     last_seen: Millis,
+}
+
+impl Held {
+    fn noted(&self) -> Noted {
+        Noted { invisible: self.invisible, online: self.online, last_seen: self.last_seen }
+    }
 }
 
 impl Tables {
@@ -134,7 +140,7 @@ impl Rows for Tables {
         let held = |account: &Account| self.users.get(account);
         let mut current = Current {
             users: reads.users.iter().filter_map(held).map(|held| held.profile.clone()).collect(),
-            invisible: reads.invisible.as_ref().and_then(held).is_some_and(|held| held.invisible),
+            presence: reads.presence.as_ref().and_then(held).map(Held::noted).unwrap_or_default(),
             ..Current::default()
         };
         if let Some((a, b)) = &reads.pair {
@@ -339,9 +345,13 @@ impl Store for Memory {
         Box::pin(async { Ok(()) })
     }
 
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>> {
         let state = self.state.lock();
-        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, _)| account.clone());
+        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, held)| Online {
+            account: account.clone(),
+            invisible: held.invisible,
+            last_seen: held.last_seen,
+        });
         let online = online.collect();
         Box::pin(async { Ok(online) })
     }

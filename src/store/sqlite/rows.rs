@@ -34,8 +34,8 @@ impl Rows for Tables<'_> {
             current.requests = relations::open_requests(conn, account)?;
             current.blocks = relations::blocks_of(conn, account)?;
         }
-        if let Some(account) = &reads.invisible {
-            current.invisible = profiles::is_invisible(conn, account)?;
+        if let Some(account) = &reads.presence {
+            current.presence = profiles::noted(conn, account)?;
         }
         for account in reads.counts {
             let counts = counts(conn, &account)?;

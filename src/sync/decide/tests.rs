@@ -31,7 +31,10 @@ impl Table {
     fn current(&self, reads: &Reads) -> Current {
         let mut current = Current {
             users: reads.users.iter().filter_map(|a| self.users.get(a).cloned()).collect(),
-            invisible: reads.invisible.as_ref().is_some_and(|a| self.invisible.contains(a)),
+            presence: Noted {
+                invisible: reads.presence.as_ref().is_some_and(|a| self.invisible.contains(a)),
+                ..Noted::default()
+            },
             ..Current::default()
         };
         if let Some((a, b)) = &reads.pair {

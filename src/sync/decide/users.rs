@@ -64,7 +64,7 @@ fn expect_version(before: Option<&Arc<Profile>>, expected: Option<u64>) -> Resul
 
 pub(super) fn set_invisible(current: &Current, account: &Account, invisible: bool) -> Result<Decision, RequestError> {
     current.known(account)?;
-    if current.invisible == invisible {
+    if current.presence.invisible == invisible {
         return Ok(Decision::unchanged());
     }
     Ok(Decision::new(vec![Row::Invisible { account: account.clone(), invisible }], Outcome::Changed))

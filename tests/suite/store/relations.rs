@@ -1,6 +1,6 @@
 //! Requests, blocks, presence: what every store must keep of them, and to whom it tells it.
 
-use rosterd::model::{Edge, Fields, Millis, Request, RequestState};
+use rosterd::model::{Edge, Fields, Millis, Online, Request, RequestState};
 use rosterd::store::{Relations, Seen};
 
 use super::Place;
@@ -110,7 +110,7 @@ async fn who_is_online_is_noted_beside_the_history(place: Place) {
     db.store.put_seen(vec![seen("a", true, 5), seen("b", true, 6), seen("nobody", true, 7)]).await.unwrap();
     db.store.put_seen(vec![seen("b", false, 8)]).await.unwrap();
     db.run(nick("a", "next")).await;
-    assert_eq!(db.store.online().await.unwrap(), [account("a")]);
+    assert_eq!(db.store.online().await.unwrap(), [Online { account: account("a"), invisible: false, last_seen: 5 }]);
     assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
     assert_eq!(db.close().await.changes.last().unwrap().stamp, 3);
 }

@@ -20,7 +20,7 @@ macro_rules! request_columns {
 
 macro_rules! block_columns {
     () => {
-        "owner, peer, removed, create_time, update_time, version"
+        "owner, peer, removed, last_seen, create_time, update_time, version"
     };
 }
 
@@ -185,12 +185,13 @@ pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
     conn.prepare_cached(concat!(
         "INSERT OR REPLACE INTO block (",
         block_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
     ))?
     .execute(params![
         block.owner.as_str(),
         block.peer.as_str(),
         block.removed,
+        int(block.last_seen),
         int(block.create_time),
         int(block.update_time),
         int(block.version),
@@ -244,9 +245,10 @@ fn record_block(record: &Record<'_>) -> Result<Block> {
         owner: account(record, 0)?,
         peer: account(record, 1)?,
         removed: record.get(2)?,
-        create_time: number(record, 3)?,
-        update_time: number(record, 4)?,
-        version: number(record, 5)?,
+        last_seen: number(record, 3)?,
+        create_time: number(record, 4)?,
+        update_time: number(record, 5)?,
+        version: number(record, 6)?,
     })
 }
 
