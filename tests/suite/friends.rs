@@ -219,9 +219,9 @@ async fn texts_are_limited_in_characters_and_what_fits_is_kept() {
     ann.until(|replica| replica.friends()["bob"].alias.is_empty() && replica.friends()["bob"].custom == custom).await;
     ann.request(note(None, Some(custom))).await;
     ann.quiet().await;
+    ann.agrees(&gateway, JSON).await;
     bob.marked(&gateway, "1").await;
     assert_eq!((bob.replica.friends()["ann"].alias.as_str(), bob.replica.friends()["ann"].custom.as_str()), ("", ""));
-    ann.agrees(&gateway, JSON).await;
 }
 
 #[tokio::test]

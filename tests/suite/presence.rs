@@ -221,7 +221,7 @@ async fn after_a_kill_who_does_not_come_back_is_offline_and_the_others_never_wer
 async fn a_slow_reader_is_told_how_it_is_and_not_how_it_came_to_be() {
     const CHANGES: usize = 100;
     let world = World::new();
-    let gateway = world.start_with(&["clients.heartbeat=1s"]);
+    let gateway = world.start();
     friends(&gateway).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
