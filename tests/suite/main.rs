@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+mod backend;
 mod bad_input;
 mod blocks;
 mod catch_up;

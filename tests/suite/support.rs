@@ -322,11 +322,16 @@ impl Peer {
         }
     }
 
-    /// What the session may see of one account now.
-    pub async fn look_up(&mut self, account: &str) -> v1::User {
+    /// What the session may see of one account now, if it exists.
+    pub async fn see(&mut self, account: &str) -> Option<v1::User> {
         let accounts = vec![account.to_owned()];
         let reply = self.request(Command::GetUsers(v1::GetUsers { accounts })).await;
-        reply.get_users_reply.unwrap().users.remove(0)
+        reply.get_users_reply.unwrap().users.pop()
+    }
+
+    /// What the session may see of one account that exists.
+    pub async fn look_up(&mut self, account: &str) -> v1::User {
+        self.see(account).await.unwrap()
     }
 
     /// A change of the own profile by the backend has come: so has whatever was told before.

@@ -23,7 +23,7 @@ pub struct Reads {
     pub pair: Option<(Account, Account)>,
     /// How many friends, open requests and blocks these accounts have.
     pub counts: Vec<Account>,
-    /// Every live edge, open request and block of this account, and the blocks of it.
+    /// Every live edge and open request of this account, and the live blocks by it and of it.
     pub all_of: Option<Account>,
     /// The presence of this account.
     pub presence: Option<Account>,

@@ -236,7 +236,10 @@ pub(super) fn close(request: &Request, state: RequestState, at: At) -> Row {
 /// A block that has ended.
 pub(super) fn ended(block: &Block, at: At) -> Row {
     let update_time = at.now.max(block.update_time);
-    Row::Block { block: Block { removed: true, update_time, version: at.stamp, ..block.clone() }, frozen: None }
+    Row::Block {
+        block: Block { removed: true, last_seen: 0, update_time, version: at.stamp, ..block.clone() },
+        frozen: None,
+    }
 }
 
 pub(super) fn tombstones(a: &Account, b: &Account, at: At) -> [Row; 2] {
