@@ -17,6 +17,7 @@ mod durability;
 mod friends;
 mod import;
 mod live;
+mod operations;
 mod pages;
 mod presence;
 mod races;
