@@ -71,7 +71,9 @@ impl Hub {
     pub fn kick(&self, account: &Account, named: Option<&[SessionId]>) -> Vec<SessionId> {
         let mut kicked = self.sessions_of(account);
         kicked.retain(|session| named.is_none_or(|named| named.contains(&session.id())));
-        kicked.iter().for_each(|session| session.end(CloseReason::Kicked));
+        for session in &kicked {
+            session.end(CloseReason::Kicked);
+        }
         kicked.iter().map(|session| session.id()).collect()
     }
 
@@ -113,12 +115,12 @@ impl Hub {
 
 /// Ends those that may not stay beside a session that has just logged in.
 fn make_room(others: &[&Arc<Session>], newest: &Session, limit: SessionsLimit) {
-    let replaces = |other: &Session| match limit.policy {
+    let must_go = |other: &Session| match limit.policy {
         SessionsPolicy::All => false,
         SessionsPolicy::OnePerDeviceType => device_type(other) == device_type(newest),
         SessionsPolicy::One => true,
     };
-    let (replaced, stay): (Vec<&Arc<Session>>, Vec<_>) = others.iter().partition(|other| replaces(other));
+    let (replaced, stay): (Vec<&Arc<Session>>, Vec<_>) = others.iter().partition(|other| must_go(other));
     for other in replaced {
         other.end(CloseReason::Kicked);
     }

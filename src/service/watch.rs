@@ -22,8 +22,8 @@ impl Service {
         match self.look_up(seat, &accounts).await {
             Ok(found) => {
                 owe(seat, new);
-                let named = accounts.into_iter().zip(found);
-                Ok(named.filter(|(_, card)| card.is_none()).map(|(account, _)| account).collect())
+                let seen = accounts.into_iter().zip(found);
+                Ok(seen.filter(|(_, card)| card.is_none()).map(|(account, _)| account).collect())
             }
             Err(error) => {
                 // As it was. What changed meanwhile of those that were left for a moment is not known.

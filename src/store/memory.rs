@@ -328,8 +328,8 @@ impl Store for Memory {
 
     fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         let state = self.state.lock();
-        let stale = |request: &&Request| request.state == RequestState::Open && request.create_time < before;
-        let mut found: Vec<_> = state.tables.requests.values().filter(stale).cloned().collect();
+        let old = |request: &&Request| request.state == RequestState::Open && request.create_time < before;
+        let mut found: Vec<_> = state.tables.requests.values().filter(old).cloned().collect();
         found.sort_by_key(|request| request.create_time);
         found.truncate(limit);
         Box::pin(async { Ok(found) })

@@ -153,6 +153,9 @@ async fn who_is_named_wrongly_is_named_by_every_route() {
     }
 }
 
+/// A body, and the field that is named for it.
+type Wrong<'a> = (&'a str, Option<&'a str>);
+
 #[tokio::test]
 async fn a_body_that_is_wrong_is_named_and_nothing_is_done() {
     let world = World::new();
@@ -161,7 +164,7 @@ async fn a_body_that_is_wrong_is_named_and_nothing_is_done() {
     let (long, longer) = ("x".repeat(257), "x".repeat(4097));
     let (message, custom) = (json!({"message": long}).to_string(), json!({"custom": long}).to_string());
     let payload = json!({"to": "bob", "payload": longer}).to_string();
-    let cases: [(Method, &str, &[(&str, Option<&str>)]); 6] = [
+    let cases: [(Method, &str, &[Wrong<'_>]); 6] = [
         (
             Method::PUT,
             "/v1/users/ann/requests/cat",

@@ -100,7 +100,7 @@ async fn a_device_ends_others_of_its_account_and_no_one_elses_nor_itself() {
         }
         laptop.quiet().await;
         let reply = phone.request(kick(&[&bobs, &others, "0000000000000000", &others])).await;
-        assert_eq!(reply.kick_reply.unwrap().kicked, [others.clone()]);
+        assert_eq!(reply.kick_reply.unwrap().kicked, [others.as_str()]);
         let goodbye = loop {
             if let Some(goodbye) = laptop.next().await.goodbye {
                 break goodbye;

@@ -127,12 +127,14 @@ async fn a_request_that_nobody_answers_expires_and_can_be_answered_no_more() {
     ann.until(|replica| replica.friends().contains_key("bob")).await;
 }
 
+/// A command about an account.
+type On = fn(&str) -> Command;
+
 #[tokio::test]
 async fn every_refusal_is_one_of_its_own_and_names_the_field() {
     let world = World::new();
     let (gateway, mut ann, mut bob) = two(&world, &[]).await;
     let none = (404, "NOT_FOUND", Some("account"));
-    type On = fn(&str) -> Command;
     let all: [On; 9] =
         [to::add, to::ask, to::accept, to::reject, to::cancel, to::delete, to::note, to::block, to::unblock];
     for command in all {

@@ -386,8 +386,8 @@ fn a_deleted_account_leaves_nothing_open() {
 
 #[test]
 fn a_view_moves_with_what_it_shows() {
-    let mut table = Table::default();
-    table.visibility = Visibility { sign: Audience::Friends, tel: Audience::Own, ..Visibility::default() };
+    let visibility = Visibility { sign: Audience::Friends, tel: Audience::Own, ..Visibility::default() };
+    let mut table = Table { visibility, ..Table::default() };
     table.run(&set("a", "one"), 1).unwrap();
     let mut change = |fields: Fields, now| {
         let (account, patch) = (account("a"), fields.check().unwrap());
