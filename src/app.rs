@@ -80,6 +80,8 @@ pub struct App {
     gateway: Arc<Gateway>,
     lifecycle: Arc<Lifecycle>,
     tasks: Vec<JoinHandle<()>>,
+    /// Ends once it has written down who is online.
+    presence: JoinHandle<()>,
     deadline: Duration,
 }
 
@@ -102,12 +104,13 @@ impl App {
             tokio::spawn(gateway.clone().serve(clients)),
             tokio::spawn(serve_ops(ops, routes)),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
-            tokio::spawn(keep_presence(core.service.clone())),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
+        let stopping = lifecycle.clone();
+        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.draining().await }));
         lifecycle.ready();
         let (clients, ops) = addresses;
-        Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, deadline: config.shutdown.deadline })
+        Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, presence, deadline: config.shutdown.deadline })
     }
 
     /// Ends every session with a goodbye, waits for them up to the deadline, and closes the store. True if all of
@@ -115,7 +118,11 @@ impl App {
     pub async fn stop(self) -> bool {
         self.lifecycle.drain();
         self.core.service.hub().end_all(CloseReason::Shutdown);
-        let drained = timeout(self.deadline, self.gateway.drained()).await.is_ok();
+        let ended = async {
+            let _ = self.presence.await;
+            self.gateway.drained().await;
+        };
+        let drained = timeout(self.deadline, ended).await.is_ok();
         self.tasks.iter().for_each(JoinHandle::abort);
         self.core.close().await;
         drained

@@ -114,10 +114,27 @@ impl Seat {
         new
     }
 
+    /// The accounts it watches.
+    pub fn watched(&self) -> impl Iterator<Item = &Account> {
+        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
+    }
+
     /// Whether this session is told of the account's changes.
     #[must_use]
     pub fn follows(&self, user: &UserRef) -> bool {
         self.relation(user, &user.state().lock()).1
+    }
+
+    /// The entry to ask about an account that was marked: a mark may name one that was in the registry before, or never.
+    #[must_use]
+    pub fn entry(&self, marked: &UserRef) -> UserRef {
+        if *marked == self.me {
+            return self.me.clone();
+        }
+        if self.follows(marked) {
+            return marked.clone();
+        }
+        self.hub.user(marked.account()).unwrap_or_else(|| marked.clone())
     }
 
     /// As whom this session sees the account.
@@ -252,9 +269,5 @@ impl Seat {
 
     pub(super) fn friends(&self) -> impl Iterator<Item = &Account> {
         self.friends.iter().map(UserRef::account)
-    }
-
-    pub(super) fn watched(&self) -> impl Iterator<Item = &Account> {
-        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
     }
 }
