@@ -136,10 +136,9 @@ fn fill_cards<'a>(
     look_ups: &mut Vec<(&'a UserRef, &'a Kinds)>,
 ) -> bool {
     for (marked, kinds) in marks {
-        let user = seat.entry(marked);
-        let (follows, sight) = seat.sight_if_followed(&user);
+        let (follows, sight) = seat.sight_of_marked(marked);
         match sight {
-            Sight::Card(card) if user == *seat.me() => changes.me(&card),
+            Sight::Card(card) if marked == seat.me() => changes.me(&card),
             Sight::Card(card) if follows => changes.user(&card),
             _ if follows || kinds.has(Kinds::LOOK_UP) => look_ups.push((marked, kinds)),
             _ => {}

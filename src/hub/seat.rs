@@ -146,12 +146,20 @@ impl Seat {
     /// What this session may see of the account as the registry has it.
     #[must_use]
     pub fn sight(&self, user: &UserRef) -> Sight {
-        self.sight_if_followed(user).1
+        self.look(user).1
     }
 
-    /// Whether this session is told of the account's changes, and what it may see of it.
+    /// Whether this session is told of the changes of an account that was marked, and what it may see of it. Nearly always
+    /// the mark names the entry that is followed: one look, under one lock.
     #[must_use]
-    pub fn sight_if_followed(&self, user: &UserRef) -> (bool, Sight) {
+    pub fn sight_of_marked(&self, marked: &UserRef) -> (bool, Sight) {
+        match self.look(marked) {
+            found @ (true, _) if *marked != self.me => found,
+            _ => self.look(&self.entry(marked)),
+        }
+    }
+
+    fn look(&self, user: &UserRef) -> (bool, Sight) {
         let state = user.state().lock();
         let (audience, follows) = self.relation(user, &state);
         let sight = match state.blocks(self.account()) {
