@@ -54,11 +54,11 @@ pub fn append(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     match payload.len() {
         short @ 0..126 => out.push(0x80 | short as u8),
         middle @ 126..0x1_0000 => {
-            out.push(0x80 | 126);
+            out.push(0xFE);
             out.extend_from_slice(&(middle as u16).to_be_bytes());
         }
         long => {
-            out.push(0x80 | 127);
+            out.push(0xFF);
             out.extend_from_slice(&(long as u64).to_be_bytes());
         }
     }
@@ -84,12 +84,12 @@ pub fn first(bytes: &[u8]) -> Result<Option<Frame>, String> {
     if head & 0xF0 != 0x80 || length & 0x80 != 0 {
         return Err(format!("a WebSocket frame that no gateway sends: {head:#04x} {length:#04x}"));
     }
-    let (length, start) = match (length & 0x7F, rest) {
-        (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
-        (127, [a, b, c, d, e, f, g, h, ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 10),
-        (126 | 127, _) => return Ok(None),
-        (short, _) => (u64::from(short), 2),
+    let long = match length {
+        126 => rest.first_chunk().map(|bytes| (u64::from(u16::from_be_bytes(*bytes)), 4)),
+        127 => rest.first_chunk().map(|bytes| (u64::from_be_bytes(*bytes), 10)),
+        short => Some((u64::from(*short), 2)),
     };
+    let Some((length, start)) = long else { return Ok(None) };
     if length > LARGEST {
         return Err(format!("a WebSocket frame of {length} bytes"));
     }

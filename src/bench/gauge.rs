@@ -123,7 +123,7 @@ fn process_resident(pid: u32) -> Result<u64, Failure> {
 
 fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Busy time of all cores.
@@ -153,9 +153,9 @@ mod tests {
     fn what_this_process_burns_is_seen_by_its_number_and_by_its_own_clock() {
         let mut gauge = Gauge::Process(std::process::id());
         let before = gauge.read().unwrap();
-        let mut spun = 0u64;
-        while own_cpu() - before.own < Duration::from_millis(50) {
-            spun = std::hint::black_box(spun.wrapping_mul(31).wrapping_add(1));
+        let mut burnt = 0u64;
+        while own_cpu().saturating_sub(before.own) < Duration::from_millis(50) {
+            burnt = std::hint::black_box(burnt.wrapping_mul(31).wrapping_add(1));
         }
         let span = gauge.read().unwrap().since(&before);
         assert!(span.own >= Duration::from_millis(50));

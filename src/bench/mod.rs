@@ -4,7 +4,7 @@
 //! what shares the machine with a gateway must cost less than it. Every record is counted once, so what was lost is exact.
 //! It knows nothing of the gateway's insides and prints nothing; `cli` does. Linux only.
 //!
-//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`] and [`outcome`] are pure; [`crowd`] has the sockets, [`run`]
+//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure; [`crowd`] has the sockets, [`run`]
 //! the steps, and [`scenario`] what is done with them.
 
 pub mod crowd;
@@ -14,6 +14,8 @@ pub mod graph;
 pub mod ledger;
 pub mod ops;
 pub mod outcome;
+pub mod plot;
+pub mod report;
 pub mod run;
 pub mod scenario;
 mod session;
@@ -101,13 +103,7 @@ pub fn run(settings: &Settings<'_>, scenario: &Scenario) -> Result<Outcome, Fail
         (None, Some(target)) => Gauge::Metrics(Ops::connect(target.address, settings.key)?),
         (None, None) => Gauge::Blind,
     };
-    let outcome = Outcome {
-        scenario: scenario.name(),
-        setup: setup(settings, &world.graph),
-        rows: Vec::new(),
-        problems: Vec::new(),
-        cut_short: false,
-    };
+    let outcome = Outcome::new(scenario.name(), setup(settings, &world.graph));
     let chance = Chance::new(settings.seed);
     let mut run = Run { crowd, gauge, ops, world, chance, parallel: settings.parallel, outcome };
     run.gauge.settle(SETTLE)?;

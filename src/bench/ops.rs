@@ -10,8 +10,9 @@ use tokio::time::timeout;
 use super::Failure;
 use crate::client::{Backend, BackendError};
 
-/// How long a gateway may take to answer one call.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a gateway may take to answer the first call, and any later one, which may have much to do.
+const FIRST: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection to the ops listener.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ impl Ops {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::of)?;
         let backend = runtime.block_on(Backend::connect(address, key)).map_err(Failure::of)?;
         let mut ops = Self { runtime, backend };
-        let (status, metrics) = ops.get("/metrics")?;
+        let first = ops.backend.send(Method::GET, "/metrics", String::new());
+        let (status, metrics) = wait(&ops.runtime, FIRST, first)?;
         if status != 200 || !metrics.contains("rosterd_sessions ") {
             return Err(Failure(format!("what listens on {address} is not the ops listener of a gateway")));
         }
@@ -38,7 +40,7 @@ impl Ops {
 
     fn get(&mut self, path: &str) -> Result<(u16, String), Failure> {
         let answer = self.backend.send(Method::GET, path, String::new());
-        wait(&self.runtime, answer)
+        wait(&self.runtime, PATIENCE, answer)
     }
 
     /// The metrics as they are now.
@@ -55,7 +57,7 @@ impl Ops {
     /// The gateway refuses or does not answer.
     pub fn import(&mut self, lines: &str) -> Result<(), Failure> {
         let answer = self.backend.request(Method::POST, "/v1/import", lines.to_owned());
-        wait(&self.runtime, answer).map(drop)
+        wait(&self.runtime, PATIENCE, answer).map(drop)
     }
 
     /// Whether two accounts are there and friends.
@@ -73,7 +75,7 @@ impl Ops {
     /// The gateway refuses or does not answer.
     pub fn delete(&mut self, account: &str) -> Result<(), Failure> {
         let path = format!("/v1/users/{account}");
-        let (status, text) = wait(&self.runtime, self.backend.send(Method::DELETE, &path, String::new()))?;
+        let (status, text) = wait(&self.runtime, PATIENCE, self.backend.send(Method::DELETE, &path, String::new()))?;
         if (200..300).contains(&status) || status == 404 {
             return Ok(());
         }
@@ -81,9 +83,14 @@ impl Ops {
     }
 }
 
-fn wait<T>(runtime: &Runtime, answer: impl Future<Output = Result<T, BackendError>>) -> Result<T, Failure> {
-    let answered = runtime.block_on(async { timeout(PATIENCE, answer).await });
-    answered.map_err(|_| Failure("the ops listener did not answer within a minute".to_owned()))?.map_err(Failure::of)
+fn wait<T>(
+    runtime: &Runtime,
+    patience: Duration,
+    answer: impl Future<Output = Result<T, BackendError>>,
+) -> Result<T, Failure> {
+    let answered = runtime.block_on(async { timeout(patience, answer).await });
+    let late = |_| Failure(format!("the ops listener did not answer within {} s", patience.as_secs()));
+    answered.map_err(late)?.map_err(Failure::of)
 }
 
 /// The text of `/metrics`.

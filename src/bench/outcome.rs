@@ -125,6 +125,24 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Nothing found yet.
+    #[must_use]
+    pub fn new(scenario: &'static str, setup: Vec<(&'static str, String)>) -> Self {
+        Self { scenario, setup, rows: Vec::new(), problems: Vec::new(), cut_short: false }
+    }
+
+    /// The labels of all figures, each once.
+    #[must_use]
+    pub fn labels(&self) -> Vec<&'static str> {
+        let mut labels = Vec::new();
+        for figure in self.rows.iter().flat_map(|row| &row.figures) {
+            if !labels.contains(&figure.label) {
+                labels.push(figure.label);
+            }
+        }
+        labels
+    }
+
     /// Whether the figures mean something.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -159,13 +177,7 @@ impl Outcome {
     pub fn table(&self) -> String {
         let mut lines: Vec<Vec<String>> =
             vec![std::iter::once(String::new()).chain(self.rows.iter().map(|row| row.name.clone())).collect()];
-        let mut labels: Vec<&'static str> = Vec::new();
-        for figure in self.rows.iter().flat_map(|row| &row.figures) {
-            if !labels.contains(&figure.label) {
-                labels.push(figure.label);
-            }
-        }
-        for label in labels {
+        for label in self.labels() {
             let cell = |row: &Row| {
                 let figure = row.figures.iter().find(|figure| figure.label == label);
                 figure.map_or("–".to_owned(), |figure| shown(figure.value, figure.unit))

@@ -330,6 +330,9 @@ pub fn resident(row: &mut Row, reading: &Reading) {
 }
 
 /// Drawn on standard error, and only on a terminal.
+///
+/// # Panics
+/// Never: the template is right.
 pub fn bar(name: &'static str, length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:12} {wide_bar} {percent}% {eta}").expect("the template is right");
     ProgressBar::new(length).with_style(style).with_message(name)

@@ -8,6 +8,9 @@ const LONGEST: u64 = 120_000_000;
 const STRETCHES: usize = 5000;
 
 /// Microseconds, three digits exact.
+///
+/// # Panics
+/// Never: the bounds are good.
 #[must_use]
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, 3).expect("these bounds are good")
@@ -93,6 +96,9 @@ impl Timeline {
     }
 
     /// Counts one, at `now`.
+    ///
+    /// # Panics
+    /// Never: the bounds are good.
     pub fn count(&mut self, now: u64, latency: u64) {
         if !self.recording {
             return;

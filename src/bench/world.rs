@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Everything as lines of an import, in pieces.
-    fn pieces(&self) -> impl Iterator<Item = String> + '_ {
+    pub fn pieces(&self) -> impl Iterator<Item = String> + '_ {
         let users = (0..self.graph.users()).map(|user| {
             let account = self.account(user);
             format!(

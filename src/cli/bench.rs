@@ -1,5 +1,6 @@
 //! `rosterd bench SCENARIO`: arguments to a run of the load generator, and what it found to the terminal.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -9,7 +10,7 @@ use crate::bench::outcome::{Outcome, Verdict};
 use crate::bench::run::Load;
 use crate::bench::scenario::Scenario;
 use crate::bench::target::Target;
-use crate::bench::{self, Settings};
+use crate::bench::{self, Settings, report};
 use crate::config::Config;
 use crate::wire::Encoding;
 
@@ -25,6 +26,7 @@ pub struct Arguments {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every scenario")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 struct Common {
     /// The gateway's client listener; by default the one of the settings
     #[arg(long, global = true, value_name = "URL")]
@@ -56,6 +58,9 @@ struct Common {
     /// Print the figures as one JSON object
     #[arg(long, global = true)]
     json: bool,
+    /// Write the figures and plots as a page for a browser
+    #[arg(long, global = true, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// The target is mine, although it is neither this machine nor in a private network
     #[arg(long, global = true)]
     i_own_this_target: bool,
@@ -226,6 +231,10 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     };
     let outcome = bench::run(&settings, &arguments.scenario.scenario()).map_err(Failure::of)?;
     say(&if common.json { outcome.json().to_string() } else { outcome.table() });
+    if let Some(file) = &common.report {
+        let written = std::fs::write(file, report::html(&outcome));
+        written.map_err(|error| Failure(format!("{} cannot be written: {error}", file.display())))?;
+    }
     verdict(&outcome)
 }
 

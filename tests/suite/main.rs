@@ -6,6 +6,8 @@
 mod api;
 mod auth;
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod bench;
 mod catch_up;
 mod cli;
 mod conformance;

@@ -85,7 +85,12 @@ fn converge(run: &mut Run, begun: u64) -> Result<(), Failure> {
     }
     let mut row = Row::new("all read again");
     row.count("sessions", "sessions", run.crowd.live().into());
-    row.add("seconds", "everyone has everything after", (run.crowd.now() - begun) as f64 / 1e9, Unit::Seconds);
+    row.add(
+        "seconds",
+        "everyone has everything after",
+        Duration::from_nanos(run.crowd.now() - begun).as_secs_f64(),
+        Unit::Seconds,
+    );
     if let Ok(reading) = run.gauge.read() {
         resident(&mut row, &reading);
     }
