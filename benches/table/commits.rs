@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 /// What was found.
-pub struct Floor {
+pub(crate) struct Floor {
     /// Updates a second, each in a transaction of its own.
-    pub commits_per_second: f64,
+    pub(crate) commits_per_second: f64,
     /// Half of the fsyncs took no longer; microseconds.
     pub fsync_p50_us: f64,
 }
 
 /// Measures in a directory on the disk that matters, for so long each.
-pub fn measure(directory: &Path, length: Duration) -> Result<Floor, Box<dyn Error>> {
+pub(crate) fn measure(directory: &Path, length: Duration) -> Result<Floor, Box<dyn Error>> {
     Ok(Floor { commits_per_second: commits(directory, length)?, fsync_p50_us: fsyncs(directory, length)? })
 }
 

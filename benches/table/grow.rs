@@ -14,7 +14,7 @@ use super::work::{fanout, figure};
 const CPU: &str = "server_us_per_delivery";
 
 /// Measures all of it and writes a picture of each into `into`.
-pub fn grow(cores: Cores, directory: &Path, into: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn grow(cores: Cores, directory: &Path, into: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(into)?;
     let growth = Growth { cores, directory };
     for (file, chart) in [

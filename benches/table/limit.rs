@@ -16,10 +16,8 @@ use rosterd::bench::graph::Graph;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use socket2::{Domain, Socket, Type};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// As a client's handshake key gets it; nobody here checks it.
-const SWITCHED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: rosterd.v1.json\r\n\r\n";
 /// The listener among the sockets.
 const LISTENER: u64 = u64::MAX;
 
@@ -45,7 +43,7 @@ struct Limit {
 }
 
 /// Serves for ever; says on standard output where.
-pub fn serve(mode: &str, graph: Graph) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(mode: &str, graph: Graph) -> Result<(), Box<dyn Error>> {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     listener.listen(4096)?;
@@ -86,7 +84,7 @@ impl Limit {
             socket.set_nonblocking(true)?;
             socket.set_tcp_nodelay(true)?;
             let stream = TcpStream::from(socket);
-            let at = stream.as_raw_fd() as usize;
+            let at = usize::try_from(stream.as_raw_fd())?;
             epoll::add(&self.epoll, &stream, EventData::new_u64(at as u64), EventFlags::IN)?;
             if self.clients.len() <= at {
                 self.clients.resize_with(at + 1, || None);
@@ -107,8 +105,9 @@ impl Limit {
         client.partial.extend_from_slice(&chunk[..count]);
         if !client.upgraded {
             if client.partial.ends_with(b"\r\n\r\n") {
-                (client.upgraded, client.partial) = (true, Vec::new());
-                send(&client.stream, SWITCHED);
+                client.upgraded = true;
+                let request = std::mem::take(&mut client.partial);
+                send(&client.stream, switched(&request).as_bytes());
             }
             return;
         }
@@ -198,6 +197,20 @@ fn send(mut stream: &TcpStream, bytes: &[u8]) {
         Ok(count) if count == bytes.len() => {}
         other => eprintln!("limit: {} bytes did not go out: {other:?}", bytes.len()),
     }
+}
+
+/// The answer to an upgrade.
+fn switched(request: &[u8]) -> String {
+    let request = String::from_utf8_lossy(request);
+    let key = request.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then_some(value.trim())
+    });
+    let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: rosterd.v1.json\r\n\r\n"
+    )
 }
 
 /// The account in a login, and the number it ends with.

@@ -6,7 +6,7 @@ use rosterd::bench::outcome::{Unit, shown};
 
 /// What is to be reached.
 #[derive(Debug, Clone, Copy)]
-pub enum Goal {
+pub(crate) enum Goal {
     /// So many times the floor, or more.
     AtLeast(f64),
     /// So many times the floor, or less.
@@ -19,14 +19,14 @@ pub enum Goal {
 
 /// One line of the table.
 #[derive(Debug, Clone)]
-pub struct Entry {
-    pub work: String,
-    pub figure: String,
-    pub unit: Unit,
+pub(crate) struct Entry {
+    pub(crate) work: String,
+    pub(crate) figure: String,
+    pub(crate) unit: Unit,
     /// What it is compared with.
-    pub floor: Option<(&'static str, f64)>,
-    pub measured: Option<f64>,
-    pub goal: Goal,
+    pub(crate) floor: Option<(&'static str, f64)>,
+    pub(crate) measured: Option<f64>,
+    pub(crate) goal: Goal,
 }
 
 impl Entry {
@@ -35,11 +35,12 @@ impl Entry {
         (floor != 0.0).then_some(self.measured? / floor)
     }
 
-    /// Whether the goal is met; none if there is none.
-    pub fn is_met(&self) -> Option<bool> {
+    /// Whether the goal is met; none if there is none, or nothing to compare with.
+    pub(crate) fn is_met(&self) -> Option<bool> {
         match self.goal {
             Goal::Told => None,
             Goal::Below(most) => Some(self.measured.is_some_and(|measured| measured <= most)),
+            Goal::AtLeast(_) | Goal::AtMost(_) if self.floor.is_none() => None,
             Goal::AtLeast(least) => Some(self.ratio().is_some_and(|ratio| ratio >= least)),
             Goal::AtMost(most) => Some(self.ratio().is_some_and(|ratio| ratio <= most)),
         }
@@ -66,7 +67,7 @@ impl Entry {
 }
 
 /// All lines as a Markdown table, which is readable as it is.
-pub fn markdown(entries: &[Entry]) -> String {
+pub(crate) fn markdown(entries: &[Entry]) -> String {
     let head = ["work", "figure", "floor", "rosterd", "ratio", "goal", ""].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(entries.iter().map(Entry::cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -78,7 +79,9 @@ pub fn markdown(entries: &[Entry]) -> String {
         }
         text.push_str("|\n");
         if at == 0 {
-            widths.iter().for_each(|width| text.push_str(&format!("|{}", "-".repeat(width + 2))));
+            for width in widths {
+                let _ = write!(text, "|{}", "-".repeat(width + 2));
+            }
             text.push_str("|\n");
         }
     }

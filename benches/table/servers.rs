@@ -13,18 +13,18 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 
 /// Which graph, among those of the same size.
-pub const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 
 /// The cores of this machine: one for what is measured, one for the generator.
 #[derive(Debug, Clone, Copy)]
-pub struct Cores {
-    pub server: usize,
-    pub generator: usize,
+pub(crate) struct Cores {
+    pub(crate) server: usize,
+    pub(crate) generator: usize,
 }
 
 impl Cores {
     /// The first two, if there are two.
-    pub fn find() -> Self {
+    pub(crate) fn find() -> Self {
         let allowed = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         let server = cores.next().unwrap_or(0);
@@ -45,7 +45,7 @@ impl Cores {
     }
 
     /// On the gateway's core.
-    pub fn beside_server<T>(self, act: impl FnOnce() -> T) -> T {
+    pub(crate) fn beside_server<T>(self, act: impl FnOnce() -> T) -> T {
         Self::on(self.server, act)
     }
 }
@@ -56,9 +56,9 @@ fn rosterd() -> PathBuf {
 }
 
 /// A server under measurement; ended when dropped.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     url: String,
     ops: Option<String>,
     cores: Cores,
@@ -66,7 +66,7 @@ pub struct Server {
 
 impl Server {
     /// A gateway with the accounts of a scenario and a store of its own. `settings` are `SECTION.KEY=VALUE`.
-    pub fn gateway(
+    pub(crate) fn gateway(
         cores: Cores,
         directory: &Path,
         scenario: &Scenario,
@@ -102,7 +102,7 @@ impl Server {
     }
 
     /// The floor, for the accounts of a scenario.
-    pub fn limit(cores: Cores, mode: &'static str, scenario: &Scenario) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn limit(cores: Cores, mode: &'static str, scenario: &Scenario) -> Result<Self, Box<dyn Error>> {
         let (users, friends) = match *scenario {
             Scenario::Celebrity { friends, .. } => (None, friends),
             Scenario::Fanout { users, friends, .. }
@@ -122,7 +122,7 @@ impl Server {
         let mut server = Self { process, name, url: String::new(), ops: None, cores };
         for line in output.lines().map_while(Result::ok) {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["clients", url] => server.url = url.to_owned(),
+                ["clients", url] => url.clone_into(&mut server.url),
                 ["ops", url] => server.ops = Some(url.to_owned()),
                 _ => {}
             }
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// Runs `rosterd bench` against it: what it printed as JSON, good or bad.
-    pub fn bench(&self, arguments: &str) -> Result<Value, Box<dyn Error>> {
+    pub(crate) fn bench(&self, arguments: &str) -> Result<Value, Box<dyn Error>> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rosterd"));
         command.arg("bench").args(arguments.split_whitespace()).args(["--json", "--keep", "--url", &self.url]);
         command.args(["--pid", &self.process.id().to_string(), "--seed", &SEED.to_string()]);
@@ -160,7 +160,7 @@ impl Drop for Server {
 }
 
 /// The friendships that `limit USERS FRIENDS` is told.
-pub fn graph(users: &str, friends: &str) -> Result<Graph, Box<dyn Error>> {
+pub(crate) fn graph(users: &str, friends: &str) -> Result<Graph, Box<dyn Error>> {
     let friends = friends.parse()?;
     if users == "star" {
         return Ok(Graph::star(friends));

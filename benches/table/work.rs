@@ -15,37 +15,39 @@ use super::servers::{Cores, Server};
 
 /// How much is done: a table that is quick is not to be quoted.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
+pub(crate) struct Size {
     /// How often each figure is taken; the middle one counts.
-    pub times: usize,
+    pub(crate) times: usize,
     /// How long each load is measured, in seconds.
-    pub seconds: u32,
+    pub(crate) seconds: u32,
     /// Users of the storm and of the idle sessions.
-    pub many: u32,
+    pub(crate) many: u32,
     /// Users with 500 friends each.
-    pub few: u32,
+    pub(crate) few: u32,
     /// How long clients do not read, in seconds.
-    pub stall: u32,
+    pub(crate) stall: u32,
 }
 
 /// A table in the making.
-pub struct Table {
-    pub cores: Cores,
-    pub directory: PathBuf,
-    pub size: Size,
-    pub entries: Vec<Entry>,
+pub(crate) struct Table {
+    pub(crate) cores: Cores,
+    pub(crate) directory: PathBuf,
+    pub(crate) size: Size,
+    pub(crate) entries: Vec<Entry>,
     /// Other work on the machine in each run, in cores.
-    pub foreign: Vec<f64>,
+    pub(crate) foreign: Vec<f64>,
     /// Runs that did not go well.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// What a login costs that brings nothing new; the storm is measured by it. In microseconds.
     warm_login: Option<f64>,
 }
 
 type Done = Result<(), Box<dyn Error>>;
 
+type Work = fn(&mut Table) -> Done;
+
 /// What can be done, by name.
-pub const WORK: [(&str, fn(&mut Table) -> Done); 8] = [
+pub(crate) const WORK: [(&str, Work); 8] = [
     ("fanout", Table::fanout),
     ("celebrity", Table::celebrity),
     ("login", Table::login),
@@ -57,7 +59,7 @@ pub const WORK: [(&str, fn(&mut Table) -> Done); 8] = [
 ];
 
 impl Table {
-    pub fn new(cores: Cores, directory: PathBuf, size: Size) -> Self {
+    pub(crate) fn new(cores: Cores, directory: PathBuf, size: Size) -> Self {
         let (entries, foreign, problems) = (Vec::new(), Vec::new(), Vec::new());
         Self { cores, directory, size, entries, foreign, problems, warm_login: None }
     }
@@ -71,7 +73,7 @@ impl Table {
     }
 
     /// One run; what went wrong in it, and what else was going on, is noted.
-    pub fn run(&mut self, server: &Server, arguments: &str) -> Result<Value, Box<dyn Error>> {
+    pub(crate) fn run(&mut self, server: &Server, arguments: &str) -> Result<Value, Box<dyn Error>> {
         let found = server.bench(arguments)?;
         if found["verdict"] != "passed" {
             self.problems
@@ -296,12 +298,12 @@ impl Table {
 }
 
 /// Everyone online, for servers that need to know only who is friends with whom.
-pub fn fanout(users: u32, friends: u32) -> Scenario {
+pub(crate) fn fanout(users: u32, friends: u32) -> Scenario {
     Scenario::Fanout { users, friends, load: Load::Rate(1.0), warm_up: Duration::ZERO, length: Duration::ZERO }
 }
 
 /// One figure of one run.
-pub fn figure(found: &Value, row: usize, key: &str) -> Option<f64> {
+pub(crate) fn figure(found: &Value, row: usize, key: &str) -> Option<f64> {
     found["rows"][row][key].as_f64()
 }
 

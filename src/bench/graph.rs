@@ -37,32 +37,30 @@ impl Graph {
             chords.swap(at as usize, other as usize);
         }
         chords.truncate(friends as usize / 2);
-        let around = |at: u32, chord: u32| order[((u64::from(at) + u64::from(chord)) % u64::from(users)) as usize];
-        let mut lists = vec![Vec::with_capacity(friends as usize); users as usize];
+        let mut graph = Self {
+            starts: (0..=users).map(|user| user * friends).collect(),
+            peers: vec![0; users as usize * friends as usize],
+        };
+        let mut next = graph.starts.clone();
+        let mut put = |user: u32, friend: u32| {
+            graph.peers[next[user as usize] as usize] = friend;
+            next[user as usize] += 1;
+        };
         for (at, chord) in (0..users).flat_map(|at| chords.iter().map(move |chord| (at, *chord))) {
-            let (one, other) = (order[at as usize], around(at, chord));
-            lists[one as usize].push(other);
-            lists[other as usize].push(one);
+            let across = (u64::from(at) + u64::from(chord)) % u64::from(users);
+            let (one, other) = (order[at as usize], order[across as usize]);
+            put(one, other);
+            put(other, one);
         }
-        Ok(Self::from_lists(lists))
+        graph.peers.chunks_mut(friends.max(1) as usize).for_each(<[u32]>::sort_unstable);
+        Ok(graph)
     }
 
     /// User 0 is a friend of all others, who have no other.
     #[must_use]
     pub fn star(others: u32) -> Self {
-        let mut lists = vec![vec![0]; others as usize + 1];
-        lists[0] = (1..=others).collect();
-        Self::from_lists(lists)
-    }
-
-    fn from_lists(mut lists: Vec<Vec<u32>>) -> Self {
-        let mut graph = Self { starts: vec![0], peers: Vec::new() };
-        for list in &mut lists {
-            list.sort_unstable();
-            graph.peers.extend_from_slice(list);
-            graph.starts.push(graph.peers.len() as u32);
-        }
-        graph
+        let starts = std::iter::once(0).chain((0..=others).map(|user| others + user)).collect();
+        Self { starts, peers: (1..=others).chain((0..others).map(|_| 0)).collect() }
     }
 
     /// How many users there are.
