@@ -131,8 +131,9 @@ impl Mark {
 pub fn marks(bytes: &[u8], run: u32, mut found: impl FnMut(Mark)) {
     let mut rest = bytes;
     while let Some(at) = memchr::memmem::find(rest, b"~~") {
-        rest = &rest[at + 2..];
-        if let Some(mark) = Mark::read(rest).filter(|mark| mark.run == run) {
+        // One on, for a name may end with what a mark begins with.
+        rest = &rest[at + 1..];
+        if let Some(mark) = Mark::read(&rest[1..]).filter(|mark| mark.run == run) {
             found(mark);
         }
     }

@@ -259,7 +259,7 @@ mod tests {
         ledger.send(0, 0);
         ledger.send(0, 0);
         ledger.arrive(0, 1, 1, 1);
-        assert_eq!(ledger.arrive(0, 1, 2, 2), Arrival::New { after: Some(2), first: false, last: true });
+        assert_eq!(ledger.arrive(0, 1, 2, 2), Arrival::New { after: Some(2), first: true, last: true });
         assert_eq!((ledger.outstanding(), ledger.missing()), (0, 1));
         assert_eq!((ledger.owed(2), ledger.owed(1)), (1, 0));
         ledger.set_awaited(2, true);
