@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod backend;
 mod bad_input;
+mod bench;
 mod blocks;
 mod catch_up;
 mod cli;
