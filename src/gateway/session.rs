@@ -107,9 +107,8 @@ where
                 // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
                 Box::pin(drain(link, service, &mut seat)).await
             }
-            Event::Woken(Wake::End(reason)) => Err(reason),
             Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
-            Event::Inbound(Err(reason)) => Err(reason),
+            Event::Woken(Wake::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
             Event::Timer => tick(link, &mut clock).await,
         };
         if let Err(reason) = step {

@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod backend;
 mod bad_input;
+#[cfg(target_os = "linux")]
 mod bench;
 mod blocks;
 mod catch_up;
