@@ -13,11 +13,12 @@
 //! | [`auth`] | who a token says its bearer is | model |
 //! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | model, sync, wire, metrics |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, wire, model, sync, metrics |
-//! | [`lifecycle`] | the phases of a gateway's life | – |
-//! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, wire, model, sync, metrics, lifecycle |
-//! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle |
+//! | [`lifecycle`] | the phases of a gateway's life, and the pace of its end | – |
+//! | [`tls`] | the listeners' certificates: read, checked, exchanged while connections live | – |
+//! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, wire, model, sync, metrics, lifecycle, tls |
+//! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle, tls |
 //! | [`client`] | the Rust client that tools and tests use | wire, sync, model |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, model |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, model, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
@@ -44,4 +45,5 @@ pub mod model;
 pub mod service;
 pub mod store;
 pub mod sync;
+pub mod tls;
 pub mod wire;

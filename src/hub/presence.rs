@@ -5,6 +5,7 @@
 //! went, is the service's business.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use slab::Slab;
@@ -108,9 +109,15 @@ impl Hub {
         }
     }
 
+    /// From now on nobody goes: a gateway that closes tells nobody that everyone leaves. They count as online, also for
+    /// the process that comes next, until its linger is over.
+    pub fn keep_departed(&self) {
+        self.keeps_departed.store(true, Ordering::Release);
+    }
+
     /// Lets those go whose last session left before `until`; `now` is the wall clock at `instant`.
     pub fn expire(&self, until: Instant, instant: Instant, now: Millis) {
-        loop {
+        while !self.keeps_departed.load(Ordering::Acquire) {
             let (left, user) = {
                 let mut departed = self.departed.lock();
                 match departed.front() {

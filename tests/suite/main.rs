@@ -5,16 +5,19 @@
 
 mod api;
 mod auth;
+mod backup;
 mod bad_input;
 mod catch_up;
 mod cli;
 mod conformance;
 mod converge;
 mod durability;
+mod explain;
 mod import;
 mod live;
 mod pages;
 mod raw;
+mod reload;
 mod shutdown;
 mod slow;
 mod store;
@@ -22,4 +25,5 @@ mod store_trouble;
 mod story;
 mod support;
 mod terminal;
+mod tls;
 mod websocket;
