@@ -11,6 +11,7 @@ mod catch_up;
 mod cli;
 mod conformance;
 mod converge;
+mod deploy;
 mod durability;
 mod explain;
 mod import;
