@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use parking_lot::Mutex;
 use rosterd::client::{Backend, Client, ClientError, Replica};
-use rosterd::wire::Encoding;
+use rosterd::wire::{Encoding, v1};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -59,9 +59,11 @@ struct Crowd {
     connected: AtomicUsize,
     closes: Events,
     logins: Events,
+    /// When clients were told to come back; what a machine that is short of CPU makes of it is another matter.
+    slots: Events,
     /// Connections that ended without being told when to come back, and attempts that failed.
     untold: AtomicUsize,
-    /// Full and delta and current catch-ups of those who came back.
+    /// The catch-ups of those who came back, by their mode.
     kinds: Mutex<[usize; 4]>,
     over: AtomicBool,
     first: Semaphore,
@@ -83,6 +85,7 @@ async fn main() -> Result<(), Failure> {
         connected: AtomicUsize::new(0),
         closes: Events::default(),
         logins: Events::default(),
+        slots: Events::default(),
         untold: AtomicUsize::new(0),
         kinds: Mutex::default(),
         over: AtomicBool::new(false),
@@ -94,7 +97,6 @@ async fn main() -> Result<(), Failure> {
     }
     println!("{clients} clients are in sync; stopping at {rate} sessions per second\n");
     let (seen, lost) = drain(&crowd, &settings, gateway, clients).await?;
-    crowd.over.store(true, Ordering::Relaxed);
     let mut missed = 0;
     for task in tasks {
         let replica = task.await?;
@@ -151,6 +153,7 @@ async fn drain(
     let acknowledged = writing.await?;
     // What was written last is on its way.
     sleep(Duration::from_secs(2)).await;
+    crowd.over.store(true, Ordering::Relaxed);
     if let Some(mut next) = next {
         next.kill()?;
         next.wait()?;
@@ -161,12 +164,13 @@ async fn drain(
 fn report(crowd: &Crowd, rate: usize, writes: usize, cut_off: bool, missed: usize) {
     let (closes, logins) = (crowd.closes.peak(), crowd.logins.peak());
     let share = |peak: usize| peak as f64 / rate as f64;
-    let [_, full, delta, current] = *crowd.kinds.lock();
-    println!(
-        "\nhighest second: {closes} closes ({:.2} of the rate), {logins} logins ({:.2})",
-        share(closes),
-        share(logins)
-    );
+    let kind = |mode: v1::SyncMode| crowd.kinds.lock()[mode as usize];
+    let (current, delta, full) = (kind(v1::SyncMode::Current), kind(v1::SyncMode::Delta), kind(v1::SyncMode::Full));
+    let told = crowd.slots.peak();
+    println!("\nhighest second, and against the rate of {rate}:");
+    for (what, peak) in [("closed", closes), ("told to come back", told), ("logged in", logins)] {
+        println!("  {peak:>6} {what} ({:.2})", share(peak));
+    }
     println!("catch-ups: {current} current, {delta} delta, {full} full");
     println!("connections that were not told when to come back, and attempts that failed: {}", untold(crowd));
     println!("accounts written meanwhile: {writes}; records of them that a friend lacks: {missed}");
@@ -219,9 +223,14 @@ async fn session(
             },
         }
     };
+    if crowd.over.load(Ordering::Relaxed) {
+        return Ok(Duration::ZERO);
+    }
     crowd.connected.fetch_sub(1, Ordering::Relaxed);
     crowd.closes.note(crowd.begun.elapsed());
-    Ok(Duration::from_millis(told?.unwrap_or(0)))
+    let wait = Duration::from_millis(told?.unwrap_or(0));
+    crowd.slots.note(crowd.begun.elapsed() + wait);
+    Ok(wait)
 }
 
 /// Changes nicks for as long as there is a gateway to do it; what was answered.
@@ -237,14 +246,12 @@ async fn write(ops: SocketAddr, clients: usize, stop: Arc<AtomicBool>) -> Acknow
             n += 1;
             let (account, nick) = (account(n * 7919 % clients), format!("nick {n}"));
             let body = format!(r#"{{"nick": "{nick}"}}"#);
-            match backend.send(Method::PATCH, &format!("/v1/users/{account}"), body).await {
-                Ok((200, _)) => drop(acknowledged.insert(account, nick)),
+            if !matches!(backend.send(Method::PATCH, &format!("/v1/users/{account}"), body).await, Ok((200, _))) {
                 // Whether it was done is not known, so what the account is called now is not either.
-                _ => {
-                    acknowledged.remove(&account);
-                    break;
-                }
+                acknowledged.remove(&account);
+                break;
             }
+            acknowledged.insert(account, nick);
             sleep(Duration::from_millis(10)).await;
         }
     }

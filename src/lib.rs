@@ -30,6 +30,8 @@
 //! - **A new store**: one folder in `store/`, one line in `tests/suite/store.rs`, one arm in `app`.
 //! - **A new pushed record**: `proto/` → a kind in `sync::outbox` → what it owes in `sync::delta` → `wire::Changes` → `gateway::drain`.
 //! - **A new setting**: a field in `config`, a line in `config.toml` and in `docs/configuration.md`; tests hold the three together.
+//!   One that a reload takes over also belongs to a part in `App::parts`, and to the table in `docs/operations.md`.
+//! - **A new metric**: a field in `metrics`, a line in `docs/operations.md`, a panel in `deploy/grafana`; a test wants both.
 
 pub mod api;
 pub mod app;

@@ -50,24 +50,30 @@ impl Pace {
     /// For so many sessions: at the rate that is asked for, or as much faster as it takes to be done within `most`.
     #[must_use]
     pub fn new(sessions: usize, rate: u32, most: Duration, away: Duration) -> Self {
-        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
-        let needed = (f64::from(sessions) / most.as_secs_f64().max(0.001)).ceil();
-        let per_second = rate.max(needed as u32).max(1);
-        let window = Duration::from_secs_f64(f64::from(sessions) / f64::from(per_second));
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
+        let needed = (sessions as u64).saturating_mul(1000).div_ceil(most);
+        let per_second = u32::try_from(needed).unwrap_or(u32::MAX).max(rate).max(1);
+        let window = at_rate(sessions as u64, per_second);
         Self { per_second, window, away: Some(away).filter(|away| !away.is_zero()) }
     }
 
     /// How many sessions are to be closed by then; the first at once.
     #[must_use]
     pub fn due(&self, elapsed: Duration) -> usize {
-        (elapsed.as_secs_f64() * f64::from(self.per_second)) as usize + 1
+        let due = elapsed.as_micros() * u128::from(self.per_second) / 1_000_000;
+        usize::try_from(due).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     /// When the client of this slot comes back, from the begin of the closing.
     fn slot(&self, slot: u64) -> Duration {
         let first = self.away.map_or(Duration::ZERO, |away| self.window + away);
-        FIRST + first + Duration::from_secs_f64(slot as f64 / f64::from(self.per_second))
+        FIRST + first + at_rate(slot, self.per_second)
     }
+}
+
+/// How long so many take.
+fn at_rate(many: u64, per_second: u32) -> Duration {
+    Duration::from_micros(many.saturating_mul(1_000_000) / u64::from(per_second))
 }
 
 /// The phase, and the signals that belong to it. Phases only go forward.

@@ -5,8 +5,10 @@ use crate::config::{Config, Loaded};
 /// One part of the settings, with what takes it over.
 pub struct Part {
     keys: &'static [&'static str],
-    prepare: Box<dyn Fn(&Config) -> Result<Change, String> + Send + Sync>,
+    prepare: Box<Prepare>,
 }
+
+type Prepare = dyn Fn(&Config) -> Result<Change, String> + Send + Sync;
 
 /// What a part comes to with other settings.
 pub struct Change(Option<Box<dyn FnOnce() + Send>>);

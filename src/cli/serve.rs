@@ -115,9 +115,8 @@ fn welcome(config: &Config, app: &App) -> String {
         Mode::Jwt if config.auth.hs256_secret.is_empty() => "JWT, signed by your backend".to_owned(),
         Mode::Jwt => "JWT; `rosterd token ACCOUNT` makes one".to_owned(),
     };
-    let (clients, ops) = match app.tls() {
-        (clients, ops) => (if clients { "s" } else { "" }, if ops { "s" } else { "" }),
-    };
+    let secure = |tls| if tls { "s" } else { "" };
+    let (clients, ops) = (secure(app.tls().0), secure(app.tls().1));
     let mut text = format!(
         "rosterd {} is ready\n  clients  ws{clients}://{}/v1/ws\n  ops      http{ops}://{}\n  store    {}\n  tokens   {tokens}",
         env!("CARGO_PKG_VERSION"),

@@ -46,6 +46,8 @@ pub struct Loaded {
     values: Values,
 }
 
+type Overridden = Vec<(String, String)>;
+
 /// Values as they were given. Not shown: secrets are among them.
 #[derive(Clone, PartialEq)]
 struct Values(BTreeMap<String, Value>);
@@ -266,7 +268,7 @@ impl Layers {
     }
 
     /// The settings, which of them are not from the file, and the values that were given.
-    fn finish(mut self) -> Result<(Config, Vec<(String, String)>, Values), Error> {
+    fn finish(mut self) -> Result<(Config, Overridden, Values), Error> {
         let config = self.interpret();
         // A value that could not be read has its default here; what `check` says about that would mislead.
         if self.problems.is_empty() {

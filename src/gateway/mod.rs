@@ -137,20 +137,14 @@ fn tune(stream: &TcpStream) {
 /// by then has nothing to be told, and must not hold up the end.
 async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>) {
     let serving = async {
-        match tls {
-            None => http(stream, router).await,
-            // Boxed: its state must not be part of what a plain connection takes.
-            Some(tls) => {
-                Box::pin(async {
-                    match tls.accept(stream, HEADER_TIMEOUT).await {
-                        Ok(stream) => http(stream, router).await,
-                        Err(error) => {
-                            gateway.service.metrics().tls_failures.inc();
-                            tracing::debug!(%error, "a TLS handshake failed");
-                        }
-                    }
-                })
-                .await
+        let Some(tls) = tls else { return http(stream, router).await };
+        // Boxed: its state must not be part of what a plain connection takes.
+        let shaken = Box::pin(tls.accept(stream, HEADER_TIMEOUT)).await;
+        match shaken {
+            Ok(stream) => Box::pin(http(stream, router)).await,
+            Err(error) => {
+                gateway.service.metrics().tls_failures.inc();
+                tracing::debug!(%error, "a TLS handshake failed");
             }
         }
     };

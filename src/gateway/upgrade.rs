@@ -79,10 +79,11 @@ async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding) {
         Ok(parts) => return run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding).await,
         Err(upgraded) => upgraded,
     };
-    match upgraded.downcast::<TokioIo<TlsStream>>() {
-        Ok(parts) => Box::pin(run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding)).await,
-        Err(_) => tracing::error!("an upgraded connection is not the one accepted"),
-    }
+    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream>>() else {
+        tracing::error!("an upgraded connection is not the one accepted");
+        return;
+    };
+    Box::pin(run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding)).await;
 }
 
 /// `read` is what a fast client sent with its request.

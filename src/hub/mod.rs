@@ -18,7 +18,7 @@ mod user;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
@@ -124,7 +124,7 @@ impl Hub {
     }
 
     fn seconds_since(&self, at: u64) -> f64 {
-        self.at(Instant::now()).saturating_sub(at) as f64 / 1e6
+        Duration::from_micros(self.at(Instant::now()).saturating_sub(at)).as_secs_f64()
     }
 
     /// Which fields of a profile whom may see.

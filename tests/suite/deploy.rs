@@ -110,7 +110,7 @@ fn every_setting_and_path_in_a_package_exists() {
 /// The duration that comes after `label` in a text, in seconds.
 fn after(text: &str, label: &str) -> Option<u64> {
     let rest = text.split_once(label)?.1.trim_start_matches([',', ' ', ':']).trim_start_matches("value: ");
-    let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+    let word: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
     let seconds = word.parse().ok().map(Duration::from_secs).or_else(|| humantime::parse_duration(&word).ok());
     Some(seconds.unwrap_or_else(|| panic!("{label} {word} is no duration")).as_secs())
 }

@@ -155,3 +155,33 @@ async fn what_cannot_be_asked_is_refused() {
     let mut stranger = gateway.backend_with_key("another-key-entirely").await;
     assert_eq!(stranger.send(Method::GET, "/v1/sessions", String::new()).await.unwrap().0, 401);
 }
+
+#[tokio::test]
+async fn the_way_of_a_change_from_its_commit_to_a_socket_is_measured() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob"), ("bob", "carol")]).await;
+    let mut alice = gateway.login("alice", Encoding::Json).await;
+    let mut bob = gateway.login("bob", Encoding::Protobuf).await;
+    let count = "rosterd_delivery_duration_seconds_count";
+    assert_eq!(gateway.metric(count).await, 0.0);
+    alice.nick("Ally").await;
+    assert_eq!(bob.changes().await.users[0].nick, "Ally");
+    // That Carol comes is told, too, and is no change that was committed.
+    let carol = gateway.login("carol", Encoding::Json).await;
+    while bob.next_of_all().await.presence.is_none() {}
+    // The client may hear of it before it is counted.
+    while gateway.metric(count).await < 1.0 {}
+    assert_eq!(gateway.metric(count).await, 1.0);
+    let took = gateway.metric("rosterd_delivery_duration_seconds_sum").await;
+    assert!(took > 0.0 && took < 20.0, "{took}");
+    assert_eq!(gateway.metric("rosterd_horizon_lag_changes").await, 0.0);
+    assert_eq!(gateway.metric("rosterd_catch_up_duration_seconds_count").await, 3.0);
+    assert_eq!(gateway.metric("rosterd_command_duration_seconds_count").await, 1.0);
+    assert_eq!(gateway.metric("rosterd_connections_opened_total").await, 3.0);
+    let (_, text) = gateway.backend().await.send(Method::GET, "/metrics", String::new()).await.unwrap();
+    for account in ["alice", "bob", "carol"] {
+        assert!(!text.contains(account), "a metric names an account");
+    }
+    drop(carol);
+}

@@ -1,5 +1,6 @@
 //! TLS: real clients over it, certificates exchanged under live connections, and who is let in.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -61,9 +62,9 @@ fn world(sections: &[&str], pair: &(String, String)) -> World {
     let mut world = World::new();
     put(world.path(), pair);
     for section in sections {
-        let (certificate, key) = (world.path().join("certificate.pem"), world.path().join("key.pem"));
-        let lines = format!("[{section}.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
-        world.settings.push_str(&lines);
+        let folder = world.path().display().to_string();
+        let pair = format!("certificate = \"{folder}/certificate.pem\"\nkey = \"{folder}/key.pem\"\n");
+        let _ = write!(world.settings, "[{section}.tls]\n{pair}");
     }
     world
 }
@@ -190,7 +191,7 @@ async fn the_ops_listener_takes_only_callers_with_a_certificate_if_it_is_told_so
     let mut world = world(&["ops"], &authority.server());
     let ca = world.path().join("callers.pem");
     std::fs::write(&ca, &authority.pem).unwrap();
-    world.settings.push_str(&format!("client_ca = {ca:?}\n"));
+    let _ = writeln!(world.settings, "client_ca = \"{}\"", ca.display());
     let gateway = world.start();
     let trust = |caller: &Authority| {
         let (certificate, key) = caller.caller();
