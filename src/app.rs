@@ -91,6 +91,8 @@ pub struct App {
     lifecycle: Arc<Lifecycle>,
     certificates: Certificates,
     tasks: Vec<JoinHandle<()>>,
+    /// Ends once it has written down who is online.
+    presence: JoinHandle<()>,
     shutdown: Arc<Mutex<config::Shutdown>>,
 }
 
@@ -125,13 +127,14 @@ impl App {
             tokio::spawn(watch(Listener::Clients, certificates.clients.clone(), core.service.metrics().clone())),
             tokio::spawn(watch(Listener::Ops, certificates.ops.clone(), core.service.metrics().clone())),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
-            tokio::spawn(keep_presence(core.service.clone())),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
+        let stopping = lifecycle.clone();
+        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.closing().await }));
         lifecycle.ready();
         let (clients, ops) = addresses;
         let shutdown = Arc::new(Mutex::new(config.shutdown.clone()));
-        Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, tasks, shutdown })
+        Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, tasks, presence, shutdown })
     }
 
     /// Shows that the end is near, serves on for the lame duck, then ends every session with a goodbye and closes the
@@ -147,6 +150,7 @@ impl App {
         let pace = |sessions| Pace::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
         let closed = timeout(deadline, async {
             self.gateway.close(pace).await;
+            let _ = self.presence.await;
             self.gateway.drained().await;
         });
         let cut_off = if closed.await.is_ok() { 0 } else { self.gateway.connections() };

@@ -16,7 +16,6 @@ impl Gateway {
     /// which is before its connection has ended.
     pub async fn close(&self, pace: impl FnOnce(usize) -> Pace) {
         let hub = self.service.hub();
-        hub.keep_departed();
         let pace = pace(hub.sessions());
         // Before the sessions are looked at: one that sits down later finds closing begun, and ends by itself.
         self.lifecycle.close(pace);

@@ -31,6 +31,8 @@ pub(super) struct Link<S> {
     lifecycle: Arc<Lifecycle>,
     /// Set by any message, cleared by the session when it asks whether the client is alive.
     pub(super) heard: bool,
+    /// Whether the library may have something to say, a pong: it must be out before anything of ours is.
+    pinged: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -41,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         metrics: Arc<Metrics>,
         lifecycle: Arc<Lifecycle>,
     ) -> Self {
-        Self { socket, encoding, stall_timeout, metrics, lifecycle, heard: true }
+        Self { socket, encoding, stall_timeout, metrics, lifecycle, heard: true, pinged: false }
     }
 
     pub(super) fn encoding(&self) -> Encoding {
@@ -60,7 +62,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let payload = match (&message, self.encoding) {
                 (Message::Text(text), Encoding::Json) => text.as_bytes(),
                 (Message::Binary(bytes), Encoding::Protobuf) => bytes,
-                (Message::Ping(_) | Message::Pong(_) | Message::Frame(_), _) => continue,
+                (Message::Ping(_), _) => {
+                    self.pinged = true;
+                    continue;
+                }
+                (Message::Pong(_) | Message::Frame(_), _) => continue,
                 (Message::Close(_), _) => return Err(CloseReason::ClientLeft),
                 (Message::Text(_) | Message::Binary(_), _) => return Err(CloseReason::MalformedFrame),
             };
@@ -74,9 +80,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Writes a batch. Waits as long as the client takes, however slow: only one that takes nothing at all for
     /// `stall_timeout` is given up.
     pub(super) async fn send(&mut self, out: &Outgoing) -> Result<(), CloseReason> {
-        // What the library has to say, a pong perhaps, goes first and whole.
-        let flushed = unhurried(self.stall_timeout, &self.lifecycle, self.socket.flush()).await?;
-        flushed.0.map_err(|error| ending(&error))?;
+        if self.pinged {
+            let flushed = unhurried(self.stall_timeout, &self.lifecycle, self.socket.flush()).await?;
+            flushed.0.map_err(|error| ending(&error))?;
+            self.pinged = false;
+        }
         let mut rest = out.bytes();
         while !rest.is_empty() {
             let stream = self.socket.get_mut();

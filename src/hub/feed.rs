@@ -54,18 +54,27 @@ struct Round {
     stamps: Vec<Stamp>,
     /// The session that asked, if all of them are one session's.
     origin: Option<SessionId>,
+    /// The widest that sees something of them.
+    audience: Audience,
     /// When the first of them was committed.
     at: u64,
 }
 
+impl Round {
+    fn new(change: &Change, audience: Audience, at: u64) -> Self {
+        Self { stamps: vec![change.stamp], origin: change.origin, audience, at }
+    }
+}
+
 impl Sweep {
-    fn again(&mut self, change: &Change, at: u64) {
+    fn again(&mut self, change: &Change, audience: Audience, at: u64) {
         match &mut self.again {
             Some(round) => {
                 round.stamps.push(change.stamp);
                 round.origin = round.origin.filter(|origin| Some(*origin) == change.origin);
+                round.audience = round.audience.max(audience);
             }
-            None => self.again = Some(Round { stamps: vec![change.stamp], origin: change.origin, at }),
+            None => self.again = Some(Round::new(change, audience, at)),
         }
     }
 }
@@ -135,7 +144,7 @@ impl Feed {
                 self.horizon.finish(stamp);
             }
             if let Some(round) = sweep.again {
-                let slots = crowd(&sweep.user.state().lock(), Audience::Everyone);
+                let slots = crowd(&sweep.user.state().lock(), round.audience);
                 self.sweeps.push_back(Sweep { user: sweep.user, slots, round, again: None });
             }
         } else {
@@ -164,17 +173,18 @@ impl Feed {
         let mut state = user.state().lock();
         // A reader may have brought this very version already; its watchers are owed it all the same.
         state.offer(profile, &self.hub.settings.visibility);
-        if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
-            sweep.again(change, self.at);
-            return true;
-        }
         // Who sees nothing of what changed is not told.
         let moved = |audience| profile.moved(audience).version == profile.version;
         let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| moved(*audience));
-        let slots = crowd(&state, audience.unwrap_or(Audience::Own));
+        let audience = audience.unwrap_or(Audience::Own);
+        if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
+            sweep.again(change, audience, self.at);
+            return true;
+        }
+        let slots = crowd(&state, audience);
         if slots.len() > SLICE {
             drop(state);
-            let round = Round { stamps: vec![change.stamp], origin: change.origin, at: self.at };
+            let round = Round::new(change, audience, self.at);
             self.sweeps.push_back(Sweep { user, slots, round, again: None });
             return true;
         }
@@ -190,6 +200,7 @@ impl Feed {
             state.gone(version);
             own(sessions, &state.own).for_each(|session| session.end(CloseReason::AccountDisabled));
         }
+        self.hub.forget_presence(account);
     }
 
     fn request(&mut self, sessions: &Slab<Arc<Session>>, request: &Request) {

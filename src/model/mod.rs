@@ -16,7 +16,7 @@ mod relation;
 mod visibility;
 
 pub use account::{ACCOUNT_CHARS, Account};
-pub use change::{Answer, Change, Command, Outcome, Row, User};
+pub use change::{Answer, Change, Command, Online, Outcome, Row, User};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
 pub use profile::{Fields, Gender, Moved, Patch, Profile};

@@ -42,7 +42,6 @@ async fn a_slow_reader_is_conflated_and_converges() {
     // 8 MB of records were due to it; nearly all were conflated instead of queued.
     let conflated = gateway.metric("rosterd_marks_conflated_total").await as usize;
     assert!(conflated > FRIENDS * UPDATES / 2, "only {conflated} marks were conflated");
-    assert_eq!(gateway.metric("rosterd_sessions").await as usize, FRIENDS + 1);
 
     // It reads again: the newest state of everyone, with far fewer records than there were updates.
     let newest: Vec<_> = friends.iter().map(|friend| friend.replica.me().unwrap().clone()).collect();

@@ -1,7 +1,9 @@
 //! Random histories, the same on every adapter: the rows, the answers and the feed must come out equal.
 
 use proptest::prelude::*;
-use rosterd::model::{Account, Block, Change, Command, Edge, Fields, Millis, Note, Profile, Request, Stamp, User};
+use rosterd::model::{
+    Account, Block, Change, Command, Edge, Fields, Millis, Note, Online, Profile, Request, Stamp, User,
+};
 use rosterd::store::Seen;
 use tokio::runtime::Runtime;
 
@@ -36,7 +38,7 @@ struct Outcome {
 #[derive(Debug, Default, PartialEq)]
 struct Everything {
     users: Vec<User>,
-    online: Vec<Account>,
+    online: Vec<Online>,
     edges: Vec<Edge>,
     requests: Vec<Vec<Request>>,
     blocks: Vec<Block>,
@@ -138,7 +140,7 @@ async fn everything(db: &Running) -> Everything {
     all.requests.push(db.store.stale_requests(Millis::MAX, 99).await.unwrap());
     all.requests.last_mut().unwrap().sort_by_key(|request| (request.sender.clone(), request.receiver.clone()));
     all.online = db.store.online().await.unwrap();
-    all.online.sort();
+    all.online.sort_by_key(|online| online.account.clone());
     all.users = db.store.users(accounts).await.unwrap();
     all.users.sort_by_key(|user| user.profile.account.clone());
     all
