@@ -1,24 +1,34 @@
 //! The composition root: settings → store → hub → listeners → run → drain. The only place that names adapters.
 
+mod certificates;
+mod reload;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::certificates::{Listener, watch};
+pub use self::reload::{Change, Part, Reloaded};
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{self, Gateway};
 use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Pace};
 use crate::metrics::Metrics;
-use crate::model::{CloseReason, RequestError};
+use crate::model::RequestError;
 use crate::service::{self, Service, consume, expire_requests, keep_presence, restore_presence};
 use crate::store::{Batch, Store, sqlite};
+use crate::tls::Tls;
 use crate::wire;
+
+/// What is left of the deadline for the last sessions to close, and at least half of it for closing the others.
+const LAST: Duration = Duration::from_secs(4);
 
 /// How often tombstones past their retention are looked for.
 const COMPACTION: Duration = Duration::from_hours(1);
@@ -79,10 +89,17 @@ pub struct App {
     core: Core,
     gateway: Arc<Gateway>,
     lifecycle: Arc<Lifecycle>,
+    certificates: Certificates,
     tasks: Vec<JoinHandle<()>>,
     /// Ends once it has written down who is online.
     presence: JoinHandle<()>,
-    deadline: Duration,
+    shutdown: Arc<Mutex<config::Shutdown>>,
+}
+
+/// The TLS of each listener that has it.
+struct Certificates {
+    clients: Option<Arc<Tls>>,
+    ops: Option<Arc<Tls>>,
 }
 
 impl App {
@@ -91,6 +108,10 @@ impl App {
     /// # Errors
     /// The store or the keys cannot be used, or an address is taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let certificates = Certificates {
+            clients: certificates::open(Listener::Clients, config)?,
+            ops: certificates::open(Listener::Ops, config)?,
+        };
         let core = Core::open(config)?;
         restore_presence(&core.service).await.map_err(|error| StartError(error.to_string()))?;
         let lifecycle = Arc::new(Lifecycle::default());
@@ -101,32 +122,79 @@ impl App {
         let gateway = Gateway::new(core.service.clone(), settings(config), lifecycle.clone());
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
         let tasks = vec![
-            tokio::spawn(gateway.clone().serve(clients)),
-            tokio::spawn(serve_ops(ops, routes)),
+            tokio::spawn(gateway.clone().serve(clients, certificates.clients.clone())),
+            tokio::spawn(serve_ops(ops, routes, certificates.ops.clone())),
+            tokio::spawn(watch(Listener::Clients, certificates.clients.clone(), core.service.metrics().clone())),
+            tokio::spawn(watch(Listener::Ops, certificates.ops.clone(), core.service.metrics().clone())),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
         let stopping = lifecycle.clone();
-        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.draining().await }));
+        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.closing().await }));
         lifecycle.ready();
         let (clients, ops) = addresses;
-        Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, presence, deadline: config.shutdown.deadline })
+        let shutdown = Arc::new(Mutex::new(config.shutdown.clone()));
+        Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, tasks, presence, shutdown })
     }
 
-    /// Ends every session with a goodbye, waits for them up to the deadline, and closes the store. True if all of
-    /// them were gone in time.
-    pub async fn stop(self) -> bool {
+    /// Shows that the end is near, serves on for the lame duck, then ends every session with a goodbye and closes the
+    /// store. Answers how many connections were cut off because they had not ended by the deadline.
+    pub async fn stop(self) -> usize {
+        let config::Shutdown { lame_duck, rate, away, deadline } = self.shutdown.lock().clone();
         self.lifecycle.drain();
-        self.core.service.hub().end_all(CloseReason::Shutdown);
-        let ended = async {
+        if !lame_duck.is_zero() {
+            tracing::info!(ms = lame_duck.as_millis() as u64, "not ready any more, serving on for the lame duck");
+            tokio::time::sleep(lame_duck).await;
+        }
+        let most = deadline.saturating_sub(LAST).max(deadline / 2);
+        let pace = |sessions| Pace::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
+        let closed = timeout(deadline, async {
+            self.gateway.close(pace).await;
             let _ = self.presence.await;
             self.gateway.drained().await;
-        };
-        let drained = timeout(self.deadline, ended).await.is_ok();
+        });
+        let cut_off = if closed.await.is_ok() { 0 } else { self.gateway.connections() };
         self.tasks.iter().for_each(JoinHandle::abort);
         self.core.close().await;
-        drained
+        cut_off
     }
+
+    /// Whether each listener speaks TLS: clients', and ops'.
+    #[must_use]
+    pub fn tls(&self) -> (bool, bool) {
+        (self.certificates.clients.is_some(), self.certificates.ops.is_some())
+    }
+
+    /// What of the settings can be exchanged while it runs.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let shutdown = self.shutdown.clone();
+        let keys = &["shutdown.lame_duck", "shutdown.rate", "shutdown.away", "shutdown.deadline"];
+        vec![
+            certificates::part(Listener::Clients, self.certificates.clients.clone()),
+            certificates::part(Listener::Ops, self.certificates.ops.clone()),
+            Part::new(keys, move |config| {
+                let (shutdown, new) = (shutdown.clone(), config.shutdown.clone());
+                Ok(Change::live(move || *shutdown.lock() = new))
+            }),
+        ]
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.core.service.metrics()
+    }
+}
+
+/// Looks whether the certificates of these settings can be used.
+///
+/// # Errors
+/// What is wrong with which of them.
+pub fn check_certificates(config: &Config) -> Result<(), StartError> {
+    [Listener::Clients, Listener::Ops]
+        .into_iter()
+        .try_for_each(|listener| certificates::open(listener, config).map(drop))
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -173,8 +241,8 @@ fn access(config: &Config) -> Access {
     }
 }
 
-async fn serve_ops(listener: TcpListener, routes: axum::Router) {
-    if let Err(error) = axum::serve(listener, routes).await {
+async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<Tls>>) {
+    if let Err(error) = api::serve(listener, routes, tls).await {
         tracing::error!(%error, "the ops listener ended");
     }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{self, Authenticator};
 use crate::model::{FriendsPolicy, Visibility};
+use crate::tls;
 
 pub use form::{LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
 pub use load::{Loaded, Options, load};
@@ -74,6 +75,18 @@ pub struct Clients {
     /// A connection that has taken no byte for this long is dead, 1 s to 1 h. Slow ones are not.
     #[serde(with = "form::duration")]
     pub stall_timeout: Duration,
+    /// `[clients.tls]`: TLS of this listener.
+    pub tls: ClientsTls,
+}
+
+/// `[clients.tls]`: what clients are shown; empty paths = no TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientsTls {
+    /// A PEM file with the certificate and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// A PEM file with its private key.
+    pub key: PathBuf,
 }
 
 /// `[ops]`: the HTTP side.
@@ -85,6 +98,20 @@ pub struct Ops {
     pub listen: SocketAddr,
     /// The bearer token of the server API, 16 bytes or more; empty = none is asked for, on loopback only.
     pub api_key: Secret,
+    /// `[ops.tls]`: TLS of this listener.
+    pub tls: OpsTls,
+}
+
+/// `[ops.tls]`: what backends and operators are shown, and have to show; empty paths = no TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsTls {
+    /// A PEM file with the certificate and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// A PEM file with its private key.
+    pub key: PathBuf,
+    /// A PEM file with the authorities of callers' certificates; empty = callers need none.
+    pub client_ca: PathBuf,
 }
 
 /// `[auth]`: whose tokens are accepted.
@@ -171,6 +198,15 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
+    /// How long the gateway goes on serving after it shows that it stops, up to 10 min.
+    #[serde(with = "form::duration")]
+    pub lame_duck: Duration,
+    /// How many sessions are closed in a second, 1 to 1000000.
+    #[serde(with = "form::count")]
+    pub rate: usize,
+    /// How long until a gateway is there again after this one closed its last session, up to 10 min; 0 = others are there.
+    #[serde(with = "form::duration")]
+    pub away: Duration,
     /// How long a stop waits for sessions to close, 100 ms to 10 min.
     #[serde(with = "form::duration")]
     pub deadline: Duration,
@@ -202,6 +238,25 @@ impl Config {
     }
 }
 
+impl Clients {
+    /// The files of this listener's TLS, if it has any.
+    pub fn tls_files(&self) -> Option<tls::Files> {
+        files(&self.tls.certificate, &self.tls.key, &PathBuf::new())
+    }
+}
+
+impl Ops {
+    /// The files of this listener's TLS, if it has any.
+    pub fn tls_files(&self) -> Option<tls::Files> {
+        files(&self.tls.certificate, &self.tls.key, &self.tls.client_ca)
+    }
+}
+
+fn files(certificate: &PathBuf, key: &PathBuf, client_ca: &PathBuf) -> Option<tls::Files> {
+    let set = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
+    Some(tls::Files { certificate: set(certificate)?, key: set(key)?, client_ca: set(client_ca) })
+}
+
 impl Auth {
     /// What verifies the tokens of these settings. Reads the public key.
     ///
@@ -229,13 +284,18 @@ const fn loopback(port: u16) -> SocketAddr {
 
 impl Default for Clients {
     fn default() -> Self {
-        Self { listen: loopback(7678), heartbeat: Duration::from_secs(25), stall_timeout: Duration::from_mins(5) }
+        Self {
+            listen: loopback(7678),
+            heartbeat: Duration::from_secs(25),
+            stall_timeout: Duration::from_mins(5),
+            tls: ClientsTls::default(),
+        }
     }
 }
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { listen: loopback(7679), api_key: Secret::default() }
+        Self { listen: loopback(7679), api_key: Secret::default(), tls: OpsTls::default() }
     }
 }
 
@@ -274,7 +334,7 @@ impl Default for Limits {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(10) }
+        Self { lame_duck: Duration::ZERO, rate: 1000, away: Duration::from_secs(2), deadline: Duration::from_secs(10) }
     }
 }
 

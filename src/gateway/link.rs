@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -14,14 +14,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::outgoing::Outgoing;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::model::CloseReason;
 use crate::wire::{self, Encoding, Inbound, v1};
 
-/// How long a client may take to read its goodbye and close.
+/// How long a client may take to read its goodbye and close; and, while the gateway closes, to take anything at all.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The spread of reconnects after a shutdown, in milliseconds.
-const RETRY_MS: std::ops::Range<u64> = 250..5000;
 
 /// The socket of one connection.
 pub(super) struct Link<S> {
@@ -29,6 +28,7 @@ pub(super) struct Link<S> {
     encoding: Encoding,
     stall_timeout: Duration,
     metrics: Arc<Metrics>,
+    lifecycle: Arc<Lifecycle>,
     /// Set by any message, cleared by the session when it asks whether the client is alive.
     pub(super) heard: bool,
     /// Whether the library may have something to say, a pong: it must be out before anything of ours is.
@@ -41,8 +41,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         encoding: Encoding,
         stall_timeout: Duration,
         metrics: Arc<Metrics>,
+        lifecycle: Arc<Lifecycle>,
     ) -> Self {
-        Self { socket, encoding, stall_timeout, metrics, heard: true, pinged: false }
+        Self { socket, encoding, stall_timeout, metrics, lifecycle, heard: true, pinged: false }
     }
 
     pub(super) fn encoding(&self) -> Encoding {
@@ -80,13 +81,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// `stall_timeout` is given up.
     pub(super) async fn send(&mut self, out: &Outgoing) -> Result<(), CloseReason> {
         if self.pinged {
-            let flushed = unhurried(self.stall_timeout, self.socket.flush()).await?;
+            let flushed = unhurried(self.stall_timeout, &self.lifecycle, self.socket.flush()).await?;
             flushed.0.map_err(|error| ending(&error))?;
             self.pinged = false;
         }
         let mut rest = out.bytes();
         while !rest.is_empty() {
-            let (written, waited) = unhurried(self.stall_timeout, self.socket.get_mut().write(rest)).await?;
+            let stream = self.socket.get_mut();
+            let (written, waited) = unhurried(self.stall_timeout, &self.lifecycle, stream.write(rest)).await?;
             match written {
                 Ok(0) | Err(_) => return Err(CloseReason::ClientLeft),
                 Ok(n) => rest = &rest[n..],
@@ -94,6 +96,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             // Room that was made is a sign of life as good as a frame; what the client sent meanwhile is unread yet.
             self.heard |= waited;
         }
+        // TLS seals what it takes and may still hold it; on a plain stream this does nothing.
+        let stream = self.socket.get_mut();
+        let (flushed, waited) = unhurried(self.stall_timeout, &self.lifecycle, stream.flush()).await?;
+        flushed.map_err(|_| CloseReason::ClientLeft)?;
+        self.heard |= waited;
         self.metrics.bytes.inc_by(out.bytes().len() as u64);
         Ok(())
     }
@@ -127,10 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     async fn say_goodbye(&mut self, reason: CloseReason) {
         let mut out = Outgoing::new(self.encoding);
-        let retry_after_ms = (reason == CloseReason::Shutdown).then(|| {
-            let spread = getrandom::u64().unwrap_or(0) % (RETRY_MS.end - RETRY_MS.start);
-            RETRY_MS.start + spread
-        });
+        let told = (reason == CloseReason::Shutdown).then(|| self.lifecycle.retry_after_ms());
+        let retry_after_ms = told.flatten();
         let goodbye = v1::Goodbye {
             code: reason.code().into(),
             reason: reason.word().to_owned(),
@@ -159,11 +164,24 @@ fn ending(error: &Error) -> CloseReason {
     }
 }
 
-/// Waits for a step of writing, at most `limit`; also tells whether it had to wait.
-async fn unhurried<T>(limit: Duration, step: impl Future<Output = T>) -> Result<(T, bool), CloseReason> {
+/// Waits for a step of writing, at most `limit`, and not for long while the gateway closes; also tells whether it had to
+/// wait.
+async fn unhurried<T>(
+    limit: Duration,
+    lifecycle: &Lifecycle,
+    step: impl Future<Output = T>,
+) -> Result<(T, bool), CloseReason> {
     let mut step = pin!(step);
     if let Some(done) = step.as_mut().now_or_never() {
         return Ok((done, false));
     }
-    timeout(limit, step).await.map(|done| (done, true)).map_err(|_| CloseReason::NoHeartbeat)
+    // Boxed: few sessions wait, and those that do not must not have room for it.
+    let closing = Box::pin(async {
+        lifecycle.closing().await;
+        sleep(CLOSE_TIMEOUT).await;
+    });
+    tokio::select! {
+        done = timeout(limit, step) => done.map(|done| (done, true)).map_err(|_| CloseReason::NoHeartbeat),
+        () = closing => Err(CloseReason::NoHeartbeat),
+    }
 }

@@ -6,6 +6,7 @@
 
 mod catch_up;
 mod clock;
+mod closing;
 mod commands;
 mod drain;
 mod link;
@@ -23,6 +24,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
@@ -31,9 +33,10 @@ use crate::hub::Seen;
 use crate::lifecycle::Lifecycle;
 use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
+use crate::tls::Tls;
 use crate::wire::{Changes, v1};
 
-/// How long a request's head may take to arrive.
+/// How long a request's head may take to arrive, and before that a TLS handshake.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a failed accept, doubled up to the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -75,16 +78,16 @@ impl Gateway {
         Arc::new(Self { service, settings, lifecycle, connections: TaskTracker::new() })
     }
 
-    /// Accepts connections until draining begins.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    /// Accepts connections until closing begins; with TLS if there is any.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Tls>>) {
         let sessions = Router::new().route("/v1/ws", get(upgrade::upgrade)).with_state(self.clone());
         let router = sessions.merge(pages::routes(self.settings.demo_page));
         let lifecycle = self.lifecycle.clone();
         tokio::select! {
             () = accept(listener, |stream| {
-                self.connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
+                self.connections.spawn(connection(stream, tls.clone(), router.clone(), self.clone()));
             }) => {}
-            () = lifecycle.draining() => {}
+            () = lifecycle.closing() => {}
         }
     }
 
@@ -92,6 +95,12 @@ impl Gateway {
     pub async fn drained(&self) {
         self.connections.close();
         self.connections.wait().await;
+    }
+
+    /// How many connections there are, those of HTTP included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
     }
 }
 
@@ -124,22 +133,40 @@ fn tune(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
-/// Serves HTTP on a connection until it ends, becomes a WebSocket, which is another task's, or draining begins: who is
-/// no session by then has nothing to be told, and must not hold up the end.
-async fn connection(stream: TcpStream, router: Router, lifecycle: Arc<Lifecycle>) {
+/// Serves a connection until it ends, becomes a WebSocket, which is another task's, or closing begins: who is no session
+/// by then has nothing to be told, and must not hold up the end.
+async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>) {
+    let serving = async {
+        let Some(tls) = tls else { return http(stream, router).await };
+        // Boxed: its state must not be part of what a plain connection takes.
+        let shaken = Box::pin(tls.accept(stream, HEADER_TIMEOUT)).await;
+        match shaken {
+            Ok(stream) => Box::pin(http(stream, router)).await,
+            Err(error) => {
+                gateway.service.metrics().tls_failures.inc();
+                tracing::debug!(%error, "a TLS handshake failed");
+            }
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = gateway.lifecycle.closing() => {}
+    }
+}
+
+/// Serves HTTP until the connection ends or is upgraded.
+async fn http<S>(stream: S, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(64)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
-    tokio::select! {
-        served = serving => {
-            if let Err(error) = served {
-                tracing::debug!(%error, "an HTTP connection ended");
-            }
-        }
-        () = lifecycle.draining() => {}
+    if let Err(error) = serving.await {
+        tracing::debug!(%error, "an HTTP connection ended");
     }
 }
 

@@ -17,6 +17,9 @@ const MIGRATIONS: [&str; 2] = [
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
 ];
 
+/// What stands for the epoch in a copy. Whoever opens one first gives it an epoch of its own.
+pub(super) const COPIED: i64 = 0;
+
 /// Pages in the write-ahead log at which it is copied back into the database: 16 MB.
 const CHECKPOINT_PAGES: u32 = 4000;
 
@@ -31,6 +34,10 @@ pub(super) enum Unusable {
     ReadOnly,
     #[error("its file system does not support a write-ahead log (journal mode is \"{0}\")")]
     NoLog(String),
+    #[error("there is nothing in it")]
+    Empty,
+    #[error("it is damaged: {0}")]
+    Damaged(String),
     #[error("no randomness for an epoch: {0}")]
     Random(getrandom::Error),
     #[error(transparent)]
@@ -65,11 +72,12 @@ pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<
     rule(conn, visibility)
 }
 
-/// Under other rules about who sees what, views change without any version moving: clients that come back must sync in
-/// full, so the history becomes another.
+/// Under other rules about who sees what, views change without any version moving, and after a copy was put back, clients
+/// may hold what came after it: those that come back must sync in full, so the history becomes another.
 fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, Unusable> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let held: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
+    tx.execute("UPDATE meta SET epoch = ?1 WHERE epoch = ?2", [epoch()?, COPIED])?;
     let line = visibility.line();
     if held != line {
         // Until now everyone saw everything.
@@ -99,6 +107,12 @@ fn verify(conn: &Connection) -> Result<(), Unusable> {
         Ok(version) if version <= MIGRATIONS.len() => Ok(()),
         _ => Err(Unusable::Newer { found: version, known: MIGRATIONS.len() }),
     }
+}
+
+/// Verifies a database that is only to be read. An empty file is one that nobody has opened yet.
+pub(super) fn verify_used(conn: &Connection) -> Result<(), Unusable> {
+    verify(conn)?;
+    if header(conn, "user_version")? == 0 { Err(Unusable::Empty) } else { Ok(()) }
 }
 
 fn header(conn: &Connection, field: &str) -> rusqlite::Result<i64> {
