@@ -16,7 +16,7 @@ use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::model::{CloseReason, RequestError};
-use crate::service::{self, Service, consume, expire_requests, keep_presence, restore_presence};
+use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
 use crate::store::{Batch, Store, sqlite};
 use crate::wire;
 
@@ -45,11 +45,11 @@ impl Core {
     /// # Errors
     /// The store or the keys cannot be used.
     pub fn open(config: &Config) -> Result<Self, StartError> {
-        let auth = config.auth.authenticator().map_err(StartError)?;
+        let metrics = Arc::new(Metrics::default());
+        let auth = config.auth.authenticator(None, &metrics).map_err(StartError)?;
         let StoreUrl::Sqlite(path) = &config.store.url;
         let options = sqlite::Options { visibility: config.profile.visibility.clone(), ..sqlite::Options::default() };
         let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;
-        let metrics = Arc::new(Metrics::default());
         let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
         let feed = spawn_feed(&hub, opened.feed, metrics.clone());
         let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config));
@@ -103,6 +103,7 @@ impl App {
             tokio::spawn(serve_ops(ops, routes)),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
             tokio::spawn(keep_presence(core.service.clone())),
+            tokio::spawn(keep_keys(core.service.clone())),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
         lifecycle.ready();
@@ -135,6 +136,7 @@ fn settings(config: &Config) -> gateway::Settings {
         heartbeat: config.clients.heartbeat,
         stall_timeout: config.clients.stall_timeout,
         login_timeout: config.limits.login_timeout,
+        expiry_grace: config.auth.expiry_grace,
         frame_bytes: config.limits.frame_bytes,
         demo_page: config.auth.mode == Mode::Development,
     }
@@ -162,7 +164,7 @@ fn access(config: &Config) -> Access {
     match (config.ops.api_key.is_empty(), config.auth.mode) {
         (false, _) => Access::Key(config.ops.api_key.expose().to_owned()),
         (true, Mode::Development) => Access::Open,
-        (true, Mode::Jwt) => Access::Closed,
+        (true, Mode::Jwt | Mode::Static) => Access::Closed,
     }
 }
 

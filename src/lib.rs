@@ -10,14 +10,14 @@
 //! | [`wire`] | bytes ↔ model: the generated schema, its JSON form, records encoded once | model |
 //! | [`metrics`] | every metric, named once | – |
 //! | [`store`] | durable rows and the feed of commits: the trait, SQLite, memory | model, sync |
-//! | [`auth`] | who a token says its bearer is | model |
+//! | [`auth`] | who a token says its bearer is | model, metrics |
 //! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | model, sync, wire, metrics |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, wire, model, sync, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life | – |
 //! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, wire, model, sync, metrics, lifecycle |
 //! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle |
 //! | [`client`] | the Rust client that tools and tests use | wire, sync, model |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, model |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, model, metrics |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!

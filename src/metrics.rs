@@ -44,6 +44,7 @@ pub struct Metrics {
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
+    pub key_sets: Family<Kind, Counter>,
 }
 
 impl Default for Metrics {
@@ -67,6 +68,7 @@ impl Default for Metrics {
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
+            key_sets: Family::default(),
         };
         metrics.register();
         metrics
@@ -101,6 +103,7 @@ impl Metrics {
         r.register("watched_accounts", "Accounts that a session is interested in", self.watched_accounts.clone());
         r.register("store_commits", "Transactions committed", self.commits.clone());
         r.register("store_failed_writes", "Writes that could not be made durable", self.failed_writes.clone());
+        r.register("key_set_reads", "Reads of the key set, by result (OK, FAILED)", self.key_sets.clone());
     }
 
     /// The metrics in the Prometheus text format.

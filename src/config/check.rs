@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::auth::is_set;
 use super::{Config, Error, Mode, Secret};
+use crate::auth::Url;
 
 /// The shortest API key, in bytes: 128 bits if they are random.
 const API_KEY_BYTES: usize = 16;
@@ -63,6 +65,9 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
     duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);
     duration("presence.linger", config.presence.linger, Duration::ZERO, HOUR);
+    duration("auth.jwks_refresh", config.auth.jwks_refresh, 10 * SECOND, DAY);
+    duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
+    duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
     between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
     between(list, "limits.frame_bytes", (config.limits.frame_bytes, 1024, 1 << 20), |b| format!("{b} bytes"));
 }
@@ -116,26 +121,58 @@ fn listeners(config: &Config, list: &mut Vec<Problem>) {
 fn tokens(config: &Config, list: &mut Vec<Problem>) {
     let auth = &config.auth;
     secret("auth.hs256_secret", &auth.hs256_secret, HS256_BYTES, list);
-    let (secret, file) = (!auth.hs256_secret.is_empty(), !auth.public_key_file.as_os_str().is_empty());
-    let mut wrong = |key, message: &str| list.push(Problem { key, message: message.to_owned() });
-    match (auth.mode, secret, file) {
-        (Mode::Jwt, true, true) => {
-            wrong(
-                "auth.public_key_file",
-                "is set beside auth.hs256_secret; only one of them can be right, remove the other",
-            );
+    let keys = [
+        ("auth.hs256_secret", !auth.hs256_secret.is_empty()),
+        ("auth.public_key_file", is_set(&auth.public_key_file)),
+        ("auth.jwks_file", is_set(&auth.jwks_file)),
+        ("auth.jwks_url", !auth.jwks_url.is_empty()),
+    ];
+    let set: Vec<_> = keys.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key).collect();
+    let mut wrong = |key, message: String| list.push(Problem { key, message });
+    match (auth.mode, set.as_slice()) {
+        (Mode::Jwt, [first, second, ..]) => {
+            wrong(second, format!("is set beside {first}; only one of them can be right, remove the other"));
         }
-        (Mode::Jwt, false, false) => wrong(
+        (Mode::Jwt, []) => wrong(
             "auth.mode",
-            "is \"jwt\", which needs a key: set auth.hs256_secret (shared with your backend) or \
-             auth.public_key_file (your backend's)",
+            "is \"jwt\", which needs a key: set auth.hs256_secret (shared with your backend), \
+             auth.public_key_file (your backend's), or auth.jwks_url or auth.jwks_file (several)"
+                .to_owned(),
         ),
         // Who sets a key expects tokens to be verified.
-        (Mode::Development, true, _) | (Mode::Development, _, true) => wrong(
+        (Mode::Development, [_, ..]) => wrong(
             "auth.mode",
-            "is \"development\", which verifies nothing, but a key is set; set auth.mode = \"jwt\", or remove the key",
+            "is \"development\", which verifies nothing, but a key is set; set auth.mode = \"jwt\", or remove the key"
+                .to_owned(),
         ),
-        (Mode::Jwt, true, false) | (Mode::Jwt, false, true) | (Mode::Development, false, false) => {}
+        (Mode::Static, [key, ..]) => wrong(
+            "auth.mode",
+            format!("is \"static\", which needs no key, but {key} is set; set auth.mode = \"jwt\", which takes both"),
+        ),
+        (Mode::Jwt, [_]) | (Mode::Development | Mode::Static, []) => {}
+    }
+    if let Some(why) = Some(&auth.jwks_url).filter(|url| !url.is_empty()).and_then(|url| Url::parse(url).err()) {
+        wrong("auth.jwks_url", why);
+    }
+    previous(config, list);
+}
+
+/// Keys of before have an end: one that is forgotten would be good for ever.
+fn previous(config: &Config, list: &mut Vec<Problem>) {
+    let auth = &config.auth;
+    secret("auth.previous_hs256_secret", &auth.previous_hs256_secret, HS256_BYTES, list);
+    let some = !auth.previous_hs256_secret.is_empty() || is_set(&auth.previous_public_key_file);
+    let mut wrong = |key, message: &str| list.push(Problem { key, message: message.to_owned() });
+    if some && auth.mode != Mode::Jwt {
+        wrong("auth.mode", "takes no keys, but one of before is set; remove it, or set auth.mode = \"jwt\"");
+    }
+    match (some, auth.previous_until) {
+        (true, None) => wrong(
+            "auth.previous_until",
+            "is needed where a key of before is set: until when is it good? Such as \"2026-12-01T00:00:00Z\"",
+        ),
+        (false, Some(_)) => wrong("auth.previous_until", "is set, but no key of before is; remove it"),
+        (true, Some(_)) | (false, None) => {}
     }
 }
 
@@ -242,6 +279,51 @@ mod tests {
             ["auth.mode"]
         );
         assert_eq!(wrong(|c| c.auth.public_key_file = "key.pem".into()), ["auth.mode"]);
+    }
+
+    #[test]
+    fn one_source_of_keys_and_an_end_for_those_of_before() {
+        let with = |change: fn(&mut Config)| {
+            wrong(|c| {
+                jwt(c);
+                change(c);
+            })
+        };
+        let secret = || Secret::new("abcdef0123456789abcdef0123456789");
+        let file: fn(&mut Config) = |c| {
+            c.auth.mode = Mode::Jwt;
+            c.auth.jwks_file = "keys.json".into();
+        };
+        assert_eq!(wrong(file), NONE);
+        assert_eq!(with(file), ["auth.jwks_file"]);
+        let url = |url: &str| {
+            let url = url.to_owned();
+            wrong(|c| (c.auth.mode, c.auth.jwks_url) = (Mode::Jwt, url))
+        };
+        assert_eq!(url("https://id.example.com/jwks.json"), NONE);
+        for bad in ["http://id.example.com/jwks.json", "file:///etc/passwd", "jwks.json", "https://u:p@h/"] {
+            assert_eq!(url(bad), ["auth.jwks_url"], "{bad}");
+        }
+        assert_eq!(wrong(|c| c.auth.mode = Mode::Static), NONE);
+        assert_eq!(with(|c| c.auth.mode = Mode::Static), ["auth.mode"]);
+        let at = || Some(std::time::SystemTime::UNIX_EPOCH);
+        assert_eq!(wrong(|c| (c.auth.previous_hs256_secret, c.auth.previous_until) = (secret(), at())), ["auth.mode"]);
+        assert_eq!(with(|c| c.auth.previous_public_key_file = "old.pem".into()), ["auth.previous_until"]);
+        assert_eq!(with(|c| c.auth.previous_until = Some(std::time::SystemTime::UNIX_EPOCH)), ["auth.previous_until"]);
+        assert_eq!(
+            with(|c| {
+                c.auth.previous_hs256_secret = Secret::new("short");
+                c.auth.previous_until = Some(std::time::SystemTime::UNIX_EPOCH);
+            }),
+            ["auth.previous_hs256_secret"]
+        );
+        assert_eq!(
+            wrong(|c| {
+                jwt(c);
+                (c.auth.previous_hs256_secret, c.auth.previous_until) = (secret(), at());
+            }),
+            NONE
+        );
     }
 
     #[test]

@@ -4,20 +4,20 @@
 //! the file or the environment. What a setting does is its user's business: `app` hands plain values on.
 //! Secrets never appear in an error or in `Debug` output.
 
+mod auth;
 mod check;
 mod form;
 mod load;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{self, Authenticator};
 use crate::model::{FriendsPolicy, Visibility};
 
+pub use auth::Auth;
 pub use form::{LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
 pub use load::{Loaded, Options, load};
 
@@ -85,20 +85,6 @@ pub struct Ops {
     pub listen: SocketAddr,
     /// The bearer token of the server API, 16 bytes or more; empty = none is asked for, on loopback only.
     pub api_key: Secret,
-}
-
-/// `[auth]`: whose tokens are accepted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// What a token is.
-    pub mode: Mode,
-    /// The secret for HS256, 32 bytes or more, taken as it is written; empty = none.
-    pub hs256_secret: Secret,
-    /// A PEM file with the public key for `EdDSA`, RS256 or ES256; empty = none.
-    pub public_key_file: PathBuf,
-    /// Whether a good token of an account that does not exist creates it.
-    pub create_accounts: bool,
 }
 
 /// `[store]`: the durable side.
@@ -202,27 +188,6 @@ impl Config {
     }
 }
 
-impl Auth {
-    /// What verifies the tokens of these settings. Reads the public key.
-    ///
-    /// # Errors
-    /// The key file cannot be read, or holds no key that can be used; the text names the file and says why.
-    pub fn authenticator(&self) -> Result<Arc<dyn Authenticator>, String> {
-        if self.mode == Mode::Development {
-            return auth::authenticator(&auth::Settings::Development);
-        }
-        if !self.hs256_secret.is_empty() {
-            let secret = self.hs256_secret.expose().as_bytes().to_vec();
-            return auth::authenticator(&auth::Settings::Secret(secret))
-                .map_err(|why| format!("auth.hs256_secret {why}"));
-        }
-        let because =
-            |why: &dyn std::fmt::Display| format!("auth.public_key_file {}: {why}", self.public_key_file.display());
-        let pem = std::fs::read(&self.public_key_file).map_err(|error| because(&error))?;
-        auth::authenticator(&auth::Settings::PublicKey(pem)).map_err(|why| because(&why))
-    }
-}
-
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
@@ -306,20 +271,6 @@ mod tests {
         config = Config::default();
         config.demo.users = false;
         assert!(!config.wants_demo_users());
-    }
-
-    #[test]
-    fn a_key_file_that_cannot_be_used_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("key.pem");
-        let auth = Auth { mode: Mode::Jwt, public_key_file: file.clone(), ..Auth::default() };
-        let missing = auth.authenticator().err().unwrap();
-        assert!(missing.contains("auth.public_key_file") && missing.contains("key.pem"), "{missing}");
-        std::fs::write(&file, "nonsense").unwrap();
-        let unusable = auth.authenticator().err().unwrap();
-        assert!(unusable.contains("key.pem") && unusable.contains("PEM"), "{unusable}");
-        std::fs::write(&file, include_str!("../../tests/keys/ed25519.pub.pem")).unwrap();
-        assert!(auth.authenticator().is_ok());
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// How long a connection may take to log in.
     pub login_timeout: Duration,
+    /// How long a session may outlast its token.
+    pub expiry_grace: Duration,
     /// The largest message a client may send.
     pub frame_bytes: usize,
     /// Whether the demo page is at `/`.

@@ -10,7 +10,7 @@ use slab::Slab;
 use super::devices::own;
 use super::user::State;
 use super::{Hub, Session, UserRef};
-use crate::model::{Account, Audience, Block, Change, CloseReason, Profile, Request, Row, SessionId, Stamp};
+use crate::model::{Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Row, SessionId, Stamp};
 use crate::sync::horizon::Horizon;
 use crate::sync::interest::Slot;
 use crate::sync::outbox::{Kinds, Marked};
@@ -89,6 +89,9 @@ impl Feed {
                         if let Some(user) = hub.user(account) {
                             Hub::set_invisible(&sessions, &user, *invisible);
                         }
+                    }
+                    Row::Credential { account, credential } => {
+                        self.revoke(&sessions, account, credential.revoked_before);
                     }
                 }
             }
@@ -174,6 +177,15 @@ impl Feed {
             let mut state = user.state().lock();
             state.gone(version);
             own(sessions, &state.own).for_each(|session| session.end(CloseReason::AccountDisabled));
+        }
+    }
+
+    /// Ends the sessions whose token is not accepted any more, those included that are about to log in.
+    fn revoke(&self, sessions: &Slab<Arc<Session>>, account: &Account, before: Millis) {
+        if let Some(user) = self.hub.user(account) {
+            let state = user.state().lock();
+            let revoked = own(sessions, &state.own).filter(|session| session.issued_at() < before);
+            revoked.for_each(|session| session.end(CloseReason::BadToken));
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Session {
     device: Option<Box<v1::Device>>,
     /// When it was logged in; 0 before.
     connected_at: AtomicU64,
+    /// When its token was issued; set before the token's revocation is looked for, and at a refresh.
+    issued_at: AtomicU64,
     owed: Mutex<Owed>,
     /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
     relations: AtomicU32,
@@ -62,7 +64,9 @@ pub enum Wake {
 impl Session {
     pub(super) fn new(id: SessionId, account: Account, device: Option<Box<v1::Device>>) -> Self {
         let (connected_at, owed, relations, ended, waker) = Default::default();
-        Self { id, account, device, connected_at, owed, relations, ended, waker }
+        // Not known yet, and not to be ended for it.
+        let issued_at = AtomicU64::new(Millis::MAX);
+        Self { id, account, device, connected_at, issued_at, owed, relations, ended, waker }
     }
 
     /// The session's id.
@@ -87,6 +91,15 @@ impl Session {
     #[must_use]
     pub fn connected_at(&self) -> Option<Millis> {
         Some(self.connected_at.load(Ordering::Acquire)).filter(|at| *at != 0)
+    }
+
+    /// The token it goes by now was issued then; answers when the one before was.
+    pub fn set_issued_at(&self, issued_at: Millis) -> Millis {
+        self.issued_at.swap(issued_at, Ordering::AcqRel)
+    }
+
+    pub(super) fn issued_at(&self) -> Millis {
+        self.issued_at.load(Ordering::Acquire)
     }
 
     pub(super) fn connect(&self, now: Millis) {

@@ -136,7 +136,7 @@ pub enum CloseReason {
     NoHeartbeat,
     /// 3002: the gateway lost what the session stands on.
     Internal,
-    /// 3500: the token, or the account it names, is not accepted.
+    /// 3500: the token, or the account it names, is not accepted, or no longer.
     BadToken,
     /// 3501: not JSON, not UTF-8, not protobuf, the wrong message type, or too large.
     MalformedFrame,

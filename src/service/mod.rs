@@ -14,11 +14,13 @@ mod roster;
 mod sessions;
 mod sight;
 mod signal;
+mod tokens;
 mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 pub use bulk::Export;
@@ -28,6 +30,7 @@ pub use login::LoggedIn;
 pub use presence::{keep_presence, record as presence_record, restore_presence};
 pub use roster::{BlocksPage, FriendsPage};
 pub use sessions::SessionInfo;
+pub use tokens::keep_keys;
 pub use watch::WATCHED;
 
 use crate::auth::Authenticator;
@@ -47,7 +50,8 @@ const STORE_RETRY_MS: u64 = 1000;
 pub struct Service {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
-    auth: Arc<dyn Authenticator>,
+    /// Replaced as a whole when the settings are read anew.
+    auth: RwLock<Arc<Authenticator>>,
     metrics: Arc<Metrics>,
     settings: Settings,
 }
@@ -70,11 +74,11 @@ impl Service {
     pub fn new(
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
-        auth: Arc<dyn Authenticator>,
+        auth: Authenticator,
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
-        Self { store, hub, auth, metrics, settings }
+        Self { store, hub, auth: RwLock::new(Arc::new(auth)), metrics, settings }
     }
 
     /// The live state, for the listeners that count and end sessions.

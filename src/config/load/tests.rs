@@ -51,9 +51,19 @@ fn the_names_and_defaults_are_a_contract() {
     assert_eq!(
         names,
         [
+            "auth.audience",
             "auth.create_accounts",
+            "auth.expiry_grace",
             "auth.hs256_secret",
+            "auth.issuer",
+            "auth.jwks_file",
+            "auth.jwks_refresh",
+            "auth.jwks_url",
+            "auth.leeway",
             "auth.mode",
+            "auth.previous_hs256_secret",
+            "auth.previous_public_key_file",
+            "auth.previous_until",
             "auth.public_key_file",
             "clients.heartbeat",
             "clients.listen",
@@ -268,7 +278,7 @@ fn a_value_that_is_wrong_is_answered_with_its_key_its_place_and_what_is_right() 
         ("[limits]\nframe_bytes = -1", "config.toml:2:15: limits.frame_bytes: -1 is not a number of bytes"),
         (
             "[auth]\nmode = \"jwtt\"",
-            "config.toml:2:8: auth.mode: \"jwtt\" is not a mode; write \"development\" or \"jwt\"",
+            "config.toml:2:8: auth.mode: \"jwtt\" is not a mode; write \"development\", \"jwt\" or \"static\"",
         ),
         (
             "[friends]\npolicy = \"none\"",
