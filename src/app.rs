@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
-use crate::gateway::{self, Gateway};
+use crate::gateway::{self, Gateway, Origins, Proxies, Rate};
 use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -96,7 +96,7 @@ impl App {
         let ops = bind("ops.listen", config.ops.listen).await?;
         let addresses = (local(&clients)?, local(&ops)?);
         let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
-        let gateway = Gateway::new(core.service.clone(), settings(config), lifecycle.clone());
+        let gateway = Gateway::new(core.service.clone(), settings(config), policy(config)?, lifecycle.clone());
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
         let tasks = vec![
             tokio::spawn(gateway.clone().serve(clients)),
@@ -109,6 +109,19 @@ impl App {
         lifecycle.ready();
         let (clients, ops) = addresses;
         Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, deadline: config.shutdown.deadline })
+    }
+
+    /// Takes keys, origins, proxies and limits of these settings from now on; all of them or, if one cannot be used, none.
+    /// Sessions that are there stay.
+    ///
+    /// # Errors
+    /// A key or a list cannot be used.
+    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
+        let (service, policy) = (&self.core.service, policy(config)?);
+        let authenticator = config.auth.authenticator(Some(&service.authenticator()), service.metrics());
+        service.set_authenticator(authenticator.map_err(StartError)?);
+        self.gateway.set_policy(policy);
+        Ok(())
     }
 
     /// Ends every session with a goodbye, waits for them up to the deadline, and closes the store. True if all of
@@ -135,11 +148,37 @@ fn settings(config: &Config) -> gateway::Settings {
     gateway::Settings {
         heartbeat: config.clients.heartbeat,
         stall_timeout: config.clients.stall_timeout,
-        login_timeout: config.limits.login_timeout,
         expiry_grace: config.auth.expiry_grace,
-        frame_bytes: config.limits.frame_bytes,
         demo_page: config.auth.mode == Mode::Development,
     }
+}
+
+fn policy(config: &Config) -> Result<gateway::Policy, StartError> {
+    let (clients, limits) = (&config.clients, &config.limits);
+    let origins = Origins::parse(&clients.origins).map_err(|why| StartError(format!("clients.origins: {why}")))?;
+    let networks = Proxies::parse(&clients.trusted_proxies);
+    let networks = networks.map_err(|why| StartError(format!("clients.trusted_proxies: {why}")))?;
+    let header = match clients.forwarded_header {
+        config::ForwardedHeader::XForwardedFor => gateway::ForwardedHeader::XForwardedFor,
+        config::ForwardedHeader::Forwarded => gateway::ForwardedHeader::Forwarded,
+    };
+    // In development a page may be anywhere, also in a file.
+    let any = config.auth.mode == Mode::Development && clients.origins.is_empty();
+    let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
+    Ok(gateway::Policy {
+        origins: (!any).then_some(origins),
+        proxies: Proxies { networks, header },
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        logins: rate(limits.logins_per_second, limits.logins_burst),
+        handshake_timeout: limits.handshake_timeout,
+        header_bytes: limits.header_bytes,
+        login_timeout: limits.login_timeout,
+        frame_bytes: limits.frame_bytes,
+        fragments: limits.fragments,
+        commands: rate(limits.commands_per_second, limits.commands_burst),
+        outbound_bytes: limits.outbound_bytes,
+    })
 }
 
 fn hub_settings(config: &Config) -> hub::Settings {

@@ -17,7 +17,7 @@
 //! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, wire, model, sync, metrics, lifecycle |
 //! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle |
 //! | [`client`] | the Rust client that tools and tests use | wire, sync, model |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, model, metrics |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, gateway, model, metrics |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!

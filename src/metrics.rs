@@ -45,6 +45,8 @@ pub struct Metrics {
     pub commits: Counter,
     pub failed_writes: Counter,
     pub key_sets: Family<Kind, Counter>,
+    pub refused: Family<Kind, Counter>,
+    pub outbound: Gauge,
 }
 
 impl Default for Metrics {
@@ -69,6 +71,8 @@ impl Default for Metrics {
             commits: Counter::default(),
             failed_writes: Counter::default(),
             key_sets: Family::default(),
+            refused: Family::default(),
+            outbound: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -104,6 +108,13 @@ impl Metrics {
         r.register("store_commits", "Transactions committed", self.commits.clone());
         r.register("store_failed_writes", "Writes that could not be made durable", self.failed_writes.clone());
         r.register("key_set_reads", "Reads of the key set, by result (OK, FAILED)", self.key_sets.clone());
+        r.register("refused", "What was refused or ended at a limit, or by a rule, by its name", self.refused.clone());
+        r.register_with_unit(
+            "outbound",
+            "What is held for clients that read more slowly than they are told",
+            Unit::Bytes,
+            self.outbound.clone(),
+        );
     }
 
     /// The metrics in the Prometheus text format.

@@ -140,7 +140,7 @@ fn signed_claims(token: &str, key: &Key) -> Result<Claims, AuthError> {
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
-    decode(token, &key.key, &validation).map(|data| data.claims).map_err(|error| reason(error.kind()))
+    decode(token, &key.verifies, &validation).map(|data| data.claims).map_err(|error| reason(error.kind()))
 }
 
 fn rejected(why: impl std::fmt::Display) -> AuthError {

@@ -25,14 +25,14 @@ pub(super) struct Key {
     /// Its name; a key without one is tried for tokens of any.
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
+    pub(super) verifies: DecodingKey,
     /// From when on it is not good any more.
     pub(super) until: Option<Millis>,
 }
 
 impl Key {
     fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
-        Self { kid: None, algorithm, key, until: None }
+        Self { kid: None, algorithm, verifies: key, until: None }
     }
 
     /// For tokens signed with HS256 and this secret.

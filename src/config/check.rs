@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::auth::is_set;
 use super::{Config, Error, Mode, Secret};
 use crate::auth::Url;
+use crate::gateway::{Origins, Proxies};
 
 /// The shortest API key, in bytes: 128 bits if they are random.
 const API_KEY_BYTES: usize = 16;
@@ -48,6 +49,12 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     ranges(config, &mut list);
     listeners(config, &mut list);
     tokens(config, &mut list);
+    if let Err(message) = Origins::parse(&config.clients.origins) {
+        list.push(Problem { key: "clients.origins", message });
+    }
+    if let Err(message) = Proxies::parse(&config.clients.trusted_proxies) {
+        list.push(Problem { key: "clients.trusted_proxies", message });
+    }
     if let Err(message) = filter(&config.log.level) {
         list.push(Problem { key: "log.level", message });
     }
@@ -60,6 +67,7 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     };
     duration("clients.heartbeat", config.clients.heartbeat, SECOND, 10 * MINUTE);
     duration("clients.stall_timeout", config.clients.stall_timeout, SECOND, HOUR);
+    duration("limits.handshake_timeout", config.limits.handshake_timeout, MILLI_100, 5 * MINUTE);
     duration("limits.login_timeout", config.limits.login_timeout, MILLI_100, 5 * MINUTE);
     duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
@@ -69,7 +77,29 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
     duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
     between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
-    between(list, "limits.frame_bytes", (config.limits.frame_bytes, 1024, 1 << 20), |b| format!("{b} bytes"));
+    limits(config, list);
+}
+
+fn limits(config: &Config, list: &mut Vec<Problem>) {
+    let limits = &config.limits;
+    for (key, bytes, least, most) in [
+        ("limits.header_bytes", limits.header_bytes, 1024, 1 << 20),
+        ("limits.frame_bytes", limits.frame_bytes, 1024, 1 << 20),
+        ("limits.outbound_bytes", limits.outbound_bytes, 1 << 20, 1 << 40),
+    ] {
+        between(list, key, (bytes, least, most), |b| format!("{b} bytes"));
+    }
+    for (key, count, most) in [
+        ("limits.connections", limits.connections, 1_000_000),
+        ("limits.connections_per_address", limits.connections_per_address, 1_000_000),
+        ("limits.logins_per_second", limits.logins_per_second, 1_000_000),
+        ("limits.logins_burst", limits.logins_burst, 1_000_000),
+        ("limits.commands_per_second", limits.commands_per_second, 1_000_000),
+        ("limits.commands_burst", limits.commands_burst, 1_000_000),
+        ("limits.fragments", limits.fragments, 65_536),
+    ] {
+        between(list, key, (count, 1, most), |count| count);
+    }
 }
 
 fn between<T: PartialOrd + Copy, S: Display>(
@@ -327,6 +357,23 @@ mod tests {
     }
 
     #[test]
+    fn origins_and_proxies_are_what_they_are_called() {
+        let one = |text: &str| vec![text.to_owned()];
+        for good in ["https://app.example.com", "http://localhost:3000", "https://*.example.com", "null", "*"] {
+            assert_eq!(wrong(|c| c.clients.origins = one(good)), NONE, "{good}");
+        }
+        for bad in ["app.example.com", "https://app.example.com/", ""] {
+            assert_eq!(wrong(|c| c.clients.origins = one(bad)), ["clients.origins"], "{bad}");
+        }
+        for good in ["10.0.0.1", "10.0.0.0/8", "2001:db8::/32"] {
+            assert_eq!(wrong(|c| c.clients.trusted_proxies = one(good)), NONE, "{good}");
+        }
+        for bad in ["proxy", "10.0.0.0/40", "*"] {
+            assert_eq!(wrong(|c| c.clients.trusted_proxies = one(bad)), ["clients.trusted_proxies"], "{bad}");
+        }
+    }
+
+    #[test]
     fn secrets_are_long_enough_and_are_not_shown() {
         let short = |c: &mut Config| {
             jwt(c);
@@ -368,9 +415,12 @@ mod tests {
     /// A key, its field, and the least and the most that it may be.
     type Range = (&'static str, fn(&mut Config) -> &mut Duration, Duration, Duration);
 
+    type Count = (&'static str, fn(&mut Config) -> &mut usize, usize, usize);
+
     #[test]
     fn ranges_include_their_ends() {
-        let cases: [Range; 6] = [
+        let cases: [Range; 7] = [
+            ("limits.handshake_timeout", |c| &mut c.limits.handshake_timeout, MILLI_100, 5 * MINUTE),
             ("clients.heartbeat", |c| &mut c.clients.heartbeat, SECOND, 10 * MINUTE),
             ("clients.stall_timeout", |c| &mut c.clients.stall_timeout, SECOND, HOUR),
             ("limits.login_timeout", |c| &mut c.limits.login_timeout, MILLI_100, 5 * MINUTE),
@@ -393,11 +443,25 @@ mod tests {
         for (max, expected) in [(0, &["sessions.max"][..]), (1, &[]), (1000, &[]), (1001, &["sessions.max"])] {
             assert_eq!(wrong(|c| c.sessions.max = max), expected);
         }
-        for good in [1024, 1 << 20] {
-            assert_eq!(wrong(|c| c.limits.frame_bytes = good), NONE);
-        }
-        for bad in [0, 1023, (1 << 20) + 1] {
-            assert_eq!(wrong(|c| c.limits.frame_bytes = bad), ["limits.frame_bytes"]);
+        let counts: [Count; 10] = [
+            ("limits.frame_bytes", |c| &mut c.limits.frame_bytes, 1024, 1 << 20),
+            ("limits.header_bytes", |c| &mut c.limits.header_bytes, 1024, 1 << 20),
+            ("limits.outbound_bytes", |c| &mut c.limits.outbound_bytes, 1 << 20, 1 << 40),
+            ("limits.connections", |c| &mut c.limits.connections, 1, 1_000_000),
+            ("limits.connections_per_address", |c| &mut c.limits.connections_per_address, 1, 1_000_000),
+            ("limits.logins_per_second", |c| &mut c.limits.logins_per_second, 1, 1_000_000),
+            ("limits.logins_burst", |c| &mut c.limits.logins_burst, 1, 1_000_000),
+            ("limits.commands_per_second", |c| &mut c.limits.commands_per_second, 1, 1_000_000),
+            ("limits.commands_burst", |c| &mut c.limits.commands_burst, 1, 1_000_000),
+            ("limits.fragments", |c| &mut c.limits.fragments, 1, 65_536),
+        ];
+        for (key, field, least, most) in counts {
+            for good in [least, most] {
+                assert_eq!(wrong(|c| *field(c) = good), NONE, "{key}");
+            }
+            for bad in [0, least - 1, most + 1] {
+                assert_eq!(wrong(|c| *field(c) = bad), [key]);
+            }
         }
     }
 

@@ -98,6 +98,29 @@ impl TryFrom<String> for LogFormat {
     }
 }
 
+/// The header in which proxies say whose connection they bring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl TryFrom<String> for ForwardedHeader {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "x-forwarded-for" => Ok(Self::XForwardedFor),
+            "forwarded" => Ok(Self::Forwarded),
+            _ => Err(format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"")),
+        }
+    }
+}
+
 /// Which sessions of an account may be there together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "snake_case")]
@@ -258,6 +281,7 @@ pub(super) mod moment {
     use super::{Deserialize, Deserializer, Serializer, de};
     use std::time::SystemTime;
 
+    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
     pub(in crate::config) fn serialize<S: Serializer>(moment: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
         match moment {
             Some(moment) => to.collect_str(&humantime::format_rfc3339(*moment)),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{FriendsPolicy, Visibility};
 
 pub use auth::Auth;
-pub use form::{LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
+pub use form::{ForwardedHeader, LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
 pub use load::{Loaded, Options, load};
 
 /// Why there are no settings: every problem found, one on a line, each with its place, its key and what would be right.
@@ -51,7 +51,7 @@ pub struct Config {
     pub presence: Presence,
     /// What of a profile whom is told.
     pub profile: Profile,
-    /// What one client may ask for.
+    /// What clients may ask for, one by one and together.
     pub limits: Limits,
     /// How the gateway stops.
     pub shutdown: Shutdown,
@@ -74,6 +74,12 @@ pub struct Clients {
     /// A connection that has taken no byte for this long is dead, 1 s to 1 h. Slow ones are not.
     #[serde(with = "form::duration")]
     pub stall_timeout: Duration,
+    /// Web pages that may connect, besides those of the gateway's own address.
+    pub origins: Vec<String>,
+    /// Proxies that say whose connection they bring: addresses and networks.
+    pub trusted_proxies: Vec<String>,
+    /// The header they say it in.
+    pub forwarded_header: ForwardedHeader,
 }
 
 /// `[ops]`: the HTTP side.
@@ -141,16 +147,46 @@ pub struct Profile {
     pub visibility: Visibility,
 }
 
-/// `[limits]`: what one client may ask for.
+/// `[limits]`: what clients may ask for, one by one and together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// How many connections there may be, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub connections: usize,
+    /// How many of one address, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub connections_per_address: usize,
+    /// How many logins of one address in a second, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub logins_per_second: usize,
+    /// How many of them at once, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub logins_burst: usize,
+    /// How long a new connection has to become a WebSocket, 100 ms to 5 min.
+    #[serde(with = "form::duration")]
+    pub handshake_timeout: Duration,
+    /// The largest head of a request, 1 KiB to 1 MiB, in bytes.
+    #[serde(with = "form::bytes")]
+    pub header_bytes: usize,
     /// How long a new connection has to log in, 100 ms to 5 min.
     #[serde(with = "form::duration")]
     pub login_timeout: Duration,
     /// The largest frame a client may send, 1 KiB to 1 MiB, in bytes.
     #[serde(with = "form::bytes")]
     pub frame_bytes: usize,
+    /// How many WebSocket fragments it may come in, 1 to 65536.
+    #[serde(with = "form::count")]
+    pub fragments: usize,
+    /// How many commands of one session in a second, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub commands_per_second: usize,
+    /// How many of them at once, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub commands_burst: usize,
+    /// What may be held for clients that read more slowly than they are told, 1 MiB to 1 TiB, in bytes.
+    #[serde(with = "form::bytes")]
+    pub outbound_bytes: usize,
 }
 
 /// `[shutdown]`: how the gateway stops.
@@ -194,7 +230,14 @@ const fn loopback(port: u16) -> SocketAddr {
 
 impl Default for Clients {
     fn default() -> Self {
-        Self { listen: loopback(7678), heartbeat: Duration::from_secs(25), stall_timeout: Duration::from_mins(5) }
+        Self {
+            listen: loopback(7678),
+            heartbeat: Duration::from_secs(25),
+            stall_timeout: Duration::from_mins(5),
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+        }
     }
 }
 
@@ -233,7 +276,20 @@ impl Default for Presence {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { login_timeout: Duration::from_secs(10), frame_bytes: 65536 }
+        Self {
+            connections: 50_000,
+            connections_per_address: 1000,
+            logins_per_second: 20,
+            logins_burst: 200,
+            handshake_timeout: Duration::from_secs(10),
+            header_bytes: 16 * 1024,
+            login_timeout: Duration::from_secs(10),
+            frame_bytes: 64 * 1024,
+            fragments: 128,
+            commands_per_second: 50,
+            commands_burst: 200,
+            outbound_bytes: 256 * 1024 * 1024,
+        }
     }
 }
 

@@ -2,39 +2,64 @@
 //!
 //! It owns connections and nothing else: what a command does is the service's business, what may be seen the
 //! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket. [`pages`] is what browsers
-//! load before they connect.
+//! load before they connect. [`admission`] says who may connect, [`budget`] who has to go.
 
+mod admission;
+mod budget;
 mod catch_up;
 mod clock;
 mod commands;
 mod drain;
+mod forwarded;
+mod fragments;
 mod link;
+mod origin;
 mod outgoing;
+mod pace;
 mod pages;
 mod relations;
 mod session;
 mod upgrade;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+pub use self::admission::Policy;
+pub use self::forwarded::{ForwardedHeader, Proxies};
+pub use self::origin::Origins;
+pub use self::pace::Rate;
+
+use self::admission::{Admission, Permit, Refused};
+use self::budget::Budget;
 use self::outgoing::Outgoing;
 use crate::hub::Seen;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Kind;
 use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
 use crate::wire::{Changes, v1};
 
-/// How long a request's head may take to arrive.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many headers a request may have.
+const HEADERS: usize = 64;
+/// The least that hyper reads into.
+const READ_BYTES: usize = 8192;
+/// How many that are turned away are told so at a time, and how long each may take to hear it.
+const TURNED_AWAY: (usize, Duration) = (64, Duration::from_secs(1));
 /// The pause after a failed accept, doubled up to the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
@@ -53,12 +78,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a write may make no progress before the connection counts as dead.
     pub stall_timeout: Duration,
-    /// How long a connection may take to log in.
-    pub login_timeout: Duration,
     /// How long a session may outlast its token.
     pub expiry_grace: Duration,
-    /// The largest message a client may send.
-    pub frame_bytes: usize,
     /// Whether the demo page is at `/`.
     pub demo_page: bool,
 }
@@ -69,25 +90,51 @@ pub struct Gateway {
     settings: Settings,
     lifecycle: Arc<Lifecycle>,
     connections: TaskTracker,
+    admission: Arc<Admission>,
+    budget: Budget,
+    /// Connections there have been.
+    arrivals: AtomicU64,
+    turning_away: Semaphore,
 }
 
 impl Gateway {
     /// A gateway without a listener yet.
-    pub fn new(service: Arc<Service>, settings: Settings, lifecycle: Arc<Lifecycle>) -> Arc<Self> {
-        Arc::new(Self { service, settings, lifecycle, connections: TaskTracker::new() })
+    pub fn new(service: Arc<Service>, settings: Settings, policy: Policy, lifecycle: Arc<Lifecycle>) -> Arc<Self> {
+        let (admission, budget) = (Admission::new(policy), Budget::new(service.metrics().clone()));
+        let (connections, turning_away) = (TaskTracker::new(), Semaphore::new(TURNED_AWAY.0));
+        let arrivals = AtomicU64::default();
+        Arc::new(Self { service, settings, lifecycle, connections, admission, budget, arrivals, turning_away })
+    }
+
+    /// Lets in by these rules from now on. Those who are there stay; sizes hold for connections that come.
+    pub fn set_policy(&self, policy: Policy) {
+        self.admission.set_policy(policy);
     }
 
     /// Accepts connections until draining begins.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let sessions = Router::new().route("/v1/ws", get(upgrade::upgrade)).with_state(self.clone());
         let router = sessions.merge(pages::routes(self.settings.demo_page));
-        let lifecycle = self.lifecycle.clone();
         tokio::select! {
-            () = accept(listener, |stream| {
-                self.connections.spawn(connection(stream, router.clone(), lifecycle.clone()));
-            }) => {}
-            () = lifecycle.draining() => {}
+            () = accept(listener, |stream, peer| self.receive(stream, peer, &router)) => {}
+            () = self.lifecycle.draining() => {}
         }
+    }
+
+    /// Lets a connection in or turns it away, before anything else is done for it.
+    fn receive(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, router: &Router) {
+        match self.admission.enter(peer.ip(), self.arrivals.fetch_add(1, Ordering::Relaxed)) {
+            Ok(permit) => drop(self.connections.spawn(connection(stream, router.clone(), self.clone(), permit))),
+            Err(refused) => {
+                self.refused(refused.word());
+                self.connections.spawn(turn_away(stream, self.clone(), refused));
+            }
+        }
+    }
+
+    /// Counts what was refused or ended at a limit, or by a rule.
+    fn refused(&self, kind: &'static str) {
+        self.service.metrics().refused.get_or_create(&Kind { kind }).inc();
     }
 
     /// Waits until every connection has ended.
@@ -98,14 +145,14 @@ impl Gateway {
 }
 
 /// Accepts for ever; an error (too many open files, say) pauses instead of spinning.
-async fn accept(listener: TcpListener, serve: impl Fn(TcpStream)) {
+async fn accept(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
     let mut pause = ACCEPT_PAUSE.0;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 pause = ACCEPT_PAUSE.0;
                 tune(&stream);
-                serve(stream);
+                serve(stream, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -126,22 +173,76 @@ fn tune(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
+/// Tells who is turned away why, if not too many others are being told.
+async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Refused) {
+    let Ok(_turn) = gateway.turning_away.try_acquire() else {
+        return;
+    };
+    let status = match refused {
+        Refused::Full => "503 Service Unavailable",
+        Refused::Crowded => "429 Too Many Requests",
+    };
+    let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let told = timeout(TURNED_AWAY.1, async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Bytes left unread would make the system reset the connection, and the answer with it.
+        let mut discarded = [0; 512];
+        while stream.read(&mut discarded).await? > 0 {}
+        std::io::Result::Ok(())
+    });
+    let _ = told.await;
+}
+
 /// Serves HTTP on a connection until it ends, becomes a WebSocket, which is another task's, or draining begins: who is
-/// no session by then has nothing to be told, and must not hold up the end.
-async fn connection(stream: TcpStream, router: Router, lifecycle: Arc<Lifecycle>) {
+/// no session by then has nothing to be told, and must not hold up the end. All of it has to be over in the time that a
+/// handshake may take.
+async fn connection(stream: TcpStream, router: Router, gateway: Arc<Gateway>, permit: Permit) {
+    let policy = gateway.admission.policy();
+    let asked = Arc::new(AtomicBool::default());
+    let inner = TowerToHyperService::new(router);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(64)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .header_read_timeout(policy.handshake_timeout)
+        .max_headers(HEADERS)
+        .max_header_size(policy.header_bytes)
+        .max_buf_size(policy.header_bytes.max(READ_BYTES))
+        .serve_connection(TokioIo::new(stream), Entered { inner, permit: Arc::new(permit), asked: asked.clone() })
         .with_upgrades();
-    tokio::select! {
-        served = serving => {
-            if let Err(error) = served {
-                tracing::debug!(%error, "an HTTP connection ended");
+    let served = tokio::select! {
+        served = serving => served.inspect_err(|error| tracing::debug!(%error, "an HTTP connection ended")),
+        () = sleep(policy.handshake_timeout) => {
+            // Who has asked for something, a page perhaps, was not slow.
+            if !asked.load(Ordering::Relaxed) {
+                gateway.refused("HANDSHAKE_TIMEOUT");
             }
+            return;
         }
-        () = lifecycle.draining() => {}
+        () = gateway.lifecycle.draining() => return,
+    };
+    match served {
+        Err(error) if error.is_timeout() && !asked.load(Ordering::Relaxed) => gateway.refused("HANDSHAKE_TIMEOUT"),
+        Err(error) if error.is_parse_too_large() => gateway.refused("HEADER_BYTES"),
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// The routes, for one connection: each of its requests comes with its permit.
+struct Entered<S> {
+    inner: S,
+    permit: Arc<Permit>,
+    asked: Arc<AtomicBool>,
+}
+
+impl<S: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for Entered<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        self.asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(self.permit.clone());
+        self.inner.call(request)
     }
 }
 
