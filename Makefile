@@ -10,7 +10,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit deny interop sdk test bench chromium
+.PHONY: help build run fmt lint doc unit deny interop sdk test bench benchquick performance microbench chromium
 
 help: ## print this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -56,7 +56,18 @@ sdk: sdk/js/node_modules/.package-lock.json chromium ## the JavaScript SDK: type
 test: lint doc unit deny interop sdk ## everything that is checked; installs what it needs
 	@echo "== all is well"
 
-bench: ## the benchmarks
+# INTO=FILE.md writes the table into a document as well; ONLY=fanout,login makes a part of it.
+bench: ## a gateway measured beside the machine's floor, against its goals; a quarter of an hour
+	cargo bench --locked --bench table -- $(if $(INTO),--into $(abspath $(INTO))) $(if $(ONLY),--only $(ONLY))
+
+benchquick: ## the same in three minutes, not to be quoted
+	cargo bench --locked --bench table -- --quick $(if $(ONLY),--only $(ONLY))
+
+performance: ## measures anew what docs/performance.md shows: its table and its plots
+	cargo bench --locked --bench table -- --into $(abspath docs/performance.md)
+	cargo bench --locked --bench table -- grow $(abspath docs/images)
+
+microbench: ## the hot paths, one by one
 	cargo bench --locked
 
 # What the steps need. apt-get takes root; a machine that has it all needs none.

@@ -1,4 +1,4 @@
-//! The engine's hot paths, one by one: marks, watchers, encoding, joining frames, delta and digest.
+//! The engine's hot paths, one by one: marks, watchers, encoding, decoding, joining frames, delta and digest.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use rosterd::sync::delta::{Owed, Plan, owed};
 use rosterd::sync::digest::Digest;
 use rosterd::sync::interest::Watchers;
 use rosterd::sync::outbox::{Kinds, Outbox};
-use rosterd::wire::{Card, Changes, Encoding};
+use rosterd::wire::{Card, Changes, Command, Encoding, decode, v1};
 
 const SIZES: [usize; 3] = [50, 500, 10_000];
 
@@ -55,7 +55,7 @@ fn outbox(c: &mut Criterion) {
     group.finish();
 }
 
-/// Adding, finding and walking the watchers of one account.
+/// Adding, looking up and walking the watchers of one account.
 fn interest(c: &mut Criterion) {
     let mut group = c.benchmark_group("interest");
     for n in SIZES {
@@ -76,16 +76,27 @@ fn interest(c: &mut Criterion) {
         group.bench_with_input(BenchmarkId::new("walk", n), &watchers, |b, watchers| {
             b.iter(|| watchers.iter().map(u64::from).sum::<u64>());
         });
+        group.bench_with_input(BenchmarkId::new("look up", n), &watchers, |b, watchers| {
+            b.iter(|| (0..n as u32).filter(|slot| watchers.contains(black_box(slot * 2))).count());
+        });
     }
     group.finish();
 }
 
-/// Encoding a card for the first time, and joining cards that are encoded into one frame.
+/// Encoding a card for the first time, reading an update, and joining cards that are encoded into one frame.
 fn wire(c: &mut Criterion) {
     let mut group = c.benchmark_group("wire");
     for encoding in Encoding::ALL {
+        group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("encode a card", format!("{encoding:?}")), |b| {
             b.iter_batched(|| Card::new(profile(7)), |card| card.bytes(encoding).len(), BatchSize::SmallInput);
+        });
+        let nick = Some("Somebody else".to_owned());
+        let command = Command::UpdateMyInfo(v1::UpdateMyInfo { nick, ..Default::default() });
+        let mut update = Vec::new();
+        encoding.encode(&command.frame(7), &mut update);
+        group.bench_function(BenchmarkId::new("decode an update", format!("{encoding:?}")), |b| {
+            b.iter(|| decode(encoding, black_box(&update)).is_ok());
         });
         let cards: Vec<_> = (0..50).map(|n| Card::new(profile(n))).collect();
         let cursor = Cursor { epoch: Epoch(7), horizon: 1_000_000 };

@@ -80,6 +80,8 @@ pub struct App {
     gateway: Arc<Gateway>,
     lifecycle: Arc<Lifecycle>,
     tasks: Vec<JoinHandle<()>>,
+    /// Ends once it has written down who is online.
+    presence: JoinHandle<()>,
     deadline: Duration,
 }
 
@@ -102,13 +104,14 @@ impl App {
             tokio::spawn(gateway.clone().serve(clients)),
             tokio::spawn(serve_ops(ops, routes)),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
-            tokio::spawn(keep_presence(core.service.clone())),
             tokio::spawn(keep_keys(core.service.clone())),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
+        let stopping = lifecycle.clone();
+        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.draining().await }));
         lifecycle.ready();
         let (clients, ops) = addresses;
-        Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, deadline: config.shutdown.deadline })
+        Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, presence, deadline: config.shutdown.deadline })
     }
 
     /// Takes keys, origins, proxies and limits of these settings from now on; all of them or, if one cannot be used, none.
@@ -129,7 +132,11 @@ impl App {
     pub async fn stop(self) -> bool {
         self.lifecycle.drain();
         self.core.service.hub().end_all(CloseReason::Shutdown);
-        let drained = timeout(self.deadline, self.gateway.drained()).await.is_ok();
+        let ended = async {
+            let _ = self.presence.await;
+            self.gateway.drained().await;
+        };
+        let drained = timeout(self.deadline, ended).await.is_ok();
         self.tasks.iter().for_each(JoinHandle::abort);
         self.core.close().await;
         drained
@@ -163,7 +170,8 @@ fn policy(config: &Config) -> Result<gateway::Policy, StartError> {
         config::ForwardedHeader::Forwarded => gateway::ForwardedHeader::Forwarded,
     };
     // In development a page may be anywhere, also in a file.
-    let any = config.auth.mode == Mode::Development && clients.origins.is_empty();
+    let development = config.auth.mode == Mode::Development;
+    let any = development && clients.origins.is_empty();
     let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
     Ok(gateway::Policy {
         origins: (!any).then_some(origins),
@@ -176,7 +184,7 @@ fn policy(config: &Config) -> Result<gateway::Policy, StartError> {
         login_timeout: limits.login_timeout,
         frame_bytes: limits.frame_bytes,
         fragments: limits.fragments,
-        commands: rate(limits.commands_per_second, limits.commands_burst),
+        commands: (!development).then(|| rate(limits.commands_per_second, limits.commands_burst)),
         outbound_bytes: limits.outbound_bytes,
     })
 }

@@ -17,6 +17,7 @@
 //! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, wire, model, sync, metrics, lifecycle |
 //! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle |
 //! | [`client`] | the Rust client that tools and tests use | wire, sync, model |
+//! | [`bench`] | the load generator, which measures a gateway from outside | client, wire, model |
 //! | [`config`] | `config.toml`, environment and flags → checked settings | auth, gateway, model, metrics |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
@@ -33,6 +34,8 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+#[cfg(target_os = "linux")]
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -62,6 +62,9 @@ enum Command {
         #[arg(long)]
         protobuf: bool,
     },
+    /// Measure a gateway: many clients at once, and what they cost it
+    #[cfg(target_os = "linux")]
+    Bench(cli::bench::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,6 +101,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
             cli::connect::run(&load()?.config, &account, url, token, encoding)?;
         }
+        #[cfg(target_os = "linux")]
+        Command::Bench(arguments) => cli::bench::run(&load()?.config, &arguments)?,
     }
     Ok(())
 }

@@ -64,11 +64,13 @@ pub(super) struct Done {}
 pub(super) type Answer<T> = Result<(StatusCode, Json<T>), Refusal>;
 
 /// 200 with this body.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a handler answers with")]
 pub(super) fn ok<T>(body: T) -> Answer<T> {
     Ok((StatusCode::OK, Json(body)))
 }
 
 /// `{}`, and 201 if something was made.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a handler answers with")]
 pub(super) fn done(outcome: Outcome) -> Answer<Done> {
     Ok((made(outcome), Json(Done {})))
 }

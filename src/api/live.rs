@@ -52,9 +52,9 @@ pub(super) async fn kick_all(api: Shared, name: One) -> Answer<Kicked> {
 )]
 pub(super) async fn kick(api: Shared, names: Two) -> Answer<Kicked> {
     let (account, session) = account_and(names)?;
-    let named = wire::sessions(&[session]).map_err(|error| error.field("session"))?;
+    let sessions = wire::sessions(&[session]).map_err(|error| error.field("session"))?;
     api.service.get_user(&account).await?;
-    let kicked = api.service.kick(&account, Some(&named));
+    let kicked = api.service.kick(&account, Some(&sessions));
     ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })
 }
 

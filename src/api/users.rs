@@ -151,12 +151,12 @@ pub(super) struct Users {
 )]
 pub(super) async fn batch_update(api: Shared, body: Body) -> Answer<Users> {
     let commands = wire::batch(&bytes(body)?)?;
-    let profiles = api.service.set_profiles(commands).await.map_err(|(at, error)| match error.reason {
-        Reason::Unavailable => error,
-        _ => {
-            let field = format!("users[{at}].{}", error.field.as_deref().unwrap_or("account"));
-            error.field(field)
+    let profiles = api.service.set_profiles(commands).await.map_err(|(at, error)| {
+        if error.reason == Reason::Unavailable {
+            return error;
         }
+        let field = format!("users[{at}].{}", error.field.as_deref().unwrap_or("account"));
+        error.field(field)
     })?;
     ok(Users { users: profiles.iter().map(|profile| v1::User::from(&**profile)).collect() })
 }

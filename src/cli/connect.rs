@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::time::sleep;
 
@@ -16,7 +17,13 @@ const RETRY: Duration = Duration::from_secs(1);
 
 const HELP: &str = "\
 type a profile field and its new value:   nick Ally
-look users up:                            get bob carol
+look users up, or see them live:          get bob carol, watch erin frank
+become friends:                           request bob Hello!, accept bob, reject bob, cancel bob, add bob
+note something about one, or part:        alias bob Bobby, delete bob
+block someone, or no longer:              block bob, unblock bob
+say something to who is there now:        signal bob hi there
+hide that you are online, or show it:     hide, show
+your devices:                             sessions, kick 525488d581304639
 any command of the protocol as JSON:      {\"updateMyInfo\": {\"sign\": \"hi\", \"gender\": \"female\"}}
 leave:                                    quit";
 
@@ -112,19 +119,38 @@ impl Terminal {
     }
 }
 
+/// The command that a word stands for, with what follows it; `None` for a word that stands for none.
+fn spelled_out(word: &str, rest: &str) -> Option<Value> {
+    let names: Vec<_> = rest.split_whitespace().collect();
+    let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    Some(match word {
+        "nick" | "avatar" | "sign" | "gender" | "email" | "birth" | "tel" | "custom" => {
+            json!({"updateMyInfo": {word: rest}})
+        }
+        "get" => json!({"getUsers": {"accounts": names}}),
+        "watch" => json!({"watch": {"accounts": names}}),
+        "request" => json!({"requestFriend": {"account": first, "message": text}}),
+        "add" => json!({"addFriend": {"account": first, "message": text}}),
+        "accept" => json!({"acceptFriend": {"account": rest}}),
+        "reject" => json!({"rejectFriend": {"account": rest}}),
+        "cancel" => json!({"cancelRequest": {"account": rest}}),
+        "delete" => json!({"deleteFriend": {"account": rest}}),
+        "alias" => json!({"updateFriend": {"account": first, "alias": text}}),
+        "block" | "unblock" => json!({word: {"account": rest}}),
+        "signal" => json!({"signal": {"to": first, "payload": text}}),
+        "hide" | "show" => json!({"setPresence": {"invisible": word == "hide"}}),
+        "sessions" => json!({"getSessions": {}}),
+        "kick" => json!({"kick": {"sessions": names}}),
+        _ => return None,
+    })
+}
+
 /// What a typed line asks for.
 fn command(line: &str) -> Result<Command, String> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let json = match word {
         _ if line.starts_with('{') => line.to_owned(),
-        "get" => {
-            let accounts: Vec<_> = rest.split_whitespace().collect();
-            serde_json::json!({"getUsers": {"accounts": accounts}}).to_string()
-        }
-        "nick" | "avatar" | "sign" | "gender" | "email" | "birth" | "tel" | "custom" => {
-            serde_json::json!({"updateMyInfo": {word: rest}}).to_string()
-        }
-        _ => return Err(HELP.to_owned()),
+        _ => spelled_out(word, rest.trim()).ok_or(HELP)?.to_string(),
     };
     let mut frame: serde_json::Map<_, _> = serde_json::from_str(&json).map_err(|_| "that is not JSON")?;
     // Only for the decoder: the client numbers its commands itself.

@@ -1,5 +1,7 @@
 //! The subcommands, one file each. The only place that prints.
 
+#[cfg(target_os = "linux")]
+pub mod bench;
 pub mod config;
 pub mod connect;
 pub mod import;

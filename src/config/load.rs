@@ -158,7 +158,7 @@ impl Layers {
             }
         };
         for (section, values) in sections {
-            self.section(&section.get_ref().to_string(), &at(section.span().start), values, &at);
+            self.section(section.get_ref().as_ref(), &at(section.span().start), values, &at);
         }
     }
 

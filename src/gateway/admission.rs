@@ -43,8 +43,8 @@ pub struct Policy {
     pub frame_bytes: usize,
     /// How many pieces it may come in.
     pub fragments: usize,
-    /// How fast a session may send.
-    pub commands: Rate,
+    /// How fast a session may send; `None`: as fast as it can.
+    pub commands: Option<Rate>,
     /// What may be held for clients that read more slowly than they are told, in bytes.
     pub outbound_bytes: usize,
 }
@@ -242,7 +242,7 @@ pub(super) mod tests {
             login_timeout: Duration::from_secs(1),
             frame_bytes: 1024,
             fragments: 8,
-            commands: rate,
+            commands: Some(rate),
             outbound_bytes: 1000,
         }
     }

@@ -64,8 +64,8 @@ async fn carry_out(
             let reply = v1::SignalReply { delivered: told.delivered, dropped: told.dropped };
             v1::ServerFrame { signal_reply: Some(reply), ..Default::default() }
         }
-        Command::SetPresence(set) => {
-            if let Some(invisible) = set.invisible {
+        Command::SetPresence(presence) => {
+            if let Some(invisible) = presence.invisible {
                 service.set_invisible(seat.account(), invisible).await?;
             }
             v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }

@@ -6,7 +6,7 @@ use super::link::Link;
 use super::outgoing::Outgoing;
 use super::{FRAME, add_presences, fill};
 use crate::hub::{Seat, Sight, UserRef};
-use crate::model::{Account, CloseReason, Cursor};
+use crate::model::{CloseReason, Cursor};
 use crate::service::{Record, Service};
 use crate::sync::outbox::{Kinds, Marks};
 use crate::wire::{Changes, v1};
@@ -16,6 +16,9 @@ const LOOKED_UP: usize = 200;
 
 /// What decides what may be seen, and comes from the store.
 const RELATIONS: Kinds = Kinds::EDGE.with(Kinds::REQUEST).with(Kinds::BLOCK);
+
+/// What brings a presence: of a new friend it is told, too.
+const PRESENCES: Kinds = Kinds::EDGE.with(Kinds::PRESENCE);
 
 /// Tells everything that is owed now, and how far the client then is.
 pub(super) async fn drain<S>(link: &mut Link<S>, service: &Service, seat: &mut Seat) -> Result<(), CloseReason>
@@ -69,14 +72,14 @@ where
             changes = send_changes(link, service, &changes, None).await?;
         }
     }
-    let mut look_ups = Vec::new();
+    let mut look_ups: Vec<(&UserRef, &Kinds)> = Vec::new();
     loop {
         let rest = cards.clone();
         let full = fill_cards(&mut changes, seat, &mut cards, &mut look_ups);
         // A relation that changed meanwhile may have taken the right to see one of these cards: nothing of them
         // is sent, they are owed again, and the relation is looked at first.
         if seat.relations() != seen {
-            put_back(seat, marks, unsent.into_iter().chain(rest));
+            put_back(seat, marks, unsent.into_iter().chain(rest).chain(look_ups));
             return Ok(false);
         }
         let cursor = (!full && look_ups.is_empty()).then(|| service.cursor(horizon));
@@ -89,7 +92,8 @@ where
         }
     }
     for some in look_ups.chunks(LOOKED_UP) {
-        for card in service.cards(seat, some).await? {
+        let accounts: Vec<_> = some.iter().map(|(user, _)| user.account().clone()).collect();
+        for card in service.cards(seat, &accounts).await? {
             if !seat.was_told(&card.profile().account, card.profile().version) {
                 let _ = fill(&mut changes, &mut std::iter::once(Record::Card(&card)), seat.account());
             }
@@ -115,10 +119,11 @@ fn is_card((_, kinds): &(&UserRef, &Kinds)) -> bool {
 
 /// Owes again what was not told, and of everything else what comes after the records.
 fn put_back<'a>(seat: &Seat, marks: &'a Marks<UserRef>, untold: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
-    const LATER: [Kinds; 2] = [Kinds::PRESENCE, Kinds::SESSIONS];
+    // A new friend's presence is told too.
+    const LATER: [(Kinds, Kinds); 2] = [(PRESENCES, Kinds::PRESENCE), (Kinds::SESSIONS, Kinds::SESSIONS)];
     seat.put_back(untold);
-    for later in &LATER {
-        seat.put_back(marks.iter().filter(|(_, kinds)| kinds.has(*later)).map(|(user, _)| (user, later)));
+    for (marked, later) in &LATER {
+        seat.put_back(marks.iter().filter(|(_, kinds)| kinds.has_any(*marked)).map(|(user, _)| (user, later)));
     }
 }
 
@@ -128,14 +133,14 @@ fn fill_cards<'a>(
     changes: &mut Changes,
     seat: &Seat,
     marks: &mut impl Iterator<Item = (&'a UserRef, &'a Kinds)>,
-    look_ups: &mut Vec<Account>,
+    look_ups: &mut Vec<(&'a UserRef, &'a Kinds)>,
 ) -> bool {
-    for (user, kinds) in marks {
-        let follows = seat.follows(user);
-        match seat.sight(user) {
-            Sight::Card(card) if user == seat.me() => changes.me(&card),
+    for (marked, kinds) in marks {
+        let (follows, sight) = seat.sight_of_marked(marked);
+        match sight {
+            Sight::Card(card) if marked == seat.me() => changes.me(&card),
             Sight::Card(card) if follows => changes.user(&card),
-            _ if follows || kinds.has(Kinds::LOOK_UP) => look_ups.push(user.account().clone()),
+            _ if follows || kinds.has(Kinds::LOOK_UP) => look_ups.push((marked, kinds)),
             _ => {}
         }
         if changes.size() >= FRAME {
@@ -149,8 +154,8 @@ async fn tell_presence<S>(link: &mut Link<S>, seat: &Seat, marks: &Marks<UserRef
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let marked = marks.iter().filter(|(_, kinds)| kinds.has_any(Kinds::PRESENCE.with(Kinds::EDGE)));
-    let mut seen = marked.filter_map(|(user, _)| seat.presence(user));
+    let marked = marks.iter().filter(|(_, kinds)| kinds.has_any(PRESENCES));
+    let mut seen = marked.filter_map(|(user, _)| seat.presence(&seat.entry(user)));
     let mut out = Outgoing::new(link.encoding());
     while add_presences(&mut out, &mut seen) {
         link.send(&out).await?;
@@ -177,7 +182,7 @@ where
 {
     while let Some(signal) = seat.next_signal() {
         let mut out = Outgoing::new(link.encoding());
-        if !seat.follows(&signal.from) {
+        if !seat.follows(&seat.entry(&signal.from)) {
             for card in service.cards(seat, std::slice::from_ref(signal.from.account())).await? {
                 if !seat.was_told(&card.profile().account, card.profile().version) {
                     let mut changes = Changes::new(link.encoding());

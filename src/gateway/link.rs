@@ -38,6 +38,8 @@ pub(super) struct Link<S> {
     broken: bool,
     /// Set by any message, cleared by the session when it asks whether the client is alive.
     pub(super) heard: bool,
+    /// Whether the library may have something to say, a pong: it must be out before anything of ours is.
+    pinged: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -47,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         gateway: Arc<Gateway>,
         permit: Arc<Permit>,
     ) -> Self {
-        Self { socket, encoding, gateway, permit, pace: Pace::default(), broken: false, heard: true }
+        Self { socket, encoding, gateway, permit, pace: Pace::default(), broken: false, heard: true, pinged: false }
     }
 
     /// The connection's place among all.
@@ -73,7 +75,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let payload = match (&message, self.encoding) {
                 (Message::Text(text), Encoding::Json) => text.as_bytes(),
                 (Message::Binary(bytes), Encoding::Protobuf) => bytes,
-                (Message::Ping(_) | Message::Pong(_) | Message::Frame(_), _) => continue,
+                (Message::Ping(_), _) => {
+                    self.pinged = true;
+                    continue;
+                }
+                (Message::Pong(_) | Message::Frame(_), _) => continue,
                 (Message::Close(_), _) => return Err(CloseReason::ClientLeft),
                 (Message::Text(_) | Message::Binary(_), _) => return Err(CloseReason::MalformedFrame),
             };
@@ -91,7 +97,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Counts a message of any kind.
     fn press(&mut self) -> Result<Paced, CloseReason> {
         let admission = &self.gateway.admission;
-        let paced = self.pace.press(admission.policy().commands, admission.now());
+        let Some(rate) = admission.policy().commands else {
+            return Ok(Paced::Taken);
+        };
+        let paced = self.pace.press(rate, admission.now());
         if paced != Paced::Taken {
             self.gateway.refused("COMMANDS");
         }
@@ -101,9 +110,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Writes a batch. Waits as long as the client takes, however slow: only one that takes nothing at all for
     /// `stall_timeout` is given up.
     pub(super) async fn send(&mut self, out: &Outgoing) -> Result<(), CloseReason> {
-        // What the library has to say, a pong perhaps, goes first and whole.
-        let flushed = unhurried(self.gateway.settings.stall_timeout, self.socket.flush()).await?;
-        flushed.map_err(|error| self.ending(&error))?;
+        if self.pinged {
+            let flushed = unhurried(self.gateway.settings.stall_timeout, self.socket.flush()).await?;
+            flushed.map_err(|error| self.ending(&error))?;
+            self.pinged = false;
+        }
         let mut rest = out.bytes();
         while !rest.is_empty() {
             match self.socket.get_mut().write(rest).now_or_never() {

@@ -4,7 +4,11 @@
 //! one is: so a reply and what follows from it reach the client in order, a cursor never runs ahead of a reply, and
 //! a client that sends faster than it reads is held back by TCP.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -102,23 +106,55 @@ where
 {
     let service = &*gateway.service;
     let mut clock = Clock::new(gateway, &seat, expires_at);
+    let mut told = false;
     loop {
-        let step = tokio::select! {
-            wake = seat.wake() => match wake {
+        let event = next(link, &seat, &mut clock, std::mem::take(&mut told)).await;
+        let step = match event {
+            Event::Woken(Wake::Marks) => {
+                told = true;
                 // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
-                Wake::Marks => Box::pin(drain(link, service, &mut seat)).await,
-                Wake::End(reason) => Err(reason),
-            },
-            inbound = link.receive() => match inbound {
-                Ok(inbound) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
-                Err(reason) => Err(reason),
-            },
-            () = clock.timer.as_mut() => tick(link, &mut clock).await,
+                Box::pin(drain(link, service, &mut seat)).await
+            }
+            Event::Woken(Wake::End(reason)) => Err(reason),
+            Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
+            Event::Inbound(Err(reason)) => Err(reason),
+            Event::Timer => tick(link, &mut clock).await,
         };
         if let Err(reason) = step {
             return reason;
         }
     }
+}
+
+/// What a live session waits for.
+enum Event {
+    Woken(Wake),
+    Inbound(Result<Inbound, CloseReason>),
+    Timer,
+}
+
+/// Waits for the next event. Nearly always it is a mark, which so is looked for first, before the socket and the timer
+/// are touched; but not right after some were told, so that a client gets its turn however much changes.
+async fn next<S>(link: &mut Link<S>, seat: &Seat, clock: &mut Clock, mut told: bool) -> Event
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut sleep = pin!(seat.wake());
+    let mut receive = pin!(link.receive());
+    poll_fn(|cx| {
+        let told = std::mem::take(&mut told);
+        if !told && let Poll::Ready(wake) = sleep.as_mut().poll(cx) {
+            return Poll::Ready(Event::Woken(wake));
+        }
+        if let Poll::Ready(inbound) = receive.as_mut().poll(cx) {
+            return Poll::Ready(Event::Inbound(inbound));
+        }
+        if clock.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Event::Timer);
+        }
+        if told { sleep.as_mut().poll(cx).map(Event::Woken) } else { Poll::Pending }
+    })
+    .await
 }
 
 /// Answers one frame.

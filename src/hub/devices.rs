@@ -42,27 +42,20 @@ pub struct Delivered {
 impl Hub {
     /// The session has logged in: it counts from now on, and those that may not stay beside it end.
     pub fn arrive(&self, seat: &Seat, now: Millis, limit: SessionsLimit) {
-        let session = seat.session();
-        session.connect(now);
-        let others = self.own(seat.me(), |other| other.id() != session.id());
-        let replaces = |other: &Session| match limit.policy {
-            SessionsPolicy::All => false,
-            SessionsPolicy::OnePerDeviceType => device_type(other) == device_type(session),
-            SessionsPolicy::One => true,
+        let is_alone = {
+            let sessions = self.sessions.read();
+            // Held throughout: of two that arrive together, the later one finds the other.
+            let state = seat.me().state().lock();
+            let others: Vec<_> = present(&sessions, &state.own).collect();
+            make_room(&others, seat.session(), limit);
+            seat.session().connect(now);
+            others.is_empty()
         };
-        let (replaced, stay): (Vec<_>, Vec<_>) = others.iter().partition(|other| replaces(other));
-        for other in replaced {
-            other.end(CloseReason::Kicked);
-        }
-        let beyond = (stay.len() + 1).saturating_sub(limit.max);
-        for other in &stay[..beyond] {
-            other.end(CloseReason::SessionLimit);
-        }
         if self.settings.presence {
             self.came(seat.me(), now);
         }
         // Who is alone knows that without being told.
-        if !others.is_empty() {
+        if !is_alone {
             self.sessions_changed(seat.me());
         }
     }
@@ -70,7 +63,7 @@ impl Hub {
     /// The sessions of an account, the oldest first.
     #[must_use]
     pub fn sessions_of(&self, account: &Account) -> Vec<Arc<Session>> {
-        self.user(account).map_or_else(Vec::new, |user| self.own(&user, |_| true))
+        self.user(account).map_or_else(Vec::new, |user| self.own(&user))
     }
 
     /// Ends those of an account's sessions that are named, or all; answers which.
@@ -78,7 +71,9 @@ impl Hub {
     pub fn kick(&self, account: &Account, named: Option<&[SessionId]>) -> Vec<SessionId> {
         let mut kicked = self.sessions_of(account);
         kicked.retain(|session| named.is_none_or(|named| named.contains(&session.id())));
-        kicked.iter().for_each(|session| session.end(CloseReason::Kicked));
+        for session in &kicked {
+            session.end(CloseReason::Kicked);
+        }
         kicked.iter().map(|session| session.id()).collect()
     }
 
@@ -106,20 +101,38 @@ impl Hub {
 
     /// Marks every session of the account with the list of sessions.
     pub(super) fn sessions_changed(&self, me: &UserRef) {
-        for session in self.own(me, |_| true) {
+        for session in self.own(me) {
             session.mark_and_wake(me.clone(), Kinds::SESSIONS);
         }
     }
 
-    /// The sessions of an account that have logged in and do not end, the oldest first.
-    fn own(&self, user: &UserRef, wanted: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+    fn own(&self, user: &UserRef) -> Vec<Arc<Session>> {
         let sessions = self.sessions.read();
         let state = user.state().lock();
-        own(&sessions, &state.own)
-            .filter(|s| s.connected_at().is_some() && !s.is_ended() && wanted(s))
-            .cloned()
-            .collect()
+        present(&sessions, &state.own).cloned().collect()
     }
+}
+
+/// Ends those that may not stay beside a session that has just logged in.
+fn make_room(others: &[&Arc<Session>], newest: &Session, limit: SessionsLimit) {
+    let must_go = |other: &Session| match limit.policy {
+        SessionsPolicy::All => false,
+        SessionsPolicy::OnePerDeviceType => device_type(other) == device_type(newest),
+        SessionsPolicy::One => true,
+    };
+    let (replaced, stay): (Vec<&Arc<Session>>, Vec<_>) = others.iter().partition(|other| must_go(other));
+    for other in replaced {
+        other.end(CloseReason::Kicked);
+    }
+    let beyond = (stay.len() + 1).saturating_sub(limit.max);
+    for other in &stay[..beyond] {
+        other.end(CloseReason::SessionLimit);
+    }
+}
+
+/// The sessions of an account that have logged in and do not end, the oldest first.
+fn present<'a>(sessions: &'a Slab<Arc<Session>>, slots: &'a [u32]) -> impl Iterator<Item = &'a Arc<Session>> {
+    own(sessions, slots).filter(|session| session.connected_at().is_some() && !session.is_ended())
 }
 
 /// Some slots' sessions.

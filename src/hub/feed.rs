@@ -49,16 +49,25 @@ struct Round {
     stamps: Vec<Stamp>,
     /// The session that asked, if all of them are one session's.
     origin: Option<SessionId>,
+    /// The widest that sees something of them.
+    audience: Audience,
+}
+
+impl Round {
+    fn new(change: &Change, audience: Audience) -> Self {
+        Self { stamps: vec![change.stamp], origin: change.origin, audience }
+    }
 }
 
 impl Sweep {
-    fn again(&mut self, change: &Change) {
+    fn again(&mut self, change: &Change, audience: Audience) {
         match &mut self.again {
             Some(round) => {
                 round.stamps.push(change.stamp);
                 round.origin = round.origin.filter(|origin| Some(*origin) == change.origin);
+                round.audience = round.audience.max(audience);
             }
-            None => self.again = Some(Round { stamps: vec![change.stamp], origin: change.origin }),
+            None => self.again = Some(Round::new(change, audience)),
         }
     }
 }
@@ -123,7 +132,7 @@ impl Feed {
                 self.horizon.finish(stamp);
             }
             if let Some(round) = sweep.again {
-                let slots = crowd(&sweep.user.state().lock(), Audience::Everyone);
+                let slots = crowd(&sweep.user.state().lock(), round.audience);
                 self.sweeps.push_back(Sweep { user: sweep.user, slots, round, again: None });
             }
         } else {
@@ -152,17 +161,18 @@ impl Feed {
         let mut state = user.state().lock();
         // A reader may have brought this very version already; its watchers are owed it all the same.
         state.offer(profile, &self.hub.settings.visibility);
-        if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
-            sweep.again(change);
-            return true;
-        }
         // Who sees nothing of what changed is not told.
         let moved = |audience| profile.moved(audience).version == profile.version;
         let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| moved(*audience));
-        let slots = crowd(&state, audience.unwrap_or(Audience::Own));
+        let audience = audience.unwrap_or(Audience::Own);
+        if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
+            sweep.again(change, audience);
+            return true;
+        }
+        let slots = crowd(&state, audience);
         if slots.len() > SLICE {
             drop(state);
-            let round = Round { stamps: vec![change.stamp], origin: change.origin };
+            let round = Round::new(change, audience);
             self.sweeps.push_back(Sweep { user, slots, round, again: None });
             return true;
         }
@@ -178,6 +188,7 @@ impl Feed {
             state.gone(version);
             own(sessions, &state.own).for_each(|session| session.end(CloseReason::AccountDisabled));
         }
+        self.hub.forget_presence(account);
     }
 
     /// Ends the sessions whose token is not accepted any more, those included that are about to log in.

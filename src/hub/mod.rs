@@ -5,7 +5,7 @@
 //! follows it or is logged in as it, or it counts as online; a mark that is set reaches the session or the session ends; the horizon
 //! moves only past changes whose watchers are all marked.
 //!
-//! Lock order: registry shard, then session table, then one user, then one outbox.
+//! Lock order: session table, then registry shard, then one user, then those who departed, passages or one outbox.
 
 mod devices;
 pub mod feed;
@@ -14,10 +14,8 @@ mod seat;
 mod session;
 mod user;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
@@ -25,6 +23,7 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 pub use devices::{Delivered, SessionsLimit, SessionsPolicy};
+use presence::Departed;
 pub use presence::{Passage, Seen};
 pub use seat::{Seat, Sight};
 pub use session::{Session, Signal, Wake};
@@ -57,8 +56,7 @@ pub struct Hub {
     sessions: RwLock<Slab<Arc<Session>>>,
     horizon: AtomicU64,
     settings: Settings,
-    /// Whose last session left when, in that order; who came back meanwhile is still in it.
-    departed: Mutex<VecDeque<(Instant, UserRef)>>,
+    departed: Mutex<Departed>,
     /// Who came and went and is yet to be written down.
     passages: Mutex<FxHashMap<Account, Passage>>,
     metrics: Arc<Metrics>,
@@ -94,11 +92,10 @@ impl Hub {
         self.users.get(account).map(|entry| entry.value().clone())
     }
 
-    /// Brings what was read from the store; newer state stays. Nothing to do for an account nobody cares about.
-    pub fn offer(&self, user: &User) {
-        if let Some(entry) = self.user(&user.profile.account) {
-            entry.state().lock().offer_user(user, &self.settings.visibility);
-        }
+    /// Brings what was found in the store, if anything, by a reader that began when it had `entry` already; newer state
+    /// stays. Not for an entry that was made meanwhile: between the two, it may have missed a change.
+    pub fn offer(&self, entry: &UserRef, found: Option<&User>) {
+        entry.state().lock().offer_user(found, &self.settings.visibility);
     }
 
     /// Which fields of a profile whom may see.
@@ -183,10 +180,11 @@ impl Hub {
 mod tests {
     use super::feed::Feed;
     use super::*;
-    use crate::model::{Block, Change, Edge, Moved, Profile, Row};
+    use crate::model::{Block, Change, Edge, Moved, Online, Profile, Row};
     use crate::sync::outbox::Kinds;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+    use std::time::Instant;
 
     fn account(n: u8) -> Account {
         Account::stored(&format!("u{n}"))
@@ -199,6 +197,14 @@ mod tests {
     fn user(n: u8, version: u64) -> User {
         let profile = Arc::new(Profile::new(account(n), version, 0));
         User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }
+    }
+
+    fn offer(hub: &Arc<Hub>, user: &User) {
+        hub.offer(&hub.user(&user.profile.account).unwrap(), Some(user));
+    }
+
+    fn online(n: u8, invisible: bool) -> Online {
+        Online { account: account(n), invisible, last_seen: 4 }
     }
 
     fn change(stamp: Stamp, origin: Option<SessionId>, row: Row) -> Change {
@@ -243,10 +249,10 @@ mod tests {
         let mut feed = Feed::new(hub.clone());
         let seat = hub.join(&account(1), SessionId(1), None);
         feed.apply(&[change(5, None, profile(1, 5))]);
-        hub.offer(&user(1, 4));
+        offer(&hub, &user(1, 4));
         assert_eq!(seat.me().profile().unwrap().version, 5);
         feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 })]);
-        hub.offer(&user(1, 5));
+        offer(&hub, &user(1, 5));
         assert!(seat.me().profile().is_none());
     }
 
@@ -352,9 +358,19 @@ mod tests {
     }
 
     fn block(owner: u8, peer: u8, stamp: Stamp, removed: bool) -> Row {
-        let (owner, peer) = (account(owner), account(peer));
-        let block = Block { owner, peer, removed, create_time: 7, update_time: 7, version: stamp };
-        Row::Block { block, frozen: None }
+        Row::Block { block: Block { removed, ..blocked(owner, peer, stamp) }, frozen: None }
+    }
+
+    fn blocked(owner: u8, peer: u8, version: Stamp) -> Block {
+        Block {
+            owner: account(owner),
+            peer: account(peer),
+            removed: false,
+            last_seen: 7,
+            create_time: 7,
+            update_time: 7,
+            version,
+        }
     }
 
     #[test]
@@ -364,7 +380,7 @@ mod tests {
         let mut ann = hub.join(&account(1), SessionId(1), None);
         let mut bob = hub.join(&account(2), SessionId(2), None);
         bob.add_friend(&account(1));
-        hub.offer(&user(1, 1));
+        offer(&hub, &user(1, 1));
         hub.arrive(&ann, 5, LIMIT);
         drop((ann.take(), bob.take()));
         feed.apply(&[change(2, None, block(1, 2, 2, false))]);
@@ -378,7 +394,7 @@ mod tests {
         feed.apply(&[change(3, None, profile(1, 3))]);
         assert_eq!((ann.take().len(), bob.take().len()), (1, 0));
         // A reader that comes late with the state from before the block is not believed.
-        hub.offer(&user(1, 1));
+        offer(&hub, &user(1, 1));
         assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
         feed.apply(&[change(4, None, block(1, 2, 4, true))]);
         assert!(matches!(bob.sight(ann.me()), Sight::Card(_)));
@@ -392,7 +408,7 @@ mod tests {
         let hub = Hub::new(0, Settings::default(), Arc::default());
         let mut bob = hub.join(&account(2), SessionId(2), None);
         bob.add_friend(&account(1));
-        hub.offer(&user(1, 1));
+        offer(&hub, &user(1, 1));
         let come = || {
             let ann = hub.join(&account(1), SessionId(1), None);
             hub.arrive(&ann, 5, LIMIT);
@@ -422,13 +438,17 @@ mod tests {
     #[test]
     fn who_does_not_come_back_after_a_restart_goes_offline() {
         let hub = Hub::new(0, Settings::default(), Arc::default());
-        hub.restore_online(vec![account(1), account(2)]);
+        hub.restore_online(vec![online(1, false), online(2, false), online(3, true)]);
         let ann = hub.join(&account(1), SessionId(1), None);
         hub.arrive(&ann, 5, LIMIT);
         assert!(hub.take_passages().is_empty(), "she never went");
         hub.expire(Instant::now(), Instant::now(), 10);
         let passages = hub.take_passages();
-        assert_eq!((passages.len(), passages[0].0.clone(), passages[0].1.online), (1, account(2), false));
+        let gone =
+            |n: u8| passages.iter().find(|(who, _)| *who == account(n)).map(|(_, p)| (p.online, p.time)).unwrap();
+        assert_eq!((passages.len(), gone(2)), (2, (false, 10)));
+        // Of one that hides, nobody may learn that it was there.
+        assert_eq!(gone(3), (false, 4));
         assert!(hub.user(&account(2)).is_none() && hub.user(&account(1)).is_some());
     }
 
@@ -458,6 +478,144 @@ mod tests {
         assert_eq!(ends(SessionsPolicy::One, 10, &kinds), "kkkkk.");
         assert_eq!(ends(SessionsPolicy::OnePerDeviceType, 10, &kinds), "kk.k..");
         assert_eq!(ends(SessionsPolicy::All, 2, &kinds), "llll..");
+    }
+
+    /// How many blocks the registry holds of an account.
+    fn held_blocks(user: &UserRef) -> usize {
+        user.state().lock().held_blocks()
+    }
+
+    #[test]
+    fn nothing_is_told_of_an_account_before_what_the_store_has_of_it_is_known() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let ann = hub.join(&account(1), SessionId(1), None);
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        bob.add_friend(&account(1));
+        // A change comes by the feed before any reader: it brings a card, but not that she blocks him.
+        feed.apply(&[change(9, None, profile(1, 9))]);
+        assert!(matches!(bob.sight(ann.me()), Sight::Unknown) && ann.me().profile().is_none());
+        let blocks = vec![Block { removed: false, ..blocked(1, 2, 5) }];
+        hub.offer(ann.me(), Some(&User { blocks, ..user(1, 8) }));
+        assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
+        assert_eq!(ann.me().profile().unwrap().version, 9);
+        // An account that is watched before it exists is known to have nothing.
+        let later = bob.watch(&[account(3)]).remove(0);
+        hub.offer(&later, None);
+        feed.apply(&[change(10, None, profile(3, 10))]);
+        assert!(matches!(bob.sight(&later), Sight::Card(_)));
+    }
+
+    #[test]
+    fn a_reader_that_had_no_entry_when_it_began_tells_nothing_to_one_that_was_made_meanwhile() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let name = UserRef::detached(account(1));
+        // It reads version 5; then 7 is committed and told, when nobody follows; then somebody does.
+        feed.apply(&[change(7, None, profile(1, 7))]);
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        let entry = bob.add_friend(&account(1));
+        hub.offer(&name, Some(&user(1, 5)));
+        assert!(matches!(bob.sight(&entry), Sight::Unknown), "he has to read for himself");
+        assert!(matches!(bob.sight(&name), Sight::Card(_)));
+    }
+
+    #[test]
+    fn blocks_that_ended_are_held_no_longer_than_a_reader_may_still_bring_them() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let ann = hub.join(&account(1), SessionId(1), None);
+        feed.apply(&[change(2, None, block(1, 2, 2, true))]);
+        assert_eq!(held_blocks(ann.me()), 1);
+        // This one read before the block ended.
+        let blocks = vec![Block { removed: false, ..blocked(1, 2, 1) }];
+        hub.offer(ann.me(), Some(&User { blocks, ..user(1, 1) }));
+        assert_eq!(held_blocks(ann.me()), 0);
+        for stamp in 3..1000 {
+            feed.apply(&[change(stamp, None, block(1, (stamp / 2 % 200) as u8, stamp, stamp % 2 == 0))]);
+        }
+        assert!(held_blocks(ann.me()) <= 200);
+        for peer in 0..200 {
+            feed.apply(&[change(1000 + u64::from(peer), None, block(1, peer, 1000 + u64::from(peer), true))]);
+        }
+        assert_eq!(held_blocks(ann.me()), 0);
+    }
+
+    #[test]
+    fn a_mark_finds_the_entry_that_is_there_now() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        // Nobody follows ann when the edge is marked: the mark is only a name.
+        feed.apply(&[change(1, None, Row::Edge(Edge::new(account(2), account(1), 1, 0)))]);
+        let ann = hub.join(&account(1), SessionId(1), None);
+        offer(&hub, &user(1, 1));
+        hub.arrive(&ann, 5, LIMIT);
+        let marks = bob.take();
+        let (marked, _) = marks.iter().next().unwrap();
+        bob.add_friend(marked.account());
+        assert!(bob.presence(&bob.entry(marked)).unwrap().online);
+        assert!(matches!(bob.sight(&bob.entry(marked)), Sight::Card(_)));
+    }
+
+    #[test]
+    fn while_a_crowd_is_marked_a_hidden_change_is_for_nobody_new() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut crowd: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
+        for seat in &mut crowd {
+            drop(seat.watch(&[account(1)]));
+        }
+        let own = hub.join(&account(1), SessionId(9999), None);
+        feed.apply(&[change(1, None, profile(1, 1))]);
+        let older = Moved { version: 1, time: 0 };
+        let hidden = Profile { friends: older, everyone: older, ..Profile::new(account(1), 2, 0) };
+        feed.apply(&[change(2, None, Row::Profile(Arc::new(hidden)))]);
+        assert_eq!(feed.sweeps(), 1);
+        while hub.horizon() == 0 {
+            feed.sweep();
+        }
+        assert!(crowd.iter_mut().all(|seat| seat.take().len() == 1) && !own.is_clean());
+        while feed.sweep() {}
+        assert!(hub.horizon() == 2 && crowd.iter().all(Seat::is_clean));
+    }
+
+    #[test]
+    fn of_those_who_arrive_together_one_stays() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let limit = SessionsLimit { policy: SessionsPolicy::One, max: 100 };
+        for round in 0..1000 {
+            let seats: Vec<_> = (0..4).map(|n| hub.join(&account(1), SessionId(round * 4 + n), None)).collect();
+            let gate = std::sync::Barrier::new(seats.len());
+            std::thread::scope(|scope| {
+                for seat in &seats {
+                    let (hub, gate) = (&hub, &gate);
+                    scope.spawn(move || {
+                        gate.wait();
+                        hub.arrive(seat, 1, limit);
+                    });
+                }
+            });
+            let ended = seats.iter().filter(|seat| seat.session().ended().is_some()).count();
+            assert_eq!(ended, seats.len() - 1, "round {round}");
+        }
+    }
+
+    #[test]
+    fn coming_and_going_costs_an_account_one_place_and_none_after_it_is_gone() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        for n in 0..1000 {
+            let ann = hub.join(&account(1), SessionId(n), None);
+            hub.offer(ann.me(), Some(&user(1, 1)));
+            hub.arrive(&ann, 5, LIMIT);
+        }
+        assert_eq!(hub.departed.lock().len(), 1);
+        feed.apply(&[change(2, None, Row::Gone { account: account(1), version: 2 })]);
+        assert!(hub.take_passages().is_empty(), "nothing is written down of who is no more");
+        hub.expire(Instant::now(), Instant::now(), 10);
+        assert_eq!((hub.departed.lock().len(), hub.take_passages().len()), (0, 0));
+        assert!(hub.user(&account(1)).is_none());
     }
 
     impl Seat {

@@ -4,13 +4,14 @@
 //! The hub keeps the state and tells watchers by marks; when to look for those who left, and writing down who came and
 //! went, is the service's business.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
 
 use super::{Hub, Session, UserRef};
-use crate::model::{Account, Millis, User};
+use crate::model::{Account, Millis, Online, User};
 use crate::sync::outbox::Kinds;
 
 /// An account's presence, changed by its sessions' coming and going.
@@ -22,8 +23,36 @@ pub(super) struct Presence {
     invisible: Option<bool>,
     /// When it came, or was last online; 0 if it never was.
     last_seen: Millis,
-    /// When its last session left, while it still counts as online.
-    left: Option<Instant>,
+    /// Its place among those who departed, while it still counts as online without a session.
+    left: Option<u64>,
+}
+
+/// The accounts whose last session left and that still count as online, in the order they left.
+#[derive(Debug, Default)]
+pub(super) struct Departed {
+    waiting: BTreeMap<u64, (Instant, UserRef)>,
+    places: u64,
+}
+
+impl Departed {
+    /// Adds an account that leaves now; its place.
+    fn add(&mut self, user: UserRef) -> u64 {
+        self.places += 1;
+        self.waiting.insert(self.places, (Instant::now(), user));
+        self.places
+    }
+
+    /// The one that left first, if that was not after `until`, with its place.
+    fn pop(&mut self, until: Instant) -> Option<(u64, Instant, UserRef)> {
+        let first = self.waiting.first_entry().filter(|first| first.get().0 <= until)?;
+        let (place, (left, user)) = first.remove_entry();
+        Some((place, left, user))
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
 }
 
 impl Presence {
@@ -67,22 +96,20 @@ pub struct Passage {
 
 impl Hub {
     /// Counts accounts as online that were when the process before this one ended. They go unless they come back in time.
-    pub fn restore_online(&self, accounts: Vec<Account>) {
-        let now = Instant::now();
-        for account in accounts {
+    pub fn restore_online(&self, noted: Vec<Online>) {
+        for Online { account, invisible, last_seen } in noted {
             let entry = self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account));
-            let mut state = entry.state().lock();
-            state.presence.online = true;
-            state.presence.left = Some(now);
-            drop(state);
-            self.departed.lock().push_back((now, entry.clone()));
+            let left = Some(self.departed.lock().add(entry.clone()));
+            entry.state().lock().presence = Presence { online: true, invisible: Some(invisible), last_seen, left };
         }
     }
 
     /// A session of the account has logged in.
     pub(super) fn came(&self, me: &UserRef, now: Millis) {
         let mut state = me.state().lock();
-        state.presence.left = None;
+        if let Some(left) = state.presence.left.take() {
+            self.departed.lock().waiting.remove(&left);
+        }
         if state.presence.online {
             return;
         }
@@ -92,8 +119,8 @@ impl Hub {
             state.presence.last_seen = now;
         }
         let time = state.presence.last_seen;
-        drop(state);
         self.passages.lock().insert(me.account().clone(), Passage { online: true, time });
+        drop(state);
         if shows {
             mark_friends(&self.sessions.read(), me);
         }
@@ -102,25 +129,28 @@ impl Hub {
     /// The account's last session has left.
     pub(super) fn left(&self, me: &UserRef, state: &mut super::user::State) {
         if state.presence.online {
-            let now = Instant::now();
-            state.presence.left = Some(now);
-            self.departed.lock().push_back((now, me.clone()));
+            let place = self.departed.lock().add(me.clone());
+            if let Some(before) = state.presence.left.replace(place) {
+                self.departed.lock().waiting.remove(&before);
+            }
         }
+    }
+
+    /// The account is no more, and nothing is to be written down for one that is made under its name.
+    pub(super) fn forget_presence(&self, account: &Account) {
+        self.passages.lock().remove(account);
     }
 
     /// Lets those go whose last session left before `until`; `now` is the wall clock at `instant`.
     pub fn expire(&self, until: Instant, instant: Instant, now: Millis) {
         loop {
-            let (left, user) = {
-                let mut departed = self.departed.lock();
-                match departed.front() {
-                    Some((left, _)) if *left <= until => departed.pop_front().expect("it has a front"),
-                    _ => return,
-                }
-            };
+            let Some((place, left, user)) = self.departed.lock().pop(until) else { return };
             let mut state = user.state().lock();
-            // Who came back has left later, or not at all.
-            if state.presence.left != Some(left) {
+            // Who came back just now has left later, or not at all; or it is no more.
+            if state.presence.left != Some(place) {
+                let idle = state.is_idle();
+                drop(state);
+                self.forget_if(idle, &user);
                 continue;
             }
             let shows = state.presence.shows();
@@ -132,8 +162,8 @@ impl Hub {
             }
             let passage = Passage { online: false, time: state.presence.last_seen };
             let idle = state.is_idle();
-            drop(state);
             self.passages.lock().insert(user.account().clone(), passage);
+            drop(state);
             if shows {
                 mark_friends(&self.sessions.read(), &user);
             }
@@ -183,11 +213,12 @@ impl Hub {
         }
     }
 
-    /// An account's presence as its friend `viewer` is told of it. Who is blocked sees it as offline since then.
+    /// An account's presence as its friend `viewer` is told of it. Who is blocked sees it as it was last
+    /// seen before.
     pub(super) fn friends_presence(user: &UserRef, state: &super::user::State, viewer: &Account) -> Seen {
         let presence = &state.presence;
         let (online, last_seen) = match state.blocks(viewer) {
-            Some(block) => (false, block.create_time),
+            Some(block) => (false, block.last_seen),
             None => (presence.shows(), presence.last_seen),
         };
         Seen { account: user.account().clone(), online, last_seen, invisible: None }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use super::user::State;
 use super::{Hub, Seen, Session, Signal, UserRef, Wake};
 use crate::model::{Account, Audience, Stamp};
 use crate::sync::interest::Slot;
@@ -113,38 +114,70 @@ impl Seat {
         new
     }
 
+    /// The accounts it watches.
+    pub fn watched(&self) -> impl Iterator<Item = &Account> {
+        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
+    }
+
     /// Whether this session is told of the account's changes.
     #[must_use]
     pub fn follows(&self, user: &UserRef) -> bool {
-        let state = user.state().lock();
-        *user == self.me || state.friends.contains(self.slot) || state.strangers.contains(self.slot)
+        self.relation(user, &user.state().lock()).1
+    }
+
+    /// The entry to ask about an account that was marked: a mark may name one that was in the registry before, or never.
+    #[must_use]
+    pub fn entry(&self, marked: &UserRef) -> UserRef {
+        if *marked == self.me {
+            return self.me.clone();
+        }
+        if self.follows(marked) {
+            return marked.clone();
+        }
+        self.hub.user(marked.account()).unwrap_or_else(|| marked.clone())
     }
 
     /// As whom this session sees the account.
     #[must_use]
     pub fn audience(&self, user: &UserRef) -> Audience {
-        if *user == self.me {
-            Audience::Own
-        } else if user.state().lock().friends.contains(self.slot) {
-            Audience::Friends
-        } else {
-            Audience::Everyone
-        }
+        self.relation(user, &user.state().lock()).0
     }
 
     /// What this session may see of the account as the registry has it.
     #[must_use]
     pub fn sight(&self, user: &UserRef) -> Sight {
-        let state = user.state().lock();
-        let audience = match state.friends.contains(self.slot) {
-            _ if *user == self.me => Audience::Own,
-            true => Audience::Friends,
-            false => Audience::Everyone,
-        };
-        if state.blocks(self.account()).is_some() {
-            return Sight::Frozen;
+        self.look(user).1
+    }
+
+    /// Whether this session is told of the changes of an account that was marked, and what it may see of it. Nearly always
+    /// the mark names the entry that is followed: one look, under one lock.
+    #[must_use]
+    pub fn sight_of_marked(&self, marked: &UserRef) -> (bool, Sight) {
+        match self.look(marked) {
+            found @ (true, _) if *marked != self.me => found,
+            _ => self.look(&self.entry(marked)),
         }
-        state.card(audience).map_or(Sight::Unknown, Sight::Card)
+    }
+
+    fn look(&self, user: &UserRef) -> (bool, Sight) {
+        let state = user.state().lock();
+        let (audience, follows) = self.relation(user, &state);
+        let sight = match state.blocks(self.account()) {
+            Some(_) => Sight::Frozen,
+            None => state.card(audience).map_or(Sight::Unknown, Sight::Card),
+        };
+        (follows, sight)
+    }
+
+    /// As whom it sees the account, and whether it is told of its changes.
+    fn relation(&self, user: &UserRef, state: &State) -> (Audience, bool) {
+        if *user == self.me {
+            (Audience::Own, true)
+        } else if state.friends.contains(self.slot) {
+            (Audience::Friends, true)
+        } else {
+            (Audience::Everyone, state.strangers.contains(self.slot))
+        }
     }
 
     /// What this session may know of the account's presence, if it is its own or a friend's, and there is presence.
@@ -244,9 +277,5 @@ impl Seat {
 
     pub(super) fn friends(&self) -> impl Iterator<Item = &Account> {
         self.friends.iter().map(UserRef::account)
-    }
-
-    pub(super) fn watched(&self) -> impl Iterator<Item = &Account> {
-        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
     }
 }

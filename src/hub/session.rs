@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::UserRef;
@@ -32,8 +31,6 @@ pub struct Session {
     owed: Mutex<Owed>,
     /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
     relations: AtomicU32,
-    ended: Mutex<Option<CloseReason>>,
-    waker: AtomicWaker,
 }
 
 /// What the session has yet to be told.
@@ -41,6 +38,9 @@ pub struct Session {
 struct Owed {
     marks: Outbox<UserRef>,
     signals: Option<Box<Queue<Arc<Signal>>>>,
+    ended: Option<CloseReason>,
+    /// There while the session's task sleeps with nothing owed; whoever owes it something takes it.
+    sleeper: Option<Waker>,
 }
 
 /// A message that is kept nowhere else.
@@ -63,10 +63,10 @@ pub enum Wake {
 
 impl Session {
     pub(super) fn new(id: SessionId, account: Account, device: Option<Box<v1::Device>>) -> Self {
-        let (connected_at, owed, relations, ended, waker) = Default::default();
+        let (connected_at, owed, relations) = Default::default();
         // Not known yet, and not to be ended for it.
         let issued_at = AtomicU64::new(Millis::MAX);
-        Self { id, account, device, connected_at, issued_at, owed, relations, ended, waker }
+        Self { id, account, device, connected_at, issued_at, owed, relations }
     }
 
     /// The session's id.
@@ -168,33 +168,42 @@ impl Session {
     }
 
     pub(super) fn wake(&self) {
-        self.waker.wake();
+        let sleeper = self.owed.lock().sleeper.take();
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
     }
 
     /// Ends the session; the first reason stands.
     pub fn end(&self, reason: CloseReason) {
-        self.ended.lock().get_or_insert(reason);
+        self.owed.lock().ended.get_or_insert(reason);
         self.wake();
     }
 
     /// Whether it is about to end.
     pub(super) fn is_ended(&self) -> bool {
-        self.ended.lock().is_some()
+        self.owed.lock().ended.is_some()
     }
 
+    /// Looks for something to do; sleeps if there is nothing.
     pub(super) fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
-        // Registered first, so that a mark set while this looks is not slept through.
-        self.waker.register(cx.waker());
-        if let Some(reason) = *self.ended.lock() {
+        let mut owed = self.owed.lock();
+        if let Some(reason) = owed.ended {
             return Poll::Ready(Wake::End(reason));
         }
-        let owed = self.owed.lock();
-        if owed.marks.is_empty() && owed.signals.is_none() { Poll::Pending } else { Poll::Ready(Wake::Marks) }
+        if !owed.marks.is_empty() || owed.signals.is_some() {
+            return Poll::Ready(Wake::Marks);
+        }
+        match &mut owed.sleeper {
+            Some(sleeper) => sleeper.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 
     #[cfg(test)]
     pub(super) fn ended(&self) -> Option<CloseReason> {
-        *self.ended.lock()
+        self.owed.lock().ended
     }
 
     #[cfg(test)]

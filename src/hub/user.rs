@@ -29,7 +29,10 @@ pub(super) struct State {
     pub(super) strangers: Watchers,
     /// The sessions of this account itself, in the order they came.
     pub(super) own: Vec<Slot>,
-    /// Whom it blocks, by account; ended blocks too, so that an older state that a reader still brings is not believed.
+    /// Whether what the store had of the account was taken. Before, a block or that it is invisible may be missing, so
+    /// nothing of it is told; from then on the feed tells of every change.
+    known: bool,
+    /// Whom it blocks, by account. Until it is known also whom it blocks no longer, since a reader may still bring that.
     blocks: Option<Box<FxHashMap<Account, Block>>>,
     pub(super) presence: Presence,
 }
@@ -62,26 +65,40 @@ impl State {
         }
     }
 
-    /// Takes what the store has of the account, as far as nothing newer is held.
-    pub(super) fn offer_user(&mut self, user: &User, visibility: &Visibility) {
-        if matches!(self.standing, Standing::Gone(version) if user.profile.version < version) {
-            return;
+    /// Takes what a reader found in the store, if anything, as far as nothing newer is held. It began to read when this
+    /// entry was there already, so what it did not see yet comes by the feed.
+    pub(super) fn offer_user(&mut self, found: Option<&User>, visibility: &Visibility) {
+        if let Some(user) = found {
+            self.offer(&user.profile, visibility);
+            if !self.known {
+                self.presence.offer(user);
+                user.blocks.iter().for_each(|block| self.block(block));
+            }
         }
-        self.offer(&user.profile, visibility);
-        self.presence.offer(user);
-        user.blocks.iter().for_each(|block| self.block(block));
+        self.known = true;
+        if let Some(blocks) = &mut self.blocks {
+            blocks.retain(|_, block| !block.removed);
+        }
     }
 
+    /// The account is no more. Whoever is made under its name starts afresh.
     pub(super) fn gone(&mut self, version: u64) {
         if version > self.standing.version() {
             self.standing = Standing::Gone(version);
             self.blocks = None;
+            self.presence = Presence::default();
+            self.known = true;
         }
     }
 
     pub(super) fn block(&mut self, block: &Block) {
         let blocks = self.blocks.get_or_insert_default();
-        if blocks.get(&block.peer).is_none_or(|held| block.version > held.version) {
+        if blocks.get(&block.peer).is_some_and(|held| block.version < held.version) {
+            return;
+        }
+        if block.removed && self.known {
+            blocks.remove(&block.peer);
+        } else {
             blocks.insert(block.peer.clone(), block.clone());
         }
     }
@@ -93,9 +110,14 @@ impl State {
 
     pub(super) fn card(&self, audience: Audience) -> Option<Arc<Card>> {
         match &self.standing {
-            Standing::Present(views) => Some(views.card(audience).clone()),
-            Standing::Unknown | Standing::Gone(_) => None,
+            Standing::Present(views) if self.known => Some(views.card(audience).clone()),
+            _ => None,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_blocks(&self) -> usize {
+        self.blocks.as_ref().map_or(0, |blocks| blocks.len())
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -145,7 +167,8 @@ impl UserRef {
 
 impl PartialEq for UserRef {
     fn eq(&self, other: &Self) -> bool {
-        self.is(other) || self.account() == other.account()
+        // The hash tells most that differ apart, without a look at the texts.
+        self.is(other) || self.0.hash == other.0.hash && self.account() == other.account()
     }
 }
 

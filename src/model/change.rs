@@ -190,6 +190,17 @@ pub struct User {
     pub blocks: Vec<Block>,
 }
 
+/// An account that was noted as online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Online {
+    /// Who.
+    pub account: Account,
+    /// Whether it hides that.
+    pub invisible: bool,
+    /// When it came, or was last seen before it hid.
+    pub last_seen: Millis,
+}
+
 /// One committed write, as the feed tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {

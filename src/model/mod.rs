@@ -17,7 +17,7 @@ mod relation;
 mod visibility;
 
 pub use account::{ACCOUNT_CHARS, Account};
-pub use change::{Answer, Change, Command, Outcome, Row, User};
+pub use change::{Answer, Change, Command, Online, Outcome, Row, User};
 pub use credential::{Credential, StaticToken, TokenHash};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};

@@ -148,6 +148,8 @@ pub struct Block {
     pub owner: Account,
     pub peer: Account,
     pub removed: bool,
+    /// When the peer saw the owner last; all that it learns of the owner's presence until the block ends.
+    pub last_seen: Millis,
     pub create_time: Millis,
     /// When it was made, or ended.
     pub update_time: Millis,

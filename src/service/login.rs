@@ -95,7 +95,7 @@ impl Service {
         let me = seat.me().clone();
         if me.profile().is_none() {
             let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
-            found.iter().for_each(|user| self.hub.offer(user));
+            self.hub.offer(&me, found.first());
         }
         Ok(match seat.sight(&me) {
             Sight::Card(card) => Some(card),

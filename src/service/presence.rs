@@ -1,5 +1,6 @@
 //! Who is online: told to friends by marks, written down so that a restart does not look like everyone leaving.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,8 @@ impl Service {
         self.write_one(command, None).await.map(drop)
     }
 
-    async fn write_passages(&self) {
+    /// Writes down who came and went since it was last done.
+    pub(super) async fn write_passages(&self) {
         let passages = self.hub.take_passages();
         if passages.is_empty() {
             return;
@@ -83,17 +85,26 @@ pub async fn restore_presence(service: &Service) -> Result<(), store::StoreError
     Ok(())
 }
 
-/// Lets accounts go offline once their linger is over, and writes down who came and went. Runs until it is dropped.
-pub async fn keep_presence(service: Arc<Service>) {
+/// Lets accounts go offline once their linger is over, and writes down who came and went. From `stopping` on nobody goes:
+/// who leaves because the gateway stops will be looked for by the next one.
+pub async fn keep_presence(service: Arc<Service>, stopping: impl Future<Output = ()>) {
     let linger = service.settings.linger;
     let mut ticks = tokio::time::interval((linger / 8).clamp(TICK.0, TICK.1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stopping = pin!(stopping);
     loop {
-        ticks.tick().await;
+        let stops = tokio::select! {
+            biased;
+            () = &mut stopping => true,
+            _ = ticks.tick() => false,
+        };
         let instant = Instant::now();
-        if let Some(until) = instant.checked_sub(linger) {
+        if let Some(until) = instant.checked_sub(linger).filter(|_| !stops) {
             service.hub.expire(until, instant, now());
         }
         service.write_passages().await;
+        if stops {
+            return;
+        }
     }
 }

@@ -32,6 +32,10 @@ impl Service {
         if origin.is_some() {
             permit(self.settings.friends, &command)?;
         }
+        if matches!(command, Command::Block { .. }) {
+            // The peer goes on seeing when the account was last seen before.
+            self.write_passages().await;
+        }
         self.write_one(command, origin).await.map(|answer| answer.outcome)
     }
 

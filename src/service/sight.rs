@@ -1,11 +1,12 @@
 //! What a session may see of accounts: from the registry what is live, the rest from the store, and of who blocks it
 //! the state from before.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Service;
 use crate::hub::{Seat, Sight, UserRef};
-use crate::model::{Account, Audience, User};
+use crate::model::{Account, Audience};
 use crate::store::StoreError;
 use crate::wire::{Card, Views};
 
@@ -62,19 +63,14 @@ impl Service {
         frozen: &mut Vec<usize>,
     ) -> Result<(), StoreError> {
         let found = self.store.users(names(users, unknown)).await?;
-        for user in &found {
-            self.hub.offer(user);
-        }
+        let found: HashMap<_, _> = found.iter().map(|user| (&user.profile.account, user)).collect();
         for at in unknown {
-            match seat.sight(&users[*at]) {
+            let user = &users[*at];
+            self.hub.offer(user, found.get(user.account()).copied());
+            match seat.sight(user) {
                 Sight::Card(card) => settled[*at] = Some(card),
                 Sight::Frozen => frozen.push(*at),
-                // Not in the registry: nobody follows it.
-                Sight::Unknown => match found.iter().find(|user| user.profile.account == *users[*at].account()) {
-                    Some(user) if blocks(user, seat.account()) => frozen.push(*at),
-                    Some(user) => settled[*at] = Some(self.view(user.profile.clone(), Audience::Everyone)),
-                    None => {}
-                },
+                Sight::Unknown => {}
             }
         }
         Ok(())
@@ -114,8 +110,4 @@ impl Service {
 
 fn names(users: &[UserRef], at: &[usize]) -> Vec<Account> {
     at.iter().map(|at| users[*at].account().clone()).collect()
-}
-
-fn blocks(user: &User, viewer: &Account) -> bool {
-    user.blocks.iter().any(|block| block.peer == *viewer)
 }

@@ -1,7 +1,7 @@
 //! Profiles of accounts that are no friends, live.
 
 use super::{Service, unavailable};
-use crate::hub::Seat;
+use crate::hub::{Seat, UserRef};
 use crate::model::{Account, Reason, RequestError};
 use crate::sync::outbox::Kinds;
 
@@ -16,15 +16,29 @@ impl Service {
     /// 414 for an account that cannot be one, 419 for more than [`WATCHED`], 503; what was watched before still is.
     pub async fn watch(&self, seat: &mut Seat, names: &[String]) -> Result<Vec<Account>, RequestError> {
         let accounts = distinct(names, WATCHED)?;
-        // Read before anything is changed: what cannot be read changes nothing.
-        let found = self.look_up(seat, &accounts).await.map_err(|e| unavailable(&e))?;
+        let before: Vec<_> = seat.watched().cloned().collect();
         let new = seat.watch(&accounts);
-        // Again, for those that nobody followed: the registry has to have them now.
-        self.settle(seat, &new).await.map_err(|e| unavailable(&e))?;
-        for user in new.iter().filter(|user| *user != seat.me()) {
-            seat.mark(user.clone(), Kinds::CARD);
+        // Followed first: what changes after this was read marks the session.
+        match self.look_up(seat, &accounts).await {
+            Ok(found) => {
+                owe(seat, new);
+                let seen = accounts.into_iter().zip(found);
+                Ok(seen.filter(|(_, card)| card.is_none()).map(|(account, _)| account).collect())
+            }
+            Err(error) => {
+                // As it was. What changed meanwhile of those that were left for a moment is not known.
+                let left = seat.watch(&before);
+                owe(seat, left);
+                Err(unavailable(&error))
+            }
         }
-        Ok(accounts.into_iter().zip(found).filter(|(_, card)| card.is_none()).map(|(account, _)| account).collect())
+    }
+}
+
+/// Marks the profiles of these for the session.
+fn owe(seat: &Seat, users: Vec<UserRef>) {
+    for user in users.into_iter().filter(|user| user != seat.me()) {
+        seat.mark(user, Kinds::CARD);
     }
 }
 

@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::commit::{Done, Rows, Stop, When, carry_out};
 use super::{Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written};
 use crate::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Profile, Request, RequestState, Row, Stamp, User,
+    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, RequestState, Row, Stamp, User,
     Visibility,
 };
-use crate::sync::decide::{Counts, Current, Reads};
+use crate::sync::decide::{Counts, Current, Noted, Reads};
 
 /// Makes an empty store.
 ///
@@ -71,6 +71,12 @@ struct Held {
     last_seen: Millis,
 }
 
+impl Held {
+    fn noted(&self) -> Noted {
+        Noted { invisible: self.invisible, online: self.online, last_seen: self.last_seen }
+    }
+}
+
 impl Tables {
     /// The owner's edges in order of the peer, tombstones included.
     fn of<'a>(&'a self, owner: &'a Account, after: Option<&Account>) -> impl Iterator<Item = &'a Edge> {
@@ -117,7 +123,6 @@ impl Tables {
 
     fn gone(&mut self, account: &Account) {
         self.users.remove(account);
-        self.blocks.retain(|(owner, _), _| owner != account);
         self.frozen.retain(|(viewer, frozen), _| viewer != account && frozen != account);
         for request in self.requests.values_mut().filter(|r| r.sender == *account || r.receiver == *account) {
             request.message = Box::default();
@@ -141,7 +146,7 @@ impl Rows for Tables {
         let held = |account: &Account| self.users.get(account);
         let mut current = Current {
             users: reads.users.iter().filter_map(held).map(|held| held.profile.clone()).collect(),
-            invisible: reads.invisible.as_ref().and_then(held).is_some_and(|held| held.invisible),
+            presence: reads.presence.as_ref().and_then(held).map(Held::noted).unwrap_or_default(),
             credential: reads.credential.as_ref().map(|account| self.credential(account)).unwrap_or_default(),
             ..Current::default()
         };
@@ -152,7 +157,8 @@ impl Rows for Tables {
             current.edges = self.friends(account).cloned().collect();
             let open = self.requests_of(account).filter(|request| request.state == RequestState::Open);
             current.requests = open.cloned().collect();
-            let of = self.blocks.values().filter(|block| block.peer == *account && !block.removed);
+            let either = |block: &&Block| block.owner == *account || block.peer == *account;
+            let of = self.blocks.values().filter(either).filter(|block| !block.removed);
             current.blocks = of.cloned().collect();
         }
         current.counts = reads.counts.into_iter().map(|a| (a.clone(), self.counts(&a))).collect();
@@ -334,8 +340,8 @@ impl Store for Memory {
 
     fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         let state = self.state.lock();
-        let stale = |request: &&Request| request.state == RequestState::Open && request.create_time < before;
-        let mut found: Vec<_> = state.tables.requests.values().filter(stale).cloned().collect();
+        let old = |request: &&Request| request.state == RequestState::Open && request.create_time < before;
+        let mut found: Vec<_> = state.tables.requests.values().filter(old).cloned().collect();
         found.sort_by_key(|request| request.create_time);
         found.truncate(limit);
         Box::pin(async { Ok(found) })
@@ -356,9 +362,13 @@ impl Store for Memory {
         Box::pin(async { Ok(()) })
     }
 
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>> {
         let state = self.state.lock();
-        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, _)| account.clone());
+        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, held)| Online {
+            account: account.clone(),
+            invisible: held.invisible,
+            last_seen: held.last_seen,
+        });
         let online = online.collect();
         Box::pin(async { Ok(online) })
     }

@@ -15,12 +15,13 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, Profile, Request, RequestError,
+    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, Online, Profile, Request, RequestError,
     SessionId, Stamp, User,
 };
 
-/// How many batches may wait for the consumer of the feed before the store stops committing.
-const FEED: usize = 16;
+/// How many batches may wait for the consumer of the feed before the store stops committing. No more than the next one:
+/// what would be a second is better part of the first, with one sync for both.
+const FEED: usize = 1;
 
 /// How many tombstones one [`Store::compact`] drops at most, so that writes never wait long behind it.
 const COMPACTION: usize = 1000;
@@ -171,7 +172,7 @@ pub trait Store: Send + Sync + 'static {
     fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The accounts that were noted as online, in any order.
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Account>, StoreError>>;
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>>;
 
     /// Drops tombstones, closed requests and ended blocks that are older than `before` and raises the floor past them; a bounded number at a time.
     /// Answers how many it dropped: 0 means that none is left.

@@ -1,10 +1,11 @@
 //! Commands with something wrong in them: each gets an error that names it, nothing is written, the session lives on.
 
+use hyper::Method;
 use prost::Message;
 use rosterd::wire::{Command, Encoding, v1};
 
 use crate::raw::{Raw, payload};
-use crate::support::{Gateway, World};
+use crate::support::{Gateway, World, to};
 
 /// A frame that is answered with an error.
 struct Bad {
@@ -78,6 +79,106 @@ fn in_any_encoding(encoding: Encoding) -> Vec<Bad> {
     cases.into_iter().map(|(what, command, expected)| bad(what, payload(encoding, command, ID), expected)).collect()
 }
 
+/// The commands about relations, devices and presence, wrong in the same way in both encodings.
+fn about_others(encoding: Encoding) -> Vec<Bad> {
+    let mut cases = Vec::new();
+    let all = [to::add, to::ask, to::accept, to::reject, to::cancel, to::delete, to::note, to::block, to::unblock];
+    for command in all as [fn(&str) -> Command; 9] {
+        let name = command("x").name();
+        for (account, code, says) in [
+            ("", 414, "characters"),
+            ("a b", 414, "characters"),
+            ("a/b", 414, "characters"),
+            ("jürgen", 414, "characters"),
+            ("a\0", 414, "characters"),
+            (&"x".repeat(33), 414, "32"),
+            ("alice", 414, "itself"),
+        ] {
+            cases.push((format!("{name} {account:?}"), command(account), (code, Some("account"), says)));
+        }
+        if name != "unblock" {
+            cases.push((
+                format!("{name} nobody"),
+                command("nobody"),
+                (404, Some("account"), "\"nobody\" does not exist"),
+            ));
+        }
+    }
+    let long = |n| "漢".repeat(n);
+    let note = |alias, custom| Command::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom });
+    let kick =
+        |sessions: &[&str]| Command::Kick(v1::Kick { sessions: sessions.iter().map(|s| (*s).to_owned()).collect() });
+    let watch =
+        |accounts: &[&str]| Command::Watch(v1::Watch { accounts: accounts.iter().map(|a| (*a).to_owned()).collect() });
+    let signal = |to: &str, payload| Command::Signal(v1::Signal { to: to.to_owned(), payload });
+    let ask = |message| Command::RequestFriend(v1::RequestFriend { account: "carol".into(), message });
+    let add = |message| Command::AddFriend(v1::AddFriend { account: "carol".into(), message });
+    cases.extend([
+        ("a long message".to_owned(), ask(long(257)), (414, Some("message"), "256")),
+        ("a long message".to_owned(), add(long(257)), (414, Some("message"), "256")),
+        ("U+0000 in a message".to_owned(), ask("a\0".into()), (414, Some("message"), "U+0000")),
+        ("a long alias".to_owned(), note(Some(long(129)), None), (414, Some("alias"), "128")),
+        ("U+0000 in an alias".to_owned(), note(Some("a\0".into()), None), (414, Some("alias"), "U+0000")),
+        ("a long custom".to_owned(), note(Some("ok".into()), Some(long(257))), (414, Some("custom"), "256")),
+        ("no session".to_owned(), kick(&["0123456789abcdef", "mine"]), (414, Some("sessions[1]"), "")),
+        ("watched wrongly".to_owned(), watch(&["bob", ""]), (414, Some("accounts[1]"), "characters")),
+        ("a signal to nobody".to_owned(), signal("nobody", String::new()), (404, Some("to"), "does not exist")),
+        ("a signal to no account".to_owned(), signal("a b", String::new()), (414, Some("to"), "characters")),
+        ("a large signal".to_owned(), signal("bob", "x".repeat(4097)), (414, Some("payload"), "4096")),
+    ]);
+    cases.into_iter().map(|(what, command, expected)| bad(&what, payload(encoding, command, ID), expected)).collect()
+}
+
+/// The same commands, wrong as only JSON can be: a field of another type, or that is missing, which is an empty one.
+fn about_others_in_json() -> Vec<Bad> {
+    let mut cases = Vec::new();
+    let commands = [
+        "addFriend",
+        "requestFriend",
+        "acceptFriend",
+        "rejectFriend",
+        "cancelRequest",
+        "deleteFriend",
+        "updateFriend",
+        "block",
+        "unblock",
+    ];
+    for name in commands {
+        for (body, field, says) in [
+            (r#"{"account":5}"#, "account", "expected a string"),
+            (r#"{"account":["bob"]}"#, "account", "expected a string"),
+            (r#"{"account":"bob","account":"bob"}"#, "account", "given twice"),
+            (r#"{"account":null}"#, "account", "characters"),
+            ("{}", "account", "characters"),
+            (r#"["bob"]"#, name, "expected an object"),
+            (r#""bob""#, name, "expected an object"),
+            ("null", name, "expected an object"),
+        ] {
+            cases.push((format!(r#"{{"id":77,"{name}":{body}}}"#), field, says));
+        }
+    }
+    for (body, field, says) in [
+        (r#""requestFriend":{"account":"carol","message":5}"#, "message", "expected a string"),
+        (r#""addFriend":{"account":"carol","message":{}}"#, "message", "expected a string"),
+        (r#""updateFriend":{"account":"bob","alias":5}"#, "alias", "expected a string"),
+        (r#""updateFriend":{"account":"bob","alias":"x","custom":[]}"#, "custom", "expected a string"),
+        (r#""kick":{"sessions":"mine"}"#, "sessions", "expected a sequence"),
+        (r#""kick":{"sessions":[5]}"#, "sessions[0]", "expected a string"),
+        (r#""kick":{"sessions":[null]}"#, "sessions[0]", "expected a string"),
+        (r#""watch":{"accounts":"bob"}"#, "accounts", "expected a sequence"),
+        (r#""watch":{"accounts":["bob",{}]}"#, "accounts[1]", "expected a string"),
+        (r#""signal":{"payload":"x"}"#, "to", "characters"),
+        (r#""signal":{"to":"bob","payload":5}"#, "payload", "expected a string"),
+        (r#""setPresence":{"invisible":"yes"}"#, "invisible", "expected a boolean"),
+        (r#""setPresence":{"invisible":1}"#, "invisible", "expected a boolean"),
+        (r#""setPresence":null"#, "setPresence", "expected an object"),
+        (r#""getSessions":[]"#, "getSessions", "expected an object"),
+    ] {
+        cases.push((format!(r#"{{"id":77,{body}}}"#), field, says));
+    }
+    cases.into_iter().map(|(text, field, says)| bad(&text, text.clone().into(), (414, Some(field), says))).collect()
+}
+
 fn in_json() -> Vec<Bad> {
     [
         (r#"{"id":77,"frobnicate":{}}"#, None, "frobnicate"),
@@ -143,12 +244,19 @@ async fn version(gateway: &Gateway, account: &str) -> u64 {
 async fn a_bad_command_is_answered_with_its_code_and_field_writes_nothing_and_the_session_lives_on() {
     let world = World::new();
     let gateway = world.start();
-    gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
+    gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob")]).await;
     let before = version(&gateway, "alice").await;
+    let kept = gateway.call(Method::GET, "/v1/users/alice/export", "").await.1;
     for encoding in Encoding::ALL {
         let mut alice = Raw::login(&gateway, "alice", encoding).await;
         let special = if encoding == Encoding::Json { in_json() } else { in_protobuf() };
-        for Bad { what, payload, id, code, field, says } in in_any_encoding(encoding).into_iter().chain(special) {
+        let mut all = in_any_encoding(encoding);
+        all.extend(special);
+        all.extend(about_others(encoding));
+        if encoding == Encoding::Json {
+            all.extend(about_others_in_json());
+        }
+        for Bad { what, payload, id, code, field, says } in all {
             let what = format!("{encoding:?}, {what}");
             let reply = alice.ask(payload).await;
             let error = reply.error.as_ref().unwrap_or_else(|| panic!("{what}: {reply:?}"));
@@ -157,6 +265,38 @@ async fn a_bad_command_is_answered_with_its_code_and_field_writes_nothing_and_th
             alice.assert_alive(&what).await;
             assert_eq!(version(&gateway, "alice").await, before, "{what}");
         }
+        let now = gateway.call(Method::GET, "/v1/users/alice/export", "").await.1;
+        for list in ["user", "friends", "requests", "blocks"] {
+            assert_eq!(now[list], kept[list], "{encoding:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_null_is_a_field_that_is_absent() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob"], &[]).await;
+    let mut alice = Raw::login(&gateway, "alice", Encoding::Json).await;
+    for (text, reply) in [
+        (r#"{"id":77,"requestFriend":{"account":"bob","message":null}}"#, "requestFriendReply"),
+        (r#"{"id":77,"cancelRequest":{"account":"bob"}}"#, "cancelRequestReply"),
+        (r#"{"id":77,"addFriend":{"account":"bob"}}"#, "addFriendReply"),
+        (r#"{"id":77,"updateFriend":{"account":"bob","alias":null,"custom":null}}"#, "updateFriendReply"),
+        (r#"{"id":77,"watch":{"accounts":null}}"#, "watchReply"),
+        (r#"{"id":77,"kick":{}}"#, "kickReply"),
+        (r#"{"id":77,"signal":{"to":"bob","payload":null}}"#, "signalReply"),
+        (r#"{"id":77,"setPresence":{"invisible":null}}"#, "setPresenceReply"),
+        (r#"{"id":77,"getSessions":{"unknown":1}}"#, "getSessionsReply"),
+    ] {
+        alice.message(text).await;
+        let frame = loop {
+            let frame = alice.server().await;
+            if frame.id == ID {
+                break serde_json::to_value(&frame).unwrap();
+            }
+        };
+        assert!(frame[reply].is_object(), "{text}: {frame}");
     }
 }
 

@@ -1,19 +1,42 @@
 //! Random histories over many clients that come and go: at every rest, each holds what a fresh client is given.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::Method;
 use rosterd::client::{ClientError, Replica};
-use rosterd::wire::Encoding;
+use rosterd::wire::{Command, Encoding, v1};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{Gateway, PATIENCE, Peer, World};
+use crate::support::{Gateway, PATIENCE, Peer, World, live_blocks, nick_command, open_requests, to};
 
 const ACCOUNTS: usize = 6;
 const CLIENTS: usize = 15;
-const STEPS: usize = 60;
+const STEPS: usize = 100;
 const RESTS: usize = 4;
+
+/// What can happen. A history in which something never did proves nothing of it, so all is counted.
+const KINDS: [&str; 18] = [
+    "change",
+    "befriend",
+    "unfriend",
+    "leave",
+    "come",
+    "delete or make",
+    "addFriend",
+    "requestFriend",
+    "acceptFriend",
+    "rejectFriend",
+    "cancelRequest",
+    "deleteFriend",
+    "updateFriend",
+    "block",
+    "unblock",
+    "watch",
+    "setPresence",
+    "signal",
+];
 
 /// A small generator whose whole state is its seed, so that a failing history can be run again.
 struct Random(u64);
@@ -28,9 +51,9 @@ impl Random {
     }
 }
 
-/// A client of one account: connected, or away with what it held.
+/// A client of one account: connected, with whom it watches, or away with what it held.
 enum Seat {
-    Here(Box<Peer>),
+    Here(Box<Peer>, Vec<String>),
     Away(Box<Replica>),
 }
 
@@ -38,8 +61,7 @@ struct Story {
     gateway: Gateway,
     exists: [bool; ACCOUNTS],
     seats: Vec<Seat>,
-    /// How often each kind of thing happened: a history in which something never did proves nothing of it.
-    happened: [usize; 6],
+    happened: BTreeMap<&'static str, usize>,
 }
 
 fn account(n: usize) -> String {
@@ -61,48 +83,61 @@ impl Story {
     }
 
     async fn step(&mut self, random: &mut Random, at: usize) {
-        let kind = match random.below(20) {
-            0..8 => 0,
-            8..12 => 1,
-            12..15 => 2,
-            15..17 => 3,
-            17..19 => 4,
-            _ => 5,
-        };
         let (n, m) = (random.below(ACCOUNTS), random.below(ACCOUNTS));
         let client = random.below(CLIENTS);
-        let worked = match kind {
-            0 => self.change(client, n, at).await,
-            1 => n != m && self.call(Method::PUT, &format!("/v1/users/u{n}/friends/u{m}"), String::new()).await == 201,
-            2 => {
-                n != m && self.call(Method::DELETE, &format!("/v1/users/u{n}/friends/u{m}"), String::new()).await == 200
-            }
-            3 => self.leave(client),
-            4 => self.come(client).await,
-            _ => self.delete_or_make(n, at).await,
+        let friends = format!("/v1/users/u{n}/friends/u{m}");
+        let (kind, worked) = match random.below(40) {
+            0..6 => ("change", self.change(n, random.below(4), at).await),
+            6 => ("befriend", n != m && self.call(Method::PUT, &friends, String::new()).await == 201),
+            7 => ("unfriend", n != m && self.call(Method::DELETE, &friends, String::new()).await == 200),
+            8..11 => ("leave", self.leave(client)),
+            11..15 => ("come", self.come(client).await),
+            15 => ("delete or make", self.delete_or_make(n, at).await),
+            _ => self.asks(client, random, at).await,
         };
-        self.happened[kind] += usize::from(worked);
+        let kind = if kind == "updateMyInfo" { "change" } else { kind };
+        *self.happened.entry(kind).or_default() += usize::from(worked);
     }
 
-    /// A client changes its own card if it is here, otherwise the backend changes somebody's.
-    async fn change(&mut self, client: usize, n: usize, at: usize) -> bool {
-        if let Seat::Here(peer) = &mut self.seats[client] {
-            match peer.client.request(crate::support::nick_command(&format!("nick {at}"))).await {
-                Ok(reply) => return peer.replica.apply(&reply).is_ok(),
-                Err(ClientError::Closed { .. }) => return self.leave(client),
-                // The account was deleted; the goodbye is on its way.
-                Err(ClientError::Refused(error)) if error.code == 404 => return false,
-                Err(error) => panic!("{error}"),
-            }
+    /// A client asks for something if it is here, and comes if not; whether it was done.
+    async fn asks(&mut self, client: usize, random: &mut Random, at: usize) -> (&'static str, bool) {
+        let Seat::Here(peer, watched) = &mut self.seats[client] else { return ("come", self.come(client).await) };
+        // Some know what was pushed to them, others have yet to read it.
+        while random.below(3) > 0 {
+            let Ok(Ok(frame)) = timeout(Duration::ZERO, peer.client.next()).await else { break };
+            peer.replica.apply(&frame).unwrap();
         }
-        self.call(Method::PATCH, &format!("/v1/users/u{n}"), json!({"sign": format!("sign {at}")}).to_string()).await
-            == 200
+        let command = command(random, &peer.replica, at);
+        let name = command.name();
+        let done = match peer.client.request(command.clone()).await {
+            Ok(reply) => {
+                if let Command::Watch(watch) = command {
+                    *watched = watch.accounts;
+                }
+                peer.replica.apply(&reply).is_ok()
+            }
+            // Its account was deleted.
+            Err(ClientError::Closed { .. }) => {
+                self.leave(client);
+                false
+            }
+            Err(ClientError::Refused(_)) => false,
+            Err(error) => panic!("{error}"),
+        };
+        (name, done)
+    }
+
+    /// The backend changes a field: one that everyone sees, one for friends, one for nobody.
+    async fn change(&mut self, n: usize, field: usize, at: usize) -> bool {
+        let field = ["sign", "tel", "birth", "custom"][field];
+        let value = if field == "birth" { format!("2000-01-{:02}", at % 28 + 1) } else { format!("{at}") };
+        self.call(Method::PATCH, &format!("/v1/users/u{n}"), json!({field: value}).to_string()).await == 200
     }
 
     fn leave(&mut self, client: usize) -> bool {
         let seat = std::mem::replace(&mut self.seats[client], Seat::Away(Box::default()));
         let (replica, was_here) = match seat {
-            Seat::Here(peer) => (Box::new(peer.replica), true),
+            Seat::Here(peer, _) => (Box::new(peer.replica), true),
             Seat::Away(replica) => (replica, false),
         };
         self.seats[client] = Seat::Away(replica);
@@ -115,11 +150,13 @@ impl Story {
             return false;
         }
         let peer = self.gateway.resume(&account(owner(client)), encoding(client), (**replica).clone()).await;
-        self.seats[client] = Seat::Here(Box::new(peer));
+        self.seats[client] = Seat::Here(Box::new(peer), Vec::new());
         true
     }
 
+    /// Deletes an account, or makes the one that is missing.
     async fn delete_or_make(&mut self, n: usize, at: usize) -> bool {
+        let n = self.exists.iter().position(|exists| !exists).unwrap_or(n);
         let path = format!("/v1/users/u{n}");
         let status = if self.exists[n] {
             // Its sessions end; what they held is kept for when it is made again.
@@ -142,27 +179,101 @@ impl Story {
         for n in (0..ACCOUNTS).filter(|n| self.exists[*n]) {
             let fresh = self.gateway.login(&account(n), Encoding::Json).await.replica;
             for (client, seat) in self.seats.iter_mut().enumerate().filter(|(client, _)| owner(*client) == n) {
-                let Seat::Here(peer) = seat else { panic!("client {client} is not here") };
-                let same =
-                    |r: &Replica| (r.me(), r.friends(), r.users()) == (fresh.me(), fresh.friends(), fresh.users());
-                let converged = timeout(PATIENCE, peer.until(same)).await;
-                assert!(converged.is_ok(), "seed {seed}: client {client} holds\n{:#?}\nnot\n{fresh:#?}", peer.replica);
+                let Seat::Here(peer, watched) = seat else { panic!("client {client} is not here") };
+                let converged = timeout(PATIENCE / 2, peer.until(|replica| held(replica) == held(&fresh))).await;
+                assert!(
+                    converged.is_ok(),
+                    "seed {seed}: client {client} holds\n{:#?}\nnot\n{:#?}",
+                    held(&peer.replica),
+                    held(&fresh)
+                );
                 assert_eq!(peer.replica.digest(), fresh.digest());
+                for account in watched.iter().filter(|watched| **watched != account(n)) {
+                    let Some(user) = peer.see(account).await else { continue };
+                    let live =
+                        timeout(PATIENCE / 2, peer.until(|replica| replica.users().get(account) == Some(&user))).await;
+                    assert!(
+                        live.is_ok(),
+                        "seed {seed}: client {client} watches {account} and does not hold\n{user:#?}"
+                    );
+                }
             }
         }
     }
 }
 
+/// What the clients of an account are to agree on.
+#[derive(Debug, PartialEq)]
+struct Held<'a> {
+    me: Option<&'a v1::User>,
+    friends: &'a BTreeMap<String, v1::Friend>,
+    cards: Vec<Option<&'a v1::User>>,
+    requests: Vec<(String, bool, String)>,
+    blocks: Vec<String>,
+    presence: Vec<(bool, u64)>,
+    invisible: bool,
+}
+
+fn held(replica: &Replica) -> Held<'_> {
+    let friends = replica.friends();
+    let presence = |account: &String| replica.presence().get(account).map_or((false, 0), |p| (p.online, p.last_seen));
+    let own = replica.me().and_then(|me| replica.presence().get(&me.account));
+    Held {
+        me: replica.me(),
+        friends,
+        cards: friends.keys().map(|account| replica.users().get(account)).collect(),
+        requests: open_requests(replica),
+        blocks: live_blocks(replica),
+        presence: friends.keys().map(presence).collect(),
+        invisible: own.is_some_and(|own| own.invisible == Some(true)),
+    }
+}
+
+/// Something that a client may ask for: in most cases about someone with whom it can be done.
+fn command(random: &mut Random, replica: &Replica, at: usize) -> Command {
+    let anyone = account(random.below(ACCOUNTS));
+    let mut one_of = |mut names: Vec<String>| {
+        let some = !names.is_empty() && random.below(8) > 0;
+        if some { names.swap_remove(random.below(names.len())) } else { anyone.clone() }
+    };
+    let asked = |incoming| open_requests(replica).into_iter().filter(move |r| r.1 == incoming).map(|r| r.0).collect();
+    let (asks, asked_by_me) = (one_of(asked(true)), one_of(asked(false)));
+    let friend = one_of(replica.friends().keys().cloned().collect());
+    let blocked = one_of(live_blocks(replica));
+    match random.below(16) {
+        0 => to::add(&anyone),
+        1 | 2 => to::ask(&anyone),
+        3 | 4 => to::accept(&asks),
+        5 => to::reject(&asks),
+        6 => to::cancel(&asked_by_me),
+        7 => to::delete(&friend),
+        8 => {
+            let alias = Some(format!("alias {at}"));
+            Command::UpdateFriend(v1::UpdateFriend { account: friend, alias, custom: None })
+        }
+        9 => to::block(&anyone),
+        10 | 11 => to::unblock(&blocked),
+        12 => {
+            let accounts = (0..ACCOUNTS).filter(|_| random.below(2) == 0).map(account).collect();
+            Command::Watch(v1::Watch { accounts })
+        }
+        13 => Command::SetPresence(v1::SetPresence { invisible: Some(random.below(2) == 0) }),
+        14 => Command::Signal(v1::Signal { to: anyone, payload: format!("{at}") }),
+        _ => nick_command(&format!("nick {at}")),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_converge_after_any_history() {
+    let mut happened: BTreeMap<_, usize> = KINDS.into_iter().map(|kind| (kind, 0)).collect();
     let seeds = (1..=3).chain([std::process::id().into()]);
     for seed in seeds {
-        let world = World::new();
-        let gateway = world.start();
+        let world = World::with("[profile.visibility]\ntel = \"friends\"\nbirth = \"self\"");
+        let gateway = world.start_with(&["presence.linger=0s"]);
         let accounts: Vec<_> = (0..ACCOUNTS).map(account).collect();
         gateway.populate(&accounts.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
         let seats = (0..CLIENTS).map(|_| Seat::Away(Box::default())).collect();
-        let mut story = Story { gateway, exists: [true; ACCOUNTS], seats, happened: [0; 6] };
+        let mut story = Story { gateway, exists: [true; ACCOUNTS], seats, happened: BTreeMap::new() };
         let mut random = Random(seed);
         for rest in 0..RESTS {
             for step in 0..STEPS {
@@ -171,10 +282,9 @@ async fn clients_converge_after_any_history() {
             let rested = timeout(Duration::from_mins(1), story.rest(seed)).await;
             assert!(rested.is_ok(), "seed {seed}: no rest");
         }
-        assert!(
-            story.happened.iter().all(|count| *count > 0),
-            "seed {seed}: not everything happened: {:?}",
-            story.happened
-        );
+        for (kind, count) in story.happened {
+            *happened.get_mut(kind).expect("it is counted") += count;
+        }
     }
+    assert!(happened.values().all(|count| *count > 0), "not everything happened: {happened:?}");
 }

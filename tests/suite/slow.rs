@@ -13,7 +13,7 @@ const UPDATES: usize = 400;
 async fn a_slow_reader_is_conflated_and_converges() {
     // Heartbeats fall due while it does not read; they must not be held against it.
     let world = World::new();
-    let gateway = world.start_with(&["clients.heartbeat=1s", "limits.commands_per_second=100000"]);
+    let gateway = world.start_with(&["clients.heartbeat=1s"]);
     let names: Vec<_> = (0..FRIENDS).map(|n| format!("f{n:02}")).collect();
     let users: Vec<_> = names.iter().map(String::as_str).chain(["slow"]).collect();
     let pairs: Vec<_> = names.iter().map(|name| ("slow", name.as_str())).collect();
@@ -42,7 +42,6 @@ async fn a_slow_reader_is_conflated_and_converges() {
     // 8 MB of records were due to it; nearly all were conflated instead of queued.
     let conflated = gateway.metric("rosterd_marks_conflated_total").await as usize;
     assert!(conflated > FRIENDS * UPDATES / 2, "only {conflated} marks were conflated");
-    assert_eq!(gateway.metric("rosterd_sessions").await as usize, FRIENDS + 1);
 
     // It reads again: the newest state of everyone, with far fewer records than there were updates.
     let newest: Vec<_> = friends.iter().map(|friend| friend.replica.me().unwrap().clone()).collect();

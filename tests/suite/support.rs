@@ -208,6 +208,26 @@ impl Gateway {
         self.backend().await.request(Method::GET, &format!("/v1/users/{account}"), String::new()).await.unwrap()
     }
 
+    /// Calls the server API; the status, and the body, which is JSON.
+    pub async fn call(&self, method: Method, path: &str, body: impl Into<String>) -> (u16, Value) {
+        let (status, text) = self.backend().await.send(method, path, body.into()).await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}")))
+    }
+
+    /// A request that is to succeed.
+    pub async fn put(&self, path: &str, body: Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.backend().await.request(Method::PUT, path, body).await.unwrap();
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) {
+        self.backend().await.request(Method::PATCH, path, body.to_string()).await.unwrap();
+    }
+
+    pub async fn delete(&self, path: &str) {
+        self.backend().await.request(Method::DELETE, path, String::new()).await.unwrap();
+    }
+
     /// A connection that has not logged in.
     pub async fn connect(&self, encoding: Encoding) -> Client {
         Client::connect(&self.url(), encoding).await.unwrap()
@@ -330,11 +350,16 @@ impl Peer {
         }
     }
 
-    /// What the session may see of one account now.
-    pub async fn look_up(&mut self, account: &str) -> v1::User {
+    /// What the session may see of one account now, if it exists.
+    pub async fn see(&mut self, account: &str) -> Option<v1::User> {
         let accounts = vec![account.to_owned()];
         let reply = self.request(Command::GetUsers(v1::GetUsers { accounts })).await;
-        reply.get_users_reply.unwrap().users.remove(0)
+        reply.get_users_reply.unwrap().users.pop()
+    }
+
+    /// What the session may see of one account that exists.
+    pub async fn look_up(&mut self, account: &str) -> v1::User {
+        self.see(account).await.unwrap()
     }
 
     /// A change of the own profile by the backend has come: so has whatever was told before.
@@ -358,6 +383,41 @@ impl Peer {
                 assert_eq!(self.replica.users().get(friend), other.users().get(friend));
             }
         }
+    }
+
+    /// The end of the connection, which must come; pushes before it are applied.
+    pub async fn ended(&mut self) -> (u16, String) {
+        loop {
+            match timeout(PATIENCE, self.client.next()).await.expect("an end in time") {
+                Ok(frame) => drop(self.replica.apply(&frame)),
+                Err(ClientError::Closed { code, reason }) => return (code, reason),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Signals another account; how many sessions are told, and how many are not.
+    pub async fn signal(&mut self, to: &str, payload: &str) -> (u32, u32) {
+        let signal = v1::Signal { to: to.to_owned(), payload: payload.to_owned() };
+        let reply = self.request(Command::Signal(signal)).await.signal_reply.unwrap();
+        (reply.delivered, reply.dropped)
+    }
+
+    /// Watches exactly these accounts; those that do not exist.
+    pub async fn watch(&mut self, accounts: &[&str]) -> Vec<String> {
+        let accounts = accounts.iter().map(|account| (*account).to_owned()).collect();
+        self.request(Command::Watch(v1::Watch { accounts })).await.watch_reply.unwrap().missing
+    }
+
+    /// Hides, or no longer.
+    pub async fn hide(&mut self, invisible: bool) {
+        let set = v1::SetPresence { invisible: Some(invisible) };
+        self.request(Command::SetPresence(set)).await;
+    }
+
+    /// Whether a friend is online, as far as this client knows.
+    pub fn sees_online(&self, account: &str) -> bool {
+        self.replica.presence().get(account).is_some_and(|presence| presence.online)
     }
 
     /// Changes the own nick.
@@ -403,7 +463,8 @@ pub fn live_blocks(replica: &Replica) -> Vec<String> {
     replica.blocks().filter(|block| !block.removed).map(|block| block.account.clone()).collect()
 }
 
-/// The commands whose only field is an account.
+/// The commands about an account, with nothing else in them.
+#[allow(clippy::needless_update, reason = "some of them have more fields")]
 pub mod to {
     use rosterd::wire::{Command, v1};
 

@@ -7,7 +7,7 @@ use rosterd::wire::Encoding;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, World, spawn};
+use crate::support::{PATIENCE, World, spawn, to};
 
 /// `rosterd connect` in a terminal that is a pair of pipes.
 struct Terminal {
@@ -98,6 +98,51 @@ async fn what_is_typed_is_carried_out_and_what_arrives_is_shown() {
         terminal.type_in("quit\n");
         assert_eq!(terminal.exit().await, (Some(0), String::new()));
     }
+}
+
+#[tokio::test]
+async fn words_stand_for_the_commands_about_others() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob"], &[]).await;
+    let mut bob = gateway.login("bob", Encoding::Json).await;
+    let mut alice = Terminal::open(&world, &["alice", "--url", &gateway.url()]);
+    alice.sees("in sync: 0 friends").await;
+    for (line, reply, shows) in [
+        ("watch bob nobody", "\"watchReply\":{\"missing\":[\"nobody\"]}", "\"users\":[{\"account\":\"bob\""),
+        ("request bob Hello, Bob!", "\"requestFriendReply\"", "\"message\":\"Hello, Bob!\",\"state\":\"open\""),
+        ("cancel bob", "\"cancelRequestReply\"", "\"state\":\"cancelled\""),
+        ("add bob", "\"addFriendReply\"", "\"friends\":[{\"account\":\"bob\""),
+        ("alias bob Bobby the builder", "\"updateFriendReply\"", "\"alias\":\"Bobby the builder\""),
+        ("block bob", "\"blockReply\"", "\"removed\":false"),
+        ("unblock bob", "\"unblockReply\"", "\"removed\":true"),
+        ("delete bob", "\"deleteFriendReply\"", "\"removed\":[\"bob\"]"),
+        ("hide", "\"setPresenceReply\"", "\"invisible\":true"),
+        ("show", "\"setPresenceReply\"", "\"invisible\":false"),
+    ] {
+        alice.type_in(&format!("{line}\n"));
+        alice.sees(reply).await;
+        alice.sees(shows).await;
+    }
+    alice.type_in("signal bob hi there\n");
+    alice.sees("\"signalReply\":{\"delivered\":1,\"dropped\":0}").await;
+    while bob.next().await.signal.is_none_or(|signal| signal.payload != "hi there") {}
+    for (answer, reply) in [("reject bob", "\"rejectFriendReply\""), ("accept bob", "\"acceptFriendReply\"")] {
+        bob.request(to::ask("alice")).await;
+        alice.sees("\"direction\":\"in\",\"message\":\"\",\"state\":\"open\"").await;
+        alice.type_in(&format!("{answer}\n"));
+        alice.sees(reply).await;
+    }
+    bob.until(|replica| replica.friends().contains_key("alice")).await;
+    alice.type_in("sessions\n");
+    assert!(alice.sees("\"getSessionsReply\"").await.contains("\"current\":true"));
+    let mut other = gateway.login("alice", Encoding::Protobuf).await;
+    alice.type_in(&format!("kick {}\n", other.reply.session));
+    assert!(alice.sees("\"kickReply\"").await.contains(&other.reply.session));
+    assert_eq!(other.ended().await.0, 3503);
+    // What cannot be right is said by the gateway, which names it.
+    alice.type_in("accept\n");
+    assert!(alice.sees("\"error\"").await.contains("\"field\":\"account\""));
 }
 
 #[tokio::test]

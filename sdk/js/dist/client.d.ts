@@ -1,6 +1,6 @@
 import type { WebSocketConstructor } from './connection.js';
 import { RosterdError } from './protocol.js';
-import type { Device, Friend, MyInfo, User } from './protocol.js';
+import type { Block, Device, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import type { Store } from './store.js';
 export type State = 'disconnected' | 'connecting' | 'syncing' | 'live';
 /** Why a token is asked for: a first one, one to follow a token that ends soon, or one for a token that has ended. */
@@ -24,6 +24,7 @@ export interface Options {
         minMs?: number;
         maxMs?: number;
     };
+    /** What the account's other sessions are told of this one. */
     device?: Device;
     /** Whether to come back after a lost connection. True by default. */
     reconnect?: boolean;
@@ -34,11 +35,27 @@ export interface Events {
     me(user: User, how: 'cache' | 'sync' | 'update' | 'reply'): void;
     /** Friends' profiles: all after a full sync, otherwise those that differ. */
     users(users: User[], how: 'cache' | 'sync'): void;
-    /** One friend's profile changed while connected. Also comes for a new friend, before `friends`. */
+    /**
+     * A friend's profile changed while connected, or that of somebody who is watched. Also comes for a new friend, before
+     * `friends`, and for whoever sent a signal, before `signal`.
+     */
     userUpdated(user: User): void;
     /** Relations: all after a full sync, otherwise those that differ; `update` while connected. */
     friends(friends: Friend[], how: 'cache' | 'sync' | 'update'): void;
     friendRemoved(account: string): void;
+    /** Requests that are new, and those that are over; all open ones after a full sync. */
+    requests(requests: FriendRequest[], how: 'cache' | 'sync' | 'update'): void;
+    /** Blocks that are new, and those that are `removed`; also all in force after a full sync. */
+    blocks(blocks: Block[], how: 'cache' | 'sync' | 'update'): void;
+    /** Who came or went. `sync`: everybody, in place of all that was told before; who is not in it was never online. */
+    presence(presence: Presence[], how: 'sync' | 'update'): void;
+    /** Another session of this account came or went: all of them, this one included; none at all while this one is alone since its login. */
+    sessions(sessions: readonly Session[]): void;
+    /** Somebody sent a message. It is kept nowhere. */
+    signal(signal: {
+        from: string;
+        payload: string;
+    }): void;
     /** A catch-up is complete, and what is held is what the gateway holds. */
     synced(info: {
         sync: 'full' | 'delta' | 'current';
@@ -74,10 +91,23 @@ export declare class RosterdClient {
     get state(): State;
     /** The own profile as last known. Records are never changed in place. */
     get me(): User | undefined;
-    /** The friends' profiles by account. A full sync puts another map here. */
+    /**
+     * Profiles by account: the friends', those of watched accounts, and of others who sent a signal. A full sync puts
+     * another map here.
+     */
     get users(): ReadonlyMap<string, User>;
-    /** The relations by account. */
+    /** The relations by account: the friend list. */
     get friends(): ReadonlyMap<string, Friend>;
+    /** The open requests, of both directions. */
+    get requests(): readonly FriendRequest[];
+    /** Those that this account blocks. */
+    get blocks(): ReadonlyMap<string, Block>;
+    /** As of the last connection: friends that were ever online, and the own account if it is invisible. */
+    get presence(): ReadonlyMap<string, Presence>;
+    /** All sessions of this account, the oldest first; empty if this is the only one since its login. */
+    get sessions(): readonly Session[];
+    /** The accounts of the last {@link watch}. */
+    get watched(): ReadonlySet<string>;
     get paused(): boolean;
     /** Returns the function that takes the listener off again. */
     on<K extends keyof Events>(event: K, listener: Events[K]): () => void;
@@ -101,8 +131,8 @@ export declare class RosterdClient {
         ifVersion?: number;
     }): Promise<User>;
     /**
-     * Profiles of any accounts. Those of friends and the own one are taken from what is held unless `fresh`; others are
-     * asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
+     * Profiles of any accounts. Those of friends, of watched accounts and the own one are taken from what is held unless
+     * `fresh`; others are asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
      */
     getUsers(accounts: readonly string[], { fresh }?: {
         fresh?: boolean;
@@ -114,6 +144,53 @@ export declare class RosterdClient {
     getUser(account: string, options?: {
         fresh?: boolean;
     }): Promise<User>;
+    /**
+     * Makes friends without asking, where `friends.policy` allows it. A message, at most 256 characters, reaches the other
+     * side as a request that is accepted already.
+     */
+    addFriend(account: string, message?: string): Promise<void>;
+    /** Asks for friendship; if the other side has asked, too, both are friends now. */
+    requestFriend(account: string, message?: string): Promise<void>;
+    /** Accepts the other side's request. */
+    acceptFriend(account: string): Promise<void>;
+    /** Rejects the other side's request. */
+    rejectFriend(account: string): Promise<void>;
+    /** Takes the own request back. */
+    cancelRequest(account: string): Promise<void>;
+    /** Ends a friendship, in both directions. */
+    deleteFriend(account: string): Promise<void>;
+    /** Changes what is noted about a friend, for this account's own sessions only. What is left out stays, `''` clears. */
+    updateFriend(account: string, { alias, custom }: {
+        alias?: string;
+        custom?: string;
+    }): Promise<void>;
+    /** From now on the account gets nothing more of this one, and is not told. A friendship stays. */
+    block(account: string): Promise<void>;
+    unblock(account: string): Promise<void>;
+    /** The sessions of this account, the oldest first. */
+    getSessions(): Promise<Session[]>;
+    /** Ends other sessions of this account; gives those that were there. */
+    kick(sessions: readonly string[]): Promise<string[]>;
+    /**
+     * Puts another list in place of the accounts whose profiles are told although they are no friends, at most 500. They
+     * come with `userUpdated` and are in `users`; who is on the list no more is dropped from there. The list holds over
+     * all connections. `missing` do not exist yet, and come when they do.
+     */
+    watch(accounts: Iterable<string>): Promise<{
+        missing: string[];
+    }>;
+    /**
+     * Sends a text of at most 4096 bytes to whoever is logged in as `to`: at most once. `delivered` counts the sessions
+     * that will be told, `dropped` those that read too slowly.
+     */
+    signal(to: string, payload: string): Promise<{
+        delivered: number;
+        dropped: number;
+    }>;
+    /** Whether this account shows as offline to its friends, on every device, until it says otherwise. */
+    setPresence({ invisible }: {
+        invisible: boolean;
+    }): Promise<void>;
     /** Drops the connection as a failing network would. For tests and demonstrations. */
     cut(): void;
     /** Stops reading, where the WebSocket can; elsewhere frames are held back. Ends with the connection. */

@@ -33,10 +33,80 @@ export interface NIMFriend {
 export type NIMFriends = NIMFriend[] & {
     invalid?: NIMFriend[];
 };
+/** An account that is blocked. */
+export interface NIMRelation {
+    account: string;
+    isBlack?: boolean;
+    isMuted?: boolean;
+    /** Milliseconds since 1970. */
+    createTime: number;
+    /** Milliseconds since 1970. */
+    updateTime: number;
+}
+/** What is new on the blocklist, to be merged; those in `invalid` are blocked no more, to be cut. */
+export type NIMRelations = NIMRelation[] & {
+    invalid?: NIMRelation[];
+};
+/** One account entered the blocklist or left it. */
+export interface NIMMark {
+    account: string;
+    isAdd: boolean;
+    record: {
+        account: string;
+        updateTime: number;
+    };
+}
+/** What the own account did about a friend on another device. */
+export interface NIMFriendAction {
+    type: 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply' | 'deleteFriend' | 'updateFriend';
+    /** With `updateFriend` only the fields that changed. */
+    friend?: NIMFriend;
+    account?: string;
+}
+/** Another session of the account. */
+export interface NIMLoginPort {
+    /** `Web`, `iOS`, `Android`, … or whatever the other session said it is; empty if it said nothing. */
+    type: string;
+    os: string;
+    mac: string;
+    /** The session's name, for `kick`. */
+    deviceId: string;
+    account: string;
+    connectionId: number;
+    ip: string;
+    /** Milliseconds since 1970. */
+    time: number;
+    /** False: it has just gone. */
+    online: boolean;
+    customTag?: string;
+}
+/** What others did about a friendship. */
+export interface NIMSystemMessage {
+    type: 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply';
+    from: string;
+    to: string;
+    /** Milliseconds since 1970. */
+    time: number;
+    /** The same for all that becomes of one request. */
+    idServer?: string;
+    category?: string;
+    /** `init`: it can be answered. `error`: it was taken back, or nobody answered for too long. */
+    state?: string;
+    error?: NIMError;
+    read?: boolean;
+    ps?: string;
+}
 /** Why the connection ended and is not tried again: NIM's number, or its word for an end on this side. */
 export type NIMDisconnected = {
     code: number;
     message: string;
+} | {
+    code: 'kicked';
+    reason: string;
+    message: string;
+    custom: string;
+    from: 'Server';
+    customClientType: number;
 } | {
     code: 'alreadyDisconnected' | 'allAttemptsFailed';
     message: string;
@@ -62,6 +132,8 @@ export interface NIMGetInstanceOptions {
     syncFriends?: boolean;
     /** False: no `onusers`. */
     syncFriendUsers?: boolean;
+    /** False: no `onblacklist`. */
+    syncRelations?: boolean;
     /** Text about this installation, for the account's other sessions. */
     customTag?: string;
     /** How long a call waits for its answer, in milliseconds. 8000 by default. */
@@ -94,28 +166,22 @@ export interface NIMGetInstanceOptions {
     onusers?: (users: NIMUser[]) => void;
     /** A friend's profile changed. */
     onupdateuser?: (user: NIMUser) => void;
+    /** Friends that are new since the last time, to be merged, and those that are gone, to be cut; also when one comes or goes. */
     onfriends?: (friends: NIMFriends) => void;
-    onsyncfriendaction?: (data: {
-        type: 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply' | 'deleteFriend' | 'updateFriend';
-        friend?: NIMFriend;
-        account?: string;
-    }) => void;
-    onblacklist?: (list: {
-        account: string;
-        createTime: number;
-        updateTime: number;
-    }[]) => void;
-    onloginportschange?: (sessions: {
-        type: string;
-        os: string;
-        mac: string;
-        deviceId: string;
-        account: string;
-        connectionId: number;
-        ip: string;
-        time: number;
-        online: boolean;
-    }[]) => void;
+    /** The own account asked, answered or changed an alias on another device. Friends who come and go are told by `onfriends`. */
+    onsyncfriendaction?: (action: NIMFriendAction) => void;
+    /** Who is blocked: what is new since the last time, and in `invalid` what is gone. */
+    onblacklist?: (relations: NIMRelations) => void;
+    /** Blocked or unblocked on another device. */
+    onsyncmarkinblacklist?: (mark: NIMMark) => void;
+    /** Requests and answers of others that came while this client was away, and requests that are open. */
+    onofflinesysmsgs?: (messages: NIMSystemMessage[]) => void;
+    /** Somebody asks for friendship, answered a request, or made friends with a message. */
+    onsysmsg?: (message: NIMSystemMessage) => void;
+    /** What became of an `applyFriend` that was told: answered here or on another device, or over. */
+    onupdatesysmsg?: (message: NIMSystemMessage) => void;
+    /** Other sessions of the account: those that are there, and those that have just gone. */
+    onloginportschange?: (ports: NIMLoginPort[]) => void;
 }
 /** Says once which options do nothing here. */
 export declare function warnOfIgnored(options: object): void;

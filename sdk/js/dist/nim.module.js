@@ -6,7 +6,7 @@ var Code = {
   timeout: 408,
   internal: 500
 };
-var Close = { tokenExpired: 3506 };
+var Close = { kicked: 3503, sessionLimit: 3504, tokenExpired: 3506 };
 function comesBack(code) {
   return code < 3500 || code > 3999;
 }
@@ -38,15 +38,14 @@ var Calls = class {
     return ++this.#lastId;
   }
   /** Calls that wait are sent by the next {@link flush}. */
-  add(command, timeoutMs, repeatable) {
+  add(command, timeoutMs, repeatable, here) {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        const { sent } = this.#calls.get(id) ?? {};
-        this.#calls.delete(id);
-        reject(new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
+        const sent = this.#calls.get(id)?.sent;
+        this.#end(id, new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
       }, timeoutMs);
-      this.#calls.set(id, { command, repeatable, sent: false, timer, resolve, reject });
+      this.#calls.set(id, { command, repeatable, here, sent: false, timer, resolve, reject });
     });
   }
   /** Sends what waits, oldest first. */
@@ -57,23 +56,35 @@ var Calls = class {
   }
   /** Hands a reply or an error to its caller. False if nobody waits for it. */
   settle(frame) {
-    const call = frame.id === void 0 ? void 0 : this.#take(frame.id);
+    const id = frame.id ?? 0;
+    const call = this.#calls.get(id);
     if (!call) return false;
-    if (frame.error) call.reject(RosterdError.from(frame.error));
-    else call.resolve(frame);
+    call.answer = frame;
+    if (frame.error) this.#take(id)?.reject(RosterdError.from(frame.error));
+    else if (!call.here || call.here()) this.#end(id);
     return true;
+  }
+  /** Something was applied; `all`: everything that the gateway has done so far. */
+  applied(all) {
+    for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
   }
   /** The connection is lost: what may be repeated waits for the next one. */
   interrupted() {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
-      if (call.repeatable) call.sent = false;
-      else this.#take(id)?.reject(new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not"));
+      if (call.repeatable && !call.answer) call.sent = false;
+      else this.#end(id, new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not"));
     }
   }
   /** No connection is to be expected. */
   fail(error) {
-    for (const id of [...this.#calls.keys()]) this.#take(id)?.reject(error);
+    for (const id of [...this.#calls.keys()]) this.#end(id, error);
+  }
+  /** One that was answered was carried out, whatever came of the connection since. */
+  #end(id, error) {
+    const call = this.#take(id);
+    if (call?.answer) call.resolve(call.answer);
+    else if (error) call?.reject(error);
   }
   #take(id) {
     const call = this.#calls.get(id);
@@ -265,150 +276,72 @@ function digest(friends, users) {
   return sum;
 }
 
-// src/replica.ts
-var nothing = () => ({ users: /* @__PURE__ */ new Map(), friends: /* @__PURE__ */ new Map() });
-function newer(record, held) {
-  return !!record && record.version > (held?.version ?? 0);
-}
-var Replica = class {
-  #held = nothing();
-  // What a catch-up collects; replaces #held at `synced`, so that nobody sees half of one.
-  #staged;
-  #full = false;
-  // Two mismatches in a row: the records are shown, but no cursor is trusted until a catch-up agrees again.
-  #doubt = "none";
-  #cursor;
-  get me() {
-    return this.#held.me;
+// src/store.ts
+var requestKey = ({ account, direction }) => `${direction} ${account}`;
+var Gathered = class {
+  constructor(clear = false) {
+    this.clear = clear;
   }
-  get users() {
-    return this.#held.users;
-  }
-  get friends() {
-    return this.#held.friends;
-  }
-  /** What to show at the next login. */
-  get cursor() {
-    return this.#cursor;
-  }
-  load(stored) {
-    this.#held = {
-      me: stored.me,
-      users: new Map(stored.users.map((user) => [user.account, user])),
-      friends: new Map(stored.friends.map((friend) => [friend.account, friend]))
-    };
-    this.#cursor = stored.cursor;
-  }
-  /** The records are gone; so is the cursor, which would promise that they are here. */
-  clear() {
-    this.#held = nothing();
-    this.#staged = void 0;
-    this.#cursor = void 0;
-  }
-  /** The connection ended. A catch-up that was under way has not happened. */
-  interrupted() {
-    this.#staged = void 0;
-  }
-  /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
-  take(frame) {
-    if (frame.loginReply) return this.#begin(frame.loginReply.sync === "full");
-    if (frame.changes) return this.#changes(frame.changes);
-    if (frame.synced) return this.#synced(frame.synced);
-    if (frame.updateMyInfoReply) return this.#live({ me: frame.updateMyInfoReply.user }, "reply");
-    const cards = frame.getUsersReply?.users?.filter((user) => this.#held.users.has(user.account));
-    return cards && this.#live({ users: cards }, "reply");
-  }
-  #begin(full) {
-    const { me, users, friends } = this.#held;
-    this.#full = full;
-    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends) };
-  }
-  #changes(changes) {
-    if (!this.#staged) return this.#live(changes, "update");
-    apply(this.#staged, changes);
-    return void 0;
-  }
-  #live(changes, how) {
-    const { me, users, friends, removed } = apply(this.#held, changes);
-    const save = { users, friends, removed };
-    if (me) save.me = me;
-    if (typeof changes.cursor === "string" && this.#doubt === "none") save.cursor = this.#cursor = changes.cursor;
-    if (!me && !users.length && !friends.length && !removed.length && save.cursor === void 0) return void 0;
-    return { how, me, users, friends, removed, save };
-  }
-  #synced(synced) {
-    const next = this.#staged;
-    if (!next) return void 0;
-    this.#staged = void 0;
-    const agrees = next.friends.size === synced.count && digest(next.friends, next.users) === synced.digest;
-    if (!agrees && this.#doubt === "none") {
-      this.#doubt = "once";
-      this.#cursor = void 0;
-      return { how: "sync", users: [], friends: [], removed: [], save: { cursor: null }, mismatch: "retry" };
+  clear;
+  removed = /* @__PURE__ */ new Set();
+  me;
+  users = /* @__PURE__ */ new Map();
+  friends = /* @__PURE__ */ new Map();
+  requests = /* @__PURE__ */ new Map();
+  blocks = /* @__PURE__ */ new Map();
+  cursor;
+  add(change) {
+    for (const account of change.removed ?? []) {
+      this.removed.add(account);
+      this.users.delete(account);
+      this.friends.delete(account);
     }
-    const before = this.#held;
-    this.#held = next;
-    this.#doubt = agrees ? "none" : "cursor";
-    this.#cursor = agrees ? synced.cursor : void 0;
-    const changed = (now, old) => {
-      const all = [...now.values()];
-      return this.#full ? all : all.filter((record) => record !== old.get(record.account));
-    };
-    const users = changed(next.users, before.users);
-    const friends = changed(next.friends, before.friends);
-    const removed = [.../* @__PURE__ */ new Set([...before.friends.keys(), ...before.users.keys()])].filter(
-      (account) => !(before.friends.has(account) ? next.friends : next.users).has(account)
-    );
-    const save = { clear: this.#full, users, friends, removed: this.#full ? [] : removed, cursor: this.#cursor ?? null };
-    if (next.me && (this.#full || next.me !== before.me)) save.me = next.me;
+    if (change.me) this.me = change.me;
+    for (const user of change.users ?? []) this.users.set(user.account, user);
+    for (const friend of change.friends ?? []) this.friends.set(friend.account, friend);
+    for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
+    for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
+    if (change.cursor !== void 0) this.cursor = change.cursor;
+  }
+  get change() {
+    const { clear, me, cursor } = this;
     return {
-      how: "sync",
-      me: next.me,
-      users,
-      friends,
-      removed,
-      save,
-      full: this.#full,
-      ...agrees ? {} : { mismatch: "accepted" }
+      clear,
+      removed: [...this.removed],
+      me,
+      users: [...this.users.values()],
+      friends: [...this.friends.values()],
+      requests: [...this.requests.values()],
+      blocks: [...this.blocks.values()],
+      cursor
     };
   }
 };
-function apply(into, changes) {
-  const removed = (changes.removed ?? []).filter((account) => {
-    const known = into.friends.delete(account);
-    return into.users.delete(account) || known;
-  });
-  let me;
-  if (newer(changes.me, into.me)) into.me = me = changes.me;
-  const keep = (map, records) => (records ?? []).filter((record) => newer(record, map.get(record.account)) && map.set(record.account, record));
-  return { me, users: keep(into.users, changes.users), friends: keep(into.friends, changes.friends), removed };
-}
-
-// src/store.ts
 var MemoryStore = class {
   #accounts = /* @__PURE__ */ new Map();
   async load(account) {
     const held = this.#accounts.get(account);
-    return held && { me: held.me, users: [...held.users.values()], friends: [...held.friends.values()], cursor: held.cursor };
+    if (!held) return void 0;
+    return {
+      me: held.me,
+      users: [...held.users.values()],
+      friends: [...held.friends.values()],
+      requests: [...held.requests.values()].filter(({ state }) => state === "open"),
+      blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
+      cursor: held.cursor ?? void 0
+    };
   }
   async save(account, change) {
     let held = this.#accounts.get(account);
-    if (!held || change.clear) this.#accounts.set(account, held = { users: /* @__PURE__ */ new Map(), friends: /* @__PURE__ */ new Map() });
-    for (const gone of change.removed ?? []) {
-      held.users.delete(gone);
-      held.friends.delete(gone);
-    }
-    if (change.me) held.me = change.me;
-    for (const user of change.users ?? []) held.users.set(user.account, user);
-    for (const friend of change.friends ?? []) held.friends.set(friend.account, friend);
-    if (change.cursor !== void 0) held.cursor = change.cursor ?? void 0;
+    if (!held || change.clear) this.#accounts.set(account, held = new Gathered());
+    held.add(change);
   }
   async wipe(account) {
     this.#accounts.delete(account);
   }
 };
-var SCHEMA = 1;
-var TABLES = ["users", "friends", "meta"];
+var SCHEMA = 2;
+var TABLES = ["users", "friends", "requests", "blocks", "meta"];
 var BATCH = 250;
 var OPEN_MS = 3e3;
 var IndexedDbStore = class {
@@ -417,24 +350,33 @@ var IndexedDbStore = class {
   async load(account) {
     const database = await this.#open(account);
     const transaction = database.transaction(TABLES, "readonly");
-    const [users, friends, me, cursor] = await Promise.all([
-      result(transaction.objectStore("users").getAll()),
-      result(transaction.objectStore("friends").getAll()),
-      result(transaction.objectStore("meta").get("me")),
-      result(transaction.objectStore("meta").get("cursor"))
+    const all = (name) => result(transaction.objectStore(name).getAll());
+    const meta = (name) => result(transaction.objectStore("meta").get(name));
+    const [users, friends, requests, blocks, me, cursor] = await Promise.all([
+      all("users"),
+      all("friends"),
+      all("requests"),
+      all("blocks"),
+      meta("me"),
+      meta("cursor")
     ]);
-    return { users, friends, me, cursor };
+    return { users, friends, requests, blocks, me, cursor };
   }
   async save(account, change) {
     const database = await this.#open(account);
     const transaction = database.transaction(TABLES, "readwrite");
-    const [users, friends, meta] = TABLES.map((name) => transaction.objectStore(name));
+    const tables = TABLES.map((name) => transaction.objectStore(name));
+    const [users, friends, requests, blocks, meta] = tables;
     const steps = [];
-    if (change.clear) for (const table of [users, friends, meta]) steps.push(() => table.clear());
+    if (change.clear) for (const table of tables) steps.push(() => table.clear());
     for (const gone of change.removed ?? []) steps.push(() => users.delete(gone), () => friends.delete(gone));
     if (change.me) steps.push(() => meta.put(change.me, "me"));
     for (const user of change.users ?? []) steps.push(() => users.put(user));
     for (const friend of change.friends ?? []) steps.push(() => friends.put(friend));
+    for (const request of change.requests ?? []) {
+      steps.push(() => request.state === "open" ? requests.put(request) : requests.delete([request.account, request.direction]));
+    }
+    for (const block of change.blocks ?? []) steps.push(() => block.removed ? blocks.delete(block.account) : blocks.put(block));
     if (change.cursor === null) steps.push(() => meta.delete("cursor"));
     else if (change.cursor !== void 0) steps.push(() => meta.put(change.cursor, "cursor"));
     const done = completion(transaction);
@@ -477,6 +419,8 @@ function open(account, again = true) {
       for (const name of [...database.objectStoreNames]) database.deleteObjectStore(name);
       database.createObjectStore("users", { keyPath: "account" });
       database.createObjectStore("friends", { keyPath: "account" });
+      database.createObjectStore("requests", { keyPath: ["account", "direction"] });
+      database.createObjectStore("blocks", { keyPath: "account" });
       database.createObjectStore("meta");
     };
     request.onsuccess = () => {
@@ -535,12 +479,216 @@ function isSound(stored) {
     const { account, version } = value ?? {};
     return typeof account === "string" && Number.isSafeInteger(version);
   };
-  const { me, users, friends, cursor } = stored;
-  return (me === void 0 || record(me)) && Array.isArray(users) && users.every(record) && Array.isArray(friends) && friends.every(record) && (cursor === void 0 || typeof cursor === "string");
+  const { me, users, friends, requests, blocks, cursor } = stored;
+  return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string");
+}
+
+// src/replica.ts
+var nothing = () => ({ users: /* @__PURE__ */ new Map(), friends: /* @__PURE__ */ new Map(), requests: /* @__PURE__ */ new Map(), blocks: /* @__PURE__ */ new Map() });
+var noNews = () => ({ users: [], friends: [], removed: [], requests: [], blocks: [] });
+var isOpen = ({ state }) => state === "open";
+function newer(record, held) {
+  return !!record && record.version > (held?.version ?? 0);
+}
+var Replica = class {
+  #held = nothing();
+  // What a catch-up collects; replaces #held at `synced`, so that nobody sees half of one.
+  #staged;
+  #full = false;
+  // Two mismatches in a row: the records are shown, but no cursor is trusted until a catch-up agrees again.
+  #doubt = "none";
+  #cursor;
+  #presence = /* @__PURE__ */ new Map();
+  // As #staged, and there at the same times.
+  #stagedPresence = /* @__PURE__ */ new Map();
+  #sessions = [];
+  // Strangers whose profiles are kept up to date, over all connections.
+  #watched = /* @__PURE__ */ new Set();
+  get me() {
+    return this.#held.me;
+  }
+  get users() {
+    return this.#held.users;
+  }
+  get friends() {
+    return this.#held.friends;
+  }
+  /** Those that are open. */
+  get requests() {
+    return [...this.#held.requests.values()].filter(isOpen);
+  }
+  get blocks() {
+    return this.#held.blocks;
+  }
+  get presence() {
+    return this.#presence;
+  }
+  get sessions() {
+    return this.#sessions;
+  }
+  get watched() {
+    return this.#watched;
+  }
+  /** What to show at the next login. */
+  get cursor() {
+    return this.#cursor;
+  }
+  load(stored) {
+    const byAccount = (records) => new Map(records.map((record) => [record.account, record]));
+    this.#held = {
+      me: stored.me,
+      users: byAccount(stored.users),
+      friends: byAccount(stored.friends),
+      requests: new Map(stored.requests.map((request) => [requestKey(request), request])),
+      blocks: byAccount(stored.blocks)
+    };
+    this.#cursor = stored.cursor;
+  }
+  /** The records are gone; so is the cursor, which would promise that they are here. */
+  clear() {
+    this.#held = nothing();
+    this.#staged = void 0;
+    this.#cursor = void 0;
+    this.#presence = /* @__PURE__ */ new Map();
+    this.#sessions = [];
+    this.#watched = /* @__PURE__ */ new Set();
+  }
+  /** The connection ended. A catch-up that was under way has not happened. */
+  interrupted() {
+    this.#staged = void 0;
+  }
+  /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
+  watch(accounts, missing = []) {
+    const { users, friends } = this.#held;
+    const gone = [...this.#watched].filter((account) => !accounts.has(account));
+    for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
+    this.#watched = accounts;
+  }
+  /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
+  take(frame) {
+    if (frame.loginReply) return this.#begin(frame.loginReply.sync === "full");
+    if (frame.changes) return this.#changes(frame.changes);
+    if (frame.synced) return this.#synced(frame.synced);
+    if (frame.presence) return this.#present(frame.presence.users ?? []);
+    if (frame.sessions) return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
+    if (frame.updateMyInfoReply) return this.#live({ me: frame.updateMyInfoReply.user }, "reply");
+    const cards = frame.getUsersReply?.users?.filter((user) => this.#held.users.has(user.account));
+    return cards && this.#live({ users: cards }, "reply");
+  }
+  #begin(full) {
+    const { me, users, friends, requests, blocks } = this.#held;
+    this.#full = full;
+    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    this.#stagedPresence = /* @__PURE__ */ new Map();
+  }
+  #changes(changes) {
+    const presence = this.#staged ? this.#stagedPresence : this.#presence;
+    for (const account of changes.removed ?? []) presence.delete(account);
+    if (!this.#staged) return this.#live(changes, "update");
+    apply(this.#staged, changes);
+    return void 0;
+  }
+  #live(changes, how) {
+    const news = apply(this.#held, changes);
+    const save = this.#saved(news);
+    if (typeof changes.cursor === "string" && this.#doubt === "none") save.cursor = this.#cursor = changes.cursor;
+    const { me, ...lists } = news;
+    const isNews = me || save.cursor !== void 0 || Object.values(lists).some((list2) => list2.length);
+    return isNews ? { ...news, how, save } : void 0;
+  }
+  #present(users) {
+    const presence = this.#staged ? this.#stagedPresence : this.#presence;
+    for (const user of users) presence.set(user.account, user);
+    return this.#staged || !users.length ? void 0 : { ...noNews(), how: "update", presence: users };
+  }
+  #synced(synced) {
+    const next = this.#staged;
+    if (!next) return void 0;
+    this.#staged = void 0;
+    const agrees = next.friends.size === synced.count && digest(next.friends, next.users) === synced.digest;
+    if (!agrees && this.#doubt === "none") {
+      this.#doubt = "once";
+      this.#cursor = void 0;
+      return { ...noNews(), how: "sync", save: { cursor: null }, mismatch: "retry" };
+    }
+    const before = this.#held;
+    const full = this.#full;
+    if (full) this.#keepWatched(next);
+    this.#held = next;
+    this.#doubt = agrees ? "none" : "cursor";
+    this.#cursor = agrees ? synced.cursor : void 0;
+    const changed = (now, old) => [...now].flatMap(([key, record]) => full || record !== old.get(key) ? [record] : []);
+    const lifted = [...before.blocks].flatMap(([account, block]) => next.blocks.has(account) ? [] : [{ ...block, removed: true }]);
+    const news = {
+      me: next.me,
+      users: changed(next.users, before.users),
+      friends: changed(next.friends, before.friends),
+      removed: [...before.friends.keys()].filter((account) => !next.friends.has(account)),
+      requests: changed(next.requests, before.requests),
+      blocks: [...changed(next.blocks, before.blocks), ...lifted]
+    };
+    const save = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
+    if (full) save.removed = [];
+    else if (next.me === before.me) delete save.me;
+    const [presence, sessions] = [this.#presence, this.#sessions];
+    this.#presence = this.#stagedPresence;
+    this.#sessions = [];
+    return {
+      ...news,
+      how: "sync",
+      save,
+      full,
+      ...presence.size || this.#presence.size ? { presence: [...this.#presence.values()] } : {},
+      ...sessions.length ? { sessions: [] } : {},
+      ...agrees ? {} : { mismatch: "accepted" }
+    };
+  }
+  /** Strangers that are watched stay until they are told anew, at whatever version: this may be another history. */
+  #keepWatched(next) {
+    const { users, friends } = this.#held;
+    for (const account of this.#watched) {
+      const card2 = friends.has(account) || next.users.has(account) ? void 0 : users.get(account);
+      if (card2) next.users.set(account, { ...card2, version: 0 });
+    }
+  }
+  /** Strangers' profiles are not stored: nobody would keep them up to date. */
+  #saved({ me, users, friends, removed, requests, blocks }) {
+    const known = users.filter(({ account }) => this.#held.friends.has(account));
+    return { ...me ? { me } : {}, users: known, friends, removed, requests, blocks };
+  }
+};
+function apply(into, changes) {
+  const removed = (changes.removed ?? []).filter((account) => {
+    into.users.delete(account);
+    return into.friends.delete(account);
+  });
+  let me;
+  if (newer(changes.me, into.me)) into.me = me = changes.me;
+  const replaced = /* @__PURE__ */ new Set();
+  const friends = (changes.friends ?? []).filter((friend) => {
+    const held = into.friends.get(friend.account);
+    if (!newer(friend, held)) return false;
+    if (!held) into.users.delete(friend.account);
+    replaced.add(friend.account);
+    return into.friends.set(friend.account, friend);
+  });
+  const users = (changes.users ?? []).filter((user) => {
+    const held = into.users.get(user.account);
+    const counts = newer(user, held) || replaced.has(user.account) && user.version !== held?.version;
+    return counts && into.users.set(user.account, user);
+  });
+  const requests = (changes.requests ?? []).filter((request) => {
+    const key = requestKey(request);
+    return newer(request, into.requests.get(key)) && into.requests.set(key, request);
+  });
+  const blocks = (changes.blocks ?? []).filter((block) => {
+    if (!newer(block, into.blocks.get(block.account))) return false;
+    return block.removed ? into.blocks.delete(block.account) : into.blocks.set(block.account, block);
+  });
+  return { me, users, friends, removed, requests, blocks };
 }
 
 // src/saver.ts
-var gathered = (clear = false) => ({ clear, removed: /* @__PURE__ */ new Set(), users: /* @__PURE__ */ new Map(), friends: /* @__PURE__ */ new Map() });
 var Saver = class {
   // Gone for good after a failure: what it holds is whole, with the cursor of that time, and good for the next start.
   #store;
@@ -567,17 +715,8 @@ var Saver = class {
   }
   save(change) {
     if (!this.#store) return;
-    if (change.clear) this.#next = gathered(true);
-    const next = this.#next ??= gathered();
-    for (const account of change.removed ?? []) {
-      next.removed.add(account);
-      next.users.delete(account);
-      next.friends.delete(account);
-    }
-    if (change.me) next.me = change.me;
-    for (const user of change.users ?? []) next.users.set(user.account, user);
-    for (const friend of change.friends ?? []) next.friends.set(friend.account, friend);
-    if (change.cursor !== void 0) next.cursor = change.cursor;
+    if (change.clear) this.#next = new Gathered(true);
+    (this.#next ??= new Gathered()).add(change);
     this.#writing ??= this.#write();
   }
   /** Everything is written, or given up. */
@@ -593,14 +732,7 @@ var Saver = class {
     await void 0;
     for (let next = this.#next; next; next = this.#next) {
       this.#next = void 0;
-      const change = {
-        clear: next.clear,
-        removed: [...next.removed],
-        me: next.me,
-        users: [...next.users.values()],
-        friends: [...next.friends.values()],
-        cursor: next.cursor
-      };
+      const { change } = next;
       await this.#try("writing", (store) => store.save(this.#account, change));
     }
     this.#writing = void 0;
@@ -637,6 +769,8 @@ var RosterdClient = class {
   #cacheRead = false;
   #connection;
   #loginId = 0;
+  // Of the list that was sent again after the last login.
+  #watchId = 0;
   #loginError;
   #login;
   // Settled by the first `synced`, or by an end for good.
@@ -678,13 +812,36 @@ var RosterdClient = class {
   get me() {
     return this.#replica.me;
   }
-  /** The friends' profiles by account. A full sync puts another map here. */
+  /**
+   * Profiles by account: the friends', those of watched accounts, and of others who sent a signal. A full sync puts
+   * another map here.
+   */
   get users() {
     return this.#replica.users;
   }
-  /** The relations by account. */
+  /** The relations by account: the friend list. */
   get friends() {
     return this.#replica.friends;
+  }
+  /** The open requests, of both directions. */
+  get requests() {
+    return this.#replica.requests;
+  }
+  /** Those that this account blocks. */
+  get blocks() {
+    return this.#replica.blocks;
+  }
+  /** As of the last connection: friends that were ever online, and the own account if it is invisible. */
+  get presence() {
+    return this.#replica.presence;
+  }
+  /** All sessions of this account, the oldest first; empty if this is the only one since its login. */
+  get sessions() {
+    return this.#replica.sessions;
+  }
+  /** The accounts of the last {@link watch}. */
+  get watched() {
+    return this.#replica.watched;
   }
   get paused() {
     return this.#connection?.paused ?? false;
@@ -745,14 +902,14 @@ var RosterdClient = class {
     return answered(updateMyInfoReply).user;
   }
   /**
-   * Profiles of any accounts. Those of friends and the own one are taken from what is held unless `fresh`; others are
-   * asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
+   * Profiles of any accounts. Those of friends, of watched accounts and the own one are taken from what is held unless
+   * `fresh`; others are asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
    */
   async getUsers(accounts, { fresh = false } = {}) {
     const wanted = [...new Set(accounts)];
     const found = /* @__PURE__ */ new Map();
     for (const account of fresh ? [] : wanted) {
-      const held = account === this.me?.account ? this.me : this.friends.has(account) ? this.users.get(account) : void 0;
+      const held = account === this.me?.account ? this.me : this.friends.has(account) || this.watched.has(account) ? this.users.get(account) : void 0;
       if (held) found.set(account, held);
     }
     const ask = wanted.filter((account) => !found.has(account));
@@ -769,6 +926,83 @@ var RosterdClient = class {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, "NOT_FOUND", `there is no account ${account}`);
     return users[0];
+  }
+  /**
+   * Makes friends without asking, where `friends.policy` allows it. A message, at most 256 characters, reaches the other
+   * side as a request that is accepted already.
+   */
+  addFriend(account, message) {
+    return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
+  }
+  /** Asks for friendship; if the other side has asked, too, both are friends now. */
+  requestFriend(account, message) {
+    return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, "out"));
+  }
+  /** Accepts the other side's request. */
+  acceptFriend(account) {
+    return this.#change({ acceptFriend: { account } }, () => this.friends.has(account));
+  }
+  /** Rejects the other side's request. */
+  rejectFriend(account) {
+    return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, "in"));
+  }
+  /** Takes the own request back. */
+  cancelRequest(account) {
+    return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, "out"));
+  }
+  /** Ends a friendship, in both directions. */
+  deleteFriend(account) {
+    return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
+  }
+  /** Changes what is noted about a friend, for this account's own sessions only. What is left out stays, `''` clears. */
+  updateFriend(account, { alias, custom }) {
+    const here = () => {
+      const friend = this.friends.get(account);
+      return !friend || (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
+    };
+    return this.#change({ updateFriend: { account, alias, custom } }, here, true);
+  }
+  /** From now on the account gets nothing more of this one, and is not told. A friendship stays. */
+  block(account) {
+    return this.#change({ block: { account } }, () => this.blocks.has(account), true);
+  }
+  unblock(account) {
+    return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
+  }
+  /** The sessions of this account, the oldest first. */
+  async getSessions() {
+    const { getSessionsReply } = await this.#call({ getSessions: {} }, { repeatable: true });
+    return answered(getSessionsReply).sessions ?? [];
+  }
+  /** Ends other sessions of this account; gives those that were there. */
+  async kick(sessions) {
+    const { kickReply } = await this.#call({ kick: { sessions: [...sessions] } }, { repeatable: false });
+    return answered(kickReply).kicked ?? [];
+  }
+  /**
+   * Puts another list in place of the accounts whose profiles are told although they are no friends, at most 500. They
+   * come with `userUpdated` and are in `users`; who is on the list no more is dropped from there. The list holds over
+   * all connections. `missing` do not exist yet, and come when they do.
+   */
+  async watch(accounts) {
+    const list2 = new Set(accounts);
+    const { watchReply } = await this.#call({ watch: { accounts: [...list2] } }, { repeatable: true });
+    const { missing = [] } = answered(watchReply);
+    this.#replica.watch(list2, missing);
+    return { missing };
+  }
+  /**
+   * Sends a text of at most 4096 bytes to whoever is logged in as `to`: at most once. `delivered` counts the sessions
+   * that will be told, `dropped` those that read too slowly.
+   */
+  async signal(to, payload) {
+    const { signalReply } = await this.#call({ signal: { to, payload } }, { repeatable: false });
+    return answered(signalReply);
+  }
+  /** Whether this account shows as offline to its friends, on every device, until it says otherwise. */
+  setPresence({ invisible }) {
+    const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
+    return this.#change({ setPresence: { invisible } }, here, true);
   }
   /** Drops the connection as a failing network would. For tests and demonstrations. */
   cut() {
@@ -822,11 +1056,13 @@ var RosterdClient = class {
     this.#cacheRead = true;
     if (!stored) return;
     this.#replica.load(stored);
-    const { me, users, friends } = stored;
+    const { me, users, friends, requests, blocks } = stored;
     if (me) this.#emitter.emit("me", me, "cache");
     if (!me && !users.length && !friends.length) return;
     this.#emitter.emit("users", users, "cache");
     this.#emitter.emit("friends", friends, "cache");
+    if (requests.length) this.#emitter.emit("requests", requests, "cache");
+    if (blocks.length) this.#emitter.emit("blocks", blocks, "cache");
   }
   #frame(frame, connection) {
     if (frame.id === this.#loginId && frame.error) {
@@ -850,10 +1086,13 @@ var RosterdClient = class {
       this.#error(Code.internal, "BAD_FRAME", "a frame could not be applied", cause);
       return connection.drop("a frame could not be applied");
     }
-    if (difference) this.#saver.save(difference.save);
+    if (difference?.save) this.#saver.save(difference.save);
     if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
     if (difference?.how === "sync") this.#synced(difference, frame, connection);
     else if (difference) this.#news(difference);
+    this.#calls.applied(!!frame.changes?.cursor);
+    if (frame.signal) this.#emitter.emit("signal", frame.signal);
+    if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.watched, frame.watchReply.missing);
     if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
   }
   #loggedIn(login, connection) {
@@ -861,6 +1100,10 @@ var RosterdClient = class {
     this.#skew = login.serverTime - Date.now();
     this.#expires(login.expiresAt);
     this.#setState("syncing");
+    if (this.watched.size) {
+      this.#watchId = this.#calls.nextId();
+      connection.send({ id: this.#watchId, watch: { accounts: [...this.watched] } });
+    }
     this.#calls.flush((frame) => connection.send(frame));
   }
   #synced(difference, frame, connection) {
@@ -872,12 +1115,16 @@ var RosterdClient = class {
       this.#resync = true;
       return connection.drop("out of step");
     }
-    const { me, users, friends, removed, full } = difference;
+    const { me, users, friends, removed, requests, blocks, presence, sessions, full } = difference;
     const { sync = "full", because } = this.#login ?? {};
     if (me) this.#emitter.emit("me", me, "sync");
     if (full || users.length) this.#emitter.emit("users", users, "sync");
     if (full || friends.length) this.#emitter.emit("friends", friends, "sync");
     for (const account of removed) this.#emitter.emit("friendRemoved", account);
+    if (full || requests.length) this.#emitter.emit("requests", requests, "sync");
+    if (full || blocks.length) this.#emitter.emit("blocks", blocks, "sync");
+    if (presence) this.#emitter.emit("presence", presence, "sync");
+    if (sessions) this.#emitter.emit("sessions", sessions);
     if (this.#connection !== connection) return;
     this.#attempt = 0;
     this.#setState("live");
@@ -885,11 +1132,15 @@ var RosterdClient = class {
     this.#connected?.resolve();
     this.#connected = void 0;
   }
-  #news({ how, me, users, friends, removed }) {
+  #news({ how, me, users, friends, removed, requests, blocks, presence, sessions }) {
     for (const account of removed) this.#emitter.emit("friendRemoved", account);
     if (me) this.#emitter.emit("me", me, how);
     for (const user of users) this.#emitter.emit("userUpdated", user);
     if (friends.length) this.#emitter.emit("friends", friends, "update");
+    if (requests.length) this.#emitter.emit("requests", requests, "update");
+    if (blocks.length) this.#emitter.emit("blocks", blocks, "update");
+    if (presence) this.#emitter.emit("presence", presence, "update");
+    if (sessions) this.#emitter.emit("sessions", sessions);
   }
   // ---- ends
   #ended(end) {
@@ -1005,8 +1256,15 @@ var RosterdClient = class {
     }
   }
   // ---- small things
-  #call(command, { repeatable, timeoutMs }) {
-    const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8e3, repeatable);
+  /** A call whose reply says nothing: it is done when what it changed is here. */
+  async #change(command, here, repeatable = false) {
+    await this.#call(command, { repeatable, here });
+  }
+  #isOpen(account, direction) {
+    return this.requests.some((request) => request.account === account && request.direction === direction);
+  }
+  #call(command, { repeatable, timeoutMs, here }) {
+    const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8e3, repeatable, here);
     const connection = this.#connection;
     if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
@@ -1101,6 +1359,7 @@ var KNOWN = {
   quickReconnect: true,
   syncFriends: true,
   syncFriendUsers: true,
+  syncRelations: true,
   customTag: true,
   cmdTimeout: true,
   skipConnectionOnInitialize: true,
@@ -1116,6 +1375,10 @@ var KNOWN = {
   onfriends: true,
   onsyncfriendaction: true,
   onblacklist: true,
+  onsyncmarkinblacklist: true,
+  onofflinesysmsgs: true,
+  onsysmsg: true,
+  onupdatesysmsg: true,
   onloginportschange: true
 };
 var warned = /* @__PURE__ */ new Set();
@@ -1124,6 +1387,59 @@ function warnOfIgnored(options) {
   if (!ignored.length) return;
   for (const name of ignored) warned.add(name);
   console.warn(`rosterd: these NIM options do nothing here: ${ignored.join(", ")}`);
+}
+
+// src/nim-records.ts
+function card({ version: _, ...fields }) {
+  return fields;
+}
+function relation({ version: _, ...fields }) {
+  return { ...fields, valid: true };
+}
+function changedRelation(friend, before) {
+  const { account, alias, custom, createTime, updateTime } = friend;
+  return {
+    account,
+    ...alias === before.alias ? {} : { alias },
+    ...custom === before.custom ? {} : { custom },
+    createTime,
+    updateTime
+  };
+}
+function blocked({ account, createTime }) {
+  return { account, isBlack: true, createTime, updateTime: createTime };
+}
+var DEVICE_TYPES = { android: "Android", ios: "iOS", pc: "PC", web: "Web", mac: "Mac" };
+function loginPort(account, { session, device, connectedAt }, online) {
+  return {
+    type: DEVICE_TYPES[device.type.toLowerCase()] ?? device.type,
+    os: "",
+    mac: "",
+    deviceId: session,
+    account,
+    connectionId: 0,
+    ip: "",
+    time: connectedAt,
+    online,
+    ...device.tag ? { customTag: device.tag } : {}
+  };
+}
+function systemMessage(own, request, type) {
+  const { account, message, state, createTime, updateTime } = request;
+  const STATES = { open: "init", accepted: "passed", rejected: "rejected", cancelled: "error", expired: "error" };
+  return {
+    // The same as long as the request is the same.
+    type,
+    from: account,
+    to: own,
+    time: updateTime,
+    idServer: `${account}-${createTime}`,
+    category: "friend",
+    state: STATES[state],
+    read: false,
+    ps: message,
+    ...STATES[state] === "error" ? { error: { code: Code.notFound, message: `the request is ${state}`, event: { callFunc: "applyFriend" } } } : {}
+  };
 }
 
 // src/nim.ts
@@ -1146,8 +1462,9 @@ var NIM = class _NIM {
     if (!options.skipConnectionOnInitialize) nim.connect();
     return nim;
   }
+  /** For what NIM has no name for: presence, `watch`, `signal`. */
+  client;
   #options;
-  #client;
   // The token that was shown last; seeing it again after its end means that there is no better one.
   #shownToken;
   // Why the instance disconnected itself, or whose call did.
@@ -1160,22 +1477,30 @@ var NIM = class _NIM {
   #toldCache = false;
   // Between login and `onsyncdone`: relations and removals go out together.
   #catchUp;
+  // What the application holds if it merged all that it was told.
+  #friends = /* @__PURE__ */ new Map();
+  #blocked = [];
+  // The open requests that were told, by their keys.
+  #asked = /* @__PURE__ */ new Set();
+  #ports = [];
+  // Accounts that a call of this instance is about: its `done` tells, and no callback besides.
+  #own = [];
   constructor(options) {
     warnOfIgnored(options);
     this.#options = options;
-    this.#client = new RosterdClient({
+    this.client = new RosterdClient({
       url: options.url ?? servedFrom,
       account: options.account,
       getToken: (why) => this.#token(why),
       store: options.db === false ? "memory" : "auto",
       reconnect: options.needReconnect,
       requestTimeoutMs: options.cmdTimeout,
-      device: options.customTag === void 0 ? void 0 : { tag: options.customTag }
+      device: { type: "web", tag: options.customTag }
     });
     this.#listen();
   }
   get account() {
-    return this.#client.account;
+    return this.client.account;
   }
   /** Other values for options, callbacks included: they count from now on, a token from the next login on. */
   setOptions(options) {
@@ -1185,7 +1510,7 @@ var NIM = class _NIM {
   connect() {
     if (this.#destroyed) return console.warn(`rosterd: the NIM instance of ${this.account} is destroyed`);
     this.#leaving = void 0;
-    this.#client.connect().catch(() => {
+    this.client.connect().catch(() => {
     });
   }
   /** Ends the connection; `connect` comes back and goes on from what is held. */
@@ -1200,12 +1525,12 @@ var NIM = class _NIM {
   }
   updateMyInfo(options) {
     const fields = Object.fromEntries(OWN_FIELDS.map((name) => [name, options[name]]));
-    this.#answer("updateMyInfo", options.done, async () => card(await this.#client.updateMyInfo(fields)));
+    this.#answer("updateMyInfo", options.done, async () => card(await this.client.updateMyInfo(fields)));
   }
   /** From what is held if that is kept up to date, unless `sync`; otherwise from the gateway. */
   getUser(options) {
     const { account, sync: fresh = false, done } = options;
-    this.#answer("getUser", done, async () => card(await this.#client.getUser(account, { fresh })));
+    this.#answer("getUser", done, async () => card(await this.client.getUser(account, { fresh })));
   }
   /** As `getUser`, at most 150. Accounts that do not exist are left out. */
   getUsers(options) {
@@ -1213,7 +1538,81 @@ var NIM = class _NIM {
     this.#answer("getUsers", done, async () => {
       if (!Array.isArray(accounts)) throw { code: 414, message: "accounts must be a list" };
       if (accounts.length > LOOKUP_MAX2) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX2}` };
-      return (await this.#client.getUsers(accounts, { fresh })).users.map(card);
+      return (await this.client.getUsers(accounts, { fresh })).users.map(card);
+    });
+  }
+  /** Makes friends without asking; 403 where `friends.policy` does not allow it. */
+  addFriend(options) {
+    const { account, ps } = options;
+    this.#relate("addFriend", options, async () => {
+      await this.client.addFriend(account, ps);
+      return { account, ...given({ ps }), ...this.#friend(account) };
+    });
+  }
+  applyFriend(options) {
+    const { account, ps } = options;
+    this.#relate("applyFriend", options, async () => {
+      await this.client.requestFriend(account, ps);
+      return { account, ...given({ ps }) };
+    });
+  }
+  passFriendApply(options) {
+    const { account, ps, idServer } = options;
+    this.#relate("passFriendApply", options, async () => {
+      await this.client.acceptFriend(account);
+      return { account, ...given({ ps, idServer }), ...this.#friend(account) };
+    });
+  }
+  rejectFriendApply(options) {
+    const { account, ps, idServer } = options;
+    this.#relate("rejectFriendApply", options, async () => {
+      await this.client.rejectFriend(account);
+      return { account, ...given({ ps, idServer }) };
+    });
+  }
+  deleteFriend(options) {
+    const { account } = options;
+    this.#relate("deleteFriend", options, async () => {
+      await this.client.deleteFriend(account);
+      return { account };
+    });
+  }
+  /** Alias and `custom` of a friend: a field that is left out stays as it is, an empty text clears. */
+  updateFriend(options) {
+    const { account, alias, custom } = options;
+    this.#relate("updateFriend", options, async () => {
+      await this.client.updateFriend(account, { alias, custom });
+      return this.#friend(account).friend;
+    });
+  }
+  /** The friend list as it is held, or what of it changed after `updateTime`. */
+  getFriends(options) {
+    const { updateTime = 0, done } = options;
+    this.#answer("getFriends", done, async () => [...this.client.friends.values()].map(relation).filter((friend) => friend.updateTime > updateTime));
+  }
+  isMyFriend(options) {
+    this.#answer("isMyFriend", options.done, async () => this.client.friends.has(options.account));
+  }
+  /** As `addToBlacklist`, or with `isAdd: false` as `removeFromBlacklist`. */
+  markInBlacklist(options) {
+    this.#mark("markInBlacklist", options, options.isAdd ?? true);
+  }
+  addToBlacklist(options) {
+    this.#mark("addToBlacklist", options, true);
+  }
+  removeFromBlacklist(options) {
+    this.#mark("removeFromBlacklist", options, false);
+  }
+  /** Who is blocked, as it is held. Nobody is muted here. */
+  getRelations(options) {
+    this.#answer("getRelations", options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
+  }
+  /** Ends other sessions of the account, by the `deviceId` of `onloginportschange`; `done` is given those that were there. */
+  kick(options) {
+    const { deviceIds, done } = options;
+    this.#answer("kick", done, async () => {
+      if (!Array.isArray(deviceIds)) throw { code: 414, message: "deviceIds must be a list" };
+      return { deviceIds: await this.client.kick(deviceIds) };
     });
   }
   /** A new list: profiles of known accounts get the newer fields, others are appended. */
@@ -1231,6 +1630,17 @@ var NIM = class _NIM {
   cutFriendsByAccounts(friends, accounts) {
     return cutByAccount(friends, accounts);
   }
+  /** A new list, as `mergeUsers` does it. */
+  mergeRelations(relations, news) {
+    return mergeByAccount(relations, news);
+  }
+  /** A new list without those in `gone`, which is the `invalid` of what `onblacklist` brought. */
+  cutRelations(relations, gone) {
+    return cutByAccount(relations, gone);
+  }
+  findRelation(relations, account) {
+    return relations?.find((relation2) => relation2.account === account) ?? null;
+  }
   findUser(users, account) {
     return users?.find((user) => user.account === account) ?? null;
   }
@@ -1238,7 +1648,7 @@ var NIM = class _NIM {
     return friends?.find((friend) => friend.account === account) ?? null;
   }
   #listen() {
-    const client = this.#client;
+    const { client } = this;
     const on = (event, listener) => void client.on(event, listener);
     on("state", (state) => {
       if (state === "syncing") this.#connected();
@@ -1252,17 +1662,35 @@ var NIM = class _NIM {
     });
     on("userUpdated", (user) => this.#tell("onupdateuser", card(user)));
     on("friends", (friends, how) => {
-      if (how === "update") this.#tellFriends(friends, []);
+      if (how === "update") this.#friendsChanged(friends);
       else if (this.#catchUp) this.#catchUp.friends = friends;
     });
     on("friendRemoved", (account) => {
+      this.#friends.delete(account);
       if (this.#catchUp) this.#catchUp.removed.push(account);
       else this.#tellFriends([], [account]);
     });
+    on("requests", (requests, how) => {
+      if (how === "update") for (const request of requests) this.#requestChanged(request);
+      else this.#catchUp?.requests.push(...requests);
+    });
+    on("blocks", (blocks, how) => {
+      if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
+      if (how !== "update") return;
+      this.#blocked = [...client.blocks.values()].map(blocked);
+      for (const { account, createTime, removed } of blocks) {
+        const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
+        if (!this.#own.includes(account)) this.#tell("onsyncmarkinblacklist", mark);
+      }
+    });
+    on("sessions", (sessions) => this.#tellPorts(sessions));
     on("synced", () => {
-      const { friends, removed } = this.#catchUp ?? { removed: [] };
+      const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
       this.#catchUp = void 0;
+      this.#friends = new Map(client.friends);
       if (friends || removed.length) this.#tellFriends(friends ?? [], removed);
+      if (blocks) this.#tellBlocked();
+      this.#tellRequests(requests);
       this.#tell("onsyncdone");
     });
     on("willReconnect", ({ attempt, delayMs }) => {
@@ -1280,7 +1708,7 @@ var NIM = class _NIM {
       if (ended.willReconnect) return;
       this.#ended = ended.error;
       const message = ended.error?.message ?? ended.reason;
-      this.#tell("ondisconnect", this.#leaving ?? { code: networkCode(ended.code, ended.error), message });
+      this.#tell("ondisconnect", this.#leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
     });
     on("error", (error) => {
       if (error !== this.#ended) this.#tell("onerror", failure(error, "connection"));
@@ -1288,16 +1716,18 @@ var NIM = class _NIM {
   }
   /** Logged in. What is cached goes out first, for what follows is only the difference to it. */
   #connected() {
-    this.#catchUp = { removed: [] };
+    this.#catchUp = { removed: [], requests: [] };
     const { customTag } = this.#options;
     this.#tell("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
     if (this.#toldCache) return;
     this.#toldCache = true;
-    const { me, users, friends } = this.#client;
+    const { me, users, friends } = this.client;
     if (!me) return;
     this.#tellMe(me);
     this.#tellUsers([...users.values()]);
     this.#tellFriends([...friends.values()], []);
+    if (this.client.blocks.size) this.#tellBlocked();
+    this.#tellRequests([]);
   }
   #tellMe(user) {
     if (user === this.#toldMe) return;
@@ -1309,23 +1739,96 @@ var NIM = class _NIM {
   }
   #tellFriends(friends, removed) {
     if (this.#options.syncFriends === false) return;
-    const list2 = friends.map((friend) => ({ ...relation(friend), valid: true }));
+    const list2 = friends.map(relation);
     list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
     this.#tell("onfriends", list2);
+  }
+  #friendsChanged(friends) {
+    const entered = friends.filter(({ account }) => !this.#friends.has(account));
+    if (entered.length) this.#tellFriends(entered, []);
+    for (const friend of friends) {
+      const before = this.#friends.get(friend.account);
+      this.#friends.set(friend.account, friend);
+      if (before && !this.#own.includes(friend.account)) this.#tell("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
+    }
+  }
+  #tellBlocked() {
+    const now = [...this.client.blocks.values()].map(blocked);
+    const list2 = cutByAccount(now, this.#blocked);
+    list2.invalid = cutByAccount(this.#blocked, now);
+    this.#blocked = now;
+    if (this.#options.syncRelations !== false) this.#tell("onblacklist", list2);
+  }
+  /** Those that are open and were not told yet, and what became of others. */
+  #tellRequests(changed) {
+    const open2 = this.client.requests;
+    const messages = [.../* @__PURE__ */ new Set([...open2, ...changed])].flatMap((request) => this.#message(request) ?? []);
+    this.#asked = new Set(open2.map(requestKey));
+    if (messages.length) this.#tell("onofflinesysmsgs", messages);
+  }
+  #requestChanged(request) {
+    const { account, direction, state } = request;
+    const wasOpen = this.#asked.has(requestKey(request));
+    const message = this.#message(request);
+    if (message) this.#tell("onsysmsg", message);
+    if (this.#own.includes(account)) return;
+    const action = (type, more = {}) => this.#tell("onsyncfriendaction", { type, account, ...more });
+    if (direction === "out" && state === "open") action("applyFriend");
+    else if (direction === "out" && state === "accepted" && !wasOpen) action("addFriend", this.#friend(account));
+    else if (direction === "in" && state === "accepted" && wasOpen) action("passFriendApply", this.#friend(account));
+    else if (direction === "in" && state === "rejected") action("rejectFriendApply");
+  }
+  /** What the other side did, if it did something that was not told yet. What became of a request that was, is told at once. */
+  #message(request) {
+    const key = requestKey(request);
+    const { direction, state } = request;
+    const wasOpen = this.#asked.has(key);
+    if (state === "open") this.#asked.add(key);
+    else this.#asked.delete(key);
+    const message = (type) => systemMessage(this.account, request, type);
+    if (direction === "in" && wasOpen && state !== "open") this.#tell("onupdatesysmsg", message("applyFriend"));
+    if (direction === "in" && !wasOpen && state === "open") return message("applyFriend");
+    if (direction === "in" && !wasOpen && state === "accepted") return message("addFriend");
+    if (direction === "out" && wasOpen && state === "accepted") return message("passFriendApply");
+    if (direction === "out" && state === "rejected") return message("rejectFriendApply");
+    return void 0;
+  }
+  #tellPorts(sessions) {
+    const there = sessions.filter(({ current }) => !current).map((session) => loginPort(this.account, session, true));
+    const ids = new Set(there.map(({ deviceId }) => deviceId));
+    const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
+    this.#ports = there;
+    if (there.length || gone.length) this.#tell("onloginportschange", [...there, ...gone]);
+  }
+  #friend(account) {
+    const friend = this.client.friends.get(account);
+    return friend ? { friend: relation(friend) } : {};
+  }
+  #mark(callFunc, options, isAdd) {
+    const { account } = options;
+    this.#relate(callFunc, options, async () => {
+      await (isAdd ? this.client.block(account) : this.client.unblock(account));
+      return { account, isAdd, record: { account, updateTime: this.client.blocks.get(account)?.createTime ?? Date.now() } };
+    });
+  }
+  /** A call about one account, whose effects are told by `done` alone. */
+  #relate(callFunc, { account, done }, ask) {
+    this.#own.push(account);
+    this.#answer(callFunc, done, () => ask().finally(() => this.#own.splice(this.#own.indexOf(account), 1)));
   }
   #token(why) {
     const token = this.#options.token ?? this.account;
     if (why === "expired" && token === this.#shownToken) {
       const message = "the token has ended, and no other was set in onwillreconnect";
       this.#leaving = { code: WRONG_TOKEN, message };
-      void this.#client.disconnect();
+      void this.client.disconnect();
     }
     return this.#shownToken = token;
   }
   #leave(callFunc, done) {
     this.#leaving = { code: "alreadyDisconnected", message: `${callFunc} was called`, callFunc };
     this.#answer(callFunc, done, async () => {
-      await this.#client.disconnect();
+      await this.client.disconnect();
       return {};
     });
   }
@@ -1339,11 +1842,12 @@ var NIM = class _NIM {
     );
   }
 };
-function card({ version: _, ...fields }) {
-  return fields;
+function given(fields) {
+  return merge(fields);
 }
-function relation({ version: _, ...fields }) {
-  return fields;
+function kicked(close, message) {
+  const reason = { [Close.kicked]: "otherPlatformKick", [Close.sessionLimit]: "samePlatformKick" }[close];
+  return reason === void 0 ? void 0 : { code: "kicked", reason, message, custom: "", from: "Server", customClientType: 0 };
 }
 function safely(callback) {
   try {

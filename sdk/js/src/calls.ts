@@ -1,5 +1,6 @@
 // Commands on their way: each is answered, or fails with an error, within its time. Those that cannot be sent now
-// wait for the next connection.
+// wait for the next connection. The gateway answers first and then tells what changed; a call that says when its
+// effect is here is not done before.
 
 import { Code, RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
@@ -8,6 +9,10 @@ interface Call {
   command: Command;
   /** Whether sending it a second time does no harm. */
   repeatable: boolean;
+  /** Whether what the command does can be seen in what is held. */
+  here?(): boolean;
+  /** The reply, while the effect is waited for. */
+  answer?: ServerFrame;
   sent: boolean;
   timer: ReturnType<typeof setTimeout>;
   resolve(frame: ServerFrame): void;
@@ -23,15 +28,14 @@ export class Calls {
   }
 
   /** Calls that wait are sent by the next {@link flush}. */
-  add(command: Command, timeoutMs: number, repeatable: boolean): Promise<ServerFrame> {
+  add(command: Command, timeoutMs: number, repeatable: boolean, here?: () => boolean): Promise<ServerFrame> {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        const { sent } = this.#calls.get(id) ?? {};
-        this.#calls.delete(id);
-        reject(new RosterdError(Code.timeout, 'TIMEOUT', `${sent ? 'no answer' : 'no connection'} within ${timeoutMs} ms`));
+        const sent = this.#calls.get(id)?.sent;
+        this.#end(id, new RosterdError(Code.timeout, 'TIMEOUT', `${sent ? 'no answer' : 'no connection'} within ${timeoutMs} ms`));
       }, timeoutMs);
-      this.#calls.set(id, { command, repeatable, sent: false, timer, resolve, reject });
+      this.#calls.set(id, { command, repeatable, here, sent: false, timer, resolve, reject });
     });
   }
 
@@ -44,25 +48,39 @@ export class Calls {
 
   /** Hands a reply or an error to its caller. False if nobody waits for it. */
   settle(frame: ServerFrame): boolean {
-    const call = frame.id === undefined ? undefined : this.#take(frame.id);
+    const id = frame.id ?? 0;
+    const call = this.#calls.get(id);
     if (!call) return false;
-    if (frame.error) call.reject(RosterdError.from(frame.error));
-    else call.resolve(frame);
+    call.answer = frame;
+    if (frame.error) this.#take(id)?.reject(RosterdError.from(frame.error));
+    else if (!call.here || call.here()) this.#end(id);
     return true;
+  }
+
+  /** Something was applied; `all`: everything that the gateway has done so far. */
+  applied(all: boolean): void {
+    for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
   }
 
   /** The connection is lost: what may be repeated waits for the next one. */
   interrupted(): void {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
-      if (call.repeatable) call.sent = false;
-      else this.#take(id)?.reject(new RosterdError(Code.timeout, 'CONNECTION_LOST', 'the connection was lost before the answer came; it may have been carried out or not'));
+      if (call.repeatable && !call.answer) call.sent = false;
+      else this.#end(id, new RosterdError(Code.timeout, 'CONNECTION_LOST', 'the connection was lost before the answer came; it may have been carried out or not'));
     }
   }
 
   /** No connection is to be expected. */
   fail(error: RosterdError): void {
-    for (const id of [...this.#calls.keys()]) this.#take(id)?.reject(error);
+    for (const id of [...this.#calls.keys()]) this.#end(id, error);
+  }
+
+  /** One that was answered was carried out, whatever came of the connection since. */
+  #end(id: number, error?: RosterdError): void {
+    const call = this.#take(id);
+    if (call?.answer) call.resolve(call.answer);
+    else if (error) call?.reject(error);
   }
 
   #take(id: number): Call | undefined {

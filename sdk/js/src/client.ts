@@ -1,5 +1,5 @@
-// RosterdClient: keeps one account's profile and friend list in step with the gateway, over as many connections as
-// that takes. The rules about records are in replica.ts, one connection is in connection.ts, commands under way are
+// RosterdClient: keeps what one account knows - its profile, friends, requests, blocks, who is there - in step with the
+// gateway, over as many connections as that takes. The rules about records are in replica.ts, one connection is in connection.ts, commands under way are
 // in calls.ts, and what outlives the page is in saver.ts and store.ts; this file decides when which of them acts.
 
 import { Calls } from './calls.js';
@@ -7,7 +7,7 @@ import { Connection } from './connection.js';
 import type { End, WebSocketConstructor } from './connection.js';
 import { Emitter } from './emitter.js';
 import { Close, Code, comesBack, RosterdError } from './protocol.js';
-import type { Command, Device, Friend, LoginReply, MyInfo, ServerFrame, User } from './protocol.js';
+import type { Block, Command, Device, Friend, FriendRequest, LoginReply, MyInfo, Presence, ServerFrame, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
 import type { Difference } from './replica.js';
 import { Saver } from './saver.js';
@@ -35,6 +35,7 @@ export interface Options {
   requestTimeoutMs?: number;
   /** The wait before attempt n is random between 0 and min(maxMs, minMs × 2ⁿ). 500 and 20000 by default. */
   backoff?: { minMs?: number; maxMs?: number };
+  /** What the account's other sessions are told of this one. */
   device?: Device;
   /** Whether to come back after a lost connection. True by default. */
   reconnect?: boolean;
@@ -46,11 +47,24 @@ export interface Events {
   me(user: User, how: 'cache' | 'sync' | 'update' | 'reply'): void;
   /** Friends' profiles: all after a full sync, otherwise those that differ. */
   users(users: User[], how: 'cache' | 'sync'): void;
-  /** One friend's profile changed while connected. Also comes for a new friend, before `friends`. */
+  /**
+   * A friend's profile changed while connected, or that of somebody who is watched. Also comes for a new friend, before
+   * `friends`, and for whoever sent a signal, before `signal`.
+   */
   userUpdated(user: User): void;
   /** Relations: all after a full sync, otherwise those that differ; `update` while connected. */
   friends(friends: Friend[], how: 'cache' | 'sync' | 'update'): void;
   friendRemoved(account: string): void;
+  /** Requests that are new, and those that are over; all open ones after a full sync. */
+  requests(requests: FriendRequest[], how: 'cache' | 'sync' | 'update'): void;
+  /** Blocks that are new, and those that are `removed`; also all in force after a full sync. */
+  blocks(blocks: Block[], how: 'cache' | 'sync' | 'update'): void;
+  /** Who came or went. `sync`: everybody, in place of all that was told before; who is not in it was never online. */
+  presence(presence: Presence[], how: 'sync' | 'update'): void;
+  /** Another session of this account came or went: all of them, this one included; none at all while this one is alone since its login. */
+  sessions(sessions: readonly Session[]): void;
+  /** Somebody sent a message. It is kept nowhere. */
+  signal(signal: { from: string; payload: string }): void;
   /** A catch-up is complete, and what is held is what the gateway holds. */
   synced(info: { sync: 'full' | 'delta' | 'current'; because?: string; count: number; digest: number }): void;
   state(state: State, previous: State): void;
@@ -96,6 +110,8 @@ export class RosterdClient {
   #cacheRead = false;
   #connection?: Connection;
   #loginId = 0;
+  // Of the list that was sent again after the last login.
+  #watchId = 0;
   #loginError?: RosterdError;
   #login?: LoginReply;
   // Settled by the first `synced`, or by an end for good.
@@ -143,14 +159,42 @@ export class RosterdClient {
     return this.#replica.me;
   }
 
-  /** The friends' profiles by account. A full sync puts another map here. */
+  /**
+   * Profiles by account: the friends', those of watched accounts, and of others who sent a signal. A full sync puts
+   * another map here.
+   */
   get users(): ReadonlyMap<string, User> {
     return this.#replica.users;
   }
 
-  /** The relations by account. */
+  /** The relations by account: the friend list. */
   get friends(): ReadonlyMap<string, Friend> {
     return this.#replica.friends;
+  }
+
+  /** The open requests, of both directions. */
+  get requests(): readonly FriendRequest[] {
+    return this.#replica.requests;
+  }
+
+  /** Those that this account blocks. */
+  get blocks(): ReadonlyMap<string, Block> {
+    return this.#replica.blocks;
+  }
+
+  /** As of the last connection: friends that were ever online, and the own account if it is invisible. */
+  get presence(): ReadonlyMap<string, Presence> {
+    return this.#replica.presence;
+  }
+
+  /** All sessions of this account, the oldest first; empty if this is the only one since its login. */
+  get sessions(): readonly Session[] {
+    return this.#replica.sessions;
+  }
+
+  /** The accounts of the last {@link watch}. */
+  get watched(): ReadonlySet<string> {
+    return this.#replica.watched;
   }
 
   get paused(): boolean {
@@ -220,14 +264,14 @@ export class RosterdClient {
   }
 
   /**
-   * Profiles of any accounts. Those of friends and the own one are taken from what is held unless `fresh`; others are
-   * asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
+   * Profiles of any accounts. Those of friends, of watched accounts and the own one are taken from what is held unless
+   * `fresh`; others are asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
    */
   async getUsers(accounts: readonly string[], { fresh = false }: { fresh?: boolean } = {}): Promise<{ users: User[]; missing: string[] }> {
     const wanted = [...new Set(accounts)];
     const found = new Map<string, User>();
     for (const account of fresh ? [] : wanted) {
-      const held = account === this.me?.account ? this.me : this.friends.has(account) ? this.users.get(account) : undefined;
+      const held = account === this.me?.account ? this.me : this.friends.has(account) || this.watched.has(account) ? this.users.get(account) : undefined;
       if (held) found.set(account, held);
     }
     const ask = wanted.filter((account) => !found.has(account));
@@ -245,6 +289,97 @@ export class RosterdClient {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, 'NOT_FOUND', `there is no account ${account}`);
     return users[0];
+  }
+
+  /**
+   * Makes friends without asking, where `friends.policy` allows it. A message, at most 256 characters, reaches the other
+   * side as a request that is accepted already.
+   */
+  addFriend(account: string, message?: string): Promise<void> {
+    return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
+  }
+
+  /** Asks for friendship; if the other side has asked, too, both are friends now. */
+  requestFriend(account: string, message?: string): Promise<void> {
+    return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, 'out'));
+  }
+
+  /** Accepts the other side's request. */
+  acceptFriend(account: string): Promise<void> {
+    return this.#change({ acceptFriend: { account } }, () => this.friends.has(account));
+  }
+
+  /** Rejects the other side's request. */
+  rejectFriend(account: string): Promise<void> {
+    return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, 'in'));
+  }
+
+  /** Takes the own request back. */
+  cancelRequest(account: string): Promise<void> {
+    return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, 'out'));
+  }
+
+  /** Ends a friendship, in both directions. */
+  deleteFriend(account: string): Promise<void> {
+    return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
+  }
+
+  /** Changes what is noted about a friend, for this account's own sessions only. What is left out stays, `''` clears. */
+  updateFriend(account: string, { alias, custom }: { alias?: string; custom?: string }): Promise<void> {
+    const here = (): boolean => {
+      const friend = this.friends.get(account);
+      return !friend || ((alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom);
+    };
+    return this.#change({ updateFriend: { account, alias, custom } }, here, true);
+  }
+
+  /** From now on the account gets nothing more of this one, and is not told. A friendship stays. */
+  block(account: string): Promise<void> {
+    return this.#change({ block: { account } }, () => this.blocks.has(account), true);
+  }
+
+  unblock(account: string): Promise<void> {
+    return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
+  }
+
+  /** The sessions of this account, the oldest first. */
+  async getSessions(): Promise<Session[]> {
+    const { getSessionsReply } = await this.#call({ getSessions: {} }, { repeatable: true });
+    return answered(getSessionsReply).sessions ?? [];
+  }
+
+  /** Ends other sessions of this account; gives those that were there. */
+  async kick(sessions: readonly string[]): Promise<string[]> {
+    const { kickReply } = await this.#call({ kick: { sessions: [...sessions] } }, { repeatable: false });
+    return answered(kickReply).kicked ?? [];
+  }
+
+  /**
+   * Puts another list in place of the accounts whose profiles are told although they are no friends, at most 500. They
+   * come with `userUpdated` and are in `users`; who is on the list no more is dropped from there. The list holds over
+   * all connections. `missing` do not exist yet, and come when they do.
+   */
+  async watch(accounts: Iterable<string>): Promise<{ missing: string[] }> {
+    const list = new Set(accounts);
+    const { watchReply } = await this.#call({ watch: { accounts: [...list] } }, { repeatable: true });
+    const { missing = [] } = answered(watchReply);
+    this.#replica.watch(list, missing);
+    return { missing };
+  }
+
+  /**
+   * Sends a text of at most 4096 bytes to whoever is logged in as `to`: at most once. `delivered` counts the sessions
+   * that will be told, `dropped` those that read too slowly.
+   */
+  async signal(to: string, payload: string): Promise<{ delivered: number; dropped: number }> {
+    const { signalReply } = await this.#call({ signal: { to, payload } }, { repeatable: false });
+    return answered(signalReply);
+  }
+
+  /** Whether this account shows as offline to its friends, on every device, until it says otherwise. */
+  setPresence({ invisible }: { invisible: boolean }): Promise<void> {
+    const here = (): boolean => (this.presence.get(this.account)?.invisible ?? false) === invisible;
+    return this.#change({ setPresence: { invisible } }, here, true);
   }
 
   /** Drops the connection as a failing network would. For tests and demonstrations. */
@@ -305,11 +440,13 @@ export class RosterdClient {
     this.#cacheRead = true;
     if (!stored) return;
     this.#replica.load(stored);
-    const { me, users, friends } = stored;
+    const { me, users, friends, requests, blocks } = stored;
     if (me) this.#emitter.emit('me', me, 'cache');
     if (!me && !users.length && !friends.length) return;
     this.#emitter.emit('users', users, 'cache');
     this.#emitter.emit('friends', friends, 'cache');
+    if (requests.length) this.#emitter.emit('requests', requests, 'cache');
+    if (blocks.length) this.#emitter.emit('blocks', blocks, 'cache');
   }
 
   #frame(frame: ServerFrame, connection: Connection): void {
@@ -335,10 +472,13 @@ export class RosterdClient {
       this.#error(Code.internal, 'BAD_FRAME', 'a frame could not be applied', cause);
       return connection.drop('a frame could not be applied');
     }
-    if (difference) this.#saver.save(difference.save);
+    if (difference?.save) this.#saver.save(difference.save);
     if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
     if (difference?.how === 'sync') this.#synced(difference, frame, connection);
     else if (difference) this.#news(difference);
+    this.#calls.applied(!!frame.changes?.cursor);
+    if (frame.signal) this.#emitter.emit('signal', frame.signal);
+    if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.watched, frame.watchReply.missing);
     if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit('error', RosterdError.from(frame.error));
   }
 
@@ -347,6 +487,11 @@ export class RosterdClient {
     this.#skew = login.serverTime - Date.now();
     this.#expires(login.expiresAt);
     this.#setState('syncing');
+    // Every connection starts without one.
+    if (this.watched.size) {
+      this.#watchId = this.#calls.nextId();
+      connection.send({ id: this.#watchId, watch: { accounts: [...this.watched] } });
+    }
     // They are answered after `synced`; there is no need to wait for that.
     this.#calls.flush((frame) => connection.send(frame));
   }
@@ -360,12 +505,16 @@ export class RosterdClient {
       this.#resync = true;
       return connection.drop('out of step');
     }
-    const { me, users, friends, removed, full } = difference;
+    const { me, users, friends, removed, requests, blocks, presence, sessions, full } = difference;
     const { sync = 'full', because } = this.#login ?? {};
     if (me) this.#emitter.emit('me', me, 'sync');
     if (full || users.length) this.#emitter.emit('users', users, 'sync');
     if (full || friends.length) this.#emitter.emit('friends', friends, 'sync');
     for (const account of removed) this.#emitter.emit('friendRemoved', account);
+    if (full || requests.length) this.#emitter.emit('requests', requests, 'sync');
+    if (full || blocks.length) this.#emitter.emit('blocks', blocks, 'sync');
+    if (presence) this.#emitter.emit('presence', presence, 'sync');
+    if (sessions) this.#emitter.emit('sessions', sessions);
     // A listener may have left.
     if (this.#connection !== connection) return;
     this.#attempt = 0;
@@ -375,11 +524,15 @@ export class RosterdClient {
     this.#connected = undefined;
   }
 
-  #news({ how, me, users, friends, removed }: Difference): void {
+  #news({ how, me, users, friends, removed, requests, blocks, presence, sessions }: Difference): void {
     for (const account of removed) this.#emitter.emit('friendRemoved', account);
     if (me) this.#emitter.emit('me', me, how);
     for (const user of users) this.#emitter.emit('userUpdated', user);
     if (friends.length) this.#emitter.emit('friends', friends, 'update');
+    if (requests.length) this.#emitter.emit('requests', requests, 'update');
+    if (blocks.length) this.#emitter.emit('blocks', blocks, 'update');
+    if (presence) this.#emitter.emit('presence', presence, 'update');
+    if (sessions) this.#emitter.emit('sessions', sessions);
   }
 
   // ---- ends
@@ -512,8 +665,17 @@ export class RosterdClient {
 
   // ---- small things
 
-  #call(command: Command, { repeatable, timeoutMs }: { repeatable: boolean; timeoutMs?: number }): Promise<ServerFrame> {
-    const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8_000, repeatable);
+  /** A call whose reply says nothing: it is done when what it changed is here. */
+  async #change(command: Command, here: () => boolean, repeatable = false): Promise<void> {
+    await this.#call(command, { repeatable, here });
+  }
+
+  #isOpen(account: string, direction: FriendRequest['direction']): boolean {
+    return this.requests.some((request) => request.account === account && request.direction === direction);
+  }
+
+  #call(command: Command, { repeatable, timeoutMs, here }: { repeatable: boolean; timeoutMs?: number; here?: () => boolean }): Promise<ServerFrame> {
+    const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8_000, repeatable, here);
     const connection = this.#connection;
     if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;

@@ -3,33 +3,50 @@
 // has cases for it.
 
 import { digest } from './digest.js';
-import type { Changes, Friend, ServerFrame, Synced, User } from './protocol.js';
+import type { Block, Changes, Friend, FriendRequest, Presence, ServerFrame, Session, Synced, User } from './protocol.js';
+import { requestKey } from './store.js';
 import type { Change, Stored } from './store.js';
 
 /** Records by account. Always replaced or changed whole: a map that was handed out never holds half a frame. */
 interface Records {
   me?: User;
+  /** The friends' profiles, and those of strangers that the gateway told of. */
   users: Map<string, User>;
   friends: Map<string, Friend>;
+  /** By account and direction. Those that are over stay, so that each is told once. */
+  requests: Map<string, FriendRequest>;
+  /** Those in force. */
+  blocks: Map<string, Block>;
 }
 
-/** What a frame made different. */
-export interface Difference {
-  /** `sync`: a catch-up is complete. `update`: news. `reply`: what came back to this client's own command. */
-  how: 'sync' | 'update' | 'reply';
+/** Records that were news. */
+interface News {
   me?: User;
   users: User[];
   friends: Friend[];
   removed: string[];
+  requests: FriendRequest[];
+  blocks: Block[];
+}
+
+/** What a frame made different. */
+export interface Difference extends News {
+  /** `sync`: a catch-up is complete. `update`: news. `reply`: what came back to this client's own command. */
+  how: 'sync' | 'update' | 'reply';
+  /** With `sync` all of it. */
+  presence?: Presence[];
+  sessions?: readonly Session[];
   /** What a store has to do, in one transaction. */
-  save: Change;
+  save?: Change;
   /** Only with `sync`: the whole list came, not a difference. */
   full?: boolean;
   /** Only with `sync`: what is held is not what the gateway holds. */
   mismatch?: 'retry' | 'accepted';
 }
 
-const nothing = (): Records => ({ users: new Map(), friends: new Map() });
+const nothing = (): Records => ({ users: new Map(), friends: new Map(), requests: new Map(), blocks: new Map() });
+const noNews = (): News => ({ users: [], friends: [], removed: [], requests: [], blocks: [] });
+const isOpen = ({ state }: FriendRequest): boolean => state === 'open';
 
 /** The version rule: a record counts only if it is newer than the one held. */
 function newer(record: { version: number } | undefined, held: { version: number } | undefined): boolean {
@@ -44,6 +61,12 @@ export class Replica {
   // Two mismatches in a row: the records are shown, but no cursor is trusted until a catch-up agrees again.
   #doubt: 'none' | 'once' | 'cursor' = 'none';
   #cursor?: string;
+  #presence = new Map<string, Presence>();
+  // As #staged, and there at the same times.
+  #stagedPresence = new Map<string, Presence>();
+  #sessions: readonly Session[] = [];
+  // Strangers whose profiles are kept up to date, over all connections.
+  #watched: ReadonlySet<string> = new Set();
 
   get me(): User | undefined {
     return this.#held.me;
@@ -57,16 +80,40 @@ export class Replica {
     return this.#held.friends;
   }
 
+  /** Those that are open. */
+  get requests(): FriendRequest[] {
+    return [...this.#held.requests.values()].filter(isOpen);
+  }
+
+  get blocks(): ReadonlyMap<string, Block> {
+    return this.#held.blocks;
+  }
+
+  get presence(): ReadonlyMap<string, Presence> {
+    return this.#presence;
+  }
+
+  get sessions(): readonly Session[] {
+    return this.#sessions;
+  }
+
+  get watched(): ReadonlySet<string> {
+    return this.#watched;
+  }
+
   /** What to show at the next login. */
   get cursor(): string | undefined {
     return this.#cursor;
   }
 
   load(stored: Stored): void {
+    const byAccount = <T extends { account: string }>(records: T[]): Map<string, T> => new Map(records.map((record) => [record.account, record]));
     this.#held = {
       me: stored.me,
-      users: new Map(stored.users.map((user) => [user.account, user])),
-      friends: new Map(stored.friends.map((friend) => [friend.account, friend])),
+      users: byAccount(stored.users),
+      friends: byAccount(stored.friends),
+      requests: new Map(stored.requests.map((request) => [requestKey(request), request])),
+      blocks: byAccount(stored.blocks),
     };
     this.#cursor = stored.cursor;
   }
@@ -76,6 +123,9 @@ export class Replica {
     this.#held = nothing();
     this.#staged = undefined;
     this.#cursor = undefined;
+    this.#presence = new Map();
+    this.#sessions = [];
+    this.#watched = new Set();
   }
 
   /** The connection ended. A catch-up that was under way has not happened. */
@@ -83,36 +133,55 @@ export class Replica {
     this.#staged = undefined;
   }
 
+  /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
+  watch(accounts: ReadonlySet<string>, missing: readonly string[] = []): void {
+    const { users, friends } = this.#held;
+    const gone = [...this.#watched].filter((account) => !accounts.has(account));
+    for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
+    this.#watched = accounts;
+  }
+
   /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
   take(frame: ServerFrame): Difference | undefined {
     if (frame.loginReply) return this.#begin(frame.loginReply.sync === 'full');
     if (frame.changes) return this.#changes(frame.changes);
     if (frame.synced) return this.#synced(frame.synced);
+    if (frame.presence) return this.#present(frame.presence.users ?? []);
+    if (frame.sessions) return { ...noNews(), how: 'update', sessions: (this.#sessions = [...(frame.sessions.sessions ?? [])]) };
     if (frame.updateMyInfoReply) return this.#live({ me: frame.updateMyInfoReply.user }, 'reply');
-    // Only friends' cards are kept; a reply about others is for the caller alone.
+    // Only cards that are held are kept; a reply about others is for the caller alone.
     const cards = frame.getUsersReply?.users?.filter((user) => this.#held.users.has(user.account));
     return cards && this.#live({ users: cards }, 'reply');
   }
 
   #begin(full: boolean): undefined {
-    const { me, users, friends } = this.#held;
+    const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
-    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends) };
+    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    this.#stagedPresence = new Map();
   }
 
   #changes(changes: Changes): Difference | undefined {
+    const presence = this.#staged ? this.#stagedPresence : this.#presence;
+    for (const account of changes.removed ?? []) presence.delete(account);
     if (!this.#staged) return this.#live(changes, 'update');
     apply(this.#staged, changes);
     return undefined;
   }
 
   #live(changes: Changes, how: 'update' | 'reply'): Difference | undefined {
-    const { me, users, friends, removed } = apply(this.#held, changes);
-    const save: Change = { users, friends, removed };
-    if (me) save.me = me;
+    const news = apply(this.#held, changes);
+    const save = this.#saved(news);
     if (typeof changes.cursor === 'string' && this.#doubt === 'none') save.cursor = this.#cursor = changes.cursor;
-    if (!me && !users.length && !friends.length && !removed.length && save.cursor === undefined) return undefined;
-    return { how, me, users, friends, removed, save };
+    const { me, ...lists } = news;
+    const isNews = me || save.cursor !== undefined || Object.values(lists).some((list) => list.length);
+    return isNews ? { ...news, how, save } : undefined;
+  }
+
+  #present(users: Presence[]): Difference | undefined {
+    const presence = this.#staged ? this.#stagedPresence : this.#presence;
+    for (const user of users) presence.set(user.account, user);
+    return this.#staged || !users.length ? undefined : { ...noNews(), how: 'update', presence: users };
   }
 
   #synced(synced: Synced): Difference | undefined {
@@ -123,39 +192,86 @@ export class Replica {
     if (!agrees && this.#doubt === 'none') {
       this.#doubt = 'once';
       this.#cursor = undefined;
-      return { how: 'sync', users: [], friends: [], removed: [], save: { cursor: null }, mismatch: 'retry' };
+      return { ...noNews(), how: 'sync', save: { cursor: null }, mismatch: 'retry' };
     }
     const before = this.#held;
+    const full = this.#full;
+    if (full) this.#keepWatched(next);
     this.#held = next;
     this.#doubt = agrees ? 'none' : 'cursor';
     this.#cursor = agrees ? synced.cursor : undefined;
-    const changed = <T extends { account: string; version: number }>(now: Map<string, T>, old: Map<string, T>): T[] => {
-      const all = [...now.values()];
-      return this.#full ? all : all.filter((record) => record !== old.get(record.account));
+    const changed = <T>(now: Map<string, T>, old: Map<string, T>): T[] =>
+      [...now].flatMap(([key, record]) => (full || record !== old.get(key) ? [record] : []));
+    const lifted = [...before.blocks].flatMap(([account, block]) => (next.blocks.has(account) ? [] : [{ ...block, removed: true }]));
+    const news: News = {
+      me: next.me,
+      users: changed(next.users, before.users),
+      friends: changed(next.friends, before.friends),
+      removed: [...before.friends.keys()].filter((account) => !next.friends.has(account)),
+      requests: changed(next.requests, before.requests),
+      blocks: [...changed(next.blocks, before.blocks), ...lifted],
     };
-    const users = changed(next.users, before.users);
-    const friends = changed(next.friends, before.friends);
-    const removed = [...new Set([...before.friends.keys(), ...before.users.keys()])].filter(
-      (account) => !(before.friends.has(account) ? next.friends : next.users).has(account),
-    );
-    const save: Change = { clear: this.#full, users, friends, removed: this.#full ? [] : removed, cursor: this.#cursor ?? null };
-    if (next.me && (this.#full || next.me !== before.me)) save.me = next.me;
+    const save: Change = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
+    if (full) save.removed = [];
+    else if (next.me === before.me) delete save.me;
+    const [presence, sessions] = [this.#presence, this.#sessions];
+    this.#presence = this.#stagedPresence;
+    // If there are others, they are told next; who is alone is not told.
+    this.#sessions = [];
     return {
-      how: 'sync', me: next.me, users, friends, removed, save, full: this.#full,
+      ...news, how: 'sync', save, full,
+      ...(presence.size || this.#presence.size ? { presence: [...this.#presence.values()] } : {}),
+      ...(sessions.length ? { sessions: [] } : {}),
       ...(agrees ? {} : { mismatch: 'accepted' as const }),
     };
+  }
+
+  /** Strangers that are watched stay until they are told anew, at whatever version: this may be another history. */
+  #keepWatched(next: Records): void {
+    const { users, friends } = this.#held;
+    for (const account of this.#watched) {
+      const card = friends.has(account) || next.users.has(account) ? undefined : users.get(account);
+      if (card) next.users.set(account, { ...card, version: 0 });
+    }
+  }
+
+  /** Strangers' profiles are not stored: nobody would keep them up to date. */
+  #saved({ me, users, friends, removed, requests, blocks }: News): Change {
+    const known = users.filter(({ account }) => this.#held.friends.has(account));
+    return { ...(me ? { me } : {}), users: known, friends, removed, requests, blocks };
   }
 }
 
 /** Applies one set of changes and tells which of them were news. What is null is the same as absent. */
-function apply(into: Records, changes: Changes): { me?: User; users: User[]; friends: Friend[]; removed: string[] } {
+function apply(into: Records, changes: Changes): News {
   const removed = (changes.removed ?? []).filter((account) => {
-    const known = into.friends.delete(account);
-    return into.users.delete(account) || known;
+    into.users.delete(account);
+    return into.friends.delete(account);
   });
   let me: User | undefined;
   if (newer(changes.me, into.me)) into.me = me = changes.me;
-  const keep = <T extends { account: string; version: number }>(map: Map<string, T>, records: T[] | undefined): T[] =>
-    (records ?? []).filter((record) => newer(record, map.get(record.account)) && map.set(record.account, record));
-  return { me, users: keep(into.users, changes.users), friends: keep(into.friends, changes.friends), removed };
+  // A friend's card replaces the one held whatever its version, for it may be another view of the profile. Between two
+  // cards of somebody who was a friend before, the same version is the same card.
+  const replaced = new Set<string>();
+  const friends = (changes.friends ?? []).filter((friend) => {
+    const held = into.friends.get(friend.account);
+    if (!newer(friend, held)) return false;
+    if (!held) into.users.delete(friend.account);
+    replaced.add(friend.account);
+    return into.friends.set(friend.account, friend);
+  });
+  const users = (changes.users ?? []).filter((user) => {
+    const held = into.users.get(user.account);
+    const counts = newer(user, held) || (replaced.has(user.account) && user.version !== held?.version);
+    return counts && into.users.set(user.account, user);
+  });
+  const requests = (changes.requests ?? []).filter((request) => {
+    const key = requestKey(request);
+    return newer(request, into.requests.get(key)) && into.requests.set(key, request);
+  });
+  const blocks = (changes.blocks ?? []).filter((block) => {
+    if (!newer(block, into.blocks.get(block.account))) return false;
+    return block.removed ? into.blocks.delete(block.account) : into.blocks.set(block.account, block);
+  });
+  return { me, users, friends, removed, requests, blocks };
 }

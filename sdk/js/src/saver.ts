@@ -1,20 +1,8 @@
 // Writes what the replica says into the store, one change after another, and goes on without a store that fails.
 // While one write is under way the next ones are gathered, so that a busy list costs few transactions.
 
-import { isSound } from './store.js';
+import { Gathered, isSound } from './store.js';
 import type { Change, Store, Stored } from './store.js';
-import type { Friend, User } from './protocol.js';
-
-interface Gathered {
-  clear: boolean;
-  removed: Set<string>;
-  me?: User;
-  users: Map<string, User>;
-  friends: Map<string, Friend>;
-  cursor?: string | null;
-}
-
-const gathered = (clear = false): Gathered => ({ clear, removed: new Set(), users: new Map(), friends: new Map() });
 
 export class Saver {
   // Gone for good after a failure: what it holds is whole, with the cursor of that time, and good for the next start.
@@ -45,17 +33,8 @@ export class Saver {
 
   save(change: Change): void {
     if (!this.#store) return;
-    if (change.clear) this.#next = gathered(true);
-    const next = (this.#next ??= gathered());
-    for (const account of change.removed ?? []) {
-      next.removed.add(account);
-      next.users.delete(account);
-      next.friends.delete(account);
-    }
-    if (change.me) next.me = change.me;
-    for (const user of change.users ?? []) next.users.set(user.account, user);
-    for (const friend of change.friends ?? []) next.friends.set(friend.account, friend);
-    if (change.cursor !== undefined) next.cursor = change.cursor;
+    if (change.clear) this.#next = new Gathered(true);
+    (this.#next ??= new Gathered()).add(change);
     this.#writing ??= this.#write();
   }
 
@@ -75,10 +54,7 @@ export class Saver {
     await undefined;
     for (let next = this.#next; next; next = this.#next) {
       this.#next = undefined;
-      const change: Change = {
-        clear: next.clear, removed: [...next.removed], me: next.me,
-        users: [...next.users.values()], friends: [...next.friends.values()], cursor: next.cursor,
-      };
+      const { change } = next;
       await this.#try('writing', (store) => store.save(this.#account, change));
     }
     this.#writing = undefined;

@@ -1,13 +1,17 @@
 // Where records outlive the page: IndexedDB, one database for each account, or memory.
 // A store only keeps what it is given; when a change is due and what is in it the replica decides.
 
-import type { Friend, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, User } from './protocol.js';
 
 /** What a store gives back. The cursor belongs to exactly these records. */
 export interface Stored {
   me?: User;
   users: User[];
   friends: Friend[];
+  /** Those that are open. */
+  requests: FriendRequest[];
+  /** Those in force. */
+  blocks: Block[];
   cursor?: string;
 }
 
@@ -20,9 +24,16 @@ export interface Change {
   me?: User;
   users?: User[];
   friends?: Friend[];
+  /** By account and direction: one that is `open` is kept, any other goes. */
+  requests?: FriendRequest[];
+  /** By account: one that is `removed` goes. */
+  blocks?: Block[];
   /** `null` drops it; left out, it stays. */
   cursor?: string | null;
 }
+
+/** What requests are kept by. */
+export const requestKey = ({ account, direction }: FriendRequest): string => `${direction} ${account}`;
 
 /**
  * A place for records. Any method may throw or reject: the client then goes on in memory and says so with an
@@ -37,26 +48,62 @@ export interface Store {
   close?(): void;
 }
 
+/** Changes put together: what is to be kept, and what is to go. */
+export class Gathered {
+  readonly removed = new Set<string>();
+  me?: User;
+  readonly users = new Map<string, User>();
+  readonly friends = new Map<string, Friend>();
+  readonly requests = new Map<string, FriendRequest>();
+  readonly blocks = new Map<string, Block>();
+  cursor?: string | null;
+
+  constructor(readonly clear = false) {}
+
+  add(change: Change): void {
+    for (const account of change.removed ?? []) {
+      this.removed.add(account);
+      this.users.delete(account);
+      this.friends.delete(account);
+    }
+    if (change.me) this.me = change.me;
+    for (const user of change.users ?? []) this.users.set(user.account, user);
+    for (const friend of change.friends ?? []) this.friends.set(friend.account, friend);
+    for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
+    for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
+    if (change.cursor !== undefined) this.cursor = change.cursor;
+  }
+
+  get change(): Change {
+    const { clear, me, cursor } = this;
+    return {
+      clear, removed: [...this.removed], me, users: [...this.users.values()], friends: [...this.friends.values()],
+      requests: [...this.requests.values()], blocks: [...this.blocks.values()], cursor,
+    };
+  }
+}
+
 /** Keeps records as long as the object lives. */
 export class MemoryStore implements Store {
-  #accounts = new Map<string, { me?: User; users: Map<string, User>; friends: Map<string, Friend>; cursor?: string }>();
+  #accounts = new Map<string, Gathered>();
 
   async load(account: string): Promise<Stored | undefined> {
     const held = this.#accounts.get(account);
-    return held && { me: held.me, users: [...held.users.values()], friends: [...held.friends.values()], cursor: held.cursor };
+    if (!held) return undefined;
+    return {
+      me: held.me,
+      users: [...held.users.values()],
+      friends: [...held.friends.values()],
+      requests: [...held.requests.values()].filter(({ state }) => state === 'open'),
+      blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
+      cursor: held.cursor ?? undefined,
+    };
   }
 
   async save(account: string, change: Change): Promise<void> {
     let held = this.#accounts.get(account);
-    if (!held || change.clear) this.#accounts.set(account, (held = { users: new Map(), friends: new Map() }));
-    for (const gone of change.removed ?? []) {
-      held.users.delete(gone);
-      held.friends.delete(gone);
-    }
-    if (change.me) held.me = change.me;
-    for (const user of change.users ?? []) held.users.set(user.account, user);
-    for (const friend of change.friends ?? []) held.friends.set(friend.account, friend);
-    if (change.cursor !== undefined) held.cursor = change.cursor ?? undefined;
+    if (!held || change.clear) this.#accounts.set(account, (held = new Gathered()));
+    held.add(change);
   }
 
   async wipe(account: string): Promise<void> {
@@ -65,8 +112,8 @@ export class MemoryStore implements Store {
 }
 
 /** The number of the layout below. A database of any other layout is dropped: the gateway has everything. */
-const SCHEMA = 1;
-const TABLES = ['users', 'friends', 'meta'] as const;
+const SCHEMA = 2;
+const TABLES = ['users', 'friends', 'requests', 'blocks', 'meta'] as const;
 /** Puts issued in one go. A big sync is cut into pieces so that the page can paint in between. */
 const BATCH = 250;
 /** An open that takes longer is not waited for: some browsers never answer. */
@@ -84,25 +131,29 @@ export class IndexedDbStore implements Store {
   async load(account: string): Promise<Stored | undefined> {
     const database = await this.#open(account);
     const transaction = database.transaction(TABLES, 'readonly');
-    const [users, friends, me, cursor] = await Promise.all([
-      result(transaction.objectStore('users').getAll()),
-      result(transaction.objectStore('friends').getAll()),
-      result(transaction.objectStore('meta').get('me')),
-      result(transaction.objectStore('meta').get('cursor')),
-    ]);
-    return { users, friends, me, cursor };
+    const all = (name: string): Promise<any[]> => result(transaction.objectStore(name).getAll());
+    const meta = (name: string): Promise<any> => result(transaction.objectStore('meta').get(name));
+    const [users, friends, requests, blocks, me, cursor] = await Promise.all([
+      all('users'), all('friends'), all('requests'), all('blocks'), meta('me'), meta('cursor'),
+    ] as const);
+    return { users, friends, requests, blocks, me, cursor };
   }
 
   async save(account: string, change: Change): Promise<void> {
     const database = await this.#open(account);
     const transaction = database.transaction(TABLES, 'readwrite');
-    const [users, friends, meta] = TABLES.map((name) => transaction.objectStore(name)) as [IDBObjectStore, IDBObjectStore, IDBObjectStore];
+    const tables = TABLES.map((name) => transaction.objectStore(name));
+    const [users, friends, requests, blocks, meta] = tables as [IDBObjectStore, IDBObjectStore, IDBObjectStore, IDBObjectStore, IDBObjectStore];
     const steps: (() => IDBRequest)[] = [];
-    if (change.clear) for (const table of [users, friends, meta]) steps.push(() => table.clear());
+    if (change.clear) for (const table of tables) steps.push(() => table.clear());
     for (const gone of change.removed ?? []) steps.push(() => users.delete(gone), () => friends.delete(gone));
     if (change.me) steps.push(() => meta.put(change.me, 'me'));
     for (const user of change.users ?? []) steps.push(() => users.put(user));
     for (const friend of change.friends ?? []) steps.push(() => friends.put(friend));
+    for (const request of change.requests ?? []) {
+      steps.push(() => (request.state === 'open' ? requests.put(request) : requests.delete([request.account, request.direction])));
+    }
+    for (const block of change.blocks ?? []) steps.push(() => (block.removed ? blocks.delete(block.account) : blocks.put(block)));
     if (change.cursor === null) steps.push(() => meta.delete('cursor'));
     else if (change.cursor !== undefined) steps.push(() => meta.put(change.cursor, 'cursor'));
     const done = completion(transaction);
@@ -150,6 +201,8 @@ function open(account: string, again = true): Promise<IDBDatabase> {
       for (const name of [...database.objectStoreNames]) database.deleteObjectStore(name);
       database.createObjectStore('users', { keyPath: 'account' });
       database.createObjectStore('friends', { keyPath: 'account' });
+      database.createObjectStore('requests', { keyPath: ['account', 'direction'] });
+      database.createObjectStore('blocks', { keyPath: 'account' });
       database.createObjectStore('meta');
     };
     request.onsuccess = () => {
@@ -222,11 +275,10 @@ export function isSound(stored: Stored): boolean {
     const { account, version } = (value ?? {}) as { account?: unknown; version?: unknown };
     return typeof account === 'string' && Number.isSafeInteger(version);
   };
-  const { me, users, friends, cursor } = stored;
+  const { me, users, friends, requests, blocks, cursor } = stored;
   return (
     (me === undefined || record(me)) &&
-    Array.isArray(users) && users.every(record) &&
-    Array.isArray(friends) && friends.every(record) &&
+    [users, friends, requests, blocks].every((list) => Array.isArray(list) && list.every(record)) &&
     (cursor === undefined || typeof cursor === 'string')
   );
 }

@@ -26,7 +26,7 @@ use self::schema::{Meta, Unusable};
 use self::writer::{BATCH, Message, Writer};
 use super::{Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, Written, system_clock};
 use crate::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Profile, Request, Stamp, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User, Visibility,
 };
 
 /// How a store is opened.
@@ -213,7 +213,7 @@ impl Store for Sqlite {
         Box::pin(async move { self.ask(|answer| Message::Seen(seen, answer)).await? })
     }
 
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Account>, StoreError>> {
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>> {
         Box::pin(self.readers.read(rows::profiles::online))
     }
 

@@ -33,10 +33,10 @@ impl Rows for Tables<'_> {
         if let Some(account) = &reads.all_of {
             current.edges = relations::page(conn, account, None, usize::MAX, None)?;
             current.requests = relations::open_requests(conn, account)?;
-            current.blocks = relations::blocks_of(conn, account)?;
+            current.blocks = relations::live_blocks(conn, account)?;
         }
-        if let Some(account) = &reads.invisible {
-            current.invisible = profiles::is_invisible(conn, account)?;
+        if let Some(account) = &reads.presence {
+            current.presence = profiles::noted(conn, account)?;
         }
         if let Some(account) = &reads.credential {
             current.credential = credentials::credential(conn, account)?;

@@ -75,12 +75,13 @@ impl Writer {
                     Message::Close => inbox.close(),
                 }
             }
-            if !writes.is_empty() {
-                self.commit(writes);
-            }
+            // First: a block keeps what was seen before it.
             for (who, answer) in seen {
                 let noted = self.note(&who);
                 let _ = answer.send(self.watched(noted));
+            }
+            if !writes.is_empty() {
+                self.commit(writes);
             }
             for (before, answer) in compactions {
                 let dropped = self.compact(before);

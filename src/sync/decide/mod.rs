@@ -24,12 +24,23 @@ pub struct Reads {
     pub pair: Option<(Account, Account)>,
     /// How many friends, open requests and blocks these accounts have.
     pub counts: Vec<Account>,
-    /// Every live edge, open request and block of this account, and the blocks of it.
+    /// Every live edge and open request of this account, and the live blocks by it and of it.
     pub all_of: Option<Account>,
-    /// Whether this account is invisible.
-    pub invisible: Option<Account>,
+    /// The presence of this account.
+    pub presence: Option<Account>,
     /// What is known of this account's tokens.
     pub credential: Option<Account>,
+}
+
+/// What is noted of an account's presence.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Noted {
+    /// Whether it hides that it is online.
+    pub invisible: bool,
+    /// Whether it is online.
+    pub online: bool,
+    /// When it came, or was last online.
+    pub last_seen: Millis,
 }
 
 /// How much an account has.
@@ -58,8 +69,8 @@ pub struct Current {
     pub blocks: Vec<Block>,
     /// The counts asked for.
     pub counts: Vec<(Account, Counts)>,
-    /// Whether the account asked for is invisible.
-    pub invisible: bool,
+    /// The presence asked for.
+    pub presence: Noted,
     /// The tokens of the account asked for.
     pub credential: Credential,
 }
@@ -123,7 +134,7 @@ pub fn reads(command: &Command) -> Reads {
     match command {
         Command::SetProfile { account, .. } => Reads { users: vec![account.clone()], ..Reads::default() },
         Command::SetInvisible { account, .. } => {
-            Reads { users: vec![account.clone()], invisible: Some(account.clone()), ..Reads::default() }
+            Reads { users: vec![account.clone()], presence: Some(account.clone()), ..Reads::default() }
         }
         Command::DeleteUser { account } => Reads {
             users: vec![account.clone()],
@@ -138,9 +149,11 @@ pub fn reads(command: &Command) -> Reads {
         Command::Befriend { account, peer }
         | Command::AddFriend { account, peer, .. }
         | Command::RequestFriend { account, peer, .. }
-        | Command::AcceptFriend { account, peer }
-        | Command::Block { account, peer } => {
+        | Command::AcceptFriend { account, peer } => {
             Reads { counts: vec![account.clone(), peer.clone()], ..pair(account, peer) }
+        }
+        Command::Block { account, peer } => {
+            Reads { counts: vec![account.clone()], presence: Some(account.clone()), ..pair(account, peer) }
         }
         Command::Unfriend { account, peer }
         | Command::RejectFriend { account, peer }

@@ -120,7 +120,9 @@ pub(super) fn block(current: &Current, a: &Account, b: &Account, at: At) -> Deci
     at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
     let (owner, peer) = (a.clone(), b.clone());
     let At { stamp, now } = at;
-    let block = Block { owner, peer, removed: false, create_time: now, update_time: now, version: stamp };
+    let seen = current.presence;
+    let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
+    let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: stamp };
     let mut rows = vec![Row::Block { block, frozen: Some(current.known(a)?.clone()) }];
     rows.extend(current.open(a, b).map(|mine| close(mine, RequestState::Cancelled, at)));
     rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Rejected, at)));
@@ -234,7 +236,10 @@ pub(super) fn close(request: &Request, state: RequestState, at: At) -> Row {
 /// A block that has ended.
 pub(super) fn ended(block: &Block, at: At) -> Row {
     let update_time = at.now.max(block.update_time);
-    Row::Block { block: Block { removed: true, update_time, version: at.stamp, ..block.clone() }, frozen: None }
+    Row::Block {
+        block: Block { removed: true, last_seen: 0, update_time, version: at.stamp, ..block.clone() },
+        frozen: None,
+    }
 }
 
 pub(super) fn tombstones(a: &Account, b: &Account, at: At) -> [Row; 2] {

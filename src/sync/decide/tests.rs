@@ -34,7 +34,10 @@ impl Table {
     fn current(&self, reads: &Reads) -> Current {
         let mut current = Current {
             users: reads.users.iter().filter_map(|a| self.users.get(a).cloned()).collect(),
-            invisible: reads.invisible.as_ref().is_some_and(|a| self.invisible.contains(a)),
+            presence: Noted {
+                invisible: reads.presence.as_ref().is_some_and(|a| self.invisible.contains(a)),
+                ..Noted::default()
+            },
             ..Current::default()
         };
         if let Some((a, b)) = &reads.pair {
@@ -47,7 +50,8 @@ impl Table {
             current.edges = self.edges.values().filter(|e| e.owner == *a && !e.removed).cloned().collect();
             let involved = |r: &&Request| r.sender == *a || r.receiver == *a;
             current.requests = self.open().filter(involved).cloned().collect();
-            current.blocks = self.blocks.values().filter(|b| b.peer == *a && !b.removed).cloned().collect();
+            current.blocks =
+                self.blocks.values().filter(|b| (b.owner == *a || b.peer == *a) && !b.removed).cloned().collect();
         }
         current.credential = reads.credential.iter().find_map(|a| self.credentials.get(a)).cloned().unwrap_or_default();
         current.counts = reads.counts.iter().map(|a| (a.clone(), self.counts(a))).collect();
@@ -85,7 +89,6 @@ impl Table {
             Row::Gone { account, .. } => {
                 self.users.remove(&account);
                 self.invisible.remove(&account);
-                self.blocks.retain(|(owner, _), _| *owner != account);
             }
             Row::Edge(e) => drop(self.edges.insert((e.owner.clone(), e.peer.clone()), e)),
             Row::Request(r) => drop(self.requests.insert((r.sender.clone(), r.receiver.clone()), r)),
@@ -377,18 +380,19 @@ fn a_deleted_account_leaves_nothing_open() {
     table.run(&ask("a", "b"), 5).unwrap();
     table.run(&ask("c", "a"), 5).unwrap();
     table.run(&block("d", "a"), 5).unwrap();
+    table.run(&block("a", "d"), 5).unwrap();
     table.run(&Command::DeleteUser { account: account("a") }, 6).unwrap();
     for key in [pair("a", "b"), pair("c", "a")] {
         let request = &table.requests[&key];
         assert_eq!((request.state, &*request.message), (RequestState::Cancelled, ""));
     }
-    assert!(table.blocks[&pair("d", "a")].removed);
+    assert!(table.blocks[&pair("d", "a")].removed && table.blocks[&pair("a", "d")].removed);
 }
 
 #[test]
 fn a_view_moves_with_what_it_shows() {
-    let mut table = Table::default();
-    table.visibility = Visibility { sign: Audience::Friends, tel: Audience::Own, ..Visibility::default() };
+    let visibility = Visibility { sign: Audience::Friends, tel: Audience::Own, ..Visibility::default() };
+    let mut table = Table { visibility, ..Table::default() };
     table.run(&set("a", "one"), 1).unwrap();
     let mut change = |fields: Fields, now| {
         let (account, patch) = (account("a"), fields.check().unwrap());

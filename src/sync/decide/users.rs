@@ -64,13 +64,14 @@ fn expect_version(before: Option<&Arc<Profile>>, expected: Option<u64>) -> Resul
 
 pub(super) fn set_invisible(current: &Current, account: &Account, invisible: bool) -> Result<Decision, RequestError> {
     current.known(account)?;
-    if current.invisible == invisible {
+    if current.presence.invisible == invisible {
         return Ok(Decision::unchanged());
     }
     Ok(Decision::new(vec![Row::Invisible { account: account.clone(), invisible }], Outcome::Changed))
 }
 
-/// Its friends drop it, requests between it and others end, blocks of it end. What only it owned goes with its row.
+/// Its friends drop it, requests between it and others end, blocks by it and of it end. What is over stays for a while:
+/// a client of an account that is made under its name may come back with what it held.
 pub(super) fn delete(current: &Current, account: &Account, at: At) -> Result<Decision, RequestError> {
     current.known(account)?;
     let mut rows = vec![Row::Gone { account: account.clone(), version: at.stamp }];
@@ -82,7 +83,7 @@ pub(super) fn delete(current: &Current, account: &Account, at: At) -> Result<Dec
         let bare = Request { message: Box::default(), ..request.clone() };
         rows.push(close(&bare, RequestState::Cancelled, at));
     }
-    for block in current.blocks.iter().filter(|b| !b.removed && b.peer == *account) {
+    for block in current.blocks.iter().filter(|b| !b.removed) {
         rows.push(ended(block, at));
     }
     rows.extend(super::tokens::forgotten(current, account));

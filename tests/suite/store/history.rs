@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rosterd::model::{
-    Account, Block, Change, Command, Credential, Edge, Fields, Millis, Note, Profile, Request, Stamp, User,
+    Account, Block, Change, Command, Credential, Edge, Fields, Millis, Note, Online, Profile, Request, Stamp, User,
 };
 use rosterd::store::Seen;
 use tokio::runtime::Runtime;
@@ -39,7 +39,7 @@ struct Outcome {
 #[derive(Debug, Default, PartialEq)]
 struct Everything {
     users: Vec<User>,
-    online: Vec<Account>,
+    online: Vec<Online>,
     edges: Vec<Edge>,
     requests: Vec<Vec<Request>>,
     blocks: Vec<Block>,
@@ -145,7 +145,7 @@ async fn everything(db: &Running) -> Everything {
     all.requests.push(db.store.stale_requests(Millis::MAX, 99).await.unwrap());
     all.requests.last_mut().unwrap().sort_by_key(|request| (request.sender.clone(), request.receiver.clone()));
     all.online = db.store.online().await.unwrap();
-    all.online.sort();
+    all.online.sort_by_key(|online| online.account.clone());
     all.users = db.store.users(accounts).await.unwrap();
     all.users.sort_by_key(|user| user.profile.account.clone());
     all

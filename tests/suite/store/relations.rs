@@ -1,7 +1,7 @@
 //! Requests, blocks, presence: what every store must keep of them, and to whom it tells it.
 
-use rosterd::model::{Edge, Fields, Millis, Request, RequestState};
-use rosterd::store::{Relations, Seen};
+use rosterd::model::{Edge, Fields, Millis, Online, Request, RequestState};
+use rosterd::store::Seen;
 
 use super::Place;
 use super::rig::{Running, accept, account, ask, befriend, block, delete, nick, profile, reject, unblock};
@@ -110,7 +110,7 @@ async fn who_is_online_is_noted_beside_the_history(place: Place) {
     db.store.put_seen(vec![seen("a", true, 5), seen("b", true, 6), seen("nobody", true, 7)]).await.unwrap();
     db.store.put_seen(vec![seen("b", false, 8)]).await.unwrap();
     db.run(nick("a", "next")).await;
-    assert_eq!(db.store.online().await.unwrap(), [account("a")]);
+    assert_eq!(db.store.online().await.unwrap(), [Online { account: account("a"), invisible: false, last_seen: 5 }]);
     assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
     assert_eq!(db.close().await.changes.last().unwrap().stamp, 3);
 }
@@ -140,8 +140,11 @@ async fn an_erased_account_leaves_nothing_of_itself(place: Place) {
     let of_d = db.store.relations(account("d"), vec![account("a")]).await.unwrap();
     assert!(of_d.blocks[0].removed);
     db.run(nick("a", "again")).await;
+    // Of one that is made again nothing is in force; what is over is told to a client that comes back.
     let of_a = db.store.relations(account("a"), vec![account("b"), account("c")]).await.unwrap();
-    assert_eq!(Relations { edges: Vec::new(), requests: Vec::new(), ..of_a.clone() }, Relations::default());
-    assert!(of_a.edges.iter().all(|edge| edge.removed));
+    assert!(of_a.edges.iter().all(|edge| edge.removed) && of_a.blocks.iter().all(|block| block.removed));
+    assert_eq!((of_a.edges.len(), of_a.blocks.len()), (1, 1));
+    assert_eq!(requests(&db, "a", None).await, []);
+    assert_eq!(db.user("a").await.unwrap().blocks, []);
     db.close().await;
 }

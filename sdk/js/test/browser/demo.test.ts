@@ -83,6 +83,101 @@ test('two tabs of two friends follow each other', async () => {
   await friend(page, 'erin').waitFor({ state: 'detached' });
 });
 
+/** A page with storage of its own: another device. */
+async function device(account: string): Promise<Page> {
+  const page = await (await profile(browser)).newPage();
+  await page.goto(`${gateway.origin}/?as=${account}`);
+  await state(page, 'live');
+  return page;
+}
+
+test('two people ask, accept, name, see each other come and go, block, and part; a third device follows', async () => {
+  const [dave, phone, erin] = [await device('dave'), await device('dave'), await device('erin')];
+  const near = (page: Page, account: string) => page.locator(`#people-near [data-account="${account}"]`);
+  const press = (page: Page, account: string, name: string) => friend(page, account).getByRole('button', { name, exact: true }).click();
+  const online = (page: Page, account: string, is: boolean) => page.locator(`#friends [data-account="${account}"][data-online="${is}"]`).waitFor();
+  try {
+    await erin.locator('#me .nick', { hasText: 'Erin' }).waitFor();
+    await dave.fill('#ask [name="account"]', 'nobody');
+    await dave.click('#ask button');
+    await dave.locator('#asked', { hasText: '404' }).waitFor();
+
+    await dave.fill('#ask [name="account"]', 'erin');
+    await dave.fill('#ask [name="message"]', 'We met at the lake');
+    await dave.click('#ask button');
+    for (const page of [dave, phone]) await near(page, 'erin').getByText('has not answered yet').waitFor();
+    // The name is there although they are strangers: the page watches who asks.
+    await near(erin, 'dave').locator('.nick', { hasText: 'Dave' }).waitFor();
+    assert.match((await near(erin, 'dave').textContent()) ?? '', /asks to be your friend: “We met at the lake”/);
+    await near(erin, 'dave').getByRole('button', { name: 'Accept' }).click();
+    for (const page of [dave, phone]) {
+      await nickIs(page, 'erin', 'Erin');
+      await online(page, 'erin', true);
+      await near(page, 'erin').waitFor({ state: 'detached' });
+    }
+    await online(erin, 'dave', true);
+
+    // An alias, which is dave's own affair.
+    await press(dave, 'erin', 'Alias');
+    await dave.fill('#alias input', 'Swimmer');
+    await dave.locator('#alias').getByRole('button', { name: 'Save' }).click();
+    for (const page of [dave, phone]) await nickIs(page, 'erin', 'Swimmer');
+    await edit(erin, 'sign', 'At the lake again');
+    for (const page of [dave, phone]) await friend(page, 'erin').locator('.sign', { hasText: 'At the lake again' }).waitFor();
+    assert.ok(!(await erin.locator('body').textContent())?.includes('Swimmer'));
+
+    // Blocked: erin is gone for dave, and what she changes does not reach him, while others' changes do.
+    await press(erin, 'dave', 'Block');
+    await erin.locator('#friends .blocked[data-account="dave"]').waitFor();
+    for (const page of [dave, phone]) await online(page, 'erin', false);
+    await edit(erin, 'sign', 'Not for Dave');
+    await erin.locator('#saved', { hasText: 'Saved' }).waitFor();
+    await gateway.api('PATCH', '/v1/users/alice', { nick: 'Alice, after that' });
+    for (const page of [dave, phone]) {
+      await nickIs(page, 'alice', 'Alice, after that');
+      assert.equal(await friend(page, 'erin').locator('.sign').textContent(), 'At the lake again');
+    }
+    await press(erin, 'dave', 'Unblock');
+    for (const page of [dave, phone]) {
+      await friend(page, 'erin').locator('.sign', { hasText: 'Not for Dave' }).waitFor();
+      await online(page, 'erin', true);
+    }
+
+    // Invisible, and seen again.
+    await erin.click('#hide');
+    await online(dave, 'erin', false);
+    await erin.click('#hide[aria-pressed="true"]');
+    await online(dave, 'erin', true);
+
+    await press(dave, 'erin', 'Delete');
+    for (const [page, account] of [[dave, 'erin'], [phone, 'erin'], [erin, 'dave']] as const) await friend(page, account).waitFor({ state: 'detached' });
+  } finally {
+    for (const page of [dave, phone, erin]) await page.context().close();
+  }
+});
+
+test('requests and blocks are painted from the cache, too', async () => {
+  const { page } = await open('erin');
+  await state(page, 'live');
+  const dave = await gateway.client('dave');
+  await dave.requestFriend('erin', 'Hello');
+  await page.locator('#people-near [data-account="dave"]').waitFor();
+  await page.evaluate(() => (window as unknown as Demo).client.block('carol'));
+  await page.locator('#people-near [data-account="carol"]').waitFor();
+  await page.evaluate(() => (window as unknown as Demo).client.disconnect());
+  // No connection comes about from here on.
+  await page.addInitScript(() => {
+    window.WebSocket = class {
+      readyState = 0;
+      close() {}
+    } as never;
+  });
+  await page.reload();
+  await page.locator('#people-near [data-account="dave"]', { hasText: 'Hello' }).waitFor();
+  await page.locator('#people-near [data-account="carol"]', { hasText: 'blocked' }).waitFor();
+  assert.equal(await page.locator('#state').textContent(), 'connecting');
+});
+
 test('what was changed while offline is there when online again', async () => {
   const { page, frames } = await open('alice');
   await state(page, 'live');
@@ -306,8 +401,9 @@ test('3,000 friends arrive without a long task', async (t) => {
   assert.ok(Math.max(0, ...first) <= LONGEST_TASK_MS, `the first sync kept the page busy for ${first} ms`);
 
   // From the cache, with a hundred of them changed meanwhile.
+  await page.goto('about:blank');
   await gateway.import(accounts.slice(0, 100).map((account) => ({ user: { account, nick: 'Changed' } })));
-  await page.reload();
+  await page.goBack();
   await state(page, 'live');
   await all();
   await nickIs(page, 'friend-0099', 'Changed');

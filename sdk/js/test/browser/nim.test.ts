@@ -144,6 +144,77 @@ test('friends that come and go: live, and while away', async () => {
   assert.deepEqual(await held(), ['bob', 'dave', 'erin']);
 });
 
+/** As `start`, with the callbacks about relations and devices besides. */
+const startWithAll = (page: Page, account: string): Promise<void> =>
+  page.evaluate((account) => {
+    const app = window as unknown as Application & { tell(name: string, data: unknown): void };
+    const more = ['onsyncfriendaction', 'onblacklist', 'onsyncmarkinblacklist', 'onofflinesysmsgs', 'onsysmsg', 'onupdatesysmsg', 'onloginportschange'];
+    app.start({ account, customTag: account, ...Object.fromEntries(more.map((name) => [name, (data: unknown) => app.tell(name, data)])) });
+  }, account);
+
+/** Calls a method of the page's instance, and answers what `done` was given. */
+async function call(page: Page, method: string, options: object): Promise<any> {
+  return page.evaluate(
+    ([method, options]) =>
+      new Promise((resolve, reject) => {
+        const done = (error: unknown, data: unknown) => (error ? reject(new Error(JSON.stringify(error))) : resolve(data));
+        (window as any).nim[method as string]({ ...(options as object), done });
+      }),
+    [method, options] as const,
+  );
+}
+
+test('friends, the blocklist and devices: two people, and the second device of one', async () => {
+  const [{ page: dave }, { page: erin }, { page: phone }] = [await open(), await open(), await open()];
+  const heard = (page: Page) => page.evaluate(() => (window as unknown as Application).told.length);
+  /** What that callback was given after `from`. */
+  const given = async (page: Page, name: string, from: number): Promise<any> => what(await told(page, name, from), name);
+  await startWithAll(dave, 'dave');
+  await told(dave, 'onsyncdone');
+  await startWithAll(erin, 'erin');
+  await told(erin, 'onsyncdone');
+  await startWithAll(phone, 'erin');
+  assert.deepEqual(names(await told(phone, 'onloginportschange')).slice(0, 4), ['onconnect', 'onmyinfo', 'onusers', 'onfriends']);
+  const [port] = await given(erin, 'onloginportschange', 0);
+  assert.deepEqual([port.type, port.account, port.online, port.customTag], ['Web', 'erin', true, 'erin']);
+
+  let [atErin, atPhone, atDave] = [await heard(erin), await heard(phone), 0];
+  assert.deepEqual(await call(dave, 'applyFriend', { account: 'erin', ps: 'We met at the lake' }), { account: 'erin', ps: 'We met at the lake' });
+  const asked = await given(erin, 'onsysmsg', atErin);
+  assert.deepEqual([asked.type, asked.from, asked.to, asked.ps], ['applyFriend', 'dave', 'erin', 'We met at the lake']);
+  assert.equal((await given(phone, 'onsysmsg', atPhone)).idServer, asked.idServer);
+
+  [atErin, atPhone, atDave] = [await heard(erin), await heard(phone), await heard(dave)];
+  const { friend } = await call(erin, 'passFriendApply', { idServer: asked.idServer, account: 'dave' });
+  assert.deepEqual([friend.account, friend.valid], ['dave', true]);
+  assert.equal((await given(dave, 'onsysmsg', atDave)).type, 'passFriendApply');
+  assert.deepEqual(accounts((await given(dave, 'onfriends', atDave)).list), ['erin']);
+  const action = await given(phone, 'onsyncfriendaction', atPhone);
+  assert.deepEqual([action.type, action.account, action.friend.account], ['passFriendApply', 'dave', 'dave']);
+  assert.deepEqual(accounts(await call(erin, 'getFriends', {})), ['dave']);
+  assert.ok(!names(await told(erin, 'onupdatesysmsg', atErin)).includes('onsyncfriendaction'), 'it was this device');
+
+  atPhone = await heard(phone);
+  atDave = await heard(dave);
+  assert.equal((await call(erin, 'updateFriend', { account: 'dave', alias: 'Swimmer' })).alias, 'Swimmer');
+  const renamed = await given(phone, 'onsyncfriendaction', atPhone);
+  assert.deepEqual([renamed.type, renamed.friend.alias, 'custom' in renamed.friend], ['updateFriend', 'Swimmer', false]);
+
+  atPhone = await heard(phone);
+  const mark = await call(erin, 'addToBlacklist', { account: 'dave' });
+  assert.deepEqual([mark.account, mark.isAdd, mark.record.account], ['dave', true, 'dave']);
+  assert.equal((await given(phone, 'onsyncmarkinblacklist', atPhone)).isAdd, true);
+  assert.deepEqual(accounts((await call(phone, 'getRelations', {})).blacklist), ['dave']);
+  await call(erin, 'removeFromBlacklist', { account: 'dave' });
+
+  await call(erin, 'deleteFriend', { account: 'dave' });
+  assert.deepEqual(accounts((await given(dave, 'onfriends', atDave)).invalid), ['erin']);
+
+  const { deviceIds } = await call(erin, 'kick', { deviceIds: [port.deviceId] });
+  assert.deepEqual(deviceIds, [port.deviceId]);
+  assert.equal((await given(phone, 'ondisconnect', 0)).code, 'kicked');
+});
+
 test('after a reload the stored list comes first, then only the difference', async () => {
   const { page, frames } = await open();
   await start(page, { account: 'alice' });

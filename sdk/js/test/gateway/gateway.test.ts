@@ -21,6 +21,12 @@ function hear(client: RosterdClient): string[] {
   return heard;
 }
 
+/** What a good frame may be refused with, by its command. */
+const REFUSALS: Record<string, number[]> = {
+  refresh: [403], updateMyInfo: [412], addFriend: [417], requestFriend: [417], acceptFriend: [404, 417], rejectFriend: [404], cancelRequest: [404],
+  deleteFriend: [404], updateFriend: [404], block: [404], unblock: [404],
+};
+
 describe('a gateway with its demo users', () => {
   let gateway: Gateway;
   before(async () => (gateway = await Gateway.start('clients.heartbeat=1s')));
@@ -188,7 +194,7 @@ describe('a gateway with its demo users', () => {
         });
       });
       if (meaning.command === 'login') socket.send(text);
-      else socket.send('{"id":1,"login":{"token":"erin"}}');
+      else socket.send('{"id":1,"login":{"token":"bob"}}');
       await answered;
       const [answer] = answers;
       if (meaning.kind === 'malformed') {
@@ -199,10 +205,11 @@ describe('a gateway with its demo users', () => {
       if (meaning.kind === 'heartbeat') assert.equal(answer.id, 77);
       else assert.equal(answer.id, meaning.id);
       if (meaning.kind === 'wrong') assert.equal(answer.error.code, meaning.code);
-      // What a refusal is about is the command's own; read it was.
-      const refused = meaning.command === 'refresh' || meaning.body?.ifVersion !== undefined;
+      // A refusal is about what is asked for, such as an account that is not there; read it was.
+      const refused = answer.error !== undefined;
       if (meaning.kind === 'command' && !refused) assert.ok(answer[`${meaning.command}Reply`], JSON.stringify(answer));
-      if (refused) assert.notEqual(answer.error.code, 414);
+      if (meaning.kind === 'command' && refused) assert.ok(REFUSALS[meaning.command]?.includes(answer.error.code), JSON.stringify(answer));
+      if (meaning.body?.ifVersion !== undefined) assert.equal(answer.error.code, 412);
       if (meaning.command === 'updateMyInfo' && !refused) {
         for (const [field, value] of Object.entries(meaning.body)) assert.equal(answer.updateMyInfoReply.user[field], value);
       }

@@ -133,7 +133,7 @@ export async function reaches(client: RosterdClient, state: State): Promise<void
 
 /** As soon as `test` is true; looked at after every event that can make it so. */
 export async function until(client: RosterdClient, test: () => boolean): Promise<void> {
-  const events = ['me', 'users', 'userUpdated', 'friends', 'friendRemoved', 'synced', 'state'] as const;
+  const events = ['me', 'users', 'userUpdated', 'friends', 'friendRemoved', 'requests', 'blocks', 'presence', 'sessions', 'synced', 'state'] as const;
   while (!test()) {
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`not in time: ${test}`)), PATIENCE_MS);

@@ -5,9 +5,10 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { digest, leaf } from '../../src/digest.js';
 import { RosterdError } from '../../src/index.js';
+import type { RosterdClient } from '../../src/index.js';
 import { Replica } from '../../src/replica.js';
 import type { Difference } from '../../src/replica.js';
-import { frozenTime, live, pass, rig, settle, user } from './rig.js';
+import { friend, frozenTime, live, pass, rig, settle, user } from './rig.js';
 
 frozenTime({ beforeEach, afterEach });
 
@@ -31,7 +32,8 @@ function includes(actual: any, expected: any, where: string): void {
 for (const { name, initial, steps } of vectors('merge').cases) {
   test(`merge: ${name}`, () => {
     const replica = new Replica();
-    replica.load({ me: initial.me ?? undefined, users: initial.users, friends: initial.friends, cursor: initial.cursor ?? undefined });
+    const { me, users, friends, requests = [], blocks = [], cursor } = initial;
+    replica.load({ me: me ?? undefined, users, friends, requests, blocks, cursor: cursor ?? undefined });
     let inStep: boolean | undefined;
     let expected = 0;
     for (const step of steps) {
@@ -42,12 +44,15 @@ for (const { name, initial, steps } of vectors('merge').cases) {
         replica.interrupted();
       } else {
         expected++;
-        const { me, users, friends, cursor } = step.expect;
+        const { me, cursor } = step.expect;
         if (me !== undefined) includes(replica.me, me, 'me');
-        for (const [records, held, what] of [[users, replica.users, 'user'], [friends, replica.friends, 'friend']]) {
-          if (!records) continue;
-          assert.deepEqual([...held.keys()].sort(), records.map((r: any) => r.account).sort(), `${what}s`);
-          for (const record of records) includes(held.get(record.account), record, `${what} ${record.account}`);
+        const key = ({ session, account, direction = '' }: any): string => session ?? account + direction;
+        for (const list of ['users', 'friends', 'requests', 'blocks', 'presence', 'sessions'] as const) {
+          const expected: any[] | undefined = step.expect[list];
+          if (!expected) continue;
+          const held = new Map([...replica[list].values()].map((record) => [key(record), record]));
+          assert.deepEqual([...held.keys()].sort(), expected.map(key).sort(), list);
+          for (const record of expected) includes(held.get(key(record)), record, `${list} ${key(record)}`);
         }
         if (cursor !== undefined) assert.equal(replica.cursor ?? null, cursor);
         if (step.expect.inStep !== undefined) assert.equal(inStep, step.expect.inStep);
@@ -59,13 +64,32 @@ for (const { name, initial, steps } of vectors('merge').cases) {
 
 const frames = vectors('frames');
 
+/** The call that sends this command. */
+function send(client: RosterdClient, command: string, body: any): Promise<unknown> {
+  const { account, message, ifVersion, ...fields } = body;
+  switch (command) {
+    case 'updateMyInfo': return client.updateMyInfo(fields, { ifVersion });
+    case 'getUsers': return client.getUsers(body.accounts, { fresh: true });
+    case 'logout': return client.logout();
+    case 'addFriend': case 'requestFriend': return client[command](account, message);
+    case 'acceptFriend': case 'rejectFriend': case 'cancelRequest': case 'deleteFriend': case 'block': case 'unblock': return client[command](account);
+    case 'updateFriend': return client.updateFriend(account, fields);
+    case 'getSessions': return client.getSessions();
+    case 'kick': return client.kick(body.sessions);
+    case 'watch': return client.watch(body.accounts);
+    case 'signal': return client.signal(body.to, body.payload);
+    case 'setPresence': return client.setPresence(body);
+    default: throw new Error(`no call sends ${command}`);
+  }
+}
+
 for (const { name, text, meaning } of frames.client) {
   // What is wrong or odd on purpose this client never sends; tests of the gateway read those.
   if (meaning.kind !== 'command' && meaning.kind !== 'heartbeat') continue;
   test(`frame of a client: ${name}`, async () => {
     const { command, body } = meaning;
     if (command === 'login') {
-      const store = { load: async () => ({ users: [], friends: [], cursor: body.cursor }), save: async () => {}, wipe: async () => {} };
+      const store = { load: async () => ({ users: [], friends: [], requests: [], blocks: [], cursor: body.cursor }), save: async () => {}, wipe: async () => {} };
       const it = rig({ token: body.token, device: body.device, store });
       void it.client.connect();
       await settle();
@@ -80,11 +104,8 @@ for (const { name, text, meaning } of frames.client) {
       assert.deepEqual(it.socket.sent.at(-1), JSON.parse(text));
       return;
     }
-    const { ifVersion, ...fields } = body;
-    if (command === 'updateMyInfo') void it.client.updateMyInfo(fields, { ifVersion });
-    if (command === 'getUsers') void it.client.getUsers(body.accounts, { fresh: true });
-    if (command === 'logout') void it.client.logout();
     if (command === 'refresh') await pass(8_000);
+    else void send(it.client, command, body);
     const sent = it.socket.last(command);
     assert.ok(Number.isSafeInteger(sent.id) && sent.id > 0);
     assert.deepEqual(sent, { id: sent.id, [command]: body });
@@ -150,6 +171,12 @@ for (const { name, text, meaning } of frames.server) {
       for (const card of value.users ?? []) assert.deepEqual(it.client.users.get(card.account), card);
       for (const relation of value.friends ?? []) assert.deepEqual(it.client.friends.get(relation.account), relation);
       for (const account of value.removed ?? []) assert.equal(it.client.friends.has(account), false);
+      if (value.requests) assert.deepEqual(it.of('requests'), [[[], 'sync'], [value.requests, 'update']]);
+      for (const request of value.requests ?? []) {
+        const open = it.client.requests.find(({ account, direction }) => account === request.account && direction === request.direction);
+        assert.deepEqual(open, request.state === 'open' ? request : undefined);
+      }
+      for (const block of value.blocks ?? []) assert.deepEqual(it.client.blocks.get(block.account), block.removed ? undefined : block);
       assert.ok(it.heard.length > before);
     } else if (body === 'synced') {
       const replica = new Replica();
@@ -158,11 +185,44 @@ for (const { name, text, meaning } of frames.server) {
         assert.equal(replica.take(JSON.parse(text))?.mismatch, undefined);
         assert.equal(replica.cursor, value.cursor);
       } else {
-        replica.load({ users: [{ ...user('erin', 5) }], friends: [{ account: 'erin', alias: '', custom: '', createTime: 0, updateTime: 0, version: 12 }] });
+        replica.load({ users: [user('erin', 5)], friends: [friend('erin', 12)], requests: [], blocks: [] });
         replica.take({ loginReply: { sync: 'current' } } as never);
         assert.equal(replica.take(JSON.parse(text))?.mismatch, undefined);
         assert.equal(replica.cursor, value.cursor);
       }
+    } else if (body === 'getSessionsReply') {
+      const call = it.client.getSessions();
+      answer();
+      assert.deepEqual(await call, value.sessions);
+    } else if (body === 'kickReply') {
+      const call = it.client.kick(['525488d581304639']);
+      answer();
+      assert.deepEqual(await call, value.kicked);
+    } else if (body === 'watchReply') {
+      const call = it.client.watch(['erin', 'zoe']);
+      answer();
+      assert.deepEqual(await call, value);
+    } else if (body === 'signalReply') {
+      const call = it.client.signal('erin', 'x');
+      answer();
+      assert.deepEqual(await call, value);
+    } else if (kind === 'reply') {
+      // The others are empty, and what they are about comes after them.
+      const call = send(it.client, body.replace(/Reply$/, ''), { account: 'erin', alias: 'E', invisible: true });
+      answer();
+      it.socket.gives({ changes: { cursor: 'e-2' } });
+      await call;
+    } else if (body === 'presence') {
+      it.socket.gives(text);
+      assert.deepEqual([...it.client.presence.values()], value.users);
+      assert.deepEqual(it.of('presence'), [[value.users, 'update']]);
+    } else if (body === 'sessions') {
+      it.socket.gives(text);
+      assert.deepEqual(it.client.sessions, value.sessions);
+      assert.deepEqual(it.of('sessions'), [[value.sessions]]);
+    } else if (body === 'signal') {
+      it.socket.gives(text);
+      assert.deepEqual(it.of('signal'), [[value]]);
     } else if (body === 'goodbye') {
       it.socket.gives(text);
       it.socket.ends(value.code, value.reason);

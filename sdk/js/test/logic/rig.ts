@@ -4,7 +4,7 @@
 import { mock } from 'node:test';
 import { RosterdClient } from '../../src/index.js';
 import { digest } from '../../src/digest.js';
-import type { Events, Friend, Options, User } from '../../src/index.js';
+import type { Block, Events, Friend, FriendRequest, Options, User } from '../../src/index.js';
 import type { WebSocketLike } from '../../src/connection.js';
 
 export class FakeSocket implements WebSocketLike {
@@ -68,6 +68,12 @@ export const user = (account: string, version: number, nick = account): User => 
 
 export const friend = (account: string, version: number): Friend => ({ account, alias: '', custom: '', createTime: 1, updateTime: 1, version });
 
+export const request = (account: string, direction: 'in' | 'out', version: number, state: FriendRequest['state'] = 'open', message = ''): FriendRequest => ({
+  account, direction, message, state, createTime: 1, updateTime: 1, version,
+});
+
+export const block = (account: string, version: number, removed = false): Block => ({ account, createTime: 1, version, removed });
+
 /** `synced` for friends of relation version 5. */
 export function summary(users: User[], cursor: string): { cursor: string; count: number; digest: number } {
   const friends = new Map(users.map(({ account }) => [account, friend(account, 5)]));
@@ -86,7 +92,10 @@ export async function pass(ms: number): Promise<void> {
   await settle();
 }
 
-const EVENTS = ['me', 'users', 'userUpdated', 'friends', 'friendRemoved', 'synced', 'state', 'willReconnect', 'disconnected', 'error'] as const;
+const EVENTS = [
+  'me', 'users', 'userUpdated', 'friends', 'friendRemoved', 'requests', 'blocks', 'presence', 'sessions', 'signal', 'synced', 'state',
+  'willReconnect', 'disconnected', 'error',
+] as const;
 
 export interface Rig {
   client: RosterdClient;

@@ -23,7 +23,7 @@ test('a first connect: states and events in order, and the promise at the end', 
   await settle();
   assert.ok(connected);
   assert.deepEqual(it.heard.map(({ event, args }) => (event === 'state' ? args[0] : event)), [
-    'connecting', 'syncing', 'me', 'users', 'friends', 'live', 'synced',
+    'connecting', 'syncing', 'me', 'users', 'friends', 'requests', 'blocks', 'live', 'synced',
   ]);
   assert.deepEqual(it.of('users')[0], [[bob, carol], 'sync']);
   assert.equal(it.of('synced')[0]?.[0].because, 'NO_CURSOR');

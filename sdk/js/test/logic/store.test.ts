@@ -5,15 +5,18 @@ import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import { IndexedDbStore, MemoryStore, RosterdClient } from '../../src/index.js';
 import type { Friend, Store, Stored, User } from '../../src/index.js';
-import { friend, live, rig, settle, user } from './rig.js';
+import { block, friend, live, request, rig, settle, user } from './rig.js';
 
 const sorted = (stored: Stored | undefined): unknown => stored && {
   me: stored.me, cursor: stored.cursor,
   users: stored.users.map((u: User) => `${u.account} ${u.version}`).sort(),
   friends: stored.friends.map((f: Friend) => `${f.account} ${f.version}`).sort(),
+  requests: stored.requests.map((r) => `${r.account} ${r.direction} ${r.version}`).sort(),
+  blocks: stored.blocks.map((b) => `${b.account} ${b.version}`).sort(),
 };
 
-const nothing = { me: undefined, cursor: undefined, users: [], friends: [] };
+const none = { requests: [], blocks: [] };
+const nothing = { me: undefined, cursor: undefined, users: [], friends: [], ...none };
 let accounts = 0;
 
 for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', () => new IndexedDbStore()]] as const) {
@@ -27,7 +30,7 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
 
     test('what is saved is loaded', async () => {
       const [store, account] = await filled();
-      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2', 'carol 3'], friends: ['bob 5', 'carol 6'] });
+      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2', 'carol 3'], friends: ['bob 5', 'carol 6'], ...none });
     });
 
     test('nothing is there at first', async () => {
@@ -38,7 +41,7 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
     test('a change leaves alone what it does not name', async () => {
       const [store, account] = await filled();
       await store.save(account, { users: [user('bob', 9)] });
-      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 9', 'carol 3'], friends: ['bob 5', 'carol 6'] });
+      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 9', 'carol 3'], friends: ['bob 5', 'carol 6'], ...none });
       await store.save(account, { cursor: 'c2' });
       assert.equal((await store.load(account))?.cursor, 'c2');
       await store.save(account, { cursor: null });
@@ -48,9 +51,25 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
     test('removals go before what enters, and clear goes first', async () => {
       const [store, account] = await filled();
       await store.save(account, { removed: ['bob', 'carol', 'zoe'], users: [user('bob', 2)], friends: [friend('bob', 9)] });
-      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2'], friends: ['bob 9'] });
+      assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2'], friends: ['bob 9'], ...none });
       await store.save(account, { clear: true, users: [user('dave', 1)], cursor: 'c3' });
-      assert.deepEqual(sorted(await store.load(account)), { me: undefined, cursor: 'c3', users: ['dave 1'], friends: [] });
+      assert.deepEqual(sorted(await store.load(account)), { me: undefined, cursor: 'c3', users: ['dave 1'], friends: [], ...none });
+    });
+
+    test('requests are kept by account and direction while they are open, blocks while they are in force', async () => {
+      const [store, account] = await filled();
+      const requests = [request('erin', 'in', 7), request('erin', 'out', 8), request('zoe', 'in', 9)];
+      await store.save(account, { requests, blocks: [block('mallory', 10), block('trudy', 11)], cursor: 'c11' });
+      const lists = async (): Promise<unknown> => {
+        const { requests, blocks, cursor } = sorted(await store.load(account)) as any;
+        return [requests, blocks, cursor];
+      };
+      assert.deepEqual(await lists(), [['erin in 7', 'erin out 8', 'zoe in 9'], ['mallory 10', 'trudy 11'], 'c11']);
+      // That bob is a friend no more says nothing about these.
+      await store.save(account, { removed: ['erin', 'trudy'], requests: [request('erin', 'in', 12, 'accepted'), request('nobody', 'in', 13, 'expired')], blocks: [block('trudy', 14, true), block('nobody', 15, true)], cursor: 'c15' });
+      assert.deepEqual(await lists(), [['erin out 8', 'zoe in 9'], ['mallory 10'], 'c15']);
+      await store.save(account, { clear: true, requests: [request('zoe', 'in', 1)], cursor: 'd1' });
+      assert.deepEqual(await lists(), [['zoe in 1'], [], 'd1']);
     });
 
     test('accounts are apart, also those that differ in case', async () => {
@@ -80,7 +99,7 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
 }
 
 describe('IndexedDB alone', () => {
-  const request = <T>(it: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
+  const answer = <T>(it: IDBRequest<T>): Promise<T> => new Promise((resolve, reject) => {
     it.onsuccess = () => resolve(it.result);
     it.onerror = () => reject(it.error);
   });
@@ -91,16 +110,48 @@ describe('IndexedDB alone', () => {
     const names = Array.from({ length: 600 }, (_, i) => user(`u${i}`, 1));
     // What cannot be cloned cannot be stored; it comes late enough to be in the third batch.
     await assert.rejects(store.save('atomic', { removed: ['bob'], users: [...names, { ...user('bad', 1), nick: (() => {}) as never }], cursor: 'c2' }));
-    assert.deepEqual(sorted(await store.load('atomic')), { me: undefined, cursor: 'c1', users: ['bob 2'], friends: [] });
+    assert.deepEqual(sorted(await store.load('atomic')), { me: undefined, cursor: 'c1', users: ['bob 2'], friends: [], ...none });
   });
 
-  test('a database of an older layout is emptied, one of a newer layout replaced', async () => {
-    const newer = indexedDB.open('rosterd:layout', 99);
+  test('a database of a newer layout is replaced', async () => {
+    const newer = indexedDB.open('rosterd:newer', 99);
     newer.onupgradeneeded = () => newer.result.createObjectStore('something');
-    (await request(newer)).close();
+    (await answer(newer)).close();
     const store = new IndexedDbStore();
-    await store.save('layout', { cursor: 'c1' });
-    assert.equal((await store.load('layout'))?.cursor, 'c1');
+    await store.save('newer', { cursor: 'c1' });
+    assert.equal((await store.load('newer'))?.cursor, 'c1');
+  });
+
+  /** As the first layout had it, with records and their cursor. */
+  async function firstLayout(account: string): Promise<IDBDatabase> {
+    const opening = indexedDB.open(`rosterd:${account}`, 1);
+    opening.onupgradeneeded = () => {
+      opening.result.createObjectStore('users', { keyPath: 'account' }).put(user('bob', 2));
+      opening.result.createObjectStore('friends', { keyPath: 'account' }).put(friend('bob', 5));
+      opening.result.createObjectStore('meta').put('c1', 'cursor');
+    };
+    return answer(opening);
+  }
+
+  test('a database of the first layout is emptied: its cursor knows nothing of requests and blocks', async () => {
+    (await firstLayout('older')).close();
+    const store = new IndexedDbStore();
+    assert.deepEqual(sorted(await store.load('older')), nothing);
+    await store.save('older', { requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' });
+    assert.deepEqual(sorted(await store.load('older')), { ...nothing, cursor: 'c8', requests: ['erin in 7'], blocks: ['trudy 8'] });
+  });
+
+  test('a page that still has the first layout open makes way', async () => {
+    const old = await firstLayout('both');
+    old.onversionchange = () => old.close();
+    assert.deepEqual(sorted(await new IndexedDbStore().load('both')), nothing);
+  });
+
+  test('requests and blocks go with the change that fails', async () => {
+    const store = new IndexedDbStore();
+    await store.save('whole', { requests: [request('erin', 'in', 7)], cursor: 'c7' });
+    await assert.rejects(store.save('whole', { requests: [request('erin', 'in', 8, 'rejected')], blocks: [{ ...block('trudy', 9), createTime: (() => {}) as never }], cursor: 'c9' }));
+    assert.deepEqual(sorted(await store.load('whole')), { ...nothing, cursor: 'c7', requests: ['erin in 7'] });
   });
 
   test('another page that wipes the account is not held up, and nothing comes back', async () => {
@@ -163,6 +214,26 @@ describe('the client and its store', () => {
     assert.equal((await new IndexedDbStore().load('damaged'))?.cursor, 'c2');
   });
 
+  for (const [what, spoilt] of [['a request without a version', { requests: [{ account: 'erin', direction: 'in' }] }], ['a block without an account that is one', { blocks: [{ account: 7, version: 1 }] }]] as const) {
+    test(`${what} counts as damage, too`, async () => {
+      const store = new MemoryStore();
+      const whole = { load: async () => ({ users: [], friends: [], requests: [], blocks: [], cursor: 'c1', ...(spoilt as object) }), save: store.save.bind(store), wipe: store.wipe.bind(store) };
+      const it = await live([user('bob', 2)], { store: whole });
+      assert.deepEqual(it.of('error').map(([{ reason }]) => reason), ['STORE']);
+      assert.equal(it.socket.last('login').login.cursor, undefined);
+      assert.deepEqual([it.client.requests, it.client.blocks.size], [[], 0]);
+      await it.client.disconnect();
+    });
+  }
+
+  test('a store of before there were requests and blocks is filled anew', async () => {
+    const older = { load: async () => ({ users: [user('bob', 2)], friends: [friend('bob', 5)], cursor: 'c1' }) as never, save: async () => {}, wipe: async () => {} };
+    const it = await live([user('bob', 2)], { store: older });
+    assert.equal(it.socket.last('login').login.cursor, undefined);
+    assert.equal(it.client.users.size, 1);
+    await it.client.disconnect();
+  });
+
   test('storage that is forbidden: memory', async () => {
     const own = Object.getOwnPropertyDescriptor(globalThis, 'indexedDB') as PropertyDescriptor;
     Object.defineProperty(globalThis, 'indexedDB', { configurable: true, get() { throw new DOMException('no', 'SecurityError'); } });
@@ -221,7 +292,7 @@ describe('the client and its store', () => {
     release();
     await settle();
     assert.equal(saves, 2);
-    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'e-10', users: ['bob 8'], friends: ['bob 10'] });
+    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'e-10', users: ['bob 8'], friends: ['bob 10'], ...none });
     await it.client.disconnect();
   });
 
@@ -245,7 +316,7 @@ describe('the client and its store', () => {
       release();
       await settle();
     }
-    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'f-1', users: ['carol 1'], friends: ['carol 5'] });
+    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'f-1', users: ['carol 1'], friends: ['carol 5'], ...none });
     await it.client.disconnect();
   });
 

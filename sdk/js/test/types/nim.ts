@@ -12,14 +12,17 @@ type TheirFriend = Parameters<NonNullable<TheirOptions['onfriends']>>[0][number]
 type Methods =
   | 'connect' | 'disconnect' | 'destroy' | 'setOptions'
   | 'updateMyInfo' | 'getUser' | 'getUsers'
+  | 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply' | 'deleteFriend' | 'updateFriend' | 'getFriends' | 'isMyFriend'
+  | 'markInBlacklist' | 'addToBlacklist' | 'removeFromBlacklist' | 'getRelations' | 'mergeRelations' | 'cutRelations' | 'findRelation' | 'kick'
   | 'mergeUsers' | 'findUser' | 'mergeFriends' | 'cutFriends' | 'cutFriendsByAccounts' | 'findFriend';
 type Callbacks =
   | 'onconnect' | 'onwillreconnect' | 'ondisconnect' | 'onerror' | 'onsyncdone'
   | 'onmyinfo' | 'onupdatemyinfo' | 'onusers' | 'onupdateuser'
-  | 'onfriends' | 'onsyncfriendaction' | 'onblacklist' | 'onloginportschange';
+  | 'onfriends' | 'onsyncfriendaction' | 'onblacklist' | 'onsyncmarkinblacklist' | 'onloginportschange'
+  | 'onsysmsg' | 'onofflinesysmsgs' | 'onupdatesysmsg';
 type Values =
   | 'appKey' | 'account' | 'token' | 'db' | 'needReconnect' | 'reconnectionAttempts' | 'quickReconnect'
-  | 'syncFriends' | 'syncFriendUsers' | 'customTag' | 'cmdTimeout' | 'skipConnectionOnInitialize';
+  | 'syncFriends' | 'syncFriendUsers' | 'syncRelations' | 'customTag' | 'cmdTimeout' | 'skipConnectionOnInitialize';
 
 declare const theirOptions: Pick<TheirOptions, Values | Callbacks>;
 declare const theirUser: TheirUser;
@@ -59,6 +62,12 @@ const sample = Ours.getInstance({
   onfriends: (friends: TheirFriend[] & { invalid?: TheirFriend[] }) => void friends.invalid,
 });
 sample.updateMyInfo({ nick: 'newNick', gender: 'male', done: (error, user: TheirUser) => void (error?.code, user.nick) });
+sample.applyFriend({ account: 'bob', ps: 'Hello', done: (error) => void error?.code });
+sample.passFriendApply({ idServer: 'x', account: 'bob', done: (error, { friend }) => void (error ?? friend?.alias) });
+sample.updateFriend({ account: 'bob', alias: 'B.', custom: '{}' });
+sample.addToBlacklist({ account: 'bob', done: (error, { isAdd, record }) => void (error ?? [isAdd, record.updateTime]) });
+sample.getFriends({ updateTime: 0, done: (error, friends: TheirFriend[]) => void friends.length });
+sample.kick({ deviceIds: ['a session'], done: (error, { deviceIds }) => void deviceIds.length });
 sample.getUsers({ accounts: ['bob'], sync: true, done: (error, users: TheirUser[]) => void users.length });
 
 // @ts-expect-error a gender that is none

@@ -34,6 +34,7 @@ CREATE TABLE block (
     owner       TEXT    NOT NULL,
     peer        TEXT    NOT NULL,
     removed     INTEGER NOT NULL CHECK (removed IN (0, 1)),
+    last_seen   INTEGER NOT NULL, -- when the peer saw the owner last
     create_time INTEGER NOT NULL,
     update_time INTEGER NOT NULL,
     version     INTEGER NOT NULL,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSql, params};
 
 use super::{account, int, number, relations, text};
-use crate::model::{Account, Gender, Moved, Profile, User};
+use crate::model::{Account, Gender, Moved, Online, Profile, User};
 use crate::store::Seen;
+use crate::sync::decide::Noted;
 
 /// The columns of a profile, in the order of [`profile`].
 macro_rules! columns {
@@ -62,9 +63,12 @@ pub(in crate::store::sqlite) fn is_empty(conn: &Connection) -> Result<bool> {
 }
 
 /// The accounts noted as online.
-pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<Account>> {
-    let mut select = conn.prepare_cached("SELECT account FROM user WHERE online = 1")?;
-    select.query_map([], |record| account(record, 0))?.collect()
+pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<Online>> {
+    let mut select = conn.prepare_cached("SELECT account, invisible, last_seen FROM user WHERE online = 1")?;
+    let online = |record: &Record<'_>| {
+        Ok(Online { account: account(record, 0)?, invisible: record.get(1)?, last_seen: number(record, 2)? })
+    };
+    select.query_map([], online)?.collect()
 }
 
 /// Notes who came and went.
@@ -76,9 +80,12 @@ pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[Seen]) -> Re
     Ok(())
 }
 
-pub(super) fn is_invisible(conn: &Connection, account: &Account) -> Result<bool> {
-    let mut select = conn.prepare_cached("SELECT invisible FROM user WHERE account = ?1")?;
-    Ok(select.query_row([account.as_str()], |record| record.get(0)).optional()?.unwrap_or_default())
+pub(super) fn noted(conn: &Connection, account: &Account) -> Result<Noted> {
+    let mut select = conn.prepare_cached("SELECT invisible, online, last_seen FROM user WHERE account = ?1")?;
+    let noted = |record: &Record<'_>| {
+        Ok(Noted { invisible: record.get(0)?, online: record.get(1)?, last_seen: number(record, 2)? })
+    };
+    Ok(select.query_row([account.as_str()], noted).optional()?.unwrap_or_default())
 }
 
 pub(super) fn put_invisible(conn: &Connection, account: &Account, invisible: bool) -> Result<()> {

@@ -20,7 +20,7 @@ macro_rules! request_columns {
 
 macro_rules! block_columns {
     () => {
-        "owner, peer, removed, create_time, update_time, version"
+        "owner, peer, removed, last_seen, create_time, update_time, version"
     };
 }
 
@@ -133,11 +133,17 @@ pub(in crate::store::sqlite) fn stale_requests(
     select.query_map([int(before), int(limit as u64)], record_request)?.collect()
 }
 
-/// The live blocks of an account by others.
-pub(super) fn blocks_of(conn: &Connection, peer: &Account) -> Result<Vec<Block>> {
-    let mut select =
-        conn.prepare_cached(concat!("SELECT ", block_columns!(), " FROM block WHERE peer = ?1 AND removed = 0"))?;
-    select.query_map([peer.as_str()], record_block)?.collect()
+/// The live blocks by an account and of it.
+pub(super) fn live_blocks(conn: &Connection, account: &Account) -> Result<Vec<Block>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        block_columns!(),
+        " FROM block WHERE owner = ?1 AND removed = 0
+         UNION ALL SELECT ",
+        block_columns!(),
+        " FROM block WHERE peer = ?1 AND removed = 0"
+    ))?;
+    select.query_map([account.as_str()], record_block)?.collect()
 }
 
 pub(super) fn put_edge(conn: &Connection, edge: &Edge) -> Result<()> {
@@ -185,12 +191,13 @@ pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
     conn.prepare_cached(concat!(
         "INSERT OR REPLACE INTO block (",
         block_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
     ))?
     .execute(params![
         block.owner.as_str(),
         block.peer.as_str(),
         block.removed,
+        int(block.last_seen),
         int(block.create_time),
         int(block.update_time),
         int(block.version),
@@ -198,10 +205,9 @@ pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
     .map(drop)
 }
 
-/// Forgets what an account that is no more owned, and what it or others wrote about it.
+/// Forgets what an account that is no more wrote, and others about it.
 pub(super) fn forget(conn: &Connection, account: &Account) -> Result<()> {
     for sql in [
-        "DELETE FROM block WHERE owner = ?1",
         "DELETE FROM frozen WHERE viewer = ?1",
         "DELETE FROM frozen WHERE account = ?1",
         "UPDATE request SET message = x'' WHERE sender = ?1",
@@ -244,9 +250,10 @@ fn record_block(record: &Record<'_>) -> Result<Block> {
         owner: account(record, 0)?,
         peer: account(record, 1)?,
         removed: record.get(2)?,
-        create_time: number(record, 3)?,
-        update_time: number(record, 4)?,
-        version: number(record, 5)?,
+        last_seen: number(record, 3)?,
+        create_time: number(record, 4)?,
+        update_time: number(record, 5)?,
+        version: number(record, 6)?,
     })
 }
 

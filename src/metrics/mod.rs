@@ -1,7 +1,9 @@
 //! Every metric, named once. Base units, no account labels; rendered as Prometheus text by the ops listener.
 
+mod process;
+
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,6 +29,7 @@ pub struct Commanded {
 #[allow(missing_docs, reason = "each field's help text stands where it is registered")]
 pub struct Metrics {
     registry: Registry,
+    process: Registry,
     pub connections: Gauge,
     pub sessions: Gauge,
     pub closed: Family<Kind, Counter>,
@@ -53,6 +56,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("rosterd"),
+            process: Registry::default(),
             connections: Gauge::default(),
             sessions: Gauge::default(),
             closed: Family::default(),
@@ -115,6 +119,8 @@ impl Metrics {
             Unit::Bytes,
             self.outbound.clone(),
         );
+        // Named as every process's are, so without the prefix.
+        self.process.register_collector(Box::new(process::Process));
     }
 
     /// The metrics in the Prometheus text format.
@@ -124,7 +130,10 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a String takes all that is written");
+        let written = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.process))
+            .and_then(|()| encode_eof(&mut text));
+        written.expect("a String takes all that is written");
         text
     }
 }

@@ -1,0 +1,360 @@
+// Friends, requests, blocks, presence, sessions, watched strangers and signals, among clients of a real gateway.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { MemoryStore } from '../../src/index.js';
+import type { RosterdClient } from '../../src/index.js';
+import { Gateway, next, reaches, until } from './gateway.js';
+
+/** As soon as it counts as gone. */
+const LINGER = 'presence.linger=100ms';
+
+let gateway: Gateway;
+afterEach(() => gateway.end());
+
+const online = (client: RosterdClient, account: string): boolean | undefined => client.presence.get(account)?.online;
+const alias = (client: RosterdClient, account: string): string | undefined => client.friends.get(account)?.alias;
+
+/** Waits until all that the gateway owes `client` now has arrived. */
+async function toldAll(client: RosterdClient): Promise<void> {
+  const other = await gateway.connected(client.account);
+  // What is owed is told in one go, in no promised order; so the second change is after all that was owed at the first.
+  for (const tel of ['1', '2']) {
+    const seen = next(client, 'me', (me) => me.tel === tel);
+    await other.updateMyInfo({ tel });
+    await seen;
+  }
+  await other.disconnect();
+}
+
+describe('with the settings as they are', () => {
+  beforeEach(async () => (gateway = await Gateway.start(LINGER)));
+
+  test('asked and accepted: both are friends, on every device, and each sees the other there', async () => {
+    const [dave, erin, desk] = await Promise.all([gateway.connected('dave'), gateway.connected('erin'), gateway.connected('erin')]);
+    await dave.requestFriend('erin', 'We met at the lake');
+    assert.deepEqual(dave.requests.map(({ account, direction }) => [account, direction]), [['erin', 'out']]);
+    await until(erin, () => erin.requests.length === 1);
+    await until(desk, () => desk.requests.length === 1);
+    const { account, direction, message, state } = erin.requests[0]!;
+    assert.deepEqual([account, direction, message, state], ['dave', 'in', 'We met at the lake', 'open']);
+
+    await erin.acceptFriend('dave');
+    assert.equal(erin.users.get('dave')?.nick, 'Dave');
+    assert.deepEqual(erin.requests, []);
+    for (const client of [dave, desk]) await until(client, () => client.requests.length === 0 && client.friends.size > (client === dave ? 1 : 0));
+    assert.equal(dave.users.get('erin')?.nick, 'Erin');
+    await until(dave, () => online(dave, 'erin') === true);
+    await until(erin, () => online(erin, 'dave') === true);
+    await Promise.all([next(dave, 'userUpdated'), erin.updateMyInfo({ sign: 'A friend now' })]);
+    assert.equal(dave.users.get('erin')?.sign, 'A friend now');
+  });
+
+  test('two who ask each other are friends', async () => {
+    const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
+    await Promise.all([dave.requestFriend('erin'), erin.requestFriend('dave')]);
+    await until(dave, () => dave.friends.has('erin'));
+    await until(erin, () => erin.friends.has('dave'));
+    await until(dave, () => dave.requests.length === 0);
+    await until(erin, () => erin.requests.length === 0);
+  });
+
+  test('rejected, taken back, and asked while the other was away', async () => {
+    const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
+    const fate = async (account: string, client: RosterdClient): Promise<string> =>
+      (await next(client, 'requests', (requests) => requests.some((r: any) => r.account === account && r.state !== 'open')))[0][0].state;
+    await dave.requestFriend('erin');
+    await until(erin, () => erin.requests.length === 1);
+    const rejected = fate('erin', dave);
+    await erin.rejectFriend('dave');
+    assert.equal(await rejected, 'rejected');
+    await dave.requestFriend('erin');
+    await until(erin, () => erin.requests.length === 1);
+    const cancelled = fate('dave', erin);
+    await dave.cancelRequest('erin');
+    assert.equal(await cancelled, 'cancelled');
+    assert.deepEqual([dave.requests, erin.requests], [[], []]);
+
+    await erin.disconnect();
+    await dave.requestFriend('erin', 'Are you there?');
+    const told = next(erin, 'requests');
+    await erin.connect();
+    assert.deepEqual([(await told)[1], erin.requests[0]?.message], ['sync', 'Are you there?']);
+  });
+
+  test('what is refused says why', async () => {
+    const alice = await gateway.connected('alice');
+    await assert.rejects(alice.requestFriend('alice'), { code: 414 });
+    await assert.rejects(alice.requestFriend('nobody'), { code: 404 });
+    await assert.rejects(alice.requestFriend('bob'), { code: 417 });
+    await assert.rejects(alice.acceptFriend('erin'), { code: 404 });
+    await assert.rejects(alice.deleteFriend('erin'), { code: 404 });
+    await assert.rejects(alice.updateFriend('erin', { alias: 'x' }), { code: 404 });
+    await assert.rejects(alice.updateFriend('bob', { alias: 'x'.repeat(129) }), { code: 414, field: 'alias' });
+    await assert.rejects(alice.requestFriend('erin', 'x'.repeat(257)), { code: 414, field: 'message' });
+    await alice.requestFriend('erin');
+    await assert.rejects(alice.requestFriend('erin'), { code: 417 });
+    await assert.rejects(alice.watch(Array.from({ length: 501 }, (_, i) => `u${i}`)), { code: 419 });
+    await assert.rejects(alice.watch(['not an account']), { code: 414, field: 'accounts[0]' });
+    await assert.rejects(alice.signal('nobody', ''), { code: 404 });
+    await assert.rejects(alice.signal('bob', 'x'.repeat(4097)), { code: 414, field: 'payload' });
+    await alice.block('mallory').then(() => assert.fail('mallory does not exist'), (error) => assert.equal(error.code, 404));
+    assert.equal(alice.state, 'live');
+  });
+
+  test('a friend made at once, a message along, and ended again', async () => {
+    const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
+    const told = next(erin, 'requests');
+    await dave.addFriend('erin', 'Hello');
+    assert.equal(dave.users.get('erin')?.nick, 'Erin');
+    const [[request]] = await told;
+    assert.deepEqual([request.account, request.state, request.message], ['dave', 'accepted', 'Hello']);
+    assert.deepEqual(erin.requests, []);
+    const removed = next(erin, 'friendRemoved');
+    await dave.deleteFriend('erin');
+    assert.equal(dave.users.has('erin'), false);
+    assert.deepEqual(await removed, ['dave']);
+    assert.equal(erin.presence.has('dave'), false);
+  });
+
+  test('alias and custom of a friend: on the own devices, after a reconnect, and nowhere else', async () => {
+    const store = new MemoryStore();
+    const [alice, phone, bob] = await Promise.all([gateway.connected('alice', { store }), gateway.connected('alice'), gateway.connected('bob')]);
+    const heard: string[] = [];
+    for (const event of ['friends', 'userUpdated'] as const) bob.on(event, () => heard.push(event));
+    await alice.updateFriend('bob', { alias: 'The builder', custom: 'c' });
+    assert.deepEqual([alias(alice, 'bob'), alice.friends.get('bob')?.custom], ['The builder', 'c']);
+    await until(phone, () => alias(phone, 'bob') === 'The builder');
+    await alice.updateFriend('bob', { custom: '' });
+    assert.deepEqual([alias(alice, 'bob'), alice.friends.get('bob')?.custom], ['The builder', '']);
+    await toldAll(bob);
+    assert.deepEqual(heard, []);
+    await alice.disconnect();
+    await phone.updateFriend('bob', { alias: 'Bob the builder' });
+    await alice.connect();
+    assert.equal(alias(alice, 'bob'), 'Bob the builder');
+    await alice.disconnect();
+    assert.equal((await store.load('alice'))?.friends.find(({ account }) => account === 'bob')?.alias, 'Bob the builder');
+  });
+
+  test('blocked: nothing more arrives, until it is unblocked', async () => {
+    const [alice, phone, bob] = await Promise.all([gateway.connected('alice'), gateway.connected('alice'), gateway.connected('bob')]);
+    await until(bob, () => online(bob, 'alice') === true);
+    await alice.block('bob');
+    assert.deepEqual([...alice.blocks.keys()], ['bob']);
+    await until(phone, () => phone.blocks.has('bob'));
+    await until(bob, () => online(bob, 'alice') === false);
+    await alice.updateMyInfo({ sign: 'Not for bob' });
+    assert.deepEqual(await alice.signal('bob', 'psst'), { delivered: 0, dropped: 0 });
+    await toldAll(bob);
+    assert.equal(bob.users.get('alice')?.sign, 'Down the rabbit hole');
+    assert.equal((await bob.getUser('alice', { fresh: true })).sign, 'Down the rabbit hole');
+    assert.ok(bob.friends.has('alice'), 'he is not told');
+
+    const again = await gateway.connected('bob');
+    assert.equal(again.users.get('alice')?.sign, 'Down the rabbit hole', 'on every device');
+    await alice.unblock('bob');
+    assert.equal(alice.blocks.size, 0);
+    for (const client of [bob, again]) await until(client, () => client.users.get('alice')?.sign === 'Not for bob' && online(client, 'alice') === true);
+  });
+
+  test('presence: who comes and who goes, and the whole state at each login', async () => {
+    const alice = await gateway.connected('alice');
+    const bob = await gateway.connected('bob');
+    await until(alice, () => online(alice, 'bob') === true);
+    await bob.disconnect();
+    await until(alice, () => online(alice, 'bob') === false);
+    assert.ok(alice.presence.get('bob')!.lastSeen > 0);
+    const told = next(alice, 'presence', (_, how) => how === 'sync');
+    alice.cut();
+    const [users] = await told;
+    assert.deepEqual(users.map(({ account, online }: any) => [account, online]), [['bob', false]]);
+  });
+
+  test('invisible: gone for friends, on every device, also after a login, until it is said otherwise', async () => {
+    const [alice, phone, bob] = await Promise.all([gateway.connected('alice'), gateway.connected('alice'), gateway.connected('bob')]);
+    await until(bob, () => online(bob, 'alice') === true);
+    await phone.setPresence({ invisible: true });
+    await until(bob, () => online(bob, 'alice') === false);
+    await until(alice, () => alice.presence.get('alice')?.invisible === true);
+    assert.equal((await gateway.connected('alice')).presence.get('alice')?.invisible, true);
+    await alice.setPresence({ invisible: false });
+    await until(bob, () => online(bob, 'alice') === true);
+  });
+
+  test('sessions: told as they come and go, listed, and ended', async () => {
+    const desk = await gateway.connected('erin', { device: { id: '1', type: 'web', tag: 'desk' } });
+    assert.equal(desk.sessions.length, 0);
+    assert.deepEqual((await desk.getSessions()).map(({ device, current }) => [device.tag, current]), [['desk', true]]);
+    const phone = await gateway.connected('erin', { device: { id: '2', type: 'ios', tag: 'phone' } });
+    for (const client of [desk, phone]) await until(client, () => client.sessions.length === 2);
+    await assert.rejects(desk.kick(['none']), { code: 414 });
+    assert.deepEqual(phone.sessions.map(({ device, current }) => [device.type, current]), [['web', false], ['ios', true]]);
+
+    const other = desk.sessions.find(({ current }) => !current)!;
+    const ended = next(phone, 'disconnected');
+    assert.deepEqual(await desk.kick([other.session, '0123456789abcdef']), [other.session]);
+    const [{ code, willReconnect }] = await ended;
+    assert.deepEqual([code, willReconnect], [3503, false]);
+    await until(desk, () => desk.sessions.length === 1);
+
+    // Who leaves is told as well; and after the own return, alone, there is nobody to tell of.
+    await phone.connect();
+    await until(desk, () => desk.sessions.length === 2);
+    desk.cut();
+    await reaches(desk, 'live');
+    await until(desk, () => desk.sessions.length === 2);
+    await phone.disconnect();
+    await until(desk, () => desk.sessions.length === 1);
+  });
+
+  test('watched strangers: there at once, live, over reconnects, and gone when the list is', async () => {
+    const dave = await gateway.connected('dave');
+    assert.deepEqual(await dave.watch(['erin', 'bob', 'nobody']), { missing: ['nobody'] });
+    await until(dave, () => dave.users.has('erin') && dave.users.has('bob'));
+    assert.deepEqual([...dave.friends.keys()], ['alice']);
+    await gateway.api('PATCH', 'users/erin', { nick: 'Erin II' });
+    await until(dave, () => dave.users.get('erin')?.nick === 'Erin II');
+
+    dave.cut();
+    await gateway.api('PATCH', 'users/erin', { nick: 'Erin III' });
+    await reaches(dave, 'live');
+    await until(dave, () => dave.users.get('erin')?.nick === 'Erin III');
+    await gateway.api('PATCH', 'users/erin', { nick: 'Erin IV' });
+    await until(dave, () => dave.users.get('erin')?.nick === 'Erin IV');
+
+    // Who does not exist yet comes when there is somebody.
+    await gateway.api('PUT', 'users/nobody', { nick: 'Somebody' });
+    await until(dave, () => dave.users.get('nobody')?.nick === 'Somebody');
+
+    await dave.watch(['bob']);
+    assert.deepEqual([...dave.users.keys()].sort(), ['alice', 'bob']);
+    const told: string[] = [];
+    dave.on('userUpdated', ({ account }) => void told.push(account));
+    await gateway.api('PATCH', 'users/erin', { nick: 'Erin V' });
+    await toldAll(dave);
+    assert.deepEqual(told, []);
+  });
+
+  test('a watched stranger who becomes a friend, and is one no more', async () => {
+    const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
+    await dave.watch(['erin']);
+    await until(dave, () => dave.users.has('erin'));
+    await dave.addFriend('erin');
+    await dave.deleteFriend('erin');
+    await until(dave, () => dave.users.has('erin'));
+    await erin.updateMyInfo({ sign: 'Still watched' });
+    await until(dave, () => dave.users.get('erin')?.sign === 'Still watched');
+    dave.cut();
+    await reaches(dave, 'live');
+    assert.equal(dave.state, 'live');
+  });
+
+  test("a signal: to all sessions of a stranger, the sender's profile first", async () => {
+    const [erin, desk, carol] = await Promise.all([gateway.connected('erin'), gateway.connected('erin'), gateway.connected('carol')]);
+    await carol.updateMyInfo({ nick: 'Caroline' });
+    const nicks = [erin, desk].map(async (client) => {
+      const [signal] = await next(client, 'signal');
+      return [signal, client.users.get('carol')?.nick];
+    });
+    assert.deepEqual(await carol.signal('erin', '{"typing":true}'), { delivered: 2, dropped: 0 });
+    for (const nick of await Promise.all(nicks)) assert.deepEqual(nick, [{ from: 'carol', payload: '{"typing":true}' }, 'Caroline']);
+    // It changes between two signals: what is held follows.
+    await carol.updateMyInfo({ nick: 'C.' });
+    const second = next(erin, 'signal');
+    await carol.signal('erin', '');
+    await second;
+    assert.equal(erin.users.get('carol')?.nick, 'C.');
+    assert.deepEqual(await carol.signal('dave', 'nobody is there'), { delivered: 0, dropped: 0 });
+  });
+
+  test('killed and started again: requests, blocks, aliases are there, and everybody is seen anew', async () => {
+    const [alice, bob, erin] = await Promise.all([gateway.connected('alice'), gateway.connected('bob'), gateway.connected('erin')]);
+    await erin.requestFriend('alice', 'Hello');
+    await alice.block('carol');
+    await alice.updateFriend('bob', { alias: 'B.' });
+    await until(alice, () => alice.requests.length === 1);
+    const down = next(alice, 'disconnected');
+    await gateway.signal('SIGKILL');
+    await down;
+    await gateway.start();
+    await Promise.all([alice, bob, erin].map((client) => reaches(client, 'live')));
+    const fresh = await gateway.connected('alice');
+    for (const client of [alice, fresh]) {
+      await until(client, () => online(client, 'bob') === true);
+      assert.deepEqual([client.requests.map(({ account }) => account), [...client.blocks.keys()], alias(client, 'bob')], [['erin'], ['carol'], 'B.']);
+    }
+    assert.deepEqual(fresh.requests, alice.requests);
+    assert.deepEqual([...fresh.blocks], [...alice.blocks]);
+  });
+});
+
+describe('with other settings', () => {
+  test('who may only ask, and who may only add', async () => {
+    gateway = await Gateway.start('friends.policy=request');
+    const dave = await gateway.connected('dave');
+    await assert.rejects(dave.addFriend('erin'), { code: 403, reason: 'PERMISSION_DENIED' });
+    await dave.requestFriend('erin');
+    await gateway.end();
+    gateway = await Gateway.start('friends.policy=direct');
+    const carol = await gateway.connected('carol');
+    await assert.rejects(carol.requestFriend('erin'), { code: 403 });
+    await carol.addFriend('erin');
+    assert.ok(carol.friends.has('erin'));
+  });
+
+  test('a request that nobody answers', async () => {
+    gateway = await Gateway.start('friends.request_expiry=1s');
+    const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
+    const over = next(erin, 'requests', ([request]) => request.state === 'expired');
+    await dave.requestFriend('erin');
+    await over;
+    await until(dave, () => dave.requests.length === 0);
+    assert.deepEqual(erin.requests, []);
+  });
+
+  test('one session of each type: the newer one stays', async () => {
+    gateway = await Gateway.start('sessions.policy=one_per_device_type');
+    const old = await gateway.connected('erin', { device: { type: 'web' } });
+    const phone = await gateway.connected('erin', { device: { type: 'ios' } });
+    const ended = next(old, 'disconnected');
+    const newer = await gateway.connected('erin', { device: { type: 'web' } });
+    const [{ code, willReconnect }] = await ended;
+    assert.deepEqual([code, willReconnect, old.state, phone.state, newer.state], [3503, false, 'disconnected', 'live', 'live']);
+  });
+
+  test('more sessions than there may be: the oldest goes', async () => {
+    gateway = await Gateway.start('sessions.max=2');
+    const oldest = await gateway.connected('erin');
+    const ended = next(oldest, 'disconnected');
+    await gateway.connected('erin');
+    await gateway.connected('erin');
+    const [{ code, error }] = await ended;
+    assert.deepEqual([code, error.reason], [3504, 'SESSION_LIMIT']);
+  });
+
+  test('what only friends may see comes and goes with the friendship', async () => {
+    gateway = await Gateway.start('profile.visibility.tel=friends', 'profile.visibility.birth=self');
+    const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
+    await erin.updateMyInfo({ tel: '123', birth: '1990-01-01' });
+    await dave.watch(['erin']);
+    await until(dave, () => dave.users.has('erin'));
+    const seen = (): unknown => [dave.users.get('erin')?.nick, dave.users.get('erin')?.tel, dave.users.get('erin')?.birth];
+    assert.deepEqual(seen(), ['Erin', '', '']);
+    await dave.addFriend('erin');
+    assert.deepEqual(seen(), ['Erin', '123', '']);
+    await dave.deleteFriend('erin');
+    await until(dave, () => dave.users.has('erin'));
+    assert.deepEqual(seen(), ['Erin', '', '']);
+    assert.equal(erin.me?.birth, '1990-01-01');
+  });
+
+  test('without presence nobody is told, and hiding is refused', async () => {
+    gateway = await Gateway.start('presence.enabled=false');
+    const alice = await gateway.connected('alice');
+    await gateway.connected('bob');
+    await assert.rejects(alice.setPresence({ invisible: true }), { code: 403 });
+    await toldAll(alice);
+    assert.equal(alice.presence.size, 0);
+  });
+});

@@ -1,0 +1,328 @@
+// NIM's face: friends, requests, the blocklist and devices, in NIM's names, shapes and order. What browsers and a real
+// gateway make of it is tested in test/browser/nim.test.ts.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { NIM } from '../../src/nim.js';
+import type { NIMGetInstanceOptions } from '../../src/nim.js';
+import { block, FakeSocket, friend, frozenTime, pass, request, settle, summary, user } from './rig.js';
+
+const CALLBACKS = [
+  'onconnect', 'onwillreconnect', 'ondisconnect', 'onerror', 'onsyncdone', 'onmyinfo', 'onupdatemyinfo', 'onusers', 'onupdateuser', 'onfriends',
+  'onsyncfriendaction', 'onblacklist', 'onsyncmarkinblacklist', 'onofflinesysmsgs', 'onsysmsg', 'onupdatesysmsg', 'onloginportschange',
+] as const;
+
+let sockets: FakeSocket[] = [];
+let nims: NIM[] = [];
+const own = globalThis.WebSocket;
+
+frozenTime({ beforeEach, afterEach });
+beforeEach(() => {
+  sockets = [];
+  globalThis.WebSocket = class extends FakeSocket {
+    constructor(url: string, protocols?: string | string[]) {
+      super(url, protocols);
+      sockets.push(this);
+    }
+  } as never;
+});
+afterEach(async () => {
+  for (const nim of nims.splice(0)) nim.destroy();
+  await settle();
+  if (own) globalThis.WebSocket = own;
+  else delete (globalThis as any).WebSocket;
+});
+
+interface Application {
+  nim: NIM;
+  /** What was called, in order, with what. */
+  told: [name: string, data: any][];
+  readonly socket: FakeSocket;
+  names(): string[];
+  /** What a callback was given, each time. */
+  of(name: string): any[];
+  done(name: string): (error: unknown, data: unknown) => void;
+}
+
+async function start(options: Partial<NIMGetInstanceOptions> = {}): Promise<Application> {
+  const told: [string, any][] = [];
+  const callbacks = Object.fromEntries(CALLBACKS.map((name) => [name, (data: unknown) => void told.push([name, data])]));
+  const nim = NIM.getInstance({ account: 'alice', db: false, ...callbacks, ...options });
+  nims.push(nim);
+  await settle();
+  return {
+    nim, told,
+    get socket() {
+      return sockets.at(-1)!;
+    },
+    names: () => told.map(([name]) => name),
+    of: (name) => told.filter(([called]) => called === name).map(([, data]) => data),
+    done: (name) => (error, data) => void told.push([name, error ?? data]),
+  };
+}
+
+const bob = user('bob', 2);
+const { version: _, ...bobRelation } = { ...friend('bob', 5), valid: true };
+
+/** Logged in, with bob as a friend; `more` are changes of the first sync besides. */
+async function live(options: Partial<NIMGetInstanceOptions> = {}, more: object = {}): Promise<Application> {
+  const app = await start(options);
+  app.socket.login();
+  app.socket.gives({ changes: { me: user('alice', 1), users: [bob], friends: [friend('bob', 5)], ...more } });
+  app.socket.gives({ synced: summary([bob], 'e-1') });
+  await settle();
+  return app;
+}
+
+/** Live, and silent so far. */
+async function quiet(options: Partial<NIMGetInstanceOptions> = {}, more: object = {}): Promise<Application> {
+  const app = await live(options, more);
+  app.told.length = 0;
+  return app;
+}
+
+/** Answers the last command, as the gateway does: the reply first, then what changed. */
+async function answer(app: Application, changes: object): Promise<void> {
+  const { id, ...command } = app.socket.sent.at(-1);
+  app.socket.gives({ id, [`${Object.keys(command)[0]}Reply`]: {} });
+  app.socket.gives({ changes: { ...changes, cursor: 'e-9' } });
+  await settle();
+}
+
+/** Loses the connection, and logs in to this difference. */
+async function again(app: Application, changes: object, friends = [bob]): Promise<void> {
+  app.socket.ends(1006);
+  await pass(500);
+  app.told.length = 0;
+  app.socket.login({ sync: 'delta', because: undefined });
+  app.socket.gives({ changes: { me: user('alice', 1), ...changes } });
+  app.socket.gives({ synced: summary(friends, 'e-20') });
+  await settle();
+}
+
+test('the device that is told to other sessions', async () => {
+  const app = await start({ customTag: 'desk' });
+  app.socket.open();
+  assert.deepEqual(app.socket.last('login').login.device, { type: 'web', tag: 'desk' });
+});
+
+test('at login: connect, own profile, users, friends, blocklist, system messages, and done', async () => {
+  const app = await live({}, { requests: [request('erin', 'in', 7, 'open', 'hi'), request('zoe', 'out', 8)], blocks: [block('mallory', 9)] });
+  assert.deepEqual(app.names(), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onblacklist', 'onofflinesysmsgs', 'onsyncdone']);
+  const [list] = app.of('onblacklist');
+  assert.deepEqual([[...list], list.invalid], [[{ account: 'mallory', isBlack: true, createTime: 1, updateTime: 1 }], []]);
+  assert.deepEqual(app.of('onofflinesysmsgs'), [[
+    { type: 'applyFriend', from: 'erin', to: 'alice', time: 1, idServer: 'erin-1', category: 'friend', state: 'init', read: false, ps: 'hi' },
+  ]]);
+});
+
+test('at the next login only the difference: who is blocked no more is in invalid, answers are told, open requests not again', async () => {
+  const app = await quiet({}, { requests: [request('erin', 'in', 7), request('zoe', 'out', 8)], blocks: [block('mallory', 9)] });
+  await again(app, { requests: [request('zoe', 'out', 10, 'rejected', 'no')], blocks: [block('mallory', 11, true), block('trudy', 12)] });
+  assert.deepEqual(app.names(), ['onconnect', 'onmyinfo', 'onblacklist', 'onofflinesysmsgs', 'onsyncdone']);
+  const [list] = app.of('onblacklist');
+  assert.deepEqual([[...list].map(({ account }) => account), list.invalid.map(({ account }: any) => account)], [['trudy'], ['mallory']]);
+  assert.deepEqual(app.of('onofflinesysmsgs')[0].map(({ type, from }: any) => [type, from]), [['rejectFriendApply', 'zoe']]);
+  await again(app, {});
+  assert.deepEqual(app.names(), ['onconnect', 'onmyinfo', 'onsyncdone']);
+});
+
+test('syncRelations: false, no blocklist', async () => {
+  assert.deepEqual((await live({ syncRelations: false }, { blocks: [block('mallory', 9)] })).names(), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onsyncdone']);
+});
+
+const erin = { friends: [friend('erin', 9)], users: [user('erin', 4)] };
+const erinRelation = { ...bobRelation, account: 'erin' };
+
+test('addFriend: done has the friend, and besides onfriends nothing is told', async () => {
+  const app = await quiet();
+  app.nim.addFriend({ account: 'erin', ps: 'hi', done: app.done('done') });
+  assert.deepEqual(app.socket.last('addFriend').addFriend, { account: 'erin', message: 'hi' });
+  await answer(app, { ...erin, requests: [request('erin', 'out', 9, 'accepted', 'hi')] });
+  assert.deepEqual(app.names(), ['onupdateuser', 'onfriends', 'done']);
+  assert.deepEqual(app.of('done'), [{ account: 'erin', ps: 'hi', friend: erinRelation }]);
+});
+
+test('applyFriend, and the other side accepts, or rejects', async () => {
+  const app = await quiet();
+  app.nim.applyFriend({ account: 'erin', done: app.done('done') });
+  assert.deepEqual(app.socket.last('requestFriend').requestFriend, { account: 'erin' });
+  await answer(app, { requests: [request('erin', 'out', 8)] });
+  assert.deepEqual(app.told, [['done', { account: 'erin' }]]);
+  app.told.length = 0;
+  app.socket.gives({ changes: { ...erin, requests: [request('erin', 'out', 9, 'accepted')], cursor: 'e-9' } });
+  assert.deepEqual(app.names(), ['onupdateuser', 'onfriends', 'onsysmsg']);
+  assert.deepEqual(app.of('onsysmsg').map(({ type, from, to, state }) => [type, from, to, state]), [['passFriendApply', 'erin', 'alice', 'passed']]);
+  app.socket.gives({ changes: { requests: [request('zoe', 'out', 10)] } });
+  app.told.length = 0;
+  app.socket.gives({ changes: { requests: [request('zoe', 'out', 11, 'rejected')] } });
+  assert.deepEqual(app.of('onsysmsg').map(({ type, from }) => [type, from]), [['rejectFriendApply', 'zoe']]);
+});
+
+test('somebody asks: passFriendApply', async () => {
+  const app = await quiet();
+  app.socket.gives({ changes: { requests: [request('erin', 'in', 8, 'open', 'hello')], cursor: 'e-8' } });
+  const [message] = app.of('onsysmsg');
+  assert.deepEqual([message.type, message.from, message.ps, message.state], ['applyFriend', 'erin', 'hello', 'init']);
+  app.told.length = 0;
+  app.nim.passFriendApply({ idServer: message.idServer, account: message.from, ps: 'welcome', done: app.done('done') });
+  assert.deepEqual(app.socket.last('acceptFriend').acceptFriend, { account: 'erin' });
+  await answer(app, { ...erin, requests: [request('erin', 'in', 9, 'accepted', 'hello')] });
+  assert.deepEqual(app.names(), ['onupdateuser', 'onfriends', 'onupdatesysmsg', 'done']);
+  assert.deepEqual(app.of('onupdatesysmsg').map(({ idServer, state }) => [idServer, state]), [[message.idServer, 'passed']]);
+  assert.deepEqual(app.of('done'), [{ account: 'erin', ps: 'welcome', idServer: message.idServer, friend: erinRelation }]);
+});
+
+test('somebody asks: rejectFriendApply; or it is over by itself', async () => {
+  const app = await quiet({}, { requests: [request('erin', 'in', 7), request('zoe', 'in', 8)] });
+  app.nim.rejectFriendApply({ account: 'erin', done: app.done('done') });
+  await answer(app, { requests: [request('erin', 'in', 9, 'rejected')] });
+  assert.deepEqual(app.names(), ['onupdatesysmsg', 'done']);
+  app.told.length = 0;
+  app.socket.gives({ changes: { requests: [request('zoe', 'in', 10, 'cancelled')] } });
+  const [{ state, error }] = app.of('onupdatesysmsg');
+  assert.deepEqual([state, error.code], ['error', 404]);
+  // She asks again: told again.
+  app.socket.gives({ changes: { requests: [request('zoe', 'in', 11)] } });
+  assert.equal(app.of('onsysmsg').length, 1);
+});
+
+test('friends made without asking, with a message', async () => {
+  const app = await quiet();
+  app.socket.gives({ changes: { ...erin, requests: [request('erin', 'in', 9, 'accepted', 'we know each other')] } });
+  assert.deepEqual(app.names(), ['onupdateuser', 'onfriends', 'onsysmsg']);
+  assert.deepEqual(app.of('onsysmsg').map(({ type, ps }) => [type, ps]), [['addFriend', 'we know each other']]);
+});
+
+test('what the own account does on another device', async () => {
+  const app = await quiet({}, { requests: [request('erin', 'in', 7), request('zoe', 'in', 8)] });
+  const actions = (): any[] => app.of('onsyncfriendaction').map(({ type, account, friend }) => [type, account ?? friend.account, friend]);
+  app.socket.gives({ changes: { ...erin, requests: [request('erin', 'in', 9, 'accepted')] } });
+  app.socket.gives({ changes: { requests: [request('zoe', 'in', 10, 'rejected')] } });
+  app.socket.gives({ changes: { requests: [request('frank', 'out', 11)] } });
+  app.socket.gives({ changes: { requests: [request('grace', 'out', 12, 'accepted', 'hi')], friends: [friend('grace', 12)], users: [user('grace', 3)] } });
+  assert.deepEqual(actions(), [
+    ['passFriendApply', 'erin', erinRelation], ['rejectFriendApply', 'zoe', undefined], ['applyFriend', 'frank', undefined],
+    ['addFriend', 'grace', { ...bobRelation, account: 'grace' }],
+  ]);
+  assert.deepEqual(app.of('onsysmsg'), [], 'nobody else did anything');
+  app.told.length = 0;
+  app.socket.gives({ changes: { friends: [{ ...friend('bob', 13), alias: 'B.', updateTime: 2 }], users: [bob] } });
+  assert.deepEqual(app.told, [['onsyncfriendaction', { type: 'updateFriend', friend: { account: 'bob', alias: 'B.', createTime: 1, updateTime: 2 } }]]);
+  app.told.length = 0;
+  app.socket.gives({ changes: { blocks: [block('mallory', 14)] } });
+  app.socket.gives({ changes: { blocks: [block('mallory', 15, true)] } });
+  assert.deepEqual(app.told.map(([name, { account, isAdd, record }]) => [name, account, isAdd, record]), [
+    ['onsyncmarkinblacklist', 'mallory', true, { account: 'mallory', updateTime: 1 }], ['onsyncmarkinblacklist', 'mallory', false, { account: 'mallory', updateTime: 1 }],
+  ]);
+});
+
+test('updateFriend: done has the relation as it stands, and nothing else is told', async () => {
+  const app = await quiet();
+  app.nim.updateFriend({ account: 'bob', alias: 'B.', done: app.done('done') });
+  assert.deepEqual(app.socket.last('updateFriend').updateFriend, { account: 'bob', alias: 'B.' });
+  await answer(app, { friends: [{ ...friend('bob', 9), alias: 'B.' }], users: [bob] });
+  assert.deepEqual(app.told, [['done', { ...bobRelation, alias: 'B.' }]]);
+});
+
+test('deleteFriend, here or by the other side: in invalid', async () => {
+  const app = await quiet();
+  app.nim.deleteFriend({ account: 'bob', delAlias: true, done: app.done('done') });
+  await answer(app, { removed: ['bob'] });
+  assert.deepEqual(app.names(), ['onfriends', 'done']);
+  assert.deepEqual(app.of('onfriends')[0].invalid.map(({ account, valid }: any) => [account, valid]), [['bob', false]]);
+});
+
+test('getFriends and isMyFriend', async () => {
+  const app = await quiet();
+  app.nim.getFriends({ done: app.done('all') });
+  app.nim.getFriends({ updateTime: 1, done: app.done('newer') });
+  app.nim.isMyFriend({ account: 'bob', done: app.done('bob') });
+  app.nim.isMyFriend({ account: 'erin', done: app.done('erin') });
+  await settle();
+  assert.deepEqual(app.told, [['all', [bobRelation]], ['newer', []], ['bob', true], ['erin', false]]);
+});
+
+test('the blocklist: three names for two things, and the list', async () => {
+  const app = await quiet();
+  const mark = (account: string, isAdd: boolean): unknown => ({ account, isAdd, record: { account, updateTime: isAdd ? 1 : Date.now() } });
+  app.nim.addToBlacklist({ account: 'erin', done: app.done('added') });
+  await answer(app, { blocks: [block('erin', 8)] });
+  app.nim.markInBlacklist({ account: 'zoe', isAdd: true, done: app.done('marked') });
+  await answer(app, { blocks: [block('zoe', 9)] });
+  app.nim.removeFromBlacklist({ account: 'erin', done: app.done('removed') });
+  await answer(app, { blocks: [block('erin', 10, true)] });
+  assert.deepEqual(app.told, [['added', mark('erin', true)], ['marked', mark('zoe', true)], ['removed', mark('erin', false)]]);
+  app.nim.getRelations({ done: app.done('all') });
+  await settle();
+  assert.deepEqual(app.of('all'), [{ blacklist: [{ account: 'zoe', isBlack: true, createTime: 1, updateTime: 1 }], mutelist: [] }]);
+  app.nim.markInBlacklist({ account: 'zoe', isAdd: false });
+  assert.deepEqual(app.socket.last('unblock').unblock, { account: 'zoe' });
+});
+
+test('lists of relations are merged and cut like those of friends', async () => {
+  const { nim } = await start();
+  const relations = [{ account: 'a', n: 1 }, { account: 'b', n: 2 }];
+  assert.deepEqual(nim.mergeRelations(relations, { account: 'b', n: 3 }), [{ account: 'a', n: 1 }, { account: 'b', n: 3 }]);
+  assert.deepEqual(nim.cutRelations(relations, [{ account: 'a', n: 0 }]), [{ account: 'b', n: 2 }]);
+  assert.deepEqual([nim.findRelation(relations, 'a'), nim.findRelation(undefined, 'a')], [{ account: 'a', n: 1 }, null]);
+});
+
+test('errors have NIM’s numbers, and name the call', async () => {
+  const app = await quiet();
+  for (const [method, code] of [['addFriend', 403], ['applyFriend', 417], ['passFriendApply', 404], ['deleteFriend', 404], ['updateFriend', 414], ['addToBlacklist', 419]] as const) {
+    app.nim[method]({ account: 'erin', alias: 'x', done: app.done(method) } as never);
+    app.socket.gives({ id: app.socket.sent.at(-1).id, error: { code, reason: 'WHY', message: 'no' } });
+    await settle();
+    assert.deepEqual(app.of(method), [{ code, message: 'no', event: { callFunc: method, reason: 'WHY' } }]);
+  }
+  app.nim.kick({ deviceIds: 'all' as never, done: app.done('kick') });
+  await settle();
+  assert.equal(app.of('kick')[0].code, 414);
+  assert.equal(app.of('onerror').length, 0);
+});
+
+test('other devices: told as they come and go, and ended by kick', async () => {
+  const app = await quiet();
+  const session = (name: string, current: boolean): object => ({ session: name, device: { id: '', type: 'ios', tag: 'phone' }, connectedAt: 7, current });
+  const port = (name: string, online: boolean): object => ({ type: 'iOS', os: '', mac: '', deviceId: name, account: 'alice', connectionId: 0, ip: '', time: 7, online, customTag: 'phone' });
+  app.socket.gives({ sessions: { sessions: [session('a', false), session('me', true)] } });
+  app.socket.gives({ sessions: { sessions: [session('a', false), session('me', true), session('b', false)] } });
+  app.socket.gives({ sessions: { sessions: [session('me', true), session('b', false)] } });
+  assert.deepEqual(app.of('onloginportschange'), [[port('a', true)], [port('a', true), port('b', true)], [port('b', true), port('a', false)]]);
+  app.nim.kick({ deviceIds: ['b'], done: app.done('kicked') });
+  const { id, kick } = app.socket.last('kick');
+  assert.deepEqual(kick, { sessions: ['b'] });
+  app.socket.gives({ id, kickReply: { kicked: ['b'] } });
+  await settle();
+  assert.deepEqual(app.of('kicked'), [{ deviceIds: ['b'] }]);
+});
+
+for (const [code, word, reason] of [[3503, 'KICKED', 'otherPlatformKick'], [3504, 'SESSION_LIMIT', 'samePlatformKick']] as const) {
+  test(`${word} is a kick`, async () => {
+    const app = await quiet();
+    app.socket.gives({ goodbye: { code, reason: word, reconnect: false } });
+    app.socket.ends(code, word);
+    await pass(60_000);
+    assert.deepEqual(app.names(), ['ondisconnect']);
+    const [{ code: kicked, reason: why }] = app.of('ondisconnect');
+    assert.deepEqual([kicked, why], ['kicked', reason]);
+    assert.equal(sockets.length, 1);
+  });
+}
+
+test('what NIM has no name for is on the client', async () => {
+  const app = await quiet();
+  app.socket.gives({ presence: { users: [{ account: 'bob', online: true, lastSeen: 7 }] } });
+  assert.equal(app.nim.client.presence.get('bob')?.online, true);
+});
+
+test('callbacks that throw stop nothing', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  const broken = (): never => { throw new Error('broken'); };
+  const app = await live({ onblacklist: broken, onofflinesysmsgs: broken, onsysmsg: broken }, { requests: [request('erin', 'in', 7)], blocks: [block('mallory', 9)] });
+  app.socket.gives({ changes: { requests: [request('zoe', 'in', 10)] } });
+  app.nim.addToBlacklist({ account: 'zoe', done: broken });
+  await answer(app, { blocks: [block('zoe', 11)] });
+  assert.deepEqual([app.names().at(-1), app.nim.client.blocks.size, app.nim.client.state], ['onsyncdone', 2, 'live']);
+});

@@ -1,0 +1,137 @@
+//! The scenarios: what is done, and what of it is told. One file each.
+
+mod celebrity;
+mod fanout;
+mod idle;
+mod login;
+mod slow;
+mod write;
+
+use std::time::Duration;
+
+use super::Failure;
+use super::graph::Graph;
+use super::run::{Load, Run};
+
+/// One of them, with its numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scenario {
+    /// Changes go to friends.
+    Fanout {
+        /// How many are online, and how many friends each has.
+        users: u32,
+        /// See there.
+        friends: u32,
+        /// How changes come.
+        load: Load,
+        /// Load that is not measured, at first.
+        warm_up: Duration,
+        /// How long is measured.
+        length: Duration,
+    },
+    /// Everyone logs in, in turn, with less and with more in hand.
+    Login {
+        /// How many, and how many friends each has.
+        users: u32,
+        /// See there.
+        friends: u32,
+    },
+    /// Everyone is online and nothing happens.
+    Idle {
+        /// How many, and how many friends each has.
+        users: u32,
+        /// See there.
+        friends: u32,
+        /// How long nothing happens.
+        rest: Duration,
+    },
+    /// One user's changes go to very many.
+    Celebrity {
+        /// How many friends are online.
+        friends: u32,
+        /// How many changes there are.
+        updates: u32,
+    },
+    /// Everyone comes back at once.
+    Storm {
+        /// How many, and how many friends each has.
+        users: u32,
+        /// See there.
+        friends: u32,
+    },
+    /// Some stop reading for a while.
+    Slow {
+        /// How many are online, and how many friends each has.
+        users: u32,
+        /// See there.
+        friends: u32,
+        /// Updates a second.
+        rate: f64,
+        /// How many stop reading.
+        stalled: u32,
+        /// How long is measured before they do.
+        length: Duration,
+        /// How long they do not.
+        stall: Duration,
+    },
+    /// Updates that nobody hears of are made durable.
+    Write {
+        /// How many write at once.
+        writers: u32,
+        /// How long is measured, first with one of them and then with all.
+        length: Duration,
+    },
+}
+
+impl Scenario {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Fanout { .. } => "fanout",
+            Self::Login { .. } => "login",
+            Self::Idle { .. } => "idle",
+            Self::Celebrity { .. } => "celebrity",
+            Self::Storm { .. } => "storm",
+            Self::Slow { .. } => "slow",
+            Self::Write { .. } => "write",
+        }
+    }
+
+    /// The friendships it needs, and a short word for them that no other friendships have.
+    ///
+    /// # Errors
+    /// There is no such graph.
+    pub fn graph(&self, seed: u64) -> Result<(Graph, String), String> {
+        match *self {
+            Self::Fanout { friends: 0, .. } | Self::Slow { friends: 0, .. } | Self::Celebrity { friends: 0, .. } => {
+                Err("without friends there is nobody to tell: give --friends".to_owned())
+            }
+            Self::Celebrity { friends, .. } => Ok((Graph::star(friends), format!("star{friends}"))),
+            Self::Write { writers: users, .. } => Ok((Graph::regular(users, 0, seed)?, format!("{users}x0"))),
+            Self::Fanout { users, friends, .. }
+            | Self::Login { users, friends }
+            | Self::Idle { users, friends, .. }
+            | Self::Storm { users, friends }
+            | Self::Slow { users, friends, .. } => {
+                Ok((Graph::regular(users, friends, seed)?, format!("{users}x{friends}s{seed}")))
+            }
+        }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// It could not be brought to its end.
+    pub(super) fn play(&self, run: &mut Run) -> Result<(), Failure> {
+        match *self {
+            Self::Fanout { load, warm_up, length, .. } => fanout::fanout(run, load, warm_up, length),
+            Self::Login { .. } => login::login(run),
+            Self::Idle { rest, .. } => idle::idle(run, rest),
+            Self::Celebrity { updates, .. } => celebrity::celebrity(run, updates),
+            Self::Storm { .. } => login::storm(run),
+            Self::Slow { rate, stalled, length, stall, .. } => slow::slow(run, rate, stalled, length, stall),
+            Self::Write { length, .. } => write::write(run, length),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One session of the crowd: its socket and where in its life it is. What its bytes mean, the [crowd](super::crowd) knows.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use socket2::{Domain, Socket, Type};
+
+/// Loopback addresses that sessions come from, so that ports do not run out: 127.0.1.1 and on.
+const SOURCES: u32 = 16;
+/// What the kernel holds for a session that is going to stop reading, in bytes; little, so that the gateway feels it.
+const SLOW_BUFFER: usize = 4096;
+
+/// Where in its life a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Away,
+    Connecting,
+    Upgrading,
+    LoggingIn,
+    Live,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Session {
+    socket: Option<Socket>,
+    pub phase: Phase,
+    /// The kernel takes no more; the loop says when it does again.
+    wants_write: bool,
+    /// Nothing is read, as if the client were stuck.
+    stalled: bool,
+    /// The beginning of a frame whose end has not come.
+    pub partial: Vec<u8>,
+    /// What is yet to be sent.
+    pub out: Vec<u8>,
+    /// When it began to connect, and when it sent the command it waits for; nanoseconds of the crowd's clock.
+    pub began: u64,
+    pub asked: u64,
+    /// What to show at the next login.
+    pub cursor: Option<Box<str>>,
+}
+
+impl Session {
+    pub(super) fn away() -> Self {
+        Self {
+            socket: None,
+            phase: Phase::Away,
+            wants_write: false,
+            stalled: false,
+            partial: Vec::new(),
+            out: Vec::new(),
+            began: 0,
+            asked: 0,
+            cursor: None,
+        }
+    }
+
+    /// Begins to connect.
+    pub(super) fn connect(
+        &mut self,
+        to: SocketAddr,
+        number: u32,
+        is_slow: bool,
+        epoll: &OwnedFd,
+        now: u64,
+    ) -> io::Result<()> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if is_slow {
+            socket.set_recv_buffer_size(SLOW_BUFFER)?;
+        }
+        if to.is_ipv4() && to.ip().is_loopback() {
+            let source = Ipv4Addr::new(127, 0, 1, 1 + (number % SOURCES) as u8);
+            socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
+        }
+        match socket.connect(&to.into()) {
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        epoll::add(epoll, &socket, EventData::new_u64(number.into()), EventFlags::IN | EventFlags::OUT)?;
+        (self.socket, self.phase, self.began) = (Some(socket), Phase::Connecting, now);
+        (self.wants_write, self.stalled) = (true, false);
+        self.partial.clear();
+        self.out.clear();
+        Ok(())
+    }
+
+    /// What went wrong while it connected.
+    pub(super) fn connect_error(&self) -> Option<io::Error> {
+        self.socket.as_ref().and_then(|socket| socket.take_error().unwrap_or_else(Some))
+    }
+
+    /// Reads once; none if there is nothing now.
+    pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(socket) = &self.socket else { return Ok(None) };
+        match (&*socket).read(into) {
+            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed")),
+            Ok(count) => Ok(Some(count)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends what is to be sent, as far as the kernel takes it.
+    pub(super) fn flush(&mut self, number: u32, epoll: &OwnedFd) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        if !self.out.is_empty() {
+            match (&*socket).write(&self.out) {
+                Ok(count) => drop(self.out.drain(..count)),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let wants_write = !self.out.is_empty();
+        if wants_write != self.wants_write {
+            self.wants_write = wants_write;
+            self.renew_interest(number, epoll)?;
+        }
+        Ok(())
+    }
+
+    /// Stops or begins to read.
+    pub(super) fn stall(&mut self, stalled: bool, number: u32, epoll: &OwnedFd) -> io::Result<()> {
+        self.stalled = stalled;
+        self.renew_interest(number, epoll)
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    fn renew_interest(&self, number: u32, epoll: &OwnedFd) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, !self.stalled);
+        flags.set(EventFlags::OUT, self.wants_write);
+        Ok(epoll::modify(epoll, socket, EventData::new_u64(number.into()), flags)?)
+    }
+
+    /// Closes the connection; the cursor stays.
+    pub(super) fn leave(&mut self) {
+        self.socket = None;
+        self.phase = Phase::Away;
+    }
+}

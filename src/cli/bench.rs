@@ -1,0 +1,246 @@
+//! `rosterd bench SCENARIO`: arguments to a run of the load generator, and what it found to the terminal.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, reachable, say, token};
+use crate::bench::outcome::{Outcome, Verdict};
+use crate::bench::run::Load;
+use crate::bench::scenario::Scenario;
+use crate::bench::target::Target;
+use crate::bench::{self, Settings, report};
+use crate::config::Config;
+use crate::wire::Encoding;
+
+/// What to measure, and where.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What is done
+    #[command(subcommand)]
+    scenario: Chosen,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every scenario")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+struct Common {
+    /// The gateway's client listener; by default the one of the settings
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
+    /// Its ops listener; by default the one of the settings
+    #[arg(long, global = true, value_name = "URL")]
+    ops: Option<String>,
+    /// Take CPU and memory of this process, instead of asking the gateway's metrics
+    #[arg(long, global = true)]
+    pid: Option<u32>,
+    /// Speak protobuf instead of JSON
+    #[arg(long, global = true)]
+    protobuf: bool,
+    /// Which graph of friendships, among those of the same size
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+    /// What the names of the accounts begin with
+    #[arg(long, global = true, default_value = "bench")]
+    prefix: String,
+    /// Leave the accounts there for the next run
+    #[arg(long, global = true)]
+    keep: bool,
+    /// The accounts are there: do not use the ops listener at all
+    #[arg(long, global = true)]
+    no_setup: bool,
+    /// Logins under way at once
+    #[arg(long, global = true, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    parallel: u32,
+    /// Print the figures as one JSON object
+    #[arg(long, global = true)]
+    json: bool,
+    /// Write the figures and plots as a page for a browser
+    #[arg(long, global = true, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// The target is mine, although it is neither this machine nor in a private network
+    #[arg(long, global = true)]
+    i_own_this_target: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chosen {
+    /// Everyone is online, and profile changes go to all friends
+    Fanout {
+        #[command(flatten)]
+        crowd: Crowd,
+        #[command(flatten)]
+        load: Loaded,
+        #[command(flatten)]
+        length: Length,
+    },
+    /// Everyone logs in: first, cold, warm with nothing new, warm with a tenth of the friends changed
+    Login {
+        #[command(flatten)]
+        crowd: Crowd,
+    },
+    /// Everyone is online and nothing happens: the memory of a session
+    Idle {
+        #[command(flatten)]
+        crowd: Crowd,
+        /// How long nothing happens
+        #[arg(long, default_value_t = 10.0, value_parser = positive)]
+        seconds: f64,
+    },
+    /// One user changes, and very many friends are online
+    Celebrity {
+        /// How many friends
+        #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        friends: u32,
+        /// How many changes
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        updates: u32,
+    },
+    /// Every connection breaks, and all come back at once
+    Storm {
+        #[command(flatten)]
+        crowd: Crowd,
+    },
+    /// A share of the clients stop reading under load, and later go on
+    Slow {
+        #[command(flatten)]
+        crowd: Crowd,
+        /// Updates a second
+        #[arg(long, default_value_t = 500.0, value_parser = positive)]
+        rate: f64,
+        /// How many of a hundred clients stop reading
+        #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=90))]
+        stalled: u32,
+        /// How long to measure before they stop
+        #[arg(long, default_value_t = 10.0, value_parser = positive)]
+        seconds: f64,
+        /// How long they do not read
+        #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = positive)]
+        stall: f64,
+    },
+    /// Updates that are answered once they are on the disk: one writer alone, then all together
+    Write {
+        /// How many write together
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        writers: u32,
+        /// How long to measure each
+        #[arg(long, default_value_t = 5.0, value_parser = positive)]
+        seconds: f64,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Crowd {
+    /// How many users
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    users: u32,
+    /// How many friends each of them has
+    #[arg(long, default_value_t = 50)]
+    friends: u32,
+}
+
+#[derive(Debug, Args)]
+struct Loaded {
+    /// Keep so many updates on their way; as fast as the gateway can
+    #[arg(long, value_name = "UPDATES", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..))]
+    outstanding: Option<u32>,
+    /// Send so many updates a second, whatever becomes of them
+    #[arg(long, value_name = "UPDATES", value_parser = positive)]
+    rate: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+struct Length {
+    /// How long to measure
+    #[arg(long, default_value_t = 8.0, value_parser = positive)]
+    seconds: f64,
+    /// How long the load runs before that
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = positive)]
+    warm_up: f64,
+}
+
+impl Loaded {
+    fn or(&self, outstanding: u32) -> Load {
+        match (self.outstanding, self.rate) {
+            (_, Some(rate)) => Load::Rate(rate),
+            (given, None) => Load::Outstanding(given.unwrap_or(outstanding)),
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
+        _ => Err("must be a number above 0, and at most a million".to_owned()),
+    }
+}
+
+impl Chosen {
+    fn scenario(&self) -> Scenario {
+        let time = Duration::from_secs_f64;
+        match self {
+            Self::Fanout { crowd: Crowd { users, friends }, load, length } => Scenario::Fanout {
+                users: *users,
+                friends: *friends,
+                load: load.or(512),
+                warm_up: time(length.warm_up),
+                length: time(length.seconds),
+            },
+            Self::Login { crowd } => Scenario::Login { users: crowd.users, friends: crowd.friends },
+            Self::Idle { crowd: Crowd { users, friends }, seconds } => {
+                Scenario::Idle { users: *users, friends: *friends, rest: time(*seconds) }
+            }
+            Self::Celebrity { friends, updates } => Scenario::Celebrity { friends: *friends, updates: *updates },
+            Self::Storm { crowd } => Scenario::Storm { users: crowd.users, friends: crowd.friends },
+            Self::Slow { crowd: Crowd { users, friends }, rate, stalled, seconds, stall } => Scenario::Slow {
+                users: *users,
+                friends: *friends,
+                rate: *rate,
+                stalled: (users * stalled / 100).max(1),
+                length: time(*seconds),
+                stall: time(*stall),
+            },
+            Self::Write { writers, seconds } => Scenario::Write { writers: *writers, length: time(*seconds) },
+        }
+    }
+}
+
+/// Runs it and prints what it found.
+///
+/// # Errors
+/// It cannot be run, something was lost or went wrong, or it ended too early; what was found is printed all the same.
+pub fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    let url = common.url.clone().unwrap_or_else(|| format!("ws://{}/v1/ws", reachable(config.clients.listen)));
+    let ops = common.ops.clone().unwrap_or_else(|| format!("http://{}", reachable(config.ops.listen)));
+    let find = |url: &str, scheme| Target::find(url, scheme, common.i_own_this_target).map_err(Failure::of);
+    let settings = Settings {
+        clients: find(&url, "ws")?,
+        ops: if common.no_setup { None } else { Some(find(&ops, "http")?) },
+        key: config.ops.api_key.expose(),
+        pid: common.pid,
+        encoding: if common.protobuf { Encoding::Protobuf } else { Encoding::Json },
+        seed: common.seed,
+        prefix: &common.prefix,
+        keep: common.keep,
+        parallel: common.parallel,
+        token: &|account| token::token(config, account, None),
+    };
+    let outcome = bench::run(&settings, &arguments.scenario.scenario()).map_err(Failure::of)?;
+    say(&if common.json { outcome.json().to_string() } else { outcome.table() });
+    if let Some(file) = &common.report {
+        let written = std::fs::write(file, report::html(&outcome));
+        written.map_err(|error| Failure(format!("{} cannot be written: {error}", file.display())))?;
+    }
+    verdict(&outcome)
+}
+
+fn verdict(outcome: &Outcome) -> Result<(), Failure> {
+    match outcome.verdict() {
+        Verdict::Passed => Ok(()),
+        verdict => Err(Failure(format!("{}: {}", verdict.word(), outcome.problems.join("; ")))),
+    }
+}

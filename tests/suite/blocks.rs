@@ -1,0 +1,255 @@
+//! Blocks: what the blocked side sees from then on, that it is not told, and how it is brought up to date.
+
+use hyper::Method;
+use rosterd::client::Replica;
+use rosterd::wire::{Command, Encoding, v1};
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Peer, World, live_blocks, open_requests, to};
+
+const JSON: Encoding = Encoding::Json;
+
+/// `ann`, who will block `bob`, her friend, and `eve`, who watches her.
+struct Three {
+    gateway: Gateway,
+    ann: Peer,
+    bob: Peer,
+    eve: Peer,
+}
+
+async fn three(world: &World, encoding: Encoding) -> Three {
+    let gateway = world.start_with(&["presence.linger=100ms"]);
+    gateway.populate(&["ann", "bob", "cat", "eve"], &[("ann", "bob"), ("ann", "cat")]).await;
+    let (ann, bob) = (gateway.login("ann", JSON).await, gateway.login("bob", encoding).await);
+    let mut eve = gateway.login("eve", encoding).await;
+    eve.watch(&["ann"]).await;
+    eve.until(|replica| replica.users().contains_key("ann")).await;
+    Three { gateway, ann, bob, eve }
+}
+
+/// Everything ann does that others might learn of.
+async fn stirs(gateway: &Gateway, ann: &mut Peer, n: usize) {
+    ann.nick(&format!("ann {n}")).await;
+    for account in ["bob", "eve"] {
+        ann.signal(account, "psst").await;
+        let body = json!({"to": account, "payload": "psst"}).to_string();
+        gateway.call(Method::POST, "/v1/users/ann/signals", body).await;
+    }
+    ann.hide(true).await;
+    ann.hide(false).await;
+    gateway.patch("/v1/users/ann", json!({"sign": format!("sign {n}")})).await;
+}
+
+#[tokio::test]
+async fn from_the_block_on_nothing_more_comes_by_any_way() {
+    for encoding in Encoding::ALL {
+        let world = World::new();
+        let Three { gateway, mut ann, mut bob, mut eve } = three(&world, encoding).await;
+        let cat = gateway.login("cat", JSON).await;
+        let away: Vec<Replica> = vec![bob.replica.clone(), Replica::default()];
+        bob.until(|replica| replica.presence().get("ann").is_some_and(|ann| ann.online)).await;
+        for account in ["bob", "eve"] {
+            ann.request(to::block(account)).await;
+        }
+        // He sees her go, and that is all; she only watches and sees nothing.
+        bob.until(|replica| replica.presence().get("ann").is_some_and(|ann| !ann.online)).await;
+        let (frozen, presence) = (bob.replica.users()["ann"].clone(), bob.replica.presence()["ann"].clone());
+        for n in 0..3 {
+            stirs(&gateway, &mut ann, n).await;
+        }
+        for peer in [&mut bob, &mut eve] {
+            let before = peer.replica.clone();
+            let tell = format!("{n}", n = before.users().len());
+            peer.marked(&gateway, &tell).await;
+            assert_eq!(peer.replica.users(), before.users());
+            assert_eq!(peer.replica.presence(), before.presence());
+            assert_eq!(peer.look_up("ann").await, frozen);
+            assert!(live_blocks(&peer.replica).is_empty());
+            peer.quiet().await;
+        }
+        // Nor on another device, nor to one that was away, nor by the digest; nor once the gateway has come back.
+        for replica in &away {
+            let back = gateway.resume("bob", encoding, replica.clone()).await;
+            assert_eq!((&back.replica.users()["ann"], &back.replica.presence()["ann"]), (&frozen, &presence));
+        }
+        let address = format!("clients.listen={}", gateway.clients);
+        let (bobs, eves) = (bob.replica.clone(), eve.replica.clone());
+        drop((ann, bob, cat, eve));
+        assert_eq!(gateway.terminate().await, Some(0));
+        let gateway = world.start_with(&[&address, "presence.linger=100ms"]);
+        let mut ann = gateway.login("ann", JSON).await;
+        let mut bob = gateway.resume("bob", encoding, bobs).await;
+        let mut eve = gateway.resume("eve", encoding, eves).await;
+        eve.watch(&["ann"]).await;
+        eve.until(|replica| replica.users()["ann"] == frozen).await;
+        stirs(&gateway, &mut ann, 9).await;
+        bob.marked(&gateway, "after").await;
+        eve.marked(&gateway, "after").await;
+        assert_eq!((&bob.replica.users()["ann"], &bob.replica.presence()["ann"]), (&frozen, &presence));
+        assert_eq!((bob.look_up("ann").await, eve.look_up("ann").await), (frozen.clone(), frozen.clone()));
+        // Others go on as before.
+        let cat = gateway.login("cat", encoding).await;
+        assert_eq!((cat.replica.users()["ann"].sign.as_str(), cat.sees_online("ann")), ("sign 9", true));
+    }
+}
+
+#[tokio::test]
+async fn when_it_ends_everyone_is_up_to_date_again_who_was_there_and_who_was_away() {
+    for encoding in Encoding::ALL {
+        let world = World::new();
+        let Three { gateway, mut ann, mut bob, mut eve } = three(&world, encoding).await;
+        let mut away = gateway.login("bob", encoding).await.replica;
+        for account in ["bob", "eve"] {
+            ann.request(to::block(account)).await;
+        }
+        stirs(&gateway, &mut ann, 1).await;
+        let during = gateway.resume("bob", encoding, away.clone()).await.replica;
+        assert_ne!(during.users()["ann"].nick, "ann 1");
+        for account in ["bob", "eve"] {
+            ann.request(to::unblock(account)).await;
+        }
+        for peer in [&mut bob, &mut eve] {
+            peer.until(|replica| replica.users()["ann"].sign == "sign 1").await;
+        }
+        bob.until(|replica| replica.presence()["ann"].online).await;
+        bob.agrees(&gateway, encoding).await;
+        for replica in [&mut away, &mut during.clone()] {
+            let back = gateway.resume("bob", encoding, replica.clone()).await;
+            assert_eq!(back.replica.users()["ann"].sign, "sign 1");
+            assert!(back.sees_online("ann"));
+        }
+        ann.nick("live").await;
+        for peer in [&mut bob, &mut eve] {
+            peer.until(|replica| replica.users()["ann"].nick == "live").await;
+        }
+        ann.signal("bob", "hi").await;
+        while bob.next().await.signal.is_none() {}
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_synced_to_own_devices_and_ends_open_requests() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["ann", "bob", "cat"], &[]).await;
+    for encoding in Encoding::ALL {
+        let mut ann = gateway.login("ann", encoding).await;
+        let mut tab = gateway.login("ann", JSON).await;
+        let (mut bob, mut cat) = (gateway.login("bob", encoding).await, gateway.login("cat", JSON).await);
+        let before = ann.replica.clone();
+        ann.request(to::ask("bob")).await;
+        cat.request(to::ask("ann")).await;
+        tab.until(|replica| open_requests(replica).len() == 2).await;
+        for account in ["bob", "cat"] {
+            ann.request(to::block(account)).await;
+            // Again is as good as once.
+            ann.request(to::block(account)).await;
+        }
+        for device in [&mut ann, &mut tab] {
+            device.until(|replica| live_blocks(replica) == ["bob", "cat"] && open_requests(replica).is_empty()).await;
+            device.agrees(&gateway, encoding).await;
+        }
+        for peer in [&mut bob, &mut cat] {
+            peer.until(|replica| open_requests(replica).is_empty()).await;
+            peer.agrees(&gateway, encoding).await;
+            assert!(live_blocks(&peer.replica).is_empty());
+        }
+        assert_eq!(live_blocks(&gateway.resume("ann", encoding, before.clone()).await.replica), ["bob", "cat"]);
+        // What he asks from now on is his alone, and hers once she would ask too.
+        bob.request(to::ask("ann")).await;
+        bob.until(|replica| open_requests(replica).len() == 1).await;
+        for account in ["bob", "cat", "cat"] {
+            ann.request(to::unblock(account)).await;
+        }
+        for device in [&mut ann, &mut tab] {
+            device.until(|replica| live_blocks(replica).is_empty()).await;
+            device.agrees(&gateway, encoding).await;
+            assert_eq!(open_requests(&device.replica), []);
+        }
+        ann.request(to::ask("bob")).await;
+        for (peer, other) in [(&mut ann, "bob"), (&mut bob, "ann")] {
+            peer.until(|replica| replica.friends().contains_key(other)).await;
+            peer.agrees(&gateway, encoding).await;
+        }
+        ann.request(to::delete("bob")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_friend_who_is_blocked_stays_one_and_may_leave() {
+    let world = World::with("[profile.visibility]\ntel = \"friends\"");
+    let Three { gateway, mut ann, mut bob, .. } = three(&world, JSON).await;
+    gateway.patch("/v1/users/ann", json!({"tel": "5"})).await;
+    bob.until(|replica| replica.users()["ann"].tel == "5").await;
+    ann.request(to::block("bob")).await;
+    ann.until(|replica| live_blocks(replica) == ["bob"]).await;
+    ann.nick("unseen").await;
+    // She sees him as ever.
+    bob.nick("Bobby").await;
+    ann.until(|replica| replica.users()["bob"].nick == "Bobby").await;
+    // The backend makes and ends friendships whatever stands between them; he goes on seeing the state from before.
+    gateway.delete("/v1/users/ann/friends/bob").await;
+    bob.until(|replica| replica.friends().is_empty()).await;
+    let stranger = bob.look_up("ann").await;
+    assert_eq!((stranger.nick.as_str(), stranger.tel.as_str()), ("ann", ""));
+    gateway.put("/v1/users/ann/friends/bob", Value::Null).await;
+    bob.until(|replica| replica.friends().contains_key("ann")).await;
+    let friend = bob.replica.users()["ann"].clone();
+    assert_eq!((friend.nick.as_str(), friend.tel.as_str()), ("ann", "5"));
+    bob.agrees(&gateway, JSON).await;
+    let note = v1::UpdateFriend { account: "ann".into(), alias: Some("A".into()), custom: None };
+    bob.request(Command::UpdateFriend(note)).await;
+    bob.until(|replica| replica.friends()["ann"].alias == "A").await;
+    bob.request(to::delete("ann")).await;
+    ann.until(|replica| !replica.friends().contains_key("bob")).await;
+    assert_eq!(live_blocks(&ann.replica), ["bob"]);
+}
+
+#[tokio::test]
+async fn who_was_offline_when_it_blocked_does_not_seem_to_have_been_there_since() {
+    let world = World::new();
+    let Three { gateway, ann, mut bob, .. } = three(&world, JSON).await;
+    drop(ann);
+    bob.until(|replica| replica.presence().get("ann").is_some_and(|ann| !ann.online)).await;
+    let seen = bob.replica.presence()["ann"].clone();
+    // Until the gateway has written down that she went.
+    let noted = || {
+        let file = rusqlite::Connection::open(world.path().join("rosterd.db")).unwrap();
+        file.query_row("SELECT online FROM user WHERE account = 'ann'", [], |row| row.get::<_, bool>(0)).unwrap()
+    };
+    while noted() {
+        tokio::task::yield_now().await;
+    }
+    gateway.put("/v1/users/ann/blocks/bob", Value::Null).await;
+    assert_eq!(gateway.login("bob", JSON).await.replica.presence()["ann"], seen);
+    // She comes and goes, and he does not learn of it.
+    drop(gateway.login("ann", JSON).await);
+    while gateway.call(Method::GET, "/v1/users/ann/presence", "").await.1["online"] == true {
+        tokio::task::yield_now().await;
+    }
+    bob.marked(&gateway, "1").await;
+    assert_eq!(bob.replica.presence()["ann"], seen);
+    assert_eq!(gateway.login("bob", Encoding::Protobuf).await.replica.presence()["ann"], seen);
+}
+
+#[tokio::test]
+async fn who_blocks_3000_is_told_that_it_is_enough() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["ann", "bob"], &[]).await;
+    let names: Vec<_> = (0..3000).map(|n| format!("u{n:04}")).collect();
+    let lines =
+        names.iter().map(|name| format!("{}\n{}", json!({"user": {"account": name}}), json!({"block": ["ann", name]})));
+    let lines: Vec<_> = lines.collect();
+    gateway.backend().await.request(Method::POST, "/v1/import", lines.join("\n")).await.unwrap();
+    let mut ann = gateway.login("ann", JSON).await;
+    assert_eq!(live_blocks(&ann.replica), names);
+    let error = ann.refused(to::block("bob")).await;
+    assert_eq!((error.code, error.field.as_deref()), (419, Some("account")));
+    assert!(error.message.contains("\"ann\"") && error.message.contains("3000"), "{error:?}");
+    ann.request(to::unblock("u0000")).await;
+    ann.request(to::block("bob")).await;
+    ann.until(|replica| live_blocks(replica).first().is_some_and(|first| first == "bob")).await;
+    assert_eq!(live_blocks(&ann.replica).len(), 3000);
+    ann.agrees(&gateway, Encoding::Protobuf).await;
+}
