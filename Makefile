@@ -10,10 +10,10 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit deny interop sdk test bench benchquick performance microbench chromium
+.PHONY: help build run fmt lint doc unit deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## print this
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## the release binary, target/release/rosterd
 	cargo build --locked --release
@@ -53,7 +53,13 @@ sdk: sdk/js/node_modules/.package-lock.json chromium ## the JavaScript SDK: type
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 
-test: lint doc unit deny interop sdk ## everything that is checked; installs what it needs
+deploy: promtool ## what is in deploy/: alert rules, the dashboard, the systemd unit
+	@echo "== deploy"
+	promtool check rules deploy/prometheus/alerts.yml
+	promtool test rules deploy/prometheus/alerts.test.yml
+	deploy/check
+
+test: lint doc unit deny interop sdk deploy ## everything that is checked; installs what it needs
 	@echo "== all is well"
 
 # INTO=FILE.md writes the table into a document as well; ONLY=fanout,login makes a part of it.
@@ -70,11 +76,17 @@ performance: ## measures anew what docs/performance.md shows: its table and its 
 microbench: ## the hot paths, one by one
 	cargo bench --locked
 
+drain-demo: ## a stop under load on this terminal: closes and logins for every second; CLIENTS=10000 RATE=500
+	cargo bench --locked --bench drain -- $(CLIENTS) $(RATE)
+
 # What the steps need. apt-get takes root; a machine that has it all needs none.
 
 chromium:
 	@test -x "$(CHROMIUM)" || { set -x; $(INSTALL) chromium || { apt-get update && $(INSTALL) chromium; }; }
 	@test -x "$(CHROMIUM)" || { echo "there is no Chromium at $(CHROMIUM); set CHROMIUM=PATH"; exit 1; }
+
+promtool:
+	@command -v promtool >/dev/null || { set -x; $(INSTALL) prometheus || { apt-get update && $(INSTALL) prometheus; }; }
 
 $(TOOLS)/venv/installed: tests/interop/requirements.txt
 	python3 -m venv $(@D) || { $(INSTALL) python3-venv || { apt-get update && $(INSTALL) python3-venv; }; }

@@ -1,24 +1,36 @@
 //! The composition root: settings → store → hub → listeners → run → drain. The only place that names adapters.
 
+mod certificates;
+mod policy;
+mod reload;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use self::certificates::{Listener, watch};
+use self::policy::policy;
+pub use self::reload::{Change, Part, Reloaded};
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
-use crate::gateway::{self, Gateway, Origins, Proxies, Rate};
+use crate::gateway::{self, Gateway};
 use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Pace};
 use crate::metrics::Metrics;
-use crate::model::{CloseReason, RequestError};
+use crate::model::RequestError;
 use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
 use crate::store::{Batch, Store, sqlite};
+use crate::tls::Tls;
 use crate::wire;
+
+/// What is left of the deadline for the last sessions to close, and at least half of it for closing the others.
+const LAST: Duration = Duration::from_secs(4);
 
 /// How often tombstones past their retention are looked for.
 const COMPACTION: Duration = Duration::from_hours(1);
@@ -79,10 +91,18 @@ pub struct App {
     core: Core,
     gateway: Arc<Gateway>,
     lifecycle: Arc<Lifecycle>,
+    certificates: Certificates,
+    mode: Mode,
     tasks: Vec<JoinHandle<()>>,
     /// Ends once it has written down who is online.
     presence: JoinHandle<()>,
-    deadline: Duration,
+    shutdown: Arc<Mutex<config::Shutdown>>,
+}
+
+/// The TLS of each listener that has it.
+struct Certificates {
+    clients: Option<Arc<Tls>>,
+    ops: Option<Arc<Tls>>,
 }
 
 impl App {
@@ -91,6 +111,10 @@ impl App {
     /// # Errors
     /// The store or the keys cannot be used, or an address is taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let certificates = Certificates {
+            clients: certificates::open(Listener::Clients, config)?,
+            ops: certificates::open(Listener::Ops, config)?,
+        };
         let core = Core::open(config)?;
         restore_presence(&core.service).await.map_err(|error| StartError(error.to_string()))?;
         let lifecycle = Arc::new(Lifecycle::default());
@@ -101,46 +125,83 @@ impl App {
         let gateway = Gateway::new(core.service.clone(), settings(config), policy(config)?, lifecycle.clone());
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
         let tasks = vec![
-            tokio::spawn(gateway.clone().serve(clients)),
-            tokio::spawn(serve_ops(ops, routes)),
+            tokio::spawn(gateway.clone().serve(clients, certificates.clients.clone())),
+            tokio::spawn(serve_ops(ops, routes, certificates.ops.clone())),
+            tokio::spawn(watch(Listener::Clients, certificates.clients.clone(), core.service.metrics().clone())),
+            tokio::spawn(watch(Listener::Ops, certificates.ops.clone(), core.service.metrics().clone())),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
             tokio::spawn(keep_keys(core.service.clone())),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
         let stopping = lifecycle.clone();
-        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.draining().await }));
+        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.closing().await }));
         lifecycle.ready();
         let (clients, ops) = addresses;
-        Ok(Self { clients, ops, demo, core, gateway, lifecycle, tasks, presence, deadline: config.shutdown.deadline })
+        let mode = config.auth.mode;
+        let shutdown = Arc::new(Mutex::new(config.shutdown.clone()));
+        Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, mode, tasks, presence, shutdown })
     }
 
-    /// Takes keys, origins, proxies and limits of these settings from now on; all of them or, if one cannot be used, none.
-    /// Sessions that are there stay.
-    ///
-    /// # Errors
-    /// A key or a list cannot be used.
-    pub fn reload(&self, config: &Config) -> Result<(), StartError> {
-        let (service, policy) = (&self.core.service, policy(config)?);
-        let authenticator = config.auth.authenticator(Some(&service.authenticator()), service.metrics());
-        service.set_authenticator(authenticator.map_err(StartError)?);
-        self.gateway.set_policy(policy);
-        Ok(())
-    }
-
-    /// Ends every session with a goodbye, waits for them up to the deadline, and closes the store. True if all of
-    /// them were gone in time.
-    pub async fn stop(self) -> bool {
+    /// Shows that the end is near, serves on for the lame duck, then ends every session with a goodbye and closes the
+    /// store. Answers how many connections were cut off because they had not ended by the deadline.
+    pub async fn stop(self) -> usize {
+        let config::Shutdown { lame_duck, rate, away, deadline } = self.shutdown.lock().clone();
         self.lifecycle.drain();
-        self.core.service.hub().end_all(CloseReason::Shutdown);
-        let ended = async {
+        if !lame_duck.is_zero() {
+            tracing::info!(ms = lame_duck.as_millis() as u64, "not ready any more, serving on for the lame duck");
+            tokio::time::sleep(lame_duck).await;
+        }
+        let most = deadline.saturating_sub(LAST).max(deadline / 2);
+        let pace = |sessions| Pace::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
+        let closed = timeout(deadline, async {
+            self.gateway.close(pace).await;
             let _ = self.presence.await;
             self.gateway.drained().await;
-        };
-        let drained = timeout(self.deadline, ended).await.is_ok();
+        });
+        let cut_off = if closed.await.is_ok() { 0 } else { self.gateway.connections() };
         self.tasks.iter().for_each(JoinHandle::abort);
         self.core.close().await;
-        drained
+        cut_off
     }
+
+    /// Whether each listener speaks TLS: clients', and ops'.
+    #[must_use]
+    pub fn tls(&self) -> (bool, bool) {
+        (self.certificates.clients.is_some(), self.certificates.ops.is_some())
+    }
+
+    /// What of the settings can be exchanged while it runs.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let shutdown = self.shutdown.clone();
+        let keys = &["shutdown.lame_duck", "shutdown.rate", "shutdown.away", "shutdown.deadline"];
+        vec![
+            certificates::part(Listener::Clients, self.certificates.clients.clone()),
+            certificates::part(Listener::Ops, self.certificates.ops.clone()),
+            policy::keys(self.mode, self.core.service.clone()),
+            policy::limits(self.mode, self.gateway.clone()),
+            Part::new(keys, move |config| {
+                let (shutdown, new) = (shutdown.clone(), config.shutdown.clone());
+                Ok(Change::live(move || *shutdown.lock() = new))
+            }),
+        ]
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.core.service.metrics()
+    }
+}
+
+/// Looks whether the certificates of these settings can be used.
+///
+/// # Errors
+/// What is wrong with which of them.
+pub fn check_certificates(config: &Config) -> Result<(), StartError> {
+    [Listener::Clients, Listener::Ops]
+        .into_iter()
+        .try_for_each(|listener| certificates::open(listener, config).map(drop))
 }
 
 async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -155,38 +216,8 @@ fn settings(config: &Config) -> gateway::Settings {
     gateway::Settings {
         heartbeat: config.clients.heartbeat,
         stall_timeout: config.clients.stall_timeout,
-        expiry_grace: config.auth.expiry_grace,
         demo_page: config.auth.mode == Mode::Development,
     }
-}
-
-fn policy(config: &Config) -> Result<gateway::Policy, StartError> {
-    let (clients, limits) = (&config.clients, &config.limits);
-    let origins = Origins::parse(&clients.origins).map_err(|why| StartError(format!("clients.origins: {why}")))?;
-    let networks = Proxies::parse(&clients.trusted_proxies);
-    let networks = networks.map_err(|why| StartError(format!("clients.trusted_proxies: {why}")))?;
-    let header = match clients.forwarded_header {
-        config::ForwardedHeader::XForwardedFor => gateway::ForwardedHeader::XForwardedFor,
-        config::ForwardedHeader::Forwarded => gateway::ForwardedHeader::Forwarded,
-    };
-    // In development a page may be anywhere, also in a file.
-    let development = config.auth.mode == Mode::Development;
-    let any = development && clients.origins.is_empty();
-    let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
-    Ok(gateway::Policy {
-        origins: (!any).then_some(origins),
-        proxies: Proxies { networks, header },
-        connections: limits.connections,
-        connections_per_address: limits.connections_per_address,
-        logins: rate(limits.logins_per_second, limits.logins_burst),
-        handshake_timeout: limits.handshake_timeout,
-        header_bytes: limits.header_bytes,
-        login_timeout: limits.login_timeout,
-        frame_bytes: limits.frame_bytes,
-        fragments: limits.fragments,
-        commands: (!development).then(|| rate(limits.commands_per_second, limits.commands_burst)),
-        outbound_bytes: limits.outbound_bytes,
-    })
 }
 
 fn hub_settings(config: &Config) -> hub::Settings {
@@ -215,8 +246,8 @@ fn access(config: &Config) -> Access {
     }
 }
 
-async fn serve_ops(listener: TcpListener, routes: axum::Router) {
-    if let Err(error) = axum::serve(listener, routes).await {
+async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<Tls>>) {
+    if let Err(error) = api::serve(listener, routes, tls).await {
         tracing::error!(%error, "the ops listener ended");
     }
 }

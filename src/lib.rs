@@ -13,12 +13,13 @@
 //! | [`auth`] | who a token says its bearer is | model, metrics |
 //! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | model, sync, wire, metrics |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, wire, model, sync, metrics |
-//! | [`lifecycle`] | the phases of a gateway's life | – |
-//! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, wire, model, sync, metrics, lifecycle |
-//! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle |
+//! | [`lifecycle`] | the phases of a gateway's life, and the pace of its end | – |
+//! | [`tls`] | the listeners' certificates: read, checked, exchanged while connections live | – |
+//! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, wire, model, sync, metrics, lifecycle, tls |
+//! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle, tls |
 //! | [`client`] | the Rust client that tools and tests use | wire, sync, model |
 //! | [`bench`] | the load generator, which measures a gateway from outside | client, wire, model |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, gateway, model, metrics |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, gateway, model, metrics, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
@@ -30,6 +31,8 @@
 //! - **A new store**: one folder in `store/`, one line in `tests/suite/store.rs`, one arm in `app`.
 //! - **A new pushed record**: `proto/` → a kind in `sync::outbox` → what it owes in `sync::delta` → `wire::Changes` → `gateway::drain`.
 //! - **A new setting**: a field in `config`, a line in `config.toml` and in `docs/configuration.md`; tests hold the three together.
+//!   One that a reload takes over also belongs to a part in `App::parts`, and to the table in `docs/operations.md`.
+//! - **A new metric**: a field in `metrics`, a line in `docs/operations.md`, a panel in `deploy/grafana`; a test wants both.
 
 pub mod api;
 pub mod app;
@@ -47,4 +50,5 @@ pub mod model;
 pub mod service;
 pub mod store;
 pub mod sync;
+pub mod tls;
 pub mod wire;

@@ -49,12 +49,19 @@ enum Command {
     },
     /// Import users and friendships, one JSON object a line
     Import { file: PathBuf },
+    /// Copy the store to a new file, also while the gateway runs
+    Backup { file: PathBuf },
+    /// Put a copy in the place of the store, while no gateway runs
+    Restore { file: PathBuf },
     /// Be a client in this terminal: print what arrives, send what is typed
     Connect {
         account: String,
         /// The gateway; by default the one of the settings
         #[arg(long, value_name = "URL")]
         url: Option<String>,
+        /// The authorities to believe for wss://, a PEM file; by default the settings' own certificate alone
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
         /// The token; by default one is made from the settings
         #[arg(long)]
         token: Option<String>,
@@ -90,16 +97,18 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let options = Options { file: arguments.settings.config, overrides: arguments.settings.overrides };
     let load = || config::load(&options).map_err(|error| Failure(error.to_string()));
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => cli::serve::run(&load()?)?,
+        Command::Serve => cli::serve::run(&options, load()?)?,
         Command::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(Failure)?),
         Command::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end()),
         Command::Token { account, ttl } => {
             cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(Failure)?);
         }
         Command::Import { file } => cli::import::run(&load()?.config, &file)?,
-        Command::Connect { account, url, token, protobuf } => {
+        Command::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?),
+        Command::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?),
+        Command::Connect { account, url, ca, token, protobuf } => {
             let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
-            cli::connect::run(&load()?.config, &account, url, token, encoding)?;
+            cli::connect::run(&load()?.config, &account, cli::connect::Place { url, ca }, token, encoding)?;
         }
         #[cfg(target_os = "linux")]
         Command::Bench(arguments) => cli::bench::run(&load()?.config, &arguments)?,

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, ok};
-use super::request::{Body, One, Shared, Two, account, account_and, read};
+use super::request::{Body, One, PageOf, Shared, Two, account, account_and, read, sessions_page};
 use super::users::Accounts;
+use crate::service::SessionStatus;
 use crate::wire::{self, v1};
 
 /// The sessions of an account, the oldest first.
@@ -24,6 +25,56 @@ pub(super) async fn sessions(api: Shared, name: One) -> Answer<Sessions> {
     api.service.get_user(&account).await?;
     let sessions = api.service.sessions(&account).into_iter().map(|session| session.record(None)).collect();
     ok(Sessions { sessions })
+}
+
+/// One session of the gateway.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LiveSession {
+    account: String,
+    session: String,
+    device: v1::Device,
+    /// When it logged in.
+    connected_at: u64,
+    /// Accounts of which it has yet to be told something: more than a few that stay mean that it reads slowly.
+    pending: usize,
+    /// The last stamp that it was told it holds everything up to; none while it is catching up. Stamps are the numbers of
+    /// changes, so it may be behind `horizon` with nothing to be told.
+    told: Option<u64>,
+}
+
+impl LiveSession {
+    pub(super) fn of(status: SessionStatus) -> Self {
+        let SessionStatus { info, account, pending, told } = status;
+        let (session, account) = (info.id.to_string(), account.to_string());
+        Self { account, session, device: info.device, connected_at: info.connected_at, pending, told }
+    }
+}
+
+/// A page of sessions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LiveSessions {
+    sessions: Vec<LiveSession>,
+    /// The stamp up to which every change has been marked.
+    horizon: u64,
+    /// `after` of the next page, unless this is the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// All sessions of this gateway, in no order that means anything, but always the same.
+#[utoipa::path(
+    get, path = "/v1/sessions", tag = "sessions",
+    params(("after" = Option<String>, Query, description = "the session after which to go on"),
+           ("limit" = Option<usize>, Query, description = "1 to 1000, 100 unless given")),
+    responses((status = 200, description = "a page", body = LiveSessions))
+)]
+pub(super) async fn all_sessions(api: Shared, query: PageOf) -> Answer<LiveSessions> {
+    let (after, limit) = sessions_page(query)?;
+    let found = api.service.all_sessions(after, limit);
+    let next = (found.len() == limit).then(|| found.last().map(|last| last.info.id.to_string())).flatten();
+    let sessions = found.into_iter().map(LiveSession::of).collect();
+    ok(LiveSessions { sessions, horizon: api.service.horizon(), next })
 }
 
 /// The sessions that were there and are ended.

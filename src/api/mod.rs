@@ -4,10 +4,12 @@
 //! goes the way of a client's: the same checks, decision, commit and feed.
 
 mod answer;
+mod explain;
 mod live;
 mod openapi;
 mod relations;
 mod request;
+mod serve;
 mod tokens;
 mod users;
 
@@ -20,6 +22,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
+
+pub use self::serve::serve;
 
 use self::answer::Refusal;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -53,7 +57,7 @@ pub(crate) struct Api {
 type Route = (&'static str, MethodRouter<Arc<Api>>);
 
 /// What needs the key.
-fn server_api() -> [Route; 20] {
+fn server_api() -> [Route; 22] {
     let import = post(users::import).layer(DefaultBodyLimit::max(IMPORT_BYTES));
     [
         ("/v1/users:batchGet", post(users::batch_get)),
@@ -79,6 +83,8 @@ fn server_api() -> [Route; 20] {
         ("/v1/users/{account}/hints", post(live::hint)),
         ("/v1/users/{account}/signals", post(live::signal)),
         ("/v1/import", import),
+        ("/v1/sessions", get(live::all_sessions)),
+        ("/v1/accounts/{account}/explain", get(explain::explain)),
     ]
 }
 
@@ -141,6 +147,7 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
 )]
 async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    api.service.metrics().draining.set(i64::from(api.lifecycle.phase() == Phase::Draining));
     ([(CONTENT_TYPE, kind)], api.service.render_metrics()).into_response()
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Api;
 use super::answer::Refusal;
-use crate::model::{Account, Reason, RequestError};
+use crate::model::{Account, Reason, RequestError, SessionId};
 use crate::wire;
 
 pub(super) type Shared = State<Arc<Api>>;
@@ -78,9 +78,34 @@ pub(super) struct PageQuery {
 pub(super) fn page(query: PageOf) -> Result<(Option<Account>, usize), Refusal> {
     let Query(query) = named(query)?;
     let after = query.after.map(|after| Account::parse(&after, "after")).transpose()?;
-    match query.limit.as_deref().map(str::parse) {
-        None => Ok((after, PAGE.0)),
-        Some(Ok(limit @ 1..)) if limit <= PAGE.1 => Ok((after, limit)),
+    Ok((after, limit(query.limit.as_deref())?))
+}
+
+/// The session to go on after, and how many are asked for.
+pub(super) fn sessions_page(query: PageOf) -> Result<(Option<SessionId>, usize), Refusal> {
+    let Query(query) = named(query)?;
+    let after = query.after.map(|after| wire::sessions(&[after]).map_err(|error| error.field("after"))).transpose()?;
+    Ok((after.and_then(|after| after.first().copied()), limit(query.limit.as_deref())?))
+}
+
+/// Whose view of an account is asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct ViewerQuery {
+    viewer: Option<String>,
+}
+
+pub(super) type ViewerOf = Result<Query<ViewerQuery>, QueryRejection>;
+
+/// The account in `?viewer=`.
+pub(super) fn viewer(query: ViewerOf) -> Result<Account, Refusal> {
+    let Query(query) = named(query)?;
+    Ok(Account::parse(query.viewer.as_deref().unwrap_or_default(), "viewer")?)
+}
+
+fn limit(asked: Option<&str>) -> Result<usize, Refusal> {
+    match asked.map(str::parse) {
+        None => Ok(PAGE.0),
+        Some(Ok(limit @ 1..)) if limit <= PAGE.1 => Ok(limit),
         Some(_) => {
             let message = format!("limit must be a whole number from 1 to {}", PAGE.1);
             Err(RequestError::new(Reason::InvalidArgument, message).field("limit").into())

@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
+use crate::app::check_certificates;
 use crate::config::{Options, default_text, load};
 
-/// Reads and checks the settings as `serve` would, the public key included, without binding a port or opening the
+/// Reads and checks the settings as `serve` would, keys and certificates included, without binding a port or opening the
 /// store. Answers where they come from.
 ///
 /// # Errors
@@ -14,6 +15,7 @@ use crate::config::{Options, default_text, load};
 pub fn check(options: &Options) -> Result<String, String> {
     let loaded = load(options).map_err(|error| error.to_string())?;
     loaded.config.auth.authenticator(None, &std::sync::Arc::default())?;
+    check_certificates(&loaded.config).map_err(|error| error.to_string())?;
     let mut answer = match &loaded.file {
         Some(file) => format!("{} is good", file.display()),
         None => "the defaults are good; there is no config.toml here".to_owned(),

@@ -1,14 +1,15 @@
 //! `rosterd connect ACCOUNT`: a client in the terminal. Prints every frame that arrives, sends what is typed, and
 //! comes back by itself where the protocol says so, with the cursor it holds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::time::sleep;
 
-use super::{Failure, reachable, runtime, say, token};
-use crate::client::{Client, ClientError, Replica};
+use super::{Failure, reachable, runtime, say, token, trust, trust_file};
+use crate::client::{Client, ClientError, Replica, Trust};
 use crate::config::Config;
 use crate::wire::{Command, Encoding, Inbound, decode, v1};
 
@@ -34,19 +35,43 @@ leave:                                    quit";
 pub fn run(
     config: &Config,
     account: &str,
-    url: Option<String>,
+    place: Place,
     token: Option<String>,
     encoding: Encoding,
 ) -> Result<(), Failure> {
-    let url = url.unwrap_or_else(|| format!("ws://{}/v1/ws", reachable(config.clients.listen)));
+    let (url, trust) = place.find(config)?;
     let token = token.map_or_else(|| token::token(config, account, None), Ok).map_err(Failure)?;
     let (replica, input) = (Replica::default(), BufReader::new(stdin()).lines());
-    let terminal = Terminal { url, token, encoding, replica, input, leaving: false };
+    let terminal = Terminal { url, trust, token, encoding, replica, input, leaving: false };
     runtime()?.block_on(terminal.stay())
+}
+
+/// Which gateway to connect to; by default the one of the settings.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Its address.
+    pub url: Option<String>,
+    /// A PEM file with the authorities to believe, for `wss://`.
+    pub ca: Option<PathBuf>,
+}
+
+impl Place {
+    fn find(self, config: &Config) -> Result<(String, Option<Trust>), Failure> {
+        let files = config.clients.tls_files();
+        let scheme = if files.is_some() { "wss" } else { "ws" };
+        let own = || format!("{scheme}://{}/v1/ws", reachable(config.clients.listen));
+        let trust = match (&self.url, &self.ca) {
+            (_, Some(ca)) => Some(trust_file(ca, |pem| Trust::authorities(pem, None))?),
+            (None, None) => trust(files.as_ref())?,
+            (Some(_), None) => None,
+        };
+        Ok((self.url.unwrap_or_else(own), trust))
+    }
 }
 
 struct Terminal {
     url: String,
+    trust: Option<Trust>,
     token: String,
     encoding: Encoding,
     replica: Replica,
@@ -74,7 +99,7 @@ impl Terminal {
     }
 
     async fn session(&mut self, reached: &mut bool) -> Result<(), ClientError> {
-        let mut client = Client::connect(&self.url, self.encoding).await?;
+        let mut client = Client::connect_trusting(&self.url, self.encoding, self.trust.as_ref()).await?;
         *reached = true;
         let cursor = self.replica.cursor().map(str::to_owned);
         client.send(Command::Login(v1::Login { token: self.token.clone(), cursor, device: None })).await?;

@@ -13,7 +13,7 @@ use std::path::Path;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, reachable, runtime, say};
+use super::{Failure, reachable, runtime, say, trust};
 use crate::api::IMPORT_BYTES;
 use crate::app::Core;
 use crate::client::{Backend, BackendError};
@@ -53,7 +53,9 @@ enum Target {
 
 impl Target {
     async fn find(config: &Config) -> Result<Self, Failure> {
-        match Backend::connect(reachable(config.ops.listen), config.ops.api_key.expose()).await {
+        let trust = trust(config.ops.tls_files().as_ref())?;
+        let (address, key) = (reachable(config.ops.listen), config.ops.api_key.expose());
+        match Backend::connect_trusting(address, key, trust.as_ref()).await {
             Ok(backend) => Ok(Self::Gateway(backend)),
             Err(_) => Core::open(config).map(Self::Store).map_err(Failure::of),
         }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each. The only place that prints.
 
+pub mod backup;
 #[cfg(target_os = "linux")]
 pub mod bench;
 pub mod config;
@@ -9,8 +10,12 @@ pub mod serve;
 pub mod token;
 
 use std::io::Write;
+use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
+
+use crate::client::Trust;
+use crate::tls::Files;
 
 /// Why a subcommand ends with exit code 1: what the user reads.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,16 @@ pub fn say(text: &str) {
 
 fn runtime() -> Result<Runtime, Failure> {
     Builder::new_multi_thread().enable_all().build().map_err(Failure::of)
+}
+
+/// What a client on this machine believes: the very certificate that the gateway shows.
+fn trust(files: Option<&Files>) -> Result<Option<Trust>, Failure> {
+    files.map(|files| trust_file(&files.certificate, Trust::exactly)).transpose()
+}
+
+fn trust_file(path: &Path, make: impl FnOnce(&[u8]) -> Result<Trust, String>) -> Result<Trust, Failure> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string());
+    pem.and_then(|pem| make(&pem)).map_err(|error| Failure(format!("{}: {error}", path.display())))
 }
 
 /// Where a listener that may be bound to all addresses is reached on this machine.

@@ -2,41 +2,73 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, runtime, say};
-use crate::app::App;
-use crate::config::{Config, Loaded, Log, LogFormat, Mode};
+use crate::app::{App, Change, Part, Reloaded};
+use crate::config::{Config, Loaded, Log, LogFormat, Mode, Options, load};
+use crate::metrics::Kind;
 
-/// Serves; returns after SIGTERM or SIGINT once every session has been told goodbye.
+/// Serves; returns after SIGTERM or SIGINT once every session has been told goodbye. SIGHUP reads the settings again.
 ///
 /// # Errors
-/// The gateway cannot start.
-pub fn run(loaded: &Loaded) -> Result<(), Failure> {
-    logging(&loaded.config.log)?;
-    runtime()?.block_on(serve(&loaded.config))
+/// The gateway cannot start, or could not stop in order.
+pub fn run(options: &Options, loaded: Loaded) -> Result<(), Failure> {
+    let log = logging(&loaded.config.log)?;
+    runtime()?.block_on(serve(options, loaded, log))
 }
 
-async fn serve(config: &Config) -> Result<(), Failure> {
+async fn serve(options: &Options, mut loaded: Loaded, log: Part) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
-    let app = App::start(config).await.map_err(Failure::of)?;
-    say(&welcome(config, &app));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = on(SignalKind::hangup())?;
+    let app = App::start(&loaded.config).await.map_err(Failure::of)?;
+    say(&welcome(&loaded.config, &app));
+    let mut parts = app.parts();
+    parts.push(log);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                let kind = if reload(options, &parts, &mut loaded) { "OK" } else { "REFUSED" };
+                app.metrics().reloads.get_or_create(&Kind { kind }).inc();
+            }
+        }
     }
     tracing::info!("stopping: every session gets a goodbye");
     tokio::select! {
-        drained = app.stop() => {
-            if !drained {
-                tracing::warn!("some sessions did not close before the deadline");
-            }
-            Ok(())
-        }
+        cut_off = app.stop() => match cut_off {
+            0 => Ok(()),
+            some => Err(Failure(format!("{some} connections did not close before shutdown.deadline and were cut off"))),
+        },
         _ = terminate.recv() => Err(Failure("stopped at once by a second signal".to_owned())),
         _ = interrupt.recv() => Err(Failure("stopped at once by a second signal".to_owned())),
+    }
+}
+
+/// Reads the settings again, and the files they name. If anything is wrong with them nothing changes.
+fn reload(options: &Options, parts: &[Part], loaded: &mut Loaded) -> bool {
+    let read = load(options).map_err(|error| error.to_string());
+    let taken = read.and_then(|new| Ok((Reloaded::take_over(parts, loaded, &new)?, new)));
+    match taken {
+        Ok((Reloaded { live, restart }, new)) => {
+            tracing::info!(live = live.join(" "), "settings are read again");
+            if !restart.is_empty() {
+                tracing::warn!(keys = restart.join(" "), "these changed and need a restart");
+            }
+            // What waits for a restart stays in it, and is told again: it is still not in use.
+            if restart.is_empty() {
+                *loaded = new;
+            }
+            true
+        }
+        Err(why) => {
+            tracing::error!(%why, "the settings cannot be used, nothing was changed");
+            false
+        }
     }
 }
 
@@ -44,16 +76,36 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(Failure::of)
 }
 
-fn logging(log: &Log) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| Failure(format!("log.level: {error}")))?;
+/// Begins to log; the part exchanges the level.
+fn logging(log: &Log) -> Result<Part, Failure> {
     // Standard output is for what the user asked to see.
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    let built = match log.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(&log.level).map_err(Failure)?)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
+    let exchange: Box<dyn Fn(EnvFilter) + Send + Sync> = match log.format {
+        LogFormat::Json => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map_err(Failure::of)?;
+            Box::new(move |filter| drop(handle.reload(filter)))
+        }
+        LogFormat::Text => {
+            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map_err(Failure::of)?;
+            Box::new(move |filter| drop(handle.reload(filter)))
+        }
     };
-    built.map_err(Failure::of)
+    let exchange = Arc::new(exchange);
+    Ok(Part::new(&["log.level"], move |config| {
+        let (filter, exchange) = (filter(&config.log.level)?, exchange.clone());
+        Ok(Change::live(move || exchange(filter)))
+    }))
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
 }
 
 /// What someone who just started it needs to know.
@@ -64,15 +116,17 @@ fn welcome(config: &Config, app: &App) -> String {
         Mode::Jwt if config.auth.hs256_secret.is_empty() => "JWT, signed by your backend".to_owned(),
         Mode::Jwt => "JWT; `rosterd token ACCOUNT` makes one".to_owned(),
     };
+    let secure = |tls| if tls { "s" } else { "" };
+    let (clients, ops) = (secure(app.tls().0), secure(app.tls().1));
     let mut text = format!(
-        "rosterd {} is ready\n  clients  ws://{}/v1/ws\n  ops      http://{}\n  store    {}\n  tokens   {tokens}",
+        "rosterd {} is ready\n  clients  ws{clients}://{}/v1/ws\n  ops      http{ops}://{}\n  store    {}\n  tokens   {tokens}",
         env!("CARGO_PKG_VERSION"),
         app.clients,
         app.ops,
         config.store.url,
     );
     if config.auth.mode == Mode::Development {
-        let _ = write!(text, "\n  page     http://{}/ shows it all in a browser", app.clients);
+        let _ = write!(text, "\n  page     http{clients}://{}/ shows it all in a browser", app.clients);
     }
     if let Some(first) = app.demo.first() {
         let names = app.demo.join(" ");

@@ -9,8 +9,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
+use super::stream::{Stream, Trust};
 use crate::wire::v1;
 
 /// Why a request has no answer.
@@ -41,8 +41,17 @@ impl Backend {
     /// # Errors
     /// Nobody listens there.
     pub async fn connect(address: SocketAddr, key: &str) -> Result<Self, BackendError> {
+        Self::connect_trusting(address, key, None).await
+    }
+
+    /// Connects like [`Backend::connect`], in TLS if it is said whom to believe.
+    ///
+    /// # Errors
+    /// Nobody listens there, or one who is not trusted or does not trust.
+    pub async fn connect_trusting(address: SocketAddr, key: &str, trust: Option<&Trust>) -> Result<Self, BackendError> {
         let lost = |error: String| BackendError::Lost(address, error);
-        let stream = TcpStream::connect(address).await.map_err(|error| lost(error.to_string()))?;
+        let stream = Stream::connect(&address.ip().to_string(), address.port(), trust).await;
+        let stream = stream.map_err(|error| lost(error.to_string()))?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(error.to_string()))?;
         tokio::spawn(connection);

@@ -5,9 +5,11 @@
 
 mod backend;
 mod replica;
+mod stream;
 
 pub use backend::{Backend, BackendError};
 pub use replica::{Replica, SyncError};
+pub use stream::{Identity, Trust};
 
 use std::collections::VecDeque;
 
@@ -19,13 +21,14 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use self::stream::Stream;
 use crate::wire::{Command, Encoding, v1};
 
 /// Why a connection cannot be used, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The address is not `ws://HOST[:PORT]/PATH`.
-    #[error("{0:?} is not an address like ws://127.0.0.1:7678/v1/ws")]
+    /// The address is not `ws://HOST[:PORT]/PATH`, or `wss://…` where it is known whom to believe.
+    #[error("{0:?} is not an address like ws://127.0.0.1:7678/v1/ws, or wss:// with an authority to believe")]
     Address(String),
     /// Nobody answers there.
     #[error("cannot connect to {0}: {1}")]
@@ -52,7 +55,7 @@ pub enum ClientError {
 /// One connection to a gateway.
 #[derive(Debug)]
 pub struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     encoding: Encoding,
     last_id: u64,
     /// Pushes that came while a reply was waited for.
@@ -65,14 +68,25 @@ impl Client {
     /// # Errors
     /// The address is none, nobody answers, or what answers is not a gateway.
     pub async fn connect(url: &str, encoding: Encoding) -> Result<Self, ClientError> {
-        let uri: Uri = url.parse().map_err(|_| ClientError::Address(url.to_owned()))?;
-        let (Some("ws"), Some(host)) = (uri.scheme_str(), uri.host()) else {
-            return Err(ClientError::Address(url.to_owned()));
+        Self::connect_trusting(url, encoding, None).await
+    }
+
+    /// Connects like [`Client::connect`], also to `wss://`, whose certificate must be one that is trusted.
+    ///
+    /// # Errors
+    /// The address is none, nobody answers, or what answers is not a gateway.
+    pub async fn connect_trusting(url: &str, encoding: Encoding, trust: Option<&Trust>) -> Result<Self, ClientError> {
+        let unreadable = || ClientError::Address(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| unreadable())?;
+        let (trust, port) = match (uri.scheme_str(), trust) {
+            (Some("ws"), _) => (None, 80),
+            (Some("wss"), Some(trust)) => (Some(trust), 443),
+            _ => return Err(unreadable()),
         };
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-        let connected = TcpStream::connect(&address).await;
-        let stream = connected.map_err(|error| ClientError::Connect(address, error))?;
-        Self::upgrade(stream, url, encoding).await
+        let (host, port) = (uri.host().ok_or_else(unreadable)?, uri.port_u16().unwrap_or(port));
+        let connected = Stream::connect(host, port, trust).await;
+        let stream = connected.map_err(|error| ClientError::Connect(format!("{host}:{port}"), error))?;
+        Self::over(stream, url, encoding).await
     }
 
     /// Makes a client of a connection that is open already.
@@ -80,8 +94,12 @@ impl Client {
     /// # Errors
     /// What answers is not a gateway.
     pub async fn upgrade(stream: TcpStream, url: &str, encoding: Encoding) -> Result<Self, ClientError> {
-        let handshake = |error| ClientError::Handshake(Box::new(error));
         let _ = stream.set_nodelay(true);
+        Self::over(Stream::Plain(stream), url, encoding).await
+    }
+
+    async fn over(stream: Stream, url: &str, encoding: Encoding) -> Result<Self, ClientError> {
+        let handshake = |error| ClientError::Handshake(Box::new(error));
         let mut request = url.into_client_request().map_err(handshake)?;
         let protocol = HeaderValue::from_static(encoding.subprotocol());
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -48,6 +49,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut list = Vec::new();
     ranges(config, &mut list);
     listeners(config, &mut list);
+    certificates(config, &mut list);
     tokens(config, &mut list);
     if let Err(message) = Origins::parse(&config.clients.origins) {
         list.push(Problem { key: "clients.origins", message });
@@ -69,6 +71,8 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("clients.stall_timeout", config.clients.stall_timeout, SECOND, HOUR);
     duration("limits.handshake_timeout", config.limits.handshake_timeout, MILLI_100, 5 * MINUTE);
     duration("limits.login_timeout", config.limits.login_timeout, MILLI_100, 5 * MINUTE);
+    duration("shutdown.lame_duck", config.shutdown.lame_duck, Duration::ZERO, 10 * MINUTE);
+    duration("shutdown.away", config.shutdown.away, Duration::ZERO, 10 * MINUTE);
     duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
     duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);
@@ -76,6 +80,7 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("auth.jwks_refresh", config.auth.jwks_refresh, 10 * SECOND, DAY);
     duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
     duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
+    between(list, "shutdown.rate", (config.shutdown.rate, 1, 1_000_000), |rate| rate);
     between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
     limits(config, list);
 }
@@ -145,6 +150,23 @@ fn listeners(config: &Config, list: &mut Vec<Problem>) {
             ops.port()
         );
         list.push(Problem { key: "ops.api_key", message });
+    }
+}
+
+/// Whether files are named together that are needed together; what is in them is looked at when they are read.
+fn certificates(config: &Config, list: &mut Vec<Problem>) {
+    let (clients, ops) = (&config.clients.tls, &config.ops.tls);
+    let mut needs = |key: &'static str, path: &Path, other: &Path, because: &str| {
+        if path.as_os_str().is_empty() && !other.as_os_str().is_empty() {
+            list.push(Problem { key, message: format!("is needed because {because} is set") });
+        }
+    };
+    needs("clients.tls.certificate", &clients.certificate, &clients.key, "clients.tls.key");
+    needs("clients.tls.key", &clients.key, &clients.certificate, "clients.tls.certificate");
+    needs("ops.tls.certificate", &ops.certificate, &ops.key, "ops.tls.key");
+    needs("ops.tls.key", &ops.key, &ops.certificate, "ops.tls.certificate");
+    if ops.key.as_os_str().is_empty() {
+        needs("ops.tls.certificate", &ops.certificate, &ops.client_ca, "ops.tls.client_ca");
     }
 }
 
@@ -437,6 +459,14 @@ mod tests {
                 assert_eq!(wrong(|c| *field(c) = bad), [key]);
             }
         }
+        let none: &[&str] = &[];
+        for (rate, expected) in [(0, &["shutdown.rate"][..]), (1, none), (1_000_001, &["shutdown.rate"])] {
+            assert_eq!(wrong(|c| c.shutdown.rate = rate), expected);
+        }
+        for (wait, expected) in [(Duration::ZERO, none), (10 * MINUTE, none), (11 * MINUTE, &["shutdown.lame_duck"])] {
+            assert_eq!(wrong(|c| c.shutdown.lame_duck = wait), expected);
+        }
+        assert_eq!(wrong(|c| c.shutdown.away = 11 * MINUTE), ["shutdown.away"]);
         for (linger, expected) in [(Duration::ZERO, &[][..]), (HOUR, &[]), (HOUR + step, &["presence.linger"])] {
             assert_eq!(wrong(|c| c.presence.linger = linger), expected);
         }
@@ -476,6 +506,26 @@ mod tests {
             "limits.login_timeout: is 1day 12h, must be 100ms to 5m\n\
              store.tombstone_retention: is 30m, must be 1h to 36500d"
         );
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_are_named_together() {
+        let set = |config: &mut Config, certificate: &str, key: &str, client_ca: &str| {
+            (config.ops.tls.certificate, config.ops.tls.key) = (certificate.into(), key.into());
+            config.ops.tls.client_ca = client_ca.into();
+        };
+        for (certificate, key, client_ca, expected) in [
+            ("c", "k", "", &[][..]),
+            ("c", "k", "a", &[]),
+            ("c", "", "", &["ops.tls.key"]),
+            ("", "k", "", &["ops.tls.certificate"]),
+            ("", "k", "a", &["ops.tls.certificate"]),
+            ("", "", "a", &["ops.tls.certificate"]),
+        ] {
+            assert_eq!(wrong(|c| set(c, certificate, key, client_ca)), expected, "{certificate} {key} {client_ca}");
+        }
+        assert_eq!(wrong(|c| c.clients.tls.key = "k".into()), ["clients.tls.certificate"]);
+        assert_eq!(wrong(|c| c.clients.tls.certificate = "c".into()), ["clients.tls.key"]);
     }
 
     #[test]

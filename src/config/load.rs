@@ -34,7 +34,7 @@ pub struct Options {
 }
 
 /// Settings that are checked, and where they come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     /// The settings.
     pub config: Config,
@@ -42,6 +42,30 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What was not taken from the file: (`section.key`, what set it).
     pub overridden: Vec<(String, String)>,
+    /// What was given, by key.
+    values: Values,
+}
+
+type Overridden = Vec<(String, String)>;
+
+/// Values as they were given. Not shown: secrets are among them.
+#[derive(Clone, PartialEq)]
+struct Values(BTreeMap<String, Value>);
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+impl Loaded {
+    /// The keys whose values differ, in order.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> Vec<String> {
+        let keys = keys();
+        let value = |loaded: &Self, key: &String| loaded.values.0.get(key).or_else(|| keys.get(key)).cloned();
+        keys.keys().filter(|key| value(self, key) != value(other, key)).cloned().collect()
+    }
 }
 
 /// Reads and checks the settings.
@@ -69,8 +93,8 @@ fn load_from(
     for (key, text) in &options.overrides {
         layers.set(key, text, Origin::Flag);
     }
-    let (config, overridden) = layers.finish()?;
-    Ok(Loaded { config, file: file.map(|(path, _)| path), overridden })
+    let (config, overridden, values) = layers.finish()?;
+    Ok(Loaded { config, file: file.map(|(path, _)| path), overridden, values })
 }
 
 /// The named file, or else the default one if it exists.
@@ -248,8 +272,8 @@ impl Layers {
         }
     }
 
-    /// The settings, and which of them are not from the file.
-    fn finish(mut self) -> Result<(Config, Vec<(String, String)>), Error> {
+    /// The settings, which of them are not from the file, and the values that were given.
+    fn finish(mut self) -> Result<(Config, Overridden, Values), Error> {
         let config = self.interpret();
         // A value that could not be read has its default here; what `check` says about that would mislead.
         if self.problems.is_empty() {
@@ -262,8 +286,10 @@ impl Layers {
             return Err(Error(self.problems));
         }
         let elsewhere = |given: &Given| !matches!(given.origin, Origin::File { .. });
-        let overridden = self.given.into_iter().filter(|(_, given)| elsewhere(given));
-        Ok((config, overridden.map(|(key, given)| (key, given.origin.to_string())).collect()))
+        let overridden = self.given.iter().filter(|(_, given)| elsewhere(given));
+        let overridden = overridden.map(|(key, given)| (key.clone(), given.origin.to_string())).collect();
+        let values = self.given.into_iter().map(|(key, given)| (key, given.value)).collect();
+        Ok((config, overridden, Values(values)))
     }
 
     /// Reads the values. Each one that is wrong becomes a problem and is left out, so that all are found.
@@ -303,6 +329,7 @@ impl Layers {
 
     fn sections(&self) -> Vec<&str> {
         let mut sections: Vec<_> = self.keys.keys().map(|key| split(key).0).collect();
+        sections.sort_unstable();
         sections.dedup();
         sections
     }

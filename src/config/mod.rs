@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{FriendsPolicy, Visibility};
+use crate::tls;
 
 pub use auth::Auth;
 pub use form::{ForwardedHeader, LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
@@ -80,6 +81,18 @@ pub struct Clients {
     pub trusted_proxies: Vec<String>,
     /// The header they say it in.
     pub forwarded_header: ForwardedHeader,
+    /// `[clients.tls]`: TLS of this listener.
+    pub tls: ClientsTls,
+}
+
+/// `[clients.tls]`: what clients are shown; empty paths = no TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientsTls {
+    /// A PEM file with the certificate and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// A PEM file with its private key.
+    pub key: PathBuf,
 }
 
 /// `[ops]`: the HTTP side.
@@ -91,6 +104,20 @@ pub struct Ops {
     pub listen: SocketAddr,
     /// The bearer token of the server API, 16 bytes or more; empty = none is asked for, on loopback only.
     pub api_key: Secret,
+    /// `[ops.tls]`: TLS of this listener.
+    pub tls: OpsTls,
+}
+
+/// `[ops.tls]`: what backends and operators are shown, and have to show; empty paths = no TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsTls {
+    /// A PEM file with the certificate and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// A PEM file with its private key.
+    pub key: PathBuf,
+    /// A PEM file with the authorities of callers' certificates; empty = callers need none.
+    pub client_ca: PathBuf,
 }
 
 /// `[store]`: the durable side.
@@ -193,6 +220,15 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
+    /// How long the gateway goes on serving after it shows that it stops, up to 10 min.
+    #[serde(with = "form::duration")]
+    pub lame_duck: Duration,
+    /// How many sessions are closed in a second, 1 to 1000000.
+    #[serde(with = "form::count")]
+    pub rate: usize,
+    /// How long until a gateway is there again after this one closed its last session, up to 10 min; 0 = others are there.
+    #[serde(with = "form::duration")]
+    pub away: Duration,
     /// How long a stop waits for sessions to close, 100 ms to 10 min.
     #[serde(with = "form::duration")]
     pub deadline: Duration,
@@ -224,6 +260,25 @@ impl Config {
     }
 }
 
+impl Clients {
+    /// The files of this listener's TLS, if it has any.
+    pub fn tls_files(&self) -> Option<tls::Files> {
+        files(&self.tls.certificate, &self.tls.key, &PathBuf::new())
+    }
+}
+
+impl Ops {
+    /// The files of this listener's TLS, if it has any.
+    pub fn tls_files(&self) -> Option<tls::Files> {
+        files(&self.tls.certificate, &self.tls.key, &self.tls.client_ca)
+    }
+}
+
+fn files(certificate: &PathBuf, key: &PathBuf, client_ca: &PathBuf) -> Option<tls::Files> {
+    let set = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
+    Some(tls::Files { certificate: set(certificate)?, key: set(key)?, client_ca: set(client_ca) })
+}
+
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
@@ -237,13 +292,14 @@ impl Default for Clients {
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
+            tls: ClientsTls::default(),
         }
     }
 }
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { listen: loopback(7679), api_key: Secret::default() }
+        Self { listen: loopback(7679), api_key: Secret::default(), tls: OpsTls::default() }
     }
 }
 
@@ -295,7 +351,7 @@ impl Default for Limits {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(10) }
+        Self { lame_duck: Duration::ZERO, rate: 1000, away: Duration::from_secs(2), deadline: Duration::from_secs(10) }
     }
 }
 

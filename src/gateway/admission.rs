@@ -39,6 +39,8 @@ pub struct Policy {
     pub header_bytes: usize,
     /// How long a WebSocket may take to log in.
     pub login_timeout: Duration,
+    /// How long a session may outlast its token.
+    pub expiry_grace: Duration,
     /// The largest message a client may send, in bytes.
     pub frame_bytes: usize,
     /// How many pieces it may come in.
@@ -240,6 +242,7 @@ pub(super) mod tests {
             handshake_timeout: Duration::from_secs(1),
             header_bytes: 8192,
             login_timeout: Duration::from_secs(1),
+            expiry_grace: Duration::ZERO,
             frame_bytes: 1024,
             fragments: 8,
             commands: Some(rate),

@@ -1,5 +1,7 @@
 //! From the answered login to `synced`.
 
+use std::time::Instant;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::link::Link;
@@ -24,7 +26,7 @@ pub(super) async fn catch_up<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (service, encoding) = (&gateway.service, link.encoding());
+    let (service, encoding, begun) = (&gateway.service, link.encoding(), Instant::now());
     let mut out = Outgoing::new(encoding);
     let mut changes = Changes::new(encoding);
     changes.me(&logged_in.me);
@@ -67,7 +69,10 @@ where
     out.server(&v1::ServerFrame { synced: Some(synced), ..Default::default() });
     let kind = mode.as_str_name();
     service.metrics().logins.get_or_create(&Kind { kind }).inc();
-    link.send(&out).await
+    link.send(&out).await?;
+    logged_in.seat.tell(logged_in.catch_up.cursor().horizon);
+    service.metrics().catch_ups.get_or_create(&Kind { kind }).observe(begun.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Adds the login's reply to what is sent; answers the mode it told.

@@ -33,7 +33,7 @@ impl Clock {
             timer: Box::pin(sleep_until(beat)),
             heartbeat,
             beat,
-            grace: gateway.settings.expiry_grace,
+            grace: gateway.admission.policy().expiry_grace,
             expires: None,
         };
         clock.renew(expires_at, gateway.service.now());

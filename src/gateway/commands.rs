@@ -1,8 +1,10 @@
 //! From a command on the wire to the service, and its answer back.
 
+use std::time::Instant;
+
 use super::relations::asked;
 use crate::hub::Seat;
-use crate::metrics::Commanded;
+use crate::metrics::{Commanded, Kind};
 use crate::model::{Account, Millis, Reason, RequestError};
 use crate::service::Service;
 use crate::wire::{self, Command, v1};
@@ -24,12 +26,14 @@ pub(super) enum Then {
 
 /// Carries out a command of a session that is logged in.
 pub(super) async fn execute(service: &Service, seat: &mut Seat, id: u64, command: Command) -> Executed {
-    let name = command.name();
+    let (name, begun) = (command.name(), Instant::now());
     let (result, executed) = match carry_out(service, seat, command).await {
         Ok((reply, then)) => ("OK", Executed { reply: v1::ServerFrame { id, ..reply }, then }),
         Err(error) => (error.reason.word(), Executed { reply: refusal(Some(id), &error), then: Then::Stay }),
     };
-    service.metrics().commands.get_or_create(&Commanded { command: name, result }).inc();
+    let metrics = service.metrics();
+    metrics.commands.get_or_create(&Commanded { command: name, result }).inc();
+    metrics.command_times.get_or_create(&Kind { kind: name }).observe(begun.elapsed().as_secs_f64());
     executed
 }
 

@@ -32,6 +32,7 @@ where
     if !tell_records(link, service, seat, &marks, seen, horizon).await? {
         return Ok(());
     }
+    seat.delivered();
     tell_presence(link, seat, &marks).await?;
     if marks.get(seat.me()).is_some_and(|kinds| kinds.has(Kinds::SESSIONS)) {
         tell_sessions(link, service, seat).await?;
@@ -85,6 +86,9 @@ where
         let cursor = (!full && look_ups.is_empty()).then(|| service.cursor(horizon));
         if changes.records() > 0 || !unsent.is_empty() && cursor.is_some() {
             changes = send_changes(link, service, &changes, cursor).await?;
+            if cursor.is_some() {
+                seat.tell(horizon);
+            }
         }
         unsent.clear();
         if !full {

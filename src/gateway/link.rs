@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -18,12 +18,13 @@ use super::admission::Permit;
 use super::fragments::TooMany;
 use super::outgoing::Outgoing;
 use super::pace::{Pace, Paced};
+use crate::lifecycle::Lifecycle;
 use crate::model::{CloseReason, Reason, RequestError};
 use crate::wire::{self, Encoding, Inbound, v1};
 
-/// How long a client may take to read its goodbye and close.
+/// How long a client may take to read its goodbye and close; and, while the gateway closes, to take anything at all.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The spread of reconnects that the gateway causes, in milliseconds.
+/// The spread of reconnects of those who were too many, in milliseconds.
 const RETRY_MS: std::ops::Range<u64> = 250..5000;
 
 /// The socket of one connection.
@@ -111,21 +112,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// `stall_timeout` is given up.
     pub(super) async fn send(&mut self, out: &Outgoing) -> Result<(), CloseReason> {
         if self.pinged {
-            let flushed = unhurried(self.gateway.settings.stall_timeout, self.socket.flush()).await?;
+            let limit = self.gateway.settings.stall_timeout;
+            let flushed = unhurried(limit, &self.gateway.lifecycle, self.socket.flush()).await?;
             flushed.map_err(|error| self.ending(&error))?;
             self.pinged = false;
         }
         let mut rest = out.bytes();
-        while !rest.is_empty() {
+        let mut waits = false;
+        while !rest.is_empty() && !waits {
             match self.socket.get_mut().write(rest).now_or_never() {
                 Some(Ok(0) | Err(_)) => return Err(CloseReason::ClientLeft),
                 Some(Ok(n)) => rest = &rest[n..],
-                // Boxed: what it needs must not stay in the task of a session that is idle.
-                None => {
-                    Box::pin(self.send_slowly(out, rest)).await?;
-                    break;
-                }
+                None => waits = true,
             }
+        }
+        // TLS seals what it takes and may still hold it; on a plain stream this does nothing.
+        match self.socket.get_mut().flush().now_or_never() {
+            Some(flushed) => flushed.map_err(|_| CloseReason::ClientLeft)?,
+            None => waits = true,
+        }
+        if waits {
+            // Boxed: what it needs must not stay in the task of a session that is idle.
+            Box::pin(self.send_slowly(out, rest)).await?;
         }
         self.gateway.service.metrics().bytes.inc_by(out.bytes().len() as u64);
         Ok(())
@@ -136,21 +144,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     async fn send_slowly(&mut self, out: &Outgoing, mut rest: &[u8]) -> Result<(), CloseReason> {
         let (gateway, most) = (self.gateway.clone(), self.gateway.admission.policy().outbound_bytes);
         let mut holding = gateway.budget.hold(self.permit.number(), out.held(), most);
-        while !rest.is_empty() {
-            let written = tokio::select! {
-                written = timeout(gateway.settings.stall_timeout, self.socket.get_mut().write(rest)) => {
-                    written.map_err(|_| CloseReason::NoHeartbeat)
-                }
+        loop {
+            let stream = self.socket.get_mut();
+            let step =
+                async { if rest.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(rest).await } };
+            let done = tokio::select! {
+                done = unhurried(gateway.settings.stall_timeout, &gateway.lifecycle, step) => done,
                 () = holding.shed() => Err(CloseReason::Overloaded),
             };
-            match written.inspect_err(|_| self.broken = rest.len() < out.bytes().len())? {
+            let done = done.inspect_err(|_| self.broken = rest.len() < out.bytes().len())?;
+            // Room that was made is a sign of life as good as a frame; what the client sent meanwhile is unread yet.
+            self.heard = true;
+            match done {
+                Ok(_) if rest.is_empty() => return Ok(()),
                 Ok(0) | Err(_) => return Err(CloseReason::ClientLeft),
                 Ok(n) => rest = &rest[n..],
             }
-            // Room that was made is a sign of life as good as a frame; what the client sent meanwhile is unread yet.
-            self.heard = true;
         }
-        Ok(())
     }
 
     /// Writes one frame.
@@ -198,11 +208,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             return;
         }
         let mut out = Outgoing::new(self.encoding);
-        let caused = matches!(reason, CloseReason::Shutdown | CloseReason::TooManyRequests | CloseReason::Overloaded);
-        let retry_after_ms = caused.then(|| {
-            let spread = getrandom::u64().unwrap_or(0) % (RETRY_MS.end - RETRY_MS.start);
-            RETRY_MS.start + spread
-        });
+        let retry_after_ms = match reason {
+            CloseReason::Shutdown => self.gateway.lifecycle.retry_after_ms(),
+            CloseReason::TooManyRequests | CloseReason::Overloaded => {
+                Some(RETRY_MS.start + getrandom::u64().unwrap_or(0) % (RETRY_MS.end - RETRY_MS.start))
+            }
+            _ => None,
+        };
         let goodbye = v1::Goodbye {
             code: reason.code().into(),
             reason: reason.word().to_owned(),
@@ -238,11 +250,19 @@ pub(super) fn too_fast(what: &str, wait: Duration) -> RequestError {
     RequestError::new(Reason::RateLimited, what).retry_after(wait.max(1))
 }
 
-/// Waits for a step of writing, at most `limit`.
-async fn unhurried<T>(limit: Duration, step: impl Future<Output = T>) -> Result<T, CloseReason> {
+/// Waits for a step of writing, at most `limit`, and not for long while the gateway closes.
+async fn unhurried<T>(limit: Duration, lifecycle: &Lifecycle, step: impl Future<Output = T>) -> Result<T, CloseReason> {
     let mut step = pin!(step);
     if let Some(done) = step.as_mut().now_or_never() {
         return Ok(done);
     }
-    timeout(limit, step).await.map_err(|_| CloseReason::NoHeartbeat)
+    // Boxed: few sessions wait, and those that do not must not have room for it.
+    let closing = Box::pin(async {
+        lifecycle.closing().await;
+        sleep(CLOSE_TIMEOUT).await;
+    });
+    tokio::select! {
+        done = timeout(limit, step) => done.map_err(|_| CloseReason::NoHeartbeat),
+        () = closing => Err(CloseReason::NoHeartbeat),
+    }
 }

@@ -8,6 +8,7 @@ mod admission;
 mod budget;
 mod catch_up;
 mod clock;
+mod closing;
 mod commands;
 mod drain;
 mod forwarded;
@@ -21,19 +22,22 @@ mod relations;
 mod session;
 mod upgrade;
 
+use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use axum::routing::get;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -52,8 +56,11 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Kind;
 use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
+use crate::tls::Tls;
 use crate::wire::{Changes, v1};
 
+/// The limit that a connection meets which does not become a WebSocket in time.
+const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";
 /// How many headers a request may have.
 const HEADERS: usize = 64;
 /// The least that hyper reads into.
@@ -78,8 +85,6 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a write may make no progress before the connection counts as dead.
     pub stall_timeout: Duration,
-    /// How long a session may outlast its token.
-    pub expiry_grace: Duration,
     /// Whether the demo page is at `/`.
     pub demo_page: bool,
 }
@@ -111,23 +116,28 @@ impl Gateway {
         self.admission.set_policy(policy);
     }
 
-    /// Accepts connections until draining begins.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    /// Accepts connections until closing begins; with TLS if there is any.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Tls>>) {
         let sessions = Router::new().route("/v1/ws", get(upgrade::upgrade)).with_state(self.clone());
         let router = sessions.merge(pages::routes(self.settings.demo_page));
         tokio::select! {
-            () = accept(listener, |stream, peer| self.receive(stream, peer, &router)) => {}
-            () = self.lifecycle.draining() => {}
+            () = accept(listener, |stream, peer| self.receive(stream, peer, tls.as_ref(), &router)) => {}
+            () = self.lifecycle.closing() => {}
         }
     }
 
     /// Lets a connection in or turns it away, before anything else is done for it.
-    fn receive(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, router: &Router) {
+    fn receive(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<&Arc<Tls>>, router: &Router) {
         match self.admission.enter(peer.ip(), self.arrivals.fetch_add(1, Ordering::Relaxed)) {
-            Ok(permit) => drop(self.connections.spawn(connection(stream, router.clone(), self.clone(), permit))),
+            Ok(permit) => {
+                self.connections.spawn(connection(stream, tls.cloned(), router.clone(), self.clone(), permit));
+            }
             Err(refused) => {
                 self.refused(refused.word());
-                self.connections.spawn(turn_away(stream, self.clone(), refused));
+                // Who speaks TLS would not understand it, and a handshake is what is to be spared.
+                if tls.is_none() {
+                    self.connections.spawn(turn_away(stream, self.clone(), refused));
+                }
             }
         }
     }
@@ -141,6 +151,12 @@ impl Gateway {
     pub async fn drained(&self) {
         self.connections.close();
         self.connections.wait().await;
+    }
+
+    /// How many connections there are, those of HTTP included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
     }
 }
 
@@ -194,52 +210,78 @@ async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Refuse
     let _ = told.await;
 }
 
-/// Serves HTTP on a connection until it ends, becomes a WebSocket, which is another task's, or draining begins: who is
-/// no session by then has nothing to be told, and must not hold up the end. All of it has to be over in the time that a
-/// handshake may take.
-async fn connection(stream: TcpStream, router: Router, gateway: Arc<Gateway>, permit: Permit) {
+/// Serves a connection until it ends, becomes a WebSocket, which is another task's, or closing begins: who is no session
+/// by then has nothing to be told, and must not hold up the end. All of it has to be over in the time that a handshake
+/// may take.
+async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>, permit: Permit) {
     let policy = gateway.admission.policy();
-    let asked = Arc::new(AtomicBool::default());
-    let inner = TowerToHyperService::new(router);
+    let (permit, asked) = (Arc::new(permit), Arc::new(AtomicBool::default()));
+    let routes = Entered { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
+    let serving = async {
+        let Some(tls) = tls else { return http(stream, routes, &policy).await };
+        // Boxed: its state must not be part of what a plain connection takes.
+        let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout)).await;
+        match shaken {
+            Ok(stream) => Box::pin(http(stream, routes, &policy)).await,
+            Err(error) => {
+                gateway.service.metrics().tls_failures.inc();
+                tracing::debug!(%error, "a TLS handshake failed");
+                (error.kind() == ErrorKind::TimedOut).then_some(HANDSHAKE_TIMEOUT)
+            }
+        }
+    };
+    let limit = tokio::select! {
+        // In this order: of a handshake that takes too long, TLS itself tells first.
+        biased;
+        limit = serving => limit,
+        () = sleep(policy.handshake_timeout) => Some(HANDSHAKE_TIMEOUT),
+        () = gateway.lifecycle.closing() => None,
+    };
+    match limit {
+        // Who has asked for something, a page perhaps, was not slow.
+        Some(HANDSHAKE_TIMEOUT) if asked.load(Ordering::Relaxed) => {}
+        Some(limit) => gateway.refused(limit),
+        None => {}
+    }
+}
+
+/// Serves HTTP until the connection ends or is upgraded; answers the limit that ended it, if one did.
+async fn http<S, R>(stream: S, routes: Entered<R>, policy: &Policy) -> Option<&'static str>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    R: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    R::Future: Send,
+{
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(policy.handshake_timeout)
         .max_headers(HEADERS)
         .max_header_size(policy.header_bytes)
         .max_buf_size(policy.header_bytes.max(READ_BYTES))
-        .serve_connection(TokioIo::new(stream), Entered { inner, permit: Arc::new(permit), asked: asked.clone() })
+        .serve_connection(TokioIo::new(stream), routes)
         .with_upgrades();
-    let served = tokio::select! {
-        served = serving => served.inspect_err(|error| tracing::debug!(%error, "an HTTP connection ended")),
-        () = sleep(policy.handshake_timeout) => {
-            // Who has asked for something, a page perhaps, was not slow.
-            if !asked.load(Ordering::Relaxed) {
-                gateway.refused("HANDSHAKE_TIMEOUT");
-            }
-            return;
-        }
-        () = gateway.lifecycle.draining() => return,
-    };
-    match served {
-        Err(error) if error.is_timeout() && !asked.load(Ordering::Relaxed) => gateway.refused("HANDSHAKE_TIMEOUT"),
-        Err(error) if error.is_parse_too_large() => gateway.refused("HEADER_BYTES"),
-        Ok(()) | Err(_) => {}
+    let error = serving.await.err()?;
+    tracing::debug!(%error, "an HTTP connection ended");
+    match error {
+        error if error.is_timeout() => Some(HANDSHAKE_TIMEOUT),
+        error if error.is_parse_too_large() => Some("HEADER_BYTES"),
+        _ => None,
     }
 }
 
 /// The routes, for one connection: each of its requests comes with its permit.
-struct Entered<S> {
-    inner: S,
+struct Entered<R> {
+    inner: R,
     permit: Arc<Permit>,
     asked: Arc<AtomicBool>,
 }
 
-impl<S: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for Entered<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+impl<R: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for Entered<R> {
+    type Response = R::Response;
+    type Error = R::Error;
+    type Future = R::Future;
 
-    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+    fn call(&self, mut request: Request<Incoming>) -> R::Future {
         self.asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.permit.clone());
         self.inner.call(request)

@@ -21,7 +21,6 @@ use super::commands::{Then, execute, refusal};
 use super::drain::drain;
 use super::link::{Link, too_fast};
 use crate::hub::{Seat, Wake};
-use crate::lifecycle::Phase;
 use crate::metrics::Kind;
 use crate::model::{CloseReason, Millis, Reason, RequestError};
 use crate::service::Service;
@@ -34,6 +33,7 @@ where
 {
     let metrics = gateway.service.metrics().clone();
     metrics.connections.inc();
+    metrics.opened.inc();
     let mut link = Link::new(socket, encoding, gateway.clone(), permit);
     // Boxed: what a login needs must not stay in the task of a session that is idle.
     let reason = match Box::pin(log_in(&mut link, &gateway)).await {
@@ -52,7 +52,7 @@ where
 {
     let first = tokio::select! {
         first = timeout(gateway.admission.policy().login_timeout, first_login(link)) => first,
-        () = gateway.lifecycle.draining() => return Err(CloseReason::Shutdown),
+        () = gateway.lifecycle.closing() => return Err(CloseReason::Shutdown),
     };
     let (id, login) = first.map_err(|_| CloseReason::LoginTimeout)??;
     // Before the token is looked at.
@@ -63,8 +63,8 @@ where
         return Err(CloseReason::TooManyRequests);
     }
     match gateway.service.login(login).await {
-        // A session that sat down after draining began is not among those that were told.
-        Ok(_) if gateway.lifecycle.phase() == Phase::Draining => Err(CloseReason::Shutdown),
+        // A session that sat down after closing began is not among those that are told.
+        Ok(_) if gateway.lifecycle.is_closing() => Err(CloseReason::Shutdown),
         Ok(mut logged_in) => {
             catch_up(link, gateway, id, &mut logged_in).await?;
             Ok((logged_in.seat, logged_in.expires_at))
@@ -115,9 +115,12 @@ where
                 // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
                 Box::pin(drain(link, service, &mut seat)).await
             }
-            Event::Woken(Wake::End(reason)) => Err(reason),
+            // What is owed goes first: who comes back then lacks nothing of it.
+            Event::Woken(Wake::End(CloseReason::Shutdown)) => {
+                Box::pin(drain(link, service, &mut seat)).await.and(Err(CloseReason::Shutdown))
+            }
             Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
-            Event::Inbound(Err(reason)) => Err(reason),
+            Event::Woken(Wake::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
             Event::Timer => tick(link, &mut clock).await,
         };
         if let Err(reason) = step {

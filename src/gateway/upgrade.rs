@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
@@ -17,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::admission::{Permit, Policy};
 use super::fragments::Fragments;
 use super::{Gateway, session};
+use crate::tls::TlsStream;
 use crate::wire::Encoding;
 
 /// Allocated per connection and kept for its life; most commands fit, larger ones grow it.
@@ -119,13 +121,24 @@ fn subprotocol(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &
     }
 }
 
+/// Finds the stream that was accepted. A session's task is made for its kind, so a plain one has nothing of TLS in it.
 async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, permit: Arc<Permit>) {
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding, permit).await,
+        Err(upgraded) => upgraded,
+    };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream>>() else {
         tracing::error!("an upgraded connection is not the one accepted");
         return;
     };
-    // A fast client's first frame may have come with the request.
-    let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+    Box::pin(run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding, permit)).await;
+}
+
+/// `read` is what a fast client sent with its request.
+async fn run<S>(gateway: Arc<Gateway>, stream: S, read: Vec<u8>, encoding: Encoding, permit: Arc<Permit>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let policy = gateway.admission.policy();
     let stream = Fragments::new(stream, policy.fragments, &read);
     let config = config(&policy);

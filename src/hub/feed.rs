@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -27,6 +28,10 @@ pub struct Feed {
     sweeps: VecDeque<Sweep>,
     /// Sessions whose first mark was set since the last wake-up.
     woken: Vec<Arc<Session>>,
+    /// When what is being marked was committed, by the hub's clock; 0 if that is not known.
+    at: u64,
+    /// The last stamp applied.
+    last: Stamp,
     marks: u64,
     conflated: u64,
 }
@@ -51,23 +56,25 @@ struct Round {
     origin: Option<SessionId>,
     /// The widest that sees something of them.
     audience: Audience,
+    /// When the first of them was committed.
+    at: u64,
 }
 
 impl Round {
-    fn new(change: &Change, audience: Audience) -> Self {
-        Self { stamps: vec![change.stamp], origin: change.origin, audience }
+    fn new(change: &Change, audience: Audience, at: u64) -> Self {
+        Self { stamps: vec![change.stamp], origin: change.origin, audience, at }
     }
 }
 
 impl Sweep {
-    fn again(&mut self, change: &Change, audience: Audience) {
+    fn again(&mut self, change: &Change, audience: Audience, at: u64) {
         match &mut self.again {
             Some(round) => {
                 round.stamps.push(change.stamp);
                 round.origin = round.origin.filter(|origin| Some(*origin) == change.origin);
                 round.audience = round.audience.max(audience);
             }
-            None => self.again = Some(Round::new(change, audience)),
+            None => self.again = Some(Round::new(change, audience, at)),
         }
     }
 }
@@ -77,7 +84,13 @@ impl Feed {
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Self {
         let horizon = Horizon::new(hub.horizon());
-        Self { hub, horizon, sweeps: VecDeque::new(), woken: Vec::new(), marks: 0, conflated: 0 }
+        let last = hub.horizon();
+        Self { hub, horizon, sweeps: VecDeque::new(), woken: Vec::new(), at: 0, last, marks: 0, conflated: 0 }
+    }
+
+    /// What is applied next was committed then: how long it takes to reach clients counts from there.
+    pub fn committed(&mut self, at: Instant) {
+        self.at = self.hub.at(at);
     }
 
     /// Applies changes; afterwards the registry shows them, and every watcher is marked but those of a crowd.
@@ -109,6 +122,7 @@ impl Feed {
             }
         }
         drop(sessions);
+        self.last = changes.last().map_or(self.last, |change| change.stamp);
         hub.metrics.changes.inc_by(changes.len() as u64);
         self.publish();
     }
@@ -122,6 +136,7 @@ impl Feed {
         let sessions = hub.sessions.read();
         let rest = sweep.slots.len().saturating_sub(SLICE);
         let state = sweep.user.state().lock();
+        self.at = sweep.round.at;
         for slot in sweep.slots.drain(rest..) {
             self.mark_card(&sessions, slot, sweep.round.origin, &sweep.user, &state);
         }
@@ -166,13 +181,13 @@ impl Feed {
         let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| moved(*audience));
         let audience = audience.unwrap_or(Audience::Own);
         if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
-            sweep.again(change, audience);
+            sweep.again(change, audience, self.at);
             return true;
         }
         let slots = crowd(&state, audience);
         if slots.len() > SLICE {
             drop(state);
-            let round = Round::new(change, audience);
+            let round = Round::new(change, audience, self.at);
             self.sweeps.push_back(Sweep { user, slots, round, again: None });
             return true;
         }
@@ -268,7 +283,7 @@ impl Feed {
             return;
         };
         self.marks += 1;
-        match session.mark(user.clone(), kind) {
+        match session.mark(user.clone(), kind, self.at) {
             Marked::First => self.woken.push(session.clone()),
             Marked::More => {}
             Marked::Conflated => self.conflated += 1,
@@ -281,6 +296,7 @@ impl Feed {
         self.hub.horizon.store(reached, std::sync::atomic::Ordering::Release);
         let metrics = &self.hub.metrics;
         metrics.horizon.set(reached as i64);
+        metrics.horizon_lag.set(self.last.saturating_sub(reached) as i64);
         metrics.marks.inc_by(std::mem::take(&mut self.marks));
         metrics.conflated.inc_by(std::mem::take(&mut self.conflated));
         self.woken.drain(..).for_each(|session| session.wake());

@@ -12,10 +12,12 @@ pub mod feed;
 mod presence;
 mod seat;
 mod session;
+mod sight;
 mod user;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
@@ -27,10 +29,11 @@ use presence::Departed;
 pub use presence::{Passage, Seen};
 pub use seat::{Seat, Sight};
 pub use session::{Session, Signal, Wake};
+pub use sight::Told;
 pub use user::UserRef;
 
 use crate::metrics::Metrics;
-use crate::model::{Account, CloseReason, SessionId, Stamp, User, Visibility};
+use crate::model::{Account, SessionId, Stamp, User, Visibility};
 use crate::sync::interest::Slot;
 use crate::wire::v1;
 
@@ -60,6 +63,8 @@ pub struct Hub {
     /// Who came and went and is yet to be written down.
     passages: Mutex<FxHashMap<Account, Passage>>,
     metrics: Arc<Metrics>,
+    /// What times of commits are counted from.
+    begun: Instant,
 }
 
 impl Hub {
@@ -67,7 +72,8 @@ impl Hub {
     #[must_use]
     pub fn new(head: Stamp, settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
         let (users, sessions, departed, passages) = Default::default();
-        Arc::new(Self { users, sessions, horizon: AtomicU64::new(head), settings, departed, passages, metrics })
+        let horizon = AtomicU64::new(head);
+        Arc::new(Self { users, sessions, horizon, settings, departed, passages, metrics, begun: Instant::now() })
     }
 
     /// Seats a session, which follows its own account from the start. It counts once it has logged in, [`Hub::arrive`].
@@ -98,6 +104,15 @@ impl Hub {
         entry.state().lock().offer_user(found, &self.settings.visibility);
     }
 
+    /// A time in microseconds of this hub's clock, never 0.
+    fn at(&self, instant: Instant) -> u64 {
+        (instant.saturating_duration_since(self.begun).as_micros() as u64).max(1)
+    }
+
+    fn seconds_since(&self, at: u64) -> f64 {
+        Duration::from_micros(self.at(Instant::now()).saturating_sub(at)).as_secs_f64()
+    }
+
     /// Which fields of a profile whom may see.
     #[must_use]
     pub fn visibility(&self) -> &Visibility {
@@ -122,12 +137,10 @@ impl Hub {
         self.users.len()
     }
 
-    /// Ends every session.
-    pub fn end_all(&self, reason: CloseReason) {
-        let sessions: Vec<_> = self.sessions.read().iter().map(|(_, session)| session.clone()).collect();
-        for session in sessions {
-            session.end(reason);
-        }
+    /// Every session there is, those that have yet to log in included.
+    #[must_use]
+    pub fn all_sessions(&self) -> Vec<Arc<Session>> {
+        self.sessions.read().iter().map(|(_, session)| session.clone()).collect()
     }
 
     /// Enters someone's interest into an account's entry. Under the shard's lock, so that the entry cannot be dropped
@@ -180,7 +193,7 @@ impl Hub {
 mod tests {
     use super::feed::Feed;
     use super::*;
-    use crate::model::{Block, Change, Edge, Moved, Online, Profile, Row};
+    use crate::model::{Block, Change, CloseReason, Edge, Moved, Online, Profile, Row};
     use crate::sync::outbox::Kinds;
     use proptest::prelude::*;
     use std::collections::BTreeSet;

@@ -33,6 +33,8 @@ pub struct Seat {
     slot: Slot,
     me: UserRef,
     friends: Vec<UserRef>,
+    /// When the oldest change that was taken last was committed, by the hub's clock; 0 if none was.
+    since: u64,
     extra: Option<Box<Extra>>,
 }
 
@@ -48,7 +50,7 @@ struct Extra {
 
 impl Seat {
     pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, slot: Slot, me: UserRef) -> Self {
-        Self { hub, session, slot, me, friends: Vec::new(), extra: None }
+        Self { hub, session, slot, me, friends: Vec::new(), since: 0, extra: None }
     }
 
     /// The part that others see.
@@ -213,7 +215,8 @@ impl Seat {
     /// Takes everything that is owed; signals wait for [`Seat::next_signal`].
     #[must_use]
     pub fn take(&mut self) -> Marks<UserRef> {
-        let (marks, signals) = self.session.take();
+        let (marks, since, signals) = self.session.take();
+        self.since = since;
         let mut signals = signals.peekable();
         if signals.peek().is_some() {
             self.extra.get_or_insert_default().signals.extend(signals);
@@ -228,7 +231,19 @@ impl Seat {
 
     /// Puts back what was taken but not told.
     pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
-        self.session.put_back(marks);
+        self.session.put_back(marks, self.since);
+    }
+
+    /// What was taken last is on its way to the client: how long that took since its commit is a measure of the gateway.
+    pub fn delivered(&self) {
+        if self.since != 0 {
+            self.hub.metrics.delivery.observe(self.hub.seconds_since(self.since));
+        }
+    }
+
+    /// The client was told that it holds everything up to this stamp.
+    pub fn tell(&self, horizon: Stamp) {
+        self.session.tell(horizon);
     }
 
     /// Marks something for this session itself.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use super::UserRef;
-use crate::model::{Account, CloseReason, Millis, SessionId};
+use crate::model::{Account, CloseReason, Millis, SessionId, Stamp};
 use crate::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
 use crate::wire::v1;
 
@@ -28,6 +28,8 @@ pub struct Session {
     connected_at: AtomicU64,
     /// When its token was issued; set before the token's revocation is looked for, and at a refresh.
     issued_at: AtomicU64,
+    /// The last stamp that the client was told it holds everything up to, and one more; 0 before the first.
+    told: AtomicU64,
     owed: Mutex<Owed>,
     /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
     relations: AtomicU32,
@@ -37,6 +39,8 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct Owed {
     marks: Outbox<UserRef>,
+    /// When the oldest change that waits was committed, in microseconds of the hub's clock; 0 if none waits.
+    since: u64,
     signals: Option<Box<Queue<Arc<Signal>>>>,
     ended: Option<CloseReason>,
     /// There while the session's task sleeps with nothing owed; whoever owes it something takes it.
@@ -63,10 +67,10 @@ pub enum Wake {
 
 impl Session {
     pub(super) fn new(id: SessionId, account: Account, device: Option<Box<v1::Device>>) -> Self {
-        let (connected_at, owed, relations) = Default::default();
+        let (connected_at, told, owed, relations) = Default::default();
         // Not known yet, and not to be ended for it.
         let issued_at = AtomicU64::new(Millis::MAX);
-        Self { id, account, device, connected_at, issued_at, owed, relations }
+        Self { id, account, device, connected_at, issued_at, told, owed, relations }
     }
 
     /// The session's id.
@@ -102,20 +106,49 @@ impl Session {
         self.issued_at.load(Ordering::Acquire)
     }
 
+    /// The last stamp that the client was told it holds everything up to; `None` before its catch-up is complete.
+    #[must_use]
+    pub fn told(&self) -> Option<Stamp> {
+        self.told.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    pub(super) fn tell(&self, horizon: Stamp) {
+        self.told.store(horizon + 1, Ordering::Release);
+    }
+
+    /// How many accounts something is owed of.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.owed.lock().marks.len()
+    }
+
+    /// What is owed of one account.
+    #[must_use]
+    pub fn pending(&self, account: &Account) -> Kinds {
+        let owed = self.owed.lock();
+        let found = owed.marks.iter().find(|(user, _)| user.account() == account);
+        found.map(|(_, kinds)| kinds).unwrap_or_default()
+    }
+
     pub(super) fn connect(&self, now: Millis) {
         self.connected_at.store(now.max(1), Ordering::Release);
     }
 
-    /// Sets a mark; the caller wakes the session if it was the first.
-    pub(super) fn mark(&self, user: UserRef, kinds: Kinds) -> Marked {
+    /// Sets a mark for what was committed at `at`, 0 if it is nothing that is committed; the caller wakes the session if
+    /// the mark was the first.
+    pub(super) fn mark(&self, user: UserRef, kinds: Kinds, at: u64) -> Marked {
         if kinds.has(Kinds::EDGE) {
             self.relations_changed();
         }
-        self.owed.lock().marks.mark(user, kinds)
+        let mut owed = self.owed.lock();
+        if owed.since == 0 {
+            owed.since = at;
+        }
+        owed.marks.mark(user, kinds)
     }
 
     pub(super) fn mark_and_wake(&self, user: UserRef, kinds: Kinds) {
-        if self.mark(user, kinds) == Marked::First {
+        if self.mark(user, kinds, 0) == Marked::First {
             self.wake();
         }
     }
@@ -153,15 +186,19 @@ impl Session {
         taken
     }
 
-    /// Takes everything that is owed. Signals and marks in one step: what a signal must come after is among the marks.
-    pub(super) fn take(&self) -> (Marks<UserRef>, impl Iterator<Item = Arc<Signal>> + use<>) {
+    /// Takes everything that is owed, and since when. Signals and marks in one step: what a signal must come after is
+    /// among the marks.
+    pub(super) fn take(&self) -> (Marks<UserRef>, u64, impl Iterator<Item = Arc<Signal>> + use<>) {
         let mut owed = self.owed.lock();
         let signals = owed.signals.take().map(|mut signals| signals.take());
-        (owed.marks.take(), signals.into_iter().flatten())
+        (owed.marks.take(), std::mem::take(&mut owed.since), signals.into_iter().flatten())
     }
 
-    pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
+    pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>, since: u64) {
         let mut owed = self.owed.lock();
+        if since != 0 {
+            owed.since = since;
+        }
         for (user, kinds) in marks {
             owed.marks.mark(user.clone(), *kinds);
         }

@@ -7,6 +7,8 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 /// One label with a value out of a small fixed set.
@@ -31,25 +33,46 @@ pub struct Metrics {
     registry: Registry,
     process: Registry,
     pub connections: Gauge,
+    pub opened: Counter,
     pub sessions: Gauge,
     pub closed: Family<Kind, Counter>,
     pub logins: Family<Kind, Counter>,
     pub full_syncs: Family<Kind, Counter>,
+    pub catch_ups: Timed,
+    pub command_times: Timed,
     pub commands: Family<Commanded, Counter>,
     pub changes: Counter,
     pub marks: Counter,
     pub conflated: Counter,
+    pub delivery: Histogram,
     pub records: Counter,
     pub signals: Counter,
     pub signals_dropped: Counter,
     pub bytes: Counter,
     pub horizon: Gauge,
+    pub horizon_lag: Gauge,
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
     pub key_sets: Family<Kind, Counter>,
     pub refused: Family<Kind, Counter>,
     pub outbound: Gauge,
+    pub tls_failures: Counter,
+    pub certificate_end: Family<Kind, Gauge>,
+    pub reloads: Family<Kind, Counter>,
+    pub draining: Gauge,
+}
+
+/// Durations of things of a kind.
+pub type Timed = Family<Kind, Histogram, fn() -> Histogram>;
+
+/// From half a millisecond to eight seconds, each twice the one before.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 15))
+}
+
+fn timed() -> Timed {
+    Family::new_with_constructor(seconds)
 }
 
 impl Default for Metrics {
@@ -58,25 +81,34 @@ impl Default for Metrics {
             registry: Registry::with_prefix("rosterd"),
             process: Registry::default(),
             connections: Gauge::default(),
+            opened: Counter::default(),
             sessions: Gauge::default(),
             closed: Family::default(),
             logins: Family::default(),
             full_syncs: Family::default(),
+            catch_ups: timed(),
+            command_times: timed(),
             commands: Family::default(),
             changes: Counter::default(),
             marks: Counter::default(),
             conflated: Counter::default(),
+            delivery: seconds(),
             records: Counter::default(),
             signals: Counter::default(),
             signals_dropped: Counter::default(),
             bytes: Counter::default(),
             horizon: Gauge::default(),
+            horizon_lag: Gauge::default(),
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
             key_sets: Family::default(),
             refused: Family::default(),
             outbound: Gauge::default(),
+            tls_failures: Counter::default(),
+            certificate_end: Family::default(),
+            reloads: Family::default(),
+            draining: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -85,8 +117,15 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
+        self.register_clients();
+        self.register_sync();
+        self.register_operation();
+    }
+
+    fn register_clients(&mut self) {
         let r = &mut self.registry;
         r.register("connections", "Open WebSocket connections", self.connections.clone());
+        r.register("connections_opened", "WebSocket connections opened", self.opened.clone());
         r.register("sessions", "Logged-in sessions", self.sessions.clone());
         r.register("sessions_closed", "Connections ended, by close reason", self.closed.clone());
         r.register(
@@ -95,10 +134,32 @@ impl Metrics {
             self.logins.clone(),
         );
         r.register("full_syncs", "Full syncs, by reason", self.full_syncs.clone());
+        r.register_with_unit(
+            "catch_up_duration",
+            "From an accepted login until the client is in sync, by kind of sync",
+            Unit::Seconds,
+            self.catch_ups.clone(),
+        );
         r.register("commands", "Commands after login, by name and result", self.commands.clone());
+        r.register_with_unit(
+            "command_duration",
+            "From a command that was read to its answer, by name; a write's includes its commit",
+            Unit::Seconds,
+            self.command_times.clone(),
+        );
+    }
+
+    fn register_sync(&mut self) {
+        let r = &mut self.registry;
         r.register("changes_applied", "Committed changes applied to the hub", self.changes.clone());
         r.register("marks", "Marks set in outboxes", self.marks.clone());
         r.register("marks_conflated", "Marks that were set already", self.conflated.clone());
+        r.register_with_unit(
+            "delivery_duration",
+            "From the commit of a change until a session that it concerns has written it to its client",
+            Unit::Seconds,
+            self.delivery.clone(),
+        );
         r.register("records_sent", "Records pushed to clients after their catch-up", self.records.clone());
         r.register("signals", "Signals handed to sessions", self.signals.clone());
         r.register(
@@ -108,7 +169,19 @@ impl Metrics {
         );
         r.register_with_unit("sent", "Payload and framing written to clients", Unit::Bytes, self.bytes.clone());
         r.register("horizon", "The stamp up to which every change has been marked", self.horizon.clone());
+        r.register_with_unit(
+            "horizon_lag",
+            "Changes applied that are not yet marked at everyone they concern, and those behind them",
+            Unit::Other("changes".to_owned()),
+            self.horizon_lag.clone(),
+        );
         r.register("watched_accounts", "Accounts that a session is interested in", self.watched_accounts.clone());
+    }
+
+    fn register_operation(&mut self) {
+        let r = &mut self.registry;
+        r.register("build", "Which rosterd this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        r.register("draining", "1 from the signal to stop on, 0 before", self.draining.clone());
         r.register("store_commits", "Transactions committed", self.commits.clone());
         r.register("store_failed_writes", "Writes that could not be made durable", self.failed_writes.clone());
         r.register("key_set_reads", "Reads of the key set, by result (OK, FAILED)", self.key_sets.clone());
@@ -121,6 +194,14 @@ impl Metrics {
         );
         // Named as every process's are, so without the prefix.
         self.process.register_collector(Box::new(process::Process));
+        r.register("tls_failed_handshakes", "TLS handshakes of clients that failed", self.tls_failures.clone());
+        r.register_with_unit(
+            "tls_certificate_end_timestamp",
+            "When the certificate in use ends, by listener",
+            Unit::Seconds,
+            self.certificate_end.clone(),
+        );
+        r.register("config_reloads", "Reloads of the settings, by result (OK, REFUSED)", self.reloads.clone());
     }
 
     /// The metrics in the Prometheus text format.

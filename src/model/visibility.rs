@@ -84,7 +84,9 @@ impl Visibility {
         line
     }
 
-    fn fields(&self) -> [(&'static str, Audience); 8] {
+    /// Every field, by name, and who may see it.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, Audience); 8] {
         [
             ("nick", self.nick),
             ("avatar", self.avatar),

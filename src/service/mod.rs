@@ -6,6 +6,7 @@
 mod bulk;
 mod catch_up;
 mod expiry;
+mod explain;
 mod live;
 mod login;
 mod presence;
@@ -26,10 +27,11 @@ use tokio::sync::mpsc;
 pub use bulk::Export;
 pub use catch_up::{CatchUp, Record, Told};
 pub use expiry::expire_requests;
+pub use explain::{Explanation, Obstacle, Relation, SessionView};
 pub use login::LoggedIn;
 pub use presence::{keep_presence, record as presence_record, restore_presence};
 pub use roster::{BlocksPage, FriendsPage};
-pub use sessions::SessionInfo;
+pub use sessions::{SessionInfo, SessionStatus};
 pub use tokens::keep_keys;
 pub use watch::WATCHED;
 
@@ -143,6 +145,7 @@ pub async fn consume(mut commits: mpsc::Receiver<Batch>, mut feed: Feed, metrics
         };
         if let Some(batch) = batch {
             metrics.commits.inc();
+            feed.committed(batch.committed);
             feed.apply(&batch.changes);
             batch.answer();
         }

@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::hub::Session;
-use crate::model::{Account, Millis, Reason, RequestError, SessionId};
+use crate::model::{Account, Millis, Reason, RequestError, SessionId, Stamp};
 use crate::wire::v1;
 
 /// The most characters of each text a device says of itself.
@@ -17,6 +17,26 @@ pub struct SessionInfo {
     pub device: v1::Device,
     /// When it logged in.
     pub connected_at: Millis,
+}
+
+/// One session, as an operator may know it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionStatus {
+    /// What its account may know too.
+    pub info: SessionInfo,
+    /// Whose it is.
+    pub account: Account,
+    /// Accounts of which it has yet to be told something.
+    pub pending: usize,
+    /// The last stamp that it was told it holds everything up to; none before it is in sync.
+    pub told: Option<Stamp>,
+}
+
+impl SessionStatus {
+    pub(super) fn of(session: &Session) -> Self {
+        let account = session.account().clone();
+        Self { info: SessionInfo::of(session), account, pending: session.owed(), told: session.told() }
+    }
 }
 
 impl SessionInfo {
@@ -39,6 +59,18 @@ impl Service {
     #[must_use]
     pub fn sessions(&self, account: &Account) -> Vec<SessionInfo> {
         self.hub.sessions_of(account).iter().map(|session| SessionInfo::of(session)).collect()
+    }
+
+    /// The sessions of every account, in order of their ids, after `after`; at most `limit`.
+    #[must_use]
+    pub fn all_sessions(&self, after: Option<SessionId>, limit: usize) -> Vec<SessionStatus> {
+        self.hub.sessions_after(after, limit).iter().map(|session| SessionStatus::of(session)).collect()
+    }
+
+    /// The stamp up to which every change has been marked.
+    #[must_use]
+    pub fn horizon(&self) -> Stamp {
+        self.hub.horizon()
     }
 
     /// Ends those of an account's sessions that are named, or all of them; answers which there were.

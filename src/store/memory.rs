@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -252,7 +253,7 @@ impl Memory {
                 Ok(done) => (done.changes, Ok(done.answers)),
                 Err(refusal) => (Vec::new(), Err(refusal)),
             };
-            let batch = Batch { changes, answers: vec![(answer, written)] };
+            let batch = Batch { changes, answers: vec![(answer, written)], committed: Instant::now() };
             match room {
                 Some(room) => room.send(batch),
                 None => batch.answer(),

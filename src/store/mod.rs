@@ -9,7 +9,7 @@ pub mod memory;
 pub mod sqlite;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
@@ -75,12 +75,14 @@ pub struct Write {
 ///
 /// The answers travel with it: the consumer applies the changes, then calls [`Batch::answer`]. So whoever saw an
 /// answer reads nothing older from this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     /// In commit order; stamps ascend through all batches.
     pub changes: Vec<Change>,
     /// Who waits, and what for.
     pub answers: Vec<(oneshot::Sender<Written>, Written)>,
+    /// When it became durable.
+    pub committed: Instant,
 }
 
 impl Batch {

@@ -41,6 +41,21 @@ impl Kinds {
         self.0 & other.0 != 0
     }
 
+    /// The names of what is in here.
+    #[must_use]
+    pub fn words(self) -> Vec<&'static str> {
+        let named = [
+            (Self::CARD, "card"),
+            (Self::EDGE, "friend"),
+            (Self::REQUEST, "request"),
+            (Self::BLOCK, "block"),
+            (Self::PRESENCE, "presence"),
+            (Self::SESSIONS, "sessions"),
+            (Self::LOOK_UP, "hint"),
+        ];
+        named.into_iter().filter(|(kind, _)| self.has(*kind)).map(|(_, word)| word).collect()
+    }
+
     /// Both together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
@@ -87,6 +102,17 @@ impl<K: Hash + Eq> Outbox<K> {
     /// Takes everything that is owed.
     pub fn take(&mut self) -> Marks<K> {
         std::mem::take(&mut self.0)
+    }
+
+    /// What is owed of each key.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, Kinds)> {
+        self.0.iter().map(|(key, kinds)| (key, *kinds))
+    }
+
+    /// How many keys are marked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// How many keys are marked with this kind.

@@ -1,6 +1,6 @@
 //! Which pages may connect, what a URL may not hold, and that settings can be read anew while connections stay.
 
-use rosterd::app::App;
+use rosterd::app::{App, Reloaded};
 use rosterd::config::{self, Options};
 
 use crate::auth::{token, with_secret};
@@ -89,9 +89,10 @@ async fn keys_origins_and_limits_can_be_read_anew_while_sessions_stay() {
     let with = |overrides: &[(&str, &str)]| {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let options = Options { file: Some(file.clone()), overrides: overrides.iter().map(own).collect() };
-        config::load(&options).unwrap().config
+        config::load(&options).unwrap()
     };
-    let app = App::start(&with(&[("auth.create_accounts", "true")])).await.unwrap();
+    let start = with(&[("auth.create_accounts", "true")]);
+    let app = App::start(&start.config).await.unwrap();
     let page = "Origin: https://app.example.com\r\n";
     let open = async |more: &str| Raw::try_open(app.clients, more).await;
     // The first login makes the account.
@@ -103,13 +104,16 @@ async fn keys_origins_and_limits_can_be_read_anew_while_sessions_stay() {
 
     let new_secret = "fedcba9876543210fedcba9876543210";
     let changed = [
+        ("auth.create_accounts", "true"),
         ("auth.hs256_secret", new_secret),
         ("clients.origins", "https://app.example.com"),
         ("limits.commands_per_second", "1"),
         ("limits.commands_burst", "5"),
         ("limits.frame_bytes", "2000"),
     ];
-    app.reload(&with(&changed)).unwrap();
+    let reload = |after: &[(&str, &str)]| Reloaded::take_over(&app.parts(), &start, &with(after));
+    let reloaded = reload(&changed).unwrap();
+    assert_eq!((reloaded.live.len(), reloaded.restart.len()), (5, 0), "{reloaded:?}");
     let mut page = open(page).await.unwrap();
     let error = page.log_in(&token("ann", 600)).await.error.unwrap();
     assert_eq!(error.code, 302, "{error:?}");
@@ -127,10 +131,13 @@ async fn keys_origins_and_limits_can_be_read_anew_while_sessions_stay() {
     std::fs::write(world.path().join("bad.json"), "nonsense").unwrap();
     let bad = world.path().join("bad.json").display().to_string();
     let unusable = [("auth.hs256_secret", ""), ("auth.jwks_file", bad.as_str()), ("clients.origins", "")];
-    let error = app.reload(&with(&unusable)).unwrap_err().to_string();
+    let error = reload(&unusable).unwrap_err();
     assert!(error.contains("auth.jwks_file"), "{error}");
     assert!(open("Origin: https://app.example.com\r\n").await.is_ok());
     let mut again = open("").await.unwrap();
     assert!(again.log_in(&by_new).await.login_reply.is_some());
-    assert!(app.stop().await);
+    // In another mode other rules hold: that takes a restart.
+    let mode = reload(&[("auth.mode", "static"), ("auth.hs256_secret", ""), ("limits.fragments", "7")]).unwrap();
+    assert_eq!(mode.live, [""; 0]);
+    assert_eq!(app.stop().await, 0);
 }

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use hyper::Method;
+use rosterd::client::{Client, Replica};
 use rosterd::wire::{Command, Encoding, v1};
-use tokio::net::TcpStream;
+use serde_json::json;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::raw::{Frame, Raw, TEXT, payload, upgrade};
-use crate::support::World;
+use crate::support::{PATIENCE, World};
 
 /// Less than the default of `shutdown.deadline`, and than anything else a stop could wait for.
 const SOON: Duration = Duration::from_secs(5);
@@ -34,7 +37,8 @@ async fn every_client_is_told_to_come_back_later_and_the_process_ends_well() {
         ending.assert(3000, "SHUTDOWN", "a stop");
         delays.push(ending.goodbye.unwrap().retry_after_ms.unwrap());
     }
-    assert!(delays.iter().all(|delay| (250..5000).contains(delay)), "{delays:?}");
+    // After the two seconds of `shutdown.away`, and each in a slot of its own.
+    assert!(delays.iter().all(|delay| (1000..5000).contains(delay)), "{delays:?}");
     assert!(delays.iter().any(|delay| *delay != delays[0]), "all come back at once: {delays:?}");
     assert_eq!(gateway.exit().await, Some(0));
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
@@ -81,8 +85,8 @@ async fn the_deadline_ends_what_takes_too_long() {
     let gateway = world.start_with(&["shutdown.deadline=200ms"]);
     gateway.populate(&["alice"], &[]).await;
     let stubborn = Raw::login(&gateway, "alice", Encoding::Json).await;
-    assert_eq!(gateway.terminate().await, Some(0));
-    assert!(world.log().contains("some sessions did not close before the deadline"), "{}", world.log());
+    assert_eq!(gateway.terminate().await, Some(1));
+    assert!(world.log().contains("1 connections did not close before shutdown.deadline"), "{}", world.log());
     drop(stubborn);
 }
 
@@ -140,4 +144,108 @@ async fn who_is_just_logging_in_is_told_as_well() {
     }
     assert_eq!(gateway.exit().await, Some(0));
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_lame_duck_says_that_it_stops_and_serves_as_before() {
+    let world = World::new();
+    let gateway = world.start_with(&["shutdown.lame_duck=10m"]);
+    gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
+    let mut alice = gateway.login("alice", Encoding::Json).await;
+    gateway.signal();
+    let mut backend = gateway.backend().await;
+    while backend.send(Method::GET, "/readyz", String::new()).await.unwrap() != (503, "draining\n".to_owned()) {}
+    assert_eq!(gateway.metric("rosterd_draining").await, 1.0);
+    assert_eq!(backend.send(Method::GET, "/livez", String::new()).await.unwrap().0, 200);
+    // Who was there stays, and who comes is taken in: a balancer may not have heard yet.
+    let mut bob = gateway.login("bob", Encoding::Protobuf).await;
+    let told = bob.nick("Bobby").await;
+    assert_eq!(alice.changes().await.users, [told]);
+    gateway.signal();
+    assert_eq!(gateway.exit().await, Some(1));
+}
+
+#[tokio::test]
+async fn after_the_lame_duck_sessions_are_closed() {
+    let world = World::new();
+    let gateway = world.start_with(&["shutdown.lame_duck=100ms", "shutdown.away=0s"]);
+    gateway.populate(&["alice"], &[]).await;
+    let mut alice = Raw::login(&gateway, "alice", Encoding::Json).await;
+    gateway.signal();
+    let ending = alice.ending().await;
+    ending.assert(3000, "SHUTDOWN", "the end of the lame duck");
+    // Others are there all the time, so it need not wait for this one.
+    assert!(ending.goodbye.unwrap().retry_after_ms.unwrap() < 1000);
+    assert_eq!(gateway.exit().await, Some(0));
+    assert!(world.log().contains("lame duck") && world.log().contains("closing sessions"), "{}", world.log());
+}
+
+/// Every client comes back to a gateway that has nothing to tell it, and friends saw nobody leave.
+#[tokio::test]
+async fn what_a_session_is_owed_goes_before_its_goodbye() {
+    const FRIENDS: usize = 20;
+    let world = World::new();
+    let gateway = world.start();
+    let names: Vec<_> = (0..FRIENDS).map(|n| format!("f{n:02}")).collect();
+    let users: Vec<_> = names.iter().map(String::as_str).chain(["slow"]).collect();
+    let pairs: Vec<_> = names.iter().map(|name| ("slow", name.as_str())).collect();
+    gateway.populate(&users, &pairs).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(gateway.clients).await.unwrap();
+    let mut slow = Client::upgrade(stream, &gateway.url(), Encoding::Json).await.unwrap();
+    let mut replica = Replica::default();
+    slow.login("slow", &mut replica).await.unwrap();
+    // It reads nothing until something waits for it that does not fit the system's buffers.
+    let mut backend = gateway.backend().await;
+    let (mut round, mut pending) = (0, 0);
+    while pending < FRIENDS as u64 {
+        let user = |account: &String| json!({"account": account, "custom": format!("{round:>1000}")});
+        let body = json!({"users": names.iter().map(user).collect::<Vec<_>>()}).to_string();
+        backend.request(Method::POST, "/v1/users:batchUpdate", body).await.unwrap();
+        let there = backend.request(Method::GET, "/v1/sessions", String::new()).await.unwrap();
+        pending = there["sessions"][0]["pending"].as_u64().unwrap();
+        round += 1;
+    }
+    gateway.signal();
+    let goodbye = loop {
+        let frame = timeout(PATIENCE, slow.next()).await.expect("a frame in time").unwrap();
+        if let Some(goodbye) = frame.goodbye {
+            break goodbye;
+        }
+        replica.apply(&frame).unwrap();
+    };
+    assert_eq!(goodbye.code, 3000);
+    let newest = format!("{:>1000}", round - 1);
+    assert!(names.iter().all(|name| replica.users()[name].custom == newest), "something was not told");
+    assert_eq!(gateway.exit().await, Some(0));
+    let gateway = world.start();
+    let back = gateway.resume("slow", Encoding::Json, replica).await;
+    assert_eq!(back.reply.sync, v1::SyncMode::Current as i32);
+}
+
+/// Closing is no leaving: whoever comes back in time to the next process was online all along.
+#[tokio::test]
+async fn nobody_is_seen_to_leave_while_sessions_are_closed() {
+    let world = World::new();
+    let gateway = world.start_with(&["presence.linger=500ms", "shutdown.rate=1", "shutdown.deadline=30s"]);
+    let names = ["alice", "bob", "carol"];
+    gateway.populate(&names, &[("alice", "bob"), ("bob", "carol"), ("carol", "alice")]).await;
+    let mut peers = Vec::new();
+    for name in names {
+        peers.push(gateway.login(name, Encoding::Json).await);
+    }
+    gateway.signal();
+    // One each second, so that the linger of the first is over long before the last is closed.
+    for peer in &mut peers {
+        loop {
+            let frame = timeout(PATIENCE, peer.client.next()).await.expect("a frame in time").unwrap();
+            let mut seen = frame.presence.iter().flat_map(|presence| &presence.users);
+            assert!(seen.all(|user| user.online), "someone was seen to leave: {frame:?}");
+            if frame.goodbye.is_some() {
+                break;
+            }
+        }
+    }
+    assert_eq!(gateway.exit().await, Some(0));
 }

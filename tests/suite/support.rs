@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use hyper::Method;
-use rosterd::client::{Backend, Client, ClientError, Replica};
+use rosterd::client::{Backend, Client, ClientError, Replica, Trust};
 use rosterd::wire::{Command, Encoding, v1};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,6 +25,9 @@ pub struct Gateway {
     process: Child,
     pub clients: SocketAddr,
     pub ops: SocketAddr,
+    /// Whom its clients believe, if it speaks TLS to them.
+    pub trust: Option<Trust>,
+    scheme: &'static str,
 }
 
 /// A directory with a store and settings, for one or several runs of a gateway.
@@ -90,16 +93,17 @@ impl World {
         let log = std::fs::File::create(self.path().join("log")).unwrap();
         let mut process = spawn(command.stdout(Stdio::piped()).stderr(log));
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut find = |word: &str, prefix: &str| -> SocketAddr {
+        let mut find = |word: &str| -> (String, SocketAddr) {
             let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
-                let rest = line.trim().strip_prefix(word)?.trim().strip_prefix(prefix)?.to_owned();
-                rest.trim_end_matches("/v1/ws").parse().ok()
+                let (scheme, rest) = line.trim().strip_prefix(word)?.trim().split_once("://")?;
+                Some((scheme.to_owned(), rest.trim_end_matches("/v1/ws").parse().ok()?))
             });
             found.unwrap_or_else(|| panic!("the gateway did not start:\n{}", self.log()))
         };
-        let clients = find("clients", "ws://");
-        let ops = find("ops", "http://");
-        Gateway { process, clients, ops }
+        let (scheme, clients) = find("clients");
+        let (_, ops) = find("ops");
+        let scheme = if scheme == "wss" { "wss" } else { "ws" };
+        Gateway { process, clients, ops, trust: None, scheme }
     }
 
     pub fn start(&self) -> Gateway {
@@ -109,6 +113,16 @@ impl World {
     /// What the last gateway logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until the last gateway has logged this.
+    pub async fn until_logged(&self, text: &str) {
+        let logged = async {
+            while !self.log().contains(text) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(timeout(PATIENCE, logged).await.is_ok(), "{text:?} is not in the log:\n{}", self.log());
     }
 
     /// Runs another subcommand with these settings.
@@ -137,7 +151,7 @@ impl World {
 
 impl Gateway {
     pub fn url(&self) -> String {
-        format!("ws://{}/v1/ws", self.clients)
+        format!("{}://{}/v1/ws", self.scheme, self.clients)
     }
 
     pub fn pid(&self) -> u32 {
@@ -183,7 +197,16 @@ impl Gateway {
 
     /// SIGTERM.
     pub fn signal(&self) {
-        let killed = finished(Process::new("kill").arg(self.pid().to_string()));
+        self.send("-TERM");
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.send("-HUP");
+    }
+
+    fn send(&self, signal: &str) {
+        let killed = finished(Process::new("kill").args([signal, &self.pid().to_string()]));
         assert!(killed.status.success());
     }
 
@@ -200,7 +223,11 @@ impl Gateway {
     }
 
     pub async fn backend(&self) -> Backend {
-        Backend::connect(self.ops, API_KEY).await.unwrap()
+        self.backend_with_key(API_KEY).await
+    }
+
+    pub async fn backend_with_key(&self, key: &str) -> Backend {
+        Backend::connect(self.ops, key).await.unwrap()
     }
 
     /// An account's profile, as the server API tells it.
@@ -230,7 +257,7 @@ impl Gateway {
 
     /// A connection that has not logged in.
     pub async fn connect(&self, encoding: Encoding) -> Client {
-        Client::connect(&self.url(), encoding).await.unwrap()
+        Client::connect_trusting(&self.url(), encoding, self.trust.as_ref()).await.unwrap()
     }
 
     /// A client that has logged in for the first time; in development mode.

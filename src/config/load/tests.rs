@@ -70,6 +70,8 @@ fn the_names_and_defaults_are_a_contract() {
             "clients.listen",
             "clients.origins",
             "clients.stall_timeout",
+            "clients.tls.certificate",
+            "clients.tls.key",
             "clients.trusted_proxies",
             "demo.users",
             "friends.policy",
@@ -90,6 +92,9 @@ fn the_names_and_defaults_are_a_contract() {
             "log.level",
             "ops.api_key",
             "ops.listen",
+            "ops.tls.certificate",
+            "ops.tls.client_ca",
+            "ops.tls.key",
             "presence.enabled",
             "presence.linger",
             "profile.visibility.avatar",
@@ -102,7 +107,10 @@ fn the_names_and_defaults_are_a_contract() {
             "profile.visibility.tel",
             "sessions.max",
             "sessions.policy",
+            "shutdown.away",
             "shutdown.deadline",
+            "shutdown.lame_duck",
+            "shutdown.rate",
             "store.tombstone_retention",
             "store.url",
         ]
@@ -166,7 +174,7 @@ fn a_list_is_written_as_one_or_in_the_environment_with_commas() {
 #[test]
 fn nothing_at_all_gives_the_defaults() {
     let loaded = load_with("", &[("PATH", "/bin"), ("ROSTERD_PORT", "tcp://10.0.0.1:7678")], &[]).unwrap();
-    assert_eq!(loaded, Loaded { config: Config::default(), file: None, overridden: vec![] });
+    assert_eq!((loaded.config, loaded.file, loaded.overridden), (Config::default(), None, vec![]));
 }
 
 #[test]
@@ -271,8 +279,8 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
     let error = file("[zzz]\n").unwrap_err();
     assert!(
         error.ends_with(
-            "the sections are auth, clients, demo, friends, limits, log, ops, presence, profile.visibility, sessions, \
-         shutdown, store"
+            "the sections are auth, clients, clients.tls, demo, friends, limits, log, ops, ops.tls, presence, \
+             profile.visibility, sessions, shutdown, store"
         ),
         "{error}"
     );

@@ -4,6 +4,7 @@
 //! before they are told to anyone. [`open`] verifies and migrates; the rest is behind [`Store`]. Opened by the
 //! composition root.
 
+mod backup;
 mod readers;
 mod rows;
 mod schema;
@@ -20,6 +21,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
+
+pub use self::backup::{backup, restore};
 
 use self::readers::Readers;
 use self::schema::{Meta, Unusable};

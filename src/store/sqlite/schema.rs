@@ -18,6 +18,9 @@ const MIGRATIONS: [&str; 3] = [
     include_str!("../schema/sqlite/0003_credentials.sql"),
 ];
 
+/// What stands for the epoch in a copy. Whoever opens one first gives it an epoch of its own.
+pub(super) const COPIED: i64 = 0;
+
 /// Pages in the write-ahead log at which it is copied back into the database: 16 MB.
 const CHECKPOINT_PAGES: u32 = 4000;
 
@@ -32,6 +35,10 @@ pub(super) enum Unusable {
     ReadOnly,
     #[error("its file system does not support a write-ahead log (journal mode is \"{0}\")")]
     NoLog(String),
+    #[error("there is nothing in it")]
+    Empty,
+    #[error("it is damaged: {0}")]
+    Damaged(String),
     #[error("no randomness for an epoch: {0}")]
     Random(getrandom::Error),
     #[error(transparent)]
@@ -66,11 +73,12 @@ pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<
     rule(conn, visibility)
 }
 
-/// Under other rules about who sees what, views change without any version moving: clients that come back must sync in
-/// full, so the history becomes another.
+/// Under other rules about who sees what, views change without any version moving, and after a copy was put back, clients
+/// may hold what came after it: those that come back must sync in full, so the history becomes another.
 fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, Unusable> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let held: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
+    tx.execute("UPDATE meta SET epoch = ?1 WHERE epoch = ?2", [epoch()?, COPIED])?;
     let line = visibility.line();
     if held != line {
         // Until now everyone saw everything.
@@ -100,6 +108,12 @@ fn verify(conn: &Connection) -> Result<(), Unusable> {
         Ok(version) if version <= MIGRATIONS.len() => Ok(()),
         _ => Err(Unusable::Newer { found: version, known: MIGRATIONS.len() }),
     }
+}
+
+/// Verifies a database that is only to be read. An empty file is one that nobody has opened yet.
+pub(super) fn verify_used(conn: &Connection) -> Result<(), Unusable> {
+    verify(conn)?;
+    if header(conn, "user_version")? == 0 { Err(Unusable::Empty) } else { Ok(()) }
 }
 
 fn header(conn: &Connection, field: &str) -> rusqlite::Result<i64> {

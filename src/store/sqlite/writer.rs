@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -138,7 +139,8 @@ impl Writer {
     fn publish(&self, committed: Committed, waiting: Vec<oneshot::Sender<Written>>) {
         let results = committed.results.into_iter();
         let results = results.map(|result| result.map_err(|(at, error)| WriteError::Refused { at, error }));
-        let batch = Batch { changes: committed.changes, answers: waiting.into_iter().zip(results).collect() };
+        let answers = waiting.into_iter().zip(results).collect();
+        let batch = Batch { changes: committed.changes, answers, committed: Instant::now() };
         if let Err(mpsc::error::SendError(batch)) = self.feed.blocking_send(batch) {
             // Nobody is left to apply it, but it is durable all the same.
             batch.answer();

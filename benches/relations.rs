@@ -1,0 +1,121 @@
+//! What is around the profile: a friendship asked for and accepted, a storm of people who go and come, a long watch list.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rosterd::hub::{Hub, Seat, SessionsLimit, SessionsPolicy, Settings, feed::Feed};
+use rosterd::model::{Account, Command, Profile, SessionId, User};
+use rosterd::store::{Opened, Store, Write, sqlite};
+use tokio::runtime::Runtime;
+
+const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 16 };
+/// Who goes and comes at once, and how many friends each has.
+const STORM: (usize, usize) = (5000, 50);
+const WATCHED: usize = 500;
+
+fn account(n: usize) -> Account {
+    Account::parse(&format!("user{n:06}"), "account").expect("an account")
+}
+
+fn hub() -> Arc<Hub> {
+    Hub::new(0, Settings::default(), Arc::default())
+}
+
+/// Takes a seat, as a login does: its own account is known from then on.
+fn sit(hub: &Arc<Hub>, who: usize, id: usize) -> Seat {
+    let seat = hub.join(&account(who), SessionId(id as u64), None);
+    hub.offer(seat.me(), Some(&user(who)));
+    seat
+}
+
+fn user(n: usize) -> User {
+    User { profile: Arc::new(Profile::new(account(n), 1, 0)), invisible: false, last_seen: 1, blocks: Vec::new() }
+}
+
+async fn carry_out(store: &dyn Store, command: Command) {
+    store.write(Write { commands: vec![command], origin: None }).await.expect("what was asked is done");
+}
+
+/// Three commits to the disk, one after the other, and the marks on both sides.
+fn request_and_accept(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = sqlite::Options::default();
+    let Opened { store, mut feed, head } =
+        sqlite::open(&directory.path().join("rosterd.db"), options).expect("a store");
+    let hub = Hub::new(head, Settings::default(), Arc::default());
+    let mut seats = [sit(&hub, 0, 1), sit(&hub, 1, 2)];
+    let mut applied = Feed::new(hub);
+    runtime.spawn(async move {
+        while let Some(batch) = feed.recv().await {
+            applied.apply(&batch.changes);
+            batch.answer();
+        }
+    });
+    let (ann, bob) = (account(0), account(1));
+    for who in [&ann, &bob] {
+        let patch = rosterd::model::Patch::default();
+        let command = Command::SetProfile { account: who.clone(), patch, create: true, if_version: None };
+        runtime.block_on(carry_out(&*store, command));
+    }
+    c.bench_function("relations/request, accept, delete", |b| {
+        b.iter(|| {
+            runtime.block_on(async {
+                let (account, peer) = (ann.clone(), bob.clone());
+                carry_out(&*store, Command::RequestFriend { account, peer, message: Box::default() }).await;
+                let (account, peer) = (bob.clone(), ann.clone());
+                carry_out(&*store, Command::AcceptFriend { account, peer }).await;
+                let (account, peer) = (ann.clone(), bob.clone());
+                carry_out(&*store, Command::DeleteFriend { account, peer }).await;
+            });
+            seats.each_mut().map(Seat::take)
+        });
+    });
+    runtime.block_on(store.close());
+}
+
+/// All of them leave, the linger ends, and all of them come back, each seen by its friends: who are there all the time.
+fn presence_storm(c: &mut Criterion) {
+    let (people, friends) = STORM;
+    let hub = hub();
+    let mut seats: Vec<_> = (0..people).map(|n| sit(&hub, n, n)).collect();
+    for (n, seat) in seats.iter_mut().enumerate() {
+        for friend in 1..=friends {
+            seat.add_friend(&account((n + friend) % people));
+        }
+    }
+    let mut group = c.benchmark_group("presence");
+    group.throughput(Throughput::Elements((people * friends * 2) as u64));
+    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group.bench_function("storm of 5,000 with 50 friends", |b| {
+        b.iter(|| {
+            let guests: Vec<_> =
+                (0..people).map(|n| hub.join(&account(n), SessionId((people + n) as u64), None)).collect();
+            for guest in &guests {
+                hub.arrive(guest, 5, LIMIT);
+            }
+            let told: usize = seats.iter_mut().map(|seat| seat.take().len()).sum();
+            drop(guests);
+            let now = Instant::now();
+            hub.expire(now, now, 9);
+            told + seats.iter_mut().map(|seat| seat.take().len()).sum::<usize>()
+        });
+    });
+    group.finish();
+}
+
+fn watch(c: &mut Criterion) {
+    let hub = hub();
+    let accounts: Vec<_> = (1..=WATCHED).map(account).collect();
+    let mut group = c.benchmark_group("watch");
+    group.throughput(Throughput::Elements(WATCHED as u64));
+    group.bench_function("500 new accounts", |b| {
+        let seat = || sit(&hub, 0, 1);
+        b.iter_batched(seat, |mut seat| (seat.watch(&accounts), seat).1, BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, request_and_accept, presence_storm, watch);
+criterion_main!(benches);

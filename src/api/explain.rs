@@ -1,0 +1,175 @@
+//! The server API's answer to "why was b not told of a's change?".
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer::{Answer, ok};
+use super::live::LiveSession;
+use super::request::{One, Shared, ViewerOf, account, viewer};
+use crate::model::{Account, Audience};
+use crate::service::{self, Obstacle, Relation};
+
+/// What decides what `viewer` is told of `account`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Explanation {
+    account: String,
+    viewer: String,
+    /// What stands between a change and the viewer, in words; one sentence that says so if nothing does.
+    because: Vec<String>,
+    /// The same as words that stay: `BLOCKED`, `OFFLINE`, `NOT_FOLLOWED`, `HIDDEN_FIELDS`, `PENDING`.
+    reasons: Vec<&'static str>,
+    /// Whether the viewer lists the account, so that its changes are told.
+    viewer_lists: Listed,
+    /// Whether the account lists the viewer.
+    account_lists: Listed,
+    /// Since when the account blocks the viewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked_since: Option<u64>,
+    /// Since when the viewer blocks the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks_since: Option<u64>,
+    /// As whom the viewer sees the account: `self`, `friends`, `everyone`.
+    audience: &'static str,
+    fields: Vec<Field>,
+    /// What each audience could see change last.
+    views: Vec<View>,
+    /// The version of the copy that the viewer sees because it is blocked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_version: Option<u64>,
+    /// The version of the whole profile that this gateway has in memory; none if no session here follows the account. Once
+    /// a change is applied it is that of the view `self`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_version: Option<u64>,
+    /// The stamp up to which every change has been marked.
+    horizon: u64,
+    /// The viewer's sessions on this gateway.
+    sessions: Vec<SessionView>,
+}
+
+/// Whether one lists the other, and the version of that relation.
+#[derive(Debug, Serialize, ToSchema)]
+struct Listed {
+    /// `friend`, `removed` or `none`.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+}
+
+/// Who may see a field.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Field {
+    name: &'static str,
+    visible_to: &'static str,
+    viewer_sees: bool,
+}
+
+/// The last change that an audience could see.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    audience: &'static str,
+    version: u64,
+    update_time: u64,
+}
+
+/// What a session of the viewer follows, and has yet to be told.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionView {
+    #[serde(flatten)]
+    session: LiveSession,
+    /// Whether it is told of the account's changes because the viewer lists it.
+    as_friend: bool,
+    /// Whether it is because it watches the account.
+    watches: bool,
+    /// What of the account it has yet to be told: `card`, `friend`, `request`, `block`, `presence`, `sessions`, `hint`.
+    waiting: Vec<&'static str>,
+}
+
+/// Why one account was, or was not, told of another's change.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account}/explain", tag = "operations",
+    params(("account" = String, Path), ("viewer" = String, Query, description = "who should have been told")),
+    responses((status = 200, description = "everything that decides it", body = Explanation))
+)]
+pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Answer<Explanation> {
+    let (account, viewer) = (account(name)?, viewer(query)?);
+    let found = api.service.explain(&account, &viewer).await?;
+    let because = because(&account, &viewer, &found);
+    let fields = found.fields.iter().map(|(name, to, sees)| Field { name, visible_to: to.word(), viewer_sees: *sees });
+    let views = found.views.iter().map(|(audience, moved)| View {
+        audience: audience.word(),
+        version: moved.version,
+        update_time: moved.time,
+    });
+    let (fields, views) = (fields.collect(), views.collect());
+    let sessions = found.sessions.into_iter().map(|view| SessionView {
+        session: LiveSession::of(view.status),
+        as_friend: view.as_friend,
+        watches: view.watches,
+        waiting: view.pending.words(),
+    });
+    ok(Explanation {
+        because,
+        reasons: found.obstacles.iter().map(|obstacle| word(*obstacle)).collect(),
+        viewer_lists: Listed::of(found.lists),
+        account_lists: Listed::of(found.listed),
+        blocked_since: found.blocked.map(|block| block.create_time),
+        blocks_since: found.blocks.map(|block| block.create_time),
+        audience: found.audience.word(),
+        fields,
+        views,
+        frozen_version: found.frozen,
+        live_version: found.live,
+        horizon: api.service.horizon(),
+        sessions: sessions.collect(),
+        account: account.to_string(),
+        viewer: viewer.to_string(),
+    })
+}
+
+impl Listed {
+    fn of(relation: Relation) -> Self {
+        let (state, version) = match relation {
+            Relation::None => ("none", None),
+            Relation::Friend(version) => ("friend", Some(version)),
+            Relation::Removed(version) => ("removed", Some(version)),
+        };
+        Self { state, version }
+    }
+}
+
+fn word(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::Blocked => "BLOCKED",
+        Obstacle::Offline => "OFFLINE",
+        Obstacle::NotFollowed => "NOT_FOLLOWED",
+        Obstacle::HiddenFields => "HIDDEN_FIELDS",
+        Obstacle::Pending => "PENDING",
+    }
+}
+
+fn because(account: &Account, viewer: &Account, found: &service::Explanation) -> Vec<String> {
+    let sentence = |obstacle: &Obstacle| match obstacle {
+        Obstacle::Blocked => format!("{account} blocks {viewer}, who sees {account} as it was when that began"),
+        Obstacle::Offline => format!("{viewer} has no session on this gateway; it is told at its next login"),
+        Obstacle::NotFollowed => {
+            format!("{viewer} neither lists {account} as a friend nor watches it, and is told only when it asks")
+        }
+        Obstacle::HiddenFields => {
+            let hidden = found.fields.iter().filter(|(_, _, sees)| !sees).map(|(name, _, _)| *name);
+            let hidden = hidden.collect::<Vec<_>>().join(", ");
+            let whom = if found.audience == Audience::Friends { "a friend" } else { "a stranger" };
+            format!("{viewer} sees {account} as {whom} does: a change of {hidden} alone is not told")
+        }
+        Obstacle::Pending => {
+            format!("something of {account} waits for a session of {viewer}, which has not read it yet")
+        }
+    };
+    if found.obstacles.is_empty() {
+        return vec![format!("nothing stands in the way: {viewer} has been told all it may see of {account}")];
+    }
+    found.obstacles.iter().map(sentence).collect()
+}

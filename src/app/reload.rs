@@ -1,0 +1,116 @@
+//! Settings that are exchanged while the gateway runs: all of them are prepared before any of them is taken over.
+
+use crate::config::{Config, Loaded};
+
+/// One part of the settings, with what takes it over.
+pub struct Part {
+    keys: &'static [&'static str],
+    prepare: Box<Prepare>,
+}
+
+type Prepare = dyn Fn(&Config) -> Result<Change, String> + Send + Sync;
+
+/// What a part comes to with other settings.
+pub struct Change(Option<Box<dyn FnOnce() + Send>>);
+
+impl Change {
+    /// This takes the settings over; it cannot fail.
+    pub fn live(take_over: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(take_over)))
+    }
+
+    /// These settings are for the next start.
+    pub fn needs_restart() -> Self {
+        Self(None)
+    }
+}
+
+impl Part {
+    /// `prepare` reads and checks what these settings lead to and changes nothing; it runs at every reload, since what
+    /// a file holds may be another though its name is the same.
+    pub fn new(
+        keys: &'static [&'static str],
+        prepare: impl Fn(&Config) -> Result<Change, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { keys, prepare: Box::new(prepare) }
+    }
+}
+
+/// What a reload came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Keys that changed and are in use.
+    pub live: Vec<String>,
+    /// Keys that changed and wait for a restart.
+    pub restart: Vec<String>,
+}
+
+impl Reloaded {
+    /// Takes new settings over as far as that is possible, all of it or nothing.
+    ///
+    /// # Errors
+    /// One of the parts cannot use them; nothing has changed.
+    pub fn take_over(parts: &[Part], before: &Loaded, after: &Loaded) -> Result<Self, String> {
+        let prepared = parts.iter().map(|part| Ok((part.keys, (part.prepare)(&after.config)?)));
+        let prepared = prepared.collect::<Result<Vec<_>, String>>()?;
+        let takes = |key: &String| prepared.iter().any(|(keys, change)| change.0.is_some() && keys.contains(&&**key));
+        let (live, restart) = before.changed(after).into_iter().partition(takes);
+        prepared.into_iter().filter_map(|(_, change)| change.0).for_each(|take_over| take_over());
+        Ok(Self { live, restart })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Options, load};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn loaded(overrides: &[(&str, &str)]) -> Loaded {
+        let overrides = overrides.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        load(&Options { file: Some("config.toml".into()), overrides }).unwrap()
+    }
+
+    #[test]
+    fn what_changed_is_taken_over_or_said_to_need_a_restart() {
+        let taken = Arc::new(AtomicU32::new(0));
+        let counted = taken.clone();
+        let parts = [Part::new(&["log.level", "shutdown.rate"], move |_| {
+            let counted = counted.clone();
+            Ok(Change::live(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }))
+        })];
+        let before = loaded(&[]);
+        let after = loaded(&[("log.level", "debug"), ("sessions.max", "3"), ("ops.api_key", "0123456789abcdef")]);
+        let reloaded = Reloaded::take_over(&parts, &before, &after).unwrap();
+        assert_eq!(reloaded.live, ["log.level"]);
+        // A secret that changed is named like any other, and not shown.
+        assert_eq!(reloaded.restart, ["ops.api_key", "sessions.max"]);
+        assert_eq!(Reloaded::take_over(&parts, &after, &after).unwrap(), Reloaded::default());
+        assert_eq!(taken.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_part_that_cannot_keeps_all_others_from_changing() {
+        let taken = Arc::new(AtomicU32::new(0));
+        let counted = taken.clone();
+        let good = Part::new(&["log.level"], move |_| {
+            let counted = counted.clone();
+            Ok(Change::live(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }))
+        });
+        let bad = Part::new(&["shutdown.rate"], |_| Err("no such file".to_owned()));
+        let refused = Reloaded::take_over(&[good, bad], &loaded(&[]), &loaded(&[("log.level", "debug")]));
+        assert_eq!((refused, taken.load(Ordering::Relaxed)), (Err("no such file".to_owned()), 0));
+    }
+
+    #[test]
+    fn a_part_may_leave_it_to_a_restart() {
+        let part = Part::new(&["log.level"], |_| Ok(Change::needs_restart()));
+        let reloaded = Reloaded::take_over(&[part], &loaded(&[]), &loaded(&[("log.level", "debug")])).unwrap();
+        assert_eq!(reloaded, Reloaded { live: vec![], restart: vec!["log.level".to_owned()] });
+    }
+}

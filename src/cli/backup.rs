@@ -1,0 +1,30 @@
+//! `rosterd backup FILE` and `rosterd restore FILE`: a copy of the store beside a running gateway, and back again.
+//!
+//! They answer a text; `main` prints it.
+
+use std::path::Path;
+
+use super::Failure;
+use crate::config::{Config, StoreUrl};
+use crate::store::sqlite;
+
+/// Copies the store to a new file.
+///
+/// # Errors
+/// The store or the file cannot be used.
+pub fn backup(config: &Config, to: &Path) -> Result<String, Failure> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    sqlite::backup(path, to).map_err(Failure::of)?;
+    Ok(format!("{} is a copy of {}", to.display(), path.display()))
+}
+
+/// Puts a copy in the place of the store.
+///
+/// # Errors
+/// The copy cannot be used, or a gateway runs.
+pub fn restore(config: &Config, from: &Path) -> Result<String, Failure> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    let kept = sqlite::restore(from, path).map_err(Failure::of)?;
+    let kept = kept.map_or(String::new(), |kept| format!("; what was there is {}", kept.display()));
+    Ok(format!("{} is in place as {}{kept}\nclients will sync in full once", from.display(), path.display()))
+}

@@ -1,0 +1,57 @@
+//! What sessions have been told, for an operator who asks why one has not.
+
+use std::sync::Arc;
+
+use super::{Hub, Session};
+use crate::model::{Account, SessionId};
+use crate::sync::outbox::Kinds;
+
+/// What one session is told of one account, and what it has yet to be told.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Whether it follows the account as a friend's: it does once its catch-up has read that friendship.
+    pub as_friend: bool,
+    /// Whether it watches it.
+    pub watches: bool,
+    /// What of the account waits for it.
+    pub pending: Kinds,
+}
+
+impl Hub {
+    /// The sessions that have logged in, in order of their ids, after `after`; at most `limit`.
+    #[must_use]
+    pub fn sessions_after(&self, after: Option<SessionId>, limit: usize) -> Vec<Arc<Session>> {
+        let sessions = self.sessions.read();
+        let wanted =
+            |session: &Session| session.connected_at().is_some() && after.is_none_or(|after| session.id().0 > after.0);
+        let mut found: Vec<_> = sessions.iter().filter(|(_, session)| wanted(session)).collect();
+        if found.len() > limit {
+            found.select_nth_unstable_by_key(limit, |(_, session)| session.id().0);
+            found.truncate(limit);
+        }
+        found.sort_unstable_by_key(|(_, session)| session.id().0);
+        found.into_iter().map(|(_, session)| session.clone()).collect()
+    }
+
+    /// What the sessions of `viewer` are told of `account`; those that have yet to log in are left out.
+    #[must_use]
+    pub fn told(&self, viewer: &Account, account: &Account) -> Vec<Told> {
+        let Some(user) = self.user(viewer) else {
+            return Vec::new();
+        };
+        let followed = self.user(account);
+        let sessions = self.sessions.read();
+        let slots = user.state().lock().own.clone();
+        let told = |slot: u32| {
+            let session = sessions.get(slot as usize).filter(|session| session.connected_at().is_some())?;
+            let (as_friend, watches) = followed.as_ref().map_or((false, false), |followed| {
+                let state = followed.state().lock();
+                (state.friends.contains(slot), state.strangers.contains(slot))
+            });
+            Some(Told { session: session.clone(), as_friend, watches, pending: session.pending(account) })
+        };
+        slots.into_iter().filter_map(told).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! Why an account has, or has not, been told of another's change: everything that decides it, side by side.
+
+use super::{Service, SessionStatus, unavailable};
+use crate::hub;
+use crate::model::{Account, Audience, Block, Edge, Moved, RequestError, User};
+use crate::sync::outbox::Kinds;
+
+/// What decides what `viewer` sees of `account`.
+#[derive(Debug)]
+pub struct Explanation {
+    /// Whether the viewer lists the account: its changes are told to friends.
+    pub lists: Relation,
+    /// Whether the account lists the viewer; that tells the viewer nothing.
+    pub listed: Relation,
+    /// The account's block of the viewer: since then the viewer sees the account as it was.
+    pub blocked: Option<Block>,
+    /// The viewer's own block of the account, which keeps it from nothing but being reached.
+    pub blocks: Option<Block>,
+    /// As whom the viewer sees the account.
+    pub audience: Audience,
+    /// Each field, who may see it, and whether the viewer is among them.
+    pub fields: Vec<(&'static str, Audience, bool)>,
+    /// The last change that each audience could see, in the store.
+    pub views: [(Audience, Moved); 3],
+    /// The version of the copy that a blocked viewer sees.
+    pub frozen: Option<u64>,
+    /// The version that the registry has of the whole profile; none if nobody follows it here.
+    pub live: Option<u64>,
+    /// The viewer's sessions.
+    pub sessions: Vec<SessionView>,
+    /// What stands between a change and the viewer. Nothing: it has been told of what it may see.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Whether one account lists another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It never did, or that is forgotten.
+    None,
+    /// Since this stamp.
+    Friend(u64),
+    /// Not since this stamp.
+    Removed(u64),
+}
+
+/// What one session of the viewer was told, and follows.
+#[derive(Debug)]
+pub struct SessionView {
+    /// The session.
+    pub status: SessionStatus,
+    /// Whether it follows the account as a friend's.
+    pub as_friend: bool,
+    /// Whether it watches the account.
+    pub watches: bool,
+    /// What of the account waits for it.
+    pub pending: Kinds,
+}
+
+/// Something that stands between a change and the viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The account blocks the viewer.
+    Blocked,
+    /// No session of the viewer follows the account, as a friend's or by watching it.
+    NotFollowed,
+    /// Some fields are not for the viewer: a change of them alone is told to nobody like it.
+    HiddenFields,
+    /// The viewer has no session here.
+    Offline,
+    /// A session has yet to read what waits for it.
+    Pending,
+}
+
+impl Service {
+    /// Everything that decides what `viewer` is told of `account`.
+    ///
+    /// # Errors
+    /// 404 if one of them does not exist, 503.
+    pub async fn explain(&self, account: &Account, viewer: &Account) -> Result<Explanation, RequestError> {
+        let found = self.store.users(vec![account.clone(), viewer.clone()]).await.map_err(|e| unavailable(&e))?;
+        let of = |name: &Account, field| {
+            let user = found.iter().find(|user| user.profile.account == *name);
+            user.ok_or_else(|| RequestError::unknown_account(name).field(field))
+        };
+        let (user, other) = (of(account, "account")?, of(viewer, "viewer")?);
+        let lists = self.relation(viewer, account).await?;
+        let listed = self.relation(account, viewer).await?;
+        let (blocked, blocks) = (block_of(user, viewer), block_of(other, account));
+        let frozen = self.store.frozen(viewer.clone(), vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
+        let audience = match lists {
+            _ if account == viewer => Audience::Own,
+            Relation::Friend(_) => Audience::Friends,
+            Relation::None | Relation::Removed(_) => Audience::Everyone,
+        };
+        let fields = self.hub.visibility().fields().map(|(name, to)| (name, to, to >= audience));
+        let views = [Audience::Everyone, Audience::Friends, Audience::Own].map(|to| (to, user.profile.moved(to)));
+        let live = self.hub.user(account).and_then(|user| user.profile()).map(|profile| profile.version);
+        let sessions: Vec<_> = self.hub.told(viewer, account).iter().map(SessionView::of).collect();
+        let obstacles = obstacles(account == viewer, blocked.is_some(), &fields, &sessions);
+        let frozen = frozen.first().map(|profile| profile.version);
+        let fields = fields.to_vec();
+        Ok(Explanation { lists, listed, blocked, blocks, audience, fields, views, frozen, live, sessions, obstacles })
+    }
+
+    async fn relation(&self, owner: &Account, peer: &Account) -> Result<Relation, RequestError> {
+        let read = self.store.relations(owner.clone(), vec![peer.clone()]).await.map_err(|e| unavailable(&e))?;
+        Ok(match read.edges.first() {
+            None => Relation::None,
+            Some(Edge { removed: false, version, .. }) => Relation::Friend(*version),
+            Some(Edge { removed: true, version, .. }) => Relation::Removed(*version),
+        })
+    }
+}
+
+impl SessionView {
+    fn of(told: &hub::Told) -> Self {
+        let hub::Told { session, as_friend, watches, pending } = told;
+        Self { status: SessionStatus::of(session), as_friend: *as_friend, watches: *watches, pending: *pending }
+    }
+}
+
+fn block_of(owner: &User, peer: &Account) -> Option<Block> {
+    owner.blocks.iter().find(|block| block.peer == *peer && !block.removed).cloned()
+}
+
+fn obstacles(
+    is_own: bool,
+    is_blocked: bool,
+    fields: &[(&'static str, Audience, bool)],
+    sessions: &[SessionView],
+) -> Vec<Obstacle> {
+    let follows = |view: &SessionView| is_own || view.as_friend || view.watches;
+    let found = [
+        (Obstacle::Blocked, is_blocked),
+        (Obstacle::Offline, sessions.is_empty()),
+        (Obstacle::NotFollowed, !sessions.is_empty() && !sessions.iter().any(follows)),
+        (Obstacle::HiddenFields, fields.iter().any(|(_, _, seen)| !seen)),
+        (Obstacle::Pending, sessions.iter().any(|view| view.pending != Kinds::default())),
+    ];
+    found.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle).collect()
+}
