@@ -358,7 +358,7 @@ async fn health_and_metrics_tell_what_goes_on() {
     assert!(!text.contains("ann") && !text.contains("bob"), "{text}");
 }
 
-/// Reads the text format: every sample has a name of ours, a number, and a type told before it.
+/// Reads the text format: every sample has a name of ours or every process's, a number, and a type told before it.
 fn samples(text: &str) -> Vec<(String, f64)> {
     let mut families = Vec::new();
     let mut samples = Vec::new();
@@ -371,7 +371,7 @@ fn samples(text: &str) -> Vec<(String, f64)> {
             continue;
         }
         let (key, value) = line.rsplit_once(' ').unwrap();
-        assert!(key.starts_with("rosterd_"), "{line}");
+        assert!(key.starts_with("rosterd_") || key.starts_with("process_"), "{line}");
         assert!(families.iter().any(|family| key.starts_with(family.as_str())), "{line}");
         samples.push((key.to_owned(), value.parse().unwrap()));
     }
