@@ -1,6 +1,7 @@
 //! The composition root: settings → store → hub → listeners → run → drain. The only place that names adapters.
 
 mod certificates;
+mod policy;
 mod reload;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::certificates::{Listener, watch};
+use self::policy::policy;
 pub use self::reload::{Change, Part, Reloaded};
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
@@ -22,7 +24,7 @@ use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
 use crate::lifecycle::{Lifecycle, Pace};
 use crate::metrics::Metrics;
 use crate::model::RequestError;
-use crate::service::{self, Service, consume, expire_requests, keep_presence, restore_presence};
+use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
 use crate::store::{Batch, Store, sqlite};
 use crate::tls::Tls;
 use crate::wire;
@@ -55,11 +57,11 @@ impl Core {
     /// # Errors
     /// The store or the keys cannot be used.
     pub fn open(config: &Config) -> Result<Self, StartError> {
-        let auth = config.auth.authenticator().map_err(StartError)?;
+        let metrics = Arc::new(Metrics::default());
+        let auth = config.auth.authenticator(None, &metrics).map_err(StartError)?;
         let StoreUrl::Sqlite(path) = &config.store.url;
         let options = sqlite::Options { visibility: config.profile.visibility.clone(), ..sqlite::Options::default() };
         let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;
-        let metrics = Arc::new(Metrics::default());
         let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
         let feed = spawn_feed(&hub, opened.feed, metrics.clone());
         let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config));
@@ -90,6 +92,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     lifecycle: Arc<Lifecycle>,
     certificates: Certificates,
+    mode: Mode,
     tasks: Vec<JoinHandle<()>>,
     /// Ends once it has written down who is online.
     presence: JoinHandle<()>,
@@ -119,7 +122,7 @@ impl App {
         let ops = bind("ops.listen", config.ops.listen).await?;
         let addresses = (local(&clients)?, local(&ops)?);
         let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
-        let gateway = Gateway::new(core.service.clone(), settings(config), lifecycle.clone());
+        let gateway = Gateway::new(core.service.clone(), settings(config), policy(config)?, lifecycle.clone());
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
         let tasks = vec![
             tokio::spawn(gateway.clone().serve(clients, certificates.clients.clone())),
@@ -127,14 +130,16 @@ impl App {
             tokio::spawn(watch(Listener::Clients, certificates.clients.clone(), core.service.metrics().clone())),
             tokio::spawn(watch(Listener::Ops, certificates.ops.clone(), core.service.metrics().clone())),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
+            tokio::spawn(keep_keys(core.service.clone())),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
         let stopping = lifecycle.clone();
         let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.closing().await }));
         lifecycle.ready();
         let (clients, ops) = addresses;
+        let mode = config.auth.mode;
         let shutdown = Arc::new(Mutex::new(config.shutdown.clone()));
-        Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, tasks, presence, shutdown })
+        Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, mode, tasks, presence, shutdown })
     }
 
     /// Shows that the end is near, serves on for the lame duck, then ends every session with a goodbye and closes the
@@ -173,6 +178,8 @@ impl App {
         vec![
             certificates::part(Listener::Clients, self.certificates.clients.clone()),
             certificates::part(Listener::Ops, self.certificates.ops.clone()),
+            policy::keys(self.mode, self.core.service.clone()),
+            policy::limits(self.mode, self.gateway.clone()),
             Part::new(keys, move |config| {
                 let (shutdown, new) = (shutdown.clone(), config.shutdown.clone());
                 Ok(Change::live(move || *shutdown.lock() = new))
@@ -209,8 +216,6 @@ fn settings(config: &Config) -> gateway::Settings {
     gateway::Settings {
         heartbeat: config.clients.heartbeat,
         stall_timeout: config.clients.stall_timeout,
-        login_timeout: config.limits.login_timeout,
-        frame_bytes: config.limits.frame_bytes,
         demo_page: config.auth.mode == Mode::Development,
     }
 }
@@ -237,7 +242,7 @@ fn access(config: &Config) -> Access {
     match (config.ops.api_key.is_empty(), config.auth.mode) {
         (false, _) => Access::Key(config.ops.api_key.expose().to_owned()),
         (true, Mode::Development) => Access::Open,
-        (true, Mode::Jwt) => Access::Closed,
+        (true, Mode::Jwt | Mode::Static) => Access::Closed,
     }
 }
 

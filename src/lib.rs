@@ -10,7 +10,7 @@
 //! | [`wire`] | bytes ↔ model: the generated schema, its JSON form, records encoded once | model |
 //! | [`metrics`] | every metric, named once | – |
 //! | [`store`] | durable rows and the feed of commits: the trait, SQLite, memory | model, sync |
-//! | [`auth`] | who a token says its bearer is | model |
+//! | [`auth`] | who a token says its bearer is | model, metrics |
 //! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | model, sync, wire, metrics |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, wire, model, sync, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the pace of its end | – |
@@ -19,7 +19,7 @@
 //! | [`api`] | the ops listener: server API, health, metrics | service, wire, model, lifecycle, tls |
 //! | [`client`] | the Rust client that tools and tests use | wire, sync, model |
 //! | [`bench`] | the load generator, which measures a gateway from outside | client, wire, model |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, model, tls |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, gateway, model, metrics, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!

@@ -10,6 +10,7 @@ mod openapi;
 mod relations;
 mod request;
 mod serve;
+mod tokens;
 mod users;
 
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub(crate) struct Api {
 type Route = (&'static str, MethodRouter<Arc<Api>>);
 
 /// What needs the key.
-fn server_api() -> [Route; 20] {
+fn server_api() -> [Route; 22] {
     let import = post(users::import).layer(DefaultBodyLimit::max(IMPORT_BYTES));
     [
         ("/v1/users:batchGet", post(users::batch_get)),
@@ -77,6 +78,8 @@ fn server_api() -> [Route; 20] {
         ("/v1/users/{account}/sessions", get(live::sessions).delete(live::kick_all)),
         ("/v1/users/{account}/sessions/{session}", delete(live::kick)),
         ("/v1/users/{account}/presence", get(live::presence).put(live::set_presence)),
+        ("/v1/users/{account}/token", put(tokens::set).delete(tokens::delete)),
+        ("/v1/users/{account}/tokens:revoke", post(tokens::revoke)),
         ("/v1/users/{account}/hints", post(live::hint)),
         ("/v1/users/{account}/signals", post(live::signal)),
         ("/v1/import", import),

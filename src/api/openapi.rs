@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{explain, live, relations, users};
+use super::{explain, live, relations, tokens, users};
 use crate::wire::v1;
 
 /// What is answered instead when something cannot be done; nothing was changed then.
@@ -33,6 +33,7 @@ struct Failure {
         relations::friends, relations::befriend, relations::unfriend, relations::note,
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
         relations::blocks, relations::block, relations::unblock,
+        tokens::set, tokens::delete, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
         live::all_sessions, explain::explain,
     ),

@@ -1,37 +1,32 @@
-//! JSON Web Tokens (RFC 7519): one key, and the one algorithm that goes with it.
+//! JSON Web Tokens (RFC 7519): the keys that are good now, each with the one algorithm that goes with it.
 //!
 //! The key decides the algorithm, never the token: a token that names another one is refused before anything is
 //! computed. Signatures are `jsonwebtoken`'s work; the claims are checked here, against the caller's clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AuthError, Authenticator, Identity};
+use super::jwks::Jwks;
+use super::key::Key;
+use super::{AuthError, Expected, Identity};
 use crate::model::{Account, Millis};
 
 /// The longest token that is looked at, in bytes.
 pub const TOKEN_BYTES: usize = 4096;
-/// What `aud` must name if the token has one (RFC 7519, section 4.1.3): a token for someone else is not for us.
-pub const AUDIENCE: &str = "rosterd";
+/// The longest name of a key, in bytes.
+const KID_BYTES: usize = 256;
 
-/// How far the backend's clock may be ahead of ours when it says from when on a token is good. For the end there is
-/// no such leeway: a session must not outlive its token.
-const NOT_BEFORE_LEEWAY: Millis = 60_000;
-
-/// DER of a P-256 public key up to its point, in base64: the algorithm, the curve and the uncompressed form
-/// (RFC 5480). Other curves of the same size would be taken for it and then fail at every token.
-const P256_PREFIX: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
-/// DER of an RSA public key, in bytes, from 2048 to 8192 bits; the verifier refuses others at every token.
-const RSA_DER_BYTES: std::ops::RangeInclusive<usize> = 264..=1100;
-
-/// Verifies tokens of one key.
+/// Verifies tokens.
 pub(super) struct Jwt {
-    algorithm: Algorithm,
-    key: DecodingKey,
-    validation: Validation,
+    /// Those of the settings.
+    pub(super) keys: Vec<Key>,
+    /// Those of a key set, if the settings name one.
+    pub(super) jwks: Option<Arc<Jwks>>,
+    pub(super) expected: Expected,
 }
 
 /// What is looked at. Values of any type, so that a wrong one can be named.
@@ -40,88 +35,112 @@ struct Claims {
     sub: Option<Value>,
     exp: Option<Value>,
     nbf: Option<Value>,
+    iat: Option<Value>,
     aud: Option<Value>,
+    iss: Option<Value>,
 }
 
 impl Jwt {
-    /// For tokens signed with HS256 and this secret.
-    pub(super) fn hs256(secret: &[u8]) -> Result<Self, String> {
-        if secret.is_empty() {
-            return Err("is empty".to_owned());
-        }
-        Ok(Self::new(Algorithm::HS256, DecodingKey::from_secret(secret)))
-    }
-
-    /// For tokens signed with the private half of this key: `EdDSA`, ES256 or RS256 by its type.
-    pub(super) fn public_key(pem: &[u8]) -> Result<Self, String> {
-        let text = str::from_utf8(pem).map_err(|_| "is not a PEM file".to_owned())?;
-        let body = public_pem_body(text)?;
-        if let Ok(key) = DecodingKey::from_ed_pem(pem) {
-            return Ok(Self::new(Algorithm::EdDSA, key));
-        }
-        if let Ok(key) = DecodingKey::from_ec_pem(pem) {
-            let p256 = body.starts_with(P256_PREFIX);
-            let why =
-                "is an EC key, but not one on the curve P-256 (prime256v1) in uncompressed form, which ES256 needs";
-            return if p256 { Ok(Self::new(Algorithm::ES256, key)) } else { Err(why.to_owned()) };
-        }
-        if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
-            let size = key.try_get_as_bytes().map_or(0, <[u8]>::len);
-            let why = "is an RSA key, but not one of 2048 to 8192 bits";
-            return if RSA_DER_BYTES.contains(&size) {
-                Ok(Self::new(Algorithm::RS256, key))
-            } else {
-                Err(why.to_owned())
-            };
-        }
-        Err("holds no key of a type that is known: Ed25519 (EdDSA), P-256 (ES256) or RSA (RS256)".to_owned())
-    }
-
-    fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
-        let mut validation = Validation::new(algorithm);
-        // Claims are checked below, by the caller's clock.
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        Self { algorithm, key, validation }
-    }
-
-    /// The claims of a token whose signature is right.
-    fn claims(&self, token: &str) -> Result<Claims, AuthError> {
-        if token.len() > TOKEN_BYTES {
-            return Err(rejected(format_args!("the token is longer than {TOKEN_BYTES} bytes")));
-        }
-        let expected = self.algorithm;
-        let header = decode_header(token)
-            .map_err(|_| rejected(format_args!("the token is not a JSON Web Token signed with {expected:?}")))?;
-        if header.alg != expected {
-            return Err(rejected(format_args!("the token is signed with {:?}, not with {expected:?}", header.alg)));
-        }
-        // RFC 7515, section 4.1.11: whoever does not understand these extensions must refuse the token.
-        if header.crit.is_some() {
-            return Err(rejected("the token has critical extensions (crit), none is known"));
-        }
-        decode(token, &self.key, &self.validation).map(|data| data.claims).map_err(|error| reason(error.kind()))
-    }
-}
-
-impl Authenticator for Jwt {
-    fn verify(&self, token: &str, now: Millis) -> Result<Identity, AuthError> {
-        let claims = self.claims(token)?;
-        if !is_for_us(claims.aud.as_ref()) {
-            return Err(rejected(format_args!("the token is meant for others: aud does not name \"{AUDIENCE}\"")));
-        }
+    /// Whose token this is, at `now`.
+    pub(super) fn verify(&self, token: &str, now: Millis) -> Result<Identity, AuthError> {
+        let claims = self.claims(token, now)?;
+        self.check_parties(&claims)?;
         let account = subject(claims.sub.as_ref())?;
         let ends = time("exp", claims.exp.as_ref())?.ok_or_else(|| rejected("the token has no end (exp)"))?;
         if ends <= now {
             return Err(AuthError::Expired);
         }
-        if time("nbf", claims.nbf.as_ref())?.is_some_and(|begins| begins > now.saturating_add(NOT_BEFORE_LEEWAY)) {
+        // How far the signer's clock may be ahead of ours. For the end there is no such leeway: it would let in again
+        // whoever was just told that the token has ended.
+        let leeway = Millis::try_from(self.expected.leeway.as_millis()).unwrap_or(Millis::MAX);
+        let latest = now.saturating_add(leeway);
+        if time("nbf", claims.nbf.as_ref())?.is_some_and(|begins| begins > latest) {
             return Err(rejected("the token is not valid yet (nbf)"));
         }
-        Ok(Identity { account, expires_at: Some(ends) })
+        let issued_at = time("iat", claims.iat.as_ref())?.unwrap_or(0);
+        // It would outlast every revocation.
+        if issued_at > latest {
+            return Err(rejected("the token was issued in the future (iat)"));
+        }
+        Ok(Identity { account, expires_at: Some(ends), issued_at })
     }
+
+    /// The claims of a token whose signature is right.
+    fn claims(&self, token: &str, now: Millis) -> Result<Claims, AuthError> {
+        if token.len() > TOKEN_BYTES {
+            return Err(rejected(format_args!("the token is longer than {TOKEN_BYTES} bytes")));
+        }
+        let set = self.jwks.as_ref().map(|jwks| jwks.keys());
+        let own = || self.keys.iter().filter(|key| key.until.is_none_or(|until| now < until));
+        let all = || own().chain(set.iter().flat_map(|set| set.iter()));
+        let known = || self.algorithms(all());
+        let header = decode_header(token)
+            .map_err(|_| rejected(format_args!("the token is not a JSON Web Token signed with {}", known())))?;
+        let in_set = self.jwks.as_ref().is_some_and(|jwks| jwks.may_hold(header.alg));
+        if !in_set && !all().any(|key| key.algorithm == header.alg) {
+            return Err(rejected(format_args!("the token is signed with {:?}, not with {}", header.alg, known())));
+        }
+        // RFC 7515, section 4.1.11: whoever does not understand these extensions must refuse the token.
+        if header.crit.is_some() {
+            return Err(rejected("the token has critical extensions (crit), none is known"));
+        }
+        if header.kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES) {
+            return Err(rejected(format_args!("the token names a key (kid) with more than {KID_BYTES} bytes")));
+        }
+        let sole = all().filter(|key| key.algorithm == header.alg).count() == 1;
+        let mut refused = rejected("the token does not name its key (kid), and there are several");
+        for key in all().filter(|key| key.fits(&header, sole)) {
+            match signed_claims(token, key) {
+                Ok(claims) => return Ok(claims),
+                Err(error) => refused = error,
+            }
+        }
+        match &self.jwks {
+            // It may be a key of the set that came after it was read.
+            Some(jwks) if in_set && !jwks.has(header.kid.as_deref()) => Err(AuthError::UnknownKey(header.kid)),
+            _ => Err(refused),
+        }
+    }
+
+    /// For an error.
+    fn algorithms<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> String {
+        let mut names: Vec<_> = keys.map(|key| key.algorithm).collect();
+        names.extend(self.jwks.iter().flat_map(|jwks| jwks.algorithms()));
+        let mut shown: Vec<String> = Vec::new();
+        for name in names.iter().map(|name| format!("{name:?}")) {
+            if !shown.contains(&name) {
+                shown.push(name);
+            }
+        }
+        shown.join(" or ")
+    }
+
+    /// Who made the token, and for whom.
+    fn check_parties(&self, claims: &Claims) -> Result<(), AuthError> {
+        let Expected { audience, issuer, .. } = &self.expected;
+        let named = claims.aud.as_ref().map(|claimed| names(claimed, audience));
+        // Who signs with a key set often signs for others too.
+        let good = audience.is_empty() || named.unwrap_or(self.jwks.is_none());
+        if !good {
+            return Err(rejected(format_args!("the token is meant for others: aud does not name \"{audience}\"")));
+        }
+        let from = claims.iss.as_ref().and_then(Value::as_str);
+        if !issuer.is_empty() && from != Some(issuer) {
+            return Err(rejected(format_args!("the token is from someone else: iss is not \"{issuer}\"")));
+        }
+        Ok(())
+    }
+}
+
+/// The claims, if the signature is this key's.
+fn signed_claims(token: &str, key: &Key) -> Result<Claims, AuthError> {
+    let mut validation = Validation::new(key.algorithm);
+    // Claims are checked by the caller, by its clock.
+    validation.required_spec_claims.clear();
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    decode(token, &key.verifies, &validation).map(|data| data.claims).map_err(|error| reason(error.kind()))
 }
 
 fn rejected(why: impl std::fmt::Display) -> AuthError {
@@ -138,12 +157,11 @@ fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> AuthError {
     })
 }
 
-fn is_for_us(audience: Option<&Value>) -> bool {
+fn names(audience: &Value, wanted: &str) -> bool {
     match audience {
-        None => true,
-        Some(Value::String(one)) => one == AUDIENCE,
-        Some(Value::Array(several)) => several.iter().any(|one| one == AUDIENCE),
-        Some(_) => false,
+        Value::String(one) => one == wanted,
+        Value::Array(several) => several.iter().any(|one| one == wanted),
+        _ => false,
     }
 }
 
@@ -165,44 +183,27 @@ fn time(claim: &str, value: Option<&Value>) -> Result<Option<Millis>, AuthError>
     millis.map(Some).ok_or_else(|| rejected(format_args!("the token's {claim} is not a time in seconds")))
 }
 
-/// The base64 text of a PEM file's one block, which must be a public key.
-fn public_pem_body(text: &str) -> Result<String, String> {
-    const BEGIN: &str = "-----BEGIN ";
-    let mut blocks = text.split(BEGIN).skip(1);
-    let (Some(block), None) = (blocks.next(), blocks.next()) else {
-        return Err("is not a PEM file with one block, -----BEGIN PUBLIC KEY-----".to_owned());
-    };
-    let (label, rest) = block.split_once("-----").unwrap_or((block, ""));
-    let why = match label {
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => None,
-        "CERTIFICATE" => Some("holds a certificate; `openssl x509 -pubkey -noout` gives its public key"),
-        _ if label.ends_with("PRIVATE KEY") => {
-            Some("holds a private key, your backend's alone; `openssl pkey -pubout` gives its public half")
-        }
-        _ => Some("is not a PEM file with a public key, -----BEGIN PUBLIC KEY-----"),
-    };
-    if let Some(why) = why {
-        return Err(why.to_owned());
-    }
-    let body = rest.split("-----").next().unwrap_or_default();
-    Ok(body.split_whitespace().collect())
-}
-
 /// What [`sign_hs256`] writes.
 #[derive(Serialize)]
 struct Minted<'a> {
     sub: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    iss: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    aud: &'a str,
     iat: u64,
     exp: u64,
 }
 
-/// A token for `account`, good from `now` for `ttl`, rounded up to whole seconds.
+/// A token for `account` from an issuer for an audience, empty for none; good from `now` for `ttl`, rounded up to whole
+/// seconds.
 ///
 /// # Panics
 /// Never: a string and two numbers can be written as JSON, and HS256 takes any secret.
-pub fn sign_hs256(secret: &[u8], account: &Account, ttl: Duration, now: Millis) -> String {
+pub fn sign_hs256(secret: &[u8], account: &Account, (iss, aud): (&str, &str), ttl: Duration, now: Millis) -> String {
     let ttl = Millis::try_from(ttl.as_millis()).unwrap_or(Millis::MAX);
-    let claims = Minted { sub: account.as_str(), iat: now / 1000, exp: now.saturating_add(ttl).div_ceil(1000) };
+    let exp = now.saturating_add(ttl).div_ceil(1000);
+    let claims = Minted { sub: account.as_str(), iss, aud, iat: now / 1000, exp };
     encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret))
         .expect("a string and two numbers can be written as JSON, and HS256 takes any secret")
 }

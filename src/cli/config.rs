@@ -14,7 +14,7 @@ use crate::config::{Options, default_text, load};
 /// What is wrong, one problem on a line.
 pub fn check(options: &Options) -> Result<String, String> {
     let loaded = load(options).map_err(|error| error.to_string())?;
-    loaded.config.auth.authenticator()?;
+    loaded.config.auth.authenticator(None, &std::sync::Arc::default())?;
     check_certificates(&loaded.config).map_err(|error| error.to_string())?;
     let mut answer = match &loaded.file {
         Some(file) => format!("{} is good", file.display()),

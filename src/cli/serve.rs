@@ -112,6 +112,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 fn welcome(config: &Config, app: &App) -> String {
     let tokens = match config.auth.mode {
         Mode::Development => "development mode: the token is the account itself".to_owned(),
+        Mode::Static => "static, set by your backend".to_owned(),
         Mode::Jwt if config.auth.hs256_secret.is_empty() => "JWT, signed by your backend".to_owned(),
         Mode::Jwt => "JWT; `rosterd token ACCOUNT` makes one".to_owned(),
     };

@@ -26,11 +26,19 @@ pub fn token(config: &Config, account: &str, ttl: Option<Duration>) -> Result<St
     let secret = &config.auth.hs256_secret;
     match config.auth.mode {
         Mode::Development => Ok(account.to_string()),
-        Mode::Jwt if secret.is_empty() => Err("tokens are verified with auth.public_key_file, and rosterd holds no \
+        Mode::Static => Err(format!(
+            "tokens are static here: PUT /v1/users/{account}/token of the server API makes one, and tells it once"
+        )),
+        Mode::Jwt if secret.is_empty() => Err("tokens are verified with a public key, and rosterd holds no \
              private key: your backend signs them (sub = the account, exp = when they end)"
             .to_owned()),
-        Mode::Jwt => Ok(auth::sign_hs256(secret.expose().as_bytes(), &account, ttl, now())),
+        Mode::Jwt => Ok(auth::sign_hs256(secret.expose().as_bytes(), &account, parties(config), ttl, now())),
     }
+}
+
+/// Who made it and for whom, as the settings want it.
+fn parties(config: &Config) -> (&str, &str) {
+    (&config.auth.issuer, &config.auth.audience)
 }
 
 /// This machine's clock.
@@ -55,7 +63,9 @@ mod tests {
         let mut config = Config::default();
         config.auth.mode = Mode::Jwt;
         config.auth.hs256_secret = Secret::new("0123456789abcdef0123456789abcdef");
-        let verify = |token: &str| config.auth.authenticator().unwrap().verify(token, now()).unwrap();
+        let verify = |token: &str| {
+            config.auth.authenticator(None, &std::sync::Arc::default()).unwrap().verify(token, now()).unwrap()
+        };
         let ends_in = |token: &str| verify(token).expires_at.unwrap() - now();
         let hour = token(&config, "ann", None).unwrap();
         assert_eq!(verify(&hour).account.as_str(), "ann");

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::auth::is_set;
 use super::{Config, Error, Mode, Secret};
+use crate::auth::Url;
+use crate::gateway::{Origins, Proxies};
 
 /// The shortest API key, in bytes: 128 bits if they are random.
 const API_KEY_BYTES: usize = 16;
@@ -48,6 +51,12 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     listeners(config, &mut list);
     certificates(config, &mut list);
     tokens(config, &mut list);
+    if let Err(message) = Origins::parse(&config.clients.origins) {
+        list.push(Problem { key: "clients.origins", message });
+    }
+    if let Err(message) = Proxies::parse(&config.clients.trusted_proxies) {
+        list.push(Problem { key: "clients.trusted_proxies", message });
+    }
     if let Err(message) = filter(&config.log.level) {
         list.push(Problem { key: "log.level", message });
     }
@@ -60,6 +69,7 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     };
     duration("clients.heartbeat", config.clients.heartbeat, SECOND, 10 * MINUTE);
     duration("clients.stall_timeout", config.clients.stall_timeout, SECOND, HOUR);
+    duration("limits.handshake_timeout", config.limits.handshake_timeout, MILLI_100, 5 * MINUTE);
     duration("limits.login_timeout", config.limits.login_timeout, MILLI_100, 5 * MINUTE);
     duration("shutdown.lame_duck", config.shutdown.lame_duck, Duration::ZERO, 10 * MINUTE);
     duration("shutdown.away", config.shutdown.away, Duration::ZERO, 10 * MINUTE);
@@ -67,9 +77,34 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
     duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);
     duration("presence.linger", config.presence.linger, Duration::ZERO, HOUR);
+    duration("auth.jwks_refresh", config.auth.jwks_refresh, 10 * SECOND, DAY);
+    duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
+    duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
     between(list, "shutdown.rate", (config.shutdown.rate, 1, 1_000_000), |rate| rate);
     between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
-    between(list, "limits.frame_bytes", (config.limits.frame_bytes, 1024, 1 << 20), |b| format!("{b} bytes"));
+    limits(config, list);
+}
+
+fn limits(config: &Config, list: &mut Vec<Problem>) {
+    let limits = &config.limits;
+    for (key, bytes, least, most) in [
+        ("limits.header_bytes", limits.header_bytes, 1024, 1 << 20),
+        ("limits.frame_bytes", limits.frame_bytes, 1024, 1 << 20),
+        ("limits.outbound_bytes", limits.outbound_bytes, 1 << 20, 1 << 40),
+    ] {
+        between(list, key, (bytes, least, most), |b| format!("{b} bytes"));
+    }
+    for (key, count, most) in [
+        ("limits.connections", limits.connections, 1_000_000),
+        ("limits.connections_per_address", limits.connections_per_address, 1_000_000),
+        ("limits.logins_per_second", limits.logins_per_second, 1_000_000),
+        ("limits.logins_burst", limits.logins_burst, 1_000_000),
+        ("limits.commands_per_second", limits.commands_per_second, 1_000_000),
+        ("limits.commands_burst", limits.commands_burst, 1_000_000),
+        ("limits.fragments", limits.fragments, 65_536),
+    ] {
+        between(list, key, (count, 1, most), |count| count);
+    }
 }
 
 fn between<T: PartialOrd + Copy, S: Display>(
@@ -138,26 +173,58 @@ fn certificates(config: &Config, list: &mut Vec<Problem>) {
 fn tokens(config: &Config, list: &mut Vec<Problem>) {
     let auth = &config.auth;
     secret("auth.hs256_secret", &auth.hs256_secret, HS256_BYTES, list);
-    let (secret, file) = (!auth.hs256_secret.is_empty(), !auth.public_key_file.as_os_str().is_empty());
-    let mut wrong = |key, message: &str| list.push(Problem { key, message: message.to_owned() });
-    match (auth.mode, secret, file) {
-        (Mode::Jwt, true, true) => {
-            wrong(
-                "auth.public_key_file",
-                "is set beside auth.hs256_secret; only one of them can be right, remove the other",
-            );
+    let keys = [
+        ("auth.hs256_secret", !auth.hs256_secret.is_empty()),
+        ("auth.public_key_file", is_set(&auth.public_key_file)),
+        ("auth.jwks_file", is_set(&auth.jwks_file)),
+        ("auth.jwks_url", !auth.jwks_url.is_empty()),
+    ];
+    let set: Vec<_> = keys.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key).collect();
+    let mut wrong = |key, message: String| list.push(Problem { key, message });
+    match (auth.mode, set.as_slice()) {
+        (Mode::Jwt, [first, second, ..]) => {
+            wrong(second, format!("is set beside {first}; only one of them can be right, remove the other"));
         }
-        (Mode::Jwt, false, false) => wrong(
+        (Mode::Jwt, []) => wrong(
             "auth.mode",
-            "is \"jwt\", which needs a key: set auth.hs256_secret (shared with your backend) or \
-             auth.public_key_file (your backend's)",
+            "is \"jwt\", which needs a key: set auth.hs256_secret (shared with your backend), \
+             auth.public_key_file (your backend's), or auth.jwks_url or auth.jwks_file (several)"
+                .to_owned(),
         ),
         // Who sets a key expects tokens to be verified.
-        (Mode::Development, true, _) | (Mode::Development, _, true) => wrong(
+        (Mode::Development, [_, ..]) => wrong(
             "auth.mode",
-            "is \"development\", which verifies nothing, but a key is set; set auth.mode = \"jwt\", or remove the key",
+            "is \"development\", which verifies nothing, but a key is set; set auth.mode = \"jwt\", or remove the key"
+                .to_owned(),
         ),
-        (Mode::Jwt, true, false) | (Mode::Jwt, false, true) | (Mode::Development, false, false) => {}
+        (Mode::Static, [key, ..]) => wrong(
+            "auth.mode",
+            format!("is \"static\", which needs no key, but {key} is set; set auth.mode = \"jwt\", which takes both"),
+        ),
+        (Mode::Jwt, [_]) | (Mode::Development | Mode::Static, []) => {}
+    }
+    if let Some(why) = Some(&auth.jwks_url).filter(|url| !url.is_empty()).and_then(|url| Url::parse(url).err()) {
+        wrong("auth.jwks_url", why);
+    }
+    previous(config, list);
+}
+
+/// Keys of before have an end: one that is forgotten would be good for ever.
+fn previous(config: &Config, list: &mut Vec<Problem>) {
+    let auth = &config.auth;
+    secret("auth.previous_hs256_secret", &auth.previous_hs256_secret, HS256_BYTES, list);
+    let some = !auth.previous_hs256_secret.is_empty() || is_set(&auth.previous_public_key_file);
+    let mut wrong = |key, message: &str| list.push(Problem { key, message: message.to_owned() });
+    if some && auth.mode != Mode::Jwt {
+        wrong("auth.mode", "takes no keys, but one of before is set; remove it, or set auth.mode = \"jwt\"");
+    }
+    match (some, auth.previous_until) {
+        (true, None) => wrong(
+            "auth.previous_until",
+            "is needed where a key of before is set: until when is it good? Such as \"2026-12-01T00:00:00Z\"",
+        ),
+        (false, Some(_)) => wrong("auth.previous_until", "is set, but no key of before is; remove it"),
+        (true, Some(_)) | (false, None) => {}
     }
 }
 
@@ -267,6 +334,68 @@ mod tests {
     }
 
     #[test]
+    fn one_source_of_keys_and_an_end_for_those_of_before() {
+        let with = |change: fn(&mut Config)| {
+            wrong(|c| {
+                jwt(c);
+                change(c);
+            })
+        };
+        let secret = || Secret::new("abcdef0123456789abcdef0123456789");
+        let file: fn(&mut Config) = |c| {
+            c.auth.mode = Mode::Jwt;
+            c.auth.jwks_file = "keys.json".into();
+        };
+        assert_eq!(wrong(file), NONE);
+        assert_eq!(with(file), ["auth.jwks_file"]);
+        let url = |url: &str| {
+            let url = url.to_owned();
+            wrong(|c| (c.auth.mode, c.auth.jwks_url) = (Mode::Jwt, url))
+        };
+        assert_eq!(url("https://id.example.com/jwks.json"), NONE);
+        for bad in ["http://id.example.com/jwks.json", "file:///etc/passwd", "jwks.json", "https://u:p@h/"] {
+            assert_eq!(url(bad), ["auth.jwks_url"], "{bad}");
+        }
+        assert_eq!(wrong(|c| c.auth.mode = Mode::Static), NONE);
+        assert_eq!(with(|c| c.auth.mode = Mode::Static), ["auth.mode"]);
+        let at = || Some(std::time::SystemTime::UNIX_EPOCH);
+        assert_eq!(wrong(|c| (c.auth.previous_hs256_secret, c.auth.previous_until) = (secret(), at())), ["auth.mode"]);
+        assert_eq!(with(|c| c.auth.previous_public_key_file = "old.pem".into()), ["auth.previous_until"]);
+        assert_eq!(with(|c| c.auth.previous_until = Some(std::time::SystemTime::UNIX_EPOCH)), ["auth.previous_until"]);
+        assert_eq!(
+            with(|c| {
+                c.auth.previous_hs256_secret = Secret::new("short");
+                c.auth.previous_until = Some(std::time::SystemTime::UNIX_EPOCH);
+            }),
+            ["auth.previous_hs256_secret"]
+        );
+        assert_eq!(
+            wrong(|c| {
+                jwt(c);
+                (c.auth.previous_hs256_secret, c.auth.previous_until) = (secret(), at());
+            }),
+            NONE
+        );
+    }
+
+    #[test]
+    fn origins_and_proxies_are_what_they_are_called() {
+        let one = |text: &str| vec![text.to_owned()];
+        for good in ["https://app.example.com", "http://localhost:3000", "https://*.example.com", "null", "*"] {
+            assert_eq!(wrong(|c| c.clients.origins = one(good)), NONE, "{good}");
+        }
+        for bad in ["app.example.com", "https://app.example.com/", ""] {
+            assert_eq!(wrong(|c| c.clients.origins = one(bad)), ["clients.origins"], "{bad}");
+        }
+        for good in ["10.0.0.1", "10.0.0.0/8", "2001:db8::/32"] {
+            assert_eq!(wrong(|c| c.clients.trusted_proxies = one(good)), NONE, "{good}");
+        }
+        for bad in ["proxy", "10.0.0.0/40", "*"] {
+            assert_eq!(wrong(|c| c.clients.trusted_proxies = one(bad)), ["clients.trusted_proxies"], "{bad}");
+        }
+    }
+
+    #[test]
     fn secrets_are_long_enough_and_are_not_shown() {
         let short = |c: &mut Config| {
             jwt(c);
@@ -308,9 +437,12 @@ mod tests {
     /// A key, its field, and the least and the most that it may be.
     type Range = (&'static str, fn(&mut Config) -> &mut Duration, Duration, Duration);
 
+    type Count = (&'static str, fn(&mut Config) -> &mut usize, usize, usize);
+
     #[test]
     fn ranges_include_their_ends() {
-        let cases: [Range; 6] = [
+        let cases: [Range; 7] = [
+            ("limits.handshake_timeout", |c| &mut c.limits.handshake_timeout, MILLI_100, 5 * MINUTE),
             ("clients.heartbeat", |c| &mut c.clients.heartbeat, SECOND, 10 * MINUTE),
             ("clients.stall_timeout", |c| &mut c.clients.stall_timeout, SECOND, HOUR),
             ("limits.login_timeout", |c| &mut c.limits.login_timeout, MILLI_100, 5 * MINUTE),
@@ -341,11 +473,25 @@ mod tests {
         for (max, expected) in [(0, &["sessions.max"][..]), (1, &[]), (1000, &[]), (1001, &["sessions.max"])] {
             assert_eq!(wrong(|c| c.sessions.max = max), expected);
         }
-        for good in [1024, 1 << 20] {
-            assert_eq!(wrong(|c| c.limits.frame_bytes = good), NONE);
-        }
-        for bad in [0, 1023, (1 << 20) + 1] {
-            assert_eq!(wrong(|c| c.limits.frame_bytes = bad), ["limits.frame_bytes"]);
+        let counts: [Count; 10] = [
+            ("limits.frame_bytes", |c| &mut c.limits.frame_bytes, 1024, 1 << 20),
+            ("limits.header_bytes", |c| &mut c.limits.header_bytes, 1024, 1 << 20),
+            ("limits.outbound_bytes", |c| &mut c.limits.outbound_bytes, 1 << 20, 1 << 40),
+            ("limits.connections", |c| &mut c.limits.connections, 1, 1_000_000),
+            ("limits.connections_per_address", |c| &mut c.limits.connections_per_address, 1, 1_000_000),
+            ("limits.logins_per_second", |c| &mut c.limits.logins_per_second, 1, 1_000_000),
+            ("limits.logins_burst", |c| &mut c.limits.logins_burst, 1, 1_000_000),
+            ("limits.commands_per_second", |c| &mut c.limits.commands_per_second, 1, 1_000_000),
+            ("limits.commands_burst", |c| &mut c.limits.commands_burst, 1, 1_000_000),
+            ("limits.fragments", |c| &mut c.limits.fragments, 1, 65_536),
+        ];
+        for (key, field, least, most) in counts {
+            for good in [least, most] {
+                assert_eq!(wrong(|c| *field(c) = good), NONE, "{key}");
+            }
+            for bad in [0, least - 1, most + 1] {
+                assert_eq!(wrong(|c| *field(c) = bad), [key]);
+            }
         }
     }
 

@@ -56,8 +56,10 @@ pub enum Mode {
     /// The account itself: no protection at all, so on loopback only.
     #[default]
     Development,
-    /// A JSON Web Token signed by the operator's backend.
+    /// A JSON Web Token signed by the operator's backend, or the static token of an account that has one.
     Jwt,
+    /// A static token alone.
+    Static,
 }
 
 impl TryFrom<String> for Mode {
@@ -67,7 +69,8 @@ impl TryFrom<String> for Mode {
         match text.as_str() {
             "development" => Ok(Self::Development),
             "jwt" => Ok(Self::Jwt),
-            _ => Err(format!("{text:?} is not a mode; write \"development\" or \"jwt\"")),
+            "static" => Ok(Self::Static),
+            _ => Err(format!("{text:?} is not a mode; write \"development\", \"jwt\" or \"static\"")),
         }
     }
 }
@@ -91,6 +94,29 @@ impl TryFrom<String> for LogFormat {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             _ => Err(format!("{text:?} is not a format; write \"text\" or \"json\"")),
+        }
+    }
+}
+
+/// The header in which proxies say whose connection they bring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl TryFrom<String> for ForwardedHeader {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "x-forwarded-for" => Ok(Self::XForwardedFor),
+            "forwarded" => Ok(Self::Forwarded),
+            _ => Err(format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"")),
         }
     }
 }
@@ -246,6 +272,30 @@ pub(super) mod duration {
             de::Error::custom(format!(
                 "{text:?} is not a duration; write a number and a unit, such as 500ms, 25s, 5m, 1h, 90d"
             ))
+        })
+    }
+}
+
+/// Moments such as `2026-12-01T00:00:00Z`; an empty text is none.
+pub(super) mod moment {
+    use super::{Deserialize, Deserializer, Serializer, de};
+    use std::time::SystemTime;
+
+    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(moment: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+        match moment {
+            Some(moment) => to.collect_str(&humantime::format_rfc3339(*moment)),
+            None => to.serialize_str(""),
+        }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SystemTime>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        humantime::parse_rfc3339(&text).map(Some).map_err(|_| {
+            de::Error::custom(format!("{text:?} is not a moment; write one in UTC, such as 2026-12-01T00:00:00Z"))
         })
     }
 }

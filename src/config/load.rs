@@ -241,7 +241,8 @@ impl Layers {
         }
     }
 
-    /// Takes a text for a key: as it is if the key takes text, else as a TOML value. So a secret of digits stays one.
+    /// Takes a text for a key: as it is if the key takes text, else as a TOML value. So a secret of digits stays one. A
+    /// list may also be written with commas.
     fn set(&mut self, key: &str, text: &str, origin: Origin) {
         let Some(default) = self.keys.get(key) else {
             let message = self.unknown_key(key, str::to_owned);
@@ -251,6 +252,10 @@ impl Layers {
             return self.put(key, Value::String(text.to_owned()), origin);
         }
         let takes = takes(default);
+        if default.is_array() && !text.trim_start().starts_with('[') {
+            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            return self.put(key, Value::Array(entries.map(Value::from).collect()), origin);
+        }
         match ValueDeserializer::parse(text.trim()).and_then(Value::deserialize) {
             Ok(value) => self.put(key, value, origin),
             Err(_) => self.problem(&origin, format_args!("{key} takes {takes}")),
@@ -294,7 +299,9 @@ impl Layers {
                 Ok(config) => return config,
                 Err(error) => error,
             };
-            let key = error.path().to_string();
+            // An entry of a list is wrong with its list.
+            let path = error.path().to_string();
+            let key = path.split('[').next().unwrap_or_default().to_owned();
             let Some(given) = self.given.remove(&key) else {
                 unreachable!("{key} has the type of its default, so only its value can be wrong");
             };
@@ -322,6 +329,7 @@ impl Layers {
 
     fn sections(&self) -> Vec<&str> {
         let mut sections: Vec<_> = self.keys.keys().map(|key| split(key).0).collect();
+        sections.sort_unstable();
         sections.dedup();
         sections
     }
@@ -371,6 +379,7 @@ fn takes(default: &Value) -> &'static str {
     match default {
         Value::Boolean(_) => "true or false",
         Value::Integer(_) => "a whole number",
+        Value::Array(_) => "a list of texts in quotes",
         _ => "a text in quotes",
     }
 }

@@ -4,22 +4,22 @@
 //! the file or the environment. What a setting does is its user's business: `app` hands plain values on.
 //! Secrets never appear in an error or in `Debug` output.
 
+mod auth;
 mod check;
 mod form;
 mod load;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{self, Authenticator};
 use crate::model::{FriendsPolicy, Visibility};
 use crate::tls;
 
-pub use form::{LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
+pub use auth::Auth;
+pub use form::{ForwardedHeader, LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
 pub use load::{Loaded, Options, load};
 
 /// Why there are no settings: every problem found, one on a line, each with its place, its key and what would be right.
@@ -52,7 +52,7 @@ pub struct Config {
     pub presence: Presence,
     /// What of a profile whom is told.
     pub profile: Profile,
-    /// What one client may ask for.
+    /// What clients may ask for, one by one and together.
     pub limits: Limits,
     /// How the gateway stops.
     pub shutdown: Shutdown,
@@ -75,6 +75,12 @@ pub struct Clients {
     /// A connection that has taken no byte for this long is dead, 1 s to 1 h. Slow ones are not.
     #[serde(with = "form::duration")]
     pub stall_timeout: Duration,
+    /// Web pages that may connect, besides those of the gateway's own address.
+    pub origins: Vec<String>,
+    /// Proxies that say whose connection they bring: addresses and networks.
+    pub trusted_proxies: Vec<String>,
+    /// The header they say it in.
+    pub forwarded_header: ForwardedHeader,
     /// `[clients.tls]`: TLS of this listener.
     pub tls: ClientsTls,
 }
@@ -112,20 +118,6 @@ pub struct OpsTls {
     pub key: PathBuf,
     /// A PEM file with the authorities of callers' certificates; empty = callers need none.
     pub client_ca: PathBuf,
-}
-
-/// `[auth]`: whose tokens are accepted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// What a token is.
-    pub mode: Mode,
-    /// The secret for HS256, 32 bytes or more, taken as it is written; empty = none.
-    pub hs256_secret: Secret,
-    /// A PEM file with the public key for `EdDSA`, RS256 or ES256; empty = none.
-    pub public_key_file: PathBuf,
-    /// Whether a good token of an account that does not exist creates it.
-    pub create_accounts: bool,
 }
 
 /// `[store]`: the durable side.
@@ -182,16 +174,46 @@ pub struct Profile {
     pub visibility: Visibility,
 }
 
-/// `[limits]`: what one client may ask for.
+/// `[limits]`: what clients may ask for, one by one and together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// How many connections there may be, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub connections: usize,
+    /// How many of one address, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub connections_per_address: usize,
+    /// How many logins of one address in a second, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub logins_per_second: usize,
+    /// How many of them at once, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub logins_burst: usize,
+    /// How long a new connection has to become a WebSocket, 100 ms to 5 min.
+    #[serde(with = "form::duration")]
+    pub handshake_timeout: Duration,
+    /// The largest head of a request, 1 KiB to 1 MiB, in bytes.
+    #[serde(with = "form::bytes")]
+    pub header_bytes: usize,
     /// How long a new connection has to log in, 100 ms to 5 min.
     #[serde(with = "form::duration")]
     pub login_timeout: Duration,
     /// The largest frame a client may send, 1 KiB to 1 MiB, in bytes.
     #[serde(with = "form::bytes")]
     pub frame_bytes: usize,
+    /// How many WebSocket fragments it may come in, 1 to 65536.
+    #[serde(with = "form::count")]
+    pub fragments: usize,
+    /// How many commands of one session in a second, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub commands_per_second: usize,
+    /// How many of them at once, 1 to 1,000,000.
+    #[serde(with = "form::count")]
+    pub commands_burst: usize,
+    /// What may be held for clients that read more slowly than they are told, 1 MiB to 1 TiB, in bytes.
+    #[serde(with = "form::bytes")]
+    pub outbound_bytes: usize,
 }
 
 /// `[shutdown]`: how the gateway stops.
@@ -257,27 +279,6 @@ fn files(certificate: &PathBuf, key: &PathBuf, client_ca: &PathBuf) -> Option<tl
     Some(tls::Files { certificate: set(certificate)?, key: set(key)?, client_ca: set(client_ca) })
 }
 
-impl Auth {
-    /// What verifies the tokens of these settings. Reads the public key.
-    ///
-    /// # Errors
-    /// The key file cannot be read, or holds no key that can be used; the text names the file and says why.
-    pub fn authenticator(&self) -> Result<Arc<dyn Authenticator>, String> {
-        if self.mode == Mode::Development {
-            return auth::authenticator(&auth::Settings::Development);
-        }
-        if !self.hs256_secret.is_empty() {
-            let secret = self.hs256_secret.expose().as_bytes().to_vec();
-            return auth::authenticator(&auth::Settings::Secret(secret))
-                .map_err(|why| format!("auth.hs256_secret {why}"));
-        }
-        let because =
-            |why: &dyn std::fmt::Display| format!("auth.public_key_file {}: {why}", self.public_key_file.display());
-        let pem = std::fs::read(&self.public_key_file).map_err(|error| because(&error))?;
-        auth::authenticator(&auth::Settings::PublicKey(pem)).map_err(|why| because(&why))
-    }
-}
-
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
@@ -288,6 +289,9 @@ impl Default for Clients {
             listen: loopback(7678),
             heartbeat: Duration::from_secs(25),
             stall_timeout: Duration::from_mins(5),
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             tls: ClientsTls::default(),
         }
     }
@@ -328,7 +332,20 @@ impl Default for Presence {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { login_timeout: Duration::from_secs(10), frame_bytes: 65536 }
+        Self {
+            connections: 50_000,
+            connections_per_address: 1000,
+            logins_per_second: 20,
+            logins_burst: 200,
+            handshake_timeout: Duration::from_secs(10),
+            header_bytes: 16 * 1024,
+            login_timeout: Duration::from_secs(10),
+            frame_bytes: 64 * 1024,
+            fragments: 128,
+            commands_per_second: 50,
+            commands_burst: 200,
+            outbound_bytes: 256 * 1024 * 1024,
+        }
     }
 }
 
@@ -366,20 +383,6 @@ mod tests {
         config = Config::default();
         config.demo.users = false;
         assert!(!config.wants_demo_users());
-    }
-
-    #[test]
-    fn a_key_file_that_cannot_be_used_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("key.pem");
-        let auth = Auth { mode: Mode::Jwt, public_key_file: file.clone(), ..Auth::default() };
-        let missing = auth.authenticator().err().unwrap();
-        assert!(missing.contains("auth.public_key_file") && missing.contains("key.pem"), "{missing}");
-        std::fs::write(&file, "nonsense").unwrap();
-        let unusable = auth.authenticator().err().unwrap();
-        assert!(unusable.contains("key.pem") && unusable.contains("PEM"), "{unusable}");
-        std::fs::write(&file, include_str!("../../tests/keys/ed25519.pub.pem")).unwrap();
-        assert!(auth.authenticator().is_ok());
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Clock {
     pub(super) timer: Pin<Box<Sleep>>,
     heartbeat: Duration,
     beat: Instant,
+    /// How long the session may outlast its token.
+    grace: Duration,
     expires: Option<Instant>,
 }
 
@@ -27,7 +29,13 @@ impl Clock {
         let heartbeat = gateway.settings.heartbeat;
         let spread = heartbeat / 2 + heartbeat / 2048 * (seat.session().id().0 % 1024) as u32;
         let beat = Instant::now() + spread;
-        let mut clock = Self { timer: Box::pin(sleep_until(beat)), heartbeat, beat, expires: None };
+        let mut clock = Self {
+            timer: Box::pin(sleep_until(beat)),
+            heartbeat,
+            beat,
+            grace: gateway.admission.policy().expiry_grace,
+            expires: None,
+        };
         clock.renew(expires_at, gateway.service.now());
         clock
     }
@@ -36,7 +44,7 @@ impl Clock {
     pub(super) fn renew(&mut self, expires_at: Option<Millis>, now: Millis) {
         // A token that outlives any connection needs no timer; it would not fit the clock either.
         let left = expires_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
-        self.expires = left.and_then(|left| Instant::now().checked_add(left));
+        self.expires = left.and_then(|left| Instant::now().checked_add(left)?.checked_add(self.grace));
         self.arm();
     }
 

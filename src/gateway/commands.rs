@@ -46,7 +46,7 @@ async fn carry_out(
     let reply = match command {
         Command::Login(_) => return Err(RequestError::new(Reason::AlreadyExists, "this connection is logged in")),
         Command::Refresh(refresh) => {
-            let expires_at = service.refresh(seat.account(), &refresh.token)?;
+            let expires_at = service.refresh(seat.session(), &refresh.token).await?;
             then = Then::Renew(expires_at);
             v1::ServerFrame { refresh_reply: Some(v1::RefreshReply { expires_at }), ..Default::default() }
         }

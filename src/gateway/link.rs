@@ -13,22 +13,30 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::Gateway;
+use super::admission::Permit;
+use super::fragments::TooMany;
 use super::outgoing::Outgoing;
+use super::pace::{Pace, Paced};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
-use crate::model::CloseReason;
+use crate::model::{CloseReason, Reason, RequestError};
 use crate::wire::{self, Encoding, Inbound, v1};
 
 /// How long a client may take to read its goodbye and close; and, while the gateway closes, to take anything at all.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The spread of reconnects of those who were too many, in milliseconds.
+const RETRY_MS: std::ops::Range<u64> = 250..5000;
 
 /// The socket of one connection.
 pub(super) struct Link<S> {
     socket: WebSocketStream<S>,
     encoding: Encoding,
-    stall_timeout: Duration,
-    metrics: Arc<Metrics>,
-    lifecycle: Arc<Lifecycle>,
+    gateway: Arc<Gateway>,
+    permit: Arc<Permit>,
+    /// How fast messages come.
+    pace: Pace,
+    /// A frame was written in part: nothing that follows could be read.
+    broken: bool,
     /// Set by any message, cleared by the session when it asks whether the client is alive.
     pub(super) heard: bool,
     /// Whether the library may have something to say, a pong: it must be out before anything of ours is.
@@ -39,26 +47,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(
         socket: WebSocketStream<S>,
         encoding: Encoding,
-        stall_timeout: Duration,
-        metrics: Arc<Metrics>,
-        lifecycle: Arc<Lifecycle>,
+        gateway: Arc<Gateway>,
+        permit: Arc<Permit>,
     ) -> Self {
-        Self { socket, encoding, stall_timeout, metrics, lifecycle, heard: true, pinged: false }
+        Self { socket, encoding, gateway, permit, pace: Pace::default(), broken: false, heard: true, pinged: false }
+    }
+
+    /// The connection's place among all.
+    pub(super) fn permit(&self) -> &Permit {
+        &self.permit
     }
 
     pub(super) fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// The next readable frame. May be dropped and called again without losing one.
+    /// The next readable frame; a command that comes too fast is one that is refused. May be dropped and called again
+    /// without losing one.
     pub(super) async fn receive(&mut self) -> Result<Inbound, CloseReason> {
         loop {
             let message = match self.socket.next().await {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => return Err(ending(&error)),
+                Some(Err(error)) => return Err(self.ending(&error)),
                 None => return Err(CloseReason::ClientLeft),
             };
             self.heard = true;
+            let paced = self.press()?;
             let payload = match (&message, self.encoding) {
                 (Message::Text(text), Encoding::Json) => text.as_bytes(),
                 (Message::Binary(bytes), Encoding::Protobuf) => bytes,
@@ -70,39 +84,83 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 (Message::Close(_), _) => return Err(CloseReason::ClientLeft),
                 (Message::Text(_) | Message::Binary(_), _) => return Err(CloseReason::MalformedFrame),
             };
-            return wire::decode(self.encoding, payload).map_err(|error| {
+            let inbound = wire::decode(self.encoding, payload).map_err(|error| {
                 tracing::debug!(%error, "a frame could not be read");
                 CloseReason::MalformedFrame
+            })?;
+            return Ok(match paced {
+                Paced::Refused(wait) => refuse(&inbound, wait),
+                Paced::Taken | Paced::Enough => inbound,
             });
         }
+    }
+
+    /// Counts a message of any kind.
+    fn press(&mut self) -> Result<Paced, CloseReason> {
+        let admission = &self.gateway.admission;
+        let Some(rate) = admission.policy().commands else {
+            return Ok(Paced::Taken);
+        };
+        let paced = self.pace.press(rate, admission.now());
+        if paced != Paced::Taken {
+            self.gateway.refused("COMMANDS");
+        }
+        if paced == Paced::Enough { Err(CloseReason::TooManyRequests) } else { Ok(paced) }
     }
 
     /// Writes a batch. Waits as long as the client takes, however slow: only one that takes nothing at all for
     /// `stall_timeout` is given up.
     pub(super) async fn send(&mut self, out: &Outgoing) -> Result<(), CloseReason> {
         if self.pinged {
-            let flushed = unhurried(self.stall_timeout, &self.lifecycle, self.socket.flush()).await?;
-            flushed.0.map_err(|error| ending(&error))?;
+            let limit = self.gateway.settings.stall_timeout;
+            let flushed = unhurried(limit, &self.gateway.lifecycle, self.socket.flush()).await?;
+            flushed.map_err(|error| self.ending(&error))?;
             self.pinged = false;
         }
         let mut rest = out.bytes();
-        while !rest.is_empty() {
+        let mut waits = false;
+        while !rest.is_empty() && !waits {
+            match self.socket.get_mut().write(rest).now_or_never() {
+                Some(Ok(0) | Err(_)) => return Err(CloseReason::ClientLeft),
+                Some(Ok(n)) => rest = &rest[n..],
+                None => waits = true,
+            }
+        }
+        // TLS seals what it takes and may still hold it; on a plain stream this does nothing.
+        match self.socket.get_mut().flush().now_or_never() {
+            Some(flushed) => flushed.map_err(|_| CloseReason::ClientLeft)?,
+            None => waits = true,
+        }
+        if waits {
+            // Boxed: what it needs must not stay in the task of a session that is idle.
+            Box::pin(self.send_slowly(out, rest)).await?;
+        }
+        self.gateway.service.metrics().bytes.inc_by(out.bytes().len() as u64);
+        Ok(())
+    }
+
+    /// Writes the rest of a batch to a client that takes it bit by bit. Meanwhile all of it counts as held; if too much
+    /// is held for too many, this may be one that has to go.
+    async fn send_slowly(&mut self, out: &Outgoing, mut rest: &[u8]) -> Result<(), CloseReason> {
+        let (gateway, most) = (self.gateway.clone(), self.gateway.admission.policy().outbound_bytes);
+        let mut holding = gateway.budget.hold(self.permit.number(), out.held(), most);
+        loop {
             let stream = self.socket.get_mut();
-            let (written, waited) = unhurried(self.stall_timeout, &self.lifecycle, stream.write(rest)).await?;
-            match written {
+            let step =
+                async { if rest.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(rest).await } };
+            let done = tokio::select! {
+                done = unhurried(gateway.settings.stall_timeout, &gateway.lifecycle, step) => done,
+                () = holding.shed() => Err(CloseReason::Overloaded),
+            };
+            let done = done.inspect_err(|_| self.broken = rest.len() < out.bytes().len())?;
+            // Room that was made is a sign of life as good as a frame; what the client sent meanwhile is unread yet.
+            self.heard = true;
+            match done {
+                Ok(_) if rest.is_empty() => return Ok(()),
                 Ok(0) | Err(_) => return Err(CloseReason::ClientLeft),
                 Ok(n) => rest = &rest[n..],
             }
-            // Room that was made is a sign of life as good as a frame; what the client sent meanwhile is unread yet.
-            self.heard |= waited;
         }
-        // TLS seals what it takes and may still hold it; on a plain stream this does nothing.
-        let stream = self.socket.get_mut();
-        let (flushed, waited) = unhurried(self.stall_timeout, &self.lifecycle, stream.flush()).await?;
-        flushed.map_err(|_| CloseReason::ClientLeft)?;
-        self.heard |= waited;
-        self.metrics.bytes.inc_by(out.bytes().len() as u64);
-        Ok(())
     }
 
     /// Writes one frame.
@@ -110,6 +168,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let mut out = Outgoing::new(self.encoding);
         out.server(frame);
         self.send(&out).await
+    }
+
+    /// How a read error ends the session.
+    fn ending(&self, error: &Error) -> CloseReason {
+        let too_many = |error: &std::io::Error| matches!(error.get_ref(), Some(inner) if inner.is::<TooMany>());
+        match error {
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return CloseReason::ClientLeft,
+            Error::Protocol(_) | Error::Utf8(_) => {}
+            Error::Capacity(_) => self.gateway.refused("FRAME_BYTES"),
+            Error::Io(error) if too_many(error) => self.gateway.refused("FRAGMENTS"),
+            _ => return CloseReason::ClientLeft,
+        }
+        CloseReason::MalformedFrame
     }
 
     /// Says goodbye and closes. A client that does not listen is left after a moment.
@@ -133,9 +204,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     async fn say_goodbye(&mut self, reason: CloseReason) {
+        if self.broken {
+            return;
+        }
         let mut out = Outgoing::new(self.encoding);
-        let told = (reason == CloseReason::Shutdown).then(|| self.lifecycle.retry_after_ms());
-        let retry_after_ms = told.flatten();
+        let retry_after_ms = match reason {
+            CloseReason::Shutdown => self.gateway.lifecycle.retry_after_ms(),
+            CloseReason::TooManyRequests | CloseReason::Overloaded => {
+                Some(RETRY_MS.start + getrandom::u64().unwrap_or(0) % (RETRY_MS.end - RETRY_MS.start))
+            }
+            _ => None,
+        };
         let goodbye = v1::Goodbye {
             code: reason.code().into(),
             reason: reason.word().to_owned(),
@@ -155,25 +234,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 }
 
-/// How a read error ends the session.
-fn ending(error: &Error) -> CloseReason {
-    match error {
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CloseReason::ClientLeft,
-        Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_) => CloseReason::MalformedFrame,
-        _ => CloseReason::ClientLeft,
-    }
+/// A frame that came too fast. Heartbeats ask for nothing.
+fn refuse(inbound: &Inbound, wait: Duration) -> Inbound {
+    let id = match inbound {
+        Inbound::Heartbeat => return Inbound::Heartbeat,
+        Inbound::Command { id, .. } => Some(*id),
+        Inbound::Refused { id, .. } => *id,
+    };
+    Inbound::Refused { id, error: too_fast("too many commands", wait) }
 }
 
-/// Waits for a step of writing, at most `limit`, and not for long while the gateway closes; also tells whether it had to
-/// wait.
-async fn unhurried<T>(
-    limit: Duration,
-    lifecycle: &Lifecycle,
-    step: impl Future<Output = T>,
-) -> Result<(T, bool), CloseReason> {
+/// 416, and when it may go on.
+pub(super) fn too_fast(what: &str, wait: Duration) -> RequestError {
+    let wait = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+    RequestError::new(Reason::RateLimited, what).retry_after(wait.max(1))
+}
+
+/// Waits for a step of writing, at most `limit`, and not for long while the gateway closes.
+async fn unhurried<T>(limit: Duration, lifecycle: &Lifecycle, step: impl Future<Output = T>) -> Result<T, CloseReason> {
     let mut step = pin!(step);
     if let Some(done) = step.as_mut().now_or_never() {
-        return Ok((done, false));
+        return Ok(done);
     }
     // Boxed: few sessions wait, and those that do not must not have room for it.
     let closing = Box::pin(async {
@@ -181,7 +262,7 @@ async fn unhurried<T>(
         sleep(CLOSE_TIMEOUT).await;
     });
     tokio::select! {
-        done = timeout(limit, step) => done.map(|done| (done, true)).map_err(|_| CloseReason::NoHeartbeat),
+        done = timeout(limit, step) => done.map_err(|_| CloseReason::NoHeartbeat),
         () = closing => Err(CloseReason::NoHeartbeat),
     }
 }

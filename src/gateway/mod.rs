@@ -2,42 +2,71 @@
 //!
 //! It owns connections and nothing else: what a command does is the service's business, what may be seen the
 //! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket. [`pages`] is what browsers
-//! load before they connect.
+//! load before they connect. [`admission`] says who may connect, [`budget`] who has to go.
 
+mod admission;
+mod budget;
 mod catch_up;
 mod clock;
 mod closing;
 mod commands;
 mod drain;
+mod forwarded;
+mod fragments;
 mod link;
+mod origin;
 mod outgoing;
+mod pace;
 mod pages;
 mod relations;
 mod session;
 mod upgrade;
 
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use axum::routing::get;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+pub use self::admission::Policy;
+pub use self::forwarded::{ForwardedHeader, Proxies};
+pub use self::origin::Origins;
+pub use self::pace::Rate;
+
+use self::admission::{Admission, Permit, Refused};
+use self::budget::Budget;
 use self::outgoing::Outgoing;
 use crate::hub::Seen;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Kind;
 use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
 use crate::tls::Tls;
 use crate::wire::{Changes, v1};
 
-/// How long a request's head may take to arrive, and before that a TLS handshake.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The limit that a connection meets which does not become a WebSocket in time.
+const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";
+/// How many headers a request may have.
+const HEADERS: usize = 64;
+/// The least that hyper reads into.
+const READ_BYTES: usize = 8192;
+/// How many that are turned away are told so at a time, and how long each may take to hear it.
+const TURNED_AWAY: (usize, Duration) = (64, Duration::from_secs(1));
 /// The pause after a failed accept, doubled up to the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
@@ -56,10 +85,6 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a write may make no progress before the connection counts as dead.
     pub stall_timeout: Duration,
-    /// How long a connection may take to log in.
-    pub login_timeout: Duration,
-    /// The largest message a client may send.
-    pub frame_bytes: usize,
     /// Whether the demo page is at `/`.
     pub demo_page: bool,
 }
@@ -70,25 +95,56 @@ pub struct Gateway {
     settings: Settings,
     lifecycle: Arc<Lifecycle>,
     connections: TaskTracker,
+    admission: Arc<Admission>,
+    budget: Budget,
+    /// Connections there have been.
+    arrivals: AtomicU64,
+    turning_away: Semaphore,
 }
 
 impl Gateway {
     /// A gateway without a listener yet.
-    pub fn new(service: Arc<Service>, settings: Settings, lifecycle: Arc<Lifecycle>) -> Arc<Self> {
-        Arc::new(Self { service, settings, lifecycle, connections: TaskTracker::new() })
+    pub fn new(service: Arc<Service>, settings: Settings, policy: Policy, lifecycle: Arc<Lifecycle>) -> Arc<Self> {
+        let (admission, budget) = (Admission::new(policy), Budget::new(service.metrics().clone()));
+        let (connections, turning_away) = (TaskTracker::new(), Semaphore::new(TURNED_AWAY.0));
+        let arrivals = AtomicU64::default();
+        Arc::new(Self { service, settings, lifecycle, connections, admission, budget, arrivals, turning_away })
+    }
+
+    /// Lets in by these rules from now on. Those who are there stay; sizes hold for connections that come.
+    pub fn set_policy(&self, policy: Policy) {
+        self.admission.set_policy(policy);
     }
 
     /// Accepts connections until closing begins; with TLS if there is any.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Tls>>) {
         let sessions = Router::new().route("/v1/ws", get(upgrade::upgrade)).with_state(self.clone());
         let router = sessions.merge(pages::routes(self.settings.demo_page));
-        let lifecycle = self.lifecycle.clone();
         tokio::select! {
-            () = accept(listener, |stream| {
-                self.connections.spawn(connection(stream, tls.clone(), router.clone(), self.clone()));
-            }) => {}
-            () = lifecycle.closing() => {}
+            () = accept(listener, |stream, peer| self.receive(stream, peer, tls.as_ref(), &router)) => {}
+            () = self.lifecycle.closing() => {}
         }
+    }
+
+    /// Lets a connection in or turns it away, before anything else is done for it.
+    fn receive(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<&Arc<Tls>>, router: &Router) {
+        match self.admission.enter(peer.ip(), self.arrivals.fetch_add(1, Ordering::Relaxed)) {
+            Ok(permit) => {
+                self.connections.spawn(connection(stream, tls.cloned(), router.clone(), self.clone(), permit));
+            }
+            Err(refused) => {
+                self.refused(refused.word());
+                // Who speaks TLS would not understand it, and a handshake is what is to be spared.
+                if tls.is_none() {
+                    self.connections.spawn(turn_away(stream, self.clone(), refused));
+                }
+            }
+        }
+    }
+
+    /// Counts what was refused or ended at a limit, or by a rule.
+    fn refused(&self, kind: &'static str) {
+        self.service.metrics().refused.get_or_create(&Kind { kind }).inc();
     }
 
     /// Waits until every connection has ended.
@@ -105,14 +161,14 @@ impl Gateway {
 }
 
 /// Accepts for ever; an error (too many open files, say) pauses instead of spinning.
-async fn accept(listener: TcpListener, serve: impl Fn(TcpStream)) {
+async fn accept(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
     let mut pause = ACCEPT_PAUSE.0;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 pause = ACCEPT_PAUSE.0;
                 tune(&stream);
-                serve(stream);
+                serve(stream, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -133,40 +189,102 @@ fn tune(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
+/// Tells who is turned away why, if not too many others are being told.
+async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Refused) {
+    let Ok(_turn) = gateway.turning_away.try_acquire() else {
+        return;
+    };
+    let status = match refused {
+        Refused::Full => "503 Service Unavailable",
+        Refused::Crowded => "429 Too Many Requests",
+    };
+    let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let told = timeout(TURNED_AWAY.1, async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Bytes left unread would make the system reset the connection, and the answer with it.
+        let mut discarded = [0; 512];
+        while stream.read(&mut discarded).await? > 0 {}
+        std::io::Result::Ok(())
+    });
+    let _ = told.await;
+}
+
 /// Serves a connection until it ends, becomes a WebSocket, which is another task's, or closing begins: who is no session
-/// by then has nothing to be told, and must not hold up the end.
-async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>) {
+/// by then has nothing to be told, and must not hold up the end. All of it has to be over in the time that a handshake
+/// may take.
+async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>, permit: Permit) {
+    let policy = gateway.admission.policy();
+    let (permit, asked) = (Arc::new(permit), Arc::new(AtomicBool::default()));
+    let routes = Entered { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
     let serving = async {
-        let Some(tls) = tls else { return http(stream, router).await };
+        let Some(tls) = tls else { return http(stream, routes, &policy).await };
         // Boxed: its state must not be part of what a plain connection takes.
-        let shaken = Box::pin(tls.accept(stream, HEADER_TIMEOUT)).await;
+        let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout)).await;
         match shaken {
-            Ok(stream) => Box::pin(http(stream, router)).await,
+            Ok(stream) => Box::pin(http(stream, routes, &policy)).await,
             Err(error) => {
                 gateway.service.metrics().tls_failures.inc();
                 tracing::debug!(%error, "a TLS handshake failed");
+                (error.kind() == ErrorKind::TimedOut).then_some(HANDSHAKE_TIMEOUT)
             }
         }
     };
-    tokio::select! {
-        () = serving => {}
-        () = gateway.lifecycle.closing() => {}
+    let limit = tokio::select! {
+        // In this order: of a handshake that takes too long, TLS itself tells first.
+        biased;
+        limit = serving => limit,
+        () = sleep(policy.handshake_timeout) => Some(HANDSHAKE_TIMEOUT),
+        () = gateway.lifecycle.closing() => None,
+    };
+    match limit {
+        // Who has asked for something, a page perhaps, was not slow.
+        Some(HANDSHAKE_TIMEOUT) if asked.load(Ordering::Relaxed) => {}
+        Some(limit) => gateway.refused(limit),
+        None => {}
     }
 }
 
-/// Serves HTTP until the connection ends or is upgraded.
-async fn http<S>(stream: S, router: Router)
+/// Serves HTTP until the connection ends or is upgraded; answers the limit that ended it, if one did.
+async fn http<S, R>(stream: S, routes: Entered<R>, policy: &Policy) -> Option<&'static str>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    R: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    R::Future: Send,
 {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(64)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .header_read_timeout(policy.handshake_timeout)
+        .max_headers(HEADERS)
+        .max_header_size(policy.header_bytes)
+        .max_buf_size(policy.header_bytes.max(READ_BYTES))
+        .serve_connection(TokioIo::new(stream), routes)
         .with_upgrades();
-    if let Err(error) = serving.await {
-        tracing::debug!(%error, "an HTTP connection ended");
+    let error = serving.await.err()?;
+    tracing::debug!(%error, "an HTTP connection ended");
+    match error {
+        error if error.is_timeout() => Some(HANDSHAKE_TIMEOUT),
+        error if error.is_parse_too_large() => Some("HEADER_BYTES"),
+        _ => None,
+    }
+}
+
+/// The routes, for one connection: each of its requests comes with its permit.
+struct Entered<R> {
+    inner: R,
+    permit: Arc<Permit>,
+    asked: Arc<AtomicBool>,
+}
+
+impl<R: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for Entered<R> {
+    type Response = R::Response;
+    type Error = R::Error;
+    type Future = R::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> R::Future {
+        self.asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(self.permit.clone());
+        self.inner.call(request)
     }
 }
 

@@ -53,6 +53,11 @@ impl Outgoing {
         &self.bytes
     }
 
+    /// The memory it takes.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
     }

@@ -14,11 +14,12 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 
 use super::Gateway;
+use super::admission::Permit;
 use super::catch_up::catch_up;
 use super::clock::{Clock, tick};
 use super::commands::{Then, execute, refusal};
 use super::drain::drain;
-use super::link::Link;
+use super::link::{Link, too_fast};
 use crate::hub::{Seat, Wake};
 use crate::metrics::Kind;
 use crate::model::{CloseReason, Millis, Reason, RequestError};
@@ -26,15 +27,14 @@ use crate::service::Service;
 use crate::wire::{Command, Encoding, Inbound, v1};
 
 /// Serves one connection to its end.
-pub(super) async fn run<S>(socket: WebSocketStream<S>, encoding: Encoding, gateway: Arc<Gateway>)
+pub(super) async fn run<S>(socket: WebSocketStream<S>, encoding: Encoding, gateway: Arc<Gateway>, permit: Arc<Permit>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let metrics = gateway.service.metrics().clone();
     metrics.connections.inc();
     metrics.opened.inc();
-    let (stall_timeout, lifecycle) = (gateway.settings.stall_timeout, gateway.lifecycle.clone());
-    let mut link = Link::new(socket, encoding, stall_timeout, metrics.clone(), lifecycle);
+    let mut link = Link::new(socket, encoding, gateway.clone(), permit);
     // Boxed: what a login needs must not stay in the task of a session that is idle.
     let reason = match Box::pin(log_in(&mut link, &gateway)).await {
         Ok((seat, expires_at)) => live(&mut link, &gateway, seat, expires_at).await,
@@ -51,10 +51,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let first = tokio::select! {
-        first = timeout(gateway.settings.login_timeout, first_login(link)) => first,
+        first = timeout(gateway.admission.policy().login_timeout, first_login(link)) => first,
         () = gateway.lifecycle.closing() => return Err(CloseReason::Shutdown),
     };
     let (id, login) = first.map_err(|_| CloseReason::LoginTimeout)??;
+    // Before the token is looked at.
+    if let Err(wait) = link.permit().log_in() {
+        gateway.refused("LOGINS");
+        let error = too_fast("too many logins from this address", wait);
+        link.send_one(&refusal(Some(id), &error)).await?;
+        return Err(CloseReason::TooManyRequests);
+    }
     match gateway.service.login(login).await {
         // A session that sat down after closing began is not among those that are told.
         Ok(_) if gateway.lifecycle.is_closing() => Err(CloseReason::Shutdown),

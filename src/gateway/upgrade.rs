@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
+use axum::http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -14,6 +15,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::admission::{Permit, Policy};
+use super::fragments::Fragments;
 use super::{Gateway, session};
 use crate::tls::TlsStream;
 use crate::wire::Encoding;
@@ -21,9 +24,19 @@ use crate::wire::Encoding;
 /// Allocated per connection and kept for its life; most commands fit, larger ones grow it.
 const READ_BUFFER: usize = 1024;
 
+/// Names under which a token is put into a URL.
+const TOKENS: [&str; 4] = ["token", "access_token", "id_token", "jwt"];
+
 /// Answers 101 and starts the session, or says what is wrong with the request.
 pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
+    let permit = match admit(&gateway, &parts) {
+        Ok(permit) => permit,
+        Err(Rejection(status, kind, message)) => {
+            gateway.refused(kind);
+            return (status, message).into_response();
+        }
+    };
     let (encoding, chosen) = match subprotocol(&parts.headers) {
         Ok(chosen) => chosen,
         Err(message) => return (StatusCode::BAD_REQUEST, message).into_response(),
@@ -48,11 +61,46 @@ pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
     // This task only waits for the switch; the session gets one of its own, so that nothing of HTTP stays in it.
     connections.spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => start(gateway, upgraded, encoding).await,
+            Ok(upgraded) => start(gateway, upgraded, encoding, permit).await,
             Err(error) => tracing::debug!(%error, "an upgrade did not complete"),
         }
     });
     response
+}
+
+/// Why a request gets no further: the status, the name in the metrics, and a sentence.
+struct Rejection(StatusCode, &'static str, &'static str);
+
+/// Who asks, if it may.
+fn admit(gateway: &Gateway, parts: &Parts) -> Result<Arc<Permit>, Rejection> {
+    let policy = gateway.admission.policy();
+    // It would be in the log of every proxy on the way.
+    if parts.uri.query().is_some_and(has_token) {
+        let message = "a URL must not hold a token, since it ends up in logs; send it in the login command\n";
+        return Err(Rejection(StatusCode::BAD_REQUEST, "TOKEN_IN_URL", message));
+    }
+    if !policy.origins.as_ref().is_none_or(|origins| origins.allow(&parts.headers)) {
+        let message = "this page may not connect: its origin is not among clients.origins of the gateway's settings\n";
+        return Err(Rejection(StatusCode::FORBIDDEN, "ORIGIN", message));
+    }
+    // What comes after the head are frames already.
+    if parts.headers.contains_key(TRANSFER_ENCODING) || parts.headers.get(CONTENT_LENGTH).is_some_and(|n| n != "0") {
+        let message = "a request for a WebSocket has no body\n";
+        return Err(Rejection(StatusCode::BAD_REQUEST, "BODY", message));
+    }
+    let permit = parts.extensions.get::<Arc<Permit>>().expect("every request comes with the permit of its connection");
+    match permit.forwarded(&parts.headers) {
+        Ok(()) => Ok(permit.clone()),
+        Err(refused) => {
+            let message = "there are too many connections from this address\n";
+            Err(Rejection(StatusCode::TOO_MANY_REQUESTS, refused.word(), message))
+        }
+    }
+}
+
+fn has_token(query: &str) -> bool {
+    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    names.into_iter().any(|name| TOKENS.iter().any(|token| name.eq_ignore_ascii_case(token)))
 }
 
 /// The encoding to speak, and the subprotocol to answer; none offered means JSON.
@@ -74,35 +122,38 @@ fn subprotocol(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &
 }
 
 /// Finds the stream that was accepted. A session's task is made for its kind, so a plain one has nothing of TLS in it.
-async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding) {
+async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, permit: Arc<Permit>) {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding).await,
+        Ok(parts) => return run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding, permit).await,
         Err(upgraded) => upgraded,
     };
     let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream>>() else {
         tracing::error!("an upgraded connection is not the one accepted");
         return;
     };
-    Box::pin(run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding)).await;
+    Box::pin(run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding, permit)).await;
 }
 
 /// `read` is what a fast client sent with its request.
-async fn run<S>(gateway: Arc<Gateway>, stream: S, read: Vec<u8>, encoding: Encoding)
+async fn run<S>(gateway: Arc<Gateway>, stream: S, read: Vec<u8>, encoding: Encoding, permit: Arc<Permit>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = config(gateway.settings.frame_bytes);
+    let policy = gateway.admission.policy();
+    let stream = Fragments::new(stream, policy.fragments, &read);
+    let config = config(&policy);
+    drop(policy);
     let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
     let connections = gateway.connections.clone();
-    connections.spawn(session::run(socket, encoding, gateway));
+    connections.spawn(session::run(socket, encoding, gateway, permit));
 }
 
 /// One frame is one message; what tungstenite itself writes are control frames only.
-fn config(frame_bytes: usize) -> WebSocketConfig {
+fn config(policy: &Policy) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(4096)
-        .max_message_size(Some(frame_bytes))
-        .max_frame_size(Some(frame_bytes))
+        .max_message_size(Some(policy.frame_bytes))
+        .max_frame_size(Some(policy.frame_bytes))
 }

@@ -11,7 +11,7 @@ use slab::Slab;
 use super::devices::own;
 use super::user::State;
 use super::{Hub, Session, UserRef};
-use crate::model::{Account, Audience, Block, Change, CloseReason, Profile, Request, Row, SessionId, Stamp};
+use crate::model::{Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Row, SessionId, Stamp};
 use crate::sync::horizon::Horizon;
 use crate::sync::interest::Slot;
 use crate::sync::outbox::{Kinds, Marked};
@@ -112,6 +112,9 @@ impl Feed {
                             Hub::set_invisible(&sessions, &user, *invisible);
                         }
                     }
+                    Row::Credential { account, credential } => {
+                        self.revoke(&sessions, account, credential.revoked_before);
+                    }
                 }
             }
             if !swept {
@@ -201,6 +204,15 @@ impl Feed {
             own(sessions, &state.own).for_each(|session| session.end(CloseReason::AccountDisabled));
         }
         self.hub.forget_presence(account);
+    }
+
+    /// Ends the sessions whose token is not accepted any more, those included that are about to log in.
+    fn revoke(&self, sessions: &Slab<Arc<Session>>, account: &Account, before: Millis) {
+        if let Some(user) = self.hub.user(account) {
+            let state = user.state().lock();
+            let revoked = own(sessions, &state.own).filter(|session| session.issued_at() < before);
+            revoked.for_each(|session| session.end(CloseReason::BadToken));
+        }
     }
 
     fn request(&mut self, sessions: &Slab<Arc<Session>>, request: &Request) {

@@ -26,6 +26,8 @@ pub struct Session {
     device: Option<Box<v1::Device>>,
     /// When it was logged in; 0 before.
     connected_at: AtomicU64,
+    /// When its token was issued; set before the token's revocation is looked for, and at a refresh.
+    issued_at: AtomicU64,
     /// The last stamp that the client was told it holds everything up to, and one more; 0 before the first.
     told: AtomicU64,
     owed: Mutex<Owed>,
@@ -66,7 +68,9 @@ pub enum Wake {
 impl Session {
     pub(super) fn new(id: SessionId, account: Account, device: Option<Box<v1::Device>>) -> Self {
         let (connected_at, told, owed, relations) = Default::default();
-        Self { id, account, device, connected_at, told, owed, relations }
+        // Not known yet, and not to be ended for it.
+        let issued_at = AtomicU64::new(Millis::MAX);
+        Self { id, account, device, connected_at, issued_at, told, owed, relations }
     }
 
     /// The session's id.
@@ -91,6 +95,15 @@ impl Session {
     #[must_use]
     pub fn connected_at(&self) -> Option<Millis> {
         Some(self.connected_at.load(Ordering::Acquire)).filter(|at| *at != 0)
+    }
+
+    /// The token it goes by now was issued then; answers when the one before was.
+    pub fn set_issued_at(&self, issued_at: Millis) -> Millis {
+        self.issued_at.swap(issued_at, Ordering::AcqRel)
+    }
+
+    pub(super) fn issued_at(&self) -> Millis {
+        self.issued_at.load(Ordering::Acquire)
     }
 
     /// The last stamp that the client was told it holds everything up to; `None` before its catch-up is complete.

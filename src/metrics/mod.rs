@@ -54,6 +54,9 @@ pub struct Metrics {
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
+    pub key_sets: Family<Kind, Counter>,
+    pub refused: Family<Kind, Counter>,
+    pub outbound: Gauge,
     pub tls_failures: Counter,
     pub certificate_end: Family<Kind, Gauge>,
     pub reloads: Family<Kind, Counter>,
@@ -99,6 +102,9 @@ impl Default for Metrics {
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
+            key_sets: Family::default(),
+            refused: Family::default(),
+            outbound: Gauge::default(),
             tls_failures: Counter::default(),
             certificate_end: Family::default(),
             reloads: Family::default(),
@@ -178,6 +184,14 @@ impl Metrics {
         r.register("draining", "1 from the signal to stop on, 0 before", self.draining.clone());
         r.register("store_commits", "Transactions committed", self.commits.clone());
         r.register("store_failed_writes", "Writes that could not be made durable", self.failed_writes.clone());
+        r.register("key_set_reads", "Reads of the key set, by result (OK, FAILED)", self.key_sets.clone());
+        r.register("refused", "What was refused or ended at a limit, or by a rule, by its name", self.refused.clone());
+        r.register_with_unit(
+            "outbound",
+            "What is held for clients that read more slowly than they are told",
+            Unit::Bytes,
+            self.outbound.clone(),
+        );
         // Named as every process's are, so without the prefix.
         self.process.register_collector(Box::new(process::Process));
         r.register("tls_failed_handshakes", "TLS handshakes of clients that failed", self.tls_failures.clone());

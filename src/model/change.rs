@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Account, Block, Edge, Millis, Note, Patch, Profile, Request, SessionId, Stamp};
+use super::{Account, Block, Credential, Edge, Millis, Note, Patch, Profile, Request, SessionId, Stamp, TokenHash};
 
 /// One write asked for, whoever asks: a client, the backend, or an import. Its parts are already checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,20 @@ pub enum Command {
         /// Whether.
         invisible: bool,
     },
+    /// Accept no token of an account that was issued before a time. The account need not exist.
+    RevokeTokens {
+        /// Whose.
+        account: Account,
+        /// Tokens issued from then on are good.
+        before: Millis,
+    },
+    /// Give an account another static token, or none.
+    SetToken {
+        /// Whose.
+        account: Account,
+        /// Of the new one.
+        token: Option<TokenHash>,
+    },
     /// End a friendship, in both directions.
     Unfriend {
         /// One of them.
@@ -153,6 +167,13 @@ pub enum Row {
         account: Account,
         /// Whether it does.
         invisible: bool,
+    },
+    /// What is known of an account's tokens.
+    Credential {
+        /// Whose.
+        account: Account,
+        /// All of it.
+        credential: Credential,
     },
 }
 

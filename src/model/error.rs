@@ -136,7 +136,11 @@ pub enum CloseReason {
     NoHeartbeat,
     /// 3002: the gateway lost what the session stands on.
     Internal,
-    /// 3500: the token, or the account it names, is not accepted.
+    /// 3003: too many commands, or too many logins from one address, for too long.
+    TooManyRequests,
+    /// 3004: the gateway holds too much for clients that read slowly, and this was among the newest of them.
+    Overloaded,
+    /// 3500: the token, or the account it names, is not accepted, or no longer.
     BadToken,
     /// 3501: not JSON, not UTF-8, not protobuf, the wrong message type, or too large.
     MalformedFrame,
@@ -161,6 +165,8 @@ impl CloseReason {
             Self::Shutdown => 3000,
             Self::NoHeartbeat => 3001,
             Self::Internal => 3002,
+            Self::TooManyRequests => 3003,
+            Self::Overloaded => 3004,
             Self::BadToken => 3500,
             Self::MalformedFrame => 3501,
             Self::LoginTimeout => 3502,
@@ -179,6 +185,8 @@ impl CloseReason {
             Self::Shutdown => "SHUTDOWN",
             Self::NoHeartbeat => "NO_HEARTBEAT",
             Self::Internal => "INTERNAL",
+            Self::TooManyRequests => "TOO_MANY_REQUESTS",
+            Self::Overloaded => "OVERLOADED",
             Self::BadToken => "BAD_TOKEN",
             Self::MalformedFrame => "MALFORMED_FRAME",
             Self::LoginTimeout => "LOGIN_TIMEOUT",

@@ -9,6 +9,7 @@
 
 mod account;
 mod change;
+mod credential;
 mod cursor;
 mod error;
 mod profile;
@@ -17,6 +18,7 @@ mod visibility;
 
 pub use account::{ACCOUNT_CHARS, Account};
 pub use change::{Answer, Change, Command, Online, Outcome, Row, User};
+pub use credential::{Credential, StaticToken, TokenHash};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
 pub use profile::{Fields, Gender, Moved, Patch, Profile};

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{CatchUp, Service, now, random, unavailable};
-use crate::auth::{AuthError, Identity};
-use crate::hub::{Seat, Sight};
+use crate::hub::{Seat, Session, Sight};
 use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
 use crate::sync::delta::{Plan, plan};
 use crate::wire::{Card, v1};
@@ -39,9 +38,11 @@ impl Service {
     }
 
     async fn admit(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
-        let identity = self.verify(&login.token)?;
+        let identity = self.verify(&login.token).await?;
         // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
         let mut seat = self.hub.join(&identity.account, SessionId(random()), login.device);
+        seat.session().set_issued_at(identity.issued_at);
+        self.not_revoked(&identity.account, identity.issued_at).await?;
         let horizon = self.hub.horizon();
         let plan = plan(login.cursor.as_deref(), self.store.lineage(), horizon);
         let me = self.own_card(&mut seat, &identity.account).await?;
@@ -52,14 +53,19 @@ impl Service {
         Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up: CatchUp::new(plan, self.cursor(horizon)) })
     }
 
-    /// Checks a new token for a session that is logged in; answers when it ends.
+    /// A session that is logged in goes by a new token from now on; answers when that ends.
     ///
     /// # Errors
-    /// 302 if the token is not accepted, 403 if it is another account's.
-    pub fn refresh(&self, account: &Account, token: &str) -> Result<Option<Millis>, RequestError> {
-        let identity = self.verify(token).map_err(|(error, _)| error)?;
-        if identity.account != *account {
+    /// 302 if the token is not accepted, 403 if it is another account's; the old one then stays. 503.
+    pub async fn refresh(&self, session: &Session, token: &str) -> Result<Option<Millis>, RequestError> {
+        let identity = self.verify(token).await.map_err(|(error, _)| error)?;
+        if identity.account != *session.account() {
             return Err(RequestError::new(Reason::PermissionDenied, "the token is another account's").field("token"));
+        }
+        let before = session.set_issued_at(identity.issued_at);
+        if let Err((error, _)) = self.not_revoked(session.account(), identity.issued_at).await {
+            session.set_issued_at(before);
+            return Err(error);
         }
         Ok(identity.expires_at)
     }
@@ -68,16 +74,6 @@ impl Service {
     #[must_use]
     pub fn now(&self) -> Millis {
         now()
-    }
-
-    fn verify(&self, token: &str) -> Result<Identity, (RequestError, CloseReason)> {
-        self.auth.verify(token, now()).map_err(|error| {
-            let (message, close) = match error {
-                AuthError::Rejected(why) => (format!("the token is not accepted: {why}"), CloseReason::BadToken),
-                AuthError::Expired => ("the token has ended".to_owned(), CloseReason::TokenExpired),
-            };
-            (RequestError::new(Reason::Unauthenticated, message).field("token"), close)
-        })
     }
 
     async fn own_card(&self, seat: &mut Seat, account: &Account) -> Result<Arc<Card>, (RequestError, CloseReason)> {

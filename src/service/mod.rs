@@ -15,11 +15,13 @@ mod roster;
 mod sessions;
 mod sight;
 mod signal;
+mod tokens;
 mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 pub use bulk::Export;
@@ -30,6 +32,7 @@ pub use login::LoggedIn;
 pub use presence::{keep_presence, record as presence_record, restore_presence};
 pub use roster::{BlocksPage, FriendsPage};
 pub use sessions::{SessionInfo, SessionStatus};
+pub use tokens::keep_keys;
 pub use watch::WATCHED;
 
 use crate::auth::Authenticator;
@@ -49,7 +52,8 @@ const STORE_RETRY_MS: u64 = 1000;
 pub struct Service {
     store: Arc<dyn Store>,
     hub: Arc<Hub>,
-    auth: Arc<dyn Authenticator>,
+    /// Replaced as a whole when the settings are read anew.
+    auth: RwLock<Arc<Authenticator>>,
     metrics: Arc<Metrics>,
     settings: Settings,
 }
@@ -72,11 +76,11 @@ impl Service {
     pub fn new(
         store: Arc<dyn Store>,
         hub: Arc<Hub>,
-        auth: Arc<dyn Authenticator>,
+        auth: Authenticator,
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
-        Self { store, hub, auth, metrics, settings }
+        Self { store, hub, auth: RwLock::new(Arc::new(auth)), metrics, settings }
     }
 
     /// The live state, for the listeners that count and end sessions.

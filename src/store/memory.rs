@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::commit::{Done, Rows, Stop, When, carry_out};
 use super::{Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written};
 use crate::model::{
-    Account, Block, Edge, Epoch, Lineage, Millis, Online, Profile, Request, RequestState, Row, Stamp, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, RequestState, Row, Stamp, User,
+    Visibility,
 };
 use crate::sync::decide::{Counts, Current, Noted, Reads};
 
@@ -58,6 +59,8 @@ struct Tables {
     blocks: BTreeMap<(Account, Account), Block>,
     /// By viewer and account.
     frozen: BTreeMap<(Account, Account), Arc<Profile>>,
+    /// Nothing known is no entry.
+    credentials: BTreeMap<Account, Credential>,
 }
 
 /// An account's own row.
@@ -127,6 +130,10 @@ impl Tables {
         }
     }
 
+    fn credential(&self, account: &Account) -> Credential {
+        self.credentials.get(account).cloned().unwrap_or_default()
+    }
+
     fn put_profile(&mut self, profile: &Arc<Profile>) {
         let new = Held { profile: profile.clone(), invisible: false, online: false, last_seen: 0 };
         self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
@@ -141,6 +148,7 @@ impl Rows for Tables {
         let mut current = Current {
             users: reads.users.iter().filter_map(held).map(|held| held.profile.clone()).collect(),
             presence: reads.presence.as_ref().and_then(held).map(Held::noted).unwrap_or_default(),
+            credential: reads.credential.as_ref().map(|account| self.credential(account)).unwrap_or_default(),
             ..Current::default()
         };
         if let Some((a, b)) = &reads.pair {
@@ -178,6 +186,10 @@ impl Rows for Tables {
                 if let Some(held) = self.users.get_mut(account) {
                     held.invisible = *invisible;
                 }
+            }
+            Row::Credential { account, credential } => {
+                self.credentials.insert(account.clone(), credential.clone());
+                self.credentials.retain(|_, credential| *credential != Credential::default());
             }
         }
         Ok(())
@@ -333,6 +345,11 @@ impl Store for Memory {
         let mut found: Vec<_> = state.tables.requests.values().filter(old).cloned().collect();
         found.sort_by_key(|request| request.create_time);
         found.truncate(limit);
+        Box::pin(async { Ok(found) })
+    }
+
+    fn credential(&self, account: Account) -> BoxFuture<'_, Result<Credential, StoreError>> {
+        let found = self.state.lock().tables.credential(&account);
         Box::pin(async { Ok(found) })
     }
 

@@ -15,8 +15,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Account, Answer, Block, Change, Command, Edge, Lineage, Millis, Online, Profile, Request, RequestError, SessionId,
-    Stamp, User,
+    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, Online, Profile, Request, RequestError,
+    SessionId, Stamp, User,
 };
 
 /// How many batches may wait for the consumer of the feed before the store stops committing. No more than the next one:
@@ -165,6 +165,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Open requests made before a time, the oldest first.
     fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>>;
+
+    /// What is known of an account's tokens, whether or not it exists.
+    fn credential(&self, account: Account) -> BoxFuture<'_, Result<Credential, StoreError>>;
 
     /// Notes who is online, and when who was last; later ones win. Of accounts that do not exist it notes nothing.
     /// Neither a change nor told to anyone: durable by the next commit.

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use crate::raw::{BINARY, Frame, Raw, TEXT, payload};
 use crate::support::{Gateway, PATIENCE, Peer, World};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Verifies with a secret.
-fn with_secret() -> World {
+pub fn with_secret() -> World {
     World { auth: format!("mode = \"jwt\"\nhs256_secret = \"{SECRET}\""), ..World::new() }
 }
 
@@ -23,25 +23,25 @@ fn with_public_key() -> World {
     World { auth: format!("mode = \"jwt\"\npublic_key_file = \"{key}\""), ..World::new() }
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// What a good token says, for so many seconds from now; they may be past.
-fn claims(account: &str, seconds: i64) -> Value {
+pub fn claims(account: &str, seconds: i64) -> Value {
     json!({"sub": account, "exp": now().checked_add_signed(seconds).unwrap()})
 }
 
-fn signed(secret: &str, claims: &Value) -> String {
+pub fn signed(secret: &str, claims: &Value) -> String {
     encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
 }
 
-fn token(account: &str, seconds: i64) -> String {
+pub fn token(account: &str, seconds: i64) -> String {
     signed(SECRET, &claims(account, seconds))
 }
 
 /// Signed with a private key of `tests/keys`.
-fn signed_ed(pem: &[u8], claims: &Value) -> String {
+pub fn signed_ed(pem: &[u8], claims: &Value) -> String {
     encode(&Header::new(Algorithm::EdDSA), claims, &EncodingKey::from_ed_pem(pem).unwrap()).unwrap()
 }
 
@@ -51,14 +51,14 @@ fn unsigned(token: &str) -> String {
     format!("eyJhbGciOiJub25lIn0.{}.", token.split('.').nth(1).unwrap())
 }
 
-async fn login(gateway: &Gateway, token: &str, encoding: Encoding) -> Peer {
+pub async fn login(gateway: &Gateway, token: &str, encoding: Encoding) -> Peer {
     let (mut client, mut replica) = (gateway.connect(encoding).await, Replica::default());
     let reply = timeout(PATIENCE, client.login(token, &mut replica)).await.expect("a login in time").unwrap();
     Peer { client, replica, reply }
 }
 
 /// A login that is refused: the error's code and field, then a goodbye and a close frame that agree.
-async fn refused(gateway: &Gateway, token: &str, (code, field): (u32, Option<&str>), (close, word): (u16, &str)) {
+pub async fn refused(gateway: &Gateway, token: &str, (code, field): (u32, Option<&str>), (close, word): (u16, &str)) {
     for encoding in Encoding::ALL {
         let mut raw = Raw::open(gateway, encoding).await;
         let error = raw.log_in(token).await.error.unwrap();
@@ -141,14 +141,14 @@ async fn an_account_that_nobody_made_is_made_only_where_the_settings_say_so() {
     assert_eq!(status, 404);
 }
 
-fn refresh(token: String) -> Command {
+pub fn refresh(token: String) -> Command {
     Command::Refresh(v1::Refresh { token })
 }
 
 #[tokio::test]
 async fn a_session_ends_with_its_token_unless_it_is_refreshed() {
     let world = with_secret();
-    let gateway = world.start();
+    let gateway = world.start_with(&["auth.expiry_grace=0s"]);
     gateway.populate(&["ann"], &[]).await;
     let sign_in = async |encoding, seconds| {
         let mut raw = Raw::open(&gateway, encoding).await;
@@ -177,6 +177,39 @@ async fn a_session_ends_with_its_token_unless_it_is_refreshed() {
     assert!(at >= Duration::from_millis(ends) && at < Duration::from_millis(ends + 3000), "{at:?}, not {ends}");
     shortened.ending().await.assert(3506, "TOKEN_EXPIRED", "refreshed with less");
     refreshed.assert_alive("after the end of its first token").await;
+}
+
+#[tokio::test]
+async fn a_session_may_outlast_its_token_by_the_grace_and_be_refreshed_in_it() {
+    let world = with_secret();
+    let gateway = world.start_with(&["auth.expiry_grace=3s"]);
+    gateway.populate(&["ann"], &[]).await;
+    let sign_in = async || {
+        let mut raw = Raw::open(&gateway, Encoding::Json).await;
+        let reply = raw.log_in(&token("ann", 2)).await.login_reply.unwrap();
+        while raw.server().await.synced.is_none() {}
+        (raw, reply.expires_at.unwrap())
+    };
+    let ((mut late, _), (mut lapsing, ends)) = (sign_in().await, sign_in().await);
+    let at = || Duration::from_millis(ends).saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+    while !at().is_zero() {
+        lapsing.assert_alive("before the end").await;
+        tokio::time::sleep(at().min(Duration::from_millis(200))).await;
+    }
+    // The token has ended: it lets nobody in, and the session that has it lives.
+    refused(
+        &gateway,
+        &signed(SECRET, &json!({"sub": "ann", "exp": ends / 1000})),
+        (302, Some("token")),
+        (3506, "TOKEN_EXPIRED"),
+    )
+    .await;
+    late.assert_alive("in the grace").await;
+    assert!(late.command(refresh(token("ann", 600))).await.refresh_reply.is_some());
+    lapsing.ending().await.assert(3506, "TOKEN_EXPIRED", "not refreshed");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    assert!(now >= Duration::from_millis(ends + 3000), "{now:?}");
+    late.assert_alive("refreshed in the grace").await;
 }
 
 #[tokio::test]

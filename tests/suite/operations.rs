@@ -7,7 +7,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-const OPERATIONS: [(Method, &str, &str); 34] = [
+const OPERATIONS: [(Method, &str, &str); 37] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -33,6 +33,9 @@ const OPERATIONS: [(Method, &str, &str); 34] = [
     (Method::DELETE, "/v1/users/ann/sessions", ""),
     (Method::GET, "/v1/users/ann/presence", ""),
     (Method::PUT, "/v1/users/ann/presence", "{\"invisible\": true}"),
+    (Method::PUT, "/v1/users/ann/token", "{\"secret\": \"of-an-intruder-0123456789\"}"),
+    (Method::DELETE, "/v1/users/ann/token", ""),
+    (Method::POST, "/v1/users/ann/tokens:revoke", "{\"issuedBefore\": 1}"),
     (Method::POST, "/v1/users/ann/hints", "{\"accounts\": [\"bob\"]}"),
     (Method::POST, "/v1/users/ann/signals", "{\"to\": \"bob\", \"payload\": \"hi\"}"),
     (Method::GET, "/v1/sessions", ""),

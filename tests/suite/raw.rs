@@ -155,6 +155,21 @@ impl Raw {
         self.command(Command::Login(v1::Login { token: token.to_owned(), ..Default::default() })).await
     }
 
+    /// The connection, to be read and written otherwise.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// A WebSocket with more header lines that has not logged in, or the status of the answer.
+    pub async fn try_open(address: SocketAddr, more: &str) -> Result<Self, u16> {
+        let (raw, head) = Self::request(address, &upgrade(more)).await;
+        match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
+            Some(101) => Ok(raw),
+            Some(status) => Err(status),
+            None => Err(0),
+        }
+    }
+
     pub async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
@@ -192,6 +207,12 @@ impl Raw {
         let reply = self.command(Command::GetUsers(v1::GetUsers { accounts: vec!["nobody".to_owned()] })).await;
         let missing = reply.get_users_reply.as_ref().map(|reply| reply.missing.as_slice());
         assert_eq!(missing, Some(&["nobody".to_owned()][..]), "{what}: {reply:?}");
+    }
+
+    /// Proves that the connection is open and nothing came on it.
+    pub async fn assert_silent(&mut self) {
+        self.send(&Frame::new(PING, "silent?")).await;
+        assert_eq!(self.frame().await, Some(Frame::new(PONG, "silent?").unmasked()));
     }
 
     /// The next frame, whatever it is; none at the end of the stream.

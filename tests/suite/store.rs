@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rosterd::model::{Answer, Change, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Row, SessionId, Stamp};
+use rosterd::model::{
+    Answer, Change, Credential, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Row, SessionId, Stamp,
+    StaticToken, TokenHash,
+};
 use rosterd::store::{Opened, Relations, Store, Write};
 
-use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, unfriend};
+use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, revoke, token, unfriend};
 
 /// Runs each body on every adapter.
 macro_rules! on_every_store {
@@ -49,6 +52,7 @@ on_every_store! {
     compaction_is_done_a_bounded_number_at_a_time
     custom_is_kept_byte_for_byte
     every_field_is_kept
+    what_is_known_of_tokens_is_kept_and_a_revocation_outlives_its_account
     a_store_is_empty_until_an_account_exists
     a_closed_store_takes_no_writes
     a_write_stands_without_anyone_waiting_for_it
@@ -323,6 +327,43 @@ async fn every_field_is_kept(place: Place) {
     let kept = db.profile("a").await.unwrap();
     assert_eq!((kept.create_time, kept.update_time, kept.version), (1001, 1003, 3));
     db.close().await;
+}
+
+async fn what_is_known_of_tokens_is_kept_and_a_revocation_outlives_its_account(place: Place) {
+    let db = place.open();
+    let known = async |name: &str| db.store.credential(account(name)).await.unwrap();
+    assert_eq!(known("a").await, Credential::default());
+    assert_eq!(refused(db.write([token("a", Some(1))]).await), (0, Reason::NotFound));
+    db.run(nick("a", "Ann")).await;
+    db.run(token("a", Some(1))).await;
+    db.run(token("a", Some(0xff))).await;
+    let hash = TokenHash { salt: [0xff; 16], hash: [0xff; 32] };
+    let held = Credential { revoked_before: 0, token: Some(StaticToken { hash, issued: 1000 }) };
+    assert_eq!(known("a").await, held);
+    assert_eq!(db.run(revoke("a", 900)).await.outcome, Outcome::Changed);
+    assert_eq!(db.run(revoke("a", 900)).await.outcome, Outcome::Unchanged);
+    assert_eq!(known("a").await, Credential { revoked_before: 900, ..held.clone() });
+    db.run(delete("a")).await;
+    let revoked = Credential { revoked_before: 900, token: None };
+    assert_eq!(known("a").await, revoked);
+    // Also of one that nobody made.
+    db.run(revoke("b", 5)).await;
+    db.run(nick("c", "C")).await;
+    db.run(token("c", Some(1))).await;
+    db.run(token("c", None)).await;
+    assert_eq!(known("c").await, Credential::default());
+    // The hub is told: it ends sessions.
+    let changes = db.close().await.changes;
+    let of_a = changes.iter().flat_map(|change| &change.rows).filter_map(|row| match row {
+        Row::Credential { account, credential } if account.as_str() == "a" => Some(credential.revoked_before),
+        _ => None,
+    });
+    assert_eq!(of_a.collect::<Vec<_>>(), [0, 0, 900, 900]);
+    if place.directory.is_some() {
+        let db = place.open();
+        assert_eq!(db.store.credential(account("a")).await.unwrap(), revoked);
+        db.close().await;
+    }
 }
 
 async fn a_store_is_empty_until_an_account_exists(place: Place) {

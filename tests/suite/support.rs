@@ -158,6 +158,37 @@ impl Gateway {
         self.process.id()
     }
 
+    /// Resident memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Waits until a metric has a value, summed over those of its labels that have `kind`; any if it is empty.
+    pub async fn until_metric(&self, name: &str, kind: &str, good: impl Fn(f64) -> bool) {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let value = self.metric_of(name, kind).await;
+            if good(value) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name} {kind} is {value}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The value of one metric for one `kind`.
+    pub async fn metric_of(&self, name: &str, kind: &str) -> f64 {
+        let (_, text) = self.backend().await.send(Method::GET, "/metrics", String::new()).await.unwrap();
+        let kind = if kind.is_empty() { String::new() } else { format!("kind=\"{kind}\"") };
+        let is_it = |line: &&str| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']) && rest.contains(&kind))
+        };
+        let values = text.lines().filter(is_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
+    }
+
     /// `kill -9`: no goodbye, no flush.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
@@ -264,10 +295,7 @@ impl Gateway {
 
     /// The value of one metric, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.backend().await.send(Method::GET, "/metrics", String::new()).await.unwrap();
-        let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
-        let values = text.lines().filter(is_it);
-        values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        self.metric_of(name, "").await
     }
 }
 

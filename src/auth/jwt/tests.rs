@@ -16,8 +16,13 @@ const NOON: u64 = 1_800_000_000;
 const NOW: Millis = NOON * 1000;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
+fn with_key(key: Key) -> Jwt {
+    let (audience, issuer, leeway) = ("rosterd".to_owned(), String::new(), Duration::from_mins(1));
+    Jwt { keys: vec![key], jwks: None, expected: Expected { audience, issuer, leeway } }
+}
+
 fn hs256() -> Jwt {
-    Jwt::hs256(SECRET).unwrap()
+    with_key(Key::hs256(SECRET).unwrap())
 }
 
 fn sign(header: &Header, claims: &Value, key: &EncodingKey) -> String {
@@ -57,7 +62,7 @@ fn pairs() -> [(Algorithm, Jwt, EncodingKey, EncodingKey); 4] {
     let ed = |pem: &[u8]| EncodingKey::from_ed_pem(pem).unwrap();
     let ec = |pem: &[u8]| EncodingKey::from_ec_pem(pem).unwrap();
     let rsa = |pem: &[u8]| EncodingKey::from_rsa_pem(pem).unwrap();
-    let public = |pem: &[u8]| Jwt::public_key(pem).unwrap();
+    let public = |pem: &[u8]| with_key(Key::public(pem).unwrap());
     let secret = EncodingKey::from_secret;
     [
         (Algorithm::HS256, hs256(), secret(SECRET), secret(b"another secret of thirty-two bytes")),
@@ -75,7 +80,7 @@ fn a_good_token_of_each_algorithm_is_accepted_and_one_of_another_key_is_not() {
         assert_eq!((ann.account.as_str(), ann.expires_at), ("ann", Some(NOW + 60_000)), "{algorithm:?}");
         assert_eq!(refused(&jwt, &sign(&header, &claims(), &other)), "the token's signature is wrong", "{algorithm:?}");
     }
-    let pkcs1 = Jwt::public_key(key!("rsa-pkcs1.pub.pem")).unwrap();
+    let pkcs1 = with_key(Key::public(key!("rsa-pkcs1.pub.pem")).unwrap());
     let rsa = EncodingKey::from_rsa_pem(key!("rsa.pem")).unwrap();
     assert!(pkcs1.verify(&sign(&Header::new(Algorithm::RS256), &claims(), &rsa), NOW).is_ok());
 }
@@ -91,7 +96,7 @@ fn a_key_takes_no_algorithm_but_its_own() {
         }
     }
     let rsa = EncodingKey::from_rsa_pem(key!("rsa.pem")).unwrap();
-    let jwt = Jwt::public_key(key!("rsa.pub.pem")).unwrap();
+    let jwt = with_key(Key::public(key!("rsa.pub.pem")).unwrap());
     for other in [Algorithm::RS384, Algorithm::RS512, Algorithm::PS256] {
         refused(&jwt, &sign(&Header::new(other), &claims(), &rsa));
     }
@@ -103,8 +108,8 @@ fn a_key_takes_no_algorithm_but_its_own() {
 #[test]
 fn a_public_key_is_not_a_secret() {
     for pem in [&key!("rsa.pub.pem")[..], key!("p256.pub.pem"), key!("ed25519.pub.pem")] {
-        let jwt = Jwt::public_key(pem).unwrap();
-        for bytes in [pem, pem.trim_ascii_end(), jwt.key.try_get_as_bytes().unwrap()] {
+        let jwt = with_key(Key::public(pem).unwrap());
+        for bytes in [pem, pem.trim_ascii_end(), jwt.keys[0].verifies.try_get_as_bytes().unwrap()] {
             let token = sign(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(bytes));
             assert!(refused(&jwt, &token).starts_with("the token is signed with HS256, not with "));
         }
@@ -190,6 +195,49 @@ fn each_claim_that_is_wrong_is_named() {
 }
 
 #[test]
+fn issuer_and_audience_are_what_the_settings_say() {
+    let mut jwt = hs256();
+    (jwt.expected.issuer, jwt.expected.audience) = ("https://id".to_owned(), "roster".to_owned());
+    for bad in [claims(), with("iss", json!("https://id/")), with("iss", json!(["https://id"])), with("iss", json!(7))]
+    {
+        assert_eq!(refused(&jwt, &signed(&bad)), "the token is from someone else: iss is not \"https://id\"");
+    }
+    let mut good = with("iss", json!("https://id"));
+    assert!(jwt.verify(&signed(&good), NOW).is_ok());
+    good["aud"] = json!("rosterd");
+    assert_eq!(refused(&jwt, &signed(&good)), "the token is meant for others: aud does not name \"roster\"");
+    jwt.expected.audience.clear();
+    assert!(jwt.verify(&signed(&good), NOW).is_ok());
+}
+
+#[test]
+fn a_token_from_the_future_is_not_accepted_and_the_time_of_issue_is_told() {
+    let issued = |iat: Value| hs256().verify(&signed(&with("iat", iat)), NOW).map(|identity| identity.issued_at);
+    assert_eq!(issued(json!(NOON)), Ok(NOW));
+    assert_eq!(issued(json!(1_799_999_999.25)), Ok(NOW - 750));
+    assert_eq!(issued(Value::Null), Ok(0));
+    assert_eq!(issued(json!(NOON + 60)), Ok(NOW + 60_000));
+    let future = refused(&hs256(), &signed(&with("iat", json!(NOON + 61))));
+    assert_eq!(future, "the token was issued in the future (iat)");
+}
+
+#[test]
+fn a_key_of_before_is_good_until_its_time() {
+    let old = b"the secret that was in use before";
+    let mut jwt = hs256();
+    jwt.keys.push(Key { until: Some(NOW + 1), ..Key::hs256(old).unwrap() });
+    jwt.keys.push(Key { until: Some(NOW), ..Key::public(key!("ed25519.pub.pem")).unwrap() });
+    let token = sign(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(old));
+    assert!(jwt.verify(&signed(&claims()), NOW).is_ok());
+    assert!(jwt.verify(&token, NOW).is_ok());
+    assert!(matches!(jwt.verify(&token, NOW + 1), Err(AuthError::Rejected(_))));
+    let ed = EncodingKey::from_ed_pem(key!("ed25519.pem")).unwrap();
+    let token = sign(&Header::new(Algorithm::EdDSA), &claims(), &ed);
+    assert_eq!(refused(&jwt, &token), "the token is signed with EdDSA, not with HS256");
+    assert!(jwt.verify(&token, NOW - 1).is_ok());
+}
+
+#[test]
 fn critical_extensions_are_refused() {
     let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::HS256) };
     let token = sign(&header, &claims(), &EncodingKey::from_secret(SECRET));
@@ -226,21 +274,21 @@ fn a_key_that_cannot_be_used_is_told_apart_at_the_start() {
         (b"", "PEM"),
         (b"\xff", "PEM"),
     ] {
-        let why = Jwt::public_key(pem).err().unwrap();
+        let why = Key::public(pem).err().unwrap();
         assert!(why.contains(part), "{}: {why}", String::from_utf8_lossy(pem));
     }
     let two = [&key!("ed25519.pub.pem")[..], key!("rsa.pub.pem")].concat();
-    assert!(Jwt::public_key(&two).err().unwrap().contains("one block"));
-    assert!(Jwt::hs256(b"").is_err());
+    assert!(Key::public(&two).err().unwrap().contains("one block"));
+    assert!(Key::hs256(b"").is_err());
 }
 
 #[test]
 fn a_minted_token_is_good_for_its_time() {
     let ann = Account::parse("ann", "account").unwrap();
-    let token = sign_hs256(SECRET, &ann, Duration::from_mins(1), NOW + 1);
+    let token = sign_hs256(SECRET, &ann, ("", "rosterd"), Duration::from_mins(1), NOW + 1);
     let identity = hs256().verify(&token, NOW).unwrap();
-    assert_eq!(identity, Identity { account: ann.clone(), expires_at: Some(NOW + 61_000) });
-    let endless = sign_hs256(SECRET, &ann, Duration::MAX, NOW);
+    assert_eq!(identity, Identity { account: ann.clone(), expires_at: Some(NOW + 61_000), issued_at: NOW });
+    let endless = sign_hs256(SECRET, &ann, ("us", ""), Duration::MAX, NOW);
     assert!(hs256().verify(&endless, NOW).is_ok());
 }
 
@@ -254,7 +302,7 @@ proptest! {
 
     #[test]
     fn no_claim_panics(text in ".*", number: f64, exp: i64) {
-        for claim in ["sub", "exp", "nbf", "aud"] {
+        for claim in ["sub", "exp", "nbf", "iat", "aud", "iss"] {
             for value in [json!(text), json!(number), json!(exp), json!([text]), json!({ text.as_str(): number })] {
                 let _ = hs256().verify(&signed(&with(claim, value)), NOW);
             }
@@ -263,7 +311,7 @@ proptest! {
 
     #[test]
     fn no_key_file_panics(bytes: Vec<u8>, label in "(PUBLIC KEY|RSA PUBLIC KEY)", body in "[A-Za-z0-9+/]{0,64}={0,2}") {
-        let _ = Jwt::public_key(&bytes);
-        let _ = Jwt::public_key(format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n").as_bytes());
+        let _ = Key::public(&bytes);
+        let _ = Key::public(format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n").as_bytes());
     }
 }

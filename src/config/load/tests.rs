@@ -51,20 +51,43 @@ fn the_names_and_defaults_are_a_contract() {
     assert_eq!(
         names,
         [
+            "auth.audience",
             "auth.create_accounts",
+            "auth.expiry_grace",
             "auth.hs256_secret",
+            "auth.issuer",
+            "auth.jwks_file",
+            "auth.jwks_refresh",
+            "auth.jwks_url",
+            "auth.leeway",
             "auth.mode",
+            "auth.previous_hs256_secret",
+            "auth.previous_public_key_file",
+            "auth.previous_until",
             "auth.public_key_file",
+            "clients.forwarded_header",
             "clients.heartbeat",
             "clients.listen",
+            "clients.origins",
             "clients.stall_timeout",
             "clients.tls.certificate",
             "clients.tls.key",
+            "clients.trusted_proxies",
             "demo.users",
             "friends.policy",
             "friends.request_expiry",
+            "limits.commands_burst",
+            "limits.commands_per_second",
+            "limits.connections",
+            "limits.connections_per_address",
+            "limits.fragments",
             "limits.frame_bytes",
+            "limits.handshake_timeout",
+            "limits.header_bytes",
             "limits.login_timeout",
+            "limits.logins_burst",
+            "limits.logins_per_second",
+            "limits.outbound_bytes",
             "log.format",
             "log.level",
             "ops.api_key",
@@ -119,6 +142,33 @@ fn the_examples_in_the_documentation_are_good() {
     let api_key = ("ROSTERD_OPS__API_KEY", "0123456789abcdef");
     assert_eq!(load_with(examples[1], &[api_key], &[]).unwrap().config.auth.mode, Mode::Jwt);
     assert!(load_with(examples[1], &[], &[]).unwrap_err().starts_with("ops.api_key: is needed"));
+}
+
+#[test]
+fn a_list_is_written_as_one_or_in_the_environment_with_commas() {
+    let two = ["https://a.example".to_owned(), "https://b.example".to_owned()];
+    let written = "[clients]\norigins = [\"https://a.example\", \"https://b.example\"]\n";
+    assert_eq!(file(written).unwrap().clients.origins, two);
+    for text in ["https://a.example, https://b.example", "[\"https://a.example\", \"https://b.example\"]"] {
+        let config = environment(&[("ROSTERD_CLIENTS__ORIGINS", text)]).unwrap();
+        assert_eq!(config.clients.origins, two, "{text}");
+    }
+    assert_eq!(environment(&[("ROSTERD_CLIENTS__ORIGINS", "")]).unwrap().clients.origins, [""; 0]);
+    for (bad, why) in [
+        (
+            "[clients]\norigins = \"https://a.example\"\n",
+            "config.toml:2:11: clients.origins takes a list of texts in quotes",
+        ),
+        ("[clients]\norigins = [\"https://a.example\", 7]\n", "config.toml:2:11: clients.origins: invalid type"),
+        ("[clients]\norigins = [\"a.example\"]\n", "config.toml:2:11: clients.origins: \"a.example\" is not an origin"),
+        (
+            "[clients]\ntrusted_proxies = [\"proxy\"]\n",
+            "config.toml:2:19: clients.trusted_proxies: \"proxy\" is not an address",
+        ),
+    ] {
+        let error = file(bad).unwrap_err();
+        assert!(error.starts_with(why), "{error}");
+    }
 }
 
 #[test]
@@ -276,7 +326,7 @@ fn a_value_that_is_wrong_is_answered_with_its_key_its_place_and_what_is_right() 
         ("[limits]\nframe_bytes = -1", "config.toml:2:15: limits.frame_bytes: -1 is not a number of bytes"),
         (
             "[auth]\nmode = \"jwtt\"",
-            "config.toml:2:8: auth.mode: \"jwtt\" is not a mode; write \"development\" or \"jwt\"",
+            "config.toml:2:8: auth.mode: \"jwtt\" is not a mode; write \"development\", \"jwt\" or \"static\"",
         ),
         (
             "[friends]\npolicy = \"none\"",

@@ -28,7 +28,9 @@ use self::readers::Readers;
 use self::schema::{Meta, Unusable};
 use self::writer::{BATCH, Message, Writer};
 use super::{Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, Written, system_clock};
-use crate::model::{Account, Block, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User, Visibility};
+use crate::model::{
+    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User, Visibility,
+};
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -117,7 +119,7 @@ fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> 
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(busy_timeout)?;
     // All of the writer's statements stay prepared.
-    conn.set_prepared_statement_cache_capacity(32);
+    conn.set_prepared_statement_cache_capacity(40);
     Ok(conn)
 }
 
@@ -204,6 +206,10 @@ impl Store for Sqlite {
 
     fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::relations::stale_requests(conn, before, limit)))
+    }
+
+    fn credential(&self, account: Account) -> BoxFuture<'_, Result<Credential, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::credentials::credential(conn, &account)))
     }
 
     fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {

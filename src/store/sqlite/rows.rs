@@ -1,8 +1,9 @@
 //! Rows and their SQL: everything that names a table or a column, except the migrations and their bookkeeping.
-//! [`profiles`] has what concerns one account, [`relations`] what is between two.
+//! [`profiles`] has what concerns one account, [`credentials`] its tokens, [`relations`] what is between two.
 //!
 //! It neither begins nor ends a transaction. Called by the writer inside its own, and by the readers.
 
+pub(super) mod credentials;
 pub(super) mod profiles;
 pub(super) mod relations;
 
@@ -37,6 +38,9 @@ impl Rows for Tables<'_> {
         if let Some(account) = &reads.presence {
             current.presence = profiles::noted(conn, account)?;
         }
+        if let Some(account) = &reads.credential {
+            current.credential = credentials::credential(conn, account)?;
+        }
         for account in reads.counts {
             let counts = counts(conn, &account)?;
             current.counts.push((account, counts));
@@ -62,6 +66,7 @@ impl Rows for Tables<'_> {
                 }
             }
             Row::Invisible { account, invisible } => profiles::put_invisible(conn, account, *invisible),
+            Row::Credential { account, credential } => credentials::put(conn, account, credential),
         }
     }
 }

@@ -12,9 +12,10 @@ use crate::model::{Epoch, Stamp, Visibility};
 const APPLICATION: i32 = 0x7273_7464;
 
 /// Migration `n` brings the schema from version `n - 1` to `n`. Never edited once released, only added to.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
+    include_str!("../schema/sqlite/0003_credentials.sql"),
 ];
 
 /// What stands for the epoch in a copy. Whoever opens one first gives it an epoch of its own.

@@ -2,16 +2,17 @@
 //!
 //! The store reads what [`reads`] asks for, calls [`decide`], and writes the rows it answers with, all in one
 //! transaction. Every write of every origin passes here; nothing else makes rows. [`users`] decides what concerns one
-//! account, [`relations`] what is between two.
+//! account, [`tokens`] who is believed to be it, [`relations`] what is between two.
 
 mod relations;
+mod tokens;
 mod users;
 
 use std::sync::Arc;
 
 use crate::model::{
-    Account, Answer, Block, Command, Edge, Millis, Outcome, Profile, Request, RequestError, RequestState, Row, Stamp,
-    Visibility,
+    Account, Answer, Block, Command, Credential, Edge, Millis, Outcome, Profile, Request, RequestError, RequestState,
+    Row, Stamp, Visibility,
 };
 
 /// The rows a command is decided on.
@@ -27,6 +28,8 @@ pub struct Reads {
     pub all_of: Option<Account>,
     /// The presence of this account.
     pub presence: Option<Account>,
+    /// What is known of this account's tokens.
+    pub credential: Option<Account>,
 }
 
 /// What is noted of an account's presence.
@@ -68,6 +71,8 @@ pub struct Current {
     pub counts: Vec<(Account, Counts)>,
     /// The presence asked for.
     pub presence: Noted,
+    /// The tokens of the account asked for.
+    pub credential: Credential,
 }
 
 impl Current {
@@ -131,8 +136,15 @@ pub fn reads(command: &Command) -> Reads {
         Command::SetInvisible { account, .. } => {
             Reads { users: vec![account.clone()], presence: Some(account.clone()), ..Reads::default() }
         }
-        Command::DeleteUser { account } => {
-            Reads { users: vec![account.clone()], all_of: Some(account.clone()), ..Reads::default() }
+        Command::DeleteUser { account } => Reads {
+            users: vec![account.clone()],
+            all_of: Some(account.clone()),
+            credential: Some(account.clone()),
+            ..Reads::default()
+        },
+        Command::RevokeTokens { account, .. } => Reads { credential: Some(account.clone()), ..Reads::default() },
+        Command::SetToken { account, .. } => {
+            Reads { users: vec![account.clone()], credential: Some(account.clone()), ..Reads::default() }
         }
         Command::Befriend { account, peer }
         | Command::AddFriend { account, peer, .. }
@@ -180,6 +192,8 @@ pub fn decide(
         }
         Command::SetInvisible { account, invisible } => users::set_invisible(current, account, *invisible),
         Command::DeleteUser { account } => users::delete(current, account, at),
+        Command::RevokeTokens { account, before } => Ok(tokens::revoke(current, account, *before)),
+        Command::SetToken { account, token } => tokens::set(current, account, *token, at),
         Command::Befriend { account, peer } => relations::befriend(current, account, peer, at),
         Command::AddFriend { account, peer, message } => relations::add(current, account, peer, message, at),
         Command::RequestFriend { account, peer, message } => relations::request(current, account, peer, message, at),

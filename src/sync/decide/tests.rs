@@ -1,5 +1,7 @@
+mod tokens;
+
 use super::*;
-use crate::model::{Audience, FRIENDS, Fields, Note, REQUESTS, Reason};
+use crate::model::{Audience, FRIENDS, Fields, Note, REQUESTS, Reason, TokenHash};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,7 @@ fn account(name: &str) -> Account {
 struct Table {
     users: BTreeMap<Account, Arc<Profile>>,
     invisible: BTreeSet<Account>,
+    credentials: BTreeMap<Account, Credential>,
     edges: BTreeMap<(Account, Account), Edge>,
     requests: BTreeMap<(Account, Account), Request>,
     blocks: BTreeMap<(Account, Account), Block>,
@@ -50,6 +53,7 @@ impl Table {
             current.blocks =
                 self.blocks.values().filter(|b| (b.owner == *a || b.peer == *a) && !b.removed).cloned().collect();
         }
+        current.credential = reads.credential.iter().find_map(|a| self.credentials.get(a)).cloned().unwrap_or_default();
         current.counts = reads.counts.iter().map(|a| (a.clone(), self.counts(a))).collect();
         current
     }
@@ -94,6 +98,7 @@ impl Table {
             }
             Row::Invisible { account, invisible: true } => drop(self.invisible.insert(account)),
             Row::Invisible { account, .. } => drop(self.invisible.remove(&account)),
+            Row::Credential { account, credential } => drop(self.credentials.insert(account, credential)),
         }
     }
 
@@ -401,6 +406,15 @@ fn a_view_moves_with_what_it_shows() {
     assert_eq!(change(Fields { nick: text("two"), ..Fields::default() }, 4), (4, 4, 4, 4));
 }
 
+fn token(name: &str, byte: Option<u8>) -> Command {
+    let token = byte.map(|byte| TokenHash { salt: [byte; 16], hash: [byte; 32] });
+    Command::SetToken { account: account(name), token }
+}
+
+fn revoke(name: &str, before: Millis) -> Command {
+    Command::RevokeTokens { account: account(name), before }
+}
+
 fn commands() -> impl Strategy<Value = Command> {
     let name = || prop::sample::select(vec!["a", "b", "c", "d"]);
     let two = (name(), name(), 0..12u8).prop_map(|(a, b, what)| match what {
@@ -422,6 +436,8 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => name().prop_map(|a| Command::DeleteUser { account: account(a) }),
         1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible }),
         1 => (name(), name()).prop_map(|(a, b)| Command::Unfriend { account: account(a), peer: account(b) }),
+        1 => (name(), 0..9u64).prop_map(|(a, before)| Command::RevokeTokens { account: account(a), before }),
+        1 => (name(), any::<bool>()).prop_map(|(a, some)| token(a, some.then_some(1))),
         8 => two,
     ]
 }
@@ -434,7 +450,7 @@ fn key(row: &Row) -> Option<(String, u64)> {
         Row::Edge(e) => (format!("e{} {}", e.owner, e.peer), e.version),
         Row::Request(r) => (format!("r{} {}", r.sender, r.receiver), r.version),
         Row::Block { block, .. } => (format!("b{} {}", block.owner, block.peer), block.version),
-        Row::Invisible { .. } => return None,
+        Row::Invisible { .. } | Row::Credential { .. } => return None,
     })
 }
 

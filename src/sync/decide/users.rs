@@ -86,5 +86,6 @@ pub(super) fn delete(current: &Current, account: &Account, at: At) -> Result<Dec
     for block in current.blocks.iter().filter(|b| !b.removed) {
         rows.push(ended(block, at));
     }
+    rows.extend(super::tokens::forgotten(current, account));
     Ok(Decision::new(rows, Outcome::Changed))
 }

@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 use rosterd::model::{
-    Account, Block, Change, Command, Edge, Fields, Millis, Note, Online, Profile, Request, Stamp, User,
+    Account, Block, Change, Command, Credential, Edge, Fields, Millis, Note, Online, Profile, Request, Stamp, User,
 };
 use rosterd::store::Seen;
 use tokio::runtime::Runtime;
 
 use super::rig::{
-    Place, Running, accept, account, ask, befriend, block, delete, nick_if, profile, reject, unblock, unfriend,
+    Place, Running, accept, account, ask, befriend, block, delete, nick_if, profile, reject, revoke, token, unblock,
+    unfriend,
 };
 
 const NAMES: [&str; 5] = ["a", "B", "b", "c.d", "_"];
@@ -43,6 +44,7 @@ struct Everything {
     requests: Vec<Vec<Request>>,
     blocks: Vec<Block>,
     frozen: Vec<Profile>,
+    credentials: Vec<Credential>,
 }
 
 fn commands() -> impl Strategy<Value = Command> {
@@ -59,6 +61,8 @@ fn commands() -> impl Strategy<Value = Command> {
         3 => (name(), name()).prop_map(|(a, b)| unfriend(a, b)),
         9 => (name(), name(), 0..7u8).prop_map(|(a, b, what)| relation(a, b, what)),
         1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible }),
+        1 => (name(), 990..1020u64).prop_map(|(a, before)| revoke(a, before)),
+        2 => (name(), prop::option::of(any::<u8>())).prop_map(|(a, byte)| token(a, byte)),
     ]
 }
 
@@ -114,6 +118,7 @@ async fn everything(db: &Running) -> Everything {
     let accounts: Vec<Account> = NAMES.iter().map(|name| account(name)).collect();
     let mut all = Everything::default();
     for owner in &accounts {
+        all.credentials.push(db.store.credential(owner.clone()).await.unwrap());
         let mut after = None;
         loop {
             let page = db.store.page(owner.clone(), after, 2, Some(0)).await.unwrap();

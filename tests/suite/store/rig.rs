@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rosterd::model::{
-    Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Stamp, User, Visibility,
+    Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Stamp, TokenHash, User, Visibility,
 };
 use rosterd::store::{self, Clock, Opened, Store, StoreError, Write, WriteError, Written};
 use tempfile::TempDir;
@@ -205,6 +205,15 @@ pub(super) fn block(a: &str, b: &str) -> Command {
 
 pub(super) fn unblock(a: &str, b: &str) -> Command {
     Command::Unblock { account: account(a), peer: account(b) }
+}
+
+pub(super) fn revoke(name: &str, before: Millis) -> Command {
+    Command::RevokeTokens { account: account(name), before }
+}
+
+pub(super) fn token(name: &str, byte: Option<u8>) -> Command {
+    let token = byte.map(|byte| TokenHash { salt: [byte; 16], hash: [byte; 32] });
+    Command::SetToken { account: account(name), token }
 }
 
 pub(super) fn refused(written: Written) -> (usize, Reason) {

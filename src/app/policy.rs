@@ -1,0 +1,94 @@
+//! Who is let in and how much of what: keys, origins, proxies and limits, at the start and by a reload.
+
+use std::sync::Arc;
+
+use super::{Change, Part, StartError};
+use crate::config::{self, Config, Mode};
+use crate::gateway::{self, Gateway, Origins, Proxies, Rate};
+use crate::service::Service;
+
+/// What the gateway lets in.
+pub(super) fn policy(config: &Config) -> Result<gateway::Policy, StartError> {
+    let (clients, limits) = (&config.clients, &config.limits);
+    let origins = Origins::parse(&clients.origins).map_err(|why| StartError(format!("clients.origins: {why}")))?;
+    let networks = Proxies::parse(&clients.trusted_proxies);
+    let networks = networks.map_err(|why| StartError(format!("clients.trusted_proxies: {why}")))?;
+    let header = match clients.forwarded_header {
+        config::ForwardedHeader::XForwardedFor => gateway::ForwardedHeader::XForwardedFor,
+        config::ForwardedHeader::Forwarded => gateway::ForwardedHeader::Forwarded,
+    };
+    // In development a page may be anywhere, also in a file.
+    let development = config.auth.mode == Mode::Development;
+    let any = development && clients.origins.is_empty();
+    let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
+    Ok(gateway::Policy {
+        origins: (!any).then_some(origins),
+        proxies: Proxies { networks, header },
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        logins: rate(limits.logins_per_second, limits.logins_burst),
+        handshake_timeout: limits.handshake_timeout,
+        header_bytes: limits.header_bytes,
+        login_timeout: limits.login_timeout,
+        expiry_grace: config.auth.expiry_grace,
+        frame_bytes: limits.frame_bytes,
+        fragments: limits.fragments,
+        commands: (!development).then(|| rate(limits.commands_per_second, limits.commands_burst)),
+        outbound_bytes: limits.outbound_bytes,
+    })
+}
+
+/// Takes other keys over. Sessions that are there stay.
+pub(super) fn keys(mode: Mode, service: Arc<Service>) -> Part {
+    const KEYS: &[&str] = &[
+        "auth.hs256_secret",
+        "auth.public_key_file",
+        "auth.jwks_file",
+        "auth.jwks_url",
+        "auth.jwks_refresh",
+        "auth.previous_hs256_secret",
+        "auth.previous_public_key_file",
+        "auth.previous_until",
+        "auth.audience",
+        "auth.issuer",
+        "auth.leeway",
+    ];
+    Part::new(KEYS, move |config| {
+        if config.auth.mode != mode {
+            return Ok(Change::needs_restart());
+        }
+        let authenticator = config.auth.authenticator(Some(&service.authenticator()), service.metrics())?;
+        let service = service.clone();
+        Ok(Change::live(move || service.set_authenticator(authenticator)))
+    })
+}
+
+/// Takes other origins, proxies and limits over. Connections that are there stay.
+pub(super) fn limits(mode: Mode, gateway: Arc<Gateway>) -> Part {
+    const KEYS: &[&str] = &[
+        "auth.expiry_grace",
+        "clients.origins",
+        "clients.trusted_proxies",
+        "clients.forwarded_header",
+        "limits.connections",
+        "limits.connections_per_address",
+        "limits.logins_per_second",
+        "limits.logins_burst",
+        "limits.handshake_timeout",
+        "limits.header_bytes",
+        "limits.login_timeout",
+        "limits.frame_bytes",
+        "limits.fragments",
+        "limits.commands_per_second",
+        "limits.commands_burst",
+        "limits.outbound_bytes",
+    ];
+    Part::new(KEYS, move |config| {
+        if config.auth.mode != mode {
+            return Ok(Change::needs_restart());
+        }
+        let policy = policy(config).map_err(|error| error.to_string())?;
+        let gateway = gateway.clone();
+        Ok(Change::live(move || gateway.set_policy(policy)))
+    })
+}

@@ -1,0 +1,196 @@
+//! The keys of a key set, as they were last read, and when they are read again.
+//!
+//! The set is in one place, which the settings name. It is read every so often, and once more for a token whose key is
+//! not in it: by one at a time, and not more often than every [`PAUSE`], whatever tokens name. A name that was looked for in vain
+//! is remembered for a while. When the set cannot be read, the keys of before stay. It alone of this module does I/O.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::key::{Key, key_set};
+use super::{AuthError, Place, fetch};
+use crate::metrics::{Kind, Metrics};
+
+/// The shortest time between two reads that tokens cause; also how soon one that failed is tried again by itself.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How long it is remembered that there is no key of a name, and of how many names.
+const UNKNOWN: (Duration, usize) = (Duration::from_mins(5), 64);
+/// The largest set, in bytes.
+const SET_BYTES: usize = 256 * 1024;
+
+/// What a set may hold that is fetched; a file may hold secrets for HS256 too.
+const PUBLIC: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+const ALL: [Algorithm; 4] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA, Algorithm::HS256];
+
+/// A key set.
+pub(super) struct Jwks {
+    place: Place,
+    every: Duration,
+    held: RwLock<Held>,
+    /// Held by who reads.
+    reading: Mutex<()>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Held {
+    keys: Arc<[Key]>,
+    /// When the read began that these keys are from; none before the first.
+    read: Option<Instant>,
+    /// When a read was last begun.
+    tried: Option<Instant>,
+    /// Names that were looked for in vain, the newest last.
+    unknown: Vec<(String, Instant)>,
+}
+
+/// What is known of a name.
+#[derive(Debug, PartialEq)]
+enum Known {
+    Here,
+    Nowhere,
+    /// It has to be looked for.
+    Ask,
+    /// It has to be looked for, but not now.
+    Later,
+}
+
+impl Held {
+    fn has(&self, kid: Option<&str>) -> bool {
+        match kid {
+            Some(kid) => self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)),
+            None => self.read.is_some(),
+        }
+    }
+
+    /// `asked` is when the name was first asked for.
+    fn look(&mut self, kid: Option<&str>, asked: Instant) -> Known {
+        let now = Instant::now();
+        self.unknown.retain(|(_, since)| now < *since + UNKNOWN.0);
+        if self.has(kid) {
+            return Known::Here;
+        }
+        if let Some(kid) = kid {
+            if self.unknown.iter().any(|(name, _)| name == kid) {
+                return Known::Nowhere;
+            }
+            if self.read.is_some_and(|read| read >= asked) {
+                if self.unknown.len() == UNKNOWN.1 {
+                    self.unknown.remove(0);
+                }
+                self.unknown.push((kid.to_owned(), now));
+                return Known::Nowhere;
+            }
+        }
+        if self.tried.is_some_and(|tried| now < tried + PAUSE) { Known::Later } else { Known::Ask }
+    }
+}
+
+impl Jwks {
+    pub(super) fn new(place: Place, every: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { place, every, held: RwLock::default(), reading: Mutex::default(), metrics }
+    }
+
+    /// Whether this is the set that is read from there, as often.
+    pub(super) fn is_of(&self, place: &Place, every: Duration) -> bool {
+        (&self.place, self.every) == (place, every)
+    }
+
+    pub(super) fn keys(&self) -> Arc<[Key]> {
+        self.held.read().keys.clone()
+    }
+
+    /// Whether a key of this name is here; of no name, whether any is.
+    pub(super) fn has(&self, kid: Option<&str>) -> bool {
+        self.held.read().has(kid)
+    }
+
+    pub(super) fn may_hold(&self, algorithm: Algorithm) -> bool {
+        self.algorithms().contains(&algorithm)
+    }
+
+    pub(super) fn algorithms(&self) -> &'static [Algorithm] {
+        if self.has_secrets() { &ALL } else { &PUBLIC }
+    }
+
+    fn has_secrets(&self) -> bool {
+        matches!(self.place, Place::File(_))
+    }
+
+    /// Reads the set if it is a file, so that one that cannot be used is found out at the start.
+    pub(super) fn read_file(&self) -> Result<(), String> {
+        let Place::File(path) = &self.place else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let text = std::fs::read(path).map_err(|error| error.to_string())?;
+        self.take(&text, begun)
+    }
+
+    /// Finds the key of this name, by reading the set if it has to.
+    pub(super) async fn learn(&self, kid: Option<&str>) -> Result<(), AuthError> {
+        let asked = Instant::now();
+        loop {
+            let known = self.held.write().look(kid, asked);
+            match known {
+                Known::Here => return Ok(()),
+                Known::Nowhere => {
+                    return Err(AuthError::Rejected("the token names a key (kid) that is not known".to_owned()));
+                }
+                Known::Later => return Err(unavailable()),
+                Known::Ask => {}
+            }
+            let _one_at_a_time = self.reading.lock().await;
+            // Another may have read it meanwhile.
+            if self.held.write().look(kid, asked) == Known::Ask {
+                self.read().await.map_err(|()| unavailable())?;
+            }
+        }
+    }
+
+    /// Reads the set; answers when to do so again.
+    pub(super) async fn refresh(&self) -> Duration {
+        let _one_at_a_time = self.reading.lock().await;
+        match self.read().await {
+            Ok(()) => self.every,
+            Err(()) => self.every.min(PAUSE),
+        }
+    }
+
+    async fn read(&self) -> Result<(), ()> {
+        let begun = Instant::now();
+        self.held.write().tried = Some(begun);
+        let text = match &self.place {
+            Place::File(path) => read_file(path.clone()).await,
+            Place::Url(url) => fetch::get(url, SET_BYTES).await,
+        };
+        let taken = text.and_then(|text| self.take(&text, begun));
+        let kind = if taken.is_ok() { "OK" } else { "FAILED" };
+        self.metrics.key_sets.get_or_create(&Kind { kind }).inc();
+        taken.map_err(|error| {
+            let place = &self.place;
+            tracing::warn!(?place, %error, "the key set could not be read; the keys of before stay");
+        })
+    }
+
+    fn take(&self, text: &[u8], begun: Instant) -> Result<(), String> {
+        let keys = key_set(text, self.has_secrets())?;
+        let mut held = self.held.write();
+        (held.keys, held.read) = (keys.into(), Some(begun));
+        Ok(())
+    }
+}
+
+async fn read_file(path: PathBuf) -> Result<Vec<u8>, String> {
+    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await.map_err(|error| error.to_string())?;
+    read.map_err(|error| error.to_string())
+}
+
+fn unavailable() -> AuthError {
+    AuthError::Unavailable("the key set cannot be read now".to_owned())
+}

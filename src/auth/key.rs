@@ -1,0 +1,147 @@
+//! One key, the one algorithm that goes with it, and how it is read: a secret, a PEM file, an entry of a key set.
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Header};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::model::Millis;
+
+/// DER of a P-256 public key up to its point, in base64: the algorithm, the curve and the uncompressed form
+/// (RFC 5480). Other curves of the same size would be taken for it and then fail at every token.
+const P256_PREFIX: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
+/// DER of an RSA public key, in bytes, from 2048 to 8192 bits; the verifier refuses others at every token.
+const RSA_DER_BYTES: std::ops::RangeInclusive<usize> = 264..=1100;
+/// An RSA modulus in base64, from 2048 to 8192 bits.
+const RSA_MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1367;
+/// The shortest secret in a key set, in base64: 32 bytes, as long as the hash (RFC 7518, section 3.2).
+const OCTET_CHARS: usize = 43;
+/// The most entries of a key set that are looked at.
+const ENTRIES: usize = 100;
+
+/// A key that verifies tokens.
+#[derive(Clone)]
+pub(super) struct Key {
+    /// Its name; a key without one is tried for tokens of any.
+    pub(super) kid: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) verifies: DecodingKey,
+    /// From when on it is not good any more.
+    pub(super) until: Option<Millis>,
+}
+
+impl Key {
+    fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
+        Self { kid: None, algorithm, verifies: key, until: None }
+    }
+
+    /// For tokens signed with HS256 and this secret.
+    pub(super) fn hs256(secret: &[u8]) -> Result<Self, String> {
+        if secret.is_empty() {
+            return Err("is empty".to_owned());
+        }
+        Ok(Self::new(Algorithm::HS256, DecodingKey::from_secret(secret)))
+    }
+
+    /// For tokens signed with the private half of this key: `EdDSA`, ES256 or RS256 by its type.
+    pub(super) fn public(pem: &[u8]) -> Result<Self, String> {
+        let text = str::from_utf8(pem).map_err(|_| "is not a PEM file".to_owned())?;
+        let body = public_pem_body(text)?;
+        if let Ok(key) = DecodingKey::from_ed_pem(pem) {
+            return Ok(Self::new(Algorithm::EdDSA, key));
+        }
+        if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+            let p256 = body.starts_with(P256_PREFIX);
+            let why =
+                "is an EC key, but not one on the curve P-256 (prime256v1) in uncompressed form, which ES256 needs";
+            return if p256 { Ok(Self::new(Algorithm::ES256, key)) } else { Err(why.to_owned()) };
+        }
+        if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
+            let size = key.try_get_as_bytes().map_or(0, <[u8]>::len);
+            let why = "is an RSA key, but not one of 2048 to 8192 bits";
+            return if RSA_DER_BYTES.contains(&size) {
+                Ok(Self::new(Algorithm::RS256, key))
+            } else {
+                Err(why.to_owned())
+            };
+        }
+        Err("holds no key of a type that is known: Ed25519 (EdDSA), P-256 (ES256) or RSA (RS256)".to_owned())
+    }
+
+    /// Whether a token with this header may be signed with it: the algorithm is the key's, never the token's choice.
+    pub(super) fn fits(&self, header: &Header, sole: bool) -> bool {
+        let named = match (&self.kid, &header.kid) {
+            (None, _) => true,
+            (Some(own), Some(named)) => own == named,
+            (Some(_), None) => sole,
+        };
+        named && self.algorithm == header.alg
+    }
+}
+
+/// The keys of a set (RFC 7517, section 5) that verify signatures. Others are passed over: sets hold keys for other
+/// ends too. Secrets count only where `secrets`: a set that anyone may fetch holds none.
+pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<Key>, String> {
+    let set: Value = serde_json::from_slice(text).map_err(|_| "is not JSON".to_owned())?;
+    let entries = set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web Key Set, {\"keys\": […]}")?;
+    let mut keys: Vec<Key> = Vec::new();
+    for entry in entries.iter().take(ENTRIES) {
+        let Some(key) = Jwk::deserialize(entry).ok().and_then(|jwk| entry_key(&jwk, secrets)) else { continue };
+        // Two keys of one name: which is meant cannot be told, and the first stands.
+        if key.kid.is_none() || !keys.iter().any(|held| held.kid == key.kid) {
+            keys.push(key);
+        }
+    }
+    if keys.is_empty() {
+        return Err("holds no key that verifies RS256, ES256 or EdDSA".to_owned());
+    }
+    Ok(keys)
+}
+
+fn entry_key(jwk: &Jwk, secrets: bool) -> Option<Key> {
+    let common = &jwk.common;
+    let signs = common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
+    let verifies = common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    let (algorithm, name) = match &jwk.algorithm {
+        AlgorithmParameters::RSA(rsa) if RSA_MODULUS_CHARS.contains(&rsa.n.trim_end_matches('=').len()) => {
+            (Algorithm::RS256, KeyAlgorithm::RS256)
+        }
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        }
+        AlgorithmParameters::OctetKey(octets) if secrets && octets.value.len() >= OCTET_CHARS => {
+            (Algorithm::HS256, KeyAlgorithm::HS256)
+        }
+        _ => return None,
+    };
+    // A key that names its algorithm is for no other.
+    let meant = common.key_algorithm.is_none_or(|meant| meant == name);
+    let key = DecodingKey::from_jwk(jwk).ok()?;
+    (signs && verifies && meant).then(|| Key { kid: common.key_id.clone(), ..Key::new(algorithm, key) })
+}
+
+/// The base64 text of a PEM file's one block, which must be a public key.
+fn public_pem_body(text: &str) -> Result<String, String> {
+    const BEGIN: &str = "-----BEGIN ";
+    let mut blocks = text.split(BEGIN).skip(1);
+    let (Some(block), None) = (blocks.next(), blocks.next()) else {
+        return Err("is not a PEM file with one block, -----BEGIN PUBLIC KEY-----".to_owned());
+    };
+    let (label, rest) = block.split_once("-----").unwrap_or((block, ""));
+    let why = match label {
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => None,
+        "CERTIFICATE" => Some("holds a certificate; `openssl x509 -pubkey -noout` gives its public key"),
+        _ if label.ends_with("PRIVATE KEY") => {
+            Some("holds a private key, your backend's alone; `openssl pkey -pubout` gives its public half")
+        }
+        _ => Some("is not a PEM file with a public key, -----BEGIN PUBLIC KEY-----"),
+    };
+    if let Some(why) = why {
+        return Err(why.to_owned());
+    }
+    let body = rest.split("-----").next().unwrap_or_default();
+    Ok(body.split_whitespace().collect())
+}

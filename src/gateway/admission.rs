@@ -1,0 +1,323 @@
+//! Who may connect: how many in all, how many from one address, and how fast they may log in.
+//!
+//! Counted before anything is done for a connection. What is known of an address is gone with its last connection,
+//! as soon as its logins are so long ago that they do not count any more.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use super::forwarded::Proxies;
+use super::origin::Origins;
+use super::pace::{Pace, Rate};
+
+/// How many addresses without a connection are remembered.
+const REMEMBERED: usize = 65_536;
+
+/// What is let in, and how much of it. Replaced as a whole when the settings are read anew.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Pages that may connect; `None`: all of them.
+    pub origins: Option<Origins>,
+    /// Proxies that say whose connection they bring.
+    pub proxies: Proxies,
+    /// How many connections there may be.
+    pub connections: usize,
+    /// How many of one address.
+    pub connections_per_address: usize,
+    /// How fast those of one address may log in.
+    pub logins: Rate,
+    /// How long a connection may take to become a WebSocket.
+    pub handshake_timeout: Duration,
+    /// The largest head of a request, in bytes.
+    pub header_bytes: usize,
+    /// How long a WebSocket may take to log in.
+    pub login_timeout: Duration,
+    /// How long a session may outlast its token.
+    pub expiry_grace: Duration,
+    /// The largest message a client may send, in bytes.
+    pub frame_bytes: usize,
+    /// How many pieces it may come in.
+    pub fragments: usize,
+    /// How fast a session may send; `None`: as fast as it can.
+    pub commands: Option<Rate>,
+    /// What may be held for clients that read more slowly than they are told, in bytes.
+    pub outbound_bytes: usize,
+}
+
+/// Who is connected.
+pub(super) struct Admission {
+    policy: RwLock<Arc<Policy>>,
+    started: Instant,
+    connections: AtomicU64,
+    addresses: Mutex<Addresses>,
+}
+
+/// An address, or of version 6 the network that one customer usually has.
+type Source = u128;
+
+#[derive(Default)]
+struct Addresses {
+    known: HashMap<Source, Known, ahash::RandomState>,
+    /// How many there may be before those that are not needed are dropped.
+    sweep_at: usize,
+}
+
+#[derive(Default)]
+struct Known {
+    connections: u32,
+    logins: Pace,
+}
+
+/// Why someone may not connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There are as many connections as there may be.
+    Full,
+    /// There are as many from this address.
+    Crowded,
+}
+
+impl Refused {
+    /// Its name in the metrics.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Full => "CONNECTIONS",
+            Self::Crowded => "CONNECTIONS_PER_ADDRESS",
+        }
+    }
+}
+
+/// A connection's place; leaving drops it.
+pub(super) struct Permit {
+    admission: Arc<Admission>,
+    /// Whose it counts as. Unset for this machine itself, and for a proxy until it said whose connection it brings.
+    source: OnceLock<Source>,
+    by_proxy: bool,
+    /// Later ones have greater numbers.
+    number: u64,
+}
+
+impl Admission {
+    pub(super) fn new(policy: Policy) -> Arc<Self> {
+        let (connections, addresses) = Default::default();
+        Arc::new(Self { policy: RwLock::new(Arc::new(policy)), started: Instant::now(), connections, addresses })
+    }
+
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.policy.read().clone()
+    }
+
+    pub(super) fn set_policy(&self, policy: Policy) {
+        *self.policy.write() = Arc::new(policy);
+    }
+
+    /// Nanoseconds since the start.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Lets a connection from `peer` in, or not. `number` tells earlier ones from later ones.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, number: u64) -> Result<Permit, Refused> {
+        let policy = self.policy();
+        let open = self.connections.fetch_add(1, Ordering::AcqRel);
+        // From here on dropping it gives the place back.
+        let by_proxy = policy.proxies.trust(peer);
+        let permit = Permit { admission: self.clone(), source: OnceLock::new(), by_proxy, number };
+        if open >= policy.connections as u64 {
+            return Err(Refused::Full);
+        }
+        if !by_proxy {
+            permit.count_as(peer, &policy)?;
+        }
+        Ok(permit)
+    }
+
+    #[cfg(test)]
+    fn known(&self) -> usize {
+        self.addresses.lock().known.len()
+    }
+}
+
+impl Permit {
+    /// Takes what a proxy says of whose connection this is.
+    pub(super) fn forwarded(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let policy = self.admission.policy();
+        match policy.proxies.client(headers) {
+            Some(client) if self.by_proxy && self.source.get().is_none() => self.count_as(client, &policy),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets it log in, or says when it may try again.
+    pub(super) fn log_in(&self) -> Result<(), Duration> {
+        let Some(source) = self.source.get() else {
+            return Ok(());
+        };
+        let (policy, now) = (self.admission.policy(), self.admission.now());
+        let mut addresses = self.admission.addresses.lock();
+        addresses.known.entry(*source).or_default().logins.admit(policy.logins, now)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn count_as(&self, address: IpAddr, policy: &Policy) -> Result<(), Refused> {
+        // This machine is not limited by address: what connects from it is a proxy, or a tool of the operator's.
+        if address.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let source = source(address);
+        let mut addresses = self.admission.addresses.lock();
+        addresses.make_room(self.admission.now());
+        let known = addresses.known.entry(source).or_default();
+        if known.connections as usize >= policy.connections_per_address {
+            return Err(Refused::Crowded);
+        }
+        known.connections += 1;
+        self.source.set(source).expect("asked only while it is unset");
+        Ok(())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let admission = &self.admission;
+        admission.connections.fetch_sub(1, Ordering::AcqRel);
+        if let Some(source) = self.source.get() {
+            let now = admission.now();
+            let mut addresses = admission.addresses.lock();
+            if let Some(known) = addresses.known.get_mut(source) {
+                known.connections -= 1;
+                if known.connections == 0 && known.logins.is_idle(now) {
+                    addresses.known.remove(source);
+                }
+            }
+        }
+    }
+}
+
+impl Addresses {
+    /// Drops what is not needed, each time there is twice as much as was needed before.
+    fn make_room(&mut self, now: u64) {
+        if self.known.len() < self.sweep_at {
+            return;
+        }
+        self.known.retain(|_, known| known.connections > 0 || !known.logins.is_idle(now));
+        // More than this and somebody has addresses to spare: how fast one of them logs in says nothing then.
+        if self.known.values().filter(|known| known.connections == 0).count() > REMEMBERED {
+            self.known.retain(|_, known| known.connections > 0);
+        }
+        self.known.shrink_to_fit();
+        self.sweep_at = (2 * self.known.len()).max(1024);
+    }
+}
+
+fn source(address: IpAddr) -> Source {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::gateway) fn policy() -> Policy {
+        let rate = Rate { per_second: 10, burst: 5 };
+        Policy {
+            origins: None,
+            proxies: Proxies::default(),
+            connections: 10,
+            connections_per_address: 3,
+            logins: rate,
+            handshake_timeout: Duration::from_secs(1),
+            header_bytes: 8192,
+            login_timeout: Duration::from_secs(1),
+            expiry_grace: Duration::ZERO,
+            frame_bytes: 1024,
+            fragments: 8,
+            commands: Some(rate),
+            outbound_bytes: 1000,
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_has_so_many_connections_and_all_together_so_many() {
+        let admission = Admission::new(policy());
+        let enter = |from: &str| admission.enter(ip(from), 0);
+        let mut held: Vec<_> = (0..3).map(|_| enter("203.0.113.7").unwrap()).collect();
+        // Written otherwise it is the same one.
+        assert_eq!(enter("::ffff:203.0.113.7").err(), Some(Refused::Crowded));
+        // A customer of version 6 has a whole network.
+        held.extend(["2001:db8::1", "2001:db8::2", "2001:db8::3:1"].map(|from| enter(from).unwrap()));
+        assert_eq!(enter("2001:db8::4").err(), Some(Refused::Crowded));
+        held.push(enter("2001:db8:0:1::1").unwrap());
+        assert_eq!(admission.known(), 3);
+        held.extend((0..3).map(|_| enter("127.0.0.1").unwrap()));
+        for from in ["198.51.100.1", "127.0.0.1", "203.0.113.7"] {
+            assert_eq!(enter(from).err(), Some(Refused::Full), "{from}");
+        }
+        held.remove(0);
+        held.push(enter("203.0.113.7").unwrap());
+        held.clear();
+        assert_eq!((admission.known(), admission.connections.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn logins_of_an_address_are_counted_over_its_connections_and_forgotten_in_time() {
+        let admission = Admission::new(policy());
+        let mut let_in = 0;
+        for _ in 0..20 {
+            let permit = admission.enter(ip("203.0.113.7"), 0).unwrap();
+            let_in += u32::from(permit.log_in().is_ok());
+        }
+        assert!((5..20).contains(&let_in), "{let_in}");
+        assert_eq!(admission.known(), 1);
+        // Another one is not held up, and this machine never is.
+        assert!(admission.enter(ip("203.0.113.8"), 0).unwrap().log_in().is_ok());
+        let own = admission.enter(ip("::1"), 0).unwrap();
+        assert!((0..100).all(|_| own.log_in().is_ok()));
+    }
+
+    #[test]
+    fn a_proxy_is_counted_as_whom_it_brings_and_only_a_proxy_is_believed() {
+        let networks = Proxies::parse(&["10.0.0.1".to_owned()]).unwrap();
+        let proxies = Proxies { networks, ..Proxies::default() };
+        let admission = Admission::new(Policy { proxies, ..policy() });
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
+        let by = |peer: &str| {
+            let permit = admission.enter(ip(peer), 0).unwrap();
+            permit.forwarded(&headers).map(|()| permit)
+        };
+        let _held: Vec<_> = (0..3).map(|_| by("10.0.0.1").unwrap()).collect();
+        assert_eq!(by("10.0.0.1").err(), Some(Refused::Crowded));
+        let _own: Vec<_> = (0..3).map(|_| by("198.51.100.9").unwrap()).collect();
+        assert_eq!(admission.enter(ip("198.51.100.9"), 0).err(), Some(Refused::Crowded));
+        assert_eq!(admission.connections.load(Ordering::Relaxed), 6);
+    }
+
+    #[test]
+    fn addresses_that_come_and_go_do_not_pile_up() {
+        let admission = Admission::new(Policy { logins: Rate { per_second: 1, burst: 1000 }, ..policy() });
+        for n in 0..300_000_u32 {
+            let permit = admission.enter(IpAddr::V4((0x0b00_0000 + n).into()), 0).unwrap();
+            permit.log_in().unwrap();
+        }
+        // Each is remembered for a second; that many fit into one, or were dropped.
+        assert!(admission.known() <= 2 * REMEMBERED + 2, "{}", admission.known());
+    }
+}

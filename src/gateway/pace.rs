@@ -1,0 +1,127 @@
+//! How fast something may come: so much in a second, and so much at once.
+//!
+//! The generic cell rate algorithm: one number says how far ahead of its rate something is, so a session pays eight
+//! bytes for it and nothing happens while it is idle. Pure: the time is given.
+
+use std::time::Duration;
+
+/// So much in a second, and so much at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// On average; at least 1.
+    pub per_second: u32,
+    /// Without a pause; at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// Nanoseconds to each.
+    fn each(self) -> u64 {
+        1_000_000_000 / u64::from(self.per_second.max(1))
+    }
+
+    /// How far ahead one may be, in nanoseconds.
+    fn room(self) -> u64 {
+        self.each() * u64::from(self.burst.max(1))
+    }
+}
+
+/// When all that came would have come at the rate, in nanoseconds since a start that the caller keeps to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pace(u64);
+
+/// What becomes of one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paced {
+    /// It is taken.
+    Taken,
+    /// It is not; one that comes after this time may be.
+    Refused(Duration),
+    /// It is not, nor were as many before it as may come at once.
+    Enough,
+}
+
+impl Pace {
+    /// One more. What is refused counts too: who goes on is refused for longer, and in the end no more answered.
+    pub(super) fn press(&mut self, rate: Rate, now: u64) -> Paced {
+        let next = self.0.max(now) + rate.each();
+        let (ahead, room) = (next - now, rate.room());
+        if ahead > 2 * room {
+            return Paced::Enough;
+        }
+        self.0 = next;
+        if ahead <= room { Paced::Taken } else { Paced::Refused(Duration::from_nanos(ahead + rate.each() - room)) }
+    }
+
+    /// One more, which does not count if it is refused: others share the pace and must not pay for it.
+    pub(super) fn admit(&mut self, rate: Rate, now: u64) -> Result<(), Duration> {
+        let next = self.0.max(now) + rate.each();
+        let (ahead, room) = (next - now, rate.room());
+        if ahead > room {
+            return Err(Duration::from_nanos(ahead - room));
+        }
+        self.0 = next;
+        Ok(())
+    }
+
+    /// Whether it is as good as new.
+    pub(super) fn is_idle(self, now: u64) -> bool {
+        self.0 <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RATE: Rate = Rate { per_second: 10, burst: 5 };
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_burst_is_taken_then_as_many_are_refused_then_it_is_enough_and_a_pause_mends_it() {
+        let mut pace = Pace::default();
+        let now = 7 * SECOND;
+        let all: Vec<_> = (0..12).map(|_| pace.press(RATE, now)).collect();
+        assert!(all[..5].iter().all(|paced| *paced == Paced::Taken), "{all:?}");
+        assert!(all[5..10].iter().all(|paced| matches!(paced, Paced::Refused(_))), "{all:?}");
+        assert_eq!(all[10..], [Paced::Enough; 2]);
+        let Paced::Refused(wait) = all[9] else { panic!("{all:?}") };
+        // Who waits as long as it was told is taken, and not a moment sooner.
+        let then = now + wait.as_nanos() as u64;
+        assert_eq!(Pace(pace.0).press(RATE, then), Paced::Taken);
+        assert!(matches!(Pace(pace.0).press(RATE, then - 1), Paced::Refused(_)));
+        assert!(!pace.is_idle(now) && pace.is_idle(now + SECOND));
+    }
+
+    #[test]
+    fn what_is_not_admitted_does_not_count() {
+        let mut pace = Pace::default();
+        assert_eq!((0..100).filter(|_| pace.admit(RATE, SECOND).is_ok()).count(), 5);
+        let wait = pace.admit(RATE, SECOND).unwrap_err();
+        assert_eq!(wait, Duration::from_millis(100));
+        assert!(pace.admit(RATE, SECOND + wait.as_nanos() as u64).is_ok());
+    }
+
+    proptest! {
+        /// Over any time, no more is taken than the rate and one burst; who keeps to the rate is always taken.
+        #[test]
+        fn no_more_than_the_rate_and_a_burst(
+            per_second in 1..1000u32, burst in 1..1000u32, gaps in prop::collection::vec(0..SECOND, 1..300),
+        ) {
+            let rate = Rate { per_second, burst };
+            let (mut pressed, mut admitted, mut steady) = (Pace::default(), Pace::default(), Pace::default());
+            let (mut now, mut taken, mut let_in) = (SECOND, 0u64, 0u64);
+            for gap in gaps {
+                now += gap;
+                taken += u64::from(pressed.press(rate, now) == Paced::Taken);
+                let_in += u64::from(admitted.admit(rate, now).is_ok());
+                let most = (now - SECOND) / rate.each() + u64::from(burst);
+                prop_assert!(taken <= most && let_in <= most && taken <= let_in);
+                if gap >= rate.each() {
+                    prop_assert_eq!(steady.press(rate, now), Paced::Taken);
+                }
+            }
+        }
+    }
+}

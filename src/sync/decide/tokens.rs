@@ -1,0 +1,43 @@
+//! Whose tokens are believed: revocation, and static tokens.
+
+use super::{At, Current, Decision};
+use crate::model::{Account, Credential, Millis, Outcome, RequestError, Row, StaticToken, TokenHash};
+
+/// What was revoked stays so: an earlier time changes nothing.
+pub(super) fn revoke(current: &Current, account: &Account, before: Millis) -> Decision {
+    let held = &current.credential;
+    if before <= held.revoked_before {
+        return Decision::unchanged();
+    }
+    let token = held.token.clone().filter(|token| token.issued >= before);
+    Decision::new(vec![row(account, Credential { revoked_before: before, token })], Outcome::Changed)
+}
+
+pub(super) fn set(
+    current: &Current,
+    account: &Account,
+    token: Option<TokenHash>,
+    at: At,
+) -> Result<Decision, RequestError> {
+    current.known(account)?;
+    let held = &current.credential;
+    let outcome = match (&held.token, token) {
+        (None, None) => return Ok(Decision::unchanged()),
+        (None, Some(_)) => Outcome::Created,
+        (Some(_), _) => Outcome::Changed,
+    };
+    // One that is set after a revocation is good, also within the same millisecond, and if that was ahead of the clock.
+    let issued = at.now.max(held.revoked_before);
+    let token = token.map(|hash| StaticToken { hash, issued });
+    Ok(Decision::new(vec![row(account, Credential { token, ..held.clone() })], outcome))
+}
+
+/// The static token goes with its account. What was revoked stays revoked: the account may be made again.
+pub(super) fn forgotten(current: &Current, account: &Account) -> Option<Row> {
+    let held = &current.credential;
+    held.token.is_some().then(|| row(account, Credential { token: None, ..held.clone() }))
+}
+
+fn row(account: &Account, credential: Credential) -> Row {
+    Row::Credential { account: account.clone(), credential }
+}
