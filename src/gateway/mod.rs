@@ -216,13 +216,13 @@ async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Refuse
 async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>, permit: Permit) {
     let policy = gateway.admission.policy();
     let (permit, asked) = (Arc::new(permit), Arc::new(AtomicBool::default()));
-    let routes = Entered { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
+    let answering = Entered { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
     let serving = async {
-        let Some(tls) = tls else { return http(stream, routes, &policy).await };
+        let Some(tls) = tls else { return http(stream, answering, &policy).await };
         // Boxed: its state must not be part of what a plain connection takes.
         let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout)).await;
         match shaken {
-            Ok(stream) => Box::pin(http(stream, routes, &policy)).await,
+            Ok(stream) => Box::pin(http(stream, answering, &policy)).await,
             Err(error) => {
                 gateway.service.metrics().tls_failures.inc();
                 tracing::debug!(%error, "a TLS handshake failed");
