@@ -24,6 +24,8 @@
 //!
 //! `tests/architecture.rs` holds the code to the last column.
 //!
+//! [`bench`]: mod@bench
+//!
 //! # Recipes
 //! - **A new command**: `proto/` → a line in `wire::decode`'s `commands!` → an arm in `gateway::commands` → a function in
 //!   `service` → a test in `tests/suite`.

@@ -4,7 +4,7 @@
 //! what shares the machine with a gateway must cost less than it. Every record is counted once, so what was lost is exact.
 //! It knows nothing of the gateway's insides and prints nothing; `cli` does. Linux only.
 //!
-//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure; [`crowd`] has the sockets, [`run`]
+//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure; [`crowd`] has the sockets, [`mod@run`]
 //! the steps, and [`scenario`] what is done with them.
 
 pub mod crowd;
