@@ -24,6 +24,7 @@ pub(crate) fn measure(directory: &Path, length: Duration) -> Result<Floor, Box<d
 /// As the gateway's store does it: a write-ahead log, flushed at each commit, and a profile of common size.
 fn commits(directory: &Path, length: Duration) -> Result<f64, Box<dyn Error>> {
     let connection = Connection::open(directory.join("commits.db"))?;
+    connection.execute("DROP TABLE IF EXISTS profile", [])?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.execute("CREATE TABLE profile (account TEXT PRIMARY KEY, card TEXT) WITHOUT ROWID", [])?;

@@ -89,8 +89,8 @@ fn told(table: &mut Table, begun: Instant, raised: bool) -> String {
     };
     let _ = write!(
         text,
-        "\n{}. Gateway and floor on core {}, generator on core {}, priority {}; each the middle of {} runs, but idle, storm, write and \
-         slow one. Other work on the machine meanwhile: {:.2} cores in the middle, {:.2} at most. Took {} s.\n",
+        "\n{}. Gateway and floor on core {}, generator on core {}, priority {}; each the middle of {} run(s), but idle, \
+         storm, write and slow of one. Other work on the machine meanwhile: {:.2} cores in the middle, {:.2} at most. Took {} s.\n",
         rosterd::bench::gauge::machine(),
         table.cores.server,
         table.cores.generator,

@@ -353,12 +353,13 @@ async fn health_and_metrics_tell_what_goes_on() {
     assert_eq!(value("rosterd_watched_accounts"), 2.0);
     assert_eq!(value("rosterd_records_sent_total"), 1.0);
     assert_eq!(value("rosterd_store_failed_writes_total"), 0.0);
+    assert!(value("process_cpu_seconds_total") > 0.0 && value("process_max_fds") >= value("process_open_fds"));
     assert!(value("rosterd_sent_bytes_total") > 0.0 && value("rosterd_store_commits_total") >= 3.0);
     // No account is told to whoever may scrape.
     assert!(!text.contains("ann") && !text.contains("bob"), "{text}");
 }
 
-/// Reads the text format: every sample has a name of ours or every process's, a number, and a type told before it.
+/// Reads the text format: every sample has a name of ours or one of the process, a number, and a type told before it.
 fn samples(text: &str) -> Vec<(String, f64)> {
     let mut families = Vec::new();
     let mut samples = Vec::new();
