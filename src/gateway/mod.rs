@@ -67,6 +67,8 @@ const HEADERS: usize = 64;
 const READ_BYTES: usize = 8192;
 /// How many that are turned away are told so at a time, and how long each may take to hear it.
 const TURNED_AWAY: (usize, Duration) = (64, Duration::from_secs(1));
+/// More than the steps of the runtime's timers.
+const MOMENT: Duration = Duration::from_millis(50);
 /// The pause after a failed accept, doubled up to the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
@@ -231,10 +233,9 @@ async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, ga
         }
     };
     let limit = tokio::select! {
-        // In this order: of a handshake that takes too long, TLS itself tells first.
-        biased;
         limit = serving => limit,
-        () = sleep(policy.handshake_timeout) => Some(HANDSHAKE_TIMEOUT),
+        // A moment later: of a handshake that takes too long, TLS itself tells first.
+        () = sleep(policy.handshake_timeout + MOMENT) => Some(HANDSHAKE_TIMEOUT),
         () = gateway.lifecycle.closing() => None,
     };
     match limit {
