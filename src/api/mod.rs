@@ -78,7 +78,7 @@ fn server_api() -> [Route; 22] {
         ("/v1/users/{account}/sessions", get(live::sessions).delete(live::kick_all)),
         ("/v1/users/{account}/sessions/{session}", delete(live::kick)),
         ("/v1/users/{account}/presence", get(live::presence).put(live::set_presence)),
-        ("/v1/users/{account}/token", put(tokens::set).delete(tokens::delete)),
+        ("/v1/users/{account}/token", put(tokens::set).delete(tokens::withdraw)),
         ("/v1/users/{account}/tokens:revoke", post(tokens::revoke)),
         ("/v1/users/{account}/hints", post(live::hint)),
         ("/v1/users/{account}/signals", post(live::signal)),

@@ -33,7 +33,7 @@ struct Failure {
         relations::friends, relations::befriend, relations::unfriend, relations::note,
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
         relations::blocks, relations::block, relations::unblock,
-        tokens::set, tokens::delete, tokens::revoke,
+        tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
         live::all_sessions, explain::explain,
     ),

@@ -38,7 +38,7 @@ pub(super) async fn set(api: Shared, name: One, body: Body) -> Answer<Token> {
     delete, path = "/v1/users/{account}/token", tag = "tokens", params(("account" = String, Path)),
     responses((status = 200, description = "it has none", body = Done))
 )]
-pub(super) async fn delete(api: Shared, name: One) -> Answer<Done> {
+pub(super) async fn withdraw(api: Shared, name: One) -> Answer<Done> {
     api.service.delete_token(&account(name)?).await?;
     ok(Done {})
 }
