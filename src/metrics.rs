@@ -32,6 +32,8 @@ pub struct Metrics {
     pub closed: Family<Kind, Counter>,
     pub logins: Family<Kind, Counter>,
     pub full_syncs: Family<Kind, Counter>,
+    pub repairs: Family<Kind, Counter>,
+    pub repair_records: Counter,
     pub commands: Family<Commanded, Counter>,
     pub changes: Counter,
     pub marks: Counter,
@@ -55,6 +57,8 @@ impl Default for Metrics {
             closed: Family::default(),
             logins: Family::default(),
             full_syncs: Family::default(),
+            repairs: Family::default(),
+            repair_records: Counter::default(),
             commands: Family::default(),
             changes: Counter::default(),
             marks: Counter::default(),
@@ -85,6 +89,12 @@ impl Metrics {
             self.logins.clone(),
         );
         r.register("full_syncs", "Full syncs, by reason", self.full_syncs.clone());
+        r.register(
+            "repairs",
+            "Clients whose digest did not agree, by whether a part of the friend list did differ (DIFFERENT, SAME)",
+            self.repairs.clone(),
+        );
+        r.register("repair_records", "Records told by repairs", self.repair_records.clone());
         r.register("commands", "Commands after login, by name and result", self.commands.clone());
         r.register("changes_applied", "Committed changes applied to the hub", self.changes.clone());
         r.register("marks", "Marks set in outboxes", self.marks.clone());

@@ -81,6 +81,9 @@ where
         }
         let cursor = (!full && look_ups.is_empty()).then(|| service.cursor(horizon));
         if changes.records() > 0 || !unsent.is_empty() && cursor.is_some() {
+            if cursor.is_some() {
+                seat.promise(horizon);
+            }
             changes = send_changes(link, service, &changes, cursor).await?;
         }
         unsent.clear();

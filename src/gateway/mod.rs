@@ -4,6 +4,7 @@
 //! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket. [`pages`] is what browsers
 //! load before they connect.
 
+mod batch;
 mod catch_up;
 mod clock;
 mod commands;
@@ -12,6 +13,7 @@ mod link;
 mod outgoing;
 mod pages;
 mod relations;
+mod repair;
 mod session;
 mod upgrade;
 

@@ -211,7 +211,7 @@ mod tests {
         for seat in seats {
             expected.insert((seat.account().clone(), 'o', seat.slot()));
             expected.extend(seat.friends().map(|account| (account.clone(), 'f', seat.slot())));
-            expected.extend(seat.watched().map(|account| (account.clone(), 'w', seat.slot())));
+            expected.extend(seat.watched().map(|user| (user.account().clone(), 'w', seat.slot())));
         }
         let mut actual = BTreeSet::new();
         for entry in &hub.users {
@@ -338,7 +338,7 @@ mod tests {
                         for seat in &mut seats {
                             let sees = *seat.account() == account(who)
                                 || audience >= 1 && seat.friends().any(|friend| *friend == account(who))
-                                || audience >= 2 && seat.watched().any(|watched| *watched == account(who));
+                                || audience >= 2 && seat.watched().any(|watched| *watched.account() == account(who));
                             prop_assert_eq!(seat.take().len(), usize::from(sees));
                         }
                         prop_assert_eq!(hub.horizon(), stamp);

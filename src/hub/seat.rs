@@ -32,6 +32,8 @@ pub struct Seat {
     slot: Slot,
     me: UserRef,
     friends: Vec<UserRef>,
+    /// The stamp of the last cursor that the client was given on this connection.
+    promised: Stamp,
     extra: Option<Box<Extra>>,
 }
 
@@ -47,7 +49,7 @@ struct Extra {
 
 impl Seat {
     pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, slot: Slot, me: UserRef) -> Self {
-        Self { hub, session, slot, me, friends: Vec::new(), extra: None }
+        Self { hub, session, slot, me, friends: Vec::new(), promised: 0, extra: None }
     }
 
     /// The part that others see.
@@ -177,6 +179,22 @@ impl Seat {
         self.hub.horizon()
     }
 
+    /// The client is given a cursor of this stamp.
+    pub fn promise(&mut self, horizon: Stamp) {
+        self.promised = horizon;
+    }
+
+    /// The stamp of the last cursor that the client was given: what holds at any time later, whatever is marked.
+    #[must_use]
+    pub fn promised(&self) -> Stamp {
+        self.promised
+    }
+
+    /// The accounts that this session watches, friends or not.
+    pub fn watched(&self) -> impl Iterator<Item = &UserRef> {
+        self.extra.iter().flat_map(|extra| &extra.watched)
+    }
+
     /// Takes everything that is owed; signals wait for [`Seat::next_signal`].
     #[must_use]
     pub fn take(&mut self) -> Marks<UserRef> {
@@ -244,9 +262,5 @@ impl Seat {
 
     pub(super) fn friends(&self) -> impl Iterator<Item = &Account> {
         self.friends.iter().map(UserRef::account)
-    }
-
-    pub(super) fn watched(&self) -> impl Iterator<Item = &Account> {
-        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
     }
 }

@@ -15,6 +15,7 @@ mod import;
 mod live;
 mod pages;
 mod raw;
+mod repair;
 mod shutdown;
 mod slow;
 mod store;
