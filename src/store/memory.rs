@@ -114,7 +114,6 @@ impl Tables {
 
     fn gone(&mut self, account: &Account) {
         self.users.remove(account);
-        self.blocks.retain(|(owner, _), _| owner != account);
         self.frozen.retain(|(viewer, frozen), _| viewer != account && frozen != account);
         for request in self.requests.values_mut().filter(|r| r.sender == *account || r.receiver == *account) {
             request.message = Box::default();
@@ -144,7 +143,8 @@ impl Rows for Tables {
             current.edges = self.friends(account).cloned().collect();
             let open = self.requests_of(account).filter(|request| request.state == RequestState::Open);
             current.requests = open.cloned().collect();
-            let of = self.blocks.values().filter(|block| block.peer == *account && !block.removed);
+            let involved = |block: &&Block| block.owner == *account || block.peer == *account;
+            let of = self.blocks.values().filter(involved).filter(|block| !block.removed);
             current.blocks = of.cloned().collect();
         }
         current.counts = reads.counts.into_iter().map(|a| (a.clone(), self.counts(&a))).collect();

@@ -23,7 +23,7 @@ pub struct Reads {
     pub pair: Option<(Account, Account)>,
     /// How many friends, open requests and blocks these accounts have.
     pub counts: Vec<Account>,
-    /// Every live edge, open request and block of this account, and the blocks of it.
+    /// Every live edge, open request and block of this account, and of the live blocks also those by others.
     pub all_of: Option<Account>,
     /// Whether this account is invisible.
     pub invisible: Option<Account>,

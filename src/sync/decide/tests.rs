@@ -44,7 +44,8 @@ impl Table {
             current.edges = self.edges.values().filter(|e| e.owner == *a && !e.removed).cloned().collect();
             let involved = |r: &&Request| r.sender == *a || r.receiver == *a;
             current.requests = self.open().filter(involved).cloned().collect();
-            current.blocks = self.blocks.values().filter(|b| b.peer == *a && !b.removed).cloned().collect();
+            let between = |b: &&Block| b.owner == *a || b.peer == *a;
+            current.blocks = self.blocks.values().filter(between).filter(|b| !b.removed).cloned().collect();
         }
         current.counts = reads.counts.iter().map(|a| (a.clone(), self.counts(a))).collect();
         current
@@ -81,7 +82,6 @@ impl Table {
             Row::Gone { account, .. } => {
                 self.users.remove(&account);
                 self.invisible.remove(&account);
-                self.blocks.retain(|(owner, _), _| *owner != account);
             }
             Row::Edge(e) => drop(self.edges.insert((e.owner.clone(), e.peer.clone()), e)),
             Row::Request(r) => drop(self.requests.insert((r.sender.clone(), r.receiver.clone()), r)),
@@ -372,12 +372,13 @@ fn a_deleted_account_leaves_nothing_open() {
     table.run(&ask("a", "b"), 5).unwrap();
     table.run(&ask("c", "a"), 5).unwrap();
     table.run(&block("d", "a"), 5).unwrap();
+    table.run(&block("a", "d"), 5).unwrap();
     table.run(&Command::DeleteUser { account: account("a") }, 6).unwrap();
     for key in [pair("a", "b"), pair("c", "a")] {
         let request = &table.requests[&key];
         assert_eq!((request.state, &*request.message), (RequestState::Cancelled, ""));
     }
-    assert!(table.blocks[&pair("d", "a")].removed);
+    assert!(table.blocks[&pair("d", "a")].removed && table.blocks[&pair("a", "d")].removed);
 }
 
 #[test]

@@ -70,7 +70,8 @@ pub(super) fn set_invisible(current: &Current, account: &Account, invisible: boo
     Ok(Decision::new(vec![Row::Invisible { account: account.clone(), invisible }], Outcome::Changed))
 }
 
-/// Its friends drop it, requests between it and others end, blocks of it end. What only it owned goes with its row.
+/// Its friends drop it, requests between it and others end, blocks by it and of it end: where the account is made again,
+/// a client of it that was away all the time hears of it.
 pub(super) fn delete(current: &Current, account: &Account, at: At) -> Result<Decision, RequestError> {
     current.known(account)?;
     let mut rows = vec![Row::Gone { account: account.clone(), version: at.stamp }];
@@ -82,7 +83,7 @@ pub(super) fn delete(current: &Current, account: &Account, at: At) -> Result<Dec
         let bare = Request { message: Box::default(), ..request.clone() };
         rows.push(close(&bare, RequestState::Cancelled, at));
     }
-    for block in current.blocks.iter().filter(|b| !b.removed && b.peer == *account) {
+    for block in current.blocks.iter().filter(|b| !b.removed) {
         rows.push(ended(block, at));
     }
     Ok(Decision::new(rows, Outcome::Changed))

@@ -133,11 +133,17 @@ pub(in crate::store::sqlite) fn stale_requests(
     select.query_map([int(before), int(limit as u64)], record_request)?.collect()
 }
 
-/// The live blocks of an account by others.
-pub(super) fn blocks_of(conn: &Connection, peer: &Account) -> Result<Vec<Block>> {
-    let mut select =
-        conn.prepare_cached(concat!("SELECT ", block_columns!(), " FROM block WHERE peer = ?1 AND removed = 0"))?;
-    select.query_map([peer.as_str()], record_block)?.collect()
+/// The live blocks by an account, and of it by others.
+pub(super) fn blocks_of(conn: &Connection, account: &Account) -> Result<Vec<Block>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        block_columns!(),
+        " FROM block WHERE owner = ?1 AND removed = 0
+         UNION ALL SELECT ",
+        block_columns!(),
+        " FROM block WHERE peer = ?1 AND removed = 0"
+    ))?;
+    select.query_map([account.as_str()], record_block)?.collect()
 }
 
 pub(super) fn put_edge(conn: &Connection, edge: &Edge) -> Result<()> {
@@ -198,10 +204,9 @@ pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
     .map(drop)
 }
 
-/// Forgets what an account that is no more owned, and what it or others wrote about it.
+/// Forgets what others were to see of an account that is no more, and what it or others wrote to each other.
 pub(super) fn forget(conn: &Connection, account: &Account) -> Result<()> {
     for sql in [
-        "DELETE FROM block WHERE owner = ?1",
         "DELETE FROM frozen WHERE viewer = ?1",
         "DELETE FROM frozen WHERE account = ?1",
         "UPDATE request SET message = x'' WHERE sender = ?1",
