@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::add_presences;
 use super::batch::Batch;
 use super::catch_up::synced;
 use super::link::Link;
@@ -26,6 +27,13 @@ where
         records += told.records().count();
         batch.add(link, &mut told.records(), seat.account()).await?;
     }
+    batch.end_changes();
+    // Who takes a friend back may not have kept whether it is online.
+    let mut seen = seat.friends_presence().filter(|seen| repair.parts().hold(seen.account.as_str()));
+    while add_presences(&mut batch.out, &mut seen) {
+        batch.write_enough(link).await?;
+    }
+    drop(seen);
     let kind = if repair.parts().is_empty() { "SAME" } else { "DIFFERENT" };
     service.metrics().repairs.get_or_create(&Kind { kind }).inc();
     service.metrics().repair_records.inc_by(records as u64);
