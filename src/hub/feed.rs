@@ -15,7 +15,7 @@ use crate::sync::horizon::Horizon;
 use crate::sync::interest::Slot;
 use crate::sync::outbox::{Kinds, Marked};
 
-/// How many watchers are marked before other changes get their turn.
+/// How many watchers are marked before other changes get their turn, unless it is said otherwise.
 const SLICE: usize = 1024;
 
 /// The consumer's state.
@@ -27,6 +27,7 @@ pub struct Feed {
     sweeps: VecDeque<Sweep>,
     /// Sessions whose first mark was set since the last wake-up.
     woken: Vec<Arc<Session>>,
+    slice: usize,
     marks: u64,
     conflated: u64,
 }
@@ -68,7 +69,13 @@ impl Feed {
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Self {
         let horizon = Horizon::new(hub.horizon());
-        Self { hub, horizon, sweeps: VecDeque::new(), woken: Vec::new(), marks: 0, conflated: 0 }
+        Self { hub, horizon, sweeps: VecDeque::new(), woken: Vec::new(), slice: SLICE, marks: 0, conflated: 0 }
+    }
+
+    /// The same, marking crowds in slices of another size.
+    #[must_use]
+    pub fn in_slices_of(self, slice: usize) -> Self {
+        Self { slice, ..self }
     }
 
     /// Applies changes; afterwards the registry shows them, and every watcher is marked but those of a crowd.
@@ -108,10 +115,10 @@ impl Feed {
         };
         let hub = self.hub.clone();
         let sessions = hub.sessions.read();
-        let rest = sweep.slots.len().saturating_sub(SLICE);
+        let rest = sweep.slots.len().saturating_sub(self.slice);
         let state = sweep.user.state().lock();
         for slot in sweep.slots.drain(rest..) {
-            self.mark_card(&sessions, slot, sweep.round.origin, &sweep.user, &state);
+            self.mark_card(&sessions, slot, (sweep.round.stamps[0], sweep.round.origin), &sweep.user, &state);
         }
         drop(state);
         drop(sessions);
@@ -157,14 +164,14 @@ impl Feed {
         let moved = |audience| profile.moved(audience).version == profile.version;
         let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| moved(*audience));
         let slots = crowd(&state, audience.unwrap_or(Audience::Own));
-        if slots.len() > SLICE {
+        if slots.len() > self.slice {
             drop(state);
             let round = Round { stamps: vec![change.stamp], origin: change.origin };
             self.sweeps.push_back(Sweep { user, slots, round, again: None });
             return true;
         }
         for slot in slots {
-            self.mark_card(sessions, slot, change.origin, &user, &state);
+            self.mark_card(sessions, slot, (change.stamp, change.origin), &user, &state);
         }
         false
     }
@@ -198,7 +205,8 @@ impl Feed {
             let Some(session) = sessions.get(slot as usize) else { continue };
             session.relations_changed();
             let mut kinds = Kinds::default();
-            if state.friends.contains(slot) && state.presence.shows() {
+            // Also where it does not show now: it may have gone after the block was known, and before it was told.
+            if state.friends.contains(slot) && self.hub.settings.presence {
                 kinds = kinds.with(Kinds::PRESENCE);
             }
             if state.strangers.contains(slot) && block.removed {
@@ -226,16 +234,19 @@ impl Feed {
         }
     }
 
+    /// Who was blocked before the change sees nothing of it. A block that came later may be known already, from a reader
+    /// that is ahead of the feed; the change is among what that session goes on seeing.
     fn mark_card(
         &mut self,
         sessions: &Slab<Arc<Session>>,
         slot: Slot,
-        origin: Option<SessionId>,
+        (oldest, origin): (Stamp, Option<SessionId>),
         user: &UserRef,
         state: &State,
     ) {
         let session = sessions.get(slot as usize);
-        if session.is_some_and(|session| state.blocks(session.account()).is_none()) {
+        let sees = |session: &Session| state.blocks(session.account()).is_none_or(|block| block.version > oldest);
+        if session.is_some_and(|session| sees(session)) {
             self.mark(session, origin, user, Kinds::CARD);
         }
     }

@@ -17,12 +17,12 @@ mod user;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use slab::Slab;
+use tokio::time::Instant;
 
 pub use devices::{Delivered, SessionsLimit, SessionsPolicy};
 pub use presence::{Passage, Seen};
@@ -94,11 +94,10 @@ impl Hub {
         self.users.get(account).map(|entry| entry.value().clone())
     }
 
-    /// Brings what was read from the store; newer state stays. Nothing to do for an account nobody cares about.
-    pub fn offer(&self, user: &User) {
-        if let Some(entry) = self.user(&user.profile.account) {
-            entry.state().lock().offer_user(user, &self.settings.visibility);
-        }
+    /// Brings what was read from the store to an entry that was there before the reading began: what happened since
+    /// is known to it, and stays.
+    pub fn offer(&self, entry: &UserRef, user: &User) {
+        entry.state().lock().offer_user(user, &self.settings.visibility);
     }
 
     /// Which fields of a profile whom may see.
@@ -243,10 +242,10 @@ mod tests {
         let mut feed = Feed::new(hub.clone());
         let seat = hub.join(&account(1), SessionId(1), None);
         feed.apply(&[change(5, None, profile(1, 5))]);
-        hub.offer(&user(1, 4));
+        hub.offer(seat.me(), &user(1, 4));
         assert_eq!(seat.me().profile().unwrap().version, 5);
         feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 })]);
-        hub.offer(&user(1, 5));
+        hub.offer(seat.me(), &user(1, 5));
         assert!(seat.me().profile().is_none());
     }
 
@@ -351,6 +350,64 @@ mod tests {
         }
     }
 
+    /// What a reader that is ahead of the feed knows of a block must not keep a change from before it.
+    #[test]
+    fn a_change_from_before_a_block_that_is_known_already_is_marked() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        let ann = bob.add_friend(&account(1));
+        hub.offer(&ann, &User { blocks: vec![blocked(1, 2, 2)], ..user(1, 1) });
+        feed.apply(&[change(1, None, profile(1, 1))]);
+        assert_eq!(bob.take().len(), 1);
+        feed.apply(&[change(2, None, block(1, 2, 2, false)), change(3, None, profile(1, 3))]);
+        assert!(bob.take().values().all(|kinds| !kinds.has(Kinds::CARD)));
+    }
+
+    /// Until the store was read nobody knows whom an account blocks, nor whether it hides.
+    #[test]
+    fn the_feed_alone_does_not_make_an_account_known() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        let ann = bob.add_friend(&account(1));
+        feed.apply(&[change(5, None, profile(1, 5))]);
+        assert!(matches!(bob.sight(&ann), Sight::Unknown));
+        hub.offer(&ann, &User { blocks: vec![blocked(1, 2, 2)], ..user(1, 4) });
+        assert!(matches!(bob.sight(&ann), Sight::Frozen));
+        assert_eq!(ann.profile().unwrap().version, 5);
+    }
+
+    /// A reader that was slow may bring what an account was before it was deleted and made again.
+    #[test]
+    fn of_an_account_that_was_made_again_nothing_from_before_is_believed() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        let ann = bob.watch(&[account(1)]).remove(0);
+        hub.offer(&ann, &User { invisible: true, ..user(1, 1) });
+        feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
+        hub.offer(&ann, &User { blocks: vec![blocked(1, 2, 2)], invisible: true, ..user(1, 1) });
+        assert!(matches!(bob.sight(&ann), Sight::Card(card) if card.profile().version == 7));
+        assert_eq!(hub.own_presence(&ann).invisible, Some(false));
+    }
+
+    /// Who was seen online when a block began is seen to go, though it has gone meanwhile.
+    #[test]
+    fn a_block_is_told_as_offline_whatever_was_told_before() {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        bob.add_friend(&account(1));
+        feed.apply(&[change(1, None, block(1, 2, 1, false))]);
+        assert!(bob.take().values().any(|kinds| kinds.has(Kinds::PRESENCE)));
+    }
+
+    fn blocked(owner: u8, peer: u8, stamp: Stamp) -> Block {
+        let (owner, peer) = (account(owner), account(peer));
+        Block { owner, peer, removed: false, create_time: 7, update_time: 7, version: stamp }
+    }
+
     fn block(owner: u8, peer: u8, stamp: Stamp, removed: bool) -> Row {
         let (owner, peer) = (account(owner), account(peer));
         let block = Block { owner, peer, removed, create_time: 7, update_time: 7, version: stamp };
@@ -364,7 +421,7 @@ mod tests {
         let mut ann = hub.join(&account(1), SessionId(1), None);
         let mut bob = hub.join(&account(2), SessionId(2), None);
         bob.add_friend(&account(1));
-        hub.offer(&user(1, 1));
+        hub.offer(ann.me(), &user(1, 1));
         hub.arrive(&ann, 5, LIMIT);
         drop((ann.take(), bob.take()));
         feed.apply(&[change(2, None, block(1, 2, 2, false))]);
@@ -378,7 +435,7 @@ mod tests {
         feed.apply(&[change(3, None, profile(1, 3))]);
         assert_eq!((ann.take().len(), bob.take().len()), (1, 0));
         // A reader that comes late with the state from before the block is not believed.
-        hub.offer(&user(1, 1));
+        hub.offer(ann.me(), &user(1, 1));
         assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
         feed.apply(&[change(4, None, block(1, 2, 4, true))]);
         assert!(matches!(bob.sight(ann.me()), Sight::Card(_)));
@@ -391,8 +448,8 @@ mod tests {
     fn presence_outlives_the_last_session_by_the_linger() {
         let hub = Hub::new(0, Settings::default(), Arc::default());
         let mut bob = hub.join(&account(2), SessionId(2), None);
-        bob.add_friend(&account(1));
-        hub.offer(&user(1, 1));
+        let friend = bob.add_friend(&account(1));
+        hub.offer(&friend, &user(1, 1));
         let come = || {
             let ann = hub.join(&account(1), SessionId(1), None);
             hub.arrive(&ann, 5, LIMIT);

@@ -5,9 +5,9 @@
 //! went, is the service's business.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use slab::Slab;
+use tokio::time::Instant;
 
 use super::{Hub, Session, UserRef};
 use crate::model::{Account, Millis, User};
@@ -31,6 +31,11 @@ impl Presence {
     pub(super) fn offer(&mut self, user: &User) {
         self.invisible.get_or_insert(user.invisible);
         self.last_seen = self.last_seen.max(user.last_seen);
+    }
+
+    /// The account is no more: one of the same name shows itself.
+    pub(super) fn gone(&mut self) {
+        self.invisible = Some(false);
     }
 
     fn is_invisible(&self) -> bool {

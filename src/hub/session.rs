@@ -154,6 +154,12 @@ impl Session {
         }
     }
 
+    /// How many keys are marked: at most as many as the session is interested in.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.owed.lock().marks.len()
+    }
+
     pub(super) fn wake(&self) {
         self.waker.wake();
     }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::presence::Presence;
-use crate::model::{Account, Audience, Block, Profile, User, Visibility};
+use crate::model::{Account, Audience, Block, Profile, Stamp, User, Visibility};
 use crate::sync::interest::{Slot, Watchers};
 use crate::wire::{Card, Views};
 
@@ -23,6 +23,10 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct State {
     standing: Standing,
+    /// Whether the store was read for it. Before, it is unknown whom it blocks, whatever the feed has told.
+    known: bool,
+    /// The version at which it was last deleted; 0 if it never was.
+    gone: Stamp,
     /// Sessions whose account lists this one: they see what friends see.
     pub(super) friends: Watchers,
     /// Sessions that watch it, friends or not: they see what everyone sees.
@@ -64,9 +68,10 @@ impl State {
 
     /// Takes what the store has of the account, as far as nothing newer is held.
     pub(super) fn offer_user(&mut self, user: &User, visibility: &Visibility) {
-        if matches!(self.standing, Standing::Gone(version) if user.profile.version < version) {
+        if user.profile.version < self.gone {
             return;
         }
+        self.known = true;
         self.offer(&user.profile, visibility);
         self.presence.offer(user);
         user.blocks.iter().for_each(|block| self.block(block));
@@ -77,6 +82,9 @@ impl State {
             self.standing = Standing::Gone(version);
             self.blocks = None;
         }
+        // Where it is made again it starts anew, and all of that comes by the feed.
+        (self.known, self.gone) = (true, version);
+        self.presence.gone();
     }
 
     pub(super) fn block(&mut self, block: &Block) {
@@ -93,8 +101,8 @@ impl State {
 
     pub(super) fn card(&self, audience: Audience) -> Option<Arc<Card>> {
         match &self.standing {
-            Standing::Present(views) => Some(views.card(audience).clone()),
-            Standing::Unknown | Standing::Gone(_) => None,
+            Standing::Present(views) if self.known => Some(views.card(audience).clone()),
+            _ => None,
         }
     }
 

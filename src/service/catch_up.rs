@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Service;
-use super::sight::{PAGE, Page};
+use super::sight::Page;
 use crate::hub::Seat;
 use crate::model::{Account, Block, CloseReason, Cursor, Edge, Request};
 use crate::store::StoreError;
@@ -142,9 +142,9 @@ impl Service {
 
     async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Option<Account>) -> Result<Told, StoreError> {
         let since = at.plan.since();
-        let mut blocks = self.store.blocks(seat.account().clone(), after, PAGE, since).await?;
+        let mut blocks = self.store.blocks(seat.account().clone(), after, self.machine.page, since).await?;
         at.stage = match blocks.last() {
-            Some(last) if blocks.len() == PAGE => Stage::Blocks(Some(last.peer.clone())),
+            Some(last) if blocks.len() == self.machine.page => Stage::Blocks(Some(last.peer.clone())),
             _ => Stage::Done,
         };
         blocks.retain(|block| since.is_none_or(|since| block.version > since));

@@ -1,9 +1,11 @@
 //! Who is online: told to friends by marks, written down so that a restart does not look like everyone leaving.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Service, now, unavailable};
+use super::{Service, unavailable};
+use tokio::time::Instant;
+
 use crate::hub::Seen;
 use crate::model::{Account, Command, Reason, RequestError};
 use crate::store;
@@ -92,7 +94,7 @@ pub async fn keep_presence(service: Arc<Service>) {
         ticks.tick().await;
         let instant = Instant::now();
         if let Some(until) = instant.checked_sub(linger) {
-            service.hub.expire(until, instant, now());
+            service.hub.expire(until, instant, service.now());
         }
         service.write_passages().await;
     }

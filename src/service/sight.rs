@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::Service;
 use crate::hub::{Seat, Sight, UserRef};
-use crate::model::{Account, Audience, Edge, Stamp, User};
+use crate::model::{Account, Audience, Edge, Stamp};
 use crate::store::StoreError;
 use crate::wire::{Card, Views};
-
-/// Relations read at a time; what a session holds in memory while it catches up.
-pub(super) const PAGE: usize = 500;
+use rustc_hash::FxHashMap;
 
 /// A page of a friend list.
 pub(super) struct Page {
@@ -34,7 +32,7 @@ impl Service {
     ) -> Result<Page, StoreError> {
         let (edges, cards) = loop {
             let before = seat.relations();
-            let edges = self.store.page(seat.account().clone(), after.clone(), PAGE, since).await?;
+            let edges = self.store.page(seat.account().clone(), after.clone(), self.machine.page, since).await?;
             let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
             seat.expect(peers.len());
             let cards = self.follow_friends(seat, &peers).await?;
@@ -43,7 +41,7 @@ impl Service {
                 break (edges, cards);
             }
         };
-        let next = edges.last().filter(|_| edges.len() == PAGE).map(|last| last.peer.clone());
+        let next = edges.last().filter(|_| edges.len() == self.machine.page).map(|last| last.peer.clone());
         let mut cards = cards.into_iter();
         let with_card = |edge: Edge| {
             let card = if edge.removed { None } else { cards.next().flatten() };
@@ -101,19 +99,18 @@ impl Service {
         frozen: &mut Vec<usize>,
     ) -> Result<(), StoreError> {
         let found = self.store.users(names(users, unknown)).await?;
-        for user in &found {
-            self.hub.offer(user);
-        }
+        let found: FxHashMap<_, _> = found.iter().map(|user| (&user.profile.account, user)).collect();
         for at in unknown {
+            // To the very entry that was there before the store was read. Where nobody follows the account, that is a
+            // name of our own.
+            if let Some(user) = found.get(users[*at].account()) {
+                self.hub.offer(&users[*at], user);
+            }
             match seat.sight(&users[*at]) {
                 Sight::Card(card) => settled[*at] = Some(card),
                 Sight::Frozen => frozen.push(*at),
-                // Not in the registry: nobody follows it.
-                Sight::Unknown => match found.iter().find(|user| user.profile.account == *users[*at].account()) {
-                    Some(user) if blocks(user, seat.account()) => frozen.push(*at),
-                    Some(user) => settled[*at] = Some(self.view(user.profile.clone(), Audience::Everyone)),
-                    None => {}
-                },
+                // It does not exist, or was deleted since.
+                Sight::Unknown => {}
             }
         }
         Ok(())
@@ -153,8 +150,4 @@ impl Service {
 
 fn names(users: &[UserRef], at: &[usize]) -> Vec<Account> {
     at.iter().map(|at| users[*at].account().clone()).collect()
-}
-
-fn blocks(user: &User, viewer: &Account) -> bool {
-    user.blocks.iter().any(|block| block.peer == *viewer)
 }
