@@ -25,6 +25,7 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
@@ -33,7 +34,7 @@ use crate::hub::Seen;
 use crate::lifecycle::Lifecycle;
 use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
-use crate::wire::{Changes, v1};
+use crate::wire::{Changes, Encoding, v1};
 
 /// How long a request's head may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,6 +89,14 @@ impl Gateway {
             }) => {}
             () = lifecycle.draining() => {}
         }
+    }
+
+    /// Serves one connection whose upgrade is behind it, to its end.
+    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, encoding: Encoding)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        upgrade::serve(self, stream, Vec::new(), encoding).await;
     }
 
     /// Waits until every connection has ended.

@@ -4,7 +4,11 @@
 //! one is: so a reply and what follows from it reach the client in order, a cursor never runs ahead of a reply, and
 //! a client that sends faster than it reads is held back by TCP.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -95,23 +99,44 @@ where
 {
     let service = &*gateway.service;
     let mut clock = Clock::new(gateway, &seat, expires_at);
-    loop {
-        let step = tokio::select! {
-            wake = seat.wake() => match wake {
-                // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
-                Wake::Marks => Box::pin(drain(link, service, &mut seat)).await,
-                Wake::End(reason) => Err(reason),
-            },
-            inbound = link.receive() => match inbound {
-                Ok(inbound) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
-                Err(reason) => Err(reason),
-            },
-            () = clock.timer.as_mut() => tick(link, &mut clock).await,
+    for turn in (0..3).cycle() {
+        let step = match next(link, &seat, &mut clock, turn).await {
+            // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
+            Next::Woken(Wake::Marks) => Box::pin(drain(link, service, &mut seat)).await,
+            Next::Woken(Wake::End(reason)) | Next::Frame(Err(reason)) => Err(reason),
+            Next::Frame(Ok(inbound)) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
+            Next::Timer => tick(link, &mut clock).await,
         };
         if let Err(reason) = step {
             return reason;
         }
     }
+    unreachable!("the turns have no end")
+}
+
+/// What a session turns to.
+enum Next {
+    Woken(Wake),
+    Frame(Result<Inbound, CloseReason>),
+    Timer,
+}
+
+/// Waits for what comes first. Of what is there at once, that whose turn it is: so neither a client that never stops
+/// asking nor changes that never end keep the other waiting, and a simulation can be played again.
+async fn next<S>(link: &mut Link<S>, seat: &Seat, clock: &mut Clock, turn: usize) -> Next
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut wake, mut receive) = (pin!(seat.wake()), pin!(link.receive()));
+    poll_fn(|cx| {
+        let mut poll = |which| match which % 3 {
+            0 => wake.as_mut().poll(cx).map(Next::Woken),
+            1 => receive.as_mut().poll(cx).map(Next::Frame),
+            _ => clock.timer.as_mut().poll(cx).map(|()| Next::Timer),
+        };
+        (turn..turn + 3).map(&mut poll).find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 /// Answers one frame.

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
@@ -78,10 +79,18 @@ async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding) {
     };
     // A fast client's first frame may have come with the request.
     let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+    let connections = gateway.connections.clone();
+    connections.spawn(serve(gateway, stream, read, encoding));
+}
+
+/// Serves a session on a stream of which something may have been read already.
+pub(super) async fn serve<S>(gateway: Arc<Gateway>, stream: S, read: Vec<u8>, encoding: Encoding)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let config = config(gateway.settings.frame_bytes);
     let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
-    let connections = gateway.connections.clone();
-    connections.spawn(session::run(socket, encoding, gateway));
+    session::run(socket, encoding, gateway).await;
 }
 
 /// One frame is one message; what tungstenite itself writes are control frames only.

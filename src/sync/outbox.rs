@@ -95,6 +95,12 @@ impl<K: Hash + Eq> Outbox<K> {
         self.0.values().filter(|kinds| kinds.has(kind)).count()
     }
 
+    /// How many keys are marked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether nothing is owed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
