@@ -4,6 +4,7 @@
 //! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket. [`pages`] is what browsers
 //! load before they connect.
 
+mod batch;
 mod catch_up;
 mod clock;
 mod closing;
@@ -13,6 +14,7 @@ mod link;
 mod outgoing;
 mod pages;
 mod relations;
+mod repair;
 mod session;
 mod upgrade;
 
@@ -34,7 +36,7 @@ use crate::lifecycle::Lifecycle;
 use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
 use crate::tls::Tls;
-use crate::wire::{Changes, v1};
+use crate::wire::{Changes, Encoding, v1};
 
 /// How long a request's head may take to arrive, and before that a TLS handshake.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,6 +91,14 @@ impl Gateway {
             }) => {}
             () = lifecycle.closing() => {}
         }
+    }
+
+    /// Serves one connection whose upgrade is behind it, to its end.
+    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, encoding: Encoding)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        session::run(upgrade::socket(&self, stream, Vec::new()).await, encoding, self).await;
     }
 
     /// Waits until every connection has ended.

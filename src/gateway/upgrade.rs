@@ -91,10 +91,18 @@ async fn run<S>(gateway: Arc<Gateway>, stream: S, read: Vec<u8>, encoding: Encod
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = config(gateway.settings.frame_bytes);
-    let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
+    let socket = socket(&gateway, stream, read).await;
     let connections = gateway.connections.clone();
     connections.spawn(session::run(socket, encoding, gateway));
+}
+
+/// Speaks WebSocket on a stream whose upgrade is behind it, and of which something may have been read already.
+pub(super) async fn socket<S>(gateway: &Gateway, stream: S, read: Vec<u8>) -> WebSocketStream<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = config(gateway.settings.frame_bytes);
+    WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await
 }
 
 /// One frame is one message; what tungstenite itself writes are control frames only.

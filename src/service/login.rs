@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CatchUp, Service, now, random, unavailable};
+use super::{CatchUp, Service, unavailable};
 use crate::auth::{AuthError, Identity};
 use crate::hub::{Seat, Sight};
 use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
@@ -41,14 +41,14 @@ impl Service {
     async fn admit(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
         let identity = self.verify(&login.token)?;
         // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
-        let mut seat = self.hub.join(&identity.account, SessionId(random()), login.device);
+        let mut seat = self.hub.join(&identity.account, SessionId((self.machine.random)()), login.device);
         let horizon = self.hub.horizon();
         let plan = plan(login.cursor.as_deref(), self.store.lineage(), horizon);
         let me = self.own_card(&mut seat, &identity.account).await?;
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
-        self.hub.arrive(&seat, now(), self.settings.sessions);
+        self.hub.arrive(&seat, self.now(), self.settings.sessions);
         Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up: CatchUp::new(plan, self.cursor(horizon)) })
     }
 
@@ -64,14 +64,8 @@ impl Service {
         Ok(identity.expires_at)
     }
 
-    /// The wall clock, for what is told to clients.
-    #[must_use]
-    pub fn now(&self) -> Millis {
-        now()
-    }
-
     fn verify(&self, token: &str) -> Result<Identity, (RequestError, CloseReason)> {
-        self.auth.verify(token, now()).map_err(|error| {
+        self.auth.verify(token, self.now()).map_err(|error| {
             let (message, close) = match error {
                 AuthError::Rejected(why) => (format!("the token is not accepted: {why}"), CloseReason::BadToken),
                 AuthError::Expired => ("the token has ended".to_owned(), CloseReason::TokenExpired),

@@ -371,7 +371,7 @@ fn samples(text: &str) -> Vec<(String, f64)> {
             continue;
         }
         let (key, value) = line.rsplit_once(' ').unwrap();
-        assert!(key.starts_with("rosterd_"), "{line}");
+        assert!(key.starts_with("rosterd_") || key.starts_with("process_"), "{line}");
         assert!(families.iter().any(|family| key.starts_with(family.as_str())), "{line}");
         samples.push((key.to_owned(), value.parse().unwrap()));
     }

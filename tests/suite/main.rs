@@ -28,6 +28,7 @@ mod presence;
 mod races;
 mod raw;
 mod reload;
+mod repair;
 mod shutdown;
 mod signals;
 mod slow;
