@@ -16,10 +16,7 @@ mod user;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use dashmap::DashMap;
-use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::time::Instant;
@@ -30,6 +27,7 @@ pub use seat::{Seat, Sight};
 pub use session::{Session, Signal, Wake};
 pub use user::UserRef;
 
+use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
 use crate::model::{Account, CloseReason, SessionId, Stamp, User, Visibility};
 use crate::sync::interest::Slot;

@@ -1,13 +1,10 @@
 //! One session as others see it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use futures::task::AtomicWaker;
-use parking_lot::Mutex;
-
 use super::UserRef;
+use crate::locks::{AtomicU32, AtomicU64, AtomicWaker, Mutex, Ordering};
 use crate::model::{Account, CloseReason, Millis, SessionId};
 use crate::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
 use crate::wire::v1;
