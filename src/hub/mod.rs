@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub use devices::{Delivered, SessionsLimit, SessionsPolicy};
 pub use presence::{Passage, Seen};
-pub use seat::{Seat, Sight};
+pub use seat::{Seat, Sight, Taken};
 pub use session::{Session, Signal, Wake};
 pub use user::UserRef;
 
@@ -230,7 +230,7 @@ mod tests {
         let mut b = hub.join(&account(2), SessionId(3), None);
         b.add_friend(&account(1));
         feed.apply(&[change(1, Some(SessionId(1)), profile(1, 1))]);
-        assert_eq!((a1.take().len(), a2.take().len(), b.take().len()), (0, 1, 1));
+        assert_eq!((a1.take().marks.len(), a2.take().marks.len(), b.take().marks.len()), (0, 1, 1));
         assert_eq!(hub.horizon(), 1);
     }
 
@@ -258,7 +258,7 @@ mod tests {
             feed.apply(&[change(stamp, None, Row::Edge(edge))]);
         }
         assert_ne!(seat.relations(), before);
-        let marks = seat.take();
+        let marks = seat.take().marks;
         assert_eq!(marks.len(), 1);
         assert!(marks.values().all(|kinds| kinds.has(Kinds::EDGE)));
     }
@@ -274,7 +274,7 @@ mod tests {
         let mut other = hub.join(&account(8), SessionId(9999), None);
         other.add_friend(&account(2));
         feed.apply(&[change(1, None, profile(1, 1)), change(2, None, profile(2, 2))]);
-        assert_eq!((other.take().len(), hub.horizon()), (1, 0));
+        assert_eq!((other.take().marks.len(), hub.horizon()), (1, 0));
         let mut slices = 0;
         while feed.sweep() {
             slices += 1;
@@ -283,7 +283,7 @@ mod tests {
         }
         assert!(slices > 1);
         assert_eq!(hub.horizon(), 2);
-        assert!(crowd.iter_mut().all(|seat| seat.take().len() == 1));
+        assert!(crowd.iter_mut().all(|seat| seat.take().marks.len() == 1));
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
             feed.sweep();
             assert_eq!(feed.sweeps(), 1);
             for (seat, told) in crowd.iter_mut().zip(&mut told) {
-                *told += seat.take().len();
+                *told += seat.take().marks.len();
             }
         }
         // Every one of the crowd had its turn while the changes went on, but for the author.
@@ -336,7 +336,7 @@ mod tests {
                             let sees = *seat.account() == account(who)
                                 || audience >= 1 && seat.friends().any(|friend| *friend == account(who))
                                 || audience >= 2 && seat.watched().any(|watched| *watched.account() == account(who));
-                            prop_assert_eq!(seat.take().len(), usize::from(sees));
+                            prop_assert_eq!(seat.take().marks.len(), usize::from(sees));
                         }
                         prop_assert_eq!(hub.horizon(), stamp);
                     }
@@ -357,9 +357,9 @@ mod tests {
         let ann = bob.add_friend(&account(1));
         hub.offer(&ann, &User { blocks: vec![blocked(1, 2, 2)], ..user(1, 1) });
         feed.apply(&[change(1, None, profile(1, 1))]);
-        assert_eq!(bob.take().len(), 1);
+        assert_eq!(bob.take().marks.len(), 1);
         feed.apply(&[change(2, None, block(1, 2, 2, false)), change(3, None, profile(1, 3))]);
-        assert!(bob.take().values().all(|kinds| !kinds.has(Kinds::CARD)));
+        assert!(bob.take().marks.values().all(|kinds| !kinds.has(Kinds::CARD)));
     }
 
     /// Until the store was read nobody knows whom an account blocks, nor whether it hides.
@@ -398,7 +398,7 @@ mod tests {
         let mut bob = hub.join(&account(2), SessionId(2), None);
         bob.add_friend(&account(1));
         feed.apply(&[change(1, None, block(1, 2, 1, false))]);
-        assert!(bob.take().values().any(|kinds| kinds.has(Kinds::PRESENCE)));
+        assert!(bob.take().marks.values().any(|kinds| kinds.has(Kinds::PRESENCE)));
     }
 
     fn blocked(owner: u8, peer: u8, stamp: Stamp) -> Block {
@@ -423,15 +423,15 @@ mod tests {
         hub.arrive(&ann, 5, LIMIT);
         drop((ann.take(), bob.take()));
         feed.apply(&[change(2, None, block(1, 2, 2, false))]);
-        let marks = ann.take();
+        let marks = ann.take().marks;
         assert!(marks.values().all(|kinds| kinds.has(Kinds::BLOCK)) && marks.len() == 1);
         // She goes offline for him; nothing else is told.
-        assert!(bob.take().values().all(|kinds| *kinds == Kinds::PRESENCE));
+        assert!(bob.take().marks.values().all(|kinds| *kinds == Kinds::PRESENCE));
         let seen = bob.presence(ann.me()).unwrap();
         assert_eq!((seen.online, seen.last_seen), (false, 7));
         assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
         feed.apply(&[change(3, None, profile(1, 3))]);
-        assert_eq!((ann.take().len(), bob.take().len()), (1, 0));
+        assert_eq!((ann.take().marks.len(), bob.take().marks.len()), (1, 0));
         // A reader that comes late with the state from before the block is not believed.
         hub.offer(ann.me(), &user(1, 1));
         assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
@@ -455,18 +455,18 @@ mod tests {
         };
         let ann = come();
         let entry = ann.me().clone();
-        assert_eq!((bob.take().len(), bob.presence(&entry).unwrap().online), (1, true));
+        assert_eq!((bob.take().marks.len(), bob.presence(&entry).unwrap().online), (1, true));
         drop(ann);
         let before = Instant::now();
         let ann = come();
         drop(ann);
         // The first leaving was followed by a return: only the second counts.
         hub.expire(before, before, 6);
-        assert_eq!((bob.take().len(), bob.presence(&entry).unwrap().online), (0, true));
+        assert_eq!((bob.take().marks.len(), bob.presence(&entry).unwrap().online), (0, true));
         let after = Instant::now();
         hub.expire(after, after, 9);
         let seen = bob.presence(&entry).unwrap();
-        assert_eq!((bob.take().len(), seen.online, seen.last_seen), (1, false, 9));
+        assert_eq!((bob.take().marks.len(), seen.online, seen.last_seen), (1, false, 9));
         let passages = hub.take_passages();
         assert_eq!(passages.len(), 1);
         assert!(!passages[0].1.online);

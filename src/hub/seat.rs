@@ -37,6 +37,17 @@ pub struct Seat {
     extra: Option<Box<Extra>>,
 }
 
+/// What a session is owed.
+#[derive(Debug)]
+pub struct Taken {
+    /// The stamp that a client may be promised once it was told all of this.
+    pub horizon: Stamp,
+    /// [`Seat::relations`] as it was then.
+    pub relations: u32,
+    /// The keys.
+    pub marks: Marks<UserRef>,
+}
+
 /// What few sessions have.
 #[derive(Debug, Default)]
 struct Extra {
@@ -178,12 +189,6 @@ impl Seat {
         self.session.relations()
     }
 
-    /// The stamp up to which every mark has been set. Read before [`Seat::take`], it is what a drain may promise.
-    #[must_use]
-    pub fn horizon(&self) -> Stamp {
-        self.hub.horizon()
-    }
-
     /// The client is given a cursor of this stamp.
     pub fn promise(&mut self, horizon: Stamp) {
         self.promised = horizon;
@@ -202,13 +207,16 @@ impl Seat {
 
     /// Takes everything that is owed; signals wait for [`Seat::next_signal`].
     #[must_use]
-    pub fn take(&mut self) -> Marks<UserRef> {
+    pub fn take(&mut self) -> Taken {
+        // Both before the marks: what is marked up to the horizon is then among them, or was taken before, and a
+        // relation that is marked later is noticed.
+        let (horizon, relations) = (self.hub.horizon(), self.relations());
         let (marks, signals) = self.session.take();
         let mut signals = signals.peekable();
         if signals.peek().is_some() {
             self.extra.get_or_insert_default().signals.extend(signals);
         }
-        marks
+        Taken { horizon, relations, marks }
     }
 
     /// The next signal that was taken.
