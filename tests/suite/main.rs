@@ -11,6 +11,7 @@ mod cli;
 mod conformance;
 mod converge;
 mod durability;
+mod frames;
 mod import;
 mod live;
 mod pages;
