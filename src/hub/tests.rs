@@ -1,0 +1,446 @@
+//! The hub's index, marks, presence and devices, without a store or a socket.
+
+use super::feed::Feed;
+use super::*;
+use crate::model::{Block, Change, CloseReason, Edge, Moved, Online, Profile, Row};
+use crate::sync::outbox::Kinds;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+fn account(n: u8) -> Account {
+    Account::stored(&format!("u{n}"))
+}
+
+fn profile(n: u8, stamp: Stamp) -> Row {
+    Row::Profile(Arc::new(Profile::new(account(n), stamp, 0)))
+}
+
+fn user(n: u8, version: u64) -> User {
+    let profile = Arc::new(Profile::new(account(n), version, 0));
+    User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }
+}
+
+fn offer(hub: &Arc<Hub>, user: &User) {
+    hub.offer(&hub.user(&user.profile.account).unwrap(), Some(user));
+}
+
+fn online(n: u8, invisible: bool) -> Online {
+    Online { account: account(n), invisible, last_seen: 4 }
+}
+
+fn change(stamp: Stamp, origin: Option<SessionId>, row: Row) -> Change {
+    Change { stamp, origin, rows: vec![row] }
+}
+
+/// The index holds no entry that a seat does not account for, and the other way round.
+fn check_invariants(hub: &Hub, seats: &[Seat]) {
+    let mut expected = BTreeSet::new();
+    for seat in seats {
+        expected.insert((seat.account().clone(), 'o', seat.slot()));
+        expected.extend(seat.friends().map(|account| (account.clone(), 'f', seat.slot())));
+        expected.extend(seat.watched().map(|account| (account.clone(), 'w', seat.slot())));
+    }
+    let mut actual = BTreeSet::new();
+    for entry in &hub.users {
+        let state = entry.state().lock();
+        assert!(!state.is_idle(), "an idle entry stayed");
+        actual.extend(state.own.iter().map(|slot| (entry.account().clone(), 'o', *slot)));
+        actual.extend(state.friends.iter().map(|slot| (entry.account().clone(), 'f', slot)));
+        actual.extend(state.strangers.iter().map(|slot| (entry.account().clone(), 'w', slot)));
+    }
+    assert_eq!(actual, expected);
+    assert_eq!(hub.sessions(), seats.len());
+}
+
+#[test]
+fn the_originator_is_not_marked_its_other_session_is() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let (mut a1, mut a2) = (hub.join(&account(1), SessionId(1), None), hub.join(&account(1), SessionId(2), None));
+    let mut b = hub.join(&account(2), SessionId(3), None);
+    b.add_friend(&account(1));
+    feed.apply(&[change(1, Some(SessionId(1)), profile(1, 1))]);
+    assert_eq!((a1.take().len(), a2.take().len(), b.take().len()), (0, 1, 1));
+    assert_eq!(hub.horizon(), 1);
+}
+
+#[test]
+fn an_older_profile_that_arrives_late_is_not_believed() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let seat = hub.join(&account(1), SessionId(1), None);
+    feed.apply(&[change(5, None, profile(1, 5))]);
+    offer(&hub, &user(1, 4));
+    assert_eq!(seat.me().profile().unwrap().version, 5);
+    feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 })]);
+    offer(&hub, &user(1, 5));
+    assert!(seat.me().profile().is_none());
+}
+
+#[test]
+fn a_relation_marks_the_owners_sessions_once_however_often_it_changes() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut seat = hub.join(&account(1), SessionId(1), None);
+    let before = seat.relations();
+    for stamp in 1..100 {
+        let edge = Edge::new(account(1), account(2), stamp, 0);
+        feed.apply(&[change(stamp, None, Row::Edge(edge))]);
+    }
+    assert_ne!(seat.relations(), before);
+    let marks = seat.take();
+    assert_eq!(marks.len(), 1);
+    assert!(marks.values().all(|kinds| kinds.has(Kinds::EDGE)));
+}
+
+#[test]
+fn a_crowd_is_marked_in_slices_while_others_overtake_and_the_horizon_waits() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut crowd: Vec<_> = (0..5000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
+    for seat in &mut crowd {
+        seat.add_friend(&account(1));
+    }
+    let mut other = hub.join(&account(8), SessionId(9999), None);
+    other.add_friend(&account(2));
+    feed.apply(&[change(1, None, profile(1, 1)), change(2, None, profile(2, 2))]);
+    assert_eq!((other.take().len(), hub.horizon()), (1, 0));
+    let mut slices = 0;
+    while feed.sweep() {
+        slices += 1;
+        let marked = crowd.iter().filter(|seat| !seat.is_clean()).count();
+        assert!(marked == crowd.len() || hub.horizon() == 0);
+    }
+    assert!(slices > 1);
+    assert_eq!(hub.horizon(), 2);
+    assert!(crowd.iter_mut().all(|seat| seat.take().len() == 1));
+}
+
+#[test]
+fn a_celebrity_who_never_rests_is_one_sweep_and_everyone_is_told_the_newest() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut crowd: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
+    for seat in &mut crowd {
+        seat.add_friend(&account(1));
+    }
+    let mut told = vec![0; crowd.len()];
+    for stamp in 1..200 {
+        feed.apply(&[change(stamp, Some(SessionId(7)), profile(1, stamp))]);
+        feed.sweep();
+        assert_eq!(feed.sweeps(), 1);
+        for (seat, told) in crowd.iter_mut().zip(&mut told) {
+            *told += seat.take().len();
+        }
+    }
+    // Every one of the crowd had its turn while the changes went on, but for the author.
+    assert!(told.iter().enumerate().all(|(n, told)| (n == 7) == (*told == 0)));
+    while feed.sweep() {}
+    assert_eq!((feed.sweeps(), hub.horizon()), (0, 199));
+}
+
+proptest! {
+    /// Sessions come, befriend, watch, stop and go in any order, while changes flow, some of them hidden: the two
+    /// sides of the index agree, and exactly the sessions that see the change are marked.
+    #[test]
+    fn the_index_is_consistent(steps in prop::collection::vec((0..7u8, any::<prop::sample::Index>(), 0..6u8, 0..3u8), 1..120)) {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut seats: Vec<Seat> = Vec::new();
+        for (at, (what, pick, who, audience)) in steps.into_iter().enumerate() {
+            let stamp = at as u64 + 1;
+            match what {
+                0 => seats.push(hub.join(&account(who), SessionId(stamp), None)),
+                _ if seats.is_empty() => {}
+                1 => drop({ let at = pick.index(seats.len()); seats[at].add_friend(&account(who)) }),
+                2 => { let at = pick.index(seats.len()); seats[at].remove_friend(&account(who)); }
+                3 => drop(seats.swap_remove(pick.index(seats.len()))),
+                4 => drop({ let at = pick.index(seats.len()); seats[at].watch(&[account(who), account(who / 2)]) }),
+                _ => {
+                    let older = Moved { version: 0, time: 0 };
+                    let mut profile = Profile::new(account(who), stamp, 0);
+                    if audience < 2 { profile.everyone = older; }
+                    if audience < 1 { profile.friends = older; }
+                    feed.apply(&[change(stamp, None, Row::Profile(Arc::new(profile)))]);
+                    for seat in &mut seats {
+                        let sees = *seat.account() == account(who)
+                            || audience >= 1 && seat.friends().any(|friend| *friend == account(who))
+                            || audience >= 2 && seat.watched().any(|watched| *watched == account(who));
+                        prop_assert_eq!(seat.take().len(), usize::from(sees));
+                    }
+                    prop_assert_eq!(hub.horizon(), stamp);
+                }
+            }
+            check_invariants(&hub, &seats);
+        }
+        seats.clear();
+        check_invariants(&hub, &seats);
+    }
+}
+
+fn block(owner: u8, peer: u8, stamp: Stamp, removed: bool) -> Row {
+    Row::Block { block: Block { removed, ..blocked(owner, peer, stamp) }, frozen: None }
+}
+
+fn blocked(owner: u8, peer: u8, version: Stamp) -> Block {
+    Block {
+        owner: account(owner),
+        peer: account(peer),
+        removed: false,
+        last_seen: 7,
+        create_time: 7,
+        update_time: 7,
+        version,
+    }
+}
+
+#[test]
+fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut ann = hub.join(&account(1), SessionId(1), None);
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    bob.add_friend(&account(1));
+    offer(&hub, &user(1, 1));
+    hub.arrive(&ann, 5, LIMIT);
+    drop((ann.take(), bob.take()));
+    feed.apply(&[change(2, None, block(1, 2, 2, false))]);
+    let marks = ann.take();
+    assert!(marks.values().all(|kinds| kinds.has(Kinds::BLOCK)) && marks.len() == 1);
+    // She goes offline for him; nothing else is told.
+    assert!(bob.take().values().all(|kinds| *kinds == Kinds::PRESENCE));
+    let seen = bob.presence(ann.me()).unwrap();
+    assert_eq!((seen.online, seen.last_seen), (false, 7));
+    assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
+    feed.apply(&[change(3, None, profile(1, 3))]);
+    assert_eq!((ann.take().len(), bob.take().len()), (1, 0));
+    // A reader that comes late with the state from before the block is not believed.
+    offer(&hub, &user(1, 1));
+    assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
+    feed.apply(&[change(4, None, block(1, 2, 4, true))]);
+    assert!(matches!(bob.sight(ann.me()), Sight::Card(_)));
+    assert!(bob.presence(ann.me()).unwrap().online);
+}
+
+const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 100 };
+
+#[test]
+fn presence_outlives_the_last_session_by_the_linger() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    bob.add_friend(&account(1));
+    offer(&hub, &user(1, 1));
+    let come = || {
+        let ann = hub.join(&account(1), SessionId(1), None);
+        hub.arrive(&ann, 5, LIMIT);
+        ann
+    };
+    let ann = come();
+    let entry = ann.me().clone();
+    assert_eq!((bob.take().len(), bob.presence(&entry).unwrap().online), (1, true));
+    drop(ann);
+    let before = Instant::now();
+    let ann = come();
+    drop(ann);
+    // The first leaving was followed by a return: only the second counts.
+    hub.expire(before, before, 6);
+    assert_eq!((bob.take().len(), bob.presence(&entry).unwrap().online), (0, true));
+    let after = Instant::now();
+    hub.expire(after, after, 9);
+    let seen = bob.presence(&entry).unwrap();
+    assert_eq!((bob.take().len(), seen.online, seen.last_seen), (1, false, 9));
+    let passages = hub.take_passages();
+    assert_eq!(passages.len(), 1);
+    assert!(!passages[0].1.online);
+    hub.expire(Instant::now(), Instant::now(), 10);
+    assert!(hub.take_passages().is_empty());
+}
+
+#[test]
+fn who_does_not_come_back_after_a_restart_goes_offline() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    hub.restore_online(vec![online(1, false), online(2, false), online(3, true)]);
+    let ann = hub.join(&account(1), SessionId(1), None);
+    hub.arrive(&ann, 5, LIMIT);
+    assert!(hub.take_passages().is_empty(), "she never went");
+    hub.expire(Instant::now(), Instant::now(), 10);
+    let passages = hub.take_passages();
+    let gone = |n: u8| passages.iter().find(|(who, _)| *who == account(n)).map(|(_, p)| (p.online, p.time)).unwrap();
+    assert_eq!((passages.len(), gone(2)), (2, (false, 10)));
+    // Of one that hides, nobody may learn that it was there.
+    assert_eq!(gone(3), (false, 4));
+    assert!(hub.user(&account(2)).is_none() && hub.user(&account(1)).is_some());
+}
+
+#[test]
+fn the_policy_says_who_goes() {
+    let device = |kind: &str| Some(v1::Device { r#type: kind.into(), ..v1::Device::default() });
+    let ends = |policy, max, kinds: &[&str]| -> String {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut seats = Vec::new();
+        for (n, kind) in (0..).zip(kinds) {
+            let seat = hub.join(&account(1), SessionId(n), device(kind));
+            hub.arrive(&seat, n, SessionsLimit { policy, max });
+            seats.push(seat);
+        }
+        seats
+            .iter()
+            .map(|seat| match seat.session().ended() {
+                None => '.',
+                Some(CloseReason::Kicked) => 'k',
+                Some(CloseReason::SessionLimit) => 'l',
+                Some(_) => '?',
+            })
+            .collect()
+    };
+    let kinds = ["web", "ios", "web", "", "ios", ""];
+    assert_eq!(ends(SessionsPolicy::All, 10, &kinds), "......");
+    assert_eq!(ends(SessionsPolicy::One, 10, &kinds), "kkkkk.");
+    assert_eq!(ends(SessionsPolicy::OnePerDeviceType, 10, &kinds), "kk.k..");
+    assert_eq!(ends(SessionsPolicy::All, 2, &kinds), "llll..");
+}
+
+/// How many blocks the registry holds of an account.
+fn held_blocks(user: &UserRef) -> usize {
+    user.state().lock().held_blocks()
+}
+
+#[test]
+fn nothing_is_told_of_an_account_before_what_the_store_has_of_it_is_known() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let ann = hub.join(&account(1), SessionId(1), None);
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    bob.add_friend(&account(1));
+    // A change comes by the feed before any reader: it brings a card, but not that she blocks him.
+    feed.apply(&[change(9, None, profile(1, 9))]);
+    assert!(matches!(bob.sight(ann.me()), Sight::Unknown) && ann.me().profile().is_none());
+    let blocks = vec![Block { removed: false, ..blocked(1, 2, 5) }];
+    hub.offer(ann.me(), Some(&User { blocks, ..user(1, 8) }));
+    assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
+    assert_eq!(ann.me().profile().unwrap().version, 9);
+    // An account that is watched before it exists is known to have nothing.
+    let later = bob.watch(&[account(3)]).remove(0);
+    hub.offer(&later, None);
+    feed.apply(&[change(10, None, profile(3, 10))]);
+    assert!(matches!(bob.sight(&later), Sight::Card(_)));
+}
+
+#[test]
+fn a_reader_that_had_no_entry_when_it_began_tells_nothing_to_one_that_was_made_meanwhile() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let name = UserRef::detached(account(1));
+    // It reads version 5; then 7 is committed and told, when nobody follows; then somebody does.
+    feed.apply(&[change(7, None, profile(1, 7))]);
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    let entry = bob.add_friend(&account(1));
+    hub.offer(&name, Some(&user(1, 5)));
+    assert!(matches!(bob.sight(&entry), Sight::Unknown), "he has to read for himself");
+    assert!(matches!(bob.sight(&name), Sight::Card(_)));
+}
+
+#[test]
+fn blocks_that_ended_are_held_no_longer_than_a_reader_may_still_bring_them() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let ann = hub.join(&account(1), SessionId(1), None);
+    feed.apply(&[change(2, None, block(1, 2, 2, true))]);
+    assert_eq!(held_blocks(ann.me()), 1);
+    // This one read before the block ended.
+    let blocks = vec![Block { removed: false, ..blocked(1, 2, 1) }];
+    hub.offer(ann.me(), Some(&User { blocks, ..user(1, 1) }));
+    assert_eq!(held_blocks(ann.me()), 0);
+    for stamp in 3..1000 {
+        feed.apply(&[change(stamp, None, block(1, (stamp / 2 % 200) as u8, stamp, stamp % 2 == 0))]);
+    }
+    assert!(held_blocks(ann.me()) <= 200);
+    for peer in 0..200 {
+        feed.apply(&[change(1000 + u64::from(peer), None, block(1, peer, 1000 + u64::from(peer), true))]);
+    }
+    assert_eq!(held_blocks(ann.me()), 0);
+}
+
+#[test]
+fn a_mark_finds_the_entry_that_is_there_now() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    // Nobody follows ann when the edge is marked: the mark is only a name.
+    feed.apply(&[change(1, None, Row::Edge(Edge::new(account(2), account(1), 1, 0)))]);
+    let ann = hub.join(&account(1), SessionId(1), None);
+    offer(&hub, &user(1, 1));
+    hub.arrive(&ann, 5, LIMIT);
+    let marks = bob.take();
+    let (marked, _) = marks.iter().next().unwrap();
+    bob.add_friend(marked.account());
+    assert!(bob.presence(&bob.entry(marked)).unwrap().online);
+    assert!(matches!(bob.sight(&bob.entry(marked)), Sight::Card(_)));
+}
+
+#[test]
+fn while_a_crowd_is_marked_a_hidden_change_is_for_nobody_new() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut crowd: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
+    for seat in &mut crowd {
+        drop(seat.watch(&[account(1)]));
+    }
+    let own = hub.join(&account(1), SessionId(9999), None);
+    feed.apply(&[change(1, None, profile(1, 1))]);
+    let older = Moved { version: 1, time: 0 };
+    let hidden = Profile { friends: older, everyone: older, ..Profile::new(account(1), 2, 0) };
+    feed.apply(&[change(2, None, Row::Profile(Arc::new(hidden)))]);
+    assert_eq!(feed.sweeps(), 1);
+    while hub.horizon() == 0 {
+        feed.sweep();
+    }
+    assert!(crowd.iter_mut().all(|seat| seat.take().len() == 1) && !own.is_clean());
+    while feed.sweep() {}
+    assert!(hub.horizon() == 2 && crowd.iter().all(Seat::is_clean));
+}
+
+#[test]
+fn of_those_who_arrive_together_one_stays() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let limit = SessionsLimit { policy: SessionsPolicy::One, max: 100 };
+    for round in 0..1000 {
+        let seats: Vec<_> = (0..4).map(|n| hub.join(&account(1), SessionId(round * 4 + n), None)).collect();
+        let gate = std::sync::Barrier::new(seats.len());
+        std::thread::scope(|scope| {
+            for seat in &seats {
+                let (hub, gate) = (&hub, &gate);
+                scope.spawn(move || {
+                    gate.wait();
+                    hub.arrive(seat, 1, limit);
+                });
+            }
+        });
+        let ended = seats.iter().filter(|seat| seat.session().ended().is_some()).count();
+        assert_eq!(ended, seats.len() - 1, "round {round}");
+    }
+}
+
+#[test]
+fn coming_and_going_costs_an_account_one_place_and_none_after_it_is_gone() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    for n in 0..1000 {
+        let ann = hub.join(&account(1), SessionId(n), None);
+        hub.offer(ann.me(), Some(&user(1, 1)));
+        hub.arrive(&ann, 5, LIMIT);
+    }
+    assert_eq!(hub.departed.lock().len(), 1);
+    feed.apply(&[change(2, None, Row::Gone { account: account(1), version: 2 })]);
+    assert!(hub.take_passages().is_empty(), "nothing is written down of who is no more");
+    hub.expire(Instant::now(), Instant::now(), 10);
+    assert_eq!((hub.departed.lock().len(), hub.take_passages().len()), (0, 0));
+    assert!(hub.user(&account(1)).is_none());
+}
+
+impl Seat {
+    fn is_clean(&self) -> bool {
+        self.session().is_clean()
+    }
+}
