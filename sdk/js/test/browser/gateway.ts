@@ -70,9 +70,11 @@ export class Gateway {
   async start(): Promise<void> {
     const config = join(this.#directory, 'config.toml');
     const store = join(this.#directory, 'rosterd.db');
-    const [key, auth] = this.#auth === 'jwt' ? [API_KEY, `mode = "jwt"\nhs256_secret = "${SECRET}"`] : ['', ''];
+    const [key, auth] = this.#auth === 'jwt' ? [API_KEY, `mode = "jwt"\nhs256_secret = "${SECRET}"\nexpiry_grace = "0s"`] : ['', ''];
+    // Pages come from servers of the tests' own, which outside development mode have to be named.
     writeFileSync(config, `[clients]
 listen = "127.0.0.1:0"
+origins = ["*"]
 [ops]
 listen = "127.0.0.1:0"
 api_key = "${key}"
