@@ -6,7 +6,7 @@
 //! | module | owns | imports of the crate |
 //! |---|---|---|
 //! | [`model`] | the vocabulary: account, profile, edge, cursor, change, error and close codes | – |
-//! | [`sync`] | the engine, pure: decide, outbox, interest, horizon, delta, digest | model |
+//! | [`sync`] | the engine, pure: decide, outbox, interest, horizon, delta, digest, repair | model |
 //! | [`wire`] | bytes ↔ model: the generated schema, its JSON form, records encoded once | model |
 //! | [`metrics`] | every metric, named once | – |
 //! | [`store`] | durable rows and the feed of commits: the trait, SQLite, memory | model, sync |

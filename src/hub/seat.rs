@@ -116,11 +116,6 @@ impl Seat {
         new
     }
 
-    /// The accounts it watches.
-    pub fn watched(&self) -> impl Iterator<Item = &Account> {
-        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
-    }
-
     /// Whether this session is told of the account's changes.
     #[must_use]
     pub fn follows(&self, user: &UserRef) -> bool {
@@ -210,6 +205,11 @@ impl Seat {
     #[must_use]
     pub fn horizon(&self) -> Stamp {
         self.hub.horizon()
+    }
+
+    /// The accounts that this session watches, friends or not.
+    pub fn watched(&self) -> impl Iterator<Item = &UserRef> {
+        self.extra.iter().flat_map(|extra| &extra.watched)
     }
 
     /// Takes everything that is owed; signals wait for [`Seat::next_signal`].

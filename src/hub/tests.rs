@@ -6,7 +6,7 @@ use crate::model::{Block, Change, CloseReason, Edge, Moved, Online, Profile, Row
 use crate::sync::outbox::Kinds;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::time::Instant;
+use tokio::time::Instant;
 
 fn account(n: u8) -> Account {
     Account::stored(&format!("u{n}"))
@@ -39,7 +39,7 @@ fn check_invariants(hub: &Hub, seats: &[Seat]) {
     for seat in seats {
         expected.insert((seat.account().clone(), 'o', seat.slot()));
         expected.extend(seat.friends().map(|account| (account.clone(), 'f', seat.slot())));
-        expected.extend(seat.watched().map(|account| (account.clone(), 'w', seat.slot())));
+        expected.extend(seat.watched().map(|user| (user.account().clone(), 'w', seat.slot())));
     }
     let mut actual = BTreeSet::new();
     for entry in &hub.users {
@@ -166,7 +166,7 @@ proptest! {
                     for seat in &mut seats {
                         let sees = *seat.account() == account(who)
                             || audience >= 1 && seat.friends().any(|friend| *friend == account(who))
-                            || audience >= 2 && seat.watched().any(|watched| *watched == account(who));
+                            || audience >= 2 && seat.watched().any(|watched| *watched.account() == account(who));
                         prop_assert_eq!(seat.take().len(), usize::from(sees));
                     }
                     prop_assert_eq!(hub.horizon(), stamp);
@@ -177,6 +177,45 @@ proptest! {
         seats.clear();
         check_invariants(&hub, &seats);
     }
+}
+
+/// What a reader that is ahead of the feed knows of a block must not keep a change from before it.
+#[test]
+fn a_change_from_before_a_block_that_is_known_already_is_marked() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    let ann = bob.add_friend(&account(1));
+    hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], ..user(1, 1) }));
+    feed.apply(&[change(1, None, profile(1, 1))]);
+    assert_eq!(bob.take().len(), 1);
+    feed.apply(&[change(2, None, block(1, 2, 2, false)), change(3, None, profile(1, 3))]);
+    assert!(bob.take().values().all(|kinds| !kinds.has(Kinds::CARD)));
+}
+
+/// A reader that was slow may bring what an account was before it was deleted and made again.
+#[test]
+fn of_an_account_that_was_made_again_nothing_from_before_is_believed() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    let ann = bob.watch(&[account(1)]).remove(0);
+    hub.offer(&ann, Some(&User { invisible: true, ..user(1, 1) }));
+    feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
+    hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: true, ..user(1, 1) }));
+    assert!(matches!(bob.sight(&ann), Sight::Card(card) if card.profile().version == 7));
+    assert_eq!(hub.own_presence(&ann).invisible, Some(false));
+}
+
+/// Who was seen online when a block began is seen to go, though it has gone meanwhile.
+#[test]
+fn a_block_is_told_as_offline_whatever_was_told_before() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    bob.add_friend(&account(1));
+    feed.apply(&[change(1, None, block(1, 2, 1, false))]);
+    assert!(bob.take().values().any(|kinds| kinds.has(Kinds::PRESENCE)));
 }
 
 fn block(owner: u8, peer: u8, stamp: Stamp, removed: bool) -> Row {

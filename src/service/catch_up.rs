@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use super::Service;
+use super::sight::Page;
 use crate::hub::Seat;
 use crate::model::{Account, Block, CloseReason, Cursor, Edge, Request};
 use crate::store::StoreError;
 use crate::sync::delta::{Owed, Plan, owed};
-use crate::sync::digest::Digest;
+use crate::sync::repair::Sum;
 use crate::wire::Card;
-
-/// Edges read at a time; what a session holds in memory while it catches up.
-const PAGE: usize = 500;
 
 /// Where a catch-up stands. The place in the list is the last account read, so a list that changes meanwhile
 /// loses nothing: what entered behind it is marked.
@@ -20,8 +18,7 @@ pub struct CatchUp {
     plan: Plan,
     cursor: Cursor,
     stage: Stage,
-    count: u32,
-    digest: Digest,
+    sum: Sum,
 }
 
 /// What is read next.
@@ -79,7 +76,7 @@ impl Told {
 
 impl CatchUp {
     pub(super) fn new(plan: Plan, cursor: Cursor) -> Self {
-        Self { plan, cursor, stage: Stage::Friends(None), count: 0, digest: Digest::default() }
+        Self { plan, cursor, stage: Stage::Friends(None), sum: Sum::default() }
     }
 
     /// How the client is brought up to date.
@@ -94,16 +91,10 @@ impl CatchUp {
         self.cursor
     }
 
-    /// How many friends there are; whole once the last page was read.
+    /// How many friends there are, and their digest; whole once the last page was read.
     #[must_use]
-    pub fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// The digest of the friend list; whole once the last page was read.
-    #[must_use]
-    pub fn digest(&self) -> u32 {
-        self.digest.value()
+    pub fn sum(&self) -> Sum {
+        self.sum
     }
 }
 
@@ -136,22 +127,9 @@ impl Service {
         at: &mut CatchUp,
         after: Option<Account>,
     ) -> Result<Told, StoreError> {
-        let (edges, cards) = loop {
-            let before = seat.relations();
-            let edges = self.store.page(seat.account().clone(), after.clone(), PAGE, at.plan.since()).await?;
-            let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
-            seat.expect(peers.len());
-            let cards = self.follow_friends(seat, &peers).await?;
-            // A relation that changed while its page was read may have taken the right to see a card with it.
-            if seat.relations() == before {
-                break (edges, cards);
-            }
-        };
-        at.stage = match edges.last() {
-            Some(last) if edges.len() == PAGE => Stage::Friends(Some(last.peer.clone())),
-            _ => Stage::Requests,
-        };
-        Ok(tell(at, edges, cards))
+        let Page { edges, next } = self.friends_page(seat, after, at.plan.since()).await?;
+        at.stage = next.map_or(Stage::Requests, |last| Stage::Friends(Some(last)));
+        Ok(tell(at, edges))
     }
 
     async fn read_requests(&self, seat: &Seat, at: &mut CatchUp) -> Result<Told, StoreError> {
@@ -164,9 +142,9 @@ impl Service {
 
     async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Option<Account>) -> Result<Told, StoreError> {
         let since = at.plan.since();
-        let mut blocks = self.store.blocks(seat.account().clone(), after, PAGE, since).await?;
+        let mut blocks = self.store.blocks(seat.account().clone(), after, self.machine.page, since).await?;
         at.stage = match blocks.last() {
-            Some(last) if blocks.len() == PAGE => Stage::Blocks(Some(last.peer.clone())),
+            Some(last) if blocks.len() == self.machine.page => Stage::Blocks(Some(last.peer.clone())),
             _ => Stage::Done,
         };
         blocks.retain(|block| since.is_none_or(|since| block.version > since));
@@ -174,19 +152,16 @@ impl Service {
     }
 }
 
-/// Adds a page to the sums and picks what is owed; `cards` are those of the edges that are not removed, in order.
-fn tell(at: &mut CatchUp, edges: Vec<Edge>, cards: Vec<Option<Arc<Card>>>) -> Told {
+/// Adds a page to the sums and picks what is owed.
+fn tell(at: &mut CatchUp, edges: Vec<(Edge, Option<Arc<Card>>)>) -> Told {
     let mut told = Told::default();
-    let mut cards = cards.into_iter();
-    for edge in edges {
-        let card = if edge.removed { None } else { cards.next().flatten() };
+    for (edge, card) in edges {
         let version = card.as_ref().map_or(0, |card| card.profile().version);
         if !edge.removed && card.is_none() {
             continue; // The account is being deleted: its edge is a tombstone by now, and is marked as one.
         }
         if card.is_some() {
-            at.count += 1;
-            at.digest.add(edge.peer.as_str(), edge.version, version);
+            at.sum.add(edge.peer.as_str(), edge.version, version);
         }
         match (owed(at.plan, &edge, version), card) {
             (Owed::Removal, _) => told.removed.push(edge.peer),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CatchUp, Service, now, random, unavailable};
+use super::{CatchUp, Service, unavailable};
 use crate::hub::{Seat, Session, Sight};
 use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
 use crate::sync::delta::{Plan, plan};
@@ -40,7 +40,7 @@ impl Service {
     async fn admit(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
         let identity = self.verify(&login.token).await?;
         // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
-        let mut seat = self.hub.join(&identity.account, SessionId(random()), login.device);
+        let mut seat = self.hub.join(&identity.account, SessionId((self.machine.random)()), login.device);
         seat.session().set_issued_at(identity.issued_at);
         self.not_revoked(&identity.account, identity.issued_at).await?;
         let horizon = self.hub.horizon();
@@ -49,7 +49,7 @@ impl Service {
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
-        self.hub.arrive(&seat, now(), self.settings.sessions);
+        self.hub.arrive(&seat, self.now(), self.settings.sessions);
         Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up: CatchUp::new(plan, self.cursor(horizon)) })
     }
 
@@ -68,12 +68,6 @@ impl Service {
             return Err(error);
         }
         Ok(identity.expires_at)
-    }
-
-    /// The wall clock, for what is told to clients.
-    #[must_use]
-    pub fn now(&self) -> Millis {
-        now()
     }
 
     async fn own_card(&self, seat: &mut Seat, account: &Account) -> Result<Arc<Card>, (RequestError, CloseReason)> {

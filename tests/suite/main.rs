@@ -31,6 +31,7 @@ mod presence;
 mod races;
 mod raw;
 mod reload;
+mod repair;
 mod shutdown;
 mod signals;
 mod slow;
