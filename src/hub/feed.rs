@@ -11,6 +11,7 @@ use slab::Slab;
 use super::devices::own;
 use super::user::State;
 use super::{Hub, Session, UserRef};
+use crate::locks::Ordering;
 use crate::model::{Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Row, SessionId, Stamp};
 use crate::sync::horizon::Horizon;
 use crate::sync::interest::Slot;
@@ -305,7 +306,7 @@ impl Feed {
     /// Moves the horizon, and only then wakes: a session that drains now may promise all of this batch.
     fn publish(&mut self) {
         let reached = self.horizon.reached();
-        self.hub.horizon.store(reached, std::sync::atomic::Ordering::Release);
+        self.hub.horizon.store(reached, Ordering::Release);
         let metrics = &self.hub.metrics;
         metrics.horizon.set(reached as i64);
         metrics.horizon_lag.set(self.last.saturating_sub(reached) as i64);

@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::presence::Presence;
+use crate::locks::Mutex;
 use crate::model::{Account, Audience, Block, Profile, User, Visibility};
 use crate::sync::interest::{Slot, Watchers};
 use crate::wire::{Card, Views};
