@@ -85,6 +85,11 @@ impl Seat {
         self.friends.reserve_exact(accounts);
     }
 
+    /// The friends that it follows, which are those that its client was told.
+    pub fn friends(&self) -> impl Iterator<Item = &Account> {
+        self.friends.iter().map(UserRef::account)
+    }
+
     /// Follows a friend no longer.
     pub fn remove_friend(&mut self, account: &Account) {
         if let Some(at) = self.friends.iter().position(|user| user.account() == account) {
@@ -288,9 +293,5 @@ impl Drop for Seat {
 impl Seat {
     pub(super) fn slot(&self) -> Slot {
         self.slot
-    }
-
-    pub(super) fn friends(&self) -> impl Iterator<Item = &Account> {
-        self.friends.iter().map(UserRef::account)
     }
 }

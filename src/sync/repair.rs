@@ -61,6 +61,15 @@ impl Sums {
         Parts((0..PARTS).filter(differ).fold(0, |parts, at| parts | 1 << at))
     }
 
+    /// The parts of which more accounts were told than were added. What the client holds of them is on its way, and its
+    /// leaves may be from before: they look right, and are not.
+    #[must_use]
+    pub fn outnumbered<'a>(&self, told: impl Iterator<Item = &'a str>) -> Parts {
+        let mut counts = [0; PARTS];
+        told.for_each(|account| counts[part(account)] += 1);
+        Parts((0..PARTS).filter(|at| counts[*at] > self.0[*at].count).fold(0, |parts, at| parts | 1 << at))
+    }
+
     /// All parts but these together.
     #[must_use]
     pub fn without(&self, parts: Parts) -> Sum {
@@ -82,6 +91,12 @@ impl Parts {
     pub fn of(numbers: &[u32]) -> Self {
         let named = numbers.iter().filter(|number| (**number as usize) < PARTS);
         Self(named.fold(0, |parts, number| parts | 1 << number))
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether part number `at` is one of them.
@@ -159,6 +174,16 @@ mod tests {
             prop_assert_eq!(&repaired, &ours);
             prop_assert_eq!(sum, total(&ours));
         }
+    }
+
+    #[test]
+    fn a_part_of_which_more_was_told_than_there_is_differs_whatever_the_leaves() {
+        let mut sums = Sums::default();
+        sums.add("alice", 1, 1);
+        assert!(sums.outnumbered(["alice"].into_iter()).is_empty());
+        assert_eq!(sums.outnumbered(["alice", "carol"].into_iter()).numbers(), [part("carol") as u32]);
+        let both = sums.outnumbered(["carol"].into_iter()).or(sums.differing(&[0; PARTS]));
+        assert_eq!(both.numbers(), [part("carol") as u32, part("alice") as u32]);
     }
 
     #[test]

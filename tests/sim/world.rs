@@ -345,7 +345,26 @@ impl Director {
     }
 
     async fn compact(&mut self) {
-        let store = self.ground.node.lock().unwrap().as_ref().expect("a node").store.clone();
+        let (store, hub) = {
+            let node = self.ground.node.lock().unwrap();
+            let node = node.as_ref().expect("a node, since it was revived");
+            (node.store.clone(), node.service.hub().clone())
+        };
+        // Whoever is here has heard of every removal: the retention is longer than any session may stay behind. Who is
+        // away has not.
+        let mut quiet = 0;
+        for _ in 0..50 {
+            let owed = (0..ACCOUNTS).flat_map(|n| hub.sessions_of(&name(n))).any(|session| session.owed() > 0);
+            let told = hub.horizon() == self.on.platter.lock().unwrap().disk.head();
+            quiet = if told && !owed { quiet + 1 } else { 0 };
+            if quiet == 5 {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        if quiet < 5 {
+            return;
+        }
         let before = (self.on.clock)() + 1_000_000_000;
         if let Ok(Ok(1..)) = timeout(Duration::from_secs(1), store.compact(before)).await {
             self.ground.happened("compaction");
