@@ -95,11 +95,11 @@ fn presence_storm(c: &mut Criterion) {
             for guest in &guests {
                 hub.arrive(guest, 5, LIMIT);
             }
-            let told: usize = seats.iter_mut().map(|seat| seat.take().len()).sum();
+            let told: usize = seats.iter_mut().map(|seat| seat.take().marks.len()).sum();
             drop(guests);
             let now = tokio::time::Instant::now();
             hub.expire(now, now, 9);
-            told + seats.iter_mut().map(|seat| seat.take().len()).sum::<usize>()
+            told + seats.iter_mut().map(|seat| seat.take().marks.len()).sum::<usize>()
         });
     });
     group.finish();

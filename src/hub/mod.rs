@@ -24,7 +24,7 @@ use slab::Slab;
 pub use devices::{Delivered, SessionsLimit, SessionsPolicy};
 use presence::Departed;
 pub use presence::{Passage, Seen};
-pub use seat::{Seat, Sight};
+pub use seat::{Seat, Sight, Taken};
 pub use session::{Session, Signal, Wake};
 pub use sight::Told;
 pub use user::UserRef;

@@ -27,7 +27,7 @@ fn follow(hub: &Hub, seat: &mut Seat, store: &Store) -> Stamp {
 }
 
 fn told(seat: &mut Seat, known: Stamp) -> Stamp {
-    let versions = seat.take().into_keys().filter(|user| *user.account() == account(1));
+    let versions = seat.take().marks.into_keys().filter(|user| *user.account() == account(1));
     versions.map(|user| user.profile().unwrap().version).fold(known, Stamp::max)
 }
 

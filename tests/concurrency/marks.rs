@@ -7,7 +7,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::hub::feed::Feed;
-use crate::hub::{Hub, Seat, Settings, Signal, UserRef, Wake};
+use crate::hub::{Hub, Seat, Settings, Signal, Taken, UserRef, Wake};
 use crate::model::{Account, Change, CloseReason, Profile, Row, SessionId, Stamp};
 
 pub fn account(n: usize) -> Account {
@@ -38,8 +38,8 @@ fn listen(seat: &mut Seat, commits: &[(Account, Stamp)]) {
     let mut told: BTreeMap<Account, Stamp> = BTreeMap::new();
     while told.values().max() != Some(&last) {
         assert_eq!(block_on(seat.wake()), Wake::Marks);
-        let horizon = seat.horizon();
-        for user in seat.take().into_keys() {
+        let Taken { horizon, marks, .. } = seat.take();
+        for user in marks.into_keys() {
             let version = user.profile().unwrap().version;
             told.insert(user.account().clone(), version);
         }
