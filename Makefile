@@ -39,7 +39,7 @@ unit: ## the Rust tests
 	cargo test --locked
 
 soak: ## new simulated histories for MINUTES=10 minutes, or as many as are said
-	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --release --test sim -- --ignored --nocapture soak
+	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
 
 deny: $(DENY) ## licences, banned libraries and sources
 	@echo "== licences, bans, sources"

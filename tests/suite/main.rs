@@ -19,6 +19,7 @@ mod deploy;
 mod devices;
 mod durability;
 mod explain;
+mod frames;
 mod friends;
 mod import;
 mod keys;
