@@ -7,6 +7,9 @@ use rosterd::wire::Encoding;
 use crate::raw::{BINARY, CLOSE, CONTINUATION, Ending, Frame, PING, PONG, Raw, TEXT, header, payload};
 use crate::support::{Gateway, World, nick_command};
 
+/// How many pieces a message may come in, `limits.fragments`.
+const PIECES: usize = 128;
+
 /// What follows from some bytes.
 enum Then {
     /// A goodbye and a close frame with 3501.
@@ -36,10 +39,10 @@ fn first(first: u8, frame: Frame) -> Frame {
 fn long_winded(opcode: u8, payload: &[u8], bytes: usize) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     if bytes == 2 {
-        frame.push(0x80 | 126);
+        frame.push(0x80 | 0x7e);
         frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
     } else {
-        frame.push(0x80 | 127);
+        frame.push(0x80 | 0x7f);
         frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
     }
     // Masked with zeros, which is a mask like any other.
@@ -151,14 +154,18 @@ fn data(own: u8, other: u8, message: &[u8]) -> Vec<Case> {
         };
         all(&chunks.iter().enumerate().map(frame).collect::<Vec<_>>())
     };
-    let mut empty = vec![Frame::fragment(own, "")];
-    empty.extend((0..2000).map(|_| Frame::fragment(CONTINUATION, "")));
-    empty.push(Frame::new(CONTINUATION, message));
+    let empty = |before: usize| {
+        let mut frames = vec![Frame::fragment(own, "")];
+        frames.extend((1..before).map(|_| Frame::fragment(CONTINUATION, "")));
+        frames.push(Frame::new(CONTINUATION, message));
+        all(&frames)
+    };
     let mut cases = vec![
         case("a message in one piece", "5.6", Frame::new(own, message).bytes(), Then::Read),
         case("a message of one byte to a piece", "5.4", pieces(1), Then::Read),
         case("a message in two pieces", "5.4", pieces(message.len() / 2 + 1), Then::Read),
-        case("two thousand empty pieces before a message", "5.4", all(&empty), Then::Read),
+        case("empty pieces before a message, as many as there may be", "5.4", empty(PIECES - 1), Then::Read),
+        case("one more", "5.4", empty(PIECES), Then::Malformed),
         case(
             "an empty piece that ends a message",
             "5.4",

@@ -106,14 +106,16 @@ async fn come(gateway: &Gateway, encoding: Encoding, replica: &mut Replica) -> (
     }
 }
 
-/// Asks for a repair; every frame of it, the reply first.
+/// Asks for a repair; every frame of it, the reply first. That another session of the account left is none of it.
 async fn frames(client: &mut Client, leaves: Vec<u32>) -> Vec<v1::ServerFrame> {
     client.send(Command::Repair(v1::Repair { leaves })).await.unwrap();
     let mut frames = Vec::new();
     loop {
         let frame = timeout(PATIENCE, client.next()).await.expect("a frame in time").unwrap();
         let last = frame.synced.is_some();
-        frames.push(frame);
+        if frame.sessions.is_none() {
+            frames.push(frame);
+        }
         if last {
             return frames;
         }
