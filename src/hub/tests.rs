@@ -207,6 +207,31 @@ fn of_an_account_that_was_made_again_nothing_from_before_is_believed() {
     assert_eq!(hub.own_presence(&ann).invisible, Some(false));
 }
 
+/// A reader may be so far ahead of the feed that it brings the account that was made again before the end of the first.
+#[test]
+fn of_an_account_that_was_made_again_nothing_is_left_though_a_reader_brings_it_before_its_end() {
+    for known in [true, false] {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        let ann = bob.add_friend(&account(1));
+        if known {
+            hub.offer(
+                &ann,
+                Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: true, last_seen: 5, ..user(1, 1) }),
+            );
+        } else {
+            let hides = Row::Invisible { account: account(1), invisible: true };
+            feed.apply(&[change(1, None, hides), change(2, None, block(1, 2, 2, false))]);
+        }
+        hub.offer(&ann, Some(&user(1, 7)));
+        feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
+        assert!(matches!(bob.sight(&ann), Sight::Card(card) if card.profile().version == 7), "known: {known}");
+        let seen = hub.own_presence(&ann);
+        assert_eq!((seen.invisible, seen.last_seen), (Some(false), 0), "known: {known}");
+    }
+}
+
 /// Who was seen online when a block began is seen to go, though it has gone meanwhile.
 #[test]
 fn a_block_is_told_as_offline_whatever_was_told_before() {

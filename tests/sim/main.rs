@@ -46,6 +46,7 @@ const FAULTS: &[&str] = &[
     "befriend",
     "unfriend",
     "erase",
+    "erase, and made again",
     "make",
     "hint",
     "signal",

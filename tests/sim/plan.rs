@@ -25,6 +25,8 @@ pub enum Act {
     Unfriend(u64, u64),
     Erase(u64),
     Make(u64),
+    /// Erased, and made again before anybody is told.
+    Remake(u64),
     Hint(u64, Vec<u64>),
     /// The process dies at a write, which is asked for now.
     Crash(When, u64),
@@ -90,7 +92,8 @@ fn act(random: &Random) -> Act {
         104..108 => Act::Burst(a, 5 + random.below(60)),
         108..128 => Act::Befriend(a, b),
         128..136 => Act::Unfriend(a, b),
-        136..139 => Act::Erase(a),
+        136..138 => Act::Erase(a),
+        138 => Act::Remake(a),
         139..145 => Act::Make(a),
         145..149 => Act::Hint(a, vec![b, random.below(ACCOUNTS)]),
         149..155 => Act::Crash([When::Before, When::Inside, When::After][random.below(3) as usize], a),

@@ -257,6 +257,7 @@ impl Director {
             }
             Act::Erase(n) => self.write("erase", Asked::DeleteUser { account: name(*n) }),
             Act::Make(n) => self.make(*n),
+            Act::Remake(n) => self.remake(*n),
             Act::Hint(viewer, accounts) => self.hint(*viewer, accounts),
             Act::Crash(when, n) => self.crash(*when, *n).await,
             Act::Kill => {
@@ -306,6 +307,18 @@ impl Director {
     fn make(&mut self, n: u64) {
         let Asked::SetProfile { account, patch, .. } = self.change(n) else { unreachable!() };
         self.write("make", Asked::SetProfile { account, patch, create: true, if_version: None });
+    }
+
+    /// The two commits follow one another, so that who reads now may find the second before the first is told. A friend
+    /// that it had it has again: who held it as somebody's entry still may.
+    fn remake(&mut self, n: u64) {
+        self.write("erase, and made again", Asked::DeleteUser { account: name(n) });
+        self.make(n);
+        let friend = (n + 1 + self.random.below(ACCOUNTS - 1)) % ACCOUNTS;
+        self.write("befriend", Asked::Befriend { account: name(n), peer: name(friend) });
+        for client in [n, friend] {
+            self.order(client, Order::Connect);
+        }
     }
 
     fn hint(&mut self, viewer: u64, accounts: &[u64]) {
