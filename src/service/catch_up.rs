@@ -158,7 +158,10 @@ fn tell(at: &mut CatchUp, edges: Vec<(Edge, Option<Arc<Card>>)>) -> Told {
     for (edge, card) in edges {
         let version = card.as_ref().map_or(0, |card| card.profile().version);
         if !edge.removed && card.is_none() {
-            continue; // The account is being deleted: its edge is a tombstone by now, and is marked as one.
+            // The account is being deleted: its edge is a tombstone by now. That is marked, but told after the sum, in
+            // which it is not.
+            told.removed.extend(at.plan.since().map(|_| edge.peer));
+            continue;
         }
         if card.is_some() {
             at.sum.add(edge.peer.as_str(), edge.version, version);
@@ -171,4 +174,24 @@ fn tell(at: &mut CatchUp, edges: Vec<(Edge, Option<Arc<Card>>)>) -> Told {
         }
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Epoch;
+    use crate::sync::delta::Because;
+
+    /// Between its edge and its card an account may be deleted. Whoever holds it must not be told a sum without it, and
+    /// not that it is gone.
+    #[test]
+    fn a_friend_whose_account_went_while_this_read_is_told_as_removed_to_who_may_hold_it() {
+        let edge = Edge::new(Account::stored("ann"), Account::stored("bob"), 3, 0);
+        for (plan, removed) in [(Plan::Since(5), 1), (Plan::Full(Because::NoCursor), 0)] {
+            let cursor = Cursor { epoch: Epoch(7), horizon: 9 };
+            let mut at = CatchUp::new(plan, cursor);
+            let told = tell(&mut at, vec![(edge.clone(), None)]);
+            assert_eq!((told.removed.len(), told.records().count(), at.sum()), (removed, removed, Sum::default()));
+        }
+    }
 }

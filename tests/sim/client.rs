@@ -146,7 +146,7 @@ struct Line {
 enum Asked {
     Login,
     Nick(String),
-    Writes,
+    Writes(Box<Command>),
     Watch(Vec<String>),
     Other,
 }
@@ -288,8 +288,9 @@ impl Task {
                 Ok(())
             }
             Order::Send(command) => {
+                let command = self.aim(command);
                 let asked = match &command {
-                    Command::UpdateMyInfo(update) => update.nick.clone().map_or(Asked::Writes, Asked::Nick),
+                    Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick), .. }) => Asked::Nick(nick.clone()),
                     Command::Watch(watch) => {
                         self.view.lock().unwrap().ever_watched.extend(watch.accounts.iter().cloned());
                         Asked::Watch(watch.accounts.clone())
@@ -303,7 +304,7 @@ impl Task {
                     Command::GetUsers(_) | Command::GetSessions(_) | Command::Kick(_) | Command::Logout(_) => {
                         Asked::Other
                     }
-                    _ => Asked::Writes,
+                    _ => Asked::Writes(Box::new(command.clone())),
                 };
                 self.send(line, command, asked).await
             }
@@ -316,6 +317,32 @@ impl Task {
                 // It finds out at the next login, or asks at once.
                 if self.random.percent(50) { Err(Left::Again) } else { self.repair(line).await }
             }
+        }
+    }
+
+    /// Answers are mostly for requests that are there; the others find out that there is none.
+    fn aim(&self, command: Command) -> Command {
+        let view = self.view.lock().unwrap();
+        let open = |direction: v1::Direction| {
+            let requests = view.replica.requests().filter(|request| request.direction == direction as i32);
+            let accounts: Vec<_> = requests.map(|request| request.account.clone()).collect();
+            let some = !accounts.is_empty() && self.random.percent(70);
+            some.then(|| accounts[self.random.below(accounts.len() as u64) as usize].clone())
+        };
+        match command {
+            Command::AcceptFriend(v1::AcceptFriend { account }) => {
+                let account = open(v1::Direction::In).unwrap_or(account);
+                Command::AcceptFriend(v1::AcceptFriend { account })
+            }
+            Command::RejectFriend(v1::RejectFriend { account }) => {
+                let account = open(v1::Direction::In).unwrap_or(account);
+                Command::RejectFriend(v1::RejectFriend { account })
+            }
+            Command::CancelRequest(v1::CancelRequest { account }) => {
+                let account = open(v1::Direction::Out).unwrap_or(account);
+                Command::CancelRequest(v1::CancelRequest { account })
+            }
+            other => other,
         }
     }
 
@@ -501,8 +528,17 @@ impl Task {
                 self.ground.demand(safe, &format!("{}: {nick} was acknowledged and is not safe", self.name));
                 self.ground.happened("acknowledged write");
             }
-            Asked::Watch(accounts) => self.view.lock().unwrap().watched = accounts,
-            Asked::Writes => self.ground.happened("acknowledged command"),
+            Asked::Watch(accounts) => {
+                if !accounts.is_empty() {
+                    self.ground.happened("watch");
+                }
+                self.view.lock().unwrap().watched = accounts;
+            }
+            Asked::Writes(command) => {
+                let safe = self.ground.is_committed(&self.account, &command);
+                self.ground.demand(safe, &format!("{}: {command:?} was acknowledged and is not safe", self.name));
+                self.ground.happened(&format!("acknowledged: {}", word(&command)));
+            }
             Asked::Other => {}
         }
         Ok(())
@@ -530,6 +566,23 @@ impl Task {
             self.ground
                 .demand(held >= sent, &format!("{}: a signal of {} came before its card", self.name, signal.from));
         }
+    }
+}
+
+/// What a command that writes is called where it is counted.
+fn word(command: &Command) -> &'static str {
+    match command {
+        Command::AddFriend(_) => "add a friend",
+        Command::RequestFriend(_) => "request",
+        Command::AcceptFriend(_) => "accept",
+        Command::RejectFriend(_) => "reject",
+        Command::CancelRequest(_) => "cancel",
+        Command::DeleteFriend(_) => "remove",
+        Command::UpdateFriend(_) => "alias",
+        Command::Block(_) => "block",
+        Command::Unblock(_) => "unblock",
+        Command::SetPresence(_) => "hide or show",
+        _ => "own fields",
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rosterd::client::Replica;
-use rosterd::model::{Account, Command as Asked, Fields, Millis};
+use rosterd::model::{Account, Command as Asked, Fields, Millis, Outcome};
 use rosterd::store::Clock;
 use rosterd::wire::{Command, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
@@ -84,6 +84,47 @@ impl Ground {
             _ => false,
         })
     }
+
+    /// The same of any write of a client.
+    pub fn is_committed(&self, account: &str, command: &Command) -> bool {
+        let platter = self.platter.lock().unwrap();
+        let mut commands = platter.log.iter().rev().flat_map(|committed| &committed.commands);
+        commands.any(|committed| is_what(committed, account, command).unwrap_or(true))
+    }
+
+    /// The same of a write of the backend.
+    fn holds(&self, command: &Asked) -> bool {
+        self.platter.lock().unwrap().log.iter().rev().any(|committed| committed.commands.contains(command))
+    }
+}
+
+/// Whether a committed command is what a client asked for; `None` if what was asked for may have been so before anybody
+/// asked.
+fn is_what(committed: &Asked, whose: &str, command: &Command) -> Option<bool> {
+    let of = |account: &Account, peer: &Account, asked: &str| account.as_str() == whose && peer.as_str() == asked;
+    Some(match (command, committed) {
+        (Command::Unblock(_) | Command::SetPresence(_), _) => return None,
+        (Command::UpdateMyInfo(asked), Asked::SetProfile { account, patch, .. }) => {
+            let bare = rosterd::model::Profile::new(account.clone(), 1, 0);
+            let custom = patch.apply(&bare).map(|profile| profile.custom);
+            account.as_str() == whose && custom.as_deref() == asked.custom.as_deref()
+        }
+        (Command::AddFriend(asked), Asked::AddFriend { account, peer, .. }) => of(account, peer, &asked.account),
+        (Command::RequestFriend(asked), Asked::RequestFriend { account, peer, .. }) => {
+            of(account, peer, &asked.account)
+        }
+        (Command::AcceptFriend(asked), Asked::AcceptFriend { account, peer }) => of(account, peer, &asked.account),
+        (Command::RejectFriend(asked), Asked::RejectFriend { account, peer }) => of(account, peer, &asked.account),
+        (Command::CancelRequest(asked), Asked::CancelRequest { account, peer }) => of(account, peer, &asked.account),
+        (Command::DeleteFriend(asked), Asked::DeleteFriend { account, peer }) => of(account, peer, &asked.account),
+        (Command::UpdateFriend(asked), Asked::SetFriend { account, peer, note }) => {
+            let bare = rosterd::model::Edge::new(account.clone(), peer.clone(), 1, 0);
+            let alias = note.apply(&bare).map(|edge| edge.alias);
+            of(account, peer, &asked.account) && alias.as_deref() == asked.alias.as_deref()
+        }
+        (Command::Block(asked), Asked::Block { account, peer }) => of(account, peer, &asked.account),
+        _ => false,
+    })
 }
 
 /// What came of a history.
@@ -226,8 +267,10 @@ impl Director {
             tokio::select! {
                 biased;
                 () = process.death() => {}
-                done = service.relate(command, None) => {
-                    if done.is_ok() {
+                done = service.relate(command.clone(), None) => {
+                    if let Ok(outcome) = done {
+                        let safe = outcome == Outcome::Unchanged || ground.holds(&command);
+                        ground.demand(safe, &format!("{command:?} was answered and is not safe"));
                         ground.happened(&what);
                     }
                 }
