@@ -5,12 +5,14 @@ TOOLS := $(TARGET)/tools
 PYTHON := $(TOOLS)/venv/bin/python
 DENY := $(TOOLS)/bin/cargo-deny
 DENY_VERSION := 0.20.2
+MUTANTS := $(TOOLS)/bin/cargo-mutants
+MUTANTS_VERSION := 27.1.0
 CHROMIUM ?= /usr/bin/chromium
 INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit soak deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit soak mutants deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +42,9 @@ unit: ## the Rust tests
 
 soak: ## new simulated histories for MINUTES=10 minutes, or as many as are said
 	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
+
+mutants: $(MUTANTS) ## src/model and src/sync, changed in every small way: do their tests notice? half an hour
+	PATH=$(abspath $(TOOLS))/bin:$$PATH tests/mutants/run --jobs 2
 
 deny: $(DENY) ## licences, banned libraries and sources
 	@echo "== licences, bans, sources"
@@ -108,3 +113,6 @@ sdk/js/node_modules/.package-lock.json: sdk/js/package-lock.json
 
 $(DENY):
 	cargo install --debug --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny
+
+$(MUTANTS):
+	cargo install --debug --locked --root $(TOOLS) --version $(MUTANTS_VERSION) cargo-mutants

@@ -209,8 +209,10 @@ impl Feed {
     fn gone(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, version: u64) {
         if let Some(user) = self.hub.user(account) {
             let mut state = user.state().lock();
-            state.gone(version);
-            own(sessions, &state.own).for_each(|session| session.end(CloseReason::AccountDisabled));
+            // Who has come in as the one that was made again comes back as that.
+            let is_made_again = state.gone(version);
+            let reason = if is_made_again { CloseReason::Internal } else { CloseReason::AccountDisabled };
+            own(sessions, &state.own).for_each(|session| session.end(reason));
         }
         self.hub.forget_presence(account);
     }

@@ -232,6 +232,18 @@ fn of_an_account_that_was_made_again_nothing_is_left_though_a_reader_brings_it_b
     }
 }
 
+#[test]
+fn who_has_come_in_as_an_account_that_was_made_again_comes_back() {
+    for (brought, reason) in [(1, CloseReason::AccountDisabled), (7, CloseReason::Internal)] {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let ann = hub.join(&account(1), SessionId(1), None);
+        offer(&hub, &user(1, brought));
+        feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 })]);
+        assert_eq!(ann.session().ended(), Some(reason));
+    }
+}
+
 /// Who was seen online when a block began is seen to go, though it has gone meanwhile.
 #[test]
 fn a_block_is_told_as_offline_whatever_was_told_before() {

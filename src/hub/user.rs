@@ -82,9 +82,10 @@ impl State {
     }
 
     /// The account is no more. Whoever is made under its name starts afresh, also where a reader that is ahead of the
-    /// feed has brought that profile already: the feed tells the rest of it after this.
-    pub(super) fn gone(&mut self, version: u64) {
-        if version > self.standing.version() {
+    /// feed has brought that profile already, which is answered: the feed tells the rest of it after this.
+    pub(super) fn gone(&mut self, version: u64) -> bool {
+        let is_made_again = self.standing.version() > version;
+        if !is_made_again {
             self.standing = Standing::Gone(version);
         }
         if let Some(blocks) = &mut self.blocks {
@@ -92,6 +93,7 @@ impl State {
         }
         self.presence = Presence::default();
         self.known = true;
+        is_made_again
     }
 
     pub(super) fn block(&mut self, block: &Block) {
