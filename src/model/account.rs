@@ -81,6 +81,14 @@ mod tests {
     }
 
     #[test]
+    fn it_is_found_and_shown_as_its_text() {
+        let ann = Account::parse("ann", "account").unwrap();
+        let known = std::collections::BTreeSet::from([ann.clone()]);
+        assert!(known.contains("ann") && !known.contains("bob"));
+        assert_eq!(format!("{ann} {ann:?}"), "ann \"ann\"");
+    }
+
+    #[test]
     fn case_tells_accounts_apart() {
         assert_ne!(Account::parse("Ann", "account").unwrap(), Account::parse("ann", "account").unwrap());
     }

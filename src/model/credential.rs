@@ -36,3 +36,18 @@ impl fmt::Debug for TokenHash {
         f.write_str("TokenHash")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_not_shown() {
+        let held = Credential {
+            token: Some(StaticToken { hash: TokenHash { salt: [71; 16], hash: [83; 32] }, issued: 1 }),
+            ..Credential::default()
+        };
+        let shown = format!("{held:?}");
+        assert!(shown.contains("TokenHash") && !shown.contains("71") && !shown.contains("83"), "{shown}");
+    }
+}

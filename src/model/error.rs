@@ -208,6 +208,43 @@ impl CloseReason {
 mod tests {
     use super::*;
 
+    const PROTOCOL: &str = include_str!("../../docs/protocol.md");
+
+    #[test]
+    fn numbers_and_words_are_those_of_the_protocol() {
+        let row = |code: u32, word: &str| format!("| {code} | `{word}` |");
+        for reason in [
+            Reason::Unauthenticated,
+            Reason::PermissionDenied,
+            Reason::NotFound,
+            Reason::VersionMismatch,
+            Reason::InvalidArgument,
+            Reason::RateLimited,
+            Reason::AlreadyExists,
+            Reason::LimitExceeded,
+            Reason::Unavailable,
+        ] {
+            assert!(PROTOCOL.contains(&row(reason.code(), reason.word())), "{reason:?}");
+        }
+        for close in [
+            CloseReason::Shutdown,
+            CloseReason::NoHeartbeat,
+            CloseReason::Internal,
+            CloseReason::TooManyRequests,
+            CloseReason::Overloaded,
+            CloseReason::BadToken,
+            CloseReason::MalformedFrame,
+            CloseReason::LoginTimeout,
+            CloseReason::Kicked,
+            CloseReason::SessionLimit,
+            CloseReason::AccountDisabled,
+            CloseReason::TokenExpired,
+        ] {
+            assert!(PROTOCOL.contains(&row(close.code().into(), close.word())), "{close:?}");
+        }
+        assert_eq!(RequestError::new(Reason::NotFound, "who?").to_string(), "404 NOT_FOUND: who?");
+    }
+
     #[test]
     fn the_code_range_says_whether_to_come_back() {
         assert!(CloseReason::Shutdown.reconnect() && CloseReason::NoHeartbeat.reconnect());
