@@ -1,11 +1,12 @@
 //! Brings a session from its cursor to the present, one page of its friend list at a time, then its requests and blocks.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::Service;
 use crate::hub::Seat;
 use crate::model::{Account, Block, CloseReason, Cursor, Edge, Request};
-use crate::store::StoreError;
+use crate::store::{Arrival, StoreError};
 use crate::sync::delta::{Owed, Plan, owed};
 use crate::sync::digest::Digest;
 use crate::wire::Card;
@@ -20,19 +21,23 @@ pub struct CatchUp {
     plan: Plan,
     cursor: Cursor,
     stage: Stage,
+    requests: Vec<Request>,
+    blocks: Vec<Block>,
     count: u32,
     digest: Digest,
 }
 
-/// What is read next.
-#[derive(Debug, Clone)]
+/// What is told next.
+#[derive(Debug)]
 enum Stage {
+    /// The first page of friends, which the login read when the account's relations stood so.
+    First(Vec<Edge>, u32),
     /// Friends after this account.
-    Friends(Option<Account>),
-    /// All requests; there are few.
+    Friends(Account),
+    /// All requests, and the first page of blocks, as the login read them: what changed since is marked.
     Requests,
     /// Blocks after this account.
-    Blocks(Option<Account>),
+    Blocks(Account),
     Done,
 }
 
@@ -78,8 +83,14 @@ impl Told {
 }
 
 impl CatchUp {
-    pub(super) fn new(plan: Plan, cursor: Cursor) -> Self {
-        Self { plan, cursor, stage: Stage::Friends(None), count: 0, digest: Digest::default() }
+    /// From what the login read while the account's relations stood so.
+    pub(super) fn new(plan: Plan, cursor: Cursor, read: Arrival, relations: u32) -> Self {
+        let Arrival { edges, mut requests, blocks, .. } = read;
+        if let Some(since) = plan.since() {
+            requests.retain(|request| request.version > since);
+        }
+        let stage = Stage::First(edges, relations);
+        Self { plan, cursor, stage, requests, blocks, count: 0, digest: Digest::default() }
     }
 
     /// How the client is brought up to date.
@@ -108,15 +119,24 @@ impl CatchUp {
 }
 
 impl Service {
+    /// What a login is to read of an account for a plan.
+    pub(super) async fn read_arrival(&self, account: &Account, plan: Plan) -> Result<Arrival, StoreError> {
+        self.store.arrival(account.clone(), PAGE, plan.since()).await
+    }
+
     /// Reads the next page and says what of it is owed; `None` after the last. The session follows every friend it was
     /// read.
     ///
     /// # Errors
     /// The store cannot be read, or the plan no longer holds: the client is to come back.
     pub async fn catch_up(&self, seat: &mut Seat, at: &mut CatchUp) -> Result<Option<Told>, CloseReason> {
-        let read = match at.stage.clone() {
-            Stage::Friends(after) => self.read_friends(seat, at, after).await,
-            Stage::Requests => self.read_requests(seat, at).await,
+        let read = match mem::replace(&mut at.stage, Stage::Done) {
+            Stage::First(edges, relations) => self.tell_friends(seat, at, None, Some((edges, relations))).await,
+            Stage::Friends(after) => self.tell_friends(seat, at, Some(after), None).await,
+            Stage::Requests => {
+                let (requests, blocks) = (mem::take(&mut at.requests), mem::take(&mut at.blocks));
+                Ok(Told { requests, blocks: tell_blocks(at, blocks), ..Told::default() })
+            }
             Stage::Blocks(after) => self.read_blocks(seat, at, after).await,
             Stage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().floor) => {
                 // Tombstones this client needed were dropped while it was reading.
@@ -130,15 +150,22 @@ impl Service {
         })
     }
 
-    async fn read_friends(
+    /// Tells a page of friends, the one given if nothing has changed since it was read.
+    async fn tell_friends(
         &self,
         seat: &mut Seat,
         at: &mut CatchUp,
         after: Option<Account>,
+        mut read: Option<(Vec<Edge>, u32)>,
     ) -> Result<Told, StoreError> {
         let (edges, cards) = loop {
-            let before = seat.relations();
-            let edges = self.store.page(seat.account().clone(), after.clone(), PAGE, at.plan.since()).await?;
+            let (edges, before) = if let Some(read) = read.take() {
+                read
+            } else {
+                let before = seat.relations();
+                let page = self.store.page(seat.account().clone(), after.clone(), PAGE, at.plan.since());
+                (page.await?, before)
+            };
             let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
             seat.expect(peers.len());
             let cards = self.follow_friends(seat, &peers).await?;
@@ -148,30 +175,27 @@ impl Service {
             }
         };
         at.stage = match edges.last() {
-            Some(last) if edges.len() == PAGE => Stage::Friends(Some(last.peer.clone())),
+            Some(last) if edges.len() == PAGE => Stage::Friends(last.peer.clone()),
             _ => Stage::Requests,
         };
         Ok(tell(at, edges, cards))
     }
 
-    async fn read_requests(&self, seat: &Seat, at: &mut CatchUp) -> Result<Told, StoreError> {
-        let since = at.plan.since();
-        let mut requests = self.store.requests(seat.account().clone(), since).await?;
-        requests.retain(|request| since.is_none_or(|since| request.version > since));
-        at.stage = Stage::Blocks(None);
-        Ok(Told { requests, ..Told::default() })
+    async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Account) -> Result<Told, StoreError> {
+        let blocks = self.store.blocks(seat.account().clone(), Some(after), PAGE, at.plan.since()).await?;
+        Ok(Told { blocks: tell_blocks(at, blocks), ..Told::default() })
     }
+}
 
-    async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Option<Account>) -> Result<Told, StoreError> {
-        let since = at.plan.since();
-        let mut blocks = self.store.blocks(seat.account().clone(), after, PAGE, since).await?;
-        at.stage = match blocks.last() {
-            Some(last) if blocks.len() == PAGE => Stage::Blocks(Some(last.peer.clone())),
-            _ => Stage::Done,
-        };
-        blocks.retain(|block| since.is_none_or(|since| block.version > since));
-        Ok(Told { blocks, ..Told::default() })
+/// Picks what is owed of a page of blocks.
+fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>) -> Vec<Block> {
+    if let Some(last) = blocks.last().filter(|_| blocks.len() == PAGE) {
+        at.stage = Stage::Blocks(last.peer.clone());
     }
+    if let Some(since) = at.plan.since() {
+        blocks.retain(|block| block.version > since);
+    }
+    blocks
 }
 
 /// Adds a page to the sums and picks what is owed; `cards` are those of the edges that are not removed, in order.

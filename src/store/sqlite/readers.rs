@@ -63,9 +63,9 @@ impl Pool {
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().pop();
         let conn = idle.map_or_else(|| self.open(), Ok)?;
-        let snapshot = conn.unchecked_transaction()?;
-        let found = query(&snapshot)?;
-        snapshot.finish()?;
+        conn.prepare_cached("BEGIN")?.execute([])?;
+        let found = query(&conn)?;
+        conn.prepare_cached("COMMIT")?.execute([])?;
         self.idle.lock().push(conn);
         Ok(found)
     }
@@ -73,7 +73,7 @@ impl Pool {
     fn open(&self) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&self.path, flags)?;
-        conn.busy_timeout(self.busy_timeout)?;
+        super::set_up(&conn, self.busy_timeout)?;
         Ok(conn)
     }
 }
