@@ -10,7 +10,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit soak deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,9 @@ doc: ## the code's documentation, target/doc/rosterd
 unit: ## the Rust tests
 	@echo "== tests"
 	cargo test --locked
+
+soak: ## new simulated histories for MINUTES=10 minutes, or as many as are said
+	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
 
 deny: $(DENY) ## licences, banned libraries and sources
 	@echo "== licences, bans, sources"

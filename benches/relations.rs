@@ -1,7 +1,7 @@
 //! What is around the profile: a friendship asked for and accepted, a storm of people who go and come, a long watch list.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rosterd::hub::{Hub, Seat, SessionsLimit, SessionsPolicy, Settings, feed::Feed};
@@ -95,11 +95,11 @@ fn presence_storm(c: &mut Criterion) {
             for guest in &guests {
                 hub.arrive(guest, 5, LIMIT);
             }
-            let told: usize = seats.iter_mut().map(|seat| seat.take().len()).sum();
+            let told: usize = seats.iter_mut().map(|seat| seat.take().marks.len()).sum();
             drop(guests);
-            let now = Instant::now();
+            let now = tokio::time::Instant::now();
             hub.expire(now, now, 9);
-            told + seats.iter_mut().map(|seat| seat.take().len()).sum::<usize>()
+            told + seats.iter_mut().map(|seat| seat.take().marks.len()).sum::<usize>()
         });
     });
     group.finish();

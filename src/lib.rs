@@ -6,12 +6,13 @@
 //! | module | owns | imports of the crate |
 //! |---|---|---|
 //! | [`model`] | the vocabulary: account, profile, edge, cursor, change, error and close codes | – |
-//! | [`sync`] | the engine, pure: decide, outbox, interest, horizon, delta, digest | model |
+//! | [`sync`] | the engine, pure: decide, outbox, interest, horizon, delta, digest, repair | model |
 //! | [`wire`] | bytes ↔ model: the generated schema, its JSON form, records encoded once | model |
 //! | [`metrics`] | every metric, named once | – |
+//! | [`locks`] | the locks of `hub`, so that a test can put others in their place | – |
 //! | [`store`] | durable rows and the feed of commits: the trait, SQLite, memory | model, sync |
 //! | [`auth`] | who a token says its bearer is | model, metrics |
-//! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | model, sync, wire, metrics |
+//! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | model, sync, wire, metrics, locks |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, wire, model, sync, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the pace of its end | – |
 //! | [`tls`] | the listeners' certificates: read, checked, exchanged while connections live | – |
@@ -47,6 +48,7 @@ pub mod config;
 pub mod gateway;
 pub mod hub;
 pub mod lifecycle;
+mod locks;
 pub mod metrics;
 pub mod model;
 pub mod service;

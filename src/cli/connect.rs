@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::time::sleep;
 
 use super::{Failure, reachable, runtime, say, token, trust, trust_file};
-use crate::client::{Client, ClientError, Replica, Trust};
+use crate::client::{Client, ClientError, Replica, SyncError, Trust};
 use crate::config::Config;
 use crate::wire::{Command, Encoding, Inbound, decode, v1};
 
@@ -91,7 +91,8 @@ impl Terminal {
                     say(&format!("-- closed: {code} {reason}; coming back"));
                 }
                 // Also half an answer is one of a gateway that is on its way down or up.
-                Err(ClientError::Connect(..) | ClientError::Handshake(_)) if reached && !self.leaving => {}
+                Err(ClientError::Connect(..) | ClientError::Handshake(_) | ClientError::OutOfSync(_))
+                    if reached && !self.leaving => {}
                 Err(error) => return Err(Failure::of(error)),
             }
             sleep(RETRY).await;
@@ -103,11 +104,20 @@ impl Terminal {
         *reached = true;
         let cursor = self.replica.cursor().map(str::to_owned);
         client.send(Command::Login(v1::Login { token: self.token.clone(), cursor, device: None })).await?;
+        let mut repairing = false;
         loop {
             tokio::select! {
                 frame = client.next() => {
                     let frame = frame?;
-                    self.arrived(&frame);
+                    match self.arrived(&frame) {
+                        Ok(()) => {}
+                        Err(_) if !repairing => {
+                            client.send(Command::Repair(v1::Repair { leaves: self.replica.leaves() })).await?;
+                            repairing = true;
+                        }
+                        // Without a cursor: the next login brings everything.
+                        Err(error) => return Err(ClientError::OutOfSync(error)),
+                    }
                     if frame.logout_reply.is_some() {
                         return Ok(());
                     }
@@ -127,20 +137,22 @@ impl Terminal {
         }
     }
 
-    fn arrived(&mut self, frame: &v1::ServerFrame) {
+    fn arrived(&mut self, frame: &v1::ServerFrame) -> Result<(), SyncError> {
         let mut text = Vec::new();
         Encoding::Json.encode(frame, &mut text);
         say(&format!("<- {}", String::from_utf8_lossy(&text)));
         if let Some(reply) = &frame.login_reply {
             self.replica.begin(reply);
         }
-        match self.replica.apply(frame) {
+        let applied = self.replica.apply(frame);
+        match &applied {
             Ok(()) if frame.synced.is_some() => {
                 say(&format!("-- in sync: {} friends, and the digest agrees", self.replica.friends().len()));
             }
             Ok(()) => {}
             Err(error) => say(&format!("-- NOT in sync: {error}")),
         }
+        applied
     }
 }
 

@@ -47,6 +47,9 @@ pub enum ClientError {
     /// The gateway answered a command with an error.
     #[error("{} {}: {}", .0.code, .0.reason, .0.message)]
     Refused(v1::Error),
+    /// What is held is not what the gateway has, not even after a full sync.
+    #[error("not in sync: {0}")]
+    OutOfSync(SyncError),
     /// The gateway sent what cannot be read.
     #[error("the gateway sent a frame that cannot be read: {0}")]
     Malformed(String),
@@ -55,6 +58,8 @@ pub enum ClientError {
 /// One connection to a gateway.
 #[derive(Debug)]
 pub struct Client {
+    url: String,
+    trust: Option<Trust>,
     socket: WebSocketStream<Stream>,
     encoding: Encoding,
     last_id: u64,
@@ -78,15 +83,15 @@ impl Client {
     pub async fn connect_trusting(url: &str, encoding: Encoding, trust: Option<&Trust>) -> Result<Self, ClientError> {
         let unreadable = || ClientError::Address(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| unreadable())?;
-        let (trust, port) = match (uri.scheme_str(), trust) {
+        let (believed, port) = match (uri.scheme_str(), trust) {
             (Some("ws"), _) => (None, 80),
             (Some("wss"), Some(trust)) => (Some(trust), 443),
             _ => return Err(unreadable()),
         };
         let (host, port) = (uri.host().ok_or_else(unreadable)?, uri.port_u16().unwrap_or(port));
-        let connected = Stream::connect(host, port, trust).await;
+        let connected = Stream::connect(host, port, believed).await;
         let stream = connected.map_err(|error| ClientError::Connect(format!("{host}:{port}"), error))?;
-        Self::over(stream, url, encoding).await
+        Ok(Self { trust: trust.cloned(), ..Self::over(stream, url, encoding).await? })
     }
 
     /// Makes a client of a connection that is open already.
@@ -104,7 +109,7 @@ impl Client {
         let protocol = HeaderValue::from_static(encoding.subprotocol());
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         let (socket, _) = client_async(request, stream).await.map_err(handshake)?;
-        Ok(Self { socket, encoding, last_id: 0, pushes: VecDeque::new() })
+        Ok(Self { url: url.to_owned(), trust: None, socket, encoding, last_id: 0, pushes: VecDeque::new() })
     }
 
     /// Sends a command; its reply will carry the id.
@@ -172,25 +177,66 @@ impl Client {
         self.login_as(token, None, replica).await
     }
 
-    /// Logs in like [`Client::login`], and says on which device.
+    /// Logs in like [`Client::login`], and says on which device. Where what was synced does not add up, the parts that
+    /// differ are asked for; if that does not help, everything is, on a new connection.
     ///
     /// # Errors
-    /// The gateway refuses, the connection is closed, or what was synced does not add up.
+    /// The gateway refuses, the connection is closed, or even everything does not add up.
     pub async fn login_as(
         &mut self,
         token: &str,
         device: Option<v1::Device>,
         replica: &mut Replica,
     ) -> Result<v1::LoginReply, ClientError> {
+        let (reply, synced) = self.try_login(token, device.clone(), replica).await?;
+        let Err(wrong) = synced else { return Ok(reply) };
+        tracing::warn!(%wrong, "not in sync; asking for what differs");
+        match self.repair(replica).await? {
+            Ok(()) => return Ok(reply),
+            Err(wrong) => tracing::warn!(%wrong, "not in sync after a repair either; asking for everything"),
+        }
+        let _ = self.socket.close(None).await;
+        *self = Self::connect_trusting(&self.url, self.encoding, self.trust.as_ref()).await?;
+        let (reply, synced) = self.try_login(token, device, replica).await?;
+        synced.map(|()| reply).map_err(ClientError::OutOfSync)
+    }
+
+    async fn try_login(
+        &mut self,
+        token: &str,
+        device: Option<v1::Device>,
+        replica: &mut Replica,
+    ) -> Result<(v1::LoginReply, Result<(), SyncError>), ClientError> {
         let login = v1::Login { token: token.to_owned(), cursor: replica.cursor().map(str::to_owned), device };
         let reply = self.request(Command::Login(login)).await?.login_reply;
         let reply = reply.ok_or_else(|| ClientError::Malformed("a login without loginReply".to_owned()))?;
         replica.begin(&reply);
-        while !replica.is_synced() {
-            let frame = self.next().await?;
-            replica.apply(&frame).map_err(|error| ClientError::Malformed(error.to_string()))?;
+        Ok((reply, self.until_synced(replica).await?))
+    }
+
+    /// Asks for the parts of the friend list that differ, and applies frames to `replica` until it is up to date.
+    /// Inside, whether it then is what the gateway has.
+    ///
+    /// # Errors
+    /// The gateway refuses, or the connection is closed.
+    pub async fn repair(&mut self, replica: &mut Replica) -> Result<Result<(), SyncError>, ClientError> {
+        let reply = self.request(Command::Repair(v1::Repair { leaves: replica.leaves() })).await?;
+        // What came before the reply belongs to the time before.
+        let mut applied = Ok(());
+        for push in self.pushes.drain(..).chain([reply]) {
+            applied = applied.and(replica.apply(&push));
         }
-        Ok(reply)
+        if applied.is_err() { Ok(applied) } else { self.until_synced(replica).await }
+    }
+
+    async fn until_synced(&mut self, replica: &mut Replica) -> Result<Result<(), SyncError>, ClientError> {
+        loop {
+            let frame = self.next().await?;
+            let applied = replica.apply(&frame);
+            if frame.synced.is_some() {
+                return Ok(applied);
+            }
+        }
     }
 
     async fn receive(&mut self) -> Result<v1::ServerFrame, ClientError> {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sync::digest::Digest;
+use crate::sync::repair::{Parts, Sum, Sums};
 use crate::wire::v1;
 
 /// What was synced does not add up: the client is to ask for everything.
@@ -33,7 +33,7 @@ struct Lists {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Replica {
     lists: Lists,
-    /// What a full sync has brought so far; until it is whole, `lists` stays as it was.
+    /// What a full sync or a repair has brought so far; until it is whole, `lists` stays as it was.
     staged: Option<Lists>,
     presence: BTreeMap<String, v1::Presence>,
     /// What the present login has told of it so far; until that is whole, `presence` stays as it was.
@@ -108,7 +108,8 @@ impl Replica {
     /// Applies a frame, whatever it is; those that bring nothing to keep change nothing.
     ///
     /// # Errors
-    /// A `synced` that does not match what is held. The cursor is dropped, so that the next login syncs in full.
+    /// A `synced` that does not match what is held. The cursor is dropped, so that the next login syncs in full unless a
+    /// repair helps before.
     pub fn apply(&mut self, frame: &v1::ServerFrame) -> Result<(), SyncError> {
         if let Some(changes) = &frame.changes {
             self.changes(changes);
@@ -123,6 +124,9 @@ impl Replica {
         if let Some(told) = &frame.sessions {
             self.sessions.clone_from(&told.sessions);
         }
+        if let Some(reply) = &frame.repair_reply {
+            self.staged = Some(self.lists.without(Parts::of(&reply.parts)));
+        }
         match &frame.synced {
             Some(synced) => self.synced(synced),
             None => Ok(()),
@@ -132,7 +136,17 @@ impl Replica {
     /// The digest of the friend list held.
     #[must_use]
     pub fn digest(&self) -> u32 {
-        self.lists.digest()
+        self.lists.sum().digest.value()
+    }
+
+    /// What to send with `repair` where `synced` does not match: the digests of the parts of the friend list held.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<u32> {
+        let mut sums = Sums::default();
+        for (account, friend, user) in self.lists.versions() {
+            sums.add(account, friend, user);
+        }
+        sums.leaves().to_vec()
     }
 
     fn changes(&mut self, changes: &v1::Changes) {
@@ -156,10 +170,15 @@ impl Replica {
         if let Some(staged) = self.staged.take() {
             self.lists = staged;
         }
-        if let Some(staged) = self.staged_presence.take() {
-            self.presence = staged;
+        match self.staged_presence.take() {
+            Some(staged) => self.presence = staged,
+            // A repair brings none, and may have taken friends away.
+            None => self
+                .presence
+                .retain(|account, presence| self.lists.friends.contains_key(account) || presence.invisible.is_some()),
         }
-        let (held_count, held_digest) = (self.lists.friends.len() as u32, self.lists.digest());
+        let Sum { count: held_count, digest } = self.lists.sum();
+        let held_digest = digest.value();
         if (held_count, held_digest) != (synced.count, synced.digest) {
             self.cursor = None;
             return Err(SyncError { count: synced.count, digest: synced.digest, held_count, held_digest });
@@ -201,12 +220,26 @@ impl Lists {
         }
     }
 
-    fn digest(&self) -> u32 {
-        let mut digest = Digest::default();
-        for (account, friend) in &self.friends {
-            digest.add(account, friend.version, self.users.get(account).map_or(0, |user| user.version));
+    /// A copy that lacks the friends in these parts, and their cards.
+    fn without(&self, parts: Parts) -> Self {
+        let mut copy = self.clone();
+        copy.users.retain(|account, _| !(parts.hold(account) && self.friends.contains_key(account)));
+        copy.friends.retain(|account, _| !parts.hold(account));
+        copy
+    }
+
+    fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        for (account, friend, user) in self.versions() {
+            sum.add(account, friend, user);
         }
-        digest.value()
+        sum
+    }
+
+    /// Every friend, with the versions of the relation and of the card; 0 for a card that is missing.
+    fn versions(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        let user = |account| self.users.get(account).map_or(0, |user| user.version);
+        self.friends.iter().map(move |(account, friend)| (account.as_str(), friend.version, user(account)))
     }
 }
 

@@ -4,17 +4,16 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::batch::Batch;
 use super::link::Link;
 use super::outgoing::Outgoing;
-use super::{Gateway, add_presences, fill};
+use super::{Gateway, add_presences};
 use crate::metrics::Kind;
-use crate::model::CloseReason;
+use crate::model::{CloseReason, Cursor};
 use crate::service::LoggedIn;
 use crate::sync::delta::Plan;
-use crate::wire::{Changes, v1};
-
-/// Bytes after which a catch-up writes what it has.
-const WRITE: usize = 32 * 1024;
+use crate::sync::repair::Sum;
+use crate::wire::v1;
 
 /// The reply, the records that are owed, and `synced`; as few writes as their size allows.
 pub(super) async fn catch_up<S>(
@@ -26,53 +25,43 @@ pub(super) async fn catch_up<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (service, encoding, begun) = (&gateway.service, link.encoding(), Instant::now());
-    let mut out = Outgoing::new(encoding);
-    let mut changes = Changes::new(encoding);
-    changes.me(&logged_in.me);
+    let (service, begun) = (&gateway.service, Instant::now());
+    let mut batch = Batch::new(link.encoding());
+    batch.changes.me(&logged_in.me);
     let mut mode = None;
     if let Plan::Full(_) = logged_in.catch_up.plan() {
-        mode = Some(reply(&mut out, gateway, id, logged_in, v1::SyncMode::Full));
+        mode = Some(reply(&mut batch.out, gateway, id, logged_in, v1::SyncMode::Full));
     }
     while let Some(told) = service.catch_up(&mut logged_in.seat, &mut logged_in.catch_up).await? {
         // Whether anything changed is known once something is found, or everything was read.
         let mut records = told.records().peekable();
         if mode.is_none() && records.peek().is_some() {
-            mode = Some(reply(&mut out, gateway, id, logged_in, v1::SyncMode::Delta));
+            mode = Some(reply(&mut batch.out, gateway, id, logged_in, v1::SyncMode::Delta));
         }
-        while fill(&mut changes, &mut records, logged_in.seat.account()) {
-            out.message(|payload| changes.finish(None, payload));
-            changes = Changes::new(encoding);
-            if out.bytes().len() >= WRITE {
-                link.send(&out).await?;
-                out.clear();
-            }
-        }
+        batch.add(link, &mut records, logged_in.seat.account()).await?;
     }
-    let mode = mode.unwrap_or_else(|| reply(&mut out, gateway, id, logged_in, v1::SyncMode::Current));
-    if changes.records() > 0 {
-        out.message(|payload| changes.finish(None, payload));
-    }
+    let mode = mode.unwrap_or_else(|| reply(&mut batch.out, gateway, id, logged_in, v1::SyncMode::Current));
+    batch.end_changes();
     // Read now, and before `synced`: so it is whole, and what changes from here on is marked.
     let me = logged_in.seat.presence(logged_in.seat.me());
     let hides = me.filter(|me| me.invisible == Some(true));
     let mut seen = hides.into_iter().chain(logged_in.seat.friends_presence());
-    while add_presences(&mut out, &mut seen) {
-        if out.bytes().len() >= WRITE {
-            link.send(&out).await?;
-            out.clear();
-        }
+    while add_presences(&mut batch.out, &mut seen) {
+        batch.write_enough(link).await?;
     }
     drop(seen);
-    let at = &logged_in.catch_up;
-    let synced = v1::Synced { cursor: at.cursor().to_string(), count: at.count(), digest: at.digest() };
-    out.server(&v1::ServerFrame { synced: Some(synced), ..Default::default() });
+    let (cursor, sum) = (logged_in.catch_up.cursor(), logged_in.catch_up.sum());
     let kind = mode.as_str_name();
     service.metrics().logins.get_or_create(&Kind { kind }).inc();
-    link.send(&out).await?;
-    logged_in.seat.tell(logged_in.catch_up.cursor().horizon);
+    batch.synced(link, synced(cursor, sum)).await?;
+    logged_in.seat.tell(cursor.horizon);
     service.metrics().catch_ups.get_or_create(&Kind { kind }).observe(begun.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// What the client holds now.
+pub(super) fn synced(cursor: Cursor, sum: Sum) -> v1::Synced {
+    v1::Synced { cursor: cursor.to_string(), count: sum.count, digest: sum.digest.value() }
 }
 
 /// Adds the login's reply to what is sent; answers the mode it told.

@@ -6,7 +6,7 @@ use super::relations::asked;
 use crate::hub::Seat;
 use crate::metrics::{Commanded, Kind};
 use crate::model::{Account, Millis, Reason, RequestError};
-use crate::service::Service;
+use crate::service::{Repair, Service};
 use crate::wire::{self, Command, v1};
 
 /// What a command comes to.
@@ -16,11 +16,13 @@ pub(super) struct Executed {
 }
 
 /// What the session does after the reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Then {
     Stay,
     /// The token now ends at this time, or never.
     Renew(Option<Millis>),
+    /// What differs is told.
+    Repair(Box<Repair>),
     Leave,
 }
 
@@ -73,6 +75,12 @@ async fn carry_out(
                 service.set_invisible(seat.account(), invisible).await?;
             }
             v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
+        }
+        Command::Repair(asked) => {
+            let repair = service.compare(seat, &asked.leaves).await?;
+            let parts = repair.parts().numbers();
+            then = Then::Repair(Box::new(repair));
+            v1::ServerFrame { repair_reply: Some(v1::RepairReply { parts }), ..Default::default() }
         }
         relation @ (Command::AddFriend(_)
         | Command::RequestFriend(_)

@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::link::Link;
 use super::outgoing::Outgoing;
 use super::{FRAME, add_presences, fill};
-use crate::hub::{Seat, Sight, UserRef};
+use crate::hub::{Seat, Sight, Taken, UserRef};
 use crate::model::{CloseReason, Cursor};
 use crate::service::{Record, Service};
 use crate::sync::outbox::{Kinds, Marks};
@@ -25,15 +25,13 @@ pub(super) async fn drain<S>(link: &mut Link<S>, service: &Service, seat: &mut S
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // In this order: what is marked up to the horizon is then in the marks, or was told before.
-    let horizon = seat.horizon();
-    let seen = seat.relations();
-    let marks = seat.take();
-    if !tell_records(link, service, seat, &marks, seen, horizon).await? {
+    let taken = seat.take();
+    if !tell_records(link, service, seat, &taken).await? {
         return Ok(());
     }
+    let marks = &taken.marks;
     seat.delivered();
-    tell_presence(link, seat, &marks).await?;
+    tell_presence(link, seat, marks).await?;
     if marks.get(seat.me()).is_some_and(|kinds| kinds.has(Kinds::SESSIONS)) {
         tell_sessions(link, service, seat).await?;
     }
@@ -45,13 +43,12 @@ async fn tell_records<S>(
     link: &mut Link<S>,
     service: &Service,
     seat: &mut Seat,
-    marks: &Marks<UserRef>,
-    seen: u32,
-    horizon: u64,
+    taken: &Taken,
 ) -> Result<bool, CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Taken { horizon, relations: seen, ref marks } = *taken;
     // Relations first: they decide which cards may be seen.
     let mut relations = marks.iter().filter(is_relation as IsKind).peekable();
     let mut cards = marks.iter().filter(is_card as IsKind);

@@ -5,6 +5,7 @@
 //! load before they connect. [`admission`] says who may connect, [`budget`] who has to go.
 
 mod admission;
+mod batch;
 mod budget;
 mod catch_up;
 mod clock;
@@ -19,12 +20,13 @@ mod outgoing;
 mod pace;
 mod pages;
 mod relations;
+mod repair;
 mod session;
 mod upgrade;
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -57,7 +59,7 @@ use crate::metrics::Kind;
 use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
 use crate::tls::Tls;
-use crate::wire::{Changes, v1};
+use crate::wire::{Changes, Encoding, v1};
 
 /// The limit that a connection meets which does not become a WebSocket in time.
 const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";
@@ -147,6 +149,17 @@ impl Gateway {
     /// Counts what was refused or ended at a limit, or by a rule.
     fn refused(&self, kind: &'static str) {
         self.service.metrics().refused.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// Serves one connection of this machine whose upgrade is behind it, to its end.
+    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, encoding: Encoding)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
+        if let Ok(permit) = self.admission.enter(Ipv6Addr::LOCALHOST.into(), number) {
+            session::run(upgrade::socket(&self, stream, Vec::new()).await, encoding, self, Arc::new(permit)).await;
+        }
     }
 
     /// Waits until every connection has ended.

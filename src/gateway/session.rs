@@ -20,6 +20,7 @@ use super::clock::{Clock, tick};
 use super::commands::{Then, execute, refusal};
 use super::drain::drain;
 use super::link::{Link, too_fast};
+use super::repair::repair;
 use crate::hub::{Seat, Wake};
 use crate::metrics::Kind;
 use crate::model::{CloseReason, Millis, Reason, RequestError};
@@ -180,6 +181,7 @@ where
             match executed.then {
                 Then::Stay => {}
                 Then::Renew(expires_at) => clock.renew(expires_at, service.now()),
+                Then::Repair(parts) => repair(link, service, seat, *parts).await?,
                 Then::Leave => return Err(CloseReason::ClientLeft),
             }
             Ok(())

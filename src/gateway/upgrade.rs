@@ -139,13 +139,21 @@ async fn run<S>(gateway: Arc<Gateway>, stream: S, read: Vec<u8>, encoding: Encod
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let socket = socket(&gateway, stream, read).await;
+    let connections = gateway.connections.clone();
+    connections.spawn(session::run(socket, encoding, gateway, permit));
+}
+
+/// Speaks WebSocket on a stream whose upgrade is behind it, and of which something may have been read already.
+pub(super) async fn socket<S>(gateway: &Gateway, stream: S, read: Vec<u8>) -> WebSocketStream<Fragments<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let policy = gateway.admission.policy();
     let stream = Fragments::new(stream, policy.fragments, &read);
     let config = config(&policy);
     drop(policy);
-    let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
-    let connections = gateway.connections.clone();
-    connections.spawn(session::run(socket, encoding, gateway, permit));
+    WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await
 }
 
 /// One frame is one message; what tungstenite itself writes are control frames only.

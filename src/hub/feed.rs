@@ -11,12 +11,13 @@ use slab::Slab;
 use super::devices::own;
 use super::user::State;
 use super::{Hub, Session, UserRef};
+use crate::locks::Ordering;
 use crate::model::{Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Row, SessionId, Stamp};
 use crate::sync::horizon::Horizon;
 use crate::sync::interest::Slot;
 use crate::sync::outbox::{Kinds, Marked};
 
-/// How many watchers are marked before other changes get their turn.
+/// How many watchers are marked before other changes get their turn, unless it is said otherwise.
 const SLICE: usize = 1024;
 
 /// The consumer's state.
@@ -32,6 +33,7 @@ pub struct Feed {
     at: u64,
     /// The last stamp applied.
     last: Stamp,
+    slice: usize,
     marks: u64,
     conflated: u64,
 }
@@ -85,7 +87,14 @@ impl Feed {
     pub fn new(hub: Arc<Hub>) -> Self {
         let horizon = Horizon::new(hub.horizon());
         let last = hub.horizon();
-        Self { hub, horizon, sweeps: VecDeque::new(), woken: Vec::new(), at: 0, last, marks: 0, conflated: 0 }
+        let (sweeps, woken) = Default::default();
+        Self { hub, horizon, sweeps, woken, at: 0, last, slice: SLICE, marks: 0, conflated: 0 }
+    }
+
+    /// The same, marking crowds in slices of another size.
+    #[must_use]
+    pub fn in_slices_of(self, slice: usize) -> Self {
+        Self { slice, ..self }
     }
 
     /// What is applied next was committed then: how long it takes to reach clients counts from there.
@@ -134,11 +143,11 @@ impl Feed {
         };
         let hub = self.hub.clone();
         let sessions = hub.sessions.read();
-        let rest = sweep.slots.len().saturating_sub(SLICE);
+        let rest = sweep.slots.len().saturating_sub(self.slice);
         let state = sweep.user.state().lock();
         self.at = sweep.round.at;
         for slot in sweep.slots.drain(rest..) {
-            self.mark_card(&sessions, slot, sweep.round.origin, &sweep.user, &state);
+            self.mark_card(&sessions, slot, (sweep.round.stamps[0], sweep.round.origin), &sweep.user, &state);
         }
         drop(state);
         drop(sessions);
@@ -185,14 +194,14 @@ impl Feed {
             return true;
         }
         let slots = crowd(&state, audience);
-        if slots.len() > SLICE {
+        if slots.len() > self.slice {
             drop(state);
             let round = Round::new(change, audience, self.at);
             self.sweeps.push_back(Sweep { user, slots, round, again: None });
             return true;
         }
         for slot in slots {
-            self.mark_card(sessions, slot, change.origin, &user, &state);
+            self.mark_card(sessions, slot, (change.stamp, change.origin), &user, &state);
         }
         false
     }
@@ -236,7 +245,8 @@ impl Feed {
             let Some(session) = sessions.get(slot as usize) else { continue };
             session.relations_changed();
             let mut kinds = Kinds::default();
-            if state.friends.contains(slot) && state.presence.shows() {
+            // Also where it does not show now: it may have gone after the block was known, and before it was told.
+            if state.friends.contains(slot) && self.hub.settings.presence {
                 kinds = kinds.with(Kinds::PRESENCE);
             }
             if state.strangers.contains(slot) && block.removed {
@@ -264,16 +274,19 @@ impl Feed {
         }
     }
 
+    /// Who was blocked before the change sees nothing of it. A block that came later may be known already, from a reader
+    /// that is ahead of the feed; the change is among what that session goes on seeing.
     fn mark_card(
         &mut self,
         sessions: &Slab<Arc<Session>>,
         slot: Slot,
-        origin: Option<SessionId>,
+        (oldest, origin): (Stamp, Option<SessionId>),
         user: &UserRef,
         state: &State,
     ) {
         let session = sessions.get(slot as usize);
-        if session.is_some_and(|session| state.blocks(session.account()).is_none()) {
+        let sees = |session: &Session| state.blocks(session.account()).is_none_or(|block| block.version > oldest);
+        if session.is_some_and(|session| sees(session)) {
             self.mark(session, origin, user, Kinds::CARD);
         }
     }
@@ -293,7 +306,7 @@ impl Feed {
     /// Moves the horizon, and only then wakes: a session that drains now may promise all of this batch.
     fn publish(&mut self) {
         let reached = self.horizon.reached();
-        self.hub.horizon.store(reached, std::sync::atomic::Ordering::Release);
+        self.hub.horizon.store(reached, Ordering::Release);
         let metrics = &self.hub.metrics;
         metrics.horizon.set(reached as i64);
         metrics.horizon_lag.set(self.last.saturating_sub(reached) as i64);

@@ -16,22 +16,20 @@ mod sight;
 mod user;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dashmap::DashMap;
-use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
 pub use devices::{Delivered, SessionsLimit, SessionsPolicy};
 use presence::Departed;
 pub use presence::{Passage, Seen};
-pub use seat::{Seat, Sight};
+pub use seat::{Seat, Sight, Taken};
 pub use session::{Session, Signal, Wake};
 pub use sight::Told;
 pub use user::UserRef;
 
+use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
 use crate::model::{Account, SessionId, Stamp, User, Visibility};
 use crate::sync::interest::Slot;

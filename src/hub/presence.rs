@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use slab::Slab;
+use tokio::time::Instant;
 
 use super::{Hub, Session, UserRef};
 use crate::model::{Account, Millis, Online, User};

@@ -38,6 +38,17 @@ pub struct Seat {
     extra: Option<Box<Extra>>,
 }
 
+/// What a session is owed.
+#[derive(Debug)]
+pub struct Taken {
+    /// The stamp that a client may be promised once it was told all of this.
+    pub horizon: Stamp,
+    /// [`Seat::relations`] as it was then.
+    pub relations: u32,
+    /// The keys.
+    pub marks: Marks<UserRef>,
+}
+
 /// What few sessions have.
 #[derive(Debug, Default)]
 struct Extra {
@@ -85,6 +96,11 @@ impl Seat {
         self.friends.reserve_exact(accounts);
     }
 
+    /// The friends that it follows, which are those that its client was told.
+    pub fn friends(&self) -> impl Iterator<Item = &Account> {
+        self.friends.iter().map(UserRef::account)
+    }
+
     /// Follows a friend no longer.
     pub fn remove_friend(&mut self, account: &Account) {
         if let Some(at) = self.friends.iter().position(|user| user.account() == account) {
@@ -114,11 +130,6 @@ impl Seat {
             self.hub.unfollow(user, |state| state.strangers.remove(self.slot));
         }
         new
-    }
-
-    /// The accounts it watches.
-    pub fn watched(&self) -> impl Iterator<Item = &Account> {
-        self.extra.iter().flat_map(|extra| &extra.watched).map(UserRef::account)
     }
 
     /// Whether this session is told of the account's changes.
@@ -206,22 +217,24 @@ impl Seat {
         self.session.relations()
     }
 
-    /// The stamp up to which every mark has been set. Read before [`Seat::take`], it is what a drain may promise.
-    #[must_use]
-    pub fn horizon(&self) -> Stamp {
-        self.hub.horizon()
+    /// The accounts that this session watches, friends or not.
+    pub fn watched(&self) -> impl Iterator<Item = &UserRef> {
+        self.extra.iter().flat_map(|extra| &extra.watched)
     }
 
     /// Takes everything that is owed; signals wait for [`Seat::next_signal`].
     #[must_use]
-    pub fn take(&mut self) -> Marks<UserRef> {
+    pub fn take(&mut self) -> Taken {
+        // Both before the marks: what is marked up to the horizon is then among them, or was taken before, and a
+        // relation that is marked later is noticed.
+        let (horizon, relations) = (self.hub.horizon(), self.relations());
         let (marks, since, signals) = self.session.take();
         self.since = since;
         let mut signals = signals.peekable();
         if signals.peek().is_some() {
             self.extra.get_or_insert_default().signals.extend(signals);
         }
-        marks
+        Taken { horizon, relations, marks }
     }
 
     /// The next signal that was taken.
@@ -288,9 +301,5 @@ impl Drop for Seat {
 impl Seat {
     pub(super) fn slot(&self) -> Slot {
         self.slot
-    }
-
-    pub(super) fn friends(&self) -> impl Iterator<Item = &Account> {
-        self.friends.iter().map(UserRef::account)
     }
 }

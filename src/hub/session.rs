@@ -1,12 +1,10 @@
 //! One session as others see it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
-
 use super::UserRef;
+use crate::locks::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::model::{Account, CloseReason, Millis, SessionId, Stamp};
 use crate::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
 use crate::wire::v1;

@@ -6,7 +6,7 @@ use crate::model::{Block, Change, CloseReason, Edge, Moved, Online, Profile, Row
 use crate::sync::outbox::Kinds;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::time::Instant;
+use tokio::time::Instant;
 
 fn account(n: u8) -> Account {
     Account::stored(&format!("u{n}"))
@@ -39,7 +39,7 @@ fn check_invariants(hub: &Hub, seats: &[Seat]) {
     for seat in seats {
         expected.insert((seat.account().clone(), 'o', seat.slot()));
         expected.extend(seat.friends().map(|account| (account.clone(), 'f', seat.slot())));
-        expected.extend(seat.watched().map(|account| (account.clone(), 'w', seat.slot())));
+        expected.extend(seat.watched().map(|user| (user.account().clone(), 'w', seat.slot())));
     }
     let mut actual = BTreeSet::new();
     for entry in &hub.users {
@@ -61,7 +61,7 @@ fn the_originator_is_not_marked_its_other_session_is() {
     let mut b = hub.join(&account(2), SessionId(3), None);
     b.add_friend(&account(1));
     feed.apply(&[change(1, Some(SessionId(1)), profile(1, 1))]);
-    assert_eq!((a1.take().len(), a2.take().len(), b.take().len()), (0, 1, 1));
+    assert_eq!((a1.take().marks.len(), a2.take().marks.len(), b.take().marks.len()), (0, 1, 1));
     assert_eq!(hub.horizon(), 1);
 }
 
@@ -89,7 +89,7 @@ fn a_relation_marks_the_owners_sessions_once_however_often_it_changes() {
         feed.apply(&[change(stamp, None, Row::Edge(edge))]);
     }
     assert_ne!(seat.relations(), before);
-    let marks = seat.take();
+    let marks = seat.take().marks;
     assert_eq!(marks.len(), 1);
     assert!(marks.values().all(|kinds| kinds.has(Kinds::EDGE)));
 }
@@ -105,7 +105,7 @@ fn a_crowd_is_marked_in_slices_while_others_overtake_and_the_horizon_waits() {
     let mut other = hub.join(&account(8), SessionId(9999), None);
     other.add_friend(&account(2));
     feed.apply(&[change(1, None, profile(1, 1)), change(2, None, profile(2, 2))]);
-    assert_eq!((other.take().len(), hub.horizon()), (1, 0));
+    assert_eq!((other.take().marks.len(), hub.horizon()), (1, 0));
     let mut slices = 0;
     while feed.sweep() {
         slices += 1;
@@ -114,7 +114,7 @@ fn a_crowd_is_marked_in_slices_while_others_overtake_and_the_horizon_waits() {
     }
     assert!(slices > 1);
     assert_eq!(hub.horizon(), 2);
-    assert!(crowd.iter_mut().all(|seat| seat.take().len() == 1));
+    assert!(crowd.iter_mut().all(|seat| seat.take().marks.len() == 1));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_celebrity_who_never_rests_is_one_sweep_and_everyone_is_told_the_newest() {
         feed.sweep();
         assert_eq!(feed.sweeps(), 1);
         for (seat, told) in crowd.iter_mut().zip(&mut told) {
-            *told += seat.take().len();
+            *told += seat.take().marks.len();
         }
     }
     // Every one of the crowd had its turn while the changes went on, but for the author.
@@ -166,8 +166,8 @@ proptest! {
                     for seat in &mut seats {
                         let sees = *seat.account() == account(who)
                             || audience >= 1 && seat.friends().any(|friend| *friend == account(who))
-                            || audience >= 2 && seat.watched().any(|watched| *watched == account(who));
-                        prop_assert_eq!(seat.take().len(), usize::from(sees));
+                            || audience >= 2 && seat.watched().any(|watched| *watched.account() == account(who));
+                        prop_assert_eq!(seat.take().marks.len(), usize::from(sees));
                     }
                     prop_assert_eq!(hub.horizon(), stamp);
                 }
@@ -177,6 +177,70 @@ proptest! {
         seats.clear();
         check_invariants(&hub, &seats);
     }
+}
+
+/// What a reader that is ahead of the feed knows of a block must not keep a change from before it.
+#[test]
+fn a_change_from_before_a_block_that_is_known_already_is_marked() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    let ann = bob.add_friend(&account(1));
+    hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], ..user(1, 1) }));
+    feed.apply(&[change(1, None, profile(1, 1))]);
+    assert_eq!(bob.take().marks.len(), 1);
+    feed.apply(&[change(2, None, block(1, 2, 2, false)), change(3, None, profile(1, 3))]);
+    assert!(bob.take().marks.values().all(|kinds| !kinds.has(Kinds::CARD)));
+}
+
+/// A reader that was slow may bring what an account was before it was deleted and made again.
+#[test]
+fn of_an_account_that_was_made_again_nothing_from_before_is_believed() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    let ann = bob.watch(&[account(1)]).remove(0);
+    hub.offer(&ann, Some(&User { invisible: true, ..user(1, 1) }));
+    feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
+    hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: true, ..user(1, 1) }));
+    assert!(matches!(bob.sight(&ann), Sight::Card(card) if card.profile().version == 7));
+    assert_eq!(hub.own_presence(&ann).invisible, Some(false));
+}
+
+/// A reader may be so far ahead of the feed that it brings the account that was made again before the end of the first.
+#[test]
+fn of_an_account_that_was_made_again_nothing_is_left_though_a_reader_brings_it_before_its_end() {
+    for known in [true, false] {
+        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let mut feed = Feed::new(hub.clone());
+        let mut bob = hub.join(&account(2), SessionId(2), None);
+        let ann = bob.add_friend(&account(1));
+        if known {
+            hub.offer(
+                &ann,
+                Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: true, last_seen: 5, ..user(1, 1) }),
+            );
+        } else {
+            let hides = Row::Invisible { account: account(1), invisible: true };
+            feed.apply(&[change(1, None, hides), change(2, None, block(1, 2, 2, false))]);
+        }
+        hub.offer(&ann, Some(&user(1, 7)));
+        feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
+        assert!(matches!(bob.sight(&ann), Sight::Card(card) if card.profile().version == 7), "known: {known}");
+        let seen = hub.own_presence(&ann);
+        assert_eq!((seen.invisible, seen.last_seen), (Some(false), 0), "known: {known}");
+    }
+}
+
+/// Who was seen online when a block began is seen to go, though it has gone meanwhile.
+#[test]
+fn a_block_is_told_as_offline_whatever_was_told_before() {
+    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let mut bob = hub.join(&account(2), SessionId(2), None);
+    bob.add_friend(&account(1));
+    feed.apply(&[change(1, None, block(1, 2, 1, false))]);
+    assert!(bob.take().marks.values().any(|kinds| kinds.has(Kinds::PRESENCE)));
 }
 
 fn block(owner: u8, peer: u8, stamp: Stamp, removed: bool) -> Row {
@@ -206,15 +270,15 @@ fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
     hub.arrive(&ann, 5, LIMIT);
     drop((ann.take(), bob.take()));
     feed.apply(&[change(2, None, block(1, 2, 2, false))]);
-    let marks = ann.take();
+    let marks = ann.take().marks;
     assert!(marks.values().all(|kinds| kinds.has(Kinds::BLOCK)) && marks.len() == 1);
     // She goes offline for him; nothing else is told.
-    assert!(bob.take().values().all(|kinds| *kinds == Kinds::PRESENCE));
+    assert!(bob.take().marks.values().all(|kinds| *kinds == Kinds::PRESENCE));
     let seen = bob.presence(ann.me()).unwrap();
     assert_eq!((seen.online, seen.last_seen), (false, 7));
     assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
     feed.apply(&[change(3, None, profile(1, 3))]);
-    assert_eq!((ann.take().len(), bob.take().len()), (1, 0));
+    assert_eq!((ann.take().marks.len(), bob.take().marks.len()), (1, 0));
     // A reader that comes late with the state from before the block is not believed.
     offer(&hub, &user(1, 1));
     assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
@@ -238,18 +302,18 @@ fn presence_outlives_the_last_session_by_the_linger() {
     };
     let ann = come();
     let entry = ann.me().clone();
-    assert_eq!((bob.take().len(), bob.presence(&entry).unwrap().online), (1, true));
+    assert_eq!((bob.take().marks.len(), bob.presence(&entry).unwrap().online), (1, true));
     drop(ann);
     let before = Instant::now();
     let ann = come();
     drop(ann);
     // The first leaving was followed by a return: only the second counts.
     hub.expire(before, before, 6);
-    assert_eq!((bob.take().len(), bob.presence(&entry).unwrap().online), (0, true));
+    assert_eq!((bob.take().marks.len(), bob.presence(&entry).unwrap().online), (0, true));
     let after = Instant::now();
     hub.expire(after, after, 9);
     let seen = bob.presence(&entry).unwrap();
-    assert_eq!((bob.take().len(), seen.online, seen.last_seen), (1, false, 9));
+    assert_eq!((bob.take().marks.len(), seen.online, seen.last_seen), (1, false, 9));
     let passages = hub.take_passages();
     assert_eq!(passages.len(), 1);
     assert!(!passages[0].1.online);
@@ -372,7 +436,7 @@ fn a_mark_finds_the_entry_that_is_there_now() {
     let ann = hub.join(&account(1), SessionId(1), None);
     offer(&hub, &user(1, 1));
     hub.arrive(&ann, 5, LIMIT);
-    let marks = bob.take();
+    let marks = bob.take().marks;
     let (marked, _) = marks.iter().next().unwrap();
     bob.add_friend(marked.account());
     assert!(bob.presence(&bob.entry(marked)).unwrap().online);
@@ -396,7 +460,7 @@ fn while_a_crowd_is_marked_a_hidden_change_is_for_nobody_new() {
     while hub.horizon() == 0 {
         feed.sweep();
     }
-    assert!(crowd.iter_mut().all(|seat| seat.take().len() == 1) && !own.is_clean());
+    assert!(crowd.iter_mut().all(|seat| seat.take().marks.len() == 1) && !own.is_clean());
     while feed.sweep() {}
     assert!(hub.horizon() == 2 && crowd.iter().all(Seat::is_clean));
 }

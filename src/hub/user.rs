@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::presence::Presence;
+use crate::locks::Mutex;
 use crate::model::{Account, Audience, Block, Profile, User, Visibility};
 use crate::sync::interest::{Slot, Watchers};
 use crate::wire::{Card, Views};
@@ -81,14 +81,17 @@ impl State {
         }
     }
 
-    /// The account is no more. Whoever is made under its name starts afresh.
+    /// The account is no more. Whoever is made under its name starts afresh, also where a reader that is ahead of the
+    /// feed has brought that profile already: the feed tells the rest of it after this.
     pub(super) fn gone(&mut self, version: u64) {
         if version > self.standing.version() {
             self.standing = Standing::Gone(version);
-            self.blocks = None;
-            self.presence = Presence::default();
-            self.known = true;
         }
+        if let Some(blocks) = &mut self.blocks {
+            blocks.retain(|_, block| !block.removed && block.version > version);
+        }
+        self.presence = Presence::default();
+        self.known = true;
     }
 
     pub(super) fn block(&mut self, block: &Block) {

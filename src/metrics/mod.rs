@@ -40,6 +40,8 @@ pub struct Metrics {
     pub full_syncs: Family<Kind, Counter>,
     pub catch_ups: Timed,
     pub command_times: Timed,
+    pub repairs: Family<Kind, Counter>,
+    pub repair_records: Counter,
     pub commands: Family<Commanded, Counter>,
     pub changes: Counter,
     pub marks: Counter,
@@ -88,6 +90,8 @@ impl Default for Metrics {
             full_syncs: Family::default(),
             catch_ups: timed(),
             command_times: timed(),
+            repairs: Family::default(),
+            repair_records: Counter::default(),
             commands: Family::default(),
             changes: Counter::default(),
             marks: Counter::default(),
@@ -140,6 +144,12 @@ impl Metrics {
             Unit::Seconds,
             self.catch_ups.clone(),
         );
+        r.register(
+            "repairs",
+            "Clients whose digest did not agree, by whether a part of the friend list did differ (DIFFERENT, SAME)",
+            self.repairs.clone(),
+        );
+        r.register("repair_records", "Records told by repairs", self.repair_records.clone());
         r.register("commands", "Commands after login, by name and result", self.commands.clone());
         r.register_with_unit(
             "command_duration",

@@ -4,15 +4,13 @@ use std::mem;
 use std::sync::Arc;
 
 use super::Service;
+use super::sight::Page;
 use crate::hub::Seat;
 use crate::model::{Account, Block, CloseReason, Cursor, Edge, Request};
 use crate::store::{Arrival, StoreError};
 use crate::sync::delta::{Owed, Plan, owed};
-use crate::sync::digest::Digest;
+use crate::sync::repair::Sum;
 use crate::wire::Card;
-
-/// Edges read at a time; what a session holds in memory while it catches up.
-const PAGE: usize = 500;
 
 /// Where a catch-up stands. The place in the list is the last account read, so a list that changes meanwhile
 /// loses nothing: what entered behind it is marked.
@@ -23,8 +21,7 @@ pub struct CatchUp {
     stage: Stage,
     requests: Vec<Request>,
     blocks: Vec<Block>,
-    count: u32,
-    digest: Digest,
+    sum: Sum,
 }
 
 /// What is told next.
@@ -90,7 +87,7 @@ impl CatchUp {
             requests.retain(|request| request.version > since);
         }
         let stage = Stage::First(edges, relations);
-        Self { plan, cursor, stage, requests, blocks, count: 0, digest: Digest::default() }
+        Self { plan, cursor, stage, requests, blocks, sum: Sum::default() }
     }
 
     /// How the client is brought up to date.
@@ -105,23 +102,17 @@ impl CatchUp {
         self.cursor
     }
 
-    /// How many friends there are; whole once the last page was read.
+    /// How many friends there are, and their digest; whole once the last page was read.
     #[must_use]
-    pub fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// The digest of the friend list; whole once the last page was read.
-    #[must_use]
-    pub fn digest(&self) -> u32 {
-        self.digest.value()
+    pub fn sum(&self) -> Sum {
+        self.sum
     }
 }
 
 impl Service {
     /// What a login is to read of an account for a plan.
     pub(super) async fn read_arrival(&self, account: &Account, plan: Plan) -> Result<Arrival, StoreError> {
-        self.store.arrival(account.clone(), PAGE, plan.since()).await
+        self.store.arrival(account.clone(), self.machine.page, plan.since()).await
     }
 
     /// Reads the next page and says what of it is owed; `None` after the last. The session follows every friend it was
@@ -131,11 +122,11 @@ impl Service {
     /// The store cannot be read, or the plan no longer holds: the client is to come back.
     pub async fn catch_up(&self, seat: &mut Seat, at: &mut CatchUp) -> Result<Option<Told>, CloseReason> {
         let read = match mem::replace(&mut at.stage, Stage::Done) {
-            Stage::First(edges, relations) => self.tell_friends(seat, at, None, Some((edges, relations))).await,
-            Stage::Friends(after) => self.tell_friends(seat, at, Some(after), None).await,
+            Stage::First(edges, relations) => self.first_friends(seat, at, edges, relations).await,
+            Stage::Friends(after) => self.read_friends(seat, at, Some(after)).await,
             Stage::Requests => {
                 let (requests, blocks) = (mem::take(&mut at.requests), mem::take(&mut at.blocks));
-                Ok(Told { requests, blocks: tell_blocks(at, blocks), ..Told::default() })
+                Ok(Told { requests, blocks: tell_blocks(at, blocks, self.machine.page), ..Told::default() })
             }
             Stage::Blocks(after) => self.read_blocks(seat, at, after).await,
             Stage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().floor) => {
@@ -150,46 +141,38 @@ impl Service {
         })
     }
 
-    /// Tells a page of friends, the one given if nothing has changed since it was read.
-    async fn tell_friends(
+    async fn read_friends(
         &self,
         seat: &mut Seat,
         at: &mut CatchUp,
         after: Option<Account>,
-        mut read: Option<(Vec<Edge>, u32)>,
     ) -> Result<Told, StoreError> {
-        let (edges, cards) = loop {
-            let (edges, before) = if let Some(read) = read.take() {
-                read
-            } else {
-                let before = seat.relations();
-                let page = self.store.page(seat.account().clone(), after.clone(), PAGE, at.plan.since());
-                (page.await?, before)
-            };
-            let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
-            seat.expect(peers.len());
-            let cards = self.follow_friends(seat, &peers).await?;
-            // A relation that changed while its page was read may have taken the right to see a card with it.
-            if seat.relations() == before {
-                break (edges, cards);
-            }
-        };
-        at.stage = match edges.last() {
-            Some(last) if edges.len() == PAGE => Stage::Friends(last.peer.clone()),
-            _ => Stage::Requests,
-        };
-        Ok(tell(at, edges, cards))
+        let page = self.friends_page(seat, after, at.plan.since()).await?;
+        Ok(tell(at, page))
+    }
+
+    async fn first_friends(
+        &self,
+        seat: &mut Seat,
+        at: &mut CatchUp,
+        edges: Vec<Edge>,
+        relations: u32,
+    ) -> Result<Told, StoreError> {
+        match self.follow_page(seat, edges, relations).await? {
+            Some(page) => Ok(tell(at, page)),
+            None => self.read_friends(seat, at, None).await,
+        }
     }
 
     async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Account) -> Result<Told, StoreError> {
-        let blocks = self.store.blocks(seat.account().clone(), Some(after), PAGE, at.plan.since()).await?;
-        Ok(Told { blocks: tell_blocks(at, blocks), ..Told::default() })
+        let blocks = self.store.blocks(seat.account().clone(), Some(after), self.machine.page, at.plan.since()).await?;
+        Ok(Told { blocks: tell_blocks(at, blocks, self.machine.page), ..Told::default() })
     }
 }
 
 /// Picks what is owed of a page of blocks.
-fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>) -> Vec<Block> {
-    if let Some(last) = blocks.last().filter(|_| blocks.len() == PAGE) {
+fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Block> {
+    if let Some(last) = blocks.last().filter(|_| blocks.len() == page) {
         at.stage = Stage::Blocks(last.peer.clone());
     }
     if let Some(since) = at.plan.since() {
@@ -198,19 +181,17 @@ fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>) -> Vec<Block> {
     blocks
 }
 
-/// Adds a page to the sums and picks what is owed; `cards` are those of the edges that are not removed, in order.
-fn tell(at: &mut CatchUp, edges: Vec<Edge>, cards: Vec<Option<Arc<Card>>>) -> Told {
+/// Adds a page to the sums and picks what is owed.
+fn tell(at: &mut CatchUp, page: Page) -> Told {
+    at.stage = page.next.map_or(Stage::Requests, Stage::Friends);
     let mut told = Told::default();
-    let mut cards = cards.into_iter();
-    for edge in edges {
-        let card = if edge.removed { None } else { cards.next().flatten() };
+    for (edge, card) in page.edges {
         let version = card.as_ref().map_or(0, |card| card.profile().version);
         if !edge.removed && card.is_none() {
             continue; // The account is being deleted: its edge is a tombstone by now, and is marked as one.
         }
         if card.is_some() {
-            at.count += 1;
-            at.digest.add(edge.peer.as_str(), edge.version, version);
+            at.sum.add(edge.peer.as_str(), edge.version, version);
         }
         match (owed(at.plan, &edge, version), card) {
             (Owed::Removal, _) => told.removed.push(edge.peer),

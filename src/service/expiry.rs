@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Service, now};
+use super::Service;
 use crate::model::{Command, Millis, RequestError};
 use crate::store::{StoreError, Write};
 
@@ -16,7 +16,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_m
 pub async fn expire_requests(service: Arc<Service>, expiry: Duration) {
     let pause = (expiry / 10).clamp(PAUSE.0, PAUSE.1);
     loop {
-        let before = now().saturating_sub(Millis::try_from(expiry.as_millis()).unwrap_or(Millis::MAX));
+        let before = service.now().saturating_sub(Millis::try_from(expiry.as_millis()).unwrap_or(Millis::MAX));
         match service.expire_some(before).await {
             // There may be more.
             Ok(SOME) => continue,

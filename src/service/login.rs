@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::tokens::not_revoked;
-use super::{CatchUp, Service, now, random, unavailable};
+use super::{CatchUp, Service, unavailable};
 use crate::hub::{Seat, Session, Sight};
 use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
 use crate::sync::delta::{Plan, plan};
@@ -41,7 +41,7 @@ impl Service {
     async fn admit(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
         let identity = self.verify(&login.token).await?;
         // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
-        let mut seat = self.hub.join(&identity.account, SessionId(random()), login.device);
+        let mut seat = self.hub.join(&identity.account, SessionId((self.machine.random)()), login.device);
         seat.session().set_issued_at(identity.issued_at);
         let (horizon, relations) = (self.hub.horizon(), seat.relations());
         let plan = plan(login.cursor.as_deref(), self.store.lineage(), horizon);
@@ -52,7 +52,7 @@ impl Service {
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
-        self.hub.arrive(&seat, now(), self.settings.sessions);
+        self.hub.arrive(&seat, self.now(), self.settings.sessions);
         let catch_up = CatchUp::new(plan, self.cursor(horizon), read, relations);
         Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up })
     }
@@ -74,12 +74,6 @@ impl Service {
             return Err(error);
         }
         Ok(identity.expires_at)
-    }
-
-    /// The wall clock, for what is told to clients.
-    #[must_use]
-    pub fn now(&self) -> Millis {
-        now()
     }
 
     async fn own_card(&self, seat: &mut Seat, account: &Account) -> Result<Arc<Card>, (RequestError, CloseReason)> {

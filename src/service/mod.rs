@@ -11,6 +11,7 @@ mod live;
 mod login;
 mod presence;
 mod profile;
+mod repair;
 mod roster;
 mod sessions;
 mod sight;
@@ -19,7 +20,7 @@ mod tokens;
 mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ pub use expiry::expire_requests;
 pub use explain::{Explanation, Obstacle, Relation, SessionView};
 pub use login::LoggedIn;
 pub use presence::{keep_presence, record as presence_record, restore_presence};
+pub use repair::Repair;
 pub use roster::{BlocksPage, FriendsPage};
 pub use sessions::{SessionInfo, SessionStatus};
 pub use tokens::keep_keys;
@@ -40,7 +42,7 @@ use crate::hub::feed::Feed;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
 use crate::model::{Answer, Cursor, FriendsPolicy, Millis, Reason, RequestError, SessionId};
-use crate::store::{Batch, Store, StoreError, Write, WriteError};
+use crate::store::{Batch, Clock, Store, StoreError, Write, WriteError, system_clock};
 
 /// The most accounts one `getUsers` may name (NIM's limit).
 pub const BATCH: usize = 150;
@@ -56,6 +58,25 @@ pub struct Service {
     auth: RwLock<Arc<Authenticator>>,
     metrics: Arc<Metrics>,
     settings: Settings,
+    machine: Machine,
+}
+
+/// What a node runs on. A simulation has its own.
+#[derive(Clone)]
+pub struct Machine {
+    /// The time that is told to clients, and that tokens and presence go by.
+    pub clock: Clock,
+    /// Where the ids of sessions come from.
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Relations read at a time; what a session holds in memory while it catches up.
+    pub page: usize,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        let random = || getrandom::u64().expect("the system's random source works once it has started");
+        Self { clock: system_clock(), random: Arc::new(random), page: 500 }
+    }
 }
 
 /// What an operator sets about the use cases.
@@ -80,7 +101,19 @@ impl Service {
         metrics: Arc<Metrics>,
         settings: Settings,
     ) -> Self {
-        Self { store, hub, auth: RwLock::new(Arc::new(auth)), metrics, settings }
+        Self { store, hub, auth: RwLock::new(Arc::new(auth)), metrics, settings, machine: Machine::default() }
+    }
+
+    /// The same, running on something else than this machine.
+    #[must_use]
+    pub fn on(self, machine: Machine) -> Self {
+        Self { machine, ..self }
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        (self.machine.clock)()
     }
 
     /// The live state, for the listeners that count and end sessions.
@@ -156,13 +189,4 @@ pub async fn consume(mut commits: mpsc::Receiver<Batch>, mut feed: Feed, metrics
 
 fn unavailable(error: &StoreError) -> RequestError {
     RequestError::new(Reason::Unavailable, format!("the store cannot do this now: {error}")).retry_after(STORE_RETRY_MS)
-}
-
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |elapsed| elapsed.as_millis() as Millis)
-}
-
-fn random() -> u64 {
-    getrandom::u64().expect("the system's random source works once it has started")
 }

@@ -2,9 +2,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Service, now, unavailable};
+use tokio::time::Instant;
+
+use super::{Service, unavailable};
 use crate::hub::Seen;
 use crate::model::{Account, Command, Reason, RequestError};
 use crate::store;
@@ -100,7 +102,7 @@ pub async fn keep_presence(service: Arc<Service>, stopping: impl Future<Output =
         };
         let instant = Instant::now();
         if let Some(until) = instant.checked_sub(linger).filter(|_| !stops) {
-            service.hub.expire(until, instant, now());
+            service.hub.expire(until, instant, service.now());
         }
         service.write_passages().await;
         if stops {

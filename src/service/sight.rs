@@ -6,14 +6,62 @@ use std::sync::Arc;
 
 use super::Service;
 use crate::hub::{Seat, Sight, UserRef};
-use crate::model::{Account, Audience};
+use crate::model::{Account, Audience, Edge, Stamp};
 use crate::store::StoreError;
 use crate::wire::{Card, Views};
+
+/// A page of a friend list.
+pub(super) struct Page {
+    /// Each relation with the friend's card; none with one that is removed, or whose account is being deleted.
+    pub(super) edges: Vec<(Edge, Option<Arc<Card>>)>,
+    /// Where the next page begins, if there may be one.
+    pub(super) next: Option<Account>,
+}
 
 /// Cards in the order of the accounts asked for; `None` for one that does not exist.
 pub(super) type Settled = Vec<Option<Arc<Card>>>;
 
 impl Service {
+    /// Reads the friends after an account, following each from now on. With `since`, relations that ended after it are
+    /// among them.
+    pub(super) async fn friends_page(
+        &self,
+        seat: &mut Seat,
+        after: Option<Account>,
+        since: Option<Stamp>,
+    ) -> Result<Page, StoreError> {
+        loop {
+            let relations = seat.relations();
+            let edges = self.store.page(seat.account().clone(), after.clone(), self.machine.page, since).await?;
+            if let Some(page) = self.follow_page(seat, edges, relations).await? {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Follows the friends of a page that was read after the session's relations stood so. `None` if they have changed
+    /// since: what changed may have taken the right to see a card with it, and the page is to be read again.
+    pub(super) async fn follow_page(
+        &self,
+        seat: &mut Seat,
+        edges: Vec<Edge>,
+        relations: u32,
+    ) -> Result<Option<Page>, StoreError> {
+        let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
+        seat.expect(peers.len());
+        let cards = self.follow_friends(seat, &peers).await?;
+        if seat.relations() != relations {
+            return Ok(None);
+        }
+        let next = edges.last().filter(|_| edges.len() == self.machine.page).map(|last| last.peer.clone());
+        let mut cards = cards.into_iter();
+        let with_card = |edge: Edge| {
+            let card = if edge.removed { None } else { cards.next().flatten() };
+            (edge, card)
+        };
+        Ok(Some(Page { edges: edges.into_iter().map(with_card).collect(), next }))
+    }
+
     /// The cards of these friends, following each from now on: a change after this call marks the session, one before
     /// it is in the card.
     pub(super) async fn follow_friends(&self, seat: &mut Seat, accounts: &[Account]) -> Result<Settled, StoreError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Service, now, unavailable};
+use super::{Service, unavailable};
 use crate::auth::{AuthError, Authenticator, Identity, Shown, static_token};
 use crate::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
 
@@ -42,10 +42,10 @@ impl Service {
         if let Some(shown) = auth.static_token(token).map_err(refused)? {
             return self.verify_static(shown).await;
         }
-        match auth.verify(token, now()) {
+        match auth.verify(token, self.now()) {
             Err(AuthError::UnknownKey(kid)) => {
                 auth.learn(kid.as_deref()).await.map_err(refused)?;
-                auth.verify(token, now()).map_err(refused)
+                auth.verify(token, self.now()).map_err(refused)
             }
             verified => verified.map_err(refused),
         }
@@ -69,7 +69,7 @@ impl Service {
     /// # Errors
     /// 414 for a time that is ahead, 503.
     pub async fn revoke_tokens(&self, account: &Account, before: Option<Millis>) -> Result<Millis, RequestError> {
-        let now = now();
+        let now = self.now();
         // What was issued in this very millisecond was issued before the answer.
         let before = before.unwrap_or(now + 1);
         if before > now + AHEAD {

@@ -16,7 +16,7 @@ impl Service {
     /// 414 for an account that cannot be one, 419 for more than [`WATCHED`], 503; what was watched before still is.
     pub async fn watch(&self, seat: &mut Seat, names: &[String]) -> Result<Vec<Account>, RequestError> {
         let accounts = distinct(names, WATCHED)?;
-        let before: Vec<_> = seat.watched().cloned().collect();
+        let before: Vec<_> = seat.watched().map(|user| user.account().clone()).collect();
         let new = seat.watch(&accounts);
         // Followed first: what changes after this was read marks the session.
         match self.look_up(seat, &accounts).await {

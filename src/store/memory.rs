@@ -1,7 +1,7 @@
 //! A store that forgets: maps under one lock, behind the same decisions and the same feed as the durable ones.
 //!
-//! Nothing outlives it, and a write of several commands copies the maps to be able to take itself back.
-//! Made for tests; never offered to operators.
+//! What outlives it is a [`Disk`], if somebody keeps one. A write of several commands copies the maps to be able to
+//! take itself back. Made for tests; never offered to operators.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,22 +29,61 @@ use crate::sync::decide::{Counts, Current, Noted, Reads};
 /// The system has no randomness for its epoch.
 pub fn open(clock: Clock, visibility: Visibility) -> Result<Opened, StoreError> {
     let epoch = getrandom::u64().map_err(|e| StoreError(format!("no randomness for an epoch: {e}")))?;
+    Ok(open_on(Disk::new(Epoch(epoch)), clock, visibility))
+}
+
+/// Opens what is on a disk. One store at a time.
+#[must_use]
+pub fn open_on(disk: Disk, clock: Clock, visibility: Visibility) -> Opened {
     let (feed, commits) = mpsc::channel(FEED);
-    let store =
-        Memory { clock, visibility, epoch: Epoch(epoch), state: Mutex::default(), feed: Mutex::new(Some(feed)) };
-    Ok(Opened { store: Arc::new(store), feed: commits, head: 0 })
+    let head = disk.head();
+    let store = Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) };
+    Opened { store: Arc::new(store), feed: commits, head }
+}
+
+/// The rows apart from the store that is open on them: what a test keeps while one store ends and another begins.
+#[derive(Clone)]
+pub struct Disk {
+    epoch: Epoch,
+    state: Arc<Mutex<State>>,
+}
+
+impl Disk {
+    /// An empty one.
+    #[must_use]
+    pub fn new(epoch: Epoch) -> Self {
+        Self { epoch, state: Arc::default() }
+    }
+
+    /// Another disk with the rows as they are now.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { epoch: self.epoch, state: Arc::new(Mutex::new(self.state.lock().clone())) }
+    }
+
+    /// The same as the beginning of another history, as a backup is that is brought back.
+    #[must_use]
+    pub fn of_epoch(&self, epoch: Epoch) -> Self {
+        Self { epoch, ..self.copy() }
+    }
+
+    /// The last stamp committed.
+    #[must_use]
+    pub fn head(&self) -> Stamp {
+        self.state.lock().stamp
+    }
 }
 
 struct Memory {
     clock: Clock,
     visibility: Visibility,
     epoch: Epoch,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     /// Taken away by `close`.
     feed: Mutex<Option<mpsc::Sender<Batch>>>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct State {
     tables: Tables,
     stamp: Stamp,

@@ -20,6 +20,12 @@ impl Digest {
         self.0 = self.0.wrapping_sub(leaf(account, friend_version, user_version));
     }
 
+    /// The digest of two lists together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
+    }
+
     /// The sum.
     #[must_use]
     pub fn value(self) -> u32 {
@@ -30,11 +36,14 @@ impl Digest {
 /// `h`: one friend's share of the digest.
 #[must_use]
 pub fn leaf(account: &str, friend_version: u64, user_version: u64) -> u32 {
-    let fnv = account.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
-    [friend_version, user_version].into_iter().fold(fnv, |h, version| {
+    [friend_version, user_version].into_iter().fold(fnv1a(account), |h, version| {
         let (low, high) = (version as u32, (version >> 32) as u32);
         fmix32(fmix32(h ^ low) ^ high)
     })
+}
+
+pub(super) fn fnv1a(account: &str) -> u32 {
+    account.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
 }
 
 fn fmix32(mut h: u32) -> u32 {

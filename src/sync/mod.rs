@@ -2,7 +2,8 @@
 //!
 //! [`decide`] turns a command into rows · [`outbox`] is what one session has yet to be told · [`interest`] who
 //! watches an account · [`horizon`] up to where everything has been marked · [`delta`] what a returning
-//! client lacks · [`digest`] the sum by which both sides prove that they hold the same.
+//! client lacks · [`digest`] the sum by which both sides prove that they hold the same · [`repair`] which parts of a
+//! friend list differ where they do not.
 
 pub mod decide;
 pub mod delta;
@@ -10,3 +11,4 @@ pub mod digest;
 pub mod horizon;
 pub mod interest;
 pub mod outbox;
+pub mod repair;

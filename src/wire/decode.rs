@@ -99,6 +99,7 @@ commands! {
     Watch, "watch", watch;
     Signal, "signal", signal;
     SetPresence, "setPresence", set_presence;
+    Repair, "repair", repair;
 }
 
 /// Reads one frame.

@@ -42,6 +42,9 @@ fn in_any_encoding(encoding: Encoding) -> Vec<Bad> {
         ("an account of letters beyond ASCII", get(vec!["jürgen".into()]), (414, Some("accounts[0]"), "characters")),
         ("an empty account", get(vec![String::new()]), (414, Some("accounts[0]"), "characters")),
         ("an account of 33 characters", get(vec!["x".repeat(33)]), (414, Some("accounts[0]"), "32")),
+        ("no leaves", Command::Repair(v1::Repair::default()), (414, Some("leaves"), "0 numbers, not 64")),
+        ("63 leaves", Command::Repair(v1::Repair { leaves: vec![1; 63] }), (414, Some("leaves"), "63 numbers")),
+        ("65 leaves", Command::Repair(v1::Repair { leaves: vec![1; 65] }), (414, Some("leaves"), "65 numbers")),
         (
             "another version",
             set(v1::UpdateMyInfo { nick: some("x"), if_version: Some(1 << 40), ..none() }),
@@ -196,6 +199,10 @@ fn in_json() -> Vec<Bad> {
         (r#"{"id":77,"updateMyInfo":{"nick":"x","ifVersion":"1"}}"#, Some("ifVersion"), "expected u64"),
         (r#"{"id":77,"updateMyInfo":{"nick":"x","ifVersion":1.5}}"#, Some("ifVersion"), "expected u64"),
         (r#"{"id":77,"getUsers":{"accounts":"bob"}}"#, Some("accounts"), "expected a sequence"),
+        (r#"{"id":77,"repair":{"leaves":[0,-1]}}"#, Some("leaves[1]"), "expected u32"),
+        (r#"{"id":77,"repair":{"leaves":[4294967296]}}"#, Some("leaves[0]"), "expected u32"),
+        (r#"{"id":77,"repair":{"leaves":[0,0.5]}}"#, Some("leaves[1]"), "expected u32"),
+        (r#"{"id":77,"repair":{"leaves":{}}}"#, Some("leaves"), "expected a sequence"),
         (r#"{"id":77,"getUsers":{"accounts":["bob",1]}}"#, Some("accounts[1]"), "expected a string"),
         (r#"{"id":0,"updateMyInfo":{"nick":"x"}}"#, Some("id"), "at least 1"),
         (r#"{"id":-7,"updateMyInfo":{"nick":"x"}}"#, Some("id"), "at least 1"),
@@ -392,6 +399,7 @@ async fn before_the_login_only_a_login_is_taken_and_it_still_works_afterwards() 
             Command::GetUsers(v1::GetUsers { accounts: vec!["alice".into()] }),
             Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some("x".into()), ..Default::default() }),
             Command::Refresh(v1::Refresh { token: "alice".into() }),
+            Command::Repair(v1::Repair { leaves: vec![0; 64] }),
             Command::Logout(v1::Logout {}),
         ] {
             let error = raw.command(command).await.error.unwrap();

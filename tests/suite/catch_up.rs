@@ -5,7 +5,7 @@ use rosterd::client::{ClientError, Replica};
 use rosterd::wire::{Command, Encoding, v1};
 use serde_json::json;
 
-use crate::support::{Gateway, World};
+use crate::support::{Gateway, World, live_blocks, to};
 
 const FULL: i32 = v1::SyncMode::Full as i32;
 const DELTA: i32 = v1::SyncMode::Delta as i32;
@@ -198,4 +198,27 @@ async fn removals_past_their_retention_are_forgotten_and_older_cursors_expire() 
     assert_eq!(reply.because.as_deref(), Some("CURSOR_EXPIRED"));
     assert_eq!(old.friends().keys().collect::<Vec<_>>(), ["carol"]);
     assert_eq!(gateway.resume("alice", Encoding::Json, recent).await.reply.sync, CURRENT);
+}
+
+#[tokio::test]
+async fn who_is_deleted_and_made_again_blocks_nobody_on_a_client_that_was_away() {
+    let world = World::new();
+    let gateway = world.start();
+    for encoding in Encoding::ALL {
+        gateway.populate(&["alice", "bob", "carol"], &[]).await;
+        let mut alice = gateway.login("alice", encoding).await;
+        for account in ["bob", "carol"] {
+            alice.request(to::block(account)).await;
+        }
+        alice.until(|replica| replica.blocks().count() == 2).await;
+        let (replica, mut elsewhere) = (alice.replica, gateway.login("alice", encoding).await);
+        drop(alice.client);
+        elsewhere.request(to::unblock("carol")).await;
+        let mut backend = gateway.backend().await;
+        backend.request(Method::DELETE, "/v1/users/alice", String::new()).await.unwrap();
+        gateway.populate(&["alice"], &[]).await;
+        let back = gateway.resume("alice", encoding, replica).await;
+        assert_eq!(back.reply.sync, DELTA);
+        assert_eq!(live_blocks(&back.replica), [] as [String; 0]);
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 const FRAMES: &str = include_str!("../../docs/conformance/frames.json");
 const MERGE: &str = include_str!("../../docs/conformance/merge.json");
+const REPAIR: &str = include_str!("../../docs/conformance/repair.json");
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
@@ -158,9 +159,9 @@ fn expect(name: &Value, replica: &Replica, in_step: Option<bool>, expected: &Val
 
 #[test]
 fn a_client_holds_what_the_vectors_say() {
-    let vectors: Value = serde_json::from_str(MERGE).unwrap();
-    assert!(!list(&vectors["cases"]).is_empty());
-    for case in list(&vectors["cases"]) {
+    let cases = [MERGE, REPAIR].map(|text| serde_json::from_str::<Value>(text).unwrap()["cases"].take());
+    assert!(cases.iter().all(|cases| !list(cases).is_empty()));
+    for case in cases.iter().flat_map(list) {
         let mut replica = initial(&case["initial"]);
         let mut in_step = None;
         for step in list(&case["steps"]) {
@@ -173,6 +174,9 @@ fn a_client_holds_what_the_vectors_say() {
                 }
                 let applied = replica.apply(&taken);
                 in_step = if taken.synced.is_some() { Some(applied.is_ok()) } else { in_step };
+            }
+            if let Some(sent) = step.get("send") {
+                assert_eq!(json!({"repair": {"leaves": replica.leaves()}}), *sent, "{}", case["name"]);
             }
             // `lost` is the end of the connection: nothing to do until the next login.
         }

@@ -22,7 +22,7 @@ fn series() -> BTreeSet<String> {
     let metrics = Metrics::default();
     // Of those with labels nothing shows before the first of a kind.
     let kind = Kind { kind: "x" };
-    let counters = [&metrics.closed, &metrics.logins, &metrics.full_syncs, &metrics.reloads];
+    let counters = [&metrics.closed, &metrics.logins, &metrics.full_syncs, &metrics.repairs, &metrics.reloads];
     for family in counters.into_iter().chain([&metrics.refused, &metrics.key_sets]) {
         drop(family.get_or_create(&kind));
     }

@@ -1,0 +1,74 @@
+//! Records on their way to a client in bulk, in as few frames and writes as their size allows: a catch-up's and a
+//! repair's.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::fill;
+use super::link::Link;
+use super::outgoing::Outgoing;
+use crate::model::{Account, CloseReason};
+use crate::service::Record;
+use crate::wire::{Changes, Encoding, v1};
+
+/// Bytes after which a batch is written.
+const WRITE: usize = 32 * 1024;
+
+/// Frames that are yet to be written, and the records of the next one.
+pub(super) struct Batch {
+    encoding: Encoding,
+    pub(super) out: Outgoing,
+    pub(super) changes: Changes,
+}
+
+impl Batch {
+    pub(super) fn new(encoding: Encoding) -> Self {
+        Self { encoding, out: Outgoing::new(encoding), changes: Changes::new(encoding) }
+    }
+
+    /// Adds records as `viewer` is to be told them, and writes what there is if it is enough.
+    pub(super) async fn add<'a, S>(
+        &mut self,
+        link: &mut Link<S>,
+        records: &mut impl Iterator<Item = Record<'a>>,
+        viewer: &Account,
+    ) -> Result<(), CloseReason>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        while fill(&mut self.changes, records, viewer) {
+            self.end_changes();
+            self.write_enough(link).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the frame of records, if there are any.
+    pub(super) fn end_changes(&mut self) {
+        if self.changes.records() > 0 {
+            self.out.message(|payload| self.changes.finish(None, payload));
+            self.changes = Changes::new(self.encoding);
+        }
+    }
+
+    /// Writes what there is if it is enough.
+    pub(super) async fn write_enough<S>(&mut self, link: &mut Link<S>) -> Result<(), CloseReason>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.out.bytes().len() >= WRITE {
+            link.send(&self.out).await?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes the rest, and that this was all.
+    pub(super) async fn synced<S>(mut self, link: &mut Link<S>, synced: v1::Synced) -> Result<(), CloseReason>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.end_changes();
+        self.out.server(&v1::ServerFrame { synced: Some(synced), ..Default::default() });
+        link.send(&self.out).await
+    }
+}

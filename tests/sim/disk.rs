@@ -1,0 +1,294 @@
+//! The store as a process sees it, on a disk that outlives the process: the crate's own store in memory, with the time
+//! that reading and syncing take, with failures, and with crashes around a commit.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use rosterd::model::{
+    Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User,
+};
+use rosterd::store::memory::{self, Disk};
+use rosterd::store::{Arrival, Batch, Clock, Relations, Seen, Store, StoreError, Write, WriteError, Written};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::node::Process;
+use crate::random::Random;
+use crate::visibility;
+
+/// Where a process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Nothing was written.
+    Before,
+    /// The rows are written, and not yet safe.
+    Inside,
+    /// They are safe; nobody was told.
+    After,
+}
+
+/// One write that is safe.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    pub commands: Vec<Command>,
+    pub now: Millis,
+}
+
+/// What is left when a process dies.
+pub struct Platter {
+    pub disk: Disk,
+    pub log: Vec<Committed>,
+    pub backup: Option<(Disk, usize)>,
+}
+
+impl Platter {
+    pub fn new(epoch: u64) -> Self {
+        Self { disk: Disk::new(Epoch(epoch)), log: Vec::new(), backup: None }
+    }
+
+    pub fn back_up(&mut self) {
+        self.backup = Some((self.disk.copy(), self.log.len()));
+    }
+
+    /// The last backup takes the place of what there is: another history from here on.
+    pub fn restore(&mut self, epoch: u64) -> bool {
+        let Some((disk, length)) = &self.backup else { return false };
+        self.disk = disk.of_epoch(Epoch(epoch));
+        self.log.truncate(*length);
+        true
+    }
+}
+
+/// What goes wrong, set by the director and by the crash itself.
+#[derive(Default)]
+pub struct Faults {
+    /// The process dies at its next write.
+    pub crash: Mutex<Option<When>>,
+    pub writes_fail: AtomicBool,
+    pub reads_fail: AtomicBool,
+}
+
+/// The store of one process.
+pub struct SimStore {
+    inner: Arc<dyn Store>,
+    /// What `inner` stands on; `platter` has what of it is safe.
+    rows: Disk,
+    platter: Arc<Mutex<Platter>>,
+    faults: Arc<Faults>,
+    clock: Clock,
+    random: Random,
+    /// One writer, as a real store has.
+    writing: tokio::sync::Mutex<()>,
+    process: Arc<Process>,
+}
+
+/// A store on what is safe, its feed, and its last stamp.
+pub fn open(
+    platter: &Arc<Mutex<Platter>>,
+    faults: &Arc<Faults>,
+    clock: Clock,
+    random: Random,
+    process: Arc<Process>,
+) -> (Arc<SimStore>, mpsc::Receiver<Batch>, Stamp) {
+    let rows = platter.lock().unwrap().disk.copy();
+    let opened = memory::open_on(rows.clone(), clock.clone(), visibility());
+    let (platter, faults, writing) = (platter.clone(), faults.clone(), tokio::sync::Mutex::default());
+    let store = SimStore { inner: opened.store, rows, platter, faults, clock, random, writing, process };
+    (Arc::new(store), opened.feed, opened.head)
+}
+
+/// Takes commits from the store at once, so that a write never waits for room: when it is polled, it commits.
+pub async fn pump(mut commits: mpsc::Receiver<Batch>, on: mpsc::UnboundedSender<Batch>) {
+    while let Some(batch) = commits.recv().await {
+        if on.send(batch).is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands commits on to the hub: late, and some of them together, as a group commit does.
+pub async fn group(mut commits: mpsc::UnboundedReceiver<Batch>, feed: mpsc::Sender<Batch>, random: Random) {
+    while let Some(mut group) = commits.recv().await {
+        if random.percent(70) {
+            sleep(Duration::from_millis(random.below(25))).await;
+        }
+        while random.percent(80) {
+            let Ok(more) = commits.try_recv() else { break };
+            group.changes.extend(more.changes);
+            group.answers.extend(more.answers);
+        }
+        if feed.send(group).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl SimStore {
+    fn is_dead(&self) -> bool {
+        self.process.is_dead()
+    }
+
+    async fn die(&self) -> ! {
+        self.process.die();
+        pending().await
+    }
+
+    async fn alive(&self) {
+        if self.is_dead() {
+            pending::<()>().await;
+        }
+    }
+
+    /// Reads, and takes its time before and after: what is answered may be old by then.
+    async fn read<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.pause(4).await;
+        if self.faults.reads_fail.load(Ordering::Relaxed) {
+            return Err(StoreError("the disk cannot be read".to_owned()));
+        }
+        let found = read.await;
+        self.pause(8).await;
+        found
+    }
+
+    async fn pause(&self, most: u64) {
+        // Often none at all: then everything happens in one step.
+        if self.random.percent(60) {
+            sleep(Duration::from_millis(self.random.below(most + 1))).await;
+        }
+        self.alive().await;
+    }
+
+    async fn commit(&self, write: Write) -> Written {
+        let writing = self.writing.lock().await;
+        sleep(Duration::from_millis(1 + self.random.below(5))).await;
+        self.alive().await;
+        if self.faults.writes_fail.load(Ordering::Relaxed) {
+            return Err(WriteError::Failed(StoreError("the disk is full".to_owned())));
+        }
+        let crash = self.faults.crash.lock().unwrap().take();
+        if crash == Some(When::Before) {
+            self.die().await;
+        }
+        let (commands, now) = (write.commands.clone(), (self.clock)());
+        let before = self.rows.head();
+        let mut written = pin!(self.inner.write(write));
+        // One step carries it out; what remains is waiting for the hub.
+        let first = poll_fn(|cx| Poll::Ready(written.as_mut().poll(cx))).await;
+        if crash == Some(When::Inside) {
+            self.die().await;
+        }
+        if self.rows.head() > before {
+            let mut platter = self.platter.lock().unwrap();
+            platter.disk = self.rows.copy();
+            platter.log.push(Committed { commands, now });
+        }
+        if crash == Some(When::After) {
+            self.die().await;
+        }
+        drop(writing);
+        let answer = match first {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => written.await,
+        };
+        self.alive().await;
+        answer
+    }
+}
+
+impl Store for SimStore {
+    fn write(&self, write: Write) -> BoxFuture<'_, Written> {
+        Box::pin(self.commit(write))
+    }
+
+    fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(self.read(async { self.inner.users(accounts).await }))
+    }
+
+    fn page(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
+        Box::pin(self.read(async move { self.inner.page(owner, after, limit, since).await }))
+    }
+
+    fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
+        Box::pin(self.read(async { self.inner.relations(account, peers).await }))
+    }
+
+    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        Box::pin(self.read(async move { self.inner.requests(account, since).await }))
+    }
+
+    fn blocks(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
+        Box::pin(self.read(async move { self.inner.blocks(owner, after, limit, since).await }))
+    }
+
+    fn arrival(
+        &self,
+        account: Account,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Arrival, StoreError>> {
+        Box::pin(self.read(async move { self.inner.arrival(account, limit, since).await }))
+    }
+
+    fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
+        Box::pin(self.read(async { self.inner.frozen(viewer, owners).await }))
+    }
+
+    fn credential(&self, account: Account) -> BoxFuture<'_, Result<Credential, StoreError>> {
+        Box::pin(self.read(async { self.inner.credential(account).await }))
+    }
+
+    fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        Box::pin(self.read(async move { self.inner.stale_requests(before, limit).await }))
+    }
+
+    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            self.pause(4).await;
+            self.inner.put_seen(seen).await?;
+            self.platter.lock().unwrap().disk = self.rows.copy();
+            Ok(())
+        })
+    }
+
+    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>> {
+        self.inner.online()
+    }
+
+    fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            self.pause(4).await;
+            let dropped = self.inner.compact(before).await?;
+            self.platter.lock().unwrap().disk = self.rows.copy();
+            Ok(dropped)
+        })
+    }
+
+    fn lineage(&self) -> Lineage {
+        self.inner.lineage()
+    }
+
+    fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.inner.is_empty()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}

@@ -1,0 +1,146 @@
+//! One gateway process: the real hub, feed, service and session tasks, without listeners.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rosterd::auth::{self, Authenticator};
+use rosterd::gateway::{self, Gateway, Policy, Proxies, Rate};
+use rosterd::hub::feed::Feed;
+use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
+use rosterd::lifecycle::Lifecycle;
+use rosterd::metrics::Metrics;
+use rosterd::model::FriendsPolicy;
+use rosterd::service::{self, Machine, Service, consume, expire_requests, keep_presence, restore_presence};
+use rosterd::store::{Clock, Store};
+use rosterd::wire::Encoding;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::disk::{self, Faults, Platter};
+use crate::net::{self, End, Hand};
+use crate::random::Random;
+use crate::visibility;
+
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long who left counts as online.
+pub const LINGER: Duration = Duration::from_millis(600);
+/// Friends to a page of a catch-up, and watchers to a slice of marks: few, so that few accounts fill several.
+const PAGE: usize = 2;
+const SLICE: usize = 2;
+
+/// A process, alive until it is dropped or dies by itself.
+pub struct Node {
+    pub service: Arc<Service>,
+    pub store: Arc<dyn Store>,
+    gateway: Arc<Gateway>,
+    tasks: JoinSet<()>,
+    process: Arc<Process>,
+}
+
+/// Whether a process lives, and how it is connected. Once it is dead nothing it does has an effect.
+#[derive(Default)]
+pub struct Process {
+    dead: watch::Sender<bool>,
+    hands: Mutex<Vec<Hand>>,
+}
+
+impl Process {
+    pub fn is_dead(&self) -> bool {
+        *self.dead.borrow()
+    }
+
+    /// Resolves once it is dead.
+    pub async fn death(&self) {
+        let mut dead = self.dead.subscribe();
+        let _ = dead.wait_for(|dead| *dead).await;
+    }
+
+    /// Dies in this very moment; the system resets its connections.
+    pub fn die(&self) {
+        self.dead.send_replace(true);
+        self.hands.lock().unwrap().iter().for_each(Hand::cut);
+    }
+}
+
+/// What a process starts on.
+pub struct Machinery {
+    pub platter: Arc<Mutex<Platter>>,
+    pub faults: Arc<Faults>,
+    pub clock: Clock,
+    pub random: Random,
+}
+
+impl Node {
+    pub async fn start(on: &Machinery) -> Self {
+        let process = Arc::new(Process::default());
+        let (store, commits, head) =
+            disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone());
+        let metrics = Arc::new(Metrics::default());
+        let hub = Hub::new(head, hub::Settings { visibility: visibility(), presence: true }, metrics.clone());
+        let auth = Authenticator::new(auth::Settings::Development, None, &metrics).unwrap();
+        let settings = service::Settings {
+            create_accounts: false,
+            friends: FriendsPolicy::Both,
+            sessions: SessionsLimit { policy: SessionsPolicy::All, max: 100 },
+            linger: LINGER,
+        };
+        let random = on.random.fork();
+        let machine = Machine { clock: on.clock.clone(), random: Arc::new(move || random.next()), page: PAGE };
+        let service = Service::new(store.clone(), hub.clone(), auth, metrics.clone(), settings).on(machine);
+        let service = Arc::new(service);
+        restore_presence(&service).await.unwrap();
+        let lifecycle = Arc::new(Lifecycle::default());
+        let settings =
+            gateway::Settings { heartbeat: HEARTBEAT, stall_timeout: Duration::from_secs(20), demo_page: false };
+        let gateway = Gateway::new(service.clone(), settings, policy(), lifecycle.clone());
+        let mut tasks = JoinSet::new();
+        let (feed, batches) = mpsc::channel(4);
+        let (pumped, late) = mpsc::unbounded_channel();
+        tasks.spawn(disk::pump(commits, pumped));
+        tasks.spawn(disk::group(late, feed, on.random.fork()));
+        tasks.spawn(consume(batches, Feed::new(hub).in_slices_of(SLICE), metrics));
+        tasks.spawn(keep_presence(service.clone(), std::future::pending()));
+        tasks.spawn(expire_requests(service.clone(), Duration::from_hours(24)));
+        lifecycle.ready();
+        Self { service, store, gateway, tasks, process }
+    }
+
+    /// A connection of a client, upgraded already.
+    pub fn connect(&mut self, encoding: Encoding, random: &Random) -> (End, Hand) {
+        let (near, far, hand) = net::connection(random);
+        let gateway = self.gateway.clone();
+        self.tasks.spawn(gateway.serve_upgraded(far, encoding));
+        self.process.hands.lock().unwrap().push(hand.clone());
+        (near, hand)
+    }
+
+    pub fn process(&self) -> Arc<Process> {
+        self.process.clone()
+    }
+}
+
+/// Limits that nobody here comes near to.
+fn policy() -> Policy {
+    Policy {
+        origins: None,
+        proxies: Proxies::default(),
+        connections: 10_000,
+        connections_per_address: 10_000,
+        logins: Rate { per_second: 10_000, burst: 10_000 },
+        handshake_timeout: Duration::from_secs(5),
+        header_bytes: 8192,
+        login_timeout: Duration::from_secs(5),
+        expiry_grace: Duration::from_secs(5),
+        frame_bytes: 65536,
+        fragments: 64,
+        commands: None,
+        outbound_bytes: 1 << 30,
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.process.die();
+        self.tasks.abort_all();
+    }
+}

@@ -1,0 +1,157 @@
+//! What happens in one history, drawn from its seed before it begins.
+
+use rosterd::wire::{Command, v1};
+
+use crate::client::{Corruption, Order};
+use crate::disk::When;
+use crate::random::Random;
+
+pub const ACCOUNTS: u64 = 7;
+/// Two for each account, in both encodings.
+pub const CLIENTS: u64 = 2 * ACCOUNTS;
+const STEPS: u64 = 150;
+/// A rest after so many steps.
+const REST: u64 = 50;
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+pub enum Act {
+    Client(u64, Order),
+    /// A backend changes a profile.
+    Write(u64),
+    /// And this often, one after the other.
+    Burst(u64, u64),
+    Befriend(u64, u64),
+    Unfriend(u64, u64),
+    Erase(u64),
+    Make(u64),
+    /// Erased, and made again before anybody is told.
+    Remake(u64),
+    Hint(u64, Vec<u64>),
+    /// The process dies at a write, which is asked for now.
+    Crash(When, u64),
+    /// The process is killed, wherever it is.
+    Kill,
+    BackUp,
+    /// It is killed, and comes back on the last backup.
+    Restore,
+    /// The wall clock is set, by so many milliseconds.
+    Clock(i64),
+    /// Tombstones are forgotten, however young.
+    Compact,
+    WritesFail(u64),
+    ReadsFail(u64),
+    /// Everyone comes, everything settles, and is compared.
+    Rest,
+}
+
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Milliseconds since the step before.
+    pub after: u64,
+    pub act: Act,
+}
+
+pub fn account(n: u64) -> String {
+    format!("u{n}")
+}
+
+/// The account of a client.
+pub fn owner(client: u64) -> u64 {
+    client % ACCOUNTS
+}
+
+/// The steps of a seed.
+pub fn plan(seed: u64) -> Vec<Step> {
+    let random = Random::new(seed);
+    let mut steps: Vec<_> = (0..ACCOUNTS).map(|n| Step { after: 0, act: Act::Make(n) }).collect();
+    steps.extend((0..CLIENTS).map(|n| Step { after: random.below(30), act: Act::Client(n, Order::Connect) }));
+    for at in 1..=STEPS {
+        // Many things in one moment, some after a long silence.
+        let after = match random.below(10) {
+            0..4 => 0,
+            4..9 => random.below(60),
+            _ => random.below(3000),
+        };
+        steps.push(Step { after, act: act(&random) });
+        if at % REST == 0 {
+            steps.push(Step { after: random.below(200), act: Act::Rest });
+        }
+    }
+    steps
+}
+
+fn act(random: &Random) -> Act {
+    let (a, b) = (random.below(ACCOUNTS), random.below(ACCOUNTS));
+    let client = random.below(CLIENTS);
+    match random.below(200) {
+        0..60 => Act::Client(client, Order::Send(command(random))),
+        60..74 => Act::Client(client, nick()),
+        74..92 => Act::Client(client, line(random)),
+        92..104 => Act::Write(a),
+        104..108 => Act::Burst(a, 5 + random.below(60)),
+        108..128 => Act::Befriend(a, b),
+        128..136 => Act::Unfriend(a, b),
+        136..138 => Act::Erase(a),
+        138 => Act::Remake(a),
+        139..145 => Act::Make(a),
+        145..149 => Act::Hint(a, vec![b, random.below(ACCOUNTS)]),
+        149..155 => Act::Crash([When::Before, When::Inside, When::After][random.below(3) as usize], a),
+        155..157 => Act::Kill,
+        157..160 => Act::BackUp,
+        160..162 => Act::Restore,
+        162..165 => Act::Clock([-86_400_000, -60_000, 1000, 3_600_000, 90_000_000][random.below(5) as usize]),
+        165..167 => Act::Compact,
+        167..169 => Act::WritesFail(random.below(300)),
+        169..171 => Act::ReadsFail(random.below(300)),
+        171..179 => Act::Client(client, Order::Corrupt(Corruption::ALL[random.below(7) as usize])),
+        _ => Act::Client(client, Order::Connect),
+    }
+}
+
+/// The number is put in when it is sent, so that every one is another.
+fn nick() -> Order {
+    Order::Send(Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(String::new()), ..Default::default() }))
+}
+
+fn line(random: &Random) -> Order {
+    match random.below(9) {
+        0 | 1 => Order::Drop,
+        2 => Order::Cut,
+        3 => Order::Vanish,
+        4 => Order::Deafen,
+        5..8 => Order::Stall(random.below(3000)),
+        _ => Order::Stall(random.below(20_000)),
+    }
+}
+
+fn command(random: &Random) -> Command {
+    let other = || account(random.below(ACCOUNTS));
+    match random.below(24) {
+        0..3 => {
+            Command::AddFriend(v1::AddFriend { account: other(), message: ["", "hi"][random.below(2) as usize].into() })
+        }
+        3..6 => Command::RequestFriend(v1::RequestFriend { account: other(), message: "please".into() }),
+        6..8 => Command::AcceptFriend(v1::AcceptFriend { account: other() }),
+        8 => Command::RejectFriend(v1::RejectFriend { account: other() }),
+        9 => Command::CancelRequest(v1::CancelRequest { account: other() }),
+        10..12 => Command::DeleteFriend(v1::DeleteFriend { account: other() }),
+        12..14 => {
+            let alias = Some(format!("alias {}", random.below(1000)));
+            Command::UpdateFriend(v1::UpdateFriend { account: other(), alias, custom: None })
+        }
+        14..16 => Command::Block(v1::Block { account: other() }),
+        16..18 => Command::Unblock(v1::Unblock { account: other() }),
+        18..20 => {
+            let accounts = (0..random.below(4)).map(|_| other()).collect();
+            Command::Watch(v1::Watch { accounts })
+        }
+        20 => Command::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)) }),
+        21 => Command::UpdateMyInfo(v1::UpdateMyInfo {
+            custom: Some(format!("c{}", random.next())),
+            ..Default::default()
+        }),
+        22 => Command::GetUsers(v1::GetUsers { accounts: vec![other(), "nobody".into()] }),
+        _ => Command::Signal(v1::Signal { to: other(), payload: String::new() }),
+    }
+}
