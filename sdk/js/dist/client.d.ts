@@ -33,7 +33,7 @@ export interface Options {
 export interface Events {
     /** The own profile. `cache`: as stored. `sync`: at every login. `update`: changed elsewhere. `reply`: by this client's own call. */
     me(user: User, how: 'cache' | 'sync' | 'update' | 'reply'): void;
-    /** Friends' profiles: all after a full sync, otherwise those that differ. */
+    /** Friends' profiles: all after a full sync, otherwise those that differ; after a repair those that were told again, too. */
     users(users: User[], how: 'cache' | 'sync'): void;
     /**
      * A friend's profile changed while connected, or that of somebody who is watched. Also comes for a new friend, before

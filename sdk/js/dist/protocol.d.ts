@@ -149,6 +149,10 @@ export interface ServerFrame {
         delivered: number;
         dropped: number;
     };
+    /** The parts of the friend list that are told again now. */
+    repairReply?: {
+        parts?: number[];
+    };
     error?: ErrorBody;
     changes?: Changes;
     synced?: Synced;
@@ -225,6 +229,10 @@ export interface Command {
     };
     setPresence?: {
         invisible: boolean;
+    };
+    /** The digest of each of the 64 parts of the friend list. */
+    repair?: {
+        leaves: number[];
     };
 }
 /** Error codes that the client itself gives, and those of the gateway that it acts on. */

@@ -20,8 +20,11 @@ export interface Difference extends News {
     save?: Change;
     /** Only with `sync`: the whole list came, not a difference. */
     full?: boolean;
-    /** Only with `sync`: what is held is not what the gateway holds. */
-    mismatch?: 'retry' | 'accepted';
+    /**
+     * Only with `sync`: what is held is not what the gateway holds. `repair`: the parts that differ are to be asked for.
+     * `retry`: all of it is, on a new connection. `accepted`: that did not help, and this is what there is.
+     */
+    mismatch?: 'repair' | 'retry' | 'accepted';
 }
 export declare class Replica {
     #private;
@@ -39,8 +42,12 @@ export declare class Replica {
     load(stored: Stored): void;
     /** The records are gone; so is the cursor, which would promise that they are here. */
     clear(): void;
-    /** The connection ended. A catch-up that was under way has not happened. */
+    /** The connection ended. A catch-up or a repair that was under way has not happened. */
     interrupted(): void;
+    /** Whether a catch-up or a repair is under way. */
+    get staging(): boolean;
+    /** What to ask for a repair with: the digests of the parts of the friend list. */
+    get leaves(): number[];
     /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
     watch(accounts: ReadonlySet<string>, missing?: readonly string[]): void;
     /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */

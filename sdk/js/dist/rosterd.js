@@ -260,9 +260,13 @@ function fmix32(h) {
   h = Math.imul(h ^ h >>> 13, 3266489909);
   return (h ^ h >>> 16) >>> 0;
 }
-function leaf(account, friendVersion, userVersion) {
+function fnv1a(account) {
   let h = 2166136261;
   for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
+  return h >>> 0;
+}
+function leaf(account, friendVersion, userVersion) {
+  let h = fnv1a(account);
   for (const version of [friendVersion, userVersion]) {
     h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
   }
@@ -274,6 +278,15 @@ function digest(friends, users) {
     sum = sum + leaf(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
   }
   return sum;
+}
+var PARTS = 64;
+function part(account) {
+  return fnv1a(account) % PARTS;
+}
+function leaves(friends, users) {
+  const parts = Array.from({ length: PARTS }, () => /* @__PURE__ */ new Map());
+  for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
+  return parts.map((friends2) => digest(friends2, users));
 }
 
 // src/store.ts
@@ -492,10 +505,11 @@ function newer(record, held) {
 }
 var Replica = class {
   #held = nothing();
-  // What a catch-up collects; replaces #held at `synced`, so that nobody sees half of one.
+  // What a catch-up collects, and a repair after it; replaces #held once it adds up, so that nobody sees half of one.
   #staged;
   #full = false;
-  // Two mismatches in a row: the records are shown, but no cursor is trusted until a catch-up agrees again.
+  // After a mismatch a repair is `asked` for, and then `told`. Where that did not help all is asked for, `once`. Where
+  // that did not either the records are shown, but no `cursor` is trusted until a catch-up agrees again.
   #doubt = "none";
   #cursor;
   #presence = /* @__PURE__ */ new Map();
@@ -553,15 +567,29 @@ var Replica = class {
     this.#sessions = [];
     this.#watched = /* @__PURE__ */ new Set();
   }
-  /** The connection ended. A catch-up that was under way has not happened. */
+  /** The connection ended. A catch-up or a repair that was under way has not happened. */
   interrupted() {
     this.#staged = void 0;
+    if (this.#repairing) this.#doubt = "once";
+  }
+  /** Whether a catch-up or a repair is under way. */
+  get staging() {
+    return this.#staged !== void 0;
+  }
+  /** What to ask for a repair with: the digests of the parts of the friend list. */
+  get leaves() {
+    const { friends, users } = this.#staged ?? this.#held;
+    return leaves(friends, users);
+  }
+  get #repairing() {
+    return this.#doubt === "asked" || this.#doubt === "told";
   }
   /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
   watch(accounts, missing = []) {
-    const { users, friends } = this.#held;
     const gone = [...this.#watched].filter((account) => !accounts.has(account));
-    for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
+    for (const { users, friends } of this.#everywhere) {
+      for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
+    }
     this.#watched = accounts;
   }
   /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
@@ -571,9 +599,19 @@ var Replica = class {
     if (frame.synced) return this.#synced(frame.synced);
     if (frame.presence) return this.#present(frame.presence.users ?? []);
     if (frame.sessions) return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
-    if (frame.updateMyInfoReply) return this.#live({ me: frame.updateMyInfoReply.user }, "reply");
-    const cards = frame.getUsersReply?.users?.filter((user) => this.#held.users.has(user.account));
-    return cards && this.#live({ users: cards }, "reply");
+    if (frame.repairReply) return this.#told(new Set(frame.repairReply.parts));
+    if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
+    return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
+  }
+  /** Commands are answered before a repair is, too. */
+  #replied({ me, users = [] }) {
+    const kept = (records) => ({ ...me ? { me } : {}, users: users.filter(({ account }) => records.users.has(account)) });
+    if (this.#staged) apply(this.#staged, kept(this.#staged));
+    return this.#live(kept(this.#held), "reply");
+  }
+  /** What is held, and what is to take its place. */
+  get #everywhere() {
+    return this.#staged ? [this.#held, this.#staged] : [this.#held];
   }
   #begin(full) {
     const { me, users, friends, requests, blocks } = this.#held;
@@ -586,7 +624,17 @@ var Replica = class {
     for (const account of changes.removed ?? []) presence.delete(account);
     if (!this.#staged) return this.#live(changes, "update");
     apply(this.#staged, changes);
-    return void 0;
+    return this.#doubt === "asked" ? this.#live(changes, "update") : void 0;
+  }
+  /** The friends in these parts come again; who does not is none any more. */
+  #told(parts) {
+    if (!this.#staged || this.#doubt !== "asked") return;
+    this.#doubt = "told";
+    const { users, friends } = this.#staged;
+    for (const account of [...friends.keys()].filter((account2) => parts.has(part(account2)))) {
+      friends.delete(account);
+      users.delete(account);
+    }
   }
   #live(changes, how) {
     const news = apply(this.#held, changes);
@@ -604,13 +652,11 @@ var Replica = class {
   #synced(synced) {
     const next = this.#staged;
     if (!next) return void 0;
-    this.#staged = void 0;
     const agrees = next.friends.size === synced.count && digest(next.friends, next.users) === synced.digest;
-    if (!agrees && this.#doubt === "none") {
-      this.#doubt = "once";
-      this.#cursor = void 0;
-      return { ...noNews(), how: "sync", save: { cursor: null }, mismatch: "retry" };
-    }
+    if (!agrees && this.#doubt === "none") return this.#doubts("asked", "repair");
+    const repaired = this.#repairing;
+    this.#staged = void 0;
+    if (!agrees && repaired) return this.#doubts("once", "retry");
     const before = this.#held;
     const full = this.#full;
     if (full) this.#keepWatched(next);
@@ -630,18 +676,32 @@ var Replica = class {
     const save = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
     if (full) save.removed = [];
     else if (next.me === before.me) delete save.me;
-    const [presence, sessions] = [this.#presence, this.#sessions];
+    const presence = this.#presence;
     this.#presence = this.#stagedPresence;
-    this.#sessions = [];
+    if (repaired) {
+      for (const { account, invisible } of this.#presence.values()) if (invisible === void 0 && !next.friends.has(account)) this.#presence.delete(account);
+    }
     return {
       ...news,
       how: "sync",
       save,
       full,
       ...presence.size || this.#presence.size ? { presence: [...this.#presence.values()] } : {},
-      ...sessions.length ? { sessions: [] } : {},
+      ...repaired ? {} : this.#alone(),
       ...agrees ? {} : { mismatch: "accepted" }
     };
+  }
+  /** What came does not add up: the cursor is not to be trusted. */
+  #doubts(doubt, mismatch) {
+    this.#doubt = doubt;
+    this.#cursor = void 0;
+    return { ...noNews(), how: "sync", save: { cursor: null }, mismatch, ...mismatch === "repair" ? this.#alone() : {} };
+  }
+  /** A login's catch-up is over. If there are other sessions they are told next; who is alone is not told. */
+  #alone() {
+    const before = this.#sessions;
+    this.#sessions = [];
+    return before.length ? { sessions: [] } : {};
   }
   /** Strangers that are watched stay until they are told anew, at whatever version: this may be another history. */
   #keepWatched(next) {
@@ -754,6 +814,11 @@ var LOGOUT_MS = 2e3;
 var PROBE_MS = 5e3;
 var REFRESH_LEAD_MS = 6e4;
 var REFRESH_PAUSE_MS = 1e3;
+var REMEDY = {
+  repair: "asking for what differs",
+  retry: "that did not help, getting all of it anew",
+  accepted: "it was got anew already"
+};
 var RosterdClient = class {
   #options;
   #url;
@@ -771,6 +836,7 @@ var RosterdClient = class {
   #loginId = 0;
   // Of the list that was sent again after the last login.
   #watchId = 0;
+  #repairId = 0;
   #loginError;
   #login;
   // Settled by the first `synced`, or by an end for good.
@@ -914,7 +980,7 @@ var RosterdClient = class {
     }
     const ask = wanted.filter((account) => !found.has(account));
     const parts = Array.from({ length: Math.ceil(ask.length / LOOKUP_MAX) }, (_, i) => ask.slice(i * LOOKUP_MAX, (i + 1) * LOOKUP_MAX));
-    const replies = await Promise.all(parts.map((part) => this.#call({ getUsers: { accounts: part } }, { repeatable: true })));
+    const replies = await Promise.all(parts.map((part2) => this.#call({ getUsers: { accounts: part2 } }, { repeatable: true })));
     for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user);
     return {
       users: wanted.flatMap((account) => found.get(account) ?? []),
@@ -1069,6 +1135,7 @@ var RosterdClient = class {
       this.#loginError = RosterdError.from(frame.error);
       return;
     }
+    if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
     if (frame.loginReply) {
       const { account } = frame.loginReply;
       if (account !== this.account) {
@@ -1090,7 +1157,7 @@ var RosterdClient = class {
     if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
     if (difference?.how === "sync") this.#synced(difference, frame, connection);
     else if (difference) this.#news(difference);
-    this.#calls.applied(!!frame.changes?.cursor);
+    this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
     if (frame.signal) this.#emitter.emit("signal", frame.signal);
     if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.watched, frame.watchReply.missing);
     if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
@@ -1108,13 +1175,15 @@ var RosterdClient = class {
   }
   #synced(difference, frame, connection) {
     const { count = 0, digest: digest2 = 0 } = frame.synced ?? {};
-    if (difference.mismatch) {
-      this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${difference.mismatch === "retry" ? "getting it anew" : "it was got anew already"}`);
+    const { mismatch } = difference;
+    if (mismatch) this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
+    if (mismatch === "repair" && this.#connection === connection) {
+      if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
+      this.#repairId = this.#calls.nextId();
+      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
     }
-    if (difference.mismatch === "retry") {
-      this.#resync = true;
-      return connection.drop("out of step");
-    }
+    if (mismatch === "retry") this.#startOver(connection);
+    if (mismatch === "repair" || mismatch === "retry") return;
     const { me, users, friends, removed, requests, blocks, presence, sessions, full } = difference;
     const { sync = "full", because } = this.#login ?? {};
     if (me) this.#emitter.emit("me", me, "sync");
@@ -1131,6 +1200,11 @@ var RosterdClient = class {
     this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
     this.#connected?.resolve();
     this.#connected = void 0;
+  }
+  /** Gets everything, on a new connection and at once. */
+  #startOver(connection) {
+    this.#resync = true;
+    connection.drop("out of step");
   }
   #news({ how, me, users, friends, removed, requests, blocks, presence, sessions }) {
     for (const account of removed) this.#emitter.emit("friendRemoved", account);

@@ -45,7 +45,7 @@ export interface Options {
 export interface Events {
   /** The own profile. `cache`: as stored. `sync`: at every login. `update`: changed elsewhere. `reply`: by this client's own call. */
   me(user: User, how: 'cache' | 'sync' | 'update' | 'reply'): void;
-  /** Friends' profiles: all after a full sync, otherwise those that differ. */
+  /** Friends' profiles: all after a full sync, otherwise those that differ; after a repair those that were told again, too. */
   users(users: User[], how: 'cache' | 'sync'): void;
   /**
    * A friend's profile changed while connected, or that of somebody who is watched. Also comes for a new friend, before
@@ -89,6 +89,13 @@ const PROBE_MS = 5_000;
 const REFRESH_LEAD_MS = 60_000;
 const REFRESH_PAUSE_MS = 1_000;
 
+/** What is done about a list that is not the gateway's. */
+const REMEDY = {
+  repair: 'asking for what differs',
+  retry: 'that did not help, getting all of it anew',
+  accepted: 'it was got anew already',
+} as const;
+
 interface Deferred {
   promise: Promise<void>;
   resolve(): void;
@@ -112,6 +119,7 @@ export class RosterdClient {
   #loginId = 0;
   // Of the list that was sent again after the last login.
   #watchId = 0;
+  #repairId = 0;
   #loginError?: RosterdError;
   #login?: LoginReply;
   // Settled by the first `synced`, or by an end for good.
@@ -454,6 +462,8 @@ export class RosterdClient {
       this.#loginError = RosterdError.from(frame.error);
       return;
     }
+    // A gateway that does not repair, or cannot now.
+    if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
     if (frame.loginReply) {
       const { account } = frame.loginReply;
       if (account !== this.account) {
@@ -476,7 +486,7 @@ export class RosterdClient {
     if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
     if (difference?.how === 'sync') this.#synced(difference, frame, connection);
     else if (difference) this.#news(difference);
-    this.#calls.applied(!!frame.changes?.cursor);
+    this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
     if (frame.signal) this.#emitter.emit('signal', frame.signal);
     if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.watched, frame.watchReply.missing);
     if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit('error', RosterdError.from(frame.error));
@@ -498,13 +508,16 @@ export class RosterdClient {
 
   #synced(difference: Difference, frame: ServerFrame, connection: Connection): void {
     const { count = 0, digest = 0 } = frame.synced ?? {};
-    if (difference.mismatch) {
-      this.#error(Code.internal, 'OUT_OF_STEP', `what is held is not what the gateway holds; ${difference.mismatch === 'retry' ? 'getting it anew' : 'it was got anew already'}`);
+    const { mismatch } = difference;
+    if (mismatch) this.#error(Code.internal, 'OUT_OF_STEP', `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
+    // A listener may have left.
+    if (mismatch === 'repair' && this.#connection === connection) {
+      if (difference.sessions) this.#emitter.emit('sessions', difference.sessions);
+      this.#repairId = this.#calls.nextId();
+      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
     }
-    if (difference.mismatch === 'retry') {
-      this.#resync = true;
-      return connection.drop('out of step');
-    }
+    if (mismatch === 'retry') this.#startOver(connection);
+    if (mismatch === 'repair' || mismatch === 'retry') return;
     const { me, users, friends, removed, requests, blocks, presence, sessions, full } = difference;
     const { sync = 'full', because } = this.#login ?? {};
     if (me) this.#emitter.emit('me', me, 'sync');
@@ -522,6 +535,12 @@ export class RosterdClient {
     this.#emitter.emit('synced', { sync, ...(because === undefined ? {} : { because }), count, digest });
     this.#connected?.resolve();
     this.#connected = undefined;
+  }
+
+  /** Gets everything, on a new connection and at once. */
+  #startOver(connection: Connection): void {
+    this.#resync = true;
+    connection.drop('out of step');
   }
 
   #news({ how, me, users, friends, removed, requests, blocks, presence, sessions }: Difference): void {

@@ -7,10 +7,16 @@ function fmix32(h: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** One friend's share. Accounts are ASCII, so that a UTF-16 code unit is a byte. */
-export function leaf(account: string, friendVersion: number, userVersion: number): number {
+/** FNV-1a. Accounts are ASCII, so that a UTF-16 code unit is a byte. */
+function fnv1a(account: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}
+
+/** One friend's share. */
+export function leaf(account: string, friendVersion: number, userVersion: number): number {
+  let h = fnv1a(account);
   for (const version of [friendVersion, userVersion]) {
     h = fmix32(fmix32(h ^ (version >>> 0)) ^ Math.floor(version / 2 ** 32));
   }
@@ -28,4 +34,19 @@ export function digest(friends: ReadonlyMap<string, Versioned>, users: ReadonlyM
     sum = (sum + leaf(account, friend.version, users.get(account)?.version ?? 0)) >>> 0;
   }
   return sum;
+}
+
+/** The parts of a friend list that are compared one by one where the whole differs. */
+const PARTS = 64;
+
+/** In which part a friend is. */
+export function part(account: string): number {
+  return fnv1a(account) % PARTS;
+}
+
+/** The digest of each part. */
+export function leaves(friends: ReadonlyMap<string, Versioned>, users: ReadonlyMap<string, Versioned>): number[] {
+  const parts = Array.from({ length: PARTS }, () => new Map<string, Versioned>());
+  for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
+  return parts.map((friends) => digest(friends, users));
 }

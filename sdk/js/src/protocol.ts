@@ -152,6 +152,8 @@ export interface ServerFrame {
   kickReply?: { kicked?: string[] };
   watchReply?: { missing?: string[] };
   signalReply?: { delivered: number; dropped: number };
+  /** The parts of the friend list that are told again now. */
+  repairReply?: { parts?: number[] };
   error?: ErrorBody;
   changes?: Changes;
   synced?: Synced;
@@ -182,6 +184,8 @@ export interface Command {
   watch?: { accounts: string[] };
   signal?: { to: string; payload: string };
   setPresence?: { invisible: boolean };
+  /** The digest of each of the 64 parts of the friend list. */
+  repair?: { leaves: number[] };
 }
 
 /** Error codes that the client itself gives, and those of the gateway that it acts on. */

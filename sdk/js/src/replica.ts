@@ -2,7 +2,7 @@
 // No socket, no clock, no storage: it takes frames and says what became different. docs/conformance/merge.json
 // has cases for it.
 
-import { digest } from './digest.js';
+import { digest, leaves, part } from './digest.js';
 import type { Block, Changes, Friend, FriendRequest, Presence, ServerFrame, Session, Synced, User } from './protocol.js';
 import { requestKey } from './store.js';
 import type { Change, Stored } from './store.js';
@@ -40,8 +40,11 @@ export interface Difference extends News {
   save?: Change;
   /** Only with `sync`: the whole list came, not a difference. */
   full?: boolean;
-  /** Only with `sync`: what is held is not what the gateway holds. */
-  mismatch?: 'retry' | 'accepted';
+  /**
+   * Only with `sync`: what is held is not what the gateway holds. `repair`: the parts that differ are to be asked for.
+   * `retry`: all of it is, on a new connection. `accepted`: that did not help, and this is what there is.
+   */
+  mismatch?: 'repair' | 'retry' | 'accepted';
 }
 
 const nothing = (): Records => ({ users: new Map(), friends: new Map(), requests: new Map(), blocks: new Map() });
@@ -55,11 +58,12 @@ function newer(record: { version: number } | undefined, held: { version: number 
 
 export class Replica {
   #held = nothing();
-  // What a catch-up collects; replaces #held at `synced`, so that nobody sees half of one.
+  // What a catch-up collects, and a repair after it; replaces #held once it adds up, so that nobody sees half of one.
   #staged?: Records;
   #full = false;
-  // Two mismatches in a row: the records are shown, but no cursor is trusted until a catch-up agrees again.
-  #doubt: 'none' | 'once' | 'cursor' = 'none';
+  // After a mismatch a repair is `asked` for, and then `told`. Where that did not help all is asked for, `once`. Where
+  // that did not either the records are shown, but no `cursor` is trusted until a catch-up agrees again.
+  #doubt: 'none' | 'asked' | 'told' | 'once' | 'cursor' = 'none';
   #cursor?: string;
   #presence = new Map<string, Presence>();
   // As #staged, and there at the same times.
@@ -128,16 +132,33 @@ export class Replica {
     this.#watched = new Set();
   }
 
-  /** The connection ended. A catch-up that was under way has not happened. */
+  /** The connection ended. A catch-up or a repair that was under way has not happened. */
   interrupted(): void {
     this.#staged = undefined;
+    if (this.#repairing) this.#doubt = 'once';
+  }
+
+  /** Whether a catch-up or a repair is under way. */
+  get staging(): boolean {
+    return this.#staged !== undefined;
+  }
+
+  /** What to ask for a repair with: the digests of the parts of the friend list. */
+  get leaves(): number[] {
+    const { friends, users } = this.#staged ?? this.#held;
+    return leaves(friends, users);
+  }
+
+  get #repairing(): boolean {
+    return this.#doubt === 'asked' || this.#doubt === 'told';
   }
 
   /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
   watch(accounts: ReadonlySet<string>, missing: readonly string[] = []): void {
-    const { users, friends } = this.#held;
     const gone = [...this.#watched].filter((account) => !accounts.has(account));
-    for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
+    for (const { users, friends } of this.#everywhere) {
+      for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
+    }
     this.#watched = accounts;
   }
 
@@ -148,10 +169,22 @@ export class Replica {
     if (frame.synced) return this.#synced(frame.synced);
     if (frame.presence) return this.#present(frame.presence.users ?? []);
     if (frame.sessions) return { ...noNews(), how: 'update', sessions: (this.#sessions = [...(frame.sessions.sessions ?? [])]) };
-    if (frame.updateMyInfoReply) return this.#live({ me: frame.updateMyInfoReply.user }, 'reply');
+    if (frame.repairReply) return this.#told(new Set(frame.repairReply.parts));
+    if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
+    return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
+  }
+
+  /** Commands are answered before a repair is, too. */
+  #replied({ me, users = [] }: Changes): Difference | undefined {
     // Only cards that are held are kept; a reply about others is for the caller alone.
-    const cards = frame.getUsersReply?.users?.filter((user) => this.#held.users.has(user.account));
-    return cards && this.#live({ users: cards }, 'reply');
+    const kept = (records: Records): Changes => ({ ...(me ? { me } : {}), users: users.filter(({ account }) => records.users.has(account)) });
+    if (this.#staged) apply(this.#staged, kept(this.#staged));
+    return this.#live(kept(this.#held), 'reply');
+  }
+
+  /** What is held, and what is to take its place. */
+  get #everywhere(): Records[] {
+    return this.#staged ? [this.#held, this.#staged] : [this.#held];
   }
 
   #begin(full: boolean): undefined {
@@ -166,7 +199,20 @@ export class Replica {
     for (const account of changes.removed ?? []) presence.delete(account);
     if (!this.#staged) return this.#live(changes, 'update');
     apply(this.#staged, changes);
-    return undefined;
+    // Before the answer to a repair, what is shown goes on as always.
+    return this.#doubt === 'asked' ? this.#live(changes, 'update') : undefined;
+  }
+
+  /** The friends in these parts come again; who does not is none any more. */
+  #told(parts: ReadonlySet<number>): undefined {
+    if (!this.#staged || this.#doubt !== 'asked') return;
+    this.#doubt = 'told';
+    const { users, friends } = this.#staged;
+    for (const account of [...friends.keys()].filter((account) => parts.has(part(account)))) {
+      friends.delete(account);
+      // Within the copy there is nothing to compare with: so also a version that was too high is put right.
+      users.delete(account);
+    }
   }
 
   #live(changes: Changes, how: 'update' | 'reply'): Difference | undefined {
@@ -187,13 +233,11 @@ export class Replica {
   #synced(synced: Synced): Difference | undefined {
     const next = this.#staged;
     if (!next) return undefined;
-    this.#staged = undefined;
     const agrees = next.friends.size === synced.count && digest(next.friends, next.users) === synced.digest;
-    if (!agrees && this.#doubt === 'none') {
-      this.#doubt = 'once';
-      this.#cursor = undefined;
-      return { ...noNews(), how: 'sync', save: { cursor: null }, mismatch: 'retry' };
-    }
+    if (!agrees && this.#doubt === 'none') return this.#doubts('asked', 'repair');
+    const repaired = this.#repairing;
+    this.#staged = undefined;
+    if (!agrees && repaired) return this.#doubts('once', 'retry');
     const before = this.#held;
     const full = this.#full;
     if (full) this.#keepWatched(next);
@@ -214,16 +258,30 @@ export class Replica {
     const save: Change = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
     if (full) save.removed = [];
     else if (next.me === before.me) delete save.me;
-    const [presence, sessions] = [this.#presence, this.#sessions];
+    const presence = this.#presence;
     this.#presence = this.#stagedPresence;
-    // If there are others, they are told next; who is alone is not told.
-    this.#sessions = [];
+    // Who a repair took away was told as present before.
+    if (repaired) for (const { account, invisible } of this.#presence.values()) if (invisible === undefined && !next.friends.has(account)) this.#presence.delete(account);
     return {
       ...news, how: 'sync', save, full,
       ...(presence.size || this.#presence.size ? { presence: [...this.#presence.values()] } : {}),
-      ...(sessions.length ? { sessions: [] } : {}),
+      ...(repaired ? {} : this.#alone()),
       ...(agrees ? {} : { mismatch: 'accepted' as const }),
     };
+  }
+
+  /** What came does not add up: the cursor is not to be trusted. */
+  #doubts(doubt: 'asked' | 'once', mismatch: 'repair' | 'retry'): Difference {
+    this.#doubt = doubt;
+    this.#cursor = undefined;
+    return { ...noNews(), how: 'sync', save: { cursor: null }, mismatch, ...(mismatch === 'repair' ? this.#alone() : {}) };
+  }
+
+  /** A login's catch-up is over. If there are other sessions they are told next; who is alone is not told. */
+  #alone(): { sessions?: Session[] } {
+    const before = this.#sessions;
+    this.#sessions = [];
+    return before.length ? { sessions: [] } : {};
   }
 
   /** Strangers that are watched stay until they are told anew, at whatever version: this may be another history. */

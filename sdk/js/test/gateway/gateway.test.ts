@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { part } from '../../src/digest.js';
 import { MemoryStore } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { Gateway, next, reaches, SECRET, token, until } from './gateway.js';
@@ -285,6 +286,55 @@ describe('a gateway that goes away', () => {
     } finally {
       await before.end();
       await after.end();
+    }
+  });
+
+  test('a stored list that is damaged: what differs comes, nothing else does, and the gateway tells its operator', async () => {
+    const gateway = await Gateway.start();
+    try {
+      const names = Array.from({ length: 300 }, (_, i) => `f${i}`);
+      const lines = [{ user: { account: 'popular' } }, ...names.flatMap((account) => [{ user: { account, nick: account } }, { friendship: ['popular', account] }])];
+      await gateway.api('POST', 'import', lines.map((line) => JSON.stringify(line)).join('\n'));
+      const store = new MemoryStore();
+      const before = await gateway.connected('popular', { store });
+      const fresh = { users: new Map(before.users), friends: new Map(before.friends) };
+      await before.disconnect();
+      // One is gone, one never was a friend, one card is of another time, one relation is newer than it can be.
+      const card = { ...fresh.users.get('f2')!, nick: 'of another time', version: 1 };
+      const stranger = { account: 'nobody', version: 5 };
+      await store.save('popular', {
+        removed: ['f1'], users: [card, { ...card, ...stranger }],
+        friends: [{ ...fresh.friends.get('f3')!, version: 2 ** 40 }, { ...fresh.friends.get('f3')!, ...stranger }],
+      });
+      const popular = gateway.client('popular', { store });
+      const heard = hear(popular);
+      const told: string[] = [];
+      const sent: string[] = [];
+      popular.on('frame', ({ direction, frame }) => {
+        if (direction === 'out') sent.push(...Object.keys(frame).filter((key) => key !== 'id'));
+        else told.push(...((frame as any).changes?.friends ?? []).map(({ account }: { account: string }) => account));
+      });
+      await popular.connect();
+      assert.deepEqual(sent, ['login', 'repair']);
+      assert.ok(heard.includes('error 500 OUT_OF_STEP') && heard.at(-1) === 'synced current', heard.join('\n'));
+      const parts = new Set(['f1', 'f2', 'f3', 'nobody'].map(part));
+      assert.deepEqual(told.sort(), names.filter((account) => parts.has(part(account))).sort());
+      const sorted = <T>(map: ReadonlyMap<string, T>): Map<string, T> => new Map([...map].sort());
+      assert.deepEqual(sorted(popular.users), sorted(fresh.users));
+      assert.deepEqual(sorted(popular.friends), sorted(fresh.friends));
+      assert.equal(await gateway.metric('rosterd_repairs_total{kind="DIFFERENT"}'), 1);
+      assert.equal(await gateway.metric('rosterd_repair_records_total'), told.length);
+      assert.ok(gateway.log.includes('was told again what differs'), gateway.log);
+      // What was put right is stored, and is all there is to know for the next time.
+      await popular.disconnect();
+      const after = gateway.client('popular', { store });
+      const synced = next(after, 'synced');
+      await after.connect();
+      assert.equal((await synced)[0].sync, 'current');
+      assert.deepEqual(sorted(after.users), sorted(fresh.users));
+      assert.equal(await gateway.metric('rosterd_repairs_total'), 1);
+    } finally {
+      await gateway.end();
     }
   });
 

@@ -39,6 +39,8 @@ export class Gateway {
   url = '';
   #ops = '';
   #process?: ChildProcess;
+  /** What it has logged since it was started last. */
+  log = '';
   #clients: RosterdClient[] = [];
   readonly #directory = mkdtempSync(join(tmpdir(), 'rosterd-js-'));
   readonly #settings: string[];
@@ -59,14 +61,14 @@ export class Gateway {
     const settings = [`clients.listen=${listen}`, 'ops.listen=127.0.0.1:0', `store.url=sqlite:${join(this.#directory, 'rosterd.db')}`, ...this.#settings];
     const child = spawn(binary(), settings.flatMap((setting) => ['--set', setting]), { cwd: this.#directory, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
-    let log = '';
-    child.stderr.on('data', (data: Buffer) => (log += String(data)));
+    this.log = '';
+    child.stderr.on('data', (data: Buffer) => (this.log += String(data)));
     for await (const line of createInterface({ input: child.stdout })) {
       this.url = /ws:\S+/.exec(line)?.[0] ?? this.url;
       this.#ops = /ops\s+(http:\S+)/.exec(line)?.[1] ?? this.#ops;
       if (line.includes('tokens')) break;
     }
-    assert.ok(this.url && this.#ops, `the gateway did not start:\n${log}`);
+    assert.ok(this.url && this.#ops, `the gateway did not start:\n${this.log}`);
     child.stdout.resume();
   }
 
@@ -83,6 +85,13 @@ export class Gateway {
     const answer = await response.text();
     assert.ok(response.ok, `${method} ${path}: ${response.status} ${answer}`);
     return answer ? JSON.parse(answer) : undefined;
+  }
+
+  /** A metric, all its labels together. */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.#ops}/metrics`)).text();
+    const lines = text.split('\n').filter((line) => line.startsWith(name) && !line.startsWith('#'));
+    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
   client(account: string, options: Partial<Options> = {}): RosterdClient {

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
-import { digest, leaf } from '../../src/digest.js';
+import { digest, leaf, leaves, part } from '../../src/digest.js';
 import { RosterdError } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { Replica } from '../../src/replica.js';
 import type { Difference } from '../../src/replica.js';
-import { friend, frozenTime, live, pass, rig, settle, user } from './rig.js';
+import { friend, frozenTime, live, pass, rig, settle, summary, user } from './rig.js';
 
 frozenTime({ beforeEach, afterEach });
 
@@ -17,10 +17,11 @@ const vectors = (name: string): any => JSON.parse(readFileSync(new URL(`../../..
 test('digest vectors', () => {
   const all = vectors('digest');
   assert.ok(all.length > 5);
-  for (const { friends, leaves, digest: sum } of all) {
+  for (const { friends, leaves: each, digest: sum, repair } of all) {
     const versions = (key: string): Map<string, { version: number }> => new Map(friends.map((f: any) => [f.account, { version: f[key] }]));
-    assert.deepEqual(friends.map((f: any) => leaf(f.account, f.friendVersion, f.userVersion)), leaves);
+    assert.deepEqual(friends.map((f: any) => leaf(f.account, f.friendVersion, f.userVersion)), each);
     assert.equal(digest(versions('friendVersion'), versions('userVersion')), sum);
+    assert.deepEqual(leaves(versions('friendVersion'), versions('userVersion')), repair);
   }
 });
 
@@ -29,8 +30,8 @@ function includes(actual: any, expected: any, where: string): void {
   for (const [key, value] of Object.entries(expected)) assert.deepEqual(actual?.[key], value, `${where}.${key}`);
 }
 
-for (const { name, initial, steps } of vectors('merge').cases) {
-  test(`merge: ${name}`, () => {
+for (const { kind, name, initial, steps } of ['merge', 'repair'].flatMap((kind) => vectors(kind).cases.map((one: object) => ({ kind, ...one })))) {
+  test(`${kind}: ${name}`, () => {
     const replica = new Replica();
     const { me, users, friends, requests = [], blocks = [], cursor } = initial;
     replica.load({ me: me ?? undefined, users, friends, requests, blocks, cursor: cursor ?? undefined });
@@ -42,6 +43,8 @@ for (const { name, initial, steps } of vectors('merge').cases) {
         if (difference?.how === 'sync') inStep = difference.mismatch === undefined;
       } else if (step.lost) {
         replica.interrupted();
+      } else if (step.send) {
+        assert.deepEqual({ leaves: replica.leaves }, step.send.repair);
       } else {
         expected++;
         const { me, cursor } = step.expect;
@@ -86,6 +89,8 @@ function send(client: RosterdClient, command: string, body: any): Promise<unknow
 for (const { name, text, meaning } of frames.client) {
   // What is wrong or odd on purpose this client never sends; tests of the gateway read those.
   if (meaning.kind !== 'command' && meaning.kind !== 'heartbeat') continue;
+  // No call sends it: it follows from what is held, as the cases above say.
+  if (meaning.command === 'repair') continue;
   test(`frame of a client: ${name}`, async () => {
     const { command, body } = meaning;
     if (command === 'login') {
@@ -206,6 +211,16 @@ for (const { name, text, meaning } of frames.server) {
       const call = it.client.signal('erin', 'x');
       answer();
       assert.deepEqual(await call, value);
+    } else if (body === 'repairReply') {
+      it.socket.ends(1006);
+      await pass(20_000);
+      it.socket.login({ sync: 'current', because: undefined });
+      it.socket.gives({ synced: { cursor: 'e-2', count: 0, digest: 0 } });
+      const { id } = it.socket.last('repair');
+      it.socket.gives({ ...JSON.parse(text), id });
+      it.socket.gives({ synced: { ...summary(value.parts.includes(part('bob')) ? [] : [user('bob', 2)], 'e-2') } });
+      assert.equal(it.client.state, 'live');
+      assert.equal(it.client.friends.has('bob'), !value.parts.includes(part('bob')));
     } else if (kind === 'reply') {
       // The others are empty, and what they are about comes after them.
       const call = send(it.client, body.replace(/Reply$/, ''), { account: 'erin', alias: 'E', invisible: true });
