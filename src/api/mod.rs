@@ -13,11 +13,13 @@ mod serve;
 mod tokens;
 mod users;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -41,7 +43,7 @@ const BODY_BYTES: usize = 64 * 1024;
 pub enum Access {
     /// Whoever shows this key.
     Key(String),
-    /// Whoever reaches the listener: development on loopback.
+    /// Programs on this machine, which no key is asked of: development on loopback.
     Open,
     /// Nobody: no key is set.
     Closed,
@@ -153,7 +155,11 @@ async fn metrics(State(api): State<Arc<Api>>) -> Response {
 
 async fn authorize(State(api): State<Arc<Api>>, request: Request, next: Next) -> Result<Response, Refusal> {
     match &api.access {
-        Access::Open => {}
+        Access::Open if is_local(request.headers()) => {}
+        Access::Open => {
+            let message = "without ops.api_key the server API answers programs on this machine, not web pages";
+            return Err(Refusal(RequestError::new(Reason::PermissionDenied, message)));
+        }
         Access::Key(key) if shows(request.headers(), key) => {}
         Access::Key(_) => {
             let message = "the server API needs the header \"Authorization: Bearer KEY\", with the key of ops.api_key";
@@ -165,6 +171,19 @@ async fn authorize(State(api): State<Arc<Api>>, request: Request, next: Next) ->
         }
     }
     Ok(next.run(request).await)
+}
+
+/// Whether no page in a browser on this machine sent it: browsers say so in `Origin` or `Sec-Fetch-Site`, and in
+/// `Host` the name that brought them here, which may be one that somebody else has pointed at this machine.
+fn is_local(headers: &HeaderMap) -> bool {
+    let from_page = headers.contains_key(ORIGIN)
+        || headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).and_then(|host| host.parse::<Authority>().ok());
+    let is_here = host.is_some_and(|host| {
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    });
+    is_here && !from_page
 }
 
 fn shows(headers: &HeaderMap, key: &str) -> bool {

@@ -32,7 +32,7 @@ where
     let marks = &taken.marks;
     seat.delivered();
     tell_presence(link, seat, marks).await?;
-    if marks.get(seat.me()).is_some_and(|kinds| kinds.has(Kinds::SESSIONS)) {
+    if marks.get(seat.me()).has(Kinds::SESSIONS) {
         tell_sessions(link, service, seat).await?;
     }
     tell_signals(link, service, seat).await

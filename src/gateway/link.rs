@@ -35,6 +35,8 @@ pub(super) struct Link<S> {
     permit: Arc<Permit>,
     /// How fast messages come.
     pace: Pace,
+    /// Frames that go out with the next batch.
+    held: Option<Box<Outgoing>>,
     /// A frame was written in part: nothing that follows could be read.
     broken: bool,
     /// Set by any message, cleared by the session when it asks whether the client is alive.
@@ -50,7 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         gateway: Arc<Gateway>,
         permit: Arc<Permit>,
     ) -> Self {
-        Self { socket, encoding, gateway, permit, pace: Pace::default(), broken: false, heard: true, pinged: false }
+        let (pace, held) = Default::default();
+        Self { socket, encoding, gateway, permit, pace, held, broken: false, heard: true, pinged: false }
     }
 
     /// The connection's place among all.
@@ -108,9 +111,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if paced == Paced::Enough { Err(CloseReason::TooManyRequests) } else { Ok(paced) }
     }
 
+    /// Has a frame go out with the next batch, or when [`Link::release`] is called.
+    pub(super) fn hold(&mut self, frame: &v1::ServerFrame) {
+        let encoding = self.encoding;
+        self.held.get_or_insert_with(|| Box::new(Outgoing::new(encoding))).server(frame);
+    }
+
+    /// Writes what is held.
+    pub(super) async fn release(&mut self) -> Result<(), CloseReason> {
+        match self.held.take() {
+            Some(held) => self.send(&held).await,
+            None => Ok(()),
+        }
+    }
+
     /// Writes a batch. Waits as long as the client takes, however slow: only one that takes nothing at all for
     /// `stall_timeout` is given up.
     pub(super) async fn send(&mut self, out: &Outgoing) -> Result<(), CloseReason> {
+        let both = self.held.take().map(|mut held| {
+            held.append(out);
+            held
+        });
+        let out = both.as_deref().unwrap_or(out);
         if self.pinged {
             let limit = self.gateway.settings.stall_timeout;
             let flushed = unhurried(limit, &self.gateway.lifecycle, self.socket.flush()).await?;

@@ -49,6 +49,11 @@ impl Outgoing {
         });
     }
 
+    /// Adds all of these frames.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -177,14 +177,21 @@ where
         Inbound::Refused { id, error } => link.send_one(&refusal(id, &error)).await,
         Inbound::Command { id, command } => {
             let executed = execute(service, seat, id, command).await;
-            link.send_one(&executed.reply).await?;
+            // A busy session is owed something by now: the answer and that are one write.
+            link.hold(&executed.reply);
             match executed.then {
                 Then::Stay => {}
                 Then::Renew(expires_at) => clock.renew(expires_at, service.now()),
                 Then::Repair(parts) => repair(link, service, seat, *parts).await?,
-                Then::Leave => return Err(CloseReason::ClientLeft),
+                Then::Leave => {
+                    link.release().await?;
+                    return Err(CloseReason::ClientLeft);
+                }
             }
-            Ok(())
+            if seat.is_owed() {
+                drain(link, service, seat).await?;
+            }
+            link.release().await
         }
     }
 }

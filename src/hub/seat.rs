@@ -222,6 +222,12 @@ impl Seat {
         self.extra.iter().flat_map(|extra| &extra.watched)
     }
 
+    /// Whether something is to be told.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.session.is_owed()
+    }
+
     /// Takes everything that is owed; signals wait for [`Seat::next_signal`].
     #[must_use]
     pub fn take(&mut self) -> Taken {

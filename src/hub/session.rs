@@ -45,6 +45,12 @@ struct Owed {
     sleeper: Option<Waker>,
 }
 
+impl Owed {
+    fn is_some(&self) -> bool {
+        !self.marks.is_empty() || self.signals.is_some()
+    }
+}
+
 /// A message that is kept nowhere else.
 #[derive(Debug)]
 pub struct Signal {
@@ -117,15 +123,15 @@ impl Session {
     /// How many accounts something is owed of.
     #[must_use]
     pub fn owed(&self) -> usize {
-        self.owed.lock().marks.len()
+        self.owed.lock().marks.marks().len()
     }
 
     /// What is owed of one account.
     #[must_use]
     pub fn pending(&self, account: &Account) -> Kinds {
         let owed = self.owed.lock();
-        let found = owed.marks.iter().find(|(user, _)| user.account() == account);
-        found.map(|(_, kinds)| kinds).unwrap_or_default()
+        let found = owed.marks.marks().iter().find(|(user, _)| user.account() == account);
+        found.map(|(_, kinds)| *kinds).unwrap_or_default()
     }
 
     pub(super) fn connect(&self, now: Millis) {
@@ -220,13 +226,18 @@ impl Session {
         self.owed.lock().ended.is_some()
     }
 
+    /// Whether something is to be told.
+    pub(super) fn is_owed(&self) -> bool {
+        self.owed.lock().is_some()
+    }
+
     /// Looks for something to do; sleeps if there is nothing.
     pub(super) fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
         let mut owed = self.owed.lock();
         if let Some(reason) = owed.ended {
             return Poll::Ready(Wake::End(reason));
         }
-        if !owed.marks.is_empty() || owed.signals.is_some() {
+        if owed.is_some() {
             return Poll::Ready(Wake::Marks);
         }
         match &mut owed.sleeper {

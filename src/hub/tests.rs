@@ -80,7 +80,7 @@ fn a_relation_marks_the_owners_sessions_once_however_often_it_changes() {
     assert_ne!(seat.relations(), before);
     let marks = seat.take().marks;
     assert_eq!(marks.len(), 1);
-    assert!(marks.values().all(|kinds| kinds.has(Kinds::EDGE)));
+    assert!(marks.iter().all(|(_, kinds)| kinds.has(Kinds::EDGE)));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_change_from_before_a_block_that_is_known_already_is_marked() {
     feed.apply(&[change(1, None, profile(1, 1))]);
     assert_eq!(bob.take().marks.len(), 1);
     feed.apply(&[change(2, None, block(1, 2, 2, false)), change(3, None, profile(1, 3))]);
-    assert!(bob.take().marks.values().all(|kinds| !kinds.has(Kinds::CARD)));
+    assert!(bob.take().marks.iter().all(|(_, kinds)| !kinds.has(Kinds::CARD)));
 }
 
 /// Who was seen online when a block began is seen to go, though it has gone meanwhile.
@@ -190,7 +190,7 @@ fn a_block_is_told_as_offline_whatever_was_told_before() {
     let mut bob = hub.join(&account(2), SessionId(2), None);
     bob.add_friend(&account(1));
     feed.apply(&[change(1, None, block(1, 2, 1, false))]);
-    assert!(bob.take().marks.values().any(|kinds| kinds.has(Kinds::PRESENCE)));
+    assert!(bob.take().marks.iter().any(|(_, kinds)| kinds.has(Kinds::PRESENCE)));
 }
 
 fn block(owner: u8, peer: u8, stamp: Stamp, removed: bool) -> Row {
@@ -221,9 +221,9 @@ fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
     drop((ann.take(), bob.take()));
     feed.apply(&[change(2, None, block(1, 2, 2, false))]);
     let marks = ann.take().marks;
-    assert!(marks.values().all(|kinds| kinds.has(Kinds::BLOCK)) && marks.len() == 1);
+    assert!(marks.iter().all(|(_, kinds)| kinds.has(Kinds::BLOCK)) && marks.len() == 1);
     // She goes offline for him; nothing else is told.
-    assert!(bob.take().marks.values().all(|kinds| *kinds == Kinds::PRESENCE));
+    assert!(bob.take().marks.iter().all(|(_, kinds)| *kinds == Kinds::PRESENCE));
     let seen = bob.presence(ann.me()).unwrap();
     assert_eq!((seen.online, seen.last_seen), (false, 7));
     assert!(matches!(bob.sight(ann.me()), Sight::Frozen));

@@ -1,12 +1,13 @@
 //! Brings a session from its cursor to the present, one page of its friend list at a time, then its requests and blocks.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::Service;
 use super::sight::Page;
 use crate::hub::Seat;
 use crate::model::{Account, Block, CloseReason, Cursor, Edge, Request};
-use crate::store::StoreError;
+use crate::store::{Arrival, StoreError};
 use crate::sync::delta::{Owed, Plan, owed};
 use crate::sync::repair::Sum;
 use crate::wire::Card;
@@ -18,18 +19,22 @@ pub struct CatchUp {
     plan: Plan,
     cursor: Cursor,
     stage: Stage,
+    requests: Vec<Request>,
+    blocks: Vec<Block>,
     sum: Sum,
 }
 
-/// What is read next.
-#[derive(Debug, Clone)]
+/// What is told next.
+#[derive(Debug)]
 enum Stage {
+    /// The first page of friends, which the login read when the account's relations stood so.
+    First(Vec<Edge>, u32),
     /// Friends after this account.
-    Friends(Option<Account>),
-    /// All requests; there are few.
+    Friends(Account),
+    /// All requests, and the first page of blocks, as the login read them: what changed since is marked.
     Requests,
     /// Blocks after this account.
-    Blocks(Option<Account>),
+    Blocks(Account),
     Done,
 }
 
@@ -75,8 +80,14 @@ impl Told {
 }
 
 impl CatchUp {
-    pub(super) fn new(plan: Plan, cursor: Cursor) -> Self {
-        Self { plan, cursor, stage: Stage::Friends(None), sum: Sum::default() }
+    /// From what the login read while the account's relations stood so.
+    pub(super) fn new(plan: Plan, cursor: Cursor, read: Arrival, relations: u32) -> Self {
+        let Arrival { edges, mut requests, blocks, .. } = read;
+        if let Some(since) = plan.since() {
+            requests.retain(|request| request.version > since);
+        }
+        let stage = Stage::First(edges, relations);
+        Self { plan, cursor, stage, requests, blocks, sum: Sum::default() }
     }
 
     /// How the client is brought up to date.
@@ -99,15 +110,24 @@ impl CatchUp {
 }
 
 impl Service {
+    /// What a login is to read of an account for a plan.
+    pub(super) async fn read_arrival(&self, account: &Account, plan: Plan) -> Result<Arrival, StoreError> {
+        self.store.arrival(account.clone(), self.machine.page, plan.since()).await
+    }
+
     /// Reads the next page and says what of it is owed; `None` after the last. The session follows every friend it was
     /// read.
     ///
     /// # Errors
     /// The store cannot be read, or the plan no longer holds: the client is to come back.
     pub async fn catch_up(&self, seat: &mut Seat, at: &mut CatchUp) -> Result<Option<Told>, CloseReason> {
-        let read = match at.stage.clone() {
-            Stage::Friends(after) => self.read_friends(seat, at, after).await,
-            Stage::Requests => self.read_requests(seat, at).await,
+        let read = match mem::replace(&mut at.stage, Stage::Done) {
+            Stage::First(edges, relations) => self.first_friends(seat, at, edges, relations).await,
+            Stage::Friends(after) => self.read_friends(seat, at, Some(after)).await,
+            Stage::Requests => {
+                let (requests, blocks) = (mem::take(&mut at.requests), mem::take(&mut at.blocks));
+                Ok(Told { requests, blocks: tell_blocks(at, blocks, self.machine.page), ..Told::default() })
+            }
             Stage::Blocks(after) => self.read_blocks(seat, at, after).await,
             Stage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().floor) => {
                 // Tombstones this client needed were dropped while it was reading.
@@ -127,35 +147,45 @@ impl Service {
         at: &mut CatchUp,
         after: Option<Account>,
     ) -> Result<Told, StoreError> {
-        let Page { edges, next } = self.friends_page(seat, after, at.plan.since()).await?;
-        at.stage = next.map_or(Stage::Requests, |last| Stage::Friends(Some(last)));
-        Ok(tell(at, edges))
+        let page = self.friends_page(seat, after, at.plan.since()).await?;
+        Ok(tell(at, page))
     }
 
-    async fn read_requests(&self, seat: &Seat, at: &mut CatchUp) -> Result<Told, StoreError> {
-        let since = at.plan.since();
-        let mut requests = self.store.requests(seat.account().clone(), since).await?;
-        requests.retain(|request| since.is_none_or(|since| request.version > since));
-        at.stage = Stage::Blocks(None);
-        Ok(Told { requests, ..Told::default() })
+    async fn first_friends(
+        &self,
+        seat: &mut Seat,
+        at: &mut CatchUp,
+        edges: Vec<Edge>,
+        relations: u32,
+    ) -> Result<Told, StoreError> {
+        match self.follow_page(seat, edges, relations).await? {
+            Some(page) => Ok(tell(at, page)),
+            None => self.read_friends(seat, at, None).await,
+        }
     }
 
-    async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Option<Account>) -> Result<Told, StoreError> {
-        let since = at.plan.since();
-        let mut blocks = self.store.blocks(seat.account().clone(), after, self.machine.page, since).await?;
-        at.stage = match blocks.last() {
-            Some(last) if blocks.len() == self.machine.page => Stage::Blocks(Some(last.peer.clone())),
-            _ => Stage::Done,
-        };
-        blocks.retain(|block| since.is_none_or(|since| block.version > since));
-        Ok(Told { blocks, ..Told::default() })
+    async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Account) -> Result<Told, StoreError> {
+        let blocks = self.store.blocks(seat.account().clone(), Some(after), self.machine.page, at.plan.since()).await?;
+        Ok(Told { blocks: tell_blocks(at, blocks, self.machine.page), ..Told::default() })
     }
 }
 
+/// Picks what is owed of a page of blocks.
+fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Block> {
+    if let Some(last) = blocks.last().filter(|_| blocks.len() == page) {
+        at.stage = Stage::Blocks(last.peer.clone());
+    }
+    if let Some(since) = at.plan.since() {
+        blocks.retain(|block| block.version > since);
+    }
+    blocks
+}
+
 /// Adds a page to the sums and picks what is owed.
-fn tell(at: &mut CatchUp, edges: Vec<(Edge, Option<Arc<Card>>)>) -> Told {
+fn tell(at: &mut CatchUp, page: Page) -> Told {
+    at.stage = page.next.map_or(Stage::Requests, Stage::Friends);
     let mut told = Told::default();
-    for (edge, card) in edges {
+    for (edge, card) in page.edges {
         let version = card.as_ref().map_or(0, |card| card.profile().version);
         if !edge.removed && card.is_none() {
             // The account is being deleted: its edge is a tombstone by now. That is marked, but told after the sum, in

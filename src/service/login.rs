@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::tokens::not_revoked;
 use super::{CatchUp, Service, unavailable};
 use crate::hub::{Seat, Session, Sight};
 use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
@@ -42,15 +43,18 @@ impl Service {
         // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
         let mut seat = self.hub.join(&identity.account, SessionId((self.machine.random)()), login.device);
         seat.session().set_issued_at(identity.issued_at);
-        self.not_revoked(&identity.account, identity.issued_at).await?;
-        let horizon = self.hub.horizon();
+        let (horizon, relations) = (self.hub.horizon(), seat.relations());
         let plan = plan(login.cursor.as_deref(), self.store.lineage(), horizon);
+        let read = self.read_arrival(&identity.account, plan).await;
+        let read = read.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
+        not_revoked(&read.credential, identity.issued_at)?;
         let me = self.own_card(&mut seat, &identity.account).await?;
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
         self.hub.arrive(&seat, self.now(), self.settings.sessions);
-        Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up: CatchUp::new(plan, self.cursor(horizon)) })
+        let catch_up = CatchUp::new(plan, self.cursor(horizon), read, relations);
+        Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up })
     }
 
     /// A session that is logged in goes by a new token from now on; answers when that ends.
@@ -63,7 +67,9 @@ impl Service {
             return Err(RequestError::new(Reason::PermissionDenied, "the token is another account's").field("token"));
         }
         let before = session.set_issued_at(identity.issued_at);
-        if let Err((error, _)) = self.not_revoked(session.account(), identity.issued_at).await {
+        let known = self.store.credential(session.account().clone()).await.map_err(|error| unavailable(&error));
+        let accepted = known.and_then(|known| not_revoked(&known, identity.issued_at).map_err(|(error, _)| error));
+        if let Err(error) = accepted {
             session.set_issued_at(before);
             return Err(error);
         }

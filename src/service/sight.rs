@@ -30,24 +30,36 @@ impl Service {
         after: Option<Account>,
         since: Option<Stamp>,
     ) -> Result<Page, StoreError> {
-        let (edges, cards) = loop {
-            let before = seat.relations();
+        loop {
+            let relations = seat.relations();
             let edges = self.store.page(seat.account().clone(), after.clone(), self.machine.page, since).await?;
-            let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
-            seat.expect(peers.len());
-            let cards = self.follow_friends(seat, &peers).await?;
-            // A relation that changed while its page was read may have taken the right to see a card with it.
-            if seat.relations() == before {
-                break (edges, cards);
+            if let Some(page) = self.follow_page(seat, edges, relations).await? {
+                return Ok(page);
             }
-        };
+        }
+    }
+
+    /// Follows the friends of a page that was read after the session's relations stood so. `None` if they have changed
+    /// since: what changed may have taken the right to see a card with it, and the page is to be read again.
+    pub(super) async fn follow_page(
+        &self,
+        seat: &mut Seat,
+        edges: Vec<Edge>,
+        relations: u32,
+    ) -> Result<Option<Page>, StoreError> {
+        let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
+        seat.expect(peers.len());
+        let cards = self.follow_friends(seat, &peers).await?;
+        if seat.relations() != relations {
+            return Ok(None);
+        }
         let next = edges.last().filter(|_| edges.len() == self.machine.page).map(|last| last.peer.clone());
         let mut cards = cards.into_iter();
         let with_card = |edge: Edge| {
             let card = if edge.removed { None } else { cards.next().flatten() };
             (edge, card)
         };
-        Ok(Page { edges: edges.into_iter().map(with_card).collect(), next })
+        Ok(Some(Page { edges: edges.into_iter().map(with_card).collect(), next }))
     }
 
     /// The cards of these friends, following each from now on: a change after this call marks the session, one before

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Service, unavailable};
 use crate::auth::{AuthError, Authenticator, Identity, Shown, static_token};
-use crate::model::{Account, CloseReason, Command, Millis, Reason, RequestError};
+use crate::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
 
 /// How far ahead of this clock a revocation may be: a slip such as seconds for milliseconds must not lock anyone out.
 const AHEAD: Millis = 60_000;
@@ -14,6 +14,15 @@ const NO_KEY_SET: Duration = Duration::from_secs(30);
 
 /// Why a token is not accepted: the answer, and how a login that shows it ends.
 pub(super) type Refused = (RequestError, CloseReason);
+
+/// Refuses a token that was revoked. Asked of what was read after a session is marked with the time its token was issued
+/// at, so that a revocation that comes now is either found here or finds the session.
+pub(super) fn not_revoked(known: &Credential, issued_at: Millis) -> Result<(), Refused> {
+    if issued_at < known.revoked_before {
+        return Err(refused(AuthError::Rejected("it was revoked".to_owned())));
+    }
+    Ok(())
+}
 
 impl Service {
     /// What verifies tokens now.
@@ -27,7 +36,7 @@ impl Service {
         *self.auth.write() = Arc::new(authenticator);
     }
 
-    /// Whose token this is. Whether it was revoked is asked once a session stands for it, see [`Service::not_revoked`].
+    /// Whose token this is. Whether it was revoked is asked once a session stands for it, see [`not_revoked`].
     pub(super) async fn verify(&self, token: &str) -> Result<Identity, Refused> {
         let auth = self.authenticator();
         if let Some(shown) = auth.static_token(token).map_err(refused)? {
@@ -52,17 +61,6 @@ impl Service {
             // The same for an account that has none, or does not exist.
             _ => Err(refused(AuthError::Rejected("it is not the one that was set".to_owned()))),
         }
-    }
-
-    /// Refuses a token that was revoked. Asked after a session is marked with the time its token was issued at, so that
-    /// a revocation that comes now is either found here or finds the session.
-    pub(super) async fn not_revoked(&self, account: &Account, issued_at: Millis) -> Result<(), Refused> {
-        let known = self.store.credential(account.clone()).await;
-        let known = known.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
-        if issued_at < known.revoked_before {
-            return Err(refused(AuthError::Rejected("it was revoked".to_owned())));
-        }
-        Ok(())
     }
 
     /// Accepts no token of an account that was issued before a time, now if none is given, and ends the sessions that

@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::commit::{Done, Rows, Stop, When, carry_out};
-use super::{Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written};
+use super::{
+    Arrival, Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written,
+};
 use crate::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, RequestState, Row, Stamp, User,
     Visibility,
@@ -369,6 +371,22 @@ impl Store for Memory {
         };
         let page = state.tables.blocks_by(&owner).filter(shown).take(limit).cloned().collect();
         Box::pin(async { Ok(page) })
+    }
+
+    fn arrival(
+        &self,
+        account: Account,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Arrival, StoreError>> {
+        Box::pin(async move {
+            Ok(Arrival {
+                credential: self.credential(account.clone()).await?,
+                edges: self.page(account.clone(), None, limit, since).await?,
+                requests: self.requests(account.clone(), since).await?,
+                blocks: self.blocks(account, None, limit, since).await?,
+            })
+        })
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {

@@ -105,6 +105,19 @@ pub struct Relations {
     pub blocks: Vec<Block>,
 }
 
+/// What a session that logs in needs to be told where its client stands.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// What is known of the account's tokens.
+    pub credential: Credential,
+    /// The first page of its edges, as of [`Store::page`].
+    pub edges: Vec<Edge>,
+    /// Its requests, as of [`Store::requests`].
+    pub requests: Vec<Request>,
+    /// The first page of its blocks, as of [`Store::blocks`].
+    pub blocks: Vec<Block>,
+}
+
 /// That an account came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -159,6 +172,14 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         since: Option<Stamp>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>>;
+
+    /// What a login reads, at once: a read costs more than what it finds.
+    fn arrival(
+        &self,
+        account: Account,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Arrival, StoreError>>;
 
     /// The profiles of those owners that block `viewer`, each as it was when the block began, in any order.
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>>;

@@ -4,10 +4,11 @@
 //! per changed key however often it changes, and is told the newest state when it reads. The one thing that is no
 //! state, and so waits in a queue, is a signal: [`Queue`] is bounded, and what does not fit is refused.
 
-use std::collections::VecDeque;
-use std::hash::Hash;
+use std::collections::{VecDeque, hash_map};
+use std::hash::{BuildHasher, Hash};
+use std::slice;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// What of a key is owed; several kinds can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,10 +75,114 @@ pub enum Marked {
     Conflated,
 }
 
-/// The marks taken from an outbox.
-pub type Marks<K> = FxHashMap<K, Kinds>;
+/// Marks that are looked through one by one; those beyond are hashed. Most sessions are owed a few things at a time, and
+/// a short list is there at once, without being grown and filled anew each time.
+const FEW: usize = 16;
 
-/// The dirty set of one session. Bounded by the number of keys it is interested in; empty, it holds no memory.
+/// What is owed of each key. Bounded by the number of keys; empty, it holds no memory.
+#[derive(Debug)]
+pub struct Marks<K> {
+    few: Vec<Mark<K>>,
+    more: FxHashMap<K, Kinds>,
+}
+
+#[derive(Debug)]
+struct Mark<K> {
+    key: K,
+    /// Tells most keys that differ apart, without a look at them.
+    hash: u32,
+    kinds: Kinds,
+}
+
+impl<K> Default for Marks<K> {
+    fn default() -> Self {
+        Self { few: Vec::new(), more: FxHashMap::default() }
+    }
+}
+
+impl<K> Marks<K> {
+    /// What is owed of each key, in no order.
+    #[must_use]
+    pub fn iter(&self) -> MarksIter<'_, K> {
+        MarksIter { few: self.few.iter(), more: self.more.iter() }
+    }
+
+    /// How many keys are marked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.few.len() + self.more.len()
+    }
+
+    /// Whether nothing is owed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.few.is_empty()
+    }
+}
+
+impl<K: Hash + Eq> Marks<K> {
+    /// What is owed of a key.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Kinds {
+        match self.position(key, hash(key)) {
+            Some(at) => self.few[at].kinds,
+            None => self.more.get(key).copied().unwrap_or_default(),
+        }
+    }
+
+    fn kinds(&mut self, key: K) -> &mut Kinds {
+        let hash = hash(&key);
+        match self.position(&key, hash) {
+            Some(at) => &mut self.few[at].kinds,
+            None if self.few.len() < FEW => {
+                let at = self.few.len();
+                self.few.push(Mark { key, hash, kinds: Kinds::default() });
+                &mut self.few[at].kinds
+            }
+            None => self.more.entry(key).or_default(),
+        }
+    }
+
+    fn position(&self, key: &K, hash: u32) -> Option<usize> {
+        self.few.iter().position(|mark| mark.hash == hash && mark.key == *key)
+    }
+}
+
+impl<'a, K> IntoIterator for &'a Marks<K> {
+    type Item = (&'a K, &'a Kinds);
+    type IntoIter = MarksIter<'a, K>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// See [`Marks::iter`].
+#[derive(Debug)]
+pub struct MarksIter<'a, K> {
+    few: slice::Iter<'a, Mark<K>>,
+    more: hash_map::Iter<'a, K, Kinds>,
+}
+
+impl<K> Clone for MarksIter<'_, K> {
+    fn clone(&self) -> Self {
+        Self { few: self.few.clone(), more: self.more.clone() }
+    }
+}
+
+impl<'a, K> Iterator for MarksIter<'a, K> {
+    type Item = (&'a K, &'a Kinds);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.few.next().map(|mark| (&mark.key, &mark.kinds)).or_else(|| self.more.next())
+    }
+}
+
+fn hash<K: Hash>(key: &K) -> u32 {
+    (FxBuildHasher.hash_one(key) >> 32) as u32
+}
+
+/// The dirty set of one session.
 #[derive(Debug)]
 pub struct Outbox<K>(Marks<K>);
 
@@ -91,7 +196,7 @@ impl<K: Hash + Eq> Outbox<K> {
     /// Marks a key with one or more kinds.
     pub fn mark(&mut self, key: K, kind: Kinds) -> Marked {
         let first = self.0.is_empty();
-        let kinds = self.0.entry(key).or_default();
+        let kinds = self.0.kinds(key);
         if kinds.has(kind) {
             return Marked::Conflated;
         }
@@ -104,21 +209,16 @@ impl<K: Hash + Eq> Outbox<K> {
         std::mem::take(&mut self.0)
     }
 
-    /// What is owed of each key.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, Kinds)> {
-        self.0.iter().map(|(key, kinds)| (key, *kinds))
-    }
-
-    /// How many keys are marked.
+    /// What is owed.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
+    pub fn marks(&self) -> &Marks<K> {
+        &self.0
     }
 
     /// How many keys are marked with this kind.
     #[must_use]
     pub fn count(&self, kind: Kinds) -> usize {
-        self.0.values().filter(|kinds| kinds.has(kind)).count()
+        self.0.iter().filter(|(_, kinds)| kinds.has(kind)).count()
     }
 
     /// Whether nothing is owed.
@@ -178,10 +278,10 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            6 => (0..12u8, any::<bool>()).prop_map(|(k, edge)| Step::Mark(k, edge)),
+            24 => (0..40u8, any::<bool>()).prop_map(|(k, edge)| Step::Mark(k, edge)),
             1 => Just(Step::Take),
         ];
-        prop::collection::vec(step, 0..200)
+        prop::collection::vec(step, 0..300)
     }
 
     proptest! {
@@ -202,14 +302,17 @@ mod tests {
                         prop_assert_eq!(outbox.mark(key, kind), expected);
                     }
                     Step::Take => {
-                        let taken: BTreeMap<u8, BTreeSet<bool>> = outbox.take().into_iter().map(|(k, kinds)| {
+                        let marks = outbox.take();
+                        prop_assert_eq!(marks.iter().count(), marks.len());
+                        let taken: BTreeMap<u8, BTreeSet<bool>> = marks.iter().map(|(k, kinds)| {
+                            assert_eq!(marks.get(k), *kinds);
                             let flags = [(false, Kinds::CARD), (true, Kinds::EDGE)];
-                            (k, flags.into_iter().filter(|(_, kind)| kinds.has(*kind)).map(|(edge, _)| edge).collect())
+                            (*k, flags.into_iter().filter(|(_, kind)| kinds.has(*kind)).map(|(edge, _)| edge).collect())
                         }).collect();
                         prop_assert_eq!(taken, std::mem::take(&mut model));
                     }
                 }
-                prop_assert!(outbox.0.len() <= 12);
+                prop_assert_eq!(outbox.marks().len(), model.len());
                 prop_assert_eq!(outbox.is_empty(), model.is_empty());
             }
         }

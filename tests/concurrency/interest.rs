@@ -27,7 +27,8 @@ fn follow(hub: &Hub, seat: &mut Seat, store: &Store) -> Stamp {
 }
 
 fn told(seat: &mut Seat, known: Stamp) -> Stamp {
-    let versions = seat.take().marks.into_keys().filter(|user| *user.account() == account(1));
+    let marks = seat.take().marks;
+    let versions = marks.iter().map(|(user, _)| user).filter(|user| *user.account() == account(1));
     versions.map(|user| user.profile().unwrap().version).fold(known, Stamp::max)
 }
 

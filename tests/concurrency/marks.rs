@@ -39,7 +39,7 @@ fn listen(seat: &mut Seat, commits: &[(Account, Stamp)]) {
     while told.values().max() != Some(&last) {
         assert_eq!(block_on(seat.wake()), Wake::Marks);
         let Taken { horizon, marks, .. } = seat.take();
-        for user in marks.into_keys() {
+        for (user, _) in &marks {
             let version = user.profile().unwrap().version;
             told.insert(user.account().clone(), version);
         }

@@ -13,7 +13,7 @@ use rosterd::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User,
 };
 use rosterd::store::memory::{self, Disk};
-use rosterd::store::{Batch, Clock, Relations, Seen, Store, StoreError, Write, WriteError, Written};
+use rosterd::store::{Arrival, Batch, Clock, Relations, Seen, Store, StoreError, Write, WriteError, Written};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -235,6 +235,15 @@ impl Store for SimStore {
         since: Option<Stamp>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
         Box::pin(self.read(async move { self.inner.blocks(owner, after, limit, since).await }))
+    }
+
+    fn arrival(
+        &self,
+        account: Account,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Arrival, StoreError>> {
+        Box::pin(self.read(async move { self.inner.arrival(account, limit, since).await }))
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {

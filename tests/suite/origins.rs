@@ -3,6 +3,7 @@
 use rosterd::app::{App, Reloaded};
 use rosterd::config::{self, Options};
 
+use crate::api::Api;
 use crate::auth::{token, with_secret};
 use crate::raw::{Raw, upgrade};
 use crate::support::{Gateway, World};
@@ -56,6 +57,53 @@ async fn a_page_from_elsewhere_may_connect_only_if_the_settings_name_it() {
             assert_eq!(status(&gateway, &format!("Origin: {origin}\r\n")).await, expected, "{origin}");
         }
     }
+}
+
+#[tokio::test]
+async fn without_a_key_the_server_api_takes_nothing_from_pages() {
+    let world = World::new();
+    let gateway = world.start_with(&["ops.api_key="]);
+    let ask = async |host: &str, more: &str| {
+        let body = r#"{"nickname":"Mallory"}"#;
+        let length = body.len();
+        let head = format!("PUT /v1/users/eve HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
+        let request = format!("{head}Content-Length: {length}\r\n{more}\r\n{body}");
+        let (_, head) = Raw::request(gateway.ops, request.as_bytes()).await;
+        head.split(' ').nth(1).unwrap().to_owned()
+    };
+    for (host, more) in [
+        ("127.0.0.1:7679", "Origin: https://evil.example\r\n"),
+        ("127.0.0.1:7679", "Origin: null\r\n"),
+        // Its own listener serves no page.
+        ("127.0.0.1:7679", "Origin: http://127.0.0.1:7679\r\n"),
+        ("localhost", "Sec-Fetch-Site: cross-site\r\n"),
+        ("localhost", "Sec-Fetch-Site: same-site\r\n"),
+        ("evil.example", ""),
+        ("evil.example:7679", "Sec-Fetch-Site: same-origin\r\n"),
+        ("127.0.0.1.evil.example", ""),
+        ("localhost@evil.example", ""),
+        ("", ""),
+    ] {
+        assert_eq!(ask(host, more).await, "403", "{host} {more}");
+    }
+    assert_eq!(Api(gateway.backend().await).get("/v1/users/eve").await.0, 404);
+    for (host, more) in [
+        ("127.0.0.1:7679", ""),
+        ("LOCALHOST:7679", ""),
+        ("[::1]:7679", ""),
+        // Typed in by hand, or followed from the same place.
+        ("localhost:7679", "Sec-Fetch-Site: none\r\n"),
+    ] {
+        assert!(["200", "201"].contains(&ask(host, more).await.as_str()), "{host} {more}");
+    }
+    // A key is what no page has; where one is needed, nothing else is looked at.
+    drop(gateway);
+    let gateway = world.start_with(&["ops.api_key=0123456789abcdef0123456789abcdef"]);
+    let key = "Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n";
+    let get =
+        format!("GET /v1/users/eve HTTP/1.1\r\nHost: rosterd.internal\r\nOrigin: https://admin.example\r\n{key}\r\n");
+    let (_, head) = Raw::request(gateway.ops, get.as_bytes()).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
 }
 
 #[tokio::test]

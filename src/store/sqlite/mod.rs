@@ -19,6 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -27,7 +28,7 @@ pub use self::backup::{backup, restore};
 use self::readers::Readers;
 use self::schema::{Meta, Unusable};
 use self::writer::{BATCH, Message, Writer};
-use super::{Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, Written, system_clock};
+use super::{Arrival, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, Written, system_clock};
 use crate::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User, Visibility,
 };
@@ -117,10 +118,17 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(busy_timeout)?;
-    // All of the writer's statements stay prepared.
-    conn.set_prepared_statement_cache_capacity(40);
+    set_up(&conn, busy_timeout)?;
     Ok(conn)
+}
+
+/// What holds for every connection.
+fn set_up(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    conn.busy_timeout(busy_timeout)?;
+    // All statements stay prepared.
+    conn.set_prepared_statement_cache_capacity(40);
+    // And stay as they are: otherwise some are planned anew for every value they are given.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// What went wrong, in an operator's words.
@@ -198,6 +206,22 @@ impl Store for Sqlite {
         since: Option<Stamp>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::relations::blocks(conn, &owner, after.as_ref(), limit, since)))
+    }
+
+    fn arrival(
+        &self,
+        account: Account,
+        limit: usize,
+        since: Option<Stamp>,
+    ) -> BoxFuture<'_, Result<Arrival, StoreError>> {
+        Box::pin(self.readers.read(move |conn| {
+            Ok(Arrival {
+                credential: rows::credentials::credential(conn, &account)?,
+                edges: rows::relations::page(conn, &account, None, limit, since)?,
+                requests: rows::relations::requests(conn, &account, since)?,
+                blocks: rows::relations::blocks(conn, &account, None, limit, since)?,
+            })
+        }))
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {

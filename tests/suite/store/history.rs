@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rosterd::model::{
     Account, Block, Change, Command, Credential, Edge, Fields, Millis, Note, Online, Profile, Request, Stamp, User,
 };
-use rosterd::store::Seen;
+use rosterd::store::{Arrival, Seen};
 use tokio::runtime::Runtime;
 
 use super::rig::{
@@ -141,6 +141,15 @@ async fn everything(db: &Running) -> Everything {
         let between = db.store.relations(owner.clone(), accounts.clone()).await.unwrap();
         assert!(between.blocks.iter().all(|block| all.blocks.contains(block)));
         assert!(between.edges.iter().all(|edge| all.edges.contains(edge)));
+        for since in [None, Some(0)] {
+            let parts = Arrival {
+                credential: db.store.credential(owner.clone()).await.unwrap(),
+                edges: db.store.page(owner.clone(), None, 2, since).await.unwrap(),
+                requests: db.store.requests(owner.clone(), since).await.unwrap(),
+                blocks: db.store.blocks(owner.clone(), None, 2, since).await.unwrap(),
+            };
+            assert_eq!(db.store.arrival(owner.clone(), 2, since).await.unwrap(), parts);
+        }
     }
     all.requests.push(db.store.stale_requests(Millis::MAX, 99).await.unwrap());
     all.requests.last_mut().unwrap().sort_by_key(|request| (request.sender.clone(), request.receiver.clone()));
