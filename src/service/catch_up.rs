@@ -219,8 +219,8 @@ mod tests {
         let edge = Edge::new(Account::stored("ann"), Account::stored("bob"), 3, 0);
         for (plan, removed) in [(Plan::Since(5), 1), (Plan::Full(Because::NoCursor), 0)] {
             let cursor = Cursor { epoch: Epoch(7), horizon: 9 };
-            let mut at = CatchUp::new(plan, cursor);
-            let told = tell(&mut at, vec![(edge.clone(), None)]);
+            let mut at = CatchUp::new(plan, cursor, Arrival::default(), 0);
+            let told = tell(&mut at, Page { edges: vec![(edge.clone(), None)], next: None });
             assert_eq!((told.removed.len(), told.records().count(), at.sum()), (removed, removed, Sum::default()));
         }
     }
