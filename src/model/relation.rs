@@ -156,3 +156,27 @@ pub struct Block {
     /// Greater at every change, tombstones included.
     pub version: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_request_is_the_senders_and_each_side_sees_the_other() {
+        let account = |name: &str| Account::parse(name, "account").unwrap();
+        let (ann, bob) = (account("ann"), account("bob"));
+        let open = Request {
+            sender: ann.clone(),
+            receiver: bob.clone(),
+            message: Box::default(),
+            state: RequestState::Open,
+            hidden: false,
+            create_time: 1,
+            update_time: 1,
+            version: 1,
+        };
+        let hidden = Request { hidden: true, ..open.clone() };
+        assert!(open.is_seen_by(&ann) && open.is_seen_by(&bob) && hidden.is_seen_by(&ann) && !hidden.is_seen_by(&bob));
+        assert_eq!((open.peer_of(&ann), open.peer_of(&bob)), (&bob, &ann));
+    }
+}

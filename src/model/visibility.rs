@@ -143,4 +143,26 @@ mod tests {
         assert_eq!((&*everyone.nick, &*everyone.tel, everyone.version), ("Ann", "", 7));
         assert_eq!(Visibility::default().view(&profile, Audience::Everyone), None);
     }
+
+    #[test]
+    fn each_field_is_hidden_from_those_it_is_not_for_and_from_no_one_else() {
+        let account = Account::parse("ann", "account").unwrap();
+        let bare = Profile::new(account, 9, 1);
+        let man = Profile { gender: crate::model::Gender::Male, ..bare.clone() };
+        for to in [Audience::Own, Audience::Friends, Audience::Everyone] {
+            let visibility = Visibility { gender: to, sign: Audience::Own, ..Visibility::default() };
+            for audience in [Audience::Own, Audience::Friends, Audience::Everyone] {
+                let seen = visibility.view(&man, audience).unwrap_or_else(|| man.clone());
+                assert_eq!(seen.gender == man.gender, to >= audience, "for {to:?}, seen by {audience:?}");
+                assert_eq!(visibility.same(&bare, &man, audience), to < audience, "for {to:?}, seen by {audience:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_has_every_field_and_the_words_of_the_settings() {
+        let visibility = Visibility { tel: Audience::Friends, custom: Audience::Own, ..Visibility::default() };
+        let others = "nick=everyone avatar=everyone sign=everyone gender=everyone email=everyone birth=everyone";
+        assert_eq!(visibility.line(), format!("{others} tel=friends custom=self"));
+    }
 }

@@ -124,6 +124,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_starts_afresh_needs_no_tombstones_and_is_told_why() {
+        assert_eq!((Plan::Since(5).since(), Plan::Full(Because::Expired).since()), (Some(5), None));
+        let gone = Edge::tombstone(Account::stored("a"), Account::stored("b"), 7, 0);
+        assert_eq!(owed(Plan::Full(Because::Expired), &gone, 0), Owed::Nothing);
+        assert_eq!(owed(Plan::Since(5), &gone, 0), Owed::Removal);
+        let protocol = include_str!("../../docs/protocol.md");
+        assert!(Because::ALL.iter().all(|because| protocol.contains(&format!("`{}`", because.word()))));
+    }
+
     type List = BTreeMap<u8, (u64, u64)>;
 
     fn digest(list: &List) -> u32 {

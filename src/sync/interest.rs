@@ -58,6 +58,21 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    #[test]
+    fn memory_is_given_back_as_they_leave_but_not_at_every_step() {
+        let mut watchers = Watchers::default();
+        assert!((0..10_000).all(|slot| watchers.insert(slot)));
+        assert_eq!(watchers.len(), 10_000);
+        let (mut sizes, mut held) = (0, watchers.0.capacity());
+        for slot in 0..9_900 {
+            watchers.remove(slot);
+            assert!(!watchers.is_empty() && watchers.0.capacity() <= 4 * watchers.len().max(8), "{}", watchers.len());
+            sizes += usize::from(watchers.0.capacity() != held);
+            held = watchers.0.capacity();
+        }
+        assert!((2..20).contains(&sizes) && watchers.len() == 100, "{sizes}");
+    }
+
     proptest! {
         #[test]
         fn it_is_a_set_and_gives_memory_back(steps in prop::collection::vec((any::<bool>(), 0..300u32), 0..600)) {

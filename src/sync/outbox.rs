@@ -270,6 +270,27 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
+    #[test]
+    fn kinds_are_apart_and_have_names() {
+        let all =
+            [Kinds::CARD, Kinds::EDGE, Kinds::REQUEST, Kinds::BLOCK, Kinds::PRESENCE, Kinds::SESSIONS, Kinds::LOOK_UP];
+        let names: Vec<_> = all.iter().flat_map(|kind| kind.words()).collect();
+        assert_eq!(names, ["card", "friend", "request", "block", "presence", "sessions", "hint"]);
+        let both = Kinds::CARD.with(Kinds::EDGE).with(Kinds::CARD);
+        assert!(both.has_any(Kinds::EDGE.with(Kinds::BLOCK)) && !both.has(Kinds::EDGE.with(Kinds::BLOCK)));
+        assert!(!both.has_any(Kinds::BLOCK) && both.words() == ["card", "friend"]);
+    }
+
+    #[test]
+    fn a_queue_takes_what_fits_and_is_empty_afterwards() {
+        let mut queue = Queue::default();
+        assert!(queue.is_empty());
+        assert!(queue.push('a', 3, 10) && queue.push('b', 7, 10) && !queue.push('c', 1, 10));
+        assert!(!queue.is_empty());
+        assert_eq!(queue.take(), ['a', 'b']);
+        assert!(queue.is_empty() && queue.push('d', 10, 10) && !queue.push('e', 1, 10));
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Mark(u8, bool),

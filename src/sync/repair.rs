@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn numbers_that_are_no_parts_name_none() {
         assert_eq!(Parts::of(&[64, u32::MAX, 63, 0, 63]).numbers(), [0, 63]);
-        assert!(Parts::of(&[64]).is_empty());
+        assert!(Parts::of(&[64]).is_empty() && !Parts::of(&[0]).is_empty());
+        assert_eq!(Parts::of(&[1, 2]).or(Parts::of(&[2, 3])).numbers(), [1, 2, 3]);
     }
 
     #[derive(serde::Deserialize)]

@@ -1,3 +1,4 @@
+mod reads;
 mod tokens;
 
 use super::*;

@@ -1,0 +1,74 @@
+//! What commands read, and the times of what they write.
+
+use super::*;
+
+fn hide(name: &str, invisible: bool) -> Command {
+    Command::SetInvisible { account: account(name), invisible }
+}
+
+/// The table gives a command only what it asked for: what it does not ask for it does not know.
+#[test]
+fn a_command_asks_for_what_it_decides_by() {
+    let (a, b) = (account("a"), account("b"));
+    for command in [befriend("a", "b"), ask("a", "b"), accept("a", "b")] {
+        assert_eq!(reads(&command).counts, [a.clone(), b.clone()], "{command:?}");
+    }
+    let read = reads(&block("a", "b"));
+    assert_eq!((read.counts, read.presence), (vec![a.clone()], Some(a.clone())));
+    let mut table = Table::with(&["a"]);
+    for (invisible, outcome) in [(true, Outcome::Changed), (true, Outcome::Unchanged), (false, Outcome::Changed)] {
+        assert_eq!(table.run(&hide("a", invisible), 2).unwrap().answer.outcome, outcome, "{invisible}");
+    }
+    assert_eq!(table.run(&hide("nobody", true), 2).unwrap_err().reason, Reason::NotFound);
+}
+
+#[test]
+fn what_a_block_freezes_is_when_the_owner_was_seen() {
+    let mut table = Table::with(&["a", "b"]);
+    for (online, invisible, seen) in [(true, false, 50), (true, true, 7), (false, false, 7), (false, true, 7)] {
+        let command = block("a", "b");
+        let mut current = table.current(&reads(&command));
+        current.presence = Noted { online, invisible, last_seen: 7 };
+        let decision = decide(&current, &command, 9, 50, &Visibility::default()).unwrap();
+        let Row::Block { block, .. } = &decision.rows[0] else { panic!("{decision:?}") };
+        assert_eq!(block.last_seen, seen, "online: {online}, invisible: {invisible}");
+    }
+    table.run(&block("a", "b"), 50).unwrap();
+    let decision = table.run(&unblock("a", "b"), 60).unwrap();
+    let Row::Block { block, .. } = &decision.rows[0] else { panic!("{decision:?}") };
+    assert_eq!((block.removed, block.last_seen, block.create_time, block.update_time), (true, 0, 50, 60));
+}
+
+#[test]
+fn a_change_has_its_time_and_one_of_a_clock_set_back_the_time_before() {
+    for (now, then) in [(200, 200), (50, 100)] {
+        let mut table = Table::with(&["a", "b", "c"]);
+        table.run(&set("a", "one"), 100).unwrap();
+        let profile = table.run(&set("a", "two"), now).unwrap().answer.profile.unwrap();
+        assert_eq!(profile.update_time, then);
+        table.run(&befriend("a", "b"), 100).unwrap();
+        let decision = table.run(&note("a", "b", "Bee"), now).unwrap();
+        let [Row::Edge(edge)] = &decision.rows[..] else { panic!("{decision:?}") };
+        assert_eq!((edge.create_time, edge.update_time), (100, then));
+        table.run(&ask("a", "c"), 100).unwrap();
+        let decision = table.run(&cancel("a", "c"), now).unwrap();
+        let [Row::Request(request)] = &decision.rows[..] else { panic!("{decision:?}") };
+        assert_eq!((request.create_time, request.update_time), (100, then));
+    }
+}
+
+/// A store may give more than what stands: what is over stays as it is.
+#[test]
+fn who_is_deleted_ends_what_stands_and_nothing_else() {
+    let table = Table::with(&["a"]);
+    let command = Command::DeleteUser { account: account("a") };
+    let mut current = table.current(&reads(&command));
+    let edge = |owner: &str, peer: &str| Edge::new(account(owner), account(peer), 1, 1);
+    current.edges = vec![edge("a", "b"), edge("c", "a"), Edge { removed: true, ..edge("a", "d") }];
+    let decision = decide(&current, &command, 9, 50, &Visibility::default()).unwrap();
+    let ended = decision.rows.iter().filter_map(|row| match row {
+        Row::Edge(edge) if edge.removed => Some(format!("{} {}", edge.owner, edge.peer)),
+        _ => None,
+    });
+    assert_eq!(ended.collect::<Vec<_>>(), ["a b", "b a"]);
+}
