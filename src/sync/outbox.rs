@@ -281,6 +281,25 @@ mod tests {
         assert!(!both.has_any(Kinds::BLOCK) && both.words() == ["card", "friend"]);
     }
 
+    /// All of them have one hash.
+    #[derive(PartialEq, Eq)]
+    struct Same(u8);
+
+    impl Hash for Same {
+        fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
+            hasher.write_u8(0);
+        }
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_apart() {
+        let mut outbox = Outbox::default();
+        for key in 0..40 {
+            assert_ne!(outbox.mark(Same(key), Kinds::CARD), Marked::Conflated);
+        }
+        assert_eq!((outbox.marks().len(), outbox.mark(Same(3), Kinds::CARD)), (40, Marked::Conflated));
+    }
+
     #[test]
     fn a_queue_takes_what_fits_and_is_empty_afterwards() {
         let mut queue = Queue::default();
@@ -334,6 +353,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(outbox.marks().len(), model.len());
+                prop_assert_eq!(outbox.count(Kinds::EDGE), model.values().filter(|kinds| kinds.contains(&true)).count());
                 prop_assert_eq!(outbox.is_empty(), model.is_empty());
             }
         }

@@ -33,7 +33,10 @@ fn what_a_block_freezes_is_when_the_owner_was_seen() {
         let Row::Block { block, .. } = &decision.rows[0] else { panic!("{decision:?}") };
         assert_eq!(block.last_seen, seen, "online: {online}, invisible: {invisible}");
     }
-    table.run(&block("a", "b"), 50).unwrap();
+    let mut current = table.current(&reads(&block("a", "b")));
+    current.presence.last_seen = 7;
+    let decision = decide(&current, &block("a", "b"), 9, 50, &Visibility::default()).unwrap();
+    decision.rows.into_iter().for_each(|row| table.put(row));
     let decision = table.run(&unblock("a", "b"), 60).unwrap();
     let Row::Block { block, .. } = &decision.rows[0] else { panic!("{decision:?}") };
     assert_eq!((block.removed, block.last_seen, block.create_time, block.update_time), (true, 0, 50, 60));
