@@ -299,6 +299,6 @@ fn is_lost(error: &ClientError) -> bool {
         // Without a close frame, or with one after which a client comes back.
         ClientError::Closed { code, .. } => *code == 1006 || (3000..3500).contains(code),
         ClientError::Refused(error) => error.reason == "UNAVAILABLE",
-        ClientError::Address(_) | ClientError::Malformed(_) => false,
+        _ => false,
     }
 }

@@ -141,6 +141,9 @@ impl Crowd {
         self.everyone_does(Phase::Compare(truth)).await;
         let full = self.shared.told.full_syncs.load(Ordering::Relaxed);
         assert_eq!(full, 0, "some who came back were told everything anew: their cursors were not good");
+        // A client whose list is not the gateway's mends it by itself, and nobody would know.
+        let repairs = self.gateway().metric("rosterd_repairs_total").await;
+        assert_eq!(repairs, 0.0, "some held another list than the gateway when they came back");
     }
 
     async fn everyone_does(&self, phase: Phase) {
