@@ -244,8 +244,7 @@ impl Guest {
     /// Reads until this view is the true one, says so, and goes on reading.
     async fn converge(&mut self, truth: &Truth) -> Result<(), String> {
         let (mut phase, name) = (self.phase.clone(), self.name());
-        loop {
-            let Some(difference) = truth.differs(&name, &self.replica) else { break };
+        while let Some(difference) = truth.differs(&name, &self.replica) {
             tokio::select! {
                 _ = phase.changed() => return Err(difference),
                 read = self.read() => read?,

@@ -89,7 +89,7 @@ impl Ledger {
                 let (account, alias) = (name((account + 1) % all), Some(step.to_string()));
                 Command::UpdateFriend(v1::UpdateFriend { account, alias, custom: None })
             }
-            Register::Friend if step % 2 == 0 => {
+            Register::Friend if step.is_multiple_of(2) => {
                 Command::AddFriend(v1::AddFriend { account: friend, ..Default::default() })
             }
             Register::Friend => Command::DeleteFriend(v1::DeleteFriend { account: friend }),

@@ -40,16 +40,17 @@ async fn nothing_acknowledged_is_lost_and_every_view_becomes_the_true_one() {
     println!("chaos: CHAOS_SEED={} repeats what chance decides here", scale.seed);
     let mut random = Random::new(scale.seed);
     let mut crowd = Crowd::gather(World::new(), scale.accounts, scale.clients, &mut random).await;
-    let mut table = Table(vec![faults::calm(&crowd, &scale).await]);
-    table.0.push(faults::kills(&mut crowd, &scale, &mut random).await);
-    table.0.push(faults::stops(&crowd, &scale, &mut random).await);
-    table.0.push(faults::slow_readers(&crowd, &scale).await);
-    table.0.push(faults::half_open(&mut crowd, &scale).await);
-    table.0.push(faults::storms(&mut crowd, &scale).await);
+    let mut table = Table(Vec::new());
+    table.add(faults::calm(&crowd, &scale).await);
+    table.add(faults::kills(&mut crowd, &scale, &mut random).await);
+    table.add(faults::stops(&crowd, &scale, &mut random).await);
+    table.add(faults::slow_readers(&crowd, &scale).await);
+    table.add(faults::half_open(&mut crowd, &scale).await);
+    table.add(faults::storms(&mut crowd, &scale).await);
     crowd.end().await;
     let bound = table.0[0].memory + (scale.clients as u64 / 10) * SLOW + SPARE;
     let most = table.0.iter().map(|row| row.memory).max().unwrap_or_default();
-    table.0.push(disk::full_disk(&scale, &mut random).await);
+    table.add(disk::full_disk(&scale, &mut random).await);
     println!("\n{table}\nmemory: at most {} MiB, allowed were {} MiB; seed {}", most >> 20, bound >> 20, scale.seed);
     assert!(most > 0 && most <= bound, "the gateway took {most} bytes, allowed were {bound}");
 }

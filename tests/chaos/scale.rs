@@ -69,8 +69,8 @@ impl Scale {
         Self {
             seed,
             full: true,
-            accounts: 600,
-            clients: 800,
+            accounts: 300,
+            clients: 400,
             kills: 100,
             rest_every: 10,
             stops: 10,

@@ -31,6 +31,14 @@ impl Row {
 /// Markdown, one line to a stage.
 pub struct Table(pub Vec<Row>);
 
+impl Table {
+    /// One more stage is done.
+    pub fn add(&mut self, row: Row) {
+        println!("{}: {}", row.stage, row.faults);
+        self.0.push(row);
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("| stage | faults | writes answered | put off | connections lost | logins | reply p50 / p99 | push p50 / p99 | peak memory |\n")?;
