@@ -5,14 +5,17 @@ TOOLS := $(TARGET)/tools
 PYTHON := $(TOOLS)/venv/bin/python
 DENY := $(TOOLS)/bin/cargo-deny
 DENY_VERSION := 0.20.2
+FUZZ := $(TOOLS)/bin/cargo-fuzz
+FUZZ_VERSION := 0.13.2
 MUTANTS := $(TOOLS)/bin/cargo-mutants
 MUTANTS_VERSION := 27.1.0
+comma := ,
 CHROMIUM ?= /usr/bin/chromium
 INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit soak mutants deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit soak chaos fuzz mutants deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -77,6 +80,14 @@ bench: ## a gateway measured beside the machine's floor, against its goals; a qu
 benchquick: ## the same in three minutes, not to be quoted
 	cargo bench --locked --bench table -- --quick $(if $(ONLY),--only $(ONLY))
 
+# The same again with SEED=…; more or less of it with KILLS=… and CLIENTS=…. A full disk takes root, to mount a small one.
+chaos: ## kill -9, stops, full disks, slow and half-open peers, storms: the release binary under all of it; ten minutes
+	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked --release --test chaos -- --nocapture
+
+# Takes a nightly compiler. What is found lies in fuzz/artifacts. ONLY=frames,tokens for a part of it.
+fuzz: $(FUZZ) ## what comes from outside, met with anything at all; SECONDS=600 for each of the targets
+	SECONDS_EACH=$(or $(SECONDS),600) CARGO_FUZZ=$(abspath $(FUZZ)) INTO=$(abspath $(TARGET))/fuzz fuzz/run $(subst $(comma), ,$(ONLY))
+
 performance: ## measures anew what docs/performance.md shows: its table and its plots
 	cargo bench --locked --bench table -- --into $(abspath docs/performance.md)
 	cargo bench --locked --bench table -- grow $(abspath docs/images)
@@ -110,6 +121,9 @@ tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
 sdk/js/node_modules/.package-lock.json: sdk/js/package-lock.json
 	npm ci --prefix sdk/js --no-audit --no-fund
 	touch $@
+
+$(FUZZ):
+	cargo install --debug --locked --root $(TOOLS) --version $(FUZZ_VERSION) cargo-fuzz
 
 $(DENY):
 	cargo install --debug --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny

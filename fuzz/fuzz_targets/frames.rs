@@ -1,0 +1,28 @@
+//! Frames of a client in both encodings: whatever reads as a command reads as the same one when it is written again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rosterd::wire::{self, Command, Encoding, Inbound, v1};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((first, payload)) = data.split_first() else { return };
+    let encoding = Encoding::ALL[usize::from(first & 1)];
+    let Ok(Inbound::Command { id, command }) = wire::decode(encoding, payload) else { return };
+    for other in Encoding::ALL {
+        // A number that is no gender has no word in JSON.
+        if other == encoding || has_a_known_gender(&command) {
+            let mut written = Vec::new();
+            other.encode(&command.clone().frame(id), &mut written);
+            assert_eq!(wire::decode(other, &written), Ok(Inbound::Command { id, command: command.clone() }));
+        }
+    }
+    // What it says of the profile is checked, whatever it says.
+    if let Command::UpdateMyInfo(update) = command {
+        let _ = wire::fields(update).map(|fields| fields.check());
+    }
+});
+
+fn has_a_known_gender(command: &Command) -> bool {
+    let Command::UpdateMyInfo(update) = command else { return true };
+    update.gender.is_none_or(|gender| v1::Gender::try_from(gender).is_ok())
+}

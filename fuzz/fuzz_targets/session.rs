@@ -1,0 +1,382 @@
+//! Whole sessions: clients of a few accounts come, ask, read, leave and send what they should not, the backend changes
+//! things meanwhile. At the end every client holds what a fresh one is given.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::future::pending;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use rosterd::client::{Client, ClientError, Replica};
+use rosterd::hub::SessionsPolicy;
+use rosterd::model::{Account, Audience, Command as Write, FriendsPolicy, Visibility};
+use rosterd::service::keep_presence;
+use rosterd::wire::{Command, Encoding, import_line, v1};
+use rosterd_fuzz::{Kind, Node, PATIENCE, in_time, run};
+use tokio::time::timeout;
+
+const ACCOUNTS: [&str; 4] = ["a", "b", "c", "d"];
+const CLIENTS: usize = 6;
+/// The longest plan; more would only be slower.
+const STEPS: usize = 64;
+
+#[derive(Debug, Arbitrary)]
+struct Plan {
+    hidden: [bool; 2],
+    one_session: bool,
+    by_request_only: bool,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Come(Seat),
+    Leave(Seat),
+    Read(Seat),
+    Ask(Seat, Ask),
+    /// A message of the connection's kind that may be none.
+    Say(Seat, String),
+    Backend(Backend),
+}
+
+/// One of the clients.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+struct Seat(u8);
+
+impl Seat {
+    fn number(self) -> usize {
+        usize::from(self.0) % CLIENTS
+    }
+}
+
+/// One of the accounts, or one that does not exist.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+struct Who(u8);
+
+impl Who {
+    fn name(self) -> String {
+        let names = [&ACCOUNTS[..], &["nobody", "no account"]].concat();
+        names[usize::from(self.0) % names.len()].to_owned()
+    }
+
+    fn account(self) -> Account {
+        Account::stored(ACCOUNTS[usize::from(self.0) % ACCOUNTS.len()])
+    }
+}
+
+#[derive(Debug, Arbitrary)]
+enum Ask {
+    UpdateMyInfo { nick: Option<String>, tel: Option<String>, birth: Option<u8>, gender: Option<i32>, guarded: bool },
+    GetUsers(Vec<Who>),
+    Add(Who, String),
+    Request(Who, String),
+    Accept(Who),
+    Reject(Who),
+    Cancel(Who),
+    Delete(Who),
+    Note(Who, Option<String>, Option<String>),
+    Block(Who),
+    Unblock(Who),
+    Watch(Vec<Who>),
+    Signal(Who, String),
+    Hide(Option<bool>),
+    Sessions,
+    Kick,
+    Refresh(Who),
+    LoginAgain,
+    Logout,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Backend {
+    Change(Who, String),
+    Make(Who),
+    Erase(Who),
+    Befriend(Who, Who),
+    Unfriend(Who, Who),
+    Block(Who, Who),
+    Revoke(Who),
+    Kick(Who),
+    Compact,
+}
+
+fuzz_target!(|plan: Plan| run(play(plan)));
+
+/// A client: its connection, if it is here, and what it holds.
+#[derive(Default)]
+struct Peer {
+    client: Option<Client>,
+    replica: Replica,
+    watched: Vec<String>,
+    /// It has said what nobody knows, a list to watch perhaps.
+    wild: bool,
+}
+
+struct World {
+    node: Node,
+    peers: Vec<Peer>,
+}
+
+async fn play(plan: Plan) {
+    let hide = |hidden, audience| if hidden { audience } else { Audience::Everyone };
+    let [tel, birth] = plan.hidden;
+    let visibility =
+        Visibility { tel: hide(tel, Audience::Friends), birth: hide(birth, Audience::Own), ..Visibility::default() };
+    let sessions = if plan.one_session { SessionsPolicy::One } else { SessionsPolicy::All };
+    let friends = if plan.by_request_only { FriendsPolicy::Request } else { FriendsPolicy::Both };
+    let node = Node::start(Kind { friends, visibility, sessions, ..Kind::default() }).await;
+    let presence = tokio::spawn(keep_presence(node.service.clone(), pending()));
+    let mut world = World { node, peers: (0..CLIENTS).map(|_| Peer::default()).collect() };
+    for account in ACCOUNTS {
+        world.make(account).await;
+    }
+    for step in plan.steps.into_iter().take(STEPS) {
+        world.step(step).await;
+    }
+    world.rest().await;
+    world.peers.clear();
+    presence.abort();
+    world.node.settled().await;
+}
+
+impl World {
+    async fn make(&self, account: &str) {
+        let line = import_line(&format!("{{\"user\":{{\"account\":\"{account}\"}}}}")).expect("a good line");
+        self.write(line).await;
+    }
+
+    /// What a backend asks for; a refusal is an answer.
+    async fn write(&self, command: Write) {
+        let _ = in_time("a write", self.node.service.import(vec![command])).await;
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Come(seat) => drop(self.come(seat.number()).await),
+            Step::Leave(seat) => self.peers[seat.number()].leave(),
+            Step::Read(seat) => self.peers[seat.number()].read().await,
+            Step::Ask(seat, ask) => self.peers[seat.number()].ask(ask).await,
+            Step::Say(seat, text) => self.peers[seat.number()].say(text).await,
+            Step::Backend(backend) => self.backend(backend).await,
+        }
+    }
+
+    /// Logs a client in, if its account exists; whether it is here now.
+    async fn come(&mut self, number: usize) -> bool {
+        let encoding = Encoding::ALL[number % 2];
+        let peer = &mut self.peers[number];
+        if peer.client.is_none() {
+            let mut client = connect(&self.node, encoding).await;
+            peer.watched.clear();
+            peer.wild = false;
+            match in_time("a login", client.login(account_of(number), &mut peer.replica)).await {
+                Ok(_) => peer.client = Some(client),
+                // Erased, or its tokens are revoked for this very moment.
+                Err(ClientError::Refused(_) | ClientError::Closed { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        peer.client.is_some()
+    }
+
+    async fn backend(&mut self, backend: Backend) {
+        let service = self.node.service.clone();
+        match backend {
+            Backend::Change(who, sign) => {
+                let line = serde_json::json!({"user": {"account": who.account().as_str(), "sign": sign}}).to_string();
+                if let Ok(command) = import_line(&line) {
+                    self.write(command).await;
+                }
+            }
+            Backend::Make(who) => self.make(who.account().as_str()).await,
+            Backend::Erase(who) => self.write(Write::DeleteUser { account: who.account() }).await,
+            Backend::Befriend(a, b) if a.account() != b.account() => {
+                self.write(Write::Befriend { account: a.account(), peer: b.account() }).await;
+            }
+            Backend::Unfriend(a, b) if a.account() != b.account() => {
+                self.write(Write::Unfriend { account: a.account(), peer: b.account() }).await;
+            }
+            Backend::Block(a, b) if a.account() != b.account() => {
+                self.write(Write::Block { account: a.account(), peer: b.account() }).await;
+            }
+            Backend::Befriend(..) | Backend::Unfriend(..) | Backend::Block(..) => {}
+            Backend::Revoke(who) => drop(in_time("a write", service.revoke_tokens(&who.account(), None)).await),
+            Backend::Kick(who) => drop(service.kick(&who.account(), None)),
+            Backend::Compact => drop(in_time("a compaction", self.node.store.compact(u64::MAX >> 1)).await),
+        }
+    }
+
+    /// Every client whose account exists holds what a fresh one is given, whether it stayed or comes back.
+    async fn rest(&mut self) {
+        // A token that was revoked is good again a millisecond later: in development it is issued when it is shown.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        for account in ACCOUNTS {
+            let mut fresh = Peer::default();
+            let mut client = connect(&self.node, Encoding::Json).await;
+            match in_time("a login", client.login(account, &mut fresh.replica)).await {
+                Ok(_) => {}
+                Err(ClientError::Refused(error)) => {
+                    let exists = self.node.service.get_user(&Account::stored(account)).await.is_ok();
+                    assert!(!exists, "{account} exists and may not log in: {}", error.message);
+                    continue;
+                }
+                Err(error) => panic!("{account}: {error}"),
+            }
+            for number in (0..CLIENTS).filter(|number| account_of(*number) == account) {
+                self.converges(number, &fresh.replica).await;
+            }
+        }
+    }
+
+    async fn converges(&mut self, number: usize, fresh: &Replica) {
+        let peer = &mut self.peers[number];
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while peer.client.is_some() && held(&peer.replica) != held(fresh) {
+            match tokio::time::timeout_at(end, peer.next()).await {
+                Ok(()) => {}
+                Err(_) => panic!("client {number} holds {:#?}\nnot {:#?}", held(&peer.replica), held(fresh)),
+            }
+        }
+        if peer.client.is_none() {
+            assert!(self.come(number).await, "client {number} may not come back");
+            let peer = &self.peers[number];
+            assert_eq!(held(&peer.replica), held(fresh), "client {number} came back");
+        }
+        assert_eq!(self.peers[number].replica.digest(), fresh.digest());
+        self.peers[number].sees_whom_it_watches().await;
+    }
+}
+
+impl Peer {
+    /// Without a word.
+    fn leave(&mut self) {
+        self.client = None;
+    }
+
+    /// The next frame, applied; or the end of the connection.
+    async fn next(&mut self) {
+        let Some(client) = &mut self.client else { return };
+        match client.next().await {
+            Ok(frame) => self.replica.apply(&frame).expect("what was synced adds up"),
+            Err(ClientError::Closed { .. }) => self.leave(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What has come.
+    async fn read(&mut self) {
+        while self.client.is_some() && timeout(std::time::Duration::ZERO, self.next()).await.is_ok() {}
+    }
+
+    async fn ask(&mut self, ask: Ask) {
+        let Some(client) = &mut self.client else { return };
+        let me = self.replica.me().map_or(0, |me| me.version);
+        let command = command(ask, me);
+        match in_time("a reply", client.request(command.clone())).await {
+            Ok(reply) => {
+                if let Command::Watch(watch) = command {
+                    self.watched = watch.accounts;
+                }
+                self.replica.apply(&reply).expect("a reply is no sync");
+            }
+            Err(ClientError::Refused(error)) => assert!(error.code != 500 && error.code != 503, "{error:?}"),
+            Err(ClientError::Closed { .. }) => self.leave(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn say(&mut self, text: String) {
+        let Some(client) = &mut self.client else { return };
+        self.wild = true;
+        if client.send_payload(text.into_bytes()).await.is_err() {
+            self.leave();
+        }
+    }
+
+    async fn sees_whom_it_watches(&mut self) {
+        if self.wild {
+            return;
+        }
+        let me = self.replica.me().map(|me| me.account.clone()).unwrap_or_default();
+        for account in self.watched.clone().into_iter().filter(|watched| *watched != me) {
+            let Some(client) = &mut self.client else { return };
+            let get = Command::GetUsers(v1::GetUsers { accounts: vec![account.clone()] });
+            let seen = match in_time("a reply", client.request(get)).await {
+                Ok(reply) => reply.get_users_reply.and_then(|mut reply| reply.users.pop()),
+                Err(ClientError::Closed { .. }) => return self.leave(),
+                Err(error) => panic!("{error}"),
+            };
+            let Some(seen) = seen else { continue };
+            let end = tokio::time::Instant::now() + PATIENCE;
+            while self.client.is_some() && self.replica.users().get(&account) != Some(&seen) {
+                let come = tokio::time::timeout_at(end, self.next()).await;
+                assert!(come.is_ok(), "{account} is watched, and held is {:?}", self.replica.users().get(&account));
+            }
+        }
+    }
+}
+
+fn account_of(number: usize) -> &'static str {
+    ACCOUNTS[number % ACCOUNTS.len()]
+}
+
+async fn connect(node: &Node, encoding: Encoding) -> Client {
+    let url = format!("ws://{}/v1/ws", node.address);
+    let stream = node.connect().await;
+    in_time("an upgrade", Client::upgrade(stream, &url, encoding)).await.expect("a WebSocket")
+}
+
+fn command(ask: Ask, version: u64) -> Command {
+    let names = |who: Vec<Who>| who.into_iter().map(Who::name).collect();
+    let account = Who::name;
+    match ask {
+        Ask::UpdateMyInfo { nick, tel, birth, gender, guarded } => Command::UpdateMyInfo(v1::UpdateMyInfo {
+            nick,
+            tel,
+            birth: birth.map(|day| format!("2000-01-{day:02}")),
+            gender: gender.map(|gender| gender % 4),
+            if_version: guarded.then_some(version),
+            ..Default::default()
+        }),
+        Ask::GetUsers(who) => Command::GetUsers(v1::GetUsers { accounts: names(who) }),
+        Ask::Add(who, message) => Command::AddFriend(v1::AddFriend { account: account(who), message }),
+        Ask::Request(who, message) => Command::RequestFriend(v1::RequestFriend { account: account(who), message }),
+        Ask::Accept(who) => Command::AcceptFriend(v1::AcceptFriend { account: account(who) }),
+        Ask::Reject(who) => Command::RejectFriend(v1::RejectFriend { account: account(who) }),
+        Ask::Cancel(who) => Command::CancelRequest(v1::CancelRequest { account: account(who) }),
+        Ask::Delete(who) => Command::DeleteFriend(v1::DeleteFriend { account: account(who) }),
+        Ask::Note(who, alias, custom) => {
+            Command::UpdateFriend(v1::UpdateFriend { account: account(who), alias, custom })
+        }
+        Ask::Block(who) => Command::Block(v1::Block { account: account(who) }),
+        Ask::Unblock(who) => Command::Unblock(v1::Unblock { account: account(who) }),
+        Ask::Watch(who) => Command::Watch(v1::Watch { accounts: names(who) }),
+        Ask::Signal(who, payload) => Command::Signal(v1::Signal { to: account(who), payload }),
+        Ask::Hide(invisible) => Command::SetPresence(v1::SetPresence { invisible }),
+        Ask::Sessions => Command::GetSessions(v1::GetSessions {}),
+        Ask::Kick => Command::Kick(v1::Kick { sessions: vec!["0000000000000001".to_owned(), String::new()] }),
+        Ask::Refresh(who) => Command::Refresh(v1::Refresh { token: account(who) }),
+        Ask::LoginAgain => Command::Login(v1::Login::default()),
+        Ask::Logout => Command::Logout(v1::Logout {}),
+    }
+}
+
+/// What the clients of an account are to agree on.
+#[derive(Debug, PartialEq)]
+struct Held<'a> {
+    me: Option<&'a v1::User>,
+    friends: &'a BTreeMap<String, v1::Friend>,
+    cards: Vec<Option<&'a v1::User>>,
+    requests: Vec<&'a v1::Request>,
+    blocks: Vec<&'a v1::BlockRecord>,
+}
+
+fn held(replica: &Replica) -> Held<'_> {
+    Held {
+        me: replica.me(),
+        friends: replica.friends(),
+        cards: replica.friends().keys().map(|account| replica.users().get(account)).collect(),
+        requests: replica.requests().collect(),
+        blocks: replica.blocks().collect(),
+    }
+}

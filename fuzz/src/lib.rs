@@ -1,0 +1,127 @@
+//! What the targets share: a whole gateway in this process, on loopback, with a store that forgets.
+//!
+//! Everything of it runs on one thread and ends with the input it was made for, so that an input does the same each
+//! time. It is entered by its public door alone, a socket: there is nothing in the gateway for fuzzing.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rosterd::auth::{Authenticator, Settings as Auth};
+use rosterd::gateway::{self, Gateway, Origins, Policy, Proxies, Rate};
+use rosterd::hub::feed::Feed;
+use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
+use rosterd::lifecycle::Lifecycle;
+use rosterd::metrics::Metrics;
+use rosterd::model::{FriendsPolicy, Visibility};
+use rosterd::service::{self, Service, consume};
+use rosterd::store::{Store, memory, system_clock};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// How long anything that must happen may take. An input that takes longer has found something that hangs.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a gateway is like.
+pub struct Kind {
+    /// How clients become friends.
+    pub friends: FriendsPolicy,
+    /// Which fields whom may see.
+    pub visibility: Visibility,
+    /// Which sessions of an account may be there together.
+    pub sessions: SessionsPolicy,
+    /// Pages that may connect; none: all of them.
+    pub origins: Option<Origins>,
+    /// Proxies that are believed.
+    pub proxies: Proxies,
+    /// How fast a session may send.
+    pub commands: Option<Rate>,
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        let (origins, commands) = (None, None);
+        let (visibility, proxies) = (Visibility::default(), Proxies::default());
+        Self { friends: FriendsPolicy::Both, visibility, sessions: SessionsPolicy::All, origins, proxies, commands }
+    }
+}
+
+/// A gateway that serves.
+pub struct Node {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// The use cases, which is where a backend's calls go.
+    pub service: Arc<Service>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    gateway: Arc<Gateway>,
+}
+
+impl Node {
+    /// Starts one, with limits that one input can meet.
+    pub async fn start(kind: Kind) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let auth = Authenticator::new(Auth::Development, None, &metrics).expect("it has no keys");
+        let opened = memory::open(system_clock(), kind.visibility.clone()).expect("there is randomness");
+        let hub = Hub::new(opened.head, hub::Settings { visibility: kind.visibility, presence: true }, metrics.clone());
+        tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
+        let settings = service::Settings {
+            create_accounts: false,
+            friends: kind.friends,
+            sessions: SessionsLimit { policy: kind.sessions, max: 3 },
+            linger: Duration::ZERO,
+        };
+        let service = Arc::new(Service::new(opened.store.clone(), hub, auth, metrics, settings));
+        let policy = Policy {
+            origins: kind.origins,
+            proxies: kind.proxies,
+            connections: 100,
+            connections_per_address: 2,
+            logins: Rate { per_second: 1000, burst: 1000 },
+            handshake_timeout: 2 * PATIENCE,
+            header_bytes: 4096,
+            login_timeout: 2 * PATIENCE,
+            expiry_grace: Duration::ZERO,
+            frame_bytes: 8192,
+            fragments: 16,
+            commands: kind.commands,
+            outbound_bytes: 1 << 20,
+        };
+        let settings = gateway::Settings { heartbeat: 10 * PATIENCE, stall_timeout: 10 * PATIENCE, demo_page: true };
+        let lifecycle = Arc::new(Lifecycle::default());
+        lifecycle.ready();
+        let gateway = Gateway::new(service.clone(), settings, policy, lifecycle);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("it listens");
+        tokio::spawn(gateway.clone().serve(listener, None));
+        Self { address, service, store: opened.store, gateway }
+    }
+
+    /// A connection that leaves no port behind when it ends: thousands are made in a second.
+    pub async fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).await.expect("the gateway accepts");
+        stream.set_zero_linger().expect("a TCP option");
+        stream.set_nodelay(true).expect("a TCP option");
+        stream
+    }
+
+    /// Every connection has ended, now that their clients have.
+    pub async fn settled(&self) {
+        in_time("the end of every connection", self.gateway.drained()).await;
+    }
+}
+
+/// What must be done in time.
+///
+/// # Panics
+/// It is not: something hangs.
+pub async fn in_time<T>(what: &str, doing: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, doing).await.unwrap_or_else(|_| panic!("{what} did not come in time"))
+}
+
+/// Runs one input from begin to end; what it began ends with it.
+pub fn run(input: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(input);
+}

@@ -1,0 +1,303 @@
+//! One client's life: it comes, writes and reads, loses its gateway and comes back at once, until it is told to end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use rosterd::client::{Client, ClientError, Replica};
+use rosterd::wire::{Encoding, v1};
+use tokio::net::TcpSocket;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout_at};
+
+use crate::ledger::{Ledger, name};
+use crate::random::Random;
+use crate::truth::Truth;
+
+/// The pause after a connection that was not made. Nobody spreads: everyone comes back at once.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// What all clients do now.
+#[derive(Clone)]
+pub enum Phase {
+    /// Write, with this pause between two; `stalled` are those who do not even read.
+    Load {
+        pause: Duration,
+        stalled: bool,
+    },
+    /// Only read, and say so.
+    Quiet,
+    /// Read until one's view is this.
+    Compare(Arc<Truth>),
+    End,
+}
+
+/// What clients share, and what they tell.
+pub struct Shared {
+    pub address: watch::Receiver<Option<SocketAddr>>,
+    pub phase: watch::Receiver<Phase>,
+    pub ledger: Ledger,
+    pub begun: Instant,
+    pub told: Told,
+}
+
+/// What clients tell of themselves.
+#[derive(Default)]
+pub struct Told {
+    /// Those in sync with a gateway.
+    pub here: AtomicUsize,
+    /// Those who know that there is no gateway.
+    pub waiting: AtomicUsize,
+    /// Those who are in the middle of a catch-up.
+    pub catching_up: AtomicUsize,
+    /// Writes that were asked for and not answered.
+    pub under_way: AtomicUsize,
+    /// Those who did what the present phase wants.
+    pub done: AtomicUsize,
+    pub answered: AtomicU64,
+    pub put_off: AtomicU64,
+    pub logins: AtomicU64,
+    pub full_syncs: AtomicU64,
+    pub lost: AtomicU64,
+    pub latencies: Mutex<Latencies>,
+    /// Why the run has failed.
+    pub failure: Mutex<Option<String>>,
+}
+
+/// In microseconds, of those who neither stall nor catch up.
+pub struct Latencies {
+    /// From a command to its reply.
+    pub replies: Histogram<u64>,
+    /// From a command to a friend's client that holds what it changed.
+    pub pushes: Histogram<u64>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = || Histogram::new_with_bounds(1, 600_000_000, 3).expect("three digits up to ten minutes");
+        Self { replies: histogram(), pushes: histogram() }
+    }
+}
+
+/// One client.
+pub struct Guest {
+    number: usize,
+    account: usize,
+    /// One that stalls when the phase says so; its buffers are small, so that it is noticed.
+    slow: bool,
+    random: Random,
+    shared: Arc<Shared>,
+    address: watch::Receiver<Option<SocketAddr>>,
+    phase: watch::Receiver<Phase>,
+    client: Option<Client>,
+    replica: Replica,
+    /// When it was in sync; what was sent before is no push.
+    synced: Duration,
+}
+
+impl Guest {
+    pub fn new(number: usize, shared: Arc<Shared>, random: Random) -> Self {
+        let (address, phase) = (shared.address.clone(), shared.phase.clone());
+        let account = number % shared.ledger.accounts();
+        let (client, replica, synced, slow) = (None, Replica::default(), Duration::ZERO, number % 10 == 9);
+        Self { number, account, slow, random, shared, address, phase, client, replica, synced }
+    }
+
+    /// Lives until the end, or until something is wrong.
+    pub async fn live(mut self) {
+        if let Err(why) = self.run().await {
+            self.shared.told.failure.lock().get_or_insert(format!("client {} of {}: {why}", self.number, self.name()));
+        }
+    }
+
+    fn name(&self) -> String {
+        name(self.account)
+    }
+
+    async fn run(&mut self) -> Result<(), String> {
+        loop {
+            let phase = self.phase.borrow_and_update().clone();
+            if matches!(phase, Phase::End) {
+                return Ok(());
+            }
+            if self.client.is_none() {
+                self.come().await?;
+                continue;
+            }
+            match phase {
+                Phase::Load { stalled: true, .. } if self.slow => drop(self.phase.changed().await),
+                // One client of an account writes; the others are its other devices.
+                Phase::Load { pause, .. } if self.number < self.shared.ledger.accounts() => {
+                    self.write().await?;
+                    self.read_for(pause).await?;
+                }
+                Phase::Load { .. } => self.read_until_told().await?,
+                Phase::Quiet => {
+                    self.shared.told.done.fetch_add(1, Ordering::Relaxed);
+                    self.read_until_told().await?;
+                }
+                Phase::Compare(truth) => self.converge(&truth).await?,
+                Phase::End => return Ok(()),
+            }
+        }
+    }
+
+    /// One attempt to come, if there is a gateway; else waits until there is one, or there is something else to do.
+    async fn come(&mut self) -> Result<(), String> {
+        let shared = self.shared.clone();
+        let told = &shared.told;
+        let Some(address) = *self.address.borrow_and_update() else {
+            told.waiting.fetch_add(1, Ordering::Relaxed);
+            tokio::select! {
+                _ = self.address.changed() => {}
+                _ = self.phase.changed() => {}
+            }
+            told.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        told.catching_up.fetch_add(1, Ordering::Relaxed);
+        let came = self.log_in(address).await;
+        told.catching_up.fetch_sub(1, Ordering::Relaxed);
+        match came {
+            Ok((client, reply)) => {
+                told.logins.fetch_add(1, Ordering::Relaxed);
+                told.here.fetch_add(1, Ordering::Relaxed);
+                // Only the first time has nobody a cursor.
+                if reply.sync() == v1::SyncMode::Full && reply.because() != "NO_CURSOR" {
+                    told.full_syncs.fetch_add(1, Ordering::Relaxed);
+                }
+                (self.client, self.synced) = (Some(client), self.shared.begun.elapsed());
+                Ok(())
+            }
+            Err(error) if is_lost(&error) => {
+                sleep(RETRY).await;
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn log_in(&mut self, address: SocketAddr) -> Result<(Client, v1::LoginReply), ClientError> {
+        let url = format!("ws://{address}/v1/ws");
+        let failed = |error| ClientError::Connect(address.to_string(), error);
+        let socket = TcpSocket::new_v4().map_err(failed)?;
+        if self.slow {
+            socket.set_recv_buffer_size(4096).map_err(failed)?;
+        }
+        let stream = socket.connect(address).await.map_err(failed)?;
+        let mut client = Client::upgrade(stream, &url, Encoding::ALL[self.number % 2]).await?;
+        let reply = client.login(&self.name(), &mut self.replica).await?;
+        Ok((client, reply))
+    }
+
+    /// One write, from the question to the answer or the end of the connection.
+    async fn write(&mut self) -> Result<(), String> {
+        let asked = self.shared.begun.elapsed();
+        let (register, command) = self.shared.ledger.ask(self.account, &mut self.random, asked.as_micros().to_string());
+        let Some(client) = &mut self.client else { return Ok(()) };
+        let told = &self.shared.told;
+        told.under_way.fetch_add(1, Ordering::Relaxed);
+        let answer = client.request(command).await;
+        told.under_way.fetch_sub(1, Ordering::Relaxed);
+        match answer {
+            Ok(reply) => {
+                self.shared.ledger.answered(self.account, register, true);
+                told.answered.fetch_add(1, Ordering::Relaxed);
+                let took = self.shared.begun.elapsed().saturating_sub(asked);
+                told.latencies.lock().replies.saturating_record(took.as_micros() as u64);
+                self.replica.apply(&reply).map_err(|error| error.to_string())
+            }
+            Err(ClientError::Refused(error)) if error.reason == "UNAVAILABLE" => {
+                self.shared.ledger.answered(self.account, register, false);
+                told.put_off.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => self.lose(&error),
+        }
+    }
+
+    async fn read_for(&mut self, pause: Duration) -> Result<(), String> {
+        let end = tokio::time::Instant::now() + pause;
+        while self.client.is_some() {
+            match timeout_at(end, self.read()).await {
+                Ok(read) => read?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_until_told(&mut self) -> Result<(), String> {
+        let mut phase = self.phase.clone();
+        while self.client.is_some() {
+            tokio::select! {
+                _ = phase.changed() => break,
+                read = self.read() => read?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until this view is the true one, says so, and goes on reading.
+    async fn converge(&mut self, truth: &Truth) -> Result<(), String> {
+        let (mut phase, name) = (self.phase.clone(), self.name());
+        while let Some(difference) = truth.differs(&name, &self.replica) {
+            tokio::select! {
+                _ = phase.changed() => return Err(difference),
+                read = self.read() => read?,
+            }
+            if self.client.is_none() {
+                return Err("it lost its gateway while there was no fault".to_owned());
+            }
+        }
+        self.shared.told.done.fetch_add(1, Ordering::Relaxed);
+        self.read_until_told().await
+    }
+
+    /// The next frame, applied, or the end of the connection. May be dropped without losing one.
+    async fn read(&mut self) -> Result<(), String> {
+        let Some(client) = &mut self.client else { return Ok(()) };
+        match client.next().await {
+            Ok(frame) => {
+                self.measure(&frame);
+                self.replica.apply(&frame).map_err(|error| error.to_string())
+            }
+            Err(error) => self.lose(&error),
+        }
+    }
+
+    /// How long friends' changes took to come here.
+    fn measure(&self, frame: &v1::ServerFrame) {
+        let now = self.shared.begun.elapsed();
+        for user in frame.changes.iter().flat_map(|changes| &changes.users) {
+            let sent = user.sign.parse().map_or(Duration::ZERO, Duration::from_micros);
+            // A card that comes with a friend may be an old one.
+            let newer = self.replica.users().get(&user.account).is_some_and(|held| held.version < user.version);
+            if newer && sent > self.synced && !self.slow {
+                let took = now.saturating_sub(sent).as_micros() as u64;
+                self.shared.told.latencies.lock().pushes.saturating_record(took);
+            }
+        }
+    }
+
+    fn lose(&mut self, error: &ClientError) -> Result<(), String> {
+        self.client = None;
+        self.shared.told.here.fetch_sub(1, Ordering::Relaxed);
+        self.shared.told.lost.fetch_add(1, Ordering::Relaxed);
+        if is_lost(error) { Ok(()) } else { Err(error.to_string()) }
+    }
+}
+
+/// Whether this is what the faults of a run do to a connection; anything else is wrong.
+fn is_lost(error: &ClientError) -> bool {
+    match error {
+        ClientError::Connect(..) | ClientError::Handshake(_) => true,
+        // Without a close frame, or with one after which a client comes back.
+        ClientError::Closed { code, .. } => *code == 1006 || (3000..3500).contains(code),
+        ClientError::Refused(error) => error.reason == "UNAVAILABLE",
+        _ => false,
+    }
+}

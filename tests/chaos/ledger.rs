@@ -1,0 +1,233 @@
+//! What was acknowledged to clients, and whether the store still has it.
+//!
+//! Everything that is written here has one writer and only grows, so that there are two right values at most: the one
+//! that was acknowledged last, and the one that was under way when the connection was lost.
+
+use parking_lot::Mutex;
+use rosterd::wire::{Command, v1};
+
+use crate::random::Random;
+use crate::truth::Truth;
+
+/// Friends to each side, in a ring.
+const REACH: usize = 5;
+
+/// What one write changes: a step of one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Register {
+    /// The own nick, and the same number in `custom`: half a write would show.
+    Card,
+    /// The alias of the next friend in the ring.
+    Note,
+    /// Whether the account across the ring is a friend: after an even number of steps it is.
+    Friend,
+}
+
+const REGISTERS: [Register; 3] = [Register::Card, Register::Note, Register::Friend];
+
+/// A value, in steps from the first.
+#[derive(Debug, Clone, Copy, Default)]
+struct Value {
+    acknowledged: u64,
+    /// Asked for and not answered.
+    asked: Option<u64>,
+}
+
+/// One account's values.
+#[derive(Debug, Default)]
+struct Account([Value; REGISTERS.len()]);
+
+/// All that was acknowledged.
+pub struct Ledger {
+    accounts: Vec<Mutex<Account>>,
+}
+
+/// An account's name.
+pub fn name(number: usize) -> String {
+    format!("u{number:04}")
+}
+
+impl Ledger {
+    pub fn new(accounts: usize) -> Self {
+        Self { accounts: (0..accounts).map(|_| Mutex::default()).collect() }
+    }
+
+    pub fn accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// The friendships there are in the beginning.
+    pub fn friendships(&self) -> Vec<(String, String)> {
+        let all = self.accounts();
+        let ring = (0..all).flat_map(|a| (1..=REACH).map(move |step| (a, (a + step) % all)));
+        let across = (0..all / 2).map(|a| (a, across(a, all)));
+        ring.chain(across).map(|(a, b)| (name(a), name(b))).collect()
+    }
+
+    /// The next write of an account: asked for from now on.
+    pub fn ask(&self, account: usize, random: &mut Random, sign: String) -> (Register, Command) {
+        let all = self.accounts();
+        let register = match random.below(10) {
+            0..7 => Register::Card,
+            7 | 8 => Register::Note,
+            _ if account < all / 2 => Register::Friend,
+            _ => Register::Card,
+        };
+        let mut values = self.accounts[account].lock();
+        let value = &mut values.0[register as usize];
+        let step = value.acknowledged + 1;
+        value.asked = Some(step);
+        let friend = name(across(account, all));
+        let command = match register {
+            Register::Card => Command::UpdateMyInfo(v1::UpdateMyInfo {
+                nick: Some(step.to_string()),
+                custom: Some(format!("{step:>1000}")),
+                sign: Some(sign),
+                ..Default::default()
+            }),
+            Register::Note => {
+                let (account, alias) = (name((account + 1) % all), Some(step.to_string()));
+                Command::UpdateFriend(v1::UpdateFriend { account, alias, custom: None })
+            }
+            Register::Friend if step.is_multiple_of(2) => {
+                Command::AddFriend(v1::AddFriend { account: friend, ..Default::default() })
+            }
+            Register::Friend => Command::DeleteFriend(v1::DeleteFriend { account: friend }),
+        };
+        (register, command)
+    }
+
+    /// It was answered: well, or with a refusal that says nothing was changed.
+    pub fn answered(&self, account: usize, register: Register, well: bool) {
+        let value = &mut self.accounts[account].lock().0[register as usize];
+        let asked = value.asked.take().expect("it was asked");
+        if well {
+            value.acknowledged = asked;
+        }
+    }
+
+    /// Holds the store against what was acknowledged, and takes over what had been under way. Nobody may be writing.
+    pub fn check(&self, truth: &Truth) -> Result<(), String> {
+        (0..self.accounts()).try_for_each(|account| self.check_one(account, truth))
+    }
+
+    fn check_one(&self, number: usize, truth: &Truth) -> Result<(), String> {
+        let (account, all) = (name(number), self.accounts());
+        let user = truth.users.get(&account).ok_or_else(|| format!("{account} is gone"))?;
+        let friends = &truth.friends[&account];
+        let (nick, custom) = (steps(&user.nick), steps(user.custom.trim()));
+        if nick != custom {
+            return Err(format!("{account} has half a write: nick {nick}, custom {custom}"));
+        }
+        let next = name((number + 1) % all);
+        let note = steps(&friends.get(&next).ok_or_else(|| format!("{account} lost its friend {next}"))?.alias);
+        let friend = u64::from(!friends.contains_key(&name(across(number, all))));
+        let mut values = self.accounts[number].lock();
+        for (register, found) in REGISTERS.into_iter().zip([nick, note, friend]) {
+            let value = &mut values.0[register as usize];
+            let shown = |step: u64| if register == Register::Friend { step % 2 } else { step };
+            // The other side of a friendship writes nothing of it.
+            if register == Register::Friend && number >= all / 2 {
+                continue;
+            }
+            let right =
+                [Some(value.acknowledged), value.asked].into_iter().flatten().find(|step| shown(*step) == found);
+            let Some(right) = right else {
+                return Err(format!("{account}: {register:?} is {found}, acknowledged and asked for was {value:?}"));
+            };
+            *value = Value { acknowledged: right, asked: None };
+        }
+        Ok(())
+    }
+}
+
+/// The account on the other side of the ring.
+fn across(account: usize, all: usize) -> usize {
+    (account + all / 2) % all
+}
+
+/// Nothing was written yet, or that many steps.
+fn steps(text: &str) -> u64 {
+    text.parse().unwrap_or(0)
+}
+
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rosterd::wire::v1;
+
+    use super::*;
+
+    /// What a store holds after nothing was written.
+    fn untouched(ledger: &Ledger) -> Truth {
+        let mut truth = Truth { users: BTreeMap::new(), friends: BTreeMap::new() };
+        for account in (0..ledger.accounts()).map(name) {
+            truth.users.insert(account.clone(), v1::User { account, ..Default::default() });
+        }
+        for (a, b) in ledger.friendships() {
+            for (owner, peer) in [(&a, &b), (&b, &a)] {
+                let friend = v1::Friend { account: peer.clone(), ..Default::default() };
+                truth.friends.entry(owner.clone()).or_default().insert(peer.clone(), friend);
+            }
+        }
+        truth
+    }
+
+    /// Asks until the register is this one; the step is the first.
+    fn ask(ledger: &Ledger, account: usize, wanted: Register) {
+        let mut random = Random::new(7);
+        loop {
+            let (register, _) = ledger.ask(account, &mut random, String::new());
+            if register == wanted {
+                return;
+            }
+            ledger.answered(account, register, false);
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_acknowledged_and_is_missing_is_found() {
+        for (register, says) in [
+            (Register::Card, "u0003: Card is 0"),
+            (Register::Note, "u0003: Note is 0"),
+            (Register::Friend, "u0003: Friend is 0"),
+        ] {
+            let ledger = Ledger::new(20);
+            let truth = untouched(&ledger);
+            assert_eq!(ledger.check(&truth), Ok(()));
+            ask(&ledger, 3, register);
+            ledger.answered(3, register, true);
+            let lost = ledger.check(&truth).unwrap_err();
+            assert!(lost.starts_with(says), "{lost}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_under_way_may_be_there_or_not_and_one_that_was_put_off_may_not() {
+        let ledger = Ledger::new(20);
+        let mut truth = untouched(&ledger);
+        ask(&ledger, 3, Register::Card);
+        assert_eq!(ledger.check(&truth), Ok(()));
+        let user = truth.users.get_mut("u0003").unwrap();
+        (user.nick, user.custom) = ("1".to_owned(), "1".to_owned());
+        // It was held against the store, and was not there: so it may not appear later.
+        assert!(ledger.check(&truth).is_err());
+        ask(&ledger, 3, Register::Card);
+        assert_eq!(ledger.check(&truth), Ok(()));
+        let user = truth.users.get_mut("u0003").unwrap();
+        (user.nick, user.custom) = ("2".to_owned(), "2".to_owned());
+        ask(&ledger, 3, Register::Card);
+        ledger.answered(3, Register::Card, false);
+        assert!(ledger.check(&truth).is_err());
+    }
+
+    #[test]
+    fn half_a_write_is_found() {
+        let ledger = Ledger::new(20);
+        let mut truth = untouched(&ledger);
+        ask(&ledger, 3, Register::Card);
+        truth.users.get_mut("u0003").unwrap().nick = "1".to_owned();
+        let half = ledger.check(&truth).unwrap_err();
+        assert!(half.contains("half a write"), "{half}");
+    }
+}
