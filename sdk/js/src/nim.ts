@@ -467,7 +467,7 @@ export class NIM {
   }
 
   #token(why: TokenReason): string {
-    const token = this.#options.token ?? this.account;
+    const token = this.#options.token === undefined ? this.account : credential(this.account, this.#options.token);
     if (why === 'expired' && token === this.#shownToken) {
       const message = 'the token has ended, and no other was set in onwillreconnect';
       this.#leaving = { code: WRONG_TOKEN, message };
@@ -525,4 +525,10 @@ function scriptAddress(): string | undefined {
   const script = (globalThis.document?.currentScript as HTMLScriptElement | null | undefined)?.src;
   const from = /^http(s?):\/\/([^/]+)\//.exec(script ?? '');
   return from ? `ws${from[1]}://${from[2]}/v1/ws` : undefined;
+}
+
+/** NIM has an account and a secret, which together are what the gateway calls a static token. What a backend signed names its account itself. */
+function credential(account: string, token: string): string {
+  const isWhole = token === account || token.startsWith(`${account}:`) || /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
+  return isWhole ? token : `${account}:${token}`;
 }

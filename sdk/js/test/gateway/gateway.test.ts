@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { part } from '../../src/digest.js';
 import { MemoryStore } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
+import { NIM } from '../../src/nim.js';
 import { Gateway, next, reaches, SECRET, token, until } from './gateway.js';
 
 /** Everything a client heard. */
@@ -390,6 +391,22 @@ describe('a gateway that verifies tokens', () => {
     alice.on('state', (state) => { if (state === 'connecting') attempts++; });
     await assert.rejects(alice.connect(), { code: 302 });
     assert.deepEqual([alice.state, attempts], ['disconnected', 1]);
+  });
+
+  test('NIM’s account and secret are a static token, and what a backend signed goes as it is', async () => {
+    const secret = 'what-NIM-had-for-alice';
+    await gateway.api('PUT', 'users/alice');
+    await gateway.api('PUT', 'users/alice/token', { secret });
+    for (const [shown, end] of [[secret, 'synced'], [token('alice', 60_000), 'synced'], ['not the secret of alice', 302]] as const) {
+      const [ended, nim] = await new Promise<[unknown, NIM]>((resolve) => {
+        const nim = NIM.getInstance({
+          account: 'alice', token: shown, url: gateway.url, db: false,
+          onsyncdone: () => resolve(['synced', nim]), ondisconnect: ({ code }) => resolve([code, nim]),
+        });
+      });
+      nim.destroy();
+      assert.equal(ended, end);
+    }
   });
 
   test("another account's token", async () => {
