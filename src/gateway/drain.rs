@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::link::Link;
 use super::outgoing::Outgoing;
 use super::{FRAME, add_presences, fill};
-use crate::hub::{Seat, Sight, Taken, UserRef};
+use crate::hub::{Seat, Sight, Signal, Taken, UserRef};
 use crate::model::{CloseReason, Cursor};
 use crate::service::{Record, Service};
 use crate::sync::outbox::{Kinds, Marks};
@@ -21,6 +21,8 @@ const RELATIONS: Kinds = Kinds::EDGE.with(Kinds::REQUEST).with(Kinds::BLOCK);
 const PRESENCES: Kinds = Kinds::EDGE.with(Kinds::PRESENCE);
 
 /// Tells everything that is owed now, and how far the client then is.
+///
+/// A client that reads slowly costs this future, so what is rarely needed is boxed.
 pub(super) async fn drain<S>(link: &mut Link<S>, service: &Service, seat: &mut Seat) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -33,9 +35,12 @@ where
     seat.delivered();
     tell_presence(link, seat, marks).await?;
     if marks.get(seat.me()).has(Kinds::SESSIONS) {
-        tell_sessions(link, service, seat).await?;
+        Box::pin(tell_sessions(link, service, seat)).await?;
     }
-    tell_signals(link, service, seat).await
+    while let Some(signal) = seat.next_signal() {
+        Box::pin(tell_signal(link, service, seat, &signal)).await?;
+    }
+    Ok(())
 }
 
 /// Records and the cursor. False if what may be seen changed meanwhile: what was not told is owed again.
@@ -60,7 +65,7 @@ where
         }
         unsent = relations.by_ref().take(LOOKED_UP).collect();
         let marked = unsent.iter().map(|(user, kinds)| (user.account().clone(), **kinds)).collect();
-        let told = service.relations(seat, marked).await?;
+        let told = Box::pin(service.relations(seat, marked)).await?;
         if seat.relations() != seen {
             put_back(seat, marks, unsent.into_iter().chain(relations).chain(cards));
             return Ok(false);
@@ -94,7 +99,7 @@ where
     }
     for some in look_ups.chunks(LOOKED_UP) {
         let accounts: Vec<_> = some.iter().map(|(user, _)| user.account().clone()).collect();
-        for card in service.cards(seat, &accounts).await? {
+        for card in Box::pin(service.cards(seat, &accounts)).await? {
             if !seat.was_told(&card.profile().account, card.profile().version) {
                 let _ = fill(&mut changes, &mut std::iter::once(Record::Card(&card)), seat.account());
             }
@@ -175,28 +180,30 @@ where
     link.send_one(&v1::ServerFrame { sessions, ..Default::default() }).await
 }
 
-/// Each after its sender's newest profile: a friend's was told with the records, a stranger's is brought now unless it
-/// was told before.
-async fn tell_signals<S>(link: &mut Link<S>, service: &Service, seat: &mut Seat) -> Result<(), CloseReason>
+/// After its sender's newest profile: a friend's was told with the records, a stranger's is brought now unless it was
+/// told before.
+async fn tell_signal<S>(
+    link: &mut Link<S>,
+    service: &Service,
+    seat: &mut Seat,
+    signal: &Signal,
+) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    while let Some(signal) = seat.next_signal() {
-        let mut out = Outgoing::new(link.encoding());
-        if !seat.follows(&seat.entry(&signal.from)) {
-            for card in service.cards(seat, std::slice::from_ref(signal.from.account())).await? {
-                if !seat.was_told(&card.profile().account, card.profile().version) {
-                    let mut changes = Changes::new(link.encoding());
-                    changes.user(&card);
-                    out.message(|payload| changes.finish(None, payload));
-                }
+    let mut out = Outgoing::new(link.encoding());
+    if !seat.follows(&seat.entry(&signal.from)) {
+        for card in service.cards(seat, std::slice::from_ref(signal.from.account())).await? {
+            if !seat.was_told(&card.profile().account, card.profile().version) {
+                let mut changes = Changes::new(link.encoding());
+                changes.user(&card);
+                out.message(|payload| changes.finish(None, payload));
             }
         }
-        let signalled = v1::Signalled { from: signal.from.account().to_string(), payload: signal.payload.clone() };
-        out.server(&v1::ServerFrame { signal: Some(signalled), ..Default::default() });
-        link.send(&out).await?;
     }
-    Ok(())
+    let signalled = v1::Signalled { from: signal.from.account().to_string(), payload: signal.payload.clone() };
+    out.server(&v1::ServerFrame { signal: Some(signalled), ..Default::default() });
+    link.send(&out).await
 }
 
 /// Sends a frame and answers the next one, empty.

@@ -182,7 +182,7 @@ where
             match executed.then {
                 Then::Stay => {}
                 Then::Renew(expires_at) => clock.renew(expires_at, service.now()),
-                Then::Repair(parts) => repair(link, service, seat, *parts).await?,
+                Then::Repair(parts) => Box::pin(repair(link, service, seat, *parts)).await?,
                 Then::Leave => {
                     link.release().await?;
                     return Err(CloseReason::ClientLeft);

@@ -8,47 +8,108 @@ use rustc_hash::FxHashSet;
 /// The place of a session in the hub's table; reused once the session is gone.
 pub type Slot = u32;
 
+/// Up to so many are a sorted list, which is half the size of a table and quicker to go through. Beyond, moving half of
+/// it for each one that comes would cost more than hashing.
+const FEW: usize = 1024;
+
 /// The sessions that watch one account, each once. Empty, it holds no memory.
-#[derive(Debug, Default)]
-pub struct Watchers(FxHashSet<Slot>);
+#[derive(Debug)]
+pub struct Watchers(Slots);
+
+#[derive(Debug)]
+enum Slots {
+    Few(Vec<Slot>),
+    Many(FxHashSet<Slot>),
+}
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self(Slots::Few(Vec::new()))
+    }
+}
 
 impl Watchers {
     /// Adds a session; false if it was there.
     pub fn insert(&mut self, slot: Slot) -> bool {
-        self.0.insert(slot)
+        match &mut self.0 {
+            Slots::Few(few) => {
+                let Err(at) = few.binary_search(&slot) else { return false };
+                few.insert(at, slot);
+                if few.len() > FEW {
+                    self.0 = Slots::Many(few.drain(..).collect());
+                }
+                true
+            }
+            Slots::Many(many) => many.insert(slot),
+        }
     }
 
     /// Removes a session; false if it was not there.
     pub fn remove(&mut self, slot: Slot) -> bool {
-        let removed = self.0.remove(&slot);
         // A celebrity's index must not keep its peak size for ever.
-        if self.0.len() * 4 < self.0.capacity() {
-            self.0.shrink_to(self.0.len() * 2);
+        match &mut self.0 {
+            Slots::Few(few) => {
+                let Ok(at) = few.binary_search(&slot) else { return false };
+                few.remove(at);
+                if few.len() * 4 < few.capacity() {
+                    few.shrink_to(few.len() * 2);
+                }
+                true
+            }
+            Slots::Many(many) => {
+                let removed = many.remove(&slot);
+                // Not at once, so that who comes and goes at the border does not make it anew each time.
+                if many.len() < FEW / 2 {
+                    let mut few: Vec<_> = many.drain().collect();
+                    few.sort_unstable();
+                    self.0 = Slots::Few(few);
+                } else if many.len() * 4 < many.capacity() {
+                    many.shrink_to(many.len() * 2);
+                }
+                removed
+            }
         }
-        removed
     }
 
     /// Whether the session watches.
     #[must_use]
     pub fn contains(&self, slot: Slot) -> bool {
-        self.0.contains(&slot)
+        match &self.0 {
+            Slots::Few(few) => few.binary_search(&slot).is_ok(),
+            Slots::Many(many) => many.contains(&slot),
+        }
     }
 
     /// How many watch.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Slots::Few(few) => few.len(),
+            Slots::Many(many) => many.len(),
+        }
     }
 
     /// Whether nobody watches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// All of them, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.0.iter().copied()
+        let (few, many) = match &self.0 {
+            Slots::Few(few) => (Some(few), None),
+            Slots::Many(many) => (None, Some(many)),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten()).copied()
+    }
+
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        match &self.0 {
+            Slots::Few(few) => few.capacity(),
+            Slots::Many(many) => many.capacity(),
+        }
     }
 }
 
@@ -63,20 +124,26 @@ mod tests {
         let mut watchers = Watchers::default();
         assert!((0..10_000).all(|slot| watchers.insert(slot)));
         assert_eq!(watchers.len(), 10_000);
-        let (mut sizes, mut held) = (0, watchers.0.capacity());
+        let (mut sizes, mut held) = (0, watchers.capacity());
         for slot in 0..9_900 {
             watchers.remove(slot);
-            assert!(!watchers.is_empty() && watchers.0.capacity() <= 4 * watchers.len().max(8), "{}", watchers.len());
-            sizes += usize::from(watchers.0.capacity() != held);
-            held = watchers.0.capacity();
+            assert!(!watchers.is_empty() && watchers.capacity() <= 4 * watchers.len().max(8), "{}", watchers.len());
+            sizes += usize::from(watchers.capacity() != held);
+            held = watchers.capacity();
         }
         assert!((2..20).contains(&sizes) && watchers.len() == 100, "{sizes}");
     }
 
     proptest! {
         #[test]
-        fn it_is_a_set_and_gives_memory_back(steps in prop::collection::vec((any::<bool>(), 0..300u32), 0..600)) {
+        fn it_is_a_set_and_gives_memory_back(
+            before in prop_oneof![Just(0), 900..1_100u32],
+            steps in prop::collection::vec((any::<bool>(), 0..1_200u32), 0..900),
+        ) {
             let (mut watchers, mut model) = (Watchers::default(), BTreeSet::new());
+            for slot in 0..before {
+                prop_assert!(watchers.insert(slot) && model.insert(slot));
+            }
             for (add, slot) in steps {
                 if add {
                     prop_assert_eq!(watchers.insert(slot), model.insert(slot));
@@ -89,7 +156,7 @@ mod tests {
             for slot in &model {
                 watchers.remove(*slot);
             }
-            prop_assert!(watchers.is_empty() && watchers.0.capacity() <= 4);
+            prop_assert!(watchers.is_empty() && watchers.capacity() <= 4);
         }
     }
 }
