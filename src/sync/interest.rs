@@ -134,6 +134,29 @@ mod tests {
         assert!((2..20).contains(&sizes) && watchers.len() == 100, "{sizes}");
     }
 
+    #[test]
+    fn few_are_a_list_many_a_table_and_either_shrinks_when_three_in_four_have_left() {
+        let of = |count| {
+            let mut watchers = Watchers::default();
+            (0..count).for_each(|slot| assert!(watchers.insert(slot)));
+            watchers
+        };
+        let is_list = |watchers: &Watchers| matches!(watchers.0, Slots::Few(_));
+        let mut table = of(1025);
+        assert!(is_list(&of(1024)) && !is_list(&table));
+        (512..1025).for_each(|slot| assert!(table.remove(slot) && !is_list(&table)));
+        assert!(table.remove(0) && is_list(&table) && table.iter().eq(1..512));
+        for count in [1024, 10_000] {
+            let mut watchers = of(count);
+            let before = watchers.capacity();
+            let quarter = u32::try_from(before).unwrap() / 4;
+            (quarter..count).for_each(|slot| assert!(watchers.remove(slot)));
+            assert_eq!(watchers.capacity(), before);
+            assert!(watchers.remove(0));
+            assert!((2 * watchers.len()..before).contains(&watchers.capacity()));
+        }
+    }
+
     proptest! {
         #[test]
         fn it_is_a_set_and_gives_memory_back(

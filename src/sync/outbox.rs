@@ -298,6 +298,7 @@ mod tests {
             assert_ne!(outbox.mark(Same(key), Kinds::CARD), Marked::Conflated);
         }
         assert_eq!((outbox.marks().len(), outbox.mark(Same(3), Kinds::CARD)), (40, Marked::Conflated));
+        assert_eq!((outbox.0.few.len(), outbox.0.more.len()), (FEW, 40 - FEW));
     }
 
     #[test]

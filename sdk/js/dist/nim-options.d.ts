@@ -116,7 +116,7 @@ export interface NIMGetInstanceOptions {
     /** Taken for the sake of old code; there is one application here. */
     appKey?: string;
     account: string;
-    /** In development mode it may be left out: the account is the token. */
+    /** What the backend signed, or the account's secret. In development mode it may be left out: the account is the token. */
     token?: string;
     /** `ws://HOST:7678/v1/ws`; by default the gateway that the script came from. */
     url?: string | null;

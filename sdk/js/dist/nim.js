@@ -1918,7 +1918,7 @@ var rosterdNim = (() => {
       this.#answer(callFunc, done, () => ask().finally(() => this.#own.splice(this.#own.indexOf(account), 1)));
     }
     #token(why) {
-      const token = this.#options.token ?? this.account;
+      const token = this.#options.token === void 0 ? this.account : credential(this.account, this.#options.token);
       if (why === "expired" && token === this.#shownToken) {
         const message = "the token has ended, and no other was set in onwillreconnect";
         this.#leaving = { code: WRONG_TOKEN, message };
@@ -1962,6 +1962,10 @@ var rosterdNim = (() => {
     const script = globalThis.document?.currentScript?.src;
     const from = /^http(s?):\/\/([^/]+)\//.exec(script ?? "");
     return from ? `ws${from[1]}://${from[2]}/v1/ws` : void 0;
+  }
+  function credential(account, token) {
+    const isWhole = token === account || token.startsWith(`${account}:`) || /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
+    return isWhole ? token : `${account}:${token}`;
   }
   return __toCommonJS(nim_exports);
 })();

@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import WebSocket from 'ws';
 import { part } from '../../src/digest.js';
 import { MemoryStore } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { NIM } from '../../src/nim.js';
-import { Gateway, next, reaches, SECRET, token, until } from './gateway.js';
+import { API_KEY, Gateway, next, reaches, SECRET, token, until } from './gateway.js';
 
 /** Everything a client heard. */
 function hear(client: RosterdClient): string[] {
@@ -382,7 +383,7 @@ describe('a gateway that goes away', () => {
 
 describe('a gateway that verifies tokens', () => {
   let gateway: Gateway;
-  before(async () => (gateway = await Gateway.start('auth.mode=jwt', `auth.hs256_secret=${SECRET}`, 'auth.create_accounts=true')));
+  before(async () => (gateway = await Gateway.start('auth.mode=jwt', `auth.hs256_secret=${SECRET}`, 'auth.create_accounts=true', `ops.api_key=${API_KEY}`)));
   after(() => gateway.end());
 
   test('a wrong token is 302, once', async () => {
@@ -393,9 +394,12 @@ describe('a gateway that verifies tokens', () => {
     assert.deepEqual([alice.state, attempts], ['disconnected', 1]);
   });
 
-  test('NIM’s account and secret are a static token, and what a backend signed goes as it is', async () => {
+  test('NIM’s account and secret are a static token, and what a backend signed goes as it is', async (context) => {
+    const own = globalThis.WebSocket;
+    globalThis.WebSocket = WebSocket as never;
+    context.after(() => (globalThis.WebSocket = own));
     const secret = 'what-NIM-had-for-alice';
-    await gateway.api('PUT', 'users/alice');
+    await gateway.api('POST', 'import', JSON.stringify({ user: { account: 'alice' } }));
     await gateway.api('PUT', 'users/alice/token', { secret });
     for (const [shown, end] of [[secret, 'synced'], [token('alice', 60_000), 'synced'], ['not the secret of alice', 302]] as const) {
       const [ended, nim] = await new Promise<[unknown, NIM]>((resolve) => {

@@ -27,6 +27,8 @@ function binary(): string {
 }
 
 export const SECRET = 'a secret of thirty-two bytes or more';
+/** For a gateway that is told of it; others have none. */
+export const API_KEY = 'the-key-of-a-backend-in-these-tests';
 
 /** A token of `account` that ends in so many milliseconds; the claim counts whole seconds. */
 export function token(account: string, endsInMs: number): string {
@@ -81,7 +83,7 @@ export class Gateway {
   /** A call of the server API; anything but success fails the test. */
   async api(method: string, path: string, body?: object | string): Promise<any> {
     const text = typeof body === 'object' ? JSON.stringify(body) : body;
-    const response = await fetch(`${this.#ops}/v1/${path}`, { method, body: text ?? null });
+    const response = await fetch(`${this.#ops}/v1/${path}`, { method, body: text ?? null, headers: { authorization: `Bearer ${API_KEY}` } });
     const answer = await response.text();
     assert.ok(response.ok, `${method} ${path}: ${response.status} ${answer}`);
     return answer ? JSON.parse(answer) : undefined;
