@@ -512,7 +512,8 @@ impl Task {
                     let mut view = self.view.lock().unwrap();
                     view.replica.begin(reply);
                     view.session.clone_from(&reply.session);
-                    view.watched.clone()
+                    // Nobody is watched on this connection before it is answered, and it may be refused.
+                    std::mem::take(&mut view.watched)
                 };
                 if !watched.is_empty() {
                     self.view.lock().unwrap().ever_watched.extend(watched.iter().cloned());
