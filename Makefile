@@ -81,7 +81,7 @@ benchquick: ## the same in three minutes, not to be quoted
 	cargo bench --locked --bench table -- --quick $(if $(ONLY),--only $(ONLY))
 
 # The same again with SEED=…; more or less of it with KILLS=… and CLIENTS=…. A full disk takes root, to mount a small one.
-chaos: ## kill -9, stops, full disks, slow and half-open peers, storms: the release binary under all of it; ten minutes
+chaos: ## kill -9, stops, full disks, slow and half-open peers, storms: the release binary under all of it; five minutes
 	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked --release --test chaos -- --nocapture
 
 # Takes a nightly compiler. What is found lies in fuzz/artifacts. ONLY=frames,tokens for a part of it.

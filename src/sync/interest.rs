@@ -8,8 +8,8 @@ use rustc_hash::FxHashSet;
 /// The place of a session in the hub's table; reused once the session is gone.
 pub type Slot = u32;
 
-/// Up to so many are a sorted list, which is half the size of a table and quicker to go through. Beyond, moving half of
-/// it for each one that comes would cost more than hashing.
+/// Up to so many are a sorted list, which is half the size of a table. Who comes or goes moves the rest of it, so that it
+/// must not grow without end.
 const FEW: usize = 1024;
 
 /// The sessions that watch one account, each once. Empty, it holds no memory.

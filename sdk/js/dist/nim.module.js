@@ -1891,7 +1891,7 @@ var NIM = class _NIM {
     this.#answer(callFunc, done, () => ask().finally(() => this.#own.splice(this.#own.indexOf(account), 1)));
   }
   #token(why) {
-    const token = this.#options.token === void 0 ? this.account : credential(this.account, this.#options.token);
+    const token = credential(this.account, this.#options.token ?? this.account);
     if (why === "expired" && token === this.#shownToken) {
       const message = "the token has ended, and no other was set in onwillreconnect";
       this.#leaving = { code: WRONG_TOKEN, message };

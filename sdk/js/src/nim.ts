@@ -467,7 +467,7 @@ export class NIM {
   }
 
   #token(why: TokenReason): string {
-    const token = this.#options.token === undefined ? this.account : credential(this.account, this.#options.token);
+    const token = credential(this.account, this.#options.token ?? this.account);
     if (why === 'expired' && token === this.#shownToken) {
       const message = 'the token has ended, and no other was set in onwillreconnect';
       this.#leaving = { code: WRONG_TOKEN, message };
