@@ -44,8 +44,8 @@ pub async fn kills(crowd: &mut Crowd, scale: &Scale, random: &mut Random) -> Row
             let some = |told: &Told| told.catching_up.load(Ordering::Relaxed) > 0;
             crowd.until("someone comes back", |told| some(told) || told.here.load(Ordering::Relaxed) == all).await;
         } else {
-            crowd.answers(1 + random.below(2 * scale.clients) as u64).await;
-            sleep(Duration::from_micros(random.below(20_000) as u64)).await;
+            crowd.answers(1 + random.below(2 * scale.clients as u64)).await;
+            sleep(Duration::from_micros(random.below(20_000))).await;
         }
         let moment = crowd.kill().await;
         under_way += usize::from(moment.under_way > 0);
@@ -70,7 +70,7 @@ pub async fn stops(crowd: &Crowd, scale: &Scale, random: &mut Random) -> Row {
         crowd.go(UNPAUSED);
         crowd.answers(scale.clients as u64).await;
         send(pid, Signal::STOP);
-        let half = Duration::from_millis(100 + random.below(400) as u64);
+        let half = Duration::from_millis(100 + random.below(400));
         sleep(half).await;
         assert!(is_stopped(pid), "the gateway was not stopped");
         let answered = || crowd.shared.told.answered.load(Ordering::Relaxed);

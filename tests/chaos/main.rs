@@ -15,6 +15,8 @@ mod crowd;
 mod disk;
 mod faults;
 mod ledger;
+#[path = "../sim/random.rs"]
+#[allow(dead_code, reason = "not all of it is used here")]
 mod random;
 mod scale;
 #[path = "../suite/support.rs"]
