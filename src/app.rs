@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -124,7 +125,7 @@ impl App {
         let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
         let gateway = Gateway::new(core.service.clone(), settings(config), policy(config)?, lifecycle.clone());
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(gateway.clone().serve(clients, certificates.clients.clone())),
             tokio::spawn(serve_ops(ops, routes, certificates.ops.clone())),
             tokio::spawn(watch(Listener::Clients, certificates.clients.clone(), core.service.metrics().clone())),
@@ -133,6 +134,8 @@ impl App {
             tokio::spawn(keep_keys(core.service.clone())),
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
+        let workers = Handle::current().metrics().num_workers();
+        tasks.extend((0..workers).map(|_| tokio::spawn(gateway.clone().tell())));
         let stopping = lifecycle.clone();
         let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.closing().await }));
         lifecycle.ready();

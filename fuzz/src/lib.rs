@@ -95,6 +95,7 @@ impl Node {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
         tokio::spawn(gateway.clone().serve(listener, None));
+        tokio::spawn(gateway.clone().tell());
         Self { address, service, store: opened.store, gateway }
     }
 

@@ -43,7 +43,7 @@ where
     let mode = mode.unwrap_or_else(|| reply(&mut batch.out, gateway, id, logged_in, v1::SyncMode::Current));
     batch.end_changes();
     // Read now, and before `synced`: so it is whole, and what changes from here on is marked.
-    let me = logged_in.seat.presence(logged_in.seat.me());
+    let me = logged_in.seat.view().presence(logged_in.seat.me());
     let hides = me.filter(|me| me.invisible == Some(true));
     let mut seen = hides.into_iter().chain(logged_in.seat.friends_presence());
     while add_presences(&mut batch.out, &mut seen) {

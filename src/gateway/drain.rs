@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::link::Link;
 use super::outgoing::Outgoing;
 use super::{FRAME, add_presences, fill};
-use crate::hub::{Seat, Sight, Signal, Taken, UserRef};
+use crate::hub::{Seat, Sight, Signal, Taken, UserRef, View};
 use crate::model::{CloseReason, Cursor};
 use crate::service::{Record, Service};
 use crate::sync::outbox::{Kinds, Marks};
@@ -78,7 +78,7 @@ where
     let mut look_ups: Vec<(&UserRef, &Kinds)> = Vec::new();
     loop {
         let rest = cards.clone();
-        let full = fill_cards(&mut changes, seat, &mut cards, &mut look_ups);
+        let full = fill_cards(&mut changes, seat.view(), &mut cards, &mut look_ups);
         // A relation that changed meanwhile may have taken the right to see one of these cards: nothing of them
         // is sent, they are owed again, and the relation is looked at first.
         if seat.relations() != seen {
@@ -135,16 +135,16 @@ fn put_back<'a>(seat: &Seat, marks: &'a Marks<UserRef>, untold: impl Iterator<It
 
 /// Adds marked cards that may be seen until the frame is full (true) or there are no more (false). Those that the
 /// registry cannot tell are left to a look-up.
-fn fill_cards<'a>(
+pub(super) fn fill_cards<'a>(
     changes: &mut Changes,
-    seat: &Seat,
+    view: View<'_>,
     marks: &mut impl Iterator<Item = (&'a UserRef, &'a Kinds)>,
     look_ups: &mut Vec<(&'a UserRef, &'a Kinds)>,
 ) -> bool {
     for (marked, kinds) in marks {
-        let (follows, sight) = seat.sight_of_marked(marked);
+        let (follows, sight) = view.sight_of_marked(marked);
         match sight {
-            Sight::Card(card) if marked == seat.me() => changes.me(&card),
+            Sight::Card(card) if view.is_me(marked) => changes.me(&card),
             Sight::Card(card) if follows => changes.user(&card),
             _ if follows || kinds.has(Kinds::LOOK_UP) => look_ups.push((marked, kinds)),
             _ => {}
@@ -161,7 +161,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let marked = marks.iter().filter(|(_, kinds)| kinds.has_any(PRESENCES));
-    let mut seen = marked.filter_map(|(user, _)| seat.presence(&seat.entry(user)));
+    let mut seen = marked.filter_map(|(user, _)| seat.view().presence(&seat.view().entry(user)));
     let mut out = Outgoing::new(link.encoding());
     while add_presences(&mut out, &mut seen) {
         link.send(&out).await?;
@@ -192,7 +192,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut out = Outgoing::new(link.encoding());
-    if !seat.follows(&seat.entry(&signal.from)) {
+    if !seat.view().follows(&seat.view().entry(&signal.from)) {
         for card in service.cards(seat, std::slice::from_ref(signal.from.account())).await? {
             if !seat.was_told(&card.profile().account, card.profile().version) {
                 let mut changes = Changes::new(link.encoding());

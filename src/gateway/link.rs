@@ -52,8 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         gateway: Arc<Gateway>,
         permit: Arc<Permit>,
     ) -> Self {
-        let (pace, held) = Default::default();
-        Self { socket, encoding, gateway, permit, pace, held, broken: false, heard: true, pinged: false }
+        let (pace, held, broken, pinged) = Default::default();
+        Self { socket, encoding, gateway, permit, pace, held, broken, heard: true, pinged }
     }
 
     /// The connection's place among all.
@@ -80,8 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 (Message::Text(text), Encoding::Json) => text.as_bytes(),
                 (Message::Binary(bytes), Encoding::Protobuf) => bytes,
                 (Message::Ping(_), _) => {
+                    // Answered when it is next read or written; till then nobody else may write.
                     self.pinged = true;
-                    continue;
+                    return Ok(Inbound::Heartbeat);
                 }
                 (Message::Pong(_) | Message::Frame(_), _) => continue,
                 (Message::Close(_), _) => return Err(CloseReason::ClientLeft),
@@ -109,6 +110,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.gateway.refused("COMMANDS");
         }
         if paced == Paced::Enough { Err(CloseReason::TooManyRequests) } else { Ok(paced) }
+    }
+
+    /// Whether something has to be written before anything of ours is.
+    pub(super) fn has_to_say(&self) -> bool {
+        self.pinged
+    }
+
+    /// Has the rest of a frame, whose begin was written by another, go out first of all.
+    pub(super) fn begun(&mut self, rest: &[u8]) {
+        let encoding = self.encoding;
+        self.held.get_or_insert_with(|| Box::new(Outgoing::new(encoding))).rest(rest);
     }
 
     /// Has a frame go out with the next batch, or when [`Link::release`] is called.
@@ -155,7 +167,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
         if waits {
             // Boxed: what it needs must not stay in the task of a session that is idle.
-            Box::pin(self.send_slowly(out, rest)).await?;
+            let sent = Box::pin(self.send_slowly(out, rest)).await;
+            sent.inspect_err(|_| self.broken |= out.is_begun())?;
         }
         self.gateway.service.metrics().bytes.inc_by(out.bytes().len() as u64);
         Ok(())

@@ -1,7 +1,7 @@
 //! The client listener: from a TCP connection to a WebSocket session.
 //!
 //! It owns connections and nothing else: what a command does is the service's business, what may be seen the
-//! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket. [`pages`] is what browsers
+//! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket; [`teller`] tells those that sleep. [`pages`] is what browsers
 //! load before they connect. [`admission`] says who may connect, [`budget`] who has to go.
 
 mod admission;
@@ -19,9 +19,11 @@ mod origin;
 mod outgoing;
 mod pace;
 mod pages;
+mod plain;
 mod relations;
 mod repair;
 mod session;
+mod teller;
 mod upgrade;
 
 use std::convert::Infallible;
@@ -53,7 +55,7 @@ pub use self::pace::Rate;
 use self::admission::{Admission, Permit, Refused};
 use self::budget::Budget;
 use self::outgoing::Outgoing;
-use crate::hub::Seen;
+use crate::hub::{Line, Seen};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Kind;
 use crate::model::Account;
@@ -151,14 +153,21 @@ impl Gateway {
         self.service.metrics().refused.get_or_create(&Kind { kind }).inc();
     }
 
+    /// Tells sessions that sleep what they are owed, for ever. A gateway that serves needs one that does, and can do with
+    /// as many as there are threads.
+    pub async fn tell(self: Arc<Self>) {
+        teller::tell(&self.service).await;
+    }
+
     /// Serves one connection of this machine whose upgrade is behind it, to its end.
-    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, encoding: Encoding)
+    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, out: Option<Box<dyn Line>>, encoding: Encoding)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
         if let Ok(permit) = self.admission.enter(Ipv6Addr::LOCALHOST.into(), number) {
-            session::run(upgrade::socket(&self, stream, Vec::new()).await, encoding, self, Arc::new(permit)).await;
+            let socket = upgrade::socket(&self, stream, Vec::new()).await;
+            session::run(socket, out, encoding, self, Arc::new(permit)).await;
         }
     }
 

@@ -17,6 +17,8 @@ const CLOSE: u8 = 0x8;
 pub(super) struct Outgoing {
     encoding: Encoding,
     bytes: Vec<u8>,
+    /// Whether the first of them was begun already.
+    is_begun: bool,
 }
 
 impl Outgoing {
@@ -26,7 +28,7 @@ impl Outgoing {
 
     /// With room for a payload whose size is about known.
     pub(super) fn with_capacity(encoding: Encoding, bytes: usize) -> Self {
-        Self { encoding, bytes: Vec::with_capacity(bytes) }
+        Self { encoding, bytes: Vec::with_capacity(bytes), is_begun: false }
     }
 
     /// Adds a message whose payload `fill` appends.
@@ -49,6 +51,16 @@ impl Outgoing {
         });
     }
 
+    /// Starts with what is left of a frame. Nothing was added before.
+    pub(super) fn rest(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.is_begun = true;
+    }
+
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
     /// Adds all of these frames.
     pub(super) fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
@@ -65,6 +77,12 @@ impl Outgoing {
 
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
+    }
+
+    /// Empties it for another client, and keeps its room.
+    pub(super) fn restart(&mut self, encoding: Encoding) {
+        self.clear();
+        self.encoding = encoding;
     }
 
     fn frame(&mut self, opcode: u8, fill: impl FnOnce(&mut Vec<u8>)) {

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -21,15 +21,20 @@ use super::commands::{Then, execute, refusal};
 use super::drain::drain;
 use super::link::{Link, too_fast};
 use super::repair::repair;
-use crate::hub::{Seat, Wake};
+use crate::hub::{Line, Seat, Wake};
 use crate::metrics::Kind;
 use crate::model::{CloseReason, Millis, Reason, RequestError};
 use crate::service::Service;
 use crate::wire::{Command, Encoding, Inbound, v1};
 
 /// Serves one connection to its end.
-pub(super) async fn run<S>(socket: WebSocketStream<S>, encoding: Encoding, gateway: Arc<Gateway>, permit: Arc<Permit>)
-where
+pub(super) async fn run<S>(
+    socket: WebSocketStream<S>,
+    out: Option<Box<dyn Line>>,
+    encoding: Encoding,
+    gateway: Arc<Gateway>,
+    permit: Arc<Permit>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let metrics = gateway.service.metrics().clone();
@@ -38,7 +43,10 @@ where
     let mut link = Link::new(socket, encoding, gateway.clone(), permit);
     // Boxed: what a login needs must not stay in the task of a session that is idle.
     let reason = match Box::pin(log_in(&mut link, &gateway)).await {
-        Ok((seat, expires_at)) => live(&mut link, &gateway, seat, expires_at).await,
+        Ok((mut seat, expires_at)) => {
+            seat.lend(out);
+            live(&mut link, &gateway, seat, expires_at).await
+        }
         Err(reason) => reason,
     };
     metrics.closed.get_or_create(&Kind { kind: reason.word() }).inc();
@@ -109,12 +117,18 @@ where
     let mut clock = Clock::new(gateway, &seat, expires_at);
     let mut told = false;
     loop {
-        let event = next(link, &seat, &mut clock, std::mem::take(&mut told)).await;
+        let event = next(link, &mut seat, &mut clock, std::mem::take(&mut told)).await;
+        if let Some(rest) = seat.take_rest() {
+            link.begun(&rest);
+        }
         let step = match event {
             Event::Woken(Wake::Marks) => {
                 told = true;
                 // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
-                Box::pin(drain(link, service, &mut seat)).await
+                match Box::pin(drain(link, service, &mut seat)).await {
+                    Ok(()) => link.release().await,
+                    failed => failed,
+                }
             }
             // What is owed goes first: who comes back then lacks nothing of it.
             Event::Woken(Wake::End(CloseReason::Shutdown)) => {
@@ -138,16 +152,19 @@ enum Event {
 }
 
 /// Waits for the next event. Nearly always it is a mark, which so is looked for first, before the socket and the timer
-/// are touched; but not right after some were told, so that a client gets its turn however much changes.
-async fn next<S>(link: &mut Link<S>, seat: &Seat, clock: &mut Clock, mut told: bool) -> Event
+/// are touched; but not right after some were told, so that a client gets its turn however much changes. Most of what
+/// is owed to one that waits here is told by others, without waking it.
+async fn next<S>(link: &mut Link<S>, seat: &mut Seat, clock: &mut Clock, mut told: bool) -> Event
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut sleep = pin!(seat.wake());
+    let has_to_say = link.has_to_say();
     let mut receive = pin!(link.receive());
     poll_fn(|cx| {
-        let told = std::mem::take(&mut told);
-        if !told && let Poll::Ready(wake) = sleep.as_mut().poll(cx) {
+        let wake = ready!(seat.poll_rise(cx));
+        if !std::mem::take(&mut told)
+            && let Some(wake) = wake
+        {
             return Poll::Ready(Event::Woken(wake));
         }
         if let Poll::Ready(inbound) = receive.as_mut().poll(cx) {
@@ -156,7 +173,7 @@ where
         if clock.timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Timer);
         }
-        if told { sleep.as_mut().poll(cx).map(Event::Woken) } else { Poll::Pending }
+        seat.poll_sleep(cx, has_to_say).map(Event::Woken)
     })
     .await
 }

@@ -17,7 +17,9 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::admission::{Permit, Policy};
 use super::fragments::Fragments;
+use super::plain::Plain;
 use super::{Gateway, session};
+use crate::hub::Line;
 use crate::tls::TlsStream;
 use crate::wire::Encoding;
 
@@ -124,24 +126,33 @@ fn subprotocol(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &
 /// Finds the stream that was accepted. A session's task is made for its kind, so a plain one has nothing of TLS in it.
 async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, permit: Arc<Permit>) {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding, permit).await,
+        Ok(parts) => {
+            let (stream, out) = Plain::split(parts.io.into_inner(), encoding);
+            return run(gateway, stream, Some(out), parts.read_buf.to_vec(), encoding, permit).await;
+        }
         Err(upgraded) => upgraded,
     };
     let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream>>() else {
         tracing::error!("an upgraded connection is not the one accepted");
         return;
     };
-    Box::pin(run(gateway, parts.io.into_inner(), parts.read_buf.to_vec(), encoding, permit)).await;
+    Box::pin(run(gateway, parts.io.into_inner(), None, parts.read_buf.to_vec(), encoding, permit)).await;
 }
 
 /// `read` is what a fast client sent with its request.
-async fn run<S>(gateway: Arc<Gateway>, stream: S, read: Vec<u8>, encoding: Encoding, permit: Arc<Permit>)
-where
+async fn run<S>(
+    gateway: Arc<Gateway>,
+    stream: S,
+    out: Option<Box<dyn Line>>,
+    read: Vec<u8>,
+    encoding: Encoding,
+    permit: Arc<Permit>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let socket = socket(&gateway, stream, read).await;
     let connections = gateway.connections.clone();
-    connections.spawn(session::run(socket, encoding, gateway, permit));
+    connections.spawn(session::run(socket, out, encoding, gateway, permit));
 }
 
 /// Speaks WebSocket on a stream whose upgrade is behind it, and of which something may have been read already.

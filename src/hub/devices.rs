@@ -101,8 +101,8 @@ impl Hub {
 
     /// Marks every session of the account with the list of sessions.
     pub(super) fn sessions_changed(&self, me: &UserRef) {
-        for session in self.own(me) {
-            session.mark_and_wake(me.clone(), Kinds::SESSIONS);
+        for session in &self.own(me) {
+            self.mark(session, me.clone(), Kinds::SESSIONS);
         }
     }
 

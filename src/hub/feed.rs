@@ -27,7 +27,7 @@ pub struct Feed {
     horizon: Horizon,
     /// Changes with so many watchers that they are marked bit by bit, in turn.
     sweeps: VecDeque<Sweep>,
-    /// Sessions whose first mark was set since the last wake-up.
+    /// Sessions whose first mark was set since the last were announced.
     woken: Vec<Arc<Session>>,
     /// When what is being marked was committed, by the hub's clock; 0 if that is not known.
     at: u64,
@@ -118,7 +118,7 @@ impl Feed {
                     Row::Block { block, .. } => self.block(&sessions, block),
                     Row::Invisible { account, invisible } => {
                         if let Some(user) = hub.user(account) {
-                            Hub::set_invisible(&sessions, &user, *invisible);
+                            hub.set_invisible(&sessions, &user, *invisible);
                         }
                     }
                     Row::Credential { account, credential } => {
@@ -314,7 +314,8 @@ impl Feed {
         metrics.horizon_lag.set(self.last.saturating_sub(reached) as i64);
         metrics.marks.inc_by(std::mem::take(&mut self.marks));
         metrics.conflated.inc_by(std::mem::take(&mut self.conflated));
-        self.woken.drain(..).for_each(|session| session.wake());
+        self.hub.announce(&self.woken);
+        self.woken.clear();
     }
 }
 

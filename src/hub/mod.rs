@@ -5,15 +5,17 @@
 //! follows it or is logged in as it, or it counts as online; a mark that is set reaches the session or the session ends; the horizon
 //! moves only past changes whose watchers are all marked.
 //!
-//! Lock order: session table, then registry shard, then one user, then those who departed, passages or one outbox.
+//! Lock order: session table, then registry shard, then one user, then those who departed, passages, one outbox, or the sessions that are due.
 
 mod devices;
 pub mod feed;
+mod line;
 mod presence;
 mod seat;
 mod session;
 mod sight;
 mod user;
+mod view;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,12 +24,15 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 pub use devices::{Delivered, SessionsLimit, SessionsPolicy};
+use line::Due;
+pub use line::{Line, Turn};
 use presence::Departed;
 pub use presence::{Passage, Seen};
-pub use seat::{Seat, Sight, Taken};
+pub use seat::{Seat, Taken};
 pub use session::{Session, Signal, Wake};
 pub use sight::Told;
 pub use user::UserRef;
+pub use view::{Sight, View};
 
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
@@ -60,6 +65,7 @@ pub struct Hub {
     departed: Mutex<Departed>,
     /// Who came and went and is yet to be written down.
     passages: Mutex<FxHashMap<Account, Passage>>,
+    due: Mutex<Due>,
     metrics: Arc<Metrics>,
     /// What times of commits are counted from.
     begun: Instant,
@@ -69,19 +75,24 @@ impl Hub {
     /// An empty hub at the store's last stamp.
     #[must_use]
     pub fn new(head: Stamp, settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (users, sessions, departed, passages) = Default::default();
+        let (users, sessions, departed, passages, due) = Default::default();
         let horizon = AtomicU64::new(head);
-        Arc::new(Self { users, sessions, horizon, settings, departed, passages, metrics, begun: Instant::now() })
+        Arc::new(Self { users, sessions, horizon, settings, departed, passages, due, metrics, begun: Instant::now() })
     }
 
     /// Seats a session, which follows its own account from the start. It counts once it has logged in, [`Hub::arrive`].
     #[must_use]
     pub fn join(self: &Arc<Self>, account: &Account, id: SessionId, device: Option<v1::Device>) -> Seat {
-        let session = Arc::new(Session::new(id, account.clone(), device.map(Box::new)));
-        let slot = self.sessions.write().insert(session.clone()) as Slot;
+        let (session, slot) = {
+            let mut sessions = self.sessions.write();
+            let place = sessions.vacant_entry();
+            let slot = place.key() as Slot;
+            let session = Arc::new(Session::new(id, slot, account.clone(), device.map(Box::new)));
+            (place.insert(session).clone(), slot)
+        };
         let (me, ()) = self.follow(account, |state| state.own.push(slot));
         self.metrics.sessions.inc();
-        Seat::new(self.clone(), session, slot, me)
+        Seat::new(self.clone(), session, me)
     }
 
     /// The stamp up to which every change has been marked.
@@ -107,8 +118,13 @@ impl Hub {
         (instant.saturating_duration_since(self.begun).as_micros() as u64).max(1)
     }
 
-    fn seconds_since(&self, at: u64) -> f64 {
-        Duration::from_micros(self.at(Instant::now()).saturating_sub(at)).as_secs_f64()
+    /// What was committed at `at`, unless that is not known (0), is on its way to a client: how long that took is a measure
+    /// of the gateway.
+    fn delivered(&self, at: u64) {
+        if at != 0 {
+            let time = Duration::from_micros(self.at(Instant::now()).saturating_sub(at));
+            self.metrics.delivery.observe(time.as_secs_f64());
+        }
     }
 
     /// Which fields of a profile whom may see.

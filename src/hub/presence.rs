@@ -122,7 +122,7 @@ impl Hub {
         self.passages.lock().insert(me.account().clone(), Passage { online: true, time });
         drop(state);
         if shows {
-            mark_friends(&self.sessions.read(), me);
+            self.mark_friends(&self.sessions.read(), me);
         }
     }
 
@@ -165,7 +165,7 @@ impl Hub {
             self.passages.lock().insert(user.account().clone(), passage);
             drop(state);
             if shows {
-                mark_friends(&self.sessions.read(), &user);
+                self.mark_friends(&self.sessions.read(), &user);
             }
             self.forget_if(idle, &user);
         }
@@ -186,17 +186,17 @@ impl Hub {
     }
 
     /// The account hides, or no longer.
-    pub(super) fn set_invisible(sessions: &Slab<Arc<Session>>, user: &UserRef, invisible: bool) {
+    pub(super) fn set_invisible(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, invisible: bool) {
         let mut state = user.state().lock();
         let before = state.presence.shows();
         state.presence.invisible = Some(invisible);
         let changed = before != state.presence.shows();
         for session in state.own.iter().filter_map(|slot| sessions.get(*slot as usize)) {
-            session.mark_and_wake(user.clone(), Kinds::PRESENCE);
+            self.mark(session, user.clone(), Kinds::PRESENCE);
         }
         drop(state);
         if changed {
-            mark_friends(sessions, user);
+            self.mark_friends(sessions, user);
         }
     }
 
@@ -223,14 +223,14 @@ impl Hub {
         };
         Seen { account: user.account().clone(), online, last_seen, invisible: None }
     }
-}
 
-/// Marks everyone who lists the account and is not blocked by it.
-fn mark_friends(sessions: &Slab<Arc<Session>>, user: &UserRef) {
-    let state = user.state().lock();
-    for session in state.friends.iter().filter_map(|slot| sessions.get(slot as usize)) {
-        if state.blocks(session.account()).is_none() {
-            session.mark_and_wake(user.clone(), Kinds::PRESENCE);
+    /// Marks everyone who lists the account and is not blocked by it.
+    fn mark_friends(&self, sessions: &Slab<Arc<Session>>, user: &UserRef) {
+        let state = user.state().lock();
+        for session in state.friends.iter().filter_map(|slot| sessions.get(slot as usize)) {
+            if state.blocks(session.account()).is_none() {
+                self.mark(session, user.clone(), Kinds::PRESENCE);
+            }
         }
     }
 }

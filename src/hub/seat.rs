@@ -1,40 +1,27 @@
 //! A session as its own task holds it: whom it follows, and what it may see.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use super::user::State;
-use super::{Hub, Seen, Session, Signal, UserRef, Wake};
-use crate::model::{Account, Audience, Stamp};
-use crate::sync::interest::Slot;
+use super::{Hub, Line, Seen, Session, Signal, UserRef, View, Wake};
+use crate::model::{Account, Stamp};
 use crate::sync::outbox::{Kinds, Marks};
-use crate::wire::Card;
 
 /// How many cards of accounts it does not follow a session is remembered to have been told.
 const TOLD: usize = 32;
-
-/// What a session may see of an account.
-#[derive(Debug, Clone)]
-pub enum Sight {
-    /// This.
-    Card(Arc<Card>),
-    /// The account as it was when it blocked the session's: the store has it.
-    Frozen,
-    /// The registry does not know.
-    Unknown,
-}
 
 /// A session's place in the hub, held by its task alone. Dropping it leaves: no watcher entry stays behind.
 #[derive(Debug)]
 pub struct Seat {
     hub: Arc<Hub>,
     session: Arc<Session>,
-    slot: Slot,
     me: UserRef,
     friends: Vec<UserRef>,
     /// When the oldest change that was taken last was committed, by the hub's clock; 0 if none was.
     since: u64,
+    /// Where tellers may write while the task sleeps; here while it does not.
+    line: Option<Box<dyn Line>>,
     extra: Option<Box<Extra>>,
 }
 
@@ -60,8 +47,8 @@ struct Extra {
 }
 
 impl Seat {
-    pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, slot: Slot, me: UserRef) -> Self {
-        Self { hub, session, slot, me, friends: Vec::new(), since: 0, extra: None }
+    pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, me: UserRef) -> Self {
+        Self { hub, session, me, friends: Vec::new(), since: 0, line: None, extra: None }
     }
 
     /// The part that others see.
@@ -84,7 +71,7 @@ impl Seat {
 
     /// Follows a friend: from now on its changes mark this session. Harmless if it did already.
     pub fn add_friend(&mut self, account: &Account) -> UserRef {
-        let (user, new) = self.hub.follow(account, |state| state.friends.insert(self.slot));
+        let (user, new) = self.hub.follow(account, |state| state.friends.insert(self.session.slot()));
         if new {
             self.friends.push(user.clone());
         }
@@ -105,7 +92,7 @@ impl Seat {
     pub fn remove_friend(&mut self, account: &Account) {
         if let Some(at) = self.friends.iter().position(|user| user.account() == account) {
             let user = self.friends.swap_remove(at);
-            self.hub.unfollow(&user, |state| state.friends.remove(self.slot));
+            self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
         }
         // The client forgets the card with the friend.
         if let Some(extra) = &mut self.extra {
@@ -118,7 +105,7 @@ impl Seat {
         let mut kept = Vec::with_capacity(accounts.len());
         let mut new = Vec::new();
         for account in accounts {
-            let (user, is_new) = self.hub.follow(account, |state| state.strangers.insert(self.slot));
+            let (user, is_new) = self.hub.follow(account, |state| state.strangers.insert(self.session.slot()));
             if is_new {
                 new.push(user.clone());
             }
@@ -127,88 +114,23 @@ impl Seat {
         let before = std::mem::replace(&mut self.extra.get_or_insert_default().watched, kept);
         let names: rustc_hash::FxHashSet<_> = accounts.iter().collect();
         for user in before.iter().filter(|user| !names.contains(user.account())) {
-            self.hub.unfollow(user, |state| state.strangers.remove(self.slot));
+            self.hub.unfollow(user, |state| state.strangers.remove(self.session.slot()));
         }
         new
     }
 
-    /// Whether this session is told of the account's changes.
+    /// The registry as this session sees it.
     #[must_use]
-    pub fn follows(&self, user: &UserRef) -> bool {
-        self.relation(user, &user.state().lock()).1
-    }
-
-    /// The entry to ask about an account that was marked: a mark may name one that was in the registry before, or never.
-    #[must_use]
-    pub fn entry(&self, marked: &UserRef) -> UserRef {
-        if *marked == self.me {
-            return self.me.clone();
-        }
-        if self.follows(marked) {
-            return marked.clone();
-        }
-        self.hub.user(marked.account()).unwrap_or_else(|| marked.clone())
-    }
-
-    /// As whom this session sees the account.
-    #[must_use]
-    pub fn audience(&self, user: &UserRef) -> Audience {
-        self.relation(user, &user.state().lock()).0
-    }
-
-    /// What this session may see of the account as the registry has it.
-    #[must_use]
-    pub fn sight(&self, user: &UserRef) -> Sight {
-        self.look(user).1
-    }
-
-    /// Whether this session is told of the changes of an account that was marked, and what it may see of it. Nearly always
-    /// the mark names the entry that is followed: one look, under one lock.
-    #[must_use]
-    pub fn sight_of_marked(&self, marked: &UserRef) -> (bool, Sight) {
-        match self.look(marked) {
-            found @ (true, _) if *marked != self.me => found,
-            _ => self.look(&self.entry(marked)),
-        }
-    }
-
-    fn look(&self, user: &UserRef) -> (bool, Sight) {
-        let state = user.state().lock();
-        let (audience, follows) = self.relation(user, &state);
-        let sight = match state.blocks(self.account()) {
-            Some(_) => Sight::Frozen,
-            None => state.card(audience).map_or(Sight::Unknown, Sight::Card),
-        };
-        (follows, sight)
-    }
-
-    /// As whom it sees the account, and whether it is told of its changes.
-    fn relation(&self, user: &UserRef, state: &State) -> (Audience, bool) {
-        if *user == self.me {
-            (Audience::Own, true)
-        } else if state.friends.contains(self.slot) {
-            (Audience::Friends, true)
-        } else {
-            (Audience::Everyone, state.strangers.contains(self.slot))
-        }
-    }
-
-    /// What this session may know of the account's presence, if it is its own or a friend's, and there is presence.
-    #[must_use]
-    pub fn presence(&self, user: &UserRef) -> Option<Seen> {
-        if !self.hub.has_presence() {
-            return None;
-        }
-        if *user == self.me {
-            return Some(self.hub.own_presence(user));
-        }
-        let state = user.state().lock();
-        state.friends.contains(self.slot).then(|| Hub::friends_presence(user, &state, self.account()))
+    pub fn view(&self) -> View<'_> {
+        self.hub.view(&self.session)
     }
 
     /// The presence of every friend that has ever been online.
     pub fn friends_presence(&self) -> impl Iterator<Item = Seen> + '_ {
-        self.friends.iter().filter_map(|user| self.presence(user)).filter(|seen| seen.online || seen.last_seen > 0)
+        self.friends
+            .iter()
+            .filter_map(|user| self.view().presence(user))
+            .filter(|seen| seen.online || seen.last_seen > 0)
     }
 
     /// How often what this session may see has changed since login.
@@ -255,9 +177,7 @@ impl Seat {
 
     /// What was taken last is on its way to the client: how long that took since its commit is a measure of the gateway.
     pub fn delivered(&self) {
-        if self.since != 0 {
-            self.hub.metrics.delivery.observe(self.hub.seconds_since(self.since));
-        }
+        self.hub.delivered(self.since);
     }
 
     /// The client was told that it holds everything up to this stamp.
@@ -267,7 +187,7 @@ impl Seat {
 
     /// Marks something for this session itself.
     pub fn mark(&self, user: UserRef, kinds: Kinds) {
-        self.session.mark_and_wake(user, kinds);
+        self.hub.mark(&self.session, user, kinds);
     }
 
     /// Whether this version of an account that is not followed was told lately; notes it if not.
@@ -285,27 +205,38 @@ impl Seat {
         false
     }
 
-    /// Waits until something is owed or the session is to end.
-    pub async fn wake(&self) -> Wake {
-        poll_fn(|cx| self.session.poll_wake(cx)).await
+    /// Tellers may write there while the session's task sleeps.
+    pub fn lend(&mut self, line: Option<Box<dyn Line>>) {
+        self.line = line;
+    }
+
+    /// What there is to do, now that nobody else writes; waits while a teller does.
+    pub fn poll_rise(&mut self, cx: &Context<'_>) -> Poll<Option<Wake>> {
+        self.session.poll_rise(cx, &mut self.line)
+    }
+
+    /// Waits until something is owed that a teller cannot tell, or the session is to end. Until then a teller may write,
+    /// unless the session keeps to itself.
+    pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_to_itself: bool) -> Poll<Wake> {
+        let kept = &mut None;
+        self.session.poll_sleep(cx, if keeps_to_itself { kept } else { &mut self.line })
+    }
+
+    /// What is left of a frame that a teller began, to be written before anything else.
+    #[must_use]
+    pub fn take_rest(&self) -> Option<Box<[u8]>> {
+        self.session.take_rest()
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         for user in self.friends.drain(..) {
-            self.hub.unfollow(&user, |state| state.friends.remove(self.slot));
+            self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
         }
         for user in self.extra.take().into_iter().flat_map(|extra| extra.watched) {
-            self.hub.unfollow(&user, |state| state.strangers.remove(self.slot));
+            self.hub.unfollow(&user, |state| state.strangers.remove(self.session.slot()));
         }
-        self.hub.leave(&self.me, self.slot);
-    }
-}
-
-#[cfg(test)]
-impl Seat {
-    pub(super) fn slot(&self) -> Slot {
-        self.slot
+        self.hub.leave(&self.me, self.session.slot());
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::UserRef;
+use super::{Line, UserRef};
 use crate::locks::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::model::{Account, CloseReason, Millis, SessionId, Stamp};
+use crate::sync::interest::Slot;
 use crate::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
 use crate::wire::v1;
 
@@ -20,6 +21,7 @@ const LOOK_UPS: usize = 500;
 #[derive(Debug)]
 pub struct Session {
     id: SessionId,
+    slot: Slot,
     account: Account,
     device: Option<Box<v1::Device>>,
     /// When it was logged in; 0 before.
@@ -28,26 +30,48 @@ pub struct Session {
     issued_at: AtomicU64,
     /// The last stamp that the client was told it holds everything up to, and one more; 0 before the first.
     told: AtomicU64,
-    owed: Mutex<Owed>,
+    pub(super) owed: Mutex<Owed>,
     /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
     relations: AtomicU32,
 }
 
 /// What the session has yet to be told.
 #[derive(Debug, Default)]
-struct Owed {
-    marks: Outbox<UserRef>,
+pub(super) struct Owed {
+    pub(super) marks: Outbox<UserRef>,
     /// When the oldest change that waits was committed, in microseconds of the hub's clock; 0 if none waits.
-    since: u64,
-    signals: Option<Box<Queue<Arc<Signal>>>>,
-    ended: Option<CloseReason>,
-    /// There while the session's task sleeps with nothing owed; whoever owes it something takes it.
-    sleeper: Option<Waker>,
+    pub(super) since: u64,
+    pub(super) signals: Option<Box<Queue<Arc<Signal>>>>,
+    pub(super) ended: Option<CloseReason>,
+    /// There while the session's task sleeps with nothing owed; whoever has something for it takes it.
+    pub(super) sleeper: Option<Waker>,
+    /// There while the task sleeps, unless it keeps it or a teller has it.
+    pub(super) line: Option<Box<dyn Line>>,
+    /// What of a frame that a teller began is yet to be written, before anything else is.
+    pub(super) rest: Option<Box<[u8]>>,
+    /// Whether the session waits for a teller.
+    pub(super) is_due: bool,
+    /// Whether a teller has its line.
+    pub(super) is_told: bool,
 }
 
 impl Owed {
-    fn is_some(&self) -> bool {
-        !self.marks.is_empty() || self.signals.is_some()
+    pub(super) fn is_some(&self) -> bool {
+        !self.marks.is_empty() || self.signals.is_some() || self.rest.is_some()
+    }
+
+    pub(super) fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>, since: u64) {
+        if since != 0 {
+            self.since = since;
+        }
+        for (user, kinds) in marks {
+            self.marks.mark(user.clone(), *kinds);
+        }
+    }
+
+    /// What there is for the task.
+    fn wake(&self) -> Option<Wake> {
+        self.ended.map(Wake::End).or(self.is_some().then_some(Wake::Marks))
     }
 }
 
@@ -70,17 +94,21 @@ pub enum Wake {
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, account: Account, device: Option<Box<v1::Device>>) -> Self {
+    pub(super) fn new(id: SessionId, slot: Slot, account: Account, device: Option<Box<v1::Device>>) -> Self {
         let (connected_at, told, owed, relations) = Default::default();
         // Not known yet, and not to be ended for it.
         let issued_at = AtomicU64::new(Millis::MAX);
-        Self { id, account, device, connected_at, issued_at, told, owed, relations }
+        Self { id, slot, account, device, connected_at, issued_at, told, owed, relations }
     }
 
     /// The session's id.
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
     }
 
     /// Whose session it is.
@@ -138,8 +166,8 @@ impl Session {
         self.connected_at.store(now.max(1), Ordering::Release);
     }
 
-    /// Sets a mark for what was committed at `at`, 0 if it is nothing that is committed; the caller wakes the session if
-    /// the mark was the first.
+    /// Sets a mark for what was committed at `at`, 0 if it is nothing that is committed; the caller announces the session
+    /// if the mark was the first.
     pub(super) fn mark(&self, user: UserRef, kinds: Kinds, at: u64) -> Marked {
         if kinds.has(Kinds::EDGE) {
             self.relations_changed();
@@ -149,12 +177,6 @@ impl Session {
             owed.since = at;
         }
         owed.marks.mark(user, kinds)
-    }
-
-    pub(super) fn mark_and_wake(&self, user: UserRef, kinds: Kinds) {
-        if self.mark(user, kinds, 0) == Marked::First {
-            self.wake();
-        }
     }
 
     /// What this session may see has changed.
@@ -199,16 +221,11 @@ impl Session {
     }
 
     pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>, since: u64) {
-        let mut owed = self.owed.lock();
-        if since != 0 {
-            owed.since = since;
-        }
-        for (user, kinds) in marks {
-            owed.marks.mark(user.clone(), *kinds);
-        }
+        self.owed.lock().put_back(marks, since);
     }
 
-    pub(super) fn wake(&self) {
+    /// Wakes the task, if it sleeps.
+    fn wake(&self) {
         let sleeper = self.owed.lock().sleeper.take();
         if let Some(sleeper) = sleeper {
             sleeper.wake();
@@ -231,20 +248,34 @@ impl Session {
         self.owed.lock().is_some()
     }
 
-    /// Looks for something to do; sleeps if there is nothing.
-    pub(super) fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
+    /// The task looks for something to do, and has its line back; waits while a teller has it.
+    pub(super) fn poll_rise(&self, cx: &Context<'_>, line: &mut Option<Box<dyn Line>>) -> Poll<Option<Wake>> {
         let mut owed = self.owed.lock();
-        if let Some(reason) = owed.ended {
-            return Poll::Ready(Wake::End(reason));
+        if owed.is_told {
+            owed.sleeper = Some(cx.waker().clone());
+            return Poll::Pending;
         }
-        if owed.is_some() {
-            return Poll::Ready(Wake::Marks);
+        *line = line.take().or_else(|| owed.line.take());
+        Poll::Ready(owed.wake())
+    }
+
+    /// The task sleeps if there is nothing to do, and leaves its line behind.
+    pub(super) fn poll_sleep(&self, cx: &Context<'_>, line: &mut Option<Box<dyn Line>>) -> Poll<Wake> {
+        let mut owed = self.owed.lock();
+        if let Some(wake) = owed.wake() {
+            return Poll::Ready(wake);
         }
         match &mut owed.sleeper {
             Some(sleeper) => sleeper.clone_from(cx.waker()),
             empty => *empty = Some(cx.waker().clone()),
         }
+        owed.line = line.take();
         Poll::Pending
+    }
+
+    /// What of a frame is to be written before anything else.
+    pub(super) fn take_rest(&self) -> Option<Box<[u8]>> {
+        self.owed.lock().rest.take()
     }
 
     #[cfg(test)]

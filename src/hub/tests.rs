@@ -39,9 +39,9 @@ fn change(stamp: Stamp, origin: Option<SessionId>, row: Row) -> Change {
 fn check_invariants(hub: &Hub, seats: &[Seat]) {
     let mut expected = BTreeSet::new();
     for seat in seats {
-        expected.insert((seat.account().clone(), 'o', seat.slot()));
-        expected.extend(seat.friends().map(|account| (account.clone(), 'f', seat.slot())));
-        expected.extend(seat.watched().map(|user| (user.account().clone(), 'w', seat.slot())));
+        expected.insert((seat.account().clone(), 'o', seat.session().slot()));
+        expected.extend(seat.friends().map(|account| (account.clone(), 'f', seat.session().slot())));
+        expected.extend(seat.watched().map(|user| (user.account().clone(), 'w', seat.session().slot())));
     }
     let mut actual = BTreeSet::new();
     for entry in &hub.users {
@@ -224,17 +224,17 @@ fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
     assert!(marks.iter().all(|(_, kinds)| kinds.has(Kinds::BLOCK)) && marks.len() == 1);
     // She goes offline for him; nothing else is told.
     assert!(bob.take().marks.iter().all(|(_, kinds)| *kinds == Kinds::PRESENCE));
-    let seen = bob.presence(ann.me()).unwrap();
+    let seen = bob.view().presence(ann.me()).unwrap();
     assert_eq!((seen.online, seen.last_seen), (false, 7));
-    assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
+    assert!(matches!(bob.view().sight(ann.me()), Sight::Frozen));
     feed.apply(&[change(3, None, profile(1, 3))]);
     assert_eq!((ann.take().marks.len(), bob.take().marks.len()), (1, 0));
     // A reader that comes late with the state from before the block is not believed.
     offer(&hub, &user(1, 1));
-    assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
+    assert!(matches!(bob.view().sight(ann.me()), Sight::Frozen));
     feed.apply(&[change(4, None, block(1, 2, 4, true))]);
-    assert!(matches!(bob.sight(ann.me()), Sight::Card(_)));
-    assert!(bob.presence(ann.me()).unwrap().online);
+    assert!(matches!(bob.view().sight(ann.me()), Sight::Card(_)));
+    assert!(bob.view().presence(ann.me()).unwrap().online);
 }
 
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 100 };
@@ -252,17 +252,17 @@ fn presence_outlives_the_last_session_by_the_linger() {
     };
     let ann = come();
     let entry = ann.me().clone();
-    assert_eq!((bob.take().marks.len(), bob.presence(&entry).unwrap().online), (1, true));
+    assert_eq!((bob.take().marks.len(), bob.view().presence(&entry).unwrap().online), (1, true));
     drop(ann);
     let before = Instant::now();
     let ann = come();
     drop(ann);
     // The first leaving was followed by a return: only the second counts.
     hub.expire(before, before, 6);
-    assert_eq!((bob.take().marks.len(), bob.presence(&entry).unwrap().online), (0, true));
+    assert_eq!((bob.take().marks.len(), bob.view().presence(&entry).unwrap().online), (0, true));
     let after = Instant::now();
     hub.expire(after, after, 9);
-    let seen = bob.presence(&entry).unwrap();
+    let seen = bob.view().presence(&entry).unwrap();
     assert_eq!((bob.take().marks.len(), seen.online, seen.last_seen), (1, false, 9));
     let passages = hub.take_passages();
     assert_eq!(passages.len(), 1);
@@ -354,8 +354,8 @@ fn a_mark_finds_the_entry_that_is_there_now() {
     let marks = bob.take().marks;
     let (marked, _) = marks.iter().next().unwrap();
     bob.add_friend(marked.account());
-    assert!(bob.presence(&bob.entry(marked)).unwrap().online);
-    assert!(matches!(bob.sight(&bob.entry(marked)), Sight::Card(_)));
+    assert!(bob.view().presence(&bob.view().entry(marked)).unwrap().online);
+    assert!(matches!(bob.view().sight(&bob.view().entry(marked)), Sight::Card(_)));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Service {
         for peer in &removed {
             seat.remove_friend(peer);
             // Who is still watched is seen as a stranger sees it: the client forgets the friend's card.
-            if let Some(user) = self.hub.user(peer).filter(|user| seat.follows(user)) {
+            if let Some(user) = self.hub.user(peer).filter(|user| seat.view().follows(user)) {
                 cards.extend(self.settle(seat, std::slice::from_ref(&user)).await?.into_iter().flatten());
             }
         }

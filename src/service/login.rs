@@ -97,7 +97,7 @@ impl Service {
             let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
             self.hub.offer(&me, found.first());
         }
-        Ok(match seat.sight(&me) {
+        Ok(match seat.view().sight(&me) {
             Sight::Card(card) => Some(card),
             Sight::Frozen | Sight::Unknown => None,
         })

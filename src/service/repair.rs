@@ -122,7 +122,7 @@ impl Service {
         let cards: Vec<Arc<Card>> = loop {
             let before = seat.relations();
             let strangers = seat.watched().filter(|user| parts.hold(user.account().as_str()));
-            let strangers = strangers.filter(|user| seat.audience(user) == Audience::Everyone).cloned();
+            let strangers = strangers.filter(|user| seat.view().audience(user) == Audience::Everyone).cloned();
             let strangers: Vec<_> = strangers.collect();
             let cards = self.settle(seat, &strangers).await?;
             // A relation that changed meanwhile may have taken the right to see one of them.

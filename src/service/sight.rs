@@ -81,7 +81,7 @@ impl Service {
         let mut settled: Settled = Vec::with_capacity(users.len());
         let (mut unknown, mut frozen) = (Vec::new(), Vec::new());
         for (at, user) in users.iter().enumerate() {
-            settled.push(match seat.sight(user) {
+            settled.push(match seat.view().sight(user) {
                 Sight::Card(card) => Some(card),
                 Sight::Unknown => {
                     unknown.push(at);
@@ -115,7 +115,7 @@ impl Service {
         for at in unknown {
             let user = &users[*at];
             self.hub.offer(user, found.get(user.account()).copied());
-            match seat.sight(user) {
+            match seat.view().sight(user) {
                 Sight::Card(card) => settled[*at] = Some(card),
                 Sight::Frozen => frozen.push(*at),
                 Sight::Unknown => {}
@@ -135,7 +135,7 @@ impl Service {
         let mut free = Vec::new();
         for at in frozen {
             match found.iter().find(|profile| profile.account == *users[*at].account()) {
-                Some(profile) => settled[*at] = Some(self.view(profile.clone(), seat.audience(&users[*at]))),
+                Some(profile) => settled[*at] = Some(self.view(profile.clone(), seat.view().audience(&users[*at]))),
                 None => free.push(*at),
             }
         }
@@ -146,7 +146,7 @@ impl Service {
         let now = self.store.users(names(users, &free)).await?;
         for at in free {
             let user = now.iter().find(|user| user.profile.account == *users[at].account());
-            settled[at] = user.map(|user| self.view(user.profile.clone(), seat.audience(&users[at])));
+            settled[at] = user.map(|user| self.view(user.profile.clone(), seat.view().audience(&users[at])));
         }
         Ok(())
     }

@@ -41,6 +41,14 @@ impl Changes {
         Self { encoding, me, users, friends, removed, requests, blocks, records: 0 }
     }
 
+    /// Empties it for another frame, and keeps its room.
+    pub fn clear(&mut self, encoding: Encoding) {
+        let lists =
+            [&mut self.me, &mut self.users, &mut self.friends, &mut self.removed, &mut self.requests, &mut self.blocks];
+        lists.into_iter().for_each(Vec::clear);
+        (self.encoding, self.records) = (encoding, 0);
+    }
+
     /// The receiver's own profile.
     pub fn me(&mut self, card: &Card) {
         put(self.encoding, &mut self.me, ME, card.bytes(self.encoding));

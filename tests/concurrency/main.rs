@@ -14,6 +14,7 @@
 #[path = "../../src/hub/mod.rs"]
 mod hub;
 mod interest;
+mod lines;
 mod locks;
 mod marks;
 
@@ -30,6 +31,8 @@ fn main() {
         ("a_cursor_promises_nothing_that_was_not_told", marks::a_cursor_is_true),
         ("who_ends_a_session_that_falls_asleep_wakes_it", marks::an_end_wakes),
         ("a_signal_to_one_that_falls_asleep_wakes_it", marks::a_signal_wakes),
+        ("what_tellers_and_the_task_tell_is_all_and_in_order", lines::all_is_told),
+        ("what_a_teller_cannot_tell_wakes_the_task", lines::the_task_sees_to_the_rest),
         ("who_follows_misses_nothing_that_comes_after", interest::none_is_missed),
         ("the_index_is_empty_once_everyone_has_left", interest::nothing_stays),
     ] {

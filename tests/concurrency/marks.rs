@@ -1,7 +1,9 @@
 //! Marking, taking and sleeping.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use shuttle::future::block_on;
 use shuttle::thread;
@@ -32,12 +34,20 @@ pub fn apply(feed: &mut Feed, batches: &[Vec<Change>]) {
     }
 }
 
+/// Sleeps as a session's task does that has nothing else to wait for.
+pub fn sleep(seat: &mut Seat) -> Wake {
+    block_on(poll_fn(|cx| match ready!(seat.poll_rise(cx)) {
+        Some(wake) => Poll::Ready(wake),
+        None => seat.poll_sleep(cx, false),
+    }))
+}
+
 /// Sleeps and takes as a session does, until it was told of every stamp up to `last`; checks each cursor on the way.
 fn listen(seat: &mut Seat, commits: &[(Account, Stamp)]) {
     let last = commits.iter().map(|(_, stamp)| *stamp).max().unwrap();
     let mut told: BTreeMap<Account, Stamp> = BTreeMap::new();
     while told.values().max() != Some(&last) {
-        assert_eq!(block_on(seat.wake()), Wake::Marks);
+        assert_eq!(sleep(seat), Wake::Marks);
         let Taken { horizon, marks, .. } = seat.take();
         for (user, _) in &marks {
             let version = user.profile().unwrap().version;
@@ -105,10 +115,10 @@ pub fn a_cursor_is_true() {
 
 pub fn an_end_wakes() {
     let hub = hub();
-    let seat = follow(&hub, 1, &[]);
+    let mut seat = follow(&hub, 1, &[]);
     let session = seat.session().clone();
     let ending = thread::spawn(move || session.end(CloseReason::Kicked));
-    assert_eq!(block_on(seat.wake()), Wake::End(CloseReason::Kicked));
+    assert_eq!(sleep(&mut seat), Wake::End(CloseReason::Kicked));
     ending.join().unwrap();
 }
 
@@ -126,7 +136,7 @@ pub fn a_signal_wakes() {
         })
     };
     while seat.next_signal().is_none() {
-        assert_eq!(block_on(seat.wake()), Wake::Marks);
+        assert_eq!(sleep(&mut seat), Wake::Marks);
         drop(seat.take());
     }
     sending.join().unwrap();

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use rosterd::hub;
+use rosterd::wire::Encoding;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -24,6 +26,15 @@ struct Line {
     /// Both ends get errors.
     cut: bool,
     random: Random,
+    lent: Lent,
+}
+
+/// What came of writes by others than the ends.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Lent {
+    pub whole: u64,
+    pub in_part: u64,
+    pub refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,19 +60,74 @@ pub struct End {
     arrival: Pin<Box<Sleep>>,
 }
 
+/// The way out of one end, for whoever it is lent to.
+#[derive(Debug)]
+struct Out {
+    line: Arc<Mutex<Line>>,
+    into: usize,
+    encoding: Encoding,
+}
+
+impl hub::Line for Out {
+    fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut line = self.line.lock().unwrap();
+        let written = line.write(self.into, bytes);
+        let lent = &mut line.lent;
+        *match &written {
+            Ok(some) if *some == bytes.len() => &mut lent.whole,
+            Ok(_) => &mut lent.in_part,
+            Err(_) => &mut lent.refused,
+        } += 1;
+        written
+    }
+}
+
+impl End {
+    /// Its way out.
+    pub fn lend(&self, encoding: Encoding) -> Box<dyn hub::Line> {
+        Box::new(Out { line: self.line.clone(), into: 1 - self.reads, encoding })
+    }
+}
+
 /// A hand on a connection, to break it.
 #[derive(Debug, Clone)]
 pub struct Hand(Arc<Mutex<Line>>);
 
 /// A new connection: the client's end, the gateway's.
 pub fn connection(random: &Random) -> (End, End, Hand) {
-    let line = Line { pipes: Default::default(), cut: false, random: random.fork() };
+    let line = Line { pipes: Default::default(), cut: false, random: random.fork(), lent: Lent::default() };
     let line = Arc::new(Mutex::new(line));
     let end = |reads| End { line: line.clone(), reads, arrival: Box::pin(sleep_until(Instant::now())) };
     (end(0), end(1), Hand(line.clone()))
 }
 
 impl Line {
+    /// Takes what there is room for.
+    fn write(&mut self, into: usize, bytes: &[u8]) -> io::Result<usize> {
+        let latency = Duration::from_millis(self.random.below(LATENCY));
+        let cut = self.cut;
+        let pipe = &mut self.pipes[into];
+        if cut || pipe.closed || pipe.unread && !pipe.lost {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let some = bytes.len().min(BUFFER - pipe.bytes);
+        if some == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        pipe.bytes += some;
+        if !pipe.lost {
+            // In order: a piece does not overtake the one before.
+            let after = pipe.pieces.back().map_or_else(Instant::now, |(due, _)| *due);
+            pipe.pieces.push_back(((Instant::now() + latency).max(after), bytes[..some].to_vec()));
+            pipe.reader.take().into_iter().for_each(Waker::wake);
+        }
+        Ok(some)
+    }
+
     fn wake(&mut self) {
         for pipe in &mut self.pipes {
             pipe.reader.take().into_iter().chain(pipe.writer.take()).for_each(Waker::wake);
@@ -83,6 +149,11 @@ impl Hand {
         let pipe = &mut line.pipes[usize::from(!to_client)];
         pipe.lost = true;
         pipe.pieces.clear();
+    }
+
+    /// What was written on the gateway's behalf while its session slept.
+    pub fn lent(&self) -> Lent {
+        self.0.lock().unwrap().lent
     }
 
     /// Whether both ends hear each other.
@@ -128,25 +199,12 @@ impl AsyncRead for End {
 impl AsyncWrite for End {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut line = self.line.lock().unwrap();
-        let latency = Duration::from_millis(line.random.below(LATENCY));
-        let cut = line.cut;
-        let pipe = &mut line.pipes[1 - self.reads];
-        if cut || pipe.closed || pipe.unread && !pipe.lost {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        let some = bytes.len().min(BUFFER - pipe.bytes);
-        if some == 0 {
-            pipe.writer = Some(cx.waker().clone());
+        let written = line.write(1 - self.reads, bytes);
+        if matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            line.pipes[1 - self.reads].writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        pipe.bytes += some;
-        if !pipe.lost {
-            // In order: a piece does not overtake the one before.
-            let after = pipe.pieces.back().map_or_else(Instant::now, |(due, _)| *due);
-            pipe.pieces.push_back(((Instant::now() + latency).max(after), bytes[..some].to_vec()));
-            pipe.reader.take().into_iter().for_each(Waker::wake);
-        }
-        Poll::Ready(Ok(some))
+        Poll::Ready(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

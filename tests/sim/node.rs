@@ -99,6 +99,7 @@ impl Node {
         tasks.spawn(disk::pump(commits, pumped));
         tasks.spawn(disk::group(late, feed, on.random.fork()));
         tasks.spawn(consume(batches, Feed::new(hub).in_slices_of(SLICE), metrics));
+        tasks.spawn(gateway.clone().tell());
         tasks.spawn(keep_presence(service.clone(), std::future::pending()));
         tasks.spawn(expire_requests(service.clone(), Duration::from_hours(24)));
         lifecycle.ready();
@@ -109,8 +110,11 @@ impl Node {
     pub fn connect(&mut self, encoding: Encoding, random: &Random) -> (End, Hand) {
         let (near, far, hand) = net::connection(random);
         let gateway = self.gateway.clone();
-        self.tasks.spawn(gateway.serve_upgraded(far, encoding));
-        self.process.hands.lock().unwrap().push(hand.clone());
+        let mut hands = self.process.hands.lock().unwrap();
+        // A plain connection lends its way out, one with TLS does not.
+        let out = (hands.len() % 4 != 3).then(|| far.lend(encoding));
+        self.tasks.spawn(gateway.serve_upgraded(far, out, encoding));
+        hands.push(hand.clone());
         (near, hand)
     }
 

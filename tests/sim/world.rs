@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::client::{Client, Order, View};
 use crate::disk::{Faults, Platter};
 use crate::model::{Card, Expected, Model};
-use crate::net::{End, Hand};
+use crate::net::{End, Hand, Lent};
 use crate::node::{LINGER, Machinery, Node};
 use crate::plan::{self, ACCOUNTS, Act, CLIENTS, Step, account, owner};
 use crate::random::Random;
@@ -28,12 +28,19 @@ const SETTLING: Duration = Duration::from_mins(3);
 /// How long it has to stay so.
 const STILL: u32 = 12;
 
+/// What tellers did, and what they left to the session's task.
+pub const TOLD: &str = "told while asleep";
+pub const TOLD_IN_PART: &str = "told in part while asleep";
+pub const NOT_TAKEN: &str = "a frame for one asleep was not taken";
+
 /// What the clients stand on.
 pub struct Ground {
     pub random: Random,
     node: Mutex<Option<Node>>,
     platter: Arc<Mutex<Platter>>,
     happened: Mutex<BTreeMap<String, u64>>,
+    /// Every connection there was.
+    hands: Mutex<Vec<Hand>>,
     wrong: Mutex<Option<String>>,
     trace: Mutex<u64>,
     begun: Instant,
@@ -42,7 +49,9 @@ pub struct Ground {
 impl Ground {
     /// A new connection, if there is a gateway.
     pub fn dial(&self, encoding: Encoding, random: &Random) -> Option<(End, Hand)> {
-        self.node.lock().unwrap().as_mut().map(|node| node.connect(encoding, random))
+        let connected = self.node.lock().unwrap().as_mut().map(|node| node.connect(encoding, random));
+        self.hands.lock().unwrap().extend(connected.as_ref().map(|(_, hand)| hand.clone()));
+        connected
     }
 
     pub fn happened(&self, what: &str) {
@@ -149,7 +158,13 @@ pub fn play(seed: u64) -> History {
             }
         }
         let ground = &director.ground;
-        History { happened: ground.happened.lock().unwrap().clone(), trace: *ground.trace.lock().unwrap(), wrong }
+        let mut happened = ground.happened.lock().unwrap().clone();
+        for Lent { whole, in_part, refused } in ground.hands.lock().unwrap().iter().map(Hand::lent) {
+            for (what, times) in [(TOLD, whole), (TOLD_IN_PART, in_part), (NOT_TAKEN, refused)] {
+                *happened.entry(what.to_owned()).or_default() += times;
+            }
+        }
+        History { happened, trace: *ground.trace.lock().unwrap(), wrong }
     })
 }
 
@@ -188,6 +203,7 @@ impl Director {
             node: Mutex::new(Some(node)),
             platter,
             happened: Mutex::default(),
+            hands: Mutex::default(),
             wrong: Mutex::default(),
             trace: Mutex::new(0xcbf2_9ce4_8422_2325),
             begun,

@@ -25,7 +25,7 @@ fn of_an_account_that_was_made_again_nothing_from_before_is_believed() {
     hub.offer(&ann, Some(&User { invisible: true, ..user(1, 1) }));
     feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
     hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: true, ..user(1, 1) }));
-    assert!(matches!(bob.sight(&ann), Sight::Card(card) if card.profile().version == 7));
+    assert!(matches!(bob.view().sight(&ann), Sight::Card(card) if card.profile().version == 7));
     assert_eq!(hub.own_presence(&ann).invisible, Some(false));
 }
 
@@ -48,7 +48,7 @@ fn of_an_account_that_was_made_again_nothing_is_left_though_a_reader_brings_it_b
         }
         hub.offer(&ann, Some(&user(1, 7)));
         feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
-        assert!(matches!(bob.sight(&ann), Sight::Card(card) if card.profile().version == 7), "known: {known}");
+        assert!(matches!(bob.view().sight(&ann), Sight::Card(card) if card.profile().version == 7), "known: {known}");
         let seen = hub.own_presence(&ann);
         assert_eq!((seen.invisible, seen.last_seen), (Some(false), 0), "known: {known}");
     }
@@ -75,16 +75,16 @@ fn nothing_is_told_of_an_account_before_what_the_store_has_of_it_is_known() {
     bob.add_friend(&account(1));
     // A change comes by the feed before any reader: it brings a card, but not that she blocks him.
     feed.apply(&[change(9, None, profile(1, 9))]);
-    assert!(matches!(bob.sight(ann.me()), Sight::Unknown) && ann.me().profile().is_none());
+    assert!(matches!(bob.view().sight(ann.me()), Sight::Unknown) && ann.me().profile().is_none());
     let blocks = vec![Block { removed: false, ..blocked(1, 2, 5) }];
     hub.offer(ann.me(), Some(&User { blocks, ..user(1, 8) }));
-    assert!(matches!(bob.sight(ann.me()), Sight::Frozen));
+    assert!(matches!(bob.view().sight(ann.me()), Sight::Frozen));
     assert_eq!(ann.me().profile().unwrap().version, 9);
     // An account that is watched before it exists is known to have nothing.
     let later = bob.watch(&[account(3)]).remove(0);
     hub.offer(&later, None);
     feed.apply(&[change(10, None, profile(3, 10))]);
-    assert!(matches!(bob.sight(&later), Sight::Card(_)));
+    assert!(matches!(bob.view().sight(&later), Sight::Card(_)));
 }
 
 #[test]
@@ -97,6 +97,6 @@ fn a_reader_that_had_no_entry_when_it_began_tells_nothing_to_one_that_was_made_m
     let mut bob = hub.join(&account(2), SessionId(2), None);
     let entry = bob.add_friend(&account(1));
     hub.offer(&name, Some(&user(1, 5)));
-    assert!(matches!(bob.sight(&entry), Sight::Unknown), "he has to read for himself");
-    assert!(matches!(bob.sight(&name), Sight::Card(_)));
+    assert!(matches!(bob.view().sight(&entry), Sight::Unknown), "he has to read for himself");
+    assert!(matches!(bob.view().sight(&name), Sight::Card(_)));
 }

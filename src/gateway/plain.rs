@@ -1,0 +1,79 @@
+//! A connection without TLS, whose way out can be lent.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::net::{SendFlags, send};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::hub::Line;
+use crate::wire::Encoding;
+
+/// The connection as its session's task holds it. It reads by this half, which knows without asking the system that there
+/// is no more, and writes to the stream beneath.
+#[derive(Debug)]
+pub(super) struct Plain(OwnedReadHalf);
+
+/// Its way out.
+#[derive(Debug)]
+struct Out {
+    /// There until it is dropped, which must not shut the connection down.
+    half: Option<OwnedWriteHalf>,
+    encoding: Encoding,
+}
+
+impl Plain {
+    /// The connection, and its way out.
+    pub(super) fn split(stream: TcpStream, encoding: Encoding) -> (Self, Box<dyn Line>) {
+        let (read, write) = stream.into_split();
+        (Self(read), Box::new(Out { half: Some(write), encoding }))
+    }
+}
+
+impl Line for Out {
+    fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let stream: &TcpStream = self.half.as_ref().ok_or(io::ErrorKind::NotConnected)?.as_ref();
+        // Straight to the system: what the runtime knows of the socket is for who waits, which is the task.
+        Ok(send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.half.take().into_iter().for_each(OwnedWriteHalf::forget);
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let stream: &TcpStream = self.0.as_ref();
+        loop {
+            match stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(stream.poll_write_ready(cx))?,
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(self.0.as_ref()).shutdown(std::net::Shutdown::Write))
+    }
+}
