@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::user::State;
 use super::{Hub, Seen, Session, UserRef};
-use crate::model::{Account, Audience};
+use crate::model::Audience;
 use crate::wire::Card;
 
 /// What a session may see of an account.
@@ -116,11 +116,5 @@ impl View<'_> {
     #[must_use]
     pub fn relations(&self) -> u32 {
         self.session.relations()
-    }
-
-    /// Whose session it is.
-    #[must_use]
-    pub fn account(&self) -> &Account {
-        self.session.account()
     }
 }
