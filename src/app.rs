@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -33,6 +33,9 @@ use crate::wire;
 /// What is left of the deadline for the last sessions to close, and at least half of it for closing the others.
 const LAST: Duration = Duration::from_secs(4);
 
+/// Connections that may wait to be accepted; the system has a limit of its own (`net.core.somaxconn`). One that finds no
+/// place asks again after a second, and then after ever longer: that is what makes everybody's coming back slow.
+const BACKLOG: u32 = 65_535;
 /// How often tombstones past their retention are looked for.
 const COMPACTION: Duration = Duration::from_hours(1);
 
@@ -119,8 +122,8 @@ impl App {
         let core = Core::open(config)?;
         restore_presence(&core.service).await.map_err(|error| StartError(error.to_string()))?;
         let lifecycle = Arc::new(Lifecycle::default());
-        let clients = bind("clients.listen", config.clients.listen).await?;
-        let ops = bind("ops.listen", config.ops.listen).await?;
+        let clients = bind("clients.listen", config.clients.listen)?;
+        let ops = bind("ops.listen", config.ops.listen)?;
         let addresses = (local(&clients)?, local(&ops)?);
         let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
         let gateway = Gateway::new(core.service.clone(), settings(config), policy(config)?, lifecycle.clone());
@@ -207,8 +210,17 @@ pub fn check_certificates(config: &Config) -> Result<(), StartError> {
         .try_for_each(|listener| certificates::open(listener, config).map(drop))
 }
 
-async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| StartError(format!("{key}: cannot listen on {address}: {error}")))
+fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    listen(address).map_err(|error| StartError(format!("{key}: cannot listen on {address}: {error}")))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As the standard library does: a restart need not wait for connections that have ended.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
