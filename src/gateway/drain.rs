@@ -161,7 +161,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let marked = marks.iter().filter(|(_, kinds)| kinds.has_any(PRESENCES));
-    let mut seen = marked.filter_map(|(user, _)| seat.view().presence(&seat.view().entry(user)));
+    let view = seat.view();
+    let mut seen = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
     let mut out = Outgoing::new(link.encoding());
     while add_presences(&mut out, &mut seen) {
         link.send(&out).await?;

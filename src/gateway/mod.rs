@@ -1,8 +1,9 @@
 //! The client listener: from a TCP connection to a WebSocket session.
 //!
 //! It owns connections and nothing else: what a command does is the service's business, what may be seen the
-//! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket; [`teller`] tells those that sleep. [`pages`] is what browsers
-//! load before they connect. [`admission`] says who may connect, [`budget`] who has to go.
+//! engine's. [`session`] is one connection's life in a straight line, [`link`] its socket; [`teller`] tells those that
+//! sleep. [`pages`] is what browsers load before they connect. [`admission`] says who may connect, [`budget`] who has to
+//! go.
 
 mod admission;
 mod batch;

@@ -108,9 +108,8 @@ impl Hub {
             return None;
         }
         if !owed.is_tellable() {
-            let sleeper = owed.sleeper.take();
             drop(owed);
-            sleeper.into_iter().for_each(Waker::wake);
+            session.wake();
             return None;
         }
         owed.is_told = true;
@@ -152,7 +151,11 @@ impl Turn<'_> {
     /// How the client is spoken to.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
-        self.line.as_ref().map_or(Encoding::Json, |line| line.encoding())
+        self.line().encoding()
+    }
+
+    fn line(&self) -> &dyn Line {
+        self.line.as_deref().expect("a turn has the line until it is dropped")
     }
 
     /// What is owed.
@@ -167,10 +170,19 @@ impl Turn<'_> {
         self.hub.view(self.session)
     }
 
-    /// Writes all that is owed; with that, the client holds everything up to `horizon`. What the system does not take now
-    /// is left to the session's task. Answers how much was written; 0 if nothing was: all of it is owed still.
+    /// Writes all that is owed, which may be nothing; with that, the client holds everything up to `horizon`. What the
+    /// system does not take now is left to the session's task. Answers how much was written; if nothing was, all of it is
+    /// owed still.
     pub fn write(mut self, bytes: &[u8], horizon: Option<Stamp>) -> usize {
-        let Some(Ok(written @ 1..)) = self.line.as_ref().map(|line| line.try_write(bytes)) else {
+        // A relation that changed meanwhile may have taken the right to see some of it.
+        if self.session.relations() != self.taken.relations {
+            return 0;
+        }
+        if bytes.is_empty() {
+            self.done = true;
+            return 0;
+        }
+        let Ok(written @ 1..) = self.line().try_write(bytes) else {
             // A broken line is the task's business as well.
             return 0;
         };
@@ -181,11 +193,6 @@ impl Turn<'_> {
         }
         self.hub.delivered(self.since);
         written
-    }
-
-    /// Ends a turn in which nothing had to be told.
-    pub fn nothing(mut self) {
-        self.done = true;
     }
 }
 

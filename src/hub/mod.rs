@@ -5,7 +5,8 @@
 //! follows it or is logged in as it, or it counts as online; a mark that is set reaches the session or the session ends; the horizon
 //! moves only past changes whose watchers are all marked.
 //!
-//! Lock order: session table, then registry shard, then one user, then those who departed, passages, one outbox, or the sessions that are due.
+//! Lock order: session table, then registry shard, then one user, then those who departed, passages, one outbox, or the
+//! sessions that are due.
 
 mod devices;
 pub mod feed;

@@ -218,8 +218,10 @@ impl Seat {
     /// Waits until something is owed that a teller cannot tell, or the session is to end. Until then a teller may write,
     /// unless the session keeps to itself.
     pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_to_itself: bool) -> Poll<Wake> {
-        let kept = &mut None;
-        self.session.poll_sleep(cx, if keeps_to_itself { kept } else { &mut self.line })
+        if keeps_to_itself {
+            return self.session.poll_sleep(cx, &mut None);
+        }
+        self.session.poll_sleep(cx, &mut self.line)
     }
 
     /// What is left of a frame that a teller began, to be written before anything else.

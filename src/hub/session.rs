@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// Wakes the task, if it sleeps.
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         let sleeper = self.owed.lock().sleeper.take();
         if let Some(sleeper) = sleeper {
             sleeper.wake();

@@ -111,10 +111,4 @@ impl View<'_> {
         let is_friend = state.friends.contains(self.session.slot());
         is_friend.then(|| Hub::friends_presence(user, &state, self.session.account()))
     }
-
-    /// How often what this session may see has changed since login.
-    #[must_use]
-    pub fn relations(&self) -> u32 {
-        self.session.relations()
-    }
 }

@@ -116,7 +116,7 @@ fn live(seat: &mut Seat, written: &Written, busy: &AtomicBool) {
                 write(written, busy, &frame(seat.view(), &taken));
                 seat.tell(taken.horizon);
             }
-            // An answer to the client: here it says nothing, but it is written.
+            // The client spoke: an answer would be written now.
             None => {
                 assert!(!busy.load(Ordering::SeqCst), "a task that is up has its line to itself");
             }
