@@ -11,6 +11,8 @@ const DOCUMENTED: [&str; 9] =
     ["User", "Friend", "Request", "BlockRecord", "Presence", "Device", "Session", "Error", "UpdateMyInfo"];
 /// The enums in them.
 const DOCUMENTED_ENUMS: [&str; 3] = ["Gender", "Direction", "RequestState"];
+/// What makes most of a frame's size, which every frame has and moves around whatever is in it.
+const LARGE: [&str; 3] = ["changes", "login_reply", "update_my_info_reply"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -27,6 +29,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for name in DOCUMENTED_ENUMS {
         let words = "#[derive(utoipa::ToSchema)] #[schema(rename_all = \"lowercase\")]";
         config.type_attribute(format!(".rosterd.v1.{name}"), words);
+    }
+    for field in LARGE {
+        config.boxed(format!(".rosterd.v1.ServerFrame.{field}"));
     }
     config.compile_fds(files)?;
     Ok(())

@@ -211,7 +211,7 @@ impl Client {
         let reply = self.request(Command::Login(login)).await?.login_reply;
         let reply = reply.ok_or_else(|| ClientError::Malformed("a login without loginReply".to_owned()))?;
         replica.begin(&reply);
-        Ok((reply, self.until_synced(replica).await?))
+        Ok((*reply, self.until_synced(replica).await?))
     }
 
     /// Asks for the parts of the friend list that differ, and applies frames to `replica` until it is up to date.

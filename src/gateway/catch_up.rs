@@ -81,6 +81,6 @@ fn reply(out: &mut Outgoing, gateway: &Gateway, id: u64, logged_in: &LoggedIn, s
         because,
         expires_at: logged_in.expires_at,
     };
-    out.server(&v1::ServerFrame { id, login_reply: Some(login_reply), ..Default::default() });
+    out.server(&v1::ServerFrame { id, login_reply: Some(login_reply.into()), ..Default::default() });
     sync
 }

@@ -109,7 +109,7 @@ async fn update_my_info(
     let answer = service.set_profile(seat.account(), fields, if_version, false, Some(seat.session().id())).await?;
     let user = answer.profile.map(|profile| v1::User::from(&*profile));
     let reply = v1::UpdateMyInfoReply { user };
-    Ok(v1::ServerFrame { update_my_info_reply: Some(reply), ..Default::default() })
+    Ok(v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() })
 }
 
 async fn get_users(service: &Service, seat: &Seat, accounts: &[String]) -> Result<v1::ServerFrame, RequestError> {

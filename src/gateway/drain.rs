@@ -20,7 +20,7 @@ const RELATIONS: Kinds = Kinds::EDGE.with(Kinds::REQUEST).with(Kinds::BLOCK);
 /// What brings a presence: of a new friend it is told, too.
 const PRESENCES: Kinds = Kinds::EDGE.with(Kinds::PRESENCE);
 
-/// Tells everything that is owed now, and how far the client then is.
+/// Tells everything that is owed now, and how far the client then is; what was held goes out with it.
 ///
 /// A client that reads slowly costs this future, so what is rarely needed is boxed.
 pub(super) async fn drain<S>(link: &mut Link<S>, service: &Service, seat: &mut Seat) -> Result<(), CloseReason>
@@ -28,11 +28,23 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let taken = seat.take();
-    if !tell_records(link, service, seat, &taken).await? {
-        return Ok(());
+    if tell_records(link, service, seat, &taken).await? {
+        seat.delivered();
+        tell_rest(link, service, seat, &taken.marks).await?;
     }
-    let marks = &taken.marks;
-    seat.delivered();
+    link.release().await
+}
+
+/// What comes after the records, whose friends and profiles it is about.
+async fn tell_rest<S>(
+    link: &mut Link<S>,
+    service: &Service,
+    seat: &mut Seat,
+    marks: &Marks<UserRef>,
+) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     tell_presence(link, seat, marks).await?;
     if marks.get(seat.me()).has(Kinds::SESSIONS) {
         Box::pin(tell_sessions(link, service, seat)).await?;

@@ -23,39 +23,48 @@ use super::link::{Link, too_fast};
 use super::repair::repair;
 use crate::hub::{Line, Seat, Wake};
 use crate::metrics::Kind;
-use crate::model::{CloseReason, Millis, Reason, RequestError};
-use crate::service::Service;
+use crate::model::{CloseReason, Reason, RequestError};
+use crate::service::{LoggedIn, Service};
 use crate::wire::{Command, Encoding, Inbound, v1};
 
-/// Serves one connection to its end.
-pub(super) async fn run<S>(
+/// A session that is logged in and up to date.
+struct Live {
+    seat: Seat,
+    clock: Clock,
+}
+
+/// Serves one connection to its end. There are many such tasks, nearly all of them idle: what only some steps need is
+/// boxed, and nothing is moved from one place in the task to another, for it would then have both.
+pub(super) fn run<S>(
     socket: WebSocketStream<S>,
     out: Option<Box<dyn Line>>,
     encoding: Encoding,
     gateway: Arc<Gateway>,
     permit: Arc<Permit>,
-) where
+) -> impl Future<Output = ()>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let metrics = gateway.service.metrics().clone();
-    metrics.connections.inc();
-    metrics.opened.inc();
     let mut link = Link::new(socket, encoding, gateway.clone(), permit);
-    // Boxed: what a login needs must not stay in the task of a session that is idle.
-    let reason = match Box::pin(log_in(&mut link, &gateway)).await {
-        Ok((mut seat, expires_at)) => {
-            seat.lend(out);
-            live(&mut link, &gateway, seat, expires_at).await
-        }
-        Err(reason) => reason,
-    };
-    metrics.closed.get_or_create(&Kind { kind: reason.word() }).inc();
-    metrics.connections.dec();
-    Box::pin(link.close(reason)).await;
+    async move {
+        let metrics = gateway.service.metrics();
+        metrics.connections.inc();
+        metrics.opened.inc();
+        let mut logged_in = Box::pin(log_in(&mut link, &gateway, out)).await;
+        let reason = match &mut logged_in {
+            Ok(session) => live(&mut link, &gateway.service, session).await,
+            Err(reason) => *reason,
+        };
+        // Before the goodbye, which may take its time.
+        drop(logged_in);
+        metrics.closed.get_or_create(&Kind { kind: reason.word() }).inc();
+        metrics.connections.dec();
+        Box::pin(link.close(reason)).await;
+    }
 }
 
 /// From the first frame to `synced`.
-async fn log_in<S>(link: &mut Link<S>, gateway: &Gateway) -> Result<(Seat, Option<Millis>), CloseReason>
+async fn log_in<S>(link: &mut Link<S>, gateway: &Gateway, out: Option<Box<dyn Line>>) -> Result<Live, CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -76,7 +85,10 @@ where
         Ok(_) if gateway.lifecycle.is_closing() => Err(CloseReason::Shutdown),
         Ok(mut logged_in) => {
             catch_up(link, gateway, id, &mut logged_in).await?;
-            Ok((logged_in.seat, logged_in.expires_at))
+            let LoggedIn { mut seat, expires_at, .. } = logged_in;
+            seat.lend(out);
+            let clock = Clock::new(gateway, &seat, expires_at);
+            Ok(Live { seat, clock })
         }
         Err((error, reason)) => {
             link.send_one(&refusal(Some(id), &error)).await?;
@@ -109,34 +121,28 @@ where
 }
 
 /// The live loop: until the client leaves, falls silent, or is ended.
-async fn live<S>(link: &mut Link<S>, gateway: &Gateway, mut seat: Seat, expires_at: Option<Millis>) -> CloseReason
+async fn live<S>(link: &mut Link<S>, service: &Service, Live { seat, clock }: &mut Live) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let service = &*gateway.service;
-    let mut clock = Clock::new(gateway, &seat, expires_at);
     let mut told = false;
     loop {
-        let event = next(link, &mut seat, &mut clock, std::mem::take(&mut told)).await;
+        let event = next(link, seat, clock, std::mem::take(&mut told)).await;
         if let Some(rest) = seat.take_rest() {
             link.begun(&rest);
         }
         let step = match event {
             Event::Woken(Wake::Marks) => {
                 told = true;
-                // Boxed, like an answer: what it needs must not stay in the task of a session that is idle.
-                match Box::pin(drain(link, service, &mut seat)).await {
-                    Ok(()) => link.release().await,
-                    failed => failed,
-                }
+                Box::pin(drain(link, service, seat)).await
             }
             // What is owed goes first: who comes back then lacks nothing of it.
             Event::Woken(Wake::End(CloseReason::Shutdown)) => {
-                Box::pin(drain(link, service, &mut seat)).await.and(Err(CloseReason::Shutdown))
+                Box::pin(drain(link, service, seat)).await.and(Err(CloseReason::Shutdown))
             }
-            Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, &mut seat, &mut clock, inbound)).await,
+            Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, seat, clock, inbound)).await,
             Event::Woken(Wake::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
-            Event::Timer => tick(link, &mut clock).await,
+            Event::Timer => Box::pin(tick(link, clock)).await,
         };
         if let Err(reason) = step {
             return reason;
@@ -190,25 +196,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match inbound {
-        Inbound::Heartbeat => Ok(()),
-        Inbound::Refused { id, error } => link.send_one(&refusal(id, &error)).await,
+        Inbound::Heartbeat => {}
+        Inbound::Refused { id, error } => link.hold(&refusal(id, &error)),
         Inbound::Command { id, command } => {
             let executed = execute(service, seat, id, command).await;
-            // A busy session is owed something by now: the answer and that are one write.
             link.hold(&executed.reply);
             match executed.then {
                 Then::Stay => {}
                 Then::Renew(expires_at) => clock.renew(expires_at, service.now()),
                 Then::Repair(parts) => Box::pin(repair(link, service, seat, *parts)).await?,
-                Then::Leave => {
-                    link.release().await?;
-                    return Err(CloseReason::ClientLeft);
-                }
+                Then::Leave => return link.release().await.and(Err(CloseReason::ClientLeft)),
             }
-            if seat.is_owed() {
-                drain(link, service, seat).await?;
-            }
-            link.release().await
         }
     }
+    // A busy session is owed something by now: the answer and that are one write.
+    if seat.is_owed() { drain(link, service, seat).await } else { link.release().await }
 }

@@ -44,7 +44,8 @@ impl Service {
         }
         match auth.verify(token, self.now()) {
             Err(AuthError::UnknownKey(kid)) => {
-                auth.learn(kid.as_deref()).await.map_err(refused)?;
+                // Boxed: what it needs to ask another server must not be part of every login.
+                Box::pin(auth.learn(kid.as_deref())).await.map_err(refused)?;
                 auth.verify(token, self.now()).map_err(refused)
             }
             verified => verified.map_err(refused),

@@ -261,10 +261,10 @@ mod tests {
                 assert_eq!(joined.records(), lists.iter().sum::<usize>() + usize::from(me));
                 let (mut actual, mut expected) = (Vec::new(), Vec::new());
                 joined.finish(with_cursor.then_some(cursor), &mut actual);
-                let frame = v1::ServerFrame { changes: Some(message.clone()), ..Default::default() };
+                let frame = v1::ServerFrame { changes: Some(message.clone().into()), ..Default::default() };
                 encoding.encode(&frame, &mut expected);
                 assert_eq!(String::from_utf8_lossy(&actual), String::from_utf8_lossy(&expected));
-                assert_eq!(encoding.decode_server(&actual).unwrap().changes, Some(message));
+                assert_eq!(encoding.decode_server(&actual).unwrap().changes, Some(message.into()));
             }
         }
     }

@@ -371,7 +371,7 @@ impl Task {
                 cursor: cursor.clone(),
                 ..Default::default()
             };
-            view.replica.apply(&v1::ServerFrame { changes: Some(changes), ..Default::default() }).unwrap();
+            view.replica.apply(&v1::ServerFrame { changes: Some(changes.into()), ..Default::default() }).unwrap();
         };
         let (Some(friend), Some(card)) = (pick, card) else {
             if how != Corruption::ExtraFriend {
@@ -421,7 +421,7 @@ impl Task {
                     cursor,
                     ..Default::default()
                 };
-                view.replica.apply(&v1::ServerFrame { changes: Some(changes), ..Default::default() }).unwrap();
+                view.replica.apply(&v1::ServerFrame { changes: Some(changes.into()), ..Default::default() }).unwrap();
             }
         }
         view.tainted = true;

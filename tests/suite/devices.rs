@@ -29,7 +29,7 @@ async fn log_in(gateway: &Gateway, account: &str, kind: &str, encoding: Encoding
         }
         replica.apply(&frame).unwrap();
     }
-    Peer { client, replica, reply: reply.unwrap() }
+    Peer { client, replica, reply: *reply.unwrap() }
 }
 
 async fn sessions(peer: &mut Peer) -> Vec<v1::Session> {

@@ -33,7 +33,7 @@ async fn populate(gateway: &Gateway) {
 fn changed(replica: &Replica, changes: v1::Changes) -> Replica {
     let mut replica = replica.clone();
     let cursor = replica.cursor().map(str::to_owned);
-    let changes = Some(v1::Changes { cursor, ..changes });
+    let changes = Some(v1::Changes { cursor, ..changes }.into());
     replica.apply(&v1::ServerFrame { changes, ..Default::default() }).unwrap();
     replica
 }

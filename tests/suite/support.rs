@@ -352,7 +352,7 @@ impl Peer {
     /// The next push, which is `changes`.
     pub async fn changes(&mut self) -> v1::Changes {
         let frame = self.next().await;
-        frame.changes.clone().unwrap_or_else(|| panic!("not changes: {frame:?}"))
+        *frame.changes.clone().unwrap_or_else(|| panic!("not changes: {frame:?}"))
     }
 
     /// Applies pushes until `done`.
