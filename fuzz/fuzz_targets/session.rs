@@ -60,7 +60,7 @@ impl Who {
     }
 
     fn account(self) -> Account {
-        Account::stored(ACCOUNTS[usize::from(self.0) % ACCOUNTS.len()])
+        Account::stored(ACCOUNTS[usize::from(self.0) % ACCOUNTS.len()]).unwrap()
     }
 }
 
@@ -216,7 +216,7 @@ impl World {
             match in_time("a login", client.login(account, &mut fresh.replica)).await {
                 Ok(_) => {}
                 Err(ClientError::Refused(error)) => {
-                    let exists = self.node.service.get_user(&Account::stored(account)).await.is_ok();
+                    let exists = self.node.service.get_user(&Account::stored(account).unwrap()).await.is_ok();
                     assert!(!exists, "{account} exists and may not log in: {}", error.message);
                     continue;
                 }

@@ -169,13 +169,13 @@ mod tests {
             (Kind::Heartbeat, frame()),
             (
                 Kind::Changes,
-                v1::ServerFrame { changes: Some(v1::Changes { users: vec![user], ..Default::default() }.into()), ..frame() },
+                v1::ServerFrame {
+                    changes: Some(v1::Changes { users: vec![user], ..Default::default() }.into()),
+                    ..frame()
+                },
             ),
             (Kind::LoginReply, v1::ServerFrame { id: 1, login_reply: Some(Box::default()), ..frame() }),
-            (
-                Kind::Reply,
-                v1::ServerFrame { id: 300, update_my_info_reply: Some(Box::default()), ..frame() },
-            ),
+            (Kind::Reply, v1::ServerFrame { id: 300, update_my_info_reply: Some(Box::default()), ..frame() }),
             (Kind::Refused, v1::ServerFrame { id: 200_000, error: Some(v1::Error::default()), ..frame() }),
             (Kind::Refused, v1::ServerFrame { error: Some(v1::Error::default()), ..frame() }),
             (Kind::Synced, v1::ServerFrame { synced: Some(v1::Synced::default()), ..frame() }),

@@ -10,6 +10,8 @@ use crate::model::{Account, CloseReason};
 use crate::service::Record;
 use crate::wire::{Changes, Encoding, v1};
 
+/// Room to begin with: a client that lacks little is told in less.
+const ROOM: usize = 4096;
 /// Bytes after which a batch is written.
 const WRITE: usize = 32 * 1024;
 
@@ -22,7 +24,7 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new(encoding: Encoding) -> Self {
-        Self { encoding, out: Outgoing::new(encoding), changes: Changes::new(encoding) }
+        Self { encoding, out: Outgoing::with_capacity(encoding, ROOM), changes: Changes::new(encoding) }
     }
 
     /// Adds records as `viewer` is to be told them, and writes what there is if it is enough.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 mod readers;
 
 fn account(n: u8) -> Account {
-    Account::stored(&format!("u{n}"))
+    Account::stored(&format!("u{n}")).unwrap()
 }
 
 fn profile(n: u8, stamp: Stamp) -> Row {

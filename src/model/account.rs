@@ -5,16 +5,17 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+
+use arrayvec::ArrayString;
 
 use super::{Reason, RequestError};
 
 /// The longest account, in characters (NIM's limit for an accid).
 pub const ACCOUNT_CHARS: usize = 32;
 
-/// A user's id: 1 to 32 characters out of letters, digits and `_ @ . -`. Cheap to clone.
+/// A user's id: 1 to 32 characters out of letters, digits and `_ @ . -`. Cheap to clone: it has its text in itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Account(Arc<str>);
+pub struct Account(ArrayString<ACCOUNT_CHARS>);
 
 impl Account {
     /// Checks `text`; `field` is the name the error gives.
@@ -25,19 +26,19 @@ impl Account {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'@' | b'.' | b'-');
         // Dots alone mean something else in the path of a URL, where accounts stand.
         let dots = text.bytes().all(|b| b == b'.');
-        if text.len() > ACCOUNT_CHARS || dots || !text.bytes().all(allowed) {
+        let fits = if dots || !text.bytes().all(allowed) { None } else { Self::stored(text) };
+        fits.ok_or_else(|| {
             let message = format!(
                 "{field} must be 1 to {ACCOUNT_CHARS} characters out of letters, digits and _ @ . -, and not only dots"
             );
-            return Err(RequestError::new(Reason::InvalidArgument, message).field(field));
-        }
-        Ok(Self(text.into()))
+            RequestError::new(Reason::InvalidArgument, message).field(field)
+        })
     }
 
-    /// An account read back from the store, where only checked ones are written.
+    /// An account read back from the store, where only checked ones are written; `None` if it cannot be one.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
-        Self(text.into())
+    pub fn stored(text: &str) -> Option<Self> {
+        ArrayString::from(text).ok().map(Self)
     }
 
     /// The id itself.

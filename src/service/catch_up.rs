@@ -185,6 +185,9 @@ fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Blo
 fn tell(at: &mut CatchUp, page: Page) -> Told {
     at.stage = page.next.map_or(Stage::Requests, Stage::Friends);
     let mut told = Told::default();
+    if at.plan.since().is_none() {
+        told.friends.reserve_exact(page.edges.len());
+    }
     for (edge, card) in page.edges {
         let version = card.as_ref().map_or(0, |card| card.profile().version);
         if !edge.removed && card.is_none() {
@@ -216,7 +219,7 @@ mod tests {
     /// not that it is gone.
     #[test]
     fn a_friend_whose_account_went_while_this_read_is_told_as_removed_to_who_may_hold_it() {
-        let edge = Edge::new(Account::stored("ann"), Account::stored("bob"), 3, 0);
+        let edge = Edge::new(Account::stored("ann").unwrap(), Account::stored("bob").unwrap(), 3, 0);
         for (plan, removed) in [(Plan::Since(5), 1), (Plan::Full(Because::NoCursor), 0)] {
             let cursor = Cursor { epoch: Epoch(7), horizon: 9 };
             let mut at = CatchUp::new(plan, cursor, Arrival::default(), 0);

@@ -34,8 +34,7 @@ impl Service {
         let is = |peer: &Account, kind| marked.iter().any(|(marked, kinds)| marked == peer && kinds.has(kind));
         let live = read.edges.into_iter().filter(|edge| !edge.removed && is(&edge.peer, Kinds::EDGE));
         let live: Vec<_> = live.collect();
-        let accounts: Vec<_> = live.iter().map(|edge| edge.peer.clone()).collect();
-        let cards = self.follow_friends(seat, &accounts).await?;
+        let cards = self.follow_friends(seat, live.iter().map(|edge| &edge.peer)).await?;
         let friends: Vec<_> = live.into_iter().zip(cards).filter_map(|(edge, card)| Some((edge, card?))).collect();
         let listed = |peer: &Account| friends.iter().any(|(edge, _)| edge.peer == *peer);
         let removed = marked.iter().filter(|(peer, kinds)| kinds.has(Kinds::EDGE) && !listed(peer));

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_policy_leaves_one_way_to_become_friends_or_both() {
-        let (account, peer) = (Account::stored("a"), Account::stored("b"));
+        let (account, peer) = (Account::stored("a").unwrap(), Account::stored("b").unwrap());
         let message = Box::default();
         let add = Command::AddFriend { account: account.clone(), peer: peer.clone(), message };
         let message = Box::default();

@@ -47,9 +47,9 @@ impl Service {
         edges: Vec<Edge>,
         relations: u32,
     ) -> Result<Option<Page>, StoreError> {
-        let peers: Vec<_> = edges.iter().filter(|e| !e.removed).map(|e| e.peer.clone()).collect();
-        seat.expect(peers.len());
-        let cards = self.follow_friends(seat, &peers).await?;
+        let peers = || edges.iter().filter(|edge| !edge.removed).map(|edge| &edge.peer);
+        seat.expect(peers().count());
+        let cards = self.follow_friends(seat, peers()).await?;
         if seat.relations() != relations {
             return Ok(None);
         }
@@ -64,8 +64,12 @@ impl Service {
 
     /// The cards of these friends, following each from now on: a change after this call marks the session, one before
     /// it is in the card.
-    pub(super) async fn follow_friends(&self, seat: &mut Seat, accounts: &[Account]) -> Result<Settled, StoreError> {
-        let users: Vec<_> = accounts.iter().map(|account| seat.add_friend(account)).collect();
+    pub(super) async fn follow_friends(
+        &self,
+        seat: &mut Seat,
+        accounts: impl Iterator<Item = &Account>,
+    ) -> Result<Settled, StoreError> {
+        let users: Vec<_> = accounts.map(|account| seat.add_friend(account)).collect();
         self.settle(seat, &users).await
     }
 

@@ -123,7 +123,7 @@ impl Tables {
     /// The owner's edges in order of the peer, tombstones included.
     fn of<'a>(&'a self, owner: &'a Account, after: Option<&Account>) -> impl Iterator<Item = &'a Edge> {
         // No account is empty, so the empty one stands before all.
-        let after = after.cloned().unwrap_or_else(|| Account::stored(""));
+        let after = after.cloned().unwrap_or_else(|| Account::stored("").expect("it fits"));
         let from = (Bound::Excluded((owner.clone(), after)), Bound::Unbounded);
         self.edges.range(from).map(|(_, edge)| edge).take_while(move |edge| edge.owner == *owner)
     }

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn who_starts_afresh_needs_no_tombstones_and_is_told_why() {
         assert_eq!((Plan::Since(5).since(), Plan::Full(Because::Expired).since()), (Some(5), None));
-        let gone = Edge::tombstone(Account::stored("a"), Account::stored("b"), 7, 0);
+        let gone = Edge::tombstone(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 7, 0);
         assert_eq!(owed(Plan::Full(Because::Expired), &gone, 0), Owed::Nothing);
         assert_eq!(owed(Plan::Since(5), &gone, 0), Owed::Removal);
         let protocol = include_str!("../../docs/protocol.md");
@@ -154,7 +154,7 @@ mod tests {
         fn state_plus_delta_is_the_new_state(
             history in prop::collection::vec((0..6u8, 0..3u8), 1..80), stop: prop::sample::Index,
         ) {
-            let account = |n: u8| Account::stored(&n.to_string());
+            let account = |n: u8| Account::stored(&n.to_string()).unwrap();
             let mut edges: BTreeMap<u8, Edge> = BTreeMap::new();
             let mut cards: BTreeMap<u8, u64> = (0..6).map(|n| (n, 0)).collect();
             let live = |edges: &BTreeMap<u8, Edge>, cards: &BTreeMap<u8, u64>| -> List {

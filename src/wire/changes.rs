@@ -4,7 +4,7 @@
 //! their bytes. The result is what encoding a [`super::v1::Changes`] would give; a test holds the two equal.
 
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, encode_key, encode_varint};
 use serde::Serialize;
 
 use super::{Card, Encoding, v1};
@@ -155,27 +155,28 @@ impl Changes {
 
 /// Encodes one record and appends it to its list.
 fn encode(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &(impl Message + Serialize)) {
-    let mut bytes = Vec::with_capacity(160);
-    encoding.encode(record, &mut bytes);
-    put(encoding, list, tag, &bytes);
+    begin(encoding, list, tag, || record.encoded_len());
+    encoding.encode(record, list);
 }
 
 /// Appends one encoded record to its list.
 fn put(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &[u8]) {
+    // And what stands before it: a comma, or a key and a length.
+    list.reserve(record.len() + 8);
+    begin(encoding, list, tag, || record.len());
+    list.extend_from_slice(record);
+}
+
+/// Appends what stands before a record of this length.
+fn begin(encoding: Encoding, list: &mut Vec<u8>, tag: u32, length: impl FnOnce() -> usize) {
     match encoding {
-        Encoding::Json => {
-            list.reserve(record.len() + 1);
-            if !list.is_empty() {
-                list.push(b',');
-            }
-        }
+        Encoding::Json if list.is_empty() => {}
+        Encoding::Json => list.push(b','),
         Encoding::Protobuf => {
-            list.reserve(record.len() + 2 + encoded_len_varint(record.len() as u64));
             encode_key(tag, WireType::LengthDelimited, list);
-            encode_varint(record.len() as u64, list);
+            encode_varint(length() as u64, list);
         }
     }
-    list.extend_from_slice(record);
 }
 
 #[cfg(test)]
@@ -196,8 +197,8 @@ mod tests {
 
     fn request(state: RequestState) -> Request {
         Request {
-            sender: Account::stored("a"),
-            receiver: Account::stored("b"),
+            sender: Account::stored("a").unwrap(),
+            receiver: Account::stored("b").unwrap(),
             message: "\"hi\"\n漢".into(),
             state,
             hidden: false,
@@ -210,7 +211,10 @@ mod tests {
     /// The same frame twice: joined from these numbers of records, and as a message to be encoded.
     fn both(encoding: Encoding, me: bool, lists: [usize; 5]) -> (Changes, v1::Changes) {
         let (mut joined, mut message) = (Changes::new(encoding), v1::Changes::default());
-        let edge = Edge { alias: "ä\\".into(), ..Edge::new(Account::stored("a"), Account::stored("b"), 4, 5) };
+        let edge = Edge {
+            alias: "ä\\".into(),
+            ..Edge::new(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 4, 5)
+        };
         let [users, friends, removed, requests, blocks] = lists;
         if me {
             joined.me(&card("me"));
@@ -235,7 +239,7 @@ mod tests {
             message.requests.push(v1::Request::seen_by(&request, viewer));
         }
         for n in 0..blocks {
-            let (owner, peer) = (Account::stored("a"), Account::stored("b"));
+            let (owner, peer) = (Account::stored("a").unwrap(), Account::stored("b").unwrap());
             let block = Block { owner, peer, removed: n > 0, last_seen: 0, create_time: 1, update_time: 2, version: 8 };
             joined.block(&block);
             message.blocks.push(v1::BlockRecord::from(&block));

@@ -125,7 +125,9 @@ fn text(record: &Record<'_>, column: usize) -> Result<Box<str>> {
 }
 
 fn account(record: &Record<'_>, column: usize) -> Result<Account> {
-    Ok(Account::stored(record.get_ref(column)?.as_str()?))
+    let text = record.get_ref(column)?.as_str()?;
+    let too_long = || Error::FromSqlConversionFailure(column, Type::Text, "it is too long for an account".into());
+    Account::stored(text).ok_or_else(too_long)
 }
 
 /// A stamp or a time of a row; none is written negative.
