@@ -319,8 +319,9 @@ impl Feed {
     }
 }
 
-/// The sessions that are told when something changes that `audience` sees, those who see more included. A session that
-/// both lists and watches the account may be there twice.
+/// The sessions that are told when something changes that `audience` sees, those who see more included, in the order in
+/// which they mostly came, so that what is touched one after the other lies side by side in memory. A session that both
+/// lists and watches the account may be there twice.
 fn crowd(state: &State, audience: Audience) -> Vec<Slot> {
     let mut slots = state.own.clone();
     if audience >= Audience::Friends {
@@ -329,5 +330,6 @@ fn crowd(state: &State, audience: Audience) -> Vec<Slot> {
     if audience >= Audience::Everyone {
         slots.extend(state.strangers.iter());
     }
+    slots.sort_unstable();
     slots
 }
