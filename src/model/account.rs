@@ -74,7 +74,9 @@ mod tests {
     fn the_set_of_characters_and_the_length_are_enforced() {
         for good in ["a", "Alice", "a.b-c_d@e", &"x".repeat(32)] {
             assert_eq!(Account::parse(good, "account").unwrap().as_str(), good);
+            assert_eq!(Account::stored(good).unwrap().as_str(), good);
         }
+        assert_eq!(Account::stored(&"x".repeat(33)), None);
         for bad in ["", " ", "a b", ".", "..", "ümlaut", "a/b", "a\0", &"x".repeat(33)] {
             let error = Account::parse(bad, "account").unwrap_err();
             assert_eq!((error.reason, error.field.as_deref()), (Reason::InvalidArgument, Some("account")), "{bad:?}");
