@@ -69,6 +69,13 @@ impl Round {
 }
 
 impl Sweep {
+    /// In the order of their slots, in which most of them came: what is touched one after the other then lies side by
+    /// side in memory.
+    fn new(user: UserRef, mut slots: Vec<Slot>, round: Round) -> Self {
+        slots.sort_unstable();
+        Self { user, slots, round, again: None }
+    }
+
     fn again(&mut self, change: &Change, audience: Audience, at: u64) {
         match &mut self.again {
             Some(round) => {
@@ -157,7 +164,7 @@ impl Feed {
             }
             if let Some(round) = sweep.again {
                 let slots = crowd(&sweep.user.state().lock(), round.audience);
-                self.sweeps.push_back(Sweep { user: sweep.user, slots, round, again: None });
+                self.sweeps.push_back(Sweep::new(sweep.user, slots, round));
             }
         } else {
             self.sweeps.push_back(sweep);
@@ -197,7 +204,7 @@ impl Feed {
         if slots.len() > self.slice {
             drop(state);
             let round = Round::new(change, audience, self.at);
-            self.sweeps.push_back(Sweep { user, slots, round, again: None });
+            self.sweeps.push_back(Sweep::new(user, slots, round));
             return true;
         }
         for slot in slots {
@@ -319,9 +326,8 @@ impl Feed {
     }
 }
 
-/// The sessions that are told when something changes that `audience` sees, those who see more included, in the order in
-/// which they mostly came, so that what is touched one after the other lies side by side in memory. A session that both
-/// lists and watches the account may be there twice.
+/// The sessions that are told when something changes that `audience` sees, those who see more included. A session that
+/// both lists and watches the account may be there twice.
 fn crowd(state: &State, audience: Audience) -> Vec<Slot> {
     let mut slots = state.own.clone();
     if audience >= Audience::Friends {
@@ -330,6 +336,5 @@ fn crowd(state: &State, audience: Audience) -> Vec<Slot> {
     if audience >= Audience::Everyone {
         slots.extend(state.strangers.iter());
     }
-    slots.sort_unstable();
     slots
 }
