@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use parking_lot::Mutex;
-use rosterd::client::{Backend, Client, ClientError, Replica};
-use rosterd::wire::{Encoding, v1};
+use rosterd_client::{Backend, Client, ClientError, Replica};
+use rosterd_protocol::{Encoding, v1};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 

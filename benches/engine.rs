@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rosterd::hub::UserRef;
-use rosterd::model::{Account, Cursor, Edge, Epoch, Profile};
-use rosterd::sync::delta::{Owed, Plan, owed};
-use rosterd::sync::digest::Digest;
-use rosterd::sync::interest::Watchers;
-use rosterd::sync::outbox::{Kinds, Outbox};
-use rosterd::wire::{Card, Changes, Command, Encoding, decode, v1};
+use rosterd_engine::model::{Account, Cursor, Edge, Epoch, Profile};
+use rosterd_engine::sync::delta::{Owed, Plan, owed};
+use rosterd_engine::sync::digest::Digest;
+use rosterd_engine::sync::interest::Watchers;
+use rosterd_engine::sync::outbox::{Kinds, Outbox};
+use rosterd_protocol::{Card, Changes, Command, Encoding, decode, v1};
 
 const SIZES: [usize; 3] = [50, 500, 10_000];
 

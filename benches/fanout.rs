@@ -7,9 +7,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use futures::future::join_all;
 use hyper::Method;
 use rosterd::app::App;
-use rosterd::client::{Backend, Client, Replica};
 use rosterd::config::{Config, StoreUrl};
-use rosterd::wire::Encoding;
+use rosterd_client::{Backend, Client, Replica};
+use rosterd_protocol::Encoding;
 use tokio::runtime::Runtime;
 
 /// A gateway, and clients that are all friends of `star`.

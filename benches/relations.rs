@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rosterd::hub::{Hub, Seat, SessionsLimit, SessionsPolicy, Settings, feed::Feed};
-use rosterd::model::{Account, Command, Profile, SessionId, User};
 use rosterd::store::{Opened, Store, Write, sqlite};
+use rosterd_engine::model::{Account, Command, Profile, SessionId, User};
 use tokio::runtime::Runtime;
 
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 16 };
@@ -55,7 +55,7 @@ fn request_and_accept(c: &mut Criterion) {
     });
     let (ann, bob) = (account(0), account(1));
     for who in [&ann, &bob] {
-        let patch = rosterd::model::Patch::default();
+        let patch = rosterd_engine::model::Patch::default();
         let command = Command::SetProfile { account: who.clone(), patch, create: true, if_version: None };
         runtime.block_on(carry_out(&*store, command));
     }

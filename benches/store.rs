@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
-use rosterd::model::{Account, Command, Fields};
 use rosterd::store::{Opened, Store, Write, sqlite};
+use rosterd_engine::model::{Account, Command, Fields};
 use tokio::runtime::Runtime;
 
 fn account(n: usize) -> Account {

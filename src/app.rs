@@ -24,11 +24,10 @@ use crate::gateway::{self, Gateway};
 use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
 use crate::lifecycle::{Lifecycle, Pace};
 use crate::metrics::Metrics;
-use crate::model::RequestError;
 use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
 use crate::store::{Batch, Store, sqlite};
 use crate::tls::Tls;
-use crate::wire;
+use rosterd_engine::model::RequestError;
 
 /// What is left of the deadline for the last sessions to close, and at least half of it for closing the others.
 const LAST: Duration = Duration::from_secs(4);
@@ -292,9 +291,9 @@ async fn demo_users(service: &Service) -> Result<Vec<String>, StartError> {
     if !service.is_empty().await.map_err(failed)? {
         return Ok(Vec::new());
     }
-    let commands = DEMO.lines().map(wire::import_line).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let commands = DEMO.lines().map(rosterd_protocol::import_line).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let accounts = commands.iter().filter_map(|command| match command {
-        crate::model::Command::SetProfile { account, .. } => Some(account.to_string()),
+        rosterd_engine::model::Command::SetProfile { account, .. } => Some(account.to_string()),
         _ => None,
     });
     let accounts = accounts.collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use rosterd::cli::{self, Failure};
 use rosterd::config::{self, Options};
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rosterd::bench::plot::{Axis, Chart, Line};
-use rosterd::bench::scenario::Scenario;
+use rosterd_bench::plot::{Axis, Chart, Line};
+use rosterd_bench::scenario::Scenario;
 
 use super::servers::{Cores, Server};
 use super::work::{fanout, figure};

@@ -11,8 +11,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
 
-use rosterd::bench::frames::{MARK, TEXT};
-use rosterd::bench::graph::Graph;
+use rosterd_bench::frames::{MARK, TEXT};
+use rosterd_bench::graph::Graph;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use socket2::{Domain, Socket, Type};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rosterd::bench::outcome::{Unit, shown};
+use rosterd_bench::outcome::{Unit, shown};
 
 /// What is to be reached.
 #[derive(Debug, Clone, Copy)]

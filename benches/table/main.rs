@@ -91,7 +91,7 @@ fn told(table: &mut Table, begun: Instant, raised: bool) -> String {
         text,
         "\n{}. Gateway and floor on core {}, generator on core {}, priority {}; each the middle of {} run(s), but idle, \
          storm, write and slow of one. Other work on the machine meanwhile: {:.2} cores in the middle, {:.2} at most. Took {} s.\n",
-        rosterd::bench::gauge::machine(),
+        rosterd_bench::gauge::machine(),
         table.cores.server,
         table.cores.generator,
         if raised { "raised" } else { "normal" },

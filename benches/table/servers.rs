@@ -6,9 +6,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rosterd::bench::graph::Graph;
-use rosterd::bench::scenario::Scenario;
-use rosterd::bench::world::World;
+use rosterd_bench::graph::Graph;
+use rosterd_bench::scenario::Scenario;
+use rosterd_bench::world::World;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rosterd::bench::outcome::Unit;
-use rosterd::bench::run::Load;
-use rosterd::bench::scenario::Scenario;
+use rosterd_bench::outcome::Unit;
+use rosterd_bench::run::Load;
+use rosterd_bench::scenario::Scenario;
 use serde_json::Value;
 
 use super::commits;

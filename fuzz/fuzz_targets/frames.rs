@@ -2,23 +2,23 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rosterd::wire::{self, Command, Encoding, Inbound, v1};
+use rosterd_protocol::{Command, Encoding, Inbound, v1};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, payload)) = data.split_first() else { return };
     let encoding = Encoding::ALL[usize::from(first & 1)];
-    let Ok(Inbound::Command { id, command }) = wire::decode(encoding, payload) else { return };
+    let Ok(Inbound::Command { id, command }) = rosterd_protocol::decode(encoding, payload) else { return };
     for other in Encoding::ALL {
         // A number that is no gender has no word in JSON.
         if other == encoding || has_a_known_gender(&command) {
             let mut written = Vec::new();
             other.encode(&command.clone().frame(id), &mut written);
-            assert_eq!(wire::decode(other, &written), Ok(Inbound::Command { id, command: command.clone() }));
+            assert_eq!(rosterd_protocol::decode(other, &written), Ok(Inbound::Command { id, command: command.clone() }));
         }
     }
     // What it says of the profile is checked, whatever it says.
     if let Command::UpdateMyInfo(update) = command {
-        let _ = wire::fields(update).map(|fields| fields.check());
+        let _ = rosterd_protocol::fields(update).map(|fields| fields.check());
     }
 });
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use rosterd::model::{Account, Command};
-use rosterd::wire::{batch, import_line};
+use rosterd_engine::model::{Account, Command};
+use rosterd_protocol::{batch, import_line};
 use rosterd_fuzz::{Kind, Node, in_time, run};
 
 fuzz_target!(|text: &str| {

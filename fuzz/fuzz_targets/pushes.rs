@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rosterd::client::Replica;
-use rosterd::wire::{Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Encoding, v1};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, mut rest)) = data.split_first() else { return };

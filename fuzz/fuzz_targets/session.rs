@@ -7,11 +7,11 @@ use std::future::pending;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rosterd::client::{Client, ClientError, Replica};
+use rosterd_client::{Client, ClientError, Replica};
 use rosterd::hub::SessionsPolicy;
-use rosterd::model::{Account, Audience, Command as Write, FriendsPolicy, Visibility};
+use rosterd_engine::model::{Account, Audience, Command as Write, FriendsPolicy, Visibility};
 use rosterd::service::keep_presence;
-use rosterd::wire::{Command, Encoding, import_line, v1};
+use rosterd_protocol::{Command, Encoding, import_line, v1};
 use rosterd_fuzz::{Kind, Node, PATIENCE, in_time, run};
 use tokio::time::timeout;
 

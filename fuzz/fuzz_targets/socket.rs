@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rosterd::client::{Client, Replica};
+use rosterd_client::{Client, Replica};
 use rosterd::gateway::Rate;
-use rosterd::wire::{Command, Encoding, import_line, v1};
+use rosterd_protocol::{Command, Encoding, import_line, v1};
 use rosterd_fuzz::{Kind, Node, in_time, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

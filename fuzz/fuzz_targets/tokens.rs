@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use libfuzzer_sys::fuzz_target;
 use rosterd::auth::{AuthError, Authenticator, Expected, Place, Settings, Source};
 use rosterd::metrics::Metrics;
-use rosterd::model::{Account, Cursor, SessionId};
+use rosterd_engine::model::{Account, Cursor, SessionId};
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes, ok";
 const NOW: u64 = 1_795_420_532_876;

@@ -14,7 +14,7 @@ use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
-use rosterd::model::{FriendsPolicy, Visibility};
+use rosterd_engine::model::{FriendsPolicy, Visibility};
 use rosterd::service::{self, Service, consume};
 use rosterd::store::{Store, memory, system_clock};
 use tokio::net::{TcpListener, TcpStream};

@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::{Outcome, Reason, RequestError};
-use crate::wire::{self, v1};
+use rosterd_engine::model::{Outcome, Reason, RequestError};
+use rosterd_protocol::v1;
 
 /// An error as a response: `{"error": {…}}`.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl IntoResponse for Refusal {
 
 /// The error object, as on the wire.
 pub(super) fn body(error: &RequestError) -> Json<v1::ServerFrame> {
-    Json(v1::ServerFrame { error: Some(wire::error(error)), ..Default::default() })
+    Json(v1::ServerFrame { error: Some(rosterd_protocol::error(error)), ..Default::default() })
 }
 
 fn status(reason: Reason) -> StatusCode {

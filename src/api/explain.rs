@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::answer::{Answer, ok};
 use super::live::LiveSession;
 use super::request::{One, Shared, ViewerOf, account, viewer};
-use crate::model::{Account, Audience};
 use crate::service::{self, Obstacle, Relation};
+use rosterd_engine::model::{Account, Audience};
 
 /// What decides what `viewer` is told of `account`.
 #[derive(Debug, Serialize, ToSchema)]

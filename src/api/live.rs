@@ -7,7 +7,7 @@ use super::answer::{Answer, ok};
 use super::request::{Body, One, PageOf, Shared, Two, account, account_and, read, sessions_page};
 use super::users::Accounts;
 use crate::service::SessionStatus;
-use crate::wire::{self, v1};
+use rosterd_protocol::v1;
 
 /// The sessions of an account, the oldest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -103,7 +103,7 @@ pub(super) async fn kick_all(api: Shared, name: One) -> Answer<Kicked> {
 )]
 pub(super) async fn kick(api: Shared, names: Two) -> Answer<Kicked> {
     let (account, session) = account_and(names)?;
-    let sessions = wire::sessions(&[session]).map_err(|error| error.field("session"))?;
+    let sessions = rosterd_protocol::sessions(&[session]).map_err(|error| error.field("session"))?;
     api.service.get_user(&account).await?;
     let kicked = api.service.kick(&account, Some(&sessions));
     ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })

@@ -29,8 +29,8 @@ pub use self::serve::serve;
 
 use self::answer::Refusal;
 use crate::lifecycle::{Lifecycle, Phase};
-use crate::model::{Reason, RequestError};
 use crate::service::Service;
+use rosterd_engine::model::{Reason, RequestError};
 
 /// The largest body of an import, in bytes; of a batch, [`BATCH_BYTES`]; of any other request, [`BODY_BYTES`].
 pub const IMPORT_BYTES: usize = 8 * 1024 * 1024;

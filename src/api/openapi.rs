@@ -10,7 +10,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{explain, live, relations, tokens, users};
-use crate::wire::v1;
+use rosterd_protocol::v1;
 
 /// What is answered instead when something cannot be done; nothing was changed then.
 #[derive(Serialize, ToSchema)]

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use super::Api;
 use super::answer::{Answer, Done, Refusal, done, ok};
 use super::request::{Body, One, PageOf, Shared, Two, account, page, parties, read, read_if_any};
-use crate::model::{Account, Command, Note, Outcome, Reason, Request, RequestError};
-use crate::wire::{self, v1};
+use rosterd_engine::model::{Account, Command, Note, Outcome, Reason, Request, RequestError};
+use rosterd_protocol::v1;
 
 /// Carries out what `account` would ask for as a client. Of such a command the field `account` is the peer.
 async fn relate(api: &Api, account: &Account, command: Command) -> Result<Outcome, RequestError> {
@@ -115,7 +115,7 @@ pub(super) async fn requests(api: Shared, name: One) -> Answer<Requests> {
 #[serde(default)]
 pub(super) struct Ask {
     #[schema(max_length = 256)]
-    #[serde(deserialize_with = "wire::or_default")]
+    #[serde(deserialize_with = "rosterd_protocol::or_default")]
     message: String,
 }
 

@@ -10,8 +10,7 @@ use serde::Deserialize;
 
 use super::Api;
 use super::answer::Refusal;
-use crate::model::{Account, Reason, RequestError, SessionId};
-use crate::wire;
+use rosterd_engine::model::{Account, Reason, RequestError, SessionId};
 
 pub(super) type Shared = State<Arc<Api>>;
 pub(super) type Body = Result<Bytes, BytesRejection>;
@@ -58,13 +57,13 @@ pub(super) fn bytes(body: Body) -> Result<Bytes, Refusal> {
 
 /// The object in the body.
 pub(super) fn read<T: for<'a> Deserialize<'a>>(body: Body) -> Result<T, Refusal> {
-    Ok(wire::body(&bytes(body)?)?)
+    Ok(rosterd_protocol::body(&bytes(body)?)?)
 }
 
 /// The object in the body, which may also be left out.
 pub(super) fn read_if_any<T: for<'a> Deserialize<'a> + Default>(body: Body) -> Result<T, Refusal> {
     let body = bytes(body)?;
-    if body.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(wire::body(&body)?) }
+    if body.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(rosterd_protocol::body(&body)?) }
 }
 
 /// `?after=` the `next` of the page before, `&limit=` at most 1000.
@@ -84,7 +83,10 @@ pub(super) fn page(query: PageOf) -> Result<(Option<Account>, usize), Refusal> {
 /// The session to go on after, and how many are asked for.
 pub(super) fn sessions_page(query: PageOf) -> Result<(Option<SessionId>, usize), Refusal> {
     let Query(query) = named(query)?;
-    let after = query.after.map(|after| wire::sessions(&[after]).map_err(|error| error.field("after"))).transpose()?;
+    let after = query
+        .after
+        .map(|after| rosterd_protocol::sessions(&[after]).map_err(|error| error.field("after")))
+        .transpose()?;
     Ok((after.and_then(|after| after.first().copied()), limit(query.limit.as_deref())?))
 }
 

@@ -5,14 +5,13 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, ok};
 use super::request::{Body, One, Shared, account, read_if_any};
-use crate::model::Millis;
-use crate::wire;
+use rosterd_engine::model::Millis;
 
 /// A secret of your own, 16 to 128 visible ASCII characters that nobody can guess. Without one it is random.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct NewToken {
-    #[serde(deserialize_with = "wire::or_default")]
+    #[serde(deserialize_with = "rosterd_protocol::or_default")]
     secret: Option<String>,
 }
 

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, made, ok};
 use super::request::{Body, One, Shared, account, bytes, read};
-use crate::model::{Reason, RequestError};
-use crate::wire::{self, v1};
+use rosterd_engine::model::{Reason, RequestError};
+use rosterd_protocol::v1;
 
 /// Makes an account, or replaces its whole profile: a field that is not given is cleared.
 #[utoipa::path(
@@ -20,7 +20,7 @@ pub(super) async fn put(api: Shared, name: One, body: Body) -> Answer<v1::User> 
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
-    let fields = wire::fields(update)?.or_cleared();
+    let fields = rosterd_protocol::fields(update)?.or_cleared();
     Ok(user(&api.service.set_profile(&account, fields, if_version, true, None).await?))
 }
 
@@ -33,10 +33,10 @@ pub(super) async fn patch(api: Shared, name: One, body: Body) -> Answer<v1::User
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
-    Ok(user(&api.service.set_profile(&account, wire::fields(update)?, if_version, false, None).await?))
+    Ok(user(&api.service.set_profile(&account, rosterd_protocol::fields(update)?, if_version, false, None).await?))
 }
 
-fn user(answer: &crate::model::Answer) -> (StatusCode, Json<v1::User>) {
+fn user(answer: &rosterd_engine::model::Answer) -> (StatusCode, Json<v1::User>) {
     let profile = answer.profile.as_ref().expect("a profile that was set is answered");
     (made(answer.outcome), Json(v1::User::from(&**profile)))
 }
@@ -94,7 +94,7 @@ pub(super) async fn export(api: Shared, name: One) -> Answer<Export> {
 #[serde(default)]
 pub(super) struct Accounts {
     #[schema(max_items = 150)]
-    #[serde(deserialize_with = "wire::or_default")]
+    #[serde(deserialize_with = "rosterd_protocol::or_default")]
     pub(super) accounts: Vec<String>,
 }
 
@@ -120,7 +120,7 @@ pub(super) async fn batch_get(api: Shared, body: Body) -> Answer<Found> {
 /// Changes to one profile of a batch: the fields that are given.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "the shape, for the document; `wire::batch` reads it")]
+#[expect(dead_code, reason = "the shape, for the document; `rosterd_protocol::batch` reads it")]
 pub(super) struct BatchUser {
     account: String,
     /// Make the account if it is not there.
@@ -132,7 +132,7 @@ pub(super) struct BatchUser {
 
 /// Changes to profiles, at most 150, each account once.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the shape, for the document; `wire::batch` reads it")]
+#[expect(dead_code, reason = "the shape, for the document; `rosterd_protocol::batch` reads it")]
 pub(super) struct Batch {
     #[schema(max_items = 150)]
     users: Vec<BatchUser>,
@@ -150,7 +150,7 @@ pub(super) struct Users {
     responses((status = 200, description = "the whole profiles", body = Users))
 )]
 pub(super) async fn batch_update(api: Shared, body: Body) -> Answer<Users> {
-    let commands = wire::batch(&bytes(body)?)?;
+    let commands = rosterd_protocol::batch(&bytes(body)?)?;
     let profiles = api.service.set_profiles(commands).await.map_err(|(at, error)| {
         if error.reason == Reason::Unavailable {
             return error;
@@ -183,7 +183,7 @@ pub(super) async fn import(api: Shared, body: Body) -> Answer<Imported> {
         std::str::from_utf8(&body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not UTF-8"))?;
     let (mut commands, mut numbers) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        commands.push(wire::import_line(line).map_err(|error| at_line(number, error))?);
+        commands.push(rosterd_protocol::import_line(line).map_err(|error| at_line(number, error))?);
         numbers.push(number);
     }
     let changed = api.service.import(commands).await.map_err(|(at, error)| match error.reason {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::jwks::Jwks;
 use super::key::Key;
 use super::{AuthError, Expected, Identity};
-use crate::model::{Account, Millis};
+use rosterd_engine::model::{Account, Millis};
 
 /// The longest token that is looked at, in bytes.
 pub const TOKEN_BYTES: usize = 4096;

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::model::Millis;
+use rosterd_engine::model::Millis;
 
 /// DER of a P-256 public key up to its point, in base64: the algorithm, the curve and the uncompressed form
 /// (RFC 5480). Other curves of the same size would be taken for it and then fail at every token.

@@ -20,7 +20,7 @@ use self::jwks::Jwks;
 use self::jwt::Jwt;
 use self::key::Key;
 use crate::metrics::Metrics;
-use crate::model::{Account, Millis};
+use rosterd_engine::model::{Account, Millis};
 
 pub use fetch::Url;
 pub use jwt::{TOKEN_BYTES, sign_hs256};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{Failure, reachable, say, token};
-use crate::bench::outcome::{Outcome, Verdict};
-use crate::bench::run::Load;
-use crate::bench::scenario::Scenario;
-use crate::bench::target::Target;
-use crate::bench::{self, Settings, report};
 use crate::config::Config;
-use crate::wire::Encoding;
+use rosterd_bench::outcome::{Outcome, Verdict};
+use rosterd_bench::run::Load;
+use rosterd_bench::scenario::Scenario;
+use rosterd_bench::target::Target;
+use rosterd_bench::{Settings, report};
+use rosterd_protocol::Encoding;
 
 /// What to measure, and where.
 #[derive(Debug, Args)]
@@ -229,7 +229,7 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
         parallel: common.parallel,
         token: &|account| token::token(config, account, None),
     };
-    let outcome = bench::run(&settings, &arguments.scenario.scenario()).map_err(Failure::of)?;
+    let outcome = rosterd_bench::run(&settings, &arguments.scenario.scenario()).map_err(Failure::of)?;
     say(&if common.json { outcome.json().to_string() } else { outcome.table() });
     if let Some(file) = &common.report {
         let written = std::fs::write(file, report::html(&outcome));

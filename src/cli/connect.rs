@@ -9,9 +9,9 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::time::sleep;
 
 use super::{Failure, reachable, runtime, say, token, trust, trust_file};
-use crate::client::{Client, ClientError, Replica, SyncError, Trust};
 use crate::config::Config;
-use crate::wire::{Command, Encoding, Inbound, decode, v1};
+use rosterd_client::{Client, ClientError, Replica, SyncError, Trust};
+use rosterd_protocol::{Command, Encoding, Inbound, decode, v1};
 
 /// The pause before coming back.
 const RETRY: Duration = Duration::from_secs(1);

@@ -16,11 +16,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Failure, reachable, runtime, say, trust};
 use crate::api::IMPORT_BYTES;
 use crate::app::Core;
-use crate::client::{Backend, BackendError};
 use crate::config::Config;
-use crate::model::{Account, Command, Reason, RequestError};
 use crate::service::BATCH;
-use crate::wire::{self, v1};
+use rosterd_client::{Backend, BackendError};
+use rosterd_engine::model::{Account, Command, Reason, RequestError};
+use rosterd_protocol::v1;
 
 /// Lines to a transaction: few enough that the writes of clients get their turn in between.
 const PIECE: usize = 500;
@@ -93,7 +93,8 @@ impl Target {
                 }
             }
             Self::Store(core) => {
-                let commands = piece.iter().map(|line| wire::import_line(&line.text)).collect::<Result<_, _>>();
+                let commands =
+                    piece.iter().map(|line| rosterd_protocol::import_line(&line.text)).collect::<Result<_, _>>();
                 let imported = core.service.import(commands.map_err(Failure::of)?).await;
                 imported.map_err(|(at, error)| at_line(at, &error.message))
             }
@@ -139,7 +140,7 @@ fn lines(file: &Path) -> Result<impl Iterator<Item = Result<(u64, Vec<u8>), Fail
 
 fn read(line: &[u8]) -> Result<(&str, Command), RequestError> {
     let text = str::from_utf8(line).map_err(|_| RequestError::new(Reason::InvalidArgument, "not UTF-8"))?;
-    Ok((text, wire::import_line(text)?))
+    Ok((text, rosterd_protocol::import_line(text)?))
 }
 
 fn check(file: &Path) -> Result<Checked, Failure> {

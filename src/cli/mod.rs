@@ -14,8 +14,8 @@ use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::client::Trust;
 use crate::tls::Files;
+use rosterd_client::Trust;
 
 /// Why a subcommand ends with exit code 1: what the user reads.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::auth;
 use crate::config::{Config, Mode};
-use crate::model::{Account, Millis};
+use rosterd_engine::model::{Account, Millis};
 
 /// How long a token is good where nobody says.
 const TTL: Duration = Duration::from_hours(1);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::model::{Audience, FriendsPolicy, Visibility};
+use rosterd_engine::model::{Audience, FriendsPolicy, Visibility};
 
 /// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{FriendsPolicy, Visibility};
 use crate::tls;
+use rosterd_engine::model::{FriendsPolicy, Visibility};
 
 pub use auth::Auth;
 pub use form::{ForwardedHeader, LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};

@@ -6,9 +6,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::fill;
 use super::link::Link;
 use super::outgoing::Outgoing;
-use crate::model::{Account, CloseReason};
 use crate::service::Record;
-use crate::wire::{Changes, Encoding, v1};
+use rosterd_engine::model::{Account, CloseReason};
+use rosterd_protocol::{Changes, Encoding, v1};
 
 /// Room to begin with: a client that lacks little is told in less.
 const ROOM: usize = 4096;

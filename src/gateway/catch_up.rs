@@ -9,11 +9,11 @@ use super::link::Link;
 use super::outgoing::Outgoing;
 use super::{Gateway, add_presences};
 use crate::metrics::Kind;
-use crate::model::{CloseReason, Cursor};
 use crate::service::LoggedIn;
-use crate::sync::delta::Plan;
-use crate::sync::repair::Sum;
-use crate::wire::v1;
+use rosterd_engine::model::{CloseReason, Cursor};
+use rosterd_engine::sync::delta::Plan;
+use rosterd_engine::sync::repair::Sum;
+use rosterd_protocol::v1;
 
 /// The reply, the records that are owed, and `synced`; as few writes as their size allows.
 pub(super) async fn catch_up<S>(

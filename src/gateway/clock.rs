@@ -10,7 +10,7 @@ use super::Gateway;
 use super::link::Link;
 use super::outgoing::Outgoing;
 use crate::hub::Seat;
-use crate::model::{CloseReason, Millis};
+use rosterd_engine::model::{CloseReason, Millis};
 
 /// The one timer of a session: the next heartbeat, or the end of the token, whichever comes first.
 pub(super) struct Clock {

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::Gateway;
 use crate::lifecycle::Pace;
-use crate::model::CloseReason;
+use rosterd_engine::model::CloseReason;
 
 /// How often the sessions that are due are closed.
 const TICK: Duration = Duration::from_millis(20);

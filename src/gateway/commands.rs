@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::relations::asked;
 use crate::hub::Seat;
 use crate::metrics::{Commanded, Kind};
-use crate::model::{Account, Millis, Reason, RequestError};
 use crate::service::{Repair, Service};
-use crate::wire::{self, Command, v1};
+use rosterd_engine::model::{Account, Millis, Reason, RequestError};
+use rosterd_protocol::{Command, v1};
 
 /// What a command comes to.
 pub(super) struct Executed {
@@ -105,7 +105,7 @@ async fn update_my_info(
     update: v1::UpdateMyInfo,
 ) -> Result<v1::ServerFrame, RequestError> {
     let if_version = update.if_version;
-    let fields = wire::fields(update)?;
+    let fields = rosterd_protocol::fields(update)?;
     let answer = service.set_profile(seat.account(), fields, if_version, false, Some(seat.session().id())).await?;
     let user = answer.profile.map(|profile| v1::User::from(&*profile));
     let reply = v1::UpdateMyInfoReply { user };
@@ -126,7 +126,7 @@ fn get_sessions(service: &Service, seat: &Seat) -> v1::ServerFrame {
 }
 
 fn kick_others(service: &Service, seat: &Seat, sessions: &[String]) -> Result<v1::ServerFrame, RequestError> {
-    let named = wire::sessions(sessions)?;
+    let named = rosterd_protocol::sessions(sessions)?;
     if named.contains(&seat.session().id()) {
         let message = "sessions names the one that asks; it ends itself with logout";
         return Err(RequestError::new(Reason::InvalidArgument, message).field("sessions"));
@@ -141,5 +141,5 @@ fn names(accounts: &[Account]) -> Vec<String> {
 
 /// The answer to a command that was not carried out.
 pub(super) fn refusal(id: Option<u64>, error: &RequestError) -> v1::ServerFrame {
-    v1::ServerFrame { id: id.unwrap_or_default(), error: Some(wire::error(error)), ..Default::default() }
+    v1::ServerFrame { id: id.unwrap_or_default(), error: Some(rosterd_protocol::error(error)), ..Default::default() }
 }

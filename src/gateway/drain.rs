@@ -6,10 +6,10 @@ use super::link::Link;
 use super::outgoing::Outgoing;
 use super::{FRAME, add_presences, fill};
 use crate::hub::{Seat, Sight, Signal, Taken, UserRef, View};
-use crate::model::{CloseReason, Cursor};
 use crate::service::{Record, Service};
-use crate::sync::outbox::{Kinds, Marks};
-use crate::wire::{Changes, v1};
+use rosterd_engine::model::{CloseReason, Cursor};
+use rosterd_engine::sync::outbox::{Kinds, Marks};
+use rosterd_protocol::{Changes, v1};
 
 /// Relations, or profiles that are not followed, looked up at a time.
 const LOOKED_UP: usize = 200;

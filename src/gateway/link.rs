@@ -19,8 +19,8 @@ use super::fragments::TooMany;
 use super::outgoing::Outgoing;
 use super::pace::{Pace, Paced};
 use crate::lifecycle::Lifecycle;
-use crate::model::{CloseReason, Reason, RequestError};
-use crate::wire::{self, Encoding, Inbound, v1};
+use rosterd_engine::model::{CloseReason, Reason, RequestError};
+use rosterd_protocol::{Encoding, Inbound, v1};
 
 /// How long a client may take to read its goodbye and close; and, while the gateway closes, to take anything at all.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 (Message::Close(_), _) => return Err(CloseReason::ClientLeft),
                 (Message::Text(_) | Message::Binary(_), _) => return Err(CloseReason::MalformedFrame),
             };
-            let inbound = wire::decode(self.encoding, payload).map_err(|error| {
+            let inbound = rosterd_protocol::decode(self.encoding, payload).map_err(|error| {
                 tracing::debug!(%error, "a frame could not be read");
                 CloseReason::MalformedFrame
             })?;

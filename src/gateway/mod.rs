@@ -59,10 +59,10 @@ use self::outgoing::Outgoing;
 use crate::hub::{Line, Seen};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Kind;
-use crate::model::Account;
 use crate::service::{Record, Service, presence_record};
 use crate::tls::Tls;
-use crate::wire::{Changes, Encoding, v1};
+use rosterd_engine::model::Account;
+use rosterd_protocol::{Changes, Encoding, v1};
 
 /// The limit that a connection meets which does not become a WebSocket in time.
 const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";

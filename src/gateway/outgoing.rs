@@ -4,8 +4,8 @@
 //! in one write and its buffer is gone afterwards, whereas a library's write buffer keeps its largest size for the
 //! connection's life. Server frames are not masked (RFC 6455, section 5.1), so a frame is a header and the bytes.
 
-use crate::model::CloseReason;
-use crate::wire::{Encoding, v1};
+use rosterd_engine::model::CloseReason;
+use rosterd_protocol::{Encoding, v1};
 
 const FINAL: u8 = 0x80;
 const TEXT: u8 = 0x1;

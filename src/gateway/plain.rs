@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::hub::Line;
-use crate::wire::Encoding;
+use rosterd_protocol::Encoding;
 
 /// The connection as its session's task holds it. It reads by this half, which knows without asking the system that there
 /// is no more, and writes to the stream beneath.

@@ -1,8 +1,8 @@
 //! The commands about relations: what each asks for, and the empty reply that says that it was done. What they
 //! changed comes as `changes`, to the session that asked as to all others.
 
-use crate::model::{Account, Command as Asked, Note, Request, RequestError};
-use crate::wire::{Command, v1};
+use rosterd_engine::model::{Account, Command as Asked, Note, Request, RequestError};
+use rosterd_protocol::{Command, v1};
 
 /// What `account` asks for with a command about relations, and the reply once that is done.
 ///

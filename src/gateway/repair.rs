@@ -8,8 +8,8 @@ use super::catch_up::synced;
 use super::link::Link;
 use crate::hub::Seat;
 use crate::metrics::Kind;
-use crate::model::CloseReason;
 use crate::service::{Repair, Service};
+use rosterd_engine::model::CloseReason;
 
 /// Tells the parts of the friend list that differ, and what the client holds then.
 pub(super) async fn repair<S>(

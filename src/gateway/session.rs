@@ -23,9 +23,9 @@ use super::link::{Link, too_fast};
 use super::repair::repair;
 use crate::hub::{Line, Seat, Wake};
 use crate::metrics::Kind;
-use crate::model::{CloseReason, Reason, RequestError};
 use crate::service::{LoggedIn, Service};
-use crate::wire::{Command, Encoding, Inbound, v1};
+use rosterd_engine::model::{CloseReason, Reason, RequestError};
+use rosterd_protocol::{Command, Encoding, Inbound, v1};
 
 /// A session that is logged in and up to date.
 struct Live {

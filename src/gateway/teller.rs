@@ -11,10 +11,10 @@ use super::drain::fill_cards;
 use super::outgoing::Outgoing;
 use super::{FRAME, add_presences};
 use crate::hub::{Session, Sight, Turn};
-use crate::model::Stamp;
 use crate::service::Service;
-use crate::sync::outbox::Kinds;
-use crate::wire::{Card, Changes, Encoding};
+use rosterd_engine::model::Stamp;
+use rosterd_engine::sync::outbox::Kinds;
+use rosterd_protocol::{Card, Changes, Encoding};
 
 /// How many sessions are told in a row.
 const SLICE: usize = 32;

@@ -21,7 +21,7 @@ use super::plain::Plain;
 use super::{Gateway, session};
 use crate::hub::Line;
 use crate::tls::TlsStream;
-use crate::wire::Encoding;
+use rosterd_protocol::Encoding;
 
 /// Allocated per connection and kept for its life; most commands fit, larger ones grow it.
 const READ_BUFFER: usize = 1024;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::{Hub, Seat, Session, Signal, UserRef};
-use crate::model::{Account, CloseReason, Millis, SessionId};
-use crate::sync::outbox::Kinds;
-use crate::wire::v1;
+use rosterd_engine::model::{Account, CloseReason, Millis, SessionId};
+use rosterd_engine::sync::outbox::Kinds;
+use rosterd_protocol::v1;
 
 /// Which sessions of an account may be there together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

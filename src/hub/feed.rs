@@ -12,10 +12,12 @@ use super::devices::own;
 use super::user::State;
 use super::{Hub, Session, UserRef};
 use crate::locks::Ordering;
-use crate::model::{Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Row, SessionId, Stamp};
-use crate::sync::horizon::Horizon;
-use crate::sync::interest::Slot;
-use crate::sync::outbox::{Kinds, Marked};
+use rosterd_engine::model::{
+    Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Row, SessionId, Stamp,
+};
+use rosterd_engine::sync::horizon::Horizon;
+use rosterd_engine::sync::interest::Slot;
+use rosterd_engine::sync::outbox::{Kinds, Marked};
 
 /// How many watchers are marked before other changes get their turn, unless it is said otherwise.
 const SLICE: usize = 1024;

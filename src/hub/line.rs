@@ -13,9 +13,9 @@ use std::task::{Context, Poll, Waker};
 
 use super::session::Owed;
 use super::{Hub, Session, Taken, UserRef, View};
-use crate::model::Stamp;
-use crate::sync::outbox::{Kinds, Marked};
-use crate::wire::Encoding;
+use rosterd_engine::model::Stamp;
+use rosterd_engine::sync::outbox::{Kinds, Marked};
+use rosterd_protocol::Encoding;
 
 /// What a teller can tell: it is in the registry.
 const TELLABLE: Kinds = Kinds::CARD.with(Kinds::PRESENCE);

@@ -37,9 +37,9 @@ pub use view::{Sight, View};
 
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
-use crate::model::{Account, SessionId, Stamp, User, Visibility};
-use crate::sync::interest::Slot;
-use crate::wire::v1;
+use rosterd_engine::model::{Account, SessionId, Stamp, User, Visibility};
+use rosterd_engine::sync::interest::Slot;
+use rosterd_protocol::v1;
 
 /// What an operator sets about who sees what.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::{Hub, Session, UserRef};
-use crate::model::{Account, Millis, Online, User};
-use crate::sync::outbox::Kinds;
+use rosterd_engine::model::{Account, Millis, Online, User};
+use rosterd_engine::sync::outbox::Kinds;
 
 /// An account's presence, changed by its sessions' coming and going.
 #[derive(Debug, Default)]

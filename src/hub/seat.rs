@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{Hub, Line, Seen, Session, Signal, UserRef, View, Wake};
-use crate::model::{Account, Stamp};
-use crate::sync::outbox::{Kinds, Marks};
+use rosterd_engine::model::{Account, Stamp};
+use rosterd_engine::sync::outbox::{Kinds, Marks};
 
 /// How many cards of accounts it does not follow a session is remembered to have been told.
 const TOLD: usize = 32;

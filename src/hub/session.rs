@@ -5,10 +5,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Line, UserRef};
 use crate::locks::{AtomicU32, AtomicU64, Mutex, Ordering};
-use crate::model::{Account, CloseReason, Millis, SessionId, Stamp};
-use crate::sync::interest::Slot;
-use crate::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
-use crate::wire::v1;
+use rosterd_engine::model::{Account, CloseReason, Millis, SessionId, Stamp};
+use rosterd_engine::sync::interest::Slot;
+use rosterd_engine::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
+use rosterd_protocol::v1;
 
 /// What the signals that wait for one session may take, in bytes.
 const SIGNAL_BYTES: usize = 64 * 1024;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{Hub, Session};
-use crate::model::{Account, SessionId};
-use crate::sync::outbox::Kinds;
+use rosterd_engine::model::{Account, SessionId};
+use rosterd_engine::sync::outbox::Kinds;
 
 /// What one session is told of one account, and what it has yet to be told.
 #[derive(Debug, Clone)]

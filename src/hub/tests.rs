@@ -2,9 +2,9 @@
 
 use super::feed::Feed;
 use super::*;
-use crate::model::{Block, Change, CloseReason, Edge, Moved, Online, Profile, Row};
-use crate::sync::outbox::Kinds;
 use proptest::prelude::*;
+use rosterd_engine::model::{Block, Change, CloseReason, Edge, Moved, Online, Profile, Row};
+use rosterd_engine::sync::outbox::Kinds;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 

@@ -7,9 +7,9 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::presence::Presence;
 use crate::locks::Mutex;
-use crate::model::{Account, Audience, Block, Profile, User, Visibility};
-use crate::sync::interest::{Slot, Watchers};
-use crate::wire::{Card, Views};
+use rosterd_engine::model::{Account, Audience, Block, Profile, User, Visibility};
+use rosterd_engine::sync::interest::{Slot, Watchers};
+use rosterd_protocol::{Card, Views};
 
 /// A registry entry. Lives in the registry while someone is interested in it; elsewhere it is only a name.
 #[derive(Debug)]

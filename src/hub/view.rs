@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::user::State;
 use super::{Hub, Seen, Session, UserRef};
-use crate::model::Audience;
-use crate::wire::Card;
+use rosterd_engine::model::Audience;
+use rosterd_protocol::Card;
 
 /// What a session may see of an account.
 #[derive(Debug, Clone)]

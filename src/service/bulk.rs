@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Service, unavailable};
-use crate::model::{Account, Block, Command, Edge, Outcome, Profile, Request, RequestError};
 use crate::store::{StoreError, Write};
-use crate::wire::v1;
+use rosterd_engine::model::{Account, Block, Command, Edge, Outcome, Profile, Request, RequestError};
+use rosterd_protocol::v1;
 
 /// How many relations are read at a time.
 const PAGE: usize = 1000;

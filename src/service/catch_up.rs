@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::Service;
 use super::sight::Page;
 use crate::hub::Seat;
-use crate::model::{Account, Block, CloseReason, Cursor, Edge, Request};
 use crate::store::{Arrival, StoreError};
-use crate::sync::delta::{Owed, Plan, owed};
-use crate::sync::repair::Sum;
-use crate::wire::Card;
+use rosterd_engine::model::{Account, Block, CloseReason, Cursor, Edge, Request};
+use rosterd_engine::sync::delta::{Owed, Plan, owed};
+use rosterd_engine::sync::repair::Sum;
+use rosterd_protocol::Card;
 
 /// Where a catch-up stands. The place in the list is the last account read, so a list that changes meanwhile
 /// loses nothing: what entered behind it is marked.
@@ -212,8 +212,8 @@ fn tell(at: &mut CatchUp, page: Page) -> Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Epoch;
-    use crate::sync::delta::Because;
+    use rosterd_engine::model::Epoch;
+    use rosterd_engine::sync::delta::Because;
 
     /// Between its edge and its card an account may be deleted. Whoever holds it must not be told a sum without it, and
     /// not that it is gone.

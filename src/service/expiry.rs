@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Service;
-use crate::model::{Command, Millis, RequestError};
 use crate::store::{StoreError, Write};
+use rosterd_engine::model::{Command, Millis, RequestError};
 
 /// Requests closed in one transaction.
 const SOME: usize = 200;

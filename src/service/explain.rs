@@ -2,8 +2,8 @@
 
 use super::{Service, SessionStatus, unavailable};
 use crate::hub;
-use crate::model::{Account, Audience, Block, Edge, Moved, RequestError, User};
-use crate::sync::outbox::Kinds;
+use rosterd_engine::model::{Account, Audience, Block, Edge, Moved, RequestError, User};
+use rosterd_engine::sync::outbox::Kinds;
 
 /// What decides what `viewer` sees of `account`.
 #[derive(Debug)]

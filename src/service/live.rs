@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{Service, Told};
 use crate::hub::Seat;
-use crate::model::{Account, CloseReason};
 use crate::store::StoreError;
-use crate::sync::outbox::Kinds;
-use crate::wire::Card;
+use rosterd_engine::model::{Account, CloseReason};
+use rosterd_engine::sync::outbox::Kinds;
+use rosterd_protocol::Card;
 
 impl Service {
     /// The present state of what is marked between the session's account and these. Who entered the friend list is

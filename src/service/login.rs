@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::tokens::not_revoked;
 use super::{CatchUp, Service, unavailable};
 use crate::hub::{Seat, Session, Sight};
-use crate::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
-use crate::sync::delta::{Plan, plan};
-use crate::wire::{Card, v1};
+use rosterd_engine::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
+use rosterd_engine::sync::delta::{Plan, plan};
+use rosterd_protocol::{Card, v1};
 
 /// A session that has logged in and has yet to be brought up to date.
 #[derive(Debug)]

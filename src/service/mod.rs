@@ -41,8 +41,8 @@ use crate::auth::Authenticator;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
-use crate::model::{Answer, Cursor, FriendsPolicy, Millis, Reason, RequestError, SessionId};
 use crate::store::{Batch, Clock, Store, StoreError, Write, WriteError, system_clock};
+use rosterd_engine::model::{Answer, Cursor, FriendsPolicy, Millis, Reason, RequestError, SessionId};
 
 /// The most accounts one `getUsers` may name (NIM's limit).
 pub const BATCH: usize = 150;
@@ -153,7 +153,7 @@ impl Service {
 
     async fn write_one(
         &self,
-        command: crate::model::Command,
+        command: rosterd_engine::model::Command,
         origin: Option<SessionId>,
     ) -> Result<Answer, RequestError> {
         let mut answers = self.write(Write { commands: vec![command], origin }).await.map_err(|(_, error)| error)?;

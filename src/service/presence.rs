@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::{Service, unavailable};
 use crate::hub::Seen;
-use crate::model::{Account, Command, Reason, RequestError};
 use crate::store;
-use crate::wire::v1;
+use rosterd_engine::model::{Account, Command, Reason, RequestError};
+use rosterd_protocol::v1;
 
 /// How often those who left are looked for, at most and at least.
 const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::watch::distinct;
 use super::{BATCH, Service, unavailable};
 use crate::hub::Seat;
-use crate::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
-use crate::wire::Card;
+use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
+use rosterd_protocol::Card;
 
 impl Service {
     /// Changes fields of a profile; `create` makes the account if it is not there.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::sight::Page;
 use super::{Service, Told, unavailable};
 use crate::hub::Seat;
-use crate::model::{Account, Audience, CloseReason, Reason, RequestError};
 use crate::store::StoreError;
-use crate::sync::repair::{PARTS, Parts, Sum, Sums};
-use crate::wire::Card;
+use rosterd_engine::model::{Account, Audience, CloseReason, Reason, RequestError};
+use rosterd_engine::sync::repair::{PARTS, Parts, Sum, Sums};
+use rosterd_protocol::Card;
 
 /// Where a repair stands.
 #[derive(Debug)]

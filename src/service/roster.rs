@@ -1,8 +1,10 @@
 //! Friend lists, requests and blocks: changed for clients and the backend alike, and read for the backend.
 
 use super::{Service, unavailable};
-use crate::model::{Account, Block, Command, Edge, FriendsPolicy, Outcome, Reason, Request, RequestError, SessionId};
 use crate::store::StoreError;
+use rosterd_engine::model::{
+    Account, Block, Command, Edge, FriendsPolicy, Outcome, Reason, Request, RequestError, SessionId,
+};
 
 /// One page of a friend list.
 #[derive(Debug)]

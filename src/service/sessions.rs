@@ -2,8 +2,8 @@
 
 use super::Service;
 use crate::hub::Session;
-use crate::model::{Account, Millis, Reason, RequestError, SessionId, Stamp};
-use crate::wire::v1;
+use rosterd_engine::model::{Account, Millis, Reason, RequestError, SessionId, Stamp};
+use rosterd_protocol::v1;
 
 /// The most characters of each text a device says of itself.
 const DEVICE_CHARS: usize = 64;

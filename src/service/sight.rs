@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::Service;
 use crate::hub::{Seat, Sight, UserRef};
-use crate::model::{Account, Audience, Edge, Stamp};
 use crate::store::StoreError;
-use crate::wire::{Card, Views};
+use rosterd_engine::model::{Account, Audience, Edge, Stamp};
+use rosterd_protocol::{Card, Views};
 
 /// A page of a friend list.
 pub(super) struct Page {
@@ -155,7 +155,7 @@ impl Service {
         Ok(())
     }
 
-    fn view(&self, profile: Arc<crate::model::Profile>, audience: Audience) -> Arc<Card> {
+    fn view(&self, profile: Arc<rosterd_engine::model::Profile>, audience: Audience) -> Arc<Card> {
         Views::new(profile, self.hub.visibility()).card(audience).clone()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::watch::distinct;
 use super::{BATCH, STORE_RETRY_MS, Service, unavailable};
 use crate::hub::{Delivered, Signal, UserRef};
-use crate::model::{Account, Reason, RequestError, SessionId, User};
+use rosterd_engine::model::{Account, Reason, RequestError, SessionId, User};
 
 /// The most bytes of a signal's payload.
 const PAYLOAD: usize = 4096;

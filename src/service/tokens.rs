@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Service, unavailable};
 use crate::auth::{AuthError, Authenticator, Identity, Shown, static_token};
-use crate::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
+use rosterd_engine::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
 
 /// How far ahead of this clock a revocation may be: a slip such as seconds for milliseconds must not lock anyone out.
 const AHEAD: Millis = 60_000;

@@ -2,8 +2,8 @@
 
 use super::{Service, unavailable};
 use crate::hub::{Seat, UserRef};
-use crate::model::{Account, Reason, RequestError};
-use crate::sync::outbox::Kinds;
+use rosterd_engine::model::{Account, Reason, RequestError};
+use rosterd_engine::sync::outbox::Kinds;
 
 /// The most accounts one session may watch.
 pub const WATCHED: usize = 500;

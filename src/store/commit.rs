@@ -3,9 +3,9 @@
 //! It opens no transaction and undoes nothing: the adapter takes back what was put when this does not end well.
 //! Called by the adapters' writers.
 
-use crate::model::{Answer, Change, Millis, RequestError, Row, Stamp, Visibility};
 use crate::store::Write;
-use crate::sync::decide::{self, Current, Reads};
+use rosterd_engine::model::{Answer, Change, Millis, RequestError, Row, Stamp, Visibility};
+use rosterd_engine::sync::decide::{self, Current, Reads};
 
 /// The rows of a store inside one transaction.
 pub(super) trait Rows {

@@ -17,11 +17,11 @@ use super::commit::{Done, Rows, Stop, When, carry_out};
 use super::{
     Arrival, Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written,
 };
-use crate::model::{
+use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, RequestState, Row, Stamp, User,
     Visibility,
 };
-use crate::sync::decide::{Counts, Current, Noted, Reads};
+use rosterd_engine::sync::decide::{Counts, Current, Noted, Reads};
 
 /// Makes an empty store.
 ///

@@ -1,6 +1,6 @@
 //! Durable rows: profiles, edges, requests, blocks and their tombstones, and the feed of what was committed.
 //!
-//! A store reads what a command needs, lets [`crate::sync::decide`] decide, writes the rows and makes them
+//! A store reads what a command needs, lets [`rosterd_engine::sync::decide`] decide, writes the rows and makes them
 //! durable; it decides nothing itself. Every adapter passes the same conformance suite
 //! (`tests/suite/store.rs`): [`sqlite`] is the default, [`memory`] serves tests.
 
@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{
+use rosterd_engine::model::{
     Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, Online, Profile, Request, RequestError,
     SessionId, Stamp, User,
 };

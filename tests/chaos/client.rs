@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use rosterd::client::{Client, ClientError, Replica};
-use rosterd::wire::{Encoding, v1};
+use rosterd_client::{Client, ClientError, Replica};
+use rosterd_protocol::{Encoding, v1};
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};

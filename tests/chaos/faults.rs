@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use rosterd::client::{Client, Replica};
-use rosterd::wire::Encoding;
+use rosterd_client::{Client, Replica};
+use rosterd_protocol::Encoding;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 

@@ -4,7 +4,7 @@
 //! that was acknowledged last, and the one that was under way when the connection was lost.
 
 use parking_lot::Mutex;
-use rosterd::wire::{Command, v1};
+use rosterd_protocol::{Command, v1};
 
 use crate::random::Random;
 use crate::truth::Truth;
@@ -154,7 +154,7 @@ fn steps(text: &str) -> u64 {
 mod tests {
     use std::collections::BTreeMap;
 
-    use rosterd::wire::v1;
+    use rosterd_protocol::v1;
 
     use super::*;
 

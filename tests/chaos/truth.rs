@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hyper::Method;
-use rosterd::client::Replica;
-use rosterd::wire::v1;
+use rosterd_client::Replica;
+use rosterd_protocol::v1;
 use serde_json::json;
 
 use crate::ledger::name;

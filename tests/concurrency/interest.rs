@@ -8,7 +8,7 @@ use shuttle::thread;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, Seat};
 use crate::marks::{account, change, hub};
-use crate::model::{Profile, SessionId, Stamp, User};
+use rosterd_engine::model::{Profile, SessionId, Stamp, User};
 
 const LAST: Stamp = 3;
 

@@ -15,8 +15,8 @@ use shuttle::thread;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, Line, Seat, Session, Taken, View, Wake};
 use crate::marks::{account, change, hub, known, sleep};
-use crate::model::{CloseReason, SessionId, Stamp};
-use crate::wire::Encoding;
+use rosterd_engine::model::{CloseReason, SessionId, Stamp};
+use rosterd_protocol::Encoding;
 
 const LAST: Stamp = 4;
 

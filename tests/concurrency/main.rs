@@ -18,7 +18,7 @@ mod lines;
 mod locks;
 mod marks;
 
-use rosterd::{metrics, model, sync, wire};
+use rosterd::metrics;
 
 /// How many orders of each property are tried.
 const ORDERS: usize = 3000;

@@ -10,7 +10,7 @@ use shuttle::thread;
 
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, Seat, Settings, Signal, Taken, UserRef, Wake};
-use crate::model::{Account, Change, CloseReason, Profile, Row, SessionId, Stamp};
+use rosterd_engine::model::{Account, Change, CloseReason, Profile, Row, SessionId, Stamp};
 
 pub fn account(n: usize) -> Account {
     Account::parse(&format!("u{n}"), "account").unwrap()
@@ -82,7 +82,7 @@ fn follow(hub: &Arc<Hub>, id: u64, accounts: &[usize]) -> Seat {
 /// The store was read for it, and had nothing newer than anything.
 pub fn known(hub: &Arc<Hub>, user: &UserRef) {
     let profile = Arc::new(Profile::new(user.account().clone(), 0, 0));
-    hub.offer(user, Some(&crate::model::User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }));
+    hub.offer(user, Some(&rosterd_engine::model::User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }));
 }
 
 pub fn none_is_lost() {

@@ -9,11 +9,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rosterd::model::{
-    Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User,
-};
 use rosterd::store::memory::{self, Disk};
 use rosterd::store::{Arrival, Batch, Clock, Relations, Seen, Store, StoreError, Write, WriteError, Written};
+use rosterd_engine::model::{
+    Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User,
+};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 

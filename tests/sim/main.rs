@@ -20,7 +20,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use rosterd::model::{Audience, Visibility};
+use rosterd_engine::model::{Audience, Visibility};
 
 use crate::world::{History, play};
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
 
-use rosterd::model::{Command, Edge, Millis, Profile};
-use rosterd::wire::v1;
+use rosterd_engine::model::{Command, Edge, Millis, Profile};
+use rosterd_protocol::v1;
 
 use crate::disk::Committed;
 

@@ -9,10 +9,10 @@ use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
-use rosterd::model::FriendsPolicy;
 use rosterd::service::{self, Machine, Service, consume, expire_requests, keep_presence, restore_presence};
 use rosterd::store::{Clock, Store};
-use rosterd::wire::Encoding;
+use rosterd_engine::model::FriendsPolicy;
+use rosterd_protocol::Encoding;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 

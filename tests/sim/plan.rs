@@ -1,6 +1,6 @@
 //! What happens in one history, drawn from its seed before it begins.
 
-use rosterd::wire::{Command, v1};
+use rosterd_protocol::{Command, v1};
 
 use crate::client::{Corruption, Order};
 use crate::disk::When;

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rosterd::client::Replica;
-use rosterd::model::{Account, Command as Asked, Fields, Millis, Outcome};
 use rosterd::store::Clock;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_engine::model::{Account, Command as Asked, Fields, Millis, Outcome};
+use rosterd_protocol::{Command, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, Order, View};
@@ -87,7 +87,7 @@ impl Ground {
         let mut commands = platter.log.iter().rev().flat_map(|committed| &committed.commands);
         commands.any(|command| match command {
             Asked::SetProfile { account: whose, patch, .. } if whose.as_str() == account => {
-                let bare = rosterd::model::Profile::new(whose.clone(), 1, 0);
+                let bare = rosterd_engine::model::Profile::new(whose.clone(), 1, 0);
                 patch.apply(&bare).is_some_and(|profile| *profile.nick == *nick)
             }
             _ => false,
@@ -114,7 +114,7 @@ fn is_what(committed: &Asked, whose: &str, command: &Command) -> Option<bool> {
     Some(match (command, committed) {
         (Command::Unblock(_) | Command::SetPresence(_), _) => return None,
         (Command::UpdateMyInfo(asked), Asked::SetProfile { account, patch, .. }) => {
-            let bare = rosterd::model::Profile::new(account.clone(), 1, 0);
+            let bare = rosterd_engine::model::Profile::new(account.clone(), 1, 0);
             let custom = patch.apply(&bare).map(|profile| profile.custom);
             account.as_str() == whose && custom.as_deref() == asked.custom.as_deref()
         }
@@ -127,7 +127,7 @@ fn is_what(committed: &Asked, whose: &str, command: &Command) -> Option<bool> {
         (Command::CancelRequest(asked), Asked::CancelRequest { account, peer }) => of(account, peer, &asked.account),
         (Command::DeleteFriend(asked), Asked::DeleteFriend { account, peer }) => of(account, peer, &asked.account),
         (Command::UpdateFriend(asked), Asked::SetFriend { account, peer, note }) => {
-            let bare = rosterd::model::Edge::new(account.clone(), peer.clone(), 1, 0);
+            let bare = rosterd_engine::model::Edge::new(account.clone(), peer.clone(), 1, 0);
             let alias = note.apply(&bare).map(|edge| edge.alias);
             of(account, peer, &asked.account) && alias.as_deref() == asked.alias.as_deref()
         }

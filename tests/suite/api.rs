@@ -1,8 +1,8 @@
 //! The server API: what a backend sees of each route, done right and done wrong.
 
 use hyper::Method;
-use rosterd::client::Backend;
-use rosterd::wire::Encoding;
+use rosterd_client::Backend;
+use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, World};

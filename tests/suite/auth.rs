@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 

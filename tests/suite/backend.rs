@@ -1,7 +1,7 @@
 //! The server API about relations, devices and presence: done right, wrong, and again; batches, export and erasure.
 
 use hyper::Method;
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
 
 use crate::api::{Api, error, with_users};
@@ -333,7 +333,7 @@ async fn an_export_holds_everything_that_is_kept_and_an_erasure_leaves_nothing()
     let nothing = json!({"account": "ann", "online": false, "lastSeen": 0, "invisible": false});
     let kept = [&export["friends"], &export["requests"], &export["blocks"]].map(|list| list.as_array().unwrap().len());
     assert_eq!((kept, &export["presence"]), ([0, 0, 0], &nothing));
-    for replica in [held, rosterd::client::Replica::default()] {
+    for replica in [held, rosterd_client::Replica::default()] {
         let back = gateway.resume("ann", Encoding::Json, replica).await;
         assert!(back.replica.friends().is_empty() && live_blocks(&back.replica).is_empty());
         assert_eq!((open_requests(&back.replica), back.replica.presence().get("ann")), (vec![], None));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::Method;
-use rosterd::wire::{Encoding, v1};
+use rosterd_protocol::{Encoding, v1};
 use rusqlite::Connection;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use prost::Message;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_protocol::{Command, Encoding, v1};
 
 use crate::raw::{Raw, payload};
 use crate::support::{Gateway, World, to};

@@ -1,8 +1,8 @@
 //! Blocks: what the blocked side sees from then on, that it is not told, and how it is brought up to date.
 
 use hyper::Method;
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, live_blocks, open_requests, to};

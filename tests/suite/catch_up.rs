@@ -1,8 +1,8 @@
 //! A client comes back and receives exactly what it lacks.
 
 use hyper::Method;
-use rosterd::client::{ClientError, Replica};
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::{ClientError, Replica};
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::json;
 
 use crate::support::{Gateway, World, live_blocks, to};

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command as Process, Output};
 
-use rosterd::client::Replica;
-use rosterd::wire::Encoding;
+use rosterd_client::Replica;
+use rosterd_protocol::Encoding;
 
 use crate::support::{World, finished};
 

@@ -1,7 +1,7 @@
 //! The published vectors of `docs/conformance`, on the gateway's decoder and the Rust client's copy.
 
-use rosterd::client::Replica;
-use rosterd::wire::{Encoding, Inbound, decode, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Encoding, Inbound, decode, v1};
 use serde_json::{Value, json};
 
 const FRAMES: &str = include_str!("../../docs/conformance/frames.json");
@@ -123,7 +123,7 @@ fn initial(value: &Value) -> Replica {
     changes.as_object_mut().unwrap().remove("cursor");
     replica.apply(&frame(&json!({"changes": changes}))).unwrap();
     let count = list(&value["friends"]).len();
-    let mut sum = rosterd::sync::digest::Digest::default();
+    let mut sum = rosterd_engine::sync::digest::Digest::default();
     for friend in list(&value["friends"]) {
         let user = list(&value["users"]).iter().find(|user| user["account"] == friend["account"]);
         let version = |record: &Value| record["version"].as_u64().unwrap();

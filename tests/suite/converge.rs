@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::Method;
-use rosterd::client::{ClientError, Replica};
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::{ClientError, Replica};
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::json;
 use tokio::time::timeout;
 

@@ -1,8 +1,8 @@
 //! The sessions of one account: what they know of each other, how they end each other, and how many there may be.
 
 use hyper::Method;
-use rosterd::client::{Client, ClientError, Replica};
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::{Client, ClientError, Replica};
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::json;
 use tokio::time::timeout;
 

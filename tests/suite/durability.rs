@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rosterd::client::{ClientError, Replica};
-use rosterd::wire::Encoding;
+use rosterd_client::{ClientError, Replica};
+use rosterd_protocol::Encoding;
 use tokio::time::{sleep, timeout};
 
 use crate::support::{Gateway, PATIENCE, World, nick_command};
@@ -24,7 +24,7 @@ fn account(n: usize) -> String {
 async fn write(url: String, n: usize, mut replica: Replica, from: u64, answered: Arc<AtomicU64>) -> (u64, Replica) {
     let encoding = Encoding::ALL[n % 2];
     let mut last = from;
-    let mut client = rosterd::client::Client::connect(&url, encoding).await.unwrap();
+    let mut client = rosterd_client::Client::connect(&url, encoding).await.unwrap();
     if client.login(&account(n), &mut replica).await.is_err() {
         return (last, replica);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hyper::Method;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::raw::Raw;

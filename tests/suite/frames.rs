@@ -2,7 +2,7 @@
 //! clients of every library and of none. What a message means is not looked at here; `websocket` has the upgrade and
 //! the messages that cannot be read.
 
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 
 use crate::raw::{BINARY, CLOSE, CONTINUATION, Ending, Frame, PING, PONG, Raw, TEXT, header, payload};
 use crate::support::{Gateway, World, nick_command};
@@ -339,8 +339,8 @@ async fn whatever_the_gateway_sends_is_whole_unmasked_and_without_reserved_bits(
     }
 }
 
-fn login(token: &str) -> rosterd::wire::Command {
-    rosterd::wire::Command::Login(rosterd::wire::v1::Login { token: token.to_owned(), ..Default::default() })
+fn login(token: &str) -> rosterd_protocol::Command {
+    rosterd_protocol::Command::Login(rosterd_protocol::v1::Login { token: token.to_owned(), ..Default::default() })
 }
 
 #[tokio::test]

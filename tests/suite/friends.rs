@@ -1,8 +1,8 @@
 //! How clients become friends, and stop: what is allowed, what is refused and why, and who learns of it.
 
 use hyper::Method;
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, open_requests, to};

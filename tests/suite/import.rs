@@ -1,6 +1,6 @@
 //! `rosterd import`, straight into the store and beside a running gateway.
 
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, World};
@@ -118,7 +118,7 @@ async fn beside_a_gateway_connected_clients_get_it_live() {
     let lines = [user("bob", "Robert"), friendship("ann", "new"), user("new", "New")];
     world.import(Some(&gateway), &world.file(&lines));
     let live = |account: &'static str, nick: &'static str| {
-        move |replica: &rosterd::client::Replica| replica.users().get(account).is_some_and(|user| user.nick == nick)
+        move |replica: &rosterd_client::Replica| replica.users().get(account).is_some_and(|user| user.nick == nick)
     };
     ann.until(live("bob", "Robert")).await;
     ann.until(live("new", "New")).await;

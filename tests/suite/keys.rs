@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;

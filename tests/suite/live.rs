@@ -1,7 +1,7 @@
 //! Changes travel while clients are connected.
 
 use hyper::Method;
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 
 use crate::support::World;
 

@@ -1,7 +1,7 @@
 //! Every operation of the server API: that the document names it, that the key is needed, that it can be done.
 
 use hyper::Method;
-use rosterd::client::Backend;
+use rosterd_client::Backend;
 
 use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};

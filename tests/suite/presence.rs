@@ -1,8 +1,8 @@
 //! Who is online: seen by friends from coming to going, not flapping with connections, true again after any end.
 
 use hyper::Method;
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::json;
 use tokio::net::TcpSocket;
 
@@ -226,7 +226,7 @@ async fn a_slow_reader_is_told_how_it_is_and_not_how_it_came_to_be() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd::client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
+    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
     let mut replica = Replica::default();
     slow.login("ann", &mut replica).await.unwrap();
     // It stops reading, and large cards fill what the system holds for it.

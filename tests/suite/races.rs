@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rosterd::client::{Client, ClientError};
-use rosterd::wire::{Command, Encoding};
+use rosterd_client::{Client, ClientError};
+use rosterd_protocol::{Command, Encoding};
 use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, Peer, World, live_blocks, open_requests, to};
@@ -36,7 +36,7 @@ async fn settled(gateway: &Gateway, ann: &mut Peer, bob: &mut Peer) -> Between {
     for peer in [&mut *ann, &mut *bob] {
         let account = peer.reply.account.clone();
         let fresh = gateway.login(&account, Encoding::Protobuf).await.replica;
-        let same = |r: &rosterd::client::Replica| {
+        let same = |r: &rosterd_client::Replica| {
             (r.friends(), r.users()) == (fresh.friends(), fresh.users())
                 && open_requests(r) == open_requests(&fresh)
                 && live_blocks(r) == live_blocks(&fresh)

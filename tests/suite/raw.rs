@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_protocol::{Command, Encoding, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

@@ -1,6 +1,6 @@
 //! SIGHUP: settings are read again, what can be exchanged is, and a bad file changes nothing.
 
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 
 use crate::support::{Gateway, World};
 

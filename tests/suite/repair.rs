@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use futures::{SinkExt, StreamExt};
-use rosterd::client::{Client, Replica};
-use rosterd::sync::repair::part;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::{Client, Replica};
+use rosterd_engine::sync::repair::part;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::timeout;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use hyper::Method;
-use rosterd::client::{Client, Replica};
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::{Client, Replica};
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;

@@ -1,8 +1,8 @@
 //! Small messages that are kept nowhere, and what comes before them: the sender's newest profile.
 
 use hyper::Method;
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
@@ -173,7 +173,7 @@ async fn what_a_slow_reader_cannot_take_is_refused_counted_and_told() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd::client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
+    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
     let mut replica = Replica::default();
     slow.login("ann", &mut replica).await.unwrap();
     let mut reader = gateway.login("ann", Encoding::Protobuf).await;
@@ -218,7 +218,7 @@ async fn hints_that_a_session_does_not_read_are_refused_in_time() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd::client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
+    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
     slow.login("ann", &mut Replica::default()).await.unwrap();
     let mut bob = gateway.login("bob", JSON).await;
     while bob.signal("ann", &"x".repeat(4096)).await != (0, 1) {}

@@ -1,7 +1,7 @@
 //! A client that does not read costs a bounded amount, disturbs nobody, is not disconnected, and converges.
 
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use tokio::net::TcpSocket;
 
 use crate::support::{World, nick_command};
@@ -23,7 +23,7 @@ async fn a_slow_reader_is_conflated_and_converges() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd::client::Client::upgrade(stream, &gateway.url(), Encoding::Json).await.unwrap();
+    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), Encoding::Json).await.unwrap();
     let mut replica = Replica::default();
     slow.login("slow", &mut replica).await.unwrap();
 

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rosterd::model::{
+use rosterd::store::{Opened, Relations, Store, Write};
+use rosterd_engine::model::{
     Answer, Change, Credential, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Row, SessionId, Stamp,
     StaticToken, TokenHash,
 };
-use rosterd::store::{Opened, Relations, Store, Write};
 
 use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, revoke, token, unfriend};
 

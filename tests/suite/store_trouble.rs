@@ -1,8 +1,8 @@
 //! A store that cannot write: writers are told to try again, readers are served on, nothing acknowledged is lost.
 
 use hyper::Method;
-use rosterd::client::ClientError;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::ClientError;
+use rosterd_protocol::{Command, Encoding, v1};
 use rusqlite::Connection;
 use serde_json::json;
 use tokio::time::timeout;

@@ -2,8 +2,8 @@
 //! encodings. After every step all devices hold the same as the gateway.
 
 use hyper::Method;
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::json;
 
 use crate::support::{Gateway, Peer, World, live_blocks, open_requests, to};

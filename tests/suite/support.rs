@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use hyper::Method;
-use rosterd::client::{Backend, Client, ClientError, Replica, Trust};
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::{Backend, Client, ClientError, Replica, Trust};
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -493,7 +493,7 @@ pub fn live_blocks(replica: &Replica) -> Vec<String> {
 /// The commands about an account, with nothing else in them.
 #[allow(clippy::needless_update, reason = "some of them have more fields")]
 pub mod to {
-    use rosterd::wire::{Command, v1};
+    use rosterd_protocol::{Command, v1};
 
     macro_rules! to {
         ($($name:ident $variant:ident),+) => {

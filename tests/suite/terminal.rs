@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
 
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

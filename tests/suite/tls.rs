@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use hyper::Method;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use rosterd::client::{Backend, Client, Replica, Trust};
-use rosterd::wire::Encoding;
+use rosterd_client::{Backend, Client, Replica, Trust};
+use rosterd_protocol::Encoding;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

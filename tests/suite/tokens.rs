@@ -1,7 +1,7 @@
 //! Static tokens, and tokens that are revoked: through the server API, and what clients then get.
 
 use hyper::Method;
-use rosterd::wire::Encoding;
+use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
 
 use crate::auth::{SECRET, login, now, refresh, refused, signed, token, with_secret};

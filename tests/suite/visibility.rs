@@ -1,7 +1,7 @@
 //! Who may see which field: by every way a profile reaches a client, and what of a hidden change shows anywhere.
 
-use rosterd::client::Replica;
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_client::Replica;
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, to};

@@ -1,6 +1,6 @@
 //! Live profiles of people who are no friends: the list, what is told of whom, and when it stops.
 
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_protocol::{Command, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, to};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rosterd::wire::{Command, Encoding, v1};
+use rosterd_protocol::{Command, Encoding, v1};
 use tokio::time::Instant;
 
 use crate::raw::{BINARY, CLOSE, CONTINUATION, Ending, Frame, PING, PONG, Raw, TEXT, header, payload, upgrade};

@@ -225,7 +225,7 @@ fn the_environment_is_read_by_the_type_of_its_key() {
 
 #[test]
 fn a_section_in_a_section_is_read_from_everywhere() {
-    use crate::model::{Audience, FriendsPolicy};
+    use rosterd_engine::model::{Audience, FriendsPolicy};
     let text = "[profile.visibility]\ntel = \"friends\"\nemail = \"self\"\n[friends]\npolicy = \"direct\"";
     let variables = [("ROSTERD_PROFILE__VISIBILITY__EMAIL", "friends"), ("ROSTERD_PROFILE__VISIBILITY__SIGN", "self")];
     let loaded = load_with(text, &variables, &[("profile.visibility.sign", "everyone")]).unwrap();

@@ -29,7 +29,7 @@ use self::readers::Readers;
 use self::schema::{Meta, Unusable};
 use self::writer::{BATCH, Message, Writer};
 use super::{Arrival, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, Written, system_clock};
-use crate::model::{
+use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User, Visibility,
 };
 

@@ -10,9 +10,9 @@ pub(super) mod relations;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Result, Row as Record};
 
-use crate::model::{Account, Millis, Row, Stamp};
 use crate::store::commit::Rows;
-use crate::sync::decide::{Counts, Current, Reads};
+use rosterd_engine::model::{Account, Millis, Row, Stamp};
+use rosterd_engine::sync::decide::{Counts, Current, Reads};
 
 /// The tables as the transaction open on a connection sees them.
 pub(super) struct Tables<'a>(pub &'a Connection);

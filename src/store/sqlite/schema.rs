@@ -6,7 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::rows::number;
-use crate::model::{Epoch, Stamp, Visibility};
+use rosterd_engine::model::{Epoch, Stamp, Visibility};
 
 /// The bytes "rstd", which `SQLite` keeps in the header of the file.
 const APPLICATION: i32 = 0x7273_7464;

@@ -14,9 +14,9 @@ use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rows::{self, Tables};
-use crate::model::{Answer, Change, Millis, RequestError, Stamp, Visibility};
 use crate::store::commit::{Done, Stop, When, carry_out};
 use crate::store::{Batch, COMPACTION, Clock, Seen, StoreError, Write, WriteError, Written};
+use rosterd_engine::model::{Answer, Change, Millis, RequestError, Stamp, Visibility};
 
 /// Writes in one transaction at most; it bounds how long the first of them waits for the last.
 pub(super) const BATCH: usize = 1000;

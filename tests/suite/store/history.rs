@@ -1,10 +1,10 @@
 //! Random histories, the same on every adapter: the rows, the answers and the feed must come out equal.
 
 use proptest::prelude::*;
-use rosterd::model::{
+use rosterd::store::{Arrival, Seen};
+use rosterd_engine::model::{
     Account, Block, Change, Command, Credential, Edge, Fields, Millis, Note, Online, Profile, Request, Stamp, User,
 };
-use rosterd::store::{Arrival, Seen};
 use tokio::runtime::Runtime;
 
 use super::rig::{
@@ -50,7 +50,7 @@ struct Everything {
 fn commands() -> impl Strategy<Value = Command> {
     let name = || prop::sample::select(&NAMES[..]);
     let custom = prop::sample::select(vec!["", "x", "\0", "{}"]);
-    let gender = prop::sample::select(vec![None, Some(rosterd::model::Gender::Female)]);
+    let gender = prop::sample::select(vec![None, Some(rosterd_engine::model::Gender::Female)]);
     prop_oneof![
         4 => (name(), custom, gender).prop_map(|(name, custom, gender)| {
             profile(name, Fields { custom: Some(custom.into()), gender, ..Fields::default() })

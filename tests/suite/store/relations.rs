@@ -1,7 +1,7 @@
 //! Requests, blocks, presence: what every store must keep of them, and to whom it tells it.
 
-use rosterd::model::{Edge, Fields, Millis, Online, Request, RequestState};
 use rosterd::store::Seen;
+use rosterd_engine::model::{Edge, Fields, Millis, Online, Request, RequestState};
 
 use super::Place;
 use super::rig::{Running, accept, account, ask, befriend, block, delete, nick, profile, reject, unblock};

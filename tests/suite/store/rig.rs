@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rosterd::model::{
+use rosterd::store::{self, Clock, Opened, Store, StoreError, Write, WriteError, Written};
+use rosterd_engine::model::{
     Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Stamp, TokenHash, User, Visibility,
 };
-use rosterd::store::{self, Clock, Opened, Store, StoreError, Write, WriteError, Written};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 

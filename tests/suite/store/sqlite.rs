@@ -7,8 +7,8 @@ use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use futures::future::join_all;
-use rosterd::model::{Audience, Fields, Millis, Reason};
 use rosterd::store::{self, WriteError};
+use rosterd_engine::model::{Audience, Fields, Millis, Reason};
 use rusqlite::Connection;
 
 use crate::support::{finished, spawn};

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row as Record, params};
 
 use super::{int, number};
-use crate::model::{Account, Credential, StaticToken, TokenHash};
+use rosterd_engine::model::{Account, Credential, StaticToken, TokenHash};
 
 pub(in crate::store::sqlite) fn credential(conn: &Connection, account: &Account) -> Result<Credential> {
     let mut select =

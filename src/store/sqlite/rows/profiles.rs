@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSql, params};
 
 use super::{account, int, number, relations, text};
-use crate::model::{Account, Gender, Moved, Online, Profile, User};
 use crate::store::Seen;
-use crate::sync::decide::Noted;
+use rosterd_engine::model::{Account, Gender, Moved, Online, Profile, User};
+use rosterd_engine::sync::decide::Noted;
 
 /// The columns of a profile, in the order of [`profile`].
 macro_rules! columns {

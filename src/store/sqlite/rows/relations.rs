@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, params};
 
 use super::{account, int, number, text};
-use crate::model::{Account, Block, Edge, Millis, Request, RequestState, Stamp};
 use crate::store::Relations;
+use rosterd_engine::model::{Account, Block, Edge, Millis, Request, RequestState, Stamp};
 
 macro_rules! edge_columns {
     () => {

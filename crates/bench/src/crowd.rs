@@ -1,0 +1,390 @@
+//! All sessions of a run, in one thread and one loop over epoll.
+//!
+//! It connects, logs in, sends updates, reads what comes and keeps the [ledger](super::ledger). It does not decide what
+//! is done when: a scenario does.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
+use rustix::fd::OwnedFd;
+
+use super::frames::{self, CLOSE, Mark, PING, PONG};
+use super::graph::Graph;
+use super::ledger::{Arrival, Ledger};
+use super::session::{Phase, Session};
+use super::speech::{self, Kind};
+use super::tally::{self, Tally};
+use rosterd_protocol::Encoding;
+
+/// Read at once, in bytes.
+const CHUNK: usize = 128 * 1024;
+/// Sessions served in one round.
+const EVENTS: usize = 1024;
+
+/// Where the crowd goes and what it says.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// The gateway's client listener.
+    pub address: SocketAddr,
+    /// The host of the upgrade request.
+    pub host: String,
+    /// Its path.
+    pub path: String,
+    /// What is spoken.
+    pub encoding: Encoding,
+    /// A token for each user.
+    pub tokens: Vec<String>,
+    /// Marks this run's updates.
+    pub run: u32,
+}
+
+/// Things that must not happen, with the first of each in words.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    /// Sessions that ended without being told to.
+    pub ended: u64,
+    /// Commands that were refused.
+    pub refused: u64,
+    /// Logins after which a session had another number of friends than it has.
+    pub miscounted: u64,
+    first: Option<String>,
+}
+
+impl Trouble {
+    /// The first that happened, in words.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.first.as_deref()
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        self.first.get_or_insert_with(what);
+    }
+}
+
+/// The sessions of a run.
+pub struct Crowd {
+    way: Way,
+    upgrade: String,
+    epoll: OwnedFd,
+    events: Vec<Event>,
+    chunk: Vec<u8>,
+    sessions: Vec<Session>,
+    began: Instant,
+    live: u32,
+    logging_in: u32,
+    last_heard: u64,
+    /// Who has had a reply since they were last asked; kept only for who wants to know.
+    pub answered: Option<Vec<u32>>,
+    /// The books.
+    pub ledger: Ledger,
+    /// The measurements.
+    pub tally: Tally,
+    /// What went wrong.
+    pub trouble: Trouble,
+    /// Sessions from this number on get small receive buffers.
+    pub slow_from: u32,
+}
+
+impl Crowd {
+    /// A crowd of which nobody is connected yet.
+    ///
+    /// # Errors
+    /// The system has no epoll to give.
+    pub fn new(way: Way, graph: Graph) -> io::Result<Self> {
+        let sessions = std::iter::repeat_with(Session::away).take(graph.users() as usize).collect();
+        Ok(Self {
+            upgrade: frames::upgrade_request(&way.host, &way.path, way.encoding),
+            way,
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(EVENTS),
+            chunk: vec![0; CHUNK],
+            sessions,
+            began: Instant::now(),
+            live: 0,
+            logging_in: 0,
+            last_heard: 0,
+            answered: None,
+            ledger: Ledger::new(graph),
+            tally: Tally::default(),
+            trouble: Trouble::default(),
+            slow_from: u32::MAX,
+        })
+    }
+
+    /// Nanoseconds since the crowd was made.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
+    }
+
+    /// Sessions that are logged in and up to date.
+    #[must_use]
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Sessions on their way there.
+    #[must_use]
+    pub fn logging_in(&self) -> u32 {
+        self.logging_in
+    }
+
+    /// Whether this session is live and reads.
+    #[must_use]
+    pub fn is_active(&self, who: u32) -> bool {
+        let session = &self.sessions[who as usize];
+        session.phase == Phase::Live && !session.is_stalled()
+    }
+
+    /// When something was last read; nanoseconds.
+    #[must_use]
+    pub fn last_heard(&self) -> u64 {
+        self.last_heard
+    }
+
+    /// Begins a login; with the cursor held, if there is one.
+    ///
+    /// # Errors
+    /// The system has no socket or port left.
+    pub fn log_in(&mut self, who: u32) -> io::Result<()> {
+        let now = self.now();
+        let session = &mut self.sessions[who as usize];
+        session.connect(self.way.address, who, who >= self.slow_from, &self.epoll, now)?;
+        self.logging_in += 1;
+        Ok(())
+    }
+
+    /// Drops every connection, as when a network goes.
+    pub fn leave(&mut self) {
+        self.sessions.iter_mut().for_each(Session::leave);
+        (self.live, self.logging_in) = (0, 0);
+    }
+
+    /// Forgets every cursor: the next logins are full ones.
+    pub fn forget(&mut self) {
+        self.sessions.iter_mut().for_each(|session| session.cursor = None);
+    }
+
+    /// Stops a session from reading, or lets it read again.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn stall(&mut self, who: u32, stalled: bool) -> io::Result<()> {
+        self.sessions[who as usize].stall(stalled, who, &self.epoll)
+    }
+
+    /// Sends an update by `who` that was due at `due`.
+    pub fn update(&mut self, who: u32, due: u64) {
+        let number = self.ledger.send(who, due);
+        let mark = Mark { run: self.way.run, sender: who, number };
+        let now = self.now();
+        let session = &mut self.sessions[who as usize];
+        session.asked = now;
+        speech::update(self.way.encoding, number.saturating_add(1), mark, &mut session.out);
+        self.flush(who);
+    }
+
+    /// Waits at most so long for something to come, and deals with all that has.
+    ///
+    /// # Errors
+    /// The system refuses to wait.
+    pub fn turn(&mut self, wait: Duration) -> io::Result<()> {
+        let wait = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() };
+        let mut events = std::mem::take(&mut self.events);
+        events.clear();
+        let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait));
+        for event in &events {
+            let (who, flags) = (event.data.u64() as u32, event.flags);
+            self.ready(who, flags);
+        }
+        self.events = events;
+        match waited {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn ready(&mut self, who: u32, flags: EventFlags) {
+        let bad = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+        let session = &mut self.sessions[who as usize];
+        match session.phase {
+            Phase::Away => return,
+            Phase::Connecting => {
+                if let Some(error) = session.connect_error().filter(|_| bad) {
+                    return self.end(who, || format!("cannot connect: {error}"));
+                }
+                session.phase = Phase::Upgrading;
+                session.out.extend_from_slice(self.upgrade.as_bytes());
+            }
+            _ => {}
+        }
+        if flags.contains(EventFlags::IN) || bad {
+            self.read(who);
+        }
+        self.flush(who);
+    }
+
+    fn flush(&mut self, who: u32) {
+        let session = &mut self.sessions[who as usize];
+        if session.phase != Phase::Away
+            && let Err(error) = session.flush(who, &self.epoll)
+        {
+            self.end(who, || error.to_string());
+        }
+    }
+
+    fn read(&mut self, who: u32) {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        match self.sessions[who as usize].read(&mut chunk) {
+            Ok(Some(count)) => self.take(who, &chunk[..count]),
+            Ok(None) => {}
+            Err(error) => self.end(who, || error.to_string()),
+        }
+        self.chunk = chunk;
+    }
+
+    fn take(&mut self, who: u32, bytes: &[u8]) {
+        let now = self.now();
+        self.last_heard = now;
+        self.tally.bytes += bytes.len() as u64;
+        let mut held = std::mem::take(&mut self.sessions[who as usize].partial);
+        if held.is_empty() {
+            let used = self.frames(who, bytes, now);
+            held.extend_from_slice(&bytes[used..]);
+        } else {
+            held.extend_from_slice(bytes);
+            let used = self.frames(who, &held, now);
+            held.drain(..used);
+        }
+        self.sessions[who as usize].partial = held;
+    }
+
+    /// Deals with every whole frame; how many bytes they took.
+    fn frames(&mut self, who: u32, bytes: &[u8], now: u64) -> usize {
+        let mut used = 0;
+        if self.sessions[who as usize].phase == Phase::Upgrading {
+            let Some(end) = frames::head_end(bytes) else { return 0 };
+            self.upgraded(who, &bytes[..end]);
+            used = end;
+        }
+        while self.sessions[who as usize].phase != Phase::Away {
+            match frames::first(&bytes[used..]) {
+                Ok(Some(frame)) => {
+                    let (start, end) = (used + frame.payload.start, used + frame.payload.end);
+                    self.frame(who, frame.opcode, &bytes[start..end], now);
+                    used = end;
+                }
+                Ok(None) => break,
+                Err(what) => self.end(who, || what),
+            }
+        }
+        used
+    }
+
+    fn upgraded(&mut self, who: u32, head: &[u8]) {
+        if !head.starts_with(b"HTTP/1.1 101") {
+            let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            let line = String::from_utf8_lossy(line).into_owned();
+            return self.end(who, || format!("the upgrade to a WebSocket was answered with {line:?}"));
+        }
+        let session = &mut self.sessions[who as usize];
+        session.phase = Phase::LoggingIn;
+        let token = &self.way.tokens[who as usize];
+        speech::login(self.way.encoding, token, session.cursor.as_deref(), &mut session.out);
+    }
+
+    fn frame(&mut self, who: u32, opcode: u8, payload: &[u8], now: u64) {
+        match opcode {
+            PING => frames::append(PONG, payload, &mut self.sessions[who as usize].out),
+            PONG => {}
+            CLOSE => {
+                let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
+                let word = String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned();
+                self.end(who, || format!("closed by the gateway: {code} {word}"));
+            }
+            _ => self.message(who, payload, now),
+        }
+    }
+
+    fn message(&mut self, who: u32, payload: &[u8], now: u64) {
+        let encoding = self.way.encoding;
+        let session = &mut self.sessions[who as usize];
+        match (speech::kind(encoding, payload), session.phase) {
+            (Kind::Changes, Phase::Live) => self.changes(who, payload, now),
+            (Kind::Heartbeat, _) => {
+                frames::append(frames::opcode(encoding), encoding.heartbeat(), &mut session.out);
+            }
+            (Kind::Synced, Phase::LoggingIn) => self.synced(who, payload, now),
+            (Kind::Reply, _) => {
+                tally::record(&mut self.tally.replies, now.saturating_sub(session.asked));
+                self.answered.iter_mut().for_each(|answered| answered.push(who));
+            }
+            (Kind::Refused, phase) => self.refused(who, phase, payload),
+            _ => {}
+        }
+    }
+
+    fn changes(&mut self, who: u32, payload: &[u8], now: u64) {
+        let (ledger, tally) = (&mut self.ledger, &mut self.tally);
+        frames::marks(payload, self.way.run, |mark| {
+            if let Arrival::New { after: Some(after), first, last } = ledger.arrive(mark.sender, who, mark.number, now)
+            {
+                tally::record(&mut tally.latencies, after);
+                tally.timeline.count(now, after);
+                if first {
+                    tally::record(&mut tally.firsts, after);
+                }
+                if last {
+                    tally::record(&mut tally.lasts, after);
+                }
+            }
+        });
+    }
+
+    fn synced(&mut self, who: u32, payload: &[u8], now: u64) {
+        let frame = match self.way.encoding.decode_server(payload) {
+            Ok(frame) => frame,
+            Err(error) => return self.end(who, || format!("a frame that cannot be read: {}", error.0)),
+        };
+        let synced = frame.synced.unwrap_or_default();
+        let friends = self.ledger.graph().friends(who).len();
+        if synced.count as usize != friends {
+            self.trouble.miscounted += 1;
+            let token = &self.way.tokens[who as usize];
+            self.trouble.note(|| format!("{token} has {} friends, and should have {friends}", synced.count));
+        }
+        let session = &mut self.sessions[who as usize];
+        session.cursor = Some(synced.cursor.into());
+        session.phase = Phase::Live;
+        tally::record(&mut self.tally.logins, now.saturating_sub(session.began));
+        self.tally.timeline.count(now, now.saturating_sub(session.began));
+        (self.live, self.logging_in) = (self.live + 1, self.logging_in - 1);
+    }
+
+    fn refused(&mut self, who: u32, phase: Phase, payload: &[u8]) {
+        let frame = self.way.encoding.decode_server(payload).unwrap_or_default();
+        let error = frame.error.unwrap_or_default();
+        let why = format!("{} {}: {}", error.code, error.reason, error.message);
+        if phase == Phase::LoggingIn {
+            return self.end(who, || format!("the login was refused: {why}"));
+        }
+        self.trouble.refused += 1;
+        self.trouble.note(|| format!("an update was refused: {why}"));
+    }
+
+    fn end(&mut self, who: u32, why: impl FnOnce() -> String) {
+        let session = &mut self.sessions[who as usize];
+        match session.phase {
+            Phase::Away => return,
+            Phase::Live => self.live -= 1,
+            _ => self.logging_in -= 1,
+        }
+        session.leave();
+        self.trouble.ended += 1;
+        self.trouble.note(why);
+    }
+}

@@ -1,0 +1,150 @@
+//! The load generator: measures a gateway from outside, over its sockets and its server API.
+//!
+//! One thread and one loop over epoll drive all sessions, with frames made by hand and nothing allocated for a message:
+//! what shares the machine with a gateway must cost less than it. Every record is counted once, so what was lost is exact.
+//! It knows nothing of the gateway's insides and prints nothing; `cli` does. Linux only.
+//!
+//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure; [`crowd`] has the sockets, [`mod@run`]
+//! the steps, and [`scenario`] what is done with them.
+
+pub mod crowd;
+pub mod frames;
+pub mod gauge;
+pub mod graph;
+pub mod ledger;
+pub mod ops;
+pub mod outcome;
+pub mod plot;
+pub mod report;
+pub mod run;
+pub mod scenario;
+mod session;
+pub mod speech;
+pub mod tally;
+pub mod target;
+pub mod world;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use self::crowd::{Crowd, Way};
+use self::gauge::Gauge;
+use self::graph::{Chance, Graph};
+use self::ops::Ops;
+use self::outcome::Outcome;
+use self::run::{Run, bar};
+use self::scenario::Scenario;
+use self::target::Target;
+use self::world::World;
+use rosterd_protocol::Encoding;
+
+/// How long a gateway may be busy with the new accounts before it is measured.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// Why a run cannot be made or brought to its end: what the user reads.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+impl Failure {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What every scenario needs to know.
+pub struct Settings<'a> {
+    /// The gateway's client listener.
+    pub clients: Target,
+    /// Its ops listener. None: the accounts are there already.
+    pub ops: Option<Target>,
+    /// The key of its server API; may be empty.
+    pub key: &'a str,
+    /// The process whose CPU and memory are told; else the gateway's metrics tell.
+    pub pid: Option<u32>,
+    /// What is spoken.
+    pub encoding: Encoding,
+    /// Which graph, among those of the same size.
+    pub seed: u64,
+    /// What the accounts' names begin with.
+    pub prefix: &'a str,
+    /// Whether the accounts stay for the next run.
+    pub keep: bool,
+    /// Logins under way at once, where a scenario does not say otherwise.
+    pub parallel: u32,
+    /// Makes a token for an account.
+    pub token: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+/// Makes the accounts, runs the scenario, and removes the accounts.
+///
+/// # Errors
+/// It could not begin. What goes wrong later stands in the outcome, beside what there is of figures.
+pub fn run(settings: &Settings<'_>, scenario: &Scenario) -> Result<Outcome, Failure> {
+    let (graph, kind) = scenario.graph(settings.seed).map_err(Failure)?;
+    let users = graph.users();
+    target::allow_files(users)?;
+    target::probe(&settings.clients, settings.encoding)?;
+    let mut ops = match &settings.ops {
+        Some(ops) => Some(Ops::connect(ops.address, settings.key)?),
+        None => None,
+    };
+    let world = World::new(graph, settings.prefix, &kind)?;
+    let tokens = (0..users).map(|user| (settings.token)(&world.account(user))).collect::<Result<Vec<_>, _>>();
+    let tokens = tokens.map_err(Failure)?;
+    if let Some(ops) = &mut ops {
+        target::gateway_allows_files(users, ops.metrics()?.value("process_max_fds"))?;
+        let making = bar("making users", world.size() as u64);
+        world.make(ops, || making.inc(1))?;
+        making.finish_and_clear();
+    }
+    let crowd = Crowd::new(way(settings, tokens), world.graph.clone()).map_err(Failure::of)?;
+    let gauge = match (settings.pid, &settings.ops) {
+        (Some(pid), _) => Gauge::Process(pid),
+        (None, Some(target)) => Gauge::Metrics(Ops::connect(target.address, settings.key)?),
+        (None, None) => Gauge::Blind,
+    };
+    let outcome = Outcome::new(scenario.name(), setup(settings, &world.graph));
+    let chance = Chance::new(settings.seed);
+    let mut run = Run { crowd, gauge, ops, world, chance, parallel: settings.parallel, outcome };
+    run.gauge.settle(SETTLE)?;
+    if let Err(Failure(why)) = scenario.play(&mut run) {
+        run.outcome.cut_short = true;
+        run.outcome.problems.push(why);
+    }
+    run.crowd.leave();
+    clean_up(settings, &mut run);
+    Ok(run.outcome)
+}
+
+fn way(settings: &Settings<'_>, tokens: Vec<String>) -> Way {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Way {
+        address: settings.clients.address,
+        host: settings.clients.host.clone(),
+        path: settings.clients.path.clone(),
+        encoding: settings.encoding,
+        tokens,
+        run: since.as_millis() as u32,
+    }
+}
+
+fn setup(settings: &Settings<'_>, graph: &Graph) -> Vec<(&'static str, String)> {
+    let encoding = settings.encoding.subprotocol();
+    let each = graph.edges() / (graph.users() as usize).max(1);
+    vec![
+        ("gateway", format!("{} ({encoding})", settings.clients.address)),
+        ("users", format!("{}, {each} friends each on average, seed {}", graph.users(), settings.seed)),
+        ("machine", gauge::machine()),
+    ]
+}
+
+/// The accounts go unless they shall stay; that they cannot is told, and spoils no figure.
+fn clean_up(settings: &Settings<'_>, run: &mut Run) {
+    let Some(target) = settings.ops.as_ref().filter(|_| !settings.keep) else { return };
+    let removing = bar("removing users", u64::from(run.world.graph.users()));
+    let connected = Ops::connect(target.address, settings.key);
+    if let Err(why) = connected.and_then(|mut ops| run.world.remove(&mut ops, || removing.inc(1))) {
+        run.outcome.setup.push(("left behind", format!("the accounts could not be removed: {why}")));
+    }
+    removing.finish_and_clear();
+}

@@ -1,0 +1,121 @@
+//! The gateway's server API and metrics, as a run needs them: one call after the other, each of which blocks.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper::Method;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use super::Failure;
+use rosterd_client::{Backend, BackendError};
+
+/// How long a gateway may take to answer the first call, and any later one, which may have much to do.
+const FIRST: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A connection to the ops listener.
+#[derive(Debug)]
+pub struct Ops {
+    runtime: Runtime,
+    backend: Backend,
+}
+
+impl Ops {
+    /// Connects, and makes sure that a gateway answers.
+    ///
+    /// # Errors
+    /// Nobody listens there, or something else does.
+    pub fn connect(address: SocketAddr, key: &str) -> Result<Self, Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::of)?;
+        let backend = runtime.block_on(Backend::connect(address, key)).map_err(Failure::of)?;
+        let mut ops = Self { runtime, backend };
+        let first = ops.backend.send(Method::GET, "/metrics", String::new());
+        let (status, metrics) = wait(&ops.runtime, FIRST, first)?;
+        if status != 200 || !metrics.contains("rosterd_sessions ") {
+            return Err(Failure(format!("what listens on {address} is not the ops listener of a gateway")));
+        }
+        Ok(ops)
+    }
+
+    fn get(&mut self, path: &str) -> Result<(u16, String), Failure> {
+        let answer = self.backend.send(Method::GET, path, String::new());
+        wait(&self.runtime, PATIENCE, answer)
+    }
+
+    /// The metrics as they are now.
+    ///
+    /// # Errors
+    /// The gateway does not answer.
+    pub fn metrics(&mut self) -> Result<Readings, Failure> {
+        self.get("/metrics").map(|(_, text)| Readings(text))
+    }
+
+    /// Imports lines; a piece of what `rosterd import` takes.
+    ///
+    /// # Errors
+    /// The gateway refuses or does not answer.
+    pub fn import(&mut self, lines: &str) -> Result<(), Failure> {
+        let answer = self.backend.request(Method::POST, "/v1/import", lines.to_owned());
+        wait(&self.runtime, PATIENCE, answer).map(drop)
+    }
+
+    /// Whether two accounts are there and friends.
+    ///
+    /// # Errors
+    /// The gateway refuses or does not answer.
+    pub fn are_friends(&mut self, account: &str, peer: &str) -> Result<bool, Failure> {
+        let (status, text) = self.get(&format!("/v1/users/{account}/export"))?;
+        Ok(status == 200 && text.contains(&format!("\"account\":\"{peer}\"")))
+    }
+
+    /// Deletes an account; that there is none is fine.
+    ///
+    /// # Errors
+    /// The gateway refuses or does not answer.
+    pub fn delete(&mut self, account: &str) -> Result<(), Failure> {
+        let path = format!("/v1/users/{account}");
+        let (status, text) = wait(&self.runtime, PATIENCE, self.backend.send(Method::DELETE, &path, String::new()))?;
+        if (200..300).contains(&status) || status == 404 {
+            return Ok(());
+        }
+        Err(Failure(format!("{account} could not be deleted: {text}")))
+    }
+}
+
+fn wait<T>(
+    runtime: &Runtime,
+    patience: Duration,
+    answer: impl Future<Output = Result<T, BackendError>>,
+) -> Result<T, Failure> {
+    let answered = runtime.block_on(async { timeout(patience, answer).await });
+    let late = |_| Failure(format!("the ops listener did not answer within {} s", patience.as_secs()));
+    answered.map_err(late)?.map_err(Failure::of)
+}
+
+/// The text of `/metrics`.
+#[derive(Debug)]
+pub struct Readings(String);
+
+impl Readings {
+    /// One value, summed over its labels; none if there is no such metric.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<f64> {
+        let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let values: Vec<f64> =
+            self.0.lines().filter(is_it).filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_summed_over_its_labels_and_not_taken_for_one_with_a_longer_name() {
+        let text = "# TYPE a counter\na_total{kind=\"x\"} 2\na_total{kind=\"y\"} 3.5\na_total_more 9\nb 1\n";
+        let readings = Readings(text.to_owned());
+        assert_eq!((readings.value("a_total"), readings.value("b"), readings.value("a")), (Some(5.5), Some(1.0), None));
+    }
+}

@@ -1,0 +1,67 @@
+//! `login` and `storm`: what it costs to bring clients up to date, one after another and all at once.
+
+use std::time::Duration;
+
+use super::Failure;
+use crate::outcome::{Row, Unit};
+use crate::run::{Run, cost};
+
+/// Every how manyth user changes before a login that brings a delta.
+const CHANGED: u32 = 10;
+/// After the last login, what it still causes.
+const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// Everyone logs in again and again: as a stranger, with nothing held, with everything held, and with something new.
+///
+/// # Errors
+/// The run could not be brought to its end.
+pub(super) fn login(run: &mut Run) -> Result<(), Failure> {
+    let parallel = run.parallel;
+    // Afterwards the accounts count as online for a while, so that the later logins are told to nobody.
+    pass(run, "first", parallel)?;
+    run.crowd.forget();
+    pass(run, "cold", parallel)?;
+    pass(run, "warm, current", parallel)?;
+    if run.touch(CHANGED)? {
+        pass(run, "warm, delta", parallel)?;
+    }
+    Ok(())
+}
+
+/// Everyone is online; then every connection breaks, and all come back at once with what they hold.
+///
+/// # Errors
+/// The run could not be brought to its end.
+pub(super) fn storm(run: &mut Run) -> Result<(), Failure> {
+    let (users, parallel) = (run.world.graph.users(), run.parallel);
+    pass(run, "before", parallel)?;
+    pass(run, "storm", users)
+}
+
+/// Logs everyone in, measures it, and drops every connection.
+fn pass(run: &mut Run, name: &'static str, parallel: u32) -> Result<(), Failure> {
+    let users = run.world.graph.users();
+    run.start_measuring(Duration::from_secs(4));
+    let before = run.gauge.read()?;
+    let begun = run.crowd.now();
+    let logged_in = run.log_in(0..users, parallel, name);
+    let took = Duration::from_nanos(run.crowd.now() - begun);
+    run.crowd.tally.timeline.stop();
+    let logged_in = logged_in.and_then(|()| run.quiet(AFTERMATH));
+    let mut row = Row::new(name);
+    let live = run.crowd.live();
+    row.add("logins_per_second", "logins", f64::from(live) / took.as_secs_f64(), Unit::PerSecond);
+    row.add("seconds", "all live after", took.as_secs_f64(), Unit::Seconds);
+    if let Ok(after) = run.gauge.read() {
+        cost(&mut row, &after.since(&before), live.into(), ["server_us_per_login", "generator_us_per_login"]);
+    }
+    #[allow(clippy::cast_precision_loss, reason = "bytes of a run are far below 2^52")]
+    let bytes = run.crowd.tally.bytes as f64;
+    row.add("bytes_per_login", "bytes for each", bytes / f64::from(live.max(1)), Unit::Bytes);
+    row.percentiles(&run.crowd.tally.logins);
+    run.audit(&mut row);
+    row.timeline = std::mem::take(&mut run.crowd.tally.timeline);
+    run.outcome.rows.push(row);
+    logged_in?;
+    run.leave()
+}

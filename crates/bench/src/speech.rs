@@ -1,0 +1,194 @@
+//! What a session of a run says and understands, in both encodings. Pure.
+//!
+//! Frames of the gateway are told apart by their first bytes. Only the few that end a login or a session are read
+//! in full, by `wire`.
+
+use std::io::Write as _;
+
+use super::frames::{self, MARK, Mark};
+use rosterd_protocol::{Command, Encoding, v1};
+
+/// What a frame of the gateway is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An empty frame, to be answered with one.
+    Heartbeat,
+    /// Records.
+    Changes,
+    /// The login is accepted.
+    LoginReply,
+    /// A command is carried out.
+    Reply,
+    /// A command is refused.
+    Refused,
+    /// The catch-up is complete.
+    Synced,
+    /// The gateway is about to close.
+    Goodbye,
+    /// Presence and the like.
+    Aside,
+}
+
+/// Tells frames apart by their first bytes.
+#[must_use]
+pub fn kind(encoding: Encoding, payload: &[u8]) -> Kind {
+    if payload == encoding.heartbeat() {
+        return Kind::Heartbeat;
+    }
+    match encoding {
+        Encoding::Json => json_kind(payload),
+        Encoding::Protobuf => protobuf_kind(payload),
+    }
+}
+
+fn json_kind(payload: &[u8]) -> Kind {
+    let Some(rest) = payload.strip_prefix(b"{\"") else { return Kind::Aside };
+    if let Some(rest) = rest.strip_prefix(b"id\":") {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let rest = rest[digits..].strip_prefix(b",\"").unwrap_or_default();
+        return match () {
+            () if rest.starts_with(b"error\"") => Kind::Refused,
+            () if rest.starts_with(b"loginReply\"") => Kind::LoginReply,
+            () => Kind::Reply,
+        };
+    }
+    match rest.iter().position(|byte| *byte == b'"').map(|end| &rest[..end]) {
+        Some(b"changes") => Kind::Changes,
+        Some(b"synced") => Kind::Synced,
+        Some(b"goodbye") => Kind::Goodbye,
+        Some(b"error") => Kind::Refused,
+        _ => Kind::Aside,
+    }
+}
+
+/// By the number of the first field, which is the id's in a reply; the tests hold this to the schema.
+fn protobuf_kind(payload: &[u8]) -> Kind {
+    match payload {
+        [0x08, rest @ ..] => {
+            let id = rest.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+            match rest.get(id) {
+                Some(0x12) => Kind::Refused,
+                Some(0x1A) => Kind::LoginReply,
+                _ => Kind::Reply,
+            }
+        }
+        [0x12, ..] => Kind::Refused,
+        [0x82, 0x02, ..] => Kind::Changes,
+        [0x8A, 0x02, ..] => Kind::Synced,
+        [0x92, 0x02, ..] => Kind::Goodbye,
+        _ => Kind::Aside,
+    }
+}
+
+/// Appends a login as a whole WebSocket frame.
+pub fn login(encoding: Encoding, token: &str, cursor: Option<&str>, out: &mut Vec<u8>) {
+    let login = v1::Login { token: token.to_owned(), cursor: cursor.map(str::to_owned), device: None };
+    let mut payload = Vec::new();
+    encoding.encode(&Command::Login(login).frame(1), &mut payload);
+    frames::append(frames::opcode(encoding), &payload, out);
+}
+
+/// Appends an update that sets the nick to `mark`, as a whole WebSocket frame.
+pub fn update(encoding: Encoding, id: u32, mark: Mark, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0x80 | frames::opcode(encoding), 0x80, 0, 0, 0, 0]);
+    match encoding {
+        Encoding::Json => {
+            let _ = write!(out, "{{\"id\":{id},\"updateMyInfo\":{{\"nick\":\"");
+            mark.append(out);
+            out.extend_from_slice(b"\"}}");
+        }
+        Encoding::Protobuf => {
+            out.push(0x08);
+            varint(id, out);
+            out.extend_from_slice(&[0x22, MARK as u8 + 2, 0x0A, MARK as u8]);
+            mark.append(out);
+        }
+    }
+    // At most 70 bytes, so the length is one byte.
+    out[start + 1] |= (out.len() - start - 6) as u8;
+}
+
+fn varint(mut number: u32, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rosterd_protocol::{Inbound, decode};
+
+    fn payload(out: &[u8]) -> &[u8] {
+        assert_eq!(out[2..6], [0; 4], "the mask");
+        assert_eq!(usize::from(out[1] & 0x7F), out.len() - 6);
+        &out[6..]
+    }
+
+    #[test]
+    fn an_update_is_one_that_the_gateway_reads() {
+        let mark = Mark { run: 0x1234_5678, sender: 19_000, number: u32::MAX };
+        for encoding in Encoding::ALL {
+            for id in [1, 127, 128, 300, u32::MAX] {
+                let mut out = Vec::new();
+                update(encoding, id, mark, &mut out);
+                let Ok(Inbound::Command { id: read, command }) = decode(encoding, payload(&out)) else {
+                    panic!("{encoding:?} {out:?}");
+                };
+                let Command::UpdateMyInfo(update) = command else { panic!("{command:?}") };
+                assert_eq!(read, u64::from(id));
+                let only_nick = v1::UpdateMyInfo { nick: update.nick.clone(), ..Default::default() };
+                assert_eq!(update, only_nick);
+                let mut found = Vec::new();
+                frames::marks(update.nick.unwrap().as_bytes(), mark.run, |mark| found.push(mark));
+                assert_eq!(found, [mark]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_login_is_one_that_the_gateway_reads() {
+        for encoding in Encoding::ALL {
+            let mut out = Vec::new();
+            login(encoding, "ann", Some("c-1"), &mut out);
+            let Ok(Inbound::Command { id: 1, command: Command::Login(login) }) = decode(encoding, payload(&out)) else {
+                panic!("{encoding:?} {out:?}");
+            };
+            assert_eq!((login.token.as_str(), login.cursor.as_deref()), ("ann", Some("c-1")));
+        }
+    }
+
+    #[test]
+    fn every_frame_of_the_gateway_is_told_by_its_first_bytes() {
+        let frame = v1::ServerFrame::default;
+        let user = v1::User { account: "ann".into(), nick: "error loginReply".into(), ..Default::default() };
+        let kinds = [
+            (Kind::Heartbeat, frame()),
+            (
+                Kind::Changes,
+                v1::ServerFrame {
+                    changes: Some(v1::Changes { users: vec![user], ..Default::default() }.into()),
+                    ..frame()
+                },
+            ),
+            (Kind::LoginReply, v1::ServerFrame { id: 1, login_reply: Some(Box::default()), ..frame() }),
+            (Kind::Reply, v1::ServerFrame { id: 300, update_my_info_reply: Some(Box::default()), ..frame() }),
+            (Kind::Refused, v1::ServerFrame { id: 200_000, error: Some(v1::Error::default()), ..frame() }),
+            (Kind::Refused, v1::ServerFrame { error: Some(v1::Error::default()), ..frame() }),
+            (Kind::Synced, v1::ServerFrame { synced: Some(v1::Synced::default()), ..frame() }),
+            (Kind::Goodbye, v1::ServerFrame { goodbye: Some(v1::Goodbye::default()), ..frame() }),
+            (Kind::Aside, v1::ServerFrame { presence: Some(v1::PresenceChanges::default()), ..frame() }),
+            (Kind::Aside, v1::ServerFrame { sessions: Some(v1::Sessions::default()), ..frame() }),
+        ];
+        for encoding in Encoding::ALL {
+            for (expected, frame) in &kinds {
+                let mut payload = Vec::new();
+                encoding.encode(frame, &mut payload);
+                assert_eq!(kind(encoding, &payload), *expected, "{encoding:?} {frame:?}");
+            }
+        }
+    }
+}

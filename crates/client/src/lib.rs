@@ -1,0 +1,287 @@
+//! A Rust client: what the terminal client, the tests and load generators speak with.
+//!
+//! [`Client`] is one connection: frames out, frames in, heartbeats answered. [`Replica`] is what a client holds,
+//! kept by the rules every client follows. [`Backend`] is the server API from outside. Reconnecting is the caller's.
+
+#[cfg(feature = "server-api")]
+mod backend;
+mod replica;
+mod stream;
+#[cfg(feature = "tls")]
+mod trust;
+
+#[cfg(feature = "server-api")]
+pub use backend::{Backend, BackendError};
+pub use replica::{Replica, SyncError};
+#[cfg(feature = "tls")]
+pub use trust::{Identity, Trust};
+
+/// Which certificates a client accepts: none, without the feature `tls`.
+#[cfg(not(feature = "tls"))]
+#[derive(Debug, Clone)]
+pub enum Trust {}
+
+use std::collections::VecDeque;
+
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use self::stream::Stream;
+use rosterd_protocol::{Command, Encoding, v1};
+
+/// Why a connection cannot be used, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is not `ws://HOST[:PORT]/PATH`, or `wss://…` where it is known whom to believe.
+    #[error("{0:?} is not an address like ws://127.0.0.1:7678/v1/ws, or wss:// with an authority to believe")]
+    Address(String),
+    /// Nobody answers there.
+    #[error("cannot connect to {0}: {1}")]
+    Connect(String, std::io::Error),
+    /// What answers there is not a gateway, or refuses.
+    #[error("no WebSocket there: {0}")]
+    Handshake(Box<Error>),
+    /// The gateway closed the connection.
+    #[error("closed by the gateway: {code} {reason}")]
+    Closed {
+        /// The close code; 1006 if there was none.
+        code: u16,
+        /// The word that came with it.
+        reason: String,
+    },
+    /// The gateway answered a command with an error.
+    #[error("{} {}: {}", .0.code, .0.reason, .0.message)]
+    Refused(v1::Error),
+    /// What is held is not what the gateway has, not even after a full sync.
+    #[error("not in sync: {0}")]
+    OutOfSync(SyncError),
+    /// The gateway sent what cannot be read.
+    #[error("the gateway sent a frame that cannot be read: {0}")]
+    Malformed(String),
+}
+
+/// One connection to a gateway.
+#[derive(Debug)]
+pub struct Client {
+    url: String,
+    trust: Option<Trust>,
+    socket: WebSocketStream<Stream>,
+    encoding: Encoding,
+    last_id: u64,
+    /// Pushes that came while a reply was waited for.
+    pushes: VecDeque<v1::ServerFrame>,
+}
+
+impl Client {
+    /// Connects; the login is still to come.
+    ///
+    /// # Errors
+    /// The address is none, nobody answers, or what answers is not a gateway.
+    pub async fn connect(url: &str, encoding: Encoding) -> Result<Self, ClientError> {
+        Self::connect_trusting(url, encoding, None).await
+    }
+
+    /// Connects like [`Client::connect`], also to `wss://`, whose certificate must be one that is trusted.
+    ///
+    /// # Errors
+    /// The address is none, nobody answers, or what answers is not a gateway.
+    pub async fn connect_trusting(url: &str, encoding: Encoding, trust: Option<&Trust>) -> Result<Self, ClientError> {
+        let unreadable = || ClientError::Address(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| unreadable())?;
+        let (believed, port) = match (uri.scheme_str(), trust) {
+            (Some("ws"), _) => (None, 80),
+            (Some("wss"), Some(trust)) => (Some(trust), 443),
+            _ => return Err(unreadable()),
+        };
+        let (host, port) = (uri.host().ok_or_else(unreadable)?, uri.port_u16().unwrap_or(port));
+        let connected = Stream::connect(host, port, believed).await;
+        let stream = connected.map_err(|error| ClientError::Connect(format!("{host}:{port}"), error))?;
+        Ok(Self { trust: trust.cloned(), ..Self::over(stream, url, encoding).await? })
+    }
+
+    /// Makes a client of a connection that is open already.
+    ///
+    /// # Errors
+    /// What answers is not a gateway.
+    pub async fn upgrade(stream: TcpStream, url: &str, encoding: Encoding) -> Result<Self, ClientError> {
+        let _ = stream.set_nodelay(true);
+        Self::over(Stream::Plain(stream), url, encoding).await
+    }
+
+    async fn over(stream: Stream, url: &str, encoding: Encoding) -> Result<Self, ClientError> {
+        let handshake = |error| ClientError::Handshake(Box::new(error));
+        let mut request = url.into_client_request().map_err(handshake)?;
+        let protocol = HeaderValue::from_static(encoding.subprotocol());
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+        let (socket, _) = client_async(request, stream).await.map_err(handshake)?;
+        Ok(Self { url: url.to_owned(), trust: None, socket, encoding, last_id: 0, pushes: VecDeque::new() })
+    }
+
+    /// Sends a command; its reply will carry the id.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    pub async fn send(&mut self, command: Command) -> Result<u64, ClientError> {
+        self.last_id += 1;
+        let mut payload = Vec::new();
+        self.encoding.encode(&command.frame(self.last_id), &mut payload);
+        self.send_payload(payload).await?;
+        Ok(self.last_id)
+    }
+
+    /// Sends a payload as it is, right or wrong.
+    ///
+    /// # Errors
+    /// The connection is closed.
+    ///
+    /// # Panics
+    /// A JSON payload is not UTF-8.
+    pub async fn send_payload(&mut self, payload: Vec<u8>) -> Result<(), ClientError> {
+        let message = match self.encoding {
+            Encoding::Json => Message::text(String::from_utf8(payload).expect("JSON is UTF-8")),
+            Encoding::Protobuf => Message::binary(payload),
+        };
+        self.socket.send(message).await.map_err(closed)
+    }
+
+    /// The next frame that is not a heartbeat; heartbeats are answered. May be dropped without losing one.
+    ///
+    /// # Errors
+    /// The connection is closed, or a frame cannot be read.
+    pub async fn next(&mut self) -> Result<v1::ServerFrame, ClientError> {
+        if let Some(push) = self.pushes.pop_front() {
+            return Ok(push);
+        }
+        self.receive().await
+    }
+
+    /// Sends a command and waits for its reply; pushes that come first are kept for [`Client::next`].
+    ///
+    /// # Errors
+    /// The gateway refuses, or the connection is closed.
+    pub async fn request(&mut self, command: Command) -> Result<v1::ServerFrame, ClientError> {
+        let id = self.send(command).await?;
+        loop {
+            let mut frame = self.receive().await?;
+            match frame.error.take() {
+                Some(error) if frame.id == id => return Err(ClientError::Refused(error)),
+                error => frame.error = error,
+            }
+            if frame.id == id {
+                return Ok(frame);
+            }
+            self.pushes.push_back(frame);
+        }
+    }
+
+    /// Logs in and applies frames to `replica` until it is up to date.
+    ///
+    /// # Errors
+    /// The gateway refuses, the connection is closed, or what was synced does not add up.
+    pub async fn login(&mut self, token: &str, replica: &mut Replica) -> Result<v1::LoginReply, ClientError> {
+        self.login_as(token, None, replica).await
+    }
+
+    /// Logs in like [`Client::login`], and says on which device. Where what was synced does not add up, the parts that
+    /// differ are asked for; if that does not help, everything is, on a new connection.
+    ///
+    /// # Errors
+    /// The gateway refuses, the connection is closed, or even everything does not add up.
+    pub async fn login_as(
+        &mut self,
+        token: &str,
+        device: Option<v1::Device>,
+        replica: &mut Replica,
+    ) -> Result<v1::LoginReply, ClientError> {
+        let (reply, synced) = self.try_login(token, device.clone(), replica).await?;
+        let Err(wrong) = synced else { return Ok(reply) };
+        tracing::warn!(%wrong, "not in sync; asking for what differs");
+        match self.repair(replica).await? {
+            Ok(()) => return Ok(reply),
+            Err(wrong) => tracing::warn!(%wrong, "not in sync after a repair either; asking for everything"),
+        }
+        let _ = self.socket.close(None).await;
+        *self = Self::connect_trusting(&self.url, self.encoding, self.trust.as_ref()).await?;
+        let (reply, synced) = self.try_login(token, device, replica).await?;
+        synced.map(|()| reply).map_err(ClientError::OutOfSync)
+    }
+
+    async fn try_login(
+        &mut self,
+        token: &str,
+        device: Option<v1::Device>,
+        replica: &mut Replica,
+    ) -> Result<(v1::LoginReply, Result<(), SyncError>), ClientError> {
+        let login = v1::Login { token: token.to_owned(), cursor: replica.cursor().map(str::to_owned), device };
+        let reply = self.request(Command::Login(login)).await?.login_reply;
+        let reply = reply.ok_or_else(|| ClientError::Malformed("a login without loginReply".to_owned()))?;
+        replica.begin(&reply);
+        Ok((*reply, self.until_synced(replica).await?))
+    }
+
+    /// Asks for the parts of the friend list that differ, and applies frames to `replica` until it is up to date.
+    /// Inside, whether it then is what the gateway has.
+    ///
+    /// # Errors
+    /// The gateway refuses, or the connection is closed.
+    pub async fn repair(&mut self, replica: &mut Replica) -> Result<Result<(), SyncError>, ClientError> {
+        let reply = self.request(Command::Repair(v1::Repair { leaves: replica.leaves() })).await?;
+        // What came before the reply belongs to the time before.
+        let mut applied = Ok(());
+        for push in self.pushes.drain(..).chain([reply]) {
+            applied = applied.and(replica.apply(&push));
+        }
+        if applied.is_err() { Ok(applied) } else { self.until_synced(replica).await }
+    }
+
+    async fn until_synced(&mut self, replica: &mut Replica) -> Result<Result<(), SyncError>, ClientError> {
+        loop {
+            let frame = self.next().await?;
+            let applied = replica.apply(&frame);
+            if frame.synced.is_some() {
+                return Ok(applied);
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<v1::ServerFrame, ClientError> {
+        loop {
+            let message = match self.socket.next().await {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Err(closed(error)),
+                None => return Err(lost()),
+            };
+            let payload = match &message {
+                Message::Text(text) => text.as_bytes(),
+                Message::Binary(bytes) => bytes,
+                Message::Close(Some(frame)) => {
+                    let (code, reason) = (frame.code.into(), frame.reason.to_string());
+                    return Err(ClientError::Closed { code, reason });
+                }
+                Message::Close(None) => return Err(lost()),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            };
+            if payload == self.encoding.heartbeat() {
+                self.send_payload(self.encoding.heartbeat().to_vec()).await?;
+                continue;
+            }
+            return self.encoding.decode_server(payload).map_err(|error| ClientError::Malformed(error.0));
+        }
+    }
+}
+
+fn closed(error: Error) -> ClientError {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed | Error::Io(_) | Error::Protocol(_) => lost(),
+        other => ClientError::Malformed(other.to_string()),
+    }
+}
+
+fn lost() -> ClientError {
+    ClientError::Closed { code: 1006, reason: "the connection was lost".to_owned() }
+}

@@ -1,0 +1,253 @@
+//! What a client holds: its own profile, profiles of others, friends, requests and blocks, kept by the protocol's
+//! rules: apply a record only if its version is greater, stage a full sync and swap at `synced`, check count and
+//! digest. And who is online, which is told anew at every login.
+
+use std::collections::BTreeMap;
+
+use rosterd_engine::sync::repair::{Parts, Sum, Sums};
+use rosterd_protocol::v1;
+
+/// What was synced does not add up: the client is to ask for everything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("synced says {count} friends with digest {digest:#010x}, held are {held_count} with {held_digest:#010x}")]
+pub struct SyncError {
+    count: u32,
+    digest: u32,
+    held_count: u32,
+    held_digest: u32,
+}
+
+/// The records.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Lists {
+    me: Option<v1::User>,
+    users: BTreeMap<String, v1::User>,
+    friends: BTreeMap<String, v1::Friend>,
+    /// By the other side and the direction. Those that are over stay, so that an older record does not open them anew.
+    requests: BTreeMap<(String, i32), v1::Request>,
+    /// Those that ended stay, too.
+    blocks: BTreeMap<String, v1::BlockRecord>,
+}
+
+/// One client's copy. Survives reconnects; a cursor says how far it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Replica {
+    lists: Lists,
+    /// What a full sync or a repair has brought so far; until it is whole, `lists` stays as it was.
+    staged: Option<Lists>,
+    presence: BTreeMap<String, v1::Presence>,
+    /// What the present login has told of it so far; until that is whole, `presence` stays as it was.
+    staged_presence: Option<BTreeMap<String, v1::Presence>>,
+    sessions: Vec<v1::Session>,
+    cursor: Option<String>,
+    synced: bool,
+}
+
+impl Replica {
+    /// The own profile, once known.
+    #[must_use]
+    pub fn me(&self) -> Option<&v1::User> {
+        self.lists.me.as_ref()
+    }
+
+    /// The friends, by account.
+    #[must_use]
+    pub fn friends(&self) -> &BTreeMap<String, v1::Friend> {
+        &self.lists.friends
+    }
+
+    /// The profiles held, by account.
+    #[must_use]
+    pub fn users(&self) -> &BTreeMap<String, v1::User> {
+        &self.lists.users
+    }
+
+    /// The open requests, in order of the other side.
+    pub fn requests(&self) -> impl Iterator<Item = &v1::Request> {
+        self.lists.requests.values().filter(|request| request.state == v1::RequestState::Open as i32)
+    }
+
+    /// The blocks in force, in order of the account.
+    pub fn blocks(&self) -> impl Iterator<Item = &v1::BlockRecord> {
+        self.lists.blocks.values().filter(|block| !block.removed)
+    }
+
+    /// The presence of friends, and the own one, by account. Who is not in it has never been online.
+    #[must_use]
+    pub fn presence(&self) -> &BTreeMap<String, v1::Presence> {
+        &self.presence
+    }
+
+    /// All sessions of the own account, as far as there are others.
+    #[must_use]
+    pub fn sessions(&self) -> &[v1::Session] {
+        &self.sessions
+    }
+
+    /// What to show at the next login.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    /// Whether the catch-up of the present connection is complete.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// A login was answered: its catch-up begins.
+    pub fn begin(&mut self, reply: &v1::LoginReply) {
+        self.synced = false;
+        self.staged = (reply.sync == v1::SyncMode::Full as i32).then(Lists::default);
+        self.staged_presence = Some(BTreeMap::new());
+        // Who is alone is not told.
+        self.sessions.clear();
+    }
+
+    /// Applies a frame, whatever it is; those that bring nothing to keep change nothing.
+    ///
+    /// # Errors
+    /// A `synced` that does not match what is held. The cursor is dropped, so that the next login syncs in full unless a
+    /// repair helps before.
+    pub fn apply(&mut self, frame: &v1::ServerFrame) -> Result<(), SyncError> {
+        if let Some(changes) = &frame.changes {
+            self.changes(changes);
+        }
+        if let Some(user) = frame.update_my_info_reply.as_ref().and_then(|reply| reply.user.as_ref()) {
+            self.current().own(user);
+        }
+        if let Some(told) = &frame.presence {
+            let presence = self.staged_presence.as_mut().unwrap_or(&mut self.presence);
+            presence.extend(told.users.iter().map(|user| (user.account.clone(), user.clone())));
+        }
+        if let Some(told) = &frame.sessions {
+            self.sessions.clone_from(&told.sessions);
+        }
+        if let Some(reply) = &frame.repair_reply {
+            self.staged = Some(self.lists.without(Parts::of(&reply.parts)));
+        }
+        match &frame.synced {
+            Some(synced) => self.synced(synced),
+            None => Ok(()),
+        }
+    }
+
+    /// The digest of the friend list held.
+    #[must_use]
+    pub fn digest(&self) -> u32 {
+        self.lists.sum().digest.value()
+    }
+
+    /// What to send with `repair` where `synced` does not match: the digests of the parts of the friend list held.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<u32> {
+        let mut sums = Sums::default();
+        for (account, friend, user) in self.lists.versions() {
+            sums.add(account, friend, user);
+        }
+        sums.leaves().to_vec()
+    }
+
+    fn changes(&mut self, changes: &v1::Changes) {
+        let presence = self.staged_presence.as_mut().unwrap_or(&mut self.presence);
+        for account in &changes.removed {
+            presence.remove(account);
+        }
+        self.current().apply(changes);
+        if let Some(cursor) = &changes.cursor {
+            self.cursor = Some(cursor.clone());
+        }
+    }
+
+    /// What records are applied to: during a full sync a copy of its own, for in another history of the gateway's even
+    /// lower versions are right.
+    fn current(&mut self) -> &mut Lists {
+        self.staged.as_mut().unwrap_or(&mut self.lists)
+    }
+
+    fn synced(&mut self, synced: &v1::Synced) -> Result<(), SyncError> {
+        if let Some(staged) = self.staged.take() {
+            self.lists = staged;
+        }
+        match self.staged_presence.take() {
+            Some(staged) => self.presence = staged,
+            // A repair brings none, and may have taken friends away.
+            None => self
+                .presence
+                .retain(|account, presence| self.lists.friends.contains_key(account) || presence.invisible.is_some()),
+        }
+        let Sum { count: held_count, digest } = self.lists.sum();
+        let held_digest = digest.value();
+        if (held_count, held_digest) != (synced.count, synced.digest) {
+            self.cursor = None;
+            return Err(SyncError { count: synced.count, digest: synced.digest, held_count, held_digest });
+        }
+        self.cursor = Some(synced.cursor.clone());
+        self.synced = true;
+        Ok(())
+    }
+}
+
+impl Lists {
+    /// Applies a frame's records, each only if it is newer than the one held.
+    fn apply(&mut self, changes: &v1::Changes) {
+        changes.me.iter().for_each(|me| self.own(me));
+        for account in &changes.removed {
+            self.friends.remove(account);
+            self.users.remove(account);
+        }
+        for friend in &changes.friends {
+            if newer(&mut self.friends, friend.account.clone(), friend, |held| held.version) {
+                // Its card is in this frame, and may be another view than the one held: with versions of its own.
+                self.users.remove(&friend.account);
+            }
+        }
+        for user in &changes.users {
+            newer(&mut self.users, user.account.clone(), user, |held| held.version);
+        }
+        for request in &changes.requests {
+            newer(&mut self.requests, (request.account.clone(), request.direction), request, |held| held.version);
+        }
+        for block in &changes.blocks {
+            newer(&mut self.blocks, block.account.clone(), block, |held| held.version);
+        }
+    }
+
+    fn own(&mut self, user: &v1::User) {
+        if self.me.as_ref().is_none_or(|me| user.version > me.version) {
+            self.me = Some(user.clone());
+        }
+    }
+
+    /// A copy that lacks the friends in these parts, and their cards.
+    fn without(&self, parts: Parts) -> Self {
+        let mut copy = self.clone();
+        copy.users.retain(|account, _| !(parts.hold(account) && self.friends.contains_key(account)));
+        copy.friends.retain(|account, _| !parts.hold(account));
+        copy
+    }
+
+    fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        for (account, friend, user) in self.versions() {
+            sum.add(account, friend, user);
+        }
+        sum
+    }
+
+    /// Every friend, with the versions of the relation and of the card; 0 for a card that is missing.
+    fn versions(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        let user = |account| self.users.get(account).map_or(0, |user| user.version);
+        self.friends.iter().map(move |(account, friend)| (account.as_str(), friend.version, user(account)))
+    }
+}
+
+/// Puts a record in the place of the one held if its version is greater; whether it was.
+fn newer<K: Ord, R: Clone>(held: &mut BTreeMap<K, R>, key: K, record: &R, version: impl Fn(&R) -> u64) -> bool {
+    let newer = held.get(&key).is_none_or(|held| version(record) > version(held));
+    if newer {
+        held.insert(key, record.clone());
+    }
+    newer
+}

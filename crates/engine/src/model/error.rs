@@ -1,0 +1,254 @@
+//! What goes wrong, in two kinds that are never mixed: a [`RequestError`] answers one command, a
+//! [`CloseReason`] ends a session. Both are a public contract: their numbers and words stay.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a command was not carried out: NIM's number where it has one, and a stable word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// 302: the token is missing, wrong or has ended, or the command came before a login.
+    Unauthenticated,
+    /// 403: known, but not allowed.
+    PermissionDenied,
+    /// 404: an account, or another thing named, does not exist.
+    NotFound,
+    /// 408: the gateway gave up waiting.
+    DeadlineExceeded,
+    /// 412: `ifVersion` does not match.
+    VersionMismatch,
+    /// 414: a field is wrong; it is named.
+    InvalidArgument,
+    /// 416: too many commands.
+    RateLimited,
+    /// 417: it is there already, or was done already.
+    AlreadyExists,
+    /// 419: a count is over its limit.
+    LimitExceeded,
+    /// 422: the account is disabled.
+    AccountDisabled,
+    /// 500: a fault of the gateway's own.
+    Internal,
+    /// 503: the gateway cannot do this now; nothing was changed.
+    Unavailable,
+    /// 509: a frame that cannot be read.
+    MalformedFrame,
+}
+
+impl Reason {
+    /// The number on the wire.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Unauthenticated => 302,
+            Self::PermissionDenied => 403,
+            Self::NotFound => 404,
+            Self::DeadlineExceeded => 408,
+            Self::VersionMismatch => 412,
+            Self::InvalidArgument => 414,
+            Self::RateLimited => 416,
+            Self::AlreadyExists => 417,
+            Self::LimitExceeded => 419,
+            Self::AccountDisabled => 422,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+            Self::MalformedFrame => 509,
+        }
+    }
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::NotFound => "NOT_FOUND",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::VersionMismatch => "VERSION_MISMATCH",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::AccountDisabled => "ACCOUNT_DISABLED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::MalformedFrame => "MALFORMED_FRAME",
+        }
+    }
+}
+
+/// The answer to one command that was not carried out; nothing was changed by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestError {
+    /// The kind of failure.
+    pub reason: Reason,
+    /// One sentence for a developer; it may name accounts and fields, never a field's content or a token.
+    pub message: String,
+    /// The offending field, by its name on the wire.
+    pub field: Option<Cow<'static, str>>,
+    /// When trying again makes sense, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl RequestError {
+    /// An error without field and retry time.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), field: None, retry_after_ms: None }
+    }
+
+    /// 404 for an account nobody created.
+    #[must_use]
+    pub fn unknown_account(account: &super::Account) -> Self {
+        Self::new(Reason::NotFound, format!("account \"{account}\" does not exist"))
+    }
+
+    /// Names the offending field.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// Says when trying again makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, ms: u64) -> Self {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.reason.code(), self.reason.word(), self.message)
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Why a session ends. 3000–3499 the client comes back by itself, 3500–3999 it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client left: `logout`, a close frame, or an end of the stream. No code is sent.
+    ClientLeft,
+    /// 3000: the gateway stops.
+    Shutdown,
+    /// 3001: nothing was heard, or nothing could be written, for too long.
+    NoHeartbeat,
+    /// 3002: the gateway lost what the session stands on.
+    Internal,
+    /// 3003: too many commands, or too many logins from one address, for too long.
+    TooManyRequests,
+    /// 3004: the gateway holds too much for clients that read slowly, and this was among the newest of them.
+    Overloaded,
+    /// 3500: the token, or the account it names, is not accepted, or no longer.
+    BadToken,
+    /// 3501: not JSON, not UTF-8, not protobuf, the wrong message type, or too large.
+    MalformedFrame,
+    /// 3502: no login in time.
+    LoginTimeout,
+    /// 3503: another session of the account, or the backend, ended it, or a newer login took its place.
+    Kicked,
+    /// 3504: the account has more sessions than it may, and this was the oldest.
+    SessionLimit,
+    /// 3505: the account is disabled or deleted.
+    AccountDisabled,
+    /// 3506: the token ended and was not refreshed.
+    TokenExpired,
+}
+
+impl CloseReason {
+    /// The WebSocket close code; 1000 for a client that left.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        match self {
+            Self::ClientLeft => 1000,
+            Self::Shutdown => 3000,
+            Self::NoHeartbeat => 3001,
+            Self::Internal => 3002,
+            Self::TooManyRequests => 3003,
+            Self::Overloaded => 3004,
+            Self::BadToken => 3500,
+            Self::MalformedFrame => 3501,
+            Self::LoginTimeout => 3502,
+            Self::Kicked => 3503,
+            Self::SessionLimit => 3504,
+            Self::AccountDisabled => 3505,
+            Self::TokenExpired => 3506,
+        }
+    }
+
+    /// The stable word that goes with the code.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ClientLeft => "CLIENT_LEFT",
+            Self::Shutdown => "SHUTDOWN",
+            Self::NoHeartbeat => "NO_HEARTBEAT",
+            Self::Internal => "INTERNAL",
+            Self::TooManyRequests => "TOO_MANY_REQUESTS",
+            Self::Overloaded => "OVERLOADED",
+            Self::BadToken => "BAD_TOKEN",
+            Self::MalformedFrame => "MALFORMED_FRAME",
+            Self::LoginTimeout => "LOGIN_TIMEOUT",
+            Self::Kicked => "KICKED",
+            Self::SessionLimit => "SESSION_LIMIT",
+            Self::AccountDisabled => "ACCOUNT_DISABLED",
+            Self::TokenExpired => "TOKEN_EXPIRED",
+        }
+    }
+
+    /// Whether the client should come back by itself.
+    #[must_use]
+    pub fn reconnect(self) -> bool {
+        (3000..3500).contains(&self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
+
+    #[test]
+    fn numbers_and_words_are_those_of_the_protocol() {
+        let row = |code: u32, word: &str| format!("| {code} | `{word}` |");
+        for reason in [
+            Reason::Unauthenticated,
+            Reason::PermissionDenied,
+            Reason::NotFound,
+            Reason::VersionMismatch,
+            Reason::InvalidArgument,
+            Reason::RateLimited,
+            Reason::AlreadyExists,
+            Reason::LimitExceeded,
+            Reason::Unavailable,
+        ] {
+            assert!(PROTOCOL.contains(&row(reason.code(), reason.word())), "{reason:?}");
+        }
+        for close in [
+            CloseReason::Shutdown,
+            CloseReason::NoHeartbeat,
+            CloseReason::Internal,
+            CloseReason::TooManyRequests,
+            CloseReason::Overloaded,
+            CloseReason::BadToken,
+            CloseReason::MalformedFrame,
+            CloseReason::LoginTimeout,
+            CloseReason::Kicked,
+            CloseReason::SessionLimit,
+            CloseReason::AccountDisabled,
+            CloseReason::TokenExpired,
+        ] {
+            assert!(PROTOCOL.contains(&row(close.code().into(), close.word())), "{close:?}");
+        }
+        assert_eq!(RequestError::new(Reason::NotFound, "who?").to_string(), "404 NOT_FOUND: who?");
+    }
+
+    #[test]
+    fn the_code_range_says_whether_to_come_back() {
+        assert!(CloseReason::Shutdown.reconnect() && CloseReason::NoHeartbeat.reconnect());
+        assert!(!CloseReason::BadToken.reconnect() && !CloseReason::TokenExpired.reconnect());
+        assert!(!CloseReason::ClientLeft.reconnect());
+    }
+}

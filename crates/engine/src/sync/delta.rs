@@ -1,0 +1,197 @@
+//! What a returning client lacks.
+//!
+//! [`plan`] reads the cursor; [`owed`] then says, edge by edge, what the client must be told so that afterwards
+//! it holds the friend list as it stands. Versions are stamps, so "changed since the cursor" is one comparison.
+
+use crate::model::{Cursor, Edge, Lineage, Stamp};
+
+/// Why a client cannot be answered with a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Because {
+    /// It showed no cursor.
+    NoCursor,
+    /// It showed something that is not a cursor.
+    Malformed,
+    /// The cursor is of another history: another store, or this one before it was restored.
+    Foreign,
+    /// The cursor is ahead of this store.
+    FromFuture,
+    /// Removals after the cursor may have been forgotten.
+    Expired,
+}
+
+impl Because {
+    /// Every reason there is.
+    pub const ALL: [Self; 5] = [Self::NoCursor, Self::Malformed, Self::Foreign, Self::FromFuture, Self::Expired];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NoCursor => "NO_CURSOR",
+            Self::Malformed => "CURSOR_MALFORMED",
+            Self::Foreign => "CURSOR_FOREIGN",
+            Self::FromFuture => "CURSOR_FROM_FUTURE",
+            Self::Expired => "CURSOR_EXPIRED",
+        }
+    }
+}
+
+/// How a client is brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Everything, replacing what it holds.
+    Full(Because),
+    /// What changed after this stamp.
+    Since(Stamp),
+}
+
+impl Plan {
+    /// The stamp after which tombstones matter; a client that starts afresh needs none.
+    #[must_use]
+    pub fn since(self) -> Option<Stamp> {
+        match self {
+            Self::Full(_) => None,
+            Self::Since(stamp) => Some(stamp),
+        }
+    }
+}
+
+/// Reads the cursor a client shows, against the store's lineage and the horizon reached.
+#[must_use]
+pub fn plan(cursor: Option<&str>, lineage: Lineage, horizon: Stamp) -> Plan {
+    let Some(text) = cursor else {
+        return Plan::Full(Because::NoCursor);
+    };
+    match text.parse::<Cursor>() {
+        Err(()) => Plan::Full(Because::Malformed),
+        Ok(c) if c.epoch != lineage.epoch => Plan::Full(Because::Foreign),
+        Ok(c) if c.horizon > horizon => Plan::Full(Because::FromFuture),
+        Ok(c) if c.horizon < lineage.floor => Plan::Full(Because::Expired),
+        Ok(c) => Plan::Since(c.horizon),
+    }
+}
+
+/// What one edge owes the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owed {
+    /// It holds all of it.
+    Nothing,
+    /// The friend's newer profile.
+    Card,
+    /// The relation, and the whole profile however old.
+    Friend,
+    /// That the account left the list.
+    Removal,
+}
+
+/// Decides what `edge` owes under `plan`; `card` is the version of the peer's profile.
+#[must_use]
+pub fn owed(plan: Plan, edge: &Edge, card: u64) -> Owed {
+    let new = |version| plan.since().is_none_or(|since| version > since);
+    match (edge.removed, new(edge.version)) {
+        (true, _) if plan.since().is_none() => Owed::Nothing,
+        (true, true) => Owed::Removal,
+        (false, true) => Owed::Friend,
+        (false, false) if new(card) => Owed::Card,
+        (_, false) => Owed::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Account, Epoch};
+    use crate::sync::digest::Digest;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const LINEAGE: Lineage = Lineage { epoch: Epoch(7), floor: 10 };
+
+    #[test]
+    fn a_cursor_that_cannot_be_answered_says_why() {
+        let cursor = |epoch, horizon| Cursor { epoch: Epoch(epoch), horizon }.to_string();
+        for (shown, expected) in [
+            (None, Plan::Full(Because::NoCursor)),
+            (Some("what".to_owned()), Plan::Full(Because::Malformed)),
+            (Some(cursor(8, 15)), Plan::Full(Because::Foreign)),
+            (Some(cursor(7, 21)), Plan::Full(Because::FromFuture)),
+            (Some(cursor(7, 9)), Plan::Full(Because::Expired)),
+            (Some(cursor(7, 10)), Plan::Since(10)),
+            (Some(cursor(7, 20)), Plan::Since(20)),
+        ] {
+            assert_eq!(plan(shown.as_deref(), LINEAGE, 20), expected, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn who_starts_afresh_needs_no_tombstones_and_is_told_why() {
+        assert_eq!((Plan::Since(5).since(), Plan::Full(Because::Expired).since()), (Some(5), None));
+        let gone = Edge::tombstone(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 7, 0);
+        assert_eq!(owed(Plan::Full(Because::Expired), &gone, 0), Owed::Nothing);
+        assert_eq!(owed(Plan::Since(5), &gone, 0), Owed::Removal);
+        let protocol = include_str!("../../../../docs/protocol.md");
+        for because in Because::ALL {
+            let word = because.word();
+            assert!(!word.is_empty() && protocol.contains(&format!("`{word}`")), "{because:?}");
+        }
+    }
+
+    type List = BTreeMap<u8, (u64, u64)>;
+
+    fn digest(list: &List) -> u32 {
+        let mut digest = Digest::default();
+        for (name, (edge, card)) in list {
+            digest.add(&name.to_string(), *edge, *card);
+        }
+        digest.value()
+    }
+
+    proptest! {
+        /// A client that stopped anywhere in a random history and is told what is owed holds exactly the state at
+        /// the end, is told nothing it holds, and its digest proves it.
+        #[test]
+        fn state_plus_delta_is_the_new_state(
+            history in prop::collection::vec((0..6u8, 0..3u8), 1..80), stop: prop::sample::Index,
+        ) {
+            let account = |n: u8| Account::stored(&n.to_string()).unwrap();
+            let mut edges: BTreeMap<u8, Edge> = BTreeMap::new();
+            let mut cards: BTreeMap<u8, u64> = (0..6).map(|n| (n, 0)).collect();
+            let live = |edges: &BTreeMap<u8, Edge>, cards: &BTreeMap<u8, u64>| -> List {
+                edges.iter().filter(|(_, e)| !e.removed).map(|(n, e)| (*n, (e.version, cards[n]))).collect()
+            };
+            let stop = stop.index(history.len());
+            let (mut held, mut since) = (List::new(), 0);
+            for (at, (peer, what)) in history.iter().enumerate() {
+                let stamp = at as u64 + 1;
+                match what {
+                    0 => drop(cards.insert(*peer, stamp)),
+                    1 => drop(edges.insert(*peer, Edge::new(account(9), account(*peer), stamp, 0))),
+                    _ if edges.contains_key(peer) => drop(edges.insert(*peer, Edge::tombstone(account(9), account(*peer), stamp, 0))),
+                    _ => {}
+                }
+                if at == stop {
+                    (held, since) = (live(&edges, &cards), stamp);
+                }
+            }
+            let target = live(&edges, &cards);
+            for plan in [Plan::Since(since), Plan::Full(Because::NoCursor)] {
+                let mut client = if plan.since().is_some() { held.clone() } else { List::new() };
+                for (peer, edge) in &edges {
+                    let before = client.get(peer).copied();
+                    match owed(plan, edge, cards[peer]) {
+                        Owed::Nothing => {}
+                        Owed::Card => client.get_mut(peer).expect("a card alone is only owed for a friend held").1 = cards[peer],
+                        Owed::Friend => drop(client.insert(*peer, (edge.version, cards[peer]))),
+                        Owed::Removal => drop(client.remove(peer)),
+                    }
+                    if owed(plan, edge, cards[peer]) != Owed::Nothing && !edge.removed {
+                        prop_assert_ne!(before, client.get(peer).copied(), "told what it held");
+                    }
+                }
+                prop_assert_eq!(&client, &target);
+                prop_assert_eq!(digest(&client), digest(&target));
+            }
+        }
+    }
+}

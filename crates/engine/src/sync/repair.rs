@@ -1,0 +1,224 @@
+//! Which parts of a friend list differ, so that a client whose digest does not agree is told only those again.
+//!
+//! The list is in [`PARTS`] parts by the account alone, so that both sides know where a friend belongs who is on one
+//! side only. Each part has a [`Digest`] of its own; those of a client are the `leaves` of its `repair`. Who reads the
+//! list and tells the records is the service's business.
+
+use super::digest::{Digest, fnv1a};
+
+/// The parts of a friend list.
+pub const PARTS: usize = 64;
+
+/// The part an account is in: the low six bits of FNV-1a (32 bit) over its bytes.
+#[must_use]
+pub fn part(account: &str) -> usize {
+    fnv1a(account) as usize % PARTS
+}
+
+/// A friend list's sums, part by part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sums([Sum; PARTS]);
+
+/// Of one part, or of several: how many friends, and their digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sum {
+    /// How many friends.
+    pub count: u32,
+    /// Their digest.
+    pub digest: Digest,
+}
+
+impl Sum {
+    /// Adds one friend.
+    pub fn add(&mut self, account: &str, friend_version: u64, user_version: u64) {
+        self.count += 1;
+        self.digest.add(account, friend_version, user_version);
+    }
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self([Sum::default(); PARTS])
+    }
+}
+
+impl Sums {
+    /// Adds one friend.
+    pub fn add(&mut self, account: &str, friend_version: u64, user_version: u64) {
+        self.0[part(account)].add(account, friend_version, user_version);
+    }
+
+    /// What a client sends.
+    #[must_use]
+    pub fn leaves(&self) -> [u32; PARTS] {
+        self.0.map(|sum| sum.digest.value())
+    }
+
+    /// The parts of which a client holds something else.
+    #[must_use]
+    pub fn differing(&self, leaves: &[u32; PARTS]) -> Parts {
+        let differ = |at: &usize| self.0[*at].digest.value() != leaves[*at];
+        Parts((0..PARTS).filter(differ).fold(0, |parts, at| parts | 1 << at))
+    }
+
+    /// The parts of which more accounts were told than were added. What the client holds of them is on its way, and its
+    /// leaves may be from before: they look right, and are not.
+    #[must_use]
+    pub fn outnumbered<'a>(&self, told: impl Iterator<Item = &'a str>) -> Parts {
+        let mut counts = [0; PARTS];
+        told.for_each(|account| counts[part(account)] += 1);
+        Parts((0..PARTS).filter(|at| counts[*at] > self.0[*at].count).fold(0, |parts, at| parts | 1 << at))
+    }
+
+    /// All parts but these together.
+    #[must_use]
+    pub fn without(&self, parts: Parts) -> Sum {
+        let rest = (0..PARTS).filter(|at| !parts.has(*at)).map(|at| self.0[at]);
+        rest.fold(Sum::default(), |all, part| Sum {
+            count: all.count + part.count,
+            digest: all.digest.and(part.digest),
+        })
+    }
+}
+
+/// Some of the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts(u64);
+
+impl Parts {
+    /// Those of these numbers that name a part.
+    #[must_use]
+    pub fn of(numbers: &[u32]) -> Self {
+        let named = numbers.iter().filter(|number| (**number as usize) < PARTS);
+        Self(named.fold(0, |parts, number| parts | 1 << number))
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether part number `at` is one of them.
+    #[must_use]
+    pub fn has(self, at: usize) -> bool {
+        self.0 >> at & 1 == 1
+    }
+
+    /// Whether the account is in one of them.
+    #[must_use]
+    pub fn hold(self, account: &str) -> bool {
+        self.has(part(account))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their numbers, ascending.
+    #[must_use]
+    pub fn numbers(self) -> Vec<u32> {
+        (0..PARTS as u32).filter(|at| self.has(*at as usize)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    type List = BTreeMap<String, (u64, u64)>;
+
+    fn sums(list: &List) -> Sums {
+        let mut sums = Sums::default();
+        for (account, (friend, user)) in list {
+            sums.add(account, *friend, *user);
+        }
+        sums
+    }
+
+    fn total(list: &List) -> Sum {
+        let mut sum = Sum::default();
+        for (account, (friend, user)) in list {
+            sum.add(account, *friend, *user);
+        }
+        sum
+    }
+
+    fn list() -> impl Strategy<Value = List> {
+        prop::collection::btree_map("[a-f]{1,3}", (1..5u64, 1..5u64), 0..60)
+    }
+
+    proptest! {
+        /// Whatever a client holds: the parts that differ are exactly those with a difference in them, and once they
+        /// are replaced it holds the list; the sum for that can be had without looking at the other parts again.
+        #[test]
+        fn what_differs_is_found_and_replaced(ours in list(), theirs in list()) {
+            let parts = sums(&ours).differing(&sums(&theirs).leaves());
+            let differ = |account: &&String| ours.get(*account) != theirs.get(*account);
+            let expected: BTreeSet<_> = ours.keys().chain(theirs.keys()).filter(differ).map(|a| part(a)).collect();
+            prop_assert_eq!(&parts.numbers().into_iter().map(|at| at as usize).collect::<BTreeSet<_>>(), &expected);
+            prop_assert_eq!(Parts::of(&parts.numbers()), parts);
+
+            let mut repaired = theirs.clone();
+            repaired.retain(|account, _| !parts.hold(account));
+            let mut sum = sums(&ours).without(parts);
+            prop_assert_eq!(sum, total(&repaired));
+            for (account, (friend, user)) in ours.iter().filter(|(account, _)| parts.hold(account)) {
+                repaired.insert(account.clone(), (*friend, *user));
+                sum.add(account, *friend, *user);
+            }
+            prop_assert_eq!(&repaired, &ours);
+            prop_assert_eq!(sum, total(&ours));
+        }
+    }
+
+    #[test]
+    fn a_part_of_which_more_was_told_than_there_is_differs_whatever_the_leaves() {
+        let mut sums = Sums::default();
+        sums.add("alice", 1, 1);
+        assert!(sums.outnumbered(["alice"].into_iter()).is_empty());
+        assert_eq!(sums.outnumbered(["alice", "carol"].into_iter()).numbers(), [part("carol") as u32]);
+        let both = sums.outnumbered(["carol"].into_iter()).or(sums.differing(&[0; PARTS]));
+        assert_eq!(both.numbers(), [part("carol") as u32, part("alice") as u32]);
+    }
+
+    #[test]
+    fn numbers_that_are_no_parts_name_none() {
+        assert_eq!(Parts::of(&[64, u32::MAX, 63, 0, 63]).numbers(), [0, 63]);
+        assert!(Parts::of(&[64]).is_empty() && !Parts::of(&[0]).is_empty());
+        assert_eq!(Parts::of(&[1, 2]).or(Parts::of(&[2, 3])).numbers(), [1, 2, 3]);
+    }
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Vector {
+        friends: Vec<Listed>,
+        repair: Vec<u32>,
+    }
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Listed {
+        account: String,
+        friend_version: u64,
+        user_version: u64,
+    }
+
+    #[test]
+    fn the_published_vectors_are_right() {
+        let vectors: Vec<Vector> =
+            serde_json::from_str(include_str!("../../../../docs/conformance/digest.json")).unwrap();
+        assert!(vectors.len() > 5);
+        for Vector { friends, repair } in vectors {
+            let mut sums = Sums::default();
+            for friend in &friends {
+                sums.add(&friend.account, friend.friend_version, friend.user_version);
+            }
+            assert_eq!(sums.leaves().to_vec(), repair);
+        }
+    }
+}

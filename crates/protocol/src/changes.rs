@@ -1,0 +1,275 @@
+//! The `changes` push, put together from records that are encoded already.
+//!
+//! What a drain or a catch-up sends differs for every session, its records do not: so the frame is joined from
+//! their bytes. The result is what encoding a [`crate::v1::Changes`] would give; a test holds the two equal.
+
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use serde::Serialize;
+
+use super::{Card, Encoding, v1};
+use rosterd_engine::model::{Account, Block, Cursor, Edge, Request};
+
+// The field numbers of the schema; the test below fails when they move.
+const FRAME_CHANGES: u32 = 32;
+const ME: u32 = 1;
+const USERS: u32 = 2;
+const FRIENDS: u32 = 3;
+const REMOVED: u32 = 4;
+const REQUESTS: u32 = 5;
+const BLOCKS: u32 = 6;
+const CURSOR: u32 = 7;
+
+/// A `changes` frame being filled.
+#[derive(Debug)]
+pub struct Changes {
+    encoding: Encoding,
+    me: Vec<u8>,
+    users: Vec<u8>,
+    friends: Vec<u8>,
+    removed: Vec<u8>,
+    requests: Vec<u8>,
+    blocks: Vec<u8>,
+    records: usize,
+}
+
+impl Changes {
+    /// An empty frame.
+    #[must_use]
+    pub fn new(encoding: Encoding) -> Self {
+        let (me, users, friends, removed, requests, blocks) = Default::default();
+        Self { encoding, me, users, friends, removed, requests, blocks, records: 0 }
+    }
+
+    /// Empties it for another frame, and keeps its room.
+    pub fn clear(&mut self, encoding: Encoding) {
+        let lists =
+            [&mut self.me, &mut self.users, &mut self.friends, &mut self.removed, &mut self.requests, &mut self.blocks];
+        lists.into_iter().for_each(Vec::clear);
+        (self.encoding, self.records) = (encoding, 0);
+    }
+
+    /// The receiver's own profile.
+    pub fn me(&mut self, card: &Card) {
+        put(self.encoding, &mut self.me, ME, card.bytes(self.encoding));
+        self.records += 1;
+    }
+
+    /// Another user's profile.
+    pub fn user(&mut self, card: &Card) {
+        put(self.encoding, &mut self.users, USERS, card.bytes(self.encoding));
+        self.records += 1;
+    }
+
+    /// A relation.
+    pub fn friend(&mut self, edge: &Edge) {
+        encode(self.encoding, &mut self.friends, FRIENDS, &v1::Friend::from(edge));
+        self.records += 1;
+    }
+
+    /// An account that left the friend list.
+    pub fn removed(&mut self, account: &Account) {
+        match self.encoding {
+            // Nothing an account may hold needs an escape.
+            Encoding::Json => put(self.encoding, &mut self.removed, REMOVED, format!("\"{account}\"").as_bytes()),
+            Encoding::Protobuf => put(self.encoding, &mut self.removed, REMOVED, account.as_str().as_bytes()),
+        }
+        self.records += 1;
+    }
+
+    /// A request, as `viewer`, one of its two sides, sees it.
+    pub fn request(&mut self, request: &Request, viewer: &Account) {
+        encode(self.encoding, &mut self.requests, REQUESTS, &v1::Request::seen_by(request, viewer));
+        self.records += 1;
+    }
+
+    /// A block of the receiver's own.
+    pub fn block(&mut self, block: &Block) {
+        encode(self.encoding, &mut self.blocks, BLOCKS, &v1::BlockRecord::from(block));
+        self.records += 1;
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// How many bytes its records take.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.lists().into_iter().map(Vec::len).sum()
+    }
+
+    /// In the order of the schema.
+    fn lists(&self) -> [&Vec<u8>; 6] {
+        [&self.me, &self.users, &self.friends, &self.removed, &self.requests, &self.blocks]
+    }
+
+    /// Appends the frame to `out`.
+    pub fn finish(&self, cursor: Option<Cursor>, out: &mut Vec<u8>) {
+        let cursor = cursor.map(|c| c.to_string());
+        match self.encoding {
+            Encoding::Json => self.finish_json(cursor.as_deref(), out),
+            Encoding::Protobuf => self.finish_protobuf(cursor.as_deref(), out),
+        }
+    }
+
+    fn finish_json(&self, cursor: Option<&str>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"changes\":{");
+        let mut separator: &[u8] = b"";
+        let around: [(&[u8], &[u8]); 6] = [
+            (b"\"me\":", b""),
+            (b"\"users\":[", b"]"),
+            (b"\"friends\":[", b"]"),
+            (b"\"removed\":[", b"]"),
+            (b"\"requests\":[", b"]"),
+            (b"\"blocks\":[", b"]"),
+        ];
+        for (records, (open, close)) in self.lists().into_iter().zip(around).filter(|(list, _)| !list.is_empty()) {
+            for part in [separator, open, records, close] {
+                out.extend_from_slice(part);
+            }
+            separator = b",";
+        }
+        if let Some(cursor) = cursor {
+            for part in [separator, b"\"cursor\":\"", cursor.as_bytes(), b"\""] {
+                out.extend_from_slice(part);
+            }
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    fn finish_protobuf(&self, cursor: Option<&str>, out: &mut Vec<u8>) {
+        let mut tail = Vec::new();
+        if let Some(cursor) = cursor {
+            put(Encoding::Protobuf, &mut tail, CURSOR, cursor.as_bytes());
+        }
+        encode_key(FRAME_CHANGES, WireType::LengthDelimited, out);
+        encode_varint((self.size() + tail.len()) as u64, out);
+        for part in self.lists().into_iter().chain([&tail]) {
+            out.extend_from_slice(part);
+        }
+    }
+}
+
+/// Encodes one record and appends it to its list.
+fn encode(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &(impl Message + Serialize)) {
+    begin(encoding, list, tag, || record.encoded_len());
+    encoding.encode(record, list);
+}
+
+/// Appends one encoded record to its list.
+fn put(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &[u8]) {
+    // And what stands before it: a comma, or a key and a length.
+    list.reserve(record.len() + 8);
+    begin(encoding, list, tag, || record.len());
+    list.extend_from_slice(record);
+}
+
+/// Appends what stands before a record of this length.
+fn begin(encoding: Encoding, list: &mut Vec<u8>, tag: u32, length: impl FnOnce() -> usize) {
+    match encoding {
+        Encoding::Json if list.is_empty() => {}
+        Encoding::Json => list.push(b','),
+        Encoding::Protobuf => {
+            encode_key(tag, WireType::LengthDelimited, list);
+            encode_varint(length() as u64, list);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rosterd_engine::model::{Epoch, Gender, Profile, RequestState};
+    use std::sync::Arc;
+
+    fn card(name: &str) -> Card {
+        let account = Account::parse(name, "account").unwrap();
+        Card::new(Arc::new(Profile {
+            nick: "\"n\u{1}ück\"\n".into(),
+            gender: Gender::Female,
+            custom: "{type: 'x'}".into(),
+            ..Profile::new(account, 3, 5)
+        }))
+    }
+
+    fn request(state: RequestState) -> Request {
+        Request {
+            sender: Account::stored("a").unwrap(),
+            receiver: Account::stored("b").unwrap(),
+            message: "\"hi\"\n漢".into(),
+            state,
+            hidden: false,
+            create_time: 5,
+            update_time: 6,
+            version: 7,
+        }
+    }
+
+    /// The same frame twice: joined from these numbers of records, and as a message to be encoded.
+    fn both(encoding: Encoding, me: bool, lists: [usize; 5]) -> (Changes, v1::Changes) {
+        let (mut joined, mut message) = (Changes::new(encoding), v1::Changes::default());
+        let edge = Edge {
+            alias: "ä\\".into(),
+            ..Edge::new(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 4, 5)
+        };
+        let [users, friends, removed, requests, blocks] = lists;
+        if me {
+            joined.me(&card("me"));
+            message.me = Some(v1::User::from(&**card("me").profile()));
+        }
+        for _ in 0..users {
+            joined.user(&card("b"));
+            message.users.push(v1::User::from(&**card("b").profile()));
+        }
+        for _ in 0..friends {
+            joined.friend(&edge);
+            message.friends.push(v1::Friend::from(&edge));
+        }
+        for _ in 0..removed {
+            joined.removed(&edge.peer);
+            message.removed.push("b".into());
+        }
+        for n in 0..requests {
+            let request = request([RequestState::Open, RequestState::Expired][n % 2]);
+            let viewer = if n == 0 { &request.sender } else { &request.receiver };
+            joined.request(&request, viewer);
+            message.requests.push(v1::Request::seen_by(&request, viewer));
+        }
+        for n in 0..blocks {
+            let (owner, peer) = (Account::stored("a").unwrap(), Account::stored("b").unwrap());
+            let block = Block { owner, peer, removed: n > 0, last_seen: 0, create_time: 1, update_time: 2, version: 8 };
+            joined.block(&block);
+            message.blocks.push(v1::BlockRecord::from(&block));
+        }
+        (joined, message)
+    }
+
+    #[test]
+    fn joined_bytes_equal_the_encoded_message() {
+        let cursor = Cursor { epoch: Epoch(1), horizon: 9 };
+        for encoding in Encoding::ALL {
+            for (me, lists, with_cursor) in [
+                (true, [2, 1, 2, 2, 2], true),
+                (false, [1, 0, 0, 0, 0], true),
+                (false, [0, 0, 1, 0, 0], false),
+                (false, [0, 0, 0, 1, 0], true),
+                (false, [0, 0, 0, 0, 1], false),
+                (false, [0; 5], false),
+                (true, [0; 5], false),
+            ] {
+                let (joined, mut message) = both(encoding, me, lists);
+                message.cursor = with_cursor.then(|| cursor.to_string());
+                assert_eq!(joined.records(), lists.iter().sum::<usize>() + usize::from(me));
+                let (mut actual, mut expected) = (Vec::new(), Vec::new());
+                joined.finish(with_cursor.then_some(cursor), &mut actual);
+                let frame = v1::ServerFrame { changes: Some(message.clone().into()), ..Default::default() };
+                encoding.encode(&frame, &mut expected);
+                assert_eq!(String::from_utf8_lossy(&actual), String::from_utf8_lossy(&expected));
+                assert_eq!(encoding.decode_server(&actual).unwrap().changes, Some(message.into()));
+            }
+        }
+    }
+}

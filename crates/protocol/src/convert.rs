@@ -1,0 +1,149 @@
+//! Between the generated types and the model.
+
+use crate::v1;
+use rosterd_engine::model::{
+    Account, Block, Edge, Fields, Gender, Profile, Reason, Request, RequestError, RequestState, SessionId,
+};
+
+impl From<&Profile> for v1::User {
+    fn from(profile: &Profile) -> Self {
+        Self {
+            account: profile.account.to_string(),
+            nick: profile.nick.to_string(),
+            avatar: profile.avatar.to_string(),
+            sign: profile.sign.to_string(),
+            gender: v1::Gender::from(profile.gender) as i32,
+            email: profile.email.to_string(),
+            birth: profile.birth.to_string(),
+            tel: profile.tel.to_string(),
+            custom: profile.custom.to_string(),
+            create_time: profile.create_time,
+            update_time: profile.update_time,
+            version: profile.version,
+        }
+    }
+}
+
+impl From<&Edge> for v1::Friend {
+    fn from(edge: &Edge) -> Self {
+        Self {
+            account: edge.peer.to_string(),
+            alias: edge.alias.to_string(),
+            custom: edge.custom.to_string(),
+            create_time: edge.create_time,
+            update_time: edge.update_time,
+            version: edge.version,
+        }
+    }
+}
+
+impl v1::Request {
+    /// The request as `account`, one of its two sides, sees it.
+    #[must_use]
+    pub fn seen_by(request: &Request, account: &Account) -> Self {
+        let out = request.sender == *account;
+        Self {
+            account: request.peer_of(account).to_string(),
+            direction: if out { v1::Direction::Out } else { v1::Direction::In } as i32,
+            message: request.message.to_string(),
+            state: v1::RequestState::from(request.state) as i32,
+            create_time: request.create_time,
+            update_time: request.update_time,
+            version: request.version,
+        }
+    }
+}
+
+impl From<RequestState> for v1::RequestState {
+    fn from(state: RequestState) -> Self {
+        match state {
+            RequestState::Open => Self::Open,
+            RequestState::Accepted => Self::Accepted,
+            RequestState::Rejected => Self::Rejected,
+            RequestState::Cancelled => Self::Cancelled,
+            RequestState::Expired => Self::Expired,
+        }
+    }
+}
+
+impl From<&Block> for v1::BlockRecord {
+    fn from(block: &Block) -> Self {
+        Self {
+            account: block.peer.to_string(),
+            create_time: block.create_time,
+            version: block.version,
+            removed: block.removed,
+        }
+    }
+}
+
+impl From<Gender> for v1::Gender {
+    fn from(gender: Gender) -> Self {
+        match gender {
+            Gender::Unknown => Self::Unknown,
+            Gender::Male => Self::Male,
+            Gender::Female => Self::Female,
+        }
+    }
+}
+
+/// The fields of an `updateMyInfo`.
+///
+/// # Errors
+/// 414 for a gender that is none.
+pub fn fields(update: v1::UpdateMyInfo) -> Result<Fields, RequestError> {
+    Ok(Fields {
+        nick: update.nick,
+        avatar: update.avatar,
+        sign: update.sign,
+        gender: update.gender.map(gender).transpose()?,
+        email: update.email,
+        birth: update.birth,
+        tel: update.tel,
+        custom: update.custom,
+    })
+}
+
+fn gender(value: i32) -> Result<Gender, RequestError> {
+    match v1::Gender::try_from(value) {
+        Ok(v1::Gender::Unknown) => Ok(Gender::Unknown),
+        Ok(v1::Gender::Male) => Ok(Gender::Male),
+        Ok(v1::Gender::Female) => Ok(Gender::Female),
+        Err(_) => {
+            Err(RequestError::new(Reason::InvalidArgument, "gender must be unknown, male or female").field("gender"))
+        }
+    }
+}
+
+/// The most sessions one command may name; an account can have no more.
+const SESSIONS: usize = 1000;
+
+/// The ids of sessions.
+///
+/// # Errors
+/// 414 for a text that cannot be one, 419 for more than 1000.
+pub fn sessions(ids: &[String]) -> Result<Vec<SessionId>, RequestError> {
+    if ids.len() > SESSIONS {
+        let message = format!("sessions names {}, at most {SESSIONS} at a time", ids.len());
+        return Err(RequestError::new(Reason::LimitExceeded, message).field("sessions"));
+    }
+    let session = |(at, id): (usize, &String)| {
+        id.parse().map_err(|()| {
+            let message = "a session is 16 hexadecimal digits in lower case";
+            RequestError::new(Reason::InvalidArgument, message).field(format!("sessions[{at}]"))
+        })
+    };
+    ids.iter().enumerate().map(session).collect()
+}
+
+/// An error as it goes on the wire.
+#[must_use]
+pub fn error(error: &RequestError) -> v1::Error {
+    v1::Error {
+        code: error.reason.code(),
+        reason: error.reason.word().to_owned(),
+        message: error.message.clone(),
+        field: error.field.as_deref().map(str::to_owned),
+        retry_after_ms: error.retry_after_ms,
+    }
+}

@@ -1,0 +1,162 @@
+//! One line of an import: `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`, or
+//! `{"block": ["alice", "mallory"]}`, the one who blocks first. And a batch of users.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::decode::parse;
+use super::{fields, v1};
+use rosterd_engine::model::{Account, Command, Reason, RequestError};
+
+/// Reads a line. A user's fields that are not given stay as they are where the account exists.
+///
+/// # Errors
+/// 414, with the field where there is one.
+pub fn import_line(line: &str) -> Result<Command, RequestError> {
+    #[derive(Deserialize)]
+    struct Line<'a> {
+        #[serde(borrow)]
+        user: Option<&'a RawValue>,
+        #[serde(borrow)]
+        friendship: Option<&'a RawValue>,
+        #[serde(borrow)]
+        block: Option<&'a RawValue>,
+    }
+    let invalid = |message: &str| RequestError::new(Reason::InvalidArgument, message);
+    let line: Line<'_> =
+        serde_json::from_str(line).map_err(|error| invalid(&format!("not readable as JSON: {}", place(&error))))?;
+    match (line.user, line.friendship, line.block) {
+        (Some(user), None, None) => import_user(user),
+        (None, Some(friendship), None) => {
+            let (account, peer) = pair("friendship", friendship)?;
+            distinct("friendship", "cannot be a friend of itself", &account, &peer)?;
+            Ok(Command::Befriend { account, peer })
+        }
+        (None, None, Some(block)) => {
+            let (account, peer) = pair("block", block)?;
+            distinct("block", "cannot block itself", &account, &peer)?;
+            Ok(Command::Block { account, peer })
+        }
+        _ => Err(invalid("a line holds either \"user\" or \"friendship\" or \"block\"")),
+    }
+}
+
+fn import_user(user: &RawValue) -> Result<Command, RequestError> {
+    #[derive(Deserialize)]
+    struct Named {
+        account: String,
+    }
+    let account = Account::parse(&parse::<Named>("user", user)?.account, "account")?;
+    let patch = fields(parse::<v1::UpdateMyInfo>("user", user)?)?.check()?;
+    Ok(Command::SetProfile { account, patch, create: true, if_version: None })
+}
+
+/// The most users one batch may change.
+const BATCH: usize = 150;
+
+/// Reads a batch: `{"users": [{"account": "alice", "nick": "Alice", "ifVersion": 3}, …]}`, with `"create": true` where
+/// the account may be new. One command for each, in order.
+///
+/// # Errors
+/// 414 with the field, 419 for more than 150.
+pub fn batch(body: &[u8]) -> Result<Vec<Command>, RequestError> {
+    #[derive(Deserialize)]
+    struct Batch<'a> {
+        #[serde(borrow)]
+        users: Vec<&'a RawValue>,
+    }
+    let body: &RawValue =
+        serde_json::from_slice(body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not JSON"))?;
+    let Batch { users } = parse("body", body)?;
+    if users.len() > BATCH {
+        let message = format!("users names {}, at most {BATCH} at a time", users.len());
+        return Err(RequestError::new(Reason::LimitExceeded, message).field("users"));
+    }
+    let mut seen = HashSet::new();
+    let commands = users.into_iter().enumerate().map(|(at, user)| {
+        let command = batch_user(user, &mut seen);
+        command.map_err(|error| match error.field.as_deref() {
+            None | Some("user") => error.field(format!("users[{at}]")),
+            Some(field) => {
+                let field = format!("users[{at}].{field}");
+                error.field(field)
+            }
+        })
+    });
+    commands.collect()
+}
+
+fn batch_user(user: &RawValue, seen: &mut HashSet<Account>) -> Result<Command, RequestError> {
+    #[derive(Deserialize)]
+    struct Named {
+        account: String,
+        #[serde(default, deserialize_with = "super::or_default")]
+        create: bool,
+    }
+    let Named { account, create } = parse("user", user)?;
+    let account = Account::parse(&account, "account")?;
+    if !seen.insert(account.clone()) {
+        let message = format!("account \"{account}\" is named twice");
+        return Err(RequestError::new(Reason::InvalidArgument, message).field("account"));
+    }
+    let update: v1::UpdateMyInfo = parse("user", user)?;
+    let if_version = update.if_version;
+    Ok(Command::SetProfile { account, patch: fields(update)?.check()?, create, if_version })
+}
+
+fn pair(field: &'static str, accounts: &RawValue) -> Result<(Account, Account), RequestError> {
+    let wrong = |_| RequestError::new(Reason::InvalidArgument, format!("{field}: expected two accounts")).field(field);
+    let [account, peer]: [String; 2] = serde_json::from_str(accounts.get()).map_err(wrong)?;
+    Ok((Account::parse(&account, field)?, Account::parse(&peer, field)?))
+}
+
+fn distinct(field: &'static str, what: &str, account: &Account, peer: &Account) -> Result<(), RequestError> {
+    if account == peer {
+        return Err(RequestError::new(Reason::InvalidArgument, format!("\"{account}\" {what}")).field(field));
+    }
+    Ok(())
+}
+
+/// Where reading failed; serde's own text may quote what it found.
+fn place(error: &serde_json::Error) -> String {
+    format!("column {}", error.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_read_or_say_what_is_wrong() {
+        assert!(matches!(
+            import_line(r#"{"user": {"account": "alice", "nick": "Alice", "gender": "female"}}"#),
+            Ok(Command::SetProfile { account, create: true, .. }) if account.as_str() == "alice"
+        ));
+        assert!(matches!(import_line(r#"{"friendship": ["alice", "bob"]}"#), Ok(Command::Befriend { .. })));
+        assert!(matches!(
+            import_line(r#"{"block": ["alice", "bob"]}"#),
+            Ok(Command::Block { account, peer }) if account.as_str() == "alice" && peer.as_str() == "bob"
+        ));
+        for (line, says) in [
+            ("", "not readable as JSON"),
+            ("{", "not readable as JSON"),
+            ("{}", "either"),
+            (r#"{"user": {}, "friendship": []}"#, "either"),
+            (r#"{"user": {"nick": "x"}}"#, "account"),
+            (r#"{"user": {"account": "a b"}}"#, "account must be"),
+            (r#"{"user": {"account": "a", "birth": "soon"}}"#, "birth must be"),
+            (r#"{"user": {"account": "a", "nick": 7}}"#, "nick: expected a string"),
+            (r#"{"friendship": ["a"]}"#, "two accounts"),
+            (r#"{"friendship": ["a", "a"]}"#, "itself"),
+            (r#"{"block": ["a", "a"]}"#, "\"a\" cannot block itself"),
+            (r#"{"block": "a"}"#, "block: expected two accounts"),
+            (r#"{"block": ["a", "b c"]}"#, "block must be"),
+            (r#"{"block": ["a", "b"], "friendship": ["a", "b"]}"#, "either"),
+        ] {
+            let message = import_line(line).unwrap_err().message;
+            assert!(message.contains(says), "{line}: {message}");
+        }
+    }
+}

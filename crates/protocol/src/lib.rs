@@ -1,0 +1,94 @@
+//! Bytes to model and back: the generated schema, its JSON form, and records that are encoded once.
+//!
+//! One schema (`proto/rosterd/v1`) gives both encodings. No sockets here: the gateway puts these payloads into
+//! WebSocket messages.
+
+mod card;
+mod changes;
+mod convert;
+mod decode;
+mod import;
+mod views;
+pub mod words;
+
+pub use card::Card;
+pub use changes::Changes;
+pub use convert::{error, fields, sessions};
+pub use decode::{Command, Inbound, Malformed, body, decode};
+pub use import::{batch, import_line};
+pub use views::Views;
+
+use prost::Message;
+use serde::{Deserialize, Deserializer};
+
+/// The generated types of `proto/rosterd/v1`.
+#[allow(missing_docs, clippy::pedantic, reason = "generated; documented in the schema")]
+#[rustfmt::skip]
+pub mod v1;
+
+/// How frames are written on one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// Text messages, subprotocol `rosterd.v1.json`.
+    Json,
+    /// Binary messages, subprotocol `rosterd.v1.protobuf`.
+    Protobuf,
+}
+
+impl Encoding {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Protobuf];
+
+    /// The WebSocket subprotocol that stands for it.
+    #[must_use]
+    pub fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => "rosterd.v1.json",
+            Self::Protobuf => "rosterd.v1.protobuf",
+        }
+    }
+
+    /// The heartbeat: an empty frame.
+    #[must_use]
+    pub fn heartbeat(self) -> &'static [u8] {
+        match self {
+            Self::Json => b"{}",
+            Self::Protobuf => b"",
+        }
+    }
+
+    /// Appends a frame of either direction to `out`.
+    ///
+    /// # Panics
+    /// Never: the generated types have only text keys, and a `Vec` takes all that is written.
+    pub fn encode<F: Message + serde::Serialize>(self, frame: &F, out: &mut Vec<u8>) {
+        match self {
+            Self::Json => serde_json::to_writer(out, frame).expect("generated types are JSON objects"),
+            Self::Protobuf => frame.encode(out).expect("a Vec grows"),
+        }
+    }
+
+    /// Reads a frame a client receives.
+    ///
+    /// # Errors
+    /// It is not a frame of this encoding.
+    pub fn decode_server(self, payload: &[u8]) -> Result<v1::ServerFrame, Malformed> {
+        match self {
+            Self::Json => serde_json::from_slice(payload).map_err(|e| Malformed(e.to_string())),
+            Self::Protobuf => v1::ServerFrame::decode(payload).map_err(|e| Malformed(e.to_string())),
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+pub(crate) fn is_zero(id: &u64) -> bool {
+    *id == 0
+}
+
+/// Reads `null` as an absent field.
+///
+/// # Errors
+/// Those of the type itself.
+pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
