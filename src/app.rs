@@ -20,11 +20,12 @@ use self::policy::policy;
 pub use self::reload::{Change, Part, Reloaded};
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
-use crate::gateway::{self, Gateway};
+use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
 use crate::lifecycle::{Lifecycle, Pace};
 use crate::metrics::Metrics;
 use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
+use crate::session::SessionSettings;
 use crate::store::{Batch, Store, sqlite};
 use crate::tls::Tls;
 use rosterd_engine::model::RequestError;
@@ -125,7 +126,7 @@ impl App {
         let ops = bind("ops.listen", config.ops.listen)?;
         let addresses = (local(&clients)?, local(&ops)?);
         let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
-        let gateway = Gateway::new(core.service.clone(), settings(config), policy(config)?, lifecycle.clone());
+        let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy(config)?, lifecycle.clone());
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
         let mut tasks = vec![
             tokio::spawn(gateway.clone().serve(clients, certificates.clients.clone())),
@@ -226,12 +227,9 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|error| StartError(error.to_string()))
 }
 
-fn settings(config: &Config) -> gateway::Settings {
-    gateway::Settings {
-        heartbeat: config.clients.heartbeat,
-        stall_timeout: config.clients.stall_timeout,
-        demo_page: config.auth.mode == Mode::Development,
-    }
+fn gateway_settings(config: &Config) -> GatewaySettings {
+    let sessions = SessionSettings { heartbeat: config.clients.heartbeat, stall_timeout: config.clients.stall_timeout };
+    GatewaySettings { sessions, demo_page: config.auth.mode == Mode::Development }
 }
 
 fn hub_settings(config: &Config) -> hub::Settings {

@@ -21,9 +21,11 @@
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the pace of its end | – |
 //! | [`tls`] | the listeners' certificates: read, checked, exchanged while connections live | – |
-//! | [`gateway`] | client connections: upgrade, the session task, commands | service, hub, metrics, lifecycle, tls |
+//! | [`admission`] | who may connect, from where, and how fast | – |
+//! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
+//! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
 //! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | auth, gateway, metrics, tls |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, metrics, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
@@ -38,6 +40,7 @@
 //!   One that a reload takes over also belongs to a part in `App::parts`, and to the table in `docs/operations.md`.
 //! - **A new metric**: a field in `metrics`, a line in `docs/operations.md`, a panel in `deploy/grafana`; a test wants both.
 
+pub mod admission;
 pub mod api;
 pub mod app;
 pub mod auth;
@@ -49,5 +52,6 @@ pub mod lifecycle;
 mod locks;
 pub mod metrics;
 pub mod service;
+pub mod session;
 pub mod store;
 pub mod tls;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rosterd::gateway::{ForwardedHeader, Origins, Proxies};
+use rosterd::admission::{ForwardedHeader, Origins, Proxies};
 use rosterd_fuzz::{Kind, Node, in_time, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use rosterd_client::{Client, Replica};
-use rosterd::gateway::Rate;
+use rosterd::admission::Rate;
 use rosterd_protocol::{Command, Encoding, import_line, v1};
 use rosterd_fuzz::{Kind, Node, in_time, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

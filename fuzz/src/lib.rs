@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rosterd::auth::{Authenticator, Settings as Auth};
-use rosterd::gateway::{self, Gateway, Origins, Policy, Proxies, Rate};
+use rosterd::admission::{Origins, Policy, Proxies, Rate};
+use rosterd::gateway::{Gateway, GatewaySettings};
+use rosterd::session::SessionSettings;
 use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
 use rosterd::lifecycle::Lifecycle;
@@ -88,7 +90,8 @@ impl Node {
             commands: kind.commands,
             outbound_bytes: 1 << 20,
         };
-        let settings = gateway::Settings { heartbeat: 10 * PATIENCE, stall_timeout: 10 * PATIENCE, demo_page: true };
+        let settings = GatewaySettings {
+ sessions: SessionSettings { heartbeat: 10 * PATIENCE, stall_timeout: 10 * PATIENCE }, demo_page: true };
         let lifecycle = Arc::new(Lifecycle::default());
         lifecycle.ready();
         let gateway = Gateway::new(service.clone(), settings, policy, lifecycle);

@@ -3,6 +3,10 @@
 //! Counted before anything is done for a connection. What is known of an address is gone with its last connection,
 //! as soon as its logins are so long ago that they do not count any more.
 
+mod forwarded;
+mod origin;
+mod rate_limit;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +17,10 @@ use axum::http::HeaderMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
-use super::forwarded::Proxies;
-use super::origin::Origins;
-use super::pace::{Pace, Rate};
+pub use self::forwarded::{ForwardedHeader, Proxies};
+pub use self::origin::Origins;
+pub use self::rate_limit::Rate;
+pub(crate) use self::rate_limit::{RateLimit, RateVerdict};
 
 /// How many addresses without a connection are remembered.
 const REMEMBERED: usize = 65_536;
@@ -52,7 +57,7 @@ pub struct Policy {
 }
 
 /// Who is connected.
-pub(super) struct Admission {
+pub(crate) struct Admission {
     policy: RwLock<Arc<Policy>>,
     started: Instant,
     connections: AtomicU64,
@@ -72,12 +77,12 @@ struct Addresses {
 #[derive(Default)]
 struct Known {
     connections: u32,
-    logins: Pace,
+    logins: RateLimit,
 }
 
 /// Why someone may not connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// There are as many connections as there may be.
     Full,
     /// There are as many from this address.
@@ -86,7 +91,7 @@ pub(super) enum Refused {
 
 impl Refused {
     /// Its name in the metrics.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Full => "CONNECTIONS",
             Self::Crowded => "CONNECTIONS_PER_ADDRESS",
@@ -95,7 +100,7 @@ impl Refused {
 }
 
 /// A connection's place; leaving drops it.
-pub(super) struct Permit {
+pub(crate) struct Permit {
     admission: Arc<Admission>,
     /// Whose it counts as. Unset for this machine itself, and for a proxy until it said whose connection it brings.
     source: OnceLock<Source>,
@@ -105,26 +110,26 @@ pub(super) struct Permit {
 }
 
 impl Admission {
-    pub(super) fn new(policy: Policy) -> Arc<Self> {
+    pub(crate) fn new(policy: Policy) -> Arc<Self> {
         let (connections, addresses) = Default::default();
         Arc::new(Self { policy: RwLock::new(Arc::new(policy)), started: Instant::now(), connections, addresses })
     }
 
-    pub(super) fn policy(&self) -> Arc<Policy> {
+    pub(crate) fn policy(&self) -> Arc<Policy> {
         self.policy.read().clone()
     }
 
-    pub(super) fn set_policy(&self, policy: Policy) {
+    pub(crate) fn set_policy(&self, policy: Policy) {
         *self.policy.write() = Arc::new(policy);
     }
 
     /// Nanoseconds since the start.
-    pub(super) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Lets a connection from `peer` in, or not. `number` tells earlier ones from later ones.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, number: u64) -> Result<Permit, Refused> {
+    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, number: u64) -> Result<Permit, Refused> {
         let policy = self.policy();
         let open = self.connections.fetch_add(1, Ordering::AcqRel);
         // From here on dropping it gives the place back.
@@ -147,7 +152,7 @@ impl Admission {
 
 impl Permit {
     /// Takes what a proxy says of whose connection this is.
-    pub(super) fn forwarded(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(crate) fn forwarded(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let policy = self.admission.policy();
         match policy.proxies.client(headers) {
             Some(client) if self.by_proxy && self.source.get().is_none() => self.count_as(client, &policy),
@@ -156,7 +161,7 @@ impl Permit {
     }
 
     /// Lets it log in, or says when it may try again.
-    pub(super) fn log_in(&self) -> Result<(), Duration> {
+    pub(crate) fn log_in(&self) -> Result<(), Duration> {
         let Some(source) = self.source.get() else {
             return Ok(());
         };
@@ -165,7 +170,7 @@ impl Permit {
         addresses.known.entry(*source).or_default().logins.admit(policy.logins, now)
     }
 
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
@@ -228,10 +233,10 @@ fn source(address: IpAddr) -> Source {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(in crate::gateway) fn policy() -> Policy {
+    pub(crate) fn policy() -> Policy {
         let rate = Rate { per_second: 10, burst: 5 };
         Policy {
             origins: None,

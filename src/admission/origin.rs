@@ -29,7 +29,7 @@ impl Origins {
     }
 
     /// Whether the page that a request comes from, if it comes from one, may connect.
-    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(ORIGIN).iter();
         let origin = match (given.next(), given.next()) {
             (None, _) => return true,

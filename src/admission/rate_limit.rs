@@ -28,11 +28,11 @@ impl Rate {
 
 /// When all that came would have come at the rate, in nanoseconds since a start that the caller keeps to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Pace(u64);
+pub(crate) struct RateLimit(u64);
 
 /// What becomes of one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paced {
+pub(crate) enum RateVerdict {
     /// It is taken.
     Taken,
     /// It is not; one that comes after this time may be.
@@ -41,20 +41,24 @@ pub(super) enum Paced {
     Enough,
 }
 
-impl Pace {
+impl RateLimit {
     /// One more. What is refused counts too: who goes on is refused for longer, and in the end no more answered.
-    pub(super) fn press(&mut self, rate: Rate, now: u64) -> Paced {
+    pub(crate) fn press(&mut self, rate: Rate, now: u64) -> RateVerdict {
         let next = self.0.max(now) + rate.each();
         let (ahead, room) = (next - now, rate.room());
         if ahead > 2 * room {
-            return Paced::Enough;
+            return RateVerdict::Enough;
         }
         self.0 = next;
-        if ahead <= room { Paced::Taken } else { Paced::Refused(Duration::from_nanos(ahead + rate.each() - room)) }
+        if ahead <= room {
+            RateVerdict::Taken
+        } else {
+            RateVerdict::Refused(Duration::from_nanos(ahead + rate.each() - room))
+        }
     }
 
     /// One more, which does not count if it is refused: others share the pace and must not pay for it.
-    pub(super) fn admit(&mut self, rate: Rate, now: u64) -> Result<(), Duration> {
+    pub(crate) fn admit(&mut self, rate: Rate, now: u64) -> Result<(), Duration> {
         let next = self.0.max(now) + rate.each();
         let (ahead, room) = (next - now, rate.room());
         if ahead > room {
@@ -65,7 +69,7 @@ impl Pace {
     }
 
     /// Whether it is as good as new.
-    pub(super) fn is_idle(self, now: u64) -> bool {
+    pub(crate) fn is_idle(self, now: u64) -> bool {
         self.0 <= now
     }
 }
@@ -80,23 +84,23 @@ mod tests {
 
     #[test]
     fn a_burst_is_taken_then_as_many_are_refused_then_it_is_enough_and_a_pause_mends_it() {
-        let mut pace = Pace::default();
+        let mut pace = RateLimit::default();
         let now = 7 * SECOND;
         let all: Vec<_> = (0..12).map(|_| pace.press(RATE, now)).collect();
-        assert!(all[..5].iter().all(|paced| *paced == Paced::Taken), "{all:?}");
-        assert!(all[5..10].iter().all(|paced| matches!(paced, Paced::Refused(_))), "{all:?}");
-        assert_eq!(all[10..], [Paced::Enough; 2]);
-        let Paced::Refused(wait) = all[9] else { panic!("{all:?}") };
+        assert!(all[..5].iter().all(|paced| *paced == RateVerdict::Taken), "{all:?}");
+        assert!(all[5..10].iter().all(|paced| matches!(paced, RateVerdict::Refused(_))), "{all:?}");
+        assert_eq!(all[10..], [RateVerdict::Enough; 2]);
+        let RateVerdict::Refused(wait) = all[9] else { panic!("{all:?}") };
         // Who waits as long as it was told is taken, and not a moment sooner.
         let then = now + wait.as_nanos() as u64;
-        assert_eq!(Pace(pace.0).press(RATE, then), Paced::Taken);
-        assert!(matches!(Pace(pace.0).press(RATE, then - 1), Paced::Refused(_)));
+        assert_eq!(RateLimit(pace.0).press(RATE, then), RateVerdict::Taken);
+        assert!(matches!(RateLimit(pace.0).press(RATE, then - 1), RateVerdict::Refused(_)));
         assert!(!pace.is_idle(now) && pace.is_idle(now + SECOND));
     }
 
     #[test]
     fn what_is_not_admitted_does_not_count() {
-        let mut pace = Pace::default();
+        let mut pace = RateLimit::default();
         assert_eq!((0..100).filter(|_| pace.admit(RATE, SECOND).is_ok()).count(), 5);
         let wait = pace.admit(RATE, SECOND).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
@@ -110,16 +114,16 @@ mod tests {
             per_second in 1..1000u32, burst in 1..1000u32, gaps in prop::collection::vec(0..SECOND, 1..300),
         ) {
             let rate = Rate { per_second, burst };
-            let (mut pressed, mut admitted, mut steady) = (Pace::default(), Pace::default(), Pace::default());
+            let (mut pressed, mut admitted, mut steady) = (RateLimit::default(), RateLimit::default(), RateLimit::default());
             let (mut now, mut taken, mut let_in) = (SECOND, 0u64, 0u64);
             for gap in gaps {
                 now += gap;
-                taken += u64::from(pressed.press(rate, now) == Paced::Taken);
+                taken += u64::from(pressed.press(rate, now) == RateVerdict::Taken);
                 let_in += u64::from(admitted.admit(rate, now).is_ok());
                 let most = (now - SECOND) / rate.each() + u64::from(burst);
                 prop_assert!(taken <= most && let_in <= most && taken <= let_in);
                 if gap >= rate.each() {
-                    prop_assert_eq!(steady.press(rate, now), Paced::Taken);
+                    prop_assert_eq!(steady.press(rate, now), RateVerdict::Taken);
                 }
             }
         }

@@ -3,25 +3,26 @@
 use std::sync::Arc;
 
 use super::{Change, Part, StartError};
+use crate::admission::{self, Origins, Policy, Proxies, Rate};
 use crate::config::{self, Config, Mode};
-use crate::gateway::{self, Gateway, Origins, Proxies, Rate};
+use crate::gateway::Gateway;
 use crate::service::Service;
 
 /// What the gateway lets in.
-pub(super) fn policy(config: &Config) -> Result<gateway::Policy, StartError> {
+pub(super) fn policy(config: &Config) -> Result<Policy, StartError> {
     let (clients, limits) = (&config.clients, &config.limits);
     let origins = Origins::parse(&clients.origins).map_err(|why| StartError(format!("clients.origins: {why}")))?;
     let networks = Proxies::parse(&clients.trusted_proxies);
     let networks = networks.map_err(|why| StartError(format!("clients.trusted_proxies: {why}")))?;
     let header = match clients.forwarded_header {
-        config::ForwardedHeader::XForwardedFor => gateway::ForwardedHeader::XForwardedFor,
-        config::ForwardedHeader::Forwarded => gateway::ForwardedHeader::Forwarded,
+        config::ForwardedHeader::XForwardedFor => admission::ForwardedHeader::XForwardedFor,
+        config::ForwardedHeader::Forwarded => admission::ForwardedHeader::Forwarded,
     };
     // In development a page may be anywhere, also in a file.
     let development = config.auth.mode == Mode::Development;
     let any = development && clients.origins.is_empty();
     let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
-    Ok(gateway::Policy {
+    Ok(Policy {
         origins: (!any).then_some(origins),
         proxies: Proxies { networks, header },
         connections: limits.connections,

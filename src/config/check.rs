@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::auth::is_set;
 use super::{Config, Error, Mode, Secret};
+use crate::admission::{Origins, Proxies};
 use crate::auth::Url;
-use crate::gateway::{Origins, Proxies};
 
 /// The shortest API key, in bytes: 128 bits if they are random.
 const API_KEY_BYTES: usize = 16;

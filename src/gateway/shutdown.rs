@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::Gateway;
+use super::state::Gateway;
 use crate::lifecycle::Pace;
 use rosterd_engine::model::CloseReason;
 
@@ -15,10 +15,10 @@ impl Gateway {
     /// Accepts nothing new and ends every session; `pace` is made of how many there are. Resolves once the last is told,
     /// which is before its connection has ended.
     pub async fn close(&self, pace: impl FnOnce(usize) -> Pace) {
-        let hub = self.service.hub();
+        let hub = self.sessions.service.hub();
         let pace = pace(hub.sessions());
         // Before the sessions are looked at: one that sits down later finds closing begun, and ends by itself.
-        self.lifecycle.close(pace);
+        self.sessions.lifecycle.close(pace);
         let sessions = hub.all_sessions();
         tracing::info!(
             sessions = sessions.len(),

@@ -1,6 +1,8 @@
 //! The HTTP upgrade on `/v1/ws`: checks the request, picks the subprotocol, and hands the socket to a session task.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING};
@@ -11,23 +13,32 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::admission::{Permit, Policy};
-use super::fragments::Fragments;
-use super::plain::Plain;
-use super::{Gateway, session};
+use super::state::Gateway;
+use crate::admission::Permit;
 use crate::hub::Line;
+use crate::session::{self, Plain};
 use crate::tls::TlsStream;
 use rosterd_protocol::Encoding;
 
-/// Allocated per connection and kept for its life; most commands fit, larger ones grow it.
-const READ_BUFFER: usize = 1024;
-
 /// Names under which a token is put into a URL.
 const TOKENS: [&str; 4] = ["token", "access_token", "id_token", "jwt"];
+
+impl Gateway {
+    /// Serves one connection of this machine whose upgrade is behind it, to its end.
+    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, out: Option<Box<dyn Line>>, encoding: Encoding)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
+        if let Ok(permit) = self.sessions.admission.enter(Ipv6Addr::LOCALHOST.into(), number) {
+            let sessions = self.sessions.clone();
+            let socket = session::websocket(&sessions.admission.policy(), stream, Vec::new()).await;
+            session::run(socket, out, encoding, sessions, Arc::new(permit)).await;
+        }
+    }
+}
 
 /// Answers 101 and starts the session, or says what is wrong with the request.
 pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -35,7 +46,7 @@ pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
     let permit = match admit(&gateway, &parts) {
         Ok(permit) => permit,
         Err(Rejection(status, kind, message)) => {
-            gateway.refused(kind);
+            gateway.sessions.refused(kind);
             return (status, message).into_response();
         }
     };
@@ -75,7 +86,7 @@ struct Rejection(StatusCode, &'static str, &'static str);
 
 /// Who asks, if it may.
 fn admit(gateway: &Gateway, parts: &Parts) -> Result<Arc<Permit>, Rejection> {
-    let policy = gateway.admission.policy();
+    let policy = gateway.sessions.admission.policy();
     // It would be in the log of every proxy on the way.
     if parts.uri.query().is_some_and(has_token) {
         let message = "a URL must not hold a token, since it ends up in logs; send it in the login command\n";
@@ -150,29 +161,7 @@ async fn run<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let socket = socket(&gateway, stream, read).await;
-    let connections = gateway.connections.clone();
-    connections.spawn(session::run(socket, out, encoding, gateway, permit));
-}
-
-/// Speaks WebSocket on a stream whose upgrade is behind it, and of which something may have been read already.
-pub(super) async fn socket<S>(gateway: &Gateway, stream: S, read: Vec<u8>) -> WebSocketStream<Fragments<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let policy = gateway.admission.policy();
-    let stream = Fragments::new(stream, policy.fragments, &read);
-    let config = config(&policy);
-    drop(policy);
-    WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await
-}
-
-/// One frame is one message; what tungstenite itself writes are control frames only.
-fn config(policy: &Policy) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(4096)
-        .max_message_size(Some(policy.frame_bytes))
-        .max_frame_size(Some(policy.frame_bytes))
+    let sessions = gateway.sessions.clone();
+    let socket = session::websocket(&sessions.admission.policy(), stream, read).await;
+    gateway.connections.spawn(session::run(socket, out, encoding, sessions, permit));
 }

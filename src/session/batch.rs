@@ -3,9 +3,9 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::fill;
-use super::link::Link;
-use super::outgoing::Outgoing;
+use super::frame_writer::Outgoing;
+use super::frames::fill;
+use super::socket::Link;
 use crate::service::Record;
 use rosterd_engine::model::{Account, CloseReason};
 use rosterd_protocol::{Changes, Encoding, v1};

@@ -5,9 +5,10 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::batch::Batch;
-use super::link::Link;
-use super::outgoing::Outgoing;
-use super::{Gateway, add_presences};
+use super::context::SessionContext;
+use super::frame_writer::Outgoing;
+use super::frames::add_presences;
+use super::socket::Link;
 use crate::metrics::Kind;
 use crate::service::LoggedIn;
 use rosterd_engine::model::{CloseReason, Cursor};
@@ -18,29 +19,29 @@ use rosterd_protocol::v1;
 /// The reply, the records that are owed, and `synced`; as few writes as their size allows.
 pub(super) async fn catch_up<S>(
     link: &mut Link<S>,
-    gateway: &Gateway,
+    context: &SessionContext,
     id: u64,
     logged_in: &mut LoggedIn,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (service, begun) = (&gateway.service, Instant::now());
+    let (service, begun) = (&context.service, Instant::now());
     let mut batch = Batch::new(link.encoding());
     batch.changes.me(&logged_in.me);
     let mut mode = None;
     if let Plan::Full(_) = logged_in.catch_up.plan() {
-        mode = Some(reply(&mut batch.out, gateway, id, logged_in, v1::SyncMode::Full));
+        mode = Some(reply(&mut batch.out, context, id, logged_in, v1::SyncMode::Full));
     }
     while let Some(told) = service.catch_up(&mut logged_in.seat, &mut logged_in.catch_up).await? {
         // Whether anything changed is known once something is found, or everything was read.
         let mut records = told.records().peekable();
         if mode.is_none() && records.peek().is_some() {
-            mode = Some(reply(&mut batch.out, gateway, id, logged_in, v1::SyncMode::Delta));
+            mode = Some(reply(&mut batch.out, context, id, logged_in, v1::SyncMode::Delta));
         }
         batch.add(link, &mut records, logged_in.seat.account()).await?;
     }
-    let mode = mode.unwrap_or_else(|| reply(&mut batch.out, gateway, id, logged_in, v1::SyncMode::Current));
+    let mode = mode.unwrap_or_else(|| reply(&mut batch.out, context, id, logged_in, v1::SyncMode::Current));
     batch.end_changes();
     // Read now, and before `synced`: so it is whole, and what changes from here on is marked.
     let me = logged_in.seat.view().presence(logged_in.seat.me());
@@ -65,7 +66,13 @@ pub(super) fn synced(cursor: Cursor, sum: Sum) -> v1::Synced {
 }
 
 /// Adds the login's reply to what is sent; answers the mode it told.
-fn reply(out: &mut Outgoing, gateway: &Gateway, id: u64, logged_in: &LoggedIn, sync: v1::SyncMode) -> v1::SyncMode {
+fn reply(
+    out: &mut Outgoing,
+    context: &SessionContext,
+    id: u64,
+    logged_in: &LoggedIn,
+    sync: v1::SyncMode,
+) -> v1::SyncMode {
     let session = logged_in.seat.session();
     let because = match logged_in.catch_up.plan() {
         Plan::Full(because) => Some(because.word().to_owned()),
@@ -75,8 +82,8 @@ fn reply(out: &mut Outgoing, gateway: &Gateway, id: u64, logged_in: &LoggedIn, s
         account: session.account().to_string(),
         session: session.id().to_string(),
         epoch: logged_in.catch_up.cursor().epoch.to_string(),
-        server_time: gateway.service.now(),
-        heartbeat_ms: gateway.settings.heartbeat.as_millis() as u64,
+        server_time: context.service.now(),
+        heartbeat_ms: context.settings.heartbeat.as_millis() as u64,
         sync: sync as i32,
         because,
         expires_at: logged_in.expires_at,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::relations::asked;
+use super::friend_commands::asked;
 use crate::hub::Seat;
 use crate::metrics::{Commanded, Kind};
 use crate::service::{Repair, Service};

@@ -2,9 +2,9 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::link::Link;
-use super::outgoing::Outgoing;
-use super::{FRAME, add_presences, fill};
+use super::frame_writer::Outgoing;
+use super::frames::{FRAME, add_presences, fill};
+use super::socket::Link;
 use crate::hub::{Seat, Sight, Signal, Taken, UserRef, View};
 use crate::service::{Record, Service};
 use rosterd_engine::model::{CloseReason, Cursor};

@@ -7,9 +7,9 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::drain::fill_cards;
-use super::outgoing::Outgoing;
-use super::{FRAME, add_presences};
+use super::flush::fill_cards;
+use super::frame_writer::Outgoing;
+use super::frames::{FRAME, add_presences};
 use crate::hub::{Session, Sight, Turn};
 use crate::service::Service;
 use rosterd_engine::model::Stamp;
@@ -29,7 +29,7 @@ struct Teller<'a> {
 }
 
 /// Tells whoever is due, for ever.
-pub(super) async fn tell(service: &Service) {
+pub(crate) async fn tell(service: &Service) {
     let mut due = Vec::with_capacity(SLICE);
     let (changes, out) = (Changes::new(Encoding::Json), Outgoing::new(Encoding::Json));
     let mut teller = Teller { service, changes, out, single: None };

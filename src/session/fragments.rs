@@ -23,7 +23,7 @@ pub(super) struct TooMany;
 
 /// A stream of frames that a client sends.
 #[derive(Debug)]
-pub(super) struct Fragments<S> {
+pub(crate) struct Fragments<S> {
     stream: S,
     count: Count,
 }

@@ -1,214 +1,28 @@
-//! One connection's life in a straight line: log in, catch up, live, close.
+//! One connection's life after its upgrade: log in, catch up, live, close.
 //!
-//! One task, generic over the stream. Commands are carried out one after the other, and no mark is drained while
-//! one is: so a reply and what follows from it reach the client in order, a cursor never runs ahead of a reply, and
-//! a client that sends faster than it reads is held back by TCP.
+//! [`run`] is that life in a straight line, [`socket`] its WebSocket; [`flusher`] writes to sessions whose tasks sleep.
+//! What a command does is the service's business; who may connect is admission's.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Poll, ready};
+mod batch;
+mod catch_up;
+mod commands;
+mod context;
+mod flush;
+mod flusher;
+mod fragments;
+mod frame_writer;
+mod frames;
+mod friend_commands;
+mod memory_budget;
+mod repair;
+mod run;
+mod socket;
+mod tcp;
+mod timers;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-
-use super::Gateway;
-use super::admission::Permit;
-use super::catch_up::catch_up;
-use super::clock::{Clock, tick};
-use super::commands::{Then, execute, refusal};
-use super::drain::drain;
-use super::link::{Link, too_fast};
-use super::repair::repair;
-use crate::hub::{Line, Seat, Wake};
-use crate::metrics::Kind;
-use crate::service::{LoggedIn, Service};
-use rosterd_engine::model::{CloseReason, Reason, RequestError};
-use rosterd_protocol::{Command, Encoding, Inbound, v1};
-
-/// A session that is logged in and up to date.
-struct Live {
-    seat: Seat,
-    clock: Clock,
-}
-
-/// Serves one connection to its end. There are many such tasks, nearly all of them idle: what only some steps need is
-/// boxed, and nothing is moved from one place in the task to another, for it would then have both.
-pub(super) fn run<S>(
-    socket: WebSocketStream<S>,
-    out: Option<Box<dyn Line>>,
-    encoding: Encoding,
-    gateway: Arc<Gateway>,
-    permit: Arc<Permit>,
-) -> impl Future<Output = ()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut link = Link::new(socket, encoding, gateway.clone(), permit);
-    async move {
-        let metrics = gateway.service.metrics();
-        metrics.connections.inc();
-        metrics.opened.inc();
-        let mut logged_in = Box::pin(log_in(&mut link, &gateway, out)).await;
-        let reason = match &mut logged_in {
-            Ok(session) => live(&mut link, &gateway.service, session).await,
-            Err(reason) => *reason,
-        };
-        // Before the goodbye, which may take its time.
-        drop(logged_in);
-        metrics.closed.get_or_create(&Kind { kind: reason.word() }).inc();
-        metrics.connections.dec();
-        Box::pin(link.close(reason)).await;
-    }
-}
-
-/// From the first frame to `synced`.
-async fn log_in<S>(link: &mut Link<S>, gateway: &Gateway, out: Option<Box<dyn Line>>) -> Result<Live, CloseReason>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let first = tokio::select! {
-        first = timeout(gateway.admission.policy().login_timeout, first_login(link)) => first,
-        () = gateway.lifecycle.closing() => return Err(CloseReason::Shutdown),
-    };
-    let (id, login) = first.map_err(|_| CloseReason::LoginTimeout)??;
-    // Before the token is looked at.
-    if let Err(wait) = link.permit().log_in() {
-        gateway.refused("LOGINS");
-        let error = too_fast("too many logins from this address", wait);
-        link.send_one(&refusal(Some(id), &error)).await?;
-        return Err(CloseReason::TooManyRequests);
-    }
-    match gateway.service.login(login).await {
-        // A session that sat down after closing began is not among those that are told.
-        Ok(_) if gateway.lifecycle.is_closing() => Err(CloseReason::Shutdown),
-        Ok(mut logged_in) => {
-            catch_up(link, gateway, id, &mut logged_in).await?;
-            let LoggedIn { mut seat, expires_at, .. } = logged_in;
-            seat.lend(out);
-            let clock = Clock::new(gateway, &seat, expires_at);
-            Ok(Live { seat, clock })
-        }
-        Err((error, reason)) => {
-            link.send_one(&refusal(Some(id), &error)).await?;
-            Err(reason)
-        }
-    }
-}
-
-/// Waits for the login; anything else is told that it comes too early.
-async fn first_login<S>(link: &mut Link<S>) -> Result<(u64, v1::Login), CloseReason>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    loop {
-        match link.receive().await? {
-            Inbound::Heartbeat => {}
-            Inbound::Command { id, command: Command::Login(login) } => {
-                match Service::check_device(login.device.as_ref()) {
-                    Ok(()) => return Ok((id, login)),
-                    Err(error) => link.send_one(&refusal(Some(id), &error)).await?,
-                }
-            }
-            Inbound::Command { id, .. } => {
-                let error = RequestError::new(Reason::Unauthenticated, "log in first");
-                link.send_one(&refusal(Some(id), &error)).await?;
-            }
-            Inbound::Refused { id, error } => link.send_one(&refusal(id, &error)).await?,
-        }
-    }
-}
-
-/// The live loop: until the client leaves, falls silent, or is ended.
-async fn live<S>(link: &mut Link<S>, service: &Service, Live { seat, clock }: &mut Live) -> CloseReason
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut told = false;
-    loop {
-        let event = next(link, seat, clock, std::mem::take(&mut told)).await;
-        if let Some(rest) = seat.take_rest() {
-            link.begun(&rest);
-        }
-        let step = match event {
-            Event::Woken(Wake::Marks) => {
-                told = true;
-                Box::pin(drain(link, service, seat)).await
-            }
-            // What is owed goes first: who comes back then lacks nothing of it.
-            Event::Woken(Wake::End(CloseReason::Shutdown)) => {
-                Box::pin(drain(link, service, seat)).await.and(Err(CloseReason::Shutdown))
-            }
-            Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, seat, clock, inbound)).await,
-            Event::Woken(Wake::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
-            Event::Timer => Box::pin(tick(link, clock)).await,
-        };
-        if let Err(reason) = step {
-            return reason;
-        }
-    }
-}
-
-/// What a live session waits for.
-enum Event {
-    Woken(Wake),
-    Inbound(Result<Inbound, CloseReason>),
-    Timer,
-}
-
-/// Waits for the next event. Nearly always it is a mark, which so is looked for first, before the socket and the timer
-/// are touched; but not right after some were told, so that a client gets its turn however much changes. Most of what
-/// is owed to one that waits here is told by others, without waking it.
-async fn next<S>(link: &mut Link<S>, seat: &mut Seat, clock: &mut Clock, mut told: bool) -> Event
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let has_to_say = link.has_to_say();
-    let mut receive = pin!(link.receive());
-    poll_fn(|cx| {
-        let wake = ready!(seat.poll_rise(cx));
-        if !std::mem::take(&mut told)
-            && let Some(wake) = wake
-        {
-            return Poll::Ready(Event::Woken(wake));
-        }
-        if let Poll::Ready(inbound) = receive.as_mut().poll(cx) {
-            return Poll::Ready(Event::Inbound(inbound));
-        }
-        if clock.timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Event::Timer);
-        }
-        seat.poll_sleep(cx, has_to_say).map(Event::Woken)
-    })
-    .await
-}
-
-/// Answers one frame.
-async fn answer<S>(
-    link: &mut Link<S>,
-    service: &Service,
-    seat: &mut Seat,
-    clock: &mut Clock,
-    inbound: Inbound,
-) -> Result<(), CloseReason>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match inbound {
-        Inbound::Heartbeat => {}
-        Inbound::Refused { id, error } => link.hold(&refusal(id, &error)),
-        Inbound::Command { id, command } => {
-            let executed = execute(service, seat, id, command).await;
-            link.hold(&executed.reply);
-            match executed.then {
-                Then::Stay => {}
-                Then::Renew(expires_at) => clock.renew(expires_at, service.now()),
-                Then::Repair(parts) => Box::pin(repair(link, service, seat, *parts)).await?,
-                Then::Leave => return link.release().await.and(Err(CloseReason::ClientLeft)),
-            }
-        }
-    }
-    // A busy session is owed something by now: the answer and that are one write.
-    if seat.is_owed() { drain(link, service, seat).await } else { link.release().await }
-}
+pub(crate) use self::context::SessionContext;
+pub use self::context::SessionSettings;
+pub(crate) use self::flusher::tell;
+pub(crate) use self::run::run;
+pub(crate) use self::socket::websocket;
+pub(crate) use self::tcp::Plain;

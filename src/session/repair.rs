@@ -2,10 +2,10 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::add_presences;
 use super::batch::Batch;
 use super::catch_up::synced;
-use super::link::Link;
+use super::frames::add_presences;
+use super::socket::Link;
 use crate::hub::Seat;
 use crate::metrics::Kind;
 use crate::service::{Repair, Service};

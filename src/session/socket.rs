@@ -9,15 +9,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::Gateway;
-use super::admission::Permit;
-use super::fragments::TooMany;
-use super::outgoing::Outgoing;
-use super::pace::{Pace, Paced};
+use super::context::SessionContext;
+use super::fragments::{Fragments, TooMany};
+use super::frame_writer::Outgoing;
+use crate::admission::{Permit, Policy};
+use crate::admission::{RateLimit, RateVerdict};
 use crate::lifecycle::Lifecycle;
 use rosterd_engine::model::{CloseReason, Reason, RequestError};
 use rosterd_protocol::{Encoding, Inbound, v1};
@@ -27,14 +27,17 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The spread of reconnects of those who were too many, in milliseconds.
 const RETRY_MS: std::ops::Range<u64> = 250..5000;
 
+/// Allocated per connection and kept for its life; most commands fit, larger ones grow it.
+const READ_BUFFER: usize = 1024;
+
 /// The socket of one connection.
 pub(super) struct Link<S> {
     socket: WebSocketStream<S>,
     encoding: Encoding,
-    gateway: Arc<Gateway>,
+    context: Arc<SessionContext>,
     permit: Arc<Permit>,
     /// How fast messages come.
-    pace: Pace,
+    pace: RateLimit,
     /// Frames that go out with the next batch.
     held: Option<Box<Outgoing>>,
     /// A frame was written in part: nothing that follows could be read.
@@ -49,11 +52,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(super) fn new(
         socket: WebSocketStream<S>,
         encoding: Encoding,
-        gateway: Arc<Gateway>,
+        context: Arc<SessionContext>,
         permit: Arc<Permit>,
     ) -> Self {
         let (pace, held, broken, pinged) = Default::default();
-        Self { socket, encoding, gateway, permit, pace, held, broken, heard: true, pinged }
+        Self { socket, encoding, context, permit, pace, held, broken, heard: true, pinged }
     }
 
     /// The connection's place among all.
@@ -93,23 +96,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 CloseReason::MalformedFrame
             })?;
             return Ok(match paced {
-                Paced::Refused(wait) => refuse(&inbound, wait),
-                Paced::Taken | Paced::Enough => inbound,
+                RateVerdict::Refused(wait) => refuse(&inbound, wait),
+                RateVerdict::Taken | RateVerdict::Enough => inbound,
             });
         }
     }
 
     /// Counts a message of any kind.
-    fn press(&mut self) -> Result<Paced, CloseReason> {
-        let admission = &self.gateway.admission;
+    fn press(&mut self) -> Result<RateVerdict, CloseReason> {
+        let admission = &self.context.admission;
         let Some(rate) = admission.policy().commands else {
-            return Ok(Paced::Taken);
+            return Ok(RateVerdict::Taken);
         };
         let paced = self.pace.press(rate, admission.now());
-        if paced != Paced::Taken {
-            self.gateway.refused("COMMANDS");
+        if paced != RateVerdict::Taken {
+            self.context.refused("COMMANDS");
         }
-        if paced == Paced::Enough { Err(CloseReason::TooManyRequests) } else { Ok(paced) }
+        if paced == RateVerdict::Enough { Err(CloseReason::TooManyRequests) } else { Ok(paced) }
     }
 
     /// Whether something has to be written before anything of ours is.
@@ -146,8 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         });
         let out = both.as_deref().unwrap_or(out);
         if self.pinged {
-            let limit = self.gateway.settings.stall_timeout;
-            let flushed = unhurried(limit, &self.gateway.lifecycle, self.socket.flush()).await?;
+            let limit = self.context.settings.stall_timeout;
+            let flushed = unhurried(limit, &self.context.lifecycle, self.socket.flush()).await?;
             flushed.map_err(|error| self.ending(&error))?;
             self.pinged = false;
         }
@@ -170,21 +173,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let sent = Box::pin(self.send_slowly(out, rest)).await;
             sent.inspect_err(|_| self.broken |= out.is_begun())?;
         }
-        self.gateway.service.metrics().bytes.inc_by(out.bytes().len() as u64);
+        self.context.service.metrics().bytes.inc_by(out.bytes().len() as u64);
         Ok(())
     }
 
     /// Writes the rest of a batch to a client that takes it bit by bit. Meanwhile all of it counts as held; if too much
     /// is held for too many, this may be one that has to go.
     async fn send_slowly(&mut self, out: &Outgoing, mut rest: &[u8]) -> Result<(), CloseReason> {
-        let (gateway, most) = (self.gateway.clone(), self.gateway.admission.policy().outbound_bytes);
-        let mut holding = gateway.budget.hold(self.permit.number(), out.held(), most);
+        let (context, most) = (self.context.clone(), self.context.admission.policy().outbound_bytes);
+        let mut holding = context.budget.hold(self.permit.number(), out.held(), most);
         loop {
             let stream = self.socket.get_mut();
             let step =
                 async { if rest.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(rest).await } };
             let done = tokio::select! {
-                done = unhurried(gateway.settings.stall_timeout, &gateway.lifecycle, step) => done,
+                done = unhurried(context.settings.stall_timeout, &context.lifecycle, step) => done,
                 () = holding.shed() => Err(CloseReason::Overloaded),
             };
             let done = done.inspect_err(|_| self.broken = rest.len() < out.bytes().len())?;
@@ -211,8 +214,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         match error {
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return CloseReason::ClientLeft,
             Error::Protocol(_) | Error::Utf8(_) => {}
-            Error::Capacity(_) => self.gateway.refused("FRAME_BYTES"),
-            Error::Io(error) if too_many(error) => self.gateway.refused("FRAGMENTS"),
+            Error::Capacity(_) => self.context.refused("FRAME_BYTES"),
+            Error::Io(error) if too_many(error) => self.context.refused("FRAGMENTS"),
             _ => return CloseReason::ClientLeft,
         }
         CloseReason::MalformedFrame
@@ -244,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
         let mut out = Outgoing::new(self.encoding);
         let retry_after_ms = match reason {
-            CloseReason::Shutdown => self.gateway.lifecycle.retry_after_ms(),
+            CloseReason::Shutdown => self.context.lifecycle.retry_after_ms(),
             CloseReason::TooManyRequests | CloseReason::Overloaded => {
                 Some(RETRY_MS.start + getrandom::u64().unwrap_or(0) % (RETRY_MS.end - RETRY_MS.start))
             }
@@ -300,4 +303,23 @@ async fn unhurried<T>(limit: Duration, lifecycle: &Lifecycle, step: impl Future<
         done = timeout(limit, step) => done.map_err(|_| CloseReason::NoHeartbeat),
         () = closing => Err(CloseReason::NoHeartbeat),
     }
+}
+
+/// Speaks WebSocket on a stream whose upgrade is behind it, and of which something may have been read already.
+pub(crate) async fn websocket<S>(policy: &Policy, stream: S, read: Vec<u8>) -> WebSocketStream<Fragments<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let stream = Fragments::new(stream, policy.fragments, &read);
+    WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config(policy))).await
+}
+
+/// One frame is one message; what tungstenite itself writes are control frames only.
+fn config(policy: &Policy) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(4096)
+        .max_message_size(Some(policy.frame_bytes))
+        .max_frame_size(Some(policy.frame_bytes))
 }

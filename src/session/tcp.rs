@@ -16,7 +16,7 @@ use rosterd_protocol::Encoding;
 /// The connection as its session's task holds it. It reads by this half, which knows without asking the system that there
 /// is no more, and writes to the stream beneath.
 #[derive(Debug)]
-pub(super) struct Plain(OwnedReadHalf);
+pub(crate) struct Plain(OwnedReadHalf);
 
 /// Its way out.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Out {
 
 impl Plain {
     /// The connection, and its way out.
-    pub(super) fn split(stream: TcpStream, encoding: Encoding) -> (Self, Box<dyn Line>) {
+    pub(crate) fn split(stream: TcpStream, encoding: Encoding) -> (Self, Box<dyn Line>) {
         let (read, write) = stream.into_split();
         (Self(read), Box::new(Out { half: Some(write), encoding }))
     }

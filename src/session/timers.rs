@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Gateway;
-use super::link::Link;
-use super::outgoing::Outgoing;
+use super::context::SessionContext;
+use super::frame_writer::Outgoing;
+use super::socket::Link;
 use crate::hub::Seat;
 use rosterd_engine::model::{CloseReason, Millis};
 
@@ -25,18 +25,18 @@ pub(super) struct Clock {
 impl Clock {
     /// The first heartbeat comes after half an interval to a whole one, so that sessions that logged in together
     /// do not beat together.
-    pub(super) fn new(gateway: &Gateway, seat: &Seat, expires_at: Option<Millis>) -> Self {
-        let heartbeat = gateway.settings.heartbeat;
+    pub(super) fn new(context: &SessionContext, seat: &Seat, expires_at: Option<Millis>) -> Self {
+        let heartbeat = context.settings.heartbeat;
         let spread = heartbeat / 2 + heartbeat / 2048 * (seat.session().id().0 % 1024) as u32;
         let beat = Instant::now() + spread;
         let mut clock = Self {
             timer: Box::pin(sleep_until(beat)),
             heartbeat,
             beat,
-            grace: gateway.admission.policy().expiry_grace,
+            grace: context.admission.policy().expiry_grace,
             expires: None,
         };
-        clock.renew(expires_at, gateway.service.now());
+        clock.renew(expires_at, context.service.now());
         clock
     }
 

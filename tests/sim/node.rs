@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rosterd::admission::{Policy, Proxies, Rate};
 use rosterd::auth::{self, Authenticator};
-use rosterd::gateway::{self, Gateway, Policy, Proxies, Rate};
+use rosterd::gateway::{Gateway, GatewaySettings};
 use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
 use rosterd::service::{self, Machine, Service, consume, expire_requests, keep_presence, restore_presence};
+use rosterd::session::SessionSettings;
 use rosterd::store::{Clock, Store};
 use rosterd_engine::model::FriendsPolicy;
 use rosterd_protocol::Encoding;
@@ -90,8 +92,10 @@ impl Node {
         let service = Arc::new(service);
         restore_presence(&service).await.unwrap();
         let lifecycle = Arc::new(Lifecycle::default());
-        let settings =
-            gateway::Settings { heartbeat: HEARTBEAT, stall_timeout: Duration::from_secs(20), demo_page: false };
+        let settings = GatewaySettings {
+            sessions: SessionSettings { heartbeat: HEARTBEAT, stall_timeout: Duration::from_secs(20) },
+            demo_page: false,
+        };
         let gateway = Gateway::new(service.clone(), settings, policy(), lifecycle.clone());
         let mut tasks = JoinSet::new();
         let (feed, batches) = mpsc::channel(4);

@@ -1,0 +1,197 @@
+//! Accepts connections, ends TLS, and answers HTTP until a connection becomes a WebSocket.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use super::state::Gateway;
+use super::{assets, upgrade};
+use crate::admission::{Permit, Policy, Refused};
+use crate::tls::Tls;
+
+/// The limit that a connection meets which does not become a WebSocket in time.
+const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";
+/// How many headers a request may have.
+const HEADERS: usize = 64;
+/// The least that hyper reads into.
+const READ_BYTES: usize = 8192;
+/// How long one that is turned away may take to hear it.
+const TURNED_AWAY: Duration = Duration::from_secs(1);
+/// More than the steps of the runtime's timers.
+const MOMENT: Duration = Duration::from_millis(50);
+/// The pause after a failed accept, doubled up to the longest.
+const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// Bytes the system may hold for a client besides what is on its way; two full frames.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+
+impl Gateway {
+    /// Accepts connections until closing begins; with TLS if there is any.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Tls>>) {
+        let sessions = Router::new().route("/v1/ws", get(upgrade::upgrade)).with_state(self.clone());
+        let router = sessions.merge(assets::routes(self.demo_page));
+        tokio::select! {
+            () = accept(listener, |stream, peer| self.receive(stream, peer, tls.as_ref(), &router)) => {}
+            () = self.sessions.lifecycle.closing() => {}
+        }
+    }
+
+    /// Lets a connection in or turns it away, before anything else is done for it.
+    fn receive(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<&Arc<Tls>>, router: &Router) {
+        match self.sessions.admission.enter(peer.ip(), self.arrivals.fetch_add(1, Ordering::Relaxed)) {
+            Ok(permit) => {
+                self.connections.spawn(connection(stream, tls.cloned(), router.clone(), self.clone(), permit));
+            }
+            Err(refused) => {
+                self.sessions.refused(refused.word());
+                // Who speaks TLS would not understand it, and a handshake is what is to be spared.
+                if tls.is_none() {
+                    self.connections.spawn(turn_away(stream, self.clone(), refused));
+                }
+            }
+        }
+    }
+}
+
+/// Accepts for ever; an error (too many open files, say) pauses instead of spinning.
+async fn accept(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
+    let mut pause = ACCEPT_PAUSE.0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause = ACCEPT_PAUSE.0;
+                tune(&stream);
+                serve(stream, peer);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ACCEPT_PAUSE.1);
+            }
+        }
+    }
+}
+
+/// Sets the socket up for live state. Either failing costs speed or memory, never correctness.
+fn tune(stream: &TcpStream) {
+    // A frame is written whole; waiting to merge it with the next would only delay it.
+    let _ = stream.set_nodelay(true);
+    // The system would take megabytes from us for a client that does not read, all of it old by the time it is read.
+    // Held back early, the outbox conflates instead.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
+
+/// Tells who is turned away why, if not too many others are being told.
+async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Refused) {
+    let Ok(_turn) = gateway.turning_away.try_acquire() else {
+        return;
+    };
+    let status = match refused {
+        Refused::Full => "503 Service Unavailable",
+        Refused::Crowded => "429 Too Many Requests",
+    };
+    let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let told = timeout(TURNED_AWAY, async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Bytes left unread would make the system reset the connection, and the answer with it.
+        let mut discarded = [0; 512];
+        while stream.read(&mut discarded).await? > 0 {}
+        std::io::Result::Ok(())
+    });
+    let _ = told.await;
+}
+
+/// Serves a connection until it ends, becomes a WebSocket, which is another task's, or closing begins: who is no session
+/// by then has nothing to be told, and must not hold up the end. All of it has to be over in the time that a handshake
+/// may take.
+async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>, permit: Permit) {
+    let policy = gateway.sessions.admission.policy();
+    let (permit, asked) = (Arc::new(permit), Arc::new(AtomicBool::default()));
+    let answering = Entered { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
+    let serving = async {
+        let Some(tls) = tls else { return http(stream, answering, &policy).await };
+        // Boxed: its state must not be part of what a plain connection takes.
+        let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout)).await;
+        match shaken {
+            Ok(stream) => Box::pin(http(stream, answering, &policy)).await,
+            Err(error) => {
+                gateway.sessions.service.metrics().tls_failures.inc();
+                tracing::debug!(%error, "a TLS handshake failed");
+                (error.kind() == ErrorKind::TimedOut).then_some(HANDSHAKE_TIMEOUT)
+            }
+        }
+    };
+    let limit = tokio::select! {
+        limit = serving => limit,
+        // A moment later: of a handshake that takes too long, TLS itself tells first.
+        () = sleep(policy.handshake_timeout + MOMENT) => Some(HANDSHAKE_TIMEOUT),
+        () = gateway.sessions.lifecycle.closing() => None,
+    };
+    match limit {
+        // Who has asked for something, a page perhaps, was not slow.
+        Some(HANDSHAKE_TIMEOUT) if asked.load(Ordering::Relaxed) => {}
+        Some(limit) => gateway.sessions.refused(limit),
+        None => {}
+    }
+}
+
+/// Serves HTTP until the connection ends or is upgraded; answers the limit that ended it, if one did.
+async fn http<S, R>(stream: S, routes: Entered<R>, policy: &Policy) -> Option<&'static str>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    R: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    R::Future: Send,
+{
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(policy.handshake_timeout)
+        .max_headers(HEADERS)
+        .max_header_size(policy.header_bytes)
+        .max_buf_size(policy.header_bytes.max(READ_BYTES))
+        .serve_connection(TokioIo::new(stream), routes)
+        .with_upgrades();
+    let error = serving.await.err()?;
+    tracing::debug!(%error, "an HTTP connection ended");
+    match error {
+        error if error.is_timeout() => Some(HANDSHAKE_TIMEOUT),
+        error if error.is_parse_too_large() => Some("HEADER_BYTES"),
+        _ => None,
+    }
+}
+
+/// The routes, for one connection: each of its requests comes with its permit.
+struct Entered<R> {
+    inner: R,
+    permit: Arc<Permit>,
+    asked: Arc<AtomicBool>,
+}
+
+impl<R: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for Entered<R> {
+    type Response = R::Response;
+    type Error = R::Error;
+    type Future = R::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> R::Future {
+        self.asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(self.permit.clone());
+        self.inner.call(request)
+    }
+}
