@@ -76,7 +76,7 @@ async fn main() -> Result<(), Failure> {
     let directory = tempfile::tempdir()?;
     let (listen, ops) = (free_port()?, free_port()?);
     let deadline = clients / rate + 30;
-    let settings = Settings { directory: directory.path(), listen, ops, rate, deadline };
+    let settings = BenchSettings { directory: directory.path(), listen, ops, rate, deadline };
     settings.import(clients)?;
     let gateway = settings.start()?;
     let crowd = Arc::new(Crowd {
@@ -116,7 +116,7 @@ type Acknowledged = std::collections::BTreeMap<String, String>;
 /// Stops the gateway under writes, starts the next one once it has ended, and waits until everyone is back.
 async fn drain(
     crowd: &Crowd,
-    settings: &Settings<'_>,
+    settings: &BenchSettings<'_>,
     mut gateway: Child,
     clients: usize,
 ) -> Result<(Acknowledged, bool), Failure> {
@@ -267,7 +267,7 @@ fn free_port() -> Result<SocketAddr, Failure> {
 }
 
 /// How each gateway is started.
-struct Settings<'a> {
+struct BenchSettings<'a> {
     directory: &'a Path,
     listen: SocketAddr,
     ops: SocketAddr,
@@ -275,7 +275,7 @@ struct Settings<'a> {
     deadline: usize,
 }
 
-impl Settings<'_> {
+impl BenchSettings<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rosterd"));
         command.current_dir(self.directory).args(arguments).args(["--set", "store.url=sqlite:rosterd.db"]);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rosterd::hub::UserRef;
 use rosterd_engine::model::{Account, Cursor, Edge, Epoch, Profile};
-use rosterd_engine::sync::delta::{Owed, Plan, owed};
+use rosterd_engine::sync::delta::{Plan, RowDelta, row_delta};
 use rosterd_engine::sync::digest::Digest;
 use rosterd_engine::sync::interest::Watchers;
-use rosterd_engine::sync::outbox::{Kinds, Outbox};
-use rosterd_protocol::{Card, Changes, Command, Encoding, decode, v1};
+use rosterd_engine::sync::outbox::{Outbox, RecordKinds};
+use rosterd_protocol::{Changes, ClientCommand, EncodedProfile, Encoding, decode, v1};
 
 const SIZES: [usize; 3] = [50, 500, 10_000];
 
@@ -38,7 +38,7 @@ fn outbox(c: &mut Criterion) {
             let mut outbox = Outbox::default();
             b.iter(|| {
                 for user in users {
-                    outbox.mark(user.clone(), Kinds::CARD);
+                    outbox.mark(user.clone(), RecordKinds::PROFILE);
                 }
                 black_box(outbox.take()).len()
             });
@@ -47,7 +47,7 @@ fn outbox(c: &mut Criterion) {
             let mut outbox = Outbox::default();
             b.iter(|| {
                 for user in users {
-                    black_box(outbox.mark(user.clone(), Kinds::CARD));
+                    black_box(outbox.mark(user.clone(), RecordKinds::PROFILE));
                 }
             });
         });
@@ -89,16 +89,20 @@ fn wire(c: &mut Criterion) {
     for encoding in Encoding::ALL {
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("encode a card", format!("{encoding:?}")), |b| {
-            b.iter_batched(|| Card::new(profile(7)), |card| card.bytes(encoding).len(), BatchSize::SmallInput);
+            b.iter_batched(
+                || EncodedProfile::new(profile(7)),
+                |card| card.bytes(encoding).len(),
+                BatchSize::SmallInput,
+            );
         });
         let nick = Some("Somebody else".to_owned());
-        let command = Command::UpdateMyInfo(v1::UpdateMyInfo { nick, ..Default::default() });
+        let command = ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick, ..Default::default() });
         let mut update = Vec::new();
         encoding.encode(&command.frame(7), &mut update);
         group.bench_function(BenchmarkId::new("decode an update", format!("{encoding:?}")), |b| {
             b.iter(|| decode(encoding, black_box(&update)).is_ok());
         });
-        let cards: Vec<_> = (0..50).map(|n| Card::new(profile(n))).collect();
+        let cards: Vec<_> = (0..50).map(|n| EncodedProfile::new(profile(n))).collect();
         let cursor = Cursor { epoch: Epoch(7), horizon: 1_000_000 };
         group.throughput(Throughput::Elements(50));
         group.bench_function(BenchmarkId::new("join 50 cards", format!("{encoding:?}")), |b| {
@@ -115,15 +119,15 @@ fn wire(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a login decides for each friend: what is owed, and the digest.
+/// What a login decides for each friend: what is row_delta, and the digest.
 fn delta(c: &mut Criterion) {
     let mut group = c.benchmark_group("delta");
     for n in SIZES {
         let edges: BTreeMap<_, _> = (0..n).map(|n| (n, Edge::new(account(0), account(n), n as u64 + 1, 0))).collect();
         group.throughput(Throughput::Elements(n as u64));
-        group.bench_with_input(BenchmarkId::new("owed", n), &edges, |b, edges| {
+        group.bench_with_input(BenchmarkId::new("row_delta", n), &edges, |b, edges| {
             let plan = Plan::Since(n as u64 - 5);
-            b.iter(|| edges.values().filter(|edge| owed(plan, edge, 1) == Owed::Friend).count());
+            b.iter(|| edges.values().filter(|edge| row_delta(plan, edge, 1) == RowDelta::Friend).count());
         });
         group.bench_with_input(BenchmarkId::new("digest", n), &edges, |b, edges| {
             b.iter(|| {

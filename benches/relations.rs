@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use rosterd::hub::{Hub, Seat, SessionsLimit, SessionsPolicy, Settings, feed::Feed};
+use rosterd::hub::{Hub, HubSettings, SessionHandle, SessionsLimit, SessionsPolicy, feed::Feed};
 use rosterd::store::{Opened, Store, Write, sqlite};
 use rosterd_engine::model::{Account, Command, Profile, SessionId, User};
 use tokio::runtime::Runtime;
@@ -19,11 +19,11 @@ fn account(n: usize) -> Account {
 }
 
 fn hub() -> Arc<Hub> {
-    Hub::new(0, Settings::default(), Arc::default())
+    Hub::new(0, HubSettings::default(), Arc::default())
 }
 
 /// Takes a seat, as a login does: its own account is known from then on.
-fn sit(hub: &Arc<Hub>, who: usize, id: usize) -> Seat {
+fn sit(hub: &Arc<Hub>, who: usize, id: usize) -> SessionHandle {
     let seat = hub.join(&account(who), SessionId(id as u64), None);
     hub.offer(seat.me(), Some(&user(who)));
     seat
@@ -41,10 +41,10 @@ async fn carry_out(store: &dyn Store, command: Command) {
 fn request_and_accept(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a directory");
-    let options = sqlite::Options::default();
+    let options = sqlite::SqliteOptions::default();
     let Opened { store, mut feed, head } =
         sqlite::open(&directory.path().join("rosterd.db"), options).expect("a store");
-    let hub = Hub::new(head, Settings::default(), Arc::default());
+    let hub = Hub::new(head, HubSettings::default(), Arc::default());
     let mut seats = [sit(&hub, 0, 1), sit(&hub, 1, 2)];
     let mut applied = Feed::new(hub);
     runtime.spawn(async move {
@@ -69,7 +69,7 @@ fn request_and_accept(c: &mut Criterion) {
                 let (account, peer) = (ann.clone(), bob.clone());
                 carry_out(&*store, Command::DeleteFriend { account, peer }).await;
             });
-            seats.each_mut().map(Seat::take)
+            seats.each_mut().map(SessionHandle::take)
         });
     });
     runtime.block_on(store.close());

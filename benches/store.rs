@@ -27,7 +27,7 @@ fn commits(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("rosterd.db");
-    let Opened { store, mut feed, .. } = sqlite::open(&path, sqlite::Options::default()).expect("a store");
+    let Opened { store, mut feed, .. } = sqlite::open(&path, sqlite::SqliteOptions::default()).expect("a store");
     // As a gateway's feed, without a hub behind it.
     runtime.spawn(async move {
         while let Some(batch) = feed.recv().await {

@@ -17,16 +17,16 @@ use tokio::time::timeout;
 
 use self::certificates::{Listener, watch};
 use self::policy::policy;
-pub use self::reload::{Change, Part, Reloaded};
+pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
-use crate::lifecycle::{Lifecycle, Pace};
+use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
 use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
 use crate::session::SessionSettings;
-use crate::store::{Batch, Store, sqlite};
+use crate::store::{CommitBatch, Store, sqlite};
 use crate::tls::Tls;
 use rosterd_engine::model::RequestError;
 
@@ -64,7 +64,8 @@ impl Core {
         let metrics = Arc::new(Metrics::default());
         let auth = config.auth.authenticator(None, &metrics).map_err(StartError)?;
         let StoreUrl::Sqlite(path) = &config.store.url;
-        let options = sqlite::Options { visibility: config.profile.visibility.clone(), ..sqlite::Options::default() };
+        let options =
+            sqlite::SqliteOptions { visibility: config.profile.visibility.clone(), ..sqlite::SqliteOptions::default() };
         let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;
         let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
         let feed = spawn_feed(&hub, opened.feed, metrics.clone());
@@ -80,7 +81,7 @@ impl Core {
     }
 }
 
-fn spawn_feed(hub: &Arc<Hub>, commits: mpsc::Receiver<Batch>, metrics: Arc<Metrics>) -> JoinHandle<()> {
+fn spawn_feed(hub: &Arc<Hub>, commits: mpsc::Receiver<CommitBatch>, metrics: Arc<Metrics>) -> JoinHandle<()> {
     tokio::spawn(consume(commits, Feed::new(hub.clone()), metrics))
 }
 
@@ -100,7 +101,7 @@ pub struct App {
     tasks: Vec<JoinHandle<()>>,
     /// Ends once it has written down who is online.
     presence: JoinHandle<()>,
-    shutdown: Arc<Mutex<config::Shutdown>>,
+    shutdown: Arc<Mutex<config::ShutdownConfig>>,
 }
 
 /// The TLS of each listener that has it.
@@ -138,7 +139,7 @@ impl App {
             tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
         ];
         let workers = Handle::current().metrics().num_workers();
-        tasks.extend((0..workers).map(|_| tokio::spawn(gateway.clone().tell())));
+        tasks.extend((0..workers).map(|_| tokio::spawn(gateway.clone().flush_sleeping())));
         let stopping = lifecycle.clone();
         let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.closing().await }));
         lifecycle.ready();
@@ -151,14 +152,14 @@ impl App {
     /// Shows that the end is near, serves on for the lame duck, then ends every session with a goodbye and closes the
     /// store. Answers how many connections were cut off because they had not ended by the deadline.
     pub async fn stop(self) -> usize {
-        let config::Shutdown { lame_duck, rate, away, deadline } = self.shutdown.lock().clone();
+        let config::ShutdownConfig { lame_duck, rate, away, deadline } = self.shutdown.lock().clone();
         self.lifecycle.drain();
         if !lame_duck.is_zero() {
             tracing::info!(ms = lame_duck.as_millis() as u64, "not ready any more, serving on for the lame duck");
             tokio::time::sleep(lame_duck).await;
         }
         let most = deadline.saturating_sub(LAST).max(deadline / 2);
-        let pace = |sessions| Pace::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
+        let pace = |sessions| DrainSchedule::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
         let closed = timeout(deadline, async {
             self.gateway.close(pace).await;
             let _ = self.presence.await;
@@ -178,7 +179,7 @@ impl App {
 
     /// What of the settings can be exchanged while it runs.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self) -> Vec<ReloadablePart> {
         let shutdown = self.shutdown.clone();
         let keys = &["shutdown.lame_duck", "shutdown.rate", "shutdown.away", "shutdown.deadline"];
         vec![
@@ -186,9 +187,9 @@ impl App {
             certificates::part(Listener::Ops, self.certificates.ops.clone()),
             policy::keys(self.mode, self.core.service.clone()),
             policy::limits(self.mode, self.gateway.clone()),
-            Part::new(keys, move |config| {
+            ReloadablePart::new(keys, move |config| {
                 let (shutdown, new) = (shutdown.clone(), config.shutdown.clone());
-                Ok(Change::live(move || *shutdown.lock() = new))
+                Ok(PreparedChange::live(move || *shutdown.lock() = new))
             }),
         ]
     }
@@ -232,17 +233,17 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
     GatewaySettings { sessions, demo_page: config.auth.mode == Mode::Development }
 }
 
-fn hub_settings(config: &Config) -> hub::Settings {
-    hub::Settings { visibility: config.profile.visibility.clone(), presence: config.presence.enabled }
+fn hub_settings(config: &Config) -> hub::HubSettings {
+    hub::HubSettings { visibility: config.profile.visibility.clone(), presence: config.presence.enabled }
 }
 
-fn service_settings(config: &Config) -> service::Settings {
+fn service_settings(config: &Config) -> service::ServiceSettings {
     let policy = match config.sessions.policy {
         config::SessionsPolicy::All => SessionsPolicy::All,
         config::SessionsPolicy::OnePerDeviceType => SessionsPolicy::OnePerDeviceType,
         config::SessionsPolicy::One => SessionsPolicy::One,
     };
-    service::Settings {
+    service::ServiceSettings {
         create_accounts: config.auth.create_accounts,
         friends: config.friends.policy,
         sessions: SessionsLimit { policy, max: config.sessions.max },

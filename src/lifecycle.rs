@@ -37,7 +37,7 @@ impl fmt::Display for Phase {
 
 /// How fast sessions are closed, and when their clients come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct DrainSchedule {
     /// Sessions closed in a second, and clients that come back in one.
     pub per_second: u32,
     /// How long all of it takes.
@@ -46,7 +46,7 @@ pub struct Pace {
     pub away: Option<Duration>,
 }
 
-impl Pace {
+impl DrainSchedule {
     /// For so many sessions: at the rate that is asked for, or as much faster as it takes to be done within `most`.
     #[must_use]
     pub fn new(sessions: usize, rate: u32, most: Duration, away: Duration) -> Self {
@@ -81,7 +81,7 @@ fn at_rate(many: u64, per_second: u32) -> Duration {
 pub struct Lifecycle {
     phase: AtomicU8,
     closing: CancellationToken,
-    pace: OnceLock<(Instant, Pace)>,
+    pace: OnceLock<(Instant, DrainSchedule)>,
     /// The next slot for a client to come back in.
     slot: AtomicU64,
 }
@@ -108,7 +108,7 @@ impl Lifecycle {
     }
 
     /// Begins to close, at this pace. The first one stands.
-    pub fn close(&self, pace: Pace) {
+    pub fn close(&self, pace: DrainSchedule) {
         self.drain();
         let _ = self.pace.set((Instant::now(), pace));
         self.closing.cancel();
@@ -143,23 +143,23 @@ mod tests {
 
     #[test]
     fn a_pace_is_as_asked_unless_there_is_no_time_for_it() {
-        let pace = Pace::new(5000, 1000, 60 * SECOND, SECOND);
+        let pace = DrainSchedule::new(5000, 1000, 60 * SECOND, SECOND);
         assert_eq!((pace.per_second, pace.window, pace.away), (1000, 5 * SECOND, Some(SECOND)));
-        let hurried = Pace::new(30_000, 1000, 10 * SECOND, Duration::ZERO);
+        let hurried = DrainSchedule::new(30_000, 1000, 10 * SECOND, Duration::ZERO);
         assert_eq!((hurried.per_second, hurried.window, hurried.away), (3000, 10 * SECOND, None));
-        assert_eq!(Pace::new(0, 1000, Duration::ZERO, SECOND).window, Duration::ZERO);
+        assert_eq!(DrainSchedule::new(0, 1000, Duration::ZERO, SECOND).window, Duration::ZERO);
     }
 
     #[test]
     fn everyone_is_due_within_the_window_and_nobody_before() {
-        let pace = Pace::new(5000, 1000, 60 * SECOND, SECOND);
+        let pace = DrainSchedule::new(5000, 1000, 60 * SECOND, SECOND);
         assert_eq!((pace.due(Duration::ZERO), pace.due(SECOND), pace.due(5 * SECOND)), (1, 1001, 5001));
     }
 
     #[test]
     fn slots_are_as_far_apart_as_the_pace_says_and_after_the_gateway_is_back() {
         for (away, first) in [(Duration::ZERO, FIRST), (2 * SECOND, FIRST + 7 * SECOND)] {
-            let pace = Pace::new(5000, 1000, 60 * SECOND, away);
+            let pace = DrainSchedule::new(5000, 1000, 60 * SECOND, away);
             assert_eq!(pace.slot(0), first);
             assert_eq!(pace.slot(5000), first + 5 * SECOND);
         }
@@ -171,7 +171,7 @@ mod tests {
         lifecycle.drain();
         assert_eq!((lifecycle.retry_after_ms(), lifecycle.is_closing()), (None, false));
         // One a second, so that what passes during the test is less than from one to the next.
-        lifecycle.close(Pace::new(10, 1, 60 * SECOND, 2 * SECOND));
+        lifecycle.close(DrainSchedule::new(10, 1, 60 * SECOND, 2 * SECOND));
         let waits: Vec<_> = (0..10).filter_map(|_| lifecycle.retry_after_ms()).collect();
         assert_eq!(waits.len(), 10);
         assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");

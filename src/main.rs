@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use rosterd::cli::{self, Failure};
-use rosterd::config::{self, Options};
+use rosterd::cli::{self, CliError};
+use rosterd::config::{self, SettingsOptions};
 use rosterd_protocol::Encoding;
 
 #[cfg(not(target_env = "msvc"))]
@@ -18,13 +18,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[command(name = "rosterd", version, about)]
 struct Arguments {
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingsArguments,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Debug, Args)]
-struct Settings {
+struct SettingsArguments {
     /// The settings' file; ./config.toml if there is one, else the defaults
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -34,7 +34,7 @@ struct Settings {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the gateway (the default)
     Serve,
     /// Look at settings
@@ -71,7 +71,7 @@ enum Command {
     },
     /// Measure a gateway: many clients at once, and what they cost it
     #[cfg(target_os = "linux")]
-    Bench(cli::bench::Arguments),
+    Bench(cli::bench::BenchArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,32 +86,32 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(message)) => {
+        Err(CliError(message)) => {
             eprintln!("rosterd: {message}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Failure> {
-    let options = Options { file: arguments.settings.config, overrides: arguments.settings.overrides };
-    let load = || config::load(&options).map_err(|error| Failure(error.to_string()));
-    match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => cli::serve::run(&options, load()?)?,
-        Command::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(Failure)?),
-        Command::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end()),
-        Command::Token { account, ttl } => {
-            cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(Failure)?);
+fn run(arguments: Arguments) -> Result<(), CliError> {
+    let options = SettingsOptions { file: arguments.settings.config, overrides: arguments.settings.overrides };
+    let load = || config::load(&options).map_err(|error| CliError(error.to_string()));
+    match arguments.command.unwrap_or(CliCommand::Serve) {
+        CliCommand::Serve => cli::serve::run(&options, load()?)?,
+        CliCommand::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(CliError)?),
+        CliCommand::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end()),
+        CliCommand::Token { account, ttl } => {
+            cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(CliError)?);
         }
-        Command::Import { file } => cli::import::run(&load()?.config, &file)?,
-        Command::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?),
-        Command::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?),
-        Command::Connect { account, url, ca, token, protobuf } => {
+        CliCommand::Import { file } => cli::import::run(&load()?.config, &file)?,
+        CliCommand::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?),
+        CliCommand::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?),
+        CliCommand::Connect { account, url, ca, token, protobuf } => {
             let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
-            cli::connect::run(&load()?.config, &account, cli::connect::Place { url, ca }, token, encoding)?;
+            cli::connect::run(&load()?.config, &account, cli::connect::GatewayArguments { url, ca }, token, encoding)?;
         }
         #[cfg(target_os = "linux")]
-        Command::Bench(arguments) => cli::bench::run(&load()?.config, &arguments)?,
+        CliCommand::Bench(arguments) => cli::bench::run(&load()?.config, &arguments)?,
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ pub struct Files {
 /// Why files cannot be used: which, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {why}", path.display())]
-pub struct Unusable {
+pub struct CertificateError {
     path: PathBuf,
     why: String,
 }
@@ -53,7 +53,7 @@ struct Contents {
 }
 
 /// Files that were read and can be used, not yet in use.
-pub struct Checked {
+pub struct CheckedCertificates {
     files: Files,
     contents: Contents,
     config: Arc<ServerConfig>,
@@ -63,12 +63,12 @@ pub struct Checked {
 /// The TLS of one listener.
 pub struct Tls {
     /// Looked at by whoever reads the files again.
-    held: Mutex<Held>,
+    held: Mutex<CurrentCertificates>,
     /// Looked at by every handshake.
     config: RwLock<Arc<ServerConfig>>,
 }
 
-struct Held {
+struct CurrentCertificates {
     files: Files,
     contents: Contents,
     not_after: i64,
@@ -85,7 +85,7 @@ impl Files {
     ///
     /// # Errors
     /// One of them cannot be read, holds nothing of its kind, or does not belong to the others.
-    pub fn check(&self) -> Result<Checked, Unusable> {
+    pub fn check(&self) -> Result<CheckedCertificates, CertificateError> {
         let contents = Contents {
             certificate: read(&self.certificate)?,
             key: read(&self.key)?,
@@ -94,10 +94,14 @@ impl Files {
         let chain = certificates(&self.certificate, &contents.certificate)?;
         let not_after = end(&self.certificate, &chain[0])?;
         let config = Arc::new(self.config(&contents, chain)?);
-        Ok(Checked { files: self.clone(), contents, config, not_after })
+        Ok(CheckedCertificates { files: self.clone(), contents, config, not_after })
     }
 
-    fn config(&self, contents: &Contents, chain: Vec<CertificateDer<'static>>) -> Result<ServerConfig, Unusable> {
+    fn config(
+        &self,
+        contents: &Contents,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Result<ServerConfig, CertificateError> {
         let key = PrivateKeyDer::from_pem_slice(&contents.key)
             .map_err(|error| unusable(&self.key, format_args!("no private key in PEM ({error})")))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -122,16 +126,19 @@ impl Files {
 impl Tls {
     /// Takes checked files into use for a new listener.
     #[must_use]
-    pub fn new(checked: Checked) -> Arc<Self> {
-        let Checked { files, contents, config, not_after } = checked;
-        Arc::new(Self { held: Mutex::new(Held { files, contents, not_after }), config: RwLock::new(config) })
+    pub fn new(checked: CheckedCertificates) -> Arc<Self> {
+        let CheckedCertificates { files, contents, config, not_after } = checked;
+        Arc::new(Self {
+            held: Mutex::new(CurrentCertificates { files, contents, not_after }),
+            config: RwLock::new(config),
+        })
     }
 
     /// Takes other files into use; connections that are there keep theirs.
-    pub fn put(&self, checked: Checked) {
-        let Checked { files, contents, config, not_after } = checked;
+    pub fn put(&self, checked: CheckedCertificates) {
+        let CheckedCertificates { files, contents, config, not_after } = checked;
         let mut held = self.held.lock();
-        *held = Held { files, contents, not_after };
+        *held = CurrentCertificates { files, contents, not_after };
         *self.config.write() = config;
     }
 
@@ -139,7 +146,7 @@ impl Tls {
     ///
     /// # Errors
     /// They cannot be used; what was in use stays.
-    pub fn refresh(&self) -> Result<bool, Unusable> {
+    pub fn refresh(&self) -> Result<bool, CertificateError> {
         let files = self.held.lock().files.clone();
         let checked = files.check()?;
         let changed = checked.contents != self.held.lock().contents;
@@ -167,16 +174,16 @@ impl Tls {
     }
 }
 
-fn unusable(path: &Path, why: impl fmt::Display) -> Unusable {
-    Unusable { path: path.to_owned(), why: why.to_string() }
+fn unusable(path: &Path, why: impl fmt::Display) -> CertificateError {
+    CertificateError { path: path.to_owned(), why: why.to_string() }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     std::fs::read(path).map_err(|error| unusable(path, error))
 }
 
 /// The certificates in a file, at least one.
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -189,7 +196,7 @@ fn callers(
     path: &Path,
     pem: &[u8],
     provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn tokio_rustls::rustls::server::danger::ClientCertVerifier>, Unusable> {
+) -> Result<Arc<dyn tokio_rustls::rustls::server::danger::ClientCertVerifier>, CertificateError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path, pem)? {
         roots.add(certificate).map_err(|error| unusable(path, error))?;
@@ -199,7 +206,7 @@ fn callers(
 }
 
 /// When a certificate ends, in seconds since 1970.
-fn end(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, Unusable> {
+fn end(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, CertificateError> {
     let (_, read) = x509_parser::parse_x509_certificate(certificate)
         .map_err(|error| unusable(path, format_args!("no certificate ({error})")))?;
     Ok(read.validity().not_after.timestamp())

@@ -280,8 +280,8 @@ mod rules {
     #[test]
     fn imports_off_the_table_are_found_however_they_are_written() {
         for source in [
-            "use crate::hub::Seat;",
-            "use crate::{model::Account, hub::{Seat, Hub}};",
+            "use crate::hub::SessionHandle;",
+            "use crate::{model::Account, hub::{SessionHandle, Hub}};",
             "use crate::{\n    hub,\n};",
             "fn f() { crate::hub::g() }",
             "fn f(x: &dyn crate :: hub::T) {}",

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rosterd_bench::plot::{Axis, Chart, Line};
+use rosterd_bench::plot::{Axis, Chart, PlotLine};
 use rosterd_bench::scenario::Scenario;
 
 use super::servers::{Cores, Server};
@@ -109,10 +109,10 @@ impl Growth<'_> {
     }
 }
 
-fn line(name: &str) -> Line {
-    Line { name: name.to_owned(), points: Vec::new() }
+fn line(name: &str) -> PlotLine {
+    PlotLine { name: name.to_owned(), points: Vec::new() }
 }
 
-fn chart(title: &str, x: &str, lines: Vec<Line>) -> Chart {
+fn chart(title: &str, x: &str, lines: Vec<PlotLine>) -> Chart {
     Chart { title: title.to_owned(), x: Axis::new(x, true), y: Axis::new("µs of the gateway's CPU", false), lines }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rosterd_protocol::{Command, Encoding, Inbound, v1};
+use rosterd_protocol::{ClientCommand, Encoding, Inbound, v1};
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, payload)) = data.split_first() else { return };
@@ -17,12 +17,12 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     // What it says of the profile is checked, whatever it says.
-    if let Command::UpdateMyInfo(update) = command {
+    if let ClientCommand::UpdateMyInfo(update) = command {
         let _ = rosterd_protocol::fields(update).map(|fields| fields.check());
     }
 });
 
-fn has_a_known_gender(command: &Command) -> bool {
-    let Command::UpdateMyInfo(update) = command else { return true };
+fn has_a_known_gender(command: &ClientCommand) -> bool {
+    let ClientCommand::UpdateMyInfo(update) = command else { return true };
     update.gender.is_none_or(|gender| v1::Gender::try_from(gender).is_ok())
 }

@@ -11,7 +11,7 @@ use rosterd_client::{Client, ClientError, Replica};
 use rosterd::hub::SessionsPolicy;
 use rosterd_engine::model::{Account, Audience, Command as Write, FriendsPolicy, Visibility};
 use rosterd::service::keep_presence;
-use rosterd_protocol::{Command, Encoding, import_line, v1};
+use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
 use rosterd_fuzz::{Kind, Node, PATIENCE, in_time, run};
 use tokio::time::timeout;
 
@@ -30,20 +30,20 @@ struct Plan {
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    Come(Seat),
-    Leave(Seat),
-    Read(Seat),
-    Ask(Seat, Ask),
+    Come(SessionHandle),
+    Leave(SessionHandle),
+    Read(SessionHandle),
+    Ask(SessionHandle, Ask),
     /// A message of the connection's kind that may be none.
-    Say(Seat, String),
+    Say(SessionHandle, String),
     Backend(Backend),
 }
 
 /// One of the clients.
 #[derive(Debug, Clone, Copy, Arbitrary)]
-struct Seat(u8);
+struct SessionHandle(u8);
 
-impl Seat {
+impl SessionHandle {
     fn number(self) -> usize {
         usize::from(self.0) % CLIENTS
     }
@@ -274,7 +274,7 @@ impl Peer {
         let command = command(ask, me);
         match in_time("a reply", client.request(command.clone())).await {
             Ok(reply) => {
-                if let Command::Watch(watch) = command {
+                if let ClientCommand::Watch(watch) = command {
                     self.watched = watch.accounts;
                 }
                 self.replica.apply(&reply).expect("a reply is no sync");
@@ -300,7 +300,7 @@ impl Peer {
         let me = self.replica.me().map(|me| me.account.clone()).unwrap_or_default();
         for account in self.watched.clone().into_iter().filter(|watched| *watched != me) {
             let Some(client) = &mut self.client else { return };
-            let get = Command::GetUsers(v1::GetUsers { accounts: vec![account.clone()] });
+            let get = ClientCommand::GetUsers(v1::GetUsers { accounts: vec![account.clone()] });
             let seen = match in_time("a reply", client.request(get)).await {
                 Ok(reply) => reply.get_users_reply.and_then(|mut reply| reply.users.pop()),
                 Err(ClientError::Closed { .. }) => return self.leave(),
@@ -326,11 +326,11 @@ async fn connect(node: &Node, encoding: Encoding) -> Client {
     in_time("an upgrade", Client::upgrade(stream, &url, encoding)).await.expect("a WebSocket")
 }
 
-fn command(ask: Ask, version: u64) -> Command {
+fn command(ask: Ask, version: u64) -> ClientCommand {
     let names = |who: Vec<Who>| who.into_iter().map(Who::name).collect();
     let account = Who::name;
     match ask {
-        Ask::UpdateMyInfo { nick, tel, birth, gender, guarded } => Command::UpdateMyInfo(v1::UpdateMyInfo {
+        Ask::UpdateMyInfo { nick, tel, birth, gender, guarded } => ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
             nick,
             tel,
             birth: birth.map(|day| format!("2000-01-{day:02}")),
@@ -338,26 +338,26 @@ fn command(ask: Ask, version: u64) -> Command {
             if_version: guarded.then_some(version),
             ..Default::default()
         }),
-        Ask::GetUsers(who) => Command::GetUsers(v1::GetUsers { accounts: names(who) }),
-        Ask::Add(who, message) => Command::AddFriend(v1::AddFriend { account: account(who), message }),
-        Ask::Request(who, message) => Command::RequestFriend(v1::RequestFriend { account: account(who), message }),
-        Ask::Accept(who) => Command::AcceptFriend(v1::AcceptFriend { account: account(who) }),
-        Ask::Reject(who) => Command::RejectFriend(v1::RejectFriend { account: account(who) }),
-        Ask::Cancel(who) => Command::CancelRequest(v1::CancelRequest { account: account(who) }),
-        Ask::Delete(who) => Command::DeleteFriend(v1::DeleteFriend { account: account(who) }),
+        Ask::GetUsers(who) => ClientCommand::GetUsers(v1::GetUsers { accounts: names(who) }),
+        Ask::Add(who, message) => ClientCommand::AddFriend(v1::AddFriend { account: account(who), message }),
+        Ask::Request(who, message) => ClientCommand::RequestFriend(v1::RequestFriend { account: account(who), message }),
+        Ask::Accept(who) => ClientCommand::AcceptFriend(v1::AcceptFriend { account: account(who) }),
+        Ask::Reject(who) => ClientCommand::RejectFriend(v1::RejectFriend { account: account(who) }),
+        Ask::Cancel(who) => ClientCommand::CancelRequest(v1::CancelRequest { account: account(who) }),
+        Ask::Delete(who) => ClientCommand::DeleteFriend(v1::DeleteFriend { account: account(who) }),
         Ask::Note(who, alias, custom) => {
-            Command::UpdateFriend(v1::UpdateFriend { account: account(who), alias, custom })
+            ClientCommand::UpdateFriend(v1::UpdateFriend { account: account(who), alias, custom })
         }
-        Ask::Block(who) => Command::Block(v1::Block { account: account(who) }),
-        Ask::Unblock(who) => Command::Unblock(v1::Unblock { account: account(who) }),
-        Ask::Watch(who) => Command::Watch(v1::Watch { accounts: names(who) }),
-        Ask::Signal(who, payload) => Command::Signal(v1::Signal { to: account(who), payload }),
-        Ask::Hide(invisible) => Command::SetPresence(v1::SetPresence { invisible }),
-        Ask::Sessions => Command::GetSessions(v1::GetSessions {}),
-        Ask::Kick => Command::Kick(v1::Kick { sessions: vec!["0000000000000001".to_owned(), String::new()] }),
-        Ask::Refresh(who) => Command::Refresh(v1::Refresh { token: account(who) }),
-        Ask::LoginAgain => Command::Login(v1::Login::default()),
-        Ask::Logout => Command::Logout(v1::Logout {}),
+        Ask::Block(who) => ClientCommand::Block(v1::Block { account: account(who) }),
+        Ask::Unblock(who) => ClientCommand::Unblock(v1::Unblock { account: account(who) }),
+        Ask::Watch(who) => ClientCommand::Watch(v1::Watch { accounts: names(who) }),
+        Ask::Signal(who, payload) => ClientCommand::Signal(v1::Signal { to: account(who), payload }),
+        Ask::Hide(invisible) => ClientCommand::SetPresence(v1::SetPresence { invisible }),
+        Ask::Sessions => ClientCommand::GetSessions(v1::GetSessions {}),
+        Ask::Kick => ClientCommand::Kick(v1::Kick { sessions: vec!["0000000000000001".to_owned(), String::new()] }),
+        Ask::Refresh(who) => ClientCommand::Refresh(v1::Refresh { token: account(who) }),
+        Ask::LoginAgain => ClientCommand::Login(v1::Login::default()),
+        Ask::Logout => ClientCommand::Logout(v1::Logout {}),
     }
 }
 

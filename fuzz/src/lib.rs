@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rosterd::auth::{Authenticator, Settings as Auth};
-use rosterd::admission::{Origins, Policy, Proxies, Rate};
+use rosterd::admission::{Origins, AdmissionPolicy, Proxies, Rate};
 use rosterd::gateway::{Gateway, GatewaySettings};
 use rosterd::session::SessionSettings;
 use rosterd::hub::feed::Feed;
@@ -66,16 +66,16 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let auth = Authenticator::new(Auth::Development, None, &metrics).expect("it has no keys");
         let opened = memory::open(system_clock(), kind.visibility.clone()).expect("there is randomness");
-        let hub = Hub::new(opened.head, hub::Settings { visibility: kind.visibility, presence: true }, metrics.clone());
+        let hub = Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true }, metrics.clone());
         tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
-        let settings = service::Settings {
+        let settings = service::ServiceSettings {
             create_accounts: false,
             friends: kind.friends,
             sessions: SessionsLimit { policy: kind.sessions, max: 3 },
             linger: Duration::ZERO,
         };
         let service = Arc::new(Service::new(opened.store.clone(), hub, auth, metrics, settings));
-        let policy = Policy {
+        let policy = AdmissionPolicy {
             origins: kind.origins,
             proxies: kind.proxies,
             connections: 100,
@@ -98,7 +98,7 @@ impl Node {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it listens");
         tokio::spawn(gateway.clone().serve(listener, None));
-        tokio::spawn(gateway.clone().tell());
+        tokio::spawn(gateway.clone().flush_sleeping());
         Self { address, service, store: opened.store, gateway }
     }
 

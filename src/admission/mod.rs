@@ -27,7 +27,7 @@ const REMEMBERED: usize = 65_536;
 
 /// What is let in, and how much of it. Replaced as a whole when the settings are read anew.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub struct AdmissionPolicy {
     /// Pages that may connect; `None`: all of them.
     pub origins: Option<Origins>,
     /// Proxies that say whose connection they bring.
@@ -58,38 +58,38 @@ pub struct Policy {
 
 /// Who is connected.
 pub(crate) struct Admission {
-    policy: RwLock<Arc<Policy>>,
+    policy: RwLock<Arc<AdmissionPolicy>>,
     started: Instant,
     connections: AtomicU64,
     addresses: Mutex<Addresses>,
 }
 
 /// An address, or of version 6 the network that one customer usually has.
-type Source = u128;
+type SourceAddress = u128;
 
 #[derive(Default)]
 struct Addresses {
-    known: HashMap<Source, Known, ahash::RandomState>,
+    known: HashMap<SourceAddress, AddressState, ahash::RandomState>,
     /// How many there may be before those that are not needed are dropped.
     sweep_at: usize,
 }
 
 #[derive(Default)]
-struct Known {
+struct AddressState {
     connections: u32,
     logins: RateLimit,
 }
 
 /// Why someone may not connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum AdmissionRefusal {
     /// There are as many connections as there may be.
     Full,
     /// There are as many from this address.
     Crowded,
 }
 
-impl Refused {
+impl AdmissionRefusal {
     /// Its name in the metrics.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -103,23 +103,23 @@ impl Refused {
 pub(crate) struct Permit {
     admission: Arc<Admission>,
     /// Whose it counts as. Unset for this machine itself, and for a proxy until it said whose connection it brings.
-    source: OnceLock<Source>,
+    source: OnceLock<SourceAddress>,
     by_proxy: bool,
     /// Later ones have greater numbers.
     number: u64,
 }
 
 impl Admission {
-    pub(crate) fn new(policy: Policy) -> Arc<Self> {
+    pub(crate) fn new(policy: AdmissionPolicy) -> Arc<Self> {
         let (connections, addresses) = Default::default();
         Arc::new(Self { policy: RwLock::new(Arc::new(policy)), started: Instant::now(), connections, addresses })
     }
 
-    pub(crate) fn policy(&self) -> Arc<Policy> {
+    pub(crate) fn policy(&self) -> Arc<AdmissionPolicy> {
         self.policy.read().clone()
     }
 
-    pub(crate) fn set_policy(&self, policy: Policy) {
+    pub(crate) fn set_policy(&self, policy: AdmissionPolicy) {
         *self.policy.write() = Arc::new(policy);
     }
 
@@ -129,14 +129,14 @@ impl Admission {
     }
 
     /// Lets a connection from `peer` in, or not. `number` tells earlier ones from later ones.
-    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, number: u64) -> Result<Permit, Refused> {
+    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, number: u64) -> Result<Permit, AdmissionRefusal> {
         let policy = self.policy();
         let open = self.connections.fetch_add(1, Ordering::AcqRel);
         // From here on dropping it gives the place back.
         let by_proxy = policy.proxies.trust(peer);
         let permit = Permit { admission: self.clone(), source: OnceLock::new(), by_proxy, number };
         if open >= policy.connections as u64 {
-            return Err(Refused::Full);
+            return Err(AdmissionRefusal::Full);
         }
         if !by_proxy {
             permit.count_as(peer, &policy)?;
@@ -152,7 +152,7 @@ impl Admission {
 
 impl Permit {
     /// Takes what a proxy says of whose connection this is.
-    pub(crate) fn forwarded(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(crate) fn forwarded(&self, headers: &HeaderMap) -> Result<(), AdmissionRefusal> {
         let policy = self.admission.policy();
         match policy.proxies.client(headers) {
             Some(client) if self.by_proxy && self.source.get().is_none() => self.count_as(client, &policy),
@@ -174,7 +174,7 @@ impl Permit {
         self.number
     }
 
-    fn count_as(&self, address: IpAddr, policy: &Policy) -> Result<(), Refused> {
+    fn count_as(&self, address: IpAddr, policy: &AdmissionPolicy) -> Result<(), AdmissionRefusal> {
         // This machine is not limited by address: what connects from it is a proxy, or a tool of the operator's.
         if address.to_canonical().is_loopback() {
             return Ok(());
@@ -184,7 +184,7 @@ impl Permit {
         addresses.make_room(self.admission.now());
         let known = addresses.known.entry(source).or_default();
         if known.connections as usize >= policy.connections_per_address {
-            return Err(Refused::Crowded);
+            return Err(AdmissionRefusal::Crowded);
         }
         known.connections += 1;
         self.source.set(source).expect("asked only while it is unset");
@@ -225,7 +225,7 @@ impl Addresses {
     }
 }
 
-fn source(address: IpAddr) -> Source {
+fn source(address: IpAddr) -> SourceAddress {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
@@ -236,9 +236,9 @@ fn source(address: IpAddr) -> Source {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn policy() -> Policy {
+    pub(crate) fn policy() -> AdmissionPolicy {
         let rate = Rate { per_second: 10, burst: 5 };
-        Policy {
+        AdmissionPolicy {
             origins: None,
             proxies: Proxies::default(),
             connections: 10,
@@ -265,15 +265,15 @@ pub(crate) mod tests {
         let enter = |from: &str| admission.enter(ip(from), 0);
         let mut held: Vec<_> = (0..3).map(|_| enter("203.0.113.7").unwrap()).collect();
         // Written otherwise it is the same one.
-        assert_eq!(enter("::ffff:203.0.113.7").err(), Some(Refused::Crowded));
+        assert_eq!(enter("::ffff:203.0.113.7").err(), Some(AdmissionRefusal::Crowded));
         // A customer of version 6 has a whole network.
         held.extend(["2001:db8::1", "2001:db8::2", "2001:db8::3:1"].map(|from| enter(from).unwrap()));
-        assert_eq!(enter("2001:db8::4").err(), Some(Refused::Crowded));
+        assert_eq!(enter("2001:db8::4").err(), Some(AdmissionRefusal::Crowded));
         held.push(enter("2001:db8:0:1::1").unwrap());
         assert_eq!(admission.known(), 3);
         held.extend((0..3).map(|_| enter("127.0.0.1").unwrap()));
         for from in ["198.51.100.1", "127.0.0.1", "203.0.113.7"] {
-            assert_eq!(enter(from).err(), Some(Refused::Full), "{from}");
+            assert_eq!(enter(from).err(), Some(AdmissionRefusal::Full), "{from}");
         }
         held.remove(0);
         held.push(enter("203.0.113.7").unwrap());
@@ -301,7 +301,7 @@ pub(crate) mod tests {
     fn a_proxy_is_counted_as_whom_it_brings_and_only_a_proxy_is_believed() {
         let networks = Proxies::parse(&["10.0.0.1".to_owned()]).unwrap();
         let proxies = Proxies { networks, ..Proxies::default() };
-        let admission = Admission::new(Policy { proxies, ..policy() });
+        let admission = Admission::new(AdmissionPolicy { proxies, ..policy() });
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
         let by = |peer: &str| {
@@ -309,15 +309,15 @@ pub(crate) mod tests {
             permit.forwarded(&headers).map(|()| permit)
         };
         let _held: Vec<_> = (0..3).map(|_| by("10.0.0.1").unwrap()).collect();
-        assert_eq!(by("10.0.0.1").err(), Some(Refused::Crowded));
+        assert_eq!(by("10.0.0.1").err(), Some(AdmissionRefusal::Crowded));
         let _own: Vec<_> = (0..3).map(|_| by("198.51.100.9").unwrap()).collect();
-        assert_eq!(admission.enter(ip("198.51.100.9"), 0).err(), Some(Refused::Crowded));
+        assert_eq!(admission.enter(ip("198.51.100.9"), 0).err(), Some(AdmissionRefusal::Crowded));
         assert_eq!(admission.connections.load(Ordering::Relaxed), 6);
     }
 
     #[test]
     fn addresses_that_come_and_go_do_not_pile_up() {
-        let admission = Admission::new(Policy { logins: Rate { per_second: 1, burst: 1000 }, ..policy() });
+        let admission = Admission::new(AdmissionPolicy { logins: Rate { per_second: 1, burst: 1000 }, ..policy() });
         for n in 0..300_000_u32 {
             let permit = admission.enter(IpAddr::V4((0x0b00_0000 + n).into()), 0).unwrap();
             permit.log_in().unwrap();

@@ -38,7 +38,7 @@ pub(crate) enum RateVerdict {
     /// It is not; one that comes after this time may be.
     Refused(Duration),
     /// It is not, nor were as many before it as may come at once.
-    Enough,
+    Abusive,
 }
 
 impl RateLimit {
@@ -47,7 +47,7 @@ impl RateLimit {
         let next = self.0.max(now) + rate.each();
         let (ahead, room) = (next - now, rate.room());
         if ahead > 2 * room {
-            return RateVerdict::Enough;
+            return RateVerdict::Abusive;
         }
         self.0 = next;
         if ahead <= room {
@@ -57,7 +57,7 @@ impl RateLimit {
         }
     }
 
-    /// One more, which does not count if it is refused: others share the pace and must not pay for it.
+    /// One more, which does not count if it is refused: others share the rate_limit and must not pay for it.
     pub(crate) fn admit(&mut self, rate: Rate, now: u64) -> Result<(), Duration> {
         let next = self.0.max(now) + rate.each();
         let (ahead, room) = (next - now, rate.room());
@@ -84,27 +84,27 @@ mod tests {
 
     #[test]
     fn a_burst_is_taken_then_as_many_are_refused_then_it_is_enough_and_a_pause_mends_it() {
-        let mut pace = RateLimit::default();
+        let mut rate_limit = RateLimit::default();
         let now = 7 * SECOND;
-        let all: Vec<_> = (0..12).map(|_| pace.press(RATE, now)).collect();
+        let all: Vec<_> = (0..12).map(|_| rate_limit.press(RATE, now)).collect();
         assert!(all[..5].iter().all(|paced| *paced == RateVerdict::Taken), "{all:?}");
         assert!(all[5..10].iter().all(|paced| matches!(paced, RateVerdict::Refused(_))), "{all:?}");
-        assert_eq!(all[10..], [RateVerdict::Enough; 2]);
+        assert_eq!(all[10..], [RateVerdict::Abusive; 2]);
         let RateVerdict::Refused(wait) = all[9] else { panic!("{all:?}") };
         // Who waits as long as it was told is taken, and not a moment sooner.
         let then = now + wait.as_nanos() as u64;
-        assert_eq!(RateLimit(pace.0).press(RATE, then), RateVerdict::Taken);
-        assert!(matches!(RateLimit(pace.0).press(RATE, then - 1), RateVerdict::Refused(_)));
-        assert!(!pace.is_idle(now) && pace.is_idle(now + SECOND));
+        assert_eq!(RateLimit(rate_limit.0).press(RATE, then), RateVerdict::Taken);
+        assert!(matches!(RateLimit(rate_limit.0).press(RATE, then - 1), RateVerdict::Refused(_)));
+        assert!(!rate_limit.is_idle(now) && rate_limit.is_idle(now + SECOND));
     }
 
     #[test]
     fn what_is_not_admitted_does_not_count() {
-        let mut pace = RateLimit::default();
-        assert_eq!((0..100).filter(|_| pace.admit(RATE, SECOND).is_ok()).count(), 5);
-        let wait = pace.admit(RATE, SECOND).unwrap_err();
+        let mut rate_limit = RateLimit::default();
+        assert_eq!((0..100).filter(|_| rate_limit.admit(RATE, SECOND).is_ok()).count(), 5);
+        let wait = rate_limit.admit(RATE, SECOND).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
-        assert!(pace.admit(RATE, SECOND + wait.as_nanos() as u64).is_ok());
+        assert!(rate_limit.admit(RATE, SECOND + wait.as_nanos() as u64).is_ok());
     }
 
     proptest! {

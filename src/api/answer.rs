@@ -61,16 +61,16 @@ pub(super) fn made(outcome: Outcome) -> StatusCode {
 pub(super) struct Done {}
 
 /// What a handler answers with.
-pub(super) type Answer<T> = Result<(StatusCode, Json<T>), Refusal>;
+pub(super) type Reply<T> = Result<(StatusCode, Json<T>), Refusal>;
 
 /// 200 with this body.
 #[expect(clippy::unnecessary_wraps, reason = "it is what a handler answers with")]
-pub(super) fn ok<T>(body: T) -> Answer<T> {
+pub(super) fn ok<T>(body: T) -> Reply<T> {
     Ok((StatusCode::OK, Json(body)))
 }
 
 /// `{}`, and 201 if something was made.
 #[expect(clippy::unnecessary_wraps, reason = "it is what a handler answers with")]
-pub(super) fn done(outcome: Outcome) -> Answer<Done> {
+pub(super) fn done(outcome: Outcome) -> Reply<Done> {
     Ok((made(outcome), Json(Done {})))
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Answer, ok};
+use super::answer::{Reply, ok};
 use super::live::LiveSession;
 use super::request::{One, Shared, ViewerOf, account, viewer};
 use crate::service::{self, Obstacle, Relation};
@@ -12,7 +12,8 @@ use rosterd_engine::model::{Account, Audience};
 /// What decides what `viewer` is told of `account`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Explanation {
+#[schema(as = Explanation)]
+pub(super) struct ExplanationBody {
     account: String,
     viewer: String,
     /// What stands between a change and the viewer, in words; one sentence that says so if nothing does.
@@ -33,7 +34,7 @@ pub(super) struct Explanation {
     audience: &'static str,
     fields: Vec<Field>,
     /// What each audience could see change last.
-    views: Vec<View>,
+    views: Vec<ViewExplanation>,
     /// The version of the copy that the viewer sees because it is blocked.
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen_version: Option<u64>,
@@ -44,7 +45,7 @@ pub(super) struct Explanation {
     /// The stamp up to which every change has been marked.
     horizon: u64,
     /// The viewer's sessions on this gateway.
-    sessions: Vec<SessionView>,
+    sessions: Vec<SessionExplanation>,
 }
 
 /// Whether one lists the other, and the version of that relation.
@@ -68,7 +69,8 @@ struct Field {
 /// The last change that an audience could see.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct View {
+#[schema(as = View)]
+struct ViewExplanation {
     audience: &'static str,
     version: u64,
     update_time: u64,
@@ -77,7 +79,8 @@ struct View {
 /// What a session of the viewer follows, and has yet to be told.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SessionView {
+#[schema(as = SessionView)]
+struct SessionExplanation {
     #[serde(flatten)]
     session: LiveSession,
     /// Whether it is told of the account's changes because the viewer lists it.
@@ -92,26 +95,26 @@ struct SessionView {
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/explain", tag = "operations",
     params(("account" = String, Path), ("viewer" = String, Query, description = "who should have been told")),
-    responses((status = 200, description = "everything that decides it", body = Explanation))
+    responses((status = 200, description = "everything that decides it", body = ExplanationBody))
 )]
-pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Answer<Explanation> {
+pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Reply<ExplanationBody> {
     let (account, viewer) = (account(name)?, viewer(query)?);
     let found = api.service.explain(&account, &viewer).await?;
     let because = because(&account, &viewer, &found);
     let fields = found.fields.iter().map(|(name, to, sees)| Field { name, visible_to: to.word(), viewer_sees: *sees });
-    let views = found.views.iter().map(|(audience, moved)| View {
+    let views = found.views.iter().map(|(audience, moved)| ViewExplanation {
         audience: audience.word(),
         version: moved.version,
         update_time: moved.time,
     });
     let (fields, views) = (fields.collect(), views.collect());
-    let sessions = found.sessions.into_iter().map(|view| SessionView {
+    let sessions = found.sessions.into_iter().map(|view| SessionExplanation {
         session: LiveSession::of(view.status),
         as_friend: view.as_friend,
         watches: view.watches,
         waiting: view.pending.words(),
     });
-    ok(Explanation {
+    ok(ExplanationBody {
         because,
         reasons: found.obstacles.iter().map(|obstacle| word(*obstacle)).collect(),
         viewer_lists: Listed::of(found.lists),
@@ -123,7 +126,7 @@ pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Answer<E
         views,
         frozen_version: found.frozen,
         live_version: found.live,
-        horizon: api.service.horizon(),
+        horizon: api.service.watermark(),
         sessions: sessions.collect(),
         account: account.to_string(),
         viewer: viewer.to_string(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{Answer, ok};
+use super::answer::{Reply, ok};
 use super::request::{Body, One, PageOf, Shared, Two, account, account_and, read, sessions_page};
 use super::users::Accounts;
 use crate::service::SessionStatus;
@@ -20,7 +20,7 @@ pub(super) struct Sessions {
     get, path = "/v1/users/{account}/sessions", tag = "sessions", params(("account" = String, Path)),
     responses((status = 200, description = "all of them", body = Sessions))
 )]
-pub(super) async fn sessions(api: Shared, name: One) -> Answer<Sessions> {
+pub(super) async fn sessions(api: Shared, name: One) -> Reply<Sessions> {
     let account = account(name)?;
     api.service.get_user(&account).await?;
     let sessions = api.service.sessions(&account).into_iter().map(|session| session.record(None)).collect();
@@ -69,12 +69,12 @@ pub(super) struct LiveSessions {
            ("limit" = Option<usize>, Query, description = "1 to 1000, 100 unless given")),
     responses((status = 200, description = "a page", body = LiveSessions))
 )]
-pub(super) async fn all_sessions(api: Shared, query: PageOf) -> Answer<LiveSessions> {
+pub(super) async fn all_sessions(api: Shared, query: PageOf) -> Reply<LiveSessions> {
     let (after, limit) = sessions_page(query)?;
     let found = api.service.all_sessions(after, limit);
     let next = (found.len() == limit).then(|| found.last().map(|last| last.info.id.to_string())).flatten();
     let sessions = found.into_iter().map(LiveSession::of).collect();
-    ok(LiveSessions { sessions, horizon: api.service.horizon(), next })
+    ok(LiveSessions { sessions, horizon: api.service.watermark(), next })
 }
 
 /// The sessions that were there and are ended.
@@ -88,7 +88,7 @@ pub(super) struct Kicked {
     delete, path = "/v1/users/{account}/sessions", tag = "sessions", params(("account" = String, Path)),
     responses((status = 200, description = "ended", body = Kicked))
 )]
-pub(super) async fn kick_all(api: Shared, name: One) -> Answer<Kicked> {
+pub(super) async fn kick_all(api: Shared, name: One) -> Reply<Kicked> {
     let account = account(name)?;
     api.service.get_user(&account).await?;
     let kicked = api.service.kick(&account, None);
@@ -101,7 +101,7 @@ pub(super) async fn kick_all(api: Shared, name: One) -> Answer<Kicked> {
     params(("account" = String, Path), ("session" = String, Path)),
     responses((status = 200, description = "ended", body = Kicked))
 )]
-pub(super) async fn kick(api: Shared, names: Two) -> Answer<Kicked> {
+pub(super) async fn kick(api: Shared, names: Two) -> Reply<Kicked> {
     let (account, session) = account_and(names)?;
     let sessions = rosterd_protocol::sessions(&[session]).map_err(|error| error.field("session"))?;
     api.service.get_user(&account).await?;
@@ -114,7 +114,7 @@ pub(super) async fn kick(api: Shared, names: Two) -> Answer<Kicked> {
     get, path = "/v1/users/{account}/presence", tag = "presence", params(("account" = String, Path)),
     responses((status = 200, description = "with `invisible`", body = v1::Presence))
 )]
-pub(super) async fn presence(api: Shared, name: One) -> Answer<v1::Presence> {
+pub(super) async fn presence(api: Shared, name: One) -> Reply<v1::Presence> {
     ok(api.service.presence(&account(name)?).await?)
 }
 
@@ -129,7 +129,7 @@ pub(super) struct PresenceUpdate {
     put, path = "/v1/users/{account}/presence", tag = "presence", params(("account" = String, Path)),
     request_body = PresenceUpdate, responses((status = 200, description = "as it now is", body = v1::Presence))
 )]
-pub(super) async fn set_presence(api: Shared, name: One, body: Body) -> Answer<v1::Presence> {
+pub(super) async fn set_presence(api: Shared, name: One, body: Body) -> Reply<v1::Presence> {
     let account = account(name)?;
     let PresenceUpdate { invisible } = read(body)?;
     api.service.set_invisible(&account, invisible).await?;
@@ -147,17 +147,18 @@ pub(super) struct Missing {
     post, path = "/v1/users/{account}/hints", tag = "signals", params(("account" = String, Path)),
     request_body = Accounts, responses((status = 200, description = "on their way, but for these", body = Missing))
 )]
-pub(super) async fn hint(api: Shared, name: One, body: Body) -> Answer<Missing> {
+pub(super) async fn hint(api: Shared, name: One, body: Body) -> Reply<Missing> {
     let viewer = account(name)?;
     let asked: Accounts = read(body)?;
     api.service.get_user(&viewer).await.map_err(|error| error.field("account"))?;
-    let missing = api.service.hint(&viewer, &asked.accounts).await?;
+    let missing = api.service.prefetch(&viewer, &asked.accounts).await?;
     ok(Missing { missing: missing.iter().map(ToString::to_string).collect() })
 }
 
 /// A small message, at most 4 KiB.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct Signal {
+#[schema(as = Signal)]
+pub(super) struct SignalBody {
     to: String,
     payload: String,
 }
@@ -174,11 +175,11 @@ pub(super) struct Signalled {
 /// Sends a small message in the name of an account to whoever is logged in as another; nothing of it is kept.
 #[utoipa::path(
     post, path = "/v1/users/{account}/signals", tag = "signals", params(("account" = String, Path)),
-    request_body = Signal, responses((status = 200, description = "handed over", body = Signalled))
+    request_body = SignalBody, responses((status = 200, description = "handed over", body = Signalled))
 )]
-pub(super) async fn signal(api: Shared, name: One, body: Body) -> Answer<Signalled> {
+pub(super) async fn signal(api: Shared, name: One, body: Body) -> Reply<Signalled> {
     let from = account(name)?;
-    let Signal { to, payload } = read(body)?;
+    let SignalBody { to, payload } = read(body)?;
     api.service.get_user(&from).await.map_err(|error| error.field("account"))?;
     let told = api.service.signal(&from, None, &to, payload).await?;
     ok(Signalled { delivered: told.delivered, dropped: told.dropped })

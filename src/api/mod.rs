@@ -69,7 +69,7 @@ fn server_api() -> [Route; 22] {
         ("/v1/users/{account}/friends", get(relations::friends)),
         (
             "/v1/users/{account}/friends/{peer}",
-            put(relations::befriend).patch(relations::note).delete(relations::unfriend),
+            put(relations::befriend).patch(relations::update_friend).delete(relations::unfriend),
         ),
         ("/v1/users/{account}/requests", get(relations::requests)),
         ("/v1/users/{account}/requests/{peer}", put(relations::ask).delete(relations::cancel)),

@@ -30,7 +30,7 @@ struct Failure {
         super::livez, super::ready, super::metrics, openapi_json,
         users::put, users::patch, users::get, users::delete, users::export, users::batch_get, users::batch_update,
         users::import,
-        relations::friends, relations::befriend, relations::unfriend, relations::note,
+        relations::friends, relations::befriend, relations::unfriend, relations::update_friend,
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
         relations::blocks, relations::block, relations::unblock,
         tokens::set, tokens::withdraw, tokens::revoke,

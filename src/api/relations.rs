@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Done, Refusal, done, ok};
+use super::answer::{Done, Refusal, Reply, done, ok};
 use super::request::{Body, One, PageOf, Shared, Two, account, page, parties, read, read_if_any};
-use rosterd_engine::model::{Account, Command, Note, Outcome, Reason, Request, RequestError};
+use rosterd_engine::model::{Account, Command, FriendUpdate, Outcome, Reason, Request, RequestError};
 use rosterd_protocol::v1;
 
 /// Carries out what `account` would ask for as a client. Of such a command the field `account` is the peer.
@@ -37,7 +37,7 @@ pub(super) struct Friends {
     ),
     responses((status = 200, description = "a page", body = Friends))
 )]
-pub(super) async fn friends(api: Shared, name: One, query: PageOf) -> Answer<Friends> {
+pub(super) async fn friends(api: Shared, name: One, query: PageOf) -> Reply<Friends> {
     let account = account(name)?;
     let (after, limit) = page(query)?;
     let page = api.service.friends(&account, after, limit).await?;
@@ -51,7 +51,7 @@ pub(super) async fn friends(api: Shared, name: One, query: PageOf) -> Answer<Fri
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are", body = Done), (status = 201, description = "now they are", body = Done))
 )]
-pub(super) async fn befriend(api: Shared, names: Two) -> Answer<Done> {
+pub(super) async fn befriend(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     done(api.service.relate(Command::Befriend { account, peer }, None).await?)
 }
@@ -62,7 +62,7 @@ pub(super) async fn befriend(api: Shared, names: Two) -> Answer<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are none", body = Done))
 )]
-pub(super) async fn unfriend(api: Shared, names: Two) -> Answer<Done> {
+pub(super) async fn unfriend(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     api.service.relate(Command::Unfriend { account, peer }, None).await?;
     ok(Done {})
@@ -71,7 +71,8 @@ pub(super) async fn unfriend(api: Shared, names: Two) -> Answer<Done> {
 /// What an account notes about a friend. Only the given fields change.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
-pub(super) struct FriendUpdate {
+#[schema(as = FriendUpdate)]
+pub(super) struct FriendUpdateBody {
     #[schema(max_length = 128)]
     alias: Option<String>,
     #[schema(max_length = 256)]
@@ -80,15 +81,15 @@ pub(super) struct FriendUpdate {
 
 /// Changes what an account notes about a friend.
 #[utoipa::path(
-    patch, path = "/v1/users/{account}/friends/{peer}", tag = "friends",
-    params(("account" = String, Path), ("peer" = String, Path)), request_body = FriendUpdate,
+    patch, path = "/v1/users/{account}/friends/{peer}", tag = "friends", operation_id = "note",
+    params(("account" = String, Path), ("peer" = String, Path)), request_body = FriendUpdateBody,
     responses((status = 200, description = "the relation", body = v1::Friend))
 )]
-pub(super) async fn note(api: Shared, names: Two, body: Body) -> Answer<v1::Friend> {
+pub(super) async fn update_friend(api: Shared, names: Two, body: Body) -> Reply<v1::Friend> {
     let (account, peer) = parties(names)?;
-    let update: FriendUpdate = read(body)?;
-    let note = Note::check(update.alias, update.custom)?;
-    relate(&api, &account, Command::SetFriend { account: account.clone(), peer: peer.clone(), note }).await?;
+    let update: FriendUpdateBody = read(body)?;
+    let note = FriendUpdate::check(update.alias, update.custom)?;
+    relate(&api, &account, Command::UpdateFriend { account: account.clone(), peer: peer.clone(), note }).await?;
     let friend = api.service.friend(&account, &peer).await.map_err(|error| error.field("peer"))?;
     ok(v1::Friend::from(&friend))
 }
@@ -104,7 +105,7 @@ pub(super) struct Requests {
     get, path = "/v1/users/{account}/requests", tag = "requests", params(("account" = String, Path)),
     responses((status = 200, description = "all of them", body = Requests))
 )]
-pub(super) async fn requests(api: Shared, name: One) -> Answer<Requests> {
+pub(super) async fn requests(api: Shared, name: One) -> Reply<Requests> {
     let account = account(name)?;
     let requests = api.service.requests(&account).await?;
     ok(Requests { requests: requests.iter().map(|request| v1::Request::seen_by(request, &account)).collect() })
@@ -126,7 +127,7 @@ pub(super) struct Ask {
     params(("account" = String, Path), ("peer" = String, Path)), request_body = Option<Ask>,
     responses((status = 200, description = "it is open", body = Done), (status = 201, description = "made", body = Done))
 )]
-pub(super) async fn ask(api: Shared, names: Two, body: Body) -> Answer<Done> {
+pub(super) async fn ask(api: Shared, names: Two, body: Body) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     let message = Request::check(read_if_any::<Ask>(body)?.message)?;
     let command = Command::RequestFriend { account: account.clone(), peer: peer.clone(), message };
@@ -142,7 +143,7 @@ pub(super) async fn ask(api: Shared, names: Two, body: Body) -> Answer<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "none is open", body = Done))
 )]
-pub(super) async fn cancel(api: Shared, names: Two) -> Answer<Done> {
+pub(super) async fn cancel(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     api.service.get_user(&peer).await.map_err(|error| error.field("peer"))?;
     match relate(&api, &account, Command::CancelRequest { account: account.clone(), peer }).await {
@@ -159,7 +160,7 @@ pub(super) async fn cancel(api: Shared, names: Two) -> Answer<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are friends", body = Done))
 )]
-pub(super) async fn accept(api: Shared, names: Two) -> Answer<Done> {
+pub(super) async fn accept(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     relate(&api, &account, Command::AcceptFriend { account: account.clone(), peer }).await?;
     ok(Done {})
@@ -171,7 +172,7 @@ pub(super) async fn accept(api: Shared, names: Two) -> Answer<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "rejected", body = Done))
 )]
-pub(super) async fn reject(api: Shared, names: Two) -> Answer<Done> {
+pub(super) async fn reject(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     relate(&api, &account, Command::RejectFriend { account: account.clone(), peer }).await?;
     ok(Done {})
@@ -201,7 +202,7 @@ pub(super) struct Blocks {
     ),
     responses((status = 200, description = "a page", body = Blocks))
 )]
-pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Answer<Blocks> {
+pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Reply<Blocks> {
     let account = account(name)?;
     let (after, limit) = page(query)?;
     let page = api.service.blocks(&account, after, limit).await?;
@@ -215,7 +216,7 @@ pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Answer<Bloc
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "it did", body = Done), (status = 201, description = "now it does", body = Done))
 )]
-pub(super) async fn block(api: Shared, names: Two) -> Answer<Done> {
+pub(super) async fn block(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     done(relate(&api, &account, Command::Block { account: account.clone(), peer }).await?)
 }
@@ -226,7 +227,7 @@ pub(super) async fn block(api: Shared, names: Two) -> Answer<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "it does not", body = Done))
 )]
-pub(super) async fn unblock(api: Shared, names: Two) -> Answer<Done> {
+pub(super) async fn unblock(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     relate(&api, &account, Command::Unblock { account: account.clone(), peer }).await?;
     ok(Done {})

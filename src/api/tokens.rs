@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{Answer, Done, ok};
+use super::answer::{Done, Reply, ok};
 use super::request::{Body, One, Shared, account, read_if_any};
 use rosterd_engine::model::Millis;
 
@@ -26,7 +26,7 @@ pub(super) struct Token {
     put, path = "/v1/users/{account}/token", tag = "tokens", params(("account" = String, Path)),
     request_body = Option<NewToken>, responses((status = 200, description = "good from now on", body = Token))
 )]
-pub(super) async fn set(api: Shared, name: One, body: Body) -> Answer<Token> {
+pub(super) async fn set(api: Shared, name: One, body: Body) -> Reply<Token> {
     let account = account(name)?;
     let NewToken { secret } = read_if_any(body)?;
     ok(Token { token: api.service.set_token(&account, secret).await? })
@@ -37,7 +37,7 @@ pub(super) async fn set(api: Shared, name: One, body: Body) -> Answer<Token> {
     delete, path = "/v1/users/{account}/token", tag = "tokens", params(("account" = String, Path)),
     responses((status = 200, description = "it has none", body = Done))
 )]
-pub(super) async fn withdraw(api: Shared, name: One) -> Answer<Done> {
+pub(super) async fn withdraw(api: Shared, name: One) -> Reply<Done> {
     api.service.delete_token(&account(name)?).await?;
     ok(Done {})
 }
@@ -63,7 +63,7 @@ pub(super) struct Revoked {
     post, path = "/v1/users/{account}/tokens:revoke", tag = "tokens", params(("account" = String, Path)),
     request_body = Option<Revocation>, responses((status = 200, description = "revoked", body = Revoked))
 )]
-pub(super) async fn revoke(api: Shared, name: One, body: Body) -> Answer<Revoked> {
+pub(super) async fn revoke(api: Shared, name: One, body: Body) -> Reply<Revoked> {
     let account = account(name)?;
     let Revocation { issued_before } = read_if_any(body)?;
     ok(Revoked { issued_before: api.service.revoke_tokens(&account, issued_before).await? })

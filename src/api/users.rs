@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{Answer, Done, made, ok};
+use super::answer::{Done, Reply, made, ok};
 use super::request::{Body, One, Shared, account, bytes, read};
 use rosterd_engine::model::{Reason, RequestError};
 use rosterd_protocol::v1;
@@ -16,7 +16,7 @@ use rosterd_protocol::v1;
     request_body = v1::UpdateMyInfo,
     responses((status = 200, description = "replaced", body = v1::User), (status = 201, description = "made", body = v1::User))
 )]
-pub(super) async fn put(api: Shared, name: One, body: Body) -> Answer<v1::User> {
+pub(super) async fn put(api: Shared, name: One, body: Body) -> Reply<v1::User> {
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
@@ -29,7 +29,7 @@ pub(super) async fn put(api: Shared, name: One, body: Body) -> Answer<v1::User> 
     patch, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
     request_body = v1::UpdateMyInfo, responses((status = 200, description = "the whole profile", body = v1::User))
 )]
-pub(super) async fn patch(api: Shared, name: One, body: Body) -> Answer<v1::User> {
+pub(super) async fn patch(api: Shared, name: One, body: Body) -> Reply<v1::User> {
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
@@ -46,7 +46,7 @@ fn user(answer: &rosterd_engine::model::Answer) -> (StatusCode, Json<v1::User>) 
     get, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
     responses((status = 200, description = "the whole profile", body = v1::User))
 )]
-pub(super) async fn get(api: Shared, name: One) -> Answer<v1::User> {
+pub(super) async fn get(api: Shared, name: One) -> Reply<v1::User> {
     let profile = api.service.get_user(&account(name)?).await?;
     ok(v1::User::from(&*profile))
 }
@@ -56,14 +56,15 @@ pub(super) async fn get(api: Shared, name: One) -> Answer<v1::User> {
     delete, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
     responses((status = 200, description = "gone", body = Done))
 )]
-pub(super) async fn delete(api: Shared, name: One) -> Answer<Done> {
+pub(super) async fn delete(api: Shared, name: One) -> Reply<Done> {
     api.service.delete_user(&account(name)?).await?;
     ok(Done {})
 }
 
 /// Everything that is kept about one account.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Export {
+#[schema(as = Export)]
+pub(super) struct ExportBody {
     user: v1::User,
     friends: Vec<v1::Friend>,
     /// The open ones.
@@ -75,12 +76,12 @@ pub(super) struct Export {
 /// Everything that is kept about an account, in one document.
 #[utoipa::path(
     get, path = "/v1/users/{account}/export", tag = "users", params(("account" = String, Path)),
-    responses((status = 200, description = "all of it", body = Export))
+    responses((status = 200, description = "all of it", body = ExportBody))
 )]
-pub(super) async fn export(api: Shared, name: One) -> Answer<Export> {
+pub(super) async fn export(api: Shared, name: One) -> Reply<ExportBody> {
     let account = account(name)?;
     let export = api.service.export(&account).await?;
-    ok(Export {
+    ok(ExportBody {
         user: v1::User::from(&*export.user),
         friends: export.friends.iter().map(v1::Friend::from).collect(),
         requests: export.requests.iter().map(|request| v1::Request::seen_by(request, &account)).collect(),
@@ -110,7 +111,7 @@ pub(super) struct Found {
     post, path = "/v1/users:batchGet", tag = "users", request_body = Accounts,
     responses((status = 200, description = "every account in one of the lists", body = Found))
 )]
-pub(super) async fn batch_get(api: Shared, body: Body) -> Answer<Found> {
+pub(super) async fn batch_get(api: Shared, body: Body) -> Reply<Found> {
     let asked: Accounts = read(body)?;
     let (users, missing) = api.service.get_users(&asked.accounts).await?;
     let users = users.iter().map(|profile| v1::User::from(&**profile)).collect();
@@ -149,7 +150,7 @@ pub(super) struct Users {
     post, path = "/v1/users:batchUpdate", tag = "users", request_body = Batch,
     responses((status = 200, description = "the whole profiles", body = Users))
 )]
-pub(super) async fn batch_update(api: Shared, body: Body) -> Answer<Users> {
+pub(super) async fn batch_update(api: Shared, body: Body) -> Reply<Users> {
     let commands = rosterd_protocol::batch(&bytes(body)?)?;
     let profiles = api.service.set_profiles(commands).await.map_err(|(at, error)| {
         if error.reason == Reason::Unavailable {
@@ -177,7 +178,7 @@ pub(super) struct Imported {
     post, path = "/v1/import", tag = "users", request_body(content = String, content_type = "application/x-ndjson"),
     responses((status = 200, description = "imported", body = Imported))
 )]
-pub(super) async fn import(api: Shared, body: Body) -> Answer<Imported> {
+pub(super) async fn import(api: Shared, body: Body) -> Reply<Imported> {
     let body = bytes(body)?;
     let text =
         std::str::from_utf8(&body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not UTF-8"))?;

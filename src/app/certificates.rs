@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::{Change, Part, StartError};
+use super::{PreparedChange, ReloadablePart, StartError};
 use crate::config::Config;
 use crate::metrics::{Kind, Metrics};
 use crate::tls::{Files, Tls};
@@ -52,14 +52,14 @@ pub(super) fn open(listener: Listener, config: &Config) -> Result<Option<Arc<Tls
 }
 
 /// Takes other certificates over; TLS as such comes and goes with a restart only.
-pub(super) fn part(listener: Listener, tls: Option<Arc<Tls>>) -> Part {
-    Part::new(listener.keys(), move |config| match (&tls, listener.files(config)) {
+pub(super) fn part(listener: Listener, tls: Option<Arc<Tls>>) -> ReloadablePart {
+    ReloadablePart::new(listener.keys(), move |config| match (&tls, listener.files(config)) {
         (Some(tls), Some(files)) => {
             let checked = files.check().map_err(|error| format!("{}.tls: {error}", listener.name()))?;
             let tls = tls.clone();
-            Ok(Change::live(move || tls.put(checked)))
+            Ok(PreparedChange::live(move || tls.put(checked)))
         }
-        _ => Ok(Change::needs_restart()),
+        _ => Ok(PreparedChange::needs_restart()),
     })
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Change, Part, StartError};
-use crate::admission::{self, Origins, Policy, Proxies, Rate};
+use super::{PreparedChange, ReloadablePart, StartError};
+use crate::admission::{self, AdmissionPolicy, Origins, Proxies, Rate};
 use crate::config::{self, Config, Mode};
 use crate::gateway::Gateway;
 use crate::service::Service;
 
 /// What the gateway lets in.
-pub(super) fn policy(config: &Config) -> Result<Policy, StartError> {
+pub(super) fn policy(config: &Config) -> Result<AdmissionPolicy, StartError> {
     let (clients, limits) = (&config.clients, &config.limits);
     let origins = Origins::parse(&clients.origins).map_err(|why| StartError(format!("clients.origins: {why}")))?;
     let networks = Proxies::parse(&clients.trusted_proxies);
@@ -22,7 +22,7 @@ pub(super) fn policy(config: &Config) -> Result<Policy, StartError> {
     let development = config.auth.mode == Mode::Development;
     let any = development && clients.origins.is_empty();
     let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
-    Ok(Policy {
+    Ok(AdmissionPolicy {
         origins: (!any).then_some(origins),
         proxies: Proxies { networks, header },
         connections: limits.connections,
@@ -40,7 +40,7 @@ pub(super) fn policy(config: &Config) -> Result<Policy, StartError> {
 }
 
 /// Takes other keys over. Sessions that are there stay.
-pub(super) fn keys(mode: Mode, service: Arc<Service>) -> Part {
+pub(super) fn keys(mode: Mode, service: Arc<Service>) -> ReloadablePart {
     const KEYS: &[&str] = &[
         "auth.hs256_secret",
         "auth.public_key_file",
@@ -54,18 +54,18 @@ pub(super) fn keys(mode: Mode, service: Arc<Service>) -> Part {
         "auth.issuer",
         "auth.leeway",
     ];
-    Part::new(KEYS, move |config| {
+    ReloadablePart::new(KEYS, move |config| {
         if config.auth.mode != mode {
-            return Ok(Change::needs_restart());
+            return Ok(PreparedChange::needs_restart());
         }
         let authenticator = config.auth.authenticator(Some(&service.authenticator()), service.metrics())?;
         let service = service.clone();
-        Ok(Change::live(move || service.set_authenticator(authenticator)))
+        Ok(PreparedChange::live(move || service.set_authenticator(authenticator)))
     })
 }
 
 /// Takes other origins, proxies and limits over. Connections that are there stay.
-pub(super) fn limits(mode: Mode, gateway: Arc<Gateway>) -> Part {
+pub(super) fn limits(mode: Mode, gateway: Arc<Gateway>) -> ReloadablePart {
     const KEYS: &[&str] = &[
         "auth.expiry_grace",
         "clients.origins",
@@ -84,12 +84,12 @@ pub(super) fn limits(mode: Mode, gateway: Arc<Gateway>) -> Part {
         "limits.commands_burst",
         "limits.outbound_bytes",
     ];
-    Part::new(KEYS, move |config| {
+    ReloadablePart::new(KEYS, move |config| {
         if config.auth.mode != mode {
-            return Ok(Change::needs_restart());
+            return Ok(PreparedChange::needs_restart());
         }
         let policy = policy(config).map_err(|error| error.to_string())?;
         let gateway = gateway.clone();
-        Ok(Change::live(move || gateway.set_policy(policy)))
+        Ok(PreparedChange::live(move || gateway.set_policy(policy)))
     })
 }

@@ -1,19 +1,19 @@
 //! Settings that are exchanged while the gateway runs: all of them are prepared before any of them is taken over.
 
-use crate::config::{Config, Loaded};
+use crate::config::{Config, LoadedConfig};
 
 /// One part of the settings, with what takes it over.
-pub struct Part {
+pub struct ReloadablePart {
     keys: &'static [&'static str],
     prepare: Box<Prepare>,
 }
 
-type Prepare = dyn Fn(&Config) -> Result<Change, String> + Send + Sync;
+type Prepare = dyn Fn(&Config) -> Result<PreparedChange, String> + Send + Sync;
 
 /// What a part comes to with other settings.
-pub struct Change(Option<Box<dyn FnOnce() + Send>>);
+pub struct PreparedChange(Option<Box<dyn FnOnce() + Send>>);
 
-impl Change {
+impl PreparedChange {
     /// This takes the settings over; it cannot fail.
     pub fn live(take_over: impl FnOnce() + Send + 'static) -> Self {
         Self(Some(Box::new(take_over)))
@@ -25,12 +25,12 @@ impl Change {
     }
 }
 
-impl Part {
+impl ReloadablePart {
     /// `prepare` reads and checks what these settings lead to and changes nothing; it runs at every reload, since what
     /// a file holds may be another though its name is the same.
     pub fn new(
         keys: &'static [&'static str],
-        prepare: impl Fn(&Config) -> Result<Change, String> + Send + Sync + 'static,
+        prepare: impl Fn(&Config) -> Result<PreparedChange, String> + Send + Sync + 'static,
     ) -> Self {
         Self { keys, prepare: Box::new(prepare) }
     }
@@ -50,7 +50,7 @@ impl Reloaded {
     ///
     /// # Errors
     /// One of the parts cannot use them; nothing has changed.
-    pub fn take_over(parts: &[Part], before: &Loaded, after: &Loaded) -> Result<Self, String> {
+    pub fn take_over(parts: &[ReloadablePart], before: &LoadedConfig, after: &LoadedConfig) -> Result<Self, String> {
         let prepared = parts.iter().map(|part| Ok((part.keys, (part.prepare)(&after.config)?)));
         let prepared = prepared.collect::<Result<Vec<_>, String>>()?;
         let takes = |key: &String| prepared.iter().any(|(keys, change)| change.0.is_some() && keys.contains(&&**key));
@@ -63,22 +63,22 @@ impl Reloaded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Options, load};
+    use crate::config::{SettingsOptions, load};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    fn loaded(overrides: &[(&str, &str)]) -> Loaded {
+    fn loaded(overrides: &[(&str, &str)]) -> LoadedConfig {
         let overrides = overrides.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
-        load(&Options { file: Some("config.toml".into()), overrides }).unwrap()
+        load(&SettingsOptions { file: Some("config.toml".into()), overrides }).unwrap()
     }
 
     #[test]
     fn what_changed_is_taken_over_or_said_to_need_a_restart() {
         let taken = Arc::new(AtomicU32::new(0));
         let counted = taken.clone();
-        let parts = [Part::new(&["log.level", "shutdown.rate"], move |_| {
+        let parts = [ReloadablePart::new(&["log.level", "shutdown.rate"], move |_| {
             let counted = counted.clone();
-            Ok(Change::live(move || {
+            Ok(PreparedChange::live(move || {
                 counted.fetch_add(1, Ordering::Relaxed);
             }))
         })];
@@ -96,20 +96,20 @@ mod tests {
     fn a_part_that_cannot_keeps_all_others_from_changing() {
         let taken = Arc::new(AtomicU32::new(0));
         let counted = taken.clone();
-        let good = Part::new(&["log.level"], move |_| {
+        let good = ReloadablePart::new(&["log.level"], move |_| {
             let counted = counted.clone();
-            Ok(Change::live(move || {
+            Ok(PreparedChange::live(move || {
                 counted.fetch_add(1, Ordering::Relaxed);
             }))
         });
-        let bad = Part::new(&["shutdown.rate"], |_| Err("no such file".to_owned()));
+        let bad = ReloadablePart::new(&["shutdown.rate"], |_| Err("no such file".to_owned()));
         let refused = Reloaded::take_over(&[good, bad], &loaded(&[]), &loaded(&[("log.level", "debug")]));
         assert_eq!((refused, taken.load(Ordering::Relaxed)), (Err("no such file".to_owned()), 0));
     }
 
     #[test]
     fn a_part_may_leave_it_to_a_restart() {
-        let part = Part::new(&["log.level"], |_| Ok(Change::needs_restart()));
+        let part = ReloadablePart::new(&["log.level"], |_| Ok(PreparedChange::needs_restart()));
         let reloaded = Reloaded::take_over(&[part], &loaded(&[]), &loaded(&[("log.level", "debug")])).unwrap();
         assert_eq!(reloaded, Reloaded { live: vec![], restart: vec!["log.level".to_owned()] });
     }

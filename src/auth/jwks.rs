@@ -13,8 +13,8 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::key::{Key, key_set};
-use super::{AuthError, Place, fetch};
+use super::key::{VerifyingKey, key_set};
+use super::{AuthError, KeySetUrl, fetch};
 use crate::metrics::{Kind, Metrics};
 
 /// The shortest time between two reads that tokens cause; also how soon one that failed is tried again by itself.
@@ -30,17 +30,17 @@ const ALL: [Algorithm; 4] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDS
 
 /// A key set.
 pub(super) struct Jwks {
-    place: Place,
+    place: KeySetUrl,
     every: Duration,
-    held: RwLock<Held>,
-    /// Held by who reads.
+    held: RwLock<HeldKeys>,
+    /// HeldKeys by who reads.
     reading: Mutex<()>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
-struct Held {
-    keys: Arc<[Key]>,
+struct HeldKeys {
+    keys: Arc<[VerifyingKey]>,
     /// When the read began that these keys are from; none before the first.
     read: Option<Instant>,
     /// When a read was last begun.
@@ -51,7 +51,7 @@ struct Held {
 
 /// What is known of a name.
 #[derive(Debug, PartialEq)]
-enum Known {
+enum KeyLookup {
     Here,
     Nowhere,
     /// It has to be looked for.
@@ -60,7 +60,7 @@ enum Known {
     Later,
 }
 
-impl Held {
+impl HeldKeys {
     fn has(&self, kid: Option<&str>) -> bool {
         match kid {
             Some(kid) => self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)),
@@ -69,39 +69,39 @@ impl Held {
     }
 
     /// `asked` is when the name was first asked for.
-    fn look(&mut self, kid: Option<&str>, asked: Instant) -> Known {
+    fn look(&mut self, kid: Option<&str>, asked: Instant) -> KeyLookup {
         let now = Instant::now();
         self.unknown.retain(|(_, since)| now < *since + UNKNOWN.0);
         if self.has(kid) {
-            return Known::Here;
+            return KeyLookup::Here;
         }
         if let Some(kid) = kid {
             if self.unknown.iter().any(|(name, _)| name == kid) {
-                return Known::Nowhere;
+                return KeyLookup::Nowhere;
             }
             if self.read.is_some_and(|read| read >= asked) {
                 if self.unknown.len() == UNKNOWN.1 {
                     self.unknown.remove(0);
                 }
                 self.unknown.push((kid.to_owned(), now));
-                return Known::Nowhere;
+                return KeyLookup::Nowhere;
             }
         }
-        if self.tried.is_some_and(|tried| now < tried + PAUSE) { Known::Later } else { Known::Ask }
+        if self.tried.is_some_and(|tried| now < tried + PAUSE) { KeyLookup::Later } else { KeyLookup::Ask }
     }
 }
 
 impl Jwks {
-    pub(super) fn new(place: Place, every: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(place: KeySetUrl, every: Duration, metrics: Arc<Metrics>) -> Self {
         Self { place, every, held: RwLock::default(), reading: Mutex::default(), metrics }
     }
 
     /// Whether this is the set that is read from there, as often.
-    pub(super) fn is_of(&self, place: &Place, every: Duration) -> bool {
+    pub(super) fn is_of(&self, place: &KeySetUrl, every: Duration) -> bool {
         (&self.place, self.every) == (place, every)
     }
 
-    pub(super) fn keys(&self) -> Arc<[Key]> {
+    pub(super) fn keys(&self) -> Arc<[VerifyingKey]> {
         self.held.read().keys.clone()
     }
 
@@ -119,12 +119,12 @@ impl Jwks {
     }
 
     fn has_secrets(&self) -> bool {
-        matches!(self.place, Place::File(_))
+        matches!(self.place, KeySetUrl::File(_))
     }
 
     /// Reads the set if it is a file, so that one that cannot be used is found out at the start.
     pub(super) fn read_file(&self) -> Result<(), String> {
-        let Place::File(path) = &self.place else {
+        let KeySetUrl::File(path) = &self.place else {
             return Ok(());
         };
         let begun = Instant::now();
@@ -138,16 +138,16 @@ impl Jwks {
         loop {
             let known = self.held.write().look(kid, asked);
             match known {
-                Known::Here => return Ok(()),
-                Known::Nowhere => {
+                KeyLookup::Here => return Ok(()),
+                KeyLookup::Nowhere => {
                     return Err(AuthError::Rejected("the token names a key (kid) that is not known".to_owned()));
                 }
-                Known::Later => return Err(unavailable()),
-                Known::Ask => {}
+                KeyLookup::Later => return Err(unavailable()),
+                KeyLookup::Ask => {}
             }
             let _one_at_a_time = self.reading.lock().await;
             // Another may have read it meanwhile.
-            if self.held.write().look(kid, asked) == Known::Ask {
+            if self.held.write().look(kid, asked) == KeyLookup::Ask {
                 self.read().await.map_err(|()| unavailable())?;
             }
         }
@@ -166,8 +166,8 @@ impl Jwks {
         let begun = Instant::now();
         self.held.write().tried = Some(begun);
         let text = match &self.place {
-            Place::File(path) => read_file(path.clone()).await,
-            Place::Url(url) => fetch::get(url, SET_BYTES).await,
+            KeySetUrl::File(path) => read_file(path.clone()).await,
+            KeySetUrl::Url(url) => fetch::get(url, SET_BYTES).await,
         };
         let taken = text.and_then(|text| self.take(&text, begun));
         let kind = if taken.is_ok() { "OK" } else { "FAILED" };

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::jwks::Jwks;
-use super::key::Key;
-use super::{AuthError, Expected, Identity};
+use super::key::VerifyingKey;
+use super::{AuthError, Expected, VerifiedToken};
 use rosterd_engine::model::{Account, Millis};
 
 /// The longest token that is looked at, in bytes.
@@ -23,7 +23,7 @@ const KID_BYTES: usize = 256;
 /// Verifies tokens.
 pub(super) struct Jwt {
     /// Those of the settings.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<VerifyingKey>,
     /// Those of a key set, if the settings name one.
     pub(super) jwks: Option<Arc<Jwks>>,
     pub(super) expected: Expected,
@@ -42,7 +42,7 @@ struct Claims {
 
 impl Jwt {
     /// Whose token this is, at `now`.
-    pub(super) fn verify(&self, token: &str, now: Millis) -> Result<Identity, AuthError> {
+    pub(super) fn verify(&self, token: &str, now: Millis) -> Result<VerifiedToken, AuthError> {
         let claims = self.claims(token, now)?;
         self.check_parties(&claims)?;
         let account = subject(claims.sub.as_ref())?;
@@ -62,7 +62,7 @@ impl Jwt {
         if issued_at > latest {
             return Err(rejected("the token was issued in the future (iat)"));
         }
-        Ok(Identity { account, expires_at: Some(ends), issued_at })
+        Ok(VerifiedToken { account, expires_at: Some(ends), issued_at })
     }
 
     /// The claims of a token whose signature is right.
@@ -103,7 +103,7 @@ impl Jwt {
     }
 
     /// For an error.
-    fn algorithms<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> String {
+    fn algorithms<'a>(&self, keys: impl Iterator<Item = &'a VerifyingKey>) -> String {
         let mut names: Vec<_> = keys.map(|key| key.algorithm).collect();
         names.extend(self.jwks.iter().flat_map(|jwks| jwks.algorithms()));
         let mut shown: Vec<String> = Vec::new();
@@ -133,7 +133,7 @@ impl Jwt {
 }
 
 /// The claims, if the signature is this key's.
-fn signed_claims(token: &str, key: &Key) -> Result<Claims, AuthError> {
+fn signed_claims(token: &str, key: &VerifyingKey) -> Result<Claims, AuthError> {
     let mut validation = Validation::new(key.algorithm);
     // Claims are checked by the caller, by its clock.
     validation.required_spec_claims.clear();

@@ -21,7 +21,7 @@ const ENTRIES: usize = 100;
 
 /// A key that verifies tokens.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(super) struct VerifyingKey {
     /// Its name; a key without one is tried for tokens of any.
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
@@ -30,7 +30,7 @@ pub(super) struct Key {
     pub(super) until: Option<Millis>,
 }
 
-impl Key {
+impl VerifyingKey {
     fn new(algorithm: Algorithm, key: DecodingKey) -> Self {
         Self { kid: None, algorithm, verifies: key, until: None }
     }
@@ -81,10 +81,11 @@ impl Key {
 
 /// The keys of a set (RFC 7517, section 5) that verify signatures. Others are passed over: sets hold keys for other
 /// ends too. Secrets count only where `secrets`: a set that anyone may fetch holds none.
-pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<Key>, String> {
+pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<VerifyingKey>, String> {
     let set: Value = serde_json::from_slice(text).map_err(|_| "is not JSON".to_owned())?;
-    let entries = set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web Key Set, {\"keys\": […]}")?;
-    let mut keys: Vec<Key> = Vec::new();
+    let entries =
+        set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web VerifyingKey Set, {\"keys\": […]}")?;
+    let mut keys: Vec<VerifyingKey> = Vec::new();
     for entry in entries.iter().take(ENTRIES) {
         let Some(key) = Jwk::deserialize(entry).ok().and_then(|jwk| entry_key(&jwk, secrets)) else { continue };
         // Two keys of one name: which is meant cannot be told, and the first stands.
@@ -98,7 +99,7 @@ pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<Key>, String> {
     Ok(keys)
 }
 
-fn entry_key(jwk: &Jwk, secrets: bool) -> Option<Key> {
+fn entry_key(jwk: &Jwk, secrets: bool) -> Option<VerifyingKey> {
     let common = &jwk.common;
     let signs = common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
     let verifies = common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
@@ -120,7 +121,8 @@ fn entry_key(jwk: &Jwk, secrets: bool) -> Option<Key> {
     // A key that names its algorithm is for no other.
     let meant = common.key_algorithm.is_none_or(|meant| meant == name);
     let key = DecodingKey::from_jwk(jwk).ok()?;
-    (signs && verifies && meant).then(|| Key { kid: common.key_id.clone(), ..Key::new(algorithm, key) })
+    (signs && verifies && meant)
+        .then(|| VerifyingKey { kid: common.key_id.clone(), ..VerifyingKey::new(algorithm, key) })
 }
 
 /// The base64 text of a PEM file's one block, which must be a public key.

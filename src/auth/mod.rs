@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use self::jwks::Jwks;
 use self::jwt::Jwt;
-use self::key::Key;
+use self::key::VerifyingKey;
 use crate::metrics::Metrics;
 use rosterd_engine::model::{Account, Millis};
 
@@ -28,7 +28,7 @@ pub use static_token::{Shown, static_token};
 
 /// Who the bearer of a token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct VerifiedToken {
     /// The account.
     pub account: Account,
     /// When the token ends, in milliseconds since the epoch: the first moment at which it is not good any more.
@@ -56,7 +56,7 @@ pub enum AuthError {
 }
 
 /// What an authenticator is made of. Not `Debug`: it holds secrets.
-pub enum Settings {
+pub enum AuthSettings {
     /// A token is the account itself, and never ends. It verifies nothing: `config` refuses it wherever others than
     /// this machine can connect.
     Development,
@@ -65,7 +65,7 @@ pub enum Settings {
     /// JSON Web Tokens, and static tokens of accounts that have one.
     Jwt {
         /// The keys that tokens are signed with.
-        source: Source,
+        source: KeySource,
         /// Keys of before that are good for a while yet.
         previous: Vec<Previous>,
         /// What tokens must say besides.
@@ -74,18 +74,18 @@ pub enum Settings {
 }
 
 /// Where keys are.
-pub enum Source {
+pub enum KeySource {
     /// HS256 and this secret.
     Secret(Vec<u8>),
     /// The private half of this public key, a PEM file's content.
     PublicKey(Vec<u8>),
-    /// A JSON Web Key Set, read anew every so often.
-    KeySet(Place, Duration),
+    /// A JSON Web VerifyingKey Set, read anew every so often.
+    KeySet(KeySetUrl, Duration),
 }
 
 /// Where a key set is. From the settings, never from a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum KeySetUrl {
     /// A file of this machine. It may hold secrets.
     File(PathBuf),
     /// Fetched from there.
@@ -95,7 +95,7 @@ pub enum Place {
 /// A key of before.
 pub struct Previous {
     /// The key; not a set.
-    pub source: Source,
+    pub source: KeySource,
     /// From when on it is not good any more.
     pub until: Millis,
 }
@@ -112,9 +112,9 @@ pub struct Expected {
 }
 
 /// Verifies tokens.
-pub struct Authenticator(Kind);
+pub struct Authenticator(AuthKind);
 
-enum Kind {
+enum AuthKind {
     Development,
     Static,
     Jwt(Jwt),
@@ -126,14 +126,14 @@ impl Authenticator {
     ///
     /// # Errors
     /// The secret is empty, or the key is none that can be used; the text continues a sentence that names the setting.
-    pub fn new(settings: Settings, before: Option<&Self>, metrics: &Arc<Metrics>) -> Result<Self, String> {
+    pub fn new(settings: AuthSettings, before: Option<&Self>, metrics: &Arc<Metrics>) -> Result<Self, String> {
         let (source, previous, expected) = match settings {
-            Settings::Development => return Ok(Self(Kind::Development)),
-            Settings::Static => return Ok(Self(Kind::Static)),
-            Settings::Jwt { source, previous, expected } => (source, previous, expected),
+            AuthSettings::Development => return Ok(Self(AuthKind::Development)),
+            AuthSettings::Static => return Ok(Self(AuthKind::Static)),
+            AuthSettings::Jwt { source, previous, expected } => (source, previous, expected),
         };
         let (mut keys, jwks) = match source {
-            Source::KeySet(place, refresh) => {
+            KeySource::KeySet(place, refresh) => {
                 let held = before.and_then(Self::jwks).filter(|held| held.is_of(&place, refresh));
                 let jwks = match held {
                     Some(held) => held.clone(),
@@ -145,9 +145,9 @@ impl Authenticator {
             source => (vec![key(&source)?], None),
         };
         for Previous { source, until } in previous {
-            keys.push(Key { until: Some(until), ..key(&source)? });
+            keys.push(VerifyingKey { until: Some(until), ..key(&source)? });
         }
-        Ok(Self(Kind::Jwt(Jwt { keys, jwks, expected })))
+        Ok(Self(AuthKind::Jwt(Jwt { keys, jwks, expected })))
     }
 
     /// A static token, if static tokens are accepted and this is one: `ACCOUNT:SECRET`.
@@ -156,9 +156,9 @@ impl Authenticator {
     /// [`AuthError::Rejected`] for one that names no account.
     pub fn static_token<'a>(&self, token: &'a str) -> Result<Option<Shown<'a>>, AuthError> {
         match &self.0 {
-            Kind::Development => Ok(None),
+            AuthKind::Development => Ok(None),
             _ if token.len() > TOKEN_BYTES => Ok(None),
-            Kind::Jwt(_) | Kind::Static => Shown::read(token),
+            AuthKind::Jwt(_) | AuthKind::Static => Shown::read(token),
         }
     }
 
@@ -167,14 +167,14 @@ impl Authenticator {
     /// # Errors
     /// [`AuthError::Expired`] for a token that was good before `now`, [`AuthError::UnknownKey`] for one whose key may
     /// yet be learned, [`AuthError::Rejected`] for any other that is not good.
-    pub fn verify(&self, token: &str, now: Millis) -> Result<Identity, AuthError> {
+    pub fn verify(&self, token: &str, now: Millis) -> Result<VerifiedToken, AuthError> {
         match &self.0 {
-            Kind::Development => {
+            AuthKind::Development => {
                 let account = Account::parse(token, "token").map_err(|error| AuthError::Rejected(error.message))?;
-                Ok(Identity { account, expires_at: None, issued_at: now })
+                Ok(VerifiedToken { account, expires_at: None, issued_at: now })
             }
-            Kind::Static => Err(AuthError::Rejected("the token is not of the form ACCOUNT:SECRET".to_owned())),
-            Kind::Jwt(jwt) => jwt.verify(token, now),
+            AuthKind::Static => Err(AuthError::Rejected("the token is not of the form ACCOUNT:SECRET".to_owned())),
+            AuthKind::Jwt(jwt) => jwt.verify(token, now),
         }
     }
 
@@ -199,17 +199,17 @@ impl Authenticator {
 
     fn jwks(&self) -> Option<&Arc<Jwks>> {
         match &self.0 {
-            Kind::Jwt(jwt) => jwt.jwks.as_ref(),
-            Kind::Development | Kind::Static => None,
+            AuthKind::Jwt(jwt) => jwt.jwks.as_ref(),
+            AuthKind::Development | AuthKind::Static => None,
         }
     }
 }
 
-fn key(source: &Source) -> Result<Key, String> {
+fn key(source: &KeySource) -> Result<VerifyingKey, String> {
     match source {
-        Source::Secret(secret) => Key::hs256(secret),
-        Source::PublicKey(pem) => Key::public(pem),
-        Source::KeySet(..) => Err("is a key set, which has no end of its own".to_owned()),
+        KeySource::Secret(secret) => VerifyingKey::hs256(secret),
+        KeySource::PublicKey(pem) => VerifyingKey::public(pem),
+        KeySource::KeySet(..) => Err("is a key set, which has no end of its own".to_owned()),
     }
 }
 
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn in_development_the_token_is_the_account() {
-        let open = Authenticator::new(Settings::Development, None, &Arc::default()).unwrap();
+        let open = Authenticator::new(AuthSettings::Development, None, &Arc::default()).unwrap();
         let ann = open.verify("ann", 7).unwrap();
         assert_eq!((ann.account.as_str(), ann.expires_at, ann.issued_at), ("ann", None, 7));
         for bad in ["", "not an account", "ann:secret", &"x".repeat(5000)] {

@@ -19,13 +19,13 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 pub struct Shown<'a> {
     /// Whose it says it is.
     pub account: Account,
-    secret: Secret<'a>,
+    secret: TokenSecret<'a>,
 }
 
 /// Not for logs.
-struct Secret<'a>(&'a str);
+struct TokenSecret<'a>(&'a str);
 
-impl std::fmt::Debug for Secret<'_> {
+impl std::fmt::Debug for TokenSecret<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
     }
@@ -39,7 +39,7 @@ impl<'a> Shown<'a> {
         };
         let account = Account::parse(account, "token")
             .map_err(|_| AuthError::Rejected("what is before the colon of the token is not an account".to_owned()))?;
-        Ok(Some(Self { account, secret: Secret(secret) }))
+        Ok(Some(Self { account, secret: TokenSecret(secret) }))
     }
 
     /// Whether it is the one that is held. Takes as long for one that is almost right as for any other.

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::Failure;
+use super::CliError;
 use crate::config::{Config, StoreUrl};
 use crate::store::sqlite;
 
@@ -12,9 +12,9 @@ use crate::store::sqlite;
 ///
 /// # Errors
 /// The store or the file cannot be used.
-pub fn backup(config: &Config, to: &Path) -> Result<String, Failure> {
+pub fn backup(config: &Config, to: &Path) -> Result<String, CliError> {
     let StoreUrl::Sqlite(path) = &config.store.url;
-    sqlite::backup(path, to).map_err(Failure::of)?;
+    sqlite::backup(path, to).map_err(CliError::of)?;
     Ok(format!("{} is a copy of {}", to.display(), path.display()))
 }
 
@@ -22,9 +22,9 @@ pub fn backup(config: &Config, to: &Path) -> Result<String, Failure> {
 ///
 /// # Errors
 /// The copy cannot be used, or a gateway runs.
-pub fn restore(config: &Config, from: &Path) -> Result<String, Failure> {
+pub fn restore(config: &Config, from: &Path) -> Result<String, CliError> {
     let StoreUrl::Sqlite(path) = &config.store.url;
-    let kept = sqlite::restore(from, path).map_err(Failure::of)?;
+    let kept = sqlite::restore(from, path).map_err(CliError::of)?;
     let kept = kept.map_or(String::new(), |kept| format!("; what was there is {}", kept.display()));
     Ok(format!("{} is in place as {}{kept}\nclients will sync in full once", from.display(), path.display()))
 }

@@ -5,29 +5,29 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, reachable, say, token};
+use super::{CliError, reachable, say, token};
 use crate::config::Config;
-use rosterd_bench::outcome::{Outcome, Verdict};
+use rosterd_bench::outcome::{BenchOutcome, Verdict};
 use rosterd_bench::run::Load;
 use rosterd_bench::scenario::Scenario;
-use rosterd_bench::target::Target;
-use rosterd_bench::{Settings, report};
+use rosterd_bench::target::GatewayUrl;
+use rosterd_bench::{BenchSettings, report};
 use rosterd_protocol::Encoding;
 
 /// What to measure, and where.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct BenchArguments {
     /// What is done
     #[command(subcommand)]
     scenario: Chosen,
     #[command(flatten)]
-    common: Common,
+    common: BenchCommon,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every scenario")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
-struct Common {
+struct BenchCommon {
     /// The gateway's client listener; by default the one of the settings
     #[arg(long, global = true, value_name = "URL")]
     url: Option<String>,
@@ -71,21 +71,21 @@ enum Chosen {
     /// Everyone is online, and profile changes go to all friends
     Fanout {
         #[command(flatten)]
-        crowd: Crowd,
+        crowd: CrowdArguments,
         #[command(flatten)]
-        load: Loaded,
+        load: LoadArguments,
         #[command(flatten)]
         length: Length,
     },
     /// Everyone logs in: first, cold, warm with nothing new, warm with a tenth of the friends changed
     Login {
         #[command(flatten)]
-        crowd: Crowd,
+        crowd: CrowdArguments,
     },
     /// Everyone is online and nothing happens: the memory of a session
     Idle {
         #[command(flatten)]
-        crowd: Crowd,
+        crowd: CrowdArguments,
         /// How long nothing happens
         #[arg(long, default_value_t = 10.0, value_parser = positive)]
         seconds: f64,
@@ -102,12 +102,12 @@ enum Chosen {
     /// Every connection breaks, and all come back at once
     Storm {
         #[command(flatten)]
-        crowd: Crowd,
+        crowd: CrowdArguments,
     },
     /// A share of the clients stop reading under load, and later go on
     Slow {
         #[command(flatten)]
-        crowd: Crowd,
+        crowd: CrowdArguments,
         /// Updates a second
         #[arg(long, default_value_t = 500.0, value_parser = positive)]
         rate: f64,
@@ -133,7 +133,7 @@ enum Chosen {
 }
 
 #[derive(Debug, Args)]
-struct Crowd {
+struct CrowdArguments {
     /// How many users
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     users: u32,
@@ -143,7 +143,7 @@ struct Crowd {
 }
 
 #[derive(Debug, Args)]
-struct Loaded {
+struct LoadArguments {
     /// Keep so many updates on their way; as fast as the gateway can
     #[arg(long, value_name = "UPDATES", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..))]
     outstanding: Option<u32>,
@@ -162,7 +162,7 @@ struct Length {
     warm_up: f64,
 }
 
-impl Loaded {
+impl LoadArguments {
     fn or(&self, outstanding: u32) -> Load {
         match (self.outstanding, self.rate) {
             (_, Some(rate)) => Load::Rate(rate),
@@ -182,7 +182,7 @@ impl Chosen {
     fn scenario(&self) -> Scenario {
         let time = Duration::from_secs_f64;
         match self {
-            Self::Fanout { crowd: Crowd { users, friends }, load, length } => Scenario::Fanout {
+            Self::Fanout { crowd: CrowdArguments { users, friends }, load, length } => Scenario::Fanout {
                 users: *users,
                 friends: *friends,
                 load: load.or(512),
@@ -190,12 +190,12 @@ impl Chosen {
                 length: time(length.seconds),
             },
             Self::Login { crowd } => Scenario::Login { users: crowd.users, friends: crowd.friends },
-            Self::Idle { crowd: Crowd { users, friends }, seconds } => {
+            Self::Idle { crowd: CrowdArguments { users, friends }, seconds } => {
                 Scenario::Idle { users: *users, friends: *friends, rest: time(*seconds) }
             }
             Self::Celebrity { friends, updates } => Scenario::Celebrity { friends: *friends, updates: *updates },
             Self::Storm { crowd } => Scenario::Storm { users: crowd.users, friends: crowd.friends },
-            Self::Slow { crowd: Crowd { users, friends }, rate, stalled, seconds, stall } => Scenario::Slow {
+            Self::Slow { crowd: CrowdArguments { users, friends }, rate, stalled, seconds, stall } => Scenario::Slow {
                 users: *users,
                 friends: *friends,
                 rate: *rate,
@@ -212,12 +212,12 @@ impl Chosen {
 ///
 /// # Errors
 /// It cannot be run, something was lost or went wrong, or it ended too early; what was found is printed all the same.
-pub fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(config: &Config, arguments: &BenchArguments) -> Result<(), CliError> {
     let common = &arguments.common;
     let url = common.url.clone().unwrap_or_else(|| format!("ws://{}/v1/ws", reachable(config.clients.listen)));
     let ops = common.ops.clone().unwrap_or_else(|| format!("http://{}", reachable(config.ops.listen)));
-    let find = |url: &str, scheme| Target::find(url, scheme, common.i_own_this_target).map_err(Failure::of);
-    let settings = Settings {
+    let find = |url: &str, scheme| GatewayUrl::find(url, scheme, common.i_own_this_target).map_err(CliError::of);
+    let settings = BenchSettings {
         clients: find(&url, "ws")?,
         ops: if common.no_setup { None } else { Some(find(&ops, "http")?) },
         key: config.ops.api_key.expose(),
@@ -229,18 +229,18 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
         parallel: common.parallel,
         token: &|account| token::token(config, account, None),
     };
-    let outcome = rosterd_bench::run(&settings, &arguments.scenario.scenario()).map_err(Failure::of)?;
+    let outcome = rosterd_bench::run(&settings, &arguments.scenario.scenario()).map_err(CliError::of)?;
     say(&if common.json { outcome.json().to_string() } else { outcome.table() });
     if let Some(file) = &common.report {
         let written = std::fs::write(file, report::html(&outcome));
-        written.map_err(|error| Failure(format!("{} cannot be written: {error}", file.display())))?;
+        written.map_err(|error| CliError(format!("{} cannot be written: {error}", file.display())))?;
     }
     verdict(&outcome)
 }
 
-fn verdict(outcome: &Outcome) -> Result<(), Failure> {
+fn verdict(outcome: &BenchOutcome) -> Result<(), CliError> {
     match outcome.verdict() {
         Verdict::Passed => Ok(()),
-        verdict => Err(Failure(format!("{}: {}", verdict.word(), outcome.problems.join("; ")))),
+        verdict => Err(CliError(format!("{}: {}", verdict.word(), outcome.problems.join("; ")))),
     }
 }

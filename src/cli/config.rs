@@ -5,14 +5,14 @@
 use std::fmt::Write as _;
 
 use crate::app::check_certificates;
-use crate::config::{Options, default_text, load};
+use crate::config::{SettingsOptions, default_text, load};
 
 /// Reads and checks the settings as `serve` would, keys and certificates included, without binding a port or opening the
 /// store. Answers where they come from.
 ///
 /// # Errors
 /// What is wrong, one problem on a line.
-pub fn check(options: &Options) -> Result<String, String> {
+pub fn check(options: &SettingsOptions) -> Result<String, String> {
     let loaded = load(options).map_err(|error| error.to_string())?;
     loaded.config.auth.authenticator(None, &std::sync::Arc::default())?;
     check_certificates(&loaded.config).map_err(|error| error.to_string())?;
@@ -35,10 +35,10 @@ pub fn default() -> &'static str {
 mod tests {
     use super::*;
 
-    fn options(folder: &tempfile::TempDir, text: &str) -> Options {
+    fn options(folder: &tempfile::TempDir, text: &str) -> SettingsOptions {
         let file = folder.path().join("rosterd.toml");
         std::fs::write(&file, text).unwrap();
-        Options { file: Some(file), overrides: Vec::new() }
+        SettingsOptions { file: Some(file), overrides: Vec::new() }
     }
 
     #[test]

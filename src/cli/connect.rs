@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::time::sleep;
 
-use super::{Failure, reachable, runtime, say, token, trust, trust_file};
+use super::{CliError, reachable, runtime, say, token, trust, trust_file};
 use crate::config::Config;
 use rosterd_client::{Client, ClientError, Replica, SyncError, Trust};
-use rosterd_protocol::{Command, Encoding, Inbound, decode, v1};
+use rosterd_protocol::{ClientCommand, Encoding, Inbound, decode, v1};
 
 /// The pause before coming back.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,12 +35,12 @@ leave:                                    quit";
 pub fn run(
     config: &Config,
     account: &str,
-    place: Place,
+    place: GatewayArguments,
     token: Option<String>,
     encoding: Encoding,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let (url, trust) = place.find(config)?;
-    let token = token.map_or_else(|| token::token(config, account, None), Ok).map_err(Failure)?;
+    let token = token.map_or_else(|| token::token(config, account, None), Ok).map_err(CliError)?;
     let (replica, input) = (Replica::default(), BufReader::new(stdin()).lines());
     let terminal = Terminal { url, trust, token, encoding, replica, input, leaving: false };
     runtime()?.block_on(terminal.stay())
@@ -48,15 +48,15 @@ pub fn run(
 
 /// Which gateway to connect to; by default the one of the settings.
 #[derive(Debug, Default)]
-pub struct Place {
+pub struct GatewayArguments {
     /// Its address.
     pub url: Option<String>,
     /// A PEM file with the authorities to believe, for `wss://`.
     pub ca: Option<PathBuf>,
 }
 
-impl Place {
-    fn find(self, config: &Config) -> Result<(String, Option<Trust>), Failure> {
+impl GatewayArguments {
+    fn find(self, config: &Config) -> Result<(String, Option<Trust>), CliError> {
         let files = config.clients.tls_files();
         let scheme = if files.is_some() { "wss" } else { "ws" };
         let own = || format!("{scheme}://{}/v1/ws", reachable(config.clients.listen));
@@ -81,7 +81,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    async fn stay(mut self) -> Result<(), Failure> {
+    async fn stay(mut self) -> Result<(), CliError> {
         say(HELP);
         let mut reached = false;
         loop {
@@ -93,7 +93,7 @@ impl Terminal {
                 // Also half an answer is one of a gateway that is on its way down or up.
                 Err(ClientError::Connect(..) | ClientError::Handshake(_) | ClientError::OutOfSync(_))
                     if reached && !self.leaving => {}
-                Err(error) => return Err(Failure::of(error)),
+                Err(error) => return Err(CliError::of(error)),
             }
             sleep(RETRY).await;
         }
@@ -103,7 +103,7 @@ impl Terminal {
         let mut client = Client::connect_trusting(&self.url, self.encoding, self.trust.as_ref()).await?;
         *reached = true;
         let cursor = self.replica.cursor().map(str::to_owned);
-        client.send(Command::Login(v1::Login { token: self.token.clone(), cursor, device: None })).await?;
+        client.send(ClientCommand::Login(v1::Login { token: self.token.clone(), cursor, device: None })).await?;
         let mut repairing = false;
         loop {
             tokio::select! {
@@ -112,7 +112,7 @@ impl Terminal {
                     match self.arrived(&frame) {
                         Ok(()) => {}
                         Err(_) if !repairing => {
-                            client.send(Command::Repair(v1::Repair { leaves: self.replica.leaves() })).await?;
+                            client.send(ClientCommand::Repair(v1::Repair { leaves: self.replica.leaves() })).await?;
                             repairing = true;
                         }
                         // Without a cursor: the next login brings everything.
@@ -124,7 +124,7 @@ impl Terminal {
                 }
                 line = self.input.next_line(), if !self.leaving => match line.ok().flatten().as_deref().map(str::trim) {
                     None | Some("quit") => {
-                        client.send(Command::Logout(v1::Logout {})).await?;
+                        client.send(ClientCommand::Logout(v1::Logout {})).await?;
                         self.leaving = true;
                     }
                     Some("") => {}
@@ -183,7 +183,7 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
 }
 
 /// What a typed line asks for.
-fn command(line: &str) -> Result<Command, String> {
+fn command(line: &str) -> Result<ClientCommand, String> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let json = match word {
         _ if line.starts_with('{') => line.to_owned(),

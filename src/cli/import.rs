@@ -13,7 +13,7 @@ use std::path::Path;
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, reachable, runtime, say, trust};
+use super::{CliError, reachable, runtime, say, trust};
 use crate::api::IMPORT_BYTES;
 use crate::app::Core;
 use crate::config::Config;
@@ -34,10 +34,10 @@ const SHOWN: usize = 20;
 /// # Errors
 /// The file cannot be read or has bad lines (nothing is imported), or the gateway or store cannot take it (what
 /// went in before stays, and the message says how much).
-pub fn run(config: &Config, file: &Path) -> Result<(), Failure> {
+pub fn run(config: &Config, file: &Path) -> Result<(), CliError> {
     runtime()?.block_on(async {
         let checked = check(file)?;
-        let mut target = Target::find(config).await?;
+        let mut target = ImportTarget::find(config).await?;
         let imported = import(&mut target, file, checked).await;
         target.close().await;
         say(&imported?);
@@ -46,40 +46,40 @@ pub fn run(config: &Config, file: &Path) -> Result<(), Failure> {
 }
 
 /// Where the lines go.
-enum Target {
+enum ImportTarget {
     Gateway(Backend),
     Store(Core),
 }
 
-impl Target {
-    async fn find(config: &Config) -> Result<Self, Failure> {
+impl ImportTarget {
+    async fn find(config: &Config) -> Result<Self, CliError> {
         let trust = trust(config.ops.tls_files().as_ref())?;
         let (address, key) = (reachable(config.ops.listen), config.ops.api_key.expose());
         match Backend::connect_trusting(address, key, trust.as_ref()).await {
             Ok(backend) => Ok(Self::Gateway(backend)),
-            Err(_) => Core::open(config).map(Self::Store).map_err(Failure::of),
+            Err(_) => Core::open(config).map(Self::Store).map_err(CliError::of),
         }
     }
 
     /// Which of these accounts do not exist.
-    async fn missing(&mut self, accounts: &[String]) -> Result<Vec<String>, Failure> {
+    async fn missing(&mut self, accounts: &[String]) -> Result<Vec<String>, CliError> {
         match self {
             Self::Gateway(backend) => {
                 let body = serde_json::json!({"accounts": accounts}).to_string();
-                let answer = backend.request(Method::POST, "/v1/users:batchGet", body).await.map_err(Failure::of)?;
-                let reply: v1::GetUsersReply = serde_json::from_value(answer).map_err(Failure::of)?;
+                let answer = backend.request(Method::POST, "/v1/users:batchGet", body).await.map_err(CliError::of)?;
+                let reply: v1::GetUsersReply = serde_json::from_value(answer).map_err(CliError::of)?;
                 Ok(reply.missing)
             }
             Self::Store(core) => {
-                let (_, missing) = core.service.get_users(accounts).await.map_err(Failure::of)?;
+                let (_, missing) = core.service.get_users(accounts).await.map_err(CliError::of)?;
                 Ok(missing.iter().map(ToString::to_string).collect())
             }
         }
     }
 
     /// Carries out one piece; how many lines changed something.
-    async fn import(&mut self, piece: &[Line]) -> Result<usize, Failure> {
-        let at_line = |at: usize, why: &str| Failure(format!("line {}: {why}", piece[at].number));
+    async fn import(&mut self, piece: &[ImportLine]) -> Result<usize, CliError> {
+        let at_line = |at: usize, why: &str| CliError(format!("line {}: {why}", piece[at].number));
         match self {
             Self::Gateway(backend) => {
                 let lines: Vec<_> = piece.iter().map(|line| line.text.as_str()).collect();
@@ -87,15 +87,15 @@ impl Target {
                     Ok(answer) => Ok(answer["changed"].as_u64().unwrap_or_default() as usize),
                     Err(BackendError::Refused(error)) => Err(match refused_line(&error) {
                         Some((at, why)) if at < piece.len() => at_line(at, why),
-                        _ => Failure(error.message),
+                        _ => CliError(error.message),
                     }),
-                    Err(error) => Err(Failure::of(error)),
+                    Err(error) => Err(CliError::of(error)),
                 }
             }
             Self::Store(core) => {
                 let commands =
                     piece.iter().map(|line| rosterd_protocol::import_line(&line.text)).collect::<Result<_, _>>();
-                let imported = core.service.import(commands.map_err(Failure::of)?).await;
+                let imported = core.service.import(commands.map_err(CliError::of)?).await;
                 imported.map_err(|(at, error)| at_line(at, &error.message))
             }
         }
@@ -117,22 +117,22 @@ fn refused_line(error: &v1::Error) -> Option<(usize, &str)> {
 }
 
 /// A line to import, with its number in the file.
-struct Line {
+struct ImportLine {
     number: u64,
     text: String,
 }
 
 /// A file whose every line reads.
-struct Checked {
+struct CheckedFile {
     lines: u64,
     /// Accounts that relations name and the file does not make, with the first line of each.
     unmade: BTreeMap<Account, u64>,
 }
 
 /// The lines that are not blank, by their numbers. As bytes: one that is not UTF-8 is bad like any other.
-fn lines(file: &Path) -> Result<impl Iterator<Item = Result<(u64, Vec<u8>), Failure>>, Failure> {
+fn lines(file: &Path) -> Result<impl Iterator<Item = Result<(u64, Vec<u8>), CliError>>, CliError> {
     let name = file.display().to_string();
-    let cannot = move |error: std::io::Error| Failure(format!("cannot read {name}: {error}"));
+    let cannot = move |error: std::io::Error| CliError(format!("cannot read {name}: {error}"));
     let reader = BufReader::new(File::open(file).map_err(&cannot)?);
     let lines = (1..).zip(reader.split(b'\n')).map(move |(number, line)| Ok((number, line.map_err(&cannot)?)));
     Ok(lines.filter(|line| !matches!(line, Ok((_, line)) if line.trim_ascii().is_empty())))
@@ -143,7 +143,7 @@ fn read(line: &[u8]) -> Result<(&str, Command), RequestError> {
     Ok((text, rosterd_protocol::import_line(text)?))
 }
 
-fn check(file: &Path) -> Result<Checked, Failure> {
+fn check(file: &Path) -> Result<CheckedFile, CliError> {
     let bar = progress("checking", std::fs::metadata(file).map_or(0, |data| data.len()));
     let (mut bad, mut made, mut named, mut count) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
     for line in lines(file)? {
@@ -163,10 +163,10 @@ fn check(file: &Path) -> Result<Checked, Failure> {
     bar.finish_and_clear();
     refuse(&bad)?;
     named.retain(|account, _| !made.contains(account));
-    Ok(Checked { lines: count, unmade: named })
+    Ok(CheckedFile { lines: count, unmade: named })
 }
 
-fn refuse(bad: &[(u64, String)]) -> Result<(), Failure> {
+fn refuse(bad: &[(u64, String)]) -> Result<(), CliError> {
     if bad.is_empty() {
         return Ok(());
     }
@@ -177,10 +177,10 @@ fn refuse(bad: &[(u64, String)]) -> Result<(), Failure> {
     if bad.len() > SHOWN {
         let _ = write!(text, "\n  and {} more", bad.len() - SHOWN);
     }
-    Err(Failure(text))
+    Err(CliError(text))
 }
 
-async fn import(target: &mut Target, file: &Path, checked: Checked) -> Result<String, Failure> {
+async fn import(target: &mut ImportTarget, file: &Path, checked: CheckedFile) -> Result<String, CliError> {
     refuse(&strangers(target, checked.unmade).await?)?;
     let bar = progress("importing", checked.lines);
     let (mut done, mut changed) = (0, 0);
@@ -189,7 +189,7 @@ async fn import(target: &mut Target, file: &Path, checked: Checked) -> Result<St
         let (mut piece, mut bytes) = (Vec::with_capacity(PIECE), 0);
         for line in lines(file)? {
             let (number, line) = line?;
-            let (text, command) = read(&line).map_err(Failure::of)?;
+            let (text, command) = read(&line).map_err(CliError::of)?;
             if matches!(command, Command::Befriend { .. } | Command::Block { .. }) != relations {
                 continue;
             }
@@ -197,7 +197,7 @@ async fn import(target: &mut Target, file: &Path, checked: Checked) -> Result<St
                 changed += send(target, &mut piece, &mut done, &bar).await?;
                 bytes = 0;
             }
-            piece.push(Line { number, text: text.to_owned() });
+            piece.push(ImportLine { number, text: text.to_owned() });
             bytes += text.len();
         }
         if !piece.is_empty() {
@@ -205,13 +205,19 @@ async fn import(target: &mut Target, file: &Path, checked: Checked) -> Result<St
         }
     }
     bar.finish_and_clear();
-    let through = if matches!(target, Target::Gateway(_)) { "through the running gateway" } else { "into the store" };
+    let through =
+        if matches!(target, ImportTarget::Gateway(_)) { "through the running gateway" } else { "into the store" };
     Ok(format!("{done} lines imported {through}, {changed} of them changed something"))
 }
 
-async fn send(target: &mut Target, piece: &mut Vec<Line>, done: &mut u64, bar: &ProgressBar) -> Result<usize, Failure> {
-    let changed = target.import(piece).await.map_err(|Failure(why)| {
-        Failure(format!("stopped after {done} lines, which are imported; importing again goes on harmlessly: {why}"))
+async fn send(
+    target: &mut ImportTarget,
+    piece: &mut Vec<ImportLine>,
+    done: &mut u64,
+    bar: &ProgressBar,
+) -> Result<usize, CliError> {
+    let changed = target.import(piece).await.map_err(|CliError(why)| {
+        CliError(format!("stopped after {done} lines, which are imported; importing again goes on harmlessly: {why}"))
     })?;
     *done += piece.len() as u64;
     bar.inc(piece.len() as u64);
@@ -220,7 +226,7 @@ async fn send(target: &mut Target, piece: &mut Vec<Line>, done: &mut u64, bar: &
 }
 
 /// The lines whose relations name accounts that nobody made.
-async fn strangers(target: &mut Target, unmade: BTreeMap<Account, u64>) -> Result<Vec<(u64, String)>, Failure> {
+async fn strangers(target: &mut ImportTarget, unmade: BTreeMap<Account, u64>) -> Result<Vec<(u64, String)>, CliError> {
     let accounts: Vec<_> = unmade.keys().map(ToString::to_string).collect();
     let mut bad = Vec::new();
     for some in accounts.chunks(BATCH) {

@@ -20,9 +20,9 @@ use rosterd_client::Trust;
 /// Why a subcommand ends with exit code 1: what the user reads.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Failure(pub String);
+pub struct CliError(pub String);
 
-impl Failure {
+impl CliError {
     fn of(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
@@ -33,18 +33,18 @@ pub fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-fn runtime() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread().enable_all().build().map_err(Failure::of)
+fn runtime() -> Result<Runtime, CliError> {
+    Builder::new_multi_thread().enable_all().build().map_err(CliError::of)
 }
 
 /// What a client on this machine believes: the very certificate that the gateway shows.
-fn trust(files: Option<&Files>) -> Result<Option<Trust>, Failure> {
+fn trust(files: Option<&Files>) -> Result<Option<Trust>, CliError> {
     files.map(|files| trust_file(&files.certificate, Trust::exactly)).transpose()
 }
 
-fn trust_file(path: &Path, make: impl FnOnce(&[u8]) -> Result<Trust, String>) -> Result<Trust, Failure> {
+fn trust_file(path: &Path, make: impl FnOnce(&[u8]) -> Result<Trust, String>) -> Result<Trust, CliError> {
     let pem = std::fs::read(path).map_err(|error| error.to_string());
-    pem.and_then(|pem| make(&pem)).map_err(|error| Failure(format!("{}: {error}", path.display())))
+    pem.and_then(|pem| make(&pem)).map_err(|error| CliError(format!("{}: {error}", path.display())))
 }
 
 /// Where a listener that may be bound to all addresses is reached on this machine.

@@ -7,24 +7,24 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, runtime, say};
-use crate::app::{App, Change, Part, Reloaded};
-use crate::config::{Config, Loaded, Log, LogFormat, Mode, Options, load};
+use super::{CliError, runtime, say};
+use crate::app::{App, PreparedChange, ReloadablePart, Reloaded};
+use crate::config::{Config, LoadedConfig, LogConfig, LogFormat, Mode, SettingsOptions, load};
 use crate::metrics::Kind;
 
 /// Serves; returns after SIGTERM or SIGINT once every session has been told goodbye. SIGHUP reads the settings again.
 ///
 /// # Errors
 /// The gateway cannot start, or could not stop in order.
-pub fn run(options: &Options, loaded: Loaded) -> Result<(), Failure> {
+pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<(), CliError> {
     let log = logging(&loaded.config.log)?;
     runtime()?.block_on(serve(options, loaded, log))
 }
 
-async fn serve(options: &Options, mut loaded: Loaded, log: Part) -> Result<(), Failure> {
+async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: ReloadablePart) -> Result<(), CliError> {
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hangup = on(SignalKind::hangup())?;
-    let app = App::start(&loaded.config).await.map_err(Failure::of)?;
+    let app = App::start(&loaded.config).await.map_err(CliError::of)?;
     say(&welcome(&loaded.config, &app));
     let mut parts = app.parts();
     parts.push(log);
@@ -42,15 +42,15 @@ async fn serve(options: &Options, mut loaded: Loaded, log: Part) -> Result<(), F
     tokio::select! {
         cut_off = app.stop() => match cut_off {
             0 => Ok(()),
-            some => Err(Failure(format!("{some} connections did not close before shutdown.deadline and were cut off"))),
+            some => Err(CliError(format!("{some} connections did not close before shutdown.deadline and were cut off"))),
         },
-        _ = terminate.recv() => Err(Failure("stopped at once by a second signal".to_owned())),
-        _ = interrupt.recv() => Err(Failure("stopped at once by a second signal".to_owned())),
+        _ = terminate.recv() => Err(CliError("stopped at once by a second signal".to_owned())),
+        _ = interrupt.recv() => Err(CliError("stopped at once by a second signal".to_owned())),
     }
 }
 
 /// Reads the settings again, and the files they name. If anything is wrong with them nothing changes.
-fn reload(options: &Options, parts: &[Part], loaded: &mut Loaded) -> bool {
+fn reload(options: &SettingsOptions, parts: &[ReloadablePart], loaded: &mut LoadedConfig) -> bool {
     let read = load(options).map_err(|error| error.to_string());
     let taken = read.and_then(|new| Ok((Reloaded::take_over(parts, loaded, &new)?, new)));
     match taken {
@@ -72,35 +72,35 @@ fn reload(options: &Options, parts: &[Part], loaded: &mut Loaded) -> bool {
     }
 }
 
-fn on(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(Failure::of)
+fn on(kind: SignalKind) -> Result<Signal, CliError> {
+    signal(kind).map_err(CliError::of)
 }
 
 /// Begins to log; the part exchanges the level.
-fn logging(log: &Log) -> Result<Part, Failure> {
+fn logging(log: &LogConfig) -> Result<ReloadablePart, CliError> {
     // Standard output is for what the user asked to see.
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(&log.level).map_err(Failure)?)
+        .with_env_filter(filter(&log.level).map_err(CliError)?)
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
     let exchange: Box<dyn Fn(EnvFilter) + Send + Sync> = match log.format {
         LogFormat::Json => {
             let builder = builder.json().with_filter_reloading();
             let handle = builder.reload_handle();
-            builder.try_init().map_err(Failure::of)?;
+            builder.try_init().map_err(CliError::of)?;
             Box::new(move |filter| drop(handle.reload(filter)))
         }
         LogFormat::Text => {
             let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
             let handle = builder.reload_handle();
-            builder.try_init().map_err(Failure::of)?;
+            builder.try_init().map_err(CliError::of)?;
             Box::new(move |filter| drop(handle.reload(filter)))
         }
     };
     let exchange = Arc::new(exchange);
-    Ok(Part::new(&["log.level"], move |config| {
+    Ok(ReloadablePart::new(&["log.level"], move |config| {
         let (filter, exchange) = (filter(&config.log.level)?, exchange.clone());
-        Ok(Change::live(move || exchange(filter)))
+        Ok(PreparedChange::live(move || exchange(filter)))
     }))
 }
 

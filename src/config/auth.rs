@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::form::{self, Mode, Secret};
-use crate::auth::{Authenticator, Expected, Place, Previous, Settings, Source, Url};
+use crate::auth::{AuthSettings, Authenticator, Expected, KeySetUrl, KeySource, Previous, Url};
 use crate::metrics::Metrics;
 
 /// What a token's `aud` names, unless set otherwise: a token for someone else is not for us.
@@ -86,13 +86,13 @@ impl Auth {
         let key = self.key_setting();
         let because = |why: &dyn Display| format!("{key}{why}");
         let settings = match self.mode {
-            Mode::Development => Settings::Development,
-            Mode::Static => Settings::Static,
+            Mode::Development => AuthSettings::Development,
+            Mode::Static => AuthSettings::Static,
             Mode::Jwt => {
                 let source = self.source().map_err(|why| because(&why))?;
                 let (audience, issuer) = (self.audience.clone(), self.issuer.clone());
                 let expected = Expected { audience, issuer, leeway: self.leeway };
-                Settings::Jwt { source, previous: self.previous()?, expected }
+                AuthSettings::Jwt { source, previous: self.previous()?, expected }
             }
         };
         Authenticator::new(settings, before, metrics).map_err(|why| because(&why))
@@ -111,17 +111,17 @@ impl Auth {
         }
     }
 
-    fn source(&self) -> Result<Source, String> {
+    fn source(&self) -> Result<KeySource, String> {
         if !self.hs256_secret.is_empty() {
-            return Ok(Source::Secret(self.hs256_secret.expose().as_bytes().to_vec()));
+            return Ok(KeySource::Secret(self.hs256_secret.expose().as_bytes().to_vec()));
         }
         if !self.jwks_url.is_empty() {
-            return Ok(Source::KeySet(Place::Url(Url::parse(&self.jwks_url)?), self.jwks_refresh));
+            return Ok(KeySource::KeySet(KeySetUrl::Url(Url::parse(&self.jwks_url)?), self.jwks_refresh));
         }
         if is_set(&self.jwks_file) {
-            return Ok(Source::KeySet(Place::File(self.jwks_file.clone()), self.jwks_refresh));
+            return Ok(KeySource::KeySet(KeySetUrl::File(self.jwks_file.clone()), self.jwks_refresh));
         }
-        std::fs::read(&self.public_key_file).map(Source::PublicKey).map_err(|error| error.to_string())
+        std::fs::read(&self.public_key_file).map(KeySource::PublicKey).map_err(|error| error.to_string())
     }
 
     fn previous(&self) -> Result<Vec<Previous>, String> {
@@ -132,13 +132,13 @@ impl Auth {
         let mut previous = Vec::new();
         if !self.previous_hs256_secret.is_empty() {
             let secret = self.previous_hs256_secret.expose().as_bytes().to_vec();
-            previous.push(Previous { source: Source::Secret(secret), until });
+            previous.push(Previous { source: KeySource::Secret(secret), until });
         }
         if is_set(&self.previous_public_key_file) {
             let file = &self.previous_public_key_file;
             let because = |why: &dyn Display| format!("auth.previous_public_key_file {}: {why}", file.display());
             let pem = std::fs::read(file).map_err(|error| because(&error))?;
-            previous.push(Previous { source: Source::PublicKey(pem), until });
+            previous.push(Previous { source: KeySource::PublicKey(pem), until });
         }
         Ok(previous)
     }

@@ -26,7 +26,7 @@ const NEAR: f64 = 0.8;
 
 /// What the command line says about settings. Not `Debug`: an override may be a secret.
 #[derive(Clone, Default)]
-pub struct Options {
+pub struct SettingsOptions {
     /// The file to read; it must exist. None: `./config.toml`, if there is one.
     pub file: Option<PathBuf>,
     /// What flags say, as (`section.key`, text); the last one wins.
@@ -35,7 +35,7 @@ pub struct Options {
 
 /// Settings that are checked, and where they come from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The settings.
     pub config: Config,
     /// The file that was read; none where only defaults, environment and flags count.
@@ -58,7 +58,7 @@ impl fmt::Debug for Values {
     }
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// The keys whose values differ, in order.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<String> {
@@ -73,15 +73,15 @@ impl Loaded {
 /// # Errors
 /// A named file that is missing, a file that is not TOML, a key that does not exist, a value that is not right; all
 /// of them at once where they can be told apart.
-pub fn load(options: &Options) -> Result<Loaded, Error> {
+pub fn load(options: &SettingsOptions) -> Result<LoadedConfig, Error> {
     load_from(options, Path::new(FILE), std::env::vars_os())
 }
 
 fn load_from(
-    options: &Options,
+    options: &SettingsOptions,
     default_file: &Path,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Loaded, Error> {
+) -> Result<LoadedConfig, Error> {
     let mut layers = Layers { keys: keys(), given: BTreeMap::new(), problems: Vec::new() };
     let file = read(options.file.as_deref(), default_file)?;
     if let Some((path, text)) = &file {
@@ -94,7 +94,7 @@ fn load_from(
         layers.set(key, text, Origin::Flag);
     }
     let (config, overridden, values) = layers.finish()?;
-    Ok(Loaded { config, file: file.map(|(path, _)| path), overridden, values })
+    Ok(LoadedConfig { config, file: file.map(|(path, _)| path), overridden, values })
 }
 
 /// The named file, or else the default one if it exists.

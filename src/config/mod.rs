@@ -20,7 +20,7 @@ use rosterd_engine::model::{FriendsPolicy, Visibility};
 
 pub use auth::Auth;
 pub use form::{ForwardedHeader, LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
-pub use load::{Loaded, Options, load};
+pub use load::{LoadedConfig, SettingsOptions, load};
 
 /// Why there are no settings: every problem found, one on a line, each with its place, its key and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,35 +37,35 @@ pub fn default_text() -> &'static str {
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where and how clients are served.
-    pub clients: Clients,
+    pub clients: ClientsConfig,
     /// Where backends and operators are served.
-    pub ops: Ops,
+    pub ops: OpsConfig,
     /// Whose tokens are accepted.
     pub auth: Auth,
     /// What is kept, where and how long.
-    pub store: Store,
+    pub store: StoreConfig,
     /// How clients become friends.
-    pub friends: Friends,
+    pub friends: FriendsConfig,
     /// Which sessions of an account may be there together.
-    pub sessions: Sessions,
+    pub sessions: SessionsConfig,
     /// Who is online.
-    pub presence: Presence,
+    pub presence: PresenceConfig,
     /// What of a profile whom is told.
-    pub profile: Profile,
+    pub profile: ProfileConfig,
     /// What clients may ask for, one by one and together.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// How the gateway stops.
-    pub shutdown: Shutdown,
+    pub shutdown: ShutdownConfig,
     /// What is logged, and how.
-    pub log: Log,
+    pub log: LogConfig,
     /// What a fresh gateway shows.
-    pub demo: Demo,
+    pub demo: DemoConfig,
 }
 
 /// `[clients]`: the WebSocket side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Clients {
+pub struct ClientsConfig {
     /// The address clients connect to; port 0 takes a free one.
     #[serde(with = "form::address")]
     pub listen: SocketAddr,
@@ -98,7 +98,7 @@ pub struct ClientsTls {
 /// `[ops]`: the HTTP side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Ops {
+pub struct OpsConfig {
     /// The address of server API, health and metrics; port 0 takes a free one.
     #[serde(with = "form::address")]
     pub listen: SocketAddr,
@@ -123,7 +123,7 @@ pub struct OpsTls {
 /// `[store]`: the durable side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Store {
+pub struct StoreConfig {
     /// Which store, and where.
     pub url: StoreUrl,
     /// How long deletions are remembered, 1 h to 36500 days.
@@ -134,7 +134,7 @@ pub struct Store {
 /// `[friends]`: how clients become friends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Friends {
+pub struct FriendsConfig {
     /// By a request, at once, or either.
     #[serde(with = "form::friends_policy")]
     pub policy: FriendsPolicy,
@@ -146,7 +146,7 @@ pub struct Friends {
 /// `[sessions]`: which sessions of an account may be there together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Sessions {
+pub struct SessionsConfig {
     /// Which of them; the newest stays.
     pub policy: SessionsPolicy,
     /// The most of them, 1 to 1000; beyond it the oldest goes.
@@ -157,7 +157,7 @@ pub struct Sessions {
 /// `[presence]`: who is online.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Presence {
+pub struct PresenceConfig {
     /// Whether friends are told.
     pub enabled: bool,
     /// How long an account counts as online after its last session left, up to 1 h.
@@ -168,7 +168,7 @@ pub struct Presence {
 /// `[profile]`: what of a profile whom is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Profile {
+pub struct ProfileConfig {
     /// `[profile.visibility]`: who may see each field.
     #[serde(with = "form::Audiences")]
     pub visibility: Visibility,
@@ -177,7 +177,7 @@ pub struct Profile {
 /// `[limits]`: what clients may ask for, one by one and together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// How many connections there may be, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub connections: usize,
@@ -219,7 +219,7 @@ pub struct Limits {
 /// `[shutdown]`: how the gateway stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Shutdown {
+pub struct ShutdownConfig {
     /// How long the gateway goes on serving after it shows that it stops, up to 10 min.
     #[serde(with = "form::duration")]
     pub lame_duck: Duration,
@@ -237,7 +237,7 @@ pub struct Shutdown {
 /// `[log]`: what is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct LogConfig {
     /// A `tracing` filter directive.
     pub level: String,
     /// For people or for machines.
@@ -247,7 +247,7 @@ pub struct Log {
 /// `[demo]`: what a fresh gateway shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Demo {
+pub struct DemoConfig {
     /// Whether a store without any account starts with demo users; see [`Config::wants_demo_users`].
     pub users: bool,
 }
@@ -260,14 +260,14 @@ impl Config {
     }
 }
 
-impl Clients {
+impl ClientsConfig {
     /// The files of this listener's TLS, if it has any.
     pub fn tls_files(&self) -> Option<tls::Files> {
         files(&self.tls.certificate, &self.tls.key, &PathBuf::new())
     }
 }
 
-impl Ops {
+impl OpsConfig {
     /// The files of this listener's TLS, if it has any.
     pub fn tls_files(&self) -> Option<tls::Files> {
         files(&self.tls.certificate, &self.tls.key, &self.tls.client_ca)
@@ -283,7 +283,7 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-impl Default for Clients {
+impl Default for ClientsConfig {
     fn default() -> Self {
         Self {
             listen: loopback(7678),
@@ -297,13 +297,13 @@ impl Default for Clients {
     }
 }
 
-impl Default for Ops {
+impl Default for OpsConfig {
     fn default() -> Self {
         Self { listen: loopback(7679), api_key: Secret::default(), tls: OpsTls::default() }
     }
 }
 
-impl Default for Store {
+impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             url: StoreUrl::Sqlite(PathBuf::from("data/rosterd.db")),
@@ -312,25 +312,25 @@ impl Default for Store {
     }
 }
 
-impl Default for Friends {
+impl Default for FriendsConfig {
     fn default() -> Self {
         Self { policy: FriendsPolicy::default(), request_expiry: Duration::from_hours(30 * 24) }
     }
 }
 
-impl Default for Sessions {
+impl Default for SessionsConfig {
     fn default() -> Self {
         Self { policy: SessionsPolicy::default(), max: 16 }
     }
 }
 
-impl Default for Presence {
+impl Default for PresenceConfig {
     fn default() -> Self {
         Self { enabled: true, linger: Duration::from_secs(10) }
     }
 }
 
-impl Default for Limits {
+impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             connections: 50_000,
@@ -349,19 +349,19 @@ impl Default for Limits {
     }
 }
 
-impl Default for Shutdown {
+impl Default for ShutdownConfig {
     fn default() -> Self {
         Self { lame_duck: Duration::ZERO, rate: 1000, away: Duration::from_secs(2), deadline: Duration::from_secs(10) }
     }
 }
 
-impl Default for Log {
+impl Default for LogConfig {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
-impl Default for Demo {
+impl Default for DemoConfig {
     fn default() -> Self {
         Self { users: true }
     }

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use super::state::Gateway;
 use super::{assets, upgrade};
-use crate::admission::{Permit, Policy, Refused};
+use crate::admission::{AdmissionPolicy, AdmissionRefusal, Permit};
 use crate::tls::Tls;
 
 /// The limit that a connection meets which does not become a WebSocket in time.
@@ -99,13 +99,13 @@ fn tune(stream: &TcpStream) {
 }
 
 /// Tells who is turned away why, if not too many others are being told.
-async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Refused) {
+async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: AdmissionRefusal) {
     let Ok(_turn) = gateway.turning_away.try_acquire() else {
         return;
     };
     let status = match refused {
-        Refused::Full => "503 Service Unavailable",
-        Refused::Crowded => "429 Too Many Requests",
+        AdmissionRefusal::Full => "503 Service Unavailable",
+        AdmissionRefusal::Crowded => "429 Too Many Requests",
     };
     let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     let told = timeout(TURNED_AWAY, async {
@@ -125,7 +125,7 @@ async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Refuse
 async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>, permit: Permit) {
     let policy = gateway.sessions.admission.policy();
     let (permit, asked) = (Arc::new(permit), Arc::new(AtomicBool::default()));
-    let answering = Entered { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
+    let answering = AdmittedService { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
     let serving = async {
         let Some(tls) = tls else { return http(stream, answering, &policy).await };
         // Boxed: its state must not be part of what a plain connection takes.
@@ -154,7 +154,7 @@ async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, ga
 }
 
 /// Serves HTTP until the connection ends or is upgraded; answers the limit that ended it, if one did.
-async fn http<S, R>(stream: S, routes: Entered<R>, policy: &Policy) -> Option<&'static str>
+async fn http<S, R>(stream: S, routes: AdmittedService<R>, policy: &AdmissionPolicy) -> Option<&'static str>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     R: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
@@ -178,13 +178,13 @@ where
 }
 
 /// The routes, for one connection: each of its requests comes with its permit.
-struct Entered<R> {
+struct AdmittedService<R> {
     inner: R,
     permit: Arc<Permit>,
     asked: Arc<AtomicBool>,
 }
 
-impl<R: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for Entered<R> {
+impl<R: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>> for AdmittedService<R> {
     type Response = R::Response;
     type Error = R::Error;
     type Future = R::Future;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::state::Gateway;
-use crate::lifecycle::Pace;
+use crate::lifecycle::DrainSchedule;
 use rosterd_engine::model::CloseReason;
 
 /// How often the sessions that are due are closed.
@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_millis(20);
 impl Gateway {
     /// Accepts nothing new and ends every session; `pace` is made of how many there are. Resolves once the last is told,
     /// which is before its connection has ended.
-    pub async fn close(&self, pace: impl FnOnce(usize) -> Pace) {
+    pub async fn close(&self, pace: impl FnOnce(usize) -> DrainSchedule) {
         let hub = self.sessions.service.hub();
         let pace = pace(hub.sessions());
         // Before the sessions are looked at: one that sits down later finds closing begun, and ends by itself.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{Admission, Policy};
+use crate::admission::{Admission, AdmissionPolicy};
 use crate::lifecycle::Lifecycle;
 use crate::service::Service;
 use crate::session::{self, SessionContext, SessionSettings};
@@ -38,7 +38,7 @@ impl Gateway {
     pub fn new(
         service: Arc<Service>,
         settings: GatewaySettings,
-        policy: Policy,
+        policy: AdmissionPolicy,
         lifecycle: Arc<Lifecycle>,
     ) -> Arc<Self> {
         let (connections, turning_away) = (TaskTracker::new(), Semaphore::new(TURNED_AWAY));
@@ -48,14 +48,14 @@ impl Gateway {
     }
 
     /// Lets in by these rules from now on. Those who are there stay; sizes hold for connections that come.
-    pub fn set_policy(&self, policy: Policy) {
+    pub fn set_policy(&self, policy: AdmissionPolicy) {
         self.sessions.admission.set_policy(policy);
     }
 
     /// Tells sessions that sleep what they are owed, for ever. A gateway that serves needs one that does, and can do with
     /// as many as there are threads.
-    pub async fn tell(self: Arc<Self>) {
-        session::tell(&self.sessions.service).await;
+    pub async fn flush_sleeping(self: Arc<Self>) {
+        session::flush_sleeping(&self.sessions.service).await;
     }
 
     /// Waits until every connection has ended.

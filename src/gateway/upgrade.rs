@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
 use super::state::Gateway;
 use crate::admission::Permit;
-use crate::hub::Line;
-use crate::session::{self, Plain};
+use crate::hub::WriteHandle;
+use crate::session::{self, TcpConnection};
 use crate::tls::TlsStream;
 use rosterd_protocol::Encoding;
 
@@ -27,7 +27,7 @@ const TOKENS: [&str; 4] = ["token", "access_token", "id_token", "jwt"];
 
 impl Gateway {
     /// Serves one connection of this machine whose upgrade is behind it, to its end.
-    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, out: Option<Box<dyn Line>>, encoding: Encoding)
+    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, out: Option<Box<dyn WriteHandle>>, encoding: Encoding)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -45,7 +45,7 @@ pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
     let (parts, _) = request.into_parts();
     let permit = match admit(&gateway, &parts) {
         Ok(permit) => permit,
-        Err(Rejection(status, kind, message)) => {
+        Err(UpgradeRefusal(status, kind, message)) => {
             gateway.sessions.refused(kind);
             return (status, message).into_response();
         }
@@ -82,31 +82,31 @@ pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
 }
 
 /// Why a request gets no further: the status, the name in the metrics, and a sentence.
-struct Rejection(StatusCode, &'static str, &'static str);
+struct UpgradeRefusal(StatusCode, &'static str, &'static str);
 
 /// Who asks, if it may.
-fn admit(gateway: &Gateway, parts: &Parts) -> Result<Arc<Permit>, Rejection> {
+fn admit(gateway: &Gateway, parts: &Parts) -> Result<Arc<Permit>, UpgradeRefusal> {
     let policy = gateway.sessions.admission.policy();
     // It would be in the log of every proxy on the way.
     if parts.uri.query().is_some_and(has_token) {
         let message = "a URL must not hold a token, since it ends up in logs; send it in the login command\n";
-        return Err(Rejection(StatusCode::BAD_REQUEST, "TOKEN_IN_URL", message));
+        return Err(UpgradeRefusal(StatusCode::BAD_REQUEST, "TOKEN_IN_URL", message));
     }
     if !policy.origins.as_ref().is_none_or(|origins| origins.allow(&parts.headers)) {
         let message = "this page may not connect: its origin is not among clients.origins of the gateway's settings\n";
-        return Err(Rejection(StatusCode::FORBIDDEN, "ORIGIN", message));
+        return Err(UpgradeRefusal(StatusCode::FORBIDDEN, "ORIGIN", message));
     }
     // What comes after the head are frames already.
     if parts.headers.contains_key(TRANSFER_ENCODING) || parts.headers.get(CONTENT_LENGTH).is_some_and(|n| n != "0") {
         let message = "a request for a WebSocket has no body\n";
-        return Err(Rejection(StatusCode::BAD_REQUEST, "BODY", message));
+        return Err(UpgradeRefusal(StatusCode::BAD_REQUEST, "BODY", message));
     }
     let permit = parts.extensions.get::<Arc<Permit>>().expect("every request comes with the permit of its connection");
     match permit.forwarded(&parts.headers) {
         Ok(()) => Ok(permit.clone()),
         Err(refused) => {
             let message = "there are too many connections from this address\n";
-            Err(Rejection(StatusCode::TOO_MANY_REQUESTS, refused.word(), message))
+            Err(UpgradeRefusal(StatusCode::TOO_MANY_REQUESTS, refused.word(), message))
         }
     }
 }
@@ -138,7 +138,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &
 async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, permit: Arc<Permit>) {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
-            let (stream, out) = Plain::split(parts.io.into_inner(), encoding);
+            let (stream, out) = TcpConnection::split(parts.io.into_inner(), encoding);
             return run(gateway, stream, Some(out), parts.read_buf.to_vec(), encoding, permit).await;
         }
         Err(upgraded) => upgraded,
@@ -154,7 +154,7 @@ async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, pe
 async fn run<S>(
     gateway: Arc<Gateway>,
     stream: S,
-    out: Option<Box<dyn Line>>,
+    out: Option<Box<dyn WriteHandle>>,
     read: Vec<u8>,
     encoding: Encoding,
     permit: Arc<Permit>,

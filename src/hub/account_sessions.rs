@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{Hub, Seat, Session, Signal, UserRef};
+use super::{Hub, Session, SessionHandle, Signal, UserRef};
 use rosterd_engine::model::{Account, CloseReason, Millis, SessionId};
-use rosterd_engine::sync::outbox::Kinds;
+use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
 
 /// Which sessions of an account may be there together.
@@ -41,7 +41,7 @@ pub struct Delivered {
 
 impl Hub {
     /// The session has logged in: it counts from now on, and those that may not stay beside it end.
-    pub fn arrive(&self, seat: &Seat, now: Millis, limit: SessionsLimit) {
+    pub fn arrive(&self, seat: &SessionHandle, now: Millis, limit: SessionsLimit) {
         let is_alone = {
             let sessions = self.sessions.read();
             // Held throughout: of two that arrive together, the later one finds the other.
@@ -89,7 +89,7 @@ impl Hub {
     }
 
     /// Brings the profiles of these accounts to the sessions of `viewer`.
-    pub fn hint(&self, viewer: &Account, accounts: &[Account]) -> Delivered {
+    pub fn prefetch(&self, viewer: &Account, accounts: &[Account]) -> Delivered {
         let name = |account: &Account| self.user(account).unwrap_or_else(|| UserRef::detached(account.clone()));
         let users: Vec<_> = accounts.iter().map(name).collect();
         let mut done = Delivered::default();
@@ -102,7 +102,7 @@ impl Hub {
     /// Marks every session of the account with the list of sessions.
     pub(super) fn sessions_changed(&self, me: &UserRef) {
         for session in &self.own(me) {
-            self.mark(session, me.clone(), Kinds::SESSIONS);
+            self.mark(session, me.clone(), RecordKinds::SESSIONS);
         }
     }
 

@@ -8,16 +8,16 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::devices::own;
-use super::user::State;
+use super::account_sessions::own;
+use super::user::UserState;
 use super::{Hub, Session, UserRef};
 use crate::locks::Ordering;
 use rosterd_engine::model::{
-    Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Row, SessionId, Stamp,
+    Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Revision, Row, SessionId,
 };
-use rosterd_engine::sync::horizon::Horizon;
 use rosterd_engine::sync::interest::Slot;
-use rosterd_engine::sync::outbox::{Kinds, Marked};
+use rosterd_engine::sync::outbox::{Marked, RecordKinds};
+use rosterd_engine::sync::watermark::Watermark;
 
 /// How many watchers are marked before other changes get their turn, unless it is said otherwise.
 const SLICE: usize = 1024;
@@ -26,7 +26,7 @@ const SLICE: usize = 1024;
 #[derive(Debug)]
 pub struct Feed {
     hub: Arc<Hub>,
-    horizon: Horizon,
+    horizon: Watermark,
     /// Changes with so many watchers that they are marked bit by bit, in turn.
     sweeps: VecDeque<Sweep>,
     /// Sessions whose first mark was set since the last were announced.
@@ -34,7 +34,7 @@ pub struct Feed {
     /// When what is being marked was committed, by the hub's clock; 0 if that is not known.
     at: u64,
     /// The last stamp applied.
-    last: Stamp,
+    last: Revision,
     slice: usize,
     marks: u64,
     conflated: u64,
@@ -55,7 +55,7 @@ struct Sweep {
 /// The changes that a round of marks tells.
 #[derive(Debug)]
 struct Round {
-    stamps: Vec<Stamp>,
+    stamps: Vec<Revision>,
     /// The session that asked, if all of them are one session's.
     origin: Option<SessionId>,
     /// The widest that sees something of them.
@@ -94,8 +94,8 @@ impl Feed {
     /// A consumer that goes on where the hub stands.
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Self {
-        let horizon = Horizon::new(hub.horizon());
-        let last = hub.horizon();
+        let horizon = Watermark::new(hub.watermark());
+        let last = hub.watermark();
         let (sweeps, woken) = Default::default();
         Self { hub, horizon, sweeps, woken, at: 0, last, slice: SLICE, marks: 0, conflated: 0 }
     }
@@ -122,7 +122,7 @@ impl Feed {
                 match row {
                     Row::Profile(profile) => swept |= self.profile(&sessions, change, profile),
                     Row::Gone { account, version } => self.gone(&sessions, account, *version),
-                    Row::Edge(edge) => self.mark_own(&sessions, &edge.owner, &edge.peer, Kinds::EDGE),
+                    Row::Edge(edge) => self.mark_own(&sessions, &edge.owner, &edge.peer, RecordKinds::EDGE),
                     Row::Request(request) => self.request(&sessions, request),
                     Row::Block { block, .. } => self.block(&sessions, block),
                     Row::Invisible { account, invisible } => {
@@ -156,7 +156,7 @@ impl Feed {
         let state = sweep.user.state().lock();
         self.at = sweep.round.at;
         for slot in sweep.slots.drain(rest..) {
-            self.mark_card(&sessions, slot, (sweep.round.stamps[0], sweep.round.origin), &sweep.user, &state);
+            self.mark_profile(&sessions, slot, (sweep.round.stamps[0], sweep.round.origin), &sweep.user, &state);
         }
         drop(state);
         drop(sessions);
@@ -195,7 +195,7 @@ impl Feed {
         // A reader may have brought this very version already; its watchers are owed it all the same.
         state.offer(profile, &self.hub.settings.visibility);
         // Who sees nothing of what changed is not told.
-        let moved = |audience| profile.moved(audience).version == profile.version;
+        let moved = |audience| profile.last_change(audience).version == profile.version;
         let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| moved(*audience));
         let audience = audience.unwrap_or(Audience::Own);
         if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
@@ -210,7 +210,7 @@ impl Feed {
             return true;
         }
         for slot in slots {
-            self.mark_card(sessions, slot, (change.stamp, change.origin), &user, &state);
+            self.mark_profile(sessions, slot, (change.stamp, change.origin), &user, &state);
         }
         false
     }
@@ -236,16 +236,16 @@ impl Feed {
     }
 
     fn request(&mut self, sessions: &Slab<Arc<Session>>, request: &Request) {
-        self.mark_own(sessions, &request.sender, &request.receiver, Kinds::REQUEST);
+        self.mark_own(sessions, &request.sender, &request.receiver, RecordKinds::REQUEST);
         if !request.hidden {
-            self.mark_own(sessions, &request.receiver, &request.sender, Kinds::REQUEST);
+            self.mark_own(sessions, &request.receiver, &request.sender, RecordKinds::REQUEST);
         }
     }
 
     /// A block began or ended. The owner's sessions are told so; those of the blocked that follow the owner see it go
     /// offline, or again as it is.
     fn block(&mut self, sessions: &Slab<Arc<Session>>, block: &Block) {
-        self.mark_own(sessions, &block.owner, &block.peer, Kinds::BLOCK);
+        self.mark_own(sessions, &block.owner, &block.peer, RecordKinds::BLOCK);
         let Some(owner) = self.hub.user(&block.owner) else {
             return;
         };
@@ -255,22 +255,22 @@ impl Feed {
         for slot in peers {
             let Some(session) = sessions.get(slot as usize) else { continue };
             session.relations_changed();
-            let mut kinds = Kinds::default();
+            let mut kinds = RecordKinds::default();
             // Also where it does not show now: it may have gone after the block was known, and before it was told.
             if state.friends.contains(slot) && self.hub.settings.presence {
-                kinds = kinds.with(Kinds::PRESENCE);
+                kinds = kinds.with(RecordKinds::PRESENCE);
             }
             if state.strangers.contains(slot) && block.removed {
-                kinds = kinds.with(Kinds::CARD);
+                kinds = kinds.with(RecordKinds::PROFILE);
             }
-            if kinds != Kinds::default() {
+            if kinds != RecordKinds::default() {
                 self.mark(Some(session), None, &owner, kinds);
             }
         }
     }
 
     /// Marks the sessions of `account` with what is between it and `peer`.
-    fn mark_own(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, peer: &Account, kinds: Kinds) {
+    fn mark_own(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, peer: &Account, kinds: RecordKinds) {
         let Some(user) = self.hub.user(account) else {
             return;
         };
@@ -287,22 +287,22 @@ impl Feed {
 
     /// Who was blocked before the change sees nothing of it. A block that came later may be known already, from a reader
     /// that is ahead of the feed; the change is among what that session goes on seeing.
-    fn mark_card(
+    fn mark_profile(
         &mut self,
         sessions: &Slab<Arc<Session>>,
         slot: Slot,
-        (oldest, origin): (Stamp, Option<SessionId>),
+        (oldest, origin): (Revision, Option<SessionId>),
         user: &UserRef,
-        state: &State,
+        state: &UserState,
     ) {
         let session = sessions.get(slot as usize);
         let sees = |session: &Session| state.blocks(session.account()).is_none_or(|block| block.version > oldest);
         if session.is_some_and(|session| sees(session)) {
-            self.mark(session, origin, user, Kinds::CARD);
+            self.mark(session, origin, user, RecordKinds::PROFILE);
         }
     }
 
-    fn mark(&mut self, session: Option<&Arc<Session>>, origin: Option<SessionId>, user: &UserRef, kind: Kinds) {
+    fn mark(&mut self, session: Option<&Arc<Session>>, origin: Option<SessionId>, user: &UserRef, kind: RecordKinds) {
         let Some(session) = session.filter(|session| Some(session.id()) != origin) else {
             return;
         };
@@ -330,7 +330,7 @@ impl Feed {
 
 /// The sessions that are told when something changes that `audience` sees, those who see more included. A session that
 /// both lists and watches the account may be there twice.
-fn crowd(state: &State, audience: Audience) -> Vec<Slot> {
+fn crowd(state: &UserState, audience: Audience) -> Vec<Slot> {
     let mut slots = state.own.clone();
     if audience >= Audience::Friends {
         slots.extend(state.friends.iter());

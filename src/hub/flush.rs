@@ -11,17 +11,17 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::session::Owed;
-use super::{Hub, Session, Taken, UserRef, View};
-use rosterd_engine::model::Stamp;
-use rosterd_engine::sync::outbox::{Kinds, Marked};
+use super::session::PendingState;
+use super::{Hub, Session, SessionView, TakenMarks, UserRef};
+use rosterd_engine::model::Revision;
+use rosterd_engine::sync::outbox::{Marked, RecordKinds};
 use rosterd_protocol::Encoding;
 
 /// What a teller can tell: it is in the registry.
-const TELLABLE: Kinds = Kinds::CARD.with(Kinds::PRESENCE);
+const TELLABLE: RecordKinds = RecordKinds::PROFILE.with(RecordKinds::PRESENCE);
 
 /// A connection's way out.
-pub trait Line: Debug + Send + Sync {
+pub trait WriteHandle: Debug + Send + Sync {
     /// How its client is spoken to.
     fn encoding(&self) -> Encoding;
 
@@ -34,7 +34,7 @@ pub trait Line: Debug + Send + Sync {
 
 /// Sessions that are owed something, the longest first; each once.
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub(super) struct FlushQueue {
     sessions: VecDeque<Arc<Session>>,
     /// Tellers that have nothing to do.
     idle: Vec<Waker>,
@@ -42,12 +42,12 @@ pub(super) struct Due {
 
 /// A teller's turn with one session. Dropping it puts the line back, and what was not told.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct FlushPermit<'a> {
     hub: &'a Hub,
     session: &'a Arc<Session>,
-    line: Option<Box<dyn Line>>,
+    line: Option<Box<dyn WriteHandle>>,
     sleeper: Option<Waker>,
-    taken: Taken,
+    taken: TakenMarks,
     since: u64,
     done: bool,
     rest: Option<Box<[u8]>>,
@@ -60,27 +60,27 @@ impl Hub {
         for session in sessions {
             let announced = session.owed.lock().announced();
             match announced {
-                Announced::Due => {
+                FlushBy::FlushQueue => {
                     let mut due = self.due.lock();
                     due.sessions.push_back(session.clone());
                     idle = idle.or_else(|| due.idle.pop());
                 }
-                Announced::Wake(waker) => waker.wake(),
-                Announced::Known => {}
+                FlushBy::WakeReason(waker) => waker.wake(),
+                FlushBy::Known => {}
             }
         }
         idle.into_iter().for_each(Waker::wake);
     }
 
     /// Marks a session for something that is not committed, and announces it.
-    pub(super) fn mark(&self, session: &Arc<Session>, user: UserRef, kinds: Kinds) {
+    pub(super) fn mark(&self, session: &Arc<Session>, user: UserRef, kinds: RecordKinds) {
         if session.mark(user, kinds, 0) == Marked::First {
             self.announce([session]);
         }
     }
 
     /// Waits for sessions that are owed something; takes at most `most` of them.
-    pub fn poll_due(&self, cx: &Context<'_>, most: usize, into: &mut Vec<Arc<Session>>) -> Poll<()> {
+    pub fn poll_flush_queue(&self, cx: &Context<'_>, most: usize, into: &mut Vec<Arc<Session>>) -> Poll<()> {
         let mut due = self.due.lock();
         if due.sessions.is_empty() {
             if !due.idle.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -99,9 +99,9 @@ impl Hub {
 
     /// Begins a turn with a session that was due. `None` if its task is awake or has to be, which is seen to.
     #[must_use]
-    pub fn turn<'a>(&'a self, session: &'a Arc<Session>) -> Option<Turn<'a>> {
-        // Both before the marks, as in `Seat::take`.
-        let (horizon, relations) = (self.horizon(), session.relations());
+    pub fn flush_permit<'a>(&'a self, session: &'a Arc<Session>) -> Option<FlushPermit<'a>> {
+        // Both before the marks, as in `SessionHandle::take`.
+        let (horizon, relations) = (self.watermark(), session.relations_epoch());
         let mut owed = session.owed.lock();
         owed.is_due = false;
         if owed.ended.is_some() || !owed.is_some() || owed.line.is_none() {
@@ -115,28 +115,28 @@ impl Hub {
         owed.is_told = true;
         let (line, sleeper) = (owed.line.take(), owed.sleeper.take());
         let (marks, since) = (owed.marks.take(), std::mem::take(&mut owed.since));
-        let taken = Taken { horizon, relations, marks };
-        Some(Turn { hub: self, session, line, sleeper, taken, since, done: false, rest: None })
+        let taken = TakenMarks { horizon, relations, marks };
+        Some(FlushPermit { hub: self, session, line, sleeper, taken, since, done: false, rest: None })
     }
 }
 
 /// What is to be done about a session that something is owed to.
-enum Announced {
+enum FlushBy {
     /// It is for a teller.
-    Due,
+    FlushQueue,
     /// Its task has to see to it.
-    Wake(Waker),
+    WakeReason(Waker),
     /// Somebody sees to it already.
     Known,
 }
 
-impl Owed {
-    fn announced(&mut self) -> Announced {
+impl PendingState {
+    fn announced(&mut self) -> FlushBy {
         if self.line.is_some() && self.is_tellable() {
             let is_new = !std::mem::replace(&mut self.is_due, true);
-            return if is_new { Announced::Due } else { Announced::Known };
+            return if is_new { FlushBy::FlushQueue } else { FlushBy::Known };
         }
-        self.sleeper.take().map_or(Announced::Known, Announced::Wake)
+        self.sleeper.take().map_or(FlushBy::Known, FlushBy::WakeReason)
     }
 
     fn is_tellable(&self) -> bool {
@@ -147,35 +147,35 @@ impl Owed {
     }
 }
 
-impl Turn<'_> {
+impl FlushPermit<'_> {
     /// How the client is spoken to.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         self.line().encoding()
     }
 
-    fn line(&self) -> &dyn Line {
+    fn line(&self) -> &dyn WriteHandle {
         self.line.as_deref().expect("a turn has the line until it is dropped")
     }
 
     /// What is owed.
     #[must_use]
-    pub fn taken(&self) -> &Taken {
+    pub fn taken(&self) -> &TakenMarks {
         &self.taken
     }
 
     /// What the session may see.
     #[must_use]
-    pub fn view(&self) -> View<'_> {
+    pub fn view(&self) -> SessionView<'_> {
         self.hub.view(self.session)
     }
 
     /// Writes all that is owed, which may be nothing; with that, the client holds everything up to `horizon`. What the
     /// system does not take now is left to the session's task. Answers how much was written; if nothing was, all of it is
     /// owed still.
-    pub fn write(mut self, bytes: &[u8], horizon: Option<Stamp>) -> usize {
+    pub fn write(mut self, bytes: &[u8], horizon: Option<Revision>) -> usize {
         // A relation that changed meanwhile may have taken the right to see some of it.
-        if self.session.relations() != self.taken.relations {
+        if self.session.relations_epoch() != self.taken.relations {
             return 0;
         }
         if bytes.is_empty() {
@@ -189,14 +189,14 @@ impl Turn<'_> {
         self.done = true;
         self.rest = Some(&bytes[written..]).filter(|rest| !rest.is_empty()).map(Box::from);
         if let Some(horizon) = horizon {
-            self.session.tell(horizon);
+            self.session.set_delivered_up_to(horizon);
         }
         self.hub.delivered(self.since);
         written
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for FlushPermit<'_> {
     fn drop(&mut self) {
         let mut owed = self.session.owed.lock();
         owed.is_told = false;

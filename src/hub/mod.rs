@@ -1,22 +1,22 @@
 //! What is live: the registry of users that someone connected cares about, and the sessions.
 //!
 //! The only place with locks. It decides nothing and reads no store: the feed tells it what was committed
-//! ([`feed`]), sessions sit down and follow ([`Seat`]). Invariants: a user is in the registry exactly while a session
+//! ([`feed`]), sessions sit down and follow ([`SessionHandle`]). Invariants: a user is in the registry exactly while a session
 //! follows it or is logged in as it, or it counts as online; a mark that is set reaches the session or the session ends; the horizon
 //! moves only past changes whose watchers are all marked.
 //!
-//! Lock order: session table, then registry shard, then one user, then those who departed, passages, one outbox, or the
+//! Lock order: session table, then registry shard, then one user, then those who departed, transitions, one outbox, or the
 //! sessions that are due.
 
-mod devices;
+mod account_sessions;
 pub mod feed;
-mod line;
+mod flush;
+mod flush_state;
 mod presence;
-mod seat;
 mod session;
-mod sight;
+mod session_handle;
+mod session_view;
 mod user;
-mod view;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,33 +24,33 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-pub use devices::{Delivered, SessionsLimit, SessionsPolicy};
-use line::Due;
-pub use line::{Line, Turn};
-use presence::Departed;
-pub use presence::{Passage, Seen};
-pub use seat::{Seat, Taken};
-pub use session::{Session, Signal, Wake};
-pub use sight::Told;
+pub use account_sessions::{Delivered, SessionsLimit, SessionsPolicy};
+use flush::FlushQueue;
+pub use flush::{FlushPermit, WriteHandle};
+pub use flush_state::FlushState;
+use presence::OfflineGrace;
+pub use presence::{PresenceTransition, PresenceView};
+pub use session::{Session, Signal, WakeReason};
+pub use session_handle::{SessionHandle, TakenMarks};
+pub use session_view::{SessionView, VisibleProfile};
 pub use user::UserRef;
-pub use view::{Sight, View};
 
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
-use rosterd_engine::model::{Account, SessionId, Stamp, User, Visibility};
+use rosterd_engine::model::{Account, Revision, SessionId, User, Visibility};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_protocol::v1;
 
 /// What an operator sets about who sees what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct HubSettings {
     /// Which fields of a profile whom may see.
     pub visibility: Visibility,
     /// Whether friends see who is online.
     pub presence: bool,
 }
 
-impl Default for Settings {
+impl Default for HubSettings {
     fn default() -> Self {
         Self { visibility: Visibility::default(), presence: true }
     }
@@ -62,11 +62,11 @@ pub struct Hub {
     users: DashMap<Account, UserRef, ahash::RandomState>,
     sessions: RwLock<Slab<Arc<Session>>>,
     horizon: AtomicU64,
-    settings: Settings,
-    departed: Mutex<Departed>,
+    settings: HubSettings,
+    departed: Mutex<OfflineGrace>,
     /// Who came and went and is yet to be written down.
-    passages: Mutex<FxHashMap<Account, Passage>>,
-    due: Mutex<Due>,
+    transitions: Mutex<FxHashMap<Account, PresenceTransition>>,
+    due: Mutex<FlushQueue>,
     metrics: Arc<Metrics>,
     /// What times of commits are counted from.
     begun: Instant,
@@ -75,15 +75,25 @@ pub struct Hub {
 impl Hub {
     /// An empty hub at the store's last stamp.
     #[must_use]
-    pub fn new(head: Stamp, settings: Settings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (users, sessions, departed, passages, due) = Default::default();
+    pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let (users, sessions, departed, transitions, due) = Default::default();
         let horizon = AtomicU64::new(head);
-        Arc::new(Self { users, sessions, horizon, settings, departed, passages, due, metrics, begun: Instant::now() })
+        Arc::new(Self {
+            users,
+            sessions,
+            horizon,
+            settings,
+            departed,
+            transitions,
+            due,
+            metrics,
+            begun: Instant::now(),
+        })
     }
 
     /// Seats a session, which follows its own account from the start. It counts once it has logged in, [`Hub::arrive`].
     #[must_use]
-    pub fn join(self: &Arc<Self>, account: &Account, id: SessionId, device: Option<v1::Device>) -> Seat {
+    pub fn join(self: &Arc<Self>, account: &Account, id: SessionId, device: Option<v1::Device>) -> SessionHandle {
         let (session, slot) = {
             let mut sessions = self.sessions.write();
             let place = sessions.vacant_entry();
@@ -93,12 +103,12 @@ impl Hub {
         };
         let (me, ()) = self.follow(account, |state| state.own.push(slot));
         self.metrics.sessions.inc();
-        Seat::new(self.clone(), session, me)
+        SessionHandle::new(self.clone(), session, me)
     }
 
     /// The stamp up to which every change has been marked.
     #[must_use]
-    pub fn horizon(&self) -> Stamp {
+    pub fn watermark(&self) -> Revision {
         self.horizon.load(Ordering::Acquire)
     }
 
@@ -160,7 +170,7 @@ impl Hub {
 
     /// Enters someone's interest into an account's entry. Under the shard's lock, so that the entry cannot be dropped
     /// as idle in between.
-    fn follow<T>(&self, account: &Account, enter: impl FnOnce(&mut user::State) -> T) -> (UserRef, T) {
+    fn follow<T>(&self, account: &Account, enter: impl FnOnce(&mut user::UserState) -> T) -> (UserRef, T) {
         let entry = match self.users.get(account) {
             Some(entry) => entry,
             None => self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account.clone())).downgrade(),
@@ -169,7 +179,7 @@ impl Hub {
         (entry.clone(), entered)
     }
 
-    fn unfollow(&self, user: &UserRef, withdraw: impl FnOnce(&mut user::State) -> bool) {
+    fn unfollow(&self, user: &UserRef, withdraw: impl FnOnce(&mut user::UserState) -> bool) {
         let idle = {
             let mut state = user.state().lock();
             withdraw(&mut state);

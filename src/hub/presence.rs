@@ -11,12 +11,12 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::{Hub, Session, UserRef};
-use rosterd_engine::model::{Account, Millis, Online, User};
-use rosterd_engine::sync::outbox::Kinds;
+use rosterd_engine::model::{Account, Millis, OnlineAccount, User};
+use rosterd_engine::sync::outbox::RecordKinds;
 
 /// An account's presence, changed by its sessions' coming and going.
 #[derive(Debug, Default)]
-pub(super) struct Presence {
+pub(super) struct AccountPresence {
     /// Whether it counts as online: it has a session, or had one less than the linger ago.
     pub(super) online: bool,
     /// Whether it hides that; unknown until the store was read.
@@ -29,12 +29,12 @@ pub(super) struct Presence {
 
 /// The accounts whose last session left and that still count as online, in the order they left.
 #[derive(Debug, Default)]
-pub(super) struct Departed {
+pub(super) struct OfflineGrace {
     waiting: BTreeMap<u64, (Instant, UserRef)>,
     places: u64,
 }
 
-impl Departed {
+impl OfflineGrace {
     /// Adds an account that leaves now; its place.
     fn add(&mut self, user: UserRef) -> u64 {
         self.places += 1;
@@ -55,7 +55,7 @@ impl Departed {
     }
 }
 
-impl Presence {
+impl AccountPresence {
     /// Takes what the store has; what happened since stands.
     pub(super) fn offer(&mut self, user: &User) {
         self.invisible.get_or_insert(user.invisible);
@@ -74,7 +74,7 @@ impl Presence {
 
 /// What a session is told of an account's presence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct PresenceView {
     /// Whose.
     pub account: Account,
     /// Whether it is online.
@@ -87,7 +87,7 @@ pub struct Seen {
 
 /// That an account came or went, to be written down.
 #[derive(Debug, Clone, Copy)]
-pub struct Passage {
+pub struct PresenceTransition {
     /// Whether it is online now.
     pub online: bool,
     /// When it came or went.
@@ -96,11 +96,12 @@ pub struct Passage {
 
 impl Hub {
     /// Counts accounts as online that were when the process before this one ended. They go unless they come back in time.
-    pub fn restore_online(&self, noted: Vec<Online>) {
-        for Online { account, invisible, last_seen } in noted {
+    pub fn restore_online(&self, noted: Vec<OnlineAccount>) {
+        for OnlineAccount { account, invisible, last_seen } in noted {
             let entry = self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account));
             let left = Some(self.departed.lock().add(entry.clone()));
-            entry.state().lock().presence = Presence { online: true, invisible: Some(invisible), last_seen, left };
+            entry.state().lock().presence =
+                AccountPresence { online: true, invisible: Some(invisible), last_seen, left };
         }
     }
 
@@ -119,7 +120,7 @@ impl Hub {
             state.presence.last_seen = now;
         }
         let time = state.presence.last_seen;
-        self.passages.lock().insert(me.account().clone(), Passage { online: true, time });
+        self.transitions.lock().insert(me.account().clone(), PresenceTransition { online: true, time });
         drop(state);
         if shows {
             self.mark_friends(&self.sessions.read(), me);
@@ -127,7 +128,7 @@ impl Hub {
     }
 
     /// The account's last session has left.
-    pub(super) fn left(&self, me: &UserRef, state: &mut super::user::State) {
+    pub(super) fn left(&self, me: &UserRef, state: &mut super::user::UserState) {
         if state.presence.online {
             let place = self.departed.lock().add(me.clone());
             if let Some(before) = state.presence.left.replace(place) {
@@ -138,7 +139,7 @@ impl Hub {
 
     /// The account is no more, and nothing is to be written down for one that is made under its name.
     pub(super) fn forget_presence(&self, account: &Account) {
-        self.passages.lock().remove(account);
+        self.transitions.lock().remove(account);
     }
 
     /// Lets those go whose last session left before `until`; `now` is the wall clock at `instant`.
@@ -160,9 +161,9 @@ impl Hub {
                 let ago = instant.saturating_duration_since(left).as_millis() as Millis;
                 state.presence.last_seen = now.saturating_sub(ago).max(state.presence.last_seen);
             }
-            let passage = Passage { online: false, time: state.presence.last_seen };
+            let transition = PresenceTransition { online: false, time: state.presence.last_seen };
             let idle = state.is_idle();
-            self.passages.lock().insert(user.account().clone(), passage);
+            self.transitions.lock().insert(user.account().clone(), transition);
             drop(state);
             if shows {
                 self.mark_friends(&self.sessions.read(), &user);
@@ -173,15 +174,15 @@ impl Hub {
 
     /// Takes who came and went since it was last asked; of each account the newest.
     #[must_use]
-    pub fn take_passages(&self) -> Vec<(Account, Passage)> {
-        std::mem::take(&mut *self.passages.lock()).into_iter().collect()
+    pub fn take_transitions(&self) -> Vec<(Account, PresenceTransition)> {
+        std::mem::take(&mut *self.transitions.lock()).into_iter().collect()
     }
 
     /// Puts back what could not be written down; what happened since stands.
-    pub fn put_back_passages(&self, passages: Vec<(Account, Passage)>) {
-        let mut held = self.passages.lock();
-        for (account, passage) in passages {
-            held.entry(account).or_insert(passage);
+    pub fn put_back_transitions(&self, transitions: Vec<(Account, PresenceTransition)>) {
+        let mut held = self.transitions.lock();
+        for (account, transition) in transitions {
+            held.entry(account).or_insert(transition);
         }
     }
 
@@ -192,7 +193,7 @@ impl Hub {
         state.presence.invisible = Some(invisible);
         let changed = before != state.presence.shows();
         for session in state.own.iter().filter_map(|slot| sessions.get(*slot as usize)) {
-            self.mark(session, user.clone(), Kinds::PRESENCE);
+            self.mark(session, user.clone(), RecordKinds::PRESENCE);
         }
         drop(state);
         if changed {
@@ -202,10 +203,10 @@ impl Hub {
 
     /// An account's presence as its own sessions are told of it.
     #[must_use]
-    pub fn own_presence(&self, user: &UserRef) -> Seen {
+    pub fn own_presence(&self, user: &UserRef) -> PresenceView {
         let state = user.state().lock();
         let presence = &state.presence;
-        Seen {
+        PresenceView {
             account: user.account().clone(),
             online: presence.online,
             last_seen: presence.last_seen,
@@ -215,13 +216,13 @@ impl Hub {
 
     /// An account's presence as its friend `viewer` is told of it. Who is blocked sees it as it was last
     /// seen before.
-    pub(super) fn friends_presence(user: &UserRef, state: &super::user::State, viewer: &Account) -> Seen {
+    pub(super) fn friends_presence(user: &UserRef, state: &super::user::UserState, viewer: &Account) -> PresenceView {
         let presence = &state.presence;
         let (online, last_seen) = match state.blocks(viewer) {
             Some(block) => (false, block.last_seen),
             None => (presence.shows(), presence.last_seen),
         };
-        Seen { account: user.account().clone(), online, last_seen, invisible: None }
+        PresenceView { account: user.account().clone(), online, last_seen, invisible: None }
     }
 
     /// Marks everyone who lists the account and is not blocked by it.
@@ -229,7 +230,7 @@ impl Hub {
         let state = user.state().lock();
         for session in state.friends.iter().filter_map(|slot| sessions.get(slot as usize)) {
             if state.blocks(session.account()).is_none() {
-                self.mark(session, user.clone(), Kinds::PRESENCE);
+                self.mark(session, user.clone(), RecordKinds::PRESENCE);
             }
         }
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Line, UserRef};
+use super::{UserRef, WriteHandle};
 use crate::locks::{AtomicU32, AtomicU64, Mutex, Ordering};
-use rosterd_engine::model::{Account, CloseReason, Millis, SessionId, Stamp};
+use rosterd_engine::model::{Account, CloseReason, Millis, Revision, SessionId};
 use rosterd_engine::sync::interest::Slot;
-use rosterd_engine::sync::outbox::{Kinds, Marked, Marks, Outbox, Queue};
+use rosterd_engine::sync::outbox::{DirtyMarks, Marked, Outbox, Queue, RecordKinds};
 use rosterd_protocol::v1;
 
 /// What the signals that wait for one session may take, in bytes.
@@ -30,14 +30,14 @@ pub struct Session {
     issued_at: AtomicU64,
     /// The last stamp that the client was told it holds everything up to, and one more; 0 before the first.
     told: AtomicU64,
-    pub(super) owed: Mutex<Owed>,
+    pub(super) owed: Mutex<PendingState>,
     /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
     relations: AtomicU32,
 }
 
 /// What the session has yet to be told.
 #[derive(Debug, Default)]
-pub(super) struct Owed {
+pub(super) struct PendingState {
     pub(super) marks: Outbox<UserRef>,
     /// When the oldest change that waits was committed, in microseconds of the hub's clock; 0 if none waits.
     pub(super) since: u64,
@@ -46,7 +46,7 @@ pub(super) struct Owed {
     /// There while the session's task sleeps with nothing owed; whoever has something for it takes it.
     pub(super) sleeper: Option<Waker>,
     /// There while the task sleeps, unless it keeps it or a teller has it.
-    pub(super) line: Option<Box<dyn Line>>,
+    pub(super) line: Option<Box<dyn WriteHandle>>,
     /// What of a frame that a teller began is yet to be written, before anything else is.
     pub(super) rest: Option<Box<[u8]>>,
     /// Whether the session waits for a teller.
@@ -55,12 +55,12 @@ pub(super) struct Owed {
     pub(super) is_told: bool,
 }
 
-impl Owed {
+impl PendingState {
     pub(super) fn is_some(&self) -> bool {
         !self.marks.is_empty() || self.signals.is_some() || self.rest.is_some()
     }
 
-    pub(super) fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>, since: u64) {
+    pub(super) fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>, since: u64) {
         if since != 0 {
             self.since = since;
         }
@@ -70,8 +70,8 @@ impl Owed {
     }
 
     /// What there is for the task.
-    fn wake(&self) -> Option<Wake> {
-        self.ended.map(Wake::End).or(self.is_some().then_some(Wake::Marks))
+    fn wake(&self) -> Option<WakeReason> {
+        self.ended.map(WakeReason::End).or(self.is_some().then_some(WakeReason::DirtyMarks))
     }
 }
 
@@ -86,9 +86,9 @@ pub struct Signal {
 
 /// Why a session's task was woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
+pub enum WakeReason {
     /// Something is owed.
-    Marks,
+    DirtyMarks,
     /// The session is to end.
     End(CloseReason),
 }
@@ -140,11 +140,11 @@ impl Session {
 
     /// The last stamp that the client was told it holds everything up to; `None` before its catch-up is complete.
     #[must_use]
-    pub fn told(&self) -> Option<Stamp> {
+    pub fn delivered_up_to(&self) -> Option<Revision> {
         self.told.load(Ordering::Acquire).checked_sub(1)
     }
 
-    pub(super) fn tell(&self, horizon: Stamp) {
+    pub(super) fn set_delivered_up_to(&self, horizon: Revision) {
         self.told.store(horizon + 1, Ordering::Release);
     }
 
@@ -156,7 +156,7 @@ impl Session {
 
     /// What is owed of one account.
     #[must_use]
-    pub fn pending(&self, account: &Account) -> Kinds {
+    pub fn pending(&self, account: &Account) -> RecordKinds {
         let owed = self.owed.lock();
         let found = owed.marks.marks().iter().find(|(user, _)| user.account() == account);
         found.map(|(_, kinds)| *kinds).unwrap_or_default()
@@ -168,8 +168,8 @@ impl Session {
 
     /// Sets a mark for what was committed at `at`, 0 if it is nothing that is committed; the caller announces the session
     /// if the mark was the first.
-    pub(super) fn mark(&self, user: UserRef, kinds: Kinds, at: u64) -> Marked {
-        if kinds.has(Kinds::EDGE) {
+    pub(super) fn mark(&self, user: UserRef, kinds: RecordKinds, at: u64) -> Marked {
+        if kinds.has(RecordKinds::EDGE) {
             self.relations_changed();
         }
         let mut owed = self.owed.lock();
@@ -184,18 +184,18 @@ impl Session {
         self.relations.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn relations(&self) -> u32 {
+    pub(super) fn relations_epoch(&self) -> u32 {
         self.relations.load(Ordering::Acquire)
     }
 
     /// Marks profiles it does not follow, all of them or, if too many wait already, none (false).
     pub(super) fn look_up(&self, users: &[UserRef]) -> bool {
         let mut owed = self.owed.lock();
-        if owed.marks.count(Kinds::LOOK_UP) + users.len() > LOOK_UPS {
+        if owed.marks.count(RecordKinds::LOOK_UP) + users.len() > LOOK_UPS {
             return false;
         }
         for user in users {
-            owed.marks.mark(user.clone(), Kinds::LOOK_UP);
+            owed.marks.mark(user.clone(), RecordKinds::LOOK_UP);
         }
         drop(owed);
         self.wake();
@@ -214,13 +214,13 @@ impl Session {
 
     /// Takes everything that is owed, and since when. Signals and marks in one step: what a signal must come after is
     /// among the marks.
-    pub(super) fn take(&self) -> (Marks<UserRef>, u64, impl Iterator<Item = Arc<Signal>> + use<>) {
+    pub(super) fn take(&self) -> (DirtyMarks<UserRef>, u64, impl Iterator<Item = Arc<Signal>> + use<>) {
         let mut owed = self.owed.lock();
         let signals = owed.signals.take().map(|mut signals| signals.take());
         (owed.marks.take(), std::mem::take(&mut owed.since), signals.into_iter().flatten())
     }
 
-    pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>, since: u64) {
+    pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>, since: u64) {
         self.owed.lock().put_back(marks, since);
     }
 
@@ -244,12 +244,16 @@ impl Session {
     }
 
     /// Whether something is to be told.
-    pub(super) fn is_owed(&self) -> bool {
+    pub(super) fn has_pending(&self) -> bool {
         self.owed.lock().is_some()
     }
 
     /// The task looks for something to do, and has its line back; waits while a teller has it.
-    pub(super) fn poll_rise(&self, cx: &Context<'_>, line: &mut Option<Box<dyn Line>>) -> Poll<Option<Wake>> {
+    pub(super) fn poll_resume(
+        &self,
+        cx: &Context<'_>,
+        line: &mut Option<Box<dyn WriteHandle>>,
+    ) -> Poll<Option<WakeReason>> {
         let mut owed = self.owed.lock();
         if owed.is_told {
             owed.sleeper = Some(cx.waker().clone());
@@ -260,7 +264,7 @@ impl Session {
     }
 
     /// The task sleeps if there is nothing to do, and leaves its line behind.
-    pub(super) fn poll_sleep(&self, cx: &Context<'_>, line: &mut Option<Box<dyn Line>>) -> Poll<Wake> {
+    pub(super) fn poll_sleep(&self, cx: &Context<'_>, line: &mut Option<Box<dyn WriteHandle>>) -> Poll<WakeReason> {
         let mut owed = self.owed.lock();
         if let Some(wake) = owed.wake() {
             return Poll::Ready(wake);

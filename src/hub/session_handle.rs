@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Hub, Line, Seen, Session, Signal, UserRef, View, Wake};
-use rosterd_engine::model::{Account, Stamp};
-use rosterd_engine::sync::outbox::{Kinds, Marks};
+use super::{Hub, PresenceView, Session, SessionView, Signal, UserRef, WakeReason, WriteHandle};
+use rosterd_engine::model::{Account, Revision};
+use rosterd_engine::sync::outbox::{DirtyMarks, RecordKinds};
 
 /// How many cards of accounts it does not follow a session is remembered to have been told.
 const TOLD: usize = 32;
 
 /// A session's place in the hub, held by its task alone. Dropping it leaves: no watcher entry stays behind.
 #[derive(Debug)]
-pub struct Seat {
+pub struct SessionHandle {
     hub: Arc<Hub>,
     session: Arc<Session>,
     me: UserRef,
@@ -21,24 +21,24 @@ pub struct Seat {
     /// When the oldest change that was taken last was committed, by the hub's clock; 0 if none was.
     since: u64,
     /// Where tellers may write while the task sleeps; here while it does not.
-    line: Option<Box<dyn Line>>,
-    extra: Option<Box<Extra>>,
+    line: Option<Box<dyn WriteHandle>>,
+    extra: Option<Box<StrangerInterest>>,
 }
 
 /// What a session is owed.
 #[derive(Debug)]
-pub struct Taken {
+pub struct TakenMarks {
     /// The stamp that a client may be promised once it was told all of this.
-    pub horizon: Stamp,
-    /// [`Seat::relations`] as it was then.
+    pub horizon: Revision,
+    /// [`SessionHandle::relations`] as it was then.
     pub relations: u32,
     /// The keys.
-    pub marks: Marks<UserRef>,
+    pub marks: DirtyMarks<UserRef>,
 }
 
 /// What few sessions have.
 #[derive(Debug, Default)]
-struct Extra {
+struct StrangerInterest {
     watched: Vec<UserRef>,
     /// Signals taken, and not yet told.
     signals: VecDeque<Arc<Signal>>,
@@ -46,7 +46,7 @@ struct Extra {
     told: VecDeque<(Account, u64)>,
 }
 
-impl Seat {
+impl SessionHandle {
     pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, me: UserRef) -> Self {
         Self { hub, session, me, friends: Vec::new(), since: 0, line: None, extra: None }
     }
@@ -121,12 +121,12 @@ impl Seat {
 
     /// The registry as this session sees it.
     #[must_use]
-    pub fn view(&self) -> View<'_> {
+    pub fn view(&self) -> SessionView<'_> {
         self.hub.view(&self.session)
     }
 
     /// The presence of every friend that has ever been online.
-    pub fn friends_presence(&self) -> impl Iterator<Item = Seen> + '_ {
+    pub fn friends_presence(&self) -> impl Iterator<Item = PresenceView> + '_ {
         self.friends
             .iter()
             .filter_map(|user| self.view().presence(user))
@@ -135,8 +135,8 @@ impl Seat {
 
     /// How often what this session may see has changed since login.
     #[must_use]
-    pub fn relations(&self) -> u32 {
-        self.session.relations()
+    pub fn relations_epoch(&self) -> u32 {
+        self.session.relations_epoch()
     }
 
     /// The accounts that this session watches, friends or not.
@@ -146,23 +146,23 @@ impl Seat {
 
     /// Whether something is to be told.
     #[must_use]
-    pub fn is_owed(&self) -> bool {
-        self.session.is_owed()
+    pub fn has_pending(&self) -> bool {
+        self.session.has_pending()
     }
 
-    /// Takes everything that is owed; signals wait for [`Seat::next_signal`].
+    /// Takes everything that is owed; signals wait for [`SessionHandle::next_signal`].
     #[must_use]
-    pub fn take(&mut self) -> Taken {
+    pub fn take(&mut self) -> TakenMarks {
         // Both before the marks: what is marked up to the horizon is then among them, or was taken before, and a
         // relation that is marked later is noticed.
-        let (horizon, relations) = (self.hub.horizon(), self.relations());
+        let (horizon, relations) = (self.hub.watermark(), self.relations_epoch());
         let (marks, since, signals) = self.session.take();
         self.since = since;
         let mut signals = signals.peekable();
         if signals.peek().is_some() {
             self.extra.get_or_insert_default().signals.extend(signals);
         }
-        Taken { horizon, relations, marks }
+        TakenMarks { horizon, relations, marks }
     }
 
     /// The next signal that was taken.
@@ -171,7 +171,7 @@ impl Seat {
     }
 
     /// Puts back what was taken but not told.
-    pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a Kinds)>) {
+    pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>) {
         self.session.put_back(marks, self.since);
     }
 
@@ -181,17 +181,17 @@ impl Seat {
     }
 
     /// The client was told that it holds everything up to this stamp.
-    pub fn tell(&self, horizon: Stamp) {
-        self.session.tell(horizon);
+    pub fn set_delivered_up_to(&self, horizon: Revision) {
+        self.session.set_delivered_up_to(horizon);
     }
 
     /// Marks something for this session itself.
-    pub fn mark(&self, user: UserRef, kinds: Kinds) {
+    pub fn mark(&self, user: UserRef, kinds: RecordKinds) {
         self.hub.mark(&self.session, user, kinds);
     }
 
     /// Whether this version of an account that is not followed was told lately; notes it if not.
-    pub fn was_told(&mut self, account: &Account, version: u64) -> bool {
+    pub fn remember_sent(&mut self, account: &Account, version: u64) -> bool {
         let told = &mut self.extra.get_or_insert_default().told;
         if let Some(at) = told.iter().position(|(held, _)| held == account) {
             if told[at].1 == version {
@@ -206,18 +206,18 @@ impl Seat {
     }
 
     /// Tellers may write there while the session's task sleeps.
-    pub fn lend(&mut self, line: Option<Box<dyn Line>>) {
+    pub fn hand_over(&mut self, line: Option<Box<dyn WriteHandle>>) {
         self.line = line;
     }
 
     /// What there is to do, now that nobody else writes; waits while a teller does.
-    pub fn poll_rise(&mut self, cx: &Context<'_>) -> Poll<Option<Wake>> {
-        self.session.poll_rise(cx, &mut self.line)
+    pub fn poll_resume(&mut self, cx: &Context<'_>) -> Poll<Option<WakeReason>> {
+        self.session.poll_resume(cx, &mut self.line)
     }
 
     /// Waits until something is owed that a teller cannot tell, or the session is to end. Until then a teller may write,
     /// unless the session keeps to itself.
-    pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_to_itself: bool) -> Poll<Wake> {
+    pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_to_itself: bool) -> Poll<WakeReason> {
         if keeps_to_itself {
             return self.session.poll_sleep(cx, &mut None);
         }
@@ -231,7 +231,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for SessionHandle {
     fn drop(&mut self) {
         for user in self.friends.drain(..) {
             self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::user::State;
-use super::{Hub, Seen, Session, UserRef};
+use super::user::UserState;
+use super::{Hub, PresenceView, Session, UserRef};
 use rosterd_engine::model::Audience;
-use rosterd_protocol::Card;
+use rosterd_protocol::EncodedProfile;
 
 /// What a session may see of an account.
 #[derive(Debug, Clone)]
-pub enum Sight {
+pub enum VisibleProfile {
     /// This.
-    Card(Arc<Card>),
+    EncodedProfile(Arc<EncodedProfile>),
     /// The account as it was when it blocked the session's: the store has it.
     Frozen,
     /// The registry does not know.
@@ -20,7 +20,7 @@ pub enum Sight {
 
 /// The registry as one session sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+pub struct SessionView<'a> {
     hub: &'a Hub,
     session: &'a Session,
 }
@@ -28,12 +28,12 @@ pub struct View<'a> {
 impl Hub {
     /// The registry as a session sees it.
     #[must_use]
-    pub fn view<'a>(&'a self, session: &'a Session) -> View<'a> {
-        View { hub: self, session }
+    pub fn view<'a>(&'a self, session: &'a Session) -> SessionView<'a> {
+        SessionView { hub: self, session }
     }
 }
 
-impl View<'_> {
+impl SessionView<'_> {
     /// Whether this is the session's own account.
     #[must_use]
     pub fn is_me(&self, user: &UserRef) -> bool {
@@ -63,32 +63,32 @@ impl View<'_> {
 
     /// What this session may see of the account as the registry has it.
     #[must_use]
-    pub fn sight(&self, user: &UserRef) -> Sight {
+    pub fn visible_profile(&self, user: &UserRef) -> VisibleProfile {
         self.look(user).1
     }
 
     /// Whether this session is told of the changes of an account that was marked, and what it may see of it. Nearly always
     /// the mark names the entry that is followed: one look, under one lock.
     #[must_use]
-    pub fn sight_of_marked(&self, marked: &UserRef) -> (bool, Sight) {
+    pub fn visible_profile_of_marked(&self, marked: &UserRef) -> (bool, VisibleProfile) {
         match self.look(marked) {
             found @ (true, _) if !self.is_me(marked) => found,
             _ => self.look(&self.entry(marked)),
         }
     }
 
-    fn look(&self, user: &UserRef) -> (bool, Sight) {
+    fn look(&self, user: &UserRef) -> (bool, VisibleProfile) {
         let state = user.state().lock();
         let (audience, follows) = self.relation(user, &state);
         let sight = match state.blocks(self.session.account()) {
-            Some(_) => Sight::Frozen,
-            None => state.card(audience).map_or(Sight::Unknown, Sight::Card),
+            Some(_) => VisibleProfile::Frozen,
+            None => state.encoded(audience).map_or(VisibleProfile::Unknown, VisibleProfile::EncodedProfile),
         };
         (follows, sight)
     }
 
     /// As whom it sees the account, and whether it is told of its changes.
-    fn relation(&self, user: &UserRef, state: &State) -> (Audience, bool) {
+    fn relation(&self, user: &UserRef, state: &UserState) -> (Audience, bool) {
         if self.is_me(user) {
             (Audience::Own, true)
         } else if state.friends.contains(self.session.slot()) {
@@ -100,7 +100,7 @@ impl View<'_> {
 
     /// What this session may know of the account's presence, if it is its own or a friend's, and there is presence.
     #[must_use]
-    pub fn presence(&self, user: &UserRef) -> Option<Seen> {
+    pub fn presence(&self, user: &UserRef) -> Option<PresenceView> {
         if !self.hub.has_presence() {
             return None;
         }

@@ -3,8 +3,8 @@
 use super::feed::Feed;
 use super::*;
 use proptest::prelude::*;
-use rosterd_engine::model::{Block, Change, CloseReason, Edge, Moved, Online, Profile, Row};
-use rosterd_engine::sync::outbox::Kinds;
+use rosterd_engine::model::{Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Row};
+use rosterd_engine::sync::outbox::RecordKinds;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ fn account(n: u8) -> Account {
     Account::stored(&format!("u{n}")).unwrap()
 }
 
-fn profile(n: u8, stamp: Stamp) -> Row {
+fn profile(n: u8, stamp: Revision) -> Row {
     Row::Profile(Arc::new(Profile::new(account(n), stamp, 0)))
 }
 
@@ -27,16 +27,16 @@ fn offer(hub: &Arc<Hub>, user: &User) {
     hub.offer(&hub.user(&user.profile.account).unwrap(), Some(user));
 }
 
-fn online(n: u8, invisible: bool) -> Online {
-    Online { account: account(n), invisible, last_seen: 4 }
+fn online(n: u8, invisible: bool) -> OnlineAccount {
+    OnlineAccount { account: account(n), invisible, last_seen: 4 }
 }
 
-fn change(stamp: Stamp, origin: Option<SessionId>, row: Row) -> Change {
+fn change(stamp: Revision, origin: Option<SessionId>, row: Row) -> Change {
     Change { stamp, origin, rows: vec![row] }
 }
 
 /// The index holds no entry that a seat does not account for, and the other way round.
-fn check_invariants(hub: &Hub, seats: &[Seat]) {
+fn check_invariants(hub: &Hub, seats: &[SessionHandle]) {
     let mut expected = BTreeSet::new();
     for seat in seats {
         expected.insert((seat.account().clone(), 'o', seat.session().slot()));
@@ -57,35 +57,35 @@ fn check_invariants(hub: &Hub, seats: &[Seat]) {
 
 #[test]
 fn the_originator_is_not_marked_its_other_session_is() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let (mut a1, mut a2) = (hub.join(&account(1), SessionId(1), None), hub.join(&account(1), SessionId(2), None));
     let mut b = hub.join(&account(2), SessionId(3), None);
     b.add_friend(&account(1));
     feed.apply(&[change(1, Some(SessionId(1)), profile(1, 1))]);
     assert_eq!((a1.take().marks.len(), a2.take().marks.len(), b.take().marks.len()), (0, 1, 1));
-    assert_eq!(hub.horizon(), 1);
+    assert_eq!(hub.watermark(), 1);
 }
 
 #[test]
 fn a_relation_marks_the_owners_sessions_once_however_often_it_changes() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut seat = hub.join(&account(1), SessionId(1), None);
-    let before = seat.relations();
+    let before = seat.relations_epoch();
     for stamp in 1..100 {
         let edge = Edge::new(account(1), account(2), stamp, 0);
         feed.apply(&[change(stamp, None, Row::Edge(edge))]);
     }
-    assert_ne!(seat.relations(), before);
+    assert_ne!(seat.relations_epoch(), before);
     let marks = seat.take().marks;
     assert_eq!(marks.len(), 1);
-    assert!(marks.iter().all(|(_, kinds)| kinds.has(Kinds::EDGE)));
+    assert!(marks.iter().all(|(_, kinds)| kinds.has(RecordKinds::EDGE)));
 }
 
 #[test]
 fn a_crowd_is_marked_in_slices_while_others_overtake_and_the_horizon_waits() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut crowd: Vec<_> = (0..5000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
     for seat in &mut crowd {
@@ -94,21 +94,21 @@ fn a_crowd_is_marked_in_slices_while_others_overtake_and_the_horizon_waits() {
     let mut other = hub.join(&account(8), SessionId(9999), None);
     other.add_friend(&account(2));
     feed.apply(&[change(1, None, profile(1, 1)), change(2, None, profile(2, 2))]);
-    assert_eq!((other.take().marks.len(), hub.horizon()), (1, 0));
+    assert_eq!((other.take().marks.len(), hub.watermark()), (1, 0));
     let mut slices = 0;
     while feed.sweep() {
         slices += 1;
         let marked = crowd.iter().filter(|seat| !seat.is_clean()).count();
-        assert!(marked == crowd.len() || hub.horizon() == 0);
+        assert!(marked == crowd.len() || hub.watermark() == 0);
     }
     assert!(slices > 1);
-    assert_eq!(hub.horizon(), 2);
+    assert_eq!(hub.watermark(), 2);
     assert!(crowd.iter_mut().all(|seat| seat.take().marks.len() == 1));
 }
 
 #[test]
 fn a_celebrity_who_never_rests_is_one_sweep_and_everyone_is_told_the_newest() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut crowd: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
     for seat in &mut crowd {
@@ -126,7 +126,7 @@ fn a_celebrity_who_never_rests_is_one_sweep_and_everyone_is_told_the_newest() {
     // Every one of the crowd had its turn while the changes went on, but for the author.
     assert!(told.iter().enumerate().all(|(n, told)| (n == 7) == (*told == 0)));
     while feed.sweep() {}
-    assert_eq!((feed.sweeps(), hub.horizon()), (0, 199));
+    assert_eq!((feed.sweeps(), hub.watermark()), (0, 199));
 }
 
 proptest! {
@@ -134,9 +134,9 @@ proptest! {
     /// sides of the index agree, and exactly the sessions that see the change are marked.
     #[test]
     fn the_index_is_consistent(steps in prop::collection::vec((0..7u8, any::<prop::sample::Index>(), 0..6u8, 0..3u8), 1..120)) {
-        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let hub = Hub::new(0, HubSettings::default(), Arc::default());
         let mut feed = Feed::new(hub.clone());
-        let mut seats: Vec<Seat> = Vec::new();
+        let mut seats: Vec<SessionHandle> = Vec::new();
         for (at, (what, pick, who, audience)) in steps.into_iter().enumerate() {
             let stamp = at as u64 + 1;
             match what {
@@ -147,7 +147,7 @@ proptest! {
                 3 => drop(seats.swap_remove(pick.index(seats.len()))),
                 4 => drop({ let at = pick.index(seats.len()); seats[at].watch(&[account(who), account(who / 2)]) }),
                 _ => {
-                    let older = Moved { version: 0, time: 0 };
+                    let older = LastChange { version: 0, time: 0 };
                     let mut profile = Profile::new(account(who), stamp, 0);
                     if audience < 2 { profile.everyone = older; }
                     if audience < 1 { profile.friends = older; }
@@ -158,7 +158,7 @@ proptest! {
                             || audience >= 2 && seat.watched().any(|watched| *watched.account() == account(who));
                         prop_assert_eq!(seat.take().marks.len(), usize::from(sees));
                     }
-                    prop_assert_eq!(hub.horizon(), stamp);
+                    prop_assert_eq!(hub.watermark(), stamp);
                 }
             }
             check_invariants(&hub, &seats);
@@ -171,7 +171,7 @@ proptest! {
 /// What a reader that is ahead of the feed knows of a block must not keep a change from before it.
 #[test]
 fn a_change_from_before_a_block_that_is_known_already_is_marked() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut bob = hub.join(&account(2), SessionId(2), None);
     let ann = bob.add_friend(&account(1));
@@ -179,25 +179,25 @@ fn a_change_from_before_a_block_that_is_known_already_is_marked() {
     feed.apply(&[change(1, None, profile(1, 1))]);
     assert_eq!(bob.take().marks.len(), 1);
     feed.apply(&[change(2, None, block(1, 2, 2, false)), change(3, None, profile(1, 3))]);
-    assert!(bob.take().marks.iter().all(|(_, kinds)| !kinds.has(Kinds::CARD)));
+    assert!(bob.take().marks.iter().all(|(_, kinds)| !kinds.has(RecordKinds::PROFILE)));
 }
 
 /// Who was seen online when a block began is seen to go, though it has gone meanwhile.
 #[test]
 fn a_block_is_told_as_offline_whatever_was_told_before() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut bob = hub.join(&account(2), SessionId(2), None);
     bob.add_friend(&account(1));
     feed.apply(&[change(1, None, block(1, 2, 1, false))]);
-    assert!(bob.take().marks.iter().any(|(_, kinds)| kinds.has(Kinds::PRESENCE)));
+    assert!(bob.take().marks.iter().any(|(_, kinds)| kinds.has(RecordKinds::PRESENCE)));
 }
 
-fn block(owner: u8, peer: u8, stamp: Stamp, removed: bool) -> Row {
+fn block(owner: u8, peer: u8, stamp: Revision, removed: bool) -> Row {
     Row::Block { block: Block { removed, ..blocked(owner, peer, stamp) }, frozen: None }
 }
 
-fn blocked(owner: u8, peer: u8, version: Stamp) -> Block {
+fn blocked(owner: u8, peer: u8, version: Revision) -> Block {
     Block {
         owner: account(owner),
         peer: account(peer),
@@ -211,7 +211,7 @@ fn blocked(owner: u8, peer: u8, version: Stamp) -> Block {
 
 #[test]
 fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut ann = hub.join(&account(1), SessionId(1), None);
     let mut bob = hub.join(&account(2), SessionId(2), None);
@@ -221,19 +221,19 @@ fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
     drop((ann.take(), bob.take()));
     feed.apply(&[change(2, None, block(1, 2, 2, false))]);
     let marks = ann.take().marks;
-    assert!(marks.iter().all(|(_, kinds)| kinds.has(Kinds::BLOCK)) && marks.len() == 1);
+    assert!(marks.iter().all(|(_, kinds)| kinds.has(RecordKinds::BLOCK)) && marks.len() == 1);
     // She goes offline for him; nothing else is told.
-    assert!(bob.take().marks.iter().all(|(_, kinds)| *kinds == Kinds::PRESENCE));
+    assert!(bob.take().marks.iter().all(|(_, kinds)| *kinds == RecordKinds::PRESENCE));
     let seen = bob.view().presence(ann.me()).unwrap();
     assert_eq!((seen.online, seen.last_seen), (false, 7));
-    assert!(matches!(bob.view().sight(ann.me()), Sight::Frozen));
+    assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::Frozen));
     feed.apply(&[change(3, None, profile(1, 3))]);
     assert_eq!((ann.take().marks.len(), bob.take().marks.len()), (1, 0));
     // A reader that comes late with the state from before the block is not believed.
     offer(&hub, &user(1, 1));
-    assert!(matches!(bob.view().sight(ann.me()), Sight::Frozen));
+    assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::Frozen));
     feed.apply(&[change(4, None, block(1, 2, 4, true))]);
-    assert!(matches!(bob.view().sight(ann.me()), Sight::Card(_)));
+    assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::EncodedProfile(_)));
     assert!(bob.view().presence(ann.me()).unwrap().online);
 }
 
@@ -241,7 +241,7 @@ const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 1
 
 #[test]
 fn presence_outlives_the_last_session_by_the_linger() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut bob = hub.join(&account(2), SessionId(2), None);
     bob.add_friend(&account(1));
     offer(&hub, &user(1, 1));
@@ -264,24 +264,24 @@ fn presence_outlives_the_last_session_by_the_linger() {
     hub.expire(after, after, 9);
     let seen = bob.view().presence(&entry).unwrap();
     assert_eq!((bob.take().marks.len(), seen.online, seen.last_seen), (1, false, 9));
-    let passages = hub.take_passages();
-    assert_eq!(passages.len(), 1);
-    assert!(!passages[0].1.online);
+    let transitions = hub.take_transitions();
+    assert_eq!(transitions.len(), 1);
+    assert!(!transitions[0].1.online);
     hub.expire(Instant::now(), Instant::now(), 10);
-    assert!(hub.take_passages().is_empty());
+    assert!(hub.take_transitions().is_empty());
 }
 
 #[test]
 fn who_does_not_come_back_after_a_restart_goes_offline() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     hub.restore_online(vec![online(1, false), online(2, false), online(3, true)]);
     let ann = hub.join(&account(1), SessionId(1), None);
     hub.arrive(&ann, 5, LIMIT);
-    assert!(hub.take_passages().is_empty(), "she never went");
+    assert!(hub.take_transitions().is_empty(), "she never went");
     hub.expire(Instant::now(), Instant::now(), 10);
-    let passages = hub.take_passages();
-    let gone = |n: u8| passages.iter().find(|(who, _)| *who == account(n)).map(|(_, p)| (p.online, p.time)).unwrap();
-    assert_eq!((passages.len(), gone(2)), (2, (false, 10)));
+    let transitions = hub.take_transitions();
+    let gone = |n: u8| transitions.iter().find(|(who, _)| *who == account(n)).map(|(_, p)| (p.online, p.time)).unwrap();
+    assert_eq!((transitions.len(), gone(2)), (2, (false, 10)));
     // Of one that hides, nobody may learn that it was there.
     assert_eq!(gone(3), (false, 4));
     assert!(hub.user(&account(2)).is_none() && hub.user(&account(1)).is_some());
@@ -291,7 +291,7 @@ fn who_does_not_come_back_after_a_restart_goes_offline() {
 fn the_policy_says_who_goes() {
     let device = |kind: &str| Some(v1::Device { r#type: kind.into(), ..v1::Device::default() });
     let ends = |policy, max, kinds: &[&str]| -> String {
-        let hub = Hub::new(0, Settings::default(), Arc::default());
+        let hub = Hub::new(0, HubSettings::default(), Arc::default());
         let mut seats = Vec::new();
         for (n, kind) in (0..).zip(kinds) {
             let seat = hub.join(&account(1), SessionId(n), device(kind));
@@ -322,7 +322,7 @@ fn held_blocks(user: &UserRef) -> usize {
 
 #[test]
 fn blocks_that_ended_are_held_no_longer_than_a_reader_may_still_bring_them() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let ann = hub.join(&account(1), SessionId(1), None);
     feed.apply(&[change(2, None, block(1, 2, 2, true))]);
@@ -343,7 +343,7 @@ fn blocks_that_ended_are_held_no_longer_than_a_reader_may_still_bring_them() {
 
 #[test]
 fn a_mark_finds_the_entry_that_is_there_now() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut bob = hub.join(&account(2), SessionId(2), None);
     // Nobody follows ann when the edge is marked: the mark is only a name.
@@ -355,12 +355,12 @@ fn a_mark_finds_the_entry_that_is_there_now() {
     let (marked, _) = marks.iter().next().unwrap();
     bob.add_friend(marked.account());
     assert!(bob.view().presence(&bob.view().entry(marked)).unwrap().online);
-    assert!(matches!(bob.view().sight(&bob.view().entry(marked)), Sight::Card(_)));
+    assert!(matches!(bob.view().visible_profile(&bob.view().entry(marked)), VisibleProfile::EncodedProfile(_)));
 }
 
 #[test]
 fn while_a_crowd_is_marked_a_hidden_change_is_for_nobody_new() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut crowd: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
     for seat in &mut crowd {
@@ -368,21 +368,21 @@ fn while_a_crowd_is_marked_a_hidden_change_is_for_nobody_new() {
     }
     let own = hub.join(&account(1), SessionId(9999), None);
     feed.apply(&[change(1, None, profile(1, 1))]);
-    let older = Moved { version: 1, time: 0 };
+    let older = LastChange { version: 1, time: 0 };
     let hidden = Profile { friends: older, everyone: older, ..Profile::new(account(1), 2, 0) };
     feed.apply(&[change(2, None, Row::Profile(Arc::new(hidden)))]);
     assert_eq!(feed.sweeps(), 1);
-    while hub.horizon() == 0 {
+    while hub.watermark() == 0 {
         feed.sweep();
     }
     assert!(crowd.iter_mut().all(|seat| seat.take().marks.len() == 1) && !own.is_clean());
     while feed.sweep() {}
-    assert!(hub.horizon() == 2 && crowd.iter().all(Seat::is_clean));
+    assert!(hub.watermark() == 2 && crowd.iter().all(SessionHandle::is_clean));
 }
 
 #[test]
 fn of_those_who_arrive_together_one_stays() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let limit = SessionsLimit { policy: SessionsPolicy::One, max: 100 };
     for round in 0..1000 {
         let seats: Vec<_> = (0..4).map(|n| hub.join(&account(1), SessionId(round * 4 + n), None)).collect();
@@ -403,7 +403,7 @@ fn of_those_who_arrive_together_one_stays() {
 
 #[test]
 fn coming_and_going_costs_an_account_one_place_and_none_after_it_is_gone() {
-    let hub = Hub::new(0, Settings::default(), Arc::default());
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     for n in 0..1000 {
         let ann = hub.join(&account(1), SessionId(n), None);
@@ -412,13 +412,13 @@ fn coming_and_going_costs_an_account_one_place_and_none_after_it_is_gone() {
     }
     assert_eq!(hub.departed.lock().len(), 1);
     feed.apply(&[change(2, None, Row::Gone { account: account(1), version: 2 })]);
-    assert!(hub.take_passages().is_empty(), "nothing is written down of who is no more");
+    assert!(hub.take_transitions().is_empty(), "nothing is written down of who is no more");
     hub.expire(Instant::now(), Instant::now(), 10);
-    assert_eq!((hub.departed.lock().len(), hub.take_passages().len()), (0, 0));
+    assert_eq!((hub.departed.lock().len(), hub.take_transitions().len()), (0, 0));
     assert!(hub.user(&account(1)).is_none());
 }
 
-impl Seat {
+impl SessionHandle {
     fn is_clean(&self) -> bool {
         self.session().is_clean()
     }

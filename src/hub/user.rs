@@ -5,24 +5,24 @@ use std::sync::Arc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::presence::Presence;
+use super::presence::AccountPresence;
 use crate::locks::Mutex;
 use rosterd_engine::model::{Account, Audience, Block, Profile, User, Visibility};
 use rosterd_engine::sync::interest::{Slot, Watchers};
-use rosterd_protocol::{Card, Views};
+use rosterd_protocol::{EncodedProfile, ProfileViews};
 
 /// A registry entry. Lives in the registry while someone is interested in it; elsewhere it is only a name.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct UserEntry {
     account: Account,
     hash: u64,
-    state: Mutex<State>,
+    state: Mutex<UserState>,
 }
 
 /// What changes about an entry, and who changes it: the feed sets cards and blocks, sessions come and go.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    standing: Standing,
+pub(super) struct UserState {
+    standing: KnownProfile,
     /// Sessions whose account lists this one: they see what friends see.
     pub(super) friends: Watchers,
     /// Sessions that watch it, friends or not: they see what everyone sees.
@@ -34,20 +34,20 @@ pub(super) struct State {
     known: bool,
     /// Whom it blocks, by account. Until it is known also whom it blocks no longer, since a reader may still bring that.
     blocks: Option<Box<FxHashMap<Account, Block>>>,
-    pub(super) presence: Presence,
+    pub(super) presence: AccountPresence,
 }
 
 #[derive(Debug, Default)]
-enum Standing {
+enum KnownProfile {
     /// Nobody looked yet, or there was nothing to see.
     #[default]
     Unknown,
-    Present(Views),
+    Present(ProfileViews),
     /// Deleted at this version: an older profile that a reader still brings is not believed.
     Gone(u64),
 }
 
-impl Standing {
+impl KnownProfile {
     fn version(&self) -> u64 {
         match self {
             Self::Unknown => 0,
@@ -57,11 +57,11 @@ impl Standing {
     }
 }
 
-impl State {
+impl UserState {
     /// Takes a profile unless a newer state is held (I1).
     pub(super) fn offer(&mut self, profile: &Arc<Profile>, visibility: &Visibility) {
         if profile.version > self.standing.version() {
-            self.standing = Standing::Present(Views::new(profile.clone(), visibility));
+            self.standing = KnownProfile::Present(ProfileViews::new(profile.clone(), visibility));
         }
     }
 
@@ -86,12 +86,12 @@ impl State {
     pub(super) fn gone(&mut self, version: u64) -> bool {
         let is_made_again = self.standing.version() > version;
         if !is_made_again {
-            self.standing = Standing::Gone(version);
+            self.standing = KnownProfile::Gone(version);
         }
         if let Some(blocks) = &mut self.blocks {
             blocks.retain(|_, block| !block.removed && block.version > version);
         }
-        self.presence = Presence::default();
+        self.presence = AccountPresence::default();
         self.known = true;
         is_made_again
     }
@@ -113,9 +113,9 @@ impl State {
         self.blocks.as_ref()?.get(viewer).filter(|block| !block.removed)
     }
 
-    pub(super) fn card(&self, audience: Audience) -> Option<Arc<Card>> {
+    pub(super) fn encoded(&self, audience: Audience) -> Option<Arc<EncodedProfile>> {
         match &self.standing {
-            Standing::Present(views) if self.known => Some(views.card(audience).clone()),
+            KnownProfile::Present(views) if self.known => Some(views.encoded(audience).clone()),
             _ => None,
         }
     }
@@ -132,7 +132,7 @@ impl State {
 
 /// A shared entry, equal to another of the same account: the key of an outbox.
 #[derive(Debug, Clone)]
-pub struct UserRef(Arc<Entry>);
+pub struct UserRef(Arc<UserEntry>);
 
 impl UserRef {
     /// An entry of its own, not in the registry.
@@ -140,7 +140,7 @@ impl UserRef {
     pub fn detached(account: Account) -> Self {
         // Hashed once here: a mark must not cost a pass over the account's text.
         let hash = FxBuildHasher.hash_one(account.as_str());
-        Self(Arc::new(Entry { account, hash, state: Mutex::default() }))
+        Self(Arc::new(UserEntry { account, hash, state: Mutex::default() }))
     }
 
     /// Whose entry it is.
@@ -152,7 +152,7 @@ impl UserRef {
     /// The newest profile the registry has, if the account is known to exist.
     #[must_use]
     pub fn profile(&self) -> Option<Arc<Profile>> {
-        self.state().lock().card(Audience::Own).map(|card| card.profile().clone())
+        self.state().lock().encoded(Audience::Own).map(|card| card.profile().clone())
     }
 
     /// Whether it blocks an account.
@@ -161,7 +161,7 @@ impl UserRef {
         self.state().lock().blocks(account).is_some()
     }
 
-    pub(super) fn state(&self) -> &Mutex<State> {
+    pub(super) fn state(&self) -> &Mutex<UserState> {
         &self.0.state
     }
 

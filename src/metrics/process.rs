@@ -20,7 +20,7 @@ pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
-        let mut tell = |name: &str, help: &str, unit: Option<&Unit>, metric: &dyn Told| {
+        let mut tell = |name: &str, help: &str, unit: Option<&Unit>, metric: &dyn ProcessMetric| {
             metric.encode_with(&mut encoder, name, help, unit)
         };
         let cpu = ConstCounter::new(cpu().as_secs_f64());
@@ -41,12 +41,12 @@ impl Collector for Process {
 }
 
 /// A metric of either kind.
-trait Told {
+trait ProcessMetric {
     fn encode_with(&self, to: &mut DescriptorEncoder, name: &str, help: &str, unit: Option<&Unit>)
     -> Result<(), Error>;
 }
 
-impl<M: EncodeMetric> Told for M {
+impl<M: EncodeMetric> ProcessMetric for M {
     fn encode_with(
         &self,
         to: &mut DescriptorEncoder,

@@ -4,13 +4,13 @@ use std::mem;
 use std::sync::Arc;
 
 use super::Service;
-use super::sight::Page;
-use crate::hub::Seat;
-use crate::store::{Arrival, StoreError};
+use super::visible::Page;
+use crate::hub::SessionHandle;
+use crate::store::{LoginRows, StoreError};
 use rosterd_engine::model::{Account, Block, CloseReason, Cursor, Edge, Request};
-use rosterd_engine::sync::delta::{Owed, Plan, owed};
-use rosterd_engine::sync::repair::Sum;
-use rosterd_protocol::Card;
+use rosterd_engine::sync::delta::{Plan, RowDelta, row_delta};
+use rosterd_engine::sync::repair::ListDigest;
+use rosterd_protocol::EncodedProfile;
 
 /// Where a catch-up stands. The place in the list is the last account read, so a list that changes meanwhile
 /// loses nothing: what entered behind it is marked.
@@ -18,15 +18,15 @@ use rosterd_protocol::Card;
 pub struct CatchUp {
     plan: Plan,
     cursor: Cursor,
-    stage: Stage,
+    stage: CatchUpStage,
     requests: Vec<Request>,
     blocks: Vec<Block>,
-    sum: Sum,
+    sum: ListDigest,
 }
 
 /// What is told next.
 #[derive(Debug)]
-enum Stage {
+enum CatchUpStage {
     /// The first page of friends, which the login read when the account's relations stood so.
     First(Vec<Edge>, u32),
     /// Friends after this account.
@@ -40,11 +40,11 @@ enum Stage {
 
 /// Records to tell a session.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct RecordPage {
     /// Relations, each with the friend's whole card.
-    pub friends: Vec<(Edge, Arc<Card>)>,
+    pub friends: Vec<(Edge, Arc<EncodedProfile>)>,
     /// Newer cards of friends the client holds.
-    pub cards: Vec<Arc<Card>>,
+    pub cards: Vec<Arc<EncodedProfile>>,
     /// Accounts that left the list.
     pub removed: Vec<Account>,
     /// Requests from and to the account.
@@ -59,21 +59,21 @@ pub enum Record<'a> {
     /// An account left the list.
     Removed(&'a Account),
     /// A relation, with the friend's whole card.
-    Friend(&'a Edge, &'a Card),
+    Friend(&'a Edge, &'a EncodedProfile),
     /// A newer card.
-    Card(&'a Card),
+    EncodedProfile(&'a EncodedProfile),
     /// A request.
     Request(&'a Request),
     /// A block.
     Block(&'a Block),
 }
 
-impl Told {
+impl RecordPage {
     /// Everything to tell, one by one.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let removed = self.removed.iter().map(Record::Removed);
         let friends = self.friends.iter().map(|(edge, card)| Record::Friend(edge, card));
-        let cards = self.cards.iter().map(|card| Record::Card(card));
+        let cards = self.cards.iter().map(|card| Record::EncodedProfile(card));
         let requests = self.requests.iter().map(Record::Request);
         removed.chain(friends).chain(cards).chain(requests).chain(self.blocks.iter().map(Record::Block))
     }
@@ -81,13 +81,13 @@ impl Told {
 
 impl CatchUp {
     /// From what the login read while the account's relations stood so.
-    pub(super) fn new(plan: Plan, cursor: Cursor, read: Arrival, relations: u32) -> Self {
-        let Arrival { edges, mut requests, blocks, .. } = read;
+    pub(super) fn new(plan: Plan, cursor: Cursor, read: LoginRows, relations: u32) -> Self {
+        let LoginRows { edges, mut requests, blocks, .. } = read;
         if let Some(since) = plan.since() {
             requests.retain(|request| request.version > since);
         }
-        let stage = Stage::First(edges, relations);
-        Self { plan, cursor, stage, requests, blocks, sum: Sum::default() }
+        let stage = CatchUpStage::First(edges, relations);
+        Self { plan, cursor, stage, requests, blocks, sum: ListDigest::default() }
     }
 
     /// How the client is brought up to date.
@@ -104,15 +104,15 @@ impl CatchUp {
 
     /// How many friends there are, and their digest; whole once the last page was read.
     #[must_use]
-    pub fn sum(&self) -> Sum {
+    pub fn sum(&self) -> ListDigest {
         self.sum
     }
 }
 
 impl Service {
     /// What a login is to read of an account for a plan.
-    pub(super) async fn read_arrival(&self, account: &Account, plan: Plan) -> Result<Arrival, StoreError> {
-        self.store.arrival(account.clone(), self.machine.page, plan.since()).await
+    pub(super) async fn read_login(&self, account: &Account, plan: Plan) -> Result<LoginRows, StoreError> {
+        self.store.login_rows(account.clone(), self.machine.page, plan.since()).await
     }
 
     /// Reads the next page and says what of it is owed; `None` after the last. The session follows every friend it was
@@ -120,20 +120,24 @@ impl Service {
     ///
     /// # Errors
     /// The store cannot be read, or the plan no longer holds: the client is to come back.
-    pub async fn catch_up(&self, seat: &mut Seat, at: &mut CatchUp) -> Result<Option<Told>, CloseReason> {
-        let read = match mem::replace(&mut at.stage, Stage::Done) {
-            Stage::First(edges, relations) => self.first_friends(seat, at, edges, relations).await,
-            Stage::Friends(after) => self.read_friends(seat, at, Some(after)).await,
-            Stage::Requests => {
+    pub async fn catch_up(
+        &self,
+        seat: &mut SessionHandle,
+        at: &mut CatchUp,
+    ) -> Result<Option<RecordPage>, CloseReason> {
+        let read = match mem::replace(&mut at.stage, CatchUpStage::Done) {
+            CatchUpStage::First(edges, relations) => self.first_friends(seat, at, edges, relations).await,
+            CatchUpStage::Friends(after) => self.read_friends(seat, at, Some(after)).await,
+            CatchUpStage::Requests => {
                 let (requests, blocks) = (mem::take(&mut at.requests), mem::take(&mut at.blocks));
-                Ok(Told { requests, blocks: tell_blocks(at, blocks, self.machine.page), ..Told::default() })
+                Ok(RecordPage { requests, blocks: tell_blocks(at, blocks, self.machine.page), ..RecordPage::default() })
             }
-            Stage::Blocks(after) => self.read_blocks(seat, at, after).await,
-            Stage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().floor) => {
+            CatchUpStage::Blocks(after) => self.read_blocks(seat, at, after).await,
+            CatchUpStage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().compacted) => {
                 // Tombstones this client needed were dropped while it was reading.
                 return Err(CloseReason::Internal);
             }
-            Stage::Done => return Ok(None),
+            CatchUpStage::Done => return Ok(None),
         };
         read.map(Some).map_err(|error| {
             tracing::error!(%error, "a catch-up could not be read");
@@ -143,37 +147,42 @@ impl Service {
 
     async fn read_friends(
         &self,
-        seat: &mut Seat,
+        seat: &mut SessionHandle,
         at: &mut CatchUp,
         after: Option<Account>,
-    ) -> Result<Told, StoreError> {
+    ) -> Result<RecordPage, StoreError> {
         let page = self.friends_page(seat, after, at.plan.since()).await?;
         Ok(tell(at, page))
     }
 
     async fn first_friends(
         &self,
-        seat: &mut Seat,
+        seat: &mut SessionHandle,
         at: &mut CatchUp,
         edges: Vec<Edge>,
         relations: u32,
-    ) -> Result<Told, StoreError> {
+    ) -> Result<RecordPage, StoreError> {
         match self.follow_page(seat, edges, relations).await? {
             Some(page) => Ok(tell(at, page)),
             None => self.read_friends(seat, at, None).await,
         }
     }
 
-    async fn read_blocks(&self, seat: &Seat, at: &mut CatchUp, after: Account) -> Result<Told, StoreError> {
+    async fn read_blocks(
+        &self,
+        seat: &SessionHandle,
+        at: &mut CatchUp,
+        after: Account,
+    ) -> Result<RecordPage, StoreError> {
         let blocks = self.store.blocks(seat.account().clone(), Some(after), self.machine.page, at.plan.since()).await?;
-        Ok(Told { blocks: tell_blocks(at, blocks, self.machine.page), ..Told::default() })
+        Ok(RecordPage { blocks: tell_blocks(at, blocks, self.machine.page), ..RecordPage::default() })
     }
 }
 
 /// Picks what is owed of a page of blocks.
 fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Block> {
     if let Some(last) = blocks.last().filter(|_| blocks.len() == page) {
-        at.stage = Stage::Blocks(last.peer.clone());
+        at.stage = CatchUpStage::Blocks(last.peer.clone());
     }
     if let Some(since) = at.plan.since() {
         blocks.retain(|block| block.version > since);
@@ -182,9 +191,9 @@ fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Blo
 }
 
 /// Adds a page to the sums and picks what is owed.
-fn tell(at: &mut CatchUp, page: Page) -> Told {
-    at.stage = page.next.map_or(Stage::Requests, Stage::Friends);
-    let mut told = Told::default();
+fn tell(at: &mut CatchUp, page: Page) -> RecordPage {
+    at.stage = page.next.map_or(CatchUpStage::Requests, CatchUpStage::Friends);
+    let mut told = RecordPage::default();
     if at.plan.since().is_none() {
         told.friends.reserve_exact(page.edges.len());
     }
@@ -199,10 +208,10 @@ fn tell(at: &mut CatchUp, page: Page) -> Told {
         if card.is_some() {
             at.sum.add(edge.peer.as_str(), edge.version, version);
         }
-        match (owed(at.plan, &edge, version), card) {
-            (Owed::Removal, _) => told.removed.push(edge.peer),
-            (Owed::Friend, Some(card)) => told.friends.push((edge, card)),
-            (Owed::Card, Some(card)) => told.cards.push(card),
+        match (row_delta(at.plan, &edge, version), card) {
+            (RowDelta::Removal, _) => told.removed.push(edge.peer),
+            (RowDelta::Friend, Some(card)) => told.friends.push((edge, card)),
+            (RowDelta::EncodedProfile, Some(card)) => told.cards.push(card),
             _ => {}
         }
     }
@@ -222,9 +231,12 @@ mod tests {
         let edge = Edge::new(Account::stored("ann").unwrap(), Account::stored("bob").unwrap(), 3, 0);
         for (plan, removed) in [(Plan::Since(5), 1), (Plan::Full(Because::NoCursor), 0)] {
             let cursor = Cursor { epoch: Epoch(7), horizon: 9 };
-            let mut at = CatchUp::new(plan, cursor, Arrival::default(), 0);
+            let mut at = CatchUp::new(plan, cursor, LoginRows::default(), 0);
             let told = tell(&mut at, Page { edges: vec![(edge.clone(), None)], next: None });
-            assert_eq!((told.removed.len(), told.records().count(), at.sum()), (removed, removed, Sum::default()));
+            assert_eq!(
+                (told.removed.len(), told.records().count(), at.sum()),
+                (removed, removed, ListDigest::default())
+            );
         }
     }
 }

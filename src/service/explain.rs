@@ -2,8 +2,8 @@
 
 use super::{Service, SessionStatus, unavailable};
 use crate::hub;
-use rosterd_engine::model::{Account, Audience, Block, Edge, Moved, RequestError, User};
-use rosterd_engine::sync::outbox::Kinds;
+use rosterd_engine::model::{Account, Audience, Block, Edge, LastChange, RequestError, User};
+use rosterd_engine::sync::outbox::RecordKinds;
 
 /// What decides what `viewer` sees of `account`.
 #[derive(Debug)]
@@ -21,13 +21,13 @@ pub struct Explanation {
     /// Each field, who may see it, and whether the viewer is among them.
     pub fields: Vec<(&'static str, Audience, bool)>,
     /// The last change that each audience could see, in the store.
-    pub views: [(Audience, Moved); 3],
+    pub views: [(Audience, LastChange); 3],
     /// The version of the copy that a blocked viewer sees.
     pub frozen: Option<u64>,
     /// The version that the registry has of the whole profile; none if nobody follows it here.
     pub live: Option<u64>,
     /// The viewer's sessions.
-    pub sessions: Vec<SessionView>,
+    pub sessions: Vec<ExplainedSession>,
     /// What stands between a change and the viewer. Nothing: it has been told of what it may see.
     pub obstacles: Vec<Obstacle>,
 }
@@ -45,7 +45,7 @@ pub enum Relation {
 
 /// What one session of the viewer was told, and follows.
 #[derive(Debug)]
-pub struct SessionView {
+pub struct ExplainedSession {
     /// The session.
     pub status: SessionStatus,
     /// Whether it follows the account as a friend's.
@@ -53,7 +53,7 @@ pub struct SessionView {
     /// Whether it watches the account.
     pub watches: bool,
     /// What of the account waits for it.
-    pub pending: Kinds,
+    pub pending: RecordKinds,
 }
 
 /// Something that stands between a change and the viewer.
@@ -93,9 +93,9 @@ impl Service {
             Relation::None | Relation::Removed(_) => Audience::Everyone,
         };
         let fields = self.hub.visibility().fields().map(|(name, to)| (name, to, to >= audience));
-        let views = [Audience::Everyone, Audience::Friends, Audience::Own].map(|to| (to, user.profile.moved(to)));
+        let views = [Audience::Everyone, Audience::Friends, Audience::Own].map(|to| (to, user.profile.last_change(to)));
         let live = self.hub.user(account).and_then(|user| user.profile()).map(|profile| profile.version);
-        let sessions: Vec<_> = self.hub.told(viewer, account).iter().map(SessionView::of).collect();
+        let sessions: Vec<_> = self.hub.flush_states(viewer, account).iter().map(ExplainedSession::of).collect();
         let obstacles = obstacles(account == viewer, blocked.is_some(), &fields, &sessions);
         let frozen = frozen.first().map(|profile| profile.version);
         let fields = fields.to_vec();
@@ -112,9 +112,9 @@ impl Service {
     }
 }
 
-impl SessionView {
-    fn of(told: &hub::Told) -> Self {
-        let hub::Told { session, as_friend, watches, pending } = told;
+impl ExplainedSession {
+    fn of(told: &hub::FlushState) -> Self {
+        let hub::FlushState { session, as_friend, watches, pending } = told;
         Self { status: SessionStatus::of(session), as_friend: *as_friend, watches: *watches, pending: *pending }
     }
 }
@@ -127,15 +127,15 @@ fn obstacles(
     is_own: bool,
     is_blocked: bool,
     fields: &[(&'static str, Audience, bool)],
-    sessions: &[SessionView],
+    sessions: &[ExplainedSession],
 ) -> Vec<Obstacle> {
-    let follows = |view: &SessionView| is_own || view.as_friend || view.watches;
+    let follows = |view: &ExplainedSession| is_own || view.as_friend || view.watches;
     let found = [
         (Obstacle::Blocked, is_blocked),
         (Obstacle::Offline, sessions.is_empty()),
         (Obstacle::NotFollowed, !sessions.is_empty() && !sessions.iter().any(follows)),
         (Obstacle::HiddenFields, fields.iter().any(|(_, _, seen)| !seen)),
-        (Obstacle::Pending, sessions.iter().any(|view| view.pending != Kinds::default())),
+        (Obstacle::Pending, sessions.iter().any(|view| view.pending != RecordKinds::default())),
     ];
     found.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle).collect()
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Service, Told};
-use crate::hub::Seat;
+use super::{RecordPage, Service};
+use crate::hub::SessionHandle;
 use crate::store::StoreError;
 use rosterd_engine::model::{Account, CloseReason};
-use rosterd_engine::sync::outbox::Kinds;
-use rosterd_protocol::Card;
+use rosterd_engine::sync::outbox::RecordKinds;
+use rosterd_protocol::EncodedProfile;
 
 impl Service {
     /// The present state of what is marked between the session's account and these. Who entered the friend list is
@@ -15,7 +15,11 @@ impl Service {
     ///
     /// # Errors
     /// The store cannot be read: the client is to come back.
-    pub async fn relations(&self, seat: &mut Seat, marked: Vec<(Account, Kinds)>) -> Result<Told, CloseReason> {
+    pub async fn relations(
+        &self,
+        seat: &mut SessionHandle,
+        marked: Vec<(Account, RecordKinds)>,
+    ) -> Result<RecordPage, CloseReason> {
         self.read_relations(seat, marked).await.map_err(|error| unreadable(&error))
     }
 
@@ -23,21 +27,29 @@ impl Service {
     ///
     /// # Errors
     /// The store cannot be read: the client is to come back.
-    pub async fn cards(&self, seat: &Seat, accounts: &[Account]) -> Result<Vec<Arc<Card>>, CloseReason> {
+    pub async fn profiles(
+        &self,
+        seat: &SessionHandle,
+        accounts: &[Account],
+    ) -> Result<Vec<Arc<EncodedProfile>>, CloseReason> {
         let found = self.look_up(seat, accounts).await.map_err(|error| unreadable(&error))?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn read_relations(&self, seat: &mut Seat, marked: Vec<(Account, Kinds)>) -> Result<Told, StoreError> {
+    async fn read_relations(
+        &self,
+        seat: &mut SessionHandle,
+        marked: Vec<(Account, RecordKinds)>,
+    ) -> Result<RecordPage, StoreError> {
         let peers = marked.iter().map(|(peer, _)| peer.clone()).collect();
         let read = self.store.relations(seat.account().clone(), peers).await?;
         let is = |peer: &Account, kind| marked.iter().any(|(marked, kinds)| marked == peer && kinds.has(kind));
-        let live = read.edges.into_iter().filter(|edge| !edge.removed && is(&edge.peer, Kinds::EDGE));
+        let live = read.edges.into_iter().filter(|edge| !edge.removed && is(&edge.peer, RecordKinds::EDGE));
         let live: Vec<_> = live.collect();
         let cards = self.follow_friends(seat, live.iter().map(|edge| &edge.peer)).await?;
         let friends: Vec<_> = live.into_iter().zip(cards).filter_map(|(edge, card)| Some((edge, card?))).collect();
         let listed = |peer: &Account| friends.iter().any(|(edge, _)| edge.peer == *peer);
-        let removed = marked.iter().filter(|(peer, kinds)| kinds.has(Kinds::EDGE) && !listed(peer));
+        let removed = marked.iter().filter(|(peer, kinds)| kinds.has(RecordKinds::EDGE) && !listed(peer));
         let removed: Vec<_> = removed.map(|(peer, _)| peer.clone()).collect();
         let mut cards = Vec::new();
         for peer in &removed {
@@ -48,9 +60,10 @@ impl Service {
             }
         }
         let me = seat.account();
-        let requests = read.requests.into_iter().filter(|request| is(request.peer_of(me), Kinds::REQUEST)).collect();
-        let blocks = read.blocks.into_iter().filter(|block| is(&block.peer, Kinds::BLOCK)).collect();
-        Ok(Told { friends, cards, removed, requests, blocks })
+        let requests =
+            read.requests.into_iter().filter(|request| is(request.peer_of(me), RecordKinds::REQUEST)).collect();
+        let blocks = read.blocks.into_iter().filter(|block| is(&block.peer, RecordKinds::BLOCK)).collect();
+        Ok(RecordPage { friends, cards, removed, requests, blocks })
     }
 }
 

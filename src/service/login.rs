@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use super::tokens::not_revoked;
 use super::{CatchUp, Service, unavailable};
-use crate::hub::{Seat, Session, Sight};
+use crate::hub::{Session, SessionHandle, VisibleProfile};
 use rosterd_engine::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
 use rosterd_engine::sync::delta::{Plan, plan};
-use rosterd_protocol::{Card, v1};
+use rosterd_protocol::{EncodedProfile, v1};
 
 /// A session that has logged in and has yet to be brought up to date.
 #[derive(Debug)]
 pub struct LoggedIn {
     /// Its place in the hub: changes mark it from before the catch-up was read.
-    pub seat: Seat,
+    pub seat: SessionHandle,
     /// The account's own card.
-    pub me: Arc<Card>,
+    pub me: Arc<EncodedProfile>,
     /// When the token ends, if it does.
     pub expires_at: Option<Millis>,
     /// What it lacks.
@@ -43,12 +43,12 @@ impl Service {
         // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
         let mut seat = self.hub.join(&identity.account, SessionId((self.machine.random)()), login.device);
         seat.session().set_issued_at(identity.issued_at);
-        let (horizon, relations) = (self.hub.horizon(), seat.relations());
+        let (horizon, relations) = (self.hub.watermark(), seat.relations_epoch());
         let plan = plan(login.cursor.as_deref(), self.store.lineage(), horizon);
-        let read = self.read_arrival(&identity.account, plan).await;
+        let read = self.read_login(&identity.account, plan).await;
         let read = read.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
         not_revoked(&read.credential, identity.issued_at)?;
-        let me = self.own_card(&mut seat, &identity.account).await?;
+        let me = self.own_profile(&mut seat, &identity.account).await?;
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
@@ -76,9 +76,13 @@ impl Service {
         Ok(identity.expires_at)
     }
 
-    async fn own_card(&self, seat: &mut Seat, account: &Account) -> Result<Arc<Card>, (RequestError, CloseReason)> {
+    async fn own_profile(
+        &self,
+        seat: &mut SessionHandle,
+        account: &Account,
+    ) -> Result<Arc<EncodedProfile>, (RequestError, CloseReason)> {
         let failed = |error: RequestError| (error, CloseReason::Internal);
-        if let Some(card) = self.read_own_card(seat, account).await.map_err(failed)? {
+        if let Some(card) = self.read_own_profile(seat, account).await.map_err(failed)? {
             return Ok(card);
         }
         if !self.settings.create_accounts {
@@ -87,19 +91,23 @@ impl Service {
         let (account, patch) = (account.clone(), Patch::default());
         let create = Command::SetProfile { account: account.clone(), patch, create: true, if_version: None };
         self.write_one(create, None).await.map_err(failed)?;
-        let card = self.read_own_card(seat, &account).await.map_err(failed)?;
+        let card = self.read_own_profile(seat, &account).await.map_err(failed)?;
         card.ok_or_else(|| (RequestError::unknown_account(&account), CloseReason::AccountDisabled))
     }
 
-    async fn read_own_card(&self, seat: &mut Seat, account: &Account) -> Result<Option<Arc<Card>>, RequestError> {
+    async fn read_own_profile(
+        &self,
+        seat: &mut SessionHandle,
+        account: &Account,
+    ) -> Result<Option<Arc<EncodedProfile>>, RequestError> {
         let me = seat.me().clone();
         if me.profile().is_none() {
             let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
             self.hub.offer(&me, found.first());
         }
-        Ok(match seat.view().sight(&me) {
-            Sight::Card(card) => Some(card),
-            Sight::Frozen | Sight::Unknown => None,
+        Ok(match seat.view().visible_profile(&me) {
+            VisibleProfile::EncodedProfile(card) => Some(card),
+            VisibleProfile::Frozen | VisibleProfile::Unknown => None,
         })
     }
 }

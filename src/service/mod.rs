@@ -14,9 +14,9 @@ mod profile;
 mod repair;
 mod roster;
 mod sessions;
-mod sight;
 mod signal;
 mod tokens;
+mod visible;
 mod watch;
 
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 pub use bulk::Export;
-pub use catch_up::{CatchUp, Record, Told};
+pub use catch_up::{CatchUp, Record, RecordPage};
 pub use expiry::expire_requests;
-pub use explain::{Explanation, Obstacle, Relation, SessionView};
+pub use explain::{ExplainedSession, Explanation, Obstacle, Relation};
 pub use login::LoggedIn;
 pub use presence::{keep_presence, record as presence_record, restore_presence};
 pub use repair::Repair;
@@ -41,7 +41,7 @@ use crate::auth::Authenticator;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
-use crate::store::{Batch, Clock, Store, StoreError, Write, WriteError, system_clock};
+use crate::store::{CommitBatch, Store, StoreClock, StoreError, Write, WriteError, system_clock};
 use rosterd_engine::model::{Answer, Cursor, FriendsPolicy, Millis, Reason, RequestError, SessionId};
 
 /// The most accounts one `getUsers` may name (NIM's limit).
@@ -57,22 +57,22 @@ pub struct Service {
     /// Replaced as a whole when the settings are read anew.
     auth: RwLock<Arc<Authenticator>>,
     metrics: Arc<Metrics>,
-    settings: Settings,
-    machine: Machine,
+    settings: ServiceSettings,
+    machine: NodeEnvironment,
 }
 
 /// What a node runs on. A simulation has its own.
 #[derive(Clone)]
-pub struct Machine {
+pub struct NodeEnvironment {
     /// The time that is told to clients, and that tokens and presence go by.
-    pub clock: Clock,
+    pub clock: StoreClock,
     /// Where the ids of sessions come from.
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Relations read at a time; what a session holds in memory while it catches up.
     pub page: usize,
 }
 
-impl Default for Machine {
+impl Default for NodeEnvironment {
     fn default() -> Self {
         let random = || getrandom::u64().expect("the system's random source works once it has started");
         Self { clock: system_clock(), random: Arc::new(random), page: 500 }
@@ -81,7 +81,7 @@ impl Default for Machine {
 
 /// What an operator sets about the use cases.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ServiceSettings {
     /// Whether a login with a good token makes the account it names.
     pub create_accounts: bool,
     /// How clients become friends.
@@ -99,14 +99,14 @@ impl Service {
         hub: Arc<Hub>,
         auth: Authenticator,
         metrics: Arc<Metrics>,
-        settings: Settings,
+        settings: ServiceSettings,
     ) -> Self {
-        Self { store, hub, auth: RwLock::new(Arc::new(auth)), metrics, settings, machine: Machine::default() }
+        Self { store, hub, auth: RwLock::new(Arc::new(auth)), metrics, settings, machine: NodeEnvironment::default() }
     }
 
     /// The same, running on something else than this machine.
     #[must_use]
-    pub fn on(self, machine: Machine) -> Self {
+    pub fn on(self, machine: NodeEnvironment) -> Self {
         Self { machine, ..self }
     }
 
@@ -162,7 +162,7 @@ impl Service {
 }
 
 /// Applies a store's commits to the hub and answers those who wait, until the store closes its feed.
-pub async fn consume(mut commits: mpsc::Receiver<Batch>, mut feed: Feed, metrics: Arc<Metrics>) {
+pub async fn consume(mut commits: mpsc::Receiver<CommitBatch>, mut feed: Feed, metrics: Arc<Metrics>) {
     loop {
         let batch = if feed.is_sweeping() {
             match commits.try_recv() {

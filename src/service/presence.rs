@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Service, unavailable};
-use crate::hub::Seen;
+use crate::hub::PresenceView;
 use crate::store;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 use rosterd_protocol::v1;
@@ -26,7 +26,7 @@ impl Service {
         }
         let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
         let user = found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))?;
-        let seen = Seen {
+        let seen = PresenceView {
             account: account.clone(),
             online: false,
             last_seen: user.last_seen,
@@ -48,26 +48,26 @@ impl Service {
     }
 
     /// Writes down who came and went since it was last done.
-    pub(super) async fn write_passages(&self) {
-        let passages = self.hub.take_passages();
-        if passages.is_empty() {
+    pub(super) async fn write_transitions(&self) {
+        let transitions = self.hub.take_transitions();
+        if transitions.is_empty() {
             return;
         }
-        let seen = passages.iter().map(|(account, passage)| store::Seen {
+        let seen = transitions.iter().map(|(account, transition)| store::PresenceRow {
             account: account.clone(),
-            online: passage.online,
-            time: passage.time,
+            online: transition.online,
+            time: transition.time,
         });
         if let Err(error) = self.store.put_seen(seen.collect()).await {
             tracing::warn!(%error, "who came and went could not be written down; it is tried again");
-            self.hub.put_back_passages(passages);
+            self.hub.put_back_transitions(transitions);
         }
     }
 }
 
 /// As it goes on the wire.
 #[must_use]
-pub fn record(seen: &Seen) -> v1::Presence {
+pub fn record(seen: &PresenceView) -> v1::Presence {
     v1::Presence {
         account: seen.account.to_string(),
         online: seen.online,
@@ -104,7 +104,7 @@ pub async fn keep_presence(service: Arc<Service>, stopping: impl Future<Output =
         if let Some(until) = instant.checked_sub(linger).filter(|_| !stops) {
             service.hub.expire(until, instant, service.now());
         }
-        service.write_passages().await;
+        service.write_transitions().await;
         if stops {
             return;
         }

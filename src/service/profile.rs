@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::watch::distinct;
 use super::{BATCH, Service, unavailable};
-use crate::hub::Seat;
+use crate::hub::SessionHandle;
 use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
-use rosterd_protocol::Card;
+use rosterd_protocol::EncodedProfile;
 
 impl Service {
     /// Changes fields of a profile; `create` makes the account if it is not there.
@@ -40,9 +40,9 @@ impl Service {
     /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
     pub async fn see_users(
         &self,
-        seat: &Seat,
+        seat: &SessionHandle,
         names: &[String],
-    ) -> Result<(Vec<Arc<Card>>, Vec<Account>), RequestError> {
+    ) -> Result<(Vec<Arc<EncodedProfile>>, Vec<Account>), RequestError> {
         let accounts = distinct(names, BATCH)?;
         let found = self.look_up(seat, &accounts).await.map_err(|e| unavailable(&e))?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());

@@ -5,25 +5,25 @@
 
 use std::sync::Arc;
 
-use super::sight::Page;
-use super::{Service, Told, unavailable};
-use crate::hub::Seat;
+use super::visible::Page;
+use super::{RecordPage, Service, unavailable};
+use crate::hub::SessionHandle;
 use crate::store::StoreError;
 use rosterd_engine::model::{Account, Audience, CloseReason, Reason, RequestError};
-use rosterd_engine::sync::repair::{PARTS, Parts, Sum, Sums};
-use rosterd_protocol::Card;
+use rosterd_engine::sync::repair::{BUCKETS, BucketDigests, BucketSet, ListDigest};
+use rosterd_protocol::EncodedProfile;
 
 /// Where a repair stands.
 #[derive(Debug)]
 pub struct Repair {
-    parts: Parts,
-    stage: Stage,
-    sum: Sum,
+    parts: BucketSet,
+    stage: RepairStage,
+    sum: ListDigest,
 }
 
 /// What is read next.
 #[derive(Debug, Clone)]
-enum Stage {
+enum RepairStage {
     /// Friends after this account.
     Friends(Option<Account>),
     /// Profiles that the session watches: a client that took one for a friend's has forgotten it.
@@ -34,13 +34,13 @@ enum Stage {
 impl Repair {
     /// The parts that differ.
     #[must_use]
-    pub fn parts(&self) -> Parts {
+    pub fn parts(&self) -> BucketSet {
         self.parts
     }
 
     /// What the client holds once it has taken everything: how many friends, and their digest.
     #[must_use]
-    pub fn sum(&self) -> Sum {
+    pub fn sum(&self) -> ListDigest {
         self.sum
     }
 }
@@ -50,9 +50,9 @@ impl Service {
     ///
     /// # Errors
     /// 414 for another number of parts, 503.
-    pub async fn compare(&self, seat: &mut Seat, leaves: &[u32]) -> Result<Repair, RequestError> {
-        let leaves: &[u32; PARTS] = leaves.try_into().map_err(|_| {
-            let message = format!("leaves has {} numbers, not {PARTS}", leaves.len());
+    pub async fn compare(&self, seat: &mut SessionHandle, leaves: &[u32]) -> Result<Repair, RequestError> {
+        let leaves: &[u32; BUCKETS] = leaves.try_into().map_err(|_| {
+            let message = format!("leaves has {} numbers, not {BUCKETS}", leaves.len());
             RequestError::new(Reason::InvalidArgument, message).field("leaves")
         })?;
         let sums = self.sums(seat).await.map_err(|e| unavailable(&e))?;
@@ -60,7 +60,7 @@ impl Service {
         // either, and so agree; but the client holds it now.
         let told = seat.friends().map(Account::as_str);
         let parts = sums.differing(leaves).or(sums.outnumbered(told));
-        let stage = if parts.is_empty() { Stage::Done } else { Stage::Friends(None) };
+        let stage = if parts.is_empty() { RepairStage::Done } else { RepairStage::Friends(None) };
         Ok(Repair { parts, stage, sum: sums.without(parts) })
     }
 
@@ -69,14 +69,14 @@ impl Service {
     ///
     /// # Errors
     /// The store cannot be read: the client is to come back.
-    pub async fn repair(&self, seat: &mut Seat, at: &mut Repair) -> Result<Option<Told>, CloseReason> {
+    pub async fn repair(&self, seat: &mut SessionHandle, at: &mut Repair) -> Result<Option<RecordPage>, CloseReason> {
         let read = match at.stage.clone() {
-            Stage::Friends(after) => self.repair_friends(seat, at, after).await,
-            Stage::Watched => {
-                at.stage = Stage::Done;
+            RepairStage::Friends(after) => self.repair_friends(seat, at, after).await,
+            RepairStage::Watched => {
+                at.stage = RepairStage::Done;
                 self.repair_watched(seat, at.parts).await
             }
-            Stage::Done => return Ok(None),
+            RepairStage::Done => return Ok(None),
         };
         read.map(Some).map_err(|error| {
             tracing::error!(%error, "a friend list could not be read for its repair");
@@ -84,8 +84,8 @@ impl Service {
         })
     }
 
-    async fn sums(&self, seat: &mut Seat) -> Result<Sums, StoreError> {
-        let (mut sums, mut after) = (Sums::default(), None);
+    async fn sums(&self, seat: &mut SessionHandle) -> Result<BucketDigests, StoreError> {
+        let (mut sums, mut after) = (BucketDigests::default(), None);
         loop {
             let Page { edges, next } = self.friends_page(seat, after, None).await?;
             for (edge, card) in edges {
@@ -102,13 +102,13 @@ impl Service {
 
     async fn repair_friends(
         &self,
-        seat: &mut Seat,
+        seat: &mut SessionHandle,
         at: &mut Repair,
         after: Option<Account>,
-    ) -> Result<Told, StoreError> {
+    ) -> Result<RecordPage, StoreError> {
         let Page { edges, next } = self.friends_page(seat, after, None).await?;
-        at.stage = next.map_or(Stage::Watched, |last| Stage::Friends(Some(last)));
-        let mut told = Told::default();
+        at.stage = next.map_or(RepairStage::Watched, |last| RepairStage::Friends(Some(last)));
+        let mut told = RecordPage::default();
         for (edge, card) in edges.into_iter().filter(|(edge, _)| at.parts.hold(edge.peer.as_str())) {
             if let Some(card) = card {
                 at.sum.add(edge.peer.as_str(), edge.version, card.profile().version);
@@ -118,18 +118,18 @@ impl Service {
         Ok(told)
     }
 
-    async fn repair_watched(&self, seat: &Seat, parts: Parts) -> Result<Told, StoreError> {
-        let cards: Vec<Arc<Card>> = loop {
-            let before = seat.relations();
+    async fn repair_watched(&self, seat: &SessionHandle, parts: BucketSet) -> Result<RecordPage, StoreError> {
+        let cards: Vec<Arc<EncodedProfile>> = loop {
+            let before = seat.relations_epoch();
             let strangers = seat.watched().filter(|user| parts.hold(user.account().as_str()));
             let strangers = strangers.filter(|user| seat.view().audience(user) == Audience::Everyone).cloned();
             let strangers: Vec<_> = strangers.collect();
             let cards = self.settle(seat, &strangers).await?;
             // A relation that changed meanwhile may have taken the right to see one of them.
-            if seat.relations() == before {
+            if seat.relations_epoch() == before {
                 break cards.into_iter().flatten().collect();
             }
         };
-        Ok(Told { cards, ..Told::default() })
+        Ok(RecordPage { cards, ..RecordPage::default() })
     }
 }

@@ -36,7 +36,7 @@ impl Service {
         }
         if matches!(command, Command::Block { .. }) {
             // The peer goes on seeing when the account was last seen before.
-            self.write_passages().await;
+            self.write_transitions().await;
         }
         self.write_one(command, origin).await.map(|answer| answer.outcome)
     }

@@ -2,7 +2,7 @@
 
 use super::Service;
 use crate::hub::Session;
-use rosterd_engine::model::{Account, Millis, Reason, RequestError, SessionId, Stamp};
+use rosterd_engine::model::{Account, Millis, Reason, RequestError, Revision, SessionId};
 use rosterd_protocol::v1;
 
 /// The most characters of each text a device says of itself.
@@ -29,13 +29,13 @@ pub struct SessionStatus {
     /// Accounts of which it has yet to be told something.
     pub pending: usize,
     /// The last stamp that it was told it holds everything up to; none before it is in sync.
-    pub told: Option<Stamp>,
+    pub told: Option<Revision>,
 }
 
 impl SessionStatus {
     pub(super) fn of(session: &Session) -> Self {
         let account = session.account().clone();
-        Self { info: SessionInfo::of(session), account, pending: session.owed(), told: session.told() }
+        Self { info: SessionInfo::of(session), account, pending: session.owed(), told: session.delivered_up_to() }
     }
 }
 
@@ -69,8 +69,8 @@ impl Service {
 
     /// The stamp up to which every change has been marked.
     #[must_use]
-    pub fn horizon(&self) -> Stamp {
-        self.hub.horizon()
+    pub fn watermark(&self) -> Revision {
+        self.hub.watermark()
     }
 
     /// Ends those of an account's sessions that are named, or all of them; answers which there were.

@@ -40,12 +40,12 @@ impl Service {
     /// # Errors
     /// 404 for an unknown viewer, 414 for an account that cannot be one, 419 for more than [`BATCH`], 416 while a
     /// session has too many to read already, 503.
-    pub async fn hint(&self, viewer: &Account, names: &[String]) -> Result<Vec<Account>, RequestError> {
+    pub async fn prefetch(&self, viewer: &Account, names: &[String]) -> Result<Vec<Account>, RequestError> {
         let accounts = distinct(names, BATCH)?;
         self.known(viewer).await?;
         let found = self.find(&accounts).await?;
         let (known, missing): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| found.contains_key(account));
-        if self.hub.hint(viewer, &known).dropped > 0 {
+        if self.hub.prefetch(viewer, &known).dropped > 0 {
             let message = format!("a session of \"{viewer}\" has yet to read the hints before");
             return Err(RequestError::new(Reason::RateLimited, message).retry_after(STORE_RETRY_MS));
         }

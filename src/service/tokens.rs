@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Service, unavailable};
-use crate::auth::{AuthError, Authenticator, Identity, Shown, static_token};
+use crate::auth::{AuthError, Authenticator, Shown, VerifiedToken, static_token};
 use rosterd_engine::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
 
 /// How far ahead of this clock a revocation may be: a slip such as seconds for milliseconds must not lock anyone out.
@@ -13,11 +13,11 @@ const AHEAD: Millis = 60_000;
 const NO_KEY_SET: Duration = Duration::from_secs(30);
 
 /// Why a token is not accepted: the answer, and how a login that shows it ends.
-pub(super) type Refused = (RequestError, CloseReason);
+pub(super) type TokenRefusal = (RequestError, CloseReason);
 
 /// Refuses a token that was revoked. Asked of what was read after a session is marked with the time its token was issued
 /// at, so that a revocation that comes now is either found here or finds the session.
-pub(super) fn not_revoked(known: &Credential, issued_at: Millis) -> Result<(), Refused> {
+pub(super) fn not_revoked(known: &Credential, issued_at: Millis) -> Result<(), TokenRefusal> {
     if issued_at < known.revoked_before {
         return Err(refused(AuthError::Rejected("it was revoked".to_owned())));
     }
@@ -37,7 +37,7 @@ impl Service {
     }
 
     /// Whose token this is. Whether it was revoked is asked once a session stands for it, see [`not_revoked`].
-    pub(super) async fn verify(&self, token: &str) -> Result<Identity, Refused> {
+    pub(super) async fn verify(&self, token: &str) -> Result<VerifiedToken, TokenRefusal> {
         let auth = self.authenticator();
         if let Some(shown) = auth.static_token(token).map_err(refused)? {
             return self.verify_static(shown).await;
@@ -52,12 +52,12 @@ impl Service {
         }
     }
 
-    async fn verify_static(&self, shown: Shown<'_>) -> Result<Identity, Refused> {
+    async fn verify_static(&self, shown: Shown<'_>) -> Result<VerifiedToken, TokenRefusal> {
         let held = self.store.credential(shown.account.clone()).await;
         let held = held.map_err(|error| (unavailable(&error), CloseReason::Internal))?.token;
         match held {
             Some(held) if shown.is(Some(&held)) => {
-                Ok(Identity { account: shown.account, expires_at: None, issued_at: held.issued })
+                Ok(VerifiedToken { account: shown.account, expires_at: None, issued_at: held.issued })
             }
             // The same for an account that has none, or does not exist.
             _ => Err(refused(AuthError::Rejected("it is not the one that was set".to_owned()))),
@@ -100,7 +100,7 @@ impl Service {
     }
 }
 
-fn refused(error: AuthError) -> Refused {
+fn refused(error: AuthError) -> TokenRefusal {
     let (message, close) = match error {
         AuthError::Rejected(why) => (format!("the token is not accepted: {why}"), CloseReason::BadToken),
         AuthError::UnknownKey(_) => {

@@ -1,9 +1,9 @@
 //! Profiles of accounts that are no friends, live.
 
 use super::{Service, unavailable};
-use crate::hub::{Seat, UserRef};
+use crate::hub::{SessionHandle, UserRef};
 use rosterd_engine::model::{Account, Reason, RequestError};
-use rosterd_engine::sync::outbox::Kinds;
+use rosterd_engine::sync::outbox::RecordKinds;
 
 /// The most accounts one session may watch.
 pub const WATCHED: usize = 500;
@@ -14,7 +14,7 @@ impl Service {
     ///
     /// # Errors
     /// 414 for an account that cannot be one, 419 for more than [`WATCHED`], 503; what was watched before still is.
-    pub async fn watch(&self, seat: &mut Seat, names: &[String]) -> Result<Vec<Account>, RequestError> {
+    pub async fn watch(&self, seat: &mut SessionHandle, names: &[String]) -> Result<Vec<Account>, RequestError> {
         let accounts = distinct(names, WATCHED)?;
         let before: Vec<_> = seat.watched().map(|user| user.account().clone()).collect();
         let new = seat.watch(&accounts);
@@ -36,9 +36,9 @@ impl Service {
 }
 
 /// Marks the profiles of these for the session.
-fn owe(seat: &Seat, users: Vec<UserRef>) {
+fn owe(seat: &SessionHandle, users: Vec<UserRef>) {
     for user in users.into_iter().filter(|user| user != seat.me()) {
-        seat.mark(user, Kinds::CARD);
+        seat.mark(user, RecordKinds::PROFILE);
     }
 }
 

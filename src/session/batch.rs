@@ -3,9 +3,9 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::frame_writer::Outgoing;
+use super::frame_writer::FrameWriter;
 use super::frames::fill;
-use super::socket::Link;
+use super::socket::ClientSocket;
 use crate::service::Record;
 use rosterd_engine::model::{Account, CloseReason};
 use rosterd_protocol::{Changes, Encoding, v1};
@@ -16,21 +16,21 @@ const ROOM: usize = 4096;
 const WRITE: usize = 32 * 1024;
 
 /// Frames that are yet to be written, and the records of the next one.
-pub(super) struct Batch {
+pub(super) struct BulkWriter {
     encoding: Encoding,
-    pub(super) out: Outgoing,
+    pub(super) out: FrameWriter,
     pub(super) changes: Changes,
 }
 
-impl Batch {
+impl BulkWriter {
     pub(super) fn new(encoding: Encoding) -> Self {
-        Self { encoding, out: Outgoing::with_capacity(encoding, ROOM), changes: Changes::new(encoding) }
+        Self { encoding, out: FrameWriter::with_capacity(encoding, ROOM), changes: Changes::new(encoding) }
     }
 
     /// Adds records as `viewer` is to be told them, and writes what there is if it is enough.
     pub(super) async fn add<'a, S>(
         &mut self,
-        link: &mut Link<S>,
+        link: &mut ClientSocket<S>,
         records: &mut impl Iterator<Item = Record<'a>>,
         viewer: &Account,
     ) -> Result<(), CloseReason>
@@ -53,7 +53,7 @@ impl Batch {
     }
 
     /// Writes what there is if it is enough.
-    pub(super) async fn write_enough<S>(&mut self, link: &mut Link<S>) -> Result<(), CloseReason>
+    pub(super) async fn write_enough<S>(&mut self, link: &mut ClientSocket<S>) -> Result<(), CloseReason>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -65,7 +65,7 @@ impl Batch {
     }
 
     /// Writes the rest, and that this was all.
-    pub(super) async fn synced<S>(mut self, link: &mut Link<S>, synced: v1::Synced) -> Result<(), CloseReason>
+    pub(super) async fn synced<S>(mut self, link: &mut ClientSocket<S>, synced: v1::Synced) -> Result<(), CloseReason>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

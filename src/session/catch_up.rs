@@ -4,21 +4,21 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::batch::Batch;
+use super::batch::BulkWriter;
 use super::context::SessionContext;
-use super::frame_writer::Outgoing;
+use super::frame_writer::FrameWriter;
 use super::frames::add_presences;
-use super::socket::Link;
+use super::socket::ClientSocket;
 use crate::metrics::Kind;
 use crate::service::LoggedIn;
 use rosterd_engine::model::{CloseReason, Cursor};
 use rosterd_engine::sync::delta::Plan;
-use rosterd_engine::sync::repair::Sum;
+use rosterd_engine::sync::repair::ListDigest;
 use rosterd_protocol::v1;
 
 /// The reply, the records that are owed, and `synced`; as few writes as their size allows.
 pub(super) async fn catch_up<S>(
-    link: &mut Link<S>,
+    link: &mut ClientSocket<S>,
     context: &SessionContext,
     id: u64,
     logged_in: &mut LoggedIn,
@@ -27,7 +27,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (service, begun) = (&context.service, Instant::now());
-    let mut batch = Batch::new(link.encoding());
+    let mut batch = BulkWriter::new(link.encoding());
     batch.changes.me(&logged_in.me);
     let mut mode = None;
     if let Plan::Full(_) = logged_in.catch_up.plan() {
@@ -55,19 +55,19 @@ where
     let kind = mode.as_str_name();
     service.metrics().logins.get_or_create(&Kind { kind }).inc();
     batch.synced(link, synced(cursor, sum)).await?;
-    logged_in.seat.tell(cursor.horizon);
+    logged_in.seat.set_delivered_up_to(cursor.horizon);
     service.metrics().catch_ups.get_or_create(&Kind { kind }).observe(begun.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// What the client holds now.
-pub(super) fn synced(cursor: Cursor, sum: Sum) -> v1::Synced {
+pub(super) fn synced(cursor: Cursor, sum: ListDigest) -> v1::Synced {
     v1::Synced { cursor: cursor.to_string(), count: sum.count, digest: sum.digest.value() }
 }
 
 /// Adds the login's reply to what is sent; answers the mode it told.
 fn reply(
-    out: &mut Outgoing,
+    out: &mut FrameWriter,
     context: &SessionContext,
     id: u64,
     logged_in: &LoggedIn,

@@ -3,21 +3,21 @@
 use std::time::Instant;
 
 use super::friend_commands::asked;
-use crate::hub::Seat;
+use crate::hub::SessionHandle;
 use crate::metrics::{Commanded, Kind};
 use crate::service::{Repair, Service};
 use rosterd_engine::model::{Account, Millis, Reason, RequestError};
-use rosterd_protocol::{Command, v1};
+use rosterd_protocol::{ClientCommand, v1};
 
 /// What a command comes to.
-pub(super) struct Executed {
+pub(super) struct CommandResult {
     pub(super) reply: v1::ServerFrame,
-    pub(super) then: Then,
+    pub(super) then: AfterReply,
 }
 
 /// What the session does after the reply.
 #[derive(Debug)]
-pub(super) enum Then {
+pub(super) enum AfterReply {
     Stay,
     /// The token now ends at this time, or never.
     Renew(Option<Millis>),
@@ -27,11 +27,16 @@ pub(super) enum Then {
 }
 
 /// Carries out a command of a session that is logged in.
-pub(super) async fn execute(service: &Service, seat: &mut Seat, id: u64, command: Command) -> Executed {
+pub(super) async fn execute(
+    service: &Service,
+    seat: &mut SessionHandle,
+    id: u64,
+    command: ClientCommand,
+) -> CommandResult {
     let (name, begun) = (command.name(), Instant::now());
     let (result, executed) = match carry_out(service, seat, command).await {
-        Ok((reply, then)) => ("OK", Executed { reply: v1::ServerFrame { id, ..reply }, then }),
-        Err(error) => (error.reason.word(), Executed { reply: refusal(Some(id), &error), then: Then::Stay }),
+        Ok((reply, then)) => ("OK", CommandResult { reply: v1::ServerFrame { id, ..reply }, then }),
+        Err(error) => (error.reason.word(), CommandResult { reply: refusal(Some(id), &error), then: AfterReply::Stay }),
     };
     let metrics = service.metrics();
     metrics.commands.get_or_create(&Commanded { command: name, result }).inc();
@@ -41,56 +46,58 @@ pub(super) async fn execute(service: &Service, seat: &mut Seat, id: u64, command
 
 async fn carry_out(
     service: &Service,
-    seat: &mut Seat,
-    command: Command,
-) -> Result<(v1::ServerFrame, Then), RequestError> {
-    let mut then = Then::Stay;
+    seat: &mut SessionHandle,
+    command: ClientCommand,
+) -> Result<(v1::ServerFrame, AfterReply), RequestError> {
+    let mut then = AfterReply::Stay;
     let reply = match command {
-        Command::Login(_) => return Err(RequestError::new(Reason::AlreadyExists, "this connection is logged in")),
-        Command::Refresh(refresh) => {
+        ClientCommand::Login(_) => {
+            return Err(RequestError::new(Reason::AlreadyExists, "this connection is logged in"));
+        }
+        ClientCommand::Refresh(refresh) => {
             let expires_at = service.refresh(seat.session(), &refresh.token).await?;
-            then = Then::Renew(expires_at);
+            then = AfterReply::Renew(expires_at);
             v1::ServerFrame { refresh_reply: Some(v1::RefreshReply { expires_at }), ..Default::default() }
         }
-        Command::Logout(_) => {
-            then = Then::Leave;
+        ClientCommand::Logout(_) => {
+            then = AfterReply::Leave;
             v1::ServerFrame { logout_reply: Some(v1::LogoutReply {}), ..Default::default() }
         }
-        Command::UpdateMyInfo(update) => update_my_info(service, seat, update).await?,
-        Command::GetUsers(get) => get_users(service, seat, &get.accounts).await?,
-        Command::GetSessions(_) => get_sessions(service, seat),
-        Command::Kick(kick) => kick_others(service, seat, &kick.sessions)?,
-        Command::Watch(watch) => {
+        ClientCommand::UpdateMyInfo(update) => update_my_info(service, seat, update).await?,
+        ClientCommand::GetUsers(get) => get_users(service, seat, &get.accounts).await?,
+        ClientCommand::GetSessions(_) => get_sessions(service, seat),
+        ClientCommand::Kick(kick) => kick_others(service, seat, &kick.sessions)?,
+        ClientCommand::Watch(watch) => {
             let missing = names(&service.watch(seat, &watch.accounts).await?);
             v1::ServerFrame { watch_reply: Some(v1::WatchReply { missing }), ..Default::default() }
         }
-        Command::Signal(signal) => {
+        ClientCommand::Signal(signal) => {
             let origin = Some(seat.session().id());
             let told = service.signal(seat.account(), origin, &signal.to, signal.payload).await?;
             let reply = v1::SignalReply { delivered: told.delivered, dropped: told.dropped };
             v1::ServerFrame { signal_reply: Some(reply), ..Default::default() }
         }
-        Command::SetPresence(presence) => {
+        ClientCommand::SetPresence(presence) => {
             if let Some(invisible) = presence.invisible {
                 service.set_invisible(seat.account(), invisible).await?;
             }
             v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
         }
-        Command::Repair(asked) => {
+        ClientCommand::Repair(asked) => {
             let repair = service.compare(seat, &asked.leaves).await?;
             let parts = repair.parts().numbers();
-            then = Then::Repair(Box::new(repair));
+            then = AfterReply::Repair(Box::new(repair));
             v1::ServerFrame { repair_reply: Some(v1::RepairReply { parts }), ..Default::default() }
         }
-        relation @ (Command::AddFriend(_)
-        | Command::RequestFriend(_)
-        | Command::AcceptFriend(_)
-        | Command::RejectFriend(_)
-        | Command::CancelRequest(_)
-        | Command::DeleteFriend(_)
-        | Command::UpdateFriend(_)
-        | Command::Block(_)
-        | Command::Unblock(_)) => {
+        relation @ (ClientCommand::AddFriend(_)
+        | ClientCommand::RequestFriend(_)
+        | ClientCommand::AcceptFriend(_)
+        | ClientCommand::RejectFriend(_)
+        | ClientCommand::CancelRequest(_)
+        | ClientCommand::DeleteFriend(_)
+        | ClientCommand::UpdateFriend(_)
+        | ClientCommand::Block(_)
+        | ClientCommand::Unblock(_)) => {
             let (asked, reply) = asked(seat.account().clone(), relation)?;
             service.relate(asked, Some(seat.session().id())).await?;
             reply
@@ -101,7 +108,7 @@ async fn carry_out(
 
 async fn update_my_info(
     service: &Service,
-    seat: &Seat,
+    seat: &SessionHandle,
     update: v1::UpdateMyInfo,
 ) -> Result<v1::ServerFrame, RequestError> {
     let if_version = update.if_version;
@@ -112,20 +119,24 @@ async fn update_my_info(
     Ok(v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() })
 }
 
-async fn get_users(service: &Service, seat: &Seat, accounts: &[String]) -> Result<v1::ServerFrame, RequestError> {
+async fn get_users(
+    service: &Service,
+    seat: &SessionHandle,
+    accounts: &[String],
+) -> Result<v1::ServerFrame, RequestError> {
     let (users, missing) = service.see_users(seat, accounts).await?;
     let users = users.iter().map(|card| v1::User::from(&**card.profile())).collect();
     let reply = v1::GetUsersReply { users, missing: names(&missing) };
     Ok(v1::ServerFrame { get_users_reply: Some(reply), ..Default::default() })
 }
 
-fn get_sessions(service: &Service, seat: &Seat) -> v1::ServerFrame {
+fn get_sessions(service: &Service, seat: &SessionHandle) -> v1::ServerFrame {
     let own = seat.session().id();
     let sessions = service.sessions(seat.account()).into_iter().map(|session| session.record(Some(own))).collect();
     v1::ServerFrame { get_sessions_reply: Some(v1::GetSessionsReply { sessions }), ..Default::default() }
 }
 
-fn kick_others(service: &Service, seat: &Seat, sessions: &[String]) -> Result<v1::ServerFrame, RequestError> {
+fn kick_others(service: &Service, seat: &SessionHandle, sessions: &[String]) -> Result<v1::ServerFrame, RequestError> {
     let named = rosterd_protocol::sessions(sessions)?;
     if named.contains(&seat.session().id()) {
         let message = "sessions names the one that asks; it ends itself with logout";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::memory_budget::Budget;
+use super::memory_budget::MemoryBudget;
 use crate::admission::Admission;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Kind;
@@ -24,7 +24,7 @@ pub(crate) struct SessionContext {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) admission: Arc<Admission>,
     pub(super) settings: SessionSettings,
-    pub(super) budget: Budget,
+    pub(super) memory_budget: MemoryBudget,
 }
 
 impl SessionContext {
@@ -34,8 +34,8 @@ impl SessionContext {
         admission: Arc<Admission>,
         lifecycle: Arc<Lifecycle>,
     ) -> Self {
-        let budget = Budget::new(service.metrics().clone());
-        Self { service, lifecycle, admission, settings, budget }
+        let memory_budget = MemoryBudget::new(service.metrics().clone());
+        Self { service, lifecycle, admission, settings, memory_budget }
     }
 
     /// Counts a connection or request that was refused or ended at a limit, or by a rule.

@@ -7,34 +7,34 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::flush::fill_cards;
-use super::frame_writer::Outgoing;
+use super::flush::fill_profiles;
+use super::frame_writer::FrameWriter;
 use super::frames::{FRAME, add_presences};
-use crate::hub::{Session, Sight, Turn};
+use crate::hub::{FlushPermit, Session, VisibleProfile};
 use crate::service::Service;
-use rosterd_engine::model::Stamp;
-use rosterd_engine::sync::outbox::Kinds;
-use rosterd_protocol::{Card, Changes, Encoding};
+use rosterd_engine::model::Revision;
+use rosterd_engine::sync::outbox::RecordKinds;
+use rosterd_protocol::{Changes, EncodedProfile, Encoding};
 
 /// How many sessions are told in a row.
 const SLICE: usize = 32;
 
 /// What a teller writes, in buffers that it keeps.
-struct Teller<'a> {
+struct Flusher<'a> {
     service: &'a Service,
     changes: Changes,
-    out: Outgoing,
+    out: FrameWriter,
     /// What `out` is, if it tells one card and nothing else.
-    single: Option<(Arc<Card>, Encoding, Stamp)>,
+    single: Option<(Arc<EncodedProfile>, Encoding, Revision)>,
 }
 
 /// Tells whoever is due, for ever.
-pub(crate) async fn tell(service: &Service) {
+pub(crate) async fn flush_sleeping(service: &Service) {
     let mut due = Vec::with_capacity(SLICE);
-    let (changes, out) = (Changes::new(Encoding::Json), Outgoing::new(Encoding::Json));
-    let mut teller = Teller { service, changes, out, single: None };
+    let (changes, out) = (Changes::new(Encoding::Json), FrameWriter::new(Encoding::Json));
+    let mut teller = Flusher { service, changes, out, single: None };
     loop {
-        poll_fn(|cx| service.hub().poll_due(cx, SLICE, &mut due)).await;
+        poll_fn(|cx| service.hub().poll_flush_queue(cx, SLICE, &mut due)).await;
         for session in due.drain(..) {
             teller.tell(&session);
         }
@@ -42,10 +42,10 @@ pub(crate) async fn tell(service: &Service) {
     }
 }
 
-impl Teller<'_> {
+impl Flusher<'_> {
     /// What cannot be told here is left to the session's task.
     fn tell(&mut self, session: &Arc<Session>) {
-        let Some(turn) = self.service.hub().turn(session) else {
+        let Some(turn) = self.service.hub().flush_permit(session) else {
             return;
         };
         match single(&turn) {
@@ -54,10 +54,11 @@ impl Teller<'_> {
         }
     }
 
-    fn tell_one(&mut self, turn: Turn<'_>, card: Arc<Card>) {
+    fn tell_one(&mut self, turn: FlushPermit<'_>, card: Arc<EncodedProfile>) {
         let (encoding, horizon) = (turn.encoding(), turn.taken().horizon);
-        let is_same =
-            |(held, of, at): &(Arc<Card>, _, _)| Arc::ptr_eq(held, &card) && (*of, *at) == (encoding, horizon);
+        let is_same = |(held, of, at): &(Arc<EncodedProfile>, _, _)| {
+            Arc::ptr_eq(held, &card) && (*of, *at) == (encoding, horizon)
+        };
         if !self.single.as_ref().is_some_and(is_same) {
             self.begin(encoding);
             self.changes.user(&card);
@@ -67,12 +68,12 @@ impl Teller<'_> {
         self.write(turn, 1);
     }
 
-    fn tell_several(&mut self, turn: Turn<'_>) {
+    fn tell_several(&mut self, turn: FlushPermit<'_>) {
         let (view, taken) = (turn.view(), turn.taken());
         self.begin(turn.encoding());
         let mut look_ups = Vec::new();
-        let mut cards = taken.marks.iter().filter(|(_, kinds)| kinds.has(Kinds::CARD));
-        let is_full = fill_cards(&mut self.changes, view, &mut cards, &mut look_ups);
+        let mut cards = taken.marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::PROFILE));
+        let is_full = fill_profiles(&mut self.changes, view, &mut cards, &mut look_ups);
         if is_full || !look_ups.is_empty() {
             return;
         }
@@ -80,7 +81,7 @@ impl Teller<'_> {
         if records > 0 {
             self.frame(taken.horizon);
         }
-        let marked = taken.marks.iter().filter(|(_, kinds)| kinds.has(Kinds::PRESENCE));
+        let marked = taken.marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::PRESENCE));
         let mut seen = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
         while add_presences(&mut self.out, &mut seen) {
             if self.out.bytes().len() >= 2 * FRAME {
@@ -97,13 +98,13 @@ impl Teller<'_> {
         self.single = None;
     }
 
-    fn frame(&mut self, horizon: Stamp) {
+    fn frame(&mut self, horizon: Revision) {
         let (changes, cursor) = (&self.changes, self.service.cursor(horizon));
         self.out.message(|payload| changes.finish(Some(cursor), payload));
     }
 
     /// Records come with how far the client then is.
-    fn write(&self, turn: Turn<'_>, records: usize) {
+    fn write(&self, turn: FlushPermit<'_>, records: usize) {
         let horizon = (records > 0).then_some(turn.taken().horizon);
         let written = turn.write(self.out.bytes(), horizon);
         if written > 0 {
@@ -114,11 +115,11 @@ impl Teller<'_> {
 }
 
 /// The card of a friend, if that is all that is owed.
-fn single(turn: &Turn<'_>) -> Option<Arc<Card>> {
+fn single(turn: &FlushPermit<'_>) -> Option<Arc<EncodedProfile>> {
     let mut marks = turn.taken().marks.iter();
-    let (user, _) = marks.next().filter(|(user, kinds)| **kinds == Kinds::CARD && !turn.view().is_me(user))?;
-    match turn.view().sight_of_marked(user) {
-        (true, Sight::Card(card)) if marks.next().is_none() => Some(card),
+    let (user, _) = marks.next().filter(|(user, kinds)| **kinds == RecordKinds::PROFILE && !turn.view().is_me(user))?;
+    match turn.view().visible_profile_of_marked(user) {
+        (true, VisibleProfile::EncodedProfile(card)) if marks.next().is_none() => Some(card),
         _ => None,
     }
 }

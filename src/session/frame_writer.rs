@@ -14,14 +14,14 @@ const CLOSE: u8 = 0x8;
 
 /// Frames that are written together.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct FrameWriter {
     encoding: Encoding,
     bytes: Vec<u8>,
     /// Whether the first of them was begun already.
     is_begun: bool,
 }
 
-impl Outgoing {
+impl FrameWriter {
     pub(super) fn new(encoding: Encoding) -> Self {
         Self::with_capacity(encoding, 0)
     }
@@ -116,7 +116,7 @@ mod tests {
     fn frames_read_back() {
         let sizes = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000];
         for encoding in Encoding::ALL {
-            let mut out = Outgoing::new(encoding);
+            let mut out = FrameWriter::new(encoding);
             for size in sizes {
                 out.message(|payload| payload.resize(payload.len() + size, b'x'));
             }

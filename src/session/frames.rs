@@ -1,7 +1,7 @@
 //! Fills frames: records up to a frame's size, and presences.
 
-use super::frame_writer::Outgoing;
-use crate::hub::Seen;
+use super::frame_writer::FrameWriter;
+use crate::hub::PresenceView;
 use crate::service::{Record, presence_record};
 use rosterd_engine::model::Account;
 use rosterd_protocol::{Changes, v1};
@@ -24,7 +24,7 @@ pub(super) fn fill<'a>(
                 changes.friend(edge);
                 changes.user(card);
             }
-            Record::Card(card) => changes.user(card),
+            Record::EncodedProfile(card) => changes.user(card),
             Record::Request(request) => changes.request(request, viewer),
             Record::Block(block) => changes.block(block),
         }
@@ -36,7 +36,7 @@ pub(super) fn fill<'a>(
 }
 
 /// Adds a frame of presences; false if there are no more.
-pub(super) fn add_presences(out: &mut Outgoing, seen: &mut impl Iterator<Item = Seen>) -> bool {
+pub(super) fn add_presences(out: &mut FrameWriter, seen: &mut impl Iterator<Item = PresenceView>) -> bool {
     let users: Vec<_> = seen.take(PRESENCES).map(|seen| presence_record(&seen)).collect();
     let some = !users.is_empty();
     if some {

@@ -13,33 +13,33 @@ use tokio::sync::oneshot;
 use crate::metrics::{Kind, Metrics};
 
 /// What all connections hold.
-pub(super) struct Budget {
-    held: Mutex<Held>,
+pub(super) struct MemoryBudget {
+    held: Mutex<HeldBytes>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldBytes {
     bytes: usize,
     /// By the number of the connection: the newest is last.
     by: BTreeMap<u64, (usize, oneshot::Sender<()>)>,
 }
 
 /// What one connection holds, for as long as it does.
-pub(super) struct Holding<'a> {
-    budget: &'a Budget,
+pub(super) struct HeldMemory<'a> {
+    memory_budget: &'a MemoryBudget,
     number: u64,
     shed: oneshot::Receiver<()>,
 }
 
-impl Budget {
+impl MemoryBudget {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { held: Mutex::default(), metrics }
     }
 
     /// Counts what a connection holds, which holds nothing else. If that is more than `most` with what others hold, the
     /// newest of all have to go until it is not, this one perhaps among them.
-    pub(super) fn hold(&self, number: u64, bytes: usize, most: usize) -> Holding<'_> {
+    pub(super) fn hold(&self, number: u64, bytes: usize, most: usize) -> HeldMemory<'_> {
         let (go, shed) = oneshot::channel();
         let mut held = self.held.lock();
         held.bytes += bytes;
@@ -51,11 +51,11 @@ impl Budget {
             let _ = go.send(());
         }
         self.metrics.outbound.set(held.bytes as i64);
-        Holding { budget: self, number, shed }
+        HeldMemory { memory_budget: self, number, shed }
     }
 }
 
-impl Holding<'_> {
+impl HeldMemory<'_> {
     /// Resolves when the connection has to go.
     pub(super) async fn shed(&mut self) {
         // The sender is dropped with this.
@@ -65,13 +65,13 @@ impl Holding<'_> {
     }
 }
 
-impl Drop for Holding<'_> {
+impl Drop for HeldMemory<'_> {
     fn drop(&mut self) {
-        let mut held = self.budget.held.lock();
+        let mut held = self.memory_budget.held.lock();
         if let Some((bytes, _)) = held.by.remove(&self.number) {
             held.bytes -= bytes;
         }
-        self.budget.metrics.outbound.set(held.bytes as i64);
+        self.memory_budget.metrics.outbound.set(held.bytes as i64);
     }
 }
 
@@ -82,19 +82,19 @@ mod tests {
 
     #[test]
     fn the_newest_go_until_it_fits_and_what_is_let_go_makes_room() {
-        let budget = Budget::new(Arc::default());
-        let gone = |holding: &mut Holding<'_>| holding.shed().now_or_never().is_some();
-        let (mut one, mut three) = (budget.hold(1, 400, 1000), budget.hold(3, 400, 1000));
-        let mut two = budget.hold(2, 300, 1000);
+        let memory_budget = MemoryBudget::new(Arc::default());
+        let gone = |holding: &mut HeldMemory<'_>| holding.shed().now_or_never().is_some();
+        let (mut one, mut three) = (memory_budget.hold(1, 400, 1000), memory_budget.hold(3, 400, 1000));
+        let mut two = memory_budget.hold(2, 300, 1000);
         assert_eq!((gone(&mut one), gone(&mut two), gone(&mut three)), (false, false, true));
-        let mut four = budget.hold(4, 301, 1000);
+        let mut four = memory_budget.hold(4, 301, 1000);
         assert_eq!((gone(&mut two), gone(&mut four)), (false, true));
         drop((three, four));
-        assert_eq!(budget.metrics.outbound.get(), 700);
+        assert_eq!(memory_budget.metrics.outbound.get(), 700);
         // One that is too much by itself goes too, with all that is newer, and leaves the older ones alone.
-        let mut huge = budget.hold(2000, 5000, 1000);
+        let mut huge = memory_budget.hold(2000, 5000, 1000);
         assert_eq!((gone(&mut one), gone(&mut two), gone(&mut huge)), (false, false, true));
         drop((one, two, huge));
-        assert_eq!((budget.metrics.outbound.get(), budget.held.lock().by.len()), (0, 0));
+        assert_eq!((memory_budget.metrics.outbound.get(), memory_budget.held.lock().by.len()), (0, 0));
     }
 }

@@ -22,7 +22,7 @@ mod timers;
 
 pub(crate) use self::context::SessionContext;
 pub use self::context::SessionSettings;
-pub(crate) use self::flusher::tell;
+pub(crate) use self::flusher::flush_sleeping;
 pub(crate) use self::run::run;
 pub(crate) use self::socket::websocket;
-pub(crate) use self::tcp::Plain;
+pub(crate) use self::tcp::TcpConnection;

@@ -2,26 +2,26 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::batch::Batch;
+use super::batch::BulkWriter;
 use super::catch_up::synced;
 use super::frames::add_presences;
-use super::socket::Link;
-use crate::hub::Seat;
+use super::socket::ClientSocket;
+use crate::hub::SessionHandle;
 use crate::metrics::Kind;
 use crate::service::{Repair, Service};
 use rosterd_engine::model::CloseReason;
 
 /// Tells the parts of the friend list that differ, and what the client holds then.
 pub(super) async fn repair<S>(
-    link: &mut Link<S>,
+    link: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut Seat,
+    seat: &mut SessionHandle,
     mut repair: Repair,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut batch = Batch::new(link.encoding());
+    let mut batch = BulkWriter::new(link.encoding());
     let mut records = 0;
     while let Some(told) = service.repair(seat, &mut repair).await? {
         records += told.records().count();
@@ -40,6 +40,6 @@ where
     let (session, parts) = (seat.session().id(), repair.parts().numbers().len());
     tracing::warn!(%session, parts, records, "a client holds another friend list than the store, and was told again what differs");
     // Not the horizon now: what is marked up to there may not be told yet.
-    let cursor = service.cursor(seat.session().told().unwrap_or_default());
+    let cursor = service.cursor(seat.session().delivered_up_to().unwrap_or_default());
     batch.synced(link, synced(cursor, repair.sum())).await
 }

@@ -14,30 +14,30 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 
 use super::catch_up::catch_up;
-use super::commands::{Then, execute, refusal};
+use super::commands::{AfterReply, execute, refusal};
 use super::context::SessionContext;
 use super::flush::drain;
 use super::repair::repair;
-use super::socket::{Link, too_fast};
-use super::timers::{Clock, tick};
+use super::socket::{ClientSocket, too_fast};
+use super::timers::{SessionTimers, tick};
 use crate::admission::Permit;
-use crate::hub::{Line, Seat, Wake};
+use crate::hub::{SessionHandle, WakeReason, WriteHandle};
 use crate::metrics::Kind;
 use crate::service::{LoggedIn, Service};
 use rosterd_engine::model::{CloseReason, Reason, RequestError};
-use rosterd_protocol::{Command, Encoding, Inbound, v1};
+use rosterd_protocol::{ClientCommand, Encoding, Inbound, v1};
 
 /// A session that is logged in and up to date.
-struct Live {
-    seat: Seat,
-    clock: Clock,
+struct LoggedInSession {
+    seat: SessionHandle,
+    clock: SessionTimers,
 }
 
 /// Serves one connection to its end. There are many such tasks, nearly all of them idle: what only some steps need is
 /// boxed, and nothing is moved from one place in the task to another, for it would then have both.
 pub(crate) fn run<S>(
     socket: WebSocketStream<S>,
-    out: Option<Box<dyn Line>>,
+    out: Option<Box<dyn WriteHandle>>,
     encoding: Encoding,
     context: Arc<SessionContext>,
     permit: Arc<Permit>,
@@ -45,7 +45,7 @@ pub(crate) fn run<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut link = Link::new(socket, encoding, context.clone(), permit);
+    let mut link = ClientSocket::new(socket, encoding, context.clone(), permit);
     async move {
         let metrics = context.service.metrics();
         metrics.connections.inc();
@@ -65,10 +65,10 @@ where
 
 /// From the first frame to `synced`.
 async fn log_in<S>(
-    link: &mut Link<S>,
+    link: &mut ClientSocket<S>,
     context: &SessionContext,
-    out: Option<Box<dyn Line>>,
-) -> Result<Live, CloseReason>
+    out: Option<Box<dyn WriteHandle>>,
+) -> Result<LoggedInSession, CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -90,9 +90,9 @@ where
         Ok(mut logged_in) => {
             catch_up(link, context, id, &mut logged_in).await?;
             let LoggedIn { mut seat, expires_at, .. } = logged_in;
-            seat.lend(out);
-            let clock = Clock::new(context, &seat, expires_at);
-            Ok(Live { seat, clock })
+            seat.hand_over(out);
+            let clock = SessionTimers::new(context, &seat, expires_at);
+            Ok(LoggedInSession { seat, clock })
         }
         Err((error, reason)) => {
             link.send_one(&refusal(Some(id), &error)).await?;
@@ -102,14 +102,14 @@ where
 }
 
 /// Waits for the login; anything else is told that it comes too early.
-async fn first_login<S>(link: &mut Link<S>) -> Result<(u64, v1::Login), CloseReason>
+async fn first_login<S>(link: &mut ClientSocket<S>) -> Result<(u64, v1::Login), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
         match link.receive().await? {
             Inbound::Heartbeat => {}
-            Inbound::Command { id, command: Command::Login(login) } => {
+            Inbound::Command { id, command: ClientCommand::Login(login) } => {
                 match Service::check_device(login.device.as_ref()) {
                     Ok(()) => return Ok((id, login)),
                     Err(error) => link.send_one(&refusal(Some(id), &error)).await?,
@@ -125,7 +125,11 @@ where
 }
 
 /// The live loop: until the client leaves, falls silent, or is ended.
-async fn live<S>(link: &mut Link<S>, service: &Service, Live { seat, clock }: &mut Live) -> CloseReason
+async fn live<S>(
+    link: &mut ClientSocket<S>,
+    service: &Service,
+    LoggedInSession { seat, clock }: &mut LoggedInSession,
+) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -136,16 +140,16 @@ where
             link.begun(&rest);
         }
         let step = match event {
-            Event::Woken(Wake::Marks) => {
+            Event::Woken(WakeReason::DirtyMarks) => {
                 told = true;
                 Box::pin(drain(link, service, seat)).await
             }
             // What is owed goes first: who comes back then lacks nothing of it.
-            Event::Woken(Wake::End(CloseReason::Shutdown)) => {
+            Event::Woken(WakeReason::End(CloseReason::Shutdown)) => {
                 Box::pin(drain(link, service, seat)).await.and(Err(CloseReason::Shutdown))
             }
             Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, seat, clock, inbound)).await,
-            Event::Woken(Wake::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
+            Event::Woken(WakeReason::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
             Event::Timer => Box::pin(tick(link, clock)).await,
         };
         if let Err(reason) = step {
@@ -156,7 +160,7 @@ where
 
 /// What a live session waits for.
 enum Event {
-    Woken(Wake),
+    Woken(WakeReason),
     Inbound(Result<Inbound, CloseReason>),
     Timer,
 }
@@ -164,14 +168,19 @@ enum Event {
 /// Waits for the next event. Nearly always it is a mark, which so is looked for first, before the socket and the timer
 /// are touched; but not right after some were told, so that a client gets its turn however much changes. Most of what
 /// is owed to one that waits here is told by others, without waking it.
-async fn next<S>(link: &mut Link<S>, seat: &mut Seat, clock: &mut Clock, mut told: bool) -> Event
+async fn next<S>(
+    link: &mut ClientSocket<S>,
+    seat: &mut SessionHandle,
+    clock: &mut SessionTimers,
+    mut told: bool,
+) -> Event
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let has_to_say = link.has_to_say();
     let mut receive = pin!(link.receive());
     poll_fn(|cx| {
-        let wake = ready!(seat.poll_rise(cx));
+        let wake = ready!(seat.poll_resume(cx));
         if !std::mem::take(&mut told)
             && let Some(wake) = wake
         {
@@ -190,10 +199,10 @@ where
 
 /// Answers one frame.
 async fn answer<S>(
-    link: &mut Link<S>,
+    link: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut Seat,
-    clock: &mut Clock,
+    seat: &mut SessionHandle,
+    clock: &mut SessionTimers,
     inbound: Inbound,
 ) -> Result<(), CloseReason>
 where
@@ -206,13 +215,13 @@ where
             let executed = execute(service, seat, id, command).await;
             link.hold(&executed.reply);
             match executed.then {
-                Then::Stay => {}
-                Then::Renew(expires_at) => clock.renew(expires_at, service.now()),
-                Then::Repair(parts) => Box::pin(repair(link, service, seat, *parts)).await?,
-                Then::Leave => return link.release().await.and(Err(CloseReason::ClientLeft)),
+                AfterReply::Stay => {}
+                AfterReply::Renew(expires_at) => clock.renew(expires_at, service.now()),
+                AfterReply::Repair(parts) => Box::pin(repair(link, service, seat, *parts)).await?,
+                AfterReply::Leave => return link.release().await.and(Err(CloseReason::ClientLeft)),
             }
         }
     }
     // A busy session is owed something by now: the answer and that are one write.
-    if seat.is_owed() { drain(link, service, seat).await } else { link.release().await }
+    if seat.has_pending() { drain(link, service, seat).await } else { link.release().await }
 }

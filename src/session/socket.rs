@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::context::SessionContext;
 use super::fragments::{Fragments, TooMany};
-use super::frame_writer::Outgoing;
-use crate::admission::{Permit, Policy};
+use super::frame_writer::FrameWriter;
+use crate::admission::{AdmissionPolicy, Permit};
 use crate::admission::{RateLimit, RateVerdict};
 use crate::lifecycle::Lifecycle;
 use rosterd_engine::model::{CloseReason, Reason, RequestError};
@@ -31,15 +31,15 @@ const RETRY_MS: std::ops::Range<u64> = 250..5000;
 const READ_BUFFER: usize = 1024;
 
 /// The socket of one connection.
-pub(super) struct Link<S> {
+pub(super) struct ClientSocket<S> {
     socket: WebSocketStream<S>,
     encoding: Encoding,
     context: Arc<SessionContext>,
     permit: Arc<Permit>,
     /// How fast messages come.
-    pace: RateLimit,
+    rate_limit: RateLimit,
     /// Frames that go out with the next batch.
-    held: Option<Box<Outgoing>>,
+    held: Option<Box<FrameWriter>>,
     /// A frame was written in part: nothing that follows could be read.
     broken: bool,
     /// Set by any message, cleared by the session when it asks whether the client is alive.
@@ -48,15 +48,15 @@ pub(super) struct Link<S> {
     pinged: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
     pub(super) fn new(
         socket: WebSocketStream<S>,
         encoding: Encoding,
         context: Arc<SessionContext>,
         permit: Arc<Permit>,
     ) -> Self {
-        let (pace, held, broken, pinged) = Default::default();
-        Self { socket, encoding, context, permit, pace, held, broken, heard: true, pinged }
+        let (rate_limit, held, broken, pinged) = Default::default();
+        Self { socket, encoding, context, permit, rate_limit, held, broken, heard: true, pinged }
     }
 
     /// The connection's place among all.
@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             })?;
             return Ok(match paced {
                 RateVerdict::Refused(wait) => refuse(&inbound, wait),
-                RateVerdict::Taken | RateVerdict::Enough => inbound,
+                RateVerdict::Taken | RateVerdict::Abusive => inbound,
             });
         }
     }
@@ -108,11 +108,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let Some(rate) = admission.policy().commands else {
             return Ok(RateVerdict::Taken);
         };
-        let paced = self.pace.press(rate, admission.now());
+        let paced = self.rate_limit.press(rate, admission.now());
         if paced != RateVerdict::Taken {
             self.context.refused("COMMANDS");
         }
-        if paced == RateVerdict::Enough { Err(CloseReason::TooManyRequests) } else { Ok(paced) }
+        if paced == RateVerdict::Abusive { Err(CloseReason::TooManyRequests) } else { Ok(paced) }
     }
 
     /// Whether something has to be written before anything of ours is.
@@ -123,13 +123,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Has the rest of a frame, whose begin was written by another, go out first of all.
     pub(super) fn begun(&mut self, rest: &[u8]) {
         let encoding = self.encoding;
-        self.held.get_or_insert_with(|| Box::new(Outgoing::new(encoding))).rest(rest);
+        self.held.get_or_insert_with(|| Box::new(FrameWriter::new(encoding))).rest(rest);
     }
 
-    /// Has a frame go out with the next batch, or when [`Link::release`] is called.
+    /// Has a frame go out with the next batch, or when [`ClientSocket::release`] is called.
     pub(super) fn hold(&mut self, frame: &v1::ServerFrame) {
         let encoding = self.encoding;
-        self.held.get_or_insert_with(|| Box::new(Outgoing::new(encoding))).server(frame);
+        self.held.get_or_insert_with(|| Box::new(FrameWriter::new(encoding))).server(frame);
     }
 
     /// Writes what is held.
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Writes a batch. Waits as long as the client takes, however slow: only one that takes nothing at all for
     /// `stall_timeout` is given up.
-    pub(super) async fn send(&mut self, out: &Outgoing) -> Result<(), CloseReason> {
+    pub(super) async fn send(&mut self, out: &FrameWriter) -> Result<(), CloseReason> {
         let both = self.held.take().map(|mut held| {
             held.append(out);
             held
@@ -179,9 +179,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Writes the rest of a batch to a client that takes it bit by bit. Meanwhile all of it counts as held; if too much
     /// is held for too many, this may be one that has to go.
-    async fn send_slowly(&mut self, out: &Outgoing, mut rest: &[u8]) -> Result<(), CloseReason> {
+    async fn send_slowly(&mut self, out: &FrameWriter, mut rest: &[u8]) -> Result<(), CloseReason> {
         let (context, most) = (self.context.clone(), self.context.admission.policy().outbound_bytes);
-        let mut holding = context.budget.hold(self.permit.number(), out.held(), most);
+        let mut holding = context.memory_budget.hold(self.permit.number(), out.held(), most);
         loop {
             let stream = self.socket.get_mut();
             let step =
@@ -203,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Writes one frame.
     pub(super) async fn send_one(&mut self, frame: &v1::ServerFrame) -> Result<(), CloseReason> {
-        let mut out = Outgoing::new(self.encoding);
+        let mut out = FrameWriter::new(self.encoding);
         out.server(frame);
         self.send(&out).await
     }
@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if self.broken {
             return;
         }
-        let mut out = Outgoing::new(self.encoding);
+        let mut out = FrameWriter::new(self.encoding);
         let retry_after_ms = match reason {
             CloseReason::Shutdown => self.context.lifecycle.retry_after_ms(),
             CloseReason::TooManyRequests | CloseReason::Overloaded => {
@@ -306,7 +306,7 @@ async fn unhurried<T>(limit: Duration, lifecycle: &Lifecycle, step: impl Future<
 }
 
 /// Speaks WebSocket on a stream whose upgrade is behind it, and of which something may have been read already.
-pub(crate) async fn websocket<S>(policy: &Policy, stream: S, read: Vec<u8>) -> WebSocketStream<Fragments<S>>
+pub(crate) async fn websocket<S>(policy: &AdmissionPolicy, stream: S, read: Vec<u8>) -> WebSocketStream<Fragments<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -315,7 +315,7 @@ where
 }
 
 /// One frame is one message; what tungstenite itself writes are control frames only.
-fn config(policy: &Policy) -> WebSocketConfig {
+fn config(policy: &AdmissionPolicy) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)

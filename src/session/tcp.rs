@@ -10,31 +10,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::hub::Line;
+use crate::hub::WriteHandle;
 use rosterd_protocol::Encoding;
 
 /// The connection as its session's task holds it. It reads by this half, which knows without asking the system that there
 /// is no more, and writes to the stream beneath.
 #[derive(Debug)]
-pub(crate) struct Plain(OwnedReadHalf);
+pub(crate) struct TcpConnection(OwnedReadHalf);
 
 /// Its way out.
 #[derive(Debug)]
-struct Out {
+struct TcpWriteHandle {
     /// There until it is dropped, which must not shut the connection down.
     half: Option<OwnedWriteHalf>,
     encoding: Encoding,
 }
 
-impl Plain {
+impl TcpConnection {
     /// The connection, and its way out.
-    pub(crate) fn split(stream: TcpStream, encoding: Encoding) -> (Self, Box<dyn Line>) {
+    pub(crate) fn split(stream: TcpStream, encoding: Encoding) -> (Self, Box<dyn WriteHandle>) {
         let (read, write) = stream.into_split();
-        (Self(read), Box::new(Out { half: Some(write), encoding }))
+        (Self(read), Box::new(TcpWriteHandle { half: Some(write), encoding }))
     }
 }
 
-impl Line for Out {
+impl WriteHandle for TcpWriteHandle {
     fn encoding(&self) -> Encoding {
         self.encoding
     }
@@ -46,19 +46,19 @@ impl Line for Out {
     }
 }
 
-impl Drop for Out {
+impl Drop for TcpWriteHandle {
     fn drop(&mut self) {
         self.half.take().into_iter().for_each(OwnedWriteHalf::forget);
     }
 }
 
-impl AsyncRead for Plain {
+impl AsyncRead for TcpConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Plain {
+impl AsyncWrite for TcpConnection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let stream: &TcpStream = self.0.as_ref();
         loop {

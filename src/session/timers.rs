@@ -7,13 +7,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::context::SessionContext;
-use super::frame_writer::Outgoing;
-use super::socket::Link;
-use crate::hub::Seat;
+use super::frame_writer::FrameWriter;
+use super::socket::ClientSocket;
+use crate::hub::SessionHandle;
 use rosterd_engine::model::{CloseReason, Millis};
 
 /// The one timer of a session: the next heartbeat, or the end of the token, whichever comes first.
-pub(super) struct Clock {
+pub(super) struct SessionTimers {
     pub(super) timer: Pin<Box<Sleep>>,
     heartbeat: Duration,
     beat: Instant,
@@ -22,10 +22,10 @@ pub(super) struct Clock {
     expires: Option<Instant>,
 }
 
-impl Clock {
+impl SessionTimers {
     /// The first heartbeat comes after half an interval to a whole one, so that sessions that logged in together
     /// do not beat together.
-    pub(super) fn new(context: &SessionContext, seat: &Seat, expires_at: Option<Millis>) -> Self {
+    pub(super) fn new(context: &SessionContext, seat: &SessionHandle, expires_at: Option<Millis>) -> Self {
         let heartbeat = context.settings.heartbeat;
         let spread = heartbeat / 2 + heartbeat / 2048 * (seat.session().id().0 % 1024) as u32;
         let beat = Instant::now() + spread;
@@ -55,7 +55,7 @@ impl Clock {
 }
 
 /// The timer fired: the token has ended, or it is time for a heartbeat.
-pub(super) async fn tick<S>(link: &mut Link<S>, clock: &mut Clock) -> Result<(), CloseReason>
+pub(super) async fn tick<S>(link: &mut ClientSocket<S>, clock: &mut SessionTimers) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -67,7 +67,7 @@ where
         if !std::mem::take(&mut link.heard) {
             return Err(CloseReason::NoHeartbeat);
         }
-        let mut out = Outgoing::new(link.encoding());
+        let mut out = FrameWriter::new(link.encoding());
         out.message(|payload| payload.extend_from_slice(link.encoding().heartbeat()));
         link.send(&out).await?;
         // From when it was written: a slow client's whole interval starts when it could be heard again.

@@ -13,28 +13,29 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::commit::{Done, Rows, Stop, When, carry_out};
+use super::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out};
 use super::{
-    Arrival, Batch, COMPACTION, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, WriteError, Written,
+    COMPACTION, CommitBatch, FEED, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock, StoreError, Write,
+    WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, RequestState, Row, Stamp, User,
-    Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, RequestState, Revision,
+    Row, User, Visibility,
 };
-use rosterd_engine::sync::decide::{Counts, Current, Noted, Reads};
+use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 
 /// Makes an empty store.
 ///
 /// # Errors
 /// The system has no randomness for its epoch.
-pub fn open(clock: Clock, visibility: Visibility) -> Result<Opened, StoreError> {
+pub fn open(clock: StoreClock, visibility: Visibility) -> Result<Opened, StoreError> {
     let epoch = getrandom::u64().map_err(|e| StoreError(format!("no randomness for an epoch: {e}")))?;
     Ok(open_on(Disk::new(Epoch(epoch)), clock, visibility))
 }
 
 /// Opens what is on a disk. One store at a time.
 #[must_use]
-pub fn open_on(disk: Disk, clock: Clock, visibility: Visibility) -> Opened {
+pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened {
     let (feed, commits) = mpsc::channel(FEED);
     let head = disk.head();
     let store = Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) };
@@ -45,7 +46,7 @@ pub fn open_on(disk: Disk, clock: Clock, visibility: Visibility) -> Opened {
 #[derive(Clone)]
 pub struct Disk {
     epoch: Epoch,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MemoryState>>,
 }
 
 impl Disk {
@@ -69,30 +70,30 @@ impl Disk {
 
     /// The last stamp committed.
     #[must_use]
-    pub fn head(&self) -> Stamp {
+    pub fn head(&self) -> Revision {
         self.state.lock().stamp
     }
 }
 
 struct Memory {
-    clock: Clock,
+    clock: StoreClock,
     visibility: Visibility,
     epoch: Epoch,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MemoryState>>,
     /// Taken away by `close`.
-    feed: Mutex<Option<mpsc::Sender<Batch>>>,
+    feed: Mutex<Option<mpsc::Sender<CommitBatch>>>,
 }
 
 #[derive(Default, Clone)]
-struct State {
-    tables: Tables,
-    stamp: Stamp,
-    floor: Stamp,
+struct MemoryState {
+    tables: MemoryTables,
+    stamp: Revision,
+    compacted: Revision,
 }
 
 #[derive(Default, Clone)]
-struct Tables {
-    users: BTreeMap<Account, Held>,
+struct MemoryTables {
+    users: BTreeMap<Account, StoredUser>,
     edges: BTreeMap<(Account, Account), Edge>,
     /// By sender and receiver.
     requests: BTreeMap<(Account, Account), Request>,
@@ -106,20 +107,20 @@ struct Tables {
 
 /// An account's own row.
 #[derive(Clone)]
-struct Held {
+struct StoredUser {
     profile: Arc<Profile>,
     invisible: bool,
     online: bool,
     last_seen: Millis,
 }
 
-impl Held {
-    fn noted(&self) -> Noted {
-        Noted { invisible: self.invisible, online: self.online, last_seen: self.last_seen }
+impl StoredUser {
+    fn noted(&self) -> StoredPresence {
+        StoredPresence { invisible: self.invisible, online: self.online, last_seen: self.last_seen }
     }
 }
 
-impl Tables {
+impl MemoryTables {
     /// The owner's edges in order of the peer, tombstones included.
     fn of<'a>(&'a self, owner: &'a Account, after: Option<&Account>) -> impl Iterator<Item = &'a Edge> {
         // No account is empty, so the empty one stands before all.
@@ -133,7 +134,7 @@ impl Tables {
     }
 }
 
-impl Tables {
+impl MemoryTables {
     fn requests_of<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a Request> {
         self.requests.values().filter(move |request| request.sender == *account || request.receiver == *account)
     }
@@ -142,10 +143,10 @@ impl Tables {
         self.blocks.values().filter(move |block| block.owner == *owner)
     }
 
-    fn counts(&self, account: &Account) -> Counts {
+    fn counts(&self, account: &Account) -> RelationCounts {
         let open = |request: &&Request| request.state == RequestState::Open;
         let received = |r: &&Request| r.receiver == *account && !r.hidden;
-        Counts {
+        RelationCounts {
             friends: self.friends(account).count() as u64,
             sent: self.requests_of(account).filter(open).filter(|r| r.sender == *account).count() as u64,
             received: self.requests_of(account).filter(open).filter(received).count() as u64,
@@ -176,21 +177,21 @@ impl Tables {
     }
 
     fn put_profile(&mut self, profile: &Arc<Profile>) {
-        let new = Held { profile: profile.clone(), invisible: false, online: false, last_seen: 0 };
+        let new = StoredUser { profile: profile.clone(), invisible: false, online: false, last_seen: 0 };
         self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
     }
 }
 
-impl Rows for Tables {
+impl Rows for MemoryTables {
     type Error = Infallible;
 
-    fn current(&self, reads: Reads) -> Result<Current, Infallible> {
+    fn current(&self, reads: Reads) -> Result<CurrentRows, Infallible> {
         let held = |account: &Account| self.users.get(account);
-        let mut current = Current {
+        let mut current = CurrentRows {
             users: reads.users.iter().filter_map(held).map(|held| held.profile.clone()).collect(),
-            presence: reads.presence.as_ref().and_then(held).map(Held::noted).unwrap_or_default(),
+            presence: reads.presence.as_ref().and_then(held).map(StoredUser::noted).unwrap_or_default(),
             credential: reads.credential.as_ref().map(|account| self.credential(account)).unwrap_or_default(),
-            ..Current::default()
+            ..CurrentRows::default()
         };
         if let Some((a, b)) = &reads.pair {
             Relations { edges: current.edges, requests: current.requests, blocks: current.blocks } = self.between(a, b);
@@ -237,16 +238,16 @@ impl Rows for Tables {
     }
 }
 
-impl State {
-    fn write(&mut self, write: &Write, now: Millis, visibility: &Visibility) -> Result<Done, WriteError> {
+impl MemoryState {
+    fn write(&mut self, write: &Write, now: Millis, visibility: &Visibility) -> Result<CommittedWrite, WriteError> {
         // The refusal of a single command comes before its first row.
         let before = (write.commands.len() > 1).then(|| self.tables.clone());
-        match carry_out(&mut self.tables, write, When { head: self.stamp, now, visibility }) {
+        match carry_out(&mut self.tables, write, CommitContext { head: self.stamp, now, visibility }) {
             Ok(done) => {
-                self.stamp += done.changes.len() as Stamp;
+                self.stamp += done.changes.len() as Revision;
                 Ok(done)
             }
-            Err(Stop::Refused { at, error }) => {
+            Err(Abort::Refused { at, error }) => {
                 if let Some(before) = before {
                     self.tables = before;
                 }
@@ -276,7 +277,7 @@ impl State {
                 1 => drop(self.tables.requests.remove(key)),
                 _ => drop(self.tables.blocks.remove(key)),
             }
-            self.floor = self.floor.max(*version);
+            self.compacted = self.compacted.max(*version);
         }
         old.len() as u64
     }
@@ -294,7 +295,7 @@ impl Memory {
                 Ok(done) => (done.changes, Ok(done.answers)),
                 Err(refusal) => (Vec::new(), Err(refusal)),
             };
-            let batch = Batch { changes, answers: vec![(answer, written)], committed: Instant::now() };
+            let batch = CommitBatch { changes, answers: vec![(answer, written)], committed: Instant::now() };
             match room {
                 Some(room) => room.send(batch),
                 None => batch.answer(),
@@ -314,7 +315,7 @@ impl Store for Memory {
         let user = |account: &Account| {
             let held = state.tables.users.get(account)?;
             let blocks = state.tables.blocks_by(account).filter(|block| !block.removed).cloned().collect();
-            let Held { invisible, last_seen, .. } = *held;
+            let StoredUser { invisible, last_seen, .. } = *held;
             Some(User { profile: held.profile.clone(), invisible, last_seen, blocks })
         };
         let found = accounts.iter().filter_map(user).collect();
@@ -326,7 +327,7 @@ impl Store for Memory {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
         let state = self.state.lock();
         let shown = |edge: &&Edge| !edge.removed || since.is_some_and(|since| edge.version > since);
@@ -346,7 +347,7 @@ impl Store for Memory {
         Box::pin(async { Ok(found) })
     }
 
-    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+    fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         let state = self.state.lock();
         let shown = |request: &&Request| {
             let late = since.is_some_and(|since| request.version > since);
@@ -362,7 +363,7 @@ impl Store for Memory {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
         let state = self.state.lock();
         let shown = |block: &&Block| {
@@ -373,14 +374,14 @@ impl Store for Memory {
         Box::pin(async { Ok(page) })
     }
 
-    fn arrival(
+    fn login_rows(
         &self,
         account: Account,
         limit: usize,
-        since: Option<Stamp>,
-    ) -> BoxFuture<'_, Result<Arrival, StoreError>> {
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         Box::pin(async move {
-            Ok(Arrival {
+            Ok(LoginRows {
                 credential: self.credential(account.clone()).await?,
                 edges: self.page(account.clone(), None, limit, since).await?,
                 requests: self.requests(account.clone(), since).await?,
@@ -410,7 +411,7 @@ impl Store for Memory {
         Box::pin(async { Ok(found) })
     }
 
-    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
         let mut state = self.state.lock();
         for seen in seen {
             if let Some(held) = state.tables.users.get_mut(&seen.account) {
@@ -420,9 +421,9 @@ impl Store for Memory {
         Box::pin(async { Ok(()) })
     }
 
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>> {
+    fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>> {
         let state = self.state.lock();
-        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, held)| Online {
+        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, held)| OnlineAccount {
             account: account.clone(),
             invisible: held.invisible,
             last_seen: held.last_seen,
@@ -437,7 +438,7 @@ impl Store for Memory {
     }
 
     fn lineage(&self) -> Lineage {
-        Lineage { epoch: self.epoch, floor: self.state.lock().floor }
+        Lineage { epoch: self.epoch, compacted: self.state.lock().compacted }
     }
 
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {

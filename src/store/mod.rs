@@ -15,8 +15,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use rosterd_engine::model::{
-    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, Online, Profile, Request, RequestError,
-    SessionId, Stamp, User,
+    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, OnlineAccount, Profile, Request,
+    RequestError, Revision, SessionId, User,
 };
 
 /// How many batches may wait for the consumer of the feed before the store stops committing. No more than the next one:
@@ -27,11 +27,11 @@ const FEED: usize = 1;
 const COMPACTION: usize = 1000;
 
 /// Tells a store the time of its writes.
-pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+pub type StoreClock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
 /// The clock of the machine.
 #[must_use]
-pub fn system_clock() -> Clock {
+pub fn system_clock() -> StoreClock {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
@@ -73,19 +73,19 @@ pub struct Write {
 
 /// What one commit made durable, on its way to the hub.
 ///
-/// The answers travel with it: the consumer applies the changes, then calls [`Batch::answer`]. So whoever saw an
+/// The answers travel with it: the consumer applies the changes, then calls [`CommitBatch::answer`]. So whoever saw an
 /// answer reads nothing older from this node.
 #[derive(Debug)]
-pub struct Batch {
+pub struct CommitBatch {
     /// In commit order; stamps ascend through all batches.
     pub changes: Vec<Change>,
     /// Who waits, and what for.
     pub answers: Vec<(oneshot::Sender<Written>, Written)>,
-    /// When it became durable.
+    /// CommitContext it became durable.
     pub committed: Instant,
 }
 
-impl Batch {
+impl CommitBatch {
     /// Tells everyone who waits for this commit. One that stopped waiting is no matter: the write stands.
     pub fn answer(self) {
         for (waiting, answer) in self.answers {
@@ -107,7 +107,7 @@ pub struct Relations {
 
 /// What a session that logs in needs to be told where its client stands.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Arrival {
+pub struct LoginRows {
     /// What is known of the account's tokens.
     pub credential: Credential,
     /// The first page of its edges, as of [`Store::page`].
@@ -120,12 +120,12 @@ pub struct Arrival {
 
 /// That an account came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct PresenceRow {
     /// Who.
     pub account: Account,
     /// Whether it is online now.
     pub online: bool,
-    /// When it came or went.
+    /// CommitContext it came or went.
     pub time: Millis,
 }
 
@@ -134,9 +134,9 @@ pub struct Opened {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Commits, in order; must be consumed for writes to be answered.
-    pub feed: mpsc::Receiver<Batch>,
+    pub feed: mpsc::Receiver<CommitBatch>,
     /// The last stamp committed.
-    pub head: Stamp,
+    pub head: Revision,
 }
 
 /// What the service needs of a store. Reads see every write answered before them.
@@ -154,7 +154,7 @@ pub trait Store: Send + Sync + 'static {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>>;
 
     /// Everything between `account` and these peers as `account` may know it, tombstones included.
@@ -162,7 +162,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The requests from and to an account that it may know of, in order of the other side: open ones, and with
     /// `since` also closed ones of a later version.
-    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>>;
+    fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>>;
 
     /// One page of an owner's blocks, as [`Store::page`] does for edges.
     fn blocks(
@@ -170,16 +170,16 @@ pub trait Store: Send + Sync + 'static {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>>;
 
     /// What a login reads, at once: a read costs more than what it finds.
-    fn arrival(
+    fn login_rows(
         &self,
         account: Account,
         limit: usize,
-        since: Option<Stamp>,
-    ) -> BoxFuture<'_, Result<Arrival, StoreError>>;
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<LoginRows, StoreError>>;
 
     /// The profiles of those owners that block `viewer`, each as it was when the block began, in any order.
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>>;
@@ -192,10 +192,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Notes who is online, and when who was last; later ones win. Of accounts that do not exist it notes nothing.
     /// Neither a change nor told to anyone: durable by the next commit.
-    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The accounts that were noted as online, in any order.
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>>;
+    fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>>;
 
     /// Drops tombstones, closed requests and ended blocks that are older than `before` and raises the floor past them; a bounded number at a time.
     /// Answers how many it dropped: 0 means that none is left.

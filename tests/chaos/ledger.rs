@@ -4,7 +4,7 @@
 //! that was acknowledged last, and the one that was under way when the connection was lost.
 
 use parking_lot::Mutex;
-use rosterd_protocol::{Command, v1};
+use rosterd_protocol::{ClientCommand, v1};
 
 use crate::random::Random;
 use crate::truth::Truth;
@@ -16,14 +16,14 @@ const REACH: usize = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Register {
     /// The own nick, and the same number in `custom`: half a write would show.
-    Card,
+    EncodedProfile,
     /// The alias of the next friend in the ring.
-    Note,
+    FriendUpdate,
     /// Whether the account across the ring is a friend: after an even number of steps it is.
     Friend,
 }
 
-const REGISTERS: [Register; 3] = [Register::Card, Register::Note, Register::Friend];
+const REGISTERS: [Register; 3] = [Register::EncodedProfile, Register::FriendUpdate, Register::Friend];
 
 /// A value, in steps from the first.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,13 +65,13 @@ impl Ledger {
     }
 
     /// The next write of an account: asked for from now on.
-    pub fn ask(&self, account: usize, random: &mut Random, sign: String) -> (Register, Command) {
+    pub fn ask(&self, account: usize, random: &mut Random, sign: String) -> (Register, ClientCommand) {
         let all = self.accounts();
         let register = match random.below(10) {
-            0..7 => Register::Card,
-            7 | 8 => Register::Note,
+            0..7 => Register::EncodedProfile,
+            7 | 8 => Register::FriendUpdate,
             _ if account < all / 2 => Register::Friend,
-            _ => Register::Card,
+            _ => Register::EncodedProfile,
         };
         let mut values = self.accounts[account].lock();
         let value = &mut values.0[register as usize];
@@ -79,20 +79,20 @@ impl Ledger {
         value.asked = Some(step);
         let friend = name(across(account, all));
         let command = match register {
-            Register::Card => Command::UpdateMyInfo(v1::UpdateMyInfo {
+            Register::EncodedProfile => ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
                 nick: Some(step.to_string()),
                 custom: Some(format!("{step:>1000}")),
                 sign: Some(sign),
                 ..Default::default()
             }),
-            Register::Note => {
+            Register::FriendUpdate => {
                 let (account, alias) = (name((account + 1) % all), Some(step.to_string()));
-                Command::UpdateFriend(v1::UpdateFriend { account, alias, custom: None })
+                ClientCommand::UpdateFriend(v1::UpdateFriend { account, alias, custom: None })
             }
             Register::Friend if step.is_multiple_of(2) => {
-                Command::AddFriend(v1::AddFriend { account: friend, ..Default::default() })
+                ClientCommand::AddFriend(v1::AddFriend { account: friend, ..Default::default() })
             }
-            Register::Friend => Command::DeleteFriend(v1::DeleteFriend { account: friend }),
+            Register::Friend => ClientCommand::DeleteFriend(v1::DeleteFriend { account: friend }),
         };
         (register, command)
     }
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn a_write_that_was_acknowledged_and_is_missing_is_found() {
         for (register, says) in [
-            (Register::Card, "u0003: Card is 0"),
-            (Register::Note, "u0003: Note is 0"),
+            (Register::EncodedProfile, "u0003: EncodedProfile is 0"),
+            (Register::FriendUpdate, "u0003: FriendUpdate is 0"),
             (Register::Friend, "u0003: Friend is 0"),
         ] {
             let ledger = Ledger::new(20);
@@ -206,18 +206,18 @@ mod tests {
     fn a_write_that_was_under_way_may_be_there_or_not_and_one_that_was_put_off_may_not() {
         let ledger = Ledger::new(20);
         let mut truth = untouched(&ledger);
-        ask(&ledger, 3, Register::Card);
+        ask(&ledger, 3, Register::EncodedProfile);
         assert_eq!(ledger.check(&truth), Ok(()));
         let user = truth.users.get_mut("u0003").unwrap();
         (user.nick, user.custom) = ("1".to_owned(), "1".to_owned());
         // It was held against the store, and was not there: so it may not appear later.
         assert!(ledger.check(&truth).is_err());
-        ask(&ledger, 3, Register::Card);
+        ask(&ledger, 3, Register::EncodedProfile);
         assert_eq!(ledger.check(&truth), Ok(()));
         let user = truth.users.get_mut("u0003").unwrap();
         (user.nick, user.custom) = ("2".to_owned(), "2".to_owned());
-        ask(&ledger, 3, Register::Card);
-        ledger.answered(3, Register::Card, false);
+        ask(&ledger, 3, Register::EncodedProfile);
+        ledger.answered(3, Register::EncodedProfile, false);
         assert!(ledger.check(&truth).is_err());
     }
 
@@ -225,7 +225,7 @@ mod tests {
     fn half_a_write_is_found() {
         let ledger = Ledger::new(20);
         let mut truth = untouched(&ledger);
-        ask(&ledger, 3, Register::Card);
+        ask(&ledger, 3, Register::EncodedProfile);
         truth.users.get_mut("u0003").unwrap().nick = "1".to_owned();
         let half = ledger.check(&truth).unwrap_err();
         assert!(half.contains("half a write"), "{half}");

@@ -6,17 +6,17 @@ use shuttle::sync::Mutex;
 use shuttle::thread;
 
 use crate::hub::feed::Feed;
-use crate::hub::{Hub, Seat};
+use crate::hub::{Hub, SessionHandle};
 use crate::marks::{account, change, hub};
-use rosterd_engine::model::{Profile, SessionId, Stamp, User};
+use rosterd_engine::model::{Profile, Revision, SessionId, User};
 
-const LAST: Stamp = 3;
+const LAST: Revision = 3;
 
 /// A store with one profile: what it holds is committed, and told by the feed a moment later.
-type Store = Arc<Mutex<Stamp>>;
+type Store = Arc<Mutex<Revision>>;
 
 /// What a session that follows the account knows of it: the store's state, read after it followed, or a newer one.
-fn follow(hub: &Hub, seat: &mut Seat, store: &Store) -> Stamp {
+fn follow(hub: &Hub, seat: &mut SessionHandle, store: &Store) -> Revision {
     let user = seat.add_friend(&account(1));
     if user.profile().is_none() {
         let version = *store.lock().unwrap();
@@ -26,10 +26,10 @@ fn follow(hub: &Hub, seat: &mut Seat, store: &Store) -> Stamp {
     user.profile().map_or(0, |profile| profile.version)
 }
 
-fn told(seat: &mut Seat, known: Stamp) -> Stamp {
+fn told(seat: &mut SessionHandle, known: Revision) -> Revision {
     let marks = seat.take().marks;
     let versions = marks.iter().map(|(user, _)| user).filter(|user| *user.account() == account(1));
-    versions.map(|user| user.profile().unwrap().version).fold(known, Stamp::max)
+    versions.map(|user| user.profile().unwrap().version).fold(known, Revision::max)
 }
 
 /// Commits and feeds; meanwhile sessions come, follow, and some leave again. Whoever stays knows the newest.

@@ -13,15 +13,15 @@ use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread;
 
 use crate::hub::feed::Feed;
-use crate::hub::{Hub, Line, Seat, Session, Taken, View, Wake};
+use crate::hub::{Hub, Session, SessionHandle, SessionView, TakenMarks, WakeReason, WriteHandle};
 use crate::marks::{account, change, hub, known, sleep};
-use rosterd_engine::model::{CloseReason, SessionId, Stamp};
+use rosterd_engine::model::{CloseReason, Revision, SessionId};
 use rosterd_protocol::Encoding;
 
-const LAST: Stamp = 4;
+const LAST: Revision = 4;
 
 /// What one client was told: of each write the versions of two accounts, or that there was nothing new, and the cursor.
-type Written = Arc<(Mutex<Vec<[Stamp; 3]>>, Condvar)>;
+type Written = Arc<(Mutex<Vec<[Revision; 3]>>, Condvar)>;
 
 /// A connection that takes something or not, and finds out whether two write at once.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Out {
     refuses: Mutex<usize>,
 }
 
-impl Line for Out {
+impl WriteHandle for Out {
     fn encoding(&self) -> Encoding {
         Encoding::Json
     }
@@ -51,19 +51,19 @@ impl Line for Out {
 fn write(written: &Written, busy: &AtomicBool, bytes: &[u8]) {
     assert!(!busy.swap(true, Ordering::SeqCst), "two write at once");
     thread::yield_now();
-    let frame: Vec<_> = bytes.chunks(8).map(|number| Stamp::from_be_bytes(number.try_into().unwrap())).collect();
+    let frame: Vec<_> = bytes.chunks(8).map(|number| Revision::from_be_bytes(number.try_into().unwrap())).collect();
     written.0.lock().unwrap().push(frame.try_into().unwrap());
     written.1.notify_all();
     busy.store(false, Ordering::SeqCst);
 }
 
 /// The frame that tells this.
-fn frame(view: View<'_>, taken: &Taken) -> Vec<u8> {
+fn frame(view: SessionView<'_>, taken: &TakenMarks) -> Vec<u8> {
     let version = |n| {
         let marked = taken.marks.iter().map(|(user, _)| user).find(|user| *user.account() == account(n));
         marked.map_or(0, |user| view.entry(user).profile().unwrap().version)
     };
-    [version(1), version(2), taken.horizon].into_iter().flat_map(Stamp::to_be_bytes).collect()
+    [version(1), version(2), taken.horizon].into_iter().flat_map(Revision::to_be_bytes).collect()
 }
 
 fn tell(hub: &Arc<Hub>, mut end: oneshot::Receiver<()>) {
@@ -73,36 +73,36 @@ fn tell(hub: &Arc<Hub>, mut end: oneshot::Receiver<()>) {
             if end.poll_unpin(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            hub.poll_due(cx, 1, &mut due).map(|()| true)
+            hub.poll_flush_queue(cx, 1, &mut due).map(|()| true)
         }));
         if !some {
             return;
         }
         for session in due.drain(..) {
-            let Some(turn) = hub.turn(&session) else { continue };
+            let Some(turn) = hub.flush_permit(&session) else { continue };
             let (bytes, horizon) = (frame(turn.view(), turn.taken()), turn.taken().horizon);
             turn.write(&bytes, Some(horizon));
         }
     }
 }
 
-fn seat(hub: &Arc<Hub>, refuses: usize) -> (Seat, Written, Arc<AtomicBool>) {
+fn seat(hub: &Arc<Hub>, refuses: usize) -> (SessionHandle, Written, Arc<AtomicBool>) {
     let mut seat = hub.join(&account(0), SessionId(1), None);
     for n in [1, 2] {
         known(hub, &seat.add_friend(&account(n)));
     }
     let (written, busy) = (Written::default(), Arc::new(AtomicBool::new(false)));
     let out = Out { written: written.clone(), busy: busy.clone(), refuses: Mutex::new(refuses) };
-    seat.lend(Some(Box::new(out)));
+    seat.hand_over(Some(Box::new(out)));
     (seat, written, busy)
 }
 
 /// The task: tells what it is woken for, and now and then looks up without being woken, as it does when the client speaks.
-fn live(seat: &mut Seat, written: &Written, busy: &AtomicBool) {
+fn live(seat: &mut SessionHandle, written: &Written, busy: &AtomicBool) {
     let mut spoken = 2;
     loop {
         let wake = block_on(poll_fn(|cx| {
-            let wake = ready!(seat.poll_rise(cx));
+            let wake = ready!(seat.poll_resume(cx));
             if wake.is_some() || spoken > 0 {
                 spoken = usize::saturating_sub(spoken, 1);
                 return Poll::Ready(wake);
@@ -110,11 +110,11 @@ fn live(seat: &mut Seat, written: &Written, busy: &AtomicBool) {
             seat.poll_sleep(cx, false).map(Some)
         }));
         match wake {
-            Some(Wake::End(_)) => return,
-            Some(Wake::Marks) => {
+            Some(WakeReason::End(_)) => return,
+            Some(WakeReason::DirtyMarks) => {
                 let taken = seat.take();
                 write(written, busy, &frame(seat.view(), &taken));
-                seat.tell(taken.horizon);
+                seat.set_delivered_up_to(taken.horizon);
             }
             // The client spoke: an answer would be written now.
             None => {
@@ -124,7 +124,7 @@ fn live(seat: &mut Seat, written: &Written, busy: &AtomicBool) {
     }
 }
 
-fn check(written: &[[Stamp; 3]]) {
+fn check(written: &[[Revision; 3]]) {
     let mut told = [0, 0];
     let mut horizon = 0;
     for [one, two, cursor] in written {
@@ -159,8 +159,8 @@ fn run(refuses: usize) {
         feed.apply(&[change(2 - stamp as usize % 2, stamp)]);
     }
     // Nobody sleeps through it: all is told in the end without anything else happening.
-    let has = |told: &[[Stamp; 3]], at: usize, stamp| told.iter().any(|frame| frame[at] == stamp);
-    let up_to_date = |told: &[[Stamp; 3]]| has(told, 0, LAST - 1) && has(told, 1, LAST);
+    let has = |told: &[[Revision; 3]], at: usize, stamp| told.iter().any(|frame| frame[at] == stamp);
+    let up_to_date = |told: &[[Revision; 3]]| has(told, 0, LAST - 1) && has(told, 1, LAST);
     let mut told = written.0.lock().unwrap();
     while !up_to_date(&told) {
         told = written.1.wait(told).unwrap();

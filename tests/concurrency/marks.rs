@@ -9,19 +9,19 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::hub::feed::Feed;
-use crate::hub::{Hub, Seat, Settings, Signal, Taken, UserRef, Wake};
-use rosterd_engine::model::{Account, Change, CloseReason, Profile, Row, SessionId, Stamp};
+use crate::hub::{Hub, HubSettings, SessionHandle, Signal, TakenMarks, UserRef, WakeReason};
+use rosterd_engine::model::{Account, Change, CloseReason, Profile, Revision, Row, SessionId};
 
 pub fn account(n: usize) -> Account {
     Account::parse(&format!("u{n}"), "account").unwrap()
 }
 
 pub fn hub() -> Arc<Hub> {
-    Hub::new(0, Settings::default(), Arc::default())
+    Hub::new(0, HubSettings::default(), Arc::default())
 }
 
 /// The commit of a profile at a stamp.
-pub fn change(n: usize, stamp: Stamp) -> Change {
+pub fn change(n: usize, stamp: Revision) -> Change {
     let profile = Arc::new(Profile::new(account(n), stamp, 0));
     Change { stamp, origin: None, rows: vec![Row::Profile(profile)] }
 }
@@ -35,20 +35,20 @@ pub fn apply(feed: &mut Feed, batches: &[Vec<Change>]) {
 }
 
 /// Sleeps as a session's task does that has nothing else to wait for.
-pub fn sleep(seat: &mut Seat) -> Wake {
-    block_on(poll_fn(|cx| match ready!(seat.poll_rise(cx)) {
+pub fn sleep(seat: &mut SessionHandle) -> WakeReason {
+    block_on(poll_fn(|cx| match ready!(seat.poll_resume(cx)) {
         Some(wake) => Poll::Ready(wake),
         None => seat.poll_sleep(cx, false),
     }))
 }
 
 /// Sleeps and takes as a session does, until it was told of every stamp up to `last`; checks each cursor on the way.
-fn listen(seat: &mut Seat, commits: &[(Account, Stamp)]) {
+fn listen(seat: &mut SessionHandle, commits: &[(Account, Revision)]) {
     let last = commits.iter().map(|(_, stamp)| *stamp).max().unwrap();
-    let mut told: BTreeMap<Account, Stamp> = BTreeMap::new();
+    let mut told: BTreeMap<Account, Revision> = BTreeMap::new();
     while told.values().max() != Some(&last) {
-        assert_eq!(sleep(seat), Wake::Marks);
-        let Taken { horizon, marks, .. } = seat.take();
+        assert_eq!(sleep(seat), WakeReason::DirtyMarks);
+        let TakenMarks { horizon, marks, .. } = seat.take();
         for (user, _) in &marks {
             let version = user.profile().unwrap().version;
             told.insert(user.account().clone(), version);
@@ -61,7 +61,7 @@ fn listen(seat: &mut Seat, commits: &[(Account, Stamp)]) {
 }
 
 /// Two followed accounts that change in two batches; a third thread's session follows one of them, too.
-fn history() -> (Arc<Hub>, Vec<Vec<Change>>, Vec<(Account, Stamp)>) {
+fn history() -> (Arc<Hub>, Vec<Vec<Change>>, Vec<(Account, Revision)>) {
     let batches = vec![vec![change(1, 1), change(2, 2)], vec![change(1, 3)], vec![change(2, 4)]];
     let commits = batches.iter().flatten().map(|change| match &change.rows[0] {
         Row::Profile(profile) => (profile.account.clone(), change.stamp),
@@ -70,7 +70,7 @@ fn history() -> (Arc<Hub>, Vec<Vec<Change>>, Vec<(Account, Stamp)>) {
     (hub(), batches.clone(), commits.collect())
 }
 
-fn follow(hub: &Arc<Hub>, id: u64, accounts: &[usize]) -> Seat {
+fn follow(hub: &Arc<Hub>, id: u64, accounts: &[usize]) -> SessionHandle {
     let mut seat = hub.join(&account(0), SessionId(id), None);
     for n in accounts {
         let user = seat.add_friend(&account(*n));
@@ -118,7 +118,7 @@ pub fn an_end_wakes() {
     let mut seat = follow(&hub, 1, &[]);
     let session = seat.session().clone();
     let ending = thread::spawn(move || session.end(CloseReason::Kicked));
-    assert_eq!(sleep(&mut seat), Wake::End(CloseReason::Kicked));
+    assert_eq!(sleep(&mut seat), WakeReason::End(CloseReason::Kicked));
     ending.join().unwrap();
 }
 
@@ -136,7 +136,7 @@ pub fn a_signal_wakes() {
         })
     };
     while seat.next_signal().is_none() {
-        assert_eq!(sleep(&mut seat), Wake::Marks);
+        assert_eq!(sleep(&mut seat), WakeReason::DirtyMarks);
         drop(seat.take());
     }
     sending.join().unwrap();

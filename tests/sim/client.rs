@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_tungstenite::WebSocketStream;
@@ -34,7 +34,7 @@ pub enum Order {
     Deafen,
     /// Read nothing for so many milliseconds.
     Stall(u64),
-    Send(Command),
+    Send(ClientCommand),
     /// Hold something wrong, and find out.
     Corrupt(Corruption),
 }
@@ -126,7 +126,7 @@ struct Task {
 }
 
 /// A connection of a client, and what it knows of it.
-struct Line {
+struct WriteHandle {
     socket: WebSocketStream<End>,
     hand: Hand,
     last_id: u64,
@@ -146,7 +146,7 @@ struct Line {
 enum Asked {
     Login,
     Nick(String),
-    Writes(Box<Command>),
+    Writes(Box<ClientCommand>),
     Watch(Vec<String>),
     Other,
 }
@@ -194,7 +194,7 @@ impl Task {
         let silence = Instant::now() + HEARTBEAT * 5 / 2;
         let cards = self.view.lock().unwrap().replica.users().iter().map(|(a, u)| (a.clone(), u.version)).collect();
         self.view.lock().unwrap().hand = Some(hand.clone());
-        let mut line = Line {
+        let mut line = WriteHandle {
             socket,
             hand,
             last_id: 0,
@@ -206,7 +206,7 @@ impl Task {
             nick_version: 0,
         };
         let cursor = self.view.lock().unwrap().replica.cursor().map(str::to_owned);
-        let login = Command::Login(v1::Login { token: self.account.clone(), cursor, device: None });
+        let login = ClientCommand::Login(v1::Login { token: self.account.clone(), cursor, device: None });
         if self.send(&mut line, login, Asked::Login).await.is_err() {
             return Left::Again;
         }
@@ -244,7 +244,7 @@ impl Task {
         }
     }
 
-    async fn send(&mut self, line: &mut Line, command: Command, asked: Asked) -> Result<(), Left> {
+    async fn send(&mut self, line: &mut WriteHandle, command: ClientCommand, asked: Asked) -> Result<(), Left> {
         line.last_id += 1;
         let mut payload = Vec::new();
         self.encoding.encode(&command.frame(line.last_id), &mut payload);
@@ -254,7 +254,7 @@ impl Task {
     }
 
     /// Writes a message. A line that takes nothing for too long is given up, as a client would do.
-    async fn write(&mut self, line: &mut Line, payload: Vec<u8>) -> Result<(), Left> {
+    async fn write(&mut self, line: &mut WriteHandle, payload: Vec<u8>) -> Result<(), Left> {
         let message = match self.encoding {
             Encoding::Json => Message::text(String::from_utf8(payload).unwrap()),
             Encoding::Protobuf => Message::binary(payload),
@@ -265,7 +265,7 @@ impl Task {
         }
     }
 
-    async fn obey(&mut self, line: &mut Line, order: Order) -> Result<(), Left> {
+    async fn obey(&mut self, line: &mut WriteHandle, order: Order) -> Result<(), Left> {
         match order {
             Order::Connect => Ok(()),
             Order::Drop => Err(Left::Stay),
@@ -290,20 +290,23 @@ impl Task {
             Order::Send(command) => {
                 let command = self.aim(command);
                 let asked = match &command {
-                    Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick), .. }) => Asked::Nick(nick.clone()),
-                    Command::Watch(watch) => {
+                    ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick), .. }) => Asked::Nick(nick.clone()),
+                    ClientCommand::Watch(watch) => {
                         self.view.lock().unwrap().ever_watched.extend(watch.accounts.iter().cloned());
                         Asked::Watch(watch.accounts.clone())
                     }
-                    Command::Signal(_) => {
+                    ClientCommand::Signal(_) => {
                         // Not before the own nick is known to be told.
                         let payload = line.nick_version.to_string();
-                        let Command::Signal(signal) = command else { unreachable!() };
-                        return self.send(line, Command::Signal(v1::Signal { payload, ..signal }), Asked::Other).await;
+                        let ClientCommand::Signal(signal) = command else { unreachable!() };
+                        return self
+                            .send(line, ClientCommand::Signal(v1::Signal { payload, ..signal }), Asked::Other)
+                            .await;
                     }
-                    Command::GetUsers(_) | Command::GetSessions(_) | Command::Kick(_) | Command::Logout(_) => {
-                        Asked::Other
-                    }
+                    ClientCommand::GetUsers(_)
+                    | ClientCommand::GetSessions(_)
+                    | ClientCommand::Kick(_)
+                    | ClientCommand::Logout(_) => Asked::Other,
                     _ => Asked::Writes(Box::new(command.clone())),
                 };
                 self.send(line, command, asked).await
@@ -321,7 +324,7 @@ impl Task {
     }
 
     /// Answers are mostly for requests that are there; the others find out that there is none.
-    fn aim(&self, command: Command) -> Command {
+    fn aim(&self, command: ClientCommand) -> ClientCommand {
         let view = self.view.lock().unwrap();
         let open = |direction: v1::Direction| {
             let requests = view.replica.requests().filter(|request| request.direction == direction as i32);
@@ -330,27 +333,27 @@ impl Task {
             some.then(|| accounts[self.random.below(accounts.len() as u64) as usize].clone())
         };
         match command {
-            Command::AcceptFriend(v1::AcceptFriend { account }) => {
+            ClientCommand::AcceptFriend(v1::AcceptFriend { account }) => {
                 let account = open(v1::Direction::In).unwrap_or(account);
-                Command::AcceptFriend(v1::AcceptFriend { account })
+                ClientCommand::AcceptFriend(v1::AcceptFriend { account })
             }
-            Command::RejectFriend(v1::RejectFriend { account }) => {
+            ClientCommand::RejectFriend(v1::RejectFriend { account }) => {
                 let account = open(v1::Direction::In).unwrap_or(account);
-                Command::RejectFriend(v1::RejectFriend { account })
+                ClientCommand::RejectFriend(v1::RejectFriend { account })
             }
-            Command::CancelRequest(v1::CancelRequest { account }) => {
+            ClientCommand::CancelRequest(v1::CancelRequest { account }) => {
                 let account = open(v1::Direction::Out).unwrap_or(account);
-                Command::CancelRequest(v1::CancelRequest { account })
+                ClientCommand::CancelRequest(v1::CancelRequest { account })
             }
             other => other,
         }
     }
 
-    async fn repair(&mut self, line: &mut Line) -> Result<(), Left> {
+    async fn repair(&mut self, line: &mut WriteHandle) -> Result<(), Left> {
         line.repairing = true;
         let leaves = self.view.lock().unwrap().replica.leaves();
         self.view.lock().unwrap().live = false;
-        self.send(line, Command::Repair(v1::Repair { leaves }), Asked::Other).await
+        self.send(line, ClientCommand::Repair(v1::Repair { leaves }), Asked::Other).await
     }
 
     /// Puts something wrong into what is held, by frames that no gateway would send; false if there is nothing to spoil.
@@ -428,7 +431,7 @@ impl Task {
         true
     }
 
-    async fn arrived(&mut self, line: &mut Line, payload: &[u8]) -> Result<(), Left> {
+    async fn arrived(&mut self, line: &mut WriteHandle, payload: &[u8]) -> Result<(), Left> {
         if payload == self.encoding.heartbeat() {
             return self.write(line, payload.to_vec()).await;
         }
@@ -478,7 +481,7 @@ impl Task {
         }
     }
 
-    async fn answered(&mut self, line: &mut Line, frame: &v1::ServerFrame) -> Result<(), Left> {
+    async fn answered(&mut self, line: &mut WriteHandle, frame: &v1::ServerFrame) -> Result<(), Left> {
         let (id, asked) = line.asked.pop_front().unwrap_or((0, Asked::Other));
         self.ground.demand(id == frame.id, &format!("{}: the reply to {} came for {id}", self.name, frame.id));
         self.view.lock().unwrap().asked = line.asked.len();
@@ -517,7 +520,7 @@ impl Task {
                 };
                 if !watched.is_empty() {
                     self.view.lock().unwrap().ever_watched.extend(watched.iter().cloned());
-                    let watch = Command::Watch(v1::Watch { accounts: watched.clone() });
+                    let watch = ClientCommand::Watch(v1::Watch { accounts: watched.clone() });
                     self.send(line, watch, Asked::Watch(watched)).await?;
                 }
             }
@@ -546,7 +549,7 @@ impl Task {
     }
 
     /// A friend never comes without a card, and nothing of the own account comes as another's.
-    fn check_changes(&self, line: &mut Line, changes: &v1::Changes) {
+    fn check_changes(&self, line: &mut WriteHandle, changes: &v1::Changes) {
         for friend in &changes.friends {
             let with_card = changes.users.iter().any(|user| user.account == friend.account);
             self.ground.demand(with_card, &format!("{}: {} came without a card", self.name, friend.account));
@@ -559,7 +562,7 @@ impl Task {
     }
 
     /// The sender's card, as it was when the signal was sent or newer, came before the signal.
-    fn check_signal(&self, line: &Line, signal: &v1::Signalled) {
+    fn check_signal(&self, line: &WriteHandle, signal: &v1::Signalled) {
         self.ground.happened("signal");
         let sent: u64 = signal.payload.parse().unwrap_or(0);
         let held = line.cards.get(&signal.from).copied().unwrap_or(0);
@@ -571,18 +574,18 @@ impl Task {
 }
 
 /// What a command that writes is called where it is counted.
-fn word(command: &Command) -> &'static str {
+fn word(command: &ClientCommand) -> &'static str {
     match command {
-        Command::AddFriend(_) => "add a friend",
-        Command::RequestFriend(_) => "request",
-        Command::AcceptFriend(_) => "accept",
-        Command::RejectFriend(_) => "reject",
-        Command::CancelRequest(_) => "cancel",
-        Command::DeleteFriend(_) => "remove",
-        Command::UpdateFriend(_) => "alias",
-        Command::Block(_) => "block",
-        Command::Unblock(_) => "unblock",
-        Command::SetPresence(_) => "hide or show",
+        ClientCommand::AddFriend(_) => "add a friend",
+        ClientCommand::RequestFriend(_) => "request",
+        ClientCommand::AcceptFriend(_) => "accept",
+        ClientCommand::RejectFriend(_) => "reject",
+        ClientCommand::CancelRequest(_) => "cancel",
+        ClientCommand::DeleteFriend(_) => "remove",
+        ClientCommand::UpdateFriend(_) => "alias",
+        ClientCommand::Block(_) => "block",
+        ClientCommand::Unblock(_) => "unblock",
+        ClientCommand::SetPresence(_) => "hide or show",
         _ => "own fields",
     }
 }

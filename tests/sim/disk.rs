@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rosterd::store::memory::{self, Disk};
-use rosterd::store::{Arrival, Batch, Clock, Relations, Seen, Store, StoreError, Write, WriteError, Written};
+use rosterd::store::{
+    CommitBatch, LoginRows, PresenceRow, Relations, Store, StoreClock, StoreError, Write, WriteError, Written,
+};
 use rosterd_engine::model::{
-    Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User,
+    Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, Revision, User,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -80,7 +82,7 @@ pub struct SimStore {
     rows: Disk,
     platter: Arc<Mutex<Platter>>,
     faults: Arc<Faults>,
-    clock: Clock,
+    clock: StoreClock,
     random: Random,
     /// One writer, as a real store has.
     writing: tokio::sync::Mutex<()>,
@@ -91,10 +93,10 @@ pub struct SimStore {
 pub fn open(
     platter: &Arc<Mutex<Platter>>,
     faults: &Arc<Faults>,
-    clock: Clock,
+    clock: StoreClock,
     random: Random,
     process: Arc<Process>,
-) -> (Arc<SimStore>, mpsc::Receiver<Batch>, Stamp) {
+) -> (Arc<SimStore>, mpsc::Receiver<CommitBatch>, Revision) {
     let rows = platter.lock().unwrap().disk.copy();
     let opened = memory::open_on(rows.clone(), clock.clone(), visibility());
     let (platter, faults, writing) = (platter.clone(), faults.clone(), tokio::sync::Mutex::default());
@@ -103,7 +105,7 @@ pub fn open(
 }
 
 /// Takes commits from the store at once, so that a write never waits for room: when it is polled, it commits.
-pub async fn pump(mut commits: mpsc::Receiver<Batch>, on: mpsc::UnboundedSender<Batch>) {
+pub async fn pump(mut commits: mpsc::Receiver<CommitBatch>, on: mpsc::UnboundedSender<CommitBatch>) {
     while let Some(batch) = commits.recv().await {
         if on.send(batch).is_err() {
             return;
@@ -112,7 +114,7 @@ pub async fn pump(mut commits: mpsc::Receiver<Batch>, on: mpsc::UnboundedSender<
 }
 
 /// Hands commits on to the hub: late, and some of them together, as a group commit does.
-pub async fn group(mut commits: mpsc::UnboundedReceiver<Batch>, feed: mpsc::Sender<Batch>, random: Random) {
+pub async fn group(mut commits: mpsc::UnboundedReceiver<CommitBatch>, feed: mpsc::Sender<CommitBatch>, random: Random) {
     while let Some(mut group) = commits.recv().await {
         if random.percent(70) {
             sleep(Duration::from_millis(random.below(25))).await;
@@ -214,7 +216,7 @@ impl Store for SimStore {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
         Box::pin(self.read(async move { self.inner.page(owner, after, limit, since).await }))
     }
@@ -223,7 +225,7 @@ impl Store for SimStore {
         Box::pin(self.read(async { self.inner.relations(account, peers).await }))
     }
 
-    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+    fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         Box::pin(self.read(async move { self.inner.requests(account, since).await }))
     }
 
@@ -232,18 +234,18 @@ impl Store for SimStore {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
         Box::pin(self.read(async move { self.inner.blocks(owner, after, limit, since).await }))
     }
 
-    fn arrival(
+    fn login_rows(
         &self,
         account: Account,
         limit: usize,
-        since: Option<Stamp>,
-    ) -> BoxFuture<'_, Result<Arrival, StoreError>> {
-        Box::pin(self.read(async move { self.inner.arrival(account, limit, since).await }))
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
+        Box::pin(self.read(async move { self.inner.login_rows(account, limit, since).await }))
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
@@ -258,7 +260,7 @@ impl Store for SimStore {
         Box::pin(self.read(async move { self.inner.stale_requests(before, limit).await }))
     }
 
-    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async {
             self.pause(4).await;
             self.inner.put_seen(seen).await?;
@@ -267,7 +269,7 @@ impl Store for SimStore {
         })
     }
 
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>> {
+    fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>> {
         self.inner.online()
     }
 

@@ -12,7 +12,7 @@ use crate::disk::Committed;
 /// A card's fields as far as the histories change them: nick and avatar for everyone, tel for friends, custom for
 /// oneself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Card {
+pub struct EncodedProfile {
     pub nick: String,
     /// How long it is: of many characters, to fill frames.
     pub avatar: usize,
@@ -20,7 +20,7 @@ pub struct Card {
     pub custom: String,
 }
 
-impl Card {
+impl EncodedProfile {
     fn for_friends(&self) -> Self {
         Self { custom: String::new(), ..self.clone() }
     }
@@ -42,14 +42,14 @@ impl Card {
 /// What one account's clients should hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expected {
-    pub me: Card,
+    pub me: EncodedProfile,
     /// Friends, with what the account notes about them.
-    pub friends: BTreeMap<String, (String, Card)>,
+    pub friends: BTreeMap<String, (String, EncodedProfile)>,
     /// Open requests: the other side, and whether it is the one that asks.
     pub requests: BTreeSet<(String, bool)>,
     pub blocks: BTreeSet<String>,
     /// Of the accounts asked for, those that exist.
-    pub watched: BTreeMap<String, Card>,
+    pub watched: BTreeMap<String, EncodedProfile>,
     /// Friends who show as online, if they are.
     pub shows: BTreeMap<String, bool>,
 }
@@ -95,7 +95,7 @@ pub struct Model {
     /// Open ones, by sender and receiver.
     requests: BTreeMap<(String, String), Request>,
     /// By owner and blocked, the owner's card as it was then.
-    blocks: BTreeMap<(String, String), Card>,
+    blocks: BTreeMap<(String, String), EncodedProfile>,
     /// Everyone who ever had to do with an account.
     related: BTreeMap<String, BTreeSet<String>>,
 }
@@ -120,10 +120,10 @@ impl Model {
         self.related.get(account).cloned().unwrap_or_default()
     }
 
-    pub fn card(&self, account: &str) -> Card {
+    pub fn card(&self, account: &str) -> EncodedProfile {
         let profile = self.users.get(account).and_then(|user| user.profile.as_ref());
         let text = |text: &str| text.to_owned();
-        profile.map_or_else(Card::default, |p| Card {
+        profile.map_or_else(EncodedProfile::default, |p| EncodedProfile {
             nick: text(&p.nick),
             avatar: p.avatar.chars().count(),
             tel: text(&p.tel),
@@ -132,7 +132,7 @@ impl Model {
     }
 
     /// What `viewer` sees of an account: what it was before a block, if there is one.
-    fn seen(&self, viewer: &str, account: &str) -> Card {
+    fn seen(&self, viewer: &str, account: &str) -> EncodedProfile {
         let frozen = self.blocks.get(&(account.to_owned(), viewer.to_owned()));
         let card = frozen.cloned().unwrap_or_else(|| self.card(account));
         let friends = self.friends.contains_key(&(viewer.to_owned(), account.to_owned()));
@@ -232,7 +232,7 @@ impl Model {
             Command::DeleteFriend { account, peer } | Command::Unfriend { account, peer } => {
                 self.part(account.as_str(), peer.as_str());
             }
-            Command::SetFriend { account, peer, note } => {
+            Command::UpdateFriend { account, peer, note } => {
                 let key = (account.to_string(), peer.to_string());
                 let bare = Edge::new(account.clone(), peer.clone(), 1, 0);
                 self.friends.insert(key, note.apply(&bare).unwrap_or(bare).alias.to_string());

@@ -21,7 +21,7 @@ const LATENCY: u64 = 20;
 
 /// A connection's two directions.
 #[derive(Debug)]
-struct Line {
+struct WriteHandle {
     pipes: [Pipe; 2],
     /// Both ends get errors.
     cut: bool,
@@ -54,7 +54,7 @@ struct Pipe {
 /// One end of a connection.
 #[derive(Debug)]
 pub struct End {
-    line: Arc<Mutex<Line>>,
+    line: Arc<Mutex<WriteHandle>>,
     /// The direction that this end reads.
     reads: usize,
     arrival: Pin<Box<Sleep>>,
@@ -63,12 +63,12 @@ pub struct End {
 /// The way out of one end, for whoever it is lent to.
 #[derive(Debug)]
 struct Out {
-    line: Arc<Mutex<Line>>,
+    line: Arc<Mutex<WriteHandle>>,
     into: usize,
     encoding: Encoding,
 }
 
-impl hub::Line for Out {
+impl hub::WriteHandle for Out {
     fn encoding(&self) -> Encoding {
         self.encoding
     }
@@ -88,24 +88,24 @@ impl hub::Line for Out {
 
 impl End {
     /// Its way out.
-    pub fn lend(&self, encoding: Encoding) -> Box<dyn hub::Line> {
+    pub fn hand_over(&self, encoding: Encoding) -> Box<dyn hub::WriteHandle> {
         Box::new(Out { line: self.line.clone(), into: 1 - self.reads, encoding })
     }
 }
 
 /// A hand on a connection, to break it.
 #[derive(Debug, Clone)]
-pub struct Hand(Arc<Mutex<Line>>);
+pub struct Hand(Arc<Mutex<WriteHandle>>);
 
 /// A new connection: the client's end, the gateway's.
 pub fn connection(random: &Random) -> (End, End, Hand) {
-    let line = Line { pipes: Default::default(), cut: false, random: random.fork(), lent: Lent::default() };
+    let line = WriteHandle { pipes: Default::default(), cut: false, random: random.fork(), lent: Lent::default() };
     let line = Arc::new(Mutex::new(line));
     let end = |reads| End { line: line.clone(), reads, arrival: Box::pin(sleep_until(Instant::now())) };
     (end(0), end(1), Hand(line.clone()))
 }
 
-impl Line {
+impl WriteHandle {
     /// Takes what there is room for.
     fn write(&mut self, into: usize, bytes: &[u8]) -> io::Result<usize> {
         let latency = Duration::from_millis(self.random.below(LATENCY));

@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rosterd::admission::{Policy, Proxies, Rate};
+use rosterd::admission::{AdmissionPolicy, Proxies, Rate};
 use rosterd::auth::{self, Authenticator};
 use rosterd::gateway::{Gateway, GatewaySettings};
 use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
-use rosterd::service::{self, Machine, Service, consume, expire_requests, keep_presence, restore_presence};
+use rosterd::service::{self, NodeEnvironment, Service, consume, expire_requests, keep_presence, restore_presence};
 use rosterd::session::SessionSettings;
-use rosterd::store::{Clock, Store};
+use rosterd::store::{Store, StoreClock};
 use rosterd_engine::model::FriendsPolicy;
 use rosterd_protocol::Encoding;
 use tokio::sync::{mpsc, watch};
@@ -68,7 +68,7 @@ impl Process {
 pub struct Machinery {
     pub platter: Arc<Mutex<Platter>>,
     pub faults: Arc<Faults>,
-    pub clock: Clock,
+    pub clock: StoreClock,
     pub random: Random,
 }
 
@@ -78,16 +78,16 @@ impl Node {
         let (store, commits, head) =
             disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone());
         let metrics = Arc::new(Metrics::default());
-        let hub = Hub::new(head, hub::Settings { visibility: visibility(), presence: true }, metrics.clone());
-        let auth = Authenticator::new(auth::Settings::Development, None, &metrics).unwrap();
-        let settings = service::Settings {
+        let hub = Hub::new(head, hub::HubSettings { visibility: visibility(), presence: true }, metrics.clone());
+        let auth = Authenticator::new(auth::AuthSettings::Development, None, &metrics).unwrap();
+        let settings = service::ServiceSettings {
             create_accounts: false,
             friends: FriendsPolicy::Both,
             sessions: SessionsLimit { policy: SessionsPolicy::All, max: 100 },
             linger: LINGER,
         };
         let random = on.random.fork();
-        let machine = Machine { clock: on.clock.clone(), random: Arc::new(move || random.next()), page: PAGE };
+        let machine = NodeEnvironment { clock: on.clock.clone(), random: Arc::new(move || random.next()), page: PAGE };
         let service = Service::new(store.clone(), hub.clone(), auth, metrics.clone(), settings).on(machine);
         let service = Arc::new(service);
         restore_presence(&service).await.unwrap();
@@ -103,7 +103,7 @@ impl Node {
         tasks.spawn(disk::pump(commits, pumped));
         tasks.spawn(disk::group(late, feed, on.random.fork()));
         tasks.spawn(consume(batches, Feed::new(hub).in_slices_of(SLICE), metrics));
-        tasks.spawn(gateway.clone().tell());
+        tasks.spawn(gateway.clone().flush_sleeping());
         tasks.spawn(keep_presence(service.clone(), std::future::pending()));
         tasks.spawn(expire_requests(service.clone(), Duration::from_hours(24)));
         lifecycle.ready();
@@ -116,7 +116,7 @@ impl Node {
         let gateway = self.gateway.clone();
         let mut hands = self.process.hands.lock().unwrap();
         // A plain connection lends its way out, one with TLS does not.
-        let out = (hands.len() % 4 != 3).then(|| far.lend(encoding));
+        let out = (hands.len() % 4 != 3).then(|| far.hand_over(encoding));
         self.tasks.spawn(gateway.serve_upgraded(far, out, encoding));
         hands.push(hand.clone());
         (near, hand)
@@ -128,8 +128,8 @@ impl Node {
 }
 
 /// Limits that nobody here comes near to.
-fn policy() -> Policy {
-    Policy {
+fn policy() -> AdmissionPolicy {
+    AdmissionPolicy {
         origins: None,
         proxies: Proxies::default(),
         connections: 10_000,

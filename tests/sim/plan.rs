@@ -1,6 +1,6 @@
 //! What happens in one history, drawn from its seed before it begins.
 
-use rosterd_protocol::{Command, v1};
+use rosterd_protocol::{ClientCommand, v1};
 
 use crate::client::{Corruption, Order};
 use crate::disk::When;
@@ -111,7 +111,7 @@ fn act(random: &Random) -> Act {
 
 /// The number is put in when it is sent, so that every one is another.
 fn nick() -> Order {
-    Order::Send(Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(String::new()), ..Default::default() }))
+    Order::Send(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(String::new()), ..Default::default() }))
 }
 
 fn line(random: &Random) -> Order {
@@ -125,33 +125,34 @@ fn line(random: &Random) -> Order {
     }
 }
 
-fn command(random: &Random) -> Command {
+fn command(random: &Random) -> ClientCommand {
     let other = || account(random.below(ACCOUNTS));
     match random.below(24) {
-        0..3 => {
-            Command::AddFriend(v1::AddFriend { account: other(), message: ["", "hi"][random.below(2) as usize].into() })
-        }
-        3..6 => Command::RequestFriend(v1::RequestFriend { account: other(), message: "please".into() }),
-        6..8 => Command::AcceptFriend(v1::AcceptFriend { account: other() }),
-        8 => Command::RejectFriend(v1::RejectFriend { account: other() }),
-        9 => Command::CancelRequest(v1::CancelRequest { account: other() }),
-        10..12 => Command::DeleteFriend(v1::DeleteFriend { account: other() }),
+        0..3 => ClientCommand::AddFriend(v1::AddFriend {
+            account: other(),
+            message: ["", "hi"][random.below(2) as usize].into(),
+        }),
+        3..6 => ClientCommand::RequestFriend(v1::RequestFriend { account: other(), message: "please".into() }),
+        6..8 => ClientCommand::AcceptFriend(v1::AcceptFriend { account: other() }),
+        8 => ClientCommand::RejectFriend(v1::RejectFriend { account: other() }),
+        9 => ClientCommand::CancelRequest(v1::CancelRequest { account: other() }),
+        10..12 => ClientCommand::DeleteFriend(v1::DeleteFriend { account: other() }),
         12..14 => {
             let alias = Some(format!("alias {}", random.below(1000)));
-            Command::UpdateFriend(v1::UpdateFriend { account: other(), alias, custom: None })
+            ClientCommand::UpdateFriend(v1::UpdateFriend { account: other(), alias, custom: None })
         }
-        14..16 => Command::Block(v1::Block { account: other() }),
-        16..18 => Command::Unblock(v1::Unblock { account: other() }),
+        14..16 => ClientCommand::Block(v1::Block { account: other() }),
+        16..18 => ClientCommand::Unblock(v1::Unblock { account: other() }),
         18..20 => {
             let accounts = (0..random.below(4)).map(|_| other()).collect();
-            Command::Watch(v1::Watch { accounts })
+            ClientCommand::Watch(v1::Watch { accounts })
         }
-        20 => Command::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)) }),
-        21 => Command::UpdateMyInfo(v1::UpdateMyInfo {
+        20 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)) }),
+        21 => ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
             custom: Some(format!("c{}", random.next())),
             ..Default::default()
         }),
-        22 => Command::GetUsers(v1::GetUsers { accounts: vec![other(), "nobody".into()] }),
-        _ => Command::Signal(v1::Signal { to: other(), payload: String::new() }),
+        22 => ClientCommand::GetUsers(v1::GetUsers { accounts: vec![other(), "nobody".into()] }),
+        _ => ClientCommand::Signal(v1::Signal { to: other(), payload: String::new() }),
     }
 }

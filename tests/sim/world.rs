@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rosterd::store::Clock;
+use rosterd::store::StoreClock;
 use rosterd_client::Replica;
 use rosterd_engine::model::{Account, Command as Asked, Fields, Millis, Outcome};
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, Order, View};
 use crate::disk::{Faults, Platter};
-use crate::model::{Card, Expected, Model};
+use crate::model::{EncodedProfile, Expected, Model};
 use crate::net::{End, Hand, Lent};
 use crate::node::{LINGER, Machinery, Node};
 use crate::plan::{self, ACCOUNTS, Act, CLIENTS, Step, account, owner};
@@ -95,7 +95,7 @@ impl Ground {
     }
 
     /// The same of any write of a client.
-    pub fn is_committed(&self, account: &str, command: &Command) -> bool {
+    pub fn is_committed(&self, account: &str, command: &ClientCommand) -> bool {
         let platter = self.platter.lock().unwrap();
         let mut commands = platter.log.iter().rev().flat_map(|committed| &committed.commands);
         commands.any(|committed| is_what(committed, account, command).unwrap_or(true))
@@ -109,29 +109,37 @@ impl Ground {
 
 /// Whether a committed command is what a client asked for; `None` if what was asked for may have been so before anybody
 /// asked.
-fn is_what(committed: &Asked, whose: &str, command: &Command) -> Option<bool> {
+fn is_what(committed: &Asked, whose: &str, command: &ClientCommand) -> Option<bool> {
     let of = |account: &Account, peer: &Account, asked: &str| account.as_str() == whose && peer.as_str() == asked;
     Some(match (command, committed) {
-        (Command::Unblock(_) | Command::SetPresence(_), _) => return None,
-        (Command::UpdateMyInfo(asked), Asked::SetProfile { account, patch, .. }) => {
+        (ClientCommand::Unblock(_) | ClientCommand::SetPresence(_), _) => return None,
+        (ClientCommand::UpdateMyInfo(asked), Asked::SetProfile { account, patch, .. }) => {
             let bare = rosterd_engine::model::Profile::new(account.clone(), 1, 0);
             let custom = patch.apply(&bare).map(|profile| profile.custom);
             account.as_str() == whose && custom.as_deref() == asked.custom.as_deref()
         }
-        (Command::AddFriend(asked), Asked::AddFriend { account, peer, .. }) => of(account, peer, &asked.account),
-        (Command::RequestFriend(asked), Asked::RequestFriend { account, peer, .. }) => {
+        (ClientCommand::AddFriend(asked), Asked::AddFriend { account, peer, .. }) => of(account, peer, &asked.account),
+        (ClientCommand::RequestFriend(asked), Asked::RequestFriend { account, peer, .. }) => {
             of(account, peer, &asked.account)
         }
-        (Command::AcceptFriend(asked), Asked::AcceptFriend { account, peer }) => of(account, peer, &asked.account),
-        (Command::RejectFriend(asked), Asked::RejectFriend { account, peer }) => of(account, peer, &asked.account),
-        (Command::CancelRequest(asked), Asked::CancelRequest { account, peer }) => of(account, peer, &asked.account),
-        (Command::DeleteFriend(asked), Asked::DeleteFriend { account, peer }) => of(account, peer, &asked.account),
-        (Command::UpdateFriend(asked), Asked::SetFriend { account, peer, note }) => {
+        (ClientCommand::AcceptFriend(asked), Asked::AcceptFriend { account, peer }) => {
+            of(account, peer, &asked.account)
+        }
+        (ClientCommand::RejectFriend(asked), Asked::RejectFriend { account, peer }) => {
+            of(account, peer, &asked.account)
+        }
+        (ClientCommand::CancelRequest(asked), Asked::CancelRequest { account, peer }) => {
+            of(account, peer, &asked.account)
+        }
+        (ClientCommand::DeleteFriend(asked), Asked::DeleteFriend { account, peer }) => {
+            of(account, peer, &asked.account)
+        }
+        (ClientCommand::UpdateFriend(asked), Asked::UpdateFriend { account, peer, note }) => {
             let bare = rosterd_engine::model::Edge::new(account.clone(), peer.clone(), 1, 0);
             let alias = note.apply(&bare).map(|edge| edge.alias);
             of(account, peer, &asked.account) && alias.as_deref() == asked.alias.as_deref()
         }
-        (Command::Block(asked), Asked::Block { account, peer }) => of(account, peer, &asked.account),
+        (ClientCommand::Block(asked), Asked::Block { account, peer }) => of(account, peer, &asked.account),
         _ => false,
     })
 }
@@ -187,7 +195,7 @@ impl Director {
         let random = Random::new(seed ^ 0x5eed);
         let begun = Instant::now();
         let offset = Arc::new(AtomicI64::new(EPOCH));
-        let clock: Clock = {
+        let clock: StoreClock = {
             let offset = offset.clone();
             Arc::new(move || {
                 let passed = begun.elapsed().as_millis() as i64;
@@ -341,9 +349,9 @@ impl Director {
 
     fn order(&mut self, n: u64, order: Order) {
         let order = match order {
-            Order::Send(Command::UpdateMyInfo(update)) if update.nick.is_some() => {
+            Order::Send(ClientCommand::UpdateMyInfo(update)) if update.nick.is_some() => {
                 let nick = Some(self.fresh());
-                Order::Send(Command::UpdateMyInfo(v1::UpdateMyInfo { nick, ..update }))
+                Order::Send(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick, ..update }))
             }
             other => other,
         };
@@ -385,7 +393,7 @@ impl Director {
         self.hinted.extend(accounts.iter().map(|hinted| (viewer, *hinted)));
         let names: Vec<_> = accounts.iter().map(|n| account(*n)).collect();
         tokio::spawn(async move {
-            let hinted = timeout(Duration::from_secs(1), service.hint(&name(viewer), &names)).await;
+            let hinted = timeout(Duration::from_secs(1), service.prefetch(&name(viewer), &names)).await;
             if matches!(hinted, Ok(Ok(_))) {
                 ground.happened("hint");
             }
@@ -427,7 +435,7 @@ impl Director {
         let mut quiet = 0;
         for _ in 0..50 {
             let owed = (0..ACCOUNTS).flat_map(|n| hub.sessions_of(&name(n))).any(|session| session.owed() > 0);
-            let told = hub.horizon() == self.on.platter.lock().unwrap().disk.head();
+            let told = hub.watermark() == self.on.platter.lock().unwrap().disk.head();
             quiet = if told && !owed { quiet + 1 } else { 0 };
             if quiet == 5 {
                 break;
@@ -529,8 +537,8 @@ impl Director {
         let Some(node) = node.as_ref().filter(|node| !node.process().is_dead()) else { return "no node".to_owned() };
         let (platter, hub) = (self.on.platter.lock().unwrap(), node.service.hub());
         let model = Model::of(&platter.log);
-        if hub.horizon() != platter.disk.head() {
-            let _ = write!(state, "the horizon is {}, not {}; ", hub.horizon(), platter.disk.head());
+        if hub.watermark() != platter.disk.head() {
+            let _ = write!(state, "the horizon is {}, not {}; ", hub.watermark(), platter.disk.head());
         }
         let writing = self.writing.load(Ordering::Relaxed);
         if writing > 0 {
@@ -608,10 +616,10 @@ fn name(n: u64) -> Account {
 
 /// What a client holds, in the words of the model.
 fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> Expected {
-    let card = |account: &String| replica.users().get(account).map(Card::of);
+    let card = |account: &String| replica.users().get(account).map(EncodedProfile::of);
     let online = |account: &String| replica.presence().get(account).is_some_and(|presence| presence.online);
     Expected {
-        me: replica.me().map(Card::of).unwrap_or_default(),
+        me: replica.me().map(EncodedProfile::of).unwrap_or_default(),
         friends: replica
             .friends()
             .values()

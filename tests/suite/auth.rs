@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -141,8 +141,8 @@ async fn an_account_that_nobody_made_is_made_only_where_the_settings_say_so() {
     assert_eq!(status, 404);
 }
 
-pub fn refresh(token: String) -> Command {
-    Command::Refresh(v1::Refresh { token })
+pub fn refresh(token: String) -> ClientCommand {
+    ClientCommand::Refresh(v1::Refresh { token })
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn development_mode_is_refused_where_others_can_connect() {
 async fn say_everything(gateway: &Gateway, encoding: Encoding, token: &str, secret_text: &str) {
     let text = || Some(secret_text.to_owned());
     let update = v1::UpdateMyInfo { nick: text(), sign: text(), custom: text(), ..Default::default() };
-    let set = |update: v1::UpdateMyInfo| Command::UpdateMyInfo(update);
+    let set = |update: v1::UpdateMyInfo| ClientCommand::UpdateMyInfo(update);
     let mut raw = Raw::open(gateway, encoding).await;
     assert!(raw.log_in(token).await.login_reply.is_some());
     while raw.server().await.synced.is_none() {}
@@ -240,7 +240,7 @@ async fn say_everything(gateway: &Gateway, encoding: Encoding, token: &str, secr
         set(v1::UpdateMyInfo { if_version: Some(1), ..update.clone() }),
         refresh(format!("{token}x")),
         refresh(secret_text.to_owned()),
-        Command::Login(v1::Login { token: token.to_owned(), ..Default::default() }),
+        ClientCommand::Login(v1::Login { token: token.to_owned(), ..Default::default() }),
     ] {
         assert!(raw.command(command).await.error.is_some());
     }

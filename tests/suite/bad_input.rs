@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use prost::Message;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 
 use crate::raw::{Raw, payload};
 use crate::support::{Gateway, World, to};
@@ -29,22 +29,26 @@ fn bad(what: &str, payload: Vec<u8>, (code, field, says): (u32, Option<&'static 
 /// What is wrong in the same way in both encodings.
 fn in_any_encoding(encoding: Encoding) -> Vec<Bad> {
     let name = |n: usize| format!("someone{n}");
-    let get = |accounts: Vec<String>| Command::GetUsers(v1::GetUsers { accounts });
-    let set = Command::UpdateMyInfo;
+    let get = |accounts: Vec<String>| ClientCommand::GetUsers(v1::GetUsers { accounts });
+    let set = ClientCommand::UpdateMyInfo;
     let none = v1::UpdateMyInfo::default;
     let some = |text: &str| Some(text.to_owned());
     let times = |text: &str, n| Some(text.repeat(n));
     let mut cases = vec![
-        ("a second login", Command::Login(v1::Login { token: "alice".into(), ..Default::default() }), (417, None, "")),
+        (
+            "a second login",
+            ClientCommand::Login(v1::Login { token: "alice".into(), ..Default::default() }),
+            (417, None, ""),
+        ),
         ("151 accounts", get((0..151).map(name).collect()), (419, Some("accounts"), "at most 150")),
         ("an account with a blank", get(vec!["bob".into(), "a b".into()]), (414, Some("accounts[1]"), "characters")),
         ("an account with a slash", get(vec!["a/b".into()]), (414, Some("accounts[0]"), "characters")),
         ("an account of letters beyond ASCII", get(vec!["jürgen".into()]), (414, Some("accounts[0]"), "characters")),
         ("an empty account", get(vec![String::new()]), (414, Some("accounts[0]"), "characters")),
         ("an account of 33 characters", get(vec!["x".repeat(33)]), (414, Some("accounts[0]"), "32")),
-        ("no leaves", Command::Repair(v1::Repair::default()), (414, Some("leaves"), "0 numbers, not 64")),
-        ("63 leaves", Command::Repair(v1::Repair { leaves: vec![1; 63] }), (414, Some("leaves"), "63 numbers")),
-        ("65 leaves", Command::Repair(v1::Repair { leaves: vec![1; 65] }), (414, Some("leaves"), "65 numbers")),
+        ("no leaves", ClientCommand::Repair(v1::Repair::default()), (414, Some("leaves"), "0 numbers, not 64")),
+        ("63 leaves", ClientCommand::Repair(v1::Repair { leaves: vec![1; 63] }), (414, Some("leaves"), "63 numbers")),
+        ("65 leaves", ClientCommand::Repair(v1::Repair { leaves: vec![1; 65] }), (414, Some("leaves"), "65 numbers")),
         (
             "another version",
             set(v1::UpdateMyInfo { nick: some("x"), if_version: Some(1 << 40), ..none() }),
@@ -86,7 +90,7 @@ fn in_any_encoding(encoding: Encoding) -> Vec<Bad> {
 fn about_others(encoding: Encoding) -> Vec<Bad> {
     let mut cases = Vec::new();
     let all = [to::add, to::ask, to::accept, to::reject, to::cancel, to::delete, to::note, to::block, to::unblock];
-    for command in all as [fn(&str) -> Command; 9] {
+    for command in all as [fn(&str) -> ClientCommand; 9] {
         let name = command("x").name();
         for (account, code, says) in [
             ("", 414, "characters"),
@@ -108,14 +112,16 @@ fn about_others(encoding: Encoding) -> Vec<Bad> {
         }
     }
     let long = |n| "漢".repeat(n);
-    let note = |alias, custom| Command::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom });
-    let kick =
-        |sessions: &[&str]| Command::Kick(v1::Kick { sessions: sessions.iter().map(|s| (*s).to_owned()).collect() });
-    let watch =
-        |accounts: &[&str]| Command::Watch(v1::Watch { accounts: accounts.iter().map(|a| (*a).to_owned()).collect() });
-    let signal = |to: &str, payload| Command::Signal(v1::Signal { to: to.to_owned(), payload });
-    let ask = |message| Command::RequestFriend(v1::RequestFriend { account: "carol".into(), message });
-    let add = |message| Command::AddFriend(v1::AddFriend { account: "carol".into(), message });
+    let note = |alias, custom| ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom });
+    let kick = |sessions: &[&str]| {
+        ClientCommand::Kick(v1::Kick { sessions: sessions.iter().map(|s| (*s).to_owned()).collect() })
+    };
+    let watch = |accounts: &[&str]| {
+        ClientCommand::Watch(v1::Watch { accounts: accounts.iter().map(|a| (*a).to_owned()).collect() })
+    };
+    let signal = |to: &str, payload| ClientCommand::Signal(v1::Signal { to: to.to_owned(), payload });
+    let ask = |message| ClientCommand::RequestFriend(v1::RequestFriend { account: "carol".into(), message });
+    let add = |message| ClientCommand::AddFriend(v1::AddFriend { account: "carol".into(), message });
     cases.extend([
         ("a long message".to_owned(), ask(long(257)), (414, Some("message"), "256")),
         ("a long message".to_owned(), add(long(257)), (414, Some("message"), "256")),
@@ -218,7 +224,7 @@ fn in_json() -> Vec<Bad> {
 fn in_protobuf() -> Vec<Bad> {
     let nick = v1::UpdateMyInfo { nick: Some("x".into()), ..Default::default() };
     let gender = |number| v1::UpdateMyInfo { nick: Some("x".into()), gender: Some(number), ..Default::default() };
-    let frame = |id, command: &v1::UpdateMyInfo| Command::UpdateMyInfo(command.clone()).frame(id).encode_to_vec();
+    let frame = |id, command: &v1::UpdateMyInfo| ClientCommand::UpdateMyInfo(command.clone()).frame(id).encode_to_vec();
     let two = v1::ClientFrame {
         id: ID,
         update_my_info: Some(nick.clone()),
@@ -326,7 +332,8 @@ async fn limits_count_characters_and_what_just_fits_is_kept_as_it_is() {
             custom: Some(format!("\0{}", filler.repeat(1023))),
             if_version: None,
         };
-        let user = alice.request(Command::UpdateMyInfo(full.clone())).await.update_my_info_reply.unwrap().user.unwrap();
+        let user =
+            alice.request(ClientCommand::UpdateMyInfo(full.clone())).await.update_my_info_reply.unwrap().user.unwrap();
         let kept = v1::UpdateMyInfo {
             nick: Some(user.nick.clone()),
             avatar: Some(user.avatar.clone()),
@@ -352,12 +359,13 @@ async fn an_account_of_32_characters_and_150_accounts_are_fine() {
     for encoding in Encoding::ALL {
         let mut peer = gateway.login(&longest, encoding).await;
         let accounts = (0..149).map(|n| format!("nobody{n}")).chain([longest.clone()]).collect();
-        let reply = peer.request(Command::GetUsers(v1::GetUsers { accounts })).await.get_users_reply.unwrap();
+        let reply = peer.request(ClientCommand::GetUsers(v1::GetUsers { accounts })).await.get_users_reply.unwrap();
         assert_eq!((reply.users.len(), reply.missing.len()), (1, 149));
         assert_eq!((reply.users[0].account.as_str(), reply.missing[148].as_str()), (longest.as_str(), "nobody148"));
         // Named twice is answered once.
         let twice = vec![longest.clone(), longest.clone(), "nobody".into(), "nobody".into()];
-        let reply = peer.request(Command::GetUsers(v1::GetUsers { accounts: twice })).await.get_users_reply.unwrap();
+        let reply =
+            peer.request(ClientCommand::GetUsers(v1::GetUsers { accounts: twice })).await.get_users_reply.unwrap();
         assert_eq!((reply.users.len(), reply.missing.len()), (1, 1));
     }
 }
@@ -370,7 +378,7 @@ async fn a_version_that_matches_lets_the_change_through() {
     let held = version(&gateway, "alice").await;
     let mut alice = gateway.login("alice", Encoding::Protobuf).await;
     let update = v1::UpdateMyInfo { nick: Some("Ally".into()), if_version: Some(held), ..Default::default() };
-    let reply = alice.request(Command::UpdateMyInfo(update)).await.update_my_info_reply.unwrap();
+    let reply = alice.request(ClientCommand::UpdateMyInfo(update)).await.update_my_info_reply.unwrap();
     assert!(reply.user.unwrap().version > held);
 }
 
@@ -381,8 +389,8 @@ async fn of_a_field_that_protobuf_repeats_the_last_one_counts() {
     gateway.populate(&["alice"], &[]).await;
     let mut alice = Raw::login(&gateway, "alice", Encoding::Protobuf).await;
     let update = |nick: &str| v1::UpdateMyInfo { nick: Some(nick.into()), ..Default::default() };
-    let mut bytes = Command::UpdateMyInfo(update("first")).frame(ID).encode_to_vec();
-    bytes.extend(Command::UpdateMyInfo(update("last")).frame(ID).encode_to_vec());
+    let mut bytes = ClientCommand::UpdateMyInfo(update("first")).frame(ID).encode_to_vec();
+    bytes.extend(ClientCommand::UpdateMyInfo(update("last")).frame(ID).encode_to_vec());
     let user = alice.ask(bytes).await.update_my_info_reply.unwrap().user.unwrap();
     assert_eq!(user.nick, "last");
 }
@@ -396,16 +404,16 @@ async fn before_the_login_only_a_login_is_taken_and_it_still_works_afterwards() 
         let mut raw = Raw::open(&gateway, encoding).await;
         raw.message(encoding.heartbeat()).await;
         for command in [
-            Command::GetUsers(v1::GetUsers { accounts: vec!["alice".into()] }),
-            Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some("x".into()), ..Default::default() }),
-            Command::Refresh(v1::Refresh { token: "alice".into() }),
-            Command::Repair(v1::Repair { leaves: vec![0; 64] }),
-            Command::Logout(v1::Logout {}),
+            ClientCommand::GetUsers(v1::GetUsers { accounts: vec!["alice".into()] }),
+            ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some("x".into()), ..Default::default() }),
+            ClientCommand::Refresh(v1::Refresh { token: "alice".into() }),
+            ClientCommand::Repair(v1::Repair { leaves: vec![0; 64] }),
+            ClientCommand::Logout(v1::Logout {}),
         ] {
             let error = raw.command(command).await.error.unwrap();
             assert_eq!((error.code, error.reason.as_str()), (302, "UNAUTHENTICATED"));
         }
-        let unnumbered = payload(encoding, Command::Logout(v1::Logout {}), 0);
+        let unnumbered = payload(encoding, ClientCommand::Logout(v1::Logout {}), 0);
         assert_eq!(raw.ask(unnumbered).await.error.unwrap().field.as_deref(), Some("id"));
         let reply = raw.log_in("alice").await.login_reply.unwrap();
         assert_eq!(reply.account, "alice");

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, live_blocks, open_requests, to};
@@ -198,7 +198,7 @@ async fn a_friend_who_is_blocked_stays_one_and_may_leave() {
     assert_eq!((friend.nick.as_str(), friend.tel.as_str()), ("ann", "5"));
     bob.agrees(&gateway, JSON).await;
     let note = v1::UpdateFriend { account: "ann".into(), alias: Some("A".into()), custom: None };
-    bob.request(Command::UpdateFriend(note)).await;
+    bob.request(ClientCommand::UpdateFriend(note)).await;
     bob.until(|replica| replica.friends()["ann"].alias == "A").await;
     bob.request(to::delete("ann")).await;
     ann.until(|replica| !replica.friends().contains_key("bob")).await;

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use rosterd_client::{ClientError, Replica};
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 
 use crate::support::{Gateway, World, live_blocks, to};
@@ -14,7 +14,7 @@ const CURRENT: i32 = v1::SyncMode::Current as i32;
 /// Logs in and keeps every frame of the catch-up.
 async fn frames(gateway: &Gateway, account: &str, encoding: Encoding, cursor: Option<String>) -> Vec<v1::ServerFrame> {
     let mut client = gateway.connect(encoding).await;
-    client.send(Command::Login(v1::Login { token: account.into(), cursor, device: None })).await.unwrap();
+    client.send(ClientCommand::Login(v1::Login { token: account.into(), cursor, device: None })).await.unwrap();
     let mut frames = Vec::new();
     loop {
         frames.push(client.next().await.unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use rosterd_client::{ClientError, Replica};
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -52,7 +52,7 @@ impl Random {
 }
 
 /// A client of one account: connected, with whom it watches, or away with what it held.
-enum Seat {
+enum SessionHandle {
     Here(Box<Peer>, Vec<String>),
     Away(Box<Replica>),
 }
@@ -60,7 +60,7 @@ enum Seat {
 struct Story {
     gateway: Gateway,
     exists: [bool; ACCOUNTS],
-    seats: Vec<Seat>,
+    seats: Vec<SessionHandle>,
     happened: BTreeMap<&'static str, usize>,
 }
 
@@ -101,7 +101,9 @@ impl Story {
 
     /// A client asks for something if it is here, and comes if not; whether it was done.
     async fn asks(&mut self, client: usize, random: &mut Random, at: usize) -> (&'static str, bool) {
-        let Seat::Here(peer, watched) = &mut self.seats[client] else { return ("come", self.come(client).await) };
+        let SessionHandle::Here(peer, watched) = &mut self.seats[client] else {
+            return ("come", self.come(client).await);
+        };
         // Some know what was pushed to them, others have yet to read it.
         while random.below(3) > 0 {
             let Ok(Ok(frame)) = timeout(Duration::ZERO, peer.client.next()).await else { break };
@@ -111,7 +113,7 @@ impl Story {
         let name = command.name();
         let done = match peer.client.request(command.clone()).await {
             Ok(reply) => {
-                if let Command::Watch(watch) = command {
+                if let ClientCommand::Watch(watch) = command {
                     *watched = watch.accounts;
                 }
                 peer.replica.apply(&reply).is_ok()
@@ -135,22 +137,22 @@ impl Story {
     }
 
     fn leave(&mut self, client: usize) -> bool {
-        let seat = std::mem::replace(&mut self.seats[client], Seat::Away(Box::default()));
+        let seat = std::mem::replace(&mut self.seats[client], SessionHandle::Away(Box::default()));
         let (replica, was_here) = match seat {
-            Seat::Here(peer, _) => (Box::new(peer.replica), true),
-            Seat::Away(replica) => (replica, false),
+            SessionHandle::Here(peer, _) => (Box::new(peer.replica), true),
+            SessionHandle::Away(replica) => (replica, false),
         };
-        self.seats[client] = Seat::Away(replica);
+        self.seats[client] = SessionHandle::Away(replica);
         was_here
     }
 
     async fn come(&mut self, client: usize) -> bool {
-        let Seat::Away(replica) = &self.seats[client] else { return false };
+        let SessionHandle::Away(replica) = &self.seats[client] else { return false };
         if !self.exists[owner(client)] {
             return false;
         }
         let peer = self.gateway.resume(&account(owner(client)), encoding(client), (**replica).clone()).await;
-        self.seats[client] = Seat::Here(Box::new(peer), Vec::new());
+        self.seats[client] = SessionHandle::Here(Box::new(peer), Vec::new());
         true
     }
 
@@ -179,7 +181,7 @@ impl Story {
         for n in (0..ACCOUNTS).filter(|n| self.exists[*n]) {
             let fresh = self.gateway.login(&account(n), Encoding::Json).await.replica;
             for (client, seat) in self.seats.iter_mut().enumerate().filter(|(client, _)| owner(*client) == n) {
-                let Seat::Here(peer, watched) = seat else { panic!("client {client} is not here") };
+                let SessionHandle::Here(peer, watched) = seat else { panic!("client {client} is not here") };
                 let converged = timeout(PATIENCE / 2, peer.until(|replica| held(replica) == held(&fresh))).await;
                 assert!(
                     converged.is_ok(),
@@ -230,7 +232,7 @@ fn held(replica: &Replica) -> Held<'_> {
 }
 
 /// Something that a client may ask for: in most cases about someone with whom it can be done.
-fn command(random: &mut Random, replica: &Replica, at: usize) -> Command {
+fn command(random: &mut Random, replica: &Replica, at: usize) -> ClientCommand {
     let anyone = account(random.below(ACCOUNTS));
     let mut one_of = |mut names: Vec<String>| {
         let some = !names.is_empty() && random.below(8) > 0;
@@ -249,16 +251,16 @@ fn command(random: &mut Random, replica: &Replica, at: usize) -> Command {
         7 => to::delete(&friend),
         8 => {
             let alias = Some(format!("alias {at}"));
-            Command::UpdateFriend(v1::UpdateFriend { account: friend, alias, custom: None })
+            ClientCommand::UpdateFriend(v1::UpdateFriend { account: friend, alias, custom: None })
         }
         9 => to::block(&anyone),
         10 | 11 => to::unblock(&blocked),
         12 => {
             let accounts = (0..ACCOUNTS).filter(|_| random.below(2) == 0).map(account).collect();
-            Command::Watch(v1::Watch { accounts })
+            ClientCommand::Watch(v1::Watch { accounts })
         }
-        13 => Command::SetPresence(v1::SetPresence { invisible: Some(random.below(2) == 0) }),
-        14 => Command::Signal(v1::Signal { to: anyone, payload: format!("{at}") }),
+        13 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.below(2) == 0) }),
+        14 => ClientCommand::Signal(v1::Signal { to: anyone, payload: format!("{at}") }),
         _ => nick_command(&format!("nick {at}")),
     }
 }
@@ -272,7 +274,7 @@ async fn clients_converge_after_any_history() {
         let gateway = world.start_with(&["presence.linger=0s"]);
         let accounts: Vec<_> = (0..ACCOUNTS).map(account).collect();
         gateway.populate(&accounts.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
-        let seats = (0..CLIENTS).map(|_| Seat::Away(Box::default())).collect();
+        let seats = (0..CLIENTS).map(|_| SessionHandle::Away(Box::default())).collect();
         let mut story = Story { gateway, exists: [true; ACCOUNTS], seats, happened: BTreeMap::new() };
         let mut random = Random(seed);
         for rest in 0..RESTS {

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use rosterd_client::{Client, ClientError, Replica};
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -18,7 +18,7 @@ fn device(kind: &str) -> v1::Device {
 async fn log_in(gateway: &Gateway, account: &str, kind: &str, encoding: Encoding) -> Peer {
     let mut client = gateway.connect(encoding).await;
     let login = v1::Login { token: account.to_owned(), cursor: None, device: Some(device(kind)) };
-    client.send(Command::Login(login)).await.unwrap();
+    client.send(ClientCommand::Login(login)).await.unwrap();
     let mut replica = Replica::default();
     let mut reply = None;
     while !replica.is_synced() {
@@ -33,15 +33,15 @@ async fn log_in(gateway: &Gateway, account: &str, kind: &str, encoding: Encoding
 }
 
 async fn sessions(peer: &mut Peer) -> Vec<v1::Session> {
-    peer.request(Command::GetSessions(v1::GetSessions {})).await.get_sessions_reply.unwrap().sessions
+    peer.request(ClientCommand::GetSessions(v1::GetSessions {})).await.get_sessions_reply.unwrap().sessions
 }
 
 fn ids(sessions: &[v1::Session]) -> Vec<&str> {
     sessions.iter().map(|session| session.session.as_str()).collect()
 }
 
-fn kick(sessions: &[&str]) -> Command {
-    Command::Kick(v1::Kick { sessions: sessions.iter().map(|id| (*id).to_owned()).collect() })
+fn kick(sessions: &[&str]) -> ClientCommand {
+    ClientCommand::Kick(v1::Kick { sessions: sessions.iter().map(|id| (*id).to_owned()).collect() })
 }
 
 #[tokio::test]
@@ -220,7 +220,10 @@ async fn of_devices_that_come_at_once_one_stays() {
 
 /// Whether a session lives still.
 async fn is_there(client: &mut Client) -> bool {
-    match timeout(PATIENCE, client.request(Command::GetSessions(v1::GetSessions {}))).await.expect("a reply in time") {
+    match timeout(PATIENCE, client.request(ClientCommand::GetSessions(v1::GetSessions {})))
+        .await
+        .expect("a reply in time")
+    {
         // One that is ended may answer before it hears of it, and does not count itself.
         Ok(reply) => {
             let sessions = reply.get_sessions_reply.unwrap().sessions;
@@ -248,7 +251,7 @@ async fn what_a_device_says_of_itself_is_limited() {
             ("device.tag", v1::Device { tag: long.clone(), ..Default::default() }),
         ] {
             let login = v1::Login { token: "ann".into(), cursor: None, device: Some(device) };
-            match client.request(Command::Login(login)).await {
+            match client.request(ClientCommand::Login(login)).await {
                 Err(ClientError::Refused(error)) => {
                     assert_eq!((error.code, error.field.as_deref()), (414, Some(field)), "{error:?}");
                 }
@@ -258,8 +261,8 @@ async fn what_a_device_says_of_itself_is_limited() {
         // The connection is good still, and what just fits is told as it is.
         let most = v1::Device { id: "😀".repeat(64), r#type: "漢".repeat(64), tag: "\"é".repeat(32) };
         let login = v1::Login { token: "ann".into(), cursor: None, device: Some(most.clone()) };
-        client.request(Command::Login(login)).await.unwrap();
-        let reply = client.request(Command::GetSessions(v1::GetSessions {})).await.unwrap();
+        client.request(ClientCommand::Login(login)).await.unwrap();
+        let reply = client.request(ClientCommand::GetSessions(v1::GetSessions {})).await.unwrap();
         assert_eq!(reply.get_sessions_reply.unwrap().sessions.last().unwrap().device, Some(most));
     }
 }

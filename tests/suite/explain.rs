@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hyper::Method;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::raw::Raw;
@@ -39,7 +39,7 @@ async fn every_obstacle_between_a_change_and_its_viewer_is_named() {
     assert_eq!((&session["asFriend"], &session["waiting"]), (&json!(true), &json!([])));
     assert_eq!(session["told"], json!(nick.version));
     // A hidden change moves the view of the account itself and no other.
-    let tel = Command::UpdateMyInfo(v1::UpdateMyInfo { tel: Some("1".to_owned()), ..Default::default() });
+    let tel = ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { tel: Some("1".to_owned()), ..Default::default() });
     let version = alice.request(tel).await.update_my_info_reply.unwrap().user.unwrap().version;
     let told = explain(&gateway, "alice", "bob").await;
     let views: Vec<_> = told["views"].as_array().unwrap().iter().map(|view| view["version"].clone()).collect();
@@ -49,7 +49,7 @@ async fn every_obstacle_between_a_change_and_its_viewer_is_named() {
     let told = explain(&gateway, "alice", "bob").await;
     assert_eq!(told["reasons"], json!(["NOT_FOLLOWED", "HIDDEN_FIELDS"]));
     assert_eq!((&told["audience"], &told["viewerLists"]["state"]), (&json!("everyone"), &json!("removed")));
-    bob.request(Command::Watch(v1::Watch { accounts: vec!["alice".to_owned()] })).await;
+    bob.request(ClientCommand::Watch(v1::Watch { accounts: vec!["alice".to_owned()] })).await;
     let told = explain(&gateway, "alice", "bob").await;
     assert_eq!(told["reasons"], json!(["HIDDEN_FIELDS"]));
     assert_eq!(told["sessions"][0]["watches"], json!(true));

@@ -339,8 +339,11 @@ async fn whatever_the_gateway_sends_is_whole_unmasked_and_without_reserved_bits(
     }
 }
 
-fn login(token: &str) -> rosterd_protocol::Command {
-    rosterd_protocol::Command::Login(rosterd_protocol::v1::Login { token: token.to_owned(), ..Default::default() })
+fn login(token: &str) -> rosterd_protocol::ClientCommand {
+    rosterd_protocol::ClientCommand::Login(rosterd_protocol::v1::Login {
+        token: token.to_owned(),
+        ..Default::default()
+    })
 }
 
 #[tokio::test]

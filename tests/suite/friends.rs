@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, open_requests, to};
@@ -70,8 +70,11 @@ async fn a_request_reaches_every_device_of_both_sides_and_so_does_what_becomes_o
         (to::accept("ann"), true, v1::RequestState::Accepted),
     ] {
         let message = format!("will it be {state:?}?");
-        ann.request(Command::RequestFriend(v1::RequestFriend { account: "bob".into(), message: message.clone() }))
-            .await;
+        ann.request(ClientCommand::RequestFriend(v1::RequestFriend {
+            account: "bob".into(),
+            message: message.clone(),
+        }))
+        .await;
         let open = |direction| vec![((if direction { "ann" } else { "bob" }).to_owned(), direction, message.clone())];
         for (at, device) in [&mut ann, &mut bob].into_iter().chain(&mut devices).enumerate() {
             device.until(|replica| open_requests(replica) == open(at % 2 == 1)).await;
@@ -128,7 +131,7 @@ async fn a_request_that_nobody_answers_expires_and_can_be_answered_no_more() {
 }
 
 /// A command about an account.
-type On = fn(&str) -> Command;
+type On = fn(&str) -> ClientCommand;
 
 #[tokio::test]
 async fn every_refusal_is_one_of_its_own_and_names_the_field() {
@@ -188,16 +191,16 @@ async fn every_refusal_is_one_of_its_own_and_names_the_field() {
 async fn texts_are_limited_in_characters_and_what_fits_is_kept() {
     let world = World::new();
     let (gateway, mut ann, mut bob) = two(&world, &[]).await;
-    let ask = |n| Command::RequestFriend(v1::RequestFriend { account: "bob".into(), message: "漢".repeat(n) });
-    let add = |n| Command::AddFriend(v1::AddFriend { account: "cat".into(), message: "😀".repeat(n) });
+    let ask = |n| ClientCommand::RequestFriend(v1::RequestFriend { account: "bob".into(), message: "漢".repeat(n) });
+    let add = |n| ClientCommand::AddFriend(v1::AddFriend { account: "cat".into(), message: "😀".repeat(n) });
     let note = |alias: Option<String>, custom: Option<String>| {
-        Command::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom })
+        ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom })
     };
     for command in [ask(257), add(257)] {
         assert_eq!(why(&ann.refused(command).await), (414, "INVALID_ARGUMENT", Some("message")));
     }
     let nul = v1::RequestFriend { account: "bob".into(), message: "a\0b".into() };
-    assert_eq!(ann.refused(Command::RequestFriend(nul)).await.field.as_deref(), Some("message"));
+    assert_eq!(ann.refused(ClientCommand::RequestFriend(nul)).await.field.as_deref(), Some("message"));
     bob.quiet().await;
     ann.request(ask(256)).await;
     assert_eq!(told(&mut bob, "ann").await.1, "漢".repeat(256));

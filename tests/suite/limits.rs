@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::future::join_all;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -466,7 +466,7 @@ async fn slow_reader(gateway: &Gateway, account: &str) -> TcpStream {
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(gateway.clients).await.unwrap();
     stream.write_all(&upgrade("")).await.unwrap();
-    let login = Command::Login(v1::Login { token: account.to_owned(), ..Default::default() });
+    let login = ClientCommand::Login(v1::Login { token: account.to_owned(), ..Default::default() });
     stream.write_all(&Frame::new(TEXT, payload(Encoding::Json, login, 1)).bytes()).await.unwrap();
     let mut got = Vec::new();
     while !got.windows(8).any(|part| part == b"\"synced\"") {
@@ -478,7 +478,7 @@ async fn slow_reader(gateway: &Gateway, account: &str) -> TcpStream {
 }
 
 fn ask_for(names: &[String], id: u64) -> Vec<u8> {
-    let get = Command::GetUsers(v1::GetUsers { accounts: names.to_vec() });
+    let get = ClientCommand::GetUsers(v1::GetUsers { accounts: names.to_vec() });
     Frame::new(TEXT, payload(Encoding::Json, get, id)).bytes()
 }
 

@@ -1,7 +1,7 @@
 //! Which pages may connect, what a URL may not hold, and that settings can be read anew while connections stay.
 
 use rosterd::app::{App, Reloaded};
-use rosterd::config::{self, Options};
+use rosterd::config::{self, SettingsOptions};
 
 use crate::api::Api;
 use crate::auth::{token, with_secret};
@@ -136,7 +136,7 @@ async fn keys_origins_and_limits_can_be_read_anew_while_sessions_stay() {
     let file = world.config();
     let with = |overrides: &[(&str, &str)]| {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let options = Options { file: Some(file.clone()), overrides: overrides.iter().map(own).collect() };
+        let options = SettingsOptions { file: Some(file.clone()), overrides: overrides.iter().map(own).collect() };
         config::load(&options).unwrap()
     };
     let start = with(&[("auth.create_accounts", "true")]);

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 use tokio::net::TcpSocket;
 
@@ -165,7 +165,7 @@ async fn without_presence_nothing_is_told_and_nobody_can_hide() {
     for encoding in Encoding::ALL {
         let mut bob = gateway.login("bob", encoding).await;
         let set = v1::SetPresence { invisible: Some(true) };
-        let error = bob.refused(Command::SetPresence(set)).await;
+        let error = bob.refused(ClientCommand::SetPresence(set)).await;
         assert_eq!((error.code, error.reason.as_str()), (403, "PERMISSION_DENIED"));
     }
     let (status, body) = gateway.call(Method::PUT, "/v1/users/bob/presence", r#"{"invisible": true}"#).await;
@@ -235,7 +235,7 @@ async fn a_slow_reader_is_told_how_it_is_and_not_how_it_came_to_be() {
     let mut written = 0;
     while gateway.metric("rosterd_marks_conflated_total").await < 50.0 {
         let custom = Some(format!("{written:>1000}"));
-        bob.request(Command::UpdateMyInfo(v1::UpdateMyInfo { custom, ..Default::default() })).await;
+        bob.request(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { custom, ..Default::default() })).await;
         written += 1;
         assert!(written < 20_000, "it is not slow");
     }

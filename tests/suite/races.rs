@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rosterd_client::{Client, ClientError};
-use rosterd_protocol::{Command, Encoding};
+use rosterd_protocol::{ClientCommand, Encoding};
 use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, Peer, World, live_blocks, open_requests, to};
@@ -19,7 +19,7 @@ impl Hand {
     }
 
     /// The code of the answer; 0 if it was carried out.
-    async fn ask(&mut self, command: Command) -> u32 {
+    async fn ask(&mut self, command: ClientCommand) -> u32 {
         match timeout(PATIENCE, self.0.request(command)).await.expect("a reply in time") {
             Ok(_) => 0,
             Err(ClientError::Refused(error)) => error.code,
@@ -54,10 +54,10 @@ async fn settled(gateway: &Gateway, ann: &mut Peer, bob: &mut Peer) -> Between {
 /// Lets two commands race, many rounds from the same start, in every arrangement of encodings; how often each outcome
 /// came. `start` is done in order before, by ann (true) or bob; `end` after.
 async fn race(
-    start: &[(bool, Command)],
-    ann_says: &Command,
-    bob_says: &Command,
-    end: &[(bool, Command)],
+    start: &[(bool, ClientCommand)],
+    ann_says: &ClientCommand,
+    bob_says: &ClientCommand,
+    end: &[(bool, ClientCommand)],
 ) -> BTreeMap<(u32, u32), Vec<Between>> {
     let world = World::new();
     let gateway = world.start();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -152,7 +152,7 @@ impl Raw {
 
     /// Logs in on this connection and answers the reply alone.
     pub async fn log_in(&mut self, token: &str) -> v1::ServerFrame {
-        self.command(Command::Login(v1::Login { token: token.to_owned(), ..Default::default() })).await
+        self.command(ClientCommand::Login(v1::Login { token: token.to_owned(), ..Default::default() })).await
     }
 
     /// The connection, to be read and written otherwise.
@@ -191,7 +191,7 @@ impl Raw {
     }
 
     /// Sends a command; the next frame that comes but for what is said aside, which has its id.
-    pub async fn command(&mut self, command: Command) -> v1::ServerFrame {
+    pub async fn command(&mut self, command: ClientCommand) -> v1::ServerFrame {
         self.last_id += 1;
         let id = self.last_id;
         let mut reply = self.ask(payload(self.encoding, command, id)).await;
@@ -204,7 +204,7 @@ impl Raw {
 
     /// Proves that the session lives: a command is carried out.
     pub async fn assert_alive(&mut self, what: &str) {
-        let reply = self.command(Command::GetUsers(v1::GetUsers { accounts: vec!["nobody".to_owned()] })).await;
+        let reply = self.command(ClientCommand::GetUsers(v1::GetUsers { accounts: vec!["nobody".to_owned()] })).await;
         let missing = reply.get_users_reply.as_ref().map(|reply| reply.missing.as_slice());
         assert_eq!(missing, Some(&["nobody".to_owned()][..]), "{what}: {reply:?}");
     }
@@ -280,7 +280,7 @@ impl Raw {
 }
 
 /// A command's frame, encoded.
-pub fn payload(encoding: Encoding, command: Command, id: u64) -> Vec<u8> {
+pub fn payload(encoding: Encoding, command: ClientCommand, id: u64) -> Vec<u8> {
     let mut payload = Vec::new();
     encoding.encode(&command.frame(id), &mut payload);
     payload

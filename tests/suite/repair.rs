@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::{SinkExt, StreamExt};
 use rosterd_client::{Client, Replica};
-use rosterd_engine::sync::repair::part;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_engine::sync::repair::bucket;
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -94,7 +94,7 @@ async fn come(gateway: &Gateway, encoding: Encoding, replica: &mut Replica) -> (
     let mut client = gateway.connect(encoding).await;
     let cursor = replica.cursor().map(str::to_owned);
     let login = v1::Login { token: "alice".to_owned(), cursor, device: None };
-    let reply = client.request(Command::Login(login)).await.unwrap().login_reply.unwrap();
+    let reply = client.request(ClientCommand::Login(login)).await.unwrap().login_reply.unwrap();
     assert_eq!(reply.sync, v1::SyncMode::Current as i32);
     replica.begin(&reply);
     loop {
@@ -108,7 +108,7 @@ async fn come(gateway: &Gateway, encoding: Encoding, replica: &mut Replica) -> (
 
 /// Asks for a repair; every frame of it, the reply first. That another session of the account left is none of it.
 async fn frames(client: &mut Client, leaves: Vec<u32>) -> Vec<v1::ServerFrame> {
-    client.send(Command::Repair(v1::Repair { leaves })).await.unwrap();
+    client.send(ClientCommand::Repair(v1::Repair { leaves })).await.unwrap();
     let mut frames = Vec::new();
     loop {
         let frame = timeout(PATIENCE, client.next()).await.expect("a frame in time").unwrap();
@@ -135,13 +135,13 @@ async fn only_what_differs_travels_whatever_is_wrong() {
             let (mut client, agreed) = come(&gateway, encoding, &mut replica).await;
             assert!(!agreed && replica.cursor().is_none(), "{what}: nobody noticed");
             let frames = frames(&mut client, replica.leaves()).await;
-            let parts: BTreeSet<_> = wrong.iter().map(|account| part(account) as u32).collect();
+            let parts: BTreeSet<_> = wrong.iter().map(|account| bucket(account) as u32).collect();
             let told = frames[0].repair_reply.as_ref().unwrap_or_else(|| panic!("{what}: {frames:?}"));
             assert_eq!(told.parts, parts.iter().copied().collect::<Vec<_>>(), "{what}");
             let changes: Vec<_> = frames.iter().filter_map(|frame| frame.changes.as_ref()).collect();
             let came: BTreeSet<_> = changes.iter().flat_map(|c| &c.friends).map(|f| f.account.clone()).collect();
             let cards: BTreeSet<_> = changes.iter().flat_map(|c| &c.users).map(|u| u.account.clone()).collect();
-            let due = good.friends().keys().filter(|account| parts.contains(&(part(account) as u32)));
+            let due = good.friends().keys().filter(|account| parts.contains(&(bucket(account) as u32)));
             assert_eq!((&came, &cards), (&due.cloned().collect(), &came), "{what}");
             assert!(changes.iter().all(|c| c.removed.is_empty() && c.me.is_none() && c.cursor.is_none()), "{what}");
 
@@ -221,7 +221,7 @@ async fn a_repair_that_is_asked_for_while_the_catch_up_runs_comes_after_it() {
         let mut replica = changed(&good, v1::Changes { removed: vec![friend(9)], ..Default::default() });
         let mut client = gateway.connect(encoding).await;
         let cursor = replica.cursor().map(str::to_owned);
-        client.send(Command::Login(v1::Login { token: "alice".to_owned(), cursor, device: None })).await.unwrap();
+        client.send(ClientCommand::Login(v1::Login { token: "alice".to_owned(), cursor, device: None })).await.unwrap();
         let frames = frames(&mut client, replica.leaves()).await;
         // To the first `synced`.
         assert!(frames[0].login_reply.is_some() && frames.iter().all(|frame| frame.repair_reply.is_none()));
@@ -249,7 +249,7 @@ async fn a_card_from_before_a_block_and_a_watched_stranger_are_repaired_as_the_c
         bob.nick("after").await;
         let mut alice = gateway.login("alice", encoding).await;
         let watch = v1::Watch { accounts: vec!["zoe".to_owned()] };
-        alice.request(Command::Watch(watch)).await;
+        alice.request(ClientCommand::Watch(watch)).await;
         alice.until(|replica| replica.users().contains_key("zoe")).await;
         let good = alice.replica.clone();
         // It takes zoe for a friend, with what only friends see, and holds something else of bob.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use hyper::Method;
 use rosterd_client::{Client, Replica};
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -125,7 +125,7 @@ async fn who_is_just_logging_in_is_told_as_well() {
     let world = World::new();
     let gateway = world.start_with(&["sessions.max=200"]);
     gateway.populate(&["alice"], &[]).await;
-    let login = Command::Login(v1::Login { token: "alice".to_owned(), ..Default::default() });
+    let login = ClientCommand::Login(v1::Login { token: "alice".to_owned(), ..Default::default() });
     let login = Frame::new(TEXT, payload(Encoding::Json, login, 1)).bytes();
     let mut streams = Vec::new();
     for _ in 0..200 {

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
@@ -99,7 +99,7 @@ async fn what_is_wrong_with_one_is_said_and_nothing_sent() {
             ("bob", "漢".repeat(1366), 414, "payload"),
         ] {
             let signal = v1::Signal { to: to.to_owned(), payload };
-            let error = ann.refused(Command::Signal(signal)).await;
+            let error = ann.refused(ClientCommand::Signal(signal)).await;
             assert_eq!((error.code, error.field.as_deref()), (code, Some(field)), "{error:?}");
         }
         bob.quiet().await;

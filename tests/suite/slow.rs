@@ -1,7 +1,7 @@
 //! A client that does not read costs a bounded amount, disturbs nobody, is not disconnected, and converges.
 
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::net::TcpSocket;
 
 use crate::support::{World, nick_command};
@@ -35,7 +35,7 @@ async fn a_slow_reader_is_conflated_and_converges() {
     let writing = friends.iter_mut().map(|friend| async {
         for round in 0..UPDATES {
             let update = v1::UpdateMyInfo { custom: Some(format!("{round:>1000}")), ..Default::default() };
-            friend.request(Command::UpdateMyInfo(update)).await;
+            friend.request(ClientCommand::UpdateMyInfo(update)).await;
         }
     });
     futures::future::join_all(writing).await;

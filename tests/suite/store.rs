@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use rosterd::store::{Opened, Relations, Store, Write};
 use rosterd_engine::model::{
-    Answer, Change, Credential, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Row, SessionId, Stamp,
+    Answer, Change, Credential, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Revision, Row, SessionId,
     StaticToken, TokenHash,
 };
 
@@ -176,7 +176,7 @@ async fn many_writers_are_all_answered(place: Place) {
     }
     let seen = db.close().await;
     let stamps: Vec<_> = seen.changes.iter().map(|change| change.stamp).collect();
-    let expected: Vec<_> = (1..=(TASKS * WRITES) as Stamp).collect();
+    let expected: Vec<_> = (1..=(TASKS * WRITES) as Revision).collect();
     assert_eq!(stamps, expected);
     if durable {
         assert!(seen.batches < TASKS * WRITES, "{} batches: every write was synced by itself", seen.batches);
@@ -222,7 +222,7 @@ async fn tombstones_are_on_pages_only_with_since(place: Place) {
     let between = db.edge("a", "b").await.version;
     db.run(unfriend("a", "d")).await;
     assert_eq!(db.peers("a", 9, None).await, [["c", "e"]]);
-    assert_eq!(db.peers("a", 9, Some(Stamp::MAX)).await, [["c", "e"]]);
+    assert_eq!(db.peers("a", 9, Some(Revision::MAX)).await, [["c", "e"]]);
     assert_eq!(db.peers("a", 9, Some(between)).await, [["c", "-d", "e"]]);
     assert_eq!(db.peers("a", 3, Some(between - 1)).await, [vec!["-b", "c", "-d"], vec!["e"]]);
     db.close().await;
@@ -258,7 +258,7 @@ async fn deleting_an_account_ends_its_friendships(place: Place) {
 async fn compaction_drops_only_what_is_old_and_raises_the_floor(place: Place) {
     let db = place.open();
     let before = db.store.lineage();
-    assert_eq!(before.floor, 0);
+    assert_eq!(before.compacted, 0);
     db.write(["a", "b", "c", "d"].map(|name| nick(name, ""))).await.unwrap();
     db.write([befriend("a", "b"), befriend("a", "c"), befriend("a", "d")]).await.unwrap();
     place.at(2000);
@@ -269,11 +269,11 @@ async fn compaction_drops_only_what_is_old_and_raises_the_floor(place: Place) {
     assert_eq!(db.store.compact(2000).await.unwrap(), 0);
     assert_eq!(db.store.lineage(), before);
     assert_eq!(db.store.compact(2001).await.unwrap(), 2);
-    assert_eq!((db.store.lineage().epoch, db.store.lineage().floor), (before.epoch, 8));
+    assert_eq!((db.store.lineage().epoch, db.store.lineage().compacted), (before.epoch, 8));
     assert_eq!(db.peers("a", 9, Some(0)).await, [["-c", "d"]]);
     assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 2);
     assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 0);
-    assert_eq!(db.store.lineage().floor, 9);
+    assert_eq!(db.store.lineage().compacted, 9);
     assert_eq!(db.peers("a", 9, Some(0)).await, [["d"]]);
     assert_eq!(db.run(nick("a", "next")).await.profile.unwrap().version, 10);
     db.close().await;

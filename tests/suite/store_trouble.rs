@@ -2,7 +2,7 @@
 
 use hyper::Method;
 use rosterd_client::ClientError;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use rusqlite::Connection;
 use serde_json::json;
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ async fn readers_are_served(gateway: &Gateway) {
         // Somebody new, somebody who comes back, and everybody's lookups.
         let mut bob = gateway.login("bob", encoding).await;
         let get = v1::GetUsers { accounts: vec!["alice".into(), "bob".into(), "carol".into(), "nobody".into()] };
-        let found = bob.request(Command::GetUsers(get)).await.get_users_reply.unwrap();
+        let found = bob.request(ClientCommand::GetUsers(get)).await.get_users_reply.unwrap();
         assert_eq!((found.users.len(), found.missing.len()), (3, 1));
         let back = gateway.resume("bob", encoding, bob.replica).await;
         assert_eq!(back.reply.sync, v1::SyncMode::Current as i32);
@@ -59,7 +59,7 @@ async fn while_another_process_holds_the_database_writers_are_put_off_and_reader
         backend.request(Method::PATCH, "/v1/users/carol", r#"{"nick": "Caroline"}"#.to_owned()).await
     });
     let mut newcomer = gateway.connect(Encoding::Json).await;
-    newcomer.send(Command::Login(v1::Login { token: "newcomer".into(), ..Default::default() })).await.unwrap();
+    newcomer.send(ClientCommand::Login(v1::Login { token: "newcomer".into(), ..Default::default() })).await.unwrap();
     readers_are_served(&gateway).await;
     assert!(!by_backend.is_finished());
 
@@ -84,7 +84,10 @@ async fn fill(alice: &mut Peer, gateway: &Gateway) -> (String, Vec<String>) {
     for n in 0..2000 {
         let custom = format!("{n} {filler}");
         let update = v1::UpdateMyInfo { custom: Some(custom.clone()), ..Default::default() };
-        match timeout(PATIENCE, alice.client.request(Command::UpdateMyInfo(update))).await.expect("an answer in time") {
+        match timeout(PATIENCE, alice.client.request(ClientCommand::UpdateMyInfo(update)))
+            .await
+            .expect("an answer in time")
+        {
             Ok(_) => last = custom.clone(),
             Err(ClientError::Refused(error)) => {
                 is_unavailable(&error);

@@ -3,7 +3,7 @@
 
 use hyper::Method;
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 
 use crate::support::{Gateway, Peer, World, live_blocks, open_requests, to};
@@ -17,13 +17,13 @@ enum By {
 
 /// What happens.
 struct Step {
-    command: Command,
+    command: ClientCommand,
     method: Method,
     path: &'static str,
     body: String,
 }
 
-fn step(command: Command, method: Method, path: &'static str) -> Step {
+fn step(command: ClientCommand, method: Method, path: &'static str) -> Step {
     Step { command, method, path, body: String::new() }
 }
 
@@ -70,7 +70,7 @@ async fn from_strangers_to_friends_and_back(by: By, encoding: Encoding) {
 
     // He is not there when she asks.
     let message = "We met at the lake".to_owned();
-    let ask = Command::RequestFriend(v1::RequestFriend { account: "bob".into(), message: message.clone() });
+    let ask = ClientCommand::RequestFriend(v1::RequestFriend { account: "bob".into(), message: message.clone() });
     let body = json!({"message": message}).to_string();
     let asked = Step { body, ..step(ask, Method::PUT, "/v1/users/ann/requests/bob") };
     story.happens(&mut ann, asked).await;
@@ -89,7 +89,7 @@ async fn from_strangers_to_friends_and_back(by: By, encoding: Encoding) {
 
     let note = v1::UpdateFriend { account: "bob".into(), alias: Some("Bobby".into()), custom: None };
     let body = json!({"alias": "Bobby"}).to_string();
-    let noted = Step { body, ..step(Command::UpdateFriend(note), Method::PATCH, "/v1/users/ann/friends/bob") };
+    let noted = Step { body, ..step(ClientCommand::UpdateFriend(note), Method::PATCH, "/v1/users/ann/friends/bob") };
     story.happens(&mut ann, noted).await;
     story.seen_by([&mut ann, &mut tab], |replica| replica.friends()["bob"].alias == "Bobby").await;
     assert_eq!(bob.replica.friends()["ann"].alias, "");
@@ -110,7 +110,7 @@ async fn from_strangers_to_friends_and_back(by: By, encoding: Encoding) {
     bob.until(|replica| !online(replica, "ann")).await;
     ann.nick("Anna").await;
     let signal = v1::Signal { to: "bob".into(), payload: "psst".into() };
-    let told = ann.request(Command::Signal(signal)).await.signal_reply.unwrap();
+    let told = ann.request(ClientCommand::Signal(signal)).await.signal_reply.unwrap();
     assert_eq!((told.delivered, told.dropped), (0, 0));
     tab.until(|replica| replica.me().unwrap().nick == "Anna").await;
     bob.marked(gateway, "1").await;

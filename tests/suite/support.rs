@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use rosterd_client::{Backend, Client, ClientError, Replica, Trust};
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -363,14 +363,14 @@ impl Peer {
     }
 
     /// A command that is to succeed; its reply is applied.
-    pub async fn request(&mut self, command: Command) -> v1::ServerFrame {
+    pub async fn request(&mut self, command: ClientCommand) -> v1::ServerFrame {
         let reply = timeout(PATIENCE, self.client.request(command)).await.expect("a reply in time").unwrap();
         self.replica.apply(&reply).unwrap();
         reply
     }
 
     /// A command that is to be refused; why.
-    pub async fn refused(&mut self, command: Command) -> v1::Error {
+    pub async fn refused(&mut self, command: ClientCommand) -> v1::Error {
         match timeout(PATIENCE, self.client.request(command)).await.expect("a reply in time") {
             Err(ClientError::Refused(error)) => error,
             other => panic!("not refused: {other:?}"),
@@ -380,7 +380,7 @@ impl Peer {
     /// What the session may see of one account now, if it exists.
     pub async fn see(&mut self, account: &str) -> Option<v1::User> {
         let accounts = vec![account.to_owned()];
-        let reply = self.request(Command::GetUsers(v1::GetUsers { accounts })).await;
+        let reply = self.request(ClientCommand::GetUsers(v1::GetUsers { accounts })).await;
         reply.get_users_reply.unwrap().users.pop()
     }
 
@@ -426,20 +426,20 @@ impl Peer {
     /// Signals another account; how many sessions are told, and how many are not.
     pub async fn signal(&mut self, to: &str, payload: &str) -> (u32, u32) {
         let signal = v1::Signal { to: to.to_owned(), payload: payload.to_owned() };
-        let reply = self.request(Command::Signal(signal)).await.signal_reply.unwrap();
+        let reply = self.request(ClientCommand::Signal(signal)).await.signal_reply.unwrap();
         (reply.delivered, reply.dropped)
     }
 
     /// Watches exactly these accounts; those that do not exist.
     pub async fn watch(&mut self, accounts: &[&str]) -> Vec<String> {
         let accounts = accounts.iter().map(|account| (*account).to_owned()).collect();
-        self.request(Command::Watch(v1::Watch { accounts })).await.watch_reply.unwrap().missing
+        self.request(ClientCommand::Watch(v1::Watch { accounts })).await.watch_reply.unwrap().missing
     }
 
     /// Hides, or no longer.
     pub async fn hide(&mut self, invisible: bool) {
         let set = v1::SetPresence { invisible: Some(invisible) };
-        self.request(Command::SetPresence(set)).await;
+        self.request(ClientCommand::SetPresence(set)).await;
     }
 
     /// Whether a friend is online, as far as this client knows.
@@ -455,7 +455,7 @@ impl Peer {
 
     /// Proves that nothing was on its way: what came before the reply of a command asked now.
     pub async fn quiet(&mut self) {
-        self.request(Command::GetUsers(v1::GetUsers::default())).await;
+        self.request(ClientCommand::GetUsers(v1::GetUsers::default())).await;
         while let Ok(frame) = timeout(Duration::ZERO, self.client.next()).await {
             let frame = frame.unwrap();
             assert!(is_aside(&frame), "a push that was not expected: {frame:?}");
@@ -469,8 +469,8 @@ pub fn is_aside(frame: &v1::ServerFrame) -> bool {
     frame.presence.is_some() || frame.sessions.is_some()
 }
 
-pub fn nick_command(nick: &str) -> Command {
-    Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() })
+pub fn nick_command(nick: &str) -> ClientCommand {
+    ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() })
 }
 
 /// A `{"error": …}` body's reason.
@@ -493,12 +493,12 @@ pub fn live_blocks(replica: &Replica) -> Vec<String> {
 /// The commands about an account, with nothing else in them.
 #[allow(clippy::needless_update, reason = "some of them have more fields")]
 pub mod to {
-    use rosterd_protocol::{Command, v1};
+    use rosterd_protocol::{ClientCommand, v1};
 
     macro_rules! to {
         ($($name:ident $variant:ident),+) => {
-            $(pub fn $name(account: &str) -> Command {
-                Command::$variant(v1::$variant { account: account.to_owned(), ..Default::default() })
+            $(pub fn $name(account: &str) -> ClientCommand {
+                ClientCommand::$variant(v1::$variant { account: account.to_owned(), ..Default::default() })
             })+
         };
     }

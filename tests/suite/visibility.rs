@@ -1,7 +1,7 @@
 //! Who may see which field: by every way a profile reaches a client, and what of a hidden change shows anywhere.
 
 use rosterd_client::Replica;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, to};
@@ -153,14 +153,14 @@ async fn a_signal_and_a_hint_bring_a_stranger_only_what_everyone_sees() {
     eve.watch(&[]).await;
     for peer in [&mut bob, &mut eve] {
         let account = peer.reply.account.clone();
-        ann.request(Command::Signal(v1::Signal { to: account, payload: "x".into() })).await;
+        ann.request(ClientCommand::Signal(v1::Signal { to: account, payload: "x".into() })).await;
         while peer.next().await.signal.is_none() {}
     }
     assert_eq!(text(&eve.replica.users()["ann"], "tel"), "");
     assert_eq!(text(&bob.replica.users()["ann"], "tel"), "1");
     // A change she may not see makes no version of hers, so the next signal brings no card.
     gateway.patch("/v1/users/ann", json!({"sign": "hidden", "tel": "9"})).await;
-    ann.request(Command::Signal(v1::Signal { to: "eve".into(), payload: "y".into() })).await;
+    ann.request(ClientCommand::Signal(v1::Signal { to: "eve".into(), payload: "y".into() })).await;
     assert!(eve.next().await.signal.is_some());
     gateway
         .backend()
@@ -181,7 +181,7 @@ async fn if_version_compares_the_own_view_and_the_backend_sees_everything() {
     assert!(own > theirs);
     let update = |version| {
         let sign = Some(format!("for {version}"));
-        Command::UpdateMyInfo(v1::UpdateMyInfo { sign, if_version: Some(version), ..Default::default() })
+        ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { sign, if_version: Some(version), ..Default::default() })
     };
     assert_eq!(ann.refused(update(theirs)).await.code, 412);
     ann.request(update(own)).await;

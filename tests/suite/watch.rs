@@ -1,6 +1,6 @@
 //! Live profiles of people who are no friends: the list, what is told of whom, and when it stops.
 
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Peer, World, to};
@@ -98,7 +98,7 @@ async fn a_list_that_is_wrong_changes_nothing() {
         for (accounts, code, field) in
             [(many.clone(), 419, "accounts"), (vec!["u000".into(), "a b".into()], 414, "accounts[1]")]
         {
-            let error = ann.refused(Command::Watch(v1::Watch { accounts })).await;
+            let error = ann.refused(ClientCommand::Watch(v1::Watch { accounts })).await;
             assert_eq!((error.code, error.field.as_deref()), (code, Some(field)), "{error:?}");
         }
         change(&gateway, "u000", &format!("{encoding:?}")).await;

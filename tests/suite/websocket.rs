@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::Instant;
 
 use crate::raw::{BINARY, CLOSE, CONTINUATION, Ending, Frame, PING, PONG, Raw, TEXT, header, payload, upgrade};
@@ -12,13 +12,17 @@ use crate::support::{Gateway, World};
 const FRAME_BYTES: usize = 65536;
 
 fn nick(encoding: Encoding, nick: &str, id: u64) -> Vec<u8> {
-    payload(encoding, Command::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() }), id)
+    payload(
+        encoding,
+        ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() }),
+        id,
+    )
 }
 
 /// A readable command that is as long as this.
 fn command_of(encoding: Encoding, bytes: usize) -> Vec<u8> {
     // An account that is none: the answer is an error that names it.
-    let get = |n: usize| payload(encoding, Command::GetUsers(v1::GetUsers { accounts: vec!["x".repeat(n)] }), 7);
+    let get = |n: usize| payload(encoding, ClientCommand::GetUsers(v1::GetUsers { accounts: vec!["x".repeat(n)] }), 7);
     let mut n = bytes - get(0).len();
     while get(n).len() > bytes {
         n -= 1;
@@ -205,7 +209,7 @@ async fn a_logout_is_answered_and_the_gateway_closes() {
     gateway.populate(&["alice"], &[]).await;
     for encoding in Encoding::ALL {
         let mut alice = Raw::login(&gateway, "alice", encoding).await;
-        assert!(alice.command(Command::Logout(v1::Logout {})).await.logout_reply.is_some());
+        assert!(alice.command(ClientCommand::Logout(v1::Logout {})).await.logout_reply.is_some());
         let close = alice.frame().await.unwrap();
         assert_eq!(close.opcode(), CLOSE);
         alice.send(&Frame::new(CLOSE, close.payload)).await;

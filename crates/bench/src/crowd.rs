@@ -11,11 +11,11 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventFlags};
 use rustix::fd::OwnedFd;
 
-use super::frames::{self, CLOSE, Mark, PING, PONG};
+use super::frames::{self, CLOSE, PING, PONG, SentMark};
 use super::graph::Graph;
-use super::ledger::{Arrival, Ledger};
-use super::session::{Phase, Session};
-use super::speech::{self, Kind};
+use super::ledger::{Ledger, RecordArrival};
+use super::session::{BenchSession, SessionPhase};
+use super::speech::{self, FrameKind};
 use super::tally::{self, Tally};
 use rosterd_protocol::Encoding;
 
@@ -72,7 +72,7 @@ pub struct Crowd {
     epoll: OwnedFd,
     events: Vec<Event>,
     chunk: Vec<u8>,
-    sessions: Vec<Session>,
+    sessions: Vec<BenchSession>,
     began: Instant,
     live: u32,
     logging_in: u32,
@@ -95,7 +95,7 @@ impl Crowd {
     /// # Errors
     /// The system has no epoll to give.
     pub fn new(way: Way, graph: Graph) -> io::Result<Self> {
-        let sessions = std::iter::repeat_with(Session::away).take(graph.users() as usize).collect();
+        let sessions = std::iter::repeat_with(BenchSession::away).take(graph.users() as usize).collect();
         Ok(Self {
             upgrade: frames::upgrade_request(&way.host, &way.path, way.encoding),
             way,
@@ -137,7 +137,7 @@ impl Crowd {
     #[must_use]
     pub fn is_active(&self, who: u32) -> bool {
         let session = &self.sessions[who as usize];
-        session.phase == Phase::Live && !session.is_stalled()
+        session.phase == SessionPhase::Live && !session.is_stalled()
     }
 
     /// When something was last read; nanoseconds.
@@ -160,7 +160,7 @@ impl Crowd {
 
     /// Drops every connection, as when a network goes.
     pub fn leave(&mut self) {
-        self.sessions.iter_mut().for_each(Session::leave);
+        self.sessions.iter_mut().for_each(BenchSession::leave);
         (self.live, self.logging_in) = (0, 0);
     }
 
@@ -180,7 +180,7 @@ impl Crowd {
     /// Sends an update by `who` that was due at `due`.
     pub fn update(&mut self, who: u32, due: u64) {
         let number = self.ledger.send(who, due);
-        let mark = Mark { run: self.way.run, sender: who, number };
+        let mark = SentMark { run: self.way.run, sender: who, number };
         let now = self.now();
         let session = &mut self.sessions[who as usize];
         session.asked = now;
@@ -212,12 +212,12 @@ impl Crowd {
         let bad = flags.intersects(EventFlags::ERR | EventFlags::HUP);
         let session = &mut self.sessions[who as usize];
         match session.phase {
-            Phase::Away => return,
-            Phase::Connecting => {
+            SessionPhase::Away => return,
+            SessionPhase::Connecting => {
                 if let Some(error) = session.connect_error().filter(|_| bad) {
                     return self.end(who, || format!("cannot connect: {error}"));
                 }
-                session.phase = Phase::Upgrading;
+                session.phase = SessionPhase::Upgrading;
                 session.out.extend_from_slice(self.upgrade.as_bytes());
             }
             _ => {}
@@ -230,7 +230,7 @@ impl Crowd {
 
     fn flush(&mut self, who: u32) {
         let session = &mut self.sessions[who as usize];
-        if session.phase != Phase::Away
+        if session.phase != SessionPhase::Away
             && let Err(error) = session.flush(who, &self.epoll)
         {
             self.end(who, || error.to_string());
@@ -266,12 +266,12 @@ impl Crowd {
     /// Deals with every whole frame; how many bytes they took.
     fn frames(&mut self, who: u32, bytes: &[u8], now: u64) -> usize {
         let mut used = 0;
-        if self.sessions[who as usize].phase == Phase::Upgrading {
+        if self.sessions[who as usize].phase == SessionPhase::Upgrading {
             let Some(end) = frames::head_end(bytes) else { return 0 };
             self.upgraded(who, &bytes[..end]);
             used = end;
         }
-        while self.sessions[who as usize].phase != Phase::Away {
+        while self.sessions[who as usize].phase != SessionPhase::Away {
             match frames::first(&bytes[used..]) {
                 Ok(Some(frame)) => {
                     let (start, end) = (used + frame.payload.start, used + frame.payload.end);
@@ -292,7 +292,7 @@ impl Crowd {
             return self.end(who, || format!("the upgrade to a WebSocket was answered with {line:?}"));
         }
         let session = &mut self.sessions[who as usize];
-        session.phase = Phase::LoggingIn;
+        session.phase = SessionPhase::LoggingIn;
         let token = &self.way.tokens[who as usize];
         speech::login(self.way.encoding, token, session.cursor.as_deref(), &mut session.out);
     }
@@ -314,16 +314,16 @@ impl Crowd {
         let encoding = self.way.encoding;
         let session = &mut self.sessions[who as usize];
         match (speech::kind(encoding, payload), session.phase) {
-            (Kind::Changes, Phase::Live) => self.changes(who, payload, now),
-            (Kind::Heartbeat, _) => {
+            (FrameKind::Changes, SessionPhase::Live) => self.changes(who, payload, now),
+            (FrameKind::Heartbeat, _) => {
                 frames::append(frames::opcode(encoding), encoding.heartbeat(), &mut session.out);
             }
-            (Kind::Synced, Phase::LoggingIn) => self.synced(who, payload, now),
-            (Kind::Reply, _) => {
+            (FrameKind::Synced, SessionPhase::LoggingIn) => self.synced(who, payload, now),
+            (FrameKind::Reply, _) => {
                 tally::record(&mut self.tally.replies, now.saturating_sub(session.asked));
                 self.answered.iter_mut().for_each(|answered| answered.push(who));
             }
-            (Kind::Refused, phase) => self.refused(who, phase, payload),
+            (FrameKind::Refused, phase) => self.refused(who, phase, payload),
             _ => {}
         }
     }
@@ -331,7 +331,8 @@ impl Crowd {
     fn changes(&mut self, who: u32, payload: &[u8], now: u64) {
         let (ledger, tally) = (&mut self.ledger, &mut self.tally);
         frames::marks(payload, self.way.run, |mark| {
-            if let Arrival::New { after: Some(after), first, last } = ledger.arrive(mark.sender, who, mark.number, now)
+            if let RecordArrival::New { after: Some(after), first, last } =
+                ledger.arrive(mark.sender, who, mark.number, now)
             {
                 tally::record(&mut tally.latencies, after);
                 tally.timeline.count(now, after);
@@ -359,17 +360,17 @@ impl Crowd {
         }
         let session = &mut self.sessions[who as usize];
         session.cursor = Some(synced.cursor.into());
-        session.phase = Phase::Live;
+        session.phase = SessionPhase::Live;
         tally::record(&mut self.tally.logins, now.saturating_sub(session.began));
         self.tally.timeline.count(now, now.saturating_sub(session.began));
         (self.live, self.logging_in) = (self.live + 1, self.logging_in - 1);
     }
 
-    fn refused(&mut self, who: u32, phase: Phase, payload: &[u8]) {
+    fn refused(&mut self, who: u32, phase: SessionPhase, payload: &[u8]) {
         let frame = self.way.encoding.decode_server(payload).unwrap_or_default();
         let error = frame.error.unwrap_or_default();
         let why = format!("{} {}: {}", error.code, error.reason, error.message);
-        if phase == Phase::LoggingIn {
+        if phase == SessionPhase::LoggingIn {
             return self.end(who, || format!("the login was refused: {why}"));
         }
         self.trouble.refused += 1;
@@ -379,8 +380,8 @@ impl Crowd {
     fn end(&mut self, who: u32, why: impl FnOnce() -> String) {
         let session = &mut self.sessions[who as usize];
         match session.phase {
-            Phase::Away => return,
-            Phase::Live => self.live -= 1,
+            SessionPhase::Away => return,
+            SessionPhase::Live => self.live -= 1,
             _ => self.logging_in -= 1,
         }
         session.leave();

@@ -102,7 +102,7 @@ pub const MARK: usize = 24;
 
 /// An update's mark, which is the nick it sets: so it is found in any encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct SentMark {
     /// Tells this run's updates from what is left of others.
     pub run: u32,
     /// Whose update it is.
@@ -111,7 +111,7 @@ pub struct Mark {
     pub number: u32,
 }
 
-impl Mark {
+impl SentMark {
     /// Appends it: `~~`, then run, sender and number in hexadecimal.
     pub fn append(self, out: &mut Vec<u8>) {
         let Self { run, sender, number } = self;
@@ -128,12 +128,12 @@ impl Mark {
 }
 
 /// Calls `found` for every mark of a run in `bytes`.
-pub fn marks(bytes: &[u8], run: u32, mut found: impl FnMut(Mark)) {
+pub fn marks(bytes: &[u8], run: u32, mut found: impl FnMut(SentMark)) {
     let mut rest = bytes;
     while let Some(at) = memchr::memmem::find(rest, b"~~") {
         // One on, for a name may end with what a mark begins with.
         rest = &rest[at + 1..];
-        if let Some(mark) = Mark::read(&rest[1..]).filter(|mark| mark.run == run) {
+        if let Some(mark) = SentMark::read(&rest[1..]).filter(|mark| mark.run == run) {
             found(mark);
         }
     }
@@ -178,7 +178,7 @@ mod tests {
     fn marks_are_found_among_anything_and_only_those_of_the_run() {
         let mark = |run, sender, number| {
             let mut out = Vec::new();
-            Mark { run, sender, number }.append(&mut out);
+            SentMark { run, sender, number }.append(&mut out);
             assert_eq!(out.len(), MARK);
             String::from_utf8(out).unwrap()
         };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Failure;
-use super::ops::Ops;
+use super::BenchError;
+use super::ops::OpsConnection;
 
 /// Where the gateway's figures come from.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum Gauge {
     /// `/proc`, of the process with this number.
     Process(u32),
     /// The gateway's own metrics.
-    Metrics(Ops),
+    Metrics(OpsConnection),
     /// There are none.
     Blind,
 }
@@ -49,7 +49,7 @@ impl Gauge {
     ///
     /// # Errors
     /// The process is gone, or the gateway does not answer.
-    pub fn read(&mut self) -> Result<Reading, Failure> {
+    pub fn read(&mut self) -> Result<Reading, BenchError> {
         let (server, resident) = match self {
             Self::Process(pid) => (Some(process_cpu(*pid)?), Some(process_resident(*pid)?)),
             Self::Metrics(ops) => {
@@ -68,7 +68,7 @@ impl Gauge {
     ///
     /// # Errors
     /// See [`Gauge::read`].
-    pub fn settle(&mut self, most: Duration) -> Result<(), Failure> {
+    pub fn settle(&mut self, most: Duration) -> Result<(), BenchError> {
         const STEP: Duration = Duration::from_millis(200);
         let begun = Instant::now();
         let mut before = self.read()?;
@@ -97,9 +97,9 @@ impl Reading {
 }
 
 /// Of all threads that live, in nanoseconds as the scheduler counts; else of the process, in ticks.
-fn process_cpu(pid: u32) -> Result<Duration, Failure> {
+fn process_cpu(pid: u32) -> Result<Duration, BenchError> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
-    let tasks = tasks.map_err(|error| Failure(format!("process {pid} cannot be looked at: {error}")))?;
+    let tasks = tasks.map_err(|error| BenchError(format!("process {pid} cannot be looked at: {error}")))?;
     let of = |task: std::io::Result<fs::DirEntry>| {
         let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
         text.split(' ').next()?.parse::<u64>().ok()
@@ -108,15 +108,15 @@ fn process_cpu(pid: u32) -> Result<Duration, Failure> {
     if nanoseconds > 0 {
         return Ok(Duration::from_nanos(nanoseconds));
     }
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(Failure::of)?;
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(BenchError::of)?;
     let ticks = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
 }
 
-fn process_resident(pid: u32) -> Result<u64, Failure> {
+fn process_resident(pid: u32) -> Result<u64, BenchError> {
     let text = fs::read_to_string(format!("/proc/{pid}/statm"));
-    let text = text.map_err(|error| Failure(format!("process {pid} cannot be looked at: {error}")))?;
+    let text = text.map_err(|error| BenchError(format!("process {pid} cannot be looked at: {error}")))?;
     let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
     Ok(pages * rustix::param::page_size() as u64)
 }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_not_there_is_told() {
-        let Failure(why) = Gauge::Process(u32::MAX - 1).read().unwrap_err();
+        let BenchError(why) = Gauge::Process(u32::MAX - 1).read().unwrap_err();
         assert!(why.contains("cannot be looked at"), "{why}");
     }
 }

@@ -10,7 +10,7 @@ use super::graph::Graph;
 
 /// What became of one record that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
+pub enum RecordArrival {
     /// News, so long after the update was due.
     New {
         /// Nanoseconds. None if the receiver was not waited for.
@@ -28,9 +28,9 @@ pub enum Arrival {
     Stranger,
 }
 
-/// Counts since the last [`Ledger::reset_counts`].
+/// LedgerCounts since the last [`Ledger::reset_counts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct LedgerCounts {
     /// Records that were news to who got them.
     pub delivered: u64,
     /// Updates that a receiver was not told because it was told a newer one.
@@ -70,7 +70,7 @@ pub struct Ledger {
     /// Receivers that are waited for; who has stopped reading is not.
     awaited: Vec<bool>,
     outstanding: u32,
-    counts: Counts,
+    counts: LedgerCounts,
 }
 
 impl Ledger {
@@ -80,7 +80,7 @@ impl Ledger {
         let users = graph.users() as usize;
         let senders = std::iter::repeat_with(Sender::default).take(users).collect();
         let (seen, awaited) = (vec![0; graph.edges()], vec![true; users]);
-        Self { graph, senders, seen, awaited, outstanding: 0, counts: Counts::default() }
+        Self { graph, senders, seen, awaited, outstanding: 0, counts: LedgerCounts::default() }
     }
 
     /// The friendships.
@@ -102,18 +102,18 @@ impl Ledger {
     }
 
     /// Notes that update `number` of `sender` came to `receiver` at `now`.
-    pub fn arrive(&mut self, sender: u32, receiver: u32, number: u32, now: u64) -> Arrival {
+    pub fn arrive(&mut self, sender: u32, receiver: u32, number: u32, now: u64) -> RecordArrival {
         let place = if sender < self.graph.users() { self.graph.place(sender, receiver) } else { None };
         let Some(place) = place.filter(|_| (1..=self.senders[sender as usize].sent).contains(&number)) else {
             self.counts.strangers += 1;
-            return Arrival::Stranger;
+            return RecordArrival::Stranger;
         };
         let before = std::mem::replace(&mut self.seen[place], number);
         if number <= before {
             self.seen[place] = before;
             let again = number == before;
             *if again { &mut self.counts.duplicates } else { &mut self.counts.regressed } += 1;
-            return if again { Arrival::Duplicate } else { Arrival::Regressed };
+            return if again { RecordArrival::Duplicate } else { RecordArrival::Regressed };
         }
         self.counts.delivered += 1;
         self.counts.conflated += u64::from(number - before - 1);
@@ -121,7 +121,7 @@ impl Ledger {
     }
 
     /// Takes `receiver` off everything in (`before`, `number`] that waits for it.
-    fn settle(&mut self, sender: u32, receiver: u32, before: u32, number: u32, now: u64) -> Arrival {
+    fn settle(&mut self, sender: u32, receiver: u32, before: u32, number: u32, now: u64) -> RecordArrival {
         let books = &mut self.senders[sender as usize];
         let (mut after, mut first, mut last) = (None, false, false);
         if self.awaited[receiver as usize] {
@@ -136,7 +136,7 @@ impl Ledger {
                 self.outstanding -= 1;
             }
         }
-        Arrival::New { after, first, last }
+        RecordArrival::New { after, first, last }
     }
 
     /// Updates that someone awaited has not got.
@@ -188,13 +188,13 @@ impl Ledger {
 
     /// What was counted.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> LedgerCounts {
         self.counts
     }
 
-    /// Counts from zero again; what is outstanding stays so.
+    /// LedgerCounts from zero again; what is outstanding stays so.
     pub fn reset_counts(&mut self) {
-        self.counts = Counts::default();
+        self.counts = LedgerCounts::default();
     }
 }
 
@@ -212,11 +212,11 @@ mod tests {
         let mut ledger = three();
         assert_eq!(ledger.send(0, 100), 1);
         assert_eq!((ledger.outstanding(), ledger.missing(), ledger.is_settled(0)), (1, 2, false));
-        assert_eq!(ledger.arrive(0, 1, 1, 150), Arrival::New { after: Some(50), first: true, last: false });
+        assert_eq!(ledger.arrive(0, 1, 1, 150), RecordArrival::New { after: Some(50), first: true, last: false });
         assert_eq!((ledger.outstanding(), ledger.missing()), (1, 1));
-        assert_eq!(ledger.arrive(0, 2, 1, 170), Arrival::New { after: Some(70), first: false, last: true });
+        assert_eq!(ledger.arrive(0, 2, 1, 170), RecordArrival::New { after: Some(70), first: false, last: true });
         assert_eq!((ledger.outstanding(), ledger.missing(), ledger.is_settled(0)), (0, 0, true));
-        assert_eq!(ledger.counts(), Counts { delivered: 2, sent: 1, ..Counts::default() });
+        assert_eq!(ledger.counts(), LedgerCounts { delivered: 2, sent: 1, ..LedgerCounts::default() });
     }
 
     #[test]
@@ -225,10 +225,10 @@ mod tests {
         ledger.send(0, 0);
         ledger.send(0, 10);
         ledger.send(0, 20);
-        assert_eq!(ledger.arrive(0, 1, 3, 25), Arrival::New { after: Some(5), first: true, last: false });
-        assert_eq!(ledger.arrive(0, 2, 1, 30), Arrival::New { after: Some(30), first: false, last: true });
+        assert_eq!(ledger.arrive(0, 1, 3, 25), RecordArrival::New { after: Some(5), first: true, last: false });
+        assert_eq!(ledger.arrive(0, 2, 1, 30), RecordArrival::New { after: Some(30), first: false, last: true });
         assert_eq!((ledger.outstanding(), ledger.counts().conflated), (2, 2));
-        assert_eq!(ledger.arrive(0, 2, 3, 40), Arrival::New { after: Some(20), first: false, last: true });
+        assert_eq!(ledger.arrive(0, 2, 3, 40), RecordArrival::New { after: Some(20), first: false, last: true });
         assert_eq!((ledger.outstanding(), ledger.missing(), ledger.counts().conflated), (0, 0, 3));
         assert_eq!(ledger.counts().delivered, 3);
     }
@@ -239,17 +239,17 @@ mod tests {
         ledger.send(0, 0);
         ledger.send(0, 0);
         ledger.arrive(0, 1, 2, 5);
-        assert_eq!(ledger.arrive(0, 1, 2, 6), Arrival::Duplicate);
-        assert_eq!(ledger.arrive(0, 1, 1, 7), Arrival::Regressed);
+        assert_eq!(ledger.arrive(0, 1, 2, 6), RecordArrival::Duplicate);
+        assert_eq!(ledger.arrive(0, 1, 1, 7), RecordArrival::Regressed);
         // Not sent yet, no such user, and one's own.
         for (sender, receiver, number) in [(0, 1, 3), (0, 1, 0), (9, 1, 1), (0, 0, 1)] {
-            assert_eq!(ledger.arrive(sender, receiver, number, 8), Arrival::Stranger);
+            assert_eq!(ledger.arrive(sender, receiver, number, 8), RecordArrival::Stranger);
         }
         let counts = ledger.counts();
         assert_eq!((counts.duplicates, counts.regressed, counts.strangers), (1, 1, 4));
         assert_eq!(ledger.missing(), 1);
         // A regressed record does not make a newer one count again.
-        assert_eq!(ledger.arrive(0, 1, 2, 9), Arrival::Duplicate);
+        assert_eq!(ledger.arrive(0, 1, 2, 9), RecordArrival::Duplicate);
     }
 
     #[test]
@@ -259,11 +259,11 @@ mod tests {
         ledger.send(0, 0);
         ledger.send(0, 0);
         ledger.arrive(0, 1, 1, 1);
-        assert_eq!(ledger.arrive(0, 1, 2, 2), Arrival::New { after: Some(2), first: true, last: true });
+        assert_eq!(ledger.arrive(0, 1, 2, 2), RecordArrival::New { after: Some(2), first: true, last: true });
         assert_eq!((ledger.outstanding(), ledger.missing()), (0, 1));
         assert_eq!((ledger.owed(2), ledger.owed(1)), (1, 0));
         ledger.set_awaited(2, true);
-        assert!(matches!(ledger.arrive(0, 2, 2, 3), Arrival::New { .. }));
+        assert!(matches!(ledger.arrive(0, 2, 2, 3), RecordArrival::New { .. }));
         assert_eq!((ledger.outstanding(), ledger.missing()), (0, 0));
     }
 

@@ -29,11 +29,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::crowd::{Crowd, Way};
 use self::gauge::Gauge;
 use self::graph::{Chance, Graph};
-use self::ops::Ops;
-use self::outcome::Outcome;
+use self::ops::OpsConnection;
+use self::outcome::BenchOutcome;
 use self::run::{Run, bar};
 use self::scenario::Scenario;
-use self::target::Target;
+use self::target::GatewayUrl;
 use self::world::World;
 use rosterd_protocol::Encoding;
 
@@ -43,20 +43,20 @@ const SETTLE: Duration = Duration::from_secs(20);
 /// Why a run cannot be made or brought to its end: what the user reads.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Failure(pub String);
+pub struct BenchError(pub String);
 
-impl Failure {
+impl BenchError {
     fn of(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 }
 
 /// What every scenario needs to know.
-pub struct Settings<'a> {
+pub struct BenchSettings<'a> {
     /// The gateway's client listener.
-    pub clients: Target,
+    pub clients: GatewayUrl,
     /// Its ops listener. None: the accounts are there already.
-    pub ops: Option<Target>,
+    pub ops: Option<GatewayUrl>,
     /// The key of its server API; may be empty.
     pub key: &'a str,
     /// The process whose CPU and memory are told; else the gateway's metrics tell.
@@ -79,35 +79,35 @@ pub struct Settings<'a> {
 ///
 /// # Errors
 /// It could not begin. What goes wrong later stands in the outcome, beside what there is of figures.
-pub fn run(settings: &Settings<'_>, scenario: &Scenario) -> Result<Outcome, Failure> {
-    let (graph, kind) = scenario.graph(settings.seed).map_err(Failure)?;
+pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOutcome, BenchError> {
+    let (graph, kind) = scenario.graph(settings.seed).map_err(BenchError)?;
     let users = graph.users();
     target::allow_files(users)?;
     target::probe(&settings.clients, settings.encoding)?;
     let mut ops = match &settings.ops {
-        Some(ops) => Some(Ops::connect(ops.address, settings.key)?),
+        Some(ops) => Some(OpsConnection::connect(ops.address, settings.key)?),
         None => None,
     };
     let world = World::new(graph, settings.prefix, &kind)?;
     let tokens = (0..users).map(|user| (settings.token)(&world.account(user))).collect::<Result<Vec<_>, _>>();
-    let tokens = tokens.map_err(Failure)?;
+    let tokens = tokens.map_err(BenchError)?;
     if let Some(ops) = &mut ops {
         target::gateway_allows_files(users, ops.metrics()?.value("process_max_fds"))?;
         let making = bar("making users", world.size() as u64);
         world.make(ops, || making.inc(1))?;
         making.finish_and_clear();
     }
-    let crowd = Crowd::new(way(settings, tokens), world.graph.clone()).map_err(Failure::of)?;
+    let crowd = Crowd::new(way(settings, tokens), world.graph.clone()).map_err(BenchError::of)?;
     let gauge = match (settings.pid, &settings.ops) {
         (Some(pid), _) => Gauge::Process(pid),
-        (None, Some(target)) => Gauge::Metrics(Ops::connect(target.address, settings.key)?),
+        (None, Some(target)) => Gauge::Metrics(OpsConnection::connect(target.address, settings.key)?),
         (None, None) => Gauge::Blind,
     };
-    let outcome = Outcome::new(scenario.name(), setup(settings, &world.graph));
+    let outcome = BenchOutcome::new(scenario.name(), setup(settings, &world.graph));
     let chance = Chance::new(settings.seed);
     let mut run = Run { crowd, gauge, ops, world, chance, parallel: settings.parallel, outcome };
     run.gauge.settle(SETTLE)?;
-    if let Err(Failure(why)) = scenario.play(&mut run) {
+    if let Err(BenchError(why)) = scenario.play(&mut run) {
         run.outcome.cut_short = true;
         run.outcome.problems.push(why);
     }
@@ -116,7 +116,7 @@ pub fn run(settings: &Settings<'_>, scenario: &Scenario) -> Result<Outcome, Fail
     Ok(run.outcome)
 }
 
-fn way(settings: &Settings<'_>, tokens: Vec<String>) -> Way {
+fn way(settings: &BenchSettings<'_>, tokens: Vec<String>) -> Way {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Way {
         address: settings.clients.address,
@@ -128,7 +128,7 @@ fn way(settings: &Settings<'_>, tokens: Vec<String>) -> Way {
     }
 }
 
-fn setup(settings: &Settings<'_>, graph: &Graph) -> Vec<(&'static str, String)> {
+fn setup(settings: &BenchSettings<'_>, graph: &Graph) -> Vec<(&'static str, String)> {
     let encoding = settings.encoding.subprotocol();
     let each = graph.edges() / (graph.users() as usize).max(1);
     vec![
@@ -139,10 +139,10 @@ fn setup(settings: &Settings<'_>, graph: &Graph) -> Vec<(&'static str, String)> 
 }
 
 /// The accounts go unless they shall stay; that they cannot is told, and spoils no figure.
-fn clean_up(settings: &Settings<'_>, run: &mut Run) {
+fn clean_up(settings: &BenchSettings<'_>, run: &mut Run) {
     let Some(target) = settings.ops.as_ref().filter(|_| !settings.keep) else { return };
     let removing = bar("removing users", u64::from(run.world.graph.users()));
-    let connected = Ops::connect(target.address, settings.key);
+    let connected = OpsConnection::connect(target.address, settings.key);
     if let Err(why) = connected.and_then(|mut ops| run.world.remove(&mut ops, || removing.inc(1))) {
         run.outcome.setup.push(("left behind", format!("the accounts could not be removed: {why}")));
     }

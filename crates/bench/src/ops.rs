@@ -7,7 +7,7 @@ use hyper::Method;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::Failure;
+use super::BenchError;
 use rosterd_client::{Backend, BackendError};
 
 /// How long a gateway may take to answer the first call, and any later one, which may have much to do.
@@ -16,29 +16,29 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection to the ops listener.
 #[derive(Debug)]
-pub struct Ops {
+pub struct OpsConnection {
     runtime: Runtime,
     backend: Backend,
 }
 
-impl Ops {
+impl OpsConnection {
     /// Connects, and makes sure that a gateway answers.
     ///
     /// # Errors
     /// Nobody listens there, or something else does.
-    pub fn connect(address: SocketAddr, key: &str) -> Result<Self, Failure> {
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::of)?;
-        let backend = runtime.block_on(Backend::connect(address, key)).map_err(Failure::of)?;
+    pub fn connect(address: SocketAddr, key: &str) -> Result<Self, BenchError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(BenchError::of)?;
+        let backend = runtime.block_on(Backend::connect(address, key)).map_err(BenchError::of)?;
         let mut ops = Self { runtime, backend };
         let first = ops.backend.send(Method::GET, "/metrics", String::new());
         let (status, metrics) = wait(&ops.runtime, FIRST, first)?;
         if status != 200 || !metrics.contains("rosterd_sessions ") {
-            return Err(Failure(format!("what listens on {address} is not the ops listener of a gateway")));
+            return Err(BenchError(format!("what listens on {address} is not the ops listener of a gateway")));
         }
         Ok(ops)
     }
 
-    fn get(&mut self, path: &str) -> Result<(u16, String), Failure> {
+    fn get(&mut self, path: &str) -> Result<(u16, String), BenchError> {
         let answer = self.backend.send(Method::GET, path, String::new());
         wait(&self.runtime, PATIENCE, answer)
     }
@@ -47,7 +47,7 @@ impl Ops {
     ///
     /// # Errors
     /// The gateway does not answer.
-    pub fn metrics(&mut self) -> Result<Readings, Failure> {
+    pub fn metrics(&mut self) -> Result<Readings, BenchError> {
         self.get("/metrics").map(|(_, text)| Readings(text))
     }
 
@@ -55,7 +55,7 @@ impl Ops {
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
-    pub fn import(&mut self, lines: &str) -> Result<(), Failure> {
+    pub fn import(&mut self, lines: &str) -> Result<(), BenchError> {
         let answer = self.backend.request(Method::POST, "/v1/import", lines.to_owned());
         wait(&self.runtime, PATIENCE, answer).map(drop)
     }
@@ -64,7 +64,7 @@ impl Ops {
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
-    pub fn are_friends(&mut self, account: &str, peer: &str) -> Result<bool, Failure> {
+    pub fn are_friends(&mut self, account: &str, peer: &str) -> Result<bool, BenchError> {
         let (status, text) = self.get(&format!("/v1/users/{account}/export"))?;
         Ok(status == 200 && text.contains(&format!("\"account\":\"{peer}\"")))
     }
@@ -73,13 +73,13 @@ impl Ops {
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
-    pub fn delete(&mut self, account: &str) -> Result<(), Failure> {
+    pub fn delete(&mut self, account: &str) -> Result<(), BenchError> {
         let path = format!("/v1/users/{account}");
         let (status, text) = wait(&self.runtime, PATIENCE, self.backend.send(Method::DELETE, &path, String::new()))?;
         if (200..300).contains(&status) || status == 404 {
             return Ok(());
         }
-        Err(Failure(format!("{account} could not be deleted: {text}")))
+        Err(BenchError(format!("{account} could not be deleted: {text}")))
     }
 }
 
@@ -87,10 +87,10 @@ fn wait<T>(
     runtime: &Runtime,
     patience: Duration,
     answer: impl Future<Output = Result<T, BackendError>>,
-) -> Result<T, Failure> {
+) -> Result<T, BenchError> {
     let answered = runtime.block_on(async { timeout(patience, answer).await });
-    let late = |_| Failure(format!("the ops listener did not answer within {} s", patience.as_secs()));
-    answered.map_err(late)?.map_err(Failure::of)
+    let late = |_| BenchError(format!("the ops listener did not answer within {} s", patience.as_secs()));
+    answered.map_err(late)?.map_err(BenchError::of)
 }
 
 /// The text of `/metrics`.

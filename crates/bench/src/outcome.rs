@@ -39,7 +39,7 @@ pub struct Figure {
 
 /// What was measured in one go.
 #[derive(Debug, Clone, Default)]
-pub struct Row {
+pub struct MeasuredRow {
     /// What was done.
     pub name: String,
     /// What it gave.
@@ -50,7 +50,7 @@ pub struct Row {
     pub timeline: Timeline,
 }
 
-impl Row {
+impl MeasuredRow {
     /// An empty row.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
@@ -111,20 +111,20 @@ impl Verdict {
 
 /// All that a run found.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct BenchOutcome {
     /// Which scenario it was.
     pub scenario: &'static str,
     /// How it was set up, as names and values.
     pub setup: Vec<(&'static str, String)>,
     /// What was measured.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MeasuredRow>,
     /// What went wrong.
     pub problems: Vec<String>,
     /// It ended before its end.
     pub cut_short: bool,
 }
 
-impl Outcome {
+impl BenchOutcome {
     /// Nothing found yet.
     #[must_use]
     pub fn new(scenario: &'static str, setup: Vec<(&'static str, String)>) -> Self {
@@ -156,7 +156,7 @@ impl Outcome {
     /// As one JSON object.
     #[must_use]
     pub fn json(&self) -> Value {
-        let row = |row: &Row| {
+        let row = |row: &MeasuredRow| {
             let figures = row.figures.iter().map(|figure| (figure.key.to_owned(), json!(rounded(figure.value))));
             let mut object = Map::from_iter([("work".to_owned(), json!(row.name))]);
             object.extend(figures);
@@ -178,7 +178,7 @@ impl Outcome {
         let mut lines: Vec<Vec<String>> =
             vec![std::iter::once(String::new()).chain(self.rows.iter().map(|row| row.name.clone())).collect()];
         for label in self.labels() {
-            let cell = |row: &Row| {
+            let cell = |row: &MeasuredRow| {
                 let figure = row.figures.iter().find(|figure| figure.label == label);
                 figure.map_or("–".to_owned(), |figure| shown(figure.value, figure.unit))
             };
@@ -255,12 +255,12 @@ fn grouped(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn outcome() -> Outcome {
-        let (mut one, mut two) = (Row::new("cold"), Row::new("warm"));
+    fn outcome() -> BenchOutcome {
+        let (mut one, mut two) = (MeasuredRow::new("cold"), MeasuredRow::new("warm"));
         one.add("p50_us", "half within", 1500.0, Unit::Micros);
         one.count("lost", "lost", 0);
         two.count("lost", "lost", 1_234_567);
-        Outcome {
+        BenchOutcome {
             scenario: "login",
             setup: vec![("users", "7".to_owned())],
             rows: vec![one, two],
@@ -277,11 +277,11 @@ mod tests {
 
     #[test]
     fn what_went_wrong_stands_in_both_forms() {
-        let failed = Outcome { problems: vec!["one was lost".to_owned()], ..outcome() };
+        let failed = BenchOutcome { problems: vec!["one was lost".to_owned()], ..outcome() };
         assert!(failed.table().ends_with("\nFAILED: one was lost"));
         assert_eq!(failed.json()["verdict"], "failed");
         assert_eq!(failed.json()["problems"][0], "one was lost");
-        let partial = Outcome { cut_short: true, ..failed };
+        let partial = BenchOutcome { cut_short: true, ..failed };
         assert_eq!((partial.verdict(), partial.json()["verdict"].as_str()), (Verdict::Partial, Some("partial")));
     }
 

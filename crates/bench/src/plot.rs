@@ -1,4 +1,4 @@
-//! Line charts as SVG, for reports and for the documentation. Pure; no fonts, scripts or anything else from outside.
+//! Lines charts as SVG, for reports and for the documentation. Pure; no fonts, scripts or anything else from outside.
 
 use std::fmt::Write as _;
 
@@ -33,7 +33,7 @@ impl Axis {
 
 /// Points that belong together.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct PlotLine {
     /// What it is of.
     pub name: String,
     /// From left to right.
@@ -50,7 +50,7 @@ pub struct Chart {
     /// Upwards.
     pub y: Axis,
     /// What is drawn.
-    pub lines: Vec<Line>,
+    pub lines: Vec<PlotLine>,
 }
 
 /// The values from one end of an axis to the other, and where they are in the picture.
@@ -191,7 +191,7 @@ impl Chart {
     }
 }
 
-fn draw_line(line: &Line, at: usize, (x, y): (&Scale, &Scale), svg: &mut String) {
+fn draw_line(line: &PlotLine, at: usize, (x, y): (&Scale, &Scale), svg: &mut String) {
     let color = COLORS[at % COLORS.len()];
     let drawn = line.points.iter().filter(|(_, value)| value.is_finite() && (!y.log || *value > 0.0));
     let places: Vec<_> = drawn.map(|(px, py)| format!("{:.1},{:.1}", x.at(*px), y.at(*py))).collect();
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     fn chart(log: bool, points: &[(f64, f64)]) -> String {
-        let lines = vec![Line { name: "a < b".to_owned(), points: points.to_vec() }];
+        let lines = vec![PlotLine { name: "a < b".to_owned(), points: points.to_vec() }];
         let (x, y) = (Axis::new("x", log), Axis::new("y", log));
         Chart { title: "R&D".to_owned(), x, y, lines }.svg()
     }

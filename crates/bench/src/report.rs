@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::outcome::{Outcome, Row, Verdict, shown};
-use super::plot::{Axis, Chart, Line};
+use super::outcome::{BenchOutcome, MeasuredRow, Verdict, shown};
+use super::plot::{Axis, Chart, PlotLine};
 
 const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}\
@@ -14,7 +14,7 @@ td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto;mar
 
 /// The page.
 #[must_use]
-pub fn html(outcome: &Outcome) -> String {
+pub fn html(outcome: &BenchOutcome) -> String {
     let verdict = outcome.verdict();
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rosterd bench {0}</title>\
@@ -41,7 +41,7 @@ pub fn html(outcome: &Outcome) -> String {
     page
 }
 
-fn figures(outcome: &Outcome, page: &mut String) {
+fn figures(outcome: &BenchOutcome, page: &mut String) {
     page.push_str("<table>\n<tr><th></th>");
     for row in &outcome.rows {
         let _ = write!(page, "<th>{}</th>", escaped(&row.name));
@@ -60,9 +60,9 @@ fn figures(outcome: &Outcome, page: &mut String) {
 }
 
 /// Those that have something to show.
-fn charts(outcome: &Outcome) -> Vec<Chart> {
-    let lines = |of: &dyn Fn(&Row) -> Vec<(f64, f64)>| -> Vec<Line> {
-        let lines = outcome.rows.iter().map(|row| Line { name: row.name.clone(), points: of(row) });
+fn charts(outcome: &BenchOutcome) -> Vec<Chart> {
+    let lines = |of: &dyn Fn(&MeasuredRow) -> Vec<(f64, f64)>| -> Vec<PlotLine> {
+        let lines = outcome.rows.iter().map(|row| PlotLine { name: row.name.clone(), points: of(row) });
         lines.filter(|line| line.points.len() > 1).collect()
     };
     let percentiles = (0..5).map(|nines| 10f64.powi(nines));
@@ -90,20 +90,20 @@ fn charts(outcome: &Outcome) -> Vec<Chart> {
 }
 
 /// By how many to one are no slower: 10 stands for 90 %, 100 for 99 %.
-fn latency(row: &Row) -> Vec<(f64, f64)> {
+fn latency(row: &MeasuredRow) -> Vec<(f64, f64)> {
     let Some(latencies) = row.latencies.as_ref().filter(|latencies| !latencies.is_empty()) else { return Vec::new() };
     let most = latencies.len().clamp(10, 10_000);
     let steps = (0..=100).map(|step| 2f64 * (count(most) / 2.0).powf(f64::from(step) / 100.0));
     steps.map(|to_one| (to_one, milliseconds(latencies, 1.0 - 1.0 / to_one))).collect()
 }
 
-fn throughput(row: &Row) -> Vec<(f64, f64)> {
+fn throughput(row: &MeasuredRow) -> Vec<(f64, f64)> {
     let length = row.timeline.seconds();
     let each = (0u32..).zip(&row.timeline.stretches);
     each.map(|(at, stretch)| (f64::from(at) * length, count(stretch.count) / length)).collect()
 }
 
-fn latency_over_time(row: &Row) -> Vec<(f64, f64)> {
+fn latency_over_time(row: &MeasuredRow) -> Vec<(f64, f64)> {
     let each = (0u32..).zip(&row.timeline.stretches).filter(|(_, stretch)| stretch.count > 0);
     let points =
         each.map(|(at, stretch)| (f64::from(at) * row.timeline.seconds(), milliseconds(&stretch.latencies, 0.99)));
@@ -128,15 +128,19 @@ mod tests {
     use super::*;
     use crate::tally::{Timeline, histogram, record};
 
-    fn outcome() -> Outcome {
+    fn outcome() -> BenchOutcome {
         let (mut latencies, mut timeline) = (histogram(), Timeline::start(0, 1_000_000));
         for n in 1..1000 {
             record(&mut latencies, n * 1000);
             timeline.count(n * 10_000, n * 1000);
         }
-        let mut row = Row { timeline, ..Row::new("512 <outstanding>") };
+        let mut row = MeasuredRow { timeline, ..MeasuredRow::new("512 <outstanding>") };
         row.percentiles(&latencies);
-        Outcome { rows: vec![row], problems: vec!["1 & 2 were lost".to_owned()], ..Outcome::new("fanout", Vec::new()) }
+        BenchOutcome {
+            rows: vec![row],
+            problems: vec!["1 & 2 were lost".to_owned()],
+            ..BenchOutcome::new("fanout", Vec::new())
+        }
     }
 
     #[test]
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_run_without_latencies_has_a_page_without_plots() {
-        let page = html(&Outcome { rows: vec![Row::new("idle")], cut_short: true, ..outcome() });
+        let page = html(&BenchOutcome { rows: vec![MeasuredRow::new("idle")], cut_short: true, ..outcome() });
         assert!(page.contains("PARTIAL") && page.contains("of what there was") && !page.contains("<svg"));
     }
 }

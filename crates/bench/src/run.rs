@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::BenchError;
 use super::crowd::Crowd;
 use super::gauge::{Gauge, Reading, Span};
 use super::graph::Chance;
-use super::ops::Ops;
-use super::outcome::{Outcome, Row, Unit};
+use super::ops::OpsConnection;
+use super::outcome::{BenchOutcome, MeasuredRow, Unit};
 use super::tally::Timeline;
 use super::world::World;
 
@@ -48,7 +48,7 @@ pub struct Run {
     /// What the gateway costs.
     pub gauge: Gauge,
     /// The gateway's server API, where it is used.
-    pub ops: Option<Ops>,
+    pub ops: Option<OpsConnection>,
     /// The accounts.
     pub world: World,
     /// Who is drawn.
@@ -56,7 +56,7 @@ pub struct Run {
     /// Logins under way at once.
     pub parallel: u32,
     /// Where to note what was found.
-    pub outcome: Outcome,
+    pub outcome: BenchOutcome,
 }
 
 impl Run {
@@ -64,13 +64,15 @@ impl Run {
     ///
     /// # Errors
     /// A session ended, a socket was not to be had, or it takes too long.
-    pub fn log_in(&mut self, who: Range<u32>, parallel: u32, name: &'static str) -> Result<(), Failure> {
+    pub fn log_in(&mut self, who: Range<u32>, parallel: u32, name: &'static str) -> Result<(), BenchError> {
         let bar = bar(name, u64::from(who.end - who.start));
         let (before, begun) = (self.crowd.live(), self.crowd.now());
         let (mut next, mut seen, mut seen_at) = (who.start, before, begun);
         while self.crowd.live() - before < who.end - who.start {
             while next < who.end && self.crowd.logging_in() < parallel {
-                self.crowd.log_in(next).map_err(|error| Failure(format!("session {next} has no socket: {error}")))?;
+                self.crowd
+                    .log_in(next)
+                    .map_err(|error| BenchError(format!("session {next} has no socket: {error}")))?;
                 next += 1;
                 // So that the first of very many are served while the last still begin.
                 if next.is_multiple_of(64) {
@@ -78,14 +80,14 @@ impl Run {
                 }
             }
             let eager = next < who.end && self.crowd.logging_in() < parallel;
-            self.crowd.turn(if eager { Duration::ZERO } else { ROUND }).map_err(Failure::of)?;
+            self.crowd.turn(if eager { Duration::ZERO } else { ROUND }).map_err(BenchError::of)?;
             self.check()?;
             if self.crowd.live() != seen {
                 (seen, seen_at) = (self.crowd.live(), self.crowd.now());
                 bar.set_position(u64::from(seen - before));
             } else if self.crowd.now() - seen_at > 3 * PATIENCE.as_nanos() as u64 {
                 let waiting = who.end - who.start - (seen - before);
-                return Err(Failure(format!(
+                return Err(BenchError(format!(
                     "{waiting} sessions are not live after {} s of silence",
                     3 * PATIENCE.as_secs()
                 )));
@@ -106,7 +108,7 @@ impl Run {
         sent: &mut u64,
         until: u64,
         name: &'static str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), BenchError> {
         let bar = bar(name, until.saturating_sub(self.crowd.now()) / 1_000_000);
         let start = self.crowd.now();
         loop {
@@ -124,7 +126,7 @@ impl Run {
                 }
                 Load::Rate(rate) => self.send_due(rate, begun, sent, until),
             };
-            self.crowd.turn(wait.min(ROUND).min(Duration::from_nanos(until - now))).map_err(Failure::of)?;
+            self.crowd.turn(wait.min(ROUND).min(Duration::from_nanos(until - now))).map_err(BenchError::of)?;
             self.check()?;
             bar.set_position((self.crowd.now() - start) / 1_000_000);
         }
@@ -137,7 +139,7 @@ impl Run {
     ///
     /// # Errors
     /// A session ended.
-    pub fn exchange(&mut self, writers: u32, until: u64, name: &'static str) -> Result<(), Failure> {
+    pub fn exchange(&mut self, writers: u32, until: u64, name: &'static str) -> Result<(), BenchError> {
         let (start, bar) = (self.crowd.now(), bar(name, until.saturating_sub(self.crowd.now()) / 1_000_000));
         let mut ready: Vec<u32> = (0..writers).collect();
         self.crowd.answered = Some(Vec::with_capacity(writers as usize));
@@ -147,7 +149,7 @@ impl Run {
                 let due = self.crowd.now();
                 self.crowd.update(who, due);
             }
-            served = self.crowd.turn(ROUND).map_err(Failure::of).and_then(|()| self.check());
+            served = self.crowd.turn(ROUND).map_err(BenchError::of).and_then(|()| self.check());
             if let Some(answered) = &mut self.crowd.answered {
                 std::mem::swap(answered, &mut ready);
             }
@@ -162,7 +164,7 @@ impl Run {
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
-    pub fn touch(&mut self, each: u32) -> Result<bool, Failure> {
+    pub fn touch(&mut self, each: u32) -> Result<bool, BenchError> {
         let Some(ops) = &mut self.ops else { return Ok(false) };
         self.world.touch(ops, each, &format!("changed at {}", self.crowd.now()))?;
         self.gauge.settle(PATIENCE)?;
@@ -208,10 +210,10 @@ impl Run {
     ///
     /// # Errors
     /// A session ended.
-    pub fn settle(&mut self) -> Result<(), Failure> {
+    pub fn settle(&mut self) -> Result<(), BenchError> {
         let begun = self.crowd.now();
         while self.crowd.ledger.outstanding() > 0 && self.crowd.now() - begun < PATIENCE.as_nanos() as u64 {
-            self.crowd.turn(ROUND).map_err(Failure::of)?;
+            self.crowd.turn(ROUND).map_err(BenchError::of)?;
             self.check()?;
         }
         self.quiet(QUIET)
@@ -221,11 +223,11 @@ impl Run {
     ///
     /// # Errors
     /// A session ended.
-    pub fn quiet(&mut self, quiet: Duration) -> Result<(), Failure> {
+    pub fn quiet(&mut self, quiet: Duration) -> Result<(), BenchError> {
         let begun = self.crowd.now();
         let since = |run: &Self| run.crowd.now() - run.crowd.last_heard().max(begun);
         while since(self) < quiet.as_nanos() as u64 && self.crowd.now() - begun < PATIENCE.as_nanos() as u64 {
-            self.crowd.turn(ROUND).map_err(Failure::of)?;
+            self.crowd.turn(ROUND).map_err(BenchError::of)?;
         }
         self.check()
     }
@@ -234,11 +236,11 @@ impl Run {
     ///
     /// # Errors
     /// A session ended.
-    pub fn rest(&mut self, rest: Duration, name: &'static str) -> Result<(), Failure> {
+    pub fn rest(&mut self, rest: Duration, name: &'static str) -> Result<(), BenchError> {
         let begun = self.crowd.now();
         let bar = bar(name, rest.as_millis() as u64);
         while self.crowd.now() - begun < rest.as_nanos() as u64 {
-            self.crowd.turn(ROUND).map_err(Failure::of)?;
+            self.crowd.turn(ROUND).map_err(BenchError::of)?;
             bar.set_position((self.crowd.now() - begun) / 1_000_000);
         }
         bar.finish_and_clear();
@@ -256,7 +258,7 @@ impl Run {
     ///
     /// # Errors
     /// The gateway does not answer any more.
-    pub fn leave(&mut self) -> Result<(), Failure> {
+    pub fn leave(&mut self) -> Result<(), BenchError> {
         self.crowd.leave();
         self.gauge.settle(PATIENCE)
     }
@@ -265,17 +267,17 @@ impl Run {
     ///
     /// # Errors
     /// Sessions ended.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), BenchError> {
         let trouble = &self.crowd.trouble;
         if trouble.ended == 0 {
             return Ok(());
         }
         let first = trouble.first().unwrap_or_default();
-        Err(Failure(format!("{} session(s) ended, with {} left: {first}", trouble.ended, self.crowd.live())))
+        Err(BenchError(format!("{} session(s) ended, with {} left: {first}", trouble.ended, self.crowd.live())))
     }
 
     /// Notes in `row` what is lost, doubled or otherwise wrong, and in the outcome if it must not be.
-    pub fn audit(&mut self, row: &mut Row) {
+    pub fn audit(&mut self, row: &mut MeasuredRow) {
         let (counts, missing) = (self.crowd.ledger.counts(), self.crowd.ledger.missing());
         row.count("lost", "lost", missing);
         row.count("conflated", "conflated", counts.conflated);
@@ -305,7 +307,7 @@ impl Run {
 
 /// Adds what something cost, for each of `count` things of this name.
 #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-pub fn cost(row: &mut Row, span: &Span, count: u64, keys: [&'static str; 2]) {
+pub fn cost(row: &mut MeasuredRow, span: &Span, count: u64, keys: [&'static str; 2]) {
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count.max(1) as f64;
     let cores = |cpu: Duration| cpu.as_secs_f64() / span.wall.as_secs_f64().max(1e-9);
     if let Some(server) = span.server {
@@ -323,7 +325,7 @@ pub fn cost(row: &mut Row, span: &Span, count: u64, keys: [&'static str; 2]) {
 
 /// Adds the gateway's resident memory.
 #[allow(clippy::cast_precision_loss, reason = "bytes of memory are far below 2^52")]
-pub fn resident(row: &mut Row, reading: &Reading) {
+pub fn resident(row: &mut MeasuredRow, reading: &Reading) {
     if let Some(bytes) = reading.resident {
         row.add("resident_bytes", "gateway's memory", bytes as f64, Unit::Bytes);
     }

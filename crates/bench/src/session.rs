@@ -14,7 +14,7 @@ const SLOW_BUFFER: usize = 4096;
 
 /// Where in its life a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum SessionPhase {
     Away,
     Connecting,
     Upgrading,
@@ -24,9 +24,9 @@ pub(super) enum Phase {
 
 /// One session.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct BenchSession {
     socket: Option<Socket>,
-    pub phase: Phase,
+    pub phase: SessionPhase,
     /// The kernel takes no more; the loop says when it does again.
     wants_write: bool,
     /// Nothing is read, as if the client were stuck.
@@ -42,11 +42,11 @@ pub(super) struct Session {
     pub cursor: Option<Box<str>>,
 }
 
-impl Session {
+impl BenchSession {
     pub(super) fn away() -> Self {
         Self {
             socket: None,
-            phase: Phase::Away,
+            phase: SessionPhase::Away,
             wants_write: false,
             stalled: false,
             partial: Vec::new(),
@@ -83,7 +83,7 @@ impl Session {
             _ => {}
         }
         epoll::add(epoll, &socket, EventData::new_u64(number.into()), EventFlags::IN | EventFlags::OUT)?;
-        (self.socket, self.phase, self.began) = (Some(socket), Phase::Connecting, now);
+        (self.socket, self.phase, self.began) = (Some(socket), SessionPhase::Connecting, now);
         (self.wants_write, self.stalled) = (true, false);
         self.partial.clear();
         self.out.clear();
@@ -145,6 +145,6 @@ impl Session {
     /// Closes the connection; the cursor stays.
     pub(super) fn leave(&mut self) {
         self.socket = None;
-        self.phase = Phase::Away;
+        self.phase = SessionPhase::Away;
     }
 }

@@ -5,12 +5,12 @@
 
 use std::io::Write as _;
 
-use super::frames::{self, MARK, Mark};
-use rosterd_protocol::{Command, Encoding, v1};
+use super::frames::{self, MARK, SentMark};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 
 /// What a frame of the gateway is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FrameKind {
     /// An empty frame, to be answered with one.
     Heartbeat,
     /// Records.
@@ -31,9 +31,9 @@ pub enum Kind {
 
 /// Tells frames apart by their first bytes.
 #[must_use]
-pub fn kind(encoding: Encoding, payload: &[u8]) -> Kind {
+pub fn kind(encoding: Encoding, payload: &[u8]) -> FrameKind {
     if payload == encoding.heartbeat() {
-        return Kind::Heartbeat;
+        return FrameKind::Heartbeat;
     }
     match encoding {
         Encoding::Json => json_kind(payload),
@@ -41,42 +41,42 @@ pub fn kind(encoding: Encoding, payload: &[u8]) -> Kind {
     }
 }
 
-fn json_kind(payload: &[u8]) -> Kind {
-    let Some(rest) = payload.strip_prefix(b"{\"") else { return Kind::Aside };
+fn json_kind(payload: &[u8]) -> FrameKind {
+    let Some(rest) = payload.strip_prefix(b"{\"") else { return FrameKind::Aside };
     if let Some(rest) = rest.strip_prefix(b"id\":") {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let rest = rest[digits..].strip_prefix(b",\"").unwrap_or_default();
         return match () {
-            () if rest.starts_with(b"error\"") => Kind::Refused,
-            () if rest.starts_with(b"loginReply\"") => Kind::LoginReply,
-            () => Kind::Reply,
+            () if rest.starts_with(b"error\"") => FrameKind::Refused,
+            () if rest.starts_with(b"loginReply\"") => FrameKind::LoginReply,
+            () => FrameKind::Reply,
         };
     }
     match rest.iter().position(|byte| *byte == b'"').map(|end| &rest[..end]) {
-        Some(b"changes") => Kind::Changes,
-        Some(b"synced") => Kind::Synced,
-        Some(b"goodbye") => Kind::Goodbye,
-        Some(b"error") => Kind::Refused,
-        _ => Kind::Aside,
+        Some(b"changes") => FrameKind::Changes,
+        Some(b"synced") => FrameKind::Synced,
+        Some(b"goodbye") => FrameKind::Goodbye,
+        Some(b"error") => FrameKind::Refused,
+        _ => FrameKind::Aside,
     }
 }
 
 /// By the number of the first field, which is the id's in a reply; the tests hold this to the schema.
-fn protobuf_kind(payload: &[u8]) -> Kind {
+fn protobuf_kind(payload: &[u8]) -> FrameKind {
     match payload {
         [0x08, rest @ ..] => {
             let id = rest.iter().take_while(|byte| **byte >= 0x80).count() + 1;
             match rest.get(id) {
-                Some(0x12) => Kind::Refused,
-                Some(0x1A) => Kind::LoginReply,
-                _ => Kind::Reply,
+                Some(0x12) => FrameKind::Refused,
+                Some(0x1A) => FrameKind::LoginReply,
+                _ => FrameKind::Reply,
             }
         }
-        [0x12, ..] => Kind::Refused,
-        [0x82, 0x02, ..] => Kind::Changes,
-        [0x8A, 0x02, ..] => Kind::Synced,
-        [0x92, 0x02, ..] => Kind::Goodbye,
-        _ => Kind::Aside,
+        [0x12, ..] => FrameKind::Refused,
+        [0x82, 0x02, ..] => FrameKind::Changes,
+        [0x8A, 0x02, ..] => FrameKind::Synced,
+        [0x92, 0x02, ..] => FrameKind::Goodbye,
+        _ => FrameKind::Aside,
     }
 }
 
@@ -84,12 +84,12 @@ fn protobuf_kind(payload: &[u8]) -> Kind {
 pub fn login(encoding: Encoding, token: &str, cursor: Option<&str>, out: &mut Vec<u8>) {
     let login = v1::Login { token: token.to_owned(), cursor: cursor.map(str::to_owned), device: None };
     let mut payload = Vec::new();
-    encoding.encode(&Command::Login(login).frame(1), &mut payload);
+    encoding.encode(&ClientCommand::Login(login).frame(1), &mut payload);
     frames::append(frames::opcode(encoding), &payload, out);
 }
 
 /// Appends an update that sets the nick to `mark`, as a whole WebSocket frame.
-pub fn update(encoding: Encoding, id: u32, mark: Mark, out: &mut Vec<u8>) {
+pub fn update(encoding: Encoding, id: u32, mark: SentMark, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0x80 | frames::opcode(encoding), 0x80, 0, 0, 0, 0]);
     match encoding {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_update_is_one_that_the_gateway_reads() {
-        let mark = Mark { run: 0x1234_5678, sender: 19_000, number: u32::MAX };
+        let mark = SentMark { run: 0x1234_5678, sender: 19_000, number: u32::MAX };
         for encoding in Encoding::ALL {
             for id in [1, 127, 128, 300, u32::MAX] {
                 let mut out = Vec::new();
@@ -138,7 +138,7 @@ mod tests {
                 let Ok(Inbound::Command { id: read, command }) = decode(encoding, payload(&out)) else {
                     panic!("{encoding:?} {out:?}");
                 };
-                let Command::UpdateMyInfo(update) = command else { panic!("{command:?}") };
+                let ClientCommand::UpdateMyInfo(update) = command else { panic!("{command:?}") };
                 assert_eq!(read, u64::from(id));
                 let only_nick = v1::UpdateMyInfo { nick: update.nick.clone(), ..Default::default() };
                 assert_eq!(update, only_nick);
@@ -154,7 +154,8 @@ mod tests {
         for encoding in Encoding::ALL {
             let mut out = Vec::new();
             login(encoding, "ann", Some("c-1"), &mut out);
-            let Ok(Inbound::Command { id: 1, command: Command::Login(login) }) = decode(encoding, payload(&out)) else {
+            let Ok(Inbound::Command { id: 1, command: ClientCommand::Login(login) }) = decode(encoding, payload(&out))
+            else {
                 panic!("{encoding:?} {out:?}");
             };
             assert_eq!((login.token.as_str(), login.cursor.as_deref()), ("ann", Some("c-1")));
@@ -166,22 +167,22 @@ mod tests {
         let frame = v1::ServerFrame::default;
         let user = v1::User { account: "ann".into(), nick: "error loginReply".into(), ..Default::default() };
         let kinds = [
-            (Kind::Heartbeat, frame()),
+            (FrameKind::Heartbeat, frame()),
             (
-                Kind::Changes,
+                FrameKind::Changes,
                 v1::ServerFrame {
                     changes: Some(v1::Changes { users: vec![user], ..Default::default() }.into()),
                     ..frame()
                 },
             ),
-            (Kind::LoginReply, v1::ServerFrame { id: 1, login_reply: Some(Box::default()), ..frame() }),
-            (Kind::Reply, v1::ServerFrame { id: 300, update_my_info_reply: Some(Box::default()), ..frame() }),
-            (Kind::Refused, v1::ServerFrame { id: 200_000, error: Some(v1::Error::default()), ..frame() }),
-            (Kind::Refused, v1::ServerFrame { error: Some(v1::Error::default()), ..frame() }),
-            (Kind::Synced, v1::ServerFrame { synced: Some(v1::Synced::default()), ..frame() }),
-            (Kind::Goodbye, v1::ServerFrame { goodbye: Some(v1::Goodbye::default()), ..frame() }),
-            (Kind::Aside, v1::ServerFrame { presence: Some(v1::PresenceChanges::default()), ..frame() }),
-            (Kind::Aside, v1::ServerFrame { sessions: Some(v1::Sessions::default()), ..frame() }),
+            (FrameKind::LoginReply, v1::ServerFrame { id: 1, login_reply: Some(Box::default()), ..frame() }),
+            (FrameKind::Reply, v1::ServerFrame { id: 300, update_my_info_reply: Some(Box::default()), ..frame() }),
+            (FrameKind::Refused, v1::ServerFrame { id: 200_000, error: Some(v1::Error::default()), ..frame() }),
+            (FrameKind::Refused, v1::ServerFrame { error: Some(v1::Error::default()), ..frame() }),
+            (FrameKind::Synced, v1::ServerFrame { synced: Some(v1::Synced::default()), ..frame() }),
+            (FrameKind::Goodbye, v1::ServerFrame { goodbye: Some(v1::Goodbye::default()), ..frame() }),
+            (FrameKind::Aside, v1::ServerFrame { presence: Some(v1::PresenceChanges::default()), ..frame() }),
+            (FrameKind::Aside, v1::ServerFrame { sessions: Some(v1::Sessions::default()), ..frame() }),
         ];
         for encoding in Encoding::ALL {
             for (expected, frame) in &kinds {

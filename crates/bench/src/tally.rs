@@ -95,7 +95,7 @@ impl Timeline {
         self.length as f64 / 1e9
     }
 
-    /// Counts one, at `now`.
+    /// LedgerCounts one, at `now`.
     ///
     /// # Panics
     /// Never: the bounds are good.

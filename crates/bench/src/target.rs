@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
 
-use super::Failure;
+use super::BenchError;
 use rosterd_client::Client;
 use rosterd_protocol::Encoding;
 
@@ -17,7 +17,7 @@ const OTHER_FILES: u64 = 64;
 
 /// A part of an URL that a run needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct GatewayUrl {
     /// Where it is.
     pub address: SocketAddr,
     /// Host and port as they were given.
@@ -26,14 +26,14 @@ pub struct Target {
     pub path: String,
 }
 
-impl Target {
+impl GatewayUrl {
     /// Reads an URL with this scheme and looks its host up.
     ///
     /// # Errors
     /// It is none, its host is not known, or it is neither of this machine nor of a private network and nobody said
     /// `owned`.
-    pub fn find(url: &str, scheme: &str, owned: bool) -> Result<Self, Failure> {
-        let bad = || Failure(format!("{url:?} is not an address like {scheme}://127.0.0.1:7678"));
+    pub fn find(url: &str, scheme: &str, owned: bool) -> Result<Self, BenchError> {
+        let bad = || BenchError(format!("{url:?} is not an address like {scheme}://127.0.0.1:7678"));
         let rest = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).ok_or_else(bad)?;
         let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
         let with_port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
@@ -43,10 +43,10 @@ impl Target {
         };
         let addresses = with_port.to_socket_addrs();
         let addresses: Vec<_> =
-            addresses.map_err(|error| Failure(format!("{host} cannot be looked up: {error}")))?.collect();
+            addresses.map_err(|error| BenchError(format!("{host} cannot be looked up: {error}")))?.collect();
         let address = *addresses.first().ok_or_else(bad)?;
         if !owned && let Some(public) = addresses.iter().find(|address| !is_near(address.ip())) {
-            return Err(Failure(format!(
+            return Err(BenchError(format!(
                 "{} is neither this machine nor in a private network, and a load test of somebody else's gateway is an \
                  attack; if it is yours, say --i-own-this-target",
                 public.ip()
@@ -71,14 +71,14 @@ fn is_near(ip: IpAddr) -> bool {
 ///
 /// # Errors
 /// Nobody listens there, something else does, or it does not answer.
-pub fn probe(target: &Target, encoding: Encoding) -> Result<(), Failure> {
+pub fn probe(target: &GatewayUrl, encoding: Encoding) -> Result<(), BenchError> {
     let url = format!("ws://{}{}", target.host, target.path);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::of)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BenchError::of)?;
     let connected = runtime.block_on(async { timeout(PATIENCE, Client::connect(&url, encoding)).await });
     match connected {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Failure(format!("{url} is not a gateway that can be measured: {error}"))),
-        Err(_) => Err(Failure(format!("{url} takes connections but does not answer: it is not a gateway"))),
+        Ok(Err(error)) => Err(BenchError(format!("{url} is not a gateway that can be measured: {error}"))),
+        Err(_) => Err(BenchError(format!("{url} takes connections but does not answer: it is not a gateway"))),
     }
 }
 
@@ -86,7 +86,7 @@ pub fn probe(target: &Target, encoding: Encoding) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It may not; the text says how it might.
-pub fn allow_files(sockets: u32) -> Result<(), Failure> {
+pub fn allow_files(sockets: u32) -> Result<(), BenchError> {
     let needed = u64::from(sockets) + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= needed) {
@@ -96,7 +96,7 @@ pub fn allow_files(sockets: u32) -> Result<(), Failure> {
     if maximum.is_none_or(|maximum| maximum >= needed) && setrlimit(Resource::Nofile, raised).is_ok() {
         return Ok(());
     }
-    Err(Failure(format!(
+    Err(BenchError(format!(
         "{sockets} sessions need {needed} open files, and this process may have {}: give fewer --users, or raise the \
          limit (as root `ulimit -Hn {needed}; ulimit -n {needed}` in this shell, `nofile` in /etc/security/limits.conf, \
          LimitNOFILE= of a systemd unit)",
@@ -108,11 +108,11 @@ pub fn allow_files(sockets: u32) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It may not.
-pub fn gateway_allows_files(sockets: u32, maximum: Option<f64>) -> Result<(), Failure> {
+pub fn gateway_allows_files(sockets: u32, maximum: Option<f64>) -> Result<(), BenchError> {
     let needed = u64::from(sockets) + OTHER_FILES;
     match maximum {
         #[allow(clippy::cast_precision_loss, reason = "a number of files")]
-        Some(maximum) if maximum < needed as f64 => Err(Failure(format!(
+        Some(maximum) if maximum < needed as f64 => Err(BenchError(format!(
             "{sockets} sessions need {needed} open files in the gateway, which may have {maximum}: give fewer --users, \
              or start it with a higher limit (`ulimit -n {needed}`, LimitNOFILE= of its systemd unit)"
         ))),
@@ -126,12 +126,12 @@ mod tests {
 
     #[test]
     fn an_url_is_read_into_its_parts() {
-        let target = Target::find("ws://127.0.0.1:7678/v1/ws", "ws", false).unwrap();
+        let target = GatewayUrl::find("ws://127.0.0.1:7678/v1/ws", "ws", false).unwrap();
         assert_eq!((target.address, target.path.as_str()), (([127, 0, 0, 1], 7678).into(), "/v1/ws"));
-        let target = Target::find("http://[::1]", "http", false).unwrap();
+        let target = GatewayUrl::find("http://[::1]", "http", false).unwrap();
         assert_eq!((target.address.port(), target.path.as_str()), (80, "/"));
         for bad in ["127.0.0.1:1", "wss://127.0.0.1", "ws:/x", "ws://:x"] {
-            assert!(Target::find(bad, "ws", false).is_err(), "{bad}");
+            assert!(GatewayUrl::find(bad, "ws", false).is_err(), "{bad}");
         }
     }
 
@@ -147,12 +147,12 @@ mod tests {
             "[fd00::1]",
             "[::ffff:10.0.0.1]",
         ] {
-            assert!(Target::find(&format!("ws://{near}:1/"), "ws", false).is_ok(), "{near}");
+            assert!(GatewayUrl::find(&format!("ws://{near}:1/"), "ws", false).is_ok(), "{near}");
         }
         for far in ["192.0.2.1", "172.32.0.1", "[2001:db8::1]", "[::ffff:192.0.2.1]", "0.0.0.0"] {
-            let Failure(why) = Target::find(&format!("ws://{far}:1/"), "ws", false).unwrap_err();
+            let BenchError(why) = GatewayUrl::find(&format!("ws://{far}:1/"), "ws", false).unwrap_err();
             assert!(why.contains("--i-own-this-target"), "{why}");
-            assert!(Target::find(&format!("ws://{far}:1/"), "ws", true).is_ok());
+            assert!(GatewayUrl::find(&format!("ws://{far}:1/"), "ws", true).is_ok());
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn more_files_than_there_may_be_are_told_before_anything_is_opened() {
         assert!(allow_files(1).is_ok());
         if getrlimit(Resource::Nofile).maximum.is_some_and(|maximum| maximum < 1_000_000_000) {
-            let Failure(why) = allow_files(1_000_000_000).unwrap_err();
+            let BenchError(why) = allow_files(1_000_000_000).unwrap_err();
             assert!(why.contains("1000000064 open files") && why.contains("ulimit"), "{why}");
         }
         assert!(gateway_allows_files(100, Some(1024.0)).is_ok() && gateway_allows_files(100, None).is_ok());

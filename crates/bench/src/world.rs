@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use super::Failure;
+use super::BenchError;
 use super::graph::Graph;
-use super::ops::Ops;
+use super::ops::OpsConnection;
 use rosterd_engine::model::Account;
 
 /// Lines of an import that go together: few enough that other writes get their turn.
@@ -26,9 +26,9 @@ impl World {
     ///
     /// # Errors
     /// No account may have such a name.
-    pub fn new(graph: Graph, prefix: &str, kind: &str) -> Result<Self, Failure> {
+    pub fn new(graph: Graph, prefix: &str, kind: &str) -> Result<Self, BenchError> {
         let world = Self { graph, stem: format!("{prefix}-{kind}") };
-        Account::parse(&world.account(999_999), "--prefix").map_err(|error| Failure(error.message))?;
+        Account::parse(&world.account(999_999), "--prefix").map_err(|error| BenchError(error.message))?;
         Ok(world)
     }
 
@@ -70,7 +70,7 @@ impl World {
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
-    pub fn make(&self, ops: &mut Ops, mut step: impl FnMut()) -> Result<(), Failure> {
+    pub fn make(&self, ops: &mut OpsConnection, mut step: impl FnMut()) -> Result<(), BenchError> {
         // The last line stands for all: they go in in order, and go away in the opposite one.
         if let Some((one, other)) = self.graph.friendships().last()
             && ops.are_friends(&self.account(one), &self.account(other))?
@@ -88,7 +88,7 @@ impl World {
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
-    pub fn remove(&self, ops: &mut Ops, mut step: impl FnMut()) -> Result<(), Failure> {
+    pub fn remove(&self, ops: &mut OpsConnection, mut step: impl FnMut()) -> Result<(), BenchError> {
         for user in (0..self.graph.users()).rev() {
             ops.delete(&self.account(user))?;
             step();
@@ -100,7 +100,7 @@ impl World {
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
-    pub fn touch(&self, ops: &mut Ops, each: u32, word: &str) -> Result<(), Failure> {
+    pub fn touch(&self, ops: &mut OpsConnection, each: u32, word: &str) -> Result<(), BenchError> {
         let users: Vec<_> = (0..self.graph.users()).step_by(each.max(1) as usize).collect();
         for some in users.chunks(PIECE) {
             let lines = some

@@ -8,18 +8,14 @@ mod backend;
 mod replica;
 mod stream;
 #[cfg(feature = "tls")]
-mod trust;
+mod tls;
 
 #[cfg(feature = "server-api")]
 pub use backend::{Backend, BackendError};
 pub use replica::{Replica, SyncError};
+pub use stream::Trust;
 #[cfg(feature = "tls")]
-pub use trust::{Identity, Trust};
-
-/// Which certificates a client accepts: none, without the feature `tls`.
-#[cfg(not(feature = "tls"))]
-#[derive(Debug, Clone)]
-pub enum Trust {}
+pub use tls::Identity;
 
 use std::collections::VecDeque;
 
@@ -32,7 +28,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use self::stream::Stream;
-use rosterd_protocol::{Command, Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 
 /// Why a connection cannot be used, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +122,7 @@ impl Client {
     ///
     /// # Errors
     /// The connection is closed.
-    pub async fn send(&mut self, command: Command) -> Result<u64, ClientError> {
+    pub async fn send(&mut self, command: ClientCommand) -> Result<u64, ClientError> {
         self.last_id += 1;
         let mut payload = Vec::new();
         self.encoding.encode(&command.frame(self.last_id), &mut payload);
@@ -164,7 +160,7 @@ impl Client {
     ///
     /// # Errors
     /// The gateway refuses, or the connection is closed.
-    pub async fn request(&mut self, command: Command) -> Result<v1::ServerFrame, ClientError> {
+    pub async fn request(&mut self, command: ClientCommand) -> Result<v1::ServerFrame, ClientError> {
         let id = self.send(command).await?;
         loop {
             let mut frame = self.receive().await?;
@@ -218,7 +214,7 @@ impl Client {
         replica: &mut Replica,
     ) -> Result<(v1::LoginReply, Result<(), SyncError>), ClientError> {
         let login = v1::Login { token: token.to_owned(), cursor: replica.cursor().map(str::to_owned), device };
-        let reply = self.request(Command::Login(login)).await?.login_reply;
+        let reply = self.request(ClientCommand::Login(login)).await?.login_reply;
         let reply = reply.ok_or_else(|| ClientError::Malformed("a login without loginReply".to_owned()))?;
         replica.begin(&reply);
         Ok((*reply, self.until_synced(replica).await?))
@@ -230,7 +226,7 @@ impl Client {
     /// # Errors
     /// The gateway refuses, or the connection is closed.
     pub async fn repair(&mut self, replica: &mut Replica) -> Result<Result<(), SyncError>, ClientError> {
-        let reply = self.request(Command::Repair(v1::Repair { leaves: replica.leaves() })).await?;
+        let reply = self.request(ClientCommand::Repair(v1::Repair { leaves: replica.leaves() })).await?;
         // What came before the reply belongs to the time before.
         let mut applied = Ok(());
         for push in self.pushes.drain(..).chain([reply]) {

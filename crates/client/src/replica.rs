@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rosterd_engine::sync::repair::{Parts, Sum, Sums};
+use rosterd_engine::sync::repair::{BucketDigests, BucketSet, ListDigest};
 use rosterd_protocol::v1;
 
 /// What was synced does not add up: the client is to ask for everything.
@@ -125,7 +125,7 @@ impl Replica {
             self.sessions.clone_from(&told.sessions);
         }
         if let Some(reply) = &frame.repair_reply {
-            self.staged = Some(self.lists.without(Parts::of(&reply.parts)));
+            self.staged = Some(self.lists.without(BucketSet::of(&reply.parts)));
         }
         match &frame.synced {
             Some(synced) => self.synced(synced),
@@ -142,7 +142,7 @@ impl Replica {
     /// What to send with `repair` where `synced` does not match: the digests of the parts of the friend list held.
     #[must_use]
     pub fn leaves(&self) -> Vec<u32> {
-        let mut sums = Sums::default();
+        let mut sums = BucketDigests::default();
         for (account, friend, user) in self.lists.versions() {
             sums.add(account, friend, user);
         }
@@ -177,7 +177,7 @@ impl Replica {
                 .presence
                 .retain(|account, presence| self.lists.friends.contains_key(account) || presence.invisible.is_some()),
         }
-        let Sum { count: held_count, digest } = self.lists.sum();
+        let ListDigest { count: held_count, digest } = self.lists.sum();
         let held_digest = digest.value();
         if (held_count, held_digest) != (synced.count, synced.digest) {
             self.cursor = None;
@@ -221,15 +221,15 @@ impl Lists {
     }
 
     /// A copy that lacks the friends in these parts, and their cards.
-    fn without(&self, parts: Parts) -> Self {
+    fn without(&self, parts: BucketSet) -> Self {
         let mut copy = self.clone();
         copy.users.retain(|account, _| !(parts.hold(account) && self.friends.contains_key(account)));
         copy.friends.retain(|account, _| !parts.hold(account));
         copy
     }
 
-    fn sum(&self) -> Sum {
-        let mut sum = Sum::default();
+    fn sum(&self) -> ListDigest {
+        let mut sum = ListDigest::default();
         for (account, friend, user) in self.versions() {
             sum.add(account, friend, user);
         }

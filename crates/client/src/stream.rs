@@ -7,7 +7,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::Trust;
+/// Which certificates a client accepts, and which it shows itself. Without the feature `tls` there is none.
+#[derive(Debug, Clone)]
+pub struct Trust(
+    #[cfg(feature = "tls")] pub(crate) std::sync::Arc<tokio_rustls::rustls::ClientConfig>,
+    #[cfg(not(feature = "tls"))] std::convert::Infallible,
+);
 
 /// A connection to a gateway.
 #[derive(Debug)]
@@ -28,7 +33,7 @@ impl Stream {
             #[cfg(feature = "tls")]
             Some(trust) => Ok(Self::Tls(trust.handshake(host, stream).await?)),
             #[cfg(not(feature = "tls"))]
-            Some(trust) => match *trust {},
+            Some(Trust(never)) => match *never {},
         }
     }
 

@@ -7,7 +7,7 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use serde::Serialize;
 
-use super::{Card, Encoding, v1};
+use super::{EncodedProfile, Encoding, v1};
 use rosterd_engine::model::{Account, Block, Cursor, Edge, Request};
 
 // The field numbers of the schema; the test below fails when they move.
@@ -50,13 +50,13 @@ impl Changes {
     }
 
     /// The receiver's own profile.
-    pub fn me(&mut self, card: &Card) {
+    pub fn me(&mut self, card: &EncodedProfile) {
         put(self.encoding, &mut self.me, ME, card.bytes(self.encoding));
         self.records += 1;
     }
 
     /// Another user's profile.
-    pub fn user(&mut self, card: &Card) {
+    pub fn user(&mut self, card: &EncodedProfile) {
         put(self.encoding, &mut self.users, USERS, card.bytes(self.encoding));
         self.records += 1;
     }
@@ -185,9 +185,9 @@ mod tests {
     use rosterd_engine::model::{Epoch, Gender, Profile, RequestState};
     use std::sync::Arc;
 
-    fn card(name: &str) -> Card {
+    fn card(name: &str) -> EncodedProfile {
         let account = Account::parse(name, "account").unwrap();
-        Card::new(Arc::new(Profile {
+        EncodedProfile::new(Arc::new(Profile {
             nick: "\"n\u{1}ück\"\n".into(),
             gender: Gender::Female,
             custom: "{type: 'x'}".into(),

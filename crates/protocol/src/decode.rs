@@ -29,7 +29,7 @@ pub enum Inbound {
         /// The client's number for it, at least 1.
         id: u64,
         /// What to do.
-        command: Command,
+        command: ClientCommand,
     },
     /// A command to answer with an error.
     Refused {
@@ -46,9 +46,9 @@ macro_rules! commands {
         /// The commands of the protocol, by their schema types.
         #[derive(Debug, Clone, PartialEq)]
         #[allow(missing_docs, reason = "documented in the schema")]
-        pub enum Command { $($variant(v1::$variant)),+ }
+        pub enum ClientCommand { $($variant(v1::$variant)),+ }
 
-        impl Command {
+        impl ClientCommand {
             /// The command's name on the wire.
             #[must_use]
             pub fn name(&self) -> &'static str {
@@ -119,7 +119,7 @@ fn decode_protobuf(payload: &[u8]) -> Result<Inbound, Malformed> {
     }
     let frame = v1::ClientFrame::decode(payload).map_err(|e| Malformed(e.to_string()))?;
     let id = frame.id;
-    let mut commands = Command::all_of(frame);
+    let mut commands = ClientCommand::all_of(frame);
     Ok(match (id, commands.pop(), commands.is_empty()) {
         (0, ..) => refused(None, bad_id()),
         (id, Some(command), true) => Inbound::Command { id, command },
@@ -142,9 +142,9 @@ fn decode_json(payload: &[u8]) -> Result<Inbound, Malformed> {
     let Some(id) = id else {
         return Ok(refused(None, bad_id()));
     };
-    let known: Vec<_> = frame.others.iter().filter(|(name, _)| Command::is_name(name)).collect();
+    let known: Vec<_> = frame.others.iter().filter(|(name, _)| ClientCommand::is_name(name)).collect();
     let command = match (known.as_slice(), frame.others.first()) {
-        ([(name, body)], _) => Command::from_json(name, body),
+        ([(name, body)], _) => ClientCommand::from_json(name, body),
         ([], None) => Err(invalid("the frame holds no command")),
         ([], Some((name, _))) => Err(unknown(name)),
         _ => Err(several()),
@@ -231,7 +231,7 @@ impl<'de> Deserialize<'de> for JsonFrame<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut frame = JsonFrame { ids: Vec::new(), others: Vec::new() };
-                while let Some(Key(key)) = map.next_key()? {
+                while let Some(JsonKey(key)) = map.next_key()? {
                     let value: &RawValue = map.next_value()?;
                     match &*key {
                         "id" => frame.ids.push(value),
@@ -246,24 +246,24 @@ impl<'de> Deserialize<'de> for JsonFrame<'de> {
 }
 
 /// A key that borrows where it has no escapes; serde's own `Cow` always copies.
-struct Key<'a>(Cow<'a, str>);
+struct JsonKey<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for JsonKey<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Text;
         impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
+            type Value = JsonKey<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a key")
             }
 
             fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
+                Ok(JsonKey(Cow::Borrowed(text)))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
+                Ok(JsonKey(Cow::Owned(text.to_owned())))
             }
         }
         from.deserialize_str(Text)
@@ -294,13 +294,13 @@ mod tests {
             email: Some(String::new()),
             ..Default::default()
         };
-        let expected = Inbound::Command { id: 7, command: Command::UpdateMyInfo(update.clone()) };
+        let expected = Inbound::Command { id: 7, command: ClientCommand::UpdateMyInfo(update.clone()) };
         assert_eq!(
             json(r#" {"id":7,"updateMyInfo":{"nick":"N","gender":"male","email":"","sign":null,"later":[1]}} "#),
             Ok(expected.clone())
         );
         let mut bytes = Vec::new();
-        Encoding::Protobuf.encode(&Command::UpdateMyInfo(update).frame(7), &mut bytes);
+        Encoding::Protobuf.encode(&ClientCommand::UpdateMyInfo(update).frame(7), &mut bytes);
         assert_eq!(decode(Encoding::Protobuf, &bytes), Ok(expected));
         assert_eq!(json("{}"), Ok(Inbound::Heartbeat));
         assert_eq!(decode(Encoding::Protobuf, b""), Ok(Inbound::Heartbeat));
@@ -353,9 +353,11 @@ mod tests {
     #[test]
     fn protobuf_frames_without_id_or_command_are_refused() {
         let bytes = |frame: &v1::ClientFrame| frame.encode_to_vec();
-        let no_id = Command::Logout(v1::Logout {}).frame(0);
-        let two =
-            v1::ClientFrame { get_users: Some(v1::GetUsers::default()), ..Command::Logout(v1::Logout {}).frame(4) };
+        let no_id = ClientCommand::Logout(v1::Logout {}).frame(0);
+        let two = v1::ClientFrame {
+            get_users: Some(v1::GetUsers::default()),
+            ..ClientCommand::Logout(v1::Logout {}).frame(4)
+        };
         for (payload, id) in
             [(bytes(&no_id), None), (bytes(&two), Some(4)), (vec![0x08, 0x05], Some(5)), (vec![0xa0, 0x06, 0x01], None)]
         {

@@ -7,13 +7,13 @@ use rosterd_engine::model::Profile;
 
 /// An immutable profile that is encoded at most once per encoding, however many sessions it goes to.
 #[derive(Debug)]
-pub struct Card {
+pub struct EncodedProfile {
     profile: Arc<Profile>,
     json: OnceLock<Box<[u8]>>,
     protobuf: OnceLock<Box<[u8]>>,
 }
 
-impl Card {
+impl EncodedProfile {
     /// Nothing is encoded yet.
     #[must_use]
     pub fn new(profile: Arc<Profile>) -> Self {

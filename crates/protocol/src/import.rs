@@ -16,7 +16,7 @@ use rosterd_engine::model::{Account, Command, Reason, RequestError};
 /// 414, with the field where there is one.
 pub fn import_line(line: &str) -> Result<Command, RequestError> {
     #[derive(Deserialize)]
-    struct Line<'a> {
+    struct ImportedLine<'a> {
         #[serde(borrow)]
         user: Option<&'a RawValue>,
         #[serde(borrow)]
@@ -25,7 +25,7 @@ pub fn import_line(line: &str) -> Result<Command, RequestError> {
         block: Option<&'a RawValue>,
     }
     let invalid = |message: &str| RequestError::new(Reason::InvalidArgument, message);
-    let line: Line<'_> =
+    let line: ImportedLine<'_> =
         serde_json::from_str(line).map_err(|error| invalid(&format!("not readable as JSON: {}", place(&error))))?;
     match (line.user, line.friendship, line.block) {
         (Some(user), None, None) => import_user(user),
@@ -45,10 +45,10 @@ pub fn import_line(line: &str) -> Result<Command, RequestError> {
 
 fn import_user(user: &RawValue) -> Result<Command, RequestError> {
     #[derive(Deserialize)]
-    struct Named {
+    struct ImportedUser {
         account: String,
     }
-    let account = Account::parse(&parse::<Named>("user", user)?.account, "account")?;
+    let account = Account::parse(&parse::<ImportedUser>("user", user)?.account, "account")?;
     let patch = fields(parse::<v1::UpdateMyInfo>("user", user)?)?.check()?;
     Ok(Command::SetProfile { account, patch, create: true, if_version: None })
 }
@@ -63,13 +63,13 @@ const BATCH: usize = 150;
 /// 414 with the field, 419 for more than 150.
 pub fn batch(body: &[u8]) -> Result<Vec<Command>, RequestError> {
     #[derive(Deserialize)]
-    struct Batch<'a> {
+    struct ProfileBatch<'a> {
         #[serde(borrow)]
         users: Vec<&'a RawValue>,
     }
     let body: &RawValue =
         serde_json::from_slice(body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not JSON"))?;
-    let Batch { users } = parse("body", body)?;
+    let ProfileBatch { users } = parse("body", body)?;
     if users.len() > BATCH {
         let message = format!("users names {}, at most {BATCH} at a time", users.len());
         return Err(RequestError::new(Reason::LimitExceeded, message).field("users"));
@@ -90,12 +90,12 @@ pub fn batch(body: &[u8]) -> Result<Vec<Command>, RequestError> {
 
 fn batch_user(user: &RawValue, seen: &mut HashSet<Account>) -> Result<Command, RequestError> {
     #[derive(Deserialize)]
-    struct Named {
+    struct BatchedUser {
         account: String,
         #[serde(default, deserialize_with = "super::or_default")]
         create: bool,
     }
-    let Named { account, create } = parse("user", user)?;
+    let BatchedUser { account, create } = parse("user", user)?;
     let account = Account::parse(&account, "account")?;
     if !seen.insert(account.clone()) {
         let message = format!("account \"{account}\" is named twice");

@@ -3,20 +3,20 @@
 //! One schema (`proto/rosterd/v1`) gives both encodings. No sockets here: the gateway puts these payloads into
 //! WebSocket messages.
 
-mod card;
 mod changes;
 mod convert;
 mod decode;
+mod encoded_profile;
 mod import;
-mod views;
+mod profile_views;
 pub mod words;
 
-pub use card::Card;
 pub use changes::Changes;
 pub use convert::{error, fields, sessions};
-pub use decode::{Command, Inbound, Malformed, body, decode};
+pub use decode::{ClientCommand, Inbound, Malformed, body, decode};
+pub use encoded_profile::EncodedProfile;
 pub use import::{batch, import_line};
-pub use views::Views;
+pub use profile_views::ProfileViews;
 
 use prost::Message;
 use serde::{Deserialize, Deserializer};

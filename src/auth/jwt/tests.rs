@@ -16,13 +16,13 @@ const NOON: u64 = 1_800_000_000;
 const NOW: Millis = NOON * 1000;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-fn with_key(key: Key) -> Jwt {
+fn with_key(key: VerifyingKey) -> Jwt {
     let (audience, issuer, leeway) = ("rosterd".to_owned(), String::new(), Duration::from_mins(1));
     Jwt { keys: vec![key], jwks: None, expected: Expected { audience, issuer, leeway } }
 }
 
 fn hs256() -> Jwt {
-    with_key(Key::hs256(SECRET).unwrap())
+    with_key(VerifyingKey::hs256(SECRET).unwrap())
 }
 
 fn sign(header: &Header, claims: &Value, key: &EncodingKey) -> String {
@@ -62,7 +62,7 @@ fn pairs() -> [(Algorithm, Jwt, EncodingKey, EncodingKey); 4] {
     let ed = |pem: &[u8]| EncodingKey::from_ed_pem(pem).unwrap();
     let ec = |pem: &[u8]| EncodingKey::from_ec_pem(pem).unwrap();
     let rsa = |pem: &[u8]| EncodingKey::from_rsa_pem(pem).unwrap();
-    let public = |pem: &[u8]| with_key(Key::public(pem).unwrap());
+    let public = |pem: &[u8]| with_key(VerifyingKey::public(pem).unwrap());
     let secret = EncodingKey::from_secret;
     [
         (Algorithm::HS256, hs256(), secret(SECRET), secret(b"another secret of thirty-two bytes")),
@@ -80,7 +80,7 @@ fn a_good_token_of_each_algorithm_is_accepted_and_one_of_another_key_is_not() {
         assert_eq!((ann.account.as_str(), ann.expires_at), ("ann", Some(NOW + 60_000)), "{algorithm:?}");
         assert_eq!(refused(&jwt, &sign(&header, &claims(), &other)), "the token's signature is wrong", "{algorithm:?}");
     }
-    let pkcs1 = with_key(Key::public(key!("rsa-pkcs1.pub.pem")).unwrap());
+    let pkcs1 = with_key(VerifyingKey::public(key!("rsa-pkcs1.pub.pem")).unwrap());
     let rsa = EncodingKey::from_rsa_pem(key!("rsa.pem")).unwrap();
     assert!(pkcs1.verify(&sign(&Header::new(Algorithm::RS256), &claims(), &rsa), NOW).is_ok());
 }
@@ -96,7 +96,7 @@ fn a_key_takes_no_algorithm_but_its_own() {
         }
     }
     let rsa = EncodingKey::from_rsa_pem(key!("rsa.pem")).unwrap();
-    let jwt = with_key(Key::public(key!("rsa.pub.pem")).unwrap());
+    let jwt = with_key(VerifyingKey::public(key!("rsa.pub.pem")).unwrap());
     for other in [Algorithm::RS384, Algorithm::RS512, Algorithm::PS256] {
         refused(&jwt, &sign(&Header::new(other), &claims(), &rsa));
     }
@@ -108,7 +108,7 @@ fn a_key_takes_no_algorithm_but_its_own() {
 #[test]
 fn a_public_key_is_not_a_secret() {
     for pem in [&key!("rsa.pub.pem")[..], key!("p256.pub.pem"), key!("ed25519.pub.pem")] {
-        let jwt = with_key(Key::public(pem).unwrap());
+        let jwt = with_key(VerifyingKey::public(pem).unwrap());
         for bytes in [pem, pem.trim_ascii_end(), jwt.keys[0].verifies.try_get_as_bytes().unwrap()] {
             let token = sign(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(bytes));
             assert!(refused(&jwt, &token).starts_with("the token is signed with HS256, not with "));
@@ -225,8 +225,8 @@ fn a_token_from_the_future_is_not_accepted_and_the_time_of_issue_is_told() {
 fn a_key_of_before_is_good_until_its_time() {
     let old = b"the secret that was in use before";
     let mut jwt = hs256();
-    jwt.keys.push(Key { until: Some(NOW + 1), ..Key::hs256(old).unwrap() });
-    jwt.keys.push(Key { until: Some(NOW), ..Key::public(key!("ed25519.pub.pem")).unwrap() });
+    jwt.keys.push(VerifyingKey { until: Some(NOW + 1), ..VerifyingKey::hs256(old).unwrap() });
+    jwt.keys.push(VerifyingKey { until: Some(NOW), ..VerifyingKey::public(key!("ed25519.pub.pem")).unwrap() });
     let token = sign(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(old));
     assert!(jwt.verify(&signed(&claims()), NOW).is_ok());
     assert!(jwt.verify(&token, NOW).is_ok());
@@ -274,12 +274,12 @@ fn a_key_that_cannot_be_used_is_told_apart_at_the_start() {
         (b"", "PEM"),
         (b"\xff", "PEM"),
     ] {
-        let why = Key::public(pem).err().unwrap();
+        let why = VerifyingKey::public(pem).err().unwrap();
         assert!(why.contains(part), "{}: {why}", String::from_utf8_lossy(pem));
     }
     let two = [&key!("ed25519.pub.pem")[..], key!("rsa.pub.pem")].concat();
-    assert!(Key::public(&two).err().unwrap().contains("one block"));
-    assert!(Key::hs256(b"").is_err());
+    assert!(VerifyingKey::public(&two).err().unwrap().contains("one block"));
+    assert!(VerifyingKey::hs256(b"").is_err());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_minted_token_is_good_for_its_time() {
     let ann = Account::parse("ann", "account").unwrap();
     let token = sign_hs256(SECRET, &ann, ("", "rosterd"), Duration::from_mins(1), NOW + 1);
     let identity = hs256().verify(&token, NOW).unwrap();
-    assert_eq!(identity, Identity { account: ann.clone(), expires_at: Some(NOW + 61_000), issued_at: NOW });
+    assert_eq!(identity, VerifiedToken { account: ann.clone(), expires_at: Some(NOW + 61_000), issued_at: NOW });
     let endless = sign_hs256(SECRET, &ann, ("us", ""), Duration::MAX, NOW);
     assert!(hs256().verify(&endless, NOW).is_ok());
 }
@@ -311,7 +311,7 @@ proptest! {
 
     #[test]
     fn no_key_file_panics(bytes: Vec<u8>, label in "(PUBLIC KEY|RSA PUBLIC KEY)", body in "[A-Za-z0-9+/]{0,64}={0,2}") {
-        let _ = Key::public(&bytes);
-        let _ = Key::public(format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n").as_bytes());
+        let _ = VerifyingKey::public(&bytes);
+        let _ = VerifyingKey::public(format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n").as_bytes());
     }
 }

@@ -8,14 +8,14 @@ use super::*;
 use crate::config::{LogFormat, Mode, default_text};
 
 /// Loads a file with this text (none for ""), this environment and these flags. The file shows as "config.toml".
-fn load_with(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, String> {
+fn load_with(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<LoadedConfig, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(FILE);
     if !text.is_empty() {
         fs::write(&file, text).unwrap();
     }
     let own = |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
-    let options = Options { file: None, overrides: own(flags) };
+    let options = SettingsOptions { file: None, overrides: own(flags) };
     let environment = own(environment).into_iter().map(|(k, v)| (k.into(), v.into()));
     let folder = format!("{}/", folder.path().display());
     load_from(&options, &file, environment).map_err(|error| error.to_string().replace(&folder, ""))
@@ -179,7 +179,7 @@ fn nothing_at_all_gives_the_defaults() {
 
 #[test]
 fn a_named_file_must_exist() {
-    let options = Options { file: Some("/nowhere/rosterd.toml".into()), overrides: vec![] };
+    let options = SettingsOptions { file: Some("/nowhere/rosterd.toml".into()), overrides: vec![] };
     let error = load_from(&options, Path::new(FILE), []).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/rosterd.toml: cannot be read"), "{error}");
 }
@@ -412,7 +412,7 @@ fn what_is_not_utf_8_is_named_and_not_shown() {
     use std::os::unix::ffi::OsStringExt;
     let bad = || OsString::from_vec(vec![b'x', 0xff]);
     let variables = [(bad(), bad()), (OsString::from("ROSTERD_OPS__API_KEY"), bad())];
-    let error = load_from(&Options::default(), Path::new("/nowhere/config.toml"), variables).unwrap_err();
+    let error = load_from(&SettingsOptions::default(), Path::new("/nowhere/config.toml"), variables).unwrap_err();
     assert_eq!(error.to_string(), "ROSTERD_OPS__API_KEY: ops.api_key: the value is not UTF-8");
 }
 

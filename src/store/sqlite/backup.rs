@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::{self, COPIED, Unusable};
+use super::schema::{self, COPIED, SchemaError};
 use super::{beside, explain, lock};
 use crate::store::StoreError;
 
@@ -77,7 +77,7 @@ fn copy(path: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// Whose fault it was.
 enum Failed {
-    Database(Unusable),
+    Database(SchemaError),
     Copy(rusqlite::Error),
 }
 
@@ -91,16 +91,16 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), Failed> {
 }
 
 /// Opens a database of ours for reading. That of a running gateway has its log beside it, which is read too.
-fn open(path: &Path) -> Result<Connection, Unusable> {
+fn open(path: &Path) -> Result<Connection, SchemaError> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     schema::verify_used(&conn)?;
     Ok(conn)
 }
 
-fn check(path: &Path) -> Result<(), Unusable> {
+fn check(path: &Path) -> Result<(), SchemaError> {
     let conn = open(path)?;
     let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |record| record.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(Unusable::Damaged(found)) }
+    if found == "ok" { Ok(()) } else { Err(SchemaError::Damaged(found)) }
 }
 
 /// Renames a database with all of its parts. Its log is emptied into it first, so that the one file is all there is.

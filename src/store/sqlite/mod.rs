@@ -26,25 +26,28 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use self::backup::{backup, restore};
 
 use self::readers::Readers;
-use self::schema::{Meta, Unusable};
+use self::schema::{Meta, SchemaError};
 use self::writer::{BATCH, Message, Writer};
-use super::{Arrival, Clock, FEED, Opened, Relations, Seen, Store, StoreError, Write, Written, system_clock};
+use super::{
+    FEED, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock, StoreError, Write, Written, system_clock,
+};
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, Millis, Online, Profile, Request, Stamp, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, Revision, User,
+    Visibility,
 };
 
 /// How a store is opened.
 #[derive(Clone)]
-pub struct Options {
+pub struct SqliteOptions {
     /// How long to wait for another process that holds the database, before a write fails.
     pub busy_timeout: Duration,
     /// The time of writes.
-    pub clock: Clock,
+    pub clock: StoreClock,
     /// Which fields of a profile whom may see. Another than before makes the history another.
     pub visibility: Visibility,
 }
 
-impl Default for Options {
+impl Default for SqliteOptions {
     /// Five seconds, the clock of the machine, and everything for everyone.
     fn default() -> Self {
         Self { busy_timeout: Duration::from_secs(5), clock: system_clock(), visibility: Visibility::default() }
@@ -59,25 +62,25 @@ impl Default for Options {
 /// # Errors
 /// One sentence for the operator, which names the path: it is not a database of rosterd's, it is of a newer
 /// version, it is in use, or it cannot be written. None of these changes the file.
-pub fn open(path: &Path, options: Options) -> Result<Opened, StoreError> {
+pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
     let lock = lock(path)?;
     let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
     let meta = schema::prepare(&mut conn, &options.visibility).map_err(|e| explain(path, &e))?;
     start(path, options, lock, conn, &meta)
 }
 
-fn start(path: &Path, options: Options, lock: File, conn: Connection, meta: &Meta) -> Result<Opened, StoreError> {
+fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta: &Meta) -> Result<Opened, StoreError> {
     let (asks, inbox) = mpsc::channel(BATCH);
     let (feed, commits) = mpsc::channel(FEED);
     let (running, ended) = watch::channel(());
-    let floor = Arc::new(AtomicU64::new(meta.floor));
+    let compacted = Arc::new(AtomicU64::new(meta.compacted));
     let writer = Writer {
         conn,
         lock,
         clock: options.clock,
         visibility: options.visibility,
         stamp: meta.stamp,
-        floor: floor.clone(),
+        compacted: compacted.clone(),
         failing: false,
         feed,
         running,
@@ -85,7 +88,7 @@ fn start(path: &Path, options: Options, lock: File, conn: Connection, meta: &Met
     let thread = thread::Builder::new().name("rosterd-store".into());
     thread.spawn(move || writer.run(inbox)).map_err(|e| StoreError(format!("cannot start the store's thread: {e}")))?;
     let readers = Readers::new(path.to_owned(), options.busy_timeout);
-    let store = Sqlite { readers, asks, epoch: meta.epoch, floor, ended };
+    let store = Sqlite { readers, asks, epoch: meta.epoch, compacted, ended };
     Ok(Opened { store: Arc::new(store), feed: commits, head: meta.stamp })
 }
 
@@ -132,15 +135,15 @@ fn set_up(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
 }
 
 /// What went wrong, in an operator's words.
-fn explain(path: &Path, error: &Unusable) -> StoreError {
+fn explain(path: &Path, error: &SchemaError) -> StoreError {
     let code = match error {
-        Unusable::Sqlite(error) => error.sqlite_error_code(),
+        SchemaError::Sqlite(error) => error.sqlite_error_code(),
         _ => None,
     };
     let why = match code {
         Some(ErrorCode::NotADatabase) => "it is not an SQLite database".into(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "it is locked by another process".into(),
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => Unusable::ReadOnly.to_string(),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => SchemaError::ReadOnly.to_string(),
         _ => error.to_string(),
     };
     StoreError(format!("cannot use the database {}: {why}", path.display()))
@@ -157,7 +160,7 @@ struct Sqlite {
     asks: mpsc::Sender<Message>,
     epoch: Epoch,
     /// Raised by the writer.
-    floor: Arc<AtomicU64>,
+    compacted: Arc<AtomicU64>,
     /// Loses its sender when the writer has ended.
     ended: watch::Receiver<()>,
 }
@@ -185,7 +188,7 @@ impl Store for Sqlite {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::relations::page(conn, &owner, after.as_ref(), limit, since)))
     }
@@ -194,7 +197,7 @@ impl Store for Sqlite {
         Box::pin(self.readers.read(move |conn| rows::relations::between(conn, &account, &peers)))
     }
 
-    fn requests(&self, account: Account, since: Option<Stamp>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+    fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::relations::requests(conn, &account, since)))
     }
 
@@ -203,19 +206,19 @@ impl Store for Sqlite {
         owner: Account,
         after: Option<Account>,
         limit: usize,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::relations::blocks(conn, &owner, after.as_ref(), limit, since)))
     }
 
-    fn arrival(
+    fn login_rows(
         &self,
         account: Account,
         limit: usize,
-        since: Option<Stamp>,
-    ) -> BoxFuture<'_, Result<Arrival, StoreError>> {
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         Box::pin(self.readers.read(move |conn| {
-            Ok(Arrival {
+            Ok(LoginRows {
                 credential: rows::credentials::credential(conn, &account)?,
                 edges: rows::relations::page(conn, &account, None, limit, since)?,
                 requests: rows::relations::requests(conn, &account, since)?,
@@ -236,11 +239,11 @@ impl Store for Sqlite {
         Box::pin(self.readers.read(move |conn| rows::credentials::credential(conn, &account)))
     }
 
-    fn put_seen(&self, seen: Vec<Seen>) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move { self.ask(|answer| Message::Seen(seen, answer)).await? })
+    fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.ask(|answer| Message::PresenceRow(seen, answer)).await? })
     }
 
-    fn online(&self) -> BoxFuture<'_, Result<Vec<Online>, StoreError>> {
+    fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>> {
         Box::pin(self.readers.read(rows::profiles::online))
     }
 
@@ -249,7 +252,7 @@ impl Store for Sqlite {
     }
 
     fn lineage(&self) -> Lineage {
-        Lineage { epoch: self.epoch, floor: self.floor.load(Ordering::Acquire) }
+        Lineage { epoch: self.epoch, compacted: self.compacted.load(Ordering::Acquire) }
     }
 
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {

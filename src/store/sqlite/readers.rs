@@ -22,17 +22,17 @@ const READERS: usize = 4;
 /// much as a read: a burst is done by few, one after the other, while more come in.
 const WAITING: usize = 8;
 
-pub(super) struct Readers(Arc<Shared>);
+pub(super) struct Readers(Arc<ReaderPool>);
 
-struct Shared {
+struct ReaderPool {
     path: PathBuf,
     busy_timeout: Duration,
-    state: Mutex<State>,
+    state: Mutex<ReaderQueue>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct ReaderQueue {
     reads: VecDeque<Read>,
     /// Started when first needed.
     threads: Vec<JoinHandle<()>>,
@@ -42,11 +42,11 @@ struct State {
 }
 
 /// Takes the thread's connection, and puts it back if there was no error.
-type Read = Box<dyn FnOnce(&Shared, &mut Option<Connection>) + Send>;
+type Read = Box<dyn FnOnce(&ReaderPool, &mut Option<Connection>) + Send>;
 
 impl Readers {
     pub(super) fn new(path: PathBuf, busy_timeout: Duration) -> Self {
-        Self(Arc::new(Shared { path, busy_timeout, state: Mutex::default(), work: Condvar::new() }))
+        Self(Arc::new(ReaderPool { path, busy_timeout, state: Mutex::default(), work: Condvar::new() }))
     }
 
     /// Runs a query in a read transaction of its own. Once begun it is run to its end, even if nobody waits for it.
@@ -119,7 +119,7 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-impl Shared {
+impl ReaderPool {
     fn run(&self) {
         let mut conn = None;
         while let Some(read) = self.next() {

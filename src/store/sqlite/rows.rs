@@ -11,18 +11,18 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Result, Row as Record};
 
 use crate::store::commit::Rows;
-use rosterd_engine::model::{Account, Millis, Row, Stamp};
-use rosterd_engine::sync::decide::{Counts, Current, Reads};
+use rosterd_engine::model::{Account, Millis, Revision, Row};
+use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts};
 
 /// The tables as the transaction open on a connection sees them.
-pub(super) struct Tables<'a>(pub &'a Connection);
+pub(super) struct SqliteTables<'a>(pub &'a Connection);
 
-impl Rows for Tables<'_> {
+impl Rows for SqliteTables<'_> {
     type Error = Error;
 
-    fn current(&self, reads: Reads) -> Result<Current> {
+    fn current(&self, reads: Reads) -> Result<CurrentRows> {
         let conn = self.0;
-        let mut current = Current { users: profiles::profiles(conn, &reads.users)?, ..Current::default() };
+        let mut current = CurrentRows { users: profiles::profiles(conn, &reads.users)?, ..CurrentRows::default() };
         if let Some((a, b)) = &reads.pair {
             for (one, other) in [(a, b), (b, a)] {
                 current.edges.extend(relations::edge(conn, one, other)?);
@@ -71,9 +71,9 @@ impl Rows for Tables<'_> {
     }
 }
 
-fn counts(conn: &Connection, account: &Account) -> Result<Counts> {
+fn counts(conn: &Connection, account: &Account) -> Result<RelationCounts> {
     let count = |sql| conn.prepare_cached(sql)?.query_row([account.as_str()], |record| number(record, 0));
-    Ok(Counts {
+    Ok(RelationCounts {
         friends: count("SELECT count(*) FROM edge WHERE owner = ?1 AND removed = 0")?,
         sent: count("SELECT count(*) FROM request WHERE sender = ?1 AND state = 0")?,
         received: count("SELECT count(*) FROM request WHERE receiver = ?1 AND state = 0 AND hidden = 0")?,
@@ -82,17 +82,17 @@ fn counts(conn: &Connection, account: &Account) -> Result<Counts> {
 }
 
 /// Writes down the last stamp given out.
-pub(super) fn put_stamp(conn: &Connection, stamp: Stamp) -> Result<()> {
+pub(super) fn put_stamp(conn: &Connection, stamp: Revision) -> Result<()> {
     conn.prepare_cached("UPDATE meta SET stamp = ?1")?.execute([int(stamp)]).map(drop)
 }
 
-/// Writes down the floor.
-pub(super) fn put_floor(conn: &Connection, floor: Stamp) -> Result<()> {
-    conn.prepare_cached("UPDATE meta SET floor = ?1")?.execute([int(floor)]).map(drop)
+/// Stores the compacted revision.
+pub(super) fn put_compacted(conn: &Connection, compacted: Revision) -> Result<()> {
+    conn.prepare_cached("UPDATE meta SET floor = ?1")?.execute([int(compacted)]).map(drop)
 }
 
 /// Drops the oldest of what has ended before a time, at most `limit`; answers their versions.
-pub(super) fn drop_tombstones(conn: &Connection, before: Millis, limit: usize) -> Result<Vec<Stamp>> {
+pub(super) fn drop_tombstones(conn: &Connection, before: Millis, limit: usize) -> Result<Vec<Revision>> {
     let mut versions = Vec::new();
     for sql in [
         "DELETE FROM edge WHERE (owner, peer) IN (

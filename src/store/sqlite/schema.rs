@@ -6,7 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::rows::number;
-use rosterd_engine::model::{Epoch, Stamp, Visibility};
+use rosterd_engine::model::{Epoch, Revision, Visibility};
 
 /// The bytes "rstd", which `SQLite` keeps in the header of the file.
 const APPLICATION: i32 = 0x7273_7464;
@@ -26,7 +26,7 @@ const CHECKPOINT_PAGES: u32 = 4000;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
+pub(super) enum SchemaError {
     #[error("it is an SQLite database, but not one of rosterd's")]
     Foreign,
     #[error("its schema has version {found}, this rosterd knows versions up to {known}: use a newer rosterd")]
@@ -48,23 +48,23 @@ pub(super) enum Unusable {
 /// What a store remembers of itself.
 pub(super) struct Meta {
     pub epoch: Epoch,
-    pub stamp: Stamp,
-    pub floor: Stamp,
+    pub stamp: Revision,
+    pub compacted: Revision,
 }
 
 /// Verifies and migrates the database, and sets the connection up for writing.
-pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, Unusable> {
+pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaError> {
     // Not even the log of a database that turns out not to be ours is to be touched when we let go of it.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     verify(conn)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     // SQLite opens what it may not write for reading, and even begins a write transaction on it.
     if conn.is_readonly("main")? {
-        return Err(Unusable::ReadOnly);
+        return Err(SchemaError::ReadOnly);
     }
     let mode = conn.query_row("PRAGMA journal_mode = WAL", [], |record| record.get::<_, String>(0))?;
     if mode != "wal" {
-        return Err(Unusable::NoLog(mode));
+        return Err(SchemaError::NoLog(mode));
     }
     // NORMAL would lose the last commits, already answered, when the power fails.
     conn.pragma_update(None, "synchronous", "FULL")?;
@@ -75,7 +75,7 @@ pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<
 
 /// Under other rules about who sees what, views change without any version moving, and after a copy was put back, clients
 /// may hold what came after it: those that come back must sync in full, so the history becomes another.
-fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, Unusable> {
+fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let held: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
     tx.execute("UPDATE meta SET epoch = ?1 WHERE epoch = ?2", [epoch()?, COPIED])?;
@@ -93,27 +93,27 @@ fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, Unusable
 }
 
 /// A history's identity, as it is held.
-fn epoch() -> Result<i64, Unusable> {
-    getrandom::u64().map(u64::cast_signed).map_err(Unusable::Random)
+fn epoch() -> Result<i64, SchemaError> {
+    getrandom::u64().map(u64::cast_signed).map_err(SchemaError::Random)
 }
 
-fn verify(conn: &Connection) -> Result<(), Unusable> {
+fn verify(conn: &Connection) -> Result<(), SchemaError> {
     let (application, version) = (header(conn, "application_id")?, header(conn, "user_version")?);
     let things: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |record| record.get(0))?;
     let fresh = (application, version, things) == (0, 0, 0);
     if !fresh && application != i64::from(APPLICATION) {
-        return Err(Unusable::Foreign);
+        return Err(SchemaError::Foreign);
     }
     match usize::try_from(version) {
         Ok(version) if version <= MIGRATIONS.len() => Ok(()),
-        _ => Err(Unusable::Newer { found: version, known: MIGRATIONS.len() }),
+        _ => Err(SchemaError::Newer { found: version, known: MIGRATIONS.len() }),
     }
 }
 
 /// Verifies a database that is only to be read. An empty file is one that nobody has opened yet.
-pub(super) fn verify_used(conn: &Connection) -> Result<(), Unusable> {
+pub(super) fn verify_used(conn: &Connection) -> Result<(), SchemaError> {
     verify(conn)?;
-    if header(conn, "user_version")? == 0 { Err(Unusable::Empty) } else { Ok(()) }
+    if header(conn, "user_version")? == 0 { Err(SchemaError::Empty) } else { Ok(()) }
 }
 
 fn header(conn: &Connection, field: &str) -> rusqlite::Result<i64> {
@@ -122,7 +122,7 @@ fn header(conn: &Connection, field: &str) -> rusqlite::Result<i64> {
 
 /// Runs the migrations that are missing. Even if none is, this takes the write lock once: that another process is
 /// writing is found out here and not at the first write.
-fn migrate(conn: &mut Connection) -> Result<(), Unusable> {
+fn migrate(conn: &mut Connection) -> Result<(), SchemaError> {
     loop {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = header(&tx, "user_version")?;
@@ -145,7 +145,7 @@ fn meta(conn: &Connection) -> rusqlite::Result<Meta> {
         Ok(Meta {
             epoch: Epoch(record.get::<_, i64>(0)?.cast_unsigned()),
             stamp: number(record, 1)?,
-            floor: number(record, 2)?,
+            compacted: number(record, 2)?,
         })
     })
 }

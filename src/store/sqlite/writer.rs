@@ -1,7 +1,7 @@
 //! The writer: one thread that owns the only connection that writes, and the last stamp.
 //!
 //! It takes whatever is waiting, decides and writes all of it in one transaction with one sync to the disk, and
-//! hands the batch to the feed. When a transaction fails nothing of it stands, everyone in it is told so, and the
+//! hands the batch to the feed. CommitContext a transaction fails nothing of it stands, everyone in it is told so, and the
 //! next one is tried as if nothing had been. The thread ends, and lets go of the file, when nobody can ask any more.
 
 use std::fs::File;
@@ -13,10 +13,10 @@ use std::time::Instant;
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::rows::{self, Tables};
-use crate::store::commit::{Done, Stop, When, carry_out};
-use crate::store::{Batch, COMPACTION, Clock, Seen, StoreError, Write, WriteError, Written};
-use rosterd_engine::model::{Answer, Change, Millis, RequestError, Stamp, Visibility};
+use super::rows::{self, SqliteTables};
+use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
+use crate::store::{COMPACTION, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written};
+use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Visibility};
 
 /// Writes in one transaction at most; it bounds how long the first of them waits for the last.
 pub(super) const BATCH: usize = 1000;
@@ -25,8 +25,8 @@ pub(super) const BATCH: usize = 1000;
 pub(super) enum Message {
     /// Commit this.
     Write(Write, oneshot::Sender<Written>),
-    /// Note who came and went.
-    Seen(Vec<Seen>, oneshot::Sender<std::result::Result<(), StoreError>>),
+    /// FriendUpdate who came and went.
+    PresenceRow(Vec<PresenceRow>, oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Drop tombstones from before this time; answer how many.
     Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
     /// Take no more, finish what is waiting, and end.
@@ -38,29 +38,29 @@ pub(super) struct Writer {
     pub conn: Connection,
     /// Held for as long as the connection is open.
     pub lock: File,
-    pub clock: Clock,
+    pub clock: StoreClock,
     pub visibility: Visibility,
     /// The last stamp committed. Only this thread gives stamps out.
-    pub stamp: Stamp,
+    pub stamp: Revision,
     /// Read by everyone, changed here.
-    pub floor: Arc<AtomicU64>,
+    pub compacted: Arc<AtomicU64>,
     /// Whether the last transaction failed; a full disk is reported when it begins and when it ends.
     pub failing: bool,
-    pub feed: mpsc::Sender<Batch>,
+    pub feed: mpsc::Sender<CommitBatch>,
     /// Dropped at the end, which is what `close` waits for.
     pub running: watch::Sender<()>,
 }
 
-type Asked = (Write, oneshot::Sender<Written>);
+type QueuedWrite = (Write, oneshot::Sender<Written>);
 
 /// What a transaction came to, write by write.
 struct Committed {
     changes: Vec<Change>,
-    results: Vec<std::result::Result<Vec<Answer>, Refusal>>,
+    results: Vec<std::result::Result<Vec<Answer>, RefusedCommand>>,
 }
 
 /// The command that was refused, and why.
-type Refusal = (usize, RequestError);
+type RefusedCommand = (usize, RequestError);
 
 impl Writer {
     /// Runs until the inbox is closed and empty.
@@ -80,7 +80,7 @@ impl Writer {
             for message in messages.drain(..) {
                 match message {
                     Message::Write(write, answer) => writes.push((write, answer)),
-                    Message::Seen(who, answer) => seen.push((who, answer)),
+                    Message::PresenceRow(who, answer) => seen.push((who, answer)),
                     Message::Compact(before, answer) => compactions.push((before, answer)),
                     Message::Close => inbox.close(),
                 }
@@ -109,7 +109,7 @@ impl Writer {
         drop(self.running);
     }
 
-    fn commit(&mut self, asked: Vec<Asked>) {
+    fn commit(&mut self, asked: Vec<QueuedWrite>) {
         let (writes, waiting): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let committed = self.transact(&writes);
         match self.watched(committed) {
@@ -128,9 +128,10 @@ impl Writer {
         let mut committed = Committed { changes: Vec::new(), results: Vec::with_capacity(writes.len()) };
         let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for write in writes {
-            let result = carry_out_whole(&mut tx, write, When { head: stamp, now, visibility: &self.visibility })?;
+            let result =
+                carry_out_whole(&mut tx, write, CommitContext { head: stamp, now, visibility: &self.visibility })?;
             committed.results.push(result.map(|done| {
-                stamp += done.changes.len() as Stamp;
+                stamp += done.changes.len() as Revision;
                 committed.changes.extend(done.changes);
                 done.answers
             }));
@@ -149,14 +150,14 @@ impl Writer {
         let results = committed.results.into_iter();
         let results = results.map(|result| result.map_err(|(at, error)| WriteError::Refused { at, error }));
         let answers = waiting.into_iter().zip(results).collect();
-        let batch = Batch { changes: committed.changes, answers, committed: Instant::now() };
+        let batch = CommitBatch { changes: committed.changes, answers, committed: Instant::now() };
         if let Err(mpsc::error::SendError(batch)) = self.feed.blocking_send(batch) {
             // Nobody is left to apply it, but it is durable all the same.
             batch.answer();
         }
     }
 
-    fn note(&mut self, seen: &[Seen]) -> Result<()> {
+    fn note(&mut self, seen: &[PresenceRow]) -> Result<()> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         rows::profiles::put_seen(&tx, seen)?;
         tx.commit()
@@ -165,14 +166,14 @@ impl Writer {
     fn compact(&mut self, before: Millis) -> Result<u64> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let dropped = rows::drop_tombstones(&tx, before, COMPACTION)?;
-        let held = self.floor.load(Ordering::Acquire);
-        let floor = dropped.iter().copied().fold(held, Stamp::max);
-        if floor != held {
-            rows::put_floor(&tx, floor)?;
+        let held = self.compacted.load(Ordering::Acquire);
+        let compacted = dropped.iter().copied().fold(held, Revision::max);
+        if compacted != held {
+            rows::put_compacted(&tx, compacted)?;
         }
-        // Before the commit: a reader that misses a tombstone and then asks for the floor must find it raised.
-        self.floor.store(floor, Ordering::Release);
-        tx.commit().inspect_err(|_| self.floor.store(held, Ordering::Release))?;
+        // Before the commit: a reader that misses a tombstone and then asks for the compacted revision must find it raised.
+        self.compacted.store(compacted, Ordering::Release);
+        tx.commit().inspect_err(|_| self.compacted.store(held, Ordering::Release))?;
         Ok(dropped.len() as u64)
     }
 
@@ -192,14 +193,14 @@ impl Writer {
 fn carry_out_whole(
     tx: &mut Transaction<'_>,
     write: &Write,
-    when: When<'_>,
-) -> Result<std::result::Result<Done, Refusal>> {
+    when: CommitContext<'_>,
+) -> Result<std::result::Result<CommittedWrite, RefusedCommand>> {
     // The refusal of a single command comes before its first row: nothing to take back.
     if write.commands.len() < 2 {
-        return refusal_apart(carry_out(&mut Tables(tx), write, when));
+        return refusal_apart(carry_out(&mut SqliteTables(tx), write, when));
     }
     let mut part = tx.savepoint()?;
-    let outcome = refusal_apart(carry_out(&mut Tables(&part), write, when))?;
+    let outcome = refusal_apart(carry_out(&mut SqliteTables(&part), write, when))?;
     if outcome.is_err() {
         part.rollback()?;
     }
@@ -208,11 +209,11 @@ fn carry_out_whole(
 }
 
 fn refusal_apart(
-    outcome: std::result::Result<Done, Stop<rusqlite::Error>>,
-) -> Result<std::result::Result<Done, Refusal>> {
+    outcome: std::result::Result<CommittedWrite, Abort<rusqlite::Error>>,
+) -> Result<std::result::Result<CommittedWrite, RefusedCommand>> {
     match outcome {
         Ok(done) => Ok(Ok(done)),
-        Err(Stop::Refused { at, error }) => Ok(Err((at, error))),
-        Err(Stop::Failed(error)) => Err(error),
+        Err(Abort::Refused { at, error }) => Ok(Err((at, error))),
+        Err(Abort::Failed(error)) => Err(error),
     }
 }

@@ -1,9 +1,10 @@
 //! Random histories, the same on every adapter: the rows, the answers and the feed must come out equal.
 
 use proptest::prelude::*;
-use rosterd::store::{Arrival, Seen};
+use rosterd::store::{LoginRows, PresenceRow};
 use rosterd_engine::model::{
-    Account, Block, Change, Command, Credential, Edge, Fields, Millis, Note, Online, Profile, Request, Stamp, User,
+    Account, Block, Change, Command, Credential, Edge, Fields, FriendUpdate, Millis, OnlineAccount, Profile, Request,
+    Revision, User,
 };
 use tokio::runtime::Runtime;
 
@@ -22,7 +23,7 @@ enum Step {
     /// Let time pass.
     Wait(Millis),
     /// Someone comes or goes.
-    Seen(&'static str, bool),
+    PresenceRow(&'static str, bool),
 }
 
 /// All that can be asked of a store, and all it said on the way.
@@ -31,7 +32,7 @@ struct Outcome {
     answers: Vec<String>,
     changes: Vec<Change>,
     everything: Everything,
-    floor: Stamp,
+    compacted: Revision,
     empty: bool,
 }
 
@@ -39,7 +40,7 @@ struct Outcome {
 #[derive(Debug, Default, PartialEq)]
 struct Everything {
     users: Vec<User>,
-    online: Vec<Online>,
+    online: Vec<OnlineAccount>,
     edges: Vec<Edge>,
     requests: Vec<Vec<Request>>,
     blocks: Vec<Block>,
@@ -74,8 +75,8 @@ fn relation(a: &str, b: &str, what: u8) -> Command {
         4 => block(a, b),
         5 => unblock(a, b),
         _ => {
-            let note = Note::check(Some("x".into()), Some("\0".into())).unwrap();
-            Command::SetFriend { account: account(a), peer: account(b), note }
+            let note = FriendUpdate::check(Some("x".into()), Some("\0".into())).unwrap();
+            Command::UpdateFriend { account: account(a), peer: account(b), note }
         }
     }
 }
@@ -85,7 +86,7 @@ fn steps() -> impl Strategy<Value = Step> {
         12 => prop::collection::vec(commands(), 1..4).prop_map(Step::Write),
         1 => (0..5u64).prop_map(Step::Compact),
         2 => (0..5u64).prop_map(Step::Wait),
-        2 => (prop::sample::select(&NAMES[..]), any::<bool>()).prop_map(|(name, online)| Step::Seen(name, online)),
+        2 => (prop::sample::select(&NAMES[..]), any::<bool>()).prop_map(|(name, online)| Step::PresenceRow(name, online)),
     ]
 }
 
@@ -97,8 +98,8 @@ async fn live_through(place: &Place, history: &[Step]) -> Outcome {
         answers.push(match step {
             Step::Write(commands) => format!("{:?}", db.write(commands.clone()).await),
             Step::Compact(age) => format!("{:?}", db.store.compact(now - age).await),
-            Step::Seen(name, online) => {
-                let seen = Seen { account: account(name), online: *online, time: now };
+            Step::PresenceRow(name, online) => {
+                let seen = PresenceRow { account: account(name), online: *online, time: now };
                 format!("{:?}", db.store.put_seen(vec![seen]).await)
             }
             Step::Wait(time) => {
@@ -109,8 +110,8 @@ async fn live_through(place: &Place, history: &[Step]) -> Outcome {
         });
     }
     let everything = everything(&db).await;
-    let (floor, empty) = (db.store.lineage().floor, db.store.is_empty().await.unwrap());
-    Outcome { answers, changes: db.close().await.changes, everything, floor, empty }
+    let (compacted, empty) = (db.store.lineage().compacted, db.store.is_empty().await.unwrap());
+    Outcome { answers, changes: db.close().await.changes, everything, compacted, empty }
 }
 
 /// All rows, by way of pages of two.
@@ -142,13 +143,13 @@ async fn everything(db: &Running) -> Everything {
         assert!(between.blocks.iter().all(|block| all.blocks.contains(block)));
         assert!(between.edges.iter().all(|edge| all.edges.contains(edge)));
         for since in [None, Some(0)] {
-            let parts = Arrival {
+            let parts = LoginRows {
                 credential: db.store.credential(owner.clone()).await.unwrap(),
                 edges: db.store.page(owner.clone(), None, 2, since).await.unwrap(),
                 requests: db.store.requests(owner.clone(), since).await.unwrap(),
                 blocks: db.store.blocks(owner.clone(), None, 2, since).await.unwrap(),
             };
-            assert_eq!(db.store.arrival(owner.clone(), 2, since).await.unwrap(), parts);
+            assert_eq!(db.store.login_rows(owner.clone(), 2, since).await.unwrap(), parts);
         }
     }
     all.requests.push(db.store.stale_requests(Millis::MAX, 99).await.unwrap());
@@ -174,7 +175,7 @@ proptest! {
             let reopened = durable.open();
             prop_assert_eq!(reopened.head, expected.changes.last().map_or(0, |change| change.stamp));
             prop_assert_eq!(everything(&reopened).await, expected.everything);
-            prop_assert_eq!(reopened.store.lineage().floor, expected.floor);
+            prop_assert_eq!(reopened.store.lineage().compacted, expected.compacted);
             reopened.close().await;
             Ok(())
         })?;

@@ -1,7 +1,7 @@
 //! Requests, blocks, presence: what every store must keep of them, and to whom it tells it.
 
-use rosterd::store::Seen;
-use rosterd_engine::model::{Edge, Fields, Millis, Online, Request, RequestState};
+use rosterd::store::PresenceRow;
+use rosterd_engine::model::{Edge, Fields, Millis, OnlineAccount, Request, RequestState};
 
 use super::Place;
 use super::rig::{Running, accept, account, ask, befriend, block, delete, nick, profile, reject, unblock};
@@ -106,11 +106,14 @@ async fn the_oldest_open_requests_are_found(place: Place) {
 
 async fn who_is_online_is_noted_beside_the_history(place: Place) {
     let db = with(&place, &["a", "b"]).await;
-    let seen = |name: &str, online, time| Seen { account: account(name), online, time };
+    let seen = |name: &str, online, time| PresenceRow { account: account(name), online, time };
     db.store.put_seen(vec![seen("a", true, 5), seen("b", true, 6), seen("nobody", true, 7)]).await.unwrap();
     db.store.put_seen(vec![seen("b", false, 8)]).await.unwrap();
     db.run(nick("a", "next")).await;
-    assert_eq!(db.store.online().await.unwrap(), [Online { account: account("a"), invisible: false, last_seen: 5 }]);
+    assert_eq!(
+        db.store.online().await.unwrap(),
+        [OnlineAccount { account: account("a"), invisible: false, last_seen: 5 }]
+    );
     assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
     assert_eq!(db.close().await.changes.last().unwrap().stamp, 3);
 }
@@ -121,7 +124,7 @@ async fn closed_requests_and_ended_blocks_are_compacted(place: Place) {
         .await
         .unwrap();
     assert_eq!(db.store.compact(1001).await.unwrap(), 2);
-    assert_eq!(db.store.lineage().floor, 7);
+    assert_eq!(db.store.lineage().compacted, 7);
     assert_eq!(requests(&db, "a", Some(0)).await.len(), 1, "an open request stays");
     assert_eq!(db.store.blocks(account("a"), None, 9, Some(0)).await.unwrap(), []);
     db.close().await;

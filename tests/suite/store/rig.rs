@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rosterd::store::{self, Clock, Opened, Store, StoreError, Write, WriteError, Written};
+use rosterd::store::{self, Opened, Store, StoreClock, StoreError, Write, WriteError, Written};
 use rosterd_engine::model::{
-    Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Stamp, TokenHash, User, Visibility,
+    Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Revision, TokenHash, User, Visibility,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -45,7 +45,7 @@ impl Place {
         self.now.store(now, Ordering::Relaxed);
     }
 
-    pub(super) fn clock(&self) -> Clock {
+    pub(super) fn clock(&self) -> StoreClock {
         let now = self.now.clone();
         Arc::new(move || now.load(Ordering::Relaxed))
     }
@@ -54,7 +54,7 @@ impl Place {
         if self.directory.is_none() {
             return store::memory::open(self.clock(), self.visibility.clone());
         }
-        let options = store::sqlite::Options {
+        let options = store::sqlite::SqliteOptions {
             busy_timeout: self.busy_timeout,
             clock: self.clock(),
             visibility: self.visibility.clone(),
@@ -80,14 +80,14 @@ impl Place {
 /// An open store, and a consumer of its feed in the place of the hub.
 pub(super) struct Running {
     pub(super) store: Arc<dyn Store>,
-    pub(super) head: Stamp,
-    pub(super) seen: Arc<Mutex<Seen>>,
+    pub(super) head: Revision,
+    pub(super) seen: Arc<Mutex<PresenceRow>>,
     pub(super) consumer: JoinHandle<()>,
 }
 
 /// What came through the feed.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct PresenceRow {
     pub(super) batches: usize,
     pub(super) changes: Vec<Change>,
 }
@@ -95,7 +95,7 @@ pub(super) struct Seen {
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
         let Opened { store, mut feed, head } = opened;
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(PresenceRow::default()));
         let told = seen.clone();
         let consumer = tokio::spawn(async move {
             while let Some(mut batch) = feed.recv().await {
@@ -135,7 +135,7 @@ impl Running {
     }
 
     /// The peers on an owner's pages of `limit`; a removed one with a minus.
-    pub(super) async fn peers(&self, owner: &str, limit: usize, since: Option<Stamp>) -> Vec<Vec<String>> {
+    pub(super) async fn peers(&self, owner: &str, limit: usize, since: Option<Revision>) -> Vec<Vec<String>> {
         let (mut pages, mut after) = (Vec::new(), None);
         loop {
             let page = self.store.page(account(owner), after, limit, since).await.unwrap();
@@ -146,7 +146,7 @@ impl Running {
     }
 
     /// Waits until all is released, and answers what came through the feed.
-    pub(super) async fn close(self) -> Seen {
+    pub(super) async fn close(self) -> PresenceRow {
         self.store.close().await;
         drop(self.store);
         self.consumer.await.unwrap();

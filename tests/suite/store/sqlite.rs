@@ -57,7 +57,7 @@ async fn everything_is_there_after_reopening() {
 
     let db = place.open();
     assert_eq!((db.head, db.store.lineage(), db.profile("a").await), (9, lineage, before));
-    assert_eq!(lineage.floor, 7);
+    assert_eq!(lineage.compacted, 7);
     assert_eq!(db.peers("a", 9, Some(0)).await, [["b", "c"]]);
     assert_eq!(db.run(nick("d", "")).await.profile.unwrap().version, 10);
     db.close().await;
@@ -189,7 +189,7 @@ async fn while_another_process_holds_the_lock_reads_go_on_and_writes_fail() {
         assert!(why.contains("locked"), "{why}");
     }
     assert!(db.store.compact(Millis::MAX).await.is_err());
-    assert_eq!(db.store.lineage().floor, 0);
+    assert_eq!(db.store.lineage().compacted, 0);
     assert_eq!(&*db.profile("a").await.unwrap().nick, "Ann");
     assert_eq!(db.peers("a", 9, Some(0)).await, [["-b"]]);
 
@@ -261,7 +261,7 @@ async fn after_a_kill_every_answered_write_is_there_and_no_half_of_one() {
 }
 
 async fn write_until_killed(path: &Path) {
-    let db = Running::new(store::sqlite::open(path, store::sqlite::Options::default()).unwrap());
+    let db = Running::new(store::sqlite::open(path, store::sqlite::SqliteOptions::default()).unwrap());
     for n in 0.. {
         db.write([nick(&format!("first{n}"), ""), nick(&format!("second{n}"), "")]).await.unwrap();
         eprintln!("{n}.");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Failure;
-use crate::outcome::{Row, Unit};
+use super::BenchError;
+use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost};
 
 /// Between two changes.
@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// The run could not be brought to its end.
-pub(super) fn celebrity(run: &mut Run, updates: u32) -> Result<(), Failure> {
+pub(super) fn celebrity(run: &mut Run, updates: u32) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     run.log_in(0..users, parallel, "logging in")?;
     run.quiet(Duration::from_secs(1))?;
@@ -24,7 +24,7 @@ pub(super) fn celebrity(run: &mut Run, updates: u32) -> Result<(), Failure> {
     let changed = (0..updates).try_for_each(|_| one(run));
     let after = run.gauge.read();
     run.crowd.tally.timeline.stop();
-    let mut row = Row::new(format!("{updates} changes"));
+    let mut row = MeasuredRow::new(format!("{updates} changes"));
     let delivered = run.crowd.ledger.counts().delivered;
     if let Ok(after) = &after {
         cost(&mut row, &after.since(&before), delivered, ["server_us_per_delivery", "generator_us_per_delivery"]);
@@ -43,7 +43,7 @@ pub(super) fn celebrity(run: &mut Run, updates: u32) -> Result<(), Failure> {
 }
 
 /// One change, until everyone has it, and a pause.
-fn one(run: &mut Run) -> Result<(), Failure> {
+fn one(run: &mut Run) -> Result<(), BenchError> {
     let due = run.crowd.now();
     run.crowd.update(0, due);
     run.settle()?;

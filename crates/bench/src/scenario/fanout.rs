@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::Failure;
-use crate::outcome::{Row, Unit};
+use super::BenchError;
+use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Load, Run, cost, resident};
 
 /// Logs everyone in, warms up, and measures `seconds` of the load.
 ///
 /// # Errors
 /// The run could not be brought to its end.
-pub(super) fn fanout(run: &mut Run, load: Load, warm_up: Duration, length: Duration) -> Result<(), Failure> {
+pub(super) fn fanout(run: &mut Run, load: Load, warm_up: Duration, length: Duration) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     run.log_in(0..users, parallel, "logging in")?;
     run.quiet(Duration::from_secs(1))?;
@@ -25,7 +25,7 @@ pub(super) fn fanout(run: &mut Run, load: Load, warm_up: Duration, length: Durat
     run.crowd.tally.timeline.stop();
     // What is still on its way counts as latency and for what is lost, not for the CPU.
     let settled = driven.and_then(|()| run.settle());
-    let mut row = Row::new(load.to_string());
+    let mut row = MeasuredRow::new(load.to_string());
     if let Ok(after) = &after {
         let span = after.since(&before);
         per_delivery(&mut row, counts.delivered, bytes, span.wall);
@@ -42,7 +42,7 @@ pub(super) fn fanout(run: &mut Run, load: Load, warm_up: Duration, length: Durat
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-fn per_delivery(row: &mut Row, delivered: u64, bytes: u64, wall: Duration) {
+fn per_delivery(row: &mut MeasuredRow, delivered: u64, bytes: u64, wall: Duration) {
     row.add("deliveries_per_second", "deliveries", delivered as f64 / wall.as_secs_f64(), Unit::PerSecond);
     row.add("bytes_per_delivery", "bytes for each", bytes as f64 / delivered.max(1) as f64, Unit::Bytes);
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Failure;
-use crate::outcome::{Row, Unit};
+use super::BenchError;
+use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost, resident};
 
 /// Logs some in, reads the gateway's memory, logs the others in, rests, and reads again: what is there once (code,
@@ -11,7 +11,7 @@ use crate::run::{Run, cost, resident};
 ///
 /// # Errors
 /// The run could not be brought to its end.
-pub(super) fn idle(run: &mut Run, rest: Duration) -> Result<(), Failure> {
+pub(super) fn idle(run: &mut Run, rest: Duration) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     let first = (users / 10).clamp(1, 1000).min(users);
     run.log_in(0..first, parallel, "logging in")?;
@@ -22,7 +22,7 @@ pub(super) fn idle(run: &mut Run, rest: Duration) -> Result<(), Failure> {
     let begun = run.gauge.read()?;
     run.rest(rest, "resting")?;
     let after = run.gauge.read()?;
-    let mut row = Row::new("idle");
+    let mut row = MeasuredRow::new("idle");
     row.count("sessions", "sessions", run.crowd.live().into());
     if let Some((after, before)) = after.resident.zip(before.resident) {
         #[allow(clippy::cast_precision_loss, reason = "bytes of memory are far below 2^52")]

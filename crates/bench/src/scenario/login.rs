@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Failure;
-use crate::outcome::{Row, Unit};
+use super::BenchError;
+use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost};
 
 /// Every how manyth user changes before a login that brings a delta.
@@ -15,7 +15,7 @@ const AFTERMATH: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The run could not be brought to its end.
-pub(super) fn login(run: &mut Run) -> Result<(), Failure> {
+pub(super) fn login(run: &mut Run) -> Result<(), BenchError> {
     let parallel = run.parallel;
     // Afterwards the accounts count as online for a while, so that the later logins are told to nobody.
     pass(run, "first", parallel)?;
@@ -32,14 +32,14 @@ pub(super) fn login(run: &mut Run) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The run could not be brought to its end.
-pub(super) fn storm(run: &mut Run) -> Result<(), Failure> {
+pub(super) fn storm(run: &mut Run) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     pass(run, "before", parallel)?;
     pass(run, "storm", users)
 }
 
 /// Logs everyone in, measures it, and drops every connection.
-fn pass(run: &mut Run, name: &'static str, parallel: u32) -> Result<(), Failure> {
+fn pass(run: &mut Run, name: &'static str, parallel: u32) -> Result<(), BenchError> {
     let users = run.world.graph.users();
     run.start_measuring(Duration::from_secs(4));
     let before = run.gauge.read()?;
@@ -48,7 +48,7 @@ fn pass(run: &mut Run, name: &'static str, parallel: u32) -> Result<(), Failure>
     let took = Duration::from_nanos(run.crowd.now() - begun);
     run.crowd.tally.timeline.stop();
     let logged_in = logged_in.and_then(|()| run.quiet(AFTERMATH));
-    let mut row = Row::new(name);
+    let mut row = MeasuredRow::new(name);
     let live = run.crowd.live();
     row.add("logins_per_second", "logins", f64::from(live) / took.as_secs_f64(), Unit::PerSecond);
     row.add("seconds", "all live after", took.as_secs_f64(), Unit::Seconds);

@@ -9,7 +9,7 @@ mod write;
 
 use std::time::Duration;
 
-use super::Failure;
+use super::BenchError;
 use super::graph::Graph;
 use super::run::{Load, Run};
 
@@ -123,7 +123,7 @@ impl Scenario {
     ///
     /// # Errors
     /// It could not be brought to its end.
-    pub(super) fn play(&self, run: &mut Run) -> Result<(), Failure> {
+    pub(super) fn play(&self, run: &mut Run) -> Result<(), BenchError> {
         match *self {
             Self::Fanout { load, warm_up, length, .. } => fanout::fanout(run, load, warm_up, length),
             Self::Login { .. } => login::login(run),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Failure;
-use crate::outcome::{Row, Unit};
+use super::BenchError;
+use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Load, Run, cost, resident};
 
 /// Measures the load with everyone reading, then while the last `stalled` users do not, then lets them read and waits
@@ -11,7 +11,13 @@ use crate::run::{Load, Run, cost, resident};
 ///
 /// # Errors
 /// The run could not be brought to its end: among others, a session was ended for being slow.
-pub(super) fn slow(run: &mut Run, rate: f64, stalled: u32, length: Duration, stall: Duration) -> Result<(), Failure> {
+pub(super) fn slow(
+    run: &mut Run,
+    rate: f64,
+    stalled: u32,
+    length: Duration,
+    stall: Duration,
+) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     let slow = users - stalled.min(users)..users;
     run.crowd.slow_from = slow.start;
@@ -20,13 +26,13 @@ pub(super) fn slow(run: &mut Run, rate: f64, stalled: u32, length: Duration, sta
     under_load(run, rate, length, "all read", None)?;
     for who in slow.clone() {
         run.crowd.ledger.set_awaited(who, false);
-        run.crowd.stall(who, true).map_err(Failure::of)?;
+        run.crowd.stall(who, true).map_err(BenchError::of)?;
     }
     under_load(run, rate, stall, "some do not read", Some(slow.clone()))?;
     let begun = run.crowd.now();
     for who in slow {
         run.crowd.ledger.set_awaited(who, true);
-        run.crowd.stall(who, false).map_err(Failure::of)?;
+        run.crowd.stall(who, false).map_err(BenchError::of)?;
     }
     converge(run, begun)
 }
@@ -38,7 +44,7 @@ fn under_load(
     length: Duration,
     name: &'static str,
     slow: Option<std::ops::Range<u32>>,
-) -> Result<(), Failure> {
+) -> Result<(), BenchError> {
     run.start_measuring(length);
     let before = run.gauge.read()?;
     let (begun, mut sent) = (run.crowd.now(), 0);
@@ -47,7 +53,7 @@ fn under_load(
     run.crowd.tally.timeline.stop();
     let settled = driven.and_then(|()| run.settle());
     let counts = run.crowd.ledger.counts();
-    let mut row = Row::new(name);
+    let mut row = MeasuredRow::new(name);
     row.count("sessions", "sessions", run.crowd.live().into());
     if let Ok(after) = &after {
         cost(
@@ -76,14 +82,14 @@ fn under_load(
 }
 
 /// Waits until nobody is owed anything.
-fn converge(run: &mut Run, begun: u64) -> Result<(), Failure> {
+fn converge(run: &mut Run, begun: u64) -> Result<(), BenchError> {
     const MOST: Duration = Duration::from_secs(30);
     run.start_measuring(MOST);
     let mut converged = run.check();
     while converged.is_ok() && run.crowd.ledger.missing() > 0 && run.crowd.now() - begun < MOST.as_nanos() as u64 {
         converged = run.rest(Duration::from_millis(50), "converging");
     }
-    let mut row = Row::new("all read again");
+    let mut row = MeasuredRow::new("all read again");
     row.count("sessions", "sessions", run.crowd.live().into());
     row.add(
         "seconds",

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::Failure;
-use crate::outcome::{Row, Unit};
+use super::BenchError;
+use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost};
 
 /// One writer alone, and then all of them, each with its next update as soon as the last one is answered.
 ///
 /// # Errors
 /// The run could not be brought to its end.
-pub(super) fn write(run: &mut Run, length: Duration) -> Result<(), Failure> {
+pub(super) fn write(run: &mut Run, length: Duration) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     run.log_in(0..users, parallel, "logging in")?;
     run.quiet(Duration::from_millis(500))?;
@@ -18,7 +18,7 @@ pub(super) fn write(run: &mut Run, length: Duration) -> Result<(), Failure> {
     measure(run, users, length, "together")
 }
 
-fn measure(run: &mut Run, writers: u32, length: Duration, name: &'static str) -> Result<(), Failure> {
+fn measure(run: &mut Run, writers: u32, length: Duration, name: &'static str) -> Result<(), BenchError> {
     run.start_measuring(length);
     let before = run.gauge.read()?;
     let begun = run.crowd.now();
@@ -27,7 +27,7 @@ fn measure(run: &mut Run, writers: u32, length: Duration, name: &'static str) ->
     let after = run.gauge.read();
     run.crowd.tally.timeline.stop();
     let answered = run.crowd.tally.replies.len();
-    let mut row = Row::new(format!("{writers} writer(s), {name}"));
+    let mut row = MeasuredRow::new(format!("{writers} writer(s), {name}"));
     #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
     let rate = answered as f64 / took.as_secs_f64();
     row.add("updates_per_second", "durable updates", rate, Unit::PerSecond);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Account, Block, Credential, Edge, Millis, Note, Patch, Profile, Request, SessionId, Stamp, TokenHash};
+use super::{
+    Account, Block, Credential, Edge, FriendUpdate, Millis, Patch, Profile, Request, Revision, SessionId, TokenHash,
+};
 
 /// One write asked for, whoever asks: a client, the backend, or an import. Its parts are already checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,13 +88,13 @@ pub enum Command {
         peer: Account,
     },
     /// Change what an account notes about a friend.
-    SetFriend {
+    UpdateFriend {
         /// Who notes.
         account: Account,
         /// About whom.
         peer: Account,
         /// What.
-        note: Note,
+        note: FriendUpdate,
     },
     /// From now on the peer gets nothing more of the account; harmless if it is so.
     Block {
@@ -192,7 +194,7 @@ pub struct User {
 
 /// An account that was noted as online.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Online {
+pub struct OnlineAccount {
     /// Who.
     pub account: Account,
     /// Whether it hides that.
@@ -205,7 +207,7 @@ pub struct Online {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Its position in commit order.
-    pub stamp: Stamp,
+    pub stamp: Revision,
     /// The session that asked for it, which gets an answer instead of a push.
     pub origin: Option<SessionId>,
     /// What it wrote; each row at most once.

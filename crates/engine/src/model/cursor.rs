@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Stamp;
+use super::Revision;
 
 /// The identity of a store's history. A store that is made new, or restored to an earlier state, has another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ pub struct Lineage {
     /// The history's identity.
     pub epoch: Epoch,
     /// Tombstones up to this stamp may have been dropped: a cursor below it cannot be answered with a delta.
-    pub floor: Stamp,
+    pub compacted: Revision,
 }
 
 /// "Everything up to `horizon` has been delivered": what a client shows at its next login. Opaque to clients.
@@ -30,7 +30,7 @@ pub struct Cursor {
     /// The history it was given in.
     pub epoch: Epoch,
     /// The last stamp delivered.
-    pub horizon: Stamp,
+    pub horizon: Revision,
 }
 
 impl fmt::Display for Cursor {

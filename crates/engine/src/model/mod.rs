@@ -17,16 +17,16 @@ mod relation;
 mod visibility;
 
 pub use account::{ACCOUNT_CHARS, Account};
-pub use change::{Answer, Change, Command, Online, Outcome, Row, User};
+pub use change::{Answer, Change, Command, OnlineAccount, Outcome, Row, User};
 pub use credential::{Credential, StaticToken, TokenHash};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
-pub use profile::{Fields, Gender, Moved, Patch, Profile};
-pub use relation::{BLOCKS, Block, Edge, FRIENDS, FriendsPolicy, Note, REQUESTS, Request, RequestState};
+pub use profile::{Fields, Gender, LastChange, Patch, Profile};
+pub use relation::{BLOCKS, Block, Edge, FRIENDS, FriendUpdate, FriendsPolicy, REQUESTS, Request, RequestState};
 pub use visibility::{Audience, Visibility};
 
 /// A change's position in commit order; the first is 1. Below 2^53, so that JSON numbers hold it.
-pub type Stamp = u64;
+pub type Revision = u64;
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;

@@ -37,15 +37,15 @@ pub struct Profile {
     /// Greater at every change, and greater than any this account had before it was deleted and made again.
     pub version: u64,
     /// The last change to what friends see.
-    pub friends: Moved,
+    pub friends: LastChange,
     /// The last change to what everyone sees.
-    pub everyone: Moved,
+    pub everyone: LastChange,
 }
 
 /// The last change of a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the same as a profile's")]
-pub struct Moved {
+pub struct LastChange {
     pub version: u64,
     pub time: Millis,
 }
@@ -67,16 +67,16 @@ impl Profile {
             create_time: now,
             update_time: now,
             version,
-            friends: Moved { version, time: now },
-            everyone: Moved { version, time: now },
+            friends: LastChange { version, time: now },
+            everyone: LastChange { version, time: now },
         }
     }
 
     /// The last change to what `audience` sees.
     #[must_use]
-    pub fn moved(&self, audience: Audience) -> Moved {
+    pub fn last_change(&self, audience: Audience) -> LastChange {
         match audience {
-            Audience::Own => Moved { version: self.version, time: self.update_time },
+            Audience::Own => LastChange { version: self.version, time: self.update_time },
             Audience::Friends => self.friends,
             Audience::Everyone => self.everyone,
         }

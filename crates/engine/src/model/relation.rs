@@ -58,12 +58,12 @@ impl Edge {
 
 /// What the owner of an edge notes about the peer; `None` leaves a field as it is, an empty text clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Note {
+pub struct FriendUpdate {
     alias: Option<Box<str>>,
     custom: Option<Box<str>>,
 }
 
-impl Note {
+impl FriendUpdate {
     /// Checks both against their limits, which are NIM's: 128 and 256 characters.
     ///
     /// # Errors

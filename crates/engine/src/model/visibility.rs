@@ -52,7 +52,7 @@ impl Visibility {
     pub fn view(&self, profile: &Profile, audience: Audience) -> Option<Profile> {
         let all = self.fields().into_iter().all(|(_, to)| to >= audience);
         (!all).then(|| {
-            let moved = profile.moved(audience);
+            let moved = profile.last_change(audience);
             let mut view = Profile { version: moved.version, update_time: moved.time, ..profile.clone() };
             self.clear(&mut view, audience);
             view
@@ -121,7 +121,7 @@ impl Visibility {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Account, Moved};
+    use crate::model::{Account, LastChange};
 
     #[test]
     fn a_view_hides_fields_and_when_they_changed() {
@@ -132,8 +132,8 @@ mod tests {
             tel: "1".into(),
             email: "a@b.example".into(),
             update_time: 9,
-            friends: Moved { version: 8, time: 8 },
-            everyone: Moved { version: 7, time: 7 },
+            friends: LastChange { version: 8, time: 8 },
+            everyone: LastChange { version: 7, time: 7 },
             ..Profile::new(account, 9, 1)
         };
         assert_eq!(visibility.view(&profile, Audience::Own), None);

@@ -3,7 +3,7 @@
 //! [`plan`] reads the cursor; [`owed`] then says, edge by edge, what the client must be told so that afterwards
 //! it holds the friend list as it stands. Versions are stamps, so "changed since the cursor" is one comparison.
 
-use crate::model::{Cursor, Edge, Lineage, Stamp};
+use crate::model::{Cursor, Edge, Lineage, Revision};
 
 /// Why a client cannot be answered with a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,13 +43,13 @@ pub enum Plan {
     /// Everything, replacing what it holds.
     Full(Because),
     /// What changed after this stamp.
-    Since(Stamp),
+    Since(Revision),
 }
 
 impl Plan {
     /// The stamp after which tombstones matter; a client that starts afresh needs none.
     #[must_use]
-    pub fn since(self) -> Option<Stamp> {
+    pub fn since(self) -> Option<Revision> {
         match self {
             Self::Full(_) => None,
             Self::Since(stamp) => Some(stamp),
@@ -59,7 +59,7 @@ impl Plan {
 
 /// Reads the cursor a client shows, against the store's lineage and the horizon reached.
 #[must_use]
-pub fn plan(cursor: Option<&str>, lineage: Lineage, horizon: Stamp) -> Plan {
+pub fn plan(cursor: Option<&str>, lineage: Lineage, horizon: Revision) -> Plan {
     let Some(text) = cursor else {
         return Plan::Full(Because::NoCursor);
     };
@@ -67,18 +67,18 @@ pub fn plan(cursor: Option<&str>, lineage: Lineage, horizon: Stamp) -> Plan {
         Err(()) => Plan::Full(Because::Malformed),
         Ok(c) if c.epoch != lineage.epoch => Plan::Full(Because::Foreign),
         Ok(c) if c.horizon > horizon => Plan::Full(Because::FromFuture),
-        Ok(c) if c.horizon < lineage.floor => Plan::Full(Because::Expired),
+        Ok(c) if c.horizon < lineage.compacted => Plan::Full(Because::Expired),
         Ok(c) => Plan::Since(c.horizon),
     }
 }
 
 /// What one edge owes the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owed {
+pub enum RowDelta {
     /// It holds all of it.
     Nothing,
     /// The friend's newer profile.
-    Card,
+    EncodedProfile,
     /// The relation, and the whole profile however old.
     Friend,
     /// That the account left the list.
@@ -87,14 +87,14 @@ pub enum Owed {
 
 /// Decides what `edge` owes under `plan`; `card` is the version of the peer's profile.
 #[must_use]
-pub fn owed(plan: Plan, edge: &Edge, card: u64) -> Owed {
+pub fn row_delta(plan: Plan, edge: &Edge, card: u64) -> RowDelta {
     let new = |version| plan.since().is_none_or(|since| version > since);
     match (edge.removed, new(edge.version)) {
-        (true, _) if plan.since().is_none() => Owed::Nothing,
-        (true, true) => Owed::Removal,
-        (false, true) => Owed::Friend,
-        (false, false) if new(card) => Owed::Card,
-        (_, false) => Owed::Nothing,
+        (true, _) if plan.since().is_none() => RowDelta::Nothing,
+        (true, true) => RowDelta::Removal,
+        (false, true) => RowDelta::Friend,
+        (false, false) if new(card) => RowDelta::EncodedProfile,
+        (_, false) => RowDelta::Nothing,
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    const LINEAGE: Lineage = Lineage { epoch: Epoch(7), floor: 10 };
+    const LINEAGE: Lineage = Lineage { epoch: Epoch(7), compacted: 10 };
 
     #[test]
     fn a_cursor_that_cannot_be_answered_says_why() {
@@ -128,8 +128,8 @@ mod tests {
     fn who_starts_afresh_needs_no_tombstones_and_is_told_why() {
         assert_eq!((Plan::Since(5).since(), Plan::Full(Because::Expired).since()), (Some(5), None));
         let gone = Edge::tombstone(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 7, 0);
-        assert_eq!(owed(Plan::Full(Because::Expired), &gone, 0), Owed::Nothing);
-        assert_eq!(owed(Plan::Since(5), &gone, 0), Owed::Removal);
+        assert_eq!(row_delta(Plan::Full(Because::Expired), &gone, 0), RowDelta::Nothing);
+        assert_eq!(row_delta(Plan::Since(5), &gone, 0), RowDelta::Removal);
         let protocol = include_str!("../../../../docs/protocol.md");
         for because in Because::ALL {
             let word = because.word();
@@ -179,13 +179,13 @@ mod tests {
                 let mut client = if plan.since().is_some() { held.clone() } else { List::new() };
                 for (peer, edge) in &edges {
                     let before = client.get(peer).copied();
-                    match owed(plan, edge, cards[peer]) {
-                        Owed::Nothing => {}
-                        Owed::Card => client.get_mut(peer).expect("a card alone is only owed for a friend held").1 = cards[peer],
-                        Owed::Friend => drop(client.insert(*peer, (edge.version, cards[peer]))),
-                        Owed::Removal => drop(client.remove(peer)),
+                    match row_delta(plan, edge, cards[peer]) {
+                        RowDelta::Nothing => {}
+                        RowDelta::EncodedProfile => client.get_mut(peer).expect("a card alone is only owed for a friend held").1 = cards[peer],
+                        RowDelta::Friend => drop(client.insert(*peer, (edge.version, cards[peer]))),
+                        RowDelta::Removal => drop(client.remove(peer)),
                     }
-                    if owed(plan, edge, cards[peer]) != Owed::Nothing && !edge.removed {
+                    if row_delta(plan, edge, cards[peer]) != RowDelta::Nothing && !edge.removed {
                         prop_assert_ne!(before, client.get(peer).copied(), "told what it held");
                     }
                 }

@@ -8,7 +8,7 @@
 pub mod decide;
 pub mod delta;
 pub mod digest;
-pub mod horizon;
 pub mod interest;
 pub mod outbox;
 pub mod repair;
+pub mod watermark;

@@ -12,11 +12,11 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// What of a key is owed; several kinds can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Kinds(u8);
+pub struct RecordKinds(u8);
 
-impl Kinds {
+impl RecordKinds {
     /// The account's profile.
-    pub const CARD: Self = Self(1);
+    pub const PROFILE: Self = Self(1);
     /// Whether the session's account lists this one.
     pub const EDGE: Self = Self(2);
     /// The requests between the session's account and this one.
@@ -46,7 +46,7 @@ impl Kinds {
     #[must_use]
     pub fn words(self) -> Vec<&'static str> {
         let named = [
-            (Self::CARD, "card"),
+            (Self::PROFILE, "card"),
             (Self::EDGE, "friend"),
             (Self::REQUEST, "request"),
             (Self::BLOCK, "block"),
@@ -81,30 +81,30 @@ const FEW: usize = 16;
 
 /// What is owed of each key. Bounded by the number of keys; empty, it holds no memory.
 #[derive(Debug)]
-pub struct Marks<K> {
-    few: Vec<Mark<K>>,
-    more: FxHashMap<K, Kinds>,
+pub struct DirtyMarks<K> {
+    few: Vec<DirtyMark<K>>,
+    more: FxHashMap<K, RecordKinds>,
 }
 
 #[derive(Debug)]
-struct Mark<K> {
+struct DirtyMark<K> {
     key: K,
     /// Tells most keys that differ apart, without a look at them.
     hash: u32,
-    kinds: Kinds,
+    kinds: RecordKinds,
 }
 
-impl<K> Default for Marks<K> {
+impl<K> Default for DirtyMarks<K> {
     fn default() -> Self {
         Self { few: Vec::new(), more: FxHashMap::default() }
     }
 }
 
-impl<K> Marks<K> {
+impl<K> DirtyMarks<K> {
     /// What is owed of each key, in no order.
     #[must_use]
-    pub fn iter(&self) -> MarksIter<'_, K> {
-        MarksIter { few: self.few.iter(), more: self.more.iter() }
+    pub fn iter(&self) -> DirtyMarksIter<'_, K> {
+        DirtyMarksIter { few: self.few.iter(), more: self.more.iter() }
     }
 
     /// How many keys are marked.
@@ -120,23 +120,23 @@ impl<K> Marks<K> {
     }
 }
 
-impl<K: Hash + Eq> Marks<K> {
+impl<K: Hash + Eq> DirtyMarks<K> {
     /// What is owed of a key.
     #[must_use]
-    pub fn get(&self, key: &K) -> Kinds {
+    pub fn get(&self, key: &K) -> RecordKinds {
         match self.position(key, hash(key)) {
             Some(at) => self.few[at].kinds,
             None => self.more.get(key).copied().unwrap_or_default(),
         }
     }
 
-    fn kinds(&mut self, key: K) -> &mut Kinds {
+    fn kinds(&mut self, key: K) -> &mut RecordKinds {
         let hash = hash(&key);
         match self.position(&key, hash) {
             Some(at) => &mut self.few[at].kinds,
             None if self.few.len() < FEW => {
                 let at = self.few.len();
-                self.few.push(Mark { key, hash, kinds: Kinds::default() });
+                self.few.push(DirtyMark { key, hash, kinds: RecordKinds::default() });
                 &mut self.few[at].kinds
             }
             None => self.more.entry(key).or_default(),
@@ -148,30 +148,30 @@ impl<K: Hash + Eq> Marks<K> {
     }
 }
 
-impl<'a, K> IntoIterator for &'a Marks<K> {
-    type Item = (&'a K, &'a Kinds);
-    type IntoIter = MarksIter<'a, K>;
+impl<'a, K> IntoIterator for &'a DirtyMarks<K> {
+    type Item = (&'a K, &'a RecordKinds);
+    type IntoIter = DirtyMarksIter<'a, K>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
 }
 
-/// See [`Marks::iter`].
+/// See [`DirtyMarks::iter`].
 #[derive(Debug)]
-pub struct MarksIter<'a, K> {
-    few: slice::Iter<'a, Mark<K>>,
-    more: hash_map::Iter<'a, K, Kinds>,
+pub struct DirtyMarksIter<'a, K> {
+    few: slice::Iter<'a, DirtyMark<K>>,
+    more: hash_map::Iter<'a, K, RecordKinds>,
 }
 
-impl<K> Clone for MarksIter<'_, K> {
+impl<K> Clone for DirtyMarksIter<'_, K> {
     fn clone(&self) -> Self {
         Self { few: self.few.clone(), more: self.more.clone() }
     }
 }
 
-impl<'a, K> Iterator for MarksIter<'a, K> {
-    type Item = (&'a K, &'a Kinds);
+impl<'a, K> Iterator for DirtyMarksIter<'a, K> {
+    type Item = (&'a K, &'a RecordKinds);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.few.next().map(|mark| (&mark.key, &mark.kinds)).or_else(|| self.more.next())
@@ -184,17 +184,17 @@ fn hash<K: Hash>(key: &K) -> u32 {
 
 /// The dirty set of one session.
 #[derive(Debug)]
-pub struct Outbox<K>(Marks<K>);
+pub struct Outbox<K>(DirtyMarks<K>);
 
 impl<K> Default for Outbox<K> {
     fn default() -> Self {
-        Self(Marks::default())
+        Self(DirtyMarks::default())
     }
 }
 
 impl<K: Hash + Eq> Outbox<K> {
     /// Marks a key with one or more kinds.
-    pub fn mark(&mut self, key: K, kind: Kinds) -> Marked {
+    pub fn mark(&mut self, key: K, kind: RecordKinds) -> Marked {
         let first = self.0.is_empty();
         let kinds = self.0.kinds(key);
         if kinds.has(kind) {
@@ -205,19 +205,19 @@ impl<K: Hash + Eq> Outbox<K> {
     }
 
     /// Takes everything that is owed.
-    pub fn take(&mut self) -> Marks<K> {
+    pub fn take(&mut self) -> DirtyMarks<K> {
         std::mem::take(&mut self.0)
     }
 
     /// What is owed.
     #[must_use]
-    pub fn marks(&self) -> &Marks<K> {
+    pub fn marks(&self) -> &DirtyMarks<K> {
         &self.0
     }
 
     /// How many keys are marked with this kind.
     #[must_use]
-    pub fn count(&self, kind: Kinds) -> usize {
+    pub fn count(&self, kind: RecordKinds) -> usize {
         self.0.iter().filter(|(_, kinds)| kinds.has(kind)).count()
     }
 
@@ -272,13 +272,23 @@ mod tests {
 
     #[test]
     fn kinds_are_apart_and_have_names() {
-        let all =
-            [Kinds::CARD, Kinds::EDGE, Kinds::REQUEST, Kinds::BLOCK, Kinds::PRESENCE, Kinds::SESSIONS, Kinds::LOOK_UP];
+        let all = [
+            RecordKinds::PROFILE,
+            RecordKinds::EDGE,
+            RecordKinds::REQUEST,
+            RecordKinds::BLOCK,
+            RecordKinds::PRESENCE,
+            RecordKinds::SESSIONS,
+            RecordKinds::LOOK_UP,
+        ];
         let names: Vec<_> = all.iter().flat_map(|kind| kind.words()).collect();
         assert_eq!(names, ["card", "friend", "request", "block", "presence", "sessions", "hint"]);
-        let both = Kinds::CARD.with(Kinds::EDGE).with(Kinds::CARD);
-        assert!(both.has_any(Kinds::EDGE.with(Kinds::BLOCK)) && !both.has(Kinds::EDGE.with(Kinds::BLOCK)));
-        assert!(!both.has_any(Kinds::BLOCK) && both.words() == ["card", "friend"]);
+        let both = RecordKinds::PROFILE.with(RecordKinds::EDGE).with(RecordKinds::PROFILE);
+        assert!(
+            both.has_any(RecordKinds::EDGE.with(RecordKinds::BLOCK))
+                && !both.has(RecordKinds::EDGE.with(RecordKinds::BLOCK))
+        );
+        assert!(!both.has_any(RecordKinds::BLOCK) && both.words() == ["card", "friend"]);
     }
 
     /// All of them have one hash.
@@ -295,9 +305,9 @@ mod tests {
     fn keys_of_one_hash_are_apart() {
         let mut outbox = Outbox::default();
         for key in 0..40 {
-            assert_ne!(outbox.mark(Same(key), Kinds::CARD), Marked::Conflated);
+            assert_ne!(outbox.mark(Same(key), RecordKinds::PROFILE), Marked::Conflated);
         }
-        assert_eq!((outbox.marks().len(), outbox.mark(Same(3), Kinds::CARD)), (40, Marked::Conflated));
+        assert_eq!((outbox.marks().len(), outbox.mark(Same(3), RecordKinds::PROFILE)), (40, Marked::Conflated));
         assert_eq!((outbox.0.few.len(), outbox.0.more.len()), (FEW, 40 - FEW));
     }
 
@@ -313,13 +323,13 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Mark(u8, bool),
+        DirtyMark(u8, bool),
         Take,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            24 => (0..40u8, any::<bool>()).prop_map(|(k, edge)| Step::Mark(k, edge)),
+            24 => (0..40u8, any::<bool>()).prop_map(|(k, edge)| Step::DirtyMark(k, edge)),
             1 => Just(Step::Take),
         ];
         prop::collection::vec(step, 0..300)
@@ -333,13 +343,13 @@ mod tests {
             let (mut outbox, mut model) = (Outbox::default(), BTreeMap::<u8, BTreeSet<bool>>::new());
             for step in steps {
                 match step {
-                    Step::Mark(key, edge) => {
+                    Step::DirtyMark(key, edge) => {
                         let expected = match (model.is_empty(), model.entry(key).or_default().insert(edge)) {
                             (_, false) => Marked::Conflated,
                             (true, true) => Marked::First,
                             (false, true) => Marked::More,
                         };
-                        let kind = if edge { Kinds::EDGE } else { Kinds::CARD };
+                        let kind = if edge { RecordKinds::EDGE } else { RecordKinds::PROFILE };
                         prop_assert_eq!(outbox.mark(key, kind), expected);
                     }
                     Step::Take => {
@@ -347,14 +357,14 @@ mod tests {
                         prop_assert_eq!(marks.iter().count(), marks.len());
                         let taken: BTreeMap<u8, BTreeSet<bool>> = marks.iter().map(|(k, kinds)| {
                             assert_eq!(marks.get(k), *kinds);
-                            let flags = [(false, Kinds::CARD), (true, Kinds::EDGE)];
+                            let flags = [(false, RecordKinds::PROFILE), (true, RecordKinds::EDGE)];
                             (*k, flags.into_iter().filter(|(_, kind)| kinds.has(*kind)).map(|(edge, _)| edge).collect())
                         }).collect();
                         prop_assert_eq!(taken, std::mem::take(&mut model));
                     }
                 }
                 prop_assert_eq!(outbox.marks().len(), model.len());
-                prop_assert_eq!(outbox.count(Kinds::EDGE), model.values().filter(|kinds| kinds.contains(&true)).count());
+                prop_assert_eq!(outbox.count(RecordKinds::EDGE), model.values().filter(|kinds| kinds.contains(&true)).count());
                 prop_assert_eq!(outbox.is_empty(), model.is_empty());
             }
         }

@@ -1,34 +1,34 @@
 //! Which parts of a friend list differ, so that a client whose digest does not agree is told only those again.
 //!
-//! The list is in [`PARTS`] parts by the account alone, so that both sides know where a friend belongs who is on one
+//! The list is in [`BUCKETS`] parts by the account alone, so that both sides know where a friend belongs who is on one
 //! side only. Each part has a [`Digest`] of its own; those of a client are the `leaves` of its `repair`. Who reads the
 //! list and tells the records is the service's business.
 
 use super::digest::{Digest, fnv1a};
 
 /// The parts of a friend list.
-pub const PARTS: usize = 64;
+pub const BUCKETS: usize = 64;
 
 /// The part an account is in: the low six bits of FNV-1a (32 bit) over its bytes.
 #[must_use]
-pub fn part(account: &str) -> usize {
-    fnv1a(account) as usize % PARTS
+pub fn bucket(account: &str) -> usize {
+    fnv1a(account) as usize % BUCKETS
 }
 
 /// A friend list's sums, part by part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sums([Sum; PARTS]);
+pub struct BucketDigests([ListDigest; BUCKETS]);
 
 /// Of one part, or of several: how many friends, and their digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sum {
+pub struct ListDigest {
     /// How many friends.
     pub count: u32,
     /// Their digest.
     pub digest: Digest,
 }
 
-impl Sum {
+impl ListDigest {
     /// Adds one friend.
     pub fn add(&mut self, account: &str, friend_version: u64, user_version: u64) {
         self.count += 1;
@@ -36,45 +36,45 @@ impl Sum {
     }
 }
 
-impl Default for Sums {
+impl Default for BucketDigests {
     fn default() -> Self {
-        Self([Sum::default(); PARTS])
+        Self([ListDigest::default(); BUCKETS])
     }
 }
 
-impl Sums {
+impl BucketDigests {
     /// Adds one friend.
     pub fn add(&mut self, account: &str, friend_version: u64, user_version: u64) {
-        self.0[part(account)].add(account, friend_version, user_version);
+        self.0[bucket(account)].add(account, friend_version, user_version);
     }
 
     /// What a client sends.
     #[must_use]
-    pub fn leaves(&self) -> [u32; PARTS] {
+    pub fn leaves(&self) -> [u32; BUCKETS] {
         self.0.map(|sum| sum.digest.value())
     }
 
     /// The parts of which a client holds something else.
     #[must_use]
-    pub fn differing(&self, leaves: &[u32; PARTS]) -> Parts {
+    pub fn differing(&self, leaves: &[u32; BUCKETS]) -> BucketSet {
         let differ = |at: &usize| self.0[*at].digest.value() != leaves[*at];
-        Parts((0..PARTS).filter(differ).fold(0, |parts, at| parts | 1 << at))
+        BucketSet((0..BUCKETS).filter(differ).fold(0, |parts, at| parts | 1 << at))
     }
 
     /// The parts of which more accounts were told than were added. What the client holds of them is on its way, and its
     /// leaves may be from before: they look right, and are not.
     #[must_use]
-    pub fn outnumbered<'a>(&self, told: impl Iterator<Item = &'a str>) -> Parts {
-        let mut counts = [0; PARTS];
-        told.for_each(|account| counts[part(account)] += 1);
-        Parts((0..PARTS).filter(|at| counts[*at] > self.0[*at].count).fold(0, |parts, at| parts | 1 << at))
+    pub fn outnumbered<'a>(&self, told: impl Iterator<Item = &'a str>) -> BucketSet {
+        let mut counts = [0; BUCKETS];
+        told.for_each(|account| counts[bucket(account)] += 1);
+        BucketSet((0..BUCKETS).filter(|at| counts[*at] > self.0[*at].count).fold(0, |parts, at| parts | 1 << at))
     }
 
     /// All parts but these together.
     #[must_use]
-    pub fn without(&self, parts: Parts) -> Sum {
-        let rest = (0..PARTS).filter(|at| !parts.has(*at)).map(|at| self.0[at]);
-        rest.fold(Sum::default(), |all, part| Sum {
+    pub fn without(&self, parts: BucketSet) -> ListDigest {
+        let rest = (0..BUCKETS).filter(|at| !parts.has(*at)).map(|at| self.0[at]);
+        rest.fold(ListDigest::default(), |all, part| ListDigest {
             count: all.count + part.count,
             digest: all.digest.and(part.digest),
         })
@@ -83,13 +83,13 @@ impl Sums {
 
 /// Some of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts(u64);
+pub struct BucketSet(u64);
 
-impl Parts {
+impl BucketSet {
     /// Those of these numbers that name a part.
     #[must_use]
     pub fn of(numbers: &[u32]) -> Self {
-        let named = numbers.iter().filter(|number| (**number as usize) < PARTS);
+        let named = numbers.iter().filter(|number| (**number as usize) < BUCKETS);
         Self(named.fold(0, |parts, number| parts | 1 << number))
     }
 
@@ -108,7 +108,7 @@ impl Parts {
     /// Whether the account is in one of them.
     #[must_use]
     pub fn hold(self, account: &str) -> bool {
-        self.has(part(account))
+        self.has(bucket(account))
     }
 
     /// Whether there are none.
@@ -120,7 +120,7 @@ impl Parts {
     /// Their numbers, ascending.
     #[must_use]
     pub fn numbers(self) -> Vec<u32> {
-        (0..PARTS as u32).filter(|at| self.has(*at as usize)).collect()
+        (0..BUCKETS as u32).filter(|at| self.has(*at as usize)).collect()
     }
 }
 
@@ -132,16 +132,16 @@ mod tests {
 
     type List = BTreeMap<String, (u64, u64)>;
 
-    fn sums(list: &List) -> Sums {
-        let mut sums = Sums::default();
+    fn sums(list: &List) -> BucketDigests {
+        let mut sums = BucketDigests::default();
         for (account, (friend, user)) in list {
             sums.add(account, *friend, *user);
         }
         sums
     }
 
-    fn total(list: &List) -> Sum {
-        let mut sum = Sum::default();
+    fn total(list: &List) -> ListDigest {
+        let mut sum = ListDigest::default();
         for (account, (friend, user)) in list {
             sum.add(account, *friend, *user);
         }
@@ -159,9 +159,9 @@ mod tests {
         fn what_differs_is_found_and_replaced(ours in list(), theirs in list()) {
             let parts = sums(&ours).differing(&sums(&theirs).leaves());
             let differ = |account: &&String| ours.get(*account) != theirs.get(*account);
-            let expected: BTreeSet<_> = ours.keys().chain(theirs.keys()).filter(differ).map(|a| part(a)).collect();
+            let expected: BTreeSet<_> = ours.keys().chain(theirs.keys()).filter(differ).map(|a| bucket(a)).collect();
             prop_assert_eq!(&parts.numbers().into_iter().map(|at| at as usize).collect::<BTreeSet<_>>(), &expected);
-            prop_assert_eq!(Parts::of(&parts.numbers()), parts);
+            prop_assert_eq!(BucketSet::of(&parts.numbers()), parts);
 
             let mut repaired = theirs.clone();
             repaired.retain(|account, _| !parts.hold(account));
@@ -178,19 +178,19 @@ mod tests {
 
     #[test]
     fn a_part_of_which_more_was_told_than_there_is_differs_whatever_the_leaves() {
-        let mut sums = Sums::default();
+        let mut sums = BucketDigests::default();
         sums.add("alice", 1, 1);
         assert!(sums.outnumbered(["alice"].into_iter()).is_empty());
-        assert_eq!(sums.outnumbered(["alice", "carol"].into_iter()).numbers(), [part("carol") as u32]);
-        let both = sums.outnumbered(["carol"].into_iter()).or(sums.differing(&[0; PARTS]));
-        assert_eq!(both.numbers(), [part("carol") as u32, part("alice") as u32]);
+        assert_eq!(sums.outnumbered(["alice", "carol"].into_iter()).numbers(), [bucket("carol") as u32]);
+        let both = sums.outnumbered(["carol"].into_iter()).or(sums.differing(&[0; BUCKETS]));
+        assert_eq!(both.numbers(), [bucket("carol") as u32, bucket("alice") as u32]);
     }
 
     #[test]
     fn numbers_that_are_no_parts_name_none() {
-        assert_eq!(Parts::of(&[64, u32::MAX, 63, 0, 63]).numbers(), [0, 63]);
-        assert!(Parts::of(&[64]).is_empty() && !Parts::of(&[0]).is_empty());
-        assert_eq!(Parts::of(&[1, 2]).or(Parts::of(&[2, 3])).numbers(), [1, 2, 3]);
+        assert_eq!(BucketSet::of(&[64, u32::MAX, 63, 0, 63]).numbers(), [0, 63]);
+        assert!(BucketSet::of(&[64]).is_empty() && !BucketSet::of(&[0]).is_empty());
+        assert_eq!(BucketSet::of(&[1, 2]).or(BucketSet::of(&[2, 3])).numbers(), [1, 2, 3]);
     }
 
     #[derive(serde::Deserialize)]
@@ -214,7 +214,7 @@ mod tests {
             serde_json::from_str(include_str!("../../../../docs/conformance/digest.json")).unwrap();
         assert!(vectors.len() > 5);
         for Vector { friends, repair } in vectors {
-            let mut sums = Sums::default();
+            let mut sums = BucketDigests::default();
             for friend in &friends {
                 sums.add(&friend.account, friend.friend_version, friend.user_version);
             }

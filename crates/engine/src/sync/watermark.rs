@@ -5,37 +5,37 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::Stamp;
+use crate::model::Revision;
 
-/// The progress of marking. Invariant: every stamp up to [`Horizon::reached`] has finished.
+/// The progress of marking. Invariant: every stamp up to [`Watermark::reached`] has finished.
 #[derive(Debug)]
-pub struct Horizon {
-    begun: Stamp,
-    unfinished: BTreeSet<Stamp>,
+pub struct Watermark {
+    begun: Revision,
+    unfinished: BTreeSet<Revision>,
 }
 
-impl Horizon {
+impl Watermark {
     /// Starts where the store stands.
     #[must_use]
-    pub fn new(head: Stamp) -> Self {
+    pub fn new(head: Revision) -> Self {
         Self { begun: head, unfinished: BTreeSet::new() }
     }
 
     /// A change starts being marked. Stamps come in ascending order.
-    pub fn begin(&mut self, stamp: Stamp) {
+    pub fn begin(&mut self, stamp: Revision) {
         debug_assert!(stamp > self.begun, "changes begin in commit order");
         self.begun = stamp;
         self.unfinished.insert(stamp);
     }
 
     /// Every watcher of the change has been marked.
-    pub fn finish(&mut self, stamp: Stamp) {
+    pub fn finish(&mut self, stamp: Revision) {
         self.unfinished.remove(&stamp);
     }
 
     /// The last stamp of which, and before which, everything has finished.
     #[must_use]
-    pub fn reached(&self) -> Stamp {
+    pub fn reached(&self) -> Revision {
         self.unfinished.first().map_or(self.begun, |oldest| oldest - 1)
     }
 }
@@ -51,8 +51,8 @@ mod tests {
             gaps in prop::collection::vec(1..3u64, 1..40),
             order in prop::collection::vec(any::<prop::sample::Index>(), 80),
         ) {
-            let mut horizon = Horizon::new(7);
-            let mut open: Vec<Stamp> = Vec::new();
+            let mut horizon = Watermark::new(7);
+            let mut open: Vec<Revision> = Vec::new();
             let (mut next, mut reached) = (7, 7);
             let mut gaps = gaps.into_iter().peekable();
             for pick in order {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSql, params};
 
 use super::{account, int, number, relations, text};
-use crate::store::Seen;
-use rosterd_engine::model::{Account, Gender, Moved, Online, Profile, User};
-use rosterd_engine::sync::decide::Noted;
+use crate::store::PresenceRow;
+use rosterd_engine::model::{Account, Gender, LastChange, OnlineAccount, Profile, User};
+use rosterd_engine::sync::decide::StoredPresence;
 
 /// The columns of a profile, in the order of [`profile`].
 macro_rules! columns {
@@ -63,16 +63,16 @@ pub(in crate::store::sqlite) fn is_empty(conn: &Connection) -> Result<bool> {
 }
 
 /// The accounts noted as online.
-pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<Online>> {
+pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<OnlineAccount>> {
     let mut select = conn.prepare_cached("SELECT account, invisible, last_seen FROM user WHERE online = 1")?;
     let online = |record: &Record<'_>| {
-        Ok(Online { account: account(record, 0)?, invisible: record.get(1)?, last_seen: number(record, 2)? })
+        Ok(OnlineAccount { account: account(record, 0)?, invisible: record.get(1)?, last_seen: number(record, 2)? })
     };
     select.query_map([], online)?.collect()
 }
 
 /// Notes who came and went.
-pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[Seen]) -> Result<()> {
+pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[PresenceRow]) -> Result<()> {
     let mut update = conn.prepare_cached("UPDATE user SET online = ?2, last_seen = ?3 WHERE account = ?1")?;
     for seen in seen {
         update.execute(params![seen.account.as_str(), seen.online, int(seen.time)])?;
@@ -80,10 +80,10 @@ pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[Seen]) -> Re
     Ok(())
 }
 
-pub(super) fn noted(conn: &Connection, account: &Account) -> Result<Noted> {
+pub(super) fn noted(conn: &Connection, account: &Account) -> Result<StoredPresence> {
     let mut select = conn.prepare_cached("SELECT invisible, online, last_seen FROM user WHERE account = ?1")?;
     let noted = |record: &Record<'_>| {
-        Ok(Noted { invisible: record.get(0)?, online: record.get(1)?, last_seen: number(record, 2)? })
+        Ok(StoredPresence { invisible: record.get(0)?, online: record.get(1)?, last_seen: number(record, 2)? })
     };
     Ok(select.query_row([account.as_str()], noted).optional()?.unwrap_or_default())
 }
@@ -180,8 +180,8 @@ fn profile(account: &Account, record: &Record<'_>) -> Result<Profile> {
         create_time: number(record, 8)?,
         update_time: number(record, 9)?,
         version: number(record, 10)?,
-        friends: Moved { version: number(record, 11)?, time: number(record, 12)? },
-        everyone: Moved { version: number(record, 13)?, time: number(record, 14)? },
+        friends: LastChange { version: number(record, 11)?, time: number(record, 12)? },
+        everyone: LastChange { version: number(record, 13)?, time: number(record, 14)? },
     })
 }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, para
 
 use super::{account, int, number, text};
 use crate::store::Relations;
-use rosterd_engine::model::{Account, Block, Edge, Millis, Request, RequestState, Stamp};
+use rosterd_engine::model::{Account, Block, Edge, Millis, Request, RequestState, Revision};
 
 macro_rules! edge_columns {
     () => {
@@ -60,7 +60,7 @@ pub(in crate::store::sqlite) fn page(
     owner: &Account,
     after: Option<&Account>,
     limit: usize,
-    since: Option<Stamp>,
+    since: Option<Revision>,
 ) -> Result<Vec<Edge>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
@@ -79,7 +79,7 @@ pub(in crate::store::sqlite) fn blocks(
     owner: &Account,
     after: Option<&Account>,
     limit: usize,
-    since: Option<Stamp>,
+    since: Option<Revision>,
 ) -> Result<Vec<Block>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
@@ -95,7 +95,7 @@ pub(in crate::store::sqlite) fn blocks(
 pub(in crate::store::sqlite) fn requests(
     conn: &Connection,
     me: &Account,
-    since: Option<Stamp>,
+    since: Option<Revision>,
 ) -> Result<Vec<Request>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Account, Answer, Block, Command, Credential, Edge, Millis, Outcome, Profile, Request, RequestError, RequestState,
-    Row, Stamp, Visibility,
+    Revision, Row, Visibility,
 };
 
 /// The rows a command is decided on.
@@ -34,7 +34,7 @@ pub struct Reads {
 
 /// What is noted of an account's presence.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Noted {
+pub struct StoredPresence {
     /// Whether it hides that it is online.
     pub invisible: bool,
     /// Whether it is online.
@@ -45,7 +45,7 @@ pub struct Noted {
 
 /// How much an account has.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
+pub struct RelationCounts {
     /// Live edges.
     pub friends: u64,
     /// Open requests it made.
@@ -58,7 +58,7 @@ pub struct Counts {
 
 /// What the store found.
 #[derive(Debug, Default)]
-pub struct Current {
+pub struct CurrentRows {
     /// The profiles asked for that exist.
     pub users: Vec<Arc<Profile>>,
     /// Edges.
@@ -68,14 +68,14 @@ pub struct Current {
     /// Blocks.
     pub blocks: Vec<Block>,
     /// The counts asked for.
-    pub counts: Vec<(Account, Counts)>,
+    pub counts: Vec<(Account, RelationCounts)>,
     /// The presence asked for.
-    pub presence: Noted,
+    pub presence: StoredPresence,
     /// The tokens of the account asked for.
     pub credential: Credential,
 }
 
-impl Current {
+impl CurrentRows {
     fn user(&self, account: &Account) -> Option<&Arc<Profile>> {
         self.users.iter().find(|p| p.account == *account)
     }
@@ -97,7 +97,7 @@ impl Current {
         self.blocks.iter().find(|b| b.owner == *owner && b.peer == *peer && !b.removed)
     }
 
-    fn counts(&self, account: &Account) -> Counts {
+    fn counts(&self, account: &Account) -> RelationCounts {
         self.counts.iter().find(|(a, _)| a == account).map(|(_, counts)| *counts).unwrap_or_default()
     }
 }
@@ -123,8 +123,8 @@ impl Decision {
 
 /// When a change is made: its place in commit order, which becomes the version of its rows, and the time.
 #[derive(Debug, Clone, Copy)]
-struct At {
-    stamp: Stamp,
+struct CommitPoint {
+    stamp: Revision,
     now: Millis,
 }
 
@@ -160,7 +160,7 @@ pub fn reads(command: &Command) -> Reads {
         | Command::CancelRequest { account, peer }
         | Command::ExpireRequest { sender: account, receiver: peer, .. }
         | Command::DeleteFriend { account, peer }
-        | Command::SetFriend { account, peer, .. }
+        | Command::UpdateFriend { account, peer, .. }
         | Command::Unblock { account, peer } => pair(account, peer),
     }
 }
@@ -179,13 +179,13 @@ fn pair(account: &Account, peer: &Account) -> Reads {
 /// # Errors
 /// The command cannot be carried out; nothing is to be written.
 pub fn decide(
-    current: &Current,
+    current: &CurrentRows,
     command: &Command,
-    stamp: Stamp,
+    stamp: Revision,
     now: Millis,
     visibility: &Visibility,
 ) -> Result<Decision, RequestError> {
-    let at = At { stamp, now };
+    let at = CommitPoint { stamp, now };
     match command {
         Command::SetProfile { account, patch, create, if_version } => {
             users::set_profile(current, account, patch, *create, *if_version, at, visibility)
@@ -205,7 +205,7 @@ pub fn decide(
         }
         Command::Unfriend { account, peer } => relations::unfriend(current, account, peer, at),
         Command::DeleteFriend { account, peer } => relations::delete(current, account, peer, at),
-        Command::SetFriend { account, peer, note } => relations::note(current, account, peer, note, at),
+        Command::UpdateFriend { account, peer, note } => relations::note(current, account, peer, note, at),
         Command::Block { account, peer } => relations::block(current, account, peer, at),
         Command::Unblock { account, peer } => relations::unblock(current, account, peer, at),
     }

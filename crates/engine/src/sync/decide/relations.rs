@@ -2,16 +2,16 @@
 //!
 //! Between two accounts there is at most one open request; friends have none.
 
-use super::{At, Current, Decision};
+use super::{CommitPoint, CurrentRows, Decision};
 use crate::model::{
-    Account, BLOCKS, Block, Edge, FRIENDS, Millis, Note, Outcome, REQUESTS, Reason, Request, RequestError,
+    Account, BLOCKS, Block, Edge, FRIENDS, FriendUpdate, Millis, Outcome, REQUESTS, Reason, Request, RequestError,
     RequestState, Row,
 };
 
 type Decided = Result<Decision, RequestError>;
 
 /// As the backend wants it: whatever stands between them, and harmless if they are friends.
-pub(super) fn befriend(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "peer")?;
     let mut rows = edges(current, a, b, at)?;
     if rows.is_empty() {
@@ -21,7 +21,7 @@ pub(super) fn befriend(current: &Current, a: &Account, b: &Account, at: At) -> D
     Ok(Decision::new(rows, Outcome::Created))
 }
 
-pub(super) fn add(current: &Current, a: &Account, b: &Account, message: &str, at: At) -> Decided {
+pub(super) fn add(current: &CurrentRows, a: &Account, b: &Account, message: &str, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
     if current.blocks(b, a).is_some() {
         // Neutral: a block is not told.
@@ -38,7 +38,7 @@ pub(super) fn add(current: &Current, a: &Account, b: &Account, message: &str, at
     Ok(Decision::new(rows, Outcome::Created))
 }
 
-pub(super) fn request(current: &Current, a: &Account, b: &Account, message: &str, at: At) -> Decided {
+pub(super) fn request(current: &CurrentRows, a: &Account, b: &Account, message: &str, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
     if current.open(a, b).is_some() {
         let message = format!("the request to \"{b}\" is open already");
@@ -58,7 +58,7 @@ pub(super) fn request(current: &Current, a: &Account, b: &Account, message: &str
     Ok(Decision::new(vec![Row::Request(request)], Outcome::Created))
 }
 
-pub(super) fn accept(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn accept(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
     let theirs = to_answer(current, a, b)?;
     let mut rows = edges(current, a, b, at)?;
@@ -66,19 +66,25 @@ pub(super) fn accept(current: &Current, a: &Account, b: &Account, at: At) -> Dec
     Ok(Decision::new(rows, Outcome::Changed))
 }
 
-pub(super) fn reject(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn reject(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
     let theirs = to_answer(current, a, b)?;
     Ok(Decision::new(vec![close(theirs, RequestState::Rejected, at)], Outcome::Changed))
 }
 
-pub(super) fn cancel(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn cancel(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
     let mine = current.open(a, b).ok_or_else(|| no_such(format!("there is no open request to \"{b}\"")))?;
     Ok(Decision::new(vec![close(mine, RequestState::Cancelled, at)], Outcome::Changed))
 }
 
-pub(super) fn expire(current: &Current, sender: &Account, receiver: &Account, before: Millis, at: At) -> Decision {
+pub(super) fn expire(
+    current: &CurrentRows,
+    sender: &Account,
+    receiver: &Account,
+    before: Millis,
+    at: CommitPoint,
+) -> Decision {
     match current.open(sender, receiver) {
         Some(stale) if stale.create_time < before => {
             Decision::new(vec![close(stale, RequestState::Expired, at)], Outcome::Changed)
@@ -88,7 +94,7 @@ pub(super) fn expire(current: &Current, sender: &Account, receiver: &Account, be
 }
 
 /// As the backend wants it: harmless if they are no friends.
-pub(super) fn unfriend(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn unfriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "peer")?;
     if current.edge(a, b).is_none() && current.edge(b, a).is_none() {
         return Ok(Decision::unchanged());
@@ -96,13 +102,13 @@ pub(super) fn unfriend(current: &Current, a: &Account, b: &Account, at: At) -> D
     Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
 }
 
-pub(super) fn delete(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn delete(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
     listed(current, a, b)?;
     Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
 }
 
-pub(super) fn note(current: &Current, a: &Account, b: &Account, note: &Note, at: At) -> Decided {
+pub(super) fn note(current: &CurrentRows, a: &Account, b: &Account, note: &FriendUpdate, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
     let edge = listed(current, a, b)?;
     let Some(next) = note.apply(edge) else {
@@ -112,14 +118,14 @@ pub(super) fn note(current: &Current, a: &Account, b: &Account, note: &Note, at:
     Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
 }
 
-pub(super) fn block(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
     if current.blocks(a, b).is_some() {
         return Ok(Decision::unchanged());
     }
     at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
     let (owner, peer) = (a.clone(), b.clone());
-    let At { stamp, now } = at;
+    let CommitPoint { stamp, now } = at;
     let seen = current.presence;
     let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
     let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: stamp };
@@ -130,7 +136,7 @@ pub(super) fn block(current: &Current, a: &Account, b: &Account, at: At) -> Deci
 }
 
 /// The peer's edge moves with it: by its stamp the peer is brought up to date, also where it was away all the time.
-pub(super) fn unblock(current: &Current, a: &Account, b: &Account, at: At) -> Decided {
+pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     not_oneself(a, b, "account")?;
     current.known(a)?;
     let Some(block) = current.blocks(a, b) else {
@@ -142,7 +148,7 @@ pub(super) fn unblock(current: &Current, a: &Account, b: &Account, at: At) -> De
 }
 
 /// Two accounts that exist, are no friends, and of which the first does not block the second.
-fn strangers(current: &Current, a: &Account, b: &Account) -> Result<(), RequestError> {
+fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), RequestError> {
     two_who_exist(current, a, b, "account")?;
     if current.edge(a, b).is_some() && current.edge(b, a).is_some() {
         let message = format!("\"{b}\" is a friend already");
@@ -156,7 +162,7 @@ fn strangers(current: &Current, a: &Account, b: &Account) -> Result<(), RequestE
 }
 
 /// Both exist and are two; `field` is the peer's name for the asker.
-fn two_who_exist(current: &Current, a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
+fn two_who_exist(current: &CurrentRows, a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
     not_oneself(a, b, field)?;
     current.known(a).map_err(|e| e.field("account"))?;
     current.known(b).map_err(|e| e.field(field))?;
@@ -171,12 +177,12 @@ fn not_oneself(a: &Account, b: &Account, field: &'static str) -> Result<(), Requ
     Ok(())
 }
 
-fn to_answer<'a>(current: &'a Current, a: &Account, b: &Account) -> Result<&'a Request, RequestError> {
+fn to_answer<'a>(current: &'a CurrentRows, a: &Account, b: &Account) -> Result<&'a Request, RequestError> {
     let theirs = current.open(b, a).filter(|request| !request.hidden);
     theirs.ok_or_else(|| no_such(format!("there is no open request of \"{b}\"")))
 }
 
-fn listed<'a>(current: &'a Current, a: &Account, b: &Account) -> Result<&'a Edge, RequestError> {
+fn listed<'a>(current: &'a CurrentRows, a: &Account, b: &Account) -> Result<&'a Edge, RequestError> {
     current.edge(a, b).ok_or_else(|| no_such(format!("\"{b}\" is no friend")))
 }
 
@@ -193,7 +199,7 @@ fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), 
 }
 
 /// The edges that are missing between the two; none if they are friends.
-fn edges(current: &Current, a: &Account, b: &Account, at: At) -> Result<Vec<Row>, RequestError> {
+fn edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Result<Vec<Row>, RequestError> {
     let missing = [(a, b), (b, a)].into_iter().filter(|(owner, peer)| current.edge(owner, peer).is_none());
     let mut rows = Vec::new();
     for (owner, peer) in missing {
@@ -203,7 +209,7 @@ fn edges(current: &Current, a: &Account, b: &Account, at: At) -> Result<Vec<Row>
     Ok(rows)
 }
 
-fn asked(sender: &Account, receiver: &Account, message: &str, at: At) -> Request {
+fn asked(sender: &Account, receiver: &Account, message: &str, at: CommitPoint) -> Request {
     Request {
         sender: sender.clone(),
         receiver: receiver.clone(),
@@ -218,23 +224,23 @@ fn asked(sender: &Account, receiver: &Account, message: &str, at: At) -> Request
 
 /// Closes the open requests between the two, in both directions.
 fn close_all(
-    current: &Current,
+    current: &CurrentRows,
     a: &Account,
     b: &Account,
     state: RequestState,
-    at: At,
+    at: CommitPoint,
 ) -> impl Iterator<Item = Row> + use<> {
     let open = [current.open(a, b), current.open(b, a)];
     open.into_iter().flatten().map(|request| close(request, state, at)).collect::<Vec<_>>().into_iter()
 }
 
-pub(super) fn close(request: &Request, state: RequestState, at: At) -> Row {
+pub(super) fn close(request: &Request, state: RequestState, at: CommitPoint) -> Row {
     let update_time = at.now.max(request.update_time);
     Row::Request(Request { state, update_time, version: at.stamp, ..request.clone() })
 }
 
 /// A block that has ended.
-pub(super) fn ended(block: &Block, at: At) -> Row {
+pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
     let update_time = at.now.max(block.update_time);
     Row::Block {
         block: Block { removed: true, last_seen: 0, update_time, version: at.stamp, ..block.clone() },
@@ -242,6 +248,6 @@ pub(super) fn ended(block: &Block, at: At) -> Row {
     }
 }
 
-pub(super) fn tombstones(a: &Account, b: &Account, at: At) -> [Row; 2] {
+pub(super) fn tombstones(a: &Account, b: &Account, at: CommitPoint) -> [Row; 2] {
     [(a, b), (b, a)].map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.stamp, at.now)))
 }

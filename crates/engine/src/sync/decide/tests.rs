@@ -2,7 +2,7 @@ mod reads;
 mod tokens;
 
 use super::*;
-use crate::model::{Audience, FRIENDS, Fields, Note, REQUESTS, Reason, TokenHash};
+use crate::model::{Audience, FRIENDS, Fields, FriendUpdate, REQUESTS, Reason, TokenHash};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ struct Table {
     requests: BTreeMap<(Account, Account), Request>,
     blocks: BTreeMap<(Account, Account), Block>,
     visibility: Visibility,
-    stamp: Stamp,
+    stamp: Revision,
 }
 
 impl Table {
@@ -32,14 +32,14 @@ impl Table {
         table
     }
 
-    fn current(&self, reads: &Reads) -> Current {
-        let mut current = Current {
+    fn current(&self, reads: &Reads) -> CurrentRows {
+        let mut current = CurrentRows {
             users: reads.users.iter().filter_map(|a| self.users.get(a).cloned()).collect(),
-            presence: Noted {
+            presence: StoredPresence {
                 invisible: reads.presence.as_ref().is_some_and(|a| self.invisible.contains(a)),
-                ..Noted::default()
+                ..StoredPresence::default()
             },
-            ..Current::default()
+            ..CurrentRows::default()
         };
         if let Some((a, b)) = &reads.pair {
             let keys = [(a.clone(), b.clone()), (b.clone(), a.clone())];
@@ -63,8 +63,8 @@ impl Table {
         self.requests.values().filter(|request| request.state == RequestState::Open)
     }
 
-    fn counts(&self, a: &Account) -> Counts {
-        Counts {
+    fn counts(&self, a: &Account) -> RelationCounts {
+        RelationCounts {
             friends: self.edges.values().filter(|e| e.owner == *a && !e.removed).count() as u64,
             sent: self.open().filter(|r| r.sender == *a).count() as u64,
             received: self.open().filter(|r| r.receiver == *a && !r.hidden).count() as u64,
@@ -212,7 +212,7 @@ fn delete(a: &str, b: &str) -> Command {
 
 fn note(a: &str, b: &str, alias: &str) -> Command {
     let (account, peer) = pair(a, b);
-    Command::SetFriend { account, peer, note: Note::check(Some(alias.into()), None).unwrap() }
+    Command::UpdateFriend { account, peer, note: FriendUpdate::check(Some(alias.into()), None).unwrap() }
 }
 
 fn block(a: &str, b: &str) -> Command {
@@ -229,11 +229,11 @@ fn unblock(a: &str, b: &str) -> Command {
 fn the_friend_limit_names_who_is_full() {
     let (a, b) = pair("a", "b");
     let user = |a: &Account| Arc::new(Profile::new(a.clone(), 1, 1));
-    let full = Counts { friends: FRIENDS, ..Counts::default() };
-    let current = Current {
+    let full = RelationCounts { friends: FRIENDS, ..RelationCounts::default() };
+    let current = CurrentRows {
         users: vec![user(&a), user(&b)],
-        counts: vec![(a, Counts::default()), (b, full)],
-        ..Current::default()
+        counts: vec![(a, RelationCounts::default()), (b, full)],
+        ..CurrentRows::default()
     };
     for command in [befriend("a", "b"), add("a", "b", "")] {
         let error = decide(&current, &command, 5, 5, &Visibility::default()).unwrap_err();
@@ -303,13 +303,13 @@ fn adding_closes_what_was_asked_and_brings_its_message() {
 fn limits_of_requests_name_who_has_reached_them() {
     let (a, b) = pair("a", "b");
     let user = |a: &Account| Arc::new(Profile::new(a.clone(), 1, 1));
-    let current = |sent, received| Current {
+    let current = |sent, received| CurrentRows {
         users: vec![user(&a), user(&b)],
         counts: vec![
-            (a.clone(), Counts { sent, ..Counts::default() }),
-            (b.clone(), Counts { received, ..Counts::default() }),
+            (a.clone(), RelationCounts { sent, ..RelationCounts::default() }),
+            (b.clone(), RelationCounts { received, ..RelationCounts::default() }),
         ],
-        ..Current::default()
+        ..CurrentRows::default()
     };
     let rules = Visibility::default();
     assert!(decide(&current(REQUESTS - 1, REQUESTS - 1), &ask("a", "b"), 5, 5, &rules).is_ok());

@@ -1,10 +1,10 @@
 //! Whose tokens are believed: revocation, and static tokens.
 
-use super::{At, Current, Decision};
+use super::{CommitPoint, CurrentRows, Decision};
 use crate::model::{Account, Credential, Millis, Outcome, RequestError, Row, StaticToken, TokenHash};
 
 /// What was revoked stays so: an earlier time changes nothing.
-pub(super) fn revoke(current: &Current, account: &Account, before: Millis) -> Decision {
+pub(super) fn revoke(current: &CurrentRows, account: &Account, before: Millis) -> Decision {
     let held = &current.credential;
     if before <= held.revoked_before {
         return Decision::unchanged();
@@ -14,10 +14,10 @@ pub(super) fn revoke(current: &Current, account: &Account, before: Millis) -> De
 }
 
 pub(super) fn set(
-    current: &Current,
+    current: &CurrentRows,
     account: &Account,
     token: Option<TokenHash>,
-    at: At,
+    at: CommitPoint,
 ) -> Result<Decision, RequestError> {
     current.known(account)?;
     let held = &current.credential;
@@ -33,7 +33,7 @@ pub(super) fn set(
 }
 
 /// The static token goes with its account. What was revoked stays revoked: the account may be made again.
-pub(super) fn forgotten(current: &Current, account: &Account) -> Option<Row> {
+pub(super) fn forgotten(current: &CurrentRows, account: &Account) -> Option<Row> {
     let held = &current.credential;
     held.token.is_some().then(|| row(account, Credential { token: None, ..held.clone() }))
 }

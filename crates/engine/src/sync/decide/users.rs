@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::relations::{close, ended, tombstones};
-use super::{At, Current, Decision};
+use super::{CommitPoint, CurrentRows, Decision};
 use crate::model::{
-    Account, Answer, Audience, Moved, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState, Row,
+    Account, Answer, Audience, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState, Row,
     Visibility,
 };
 
 pub(super) fn set_profile(
-    current: &Current,
+    current: &CurrentRows,
     account: &Account,
     patch: &Patch,
     create: bool,
     if_version: Option<u64>,
-    at: At,
+    at: CommitPoint,
     visibility: &Visibility,
 ) -> Result<Decision, RequestError> {
     let before = match current.user(account) {
@@ -41,11 +41,11 @@ pub(super) fn set_profile(
 }
 
 /// A view moves if a field it shows does. A clock that was set back does not make a profile look older than it was.
-fn moved(before: &Profile, next: Profile, at: At, visibility: &Visibility) -> Profile {
+fn moved(before: &Profile, next: Profile, at: CommitPoint, visibility: &Visibility) -> Profile {
     let view = |audience| {
-        let held = before.moved(audience);
+        let held = before.last_change(audience);
         let same = visibility.same(before, &next, audience);
-        if same { held } else { Moved { version: at.stamp, time: at.now.max(held.time) } }
+        if same { held } else { LastChange { version: at.stamp, time: at.now.max(held.time) } }
     };
     let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
     Profile { version: at.stamp, update_time: at.now.max(before.update_time), friends, everyone, ..next }
@@ -62,7 +62,11 @@ fn expect_version(before: Option<&Arc<Profile>>, expected: Option<u64>) -> Resul
     }
 }
 
-pub(super) fn set_invisible(current: &Current, account: &Account, invisible: bool) -> Result<Decision, RequestError> {
+pub(super) fn set_invisible(
+    current: &CurrentRows,
+    account: &Account,
+    invisible: bool,
+) -> Result<Decision, RequestError> {
     current.known(account)?;
     if current.presence.invisible == invisible {
         return Ok(Decision::unchanged());
@@ -72,7 +76,7 @@ pub(super) fn set_invisible(current: &Current, account: &Account, invisible: boo
 
 /// Its friends drop it, requests between it and others end, blocks by it and of it end. What is over stays for a while:
 /// a client of an account that is made under its name may come back with what it held.
-pub(super) fn delete(current: &Current, account: &Account, at: At) -> Result<Decision, RequestError> {
+pub(super) fn delete(current: &CurrentRows, account: &Account, at: CommitPoint) -> Result<Decision, RequestError> {
     current.known(account)?;
     let mut rows = vec![Row::Gone { account: account.clone(), version: at.stamp }];
     for edge in current.edges.iter().filter(|e| !e.removed && e.owner == *account) {

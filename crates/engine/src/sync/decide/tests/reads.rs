@@ -28,7 +28,7 @@ fn what_a_block_freezes_is_when_the_owner_was_seen() {
     for (online, invisible, seen) in [(true, false, 50), (true, true, 7), (false, false, 7), (false, true, 7)] {
         let command = block("a", "b");
         let mut current = table.current(&reads(&command));
-        current.presence = Noted { online, invisible, last_seen: 7 };
+        current.presence = StoredPresence { online, invisible, last_seen: 7 };
         let decision = decide(&current, &command, 9, 50, &Visibility::default()).unwrap();
         let Row::Block { block, .. } = &decision.rows[0] else { panic!("{decision:?}") };
         assert_eq!(block.last_seen, seen, "online: {online}, invisible: {invisible}");

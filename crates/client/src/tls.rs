@@ -1,4 +1,4 @@
-//! Decides which certificates a client accepts, and runs TLS.
+//! TLS towards a gateway: which certificates a client accepts, and which it shows.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,9 +16,7 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DEFAULT_VERSIONS, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-/// Whose certificate a client takes, and which it shows itself.
-#[derive(Debug, Clone)]
-pub struct Trust(Arc<ClientConfig>);
+use crate::Trust;
 
 /// A certificate and its private key, both PEM.
 pub type Identity<'a> = (&'a [u8], &'a [u8]);

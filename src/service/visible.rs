@@ -5,33 +5,33 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Service;
-use crate::hub::{Seat, Sight, UserRef};
+use crate::hub::{SessionHandle, UserRef, VisibleProfile};
 use crate::store::StoreError;
-use rosterd_engine::model::{Account, Audience, Edge, Stamp};
-use rosterd_protocol::{Card, Views};
+use rosterd_engine::model::{Account, Audience, Edge, Revision};
+use rosterd_protocol::{EncodedProfile, ProfileViews};
 
 /// A page of a friend list.
 pub(super) struct Page {
     /// Each relation with the friend's card; none with one that is removed, or whose account is being deleted.
-    pub(super) edges: Vec<(Edge, Option<Arc<Card>>)>,
+    pub(super) edges: Vec<(Edge, Option<Arc<EncodedProfile>>)>,
     /// Where the next page begins, if there may be one.
     pub(super) next: Option<Account>,
 }
 
 /// Cards in the order of the accounts asked for; `None` for one that does not exist.
-pub(super) type Settled = Vec<Option<Arc<Card>>>;
+pub(super) type VisibleProfiles = Vec<Option<Arc<EncodedProfile>>>;
 
 impl Service {
     /// Reads the friends after an account, following each from now on. With `since`, relations that ended after it are
     /// among them.
     pub(super) async fn friends_page(
         &self,
-        seat: &mut Seat,
+        seat: &mut SessionHandle,
         after: Option<Account>,
-        since: Option<Stamp>,
+        since: Option<Revision>,
     ) -> Result<Page, StoreError> {
         loop {
-            let relations = seat.relations();
+            let relations = seat.relations_epoch();
             let edges = self.store.page(seat.account().clone(), after.clone(), self.machine.page, since).await?;
             if let Some(page) = self.follow_page(seat, edges, relations).await? {
                 return Ok(page);
@@ -43,14 +43,14 @@ impl Service {
     /// since: what changed may have taken the right to see a card with it, and the page is to be read again.
     pub(super) async fn follow_page(
         &self,
-        seat: &mut Seat,
+        seat: &mut SessionHandle,
         edges: Vec<Edge>,
         relations: u32,
     ) -> Result<Option<Page>, StoreError> {
         let peers = || edges.iter().filter(|edge| !edge.removed).map(|edge| &edge.peer);
         seat.expect(peers().count());
         let cards = self.follow_friends(seat, peers()).await?;
-        if seat.relations() != relations {
+        if seat.relations_epoch() != relations {
             return Ok(None);
         }
         let next = edges.last().filter(|_| edges.len() == self.machine.page).map(|last| last.peer.clone());
@@ -66,32 +66,36 @@ impl Service {
     /// it is in the card.
     pub(super) async fn follow_friends(
         &self,
-        seat: &mut Seat,
+        seat: &mut SessionHandle,
         accounts: impl Iterator<Item = &Account>,
-    ) -> Result<Settled, StoreError> {
+    ) -> Result<VisibleProfiles, StoreError> {
         let users: Vec<_> = accounts.map(|account| seat.add_friend(account)).collect();
         self.settle(seat, &users).await
     }
 
     /// What the session may see of accounts, whether or not it follows them.
-    pub(super) async fn look_up(&self, seat: &Seat, accounts: &[Account]) -> Result<Settled, StoreError> {
+    pub(super) async fn look_up(
+        &self,
+        seat: &SessionHandle,
+        accounts: &[Account],
+    ) -> Result<VisibleProfiles, StoreError> {
         let name = |account: &Account| self.hub.user(account).unwrap_or_else(|| UserRef::detached(account.clone()));
         let users: Vec<_> = accounts.iter().map(name).collect();
         self.settle(seat, &users).await
     }
 
     /// What the session may see of each.
-    pub(super) async fn settle(&self, seat: &Seat, users: &[UserRef]) -> Result<Settled, StoreError> {
-        let mut settled: Settled = Vec::with_capacity(users.len());
+    pub(super) async fn settle(&self, seat: &SessionHandle, users: &[UserRef]) -> Result<VisibleProfiles, StoreError> {
+        let mut settled: VisibleProfiles = Vec::with_capacity(users.len());
         let (mut unknown, mut frozen) = (Vec::new(), Vec::new());
         for (at, user) in users.iter().enumerate() {
-            settled.push(match seat.view().sight(user) {
-                Sight::Card(card) => Some(card),
-                Sight::Unknown => {
+            settled.push(match seat.view().visible_profile(user) {
+                VisibleProfile::EncodedProfile(card) => Some(card),
+                VisibleProfile::Unknown => {
                     unknown.push(at);
                     None
                 }
-                Sight::Frozen => {
+                VisibleProfile::Frozen => {
                     frozen.push(at);
                     None
                 }
@@ -108,10 +112,10 @@ impl Service {
 
     async fn settle_unknown(
         &self,
-        seat: &Seat,
+        seat: &SessionHandle,
         users: &[UserRef],
         unknown: &[usize],
-        settled: &mut Settled,
+        settled: &mut VisibleProfiles,
         frozen: &mut Vec<usize>,
     ) -> Result<(), StoreError> {
         let found = self.store.users(names(users, unknown)).await?;
@@ -119,10 +123,10 @@ impl Service {
         for at in unknown {
             let user = &users[*at];
             self.hub.offer(user, found.get(user.account()).copied());
-            match seat.view().sight(user) {
-                Sight::Card(card) => settled[*at] = Some(card),
-                Sight::Frozen => frozen.push(*at),
-                Sight::Unknown => {}
+            match seat.view().visible_profile(user) {
+                VisibleProfile::EncodedProfile(card) => settled[*at] = Some(card),
+                VisibleProfile::Frozen => frozen.push(*at),
+                VisibleProfile::Unknown => {}
             }
         }
         Ok(())
@@ -130,10 +134,10 @@ impl Service {
 
     async fn settle_frozen(
         &self,
-        seat: &Seat,
+        seat: &SessionHandle,
         users: &[UserRef],
         frozen: &[usize],
-        settled: &mut Settled,
+        settled: &mut VisibleProfiles,
     ) -> Result<(), StoreError> {
         let found = self.store.frozen(seat.account().clone(), names(users, frozen)).await?;
         let mut free = Vec::new();
@@ -155,8 +159,8 @@ impl Service {
         Ok(())
     }
 
-    fn view(&self, profile: Arc<rosterd_engine::model::Profile>, audience: Audience) -> Arc<Card> {
-        Views::new(profile, self.hub.visibility()).card(audience).clone()
+    fn view(&self, profile: Arc<rosterd_engine::model::Profile>, audience: Audience) -> Arc<EncodedProfile> {
+        ProfileViews::new(profile, self.hub.visibility()).encoded(audience).clone()
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::{Hub, Session};
 use rosterd_engine::model::{Account, SessionId};
-use rosterd_engine::sync::outbox::Kinds;
+use rosterd_engine::sync::outbox::RecordKinds;
 
 /// What one session is told of one account, and what it has yet to be told.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct FlushState {
     /// The session.
     pub session: Arc<Session>,
     /// Whether it follows the account as a friend's: it does once its catch-up has read that friendship.
@@ -16,7 +16,7 @@ pub struct Told {
     /// Whether it watches it.
     pub watches: bool,
     /// What of the account waits for it.
-    pub pending: Kinds,
+    pub pending: RecordKinds,
 }
 
 impl Hub {
@@ -37,7 +37,7 @@ impl Hub {
 
     /// What the sessions of `viewer` are told of `account`; those that have yet to log in are left out.
     #[must_use]
-    pub fn told(&self, viewer: &Account, account: &Account) -> Vec<Told> {
+    pub fn flush_states(&self, viewer: &Account, account: &Account) -> Vec<FlushState> {
         let Some(user) = self.user(viewer) else {
             return Vec::new();
         };
@@ -50,7 +50,7 @@ impl Hub {
                 let state = followed.state().lock();
                 (state.friends.contains(slot), state.strangers.contains(slot))
             });
-            Some(Told { session: session.clone(), as_friend, watches, pending: session.pending(account) })
+            Some(FlushState { session: session.clone(), as_friend, watches, pending: session.pending(account) })
         };
         slots.into_iter().filter_map(told).collect()
     }
