@@ -1,7 +1,9 @@
-# `make` prints what there is. Every step shows its commands, and the first failure ends it.
+# `make` lists the targets.
+# Every step prints its commands, and the first failure ends the run.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET)/tools
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 PYTHON := $(TOOLS)/venv/bin/python
 DENY := $(TOOLS)/bin/cargo-deny
 DENY_VERSION := 0.20.2
@@ -15,95 +17,103 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit soak chaos fuzz mutants proto deny interop sdk deploy test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit soak chaos fuzz mutants proto deny interop sdk deploy dist test bench benchquick performance microbench drain-demo chromium promtool
 
-help: ## print this
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## the release binary, target/release/rosterd
+build: ## build the release binary, target/release/rosterd
 	cargo build --locked --release
 
-run: ## a gateway for this machine, in development mode
+run: ## run a gateway on this machine, in development mode
 	cargo run --locked --release
 
 fmt: ## format the code
 	cargo fmt --all
 
-lint: ## format and lints, as `make test` wants them
+lint: ## check format and lints, as `make test` does
 	@echo "== format and lints"
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Private items are in it too, so links to them are good.
-doc: ## the code's documentation, target/doc/rosterd
+# Private items are included, so links to them resolve.
+doc: ## build the code's documentation, target/doc/rosterd
 	@echo "== documentation"
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 
-unit: ## the Rust tests
+unit: ## run the Rust tests
 	@echo "== tests"
 	cargo test --locked --workspace
 
-soak: ## new simulated histories for MINUTES=10 minutes, or as many as are said
+soak: ## run new simulated histories for MINUTES=10 minutes
 	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
 
-# Fewer random cases than in a normal run: what a change breaks, it breaks in most.
-mutants: $(MUTANTS) ## rosterd-engine, changed in every small way: do its tests notice? half an hour
+# Fewer random cases than in a normal run: most of them fail on a mutation that any of them notices.
+mutants: $(MUTANTS) ## mutate rosterd-engine, and check that its tests notice; half an hour
 	PATH=$(abspath $(TOOLS))/bin:$$PATH PROPTEST_CASES=64 CARGO_PROFILE_DEV_DEBUG=0 \
 		cargo mutants --package rosterd-engine --output $(TARGET)/mutants --timeout 60 --jobs 2 -- --lib
 
-proto: ## writes the wire types anew from proto/
+proto: ## write the wire types from proto/ again
 	cargo run --locked --package rosterd-codegen
 
-deny: $(DENY) ## licences, banned libraries and sources
+deny: $(DENY) ## check the dependencies' licences, banned libraries and sources
 	@echo "== licences, bans, sources"
 	$(DENY) --locked check licenses bans sources
 
-interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium ## other people's clients against a running gateway
+interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium ## test clients by other people against a running gateway
 	@echo "== interop"
 	cargo build --locked
 	$(PYTHON) tests/interop/run
 
-sdk: sdk/js/node_modules/.package-lock.json chromium ## the JavaScript SDK: types, its built files, in Node and in a browser
+sdk: sdk/js/node_modules/.package-lock.json chromium ## test the JavaScript SDK: types, built files, Node, a browser
 	@echo "== sdk"
 	cargo build --locked
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 
-deploy: promtool ## what is in deploy/: alert rules, the dashboard, the systemd unit
+deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit, packaging
 	@echo "== deploy"
 	promtool check rules deploy/prometheus/alerts.yml
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
 
-test: lint doc unit deny interop sdk deploy ## everything that is checked; installs what it needs
+# EXTRAS=FOLDER adds a man page and completions; see deploy/dist.
+dist: ## build the release files into target/packages: a tarball, a .deb, an SBOM and checksums
+	cargo build --locked --profile dist
+	deploy/dist $(TARGET)/dist/rosterd $(VERSION) $(TARGET)/packages $(EXTRAS)
+
+test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
-# INTO=FILE.md writes the table into a document as well; ONLY=fanout,login makes a part of it.
-bench: ## a gateway measured beside the machine's floor, against its goals; a quarter of an hour
+# INTO=FILE.md also writes the table into a document; ONLY=fanout,login measures a part of it.
+bench: ## measure a gateway beside the machine's floor, against its goals; a quarter of an hour
 	cargo bench --locked --bench table -- $(if $(INTO),--into $(abspath $(INTO))) $(if $(ONLY),--only $(ONLY))
 
-benchquick: ## the same in three minutes, not to be quoted
+benchquick: ## the same in three minutes; do not quote its figures
 	cargo bench --locked --bench table -- --quick $(if $(ONLY),--only $(ONLY))
 
-# The same again with SEED=…; more or less of it with KILLS=… and CLIENTS=…. A full disk takes root, to mount a small one.
-chaos: ## kill -9, stops, full disks, slow and half-open peers, storms: the release binary under all of it; five minutes
+# SEED=… repeats a run; KILLS=… and CLIENTS=… set its size.
+# The full disk needs root, to mount a small file system.
+chaos: ## test the release binary under kill -9, stops, full disks, slow and half-open peers, and storms; five minutes
 	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked --release --test chaos -- --nocapture
 
-# Takes a nightly compiler. What is found lies in fuzz/artifacts. ONLY=frames,tokens for a part of it.
-fuzz: $(FUZZ) ## what comes from outside, met with anything at all; SECONDS=600 for each of the targets
+# Needs a nightly compiler.
+# Findings are in fuzz/artifacts; ONLY=frames,tokens runs some of the targets.
+fuzz: $(FUZZ) ## fuzz all input from outside; SECONDS=600 for each target
 	SECONDS_EACH=$(or $(SECONDS),600) CARGO_FUZZ=$(abspath $(FUZZ)) INTO=$(abspath $(TARGET))/fuzz fuzz/run $(subst $(comma), ,$(ONLY))
 
-performance: ## measures anew what docs/performance.md shows: its table and its plots
+performance: ## measure again the table and the plots of docs/performance.md, and write them there
 	cargo bench --locked --bench table -- --into $(abspath docs/performance.md)
 	cargo bench --locked --bench table -- grow $(abspath docs/images)
 
-microbench: ## the hot paths, one by one
+microbench: ## benchmark the hot paths, one by one
 	cargo bench --locked
 
-drain-demo: ## a stop under load on this terminal: closes and logins for every second; CLIENTS=10000 RATE=500
+drain-demo: ## show a stop under load on this terminal, with closes and logins for every second; CLIENTS=10000 RATE=500
 	cargo bench --locked --bench drain -- $(CLIENTS) $(RATE)
 
-# What the steps need. apt-get takes root; a machine that has it all needs none.
+# The tools that the targets need.
+# apt-get needs root; a machine that has them all does not.
 
 chromium:
 	@test -x "$(CHROMIUM)" || { set -x; $(INSTALL) chromium || { apt-get update && $(INSTALL) chromium; }; }
@@ -122,11 +132,11 @@ tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
 	npm ci --prefix tests/interop --no-audit --no-fund
 	touch $@
 
-# Not optimised: it is built more often than it is waited for.
 sdk/js/node_modules/.package-lock.json: sdk/js/package-lock.json
 	npm ci --prefix sdk/js --no-audit --no-fund
 	touch $@
 
+# Built with --debug: building these tools takes more time than waiting for them.
 $(FUZZ):
 	cargo install --debug --locked --root $(TOOLS) --version $(FUZZ_VERSION) cargo-fuzz
 
