@@ -18,6 +18,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::Decode;
 
 /// What a client that reads slowly may have waiting inside a connection, in bytes; a record of TLS.
 const UNSENT: usize = 16 * 1024;
@@ -207,9 +209,10 @@ fn callers(
 
 /// When a certificate ends, in seconds since 1970.
 fn end(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, CertificateError> {
-    let (_, read) = x509_parser::parse_x509_certificate(certificate)
+    // `Raw` takes serial numbers that are out of the standard's bounds, which certificates in use have.
+    let read = CertificateInner::<Raw>::from_der(certificate)
         .map_err(|error| unusable(path, format_args!("no certificate ({error})")))?;
-    Ok(read.validity().not_after.timestamp())
+    Ok(read.tbs_certificate.validity.not_after.to_unix_duration().as_secs() as i64)
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
-use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, reload};
 
 use super::{CliError, runtime, say};
 use crate::app::{App, PreparedChange, ReloadablePart, Reloaded};
@@ -78,34 +80,23 @@ fn on(kind: SignalKind) -> Result<Signal, CliError> {
 
 /// Begins to log; the part exchanges the level.
 fn logging(log: &LogConfig) -> Result<ReloadablePart, CliError> {
+    let (filter, handle) = reload::Layer::new(targets(&log.level).map_err(CliError)?);
     // Standard output is for what the user asked to see.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(&log.level).map_err(CliError)?)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    let exchange: Box<dyn Fn(EnvFilter) + Send + Sync> = match log.format {
-        LogFormat::Json => {
-            let builder = builder.json().with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.try_init().map_err(CliError::of)?;
-            Box::new(move |filter| drop(handle.reload(filter)))
-        }
-        LogFormat::Text => {
-            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.try_init().map_err(CliError::of)?;
-            Box::new(move |filter| drop(handle.reload(filter)))
-        }
+    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    let begun = match log.format {
+        LogFormat::Json => registry.with(lines.json()).try_init(),
+        LogFormat::Text => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
     };
-    let exchange = Arc::new(exchange);
+    begun.map_err(CliError::of)?;
     Ok(ReloadablePart::new(&["log.level"], move |config| {
-        let (filter, exchange) = (filter(&config.log.level)?, exchange.clone());
-        Ok(PreparedChange::live(move || exchange(filter)))
+        let (filter, handle) = (targets(&config.log.level)?, handle.clone());
+        Ok(PreparedChange::live(move || drop(handle.reload(filter))))
     }))
 }
 
-fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
+fn targets(level: &str) -> Result<Targets, String> {
+    level.parse().map_err(|error| format!("log.level: {error}"))
 }
 
 /// What someone who just started it needs to know.

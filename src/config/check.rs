@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::auth::is_set;
 use super::{Config, Error, Mode, Secret};
@@ -251,11 +251,11 @@ fn filter(text: &str) -> Result<(), String> {
     const RIGHT: &str =
         "write off, error, warn, info, debug or trace, or by module such as \"info,rosterd::gateway=debug\"";
     let is_level = |part: &str| LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
-    let is_right = |part: &str| is_level(part) || part.contains(['=', '[']);
+    let is_right = |part: &str| is_level(part) || part.contains('=');
     if !text.split(',').all(is_right) {
         return Err(format!("{text:?} names no level; {RIGHT}"));
     }
-    text.parse::<EnvFilter>().map(drop).map_err(|error| format!("{text:?} is not a log filter ({error}); {RIGHT}"))
+    text.parse::<Targets>().map(drop).map_err(|error| format!("{text:?} is not a log filter ({error}); {RIGHT}"))
 }
 
 #[cfg(test)]
