@@ -1,4 +1,4 @@
-//! Keeps presence: stored, so that a restart does not look as if everyone left.
+//! Keeps presence. Marks bring it to friends; it is stored so that a restart does not look as if everyone left.
 
 use std::pin::pin;
 use std::sync::Arc;
