@@ -45,7 +45,7 @@ pub(super) struct LiveSession {
 
 impl LiveSession {
     pub(super) fn of(status: SessionStatus) -> Self {
-        let SessionStatus { info, account, pending, told } = status;
+        let SessionStatus { info, account, pending, delivered_up_to: told } = status;
         let (session, account) = (info.id.to_string(), account.to_string());
         Self { account, session, device: info.device, connected_at: info.connected_at, pending, told }
     }

@@ -1,4 +1,4 @@
-//! What the store holds, as the server API tells it, and whether a client holds the same.
+//! Reads what the store holds from the server API, and compares it with what a client holds.
 
 use std::collections::BTreeMap;
 

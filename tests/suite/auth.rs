@@ -69,7 +69,7 @@ pub async fn refused(gateway: &Gateway, token: &str, (code, field): (u32, Option
 }
 
 #[tokio::test]
-async fn a_good_token_lets_in_and_tells_when_it_ends() {
+async fn a_good_token_lets_in_and_the_reply_says_when_it_ends() {
     let (secret, key) = (with_secret(), with_public_key());
     let ed = |seconds| signed_ed(include_bytes!("../keys/ed25519.pem"), &claims("ann", seconds));
     for (world, token) in [(secret, token("ann", 600)), (key, ed(600))] {
@@ -114,7 +114,7 @@ async fn a_token_that_is_not_good_does_not() {
     for token in [signed_ed(other, &claims("ann", 600)), good, signed(public, &claims("ann", 600))] {
         refused(&by_key, &token, bad.0, bad.1).await;
     }
-    // One that was good is told apart: the client only needs a new one.
+    // A token that was valid gets another answer: the client only needs a new one.
     let expired = (302, Some("token"));
     refused(&by_secret, &token("ann", -1), expired, (3506, "TOKEN_EXPIRED")).await;
     refused(&by_key, &signed_ed(ed, &claims("ann", -1)), expired, (3506, "TOKEN_EXPIRED")).await;

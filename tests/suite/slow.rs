@@ -27,7 +27,7 @@ async fn a_slow_reader_is_conflated_and_converges() {
     let mut replica = Replica::default();
     slow.login("slow", &mut replica).await.unwrap();
 
-    // It stops reading; its friends change their cards, large ones, over and over.
+    // It stops reading; its friends change their profiles, large ones, over and over.
     let mut friends = Vec::new();
     for name in &names {
         friends.push(gateway.login(name, Encoding::Protobuf).await);
