@@ -24,6 +24,67 @@ var rosterdNim = (() => {
     NIM: () => NIM
   });
 
+  // src/emitter.ts
+  var Emitter = class {
+    #listeners = /* @__PURE__ */ new Map();
+    on(event, listener) {
+      let all = this.#listeners.get(event);
+      if (!all) this.#listeners.set(event, all = /* @__PURE__ */ new Set());
+      all.add(listener);
+      return () => this.off(event, listener);
+    }
+    off(event, listener) {
+      this.#listeners.get(event)?.delete(listener);
+    }
+    has(event) {
+      return !!this.#listeners.get(event)?.size;
+    }
+    emit(event, ...args) {
+      for (const listener of [...this.#listeners.get(event) ?? []]) {
+        try {
+          const result2 = listener(...args);
+          if (result2 instanceof Promise) result2.catch(report);
+        } catch (error) {
+          report(error);
+        }
+      }
+    }
+  };
+  function report(error) {
+    if (typeof globalThis.reportError === "function") globalThis.reportError(error);
+    else console.error(error);
+  }
+
+  // src/announce.ts
+  function announceStored(emitter, { me, users, friends, requests, blocks }) {
+    if (me) emitter.emit("me", me, "cache");
+    if (!me && !users.length && !friends.length) return;
+    emitter.emit("users", users, "cache");
+    emitter.emit("friends", friends, "cache");
+    if (requests.length) emitter.emit("requests", requests, "cache");
+    if (blocks.length) emitter.emit("blocks", blocks, "cache");
+  }
+  function announceSync(emitter, { me, users, friends, removed, requests, blocks, presence, sessions, full }) {
+    if (me) emitter.emit("me", me, "sync");
+    if (full || users.length) emitter.emit("users", users, "sync");
+    if (full || friends.length) emitter.emit("friends", friends, "sync");
+    for (const account of removed) emitter.emit("friendRemoved", account);
+    if (full || requests.length) emitter.emit("requests", requests, "sync");
+    if (full || blocks.length) emitter.emit("blocks", blocks, "sync");
+    if (presence) emitter.emit("presence", presence, "sync");
+    if (sessions) emitter.emit("sessions", sessions);
+  }
+  function announceUpdate(emitter, { how, me, users, friends, removed, requests, blocks, presence, sessions }) {
+    for (const account of removed) emitter.emit("friendRemoved", account);
+    if (me) emitter.emit("me", me, how);
+    for (const user of users) emitter.emit("userUpdated", user);
+    if (friends.length) emitter.emit("friends", friends, "update");
+    if (requests.length) emitter.emit("requests", requests, "update");
+    if (blocks.length) emitter.emit("blocks", blocks, "update");
+    if (presence) emitter.emit("presence", presence, "update");
+    if (sessions) emitter.emit("sessions", sessions);
+  }
+
   // src/protocol.ts
   var Code = {
     unauthenticated: 302,
@@ -249,70 +310,16 @@ var rosterdNim = (() => {
     }
   };
 
-  // src/emitter.ts
-  var Emitter = class {
-    #listeners = /* @__PURE__ */ new Map();
-    on(event, listener) {
-      let all = this.#listeners.get(event);
-      if (!all) this.#listeners.set(event, all = /* @__PURE__ */ new Set());
-      all.add(listener);
-      return () => this.off(event, listener);
-    }
-    off(event, listener) {
-      this.#listeners.get(event)?.delete(listener);
-    }
-    has(event) {
-      return !!this.#listeners.get(event)?.size;
-    }
-    emit(event, ...args) {
-      for (const listener of [...this.#listeners.get(event) ?? []]) {
-        try {
-          const result2 = listener(...args);
-          if (result2 instanceof Promise) result2.catch(report);
-        } catch (error) {
-          report(error);
-        }
-      }
-    }
-  };
-  function report(error) {
-    if (typeof globalThis.reportError === "function") globalThis.reportError(error);
-    else console.error(error);
+  // src/options.ts
+  var import_meta = {};
+  function webSocket(options) {
+    const found = options.WebSocket ?? globalThis.WebSocket;
+    if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
+    return found;
   }
-
-  // src/digest.ts
-  function fmix32(h) {
-    h = Math.imul(h ^ h >>> 16, 2246822507);
-    h = Math.imul(h ^ h >>> 13, 3266489909);
-    return (h ^ h >>> 16) >>> 0;
-  }
-  function fnv1a(account) {
-    let h = 2166136261;
-    for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
-    return h >>> 0;
-  }
-  function leaf(account, friendVersion, userVersion) {
-    let h = fnv1a(account);
-    for (const version of [friendVersion, userVersion]) {
-      h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
-    }
-    return h;
-  }
-  function digest(friends, users) {
-    let sum = 0;
-    for (const [account, friend] of friends) {
-      sum = sum + leaf(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
-    }
-    return sum;
-  }
-  var PARTS = 64;
-  function part(account) {
-    return fnv1a(account) % PARTS;
-  }
-  function leaves(friends, users) {
-    const parts = Array.from({ length: PARTS }, () => /* @__PURE__ */ new Map());
-    for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
-    return parts.map((friends2) => digest(friends2, users));
+  function defaultUrl() {
+    const from = /^http(s?):\/\/([^/]+)\/sdk\//.exec(import_meta.url ?? "");
+    return from ? `ws${from[1]}://${from[2]}/v1/ws` : "ws://127.0.0.1:7678/v1/ws";
   }
 
   // src/store.ts
@@ -520,6 +527,494 @@ var rosterdNim = (() => {
     };
     const { me, users, friends, requests, blocks, cursor } = stored;
     return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string");
+  }
+
+  // src/saver.ts
+  var Saver = class {
+    // Gone for good after a failure: what it holds is whole, with the cursor of that time, and good for the next start.
+    #store;
+    #account;
+    #failed;
+    #next;
+    #writing;
+    constructor(store, account, failed) {
+      this.#store = store;
+      this.#account = account;
+      this.#failed = failed;
+    }
+    /** What was kept, if anything, and only if it makes sense. */
+    async load() {
+      try {
+        const stored = await this.#store?.load(this.#account);
+        if (stored === void 0 || isSound(stored)) return stored;
+        throw new TypeError("the records are damaged");
+      } catch (cause) {
+        this.#failed("reading", cause);
+        await this.wipe();
+        return void 0;
+      }
+    }
+    save(change) {
+      if (!this.#store) return;
+      if (change.clear) this.#next = new Gathered(true);
+      (this.#next ??= new Gathered()).add(change);
+      this.#writing ??= this.#write();
+    }
+    /** Everything is written, or given up. */
+    async idle() {
+      while (this.#writing) await this.#writing;
+    }
+    async wipe() {
+      this.#next = void 0;
+      await this.idle();
+      await this.#try("wiping", (store) => store.wipe(this.#account));
+    }
+    async #write() {
+      await void 0;
+      for (let next = this.#next; next; next = this.#next) {
+        this.#next = void 0;
+        const { change } = next;
+        await this.#try("writing", (store) => store.save(this.#account, change));
+      }
+      this.#writing = void 0;
+    }
+    async #try(what, action) {
+      try {
+        if (this.#store) await action(this.#store);
+      } catch (cause) {
+        this.#store = void 0;
+        this.#failed(what, cause);
+      }
+    }
+  };
+
+  // src/tokens.ts
+  var TIMER_MAX_MS = 2 ** 31 - 1;
+  var REFRESH_LEAD_MS = 6e4;
+  var REFRESH_PAUSE_MS = 1e3;
+  var Tokens = class {
+    #options;
+    #handlers;
+    #token;
+    #ended = false;
+    #expiresAt;
+    // The gateway's clock minus ours.
+    #skew = 0;
+    #timer;
+    // Counts connections, so that what was begun on an older one does nothing when it arrives.
+    #run = 0;
+    constructor(options, handlers) {
+      this.#options = options;
+      this.#handlers = handlers;
+      this.#token = options.token;
+    }
+    async take() {
+      const { getToken, account } = this.#options;
+      if (!getToken) return this.#token ?? account;
+      const ended = this.#expiresAt !== void 0 && Date.now() + this.#skew >= this.#expiresAt;
+      if (this.#token === void 0 || ended) {
+        this.#token = await getToken(this.#ended || ended ? "expired" : "connect");
+        this.#expiresAt = void 0;
+      }
+      return this.#token;
+    }
+    restart() {
+      this.#ended = false;
+    }
+    loggedIn({ serverTime, expiresAt }) {
+      this.#ended = false;
+      this.#skew = serverTime - Date.now();
+      this.#expires(expiresAt);
+    }
+    /** The connection is over. */
+    stop() {
+      this.#run++;
+      clearTimeout(this.#timer);
+    }
+    /** The next login asks for a better one. */
+    refused() {
+      this.#token = void 0;
+    }
+    /** The gateway closed because of its end. True only the first time since a login. */
+    expired() {
+      const first = !this.#ended;
+      this.#token = void 0;
+      this.#ended = true;
+      return first;
+    }
+    reset() {
+      this.#token = this.#options.token;
+    }
+    /** Sees to it that the token is followed by another before it ends. */
+    #expires(at) {
+      this.#expiresAt = at;
+      clearTimeout(this.#timer);
+      if (at === void 0 || !this.#options.getToken) return;
+      const left = at - Date.now() - this.#skew;
+      const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
+      if (left <= 0) return;
+      if (wait > TIMER_MAX_MS) this.#timer = setTimeout(() => this.#expires(at), TIMER_MAX_MS);
+      else this.#timer = setTimeout(() => void this.#renew(at), wait);
+    }
+    async #renew(endsAt) {
+      const run = this.#run;
+      try {
+        const token = await this.#options.getToken?.("refresh");
+        if (token === void 0 || run !== this.#run) return;
+        const { refreshReply } = await this.#handlers.refresh(token);
+        this.#token = token;
+        if (run === this.#run) this.#expires(refreshReply?.expiresAt);
+      } catch (cause) {
+        if (run !== this.#run) return;
+        this.#handlers.failed(cause);
+        this.#expires(endsAt);
+      }
+    }
+  };
+
+  // src/lifecycle.ts
+  var LOGOUT_MS = 2e3;
+  var PROBE_MS = 5e3;
+  var REMEDY = {
+    repair: "asking for what differs",
+    retry: "that did not help, getting all of it anew",
+    accepted: "it was got anew already"
+  };
+  var Lifecycle = class {
+    #options;
+    #url;
+    #emitter;
+    #replica;
+    #calls = new Calls();
+    #saver;
+    #tokens;
+    #state = "disconnected";
+    // Whether the application wants a connection: from connect() to disconnect(), logout(), or an end for good.
+    #wanted = false;
+    // Counts attempts, so that what an older one awaited does nothing when it arrives.
+    #run = 0;
+    #cacheRead = false;
+    #connection;
+    #loginId = 0;
+    // Of the list that was sent again after the last login.
+    #watchId = 0;
+    #repairId = 0;
+    #loginError;
+    #login;
+    // Settled by the first `synced`, or by an end for good.
+    #connected;
+    // Attempts since the last `synced`.
+    #attempt = 0;
+    #retry;
+    // A logout is under way: the end of the connection is what was asked for.
+    #leaving = false;
+    #resync = false;
+    constructor(options, url, emitter, replica) {
+      this.#options = options;
+      this.#url = url;
+      this.#emitter = emitter;
+      this.#replica = replica;
+      const { store = "auto" } = options;
+      this.#saver = new Saver(
+        store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
+        options.account,
+        (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
+      );
+      this.#tokens = new Tokens(options, {
+        refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
+        failed: (cause) => this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause)
+      });
+    }
+    get state() {
+      return this.#state;
+    }
+    get connection() {
+      return this.#connection;
+    }
+    connect() {
+      if (this.#state === "live") return Promise.resolve();
+      const connected = this.#connected ??= deferred();
+      if (!this.#wanted) {
+        this.#wanted = true;
+        this.#attempt = 0;
+        this.#tokens.restart();
+        this.#watchPage(true);
+        void this.#begin();
+      } else if (this.#retry) {
+        void this.#begin();
+      }
+      return connected.promise;
+    }
+    async disconnect() {
+      this.#stop();
+      await this.#saver.idle();
+    }
+    async logout(forget) {
+      if (this.#login && !this.#leaving) {
+        this.#leaving = true;
+        try {
+          await this.call({ logout: {} }, { repeatable: false, timeoutMs: LOGOUT_MS });
+        } catch {
+        }
+        this.#leaving = false;
+      }
+      this.#stop();
+      if (!forget) return this.#saver.idle();
+      this.#replica.clear();
+      this.#tokens.reset();
+      await this.#saver.wipe();
+    }
+    call(command, { repeatable, timeoutMs, here }) {
+      const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8e3, repeatable, here);
+      const connection = this.#connection;
+      if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+      return reply;
+    }
+    // ---- one attempt after the other
+    async #begin() {
+      const run = ++this.#run;
+      clearTimeout(this.#retry?.timer);
+      this.#retry = void 0;
+      this.#setState("connecting");
+      if (!this.#cacheRead) await this.#readCache(run);
+      if (run !== this.#run) return;
+      let token;
+      try {
+        token = await this.#tokens.take();
+      } catch (cause) {
+        if (run !== this.#run) return;
+        this.#error(Code.unauthenticated, "NO_TOKEN", "getToken failed", cause);
+        return this.#ended({ code: 1006, reason: "getToken failed" });
+      }
+      if (run !== this.#run) return;
+      this.#loginError = void 0;
+      this.#resync = false;
+      try {
+        const connection = new Connection(this.#url, webSocket(this.#options), {
+          opened: () => {
+            this.#loginId = this.#calls.nextId();
+            const { device } = this.#options;
+            connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
+          },
+          frame: (frame) => this.#frame(frame, connection),
+          ended: (end) => this.#ended(end),
+          trace: (direction, frame) => this.#trace(direction, frame)
+        });
+        this.#connection = connection;
+      } catch (cause) {
+        this.#giveUp({ code: 1006, reason: "NO_CONNECTION" }, new RosterdError(Code.internal, "NO_CONNECTION", String(cause?.message ?? cause), { cause }));
+      }
+    }
+    async #readCache(run) {
+      const stored = await this.#saver.load();
+      if (run !== this.#run) return;
+      this.#cacheRead = true;
+      if (!stored) return;
+      this.#replica.load(stored);
+      announceStored(this.#emitter, stored);
+    }
+    #frame(frame, connection) {
+      if (frame.id === this.#loginId && frame.error) {
+        this.#loginError = RosterdError.from(frame.error);
+        return;
+      }
+      if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
+      if (frame.loginReply) {
+        const { account } = frame.loginReply;
+        if (account !== this.#options.account) {
+          const error = new RosterdError(Code.denied, "OTHER_ACCOUNT", `the token is ${account}'s, not ${this.#options.account}'s`);
+          connection.close();
+          return this.#giveUp({ code: 1e3, reason: "OTHER_ACCOUNT" }, error);
+        }
+        this.#login = frame.loginReply;
+        connection.loggedIn(frame.loginReply.heartbeatMs);
+      }
+      let difference;
+      try {
+        difference = this.#replica.take(frame);
+      } catch (cause) {
+        this.#error(Code.internal, "BAD_FRAME", "a frame could not be applied", cause);
+        return connection.drop("a frame could not be applied");
+      }
+      if (difference?.save) this.#saver.save(difference.save);
+      if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
+      if (difference?.how === "sync") this.#synced(difference, frame, connection);
+      else if (difference) announceUpdate(this.#emitter, difference);
+      this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
+      if (frame.signal) this.#emitter.emit("signal", frame.signal);
+      if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.#replica.watched, frame.watchReply.missing);
+      if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
+    }
+    #loggedIn(login, connection) {
+      this.#tokens.loggedIn(login);
+      this.#setState("syncing");
+      const { watched } = this.#replica;
+      if (watched.size) {
+        this.#watchId = this.#calls.nextId();
+        connection.send({ id: this.#watchId, watch: { accounts: [...watched] } });
+      }
+      this.#calls.flush((frame) => connection.send(frame));
+    }
+    #synced(difference, frame, connection) {
+      const { count = 0, digest: digest2 = 0 } = frame.synced ?? {};
+      const { mismatch } = difference;
+      if (mismatch) this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
+      if (mismatch === "repair" && this.#connection === connection) {
+        if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
+        this.#repairId = this.#calls.nextId();
+        connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
+      }
+      if (mismatch === "retry") this.#startOver(connection);
+      if (mismatch === "repair" || mismatch === "retry") return;
+      const { sync = "full", because } = this.#login ?? {};
+      announceSync(this.#emitter, difference);
+      if (this.#connection !== connection) return;
+      this.#attempt = 0;
+      this.#setState("live");
+      this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
+      this.#connected?.resolve();
+      this.#connected = void 0;
+    }
+    /** Gets everything, on a new connection and at once. */
+    #startOver(connection) {
+      this.#resync = true;
+      connection.drop("out of step");
+    }
+    // ---- ends
+    #ended(end) {
+      this.#detach();
+      this.#calls.interrupted();
+      if (this.#leaving) return;
+      const { code, reason, goodbye } = end;
+      const { getToken, reconnect = true } = this.#options;
+      const renew = code === Close.tokenExpired && getToken !== void 0;
+      const refused = this.#loginError && this.#loginError.code < 500 && !renew;
+      if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
+        const error = this.#loginError ?? closeError(end);
+        if (getToken && error.code === Code.unauthenticated) this.#tokens.refused();
+        return this.#giveUp(end, error);
+      }
+      const atOnce = renew && this.#tokens.expired() || this.#resync;
+      const told = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
+      const { minMs = 500, maxMs = 2e4 } = this.#options.backoff ?? {};
+      const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
+      const delayMs = Math.min(Math.round(atOnce ? 0 : told ?? jittered), TIMER_MAX_MS);
+      const attempt = ++this.#attempt;
+      this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), asTold: told !== void 0 };
+      const run = this.#run;
+      this.#setState("disconnected");
+      this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
+      if (run === this.#run) this.#emitter.emit("willReconnect", { attempt, delayMs });
+    }
+    #giveUp({ code, reason }, error) {
+      this.#halt(error);
+      this.#setState("disconnected");
+      this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
+      this.#emitter.emit("error", error);
+    }
+    #stop() {
+      const was = this.#state;
+      const open2 = this.#wanted || was !== "disconnected";
+      this.#connection?.close();
+      this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
+      this.#setState("disconnected");
+      if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason: "CLIENT", willReconnect: false });
+    }
+    /** Nothing goes on by itself after this. */
+    #halt(error) {
+      this.#wanted = false;
+      this.#run++;
+      clearTimeout(this.#retry?.timer);
+      this.#retry = void 0;
+      this.#watchPage(false);
+      this.#detach();
+      this.#calls.fail(error);
+      this.#connected?.reject(error);
+      this.#connected = void 0;
+    }
+    #detach() {
+      this.#connection = void 0;
+      this.#login = void 0;
+      this.#tokens.stop();
+      this.#replica.interrupted();
+    }
+    // The network or the reader is back: no reason to wait, unless the gateway itself named the time, for all clients.
+    // A connection that seems to be there may have died meanwhile without a word; any answer shows that it has not.
+    #wake = () => {
+      if (globalThis.document?.visibilityState === "hidden") return;
+      if (this.#retry && !this.#retry.asTold) return void this.#begin();
+      if (this.#state !== "live") return;
+      this.#connection?.expectWithin(PROBE_MS);
+      this.call({ getUsers: { accounts: [this.#options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {
+      });
+    };
+    #watchPage(on) {
+      const method = on ? "addEventListener" : "removeEventListener";
+      globalThis[method]?.("online", this.#wake);
+      globalThis.document?.[method]?.("visibilitychange", this.#wake);
+    }
+    #setState(state) {
+      const previous = this.#state;
+      if (state === previous) return;
+      this.#state = state;
+      this.#emitter.emit("state", state, previous);
+    }
+    #error(code, reason, message, cause) {
+      this.#emitter.emit("error", new RosterdError(code, reason, message, { cause }));
+    }
+    #trace(direction, frame) {
+      if (!this.#emitter.has("frame")) return;
+      const { login, refresh } = frame;
+      const blanked = login ? { ...frame, login: { ...login, token: "…" } } : refresh ? { ...frame, refresh: { token: "…" } } : frame;
+      this.#emitter.emit("frame", { direction, frame: blanked });
+    }
+  };
+  function closeError({ code, reason }) {
+    if (comesBack(code)) return new RosterdError(Code.timeout, "CONNECTION_LOST", `the connection ended (${code} ${reason})`);
+    const auth = code === 3500 || code === Close.tokenExpired;
+    return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
+  }
+  function deferred() {
+    let settle;
+    const promise = new Promise((resolve, reject) => settle = { resolve, reject });
+    promise.catch(() => {
+    });
+    return { promise, ...settle };
+  }
+
+  // src/digest.ts
+  function fmix32(h) {
+    h = Math.imul(h ^ h >>> 16, 2246822507);
+    h = Math.imul(h ^ h >>> 13, 3266489909);
+    return (h ^ h >>> 16) >>> 0;
+  }
+  function fnv1a(account) {
+    let h = 2166136261;
+    for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
+    return h >>> 0;
+  }
+  function leaf(account, friendVersion, userVersion) {
+    let h = fnv1a(account);
+    for (const version of [friendVersion, userVersion]) {
+      h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
+    }
+    return h;
+  }
+  function digest(friends, users) {
+    let sum = 0;
+    for (const [account, friend] of friends) {
+      sum = sum + leaf(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
+    }
+    return sum;
+  }
+  var PARTS = 64;
+  function part(account) {
+    return fnv1a(account) % PARTS;
+  }
+  function leaves(friends, users) {
+    const parts = Array.from({ length: PARTS }, () => /* @__PURE__ */ new Map());
+    for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
+    return parts.map((friends2) => digest(friends2, users));
   }
 
   // src/replica.ts
@@ -774,123 +1269,19 @@ var rosterdNim = (() => {
     return { me, users, friends, removed, requests, blocks };
   }
 
-  // src/saver.ts
-  var Saver = class {
-    // Gone for good after a failure: what it holds is whole, with the cursor of that time, and good for the next start.
-    #store;
-    #account;
-    #failed;
-    #next;
-    #writing;
-    constructor(store, account, failed) {
-      this.#store = store;
-      this.#account = account;
-      this.#failed = failed;
-    }
-    /** What was kept, if anything, and only if it makes sense. */
-    async load() {
-      try {
-        const stored = await this.#store?.load(this.#account);
-        if (stored === void 0 || isSound(stored)) return stored;
-        throw new TypeError("the records are damaged");
-      } catch (cause) {
-        this.#failed("reading", cause);
-        await this.wipe();
-        return void 0;
-      }
-    }
-    save(change) {
-      if (!this.#store) return;
-      if (change.clear) this.#next = new Gathered(true);
-      (this.#next ??= new Gathered()).add(change);
-      this.#writing ??= this.#write();
-    }
-    /** Everything is written, or given up. */
-    async idle() {
-      while (this.#writing) await this.#writing;
-    }
-    async wipe() {
-      this.#next = void 0;
-      await this.idle();
-      await this.#try("wiping", (store) => store.wipe(this.#account));
-    }
-    async #write() {
-      await void 0;
-      for (let next = this.#next; next; next = this.#next) {
-        this.#next = void 0;
-        const { change } = next;
-        await this.#try("writing", (store) => store.save(this.#account, change));
-      }
-      this.#writing = void 0;
-    }
-    async #try(what, action) {
-      try {
-        if (this.#store) await action(this.#store);
-      } catch (cause) {
-        this.#store = void 0;
-        this.#failed(what, cause);
-      }
-    }
-  };
-
   // src/client.ts
-  var import_meta = {};
-  var TIMER_MAX_MS = 2 ** 31 - 1;
   var LOOKUP_MAX = 150;
-  var LOGOUT_MS = 2e3;
-  var PROBE_MS = 5e3;
-  var REFRESH_LEAD_MS = 6e4;
-  var REFRESH_PAUSE_MS = 1e3;
-  var REMEDY = {
-    repair: "asking for what differs",
-    retry: "that did not help, getting all of it anew",
-    accepted: "it was got anew already"
-  };
   var RosterdClient = class {
     #options;
     #url;
     #emitter = new Emitter();
     #replica = new Replica();
-    #calls = new Calls();
-    #saver;
-    #state = "disconnected";
-    // Whether the application wants a connection: from connect() to disconnect(), logout(), or an end for good.
-    #wanted = false;
-    // Counts attempts, so that what an older one awaited does nothing when it arrives.
-    #run = 0;
-    #cacheRead = false;
-    #connection;
-    #loginId = 0;
-    // Of the list that was sent again after the last login.
-    #watchId = 0;
-    #repairId = 0;
-    #loginError;
-    #login;
-    // Settled by the first `synced`, or by an end for good.
-    #connected;
-    // Attempts since the last `synced`.
-    #attempt = 0;
-    #retry;
-    // A logout is under way: the end of the connection is what was asked for.
-    #leaving = false;
-    #resync = false;
-    #token;
-    #tokenEnded = false;
-    #expiresAt;
-    // The gateway's clock minus ours.
-    #skew = 0;
-    #refresh;
+    #lifecycle;
     constructor(options) {
       if (typeof options?.account !== "string" || options.account === "") throw new TypeError("options.account is missing");
       this.#options = options;
       this.#url = options.url ?? defaultUrl();
-      this.#token = options.token;
-      const { store = "auto" } = options;
-      this.#saver = new Saver(
-        store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
-        options.account,
-        (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
-      );
+      this.#lifecycle = new Lifecycle(options, this.#url, this.#emitter, this.#replica);
     }
     get account() {
       return this.#options.account;
@@ -899,7 +1290,7 @@ var rosterdNim = (() => {
       return this.#url;
     }
     get state() {
-      return this.#state;
+      return this.#lifecycle.state;
     }
     /** The own profile as last known. Records are never changed in place. */
     get me() {
@@ -937,7 +1328,7 @@ var rosterdNim = (() => {
       return this.#replica.watched;
     }
     get paused() {
-      return this.#connection?.paused ?? false;
+      return this.#lifecycle.connection?.paused ?? false;
     }
     /** Returns the function that takes the listener off again. */
     on(event, listener) {
@@ -951,39 +1342,15 @@ var rosterdNim = (() => {
      * trying further, a token that is not accepted for instance. An unreachable gateway is tried for ever.
      */
     connect() {
-      if (this.#state === "live") return Promise.resolve();
-      const connected = this.#connected ??= deferred();
-      if (!this.#wanted) {
-        this.#wanted = true;
-        this.#attempt = 0;
-        this.#tokenEnded = false;
-        this.#watchPage(true);
-        void this.#begin();
-      } else if (this.#retry) {
-        void this.#begin();
-      }
-      return connected.promise;
+      return this.#lifecycle.connect();
     }
     /** Closes the connection and stays away. What is held stays, and so does the cache. */
-    async disconnect() {
-      this.#stop();
-      await this.#saver.idle();
+    disconnect() {
+      return this.#lifecycle.disconnect();
     }
     /** Leaves in order. With `forget`, what is held and what is stored of this account is wiped. */
-    async logout({ forget = false } = {}) {
-      if (this.#login && !this.#leaving) {
-        this.#leaving = true;
-        try {
-          await this.#call({ logout: {} }, { repeatable: false, timeoutMs: LOGOUT_MS });
-        } catch {
-        }
-        this.#leaving = false;
-      }
-      this.#stop();
-      if (!forget) return this.#saver.idle();
-      this.#replica.clear();
-      this.#token = this.#options.token;
-      await this.#saver.wipe();
+    logout({ forget = false } = {}) {
+      return this.#lifecycle.logout(forget);
     }
     /**
      * Changes fields of the own profile; the promise brings the profile as it then stands. With `ifVersion` only if
@@ -991,7 +1358,7 @@ var rosterdNim = (() => {
      */
     async updateMyInfo(fields, { ifVersion } = {}) {
       const command = { updateMyInfo: { ...fields, ifVersion } };
-      const { updateMyInfoReply } = await this.#call(command, { repeatable: ifVersion === void 0 });
+      const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: ifVersion === void 0 });
       return answered(updateMyInfoReply).user;
     }
     /**
@@ -1007,7 +1374,7 @@ var rosterdNim = (() => {
       }
       const ask = wanted.filter((account) => !found.has(account));
       const parts = Array.from({ length: Math.ceil(ask.length / LOOKUP_MAX) }, (_, i) => ask.slice(i * LOOKUP_MAX, (i + 1) * LOOKUP_MAX));
-      const replies = await Promise.all(parts.map((part2) => this.#call({ getUsers: { accounts: part2 } }, { repeatable: true })));
+      const replies = await Promise.all(parts.map((part2) => this.#lifecycle.call({ getUsers: { accounts: part2 } }, { repeatable: true })));
       for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user);
       return {
         users: wanted.flatMap((account) => found.get(account) ?? []),
@@ -1064,12 +1431,12 @@ var rosterdNim = (() => {
     }
     /** The sessions of this account, the oldest first. */
     async getSessions() {
-      const { getSessionsReply } = await this.#call({ getSessions: {} }, { repeatable: true });
+      const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { repeatable: true });
       return answered(getSessionsReply).sessions ?? [];
     }
     /** Ends other sessions of this account; gives those that were there. */
     async kick(sessions) {
-      const { kickReply } = await this.#call({ kick: { sessions: [...sessions] } }, { repeatable: false });
+      const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { repeatable: false });
       return answered(kickReply).kicked ?? [];
     }
     /**
@@ -1079,7 +1446,7 @@ var rosterdNim = (() => {
      */
     async watch(accounts) {
       const list2 = new Set(accounts);
-      const { watchReply } = await this.#call({ watch: { accounts: [...list2] } }, { repeatable: true });
+      const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list2] } }, { repeatable: true });
       const { missing = [] } = answered(watchReply);
       this.#replica.watch(list2, missing);
       return { missing };
@@ -1089,7 +1456,7 @@ var rosterdNim = (() => {
      * that will be told, `dropped` those that read too slowly.
      */
     async signal(to, payload) {
-      const { signalReply } = await this.#call({ signal: { to, payload } }, { repeatable: false });
+      const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
       return answered(signalReply);
     }
     /** Whether this account shows as offline to its friends, on every device, until it says otherwise. */
@@ -1099,317 +1466,26 @@ var rosterdNim = (() => {
     }
     /** Drops the connection as a failing network would. For tests and demonstrations. */
     cut() {
-      this.#connection?.drop("cut");
+      this.#lifecycle.connection?.drop("cut");
     }
     /** Stops reading, where the WebSocket can; elsewhere frames are held back. Ends with the connection. */
     pause() {
-      this.#connection?.pause();
+      this.#lifecycle.connection?.pause();
     }
     resume() {
-      this.#connection?.resume();
+      this.#lifecycle.connection?.resume();
     }
-    // ---- one attempt after the other
-    async #begin() {
-      const run = ++this.#run;
-      clearTimeout(this.#retry?.timer);
-      this.#retry = void 0;
-      this.#setState("connecting");
-      if (!this.#cacheRead) await this.#readCache(run);
-      if (run !== this.#run) return;
-      let token;
-      try {
-        token = await this.#takeToken();
-      } catch (cause) {
-        if (run !== this.#run) return;
-        this.#error(Code.unauthenticated, "NO_TOKEN", "getToken failed", cause);
-        return this.#ended({ code: 1006, reason: "getToken failed" });
-      }
-      if (run !== this.#run) return;
-      this.#loginError = void 0;
-      this.#resync = false;
-      try {
-        const connection = new Connection(this.#url, webSocket(this.#options), {
-          opened: () => {
-            this.#loginId = this.#calls.nextId();
-            const { device } = this.#options;
-            connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
-          },
-          frame: (frame) => this.#frame(frame, connection),
-          ended: (end) => this.#ended(end),
-          trace: (direction, frame) => this.#trace(direction, frame)
-        });
-        this.#connection = connection;
-      } catch (cause) {
-        this.#giveUp({ code: 1006, reason: "NO_CONNECTION" }, new RosterdError(Code.internal, "NO_CONNECTION", String(cause?.message ?? cause), { cause }));
-      }
-    }
-    async #readCache(run) {
-      const stored = await this.#saver.load();
-      if (run !== this.#run) return;
-      this.#cacheRead = true;
-      if (!stored) return;
-      this.#replica.load(stored);
-      const { me, users, friends, requests, blocks } = stored;
-      if (me) this.#emitter.emit("me", me, "cache");
-      if (!me && !users.length && !friends.length) return;
-      this.#emitter.emit("users", users, "cache");
-      this.#emitter.emit("friends", friends, "cache");
-      if (requests.length) this.#emitter.emit("requests", requests, "cache");
-      if (blocks.length) this.#emitter.emit("blocks", blocks, "cache");
-    }
-    #frame(frame, connection) {
-      if (frame.id === this.#loginId && frame.error) {
-        this.#loginError = RosterdError.from(frame.error);
-        return;
-      }
-      if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
-      if (frame.loginReply) {
-        const { account } = frame.loginReply;
-        if (account !== this.account) {
-          const error = new RosterdError(Code.denied, "OTHER_ACCOUNT", `the token is ${account}'s, not ${this.account}'s`);
-          connection.close();
-          return this.#giveUp({ code: 1e3, reason: "OTHER_ACCOUNT" }, error);
-        }
-        this.#login = frame.loginReply;
-        connection.loggedIn(frame.loginReply.heartbeatMs);
-      }
-      let difference;
-      try {
-        difference = this.#replica.take(frame);
-      } catch (cause) {
-        this.#error(Code.internal, "BAD_FRAME", "a frame could not be applied", cause);
-        return connection.drop("a frame could not be applied");
-      }
-      if (difference?.save) this.#saver.save(difference.save);
-      if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
-      if (difference?.how === "sync") this.#synced(difference, frame, connection);
-      else if (difference) this.#news(difference);
-      this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
-      if (frame.signal) this.#emitter.emit("signal", frame.signal);
-      if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.watched, frame.watchReply.missing);
-      if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
-    }
-    #loggedIn(login, connection) {
-      this.#tokenEnded = false;
-      this.#skew = login.serverTime - Date.now();
-      this.#expires(login.expiresAt);
-      this.#setState("syncing");
-      if (this.watched.size) {
-        this.#watchId = this.#calls.nextId();
-        connection.send({ id: this.#watchId, watch: { accounts: [...this.watched] } });
-      }
-      this.#calls.flush((frame) => connection.send(frame));
-    }
-    #synced(difference, frame, connection) {
-      const { count = 0, digest: digest2 = 0 } = frame.synced ?? {};
-      const { mismatch } = difference;
-      if (mismatch) this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
-      if (mismatch === "repair" && this.#connection === connection) {
-        if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
-        this.#repairId = this.#calls.nextId();
-        connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
-      }
-      if (mismatch === "retry") this.#startOver(connection);
-      if (mismatch === "repair" || mismatch === "retry") return;
-      const { me, users, friends, removed, requests, blocks, presence, sessions, full } = difference;
-      const { sync = "full", because } = this.#login ?? {};
-      if (me) this.#emitter.emit("me", me, "sync");
-      if (full || users.length) this.#emitter.emit("users", users, "sync");
-      if (full || friends.length) this.#emitter.emit("friends", friends, "sync");
-      for (const account of removed) this.#emitter.emit("friendRemoved", account);
-      if (full || requests.length) this.#emitter.emit("requests", requests, "sync");
-      if (full || blocks.length) this.#emitter.emit("blocks", blocks, "sync");
-      if (presence) this.#emitter.emit("presence", presence, "sync");
-      if (sessions) this.#emitter.emit("sessions", sessions);
-      if (this.#connection !== connection) return;
-      this.#attempt = 0;
-      this.#setState("live");
-      this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
-      this.#connected?.resolve();
-      this.#connected = void 0;
-    }
-    /** Gets everything, on a new connection and at once. */
-    #startOver(connection) {
-      this.#resync = true;
-      connection.drop("out of step");
-    }
-    #news({ how, me, users, friends, removed, requests, blocks, presence, sessions }) {
-      for (const account of removed) this.#emitter.emit("friendRemoved", account);
-      if (me) this.#emitter.emit("me", me, how);
-      for (const user of users) this.#emitter.emit("userUpdated", user);
-      if (friends.length) this.#emitter.emit("friends", friends, "update");
-      if (requests.length) this.#emitter.emit("requests", requests, "update");
-      if (blocks.length) this.#emitter.emit("blocks", blocks, "update");
-      if (presence) this.#emitter.emit("presence", presence, "update");
-      if (sessions) this.#emitter.emit("sessions", sessions);
-    }
-    // ---- ends
-    #ended(end) {
-      this.#detach();
-      this.#calls.interrupted();
-      if (this.#leaving) return;
-      const { code, reason, goodbye } = end;
-      const { getToken, reconnect = true } = this.#options;
-      const renew = code === Close.tokenExpired && getToken !== void 0;
-      const refused = this.#loginError && this.#loginError.code < 500 && !renew;
-      if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
-        const error = this.#loginError ?? closeError(end);
-        if (getToken && error.code === Code.unauthenticated) this.#token = void 0;
-        return this.#giveUp(end, error);
-      }
-      const atOnce = this.#resync || renew && !this.#tokenEnded;
-      if (renew) {
-        this.#token = void 0;
-        this.#tokenEnded = true;
-      }
-      const told = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
-      const { minMs = 500, maxMs = 2e4 } = this.#options.backoff ?? {};
-      const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
-      const delayMs = Math.min(Math.round(atOnce ? 0 : told ?? jittered), TIMER_MAX_MS);
-      const attempt = ++this.#attempt;
-      this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), asTold: told !== void 0 };
-      const run = this.#run;
-      this.#setState("disconnected");
-      this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
-      if (run === this.#run) this.#emitter.emit("willReconnect", { attempt, delayMs });
-    }
-    #giveUp({ code, reason }, error) {
-      this.#halt(error);
-      this.#setState("disconnected");
-      this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
-      this.#emitter.emit("error", error);
-    }
-    #stop() {
-      const was = this.#state;
-      const open2 = this.#wanted || was !== "disconnected";
-      this.#connection?.close();
-      this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
-      this.#setState("disconnected");
-      if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason: "CLIENT", willReconnect: false });
-    }
-    /** Nothing goes on by itself after this. */
-    #halt(error) {
-      this.#wanted = false;
-      this.#run++;
-      clearTimeout(this.#retry?.timer);
-      this.#retry = void 0;
-      this.#watchPage(false);
-      this.#detach();
-      this.#calls.fail(error);
-      this.#connected?.reject(error);
-      this.#connected = void 0;
-    }
-    #detach() {
-      this.#connection = void 0;
-      this.#login = void 0;
-      clearTimeout(this.#refresh);
-      this.#replica.interrupted();
-    }
-    // The network or the reader is back: no reason to wait, unless the gateway itself named the time, for all clients.
-    // A connection that seems to be there may have died meanwhile without a word; any answer shows that it has not.
-    #wake = () => {
-      if (globalThis.document?.visibilityState === "hidden") return;
-      if (this.#retry && !this.#retry.asTold) return void this.#begin();
-      if (this.#state !== "live") return;
-      this.#connection?.expectWithin(PROBE_MS);
-      this.#call({ getUsers: { accounts: [this.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {
-      });
-    };
-    #watchPage(on) {
-      const method = on ? "addEventListener" : "removeEventListener";
-      globalThis[method]?.("online", this.#wake);
-      globalThis.document?.[method]?.("visibilitychange", this.#wake);
-    }
-    // ---- tokens
-    async #takeToken() {
-      const { getToken, account } = this.#options;
-      if (!getToken) return this.#token ?? account;
-      const ended = this.#expiresAt !== void 0 && Date.now() + this.#skew >= this.#expiresAt;
-      if (this.#token === void 0 || ended) {
-        this.#token = await getToken(this.#tokenEnded || ended ? "expired" : "connect");
-        this.#expiresAt = void 0;
-      }
-      return this.#token;
-    }
-    /** Sees to it that the token is followed by another before it ends. */
-    #expires(at) {
-      this.#expiresAt = at;
-      clearTimeout(this.#refresh);
-      if (at === void 0 || !this.#options.getToken) return;
-      const left = at - Date.now() - this.#skew;
-      const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
-      if (left <= 0) return;
-      if (wait > TIMER_MAX_MS) this.#refresh = setTimeout(() => this.#expires(at), TIMER_MAX_MS);
-      else this.#refresh = setTimeout(() => void this.#renew(at), wait);
-    }
-    async #renew(endsAt) {
-      const connection = this.#connection;
-      try {
-        const token = await this.#options.getToken?.("refresh");
-        if (token === void 0 || connection !== this.#connection) return;
-        const { refreshReply } = await this.#call({ refresh: { token } }, { repeatable: false });
-        this.#token = token;
-        if (connection === this.#connection) this.#expires(refreshReply?.expiresAt);
-      } catch (cause) {
-        if (connection !== this.#connection) return;
-        this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause);
-        this.#expires(endsAt);
-      }
-    }
-    // ---- small things
     /** A call whose reply says nothing: it is done when what it changed is here. */
     async #change(command, here, repeatable = false) {
-      await this.#call(command, { repeatable, here });
+      await this.#lifecycle.call(command, { repeatable, here });
     }
     #isOpen(account, direction) {
       return this.requests.some((request) => request.account === account && request.direction === direction);
     }
-    #call(command, { repeatable, timeoutMs, here }) {
-      const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8e3, repeatable, here);
-      const connection = this.#connection;
-      if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
-      return reply;
-    }
-    #setState(state) {
-      const previous = this.#state;
-      if (state === previous) return;
-      this.#state = state;
-      this.#emitter.emit("state", state, previous);
-    }
-    #error(code, reason, message, cause) {
-      this.#emitter.emit("error", new RosterdError(code, reason, message, { cause }));
-    }
-    #trace(direction, frame) {
-      if (!this.#emitter.has("frame")) return;
-      const { login, refresh } = frame;
-      const blanked = login ? { ...frame, login: { ...login, token: "…" } } : refresh ? { ...frame, refresh: { token: "…" } } : frame;
-      this.#emitter.emit("frame", { direction, frame: blanked });
-    }
   };
-  function closeError({ code, reason }) {
-    if (comesBack(code)) return new RosterdError(Code.timeout, "CONNECTION_LOST", `the connection ended (${code} ${reason})`);
-    const auth = code === 3500 || code === Close.tokenExpired;
-    return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
-  }
   function answered(reply) {
     if (reply === void 0) throw new RosterdError(Code.internal, "BAD_FRAME", "the reply is not one to this command");
     return reply;
-  }
-  function webSocket(options) {
-    const found = options.WebSocket ?? globalThis.WebSocket;
-    if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
-    return found;
-  }
-  function defaultUrl() {
-    const from = /^http(s?):\/\/([^/]+)\/sdk\//.exec(import_meta.url ?? "");
-    return from ? `ws${from[1]}://${from[2]}/v1/ws` : "ws://127.0.0.1:7678/v1/ws";
-  }
-  function deferred() {
-    let settle;
-    const promise = new Promise((resolve, reject) => settle = { resolve, reject });
-    promise.catch(() => {
-    });
-    return { promise, ...settle };
   }
 
   // src/merge.ts
@@ -1446,48 +1522,6 @@ var rosterdNim = (() => {
   }
   function networkCode(close, error) {
     return CLOSE[close] ?? (error && REFUSALS.includes(error.code) ? WRONG_TOKEN : NETWORK);
-  }
-
-  // src/nim-options.ts
-  var KNOWN = {
-    appKey: true,
-    account: true,
-    token: true,
-    url: true,
-    db: true,
-    needReconnect: true,
-    reconnectionAttempts: true,
-    quickReconnect: true,
-    syncFriends: true,
-    syncFriendUsers: true,
-    syncRelations: true,
-    customTag: true,
-    cmdTimeout: true,
-    skipConnectionOnInitialize: true,
-    onconnect: true,
-    onwillreconnect: true,
-    ondisconnect: true,
-    onerror: true,
-    onsyncdone: true,
-    onmyinfo: true,
-    onupdatemyinfo: true,
-    onusers: true,
-    onupdateuser: true,
-    onfriends: true,
-    onsyncfriendaction: true,
-    onblacklist: true,
-    onsyncmarkinblacklist: true,
-    onofflinesysmsgs: true,
-    onsysmsg: true,
-    onupdatesysmsg: true,
-    onloginportschange: true
-  };
-  var warned = /* @__PURE__ */ new Set();
-  function warnOfIgnored(options) {
-    const ignored = Object.keys(options).filter((name) => !(name in KNOWN) && !warned.has(name));
-    if (!ignored.length) return;
-    for (const name of ignored) warned.add(name);
-    console.warn(`rosterd: these NIM options do nothing here: ${ignored.join(", ")}`);
   }
 
   // src/nim-records.ts
@@ -1543,6 +1577,248 @@ var rosterdNim = (() => {
     };
   }
 
+  // src/nim-callbacks.ts
+  var Callbacks = class {
+    options;
+    // Why the instance disconnected itself, or whose call did.
+    leaving;
+    // Accounts that a call of this instance is about: its `done` tells, and no callback besides.
+    own = [];
+    #client;
+    // Told as the reason of a disconnect already, so it is none for `onerror`.
+    #ended;
+    // What the application has been told since the last login, so that a cached profile is not told twice.
+    #toldMe;
+    #toldCache = false;
+    // Between login and `onsyncdone`: relations and removals go out together.
+    #catchUp;
+    // What the application holds if it merged all that it was told.
+    #friends = /* @__PURE__ */ new Map();
+    #blocked = [];
+    // The open requests that were told, by their keys.
+    #asked = /* @__PURE__ */ new Set();
+    #ports = [];
+    constructor(client, options) {
+      this.#client = client;
+      this.options = options;
+      this.#listen();
+    }
+    friend(account) {
+      const friend = this.#client.friends.get(account);
+      return friend ? { friend: relation(friend) } : {};
+    }
+    #listen() {
+      const client = this.#client;
+      const on = (event, listener) => void client.on(event, listener);
+      on("state", (state) => {
+        if (state === "syncing") this.#connected();
+      });
+      on("me", (user, how) => {
+        if (how === "sync") this.#tellMe(user);
+        else if (how === "update") this.#tell("onupdatemyinfo", card(user));
+      });
+      on("users", (users, how) => {
+        if (how === "sync") this.#tellUsers(users);
+      });
+      on("userUpdated", (user) => this.#tell("onupdateuser", card(user)));
+      on("friends", (friends, how) => {
+        if (how === "update") this.#friendsChanged(friends);
+        else if (this.#catchUp) this.#catchUp.friends = friends;
+      });
+      on("friendRemoved", (account) => {
+        this.#friends.delete(account);
+        if (this.#catchUp) this.#catchUp.removed.push(account);
+        else this.#tellFriends([], [account]);
+      });
+      on("requests", (requests, how) => {
+        if (how === "update") for (const request of requests) this.#requestChanged(request);
+        else this.#catchUp?.requests.push(...requests);
+      });
+      on("blocks", (blocks, how) => {
+        if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
+        if (how !== "update") return;
+        this.#blocked = [...client.blocks.values()].map(blocked);
+        for (const { account, createTime, removed } of blocks) {
+          const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
+          if (!this.own.includes(account)) this.#tell("onsyncmarkinblacklist", mark);
+        }
+      });
+      on("sessions", (sessions) => this.#tellPorts(sessions));
+      on("synced", () => {
+        const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
+        this.#catchUp = void 0;
+        this.#friends = new Map(client.friends);
+        if (friends || removed.length) this.#tellFriends(friends ?? [], removed);
+        if (blocks) this.#tellBlocked();
+        this.#tellRequests(requests);
+        this.#tell("onsyncdone");
+      });
+      on("willReconnect", ({ attempt, delayMs }) => {
+        const { reconnectionAttempts } = this.options;
+        if (reconnectionAttempts !== void 0 && attempt > reconnectionAttempts) {
+          this.leaving = { code: "allAttemptsFailed", message: `${reconnectionAttempts} attempts to connect failed`, callFunc: "connect" };
+          void client.disconnect();
+        } else {
+          this.#tell("onwillreconnect", { retryCount: attempt, duration: delayMs });
+        }
+      });
+      on("disconnected", (ended) => {
+        this.#catchUp = void 0;
+        this.#toldMe = void 0;
+        if (ended.willReconnect) return;
+        this.#ended = ended.error;
+        const message = ended.error?.message ?? ended.reason;
+        this.#tell("ondisconnect", this.leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
+      });
+      on("error", (error) => {
+        if (error !== this.#ended) this.#tell("onerror", failure(error, "connection"));
+      });
+    }
+    /** Logged in. What is cached goes out first, for what follows is only the difference to it. */
+    #connected() {
+      this.#catchUp = { removed: [], requests: [] };
+      const { customTag } = this.options;
+      this.#tell("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
+      if (this.#toldCache) return;
+      this.#toldCache = true;
+      const { me, users, friends } = this.#client;
+      if (!me) return;
+      this.#tellMe(me);
+      this.#tellUsers([...users.values()]);
+      this.#tellFriends([...friends.values()], []);
+      if (this.#client.blocks.size) this.#tellBlocked();
+      this.#tellRequests([]);
+    }
+    #tellMe(user) {
+      if (user === this.#toldMe) return;
+      this.#toldMe = user;
+      this.#tell("onmyinfo", card(user));
+    }
+    #tellUsers(users) {
+      if (this.options.syncFriendUsers !== false) this.#tell("onusers", users.map(card));
+    }
+    #tellFriends(friends, removed) {
+      if (this.options.syncFriends === false) return;
+      const list2 = friends.map(relation);
+      list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
+      this.#tell("onfriends", list2);
+    }
+    #friendsChanged(friends) {
+      const entered = friends.filter(({ account }) => !this.#friends.has(account));
+      if (entered.length) this.#tellFriends(entered, []);
+      for (const friend of friends) {
+        const before = this.#friends.get(friend.account);
+        this.#friends.set(friend.account, friend);
+        if (before && !this.own.includes(friend.account)) this.#tell("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
+      }
+    }
+    #tellBlocked() {
+      const now = [...this.#client.blocks.values()].map(blocked);
+      const list2 = cutByAccount(now, this.#blocked);
+      list2.invalid = cutByAccount(this.#blocked, now);
+      this.#blocked = now;
+      if (this.options.syncRelations !== false) this.#tell("onblacklist", list2);
+    }
+    /** Those that are open and were not told yet, and what became of others. */
+    #tellRequests(changed) {
+      const open2 = this.#client.requests;
+      const messages = [.../* @__PURE__ */ new Set([...open2, ...changed])].flatMap((request) => this.#message(request) ?? []);
+      this.#asked = new Set(open2.map(requestKey));
+      if (messages.length) this.#tell("onofflinesysmsgs", messages);
+    }
+    #requestChanged(request) {
+      const { account, direction, state } = request;
+      const wasOpen = this.#asked.has(requestKey(request));
+      const message = this.#message(request);
+      if (message) this.#tell("onsysmsg", message);
+      if (this.own.includes(account)) return;
+      const action = (type, more = {}) => this.#tell("onsyncfriendaction", { type, account, ...more });
+      if (direction === "out" && state === "open") action("applyFriend");
+      else if (direction === "out" && state === "accepted" && !wasOpen) action("addFriend", this.friend(account));
+      else if (direction === "in" && state === "accepted" && wasOpen) action("passFriendApply", this.friend(account));
+      else if (direction === "in" && state === "rejected") action("rejectFriendApply");
+    }
+    /** What the other side did, if it did something that was not told yet. What became of a request that was, is told at once. */
+    #message(request) {
+      const key = requestKey(request);
+      const { direction, state } = request;
+      const wasOpen = this.#asked.has(key);
+      if (state === "open") this.#asked.add(key);
+      else this.#asked.delete(key);
+      const message = (type) => systemMessage(this.#client.account, request, type);
+      if (direction === "in" && wasOpen && state !== "open") this.#tell("onupdatesysmsg", message("applyFriend"));
+      if (direction === "in" && !wasOpen && state === "open") return message("applyFriend");
+      if (direction === "in" && !wasOpen && state === "accepted") return message("addFriend");
+      if (direction === "out" && wasOpen && state === "accepted") return message("passFriendApply");
+      if (direction === "out" && state === "rejected") return message("rejectFriendApply");
+      return void 0;
+    }
+    #tellPorts(sessions) {
+      const there = sessions.filter(({ current }) => !current).map((session) => loginPort(this.#client.account, session, true));
+      const ids = new Set(there.map(({ deviceId }) => deviceId));
+      const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
+      this.#ports = there;
+      if (there.length || gone.length) this.#tell("onloginportschange", [...there, ...gone]);
+    }
+    #tell(name, ...args) {
+      safely(() => this.options[name]?.(...args));
+    }
+  };
+  function kicked(close, message) {
+    const reason = { [Close.kicked]: "otherPlatformKick", [Close.sessionLimit]: "samePlatformKick" }[close];
+    return reason === void 0 ? void 0 : { code: "kicked", reason, message, custom: "", from: "Server", customClientType: 0 };
+  }
+  function safely(callback) {
+    try {
+      callback();
+    } catch (error) {
+      if (typeof globalThis.reportError === "function") globalThis.reportError(error);
+      else console.error(error);
+    }
+  }
+
+  // src/nim-options.ts
+  var KNOWN = {
+    appKey: true,
+    account: true,
+    token: true,
+    url: true,
+    db: true,
+    needReconnect: true,
+    reconnectionAttempts: true,
+    quickReconnect: true,
+    syncFriends: true,
+    syncFriendUsers: true,
+    syncRelations: true,
+    customTag: true,
+    cmdTimeout: true,
+    skipConnectionOnInitialize: true,
+    onconnect: true,
+    onwillreconnect: true,
+    ondisconnect: true,
+    onerror: true,
+    onsyncdone: true,
+    onmyinfo: true,
+    onupdatemyinfo: true,
+    onusers: true,
+    onupdateuser: true,
+    onfriends: true,
+    onsyncfriendaction: true,
+    onblacklist: true,
+    onsyncmarkinblacklist: true,
+    onofflinesysmsgs: true,
+    onsysmsg: true,
+    onupdatesysmsg: true,
+    onloginportschange: true
+  };
+  var warned = /* @__PURE__ */ new Set();
+  function warnOfIgnored(options) {
+    const ignored = Object.keys(options).filter((name) => !(name in KNOWN) && !warned.has(name));
+    if (!ignored.length) return;
+    for (const name of ignored) warned.add(name);
+    console.warn(`rosterd: these NIM options do nothing here: ${ignored.join(", ")}`);
+  }
+
   // src/nim.ts
   var LOOKUP_MAX2 = 150;
   var OWN_FIELDS = ["nick", "avatar", "sign", "gender", "email", "birth", "tel", "custom"];
@@ -1565,30 +1841,12 @@ var rosterdNim = (() => {
     }
     /** For what NIM has no name for: presence, `watch`, `signal`. */
     client;
-    #options;
+    #callbacks;
     // The token that was shown last; seeing it again after its end means that there is no better one.
     #shownToken;
-    // Why the instance disconnected itself, or whose call did.
-    #leaving;
     #destroyed = false;
-    // Told as the reason of a disconnect already, so it is none for `onerror`.
-    #ended;
-    // What the application has been told since the last login, so that a cached profile is not told twice.
-    #toldMe;
-    #toldCache = false;
-    // Between login and `onsyncdone`: relations and removals go out together.
-    #catchUp;
-    // What the application holds if it merged all that it was told.
-    #friends = /* @__PURE__ */ new Map();
-    #blocked = [];
-    // The open requests that were told, by their keys.
-    #asked = /* @__PURE__ */ new Set();
-    #ports = [];
-    // Accounts that a call of this instance is about: its `done` tells, and no callback besides.
-    #own = [];
     constructor(options) {
       warnOfIgnored(options);
-      this.#options = options;
       this.client = new RosterdClient({
         url: options.url ?? servedFrom,
         account: options.account,
@@ -1598,7 +1856,7 @@ var rosterdNim = (() => {
         requestTimeoutMs: options.cmdTimeout,
         device: { type: "web", tag: options.customTag }
       });
-      this.#listen();
+      this.#callbacks = new Callbacks(this.client, options);
     }
     get account() {
       return this.client.account;
@@ -1606,11 +1864,11 @@ var rosterdNim = (() => {
     /** Other values for options, callbacks included: they count from now on, a token from the next login on. */
     setOptions(options) {
       warnOfIgnored(options);
-      this.#options = merge(this.#options, options);
+      this.#callbacks.options = merge(this.#callbacks.options, options);
     }
     connect() {
       if (this.#destroyed) return console.warn(`rosterd: the NIM instance of ${this.account} is destroyed`);
-      this.#leaving = void 0;
+      this.#callbacks.leaving = void 0;
       this.client.connect().catch(() => {
       });
     }
@@ -1647,7 +1905,7 @@ var rosterdNim = (() => {
       const { account, ps } = options;
       this.#relate("addFriend", options, async () => {
         await this.client.addFriend(account, ps);
-        return { account, ...given({ ps }), ...this.#friend(account) };
+        return { account, ...given({ ps }), ...this.#callbacks.friend(account) };
       });
     }
     applyFriend(options) {
@@ -1661,7 +1919,7 @@ var rosterdNim = (() => {
       const { account, ps, idServer } = options;
       this.#relate("passFriendApply", options, async () => {
         await this.client.acceptFriend(account);
-        return { account, ...given({ ps, idServer }), ...this.#friend(account) };
+        return { account, ...given({ ps, idServer }), ...this.#callbacks.friend(account) };
       });
     }
     rejectFriendApply(options) {
@@ -1683,7 +1941,7 @@ var rosterdNim = (() => {
       const { account, alias, custom } = options;
       this.#relate("updateFriend", options, async () => {
         await this.client.updateFriend(account, { alias, custom });
-        return this.#friend(account).friend;
+        return this.#callbacks.friend(account).friend;
       });
     }
     /** The friend list as it is held, or what of it changed after `updateTime`. */
@@ -1748,163 +2006,6 @@ var rosterdNim = (() => {
     findFriend(friends, account) {
       return friends?.find((friend) => friend.account === account) ?? null;
     }
-    #listen() {
-      const { client } = this;
-      const on = (event, listener) => void client.on(event, listener);
-      on("state", (state) => {
-        if (state === "syncing") this.#connected();
-      });
-      on("me", (user, how) => {
-        if (how === "sync") this.#tellMe(user);
-        else if (how === "update") this.#tell("onupdatemyinfo", card(user));
-      });
-      on("users", (users, how) => {
-        if (how === "sync") this.#tellUsers(users);
-      });
-      on("userUpdated", (user) => this.#tell("onupdateuser", card(user)));
-      on("friends", (friends, how) => {
-        if (how === "update") this.#friendsChanged(friends);
-        else if (this.#catchUp) this.#catchUp.friends = friends;
-      });
-      on("friendRemoved", (account) => {
-        this.#friends.delete(account);
-        if (this.#catchUp) this.#catchUp.removed.push(account);
-        else this.#tellFriends([], [account]);
-      });
-      on("requests", (requests, how) => {
-        if (how === "update") for (const request of requests) this.#requestChanged(request);
-        else this.#catchUp?.requests.push(...requests);
-      });
-      on("blocks", (blocks, how) => {
-        if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
-        if (how !== "update") return;
-        this.#blocked = [...client.blocks.values()].map(blocked);
-        for (const { account, createTime, removed } of blocks) {
-          const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
-          if (!this.#own.includes(account)) this.#tell("onsyncmarkinblacklist", mark);
-        }
-      });
-      on("sessions", (sessions) => this.#tellPorts(sessions));
-      on("synced", () => {
-        const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
-        this.#catchUp = void 0;
-        this.#friends = new Map(client.friends);
-        if (friends || removed.length) this.#tellFriends(friends ?? [], removed);
-        if (blocks) this.#tellBlocked();
-        this.#tellRequests(requests);
-        this.#tell("onsyncdone");
-      });
-      on("willReconnect", ({ attempt, delayMs }) => {
-        const { reconnectionAttempts } = this.#options;
-        if (reconnectionAttempts !== void 0 && attempt > reconnectionAttempts) {
-          this.#leaving = { code: "allAttemptsFailed", message: `${reconnectionAttempts} attempts to connect failed`, callFunc: "connect" };
-          void client.disconnect();
-        } else {
-          this.#tell("onwillreconnect", { retryCount: attempt, duration: delayMs });
-        }
-      });
-      on("disconnected", (ended) => {
-        this.#catchUp = void 0;
-        this.#toldMe = void 0;
-        if (ended.willReconnect) return;
-        this.#ended = ended.error;
-        const message = ended.error?.message ?? ended.reason;
-        this.#tell("ondisconnect", this.#leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
-      });
-      on("error", (error) => {
-        if (error !== this.#ended) this.#tell("onerror", failure(error, "connection"));
-      });
-    }
-    /** Logged in. What is cached goes out first, for what follows is only the difference to it. */
-    #connected() {
-      this.#catchUp = { removed: [], requests: [] };
-      const { customTag } = this.#options;
-      this.#tell("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
-      if (this.#toldCache) return;
-      this.#toldCache = true;
-      const { me, users, friends } = this.client;
-      if (!me) return;
-      this.#tellMe(me);
-      this.#tellUsers([...users.values()]);
-      this.#tellFriends([...friends.values()], []);
-      if (this.client.blocks.size) this.#tellBlocked();
-      this.#tellRequests([]);
-    }
-    #tellMe(user) {
-      if (user === this.#toldMe) return;
-      this.#toldMe = user;
-      this.#tell("onmyinfo", card(user));
-    }
-    #tellUsers(users) {
-      if (this.#options.syncFriendUsers !== false) this.#tell("onusers", users.map(card));
-    }
-    #tellFriends(friends, removed) {
-      if (this.#options.syncFriends === false) return;
-      const list2 = friends.map(relation);
-      list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
-      this.#tell("onfriends", list2);
-    }
-    #friendsChanged(friends) {
-      const entered = friends.filter(({ account }) => !this.#friends.has(account));
-      if (entered.length) this.#tellFriends(entered, []);
-      for (const friend of friends) {
-        const before = this.#friends.get(friend.account);
-        this.#friends.set(friend.account, friend);
-        if (before && !this.#own.includes(friend.account)) this.#tell("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
-      }
-    }
-    #tellBlocked() {
-      const now = [...this.client.blocks.values()].map(blocked);
-      const list2 = cutByAccount(now, this.#blocked);
-      list2.invalid = cutByAccount(this.#blocked, now);
-      this.#blocked = now;
-      if (this.#options.syncRelations !== false) this.#tell("onblacklist", list2);
-    }
-    /** Those that are open and were not told yet, and what became of others. */
-    #tellRequests(changed) {
-      const open2 = this.client.requests;
-      const messages = [.../* @__PURE__ */ new Set([...open2, ...changed])].flatMap((request) => this.#message(request) ?? []);
-      this.#asked = new Set(open2.map(requestKey));
-      if (messages.length) this.#tell("onofflinesysmsgs", messages);
-    }
-    #requestChanged(request) {
-      const { account, direction, state } = request;
-      const wasOpen = this.#asked.has(requestKey(request));
-      const message = this.#message(request);
-      if (message) this.#tell("onsysmsg", message);
-      if (this.#own.includes(account)) return;
-      const action = (type, more = {}) => this.#tell("onsyncfriendaction", { type, account, ...more });
-      if (direction === "out" && state === "open") action("applyFriend");
-      else if (direction === "out" && state === "accepted" && !wasOpen) action("addFriend", this.#friend(account));
-      else if (direction === "in" && state === "accepted" && wasOpen) action("passFriendApply", this.#friend(account));
-      else if (direction === "in" && state === "rejected") action("rejectFriendApply");
-    }
-    /** What the other side did, if it did something that was not told yet. What became of a request that was, is told at once. */
-    #message(request) {
-      const key = requestKey(request);
-      const { direction, state } = request;
-      const wasOpen = this.#asked.has(key);
-      if (state === "open") this.#asked.add(key);
-      else this.#asked.delete(key);
-      const message = (type) => systemMessage(this.account, request, type);
-      if (direction === "in" && wasOpen && state !== "open") this.#tell("onupdatesysmsg", message("applyFriend"));
-      if (direction === "in" && !wasOpen && state === "open") return message("applyFriend");
-      if (direction === "in" && !wasOpen && state === "accepted") return message("addFriend");
-      if (direction === "out" && wasOpen && state === "accepted") return message("passFriendApply");
-      if (direction === "out" && state === "rejected") return message("rejectFriendApply");
-      return void 0;
-    }
-    #tellPorts(sessions) {
-      const there = sessions.filter(({ current }) => !current).map((session) => loginPort(this.account, session, true));
-      const ids = new Set(there.map(({ deviceId }) => deviceId));
-      const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
-      this.#ports = there;
-      if (there.length || gone.length) this.#tell("onloginportschange", [...there, ...gone]);
-    }
-    #friend(account) {
-      const friend = this.client.friends.get(account);
-      return friend ? { friend: relation(friend) } : {};
-    }
     #mark(callFunc, options, isAdd) {
       const { account } = options;
       this.#relate(callFunc, options, async () => {
@@ -1914,27 +2015,25 @@ var rosterdNim = (() => {
     }
     /** A call about one account, whose effects are told by `done` alone. */
     #relate(callFunc, { account, done }, ask) {
-      this.#own.push(account);
-      this.#answer(callFunc, done, () => ask().finally(() => this.#own.splice(this.#own.indexOf(account), 1)));
+      const { own } = this.#callbacks;
+      own.push(account);
+      this.#answer(callFunc, done, () => ask().finally(() => own.splice(own.indexOf(account), 1)));
     }
     #token(why) {
-      const token = credential(this.account, this.#options.token ?? this.account);
+      const token = credential(this.account, this.#callbacks.options.token ?? this.account);
       if (why === "expired" && token === this.#shownToken) {
         const message = "the token has ended, and no other was set in onwillreconnect";
-        this.#leaving = { code: WRONG_TOKEN, message };
+        this.#callbacks.leaving = { code: WRONG_TOKEN, message };
         void this.client.disconnect();
       }
       return this.#shownToken = token;
     }
     #leave(callFunc, done) {
-      this.#leaving = { code: "alreadyDisconnected", message: `${callFunc} was called`, callFunc };
+      this.#callbacks.leaving = { code: "alreadyDisconnected", message: `${callFunc} was called`, callFunc };
       this.#answer(callFunc, done, async () => {
         await this.client.disconnect();
         return {};
       });
-    }
-    #tell(name, ...args) {
-      safely(() => this.#options[name]?.(...args));
     }
     #answer(callFunc, done, ask) {
       ask().then(
@@ -1945,18 +2044,6 @@ var rosterdNim = (() => {
   };
   function given(fields) {
     return merge(fields);
-  }
-  function kicked(close, message) {
-    const reason = { [Close.kicked]: "otherPlatformKick", [Close.sessionLimit]: "samePlatformKick" }[close];
-    return reason === void 0 ? void 0 : { code: "kicked", reason, message, custom: "", from: "Server", customClientType: 0 };
-  }
-  function safely(callback) {
-    try {
-      callback();
-    } catch (error) {
-      if (typeof globalThis.reportError === "function") globalThis.reportError(error);
-      else console.error(error);
-    }
   }
   function scriptAddress() {
     const script = globalThis.document?.currentScript?.src;

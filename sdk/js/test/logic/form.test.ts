@@ -50,16 +50,18 @@ test('mergeUsers and cutFriends work on lists and on single records', () => {
 
 test('the reference names every option, event, property and method of the types', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const text = read('client.d.ts');
+  const text = read('client.d.ts') + read('options.d.ts');
+  const missed = new Set(['Options', 'Events', 'RosterdClient']);
   const documented: string[] = [];
   for (const statement of ts.createSourceFile('client.d.ts', text, ts.ScriptTarget.Latest).statements) {
     const isOne = ts.isInterfaceDeclaration(statement) || ts.isClassDeclaration(statement);
-    if (!isOne || !['Options', 'Events', 'RosterdClient'].includes(statement.name?.text ?? '')) continue;
+    if (!isOne || !missed.delete(statement.name?.text ?? '')) continue;
     for (const member of statement.members) {
       const hidden = ts.canHaveModifiers(member) && ts.getModifiers(member)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword);
       if (member.name && ts.isIdentifier(member.name) && !hidden) documented.push(member.name.text);
     }
   }
+  assert.deepEqual([...missed], []);
   assert.ok(documented.length > 30, `only ${documented.length} names were found`);
   const missing = documented.filter((name) => !new RegExp(`\`${name}\\b`).test(readme));
   assert.deepEqual(missing, []);
