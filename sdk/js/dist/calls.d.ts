@@ -1,18 +1,18 @@
 import { RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
+/** Matches replies to commands, and repeats commands after a lost connection where that is safe. */
 export declare class Calls {
     #private;
     nextId(): number;
-    /** Calls that wait are sent by the next {@link flush}. */
+    /** Adds a call, which the next {@link flush} sends. */
     add(command: Command, timeoutMs: number, repeatable: boolean, here?: () => boolean): Promise<ServerFrame>;
-    /** Sends what waits, oldest first. */
+    /** Sends waiting calls, oldest first. */
     flush(send: (frame: object) => boolean): void;
-    /** Hands a reply or an error to its caller. False if nobody waits for it. */
+    /** Hands a reply or an error to its caller; false if there is none. */
     settle(frame: ServerFrame): boolean;
-    /** Something was applied; `all`: everything that the gateway has done so far. */
+    /** Ends answered calls whose effect is visible; with `all`, every answered one. */
     applied(all: boolean): void;
-    /** The connection is lost: what may be repeated waits for the next one. */
+    /** Handles a lost connection: repeatable calls wait for the next one. */
     interrupted(): void;
-    /** No connection is to be expected. */
     fail(error: RosterdError): void;
 }

@@ -1,3 +1,4 @@
+/** Calls listeners. An error of one is reported like an uncaught error and does not affect the others. */
 export declare class Emitter<E extends object> {
     #private;
     on<K extends keyof E>(event: K, listener: E[K]): () => void;
@@ -5,3 +6,5 @@ export declare class Emitter<E extends object> {
     has(event: keyof E): boolean;
     emit<K extends keyof E>(event: K, ...args: E[K] extends (...args: infer A) => unknown ? A : never): void;
 }
+/** Reports an error of the application's code. */
+export declare function report(error: unknown): void;

@@ -3,11 +3,14 @@ import type { Emitter } from './emitter.js';
 import type { Events, Options, State } from './options.js';
 import type { Command, ServerFrame } from './protocol.js';
 import type { Replica } from './replica.js';
+/** Connects, logs in, keeps the replica up to date, and reconnects. */
 export declare class Lifecycle {
     #private;
-    constructor(options: Options, url: string, emitter: Emitter<Events>, replica: Replica);
-    get state(): State;
-    get connection(): Connection | undefined;
+    readonly options: Options;
+    readonly url: string;
+    state: State;
+    connection?: Connection;
+    constructor(options: Options, emitter: Emitter<Events>, replica: Replica);
     connect(): Promise<void>;
     disconnect(): Promise<void>;
     logout(forget: boolean): Promise<void>;

@@ -1,5 +1,6 @@
 import type { RosterdClient } from './client.js';
 import type { NIMDisconnected, NIMFriend, NIMGetInstanceOptions } from './nim-options.js';
+/** Calls the application's callbacks. */
 export declare class Callbacks {
     #private;
     options: NIMGetInstanceOptions;
@@ -10,5 +11,5 @@ export declare class Callbacks {
         friend?: NIMFriend;
     };
 }
-/** An application's callback that throws is its own affair: the console hears of it, and nothing else stops. */
+/** Runs a callback and reports its error, so that nothing else stops. */
 export declare function safely(callback: () => unknown): void;

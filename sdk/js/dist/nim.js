@@ -64,24 +64,26 @@ var rosterdNim = (() => {
     if (requests.length) emitter.emit("requests", requests, "cache");
     if (blocks.length) emitter.emit("blocks", blocks, "cache");
   }
-  function announceSync(emitter, { me, users, friends, removed, requests, blocks, presence, sessions, full }) {
+  function announceSync(emitter, difference) {
+    const { me, users, friends, removed, full } = difference;
     if (me) emitter.emit("me", me, "sync");
     if (full || users.length) emitter.emit("users", users, "sync");
     if (full || friends.length) emitter.emit("friends", friends, "sync");
     for (const account of removed) emitter.emit("friendRemoved", account);
-    if (full || requests.length) emitter.emit("requests", requests, "sync");
-    if (full || blocks.length) emitter.emit("blocks", blocks, "sync");
-    if (presence) emitter.emit("presence", presence, "sync");
-    if (sessions) emitter.emit("sessions", sessions);
+    announceRest(emitter, difference, "sync");
   }
-  function announceUpdate(emitter, { how, me, users, friends, removed, requests, blocks, presence, sessions }) {
+  function announceUpdate(emitter, difference) {
+    const { how, me, users, friends, removed } = difference;
     for (const account of removed) emitter.emit("friendRemoved", account);
     if (me) emitter.emit("me", me, how);
     for (const user of users) emitter.emit("userUpdated", user);
     if (friends.length) emitter.emit("friends", friends, "update");
-    if (requests.length) emitter.emit("requests", requests, "update");
-    if (blocks.length) emitter.emit("blocks", blocks, "update");
-    if (presence) emitter.emit("presence", presence, "update");
+    announceRest(emitter, difference, "update");
+  }
+  function announceRest(emitter, { requests, blocks, presence, sessions, full }, how) {
+    if (full || requests.length) emitter.emit("requests", requests, how);
+    if (full || blocks.length) emitter.emit("blocks", blocks, how);
+    if (presence) emitter.emit("presence", presence, how);
     if (sessions) emitter.emit("sessions", sessions);
   }
 
@@ -100,9 +102,9 @@ var rosterdNim = (() => {
   var RosterdError = class _RosterdError extends Error {
     code;
     reason;
-    /** The field that was wrong, if one was. */
+    /** The invalid field, if any. */
     field;
-    /** When it may work again, if the gateway said so. */
+    /** The wait before a retry, if the gateway named one. */
     retryAfterMs;
     constructor(code, reason, message, more = {}) {
       super(message, more.cause === void 0 ? void 0 : { cause: more.cause });
@@ -124,7 +126,7 @@ var rosterdNim = (() => {
     nextId() {
       return ++this.#lastId;
     }
-    /** Calls that wait are sent by the next {@link flush}. */
+    /** Adds a call, which the next {@link flush} sends. */
     add(command, timeoutMs, repeatable, here) {
       const id = this.nextId();
       return new Promise((resolve, reject) => {
@@ -135,13 +137,13 @@ var rosterdNim = (() => {
         this.#calls.set(id, { command, repeatable, here, sent: false, timer, resolve, reject });
       });
     }
-    /** Sends what waits, oldest first. */
+    /** Sends waiting calls, oldest first. */
     flush(send) {
       for (const [id, call] of this.#calls) {
         if (!call.sent) call.sent = send({ id, ...call.command });
       }
     }
-    /** Hands a reply or an error to its caller. False if nobody waits for it. */
+    /** Hands a reply or an error to its caller; false if there is none. */
     settle(frame) {
       const id = frame.id ?? 0;
       const call = this.#calls.get(id);
@@ -151,11 +153,11 @@ var rosterdNim = (() => {
       else if (!call.here || call.here()) this.#end(id);
       return true;
     }
-    /** Something was applied; `all`: everything that the gateway has done so far. */
+    /** Ends answered calls whose effect is visible; with `all`, every answered one. */
     applied(all) {
       for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
     }
-    /** The connection is lost: what may be repeated waits for the next one. */
+    /** Handles a lost connection: repeatable calls wait for the next one. */
     interrupted() {
       for (const [id, call] of this.#calls) {
         if (!call.sent) continue;
@@ -163,11 +165,10 @@ var rosterdNim = (() => {
         else this.#end(id, new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not"));
       }
     }
-    /** No connection is to be expected. */
     fail(error) {
       for (const id of [...this.#calls.keys()]) this.#end(id, error);
     }
-    /** One that was answered was carried out, whatever came of the connection since. */
+    /** Resolves an answered call, which took effect, or else rejects it. */
     #end(id, error) {
       const call = this.#take(id);
       if (call?.answer) call.resolve(call.answer);
@@ -189,13 +190,13 @@ var rosterdNim = (() => {
     #handlers;
     #over = false;
     #goodbye;
-    // Fires if nothing was heard for #patience.
+    // Fires after a silence of #patience.
     #silence;
     #patience = LOGIN_MS;
     #paused = false;
-    // What arrived while paused, where the socket itself cannot be paused.
+    // Frames that arrived while paused, if the socket cannot pause.
     #held = [];
-    /** Throws what the platform throws, for an address that is none. */
+    /** Opens the WebSocket; throws if the address is invalid. */
     constructor(url, Socket, handlers) {
       this.#handlers = handlers;
       const socket = this.#socket = new Socket(url, ["rosterd.v1.json"]);
@@ -209,16 +210,16 @@ var rosterdNim = (() => {
     get paused() {
       return this.#paused;
     }
-    /** From now on the gateway is heard every `heartbeatMs`. */
+    /** Expects a frame every `heartbeatMs` from now on. */
     loggedIn(heartbeatMs) {
       if (heartbeatMs > 0) this.#patience = Math.min(heartbeatMs * 2.5, 2 ** 31 - 1);
       this.#listen();
     }
-    /** Takes the connection for dead if nothing at all is heard that soon; afterwards all is as before. */
+    /** Expects any frame within `ms`, once. */
     expectWithin(ms) {
       this.#listen(ms);
     }
-    /** False if it cannot go out now. True is no promise that it arrives. */
+    /** Sends a frame; false if that is impossible now. True does not mean that it arrives. */
     send(frame) {
       if (this.#over || this.#socket.readyState !== 1) return false;
       this.#handlers.trace("out", frame);
@@ -229,19 +230,19 @@ var rosterdNim = (() => {
         return false;
       }
     }
-    /** Ends in order, without telling the handlers. */
+    /** Closes without calling the handlers. */
     close() {
       this.#release();
       this.#quietly(() => this.#socket.close(1e3));
     }
-    /** Ends as if the network had. */
+    /** Ends like a network failure. */
     drop(reason) {
       const { terminate } = this.#socket;
       if (this.#over) return;
       this.#quietly(() => terminate ? terminate.call(this.#socket) : this.#socket.close());
       this.#end({ code: 1006, reason });
     }
-    /** Stops reading. Where that is impossible, frames are held back; heartbeats are still answered. */
+    /** Stops reading, or holds frames back and still answers heartbeats. */
     pause() {
       if (this.#over || this.#paused) return;
       this.#paused = true;
@@ -391,7 +392,7 @@ var rosterdNim = (() => {
   var BATCH = 250;
   var OPEN_MS = 3e3;
   var IndexedDbStore = class {
-    // Opened at first use. A rejected one stays: the client gives up on a store that failed.
+    // Opened at first use. A rejected promise stays: the client drops a store that failed.
     #databases = /* @__PURE__ */ new Map();
     async load(account) {
       const database = await this.#open(account);
@@ -531,7 +532,7 @@ var rosterdNim = (() => {
 
   // src/saver.ts
   var Saver = class {
-    // Gone for good after a failure: what it holds is whole, with the cursor of that time, and good for the next start.
+    // Unset after a failure. Its contents are consistent and have a cursor, so the next start can use them.
     #store;
     #account;
     #failed;
@@ -542,7 +543,7 @@ var rosterdNim = (() => {
       this.#account = account;
       this.#failed = failed;
     }
-    /** What was kept, if anything, and only if it makes sense. */
+    /** Reads the records; wipes damaged ones. */
     async load() {
       try {
         const stored = await this.#store?.load(this.#account);
@@ -560,7 +561,7 @@ var rosterdNim = (() => {
       (this.#next ??= new Gathered()).add(change);
       this.#writing ??= this.#write();
     }
-    /** Everything is written, or given up. */
+    /** Waits until all is written or the store has failed. */
     async idle() {
       while (this.#writing) await this.#writing;
     }
@@ -596,12 +597,13 @@ var rosterdNim = (() => {
     #options;
     #handlers;
     #token;
+    // The gateway ended a connection because of the token; no login has succeeded since.
     #ended = false;
     #expiresAt;
-    // The gateway's clock minus ours.
+    // The gateway's clock minus the local one.
     #skew = 0;
     #timer;
-    // Counts connections, so that what was begun on an older one does nothing when it arrives.
+    // Counts connections, to ignore a renewal that began on an earlier one.
     #run = 0;
     constructor(options, handlers) {
       this.#options = options;
@@ -626,26 +628,20 @@ var rosterdNim = (() => {
       this.#skew = serverTime - Date.now();
       this.#expires(expiresAt);
     }
-    /** The connection is over. */
     stop() {
       this.#run++;
       clearTimeout(this.#timer);
     }
-    /** The next login asks for a better one. */
-    refused() {
-      this.#token = void 0;
-    }
-    /** The gateway closed because of its end. True only the first time since a login. */
+    /** Drops an expired token; returns whether it is the first since a login. */
     expired() {
       const first = !this.#ended;
       this.#token = void 0;
       this.#ended = true;
       return first;
     }
-    reset() {
-      this.#token = this.#options.token;
+    reset(token) {
+      this.#token = token;
     }
-    /** Sees to it that the token is followed by another before it ends. */
     #expires(at) {
       this.#expiresAt = at;
       clearTimeout(this.#timer);
@@ -681,37 +677,37 @@ var rosterdNim = (() => {
     accepted: "it was got anew already"
   };
   var Lifecycle = class {
-    #options;
-    #url;
+    options;
+    url;
+    state = "disconnected";
+    connection;
     #emitter;
     #replica;
     #calls = new Calls();
     #saver;
     #tokens;
-    #state = "disconnected";
-    // Whether the application wants a connection: from connect() to disconnect(), logout(), or an end for good.
+    // The application wants a connection: from connect() to disconnect(), logout() or a final end.
     #wanted = false;
-    // Counts attempts, so that what an older one awaited does nothing when it arrives.
+    // Counts attempts, to ignore what an earlier one awaited.
     #run = 0;
     #cacheRead = false;
-    #connection;
     #loginId = 0;
-    // Of the list that was sent again after the last login.
+    // The id of the `watch` that followed the last login.
     #watchId = 0;
     #repairId = 0;
     #loginError;
     #login;
-    // Settled by the first `synced`, or by an end for good.
+    // Settled by the first `synced`, or by a final end.
     #connected;
     // Attempts since the last `synced`.
     #attempt = 0;
     #retry;
-    // A logout is under way: the end of the connection is what was asked for.
+    // A logout is under way.
     #leaving = false;
     #resync = false;
-    constructor(options, url, emitter, replica) {
-      this.#options = options;
-      this.#url = url;
+    constructor(options, emitter, replica) {
+      this.options = options;
+      this.url = options.url ?? defaultUrl();
       this.#emitter = emitter;
       this.#replica = replica;
       const { store = "auto" } = options;
@@ -725,14 +721,8 @@ var rosterdNim = (() => {
         failed: (cause) => this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause)
       });
     }
-    get state() {
-      return this.#state;
-    }
-    get connection() {
-      return this.#connection;
-    }
     connect() {
-      if (this.#state === "live") return Promise.resolve();
+      if (this.state === "live") return Promise.resolve();
       const connected = this.#connected ??= deferred();
       if (!this.#wanted) {
         this.#wanted = true;
@@ -761,16 +751,15 @@ var rosterdNim = (() => {
       this.#stop();
       if (!forget) return this.#saver.idle();
       this.#replica.clear();
-      this.#tokens.reset();
+      this.#tokens.reset(this.options.token);
       await this.#saver.wipe();
     }
     call(command, { repeatable, timeoutMs, here }) {
-      const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8e3, repeatable, here);
-      const connection = this.#connection;
+      const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8e3, repeatable, here);
+      const connection = this.connection;
       if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
       return reply;
     }
-    // ---- one attempt after the other
     async #begin() {
       const run = ++this.#run;
       clearTimeout(this.#retry?.timer);
@@ -790,17 +779,17 @@ var rosterdNim = (() => {
       this.#loginError = void 0;
       this.#resync = false;
       try {
-        const connection = new Connection(this.#url, webSocket(this.#options), {
+        const connection = new Connection(this.url, webSocket(this.options), {
           opened: () => {
             this.#loginId = this.#calls.nextId();
-            const { device } = this.#options;
+            const { device } = this.options;
             connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
           },
           frame: (frame) => this.#frame(frame, connection),
           ended: (end) => this.#ended(end),
           trace: (direction, frame) => this.#trace(direction, frame)
         });
-        this.#connection = connection;
+        this.connection = connection;
       } catch (cause) {
         this.#giveUp({ code: 1006, reason: "NO_CONNECTION" }, new RosterdError(Code.internal, "NO_CONNECTION", String(cause?.message ?? cause), { cause }));
       }
@@ -821,8 +810,8 @@ var rosterdNim = (() => {
       if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
       if (frame.loginReply) {
         const { account } = frame.loginReply;
-        if (account !== this.#options.account) {
-          const error = new RosterdError(Code.denied, "OTHER_ACCOUNT", `the token is ${account}'s, not ${this.#options.account}'s`);
+        if (account !== this.options.account) {
+          const error = new RosterdError(Code.denied, "OTHER_ACCOUNT", `the token is ${account}'s, not ${this.options.account}'s`);
           connection.close();
           return this.#giveUp({ code: 1e3, reason: "OTHER_ACCOUNT" }, error);
         }
@@ -859,7 +848,7 @@ var rosterdNim = (() => {
       const { count = 0, digest: digest2 = 0 } = frame.synced ?? {};
       const { mismatch } = difference;
       if (mismatch) this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
-      if (mismatch === "repair" && this.#connection === connection) {
+      if (mismatch === "repair" && this.connection === connection) {
         if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
         this.#repairId = this.#calls.nextId();
         connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
@@ -868,39 +857,38 @@ var rosterdNim = (() => {
       if (mismatch === "repair" || mismatch === "retry") return;
       const { sync = "full", because } = this.#login ?? {};
       announceSync(this.#emitter, difference);
-      if (this.#connection !== connection) return;
+      if (this.connection !== connection) return;
       this.#attempt = 0;
       this.#setState("live");
       this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
       this.#connected?.resolve();
       this.#connected = void 0;
     }
-    /** Gets everything, on a new connection and at once. */
+    /** Reconnects at once and fetches everything. */
     #startOver(connection) {
       this.#resync = true;
       connection.drop("out of step");
     }
-    // ---- ends
     #ended(end) {
       this.#detach();
       this.#calls.interrupted();
       if (this.#leaving) return;
       const { code, reason, goodbye } = end;
-      const { getToken, reconnect = true } = this.#options;
+      const { getToken, reconnect = true } = this.options;
       const renew = code === Close.tokenExpired && getToken !== void 0;
       const refused = this.#loginError && this.#loginError.code < 500 && !renew;
       if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
         const error = this.#loginError ?? closeError(end);
-        if (getToken && error.code === Code.unauthenticated) this.#tokens.refused();
+        if (getToken && error.code === Code.unauthenticated) this.#tokens.reset();
         return this.#giveUp(end, error);
       }
       const atOnce = renew && this.#tokens.expired() || this.#resync;
-      const told = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
-      const { minMs = 500, maxMs = 2e4 } = this.#options.backoff ?? {};
+      const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
+      const { minMs = 500, maxMs = 2e4 } = this.options.backoff ?? {};
       const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
-      const delayMs = Math.min(Math.round(atOnce ? 0 : told ?? jittered), TIMER_MAX_MS);
+      const delayMs = Math.min(Math.round(atOnce ? 0 : requested ?? jittered), TIMER_MAX_MS);
       const attempt = ++this.#attempt;
-      this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), asTold: told !== void 0 };
+      this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), byGateway: requested !== void 0 };
       const run = this.#run;
       this.#setState("disconnected");
       this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
@@ -913,14 +901,12 @@ var rosterdNim = (() => {
       this.#emitter.emit("error", error);
     }
     #stop() {
-      const was = this.#state;
-      const open2 = this.#wanted || was !== "disconnected";
-      this.#connection?.close();
+      const open2 = this.#wanted || this.state !== "disconnected";
+      this.connection?.close();
       this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
       this.#setState("disconnected");
       if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason: "CLIENT", willReconnect: false });
     }
-    /** Nothing goes on by itself after this. */
     #halt(error) {
       this.#wanted = false;
       this.#run++;
@@ -933,19 +919,19 @@ var rosterdNim = (() => {
       this.#connected = void 0;
     }
     #detach() {
-      this.#connection = void 0;
+      this.connection = void 0;
       this.#login = void 0;
       this.#tokens.stop();
       this.#replica.interrupted();
     }
-    // The network or the reader is back: no reason to wait, unless the gateway itself named the time, for all clients.
-    // A connection that seems to be there may have died meanwhile without a word; any answer shows that it has not.
+    // The network or the user is back: retry at once, unless the gateway chose the time, for all clients.
+    // A connection that looks open may have died silently; any answer proves that it is alive.
     #wake = () => {
       if (globalThis.document?.visibilityState === "hidden") return;
-      if (this.#retry && !this.#retry.asTold) return void this.#begin();
-      if (this.#state !== "live") return;
-      this.#connection?.expectWithin(PROBE_MS);
-      this.call({ getUsers: { accounts: [this.#options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {
+      if (this.#retry && !this.#retry.byGateway) return void this.#begin();
+      if (this.state !== "live") return;
+      this.connection?.expectWithin(PROBE_MS);
+      this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {
       });
     };
     #watchPage(on) {
@@ -954,9 +940,9 @@ var rosterdNim = (() => {
       globalThis.document?.[method]?.("visibilitychange", this.#wake);
     }
     #setState(state) {
-      const previous = this.#state;
+      const previous = this.state;
       if (state === previous) return;
-      this.#state = state;
+      this.state = state;
       this.#emitter.emit("state", state, previous);
     }
     #error(code, reason, message, cause) {
@@ -1026,18 +1012,17 @@ var rosterdNim = (() => {
   }
   var Replica = class {
     #held = nothing();
-    // What a catch-up collects, and a repair after it; replaces #held once it adds up, so that nobody sees half of one.
+    // The result of a catch-up and its repair so far. It replaces #held when the digests agree.
     #staged;
     #full = false;
-    // After a mismatch a repair is `asked` for, and then `told`. Where that did not help all is asked for, `once`. Where
-    // that did not either the records are shown, but no `cursor` is trusted until a catch-up agrees again.
+    // After a mismatch: a repair is `asked` for and `answered`; if it fails, one `refetch` of everything. If that fails,
+    // the records are shown, but the cursor is `unsure` until a catch-up agrees again.
     #doubt = "none";
     #cursor;
     #presence = /* @__PURE__ */ new Map();
-    // As #staged, and there at the same times.
     #stagedPresence = /* @__PURE__ */ new Map();
     #sessions = [];
-    // Strangers whose profiles are kept up to date, over all connections.
+    // Strangers whose profiles the gateway sends, on all connections.
     #watched = /* @__PURE__ */ new Set();
     get me() {
       return this.#held.me;
@@ -1048,7 +1033,6 @@ var rosterdNim = (() => {
     get friends() {
       return this.#held.friends;
     }
-    /** Those that are open. */
     get requests() {
       return [...this.#held.requests.values()].filter(isOpen);
     }
@@ -1064,7 +1048,7 @@ var rosterdNim = (() => {
     get watched() {
       return this.#watched;
     }
-    /** What to show at the next login. */
+    /** The cursor for the next login. */
     get cursor() {
       return this.#cursor;
     }
@@ -1079,7 +1063,7 @@ var rosterdNim = (() => {
       };
       this.#cursor = stored.cursor;
     }
-    /** The records are gone; so is the cursor, which would promise that they are here. */
+    /** Drops all records, with the cursor that belongs to them. */
     clear() {
       this.#held = nothing();
       this.#staged = void 0;
@@ -1088,24 +1072,24 @@ var rosterdNim = (() => {
       this.#sessions = [];
       this.#watched = /* @__PURE__ */ new Set();
     }
-    /** The connection ended. A catch-up or a repair that was under way has not happened. */
+    /** Discards an unfinished catch-up or repair when the connection ends. */
     interrupted() {
       this.#staged = void 0;
-      if (this.#repairing) this.#doubt = "once";
+      if (this.#repairing) this.#doubt = "refetch";
     }
-    /** Whether a catch-up or a repair is under way. */
+    /** True during a catch-up or a repair. */
     get staging() {
       return this.#staged !== void 0;
     }
-    /** What to ask for a repair with: the digests of the parts of the friend list. */
+    /** The bucket digests of the friend list, for a repair. */
     get leaves() {
       const { friends, users } = this.#staged ?? this.#held;
       return leaves(friends, users);
     }
     get #repairing() {
-      return this.#doubt === "asked" || this.#doubt === "told";
+      return this.#doubt === "asked" || this.#doubt === "answered";
     }
-    /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
+    /** Sets the accepted watch list, and forgets strangers that left it or are `missing`. */
     watch(accounts, missing = []) {
       const gone = [...this.#watched].filter((account) => !accounts.has(account));
       for (const { users, friends } of this.#everywhere) {
@@ -1113,24 +1097,23 @@ var rosterdNim = (() => {
       }
       this.#watched = accounts;
     }
-    /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
+    /** Applies a frame. Returns nothing if nothing changed, as after an unknown frame. */
     take(frame) {
       if (frame.loginReply) return this.#begin(frame.loginReply.sync === "full");
       if (frame.changes) return this.#changes(frame.changes);
       if (frame.synced) return this.#synced(frame.synced);
       if (frame.presence) return this.#present(frame.presence.users ?? []);
       if (frame.sessions) return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
-      if (frame.repairReply) return this.#told(new Set(frame.repairReply.parts));
+      if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
       if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
       return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
     }
-    /** Commands are answered before a repair is, too. */
+    /** Applies a reply, which can come before a repair's. */
     #replied({ me, users = [] }) {
       const kept = (records) => ({ ...me ? { me } : {}, users: users.filter(({ account }) => records.users.has(account)) });
       if (this.#staged) apply(this.#staged, kept(this.#staged));
       return this.#live(kept(this.#held), "reply");
     }
-    /** What is held, and what is to take its place. */
     get #everywhere() {
       return this.#staged ? [this.#held, this.#staged] : [this.#held];
     }
@@ -1147,10 +1130,10 @@ var rosterdNim = (() => {
       apply(this.#staged, changes);
       return this.#doubt === "asked" ? this.#live(changes, "update") : void 0;
     }
-    /** The friends in these parts come again; who does not is none any more. */
-    #told(parts) {
+    /** Drops the friends in these buckets from the copy: the gateway sends them again. */
+    #startRepair(parts) {
       if (!this.#staged || this.#doubt !== "asked") return;
-      this.#doubt = "told";
+      this.#doubt = "answered";
       const { users, friends } = this.#staged;
       for (const account of [...friends.keys()].filter((account2) => parts.has(part(account2)))) {
         friends.delete(account);
@@ -1177,12 +1160,12 @@ var rosterdNim = (() => {
       if (!agrees && this.#doubt === "none") return this.#doubts("asked", "repair");
       const repaired = this.#repairing;
       this.#staged = void 0;
-      if (!agrees && repaired) return this.#doubts("once", "retry");
+      if (!agrees && repaired) return this.#doubts("refetch", "retry");
       const before = this.#held;
       const full = this.#full;
       if (full) this.#keepWatched(next);
       this.#held = next;
-      this.#doubt = agrees ? "none" : "cursor";
+      this.#doubt = agrees ? "none" : "unsure";
       this.#cursor = agrees ? synced.cursor : void 0;
       const changed = (now, old) => [...now].flatMap(([key, record]) => full || record !== old.get(key) ? [record] : []);
       const lifted = [...before.blocks].flatMap(([account, block]) => next.blocks.has(account) ? [] : [{ ...block, removed: true }]);
@@ -1212,27 +1195,27 @@ var rosterdNim = (() => {
         ...agrees ? {} : { mismatch: "accepted" }
       };
     }
-    /** What came does not add up: the cursor is not to be trusted. */
+    /** Drops the cursor after a mismatch. */
     #doubts(doubt, mismatch) {
       this.#doubt = doubt;
       this.#cursor = void 0;
       return { ...noNews(), how: "sync", save: { cursor: null }, mismatch, ...mismatch === "repair" ? this.#alone() : {} };
     }
-    /** A login's catch-up is over. If there are other sessions they are told next; who is alone is not told. */
+    /** Ends a catch-up with no other sessions: the gateway sends them next, if there are any. */
     #alone() {
       const before = this.#sessions;
       this.#sessions = [];
       return before.length ? { sessions: [] } : {};
     }
-    /** Strangers that are watched stay until they are told anew, at whatever version: this may be another history. */
+    /** Keeps watched strangers until they come again, with any version: this may be another history. */
     #keepWatched(next) {
       const { users, friends } = this.#held;
       for (const account of this.#watched) {
-        const card2 = friends.has(account) || next.users.has(account) ? void 0 : users.get(account);
-        if (card2) next.users.set(account, { ...card2, version: 0 });
+        const user = friends.has(account) || next.users.has(account) ? void 0 : users.get(account);
+        if (user) next.users.set(account, { ...user, version: 0 });
       }
     }
-    /** Strangers' profiles are not stored: nobody would keep them up to date. */
+    /** Returns the change to store, without strangers' profiles, which nothing would keep up to date. */
     #saved({ me, users, friends, removed, requests, blocks }) {
       const known = users.filter(({ account }) => this.#held.friends.has(account));
       return { ...me ? { me } : {}, users: known, friends, removed, requests, blocks };
@@ -1272,54 +1255,47 @@ var rosterdNim = (() => {
   // src/client.ts
   var LOOKUP_MAX = 150;
   var RosterdClient = class {
-    #options;
-    #url;
     #emitter = new Emitter();
     #replica = new Replica();
     #lifecycle;
     constructor(options) {
       if (typeof options?.account !== "string" || options.account === "") throw new TypeError("options.account is missing");
-      this.#options = options;
-      this.#url = options.url ?? defaultUrl();
-      this.#lifecycle = new Lifecycle(options, this.#url, this.#emitter, this.#replica);
+      this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
     }
     get account() {
-      return this.#options.account;
+      return this.#lifecycle.options.account;
     }
     get url() {
-      return this.#url;
+      return this.#lifecycle.url;
     }
     get state() {
       return this.#lifecycle.state;
     }
-    /** The own profile as last known. Records are never changed in place. */
+    /** The account's own profile as last known. Records are never changed in place. */
     get me() {
       return this.#replica.me;
     }
-    /**
-     * Profiles by account: the friends', those of watched accounts, and of others who sent a signal. A full sync puts
-     * another map here.
-     */
+    /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
     get users() {
       return this.#replica.users;
     }
-    /** The relations by account: the friend list. */
+    /** The friend list: friendships by account. */
     get friends() {
       return this.#replica.friends;
     }
-    /** The open requests, of both directions. */
+    /** The open requests of both directions. */
     get requests() {
       return this.#replica.requests;
     }
-    /** Those that this account blocks. */
+    /** The accounts that this one blocks. */
     get blocks() {
       return this.#replica.blocks;
     }
-    /** As of the last connection: friends that were ever online, and the own account if it is invisible. */
+    /** Presence as of the last connection: friends that were ever online, and this account if it is invisible. */
     get presence() {
       return this.#replica.presence;
     }
-    /** All sessions of this account, the oldest first; empty if this is the only one since its login. */
+    /** All sessions of this account, the oldest first; empty if this one has been alone since its login. */
     get sessions() {
       return this.#replica.sessions;
     }
@@ -1330,31 +1306,32 @@ var rosterdNim = (() => {
     get paused() {
       return this.#lifecycle.connection?.paused ?? false;
     }
-    /** Returns the function that takes the listener off again. */
+    /** Adds a listener; returns a function that removes it. */
     on(event, listener) {
       return this.#emitter.on(event, listener);
     }
+    /** Removes a listener. */
     off(event, listener) {
       this.#emitter.off(event, listener);
     }
     /**
-     * Reads the cache, connects, and stays connected. Resolves at the first `synced`; rejects if there is no point in
-     * trying further, a token that is not accepted for instance. An unreachable gateway is tried for ever.
+     * Reads the store, connects, and stays connected. Resolves at the first `synced`. Rejects if a retry is pointless, for
+     * instance after a refused token. It retries an unreachable gateway for ever.
      */
     connect() {
       return this.#lifecycle.connect();
     }
-    /** Closes the connection and stays away. What is held stays, and so does the cache. */
+    /** Closes the connection for good. Held and stored records stay. */
     disconnect() {
       return this.#lifecycle.disconnect();
     }
-    /** Leaves in order. With `forget`, what is held and what is stored of this account is wiped. */
+    /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
     logout({ forget = false } = {}) {
       return this.#lifecycle.logout(forget);
     }
     /**
-     * Changes fields of the own profile; the promise brings the profile as it then stands. With `ifVersion` only if
-     * that is still its version (412 otherwise), and such a call is not repeated if the connection is lost under it.
+     * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
+     * version (412 otherwise); the client does not repeat such a call after a lost connection.
      */
     async updateMyInfo(fields, { ifVersion } = {}) {
       const command = { updateMyInfo: { ...fields, ifVersion } };
@@ -1362,8 +1339,8 @@ var rosterdNim = (() => {
       return answered(updateMyInfoReply).user;
     }
     /**
-     * Profiles of any accounts. Those of friends, of watched accounts and the own one are taken from what is held unless
-     * `fresh`; others are asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
+     * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
+     * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
      */
     async getUsers(accounts, { fresh = false } = {}) {
       const wanted = [...new Set(accounts)];
@@ -1381,20 +1358,20 @@ var rosterdNim = (() => {
         missing: wanted.filter((account) => !found.has(account))
       };
     }
-    /** One profile; 404 if the account does not exist. */
+    /** Returns one profile; 404 if the account does not exist. */
     async getUser(account, options = {}) {
       const { users } = await this.getUsers([account], options);
       if (!users[0]) throw new RosterdError(Code.notFound, "NOT_FOUND", `there is no account ${account}`);
       return users[0];
     }
     /**
-     * Makes friends without asking, where `friends.policy` allows it. A message, at most 256 characters, reaches the other
-     * side as a request that is accepted already.
+     * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
+     * reaches the other side as an accepted request.
      */
     addFriend(account, message) {
       return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
     }
-    /** Asks for friendship; if the other side has asked, too, both are friends now. */
+    /** Requests a friendship. If the other side has requested one too, both become friends. */
     requestFriend(account, message) {
       return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, "out"));
     }
@@ -1406,15 +1383,15 @@ var rosterdNim = (() => {
     rejectFriend(account) {
       return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, "in"));
     }
-    /** Takes the own request back. */
+    /** Withdraws this account's request. */
     cancelRequest(account) {
       return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, "out"));
     }
-    /** Ends a friendship, in both directions. */
+    /** Ends a friendship in both directions. */
     deleteFriend(account) {
       return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
     }
-    /** Changes what is noted about a friend, for this account's own sessions only. What is left out stays, `''` clears. */
+    /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
     updateFriend(account, { alias, custom }) {
       const here = () => {
         const friend = this.friends.get(account);
@@ -1422,27 +1399,28 @@ var rosterdNim = (() => {
       };
       return this.#change({ updateFriend: { account, alias, custom } }, here, true);
     }
-    /** From now on the account gets nothing more of this one, and is not told. A friendship stays. */
+    /** Stops everything that this account sends to the other, without notice. A friendship stays. */
     block(account) {
       return this.#change({ block: { account } }, () => this.blocks.has(account), true);
     }
+    /** Ends a block. */
     unblock(account) {
       return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
     }
-    /** The sessions of this account, the oldest first. */
+    /** Returns the sessions of this account, the oldest first. */
     async getSessions() {
       const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { repeatable: true });
       return answered(getSessionsReply).sessions ?? [];
     }
-    /** Ends other sessions of this account; gives those that were there. */
+    /** Ends other sessions of this account; returns those that existed. */
     async kick(sessions) {
       const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { repeatable: false });
       return answered(kickReply).kicked ?? [];
     }
     /**
-     * Puts another list in place of the accounts whose profiles are told although they are no friends, at most 500. They
-     * come with `userUpdated` and are in `users`; who is on the list no more is dropped from there. The list holds over
-     * all connections. `missing` do not exist yet, and come when they do.
+     * Replaces the list of strangers whose profiles the client receives, at most 500. They come with `userUpdated` and are
+     * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
+     * come when they do.
      */
     async watch(accounts) {
       const list2 = new Set(accounts);
@@ -1452,30 +1430,31 @@ var rosterdNim = (() => {
       return { missing };
     }
     /**
-     * Sends a text of at most 4096 bytes to whoever is logged in as `to`: at most once. `delivered` counts the sessions
-     * that will be told, `dropped` those that read too slowly.
+     * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
+     * receive it, `dropped` those that read too slowly.
      */
     async signal(to, payload) {
       const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
       return answered(signalReply);
     }
-    /** Whether this account shows as offline to its friends, on every device, until it says otherwise. */
+    /** Makes this account appear offline to its friends on every device, until it is set again. */
     setPresence({ invisible }) {
       const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
       return this.#change({ setPresence: { invisible } }, here, true);
     }
-    /** Drops the connection as a failing network would. For tests and demonstrations. */
+    /** Drops the connection as a bad network would. For tests and demonstrations. */
     cut() {
       this.#lifecycle.connection?.drop("cut");
     }
-    /** Stops reading, where the WebSocket can; elsewhere frames are held back. Ends with the connection. */
+    /** Stops reading until `resume` or the end of the connection. Where the WebSocket cannot, holds frames back. */
     pause() {
       this.#lifecycle.connection?.pause();
     }
+    /** Continues reading. */
     resume() {
       this.#lifecycle.connection?.resume();
     }
-    /** A call whose reply says nothing: it is done when what it changed is here. */
+    /** Makes a call with an empty reply, which is done when its effect is visible. */
     async #change(command, here, repeatable = false) {
       await this.#lifecycle.call(command, { repeatable, here });
     }
@@ -1525,7 +1504,7 @@ var rosterdNim = (() => {
   }
 
   // src/nim-records.ts
-  function card({ version: _, ...fields }) {
+  function profile({ version: _, ...fields }) {
     return fields;
   }
   function relation({ version: _, ...fields }) {
@@ -1563,7 +1542,7 @@ var rosterdNim = (() => {
     const { account, message, state, createTime, updateTime } = request;
     const STATES = { open: "init", accepted: "passed", rejected: "rejected", cancelled: "error", expired: "error" };
     return {
-      // The same as long as the request is the same.
+      // The same for the whole life of a request.
       type,
       from: account,
       to: own,
@@ -1580,22 +1559,22 @@ var rosterdNim = (() => {
   // src/nim-callbacks.ts
   var Callbacks = class {
     options;
-    // Why the instance disconnected itself, or whose call did.
+    // The reason of a disconnect by this side.
     leaving;
-    // Accounts that a call of this instance is about: its `done` tells, and no callback besides.
+    // Accounts of pending calls, whose effects only `done` reports.
     own = [];
     #client;
-    // Told as the reason of a disconnect already, so it is none for `onerror`.
+    // Already reported by `ondisconnect`, so not by `onerror`.
     #ended;
-    // What the application has been told since the last login, so that a cached profile is not told twice.
-    #toldMe;
-    #toldCache = false;
-    // Between login and `onsyncdone`: relations and removals go out together.
+    // The profile that `onmyinfo` got last, since the login.
+    #emittedMe;
+    #emittedCache = false;
+    // Changes between login and `onsyncdone`.
     #catchUp;
-    // What the application holds if it merged all that it was told.
+    // The application's lists, if it merges all callbacks.
     #friends = /* @__PURE__ */ new Map();
     #blocked = [];
-    // The open requests that were told, by their keys.
+    // The keys of reported open requests.
     #asked = /* @__PURE__ */ new Set();
     #ports = [];
     constructor(client, options) {
@@ -1614,13 +1593,13 @@ var rosterdNim = (() => {
         if (state === "syncing") this.#connected();
       });
       on("me", (user, how) => {
-        if (how === "sync") this.#tellMe(user);
-        else if (how === "update") this.#tell("onupdatemyinfo", card(user));
+        if (how === "sync") this.#emitMe(user);
+        else if (how === "update") this.#call("onupdatemyinfo", profile(user));
       });
       on("users", (users, how) => {
-        if (how === "sync") this.#tellUsers(users);
+        if (how === "sync") this.#emitUsers(users);
       });
-      on("userUpdated", (user) => this.#tell("onupdateuser", card(user)));
+      on("userUpdated", (user) => this.#call("onupdateuser", profile(user)));
       on("friends", (friends, how) => {
         if (how === "update") this.#friendsChanged(friends);
         else if (this.#catchUp) this.#catchUp.friends = friends;
@@ -1628,117 +1607,120 @@ var rosterdNim = (() => {
       on("friendRemoved", (account) => {
         this.#friends.delete(account);
         if (this.#catchUp) this.#catchUp.removed.push(account);
-        else this.#tellFriends([], [account]);
+        else this.#emitFriends([], [account]);
       });
       on("requests", (requests, how) => {
         if (how === "update") for (const request of requests) this.#requestChanged(request);
         else this.#catchUp?.requests.push(...requests);
       });
       on("blocks", (blocks, how) => {
-        if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
-        if (how !== "update") return;
-        this.#blocked = [...client.blocks.values()].map(blocked);
-        for (const { account, createTime, removed } of blocks) {
-          const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
-          if (!this.own.includes(account)) this.#tell("onsyncmarkinblacklist", mark);
-        }
+        if (how === "update") this.#blocksChanged(blocks);
+        else if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
       });
-      on("sessions", (sessions) => this.#tellPorts(sessions));
-      on("synced", () => {
-        const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
-        this.#catchUp = void 0;
-        this.#friends = new Map(client.friends);
-        if (friends || removed.length) this.#tellFriends(friends ?? [], removed);
-        if (blocks) this.#tellBlocked();
-        this.#tellRequests(requests);
-        this.#tell("onsyncdone");
-      });
+      on("sessions", (sessions) => this.#emitPorts(sessions));
+      on("synced", () => this.#synced());
       on("willReconnect", ({ attempt, delayMs }) => {
         const { reconnectionAttempts } = this.options;
         if (reconnectionAttempts !== void 0 && attempt > reconnectionAttempts) {
           this.leaving = { code: "allAttemptsFailed", message: `${reconnectionAttempts} attempts to connect failed`, callFunc: "connect" };
           void client.disconnect();
         } else {
-          this.#tell("onwillreconnect", { retryCount: attempt, duration: delayMs });
+          this.#call("onwillreconnect", { retryCount: attempt, duration: delayMs });
         }
       });
       on("disconnected", (ended) => {
         this.#catchUp = void 0;
-        this.#toldMe = void 0;
+        this.#emittedMe = void 0;
         if (ended.willReconnect) return;
         this.#ended = ended.error;
         const message = ended.error?.message ?? ended.reason;
-        this.#tell("ondisconnect", this.leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
+        this.#call("ondisconnect", this.leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
       });
       on("error", (error) => {
-        if (error !== this.#ended) this.#tell("onerror", failure(error, "connection"));
+        if (error !== this.#ended) this.#call("onerror", failure(error, "connection"));
       });
     }
-    /** Logged in. What is cached goes out first, for what follows is only the difference to it. */
+    /** Reports the login, and then cached records: the catch-up brings only differences to them. */
     #connected() {
       this.#catchUp = { removed: [], requests: [] };
       const { customTag } = this.options;
-      this.#tell("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
-      if (this.#toldCache) return;
-      this.#toldCache = true;
+      this.#call("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
+      if (this.#emittedCache) return;
+      this.#emittedCache = true;
       const { me, users, friends } = this.#client;
       if (!me) return;
-      this.#tellMe(me);
-      this.#tellUsers([...users.values()]);
-      this.#tellFriends([...friends.values()], []);
-      if (this.#client.blocks.size) this.#tellBlocked();
-      this.#tellRequests([]);
+      this.#emitMe(me);
+      this.#emitUsers([...users.values()]);
+      this.#emitFriends([...friends.values()], []);
+      if (this.#client.blocks.size) this.#emitBlocked();
+      this.#emitRequests([]);
     }
-    #tellMe(user) {
-      if (user === this.#toldMe) return;
-      this.#toldMe = user;
-      this.#tell("onmyinfo", card(user));
+    #synced() {
+      const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
+      this.#catchUp = void 0;
+      this.#friends = new Map(this.#client.friends);
+      if (friends || removed.length) this.#emitFriends(friends ?? [], removed);
+      if (blocks) this.#emitBlocked();
+      this.#emitRequests(requests);
+      this.#call("onsyncdone");
     }
-    #tellUsers(users) {
-      if (this.options.syncFriendUsers !== false) this.#tell("onusers", users.map(card));
+    #emitMe(user) {
+      if (user === this.#emittedMe) return;
+      this.#emittedMe = user;
+      this.#call("onmyinfo", profile(user));
     }
-    #tellFriends(friends, removed) {
+    #emitUsers(users) {
+      if (this.options.syncFriendUsers !== false) this.#call("onusers", users.map(profile));
+    }
+    #emitFriends(friends, removed) {
       if (this.options.syncFriends === false) return;
       const list2 = friends.map(relation);
       list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
-      this.#tell("onfriends", list2);
+      this.#call("onfriends", list2);
     }
     #friendsChanged(friends) {
       const entered = friends.filter(({ account }) => !this.#friends.has(account));
-      if (entered.length) this.#tellFriends(entered, []);
+      if (entered.length) this.#emitFriends(entered, []);
       for (const friend of friends) {
         const before = this.#friends.get(friend.account);
         this.#friends.set(friend.account, friend);
-        if (before && !this.own.includes(friend.account)) this.#tell("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
+        if (before && !this.own.includes(friend.account)) this.#call("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
       }
     }
-    #tellBlocked() {
+    #blocksChanged(blocks) {
+      this.#blocked = [...this.#client.blocks.values()].map(blocked);
+      for (const { account, createTime, removed } of blocks) {
+        const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
+        if (!this.own.includes(account)) this.#call("onsyncmarkinblacklist", mark);
+      }
+    }
+    #emitBlocked() {
       const now = [...this.#client.blocks.values()].map(blocked);
       const list2 = cutByAccount(now, this.#blocked);
       list2.invalid = cutByAccount(this.#blocked, now);
       this.#blocked = now;
-      if (this.options.syncRelations !== false) this.#tell("onblacklist", list2);
+      if (this.options.syncRelations !== false) this.#call("onblacklist", list2);
     }
-    /** Those that are open and were not told yet, and what became of others. */
-    #tellRequests(changed) {
+    /** Reports open requests that are new, and the outcome of others. */
+    #emitRequests(changed) {
       const open2 = this.#client.requests;
       const messages = [.../* @__PURE__ */ new Set([...open2, ...changed])].flatMap((request) => this.#message(request) ?? []);
       this.#asked = new Set(open2.map(requestKey));
-      if (messages.length) this.#tell("onofflinesysmsgs", messages);
+      if (messages.length) this.#call("onofflinesysmsgs", messages);
     }
     #requestChanged(request) {
       const { account, direction, state } = request;
       const wasOpen = this.#asked.has(requestKey(request));
       const message = this.#message(request);
-      if (message) this.#tell("onsysmsg", message);
+      if (message) this.#call("onsysmsg", message);
       if (this.own.includes(account)) return;
-      const action = (type, more = {}) => this.#tell("onsyncfriendaction", { type, account, ...more });
+      const action = (type, more = {}) => this.#call("onsyncfriendaction", { type, account, ...more });
       if (direction === "out" && state === "open") action("applyFriend");
       else if (direction === "out" && state === "accepted" && !wasOpen) action("addFriend", this.friend(account));
       else if (direction === "in" && state === "accepted" && wasOpen) action("passFriendApply", this.friend(account));
       else if (direction === "in" && state === "rejected") action("rejectFriendApply");
     }
-    /** What the other side did, if it did something that was not told yet. What became of a request that was, is told at once. */
+    /** Returns the other side's new action, if any. Reports the outcome of a known request at once. */
     #message(request) {
       const key = requestKey(request);
       const { direction, state } = request;
@@ -1746,21 +1728,21 @@ var rosterdNim = (() => {
       if (state === "open") this.#asked.add(key);
       else this.#asked.delete(key);
       const message = (type) => systemMessage(this.#client.account, request, type);
-      if (direction === "in" && wasOpen && state !== "open") this.#tell("onupdatesysmsg", message("applyFriend"));
+      if (direction === "in" && wasOpen && state !== "open") this.#call("onupdatesysmsg", message("applyFriend"));
       if (direction === "in" && !wasOpen && state === "open") return message("applyFriend");
       if (direction === "in" && !wasOpen && state === "accepted") return message("addFriend");
       if (direction === "out" && wasOpen && state === "accepted") return message("passFriendApply");
       if (direction === "out" && state === "rejected") return message("rejectFriendApply");
       return void 0;
     }
-    #tellPorts(sessions) {
+    #emitPorts(sessions) {
       const there = sessions.filter(({ current }) => !current).map((session) => loginPort(this.#client.account, session, true));
       const ids = new Set(there.map(({ deviceId }) => deviceId));
       const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
       this.#ports = there;
-      if (there.length || gone.length) this.#tell("onloginportschange", [...there, ...gone]);
+      if (there.length || gone.length) this.#call("onloginportschange", [...there, ...gone]);
     }
-    #tell(name, ...args) {
+    #call(name, ...args) {
       safely(() => this.options[name]?.(...args));
     }
   };
@@ -1772,8 +1754,7 @@ var rosterdNim = (() => {
     try {
       callback();
     } catch (error) {
-      if (typeof globalThis.reportError === "function") globalThis.reportError(error);
-      else console.error(error);
+      report(error);
     }
   }
 
@@ -1826,7 +1807,7 @@ var rosterdNim = (() => {
   var instances = /* @__PURE__ */ new Map();
   var NIM = class _NIM {
     static util = { merge };
-    /** The instance of this account. A later call returns the same one, with the new options, and connects it if it is down. */
+    /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
     static getInstance(options) {
       const known = instances.get(options?.account);
       if (known) {
@@ -1839,10 +1820,10 @@ var rosterdNim = (() => {
       if (!options.skipConnectionOnInitialize) nim.connect();
       return nim;
     }
-    /** For what NIM has no name for: presence, `watch`, `signal`. */
+    /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
     client;
     #callbacks;
-    // The token that was shown last; seeing it again after its end means that there is no better one.
+    // The last token used; the same one after its end is useless.
     #shownToken;
     #destroyed = false;
     constructor(options) {
@@ -1861,46 +1842,48 @@ var rosterdNim = (() => {
     get account() {
       return this.client.account;
     }
-    /** Other values for options, callbacks included: they count from now on, a token from the next login on. */
+    /** Replaces options and callbacks at once, and the token at the next login. */
     setOptions(options) {
       warnOfIgnored(options);
       this.#callbacks.options = merge(this.#callbacks.options, options);
     }
+    /** Connects. Callbacks report the result. */
     connect() {
       if (this.#destroyed) return console.warn(`rosterd: the NIM instance of ${this.account} is destroyed`);
       this.#callbacks.leaving = void 0;
       this.client.connect().catch(() => {
       });
     }
-    /** Ends the connection; `connect` comes back and goes on from what is held. */
+    /** Ends the connection; `connect` continues with the held records. */
     disconnect(options = {}) {
       this.#leave("disconnect", options?.done);
     }
-    /** Ends the connection and the instance; the next `getInstance` makes another. */
+    /** Ends the connection and the instance; the next `getInstance` creates another. */
     destroy(options = {}) {
       this.#destroyed = true;
       if (instances.get(this.account) === this) instances.delete(this.account);
       this.#leave("destroy", options?.done);
     }
+    /** Changes fields of the account's own profile. */
     updateMyInfo(options) {
       const fields = Object.fromEntries(OWN_FIELDS.map((name) => [name, options[name]]));
-      this.#answer("updateMyInfo", options.done, async () => card(await this.client.updateMyInfo(fields)));
+      this.#answer("updateMyInfo", options.done, async () => profile(await this.client.updateMyInfo(fields)));
     }
-    /** From what is held if that is kept up to date, unless `sync`; otherwise from the gateway. */
+    /** Returns a profile: a held one if the client keeps it up to date, unless `sync`. */
     getUser(options) {
       const { account, sync: fresh = false, done } = options;
-      this.#answer("getUser", done, async () => card(await this.client.getUser(account, { fresh })));
+      this.#answer("getUser", done, async () => profile(await this.client.getUser(account, { fresh })));
     }
-    /** As `getUser`, at most 150. Accounts that do not exist are left out. */
+    /** Returns at most 150 profiles, like `getUser`, without accounts that do not exist. */
     getUsers(options) {
       const { accounts, sync: fresh = false, done } = options;
       this.#answer("getUsers", done, async () => {
         if (!Array.isArray(accounts)) throw { code: 414, message: "accounts must be a list" };
         if (accounts.length > LOOKUP_MAX2) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX2}` };
-        return (await this.client.getUsers(accounts, { fresh })).users.map(card);
+        return (await this.client.getUsers(accounts, { fresh })).users.map(profile);
       });
     }
-    /** Makes friends without asking; 403 where `friends.policy` does not allow it. */
+    /** Makes friends without a request; 403 where `friends.policy` forbids it. */
     addFriend(options) {
       const { account, ps } = options;
       this.#relate("addFriend", options, async () => {
@@ -1936,7 +1919,7 @@ var rosterdNim = (() => {
         return { account };
       });
     }
-    /** Alias and `custom` of a friend: a field that is left out stays as it is, an empty text clears. */
+    /** Changes a friend's `alias` and `custom`: a missing field stays, an empty text clears it. */
     updateFriend(options) {
       const { account, alias, custom } = options;
       this.#relate("updateFriend", options, async () => {
@@ -1944,15 +1927,16 @@ var rosterdNim = (() => {
         return this.#callbacks.friend(account).friend;
       });
     }
-    /** The friend list as it is held, or what of it changed after `updateTime`. */
+    /** Returns the held friend list, or those that changed after `updateTime`. */
     getFriends(options) {
       const { updateTime = 0, done } = options;
       this.#answer("getFriends", done, async () => [...this.client.friends.values()].map(relation).filter((friend) => friend.updateTime > updateTime));
     }
+    /** Checks the held friend list. */
     isMyFriend(options) {
       this.#answer("isMyFriend", options.done, async () => this.client.friends.has(options.account));
     }
-    /** As `addToBlacklist`, or with `isAdd: false` as `removeFromBlacklist`. */
+    /** Blocks an account, or with `isAdd: false` unblocks it. */
     markInBlacklist(options) {
       this.#mark("markInBlacklist", options, options.isAdd ?? true);
     }
@@ -1962,11 +1946,11 @@ var rosterdNim = (() => {
     removeFromBlacklist(options) {
       this.#mark("removeFromBlacklist", options, false);
     }
-    /** Who is blocked, as it is held. Nobody is muted here. */
+    /** Returns the held blocklist. The mute list is always empty. */
     getRelations(options) {
       this.#answer("getRelations", options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
     }
-    /** Ends other sessions of the account, by the `deviceId` of `onloginportschange`; `done` is given those that were there. */
+    /** Ends other sessions by their `deviceId`; `done` receives those that existed. */
     kick(options) {
       const { deviceIds, done } = options;
       this.#answer("kick", done, async () => {
@@ -1974,26 +1958,27 @@ var rosterdNim = (() => {
         return { deviceIds: await this.client.kick(deviceIds) };
       });
     }
-    /** A new list: profiles of known accounts get the newer fields, others are appended. */
+    /** Returns a new list: known accounts get the newer fields, others are appended. */
     mergeUsers(users, news) {
       return mergeByAccount(users, news);
     }
-    /** A new list, as `mergeUsers` does it. */
+    /** Merges friends like `mergeUsers`. */
     mergeFriends(friends, news) {
       return mergeByAccount(friends, news);
     }
-    /** A new list without those in `gone`, which is the `invalid` of what `onfriends` brought. */
+    /** Returns a new list without `gone`, the `invalid` of `onfriends`. */
     cutFriends(friends, gone) {
       return cutByAccount(friends, gone);
     }
+    /** Returns a new list without these accounts. */
     cutFriendsByAccounts(friends, accounts) {
       return cutByAccount(friends, accounts);
     }
-    /** A new list, as `mergeUsers` does it. */
+    /** Merges relations like `mergeUsers`. */
     mergeRelations(relations, news) {
       return mergeByAccount(relations, news);
     }
-    /** A new list without those in `gone`, which is the `invalid` of what `onblacklist` brought. */
+    /** Returns a new list without `gone`, the `invalid` of `onblacklist`. */
     cutRelations(relations, gone) {
       return cutByAccount(relations, gone);
     }
@@ -2013,7 +1998,7 @@ var rosterdNim = (() => {
         return { account, isAdd, record: { account, updateTime: this.client.blocks.get(account)?.createTime ?? Date.now() } };
       });
     }
-    /** A call about one account, whose effects are told by `done` alone. */
+    /** Makes a call about one account; only `done` reports its effects. */
     #relate(callFunc, { account, done }, ask) {
       const { own } = this.#callbacks;
       own.push(account);

@@ -1,6 +1,6 @@
 import type { Block, Friend, FriendRequest, Presence, ServerFrame, Session, User } from './protocol.js';
 import type { Change, Stored } from './store.js';
-/** Records that were news. */
+/** Records that changed. */
 interface News {
     me?: User;
     users: User[];
@@ -9,48 +9,48 @@ interface News {
     requests: FriendRequest[];
     blocks: Block[];
 }
-/** What a frame made different. */
+/** The effect of a frame. */
 export interface Difference extends News {
-    /** `sync`: a catch-up is complete. `update`: news. `reply`: what came back to this client's own command. */
+    /** `sync`: a catch-up is complete. `update`: a change. `reply`: the reply to this client's command. */
     how: 'sync' | 'update' | 'reply';
-    /** With `sync` all of it. */
+    /** All presence with `sync`. */
     presence?: Presence[];
     sessions?: readonly Session[];
-    /** What a store has to do, in one transaction. */
+    /** The change for the store. */
     save?: Change;
-    /** Only with `sync`: the whole list came, not a difference. */
+    /** Only with `sync`: the gateway sent all records. */
     full?: boolean;
     /**
-     * Only with `sync`: what is held is not what the gateway holds. `repair`: the parts that differ are to be asked for.
-     * `retry`: all of it is, on a new connection. `accepted`: that did not help, and this is what there is.
+     * Only with `sync`: the records differ from the gateway's. `repair`: request the buckets that differ. `retry`: fetch
+     * everything on a new connection. `accepted`: that did not help, and the records are shown as they are.
      */
     mismatch?: 'repair' | 'retry' | 'accepted';
 }
+/** Holds the records and applies frames to them. */
 export declare class Replica {
     #private;
     get me(): User | undefined;
     get users(): ReadonlyMap<string, User>;
     get friends(): ReadonlyMap<string, Friend>;
-    /** Those that are open. */
     get requests(): FriendRequest[];
     get blocks(): ReadonlyMap<string, Block>;
     get presence(): ReadonlyMap<string, Presence>;
     get sessions(): readonly Session[];
     get watched(): ReadonlySet<string>;
-    /** What to show at the next login. */
+    /** The cursor for the next login. */
     get cursor(): string | undefined;
     load(stored: Stored): void;
-    /** The records are gone; so is the cursor, which would promise that they are here. */
+    /** Drops all records, with the cursor that belongs to them. */
     clear(): void;
-    /** The connection ended. A catch-up or a repair that was under way has not happened. */
+    /** Discards an unfinished catch-up or repair when the connection ends. */
     interrupted(): void;
-    /** Whether a catch-up or a repair is under way. */
+    /** True during a catch-up or a repair. */
     get staging(): boolean;
-    /** What to ask for a repair with: the digests of the parts of the friend list. */
+    /** The bucket digests of the friend list, for a repair. */
     get leaves(): number[];
-    /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
+    /** Sets the accepted watch list, and forgets strangers that left it or are `missing`. */
     watch(accounts: ReadonlySet<string>, missing?: readonly string[]): void;
-    /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
+    /** Applies a frame. Returns nothing if nothing changed, as after an unknown frame. */
     take(frame: ServerFrame): Difference | undefined;
 }
 export {};

@@ -1,11 +1,12 @@
 import type { Change, Store, Stored } from './store.js';
+/** Writes changes to the store. */
 export declare class Saver {
     #private;
     constructor(store: Store, account: string, failed: (what: string, cause: unknown) => void);
-    /** What was kept, if anything, and only if it makes sense. */
+    /** Reads the records; wipes damaged ones. */
     load(): Promise<Stored | undefined>;
     save(change: Change): void;
-    /** Everything is written, or given up. */
+    /** Waits until all is written or the store has failed. */
     idle(): Promise<void>;
     wipe(): Promise<void>;
 }

@@ -1,78 +1,73 @@
-// RosterdClient: keeps what one account knows - its profile, friends, requests, blocks, who is there - in step with the
-// gateway, over as many connections as that takes. When it connects and what it then does is in lifecycle.ts; this file
-// has what an application sees of it, and the commands.
+// The public client: access to the records, the commands, and the control of the connection, which lifecycle.ts runs.
 
 import { Emitter } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
-import { defaultUrl } from './options.js';
 import type { Events, Options, State } from './options.js';
 import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
 
-/** The gateway's limit of accounts in one `getUsers`. */
+/** The gateway's limit for accounts in one `getUsers`. */
 const LOOKUP_MAX = 150;
 
+/**
+ * Keeps the records of one account in sync with the gateway, over as many connections as that takes.
+ *
+ * The records are the account's own profile, friends with their profiles, requests, blocks, presence and sessions.
+ */
 export class RosterdClient {
-  readonly #options: Options;
-  readonly #url: string;
   readonly #emitter = new Emitter<Events>();
   readonly #replica = new Replica();
   readonly #lifecycle: Lifecycle;
 
   constructor(options: Options) {
     if (typeof options?.account !== 'string' || options.account === '') throw new TypeError('options.account is missing');
-    this.#options = options;
-    this.#url = options.url ?? defaultUrl();
-    this.#lifecycle = new Lifecycle(options, this.#url, this.#emitter, this.#replica);
+    this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
   }
 
   get account(): string {
-    return this.#options.account;
+    return this.#lifecycle.options.account;
   }
 
   get url(): string {
-    return this.#url;
+    return this.#lifecycle.url;
   }
 
   get state(): State {
     return this.#lifecycle.state;
   }
 
-  /** The own profile as last known. Records are never changed in place. */
+  /** The account's own profile as last known. Records are never changed in place. */
   get me(): User | undefined {
     return this.#replica.me;
   }
 
-  /**
-   * Profiles by account: the friends', those of watched accounts, and of others who sent a signal. A full sync puts
-   * another map here.
-   */
+  /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
   get users(): ReadonlyMap<string, User> {
     return this.#replica.users;
   }
 
-  /** The relations by account: the friend list. */
+  /** The friend list: friendships by account. */
   get friends(): ReadonlyMap<string, Friend> {
     return this.#replica.friends;
   }
 
-  /** The open requests, of both directions. */
+  /** The open requests of both directions. */
   get requests(): readonly FriendRequest[] {
     return this.#replica.requests;
   }
 
-  /** Those that this account blocks. */
+  /** The accounts that this one blocks. */
   get blocks(): ReadonlyMap<string, Block> {
     return this.#replica.blocks;
   }
 
-  /** As of the last connection: friends that were ever online, and the own account if it is invisible. */
+  /** Presence as of the last connection: friends that were ever online, and this account if it is invisible. */
   get presence(): ReadonlyMap<string, Presence> {
     return this.#replica.presence;
   }
 
-  /** All sessions of this account, the oldest first; empty if this is the only one since its login. */
+  /** All sessions of this account, the oldest first; empty if this one has been alone since its login. */
   get sessions(): readonly Session[] {
     return this.#replica.sessions;
   }
@@ -86,36 +81,37 @@ export class RosterdClient {
     return this.#lifecycle.connection?.paused ?? false;
   }
 
-  /** Returns the function that takes the listener off again. */
+  /** Adds a listener; returns a function that removes it. */
   on<K extends keyof Events>(event: K, listener: Events[K]): () => void {
     return this.#emitter.on(event, listener);
   }
 
+  /** Removes a listener. */
   off<K extends keyof Events>(event: K, listener: Events[K]): void {
     this.#emitter.off(event, listener);
   }
 
   /**
-   * Reads the cache, connects, and stays connected. Resolves at the first `synced`; rejects if there is no point in
-   * trying further, a token that is not accepted for instance. An unreachable gateway is tried for ever.
+   * Reads the store, connects, and stays connected. Resolves at the first `synced`. Rejects if a retry is pointless, for
+   * instance after a refused token. It retries an unreachable gateway for ever.
    */
   connect(): Promise<void> {
     return this.#lifecycle.connect();
   }
 
-  /** Closes the connection and stays away. What is held stays, and so does the cache. */
+  /** Closes the connection for good. Held and stored records stay. */
   disconnect(): Promise<void> {
     return this.#lifecycle.disconnect();
   }
 
-  /** Leaves in order. With `forget`, what is held and what is stored of this account is wiped. */
+  /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
   logout({ forget = false }: { forget?: boolean } = {}): Promise<void> {
     return this.#lifecycle.logout(forget);
   }
 
   /**
-   * Changes fields of the own profile; the promise brings the profile as it then stands. With `ifVersion` only if
-   * that is still its version (412 otherwise), and such a call is not repeated if the connection is lost under it.
+   * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
+   * version (412 otherwise); the client does not repeat such a call after a lost connection.
    */
   async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number } = {}): Promise<User> {
     const command = { updateMyInfo: { ...fields, ifVersion } };
@@ -124,8 +120,8 @@ export class RosterdClient {
   }
 
   /**
-   * Profiles of any accounts. Those of friends, of watched accounts and the own one are taken from what is held unless
-   * `fresh`; others are asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
+   * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
+   * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
    */
   async getUsers(accounts: readonly string[], { fresh = false }: { fresh?: boolean } = {}): Promise<{ users: User[]; missing: string[] }> {
     const wanted = [...new Set(accounts)];
@@ -144,7 +140,7 @@ export class RosterdClient {
     };
   }
 
-  /** One profile; 404 if the account does not exist. */
+  /** Returns one profile; 404 if the account does not exist. */
   async getUser(account: string, options: { fresh?: boolean } = {}): Promise<User> {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, 'NOT_FOUND', `there is no account ${account}`);
@@ -152,14 +148,14 @@ export class RosterdClient {
   }
 
   /**
-   * Makes friends without asking, where `friends.policy` allows it. A message, at most 256 characters, reaches the other
-   * side as a request that is accepted already.
+   * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
+   * reaches the other side as an accepted request.
    */
   addFriend(account: string, message?: string): Promise<void> {
     return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
   }
 
-  /** Asks for friendship; if the other side has asked, too, both are friends now. */
+  /** Requests a friendship. If the other side has requested one too, both become friends. */
   requestFriend(account: string, message?: string): Promise<void> {
     return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, 'out'));
   }
@@ -174,17 +170,17 @@ export class RosterdClient {
     return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, 'in'));
   }
 
-  /** Takes the own request back. */
+  /** Withdraws this account's request. */
   cancelRequest(account: string): Promise<void> {
     return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, 'out'));
   }
 
-  /** Ends a friendship, in both directions. */
+  /** Ends a friendship in both directions. */
   deleteFriend(account: string): Promise<void> {
     return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
   }
 
-  /** Changes what is noted about a friend, for this account's own sessions only. What is left out stays, `''` clears. */
+  /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account: string, { alias, custom }: { alias?: string; custom?: string }): Promise<void> {
     const here = (): boolean => {
       const friend = this.friends.get(account);
@@ -193,31 +189,32 @@ export class RosterdClient {
     return this.#change({ updateFriend: { account, alias, custom } }, here, true);
   }
 
-  /** From now on the account gets nothing more of this one, and is not told. A friendship stays. */
+  /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account: string): Promise<void> {
     return this.#change({ block: { account } }, () => this.blocks.has(account), true);
   }
 
+  /** Ends a block. */
   unblock(account: string): Promise<void> {
     return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
   }
 
-  /** The sessions of this account, the oldest first. */
+  /** Returns the sessions of this account, the oldest first. */
   async getSessions(): Promise<Session[]> {
     const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { repeatable: true });
     return answered(getSessionsReply).sessions ?? [];
   }
 
-  /** Ends other sessions of this account; gives those that were there. */
+  /** Ends other sessions of this account; returns those that existed. */
   async kick(sessions: readonly string[]): Promise<string[]> {
     const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { repeatable: false });
     return answered(kickReply).kicked ?? [];
   }
 
   /**
-   * Puts another list in place of the accounts whose profiles are told although they are no friends, at most 500. They
-   * come with `userUpdated` and are in `users`; who is on the list no more is dropped from there. The list holds over
-   * all connections. `missing` do not exist yet, and come when they do.
+   * Replaces the list of strangers whose profiles the client receives, at most 500. They come with `userUpdated` and are
+   * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
+   * come when they do.
    */
   async watch(accounts: Iterable<string>): Promise<{ missing: string[] }> {
     const list = new Set(accounts);
@@ -228,35 +225,36 @@ export class RosterdClient {
   }
 
   /**
-   * Sends a text of at most 4096 bytes to whoever is logged in as `to`: at most once. `delivered` counts the sessions
-   * that will be told, `dropped` those that read too slowly.
+   * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
+   * receive it, `dropped` those that read too slowly.
    */
   async signal(to: string, payload: string): Promise<{ delivered: number; dropped: number }> {
     const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
     return answered(signalReply);
   }
 
-  /** Whether this account shows as offline to its friends, on every device, until it says otherwise. */
+  /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }: { invisible: boolean }): Promise<void> {
     const here = (): boolean => (this.presence.get(this.account)?.invisible ?? false) === invisible;
     return this.#change({ setPresence: { invisible } }, here, true);
   }
 
-  /** Drops the connection as a failing network would. For tests and demonstrations. */
+  /** Drops the connection as a bad network would. For tests and demonstrations. */
   cut(): void {
     this.#lifecycle.connection?.drop('cut');
   }
 
-  /** Stops reading, where the WebSocket can; elsewhere frames are held back. Ends with the connection. */
+  /** Stops reading until `resume` or the end of the connection. Where the WebSocket cannot, holds frames back. */
   pause(): void {
     this.#lifecycle.connection?.pause();
   }
 
+  /** Continues reading. */
   resume(): void {
     this.#lifecycle.connection?.resume();
   }
 
-  /** A call whose reply says nothing: it is done when what it changed is here. */
+  /** Makes a call with an empty reply, which is done when its effect is visible. */
   async #change(command: Command, here: () => boolean, repeatable = false): Promise<void> {
     await this.#lifecycle.call(command, { repeatable, here });
   }
@@ -266,6 +264,7 @@ export class RosterdClient {
   }
 }
 
+/** Returns the expected reply, or throws. */
 function answered<T>(reply: T | undefined): T {
   if (reply === undefined) throw new RosterdError(Code.internal, 'BAD_FRAME', 'the reply is not one to this command');
   return reply;

@@ -1,5 +1,4 @@
-// rosterd for JavaScript. The client is in client.ts; the rest of what is exported are its types, the stores, and
-// helpers that work on plain lists.
+// The entry of the package: the client, its types, the stores, and helpers for plain lists.
 
 export { RosterdClient } from './client.js';
 export type { WebSocketConstructor, WebSocketLike } from './connection.js';

@@ -1,13 +1,13 @@
-// The client's life: one attempt to connect after the other, from the first to an end for good. One connection is in connection.ts,
-// commands under way are in calls.ts, the rules about records in replica.ts, tokens in tokens.ts, and what outlives the page
-// in saver.ts and store.ts; this file decides when which of them acts.
+// The client's lifecycle: attempts to connect, logins, catch-ups, waits, and the final end.
+// It decides when the other parts act: connection.ts (one connection), calls.ts (pending commands), replica.ts (the rules for
+// records), tokens.ts, and saver.ts with store.ts (storage).
 
 import { announceStored, announceSync, announceUpdate } from './announce.js';
 import { Calls } from './calls.js';
 import { Connection } from './connection.js';
 import type { End } from './connection.js';
 import type { Emitter } from './emitter.js';
-import { webSocket } from './options.js';
+import { defaultUrl, webSocket } from './options.js';
 import type { Events, Options, State } from './options.js';
 import { Close, Code, comesBack, RosterdError } from './protocol.js';
 import type { Command, LoginReply, ServerFrame } from './protocol.js';
@@ -16,12 +16,12 @@ import { Saver } from './saver.js';
 import { defaultStore, MemoryStore } from './store.js';
 import { TIMER_MAX_MS, Tokens } from './tokens.js';
 
-/** A logout's reply is a courtesy; leaving does not wait for it longer. */
+/** How long a logout waits for its reply, which is only a courtesy. */
 const LOGOUT_MS = 2_000;
-/** After a wake-up, a connection on which nothing is heard for this long is taken for dead. */
+/** How long a connection may stay silent after a wake-up before it counts as dead. */
 const PROBE_MS = 5_000;
 
-/** What is done about a list that is not the gateway's. */
+/** The remedy for a list that differs from the gateway's, for the error message. */
 const REMEDY = {
   repair: 'asking for what differs',
   retry: 'that did not help, getting all of it anew',
@@ -34,39 +34,40 @@ interface Deferred {
   reject(error: RosterdError): void;
 }
 
+/** Connects, logs in, keeps the replica up to date, and reconnects. */
 export class Lifecycle {
-  readonly #options: Options;
-  readonly #url: string;
+  readonly options: Options;
+  readonly url: string;
+  state: State = 'disconnected';
+  connection?: Connection;
   readonly #emitter: Emitter<Events>;
   readonly #replica: Replica;
   readonly #calls = new Calls();
   readonly #saver: Saver;
   readonly #tokens: Tokens;
-  #state: State = 'disconnected';
-  // Whether the application wants a connection: from connect() to disconnect(), logout(), or an end for good.
+  // The application wants a connection: from connect() to disconnect(), logout() or a final end.
   #wanted = false;
-  // Counts attempts, so that what an older one awaited does nothing when it arrives.
+  // Counts attempts, to ignore what an earlier one awaited.
   #run = 0;
   #cacheRead = false;
-  #connection?: Connection;
   #loginId = 0;
-  // Of the list that was sent again after the last login.
+  // The id of the `watch` that followed the last login.
   #watchId = 0;
   #repairId = 0;
   #loginError?: RosterdError;
   #login?: LoginReply;
-  // Settled by the first `synced`, or by an end for good.
+  // Settled by the first `synced`, or by a final end.
   #connected?: Deferred;
   // Attempts since the last `synced`.
   #attempt = 0;
-  #retry?: { timer: ReturnType<typeof setTimeout>; asTold: boolean };
-  // A logout is under way: the end of the connection is what was asked for.
+  #retry?: { timer: ReturnType<typeof setTimeout>; byGateway: boolean };
+  // A logout is under way.
   #leaving = false;
   #resync = false;
 
-  constructor(options: Options, url: string, emitter: Emitter<Events>, replica: Replica) {
-    this.#options = options;
-    this.#url = url;
+  constructor(options: Options, emitter: Emitter<Events>, replica: Replica) {
+    this.options = options;
+    this.url = options.url ?? defaultUrl();
     this.#emitter = emitter;
     this.#replica = replica;
     const { store = 'auto' } = options;
@@ -81,16 +82,8 @@ export class Lifecycle {
     });
   }
 
-  get state(): State {
-    return this.#state;
-  }
-
-  get connection(): Connection | undefined {
-    return this.#connection;
-  }
-
   connect(): Promise<void> {
-    if (this.#state === 'live') return Promise.resolve();
+    if (this.state === 'live') return Promise.resolve();
     const connected = (this.#connected ??= deferred());
     if (!this.#wanted) {
       this.#wanted = true;
@@ -115,25 +108,23 @@ export class Lifecycle {
       try {
         await this.call({ logout: {} }, { repeatable: false, timeoutMs: LOGOUT_MS });
       } catch {
-        // Lost on the way, or no answer: gone is gone.
+        // The reply was lost or late; the session ends either way.
       }
       this.#leaving = false;
     }
     this.#stop();
     if (!forget) return this.#saver.idle();
     this.#replica.clear();
-    this.#tokens.reset();
+    this.#tokens.reset(this.options.token);
     await this.#saver.wipe();
   }
 
   call(command: Command, { repeatable, timeoutMs, here }: { repeatable: boolean; timeoutMs?: number; here?: () => boolean }): Promise<ServerFrame> {
-    const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8_000, repeatable, here);
-    const connection = this.#connection;
+    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8_000, repeatable, here);
+    const connection = this.connection;
     if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
   }
-
-  // ---- one attempt after the other
 
   async #begin(): Promise<void> {
     const run = ++this.#run;
@@ -154,19 +145,19 @@ export class Lifecycle {
     this.#loginError = undefined;
     this.#resync = false;
     try {
-      const connection: Connection = new Connection(this.#url, webSocket(this.#options), {
+      const connection: Connection = new Connection(this.url, webSocket(this.options), {
         opened: () => {
           this.#loginId = this.#calls.nextId();
-          const { device } = this.#options;
+          const { device } = this.options;
           connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
         },
         frame: (frame) => this.#frame(frame, connection),
         ended: (end) => this.#ended(end),
         trace: (direction, frame) => this.#trace(direction, frame),
       });
-      this.#connection = connection;
+      this.connection = connection;
     } catch (cause) {
-      // An address that is none, or no WebSocket at all: trying again would change nothing.
+      // The address is invalid or there is no WebSocket: a retry would not help.
       this.#giveUp({ code: 1006, reason: 'NO_CONNECTION' }, new RosterdError(Code.internal, 'NO_CONNECTION', String((cause as Error)?.message ?? cause), { cause }));
     }
   }
@@ -185,12 +176,12 @@ export class Lifecycle {
       this.#loginError = RosterdError.from(frame.error);
       return;
     }
-    // A gateway that does not repair, or cannot now.
+    // The gateway cannot repair, or cannot now.
     if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
     if (frame.loginReply) {
       const { account } = frame.loginReply;
-      if (account !== this.#options.account) {
-        const error = new RosterdError(Code.denied, 'OTHER_ACCOUNT', `the token is ${account}'s, not ${this.#options.account}'s`);
+      if (account !== this.options.account) {
+        const error = new RosterdError(Code.denied, 'OTHER_ACCOUNT', `the token is ${account}'s, not ${this.options.account}'s`);
         connection.close();
         return this.#giveUp({ code: 1000, reason: 'OTHER_ACCOUNT' }, error);
       }
@@ -201,7 +192,7 @@ export class Lifecycle {
     try {
       difference = this.#replica.take(frame);
     } catch (cause) {
-      // Not what the protocol says. Whatever was meant comes with the next login.
+      // The frame violates the protocol. The next login brings its contents.
       this.#error(Code.internal, 'BAD_FRAME', 'a frame could not be applied', cause);
       return connection.drop('a frame could not be applied');
     }
@@ -218,13 +209,13 @@ export class Lifecycle {
   #loggedIn(login: LoginReply, connection: Connection): void {
     this.#tokens.loggedIn(login);
     this.#setState('syncing');
-    // Every connection starts without one.
+    // Every connection starts without a watch list.
     const { watched } = this.#replica;
     if (watched.size) {
       this.#watchId = this.#calls.nextId();
       connection.send({ id: this.#watchId, watch: { accounts: [...watched] } });
     }
-    // They are answered after `synced`; there is no need to wait for that.
+    // The gateway answers these after `synced`; there is no need to wait for it.
     this.#calls.flush((frame) => connection.send(frame));
   }
 
@@ -232,8 +223,8 @@ export class Lifecycle {
     const { count = 0, digest = 0 } = frame.synced ?? {};
     const { mismatch } = difference;
     if (mismatch) this.#error(Code.internal, 'OUT_OF_STEP', `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
-    // A listener may have left.
-    if (mismatch === 'repair' && this.#connection === connection) {
+    // A listener may have disconnected.
+    if (mismatch === 'repair' && this.connection === connection) {
       if (difference.sessions) this.#emitter.emit('sessions', difference.sessions);
       this.#repairId = this.#calls.nextId();
       connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
@@ -242,8 +233,8 @@ export class Lifecycle {
     if (mismatch === 'repair' || mismatch === 'retry') return;
     const { sync = 'full', because } = this.#login ?? {};
     announceSync(this.#emitter, difference);
-    // A listener may have left.
-    if (this.#connection !== connection) return;
+    // A listener may have disconnected.
+    if (this.connection !== connection) return;
     this.#attempt = 0;
     this.#setState('live');
     this.#emitter.emit('synced', { sync, ...(because === undefined ? {} : { because }), count, digest });
@@ -251,37 +242,35 @@ export class Lifecycle {
     this.#connected = undefined;
   }
 
-  /** Gets everything, on a new connection and at once. */
+  /** Reconnects at once and fetches everything. */
   #startOver(connection: Connection): void {
     this.#resync = true;
     connection.drop('out of step');
   }
-
-  // ---- ends
 
   #ended(end: End): void {
     this.#detach();
     this.#calls.interrupted();
     if (this.#leaving) return;
     const { code, reason, goodbye } = end;
-    const { getToken, reconnect = true } = this.#options;
+    const { getToken, reconnect = true } = this.options;
     const renew = code === Close.tokenExpired && getToken !== undefined;
-    // If a refused login's goodbye was lost, the refusal itself is enough.
+    // The refusal of a login is enough, even if the goodbye was lost.
     const refused = this.#loginError && this.#loginError.code < 500 && !renew;
     if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
       const error = this.#loginError ?? closeError(end);
-      // A later connect() asks for a better one.
-      if (getToken && error.code === Code.unauthenticated) this.#tokens.refused();
+      // A later connect() requests another token.
+      if (getToken && error.code === Code.unauthenticated) this.#tokens.reset();
       return this.#giveUp(end, error);
     }
-    // At once, but only the first time: a new token that has ended too may end up here again and again.
+    // Only the first retry is immediate: a new token that has expired too would lead here again and again.
     const atOnce = (renew && this.#tokens.expired()) || this.#resync;
-    const told = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
-    const { minMs = 500, maxMs = 20_000 } = this.#options.backoff ?? {};
+    const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
+    const { minMs = 500, maxMs = 20_000 } = this.options.backoff ?? {};
     const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
-    const delayMs = Math.min(Math.round(atOnce ? 0 : (told ?? jittered)), TIMER_MAX_MS);
+    const delayMs = Math.min(Math.round(atOnce ? 0 : (requested ?? jittered)), TIMER_MAX_MS);
     const attempt = ++this.#attempt;
-    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), asTold: told !== undefined };
+    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), byGateway: requested !== undefined };
     const run = this.#run;
     this.#setState('disconnected');
     this.#emitter.emit('disconnected', { code, reason, willReconnect: true });
@@ -296,15 +285,13 @@ export class Lifecycle {
   }
 
   #stop(): void {
-    const was = this.#state;
-    const open = this.#wanted || was !== 'disconnected';
-    this.#connection?.close();
+    const open = this.#wanted || this.state !== 'disconnected';
+    this.connection?.close();
     this.#halt(new RosterdError(Code.timeout, 'DISCONNECTED', 'the client was disconnected'));
     this.#setState('disconnected');
     if (open) this.#emitter.emit('disconnected', { code: 1000, reason: 'CLIENT', willReconnect: false });
   }
 
-  /** Nothing goes on by itself after this. */
   #halt(error: RosterdError): void {
     this.#wanted = false;
     this.#run++;
@@ -318,20 +305,20 @@ export class Lifecycle {
   }
 
   #detach(): void {
-    this.#connection = undefined;
+    this.connection = undefined;
     this.#login = undefined;
     this.#tokens.stop();
     this.#replica.interrupted();
   }
 
-  // The network or the reader is back: no reason to wait, unless the gateway itself named the time, for all clients.
-  // A connection that seems to be there may have died meanwhile without a word; any answer shows that it has not.
+  // The network or the user is back: retry at once, unless the gateway chose the time, for all clients.
+  // A connection that looks open may have died silently; any answer proves that it is alive.
   readonly #wake = (): void => {
     if (globalThis.document?.visibilityState === 'hidden') return;
-    if (this.#retry && !this.#retry.asTold) return void this.#begin();
-    if (this.#state !== 'live') return;
-    this.#connection?.expectWithin(PROBE_MS);
-    this.call({ getUsers: { accounts: [this.#options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {});
+    if (this.#retry && !this.#retry.byGateway) return void this.#begin();
+    if (this.state !== 'live') return;
+    this.connection?.expectWithin(PROBE_MS);
+    this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {});
   };
 
   #watchPage(on: boolean): void {
@@ -341,9 +328,9 @@ export class Lifecycle {
   }
 
   #setState(state: State): void {
-    const previous = this.#state;
+    const previous = this.state;
     if (state === previous) return;
-    this.#state = state;
+    this.state = state;
     this.#emitter.emit('state', state, previous);
   }
 
@@ -359,17 +346,18 @@ export class Lifecycle {
   }
 }
 
-/** Without a better word: what a close for good means to a caller. */
+/** Converts a final close into the error that callers see if there is no better one. */
 function closeError({ code, reason }: End): RosterdError {
   if (comesBack(code)) return new RosterdError(Code.timeout, 'CONNECTION_LOST', `the connection ended (${code} ${reason})`);
   const auth = code === 3500 || code === Close.tokenExpired;
   return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
 }
 
+/** Creates a promise that others settle. */
 function deferred(): Deferred {
   let settle!: Pick<Deferred, 'resolve' | 'reject'>;
   const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
-  // Whoever awaits it is told; who does not has the events, and must not be ended by an unhandled rejection.
+  // Callers that do not await it have the events; an unhandled rejection must not end their process.
   promise.catch(() => {});
   return { promise, ...settle };
 }

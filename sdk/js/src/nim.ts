@@ -1,6 +1,5 @@
-// NIM's face on the client: the part of `NIM.getInstance` that is about one's own profile, friends and devices. It
-// translates names and the order of callbacks, with nim-records.ts for the shapes; what is true and when it is asked for
-// is the client's business.
+// The NIM interface: the part of `NIM.getInstance` for the own profile, friends and devices, on top of the client.
+// Calls are here, callbacks in nim-callbacks.ts, and the shapes of records in nim-records.ts.
 // As a classic script (dist/nim.js) it defines the global `NIM`.
 
 import { RosterdClient } from './client.js';
@@ -13,7 +12,7 @@ import type {
   NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation,
   NIMRelations, NIMSystemMessage, NIMUser,
 } from './nim-options.js';
-import { blocked, card, relation } from './nim-records.js';
+import { blocked, profile, relation } from './nim-records.js';
 import type { TokenReason } from './options.js';
 import type { MyInfo } from './protocol.js';
 
@@ -22,34 +21,35 @@ export type {
   NIMRelations, NIMSystemMessage, NIMUser,
 };
 
-/** `error` is null if the call succeeded, and only then there is `data`. */
+/** Receives the result of a call: `error` is null if it succeeded, and only then `data` is set. */
 export type Done<T> = (error: NIMError | null, data: T) => void;
 
-/** What `updateMyInfo` takes besides `done`: a field that is left out stays as it is, an empty text clears. */
+/** The fields for `updateMyInfo`: a missing field stays unchanged, an empty text clears it. */
 export type NIMMyInfo = MyInfo & { antiSpamBusinessId?: string };
 
 type OneOrMore<T> = T | T[];
 
-/** One of the calls that answer or make a request. `ps` travels as its message, at most 256 characters. */
+/** The options of a call that makes or answers a request. `ps`, of at most 256 characters, becomes its message. */
 export interface NIMApply {
   account: string;
   ps?: string;
-  /** Of the system message that is answered; the account says enough. */
+  /** Names the answered system message; the account alone is enough. */
   idServer?: string;
 }
 
-/** As many as NIM and the gateway look up in one call. */
+/** The limit of NIM and of the gateway for accounts in one call. */
 const LOOKUP_MAX = 150;
 const OWN_FIELDS = ['nick', 'avatar', 'sign', 'gender', 'email', 'birth', 'tel', 'custom'] as const;
 
-// Only known while a classic script runs for the first time.
+// Known only while a classic script runs for the first time.
 const servedFrom = scriptAddress();
 const instances = new Map<string, NIM>();
 
+/** One NIM instance, for one account. */
 export class NIM {
   static readonly util = { merge };
 
-  /** The instance of this account. A later call returns the same one, with the new options, and connects it if it is down. */
+  /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
   static getInstance(options: NIMGetInstanceOptions): NIM {
     const known = instances.get(options?.account);
     if (known) {
@@ -63,10 +63,10 @@ export class NIM {
     return nim;
   }
 
-  /** For what NIM has no name for: presence, `watch`, `signal`. */
+  /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
   readonly client: RosterdClient;
   readonly #callbacks: Callbacks;
-  // The token that was shown last; seeing it again after its end means that there is no better one.
+  // The last token used; the same one after its end is useless.
   #shownToken?: string;
   #destroyed = false;
 
@@ -88,53 +88,54 @@ export class NIM {
     return this.client.account;
   }
 
-  /** Other values for options, callbacks included: they count from now on, a token from the next login on. */
+  /** Replaces options and callbacks at once, and the token at the next login. */
   setOptions(options: Partial<NIMGetInstanceOptions>): void {
     warnOfIgnored(options);
     this.#callbacks.options = merge<NIMGetInstanceOptions>(this.#callbacks.options, options);
   }
 
+  /** Connects. Callbacks report the result. */
   connect(): void {
     if (this.#destroyed) return console.warn(`rosterd: the NIM instance of ${this.account} is destroyed`);
     this.#callbacks.leaving = undefined;
-    // How it ends is told by callbacks.
     this.client.connect().catch(() => {});
   }
 
-  /** Ends the connection; `connect` comes back and goes on from what is held. */
+  /** Ends the connection; `connect` continues with the held records. */
   disconnect(options: { done?: Done<object> } = {}): void {
     this.#leave('disconnect', options?.done);
   }
 
-  /** Ends the connection and the instance; the next `getInstance` makes another. */
+  /** Ends the connection and the instance; the next `getInstance` creates another. */
   destroy(options: { done?: Done<object> } = {}): void {
     this.#destroyed = true;
     if (instances.get(this.account) === this) instances.delete(this.account);
     this.#leave('destroy', options?.done);
   }
 
+  /** Changes fields of the account's own profile. */
   updateMyInfo(options: NIMMyInfo & { done?: Done<NIMUser> }): void {
     const fields = Object.fromEntries(OWN_FIELDS.map((name) => [name, options[name]]));
-    this.#answer('updateMyInfo', options.done, async () => card(await this.client.updateMyInfo(fields)));
+    this.#answer('updateMyInfo', options.done, async () => profile(await this.client.updateMyInfo(fields)));
   }
 
-  /** From what is held if that is kept up to date, unless `sync`; otherwise from the gateway. */
+  /** Returns a profile: a held one if the client keeps it up to date, unless `sync`. */
   getUser(options: { account: string; sync?: boolean; done?: Done<NIMUser> }): void {
     const { account, sync: fresh = false, done } = options;
-    this.#answer('getUser', done, async () => card(await this.client.getUser(account, { fresh })));
+    this.#answer('getUser', done, async () => profile(await this.client.getUser(account, { fresh })));
   }
 
-  /** As `getUser`, at most 150. Accounts that do not exist are left out. */
+  /** Returns at most 150 profiles, like `getUser`, without accounts that do not exist. */
   getUsers(options: { accounts: string[]; sync?: boolean; done?: Done<NIMUser[]> }): void {
     const { accounts, sync: fresh = false, done } = options;
     this.#answer('getUsers', done, async () => {
       if (!Array.isArray(accounts)) throw { code: 414, message: 'accounts must be a list' };
       if (accounts.length > LOOKUP_MAX) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX}` };
-      return (await this.client.getUsers(accounts, { fresh })).users.map(card);
+      return (await this.client.getUsers(accounts, { fresh })).users.map(profile);
     });
   }
 
-  /** Makes friends without asking; 403 where `friends.policy` does not allow it. */
+  /** Makes friends without a request; 403 where `friends.policy` forbids it. */
   addFriend(options: NIMApply & { done?: Done<NIMApply & { friend?: NIMFriend }> }): void {
     const { account, ps } = options;
     this.#relate('addFriend', options, async () => {
@@ -175,7 +176,7 @@ export class NIM {
     });
   }
 
-  /** Alias and `custom` of a friend: a field that is left out stays as it is, an empty text clears. */
+  /** Changes a friend's `alias` and `custom`: a missing field stays, an empty text clears it. */
   updateFriend(options: { account: string; alias?: string; custom?: string; done?: Done<NIMFriend | undefined> }): void {
     const { account, alias, custom } = options;
     this.#relate('updateFriend', options, async () => {
@@ -184,17 +185,18 @@ export class NIM {
     });
   }
 
-  /** The friend list as it is held, or what of it changed after `updateTime`. */
+  /** Returns the held friend list, or those that changed after `updateTime`. */
   getFriends(options: { updateTime?: number; done?: Done<NIMFriend[]> }): void {
     const { updateTime = 0, done } = options;
     this.#answer('getFriends', done, async () => [...this.client.friends.values()].map(relation).filter((friend) => friend.updateTime > updateTime));
   }
 
+  /** Checks the held friend list. */
   isMyFriend(options: { account: string; done?: Done<boolean> }): void {
     this.#answer('isMyFriend', options.done, async () => this.client.friends.has(options.account));
   }
 
-  /** As `addToBlacklist`, or with `isAdd: false` as `removeFromBlacklist`. */
+  /** Blocks an account, or with `isAdd: false` unblocks it. */
   markInBlacklist(options: { account: string; isAdd?: boolean; done?: Done<NIMMark> }): void {
     this.#mark('markInBlacklist', options, options.isAdd ?? true);
   }
@@ -207,12 +209,12 @@ export class NIM {
     this.#mark('removeFromBlacklist', options, false);
   }
 
-  /** Who is blocked, as it is held. Nobody is muted here. */
+  /** Returns the held blocklist. The mute list is always empty. */
   getRelations(options: { done?: Done<{ blacklist: NIMRelation[]; mutelist: NIMRelation[] }> }): void {
     this.#answer('getRelations', options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
   }
 
-  /** Ends other sessions of the account, by the `deviceId` of `onloginportschange`; `done` is given those that were there. */
+  /** Ends other sessions by their `deviceId`; `done` receives those that existed. */
   kick(options: { deviceIds: string[]; done?: Done<{ deviceIds: string[] }> }): void {
     const { deviceIds, done } = options;
     this.#answer('kick', done, async () => {
@@ -221,31 +223,32 @@ export class NIM {
     });
   }
 
-  /** A new list: profiles of known accounts get the newer fields, others are appended. */
+  /** Returns a new list: known accounts get the newer fields, others are appended. */
   mergeUsers(users: NIMUser[] | null | undefined, news: OneOrMore<NIMUser> | null | undefined): NIMUser[] {
     return mergeUsers(users, news);
   }
 
-  /** A new list, as `mergeUsers` does it. */
+  /** Merges friends like `mergeUsers`. */
   mergeFriends(friends: NIMFriend[] | null | undefined, news: OneOrMore<NIMFriend> | null | undefined): NIMFriend[] {
     return mergeFriends(friends, news);
   }
 
-  /** A new list without those in `gone`, which is the `invalid` of what `onfriends` brought. */
+  /** Returns a new list without `gone`, the `invalid` of `onfriends`. */
   cutFriends(friends: NIMFriend[] | null | undefined, gone: OneOrMore<{ account: string }> | null | undefined): NIMFriend[] {
     return cutFriends(friends, gone);
   }
 
+  /** Returns a new list without these accounts. */
   cutFriendsByAccounts(friends: NIMFriend[] | null | undefined, accounts: OneOrMore<string> | null | undefined): NIMFriend[] {
     return cutFriends(friends, accounts);
   }
 
-  /** A new list, as `mergeUsers` does it. */
+  /** Merges relations like `mergeUsers`. */
   mergeRelations<T extends object>(relations: T[] | null | undefined, news: OneOrMore<T> | null | undefined): T[] {
     return mergeFriends(relations as never, news as never) as unknown as T[];
   }
 
-  /** A new list without those in `gone`, which is the `invalid` of what `onblacklist` brought. */
+  /** Returns a new list without `gone`, the `invalid` of `onblacklist`. */
   cutRelations<T extends object>(relations: T[] | null | undefined, gone: OneOrMore<T> | null | undefined): T[] {
     return cutFriends(relations as never, gone as never) as unknown as T[];
   }
@@ -270,7 +273,7 @@ export class NIM {
     });
   }
 
-  /** A call about one account, whose effects are told by `done` alone. */
+  /** Makes a call about one account; only `done` reports its effects. */
   #relate<T>(callFunc: string, { account, done }: { account: string; done?: Done<T> }, ask: () => Promise<T>): void {
     const { own } = this.#callbacks;
     own.push(account);
@@ -303,18 +306,19 @@ export class NIM {
   }
 }
 
-/** Only those that are there. */
+/** Copies the fields that are set. */
 function given<T extends object>(fields: T): Partial<T> {
   return merge<Partial<T>>(fields);
 }
 
+/** Returns the address of the gateway that served this script. */
 function scriptAddress(): string | undefined {
   const script = (globalThis.document?.currentScript as HTMLScriptElement | null | undefined)?.src;
   const from = /^http(s?):\/\/([^/]+)\//.exec(script ?? '');
   return from ? `ws${from[1]}://${from[2]}/v1/ws` : undefined;
 }
 
-/** NIM has an account and a secret, which together are what the gateway calls a static token. What a backend signed names its account itself. */
+/** Builds a token: NIM's account and secret form a static token; a token that a backend signed names its account itself. */
 function credential(account: string, token: string): string {
   const isWhole = token === account || token.startsWith(`${account}:`) || /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
   return isWhole ? token : `${account}:${token}`;

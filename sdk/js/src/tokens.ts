@@ -1,29 +1,33 @@
-// The token that the next login shows, and its renewal while a connection is open.
+// The token for the next login, and its renewal while a connection is open.
 
 import type { Options } from './options.js';
 import type { LoginReply, ServerFrame } from './protocol.js';
 
-/** The longest time that timers can measure. */
+/** The longest time that timers support, in milliseconds. */
 export const TIMER_MAX_MS = 2 ** 31 - 1;
-/** A token is renewed when a fifth of its time is left, but not earlier than this before its end. */
+/** The earliest renewal before a token's end; otherwise a fifth of its time must be left. */
 const REFRESH_LEAD_MS = 60_000;
+/** The shortest wait before a renewal. */
 const REFRESH_PAUSE_MS = 1_000;
 
+/** The actions that renewing needs. */
 export interface TokenHandlers {
   refresh(token: string): Promise<ServerFrame>;
   failed(cause: unknown): void;
 }
 
+/** Keeps the token and replaces it before it expires. */
 export class Tokens {
   readonly #options: Options;
   readonly #handlers: TokenHandlers;
   #token?: string;
+  // The gateway ended a connection because of the token; no login has succeeded since.
   #ended = false;
   #expiresAt?: number;
-  // The gateway's clock minus ours.
+  // The gateway's clock minus the local one.
   #skew = 0;
   #timer?: ReturnType<typeof setTimeout>;
-  // Counts connections, so that what was begun on an older one does nothing when it arrives.
+  // Counts connections, to ignore a renewal that began on an earlier one.
   #run = 0;
 
   constructor(options: Options, handlers: TokenHandlers) {
@@ -53,18 +57,12 @@ export class Tokens {
     this.#expires(expiresAt);
   }
 
-  /** The connection is over. */
   stop(): void {
     this.#run++;
     clearTimeout(this.#timer);
   }
 
-  /** The next login asks for a better one. */
-  refused(): void {
-    this.#token = undefined;
-  }
-
-  /** The gateway closed because of its end. True only the first time since a login. */
+  /** Drops an expired token; returns whether it is the first since a login. */
   expired(): boolean {
     const first = !this.#ended;
     this.#token = undefined;
@@ -72,18 +70,17 @@ export class Tokens {
     return first;
   }
 
-  reset(): void {
-    this.#token = this.#options.token;
+  reset(token?: string): void {
+    this.#token = token;
   }
 
-  /** Sees to it that the token is followed by another before it ends. */
   #expires(at: number | undefined): void {
     this.#expiresAt = at;
     clearTimeout(this.#timer);
     if (at === undefined || !this.#options.getToken) return;
     const left = at - Date.now() - this.#skew;
     const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
-    // After its end the gateway closes with the code that asks for a new one.
+    // The gateway closes the connection after the token's end, with the code that requests a new token.
     if (left <= 0) return;
     if (wait > TIMER_MAX_MS) this.#timer = setTimeout(() => this.#expires(at), TIMER_MAX_MS);
     else this.#timer = setTimeout(() => void this.#renew(at), wait);
