@@ -824,7 +824,7 @@ var Lifecycle = class {
     if (mismatch === "repair" && this.connection === connection) {
       if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
       this.#repairId = this.#calls.nextId();
-      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
+      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.digests } });
     }
     if (mismatch === "retry") this.#startOver(connection);
     if (mismatch === "repair" || mismatch === "retry") return;
@@ -952,7 +952,7 @@ function fnv1a(account) {
   for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
   return h >>> 0;
 }
-function leaf(account, friendVersion, userVersion) {
+function share(account, friendVersion, userVersion) {
   let h = fnv1a(account);
   for (const version of [friendVersion, userVersion]) {
     h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
@@ -962,18 +962,18 @@ function leaf(account, friendVersion, userVersion) {
 function digest(friends, users) {
   let sum = 0;
   for (const [account, friend] of friends) {
-    sum = sum + leaf(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
+    sum = sum + share(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
   }
   return sum;
 }
-var PARTS = 64;
-function part(account) {
-  return fnv1a(account) % PARTS;
+var BUCKETS = 64;
+function bucket(account) {
+  return fnv1a(account) % BUCKETS;
 }
-function leaves(friends, users) {
-  const parts = Array.from({ length: PARTS }, () => /* @__PURE__ */ new Map());
-  for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
-  return parts.map((friends2) => digest(friends2, users));
+function digests(friends, users) {
+  const buckets = Array.from({ length: BUCKETS }, () => /* @__PURE__ */ new Map());
+  for (const [account, friend] of friends) buckets[bucket(account)]?.set(account, friend);
+  return buckets.map((friends2) => digest(friends2, users));
 }
 
 // src/replica.ts
@@ -1055,9 +1055,9 @@ var Replica = class {
     return this.#staged !== void 0;
   }
   /** The bucket digests of the friend list, for a repair. */
-  get leaves() {
+  get digests() {
     const { friends, users } = this.#staged ?? this.#held;
-    return leaves(friends, users);
+    return digests(friends, users);
   }
   get #repairing() {
     return this.#doubt === "asked" || this.#doubt === "answered";
@@ -1104,11 +1104,11 @@ var Replica = class {
     return this.#doubt === "asked" ? this.#live(changes, "update") : void 0;
   }
   /** Drops the friends in these buckets from the copy: the gateway sends them again. */
-  #startRepair(parts) {
+  #startRepair(buckets) {
     if (!this.#staged || this.#doubt !== "asked") return;
     this.#doubt = "answered";
     const { users, friends } = this.#staged;
-    for (const account of [...friends.keys()].filter((account2) => parts.has(part(account2)))) {
+    for (const account of [...friends.keys()].filter((account2) => buckets.has(bucket(account2)))) {
       friends.delete(account);
       users.delete(account);
     }
@@ -1324,7 +1324,7 @@ var RosterdClient = class {
     }
     const ask = wanted.filter((account) => !found.has(account));
     const parts = Array.from({ length: Math.ceil(ask.length / LOOKUP_MAX) }, (_, i) => ask.slice(i * LOOKUP_MAX, (i + 1) * LOOKUP_MAX));
-    const replies = await Promise.all(parts.map((part2) => this.#lifecycle.call({ getUsers: { accounts: part2 } }, { repeatable: true })));
+    const replies = await Promise.all(parts.map((part) => this.#lifecycle.call({ getUsers: { accounts: part } }, { repeatable: true })));
     for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user);
     return {
       users: wanted.flatMap((account) => found.get(account) ?? []),

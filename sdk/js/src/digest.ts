@@ -16,7 +16,7 @@ function fnv1a(account: string): number {
 }
 
 /** Computes one friend's share of the digest. */
-export function leaf(account: string, friendVersion: number, userVersion: number): number {
+export function share(account: string, friendVersion: number, userVersion: number): number {
   let h = fnv1a(account);
   for (const version of [friendVersion, userVersion]) {
     h = fmix32(fmix32(h ^ (version >>> 0)) ^ Math.floor(version / 2 ** 32));
@@ -32,22 +32,22 @@ interface Versioned {
 export function digest(friends: ReadonlyMap<string, Versioned>, users: ReadonlyMap<string, Versioned>): number {
   let sum = 0;
   for (const [account, friend] of friends) {
-    sum = (sum + leaf(account, friend.version, users.get(account)?.version ?? 0)) >>> 0;
+    sum = (sum + share(account, friend.version, users.get(account)?.version ?? 0)) >>> 0;
   }
   return sum;
 }
 
 /** The number of buckets of a friend list, which a repair compares one by one. */
-const PARTS = 64;
+const BUCKETS = 64;
 
 /** Returns the bucket of a friend. */
-export function part(account: string): number {
-  return fnv1a(account) % PARTS;
+export function bucket(account: string): number {
+  return fnv1a(account) % BUCKETS;
 }
 
 /** Computes the digest of each bucket. */
-export function leaves(friends: ReadonlyMap<string, Versioned>, users: ReadonlyMap<string, Versioned>): number[] {
-  const parts = Array.from({ length: PARTS }, () => new Map<string, Versioned>());
-  for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
-  return parts.map((friends) => digest(friends, users));
+export function digests(friends: ReadonlyMap<string, Versioned>, users: ReadonlyMap<string, Versioned>): number[] {
+  const buckets = Array.from({ length: BUCKETS }, () => new Map<string, Versioned>());
+  for (const [account, friend] of friends) buckets[bucket(account)]?.set(account, friend);
+  return buckets.map((friends) => digest(friends, users));
 }

@@ -1,5 +1,5 @@
 // The client's lifecycle: attempts to connect, logins, catch-ups, waits, and the final end.
-// It decides when the other parts act: connection.ts (one connection), calls.ts (pending commands), replica.ts (the rules for
+// It decides when the other modules act: connection.ts (one connection), calls.ts (pending commands), replica.ts (the rules for
 // records), tokens.ts, and saver.ts with store.ts (storage).
 
 import { announceStored, announceSync, announceUpdate } from './announce.js';
@@ -227,7 +227,7 @@ export class Lifecycle {
     if (mismatch === 'repair' && this.connection === connection) {
       if (difference.sessions) this.#emitter.emit('sessions', difference.sessions);
       this.#repairId = this.#calls.nextId();
-      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
+      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.digests } });
     }
     if (mismatch === 'retry') this.#startOver(connection);
     if (mismatch === 'repair' || mismatch === 'retry') return;

@@ -1,7 +1,7 @@
 // The records of one account, and the rules by which frames change them. It takes frames and returns differences, and
 // uses no socket, clock or storage. docs/conformance/merge.json has cases for it.
 
-import { digest, leaves, part } from './digest.js';
+import { bucket, digest, digests } from './digest.js';
 import type { Block, Changes, Friend, FriendRequest, Presence, ServerFrame, Session, Synced, User } from './protocol.js';
 import { requestKey } from './store.js';
 import type { Change, Stored } from './store.js';
@@ -142,9 +142,9 @@ export class Replica {
   }
 
   /** The bucket digests of the friend list, for a repair. */
-  get leaves(): number[] {
+  get digests(): number[] {
     const { friends, users } = this.#staged ?? this.#held;
-    return leaves(friends, users);
+    return digests(friends, users);
   }
 
   get #repairing(): boolean {
@@ -201,11 +201,11 @@ export class Replica {
   }
 
   /** Drops the friends in these buckets from the copy: the gateway sends them again. */
-  #startRepair(parts: ReadonlySet<number>): undefined {
+  #startRepair(buckets: ReadonlySet<number>): undefined {
     if (!this.#staged || this.#doubt !== 'asked') return;
     this.#doubt = 'answered';
     const { users, friends } = this.#staged;
-    for (const account of [...friends.keys()].filter((account) => parts.has(part(account)))) {
+    for (const account of [...friends.keys()].filter((account) => buckets.has(bucket(account)))) {
       friends.delete(account);
       // Without a held version to compare with, a version that was too high is corrected too.
       users.delete(account);

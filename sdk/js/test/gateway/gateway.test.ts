@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
-import { part } from '../../src/digest.js';
+import { bucket } from '../../src/digest.js';
 import { MemoryStore } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { NIM } from '../../src/nim.js';
@@ -244,11 +244,11 @@ describe('a gateway that goes away', () => {
     const gateway = await Gateway.start();
     try {
       const alice = await gateway.connected('alice');
-      let told: number | undefined;
-      alice.on('frame', ({ frame }) => (told = (frame as any).goodbye?.retryAfterMs ?? told));
+      let delay: number | undefined;
+      alice.on('frame', ({ frame }) => (delay = (frame as any).goodbye?.retryAfterMs ?? delay));
       const will = next(alice, 'willReconnect');
       await gateway.signal('SIGTERM');
-      assert.equal((await will)[0].delayMs, told);
+      assert.equal((await will)[0].delayMs, delay);
       await gateway.start();
       await reaches(alice, 'live');
     } finally {
@@ -302,30 +302,30 @@ describe('a gateway that goes away', () => {
       const fresh = { users: new Map(before.users), friends: new Map(before.friends) };
       await before.disconnect();
       // One is gone, one never was a friend, one card is of another time, one relation is newer than it can be.
-      const card = { ...fresh.users.get('f2')!, nick: 'of another time', version: 1 };
+      const old = { ...fresh.users.get('f2')!, nick: 'of another time', version: 1 };
       const stranger = { account: 'nobody', version: 5 };
       await store.save('popular', {
-        removed: ['f1'], users: [card, { ...card, ...stranger }],
+        removed: ['f1'], users: [old, { ...old, ...stranger }],
         friends: [{ ...fresh.friends.get('f3')!, version: 2 ** 40 }, { ...fresh.friends.get('f3')!, ...stranger }],
       });
       const popular = gateway.client('popular', { store });
       const heard = hear(popular);
-      const told: string[] = [];
+      const received: string[] = [];
       const sent: string[] = [];
       popular.on('frame', ({ direction, frame }) => {
         if (direction === 'out') sent.push(...Object.keys(frame).filter((key) => key !== 'id'));
-        else told.push(...((frame as any).changes?.friends ?? []).map(({ account }: { account: string }) => account));
+        else received.push(...((frame as any).changes?.friends ?? []).map(({ account }: { account: string }) => account));
       });
       await popular.connect();
       assert.deepEqual(sent, ['login', 'repair']);
       assert.ok(heard.includes('error 500 OUT_OF_STEP') && heard.at(-1) === 'synced current', heard.join('\n'));
-      const parts = new Set(['f1', 'f2', 'f3', 'nobody'].map(part));
-      assert.deepEqual(told.sort(), names.filter((account) => parts.has(part(account))).sort());
+      const buckets = new Set(['f1', 'f2', 'f3', 'nobody'].map(bucket));
+      assert.deepEqual(received.sort(), names.filter((account) => buckets.has(bucket(account))).sort());
       const sorted = <T>(map: ReadonlyMap<string, T>): Map<string, T> => new Map([...map].sort());
       assert.deepEqual(sorted(popular.users), sorted(fresh.users));
       assert.deepEqual(sorted(popular.friends), sorted(fresh.friends));
       assert.equal(await gateway.metric('rosterd_repairs_total{kind="DIFFERENT"}'), 1);
-      assert.equal(await gateway.metric('rosterd_repair_records_total'), told.length);
+      assert.equal(await gateway.metric('rosterd_repair_records_total'), received.length);
       assert.ok(gateway.log.includes('was told again what differs'), gateway.log);
       // What was put right is stored, and is all there is to know for the next time.
       await popular.disconnect();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
-import { digest, leaf, leaves, part } from '../../src/digest.js';
+import { bucket, digest, digests, share } from '../../src/digest.js';
 import { RosterdError } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { Replica } from '../../src/replica.js';
@@ -19,9 +19,9 @@ test('digest vectors', () => {
   assert.ok(all.length > 5);
   for (const { friends, leaves: each, digest: sum, repair } of all) {
     const versions = (key: string): Map<string, { version: number }> => new Map(friends.map((f: any) => [f.account, { version: f[key] }]));
-    assert.deepEqual(friends.map((f: any) => leaf(f.account, f.friendVersion, f.userVersion)), each);
+    assert.deepEqual(friends.map((f: any) => share(f.account, f.friendVersion, f.userVersion)), each);
     assert.equal(digest(versions('friendVersion'), versions('userVersion')), sum);
-    assert.deepEqual(leaves(versions('friendVersion'), versions('userVersion')), repair);
+    assert.deepEqual(digests(versions('friendVersion'), versions('userVersion')), repair);
   }
 });
 
@@ -44,7 +44,7 @@ for (const { kind, name, initial, steps } of ['merge', 'repair'].flatMap((kind) 
       } else if (step.lost) {
         replica.interrupted();
       } else if (step.send) {
-        assert.deepEqual({ leaves: replica.leaves }, step.send.repair);
+        assert.deepEqual({ leaves: replica.digests }, step.send.repair);
       } else {
         expected++;
         const { me, cursor } = step.expect;
@@ -218,9 +218,9 @@ for (const { name, text, meaning } of frames.server) {
       it.socket.gives({ synced: { cursor: 'e-2', count: 0, digest: 0 } });
       const { id } = it.socket.last('repair');
       it.socket.gives({ ...JSON.parse(text), id });
-      it.socket.gives({ synced: { ...summary(value.parts.includes(part('bob')) ? [] : [user('bob', 2)], 'e-2') } });
+      it.socket.gives({ synced: { ...summary(value.parts.includes(bucket('bob')) ? [] : [user('bob', 2)], 'e-2') } });
       assert.equal(it.client.state, 'live');
-      assert.equal(it.client.friends.has('bob'), !value.parts.includes(part('bob')));
+      assert.equal(it.client.friends.has('bob'), !value.parts.includes(bucket('bob')));
     } else if (kind === 'reply') {
       // The others are empty, and what they are about comes after them.
       const call = send(it.client, body.replace(/Reply$/, ''), { account: 'erin', alias: 'E', invisible: true });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { leaves, part } from '../../src/digest.js';
+import { bucket, digests } from '../../src/digest.js';
 import { MemoryStore, RosterdClient, RosterdError } from '../../src/index.js';
 import type { User } from '../../src/index.js';
 import { FakeSocket, friend, frozenTime, live, pass, rig, settle, summary, user } from './rig.js';
@@ -142,7 +142,7 @@ async function outOfStep(held: User[], has: User[], store = new MemoryStore()): 
 
 /** Answers a repair with every friend that is in these parts. */
 function repairs(it: Rig, has: User[], parts: number[], digestOf = has): void {
-  const told = has.filter(({ account }) => parts.includes(part(account)));
+  const told = has.filter(({ account }) => parts.includes(bucket(account)));
   it.socket.gives({ id: it.socket.last('repair').id, repairReply: { parts } });
   it.socket.gives({ changes: { users: told, friends: told.map(({ account }) => friend(account, 5)) } });
   it.socket.gives({ synced: summary(digestOf, 'e-9') });
@@ -153,13 +153,13 @@ test('out of step: what differs is asked for and comes, on the same connection, 
   const it = await outOfStep([bob, carol, user('dave', 4)], [user('bob', 7), carol], store);
   assert.equal(it.of('error')[0]?.[0].reason, 'OUT_OF_STEP');
   const held = new Map([bob, carol, user('dave', 4)].map((card) => [card.account, card]));
-  assert.deepEqual(it.socket.last('repair').repair, { leaves: leaves(new Map([...held].map(([account]) => [account, friend(account, 5)])), held) });
+  assert.deepEqual(it.socket.last('repair').repair, { leaves: digests(new Map([...held].map(([account]) => [account, friend(account, 5)])), held) });
   assert.equal(it.client.state, 'syncing');
   assert.deepEqual(it.client.users, held);
   await settle();
   assert.equal((await store.load('alice'))?.cursor, undefined, 'who mistrusts the records drops the cursor');
   const before = it.heard.length;
-  repairs(it, [user('bob', 7), carol], [part('bob'), part('dave')]);
+  repairs(it, [user('bob', 7), carol], [bucket('bob'), bucket('dave')]);
   assert.deepEqual([...it.client.users.values()].map(({ account, version }) => [account, version]).sort(), [['bob', 7], ['carol', 3]]);
   assert.equal(it.client.state, 'live');
   assert.equal(it.sockets.length, 2);
@@ -180,7 +180,7 @@ test('out of step: what happens before the answer is told at once, and is not un
   it.socket.gives({ sessions: { sessions: [{ session: 's', device: { id: '', type: '', tag: '' }, connectedAt: 1, current: true }] } });
   assert.equal((await called).version, 31);
   assert.deepEqual([it.client.users.get('carol')?.version, it.client.me?.version, it.of('userUpdated').length], [30, 31, 1]);
-  repairs(it, [user('bob', 7), user('carol', 30)], [part('bob')]);
+  repairs(it, [user('bob', 7), user('carol', 30)], [bucket('bob')]);
   assert.deepEqual([it.client.users.get('carol')?.version, it.client.me?.version, it.client.sessions.length], [30, 31, 1]);
   assert.deepEqual([it.client.users.get('bob')?.version, it.client.state], [7, 'live']);
 });
