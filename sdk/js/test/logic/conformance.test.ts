@@ -1,4 +1,4 @@
-// The vectors in docs/conformance that every client shares, run on this one.
+// The vectors in docs/conformance, which all clients share.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ test('digest vectors', () => {
   }
 });
 
-/** The fields of `expected` are those of `actual`; more may be there. */
+/** Checks that `actual` has the fields of `expected`; it may have more. */
 function includes(actual: any, expected: any, where: string): void {
   for (const [key, value] of Object.entries(expected)) assert.deepEqual(actual?.[key], value, `${where}.${key}`);
 }
@@ -67,7 +67,7 @@ for (const { kind, name, initial, steps } of ['merge', 'repair'].flatMap((kind) 
 
 const frames = vectors('frames');
 
-/** The call that sends this command. */
+/** Makes the call that sends this command. */
 function send(client: RosterdClient, command: string, body: any): Promise<unknown> {
   const { account, message, ifVersion, ...fields } = body;
   switch (command) {
@@ -87,9 +87,9 @@ function send(client: RosterdClient, command: string, body: any): Promise<unknow
 }
 
 for (const { name, text, meaning } of frames.client) {
-  // What is wrong or odd on purpose this client never sends; tests of the gateway read those.
+  // This client never sends invalid or unusual frames; the gateway's tests read those.
   if (meaning.kind !== 'command' && meaning.kind !== 'heartbeat') continue;
-  // No call sends it: it follows from what is held, as the cases above say.
+  // No call sends a repair: it follows from the held records, as in the cases above.
   if (meaning.command === 'repair') continue;
   test(`frame of a client: ${name}`, async () => {
     const { command, body } = meaning;
@@ -136,7 +136,7 @@ for (const { name, text, meaning } of frames.server) {
     }
     const it = await live([user('bob', 2)]);
     const before = it.heard.length;
-    /** The text as the answer to a call that is under way. */
+    /** Sends the text as the answer to the pending call. */
     const answer = (): void => it.socket.gives({ ...JSON.parse(text), id: it.socket.sent.at(-1).id });
     if (body === 'updateMyInfoReply') {
       const call = it.client.updateMyInfo({ sign: 'x' });
@@ -173,7 +173,7 @@ for (const { name, text, meaning } of frames.server) {
     } else if (body === 'changes') {
       it.socket.gives(text);
       if (value.me) assert.deepEqual(it.client.me, value.me);
-      for (const card of value.users ?? []) assert.deepEqual(it.client.users.get(card.account), card);
+      for (const held of value.users ?? []) assert.deepEqual(it.client.users.get(held.account), held);
       for (const relation of value.friends ?? []) assert.deepEqual(it.client.friends.get(relation.account), relation);
       for (const account of value.removed ?? []) assert.equal(it.client.friends.has(account), false);
       if (value.requests) assert.deepEqual(it.of('requests'), [[[], 'sync'], [value.requests, 'update']]);
@@ -222,7 +222,7 @@ for (const { name, text, meaning } of frames.server) {
       assert.equal(it.client.state, 'live');
       assert.equal(it.client.friends.has('bob'), !value.parts.includes(bucket('bob')));
     } else if (kind === 'reply') {
-      // The others are empty, and what they are about comes after them.
+      // Other replies are empty, and their changes come afterwards.
       const call = send(it.client, body.replace(/Reply$/, ''), { account: 'erin', alias: 'E', invisible: true });
       answer();
       it.socket.gives({ changes: { cursor: 'e-2' } });
