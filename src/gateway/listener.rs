@@ -96,6 +96,9 @@ fn tune(stream: &TcpStream) {
     // Held back early, the outbox conflates instead.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+    // What `MSG_NOSIGNAL` does for each write elsewhere.
+    #[cfg(target_vendor = "apple")]
+    let _ = socket2::SockRef::from(stream).set_nosigpipe(true);
 }
 
 /// Tells who is turned away why, if not too many others are being told.
