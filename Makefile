@@ -17,7 +17,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit soak chaos fuzz mutants proto deny interop sdk deploy dist test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit check package soak chaos fuzz mutants proto deny interop sdk deploy dist test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,13 @@ doc: ## build the code's documentation, target/doc/rosterd
 unit: ## run the Rust tests
 	@echo "== tests"
 	cargo test --locked --workspace
+
+check: lint doc unit ## run the checks that need cargo alone: no root, no other tools
+	@echo "== all is well, as far as cargo can tell; make test checks the rest"
+
+# Builds each crate from its package, as a user of it would.
+package: ## package the library crates into target/package, and build them from there
+	cargo package --locked $(if $(DIRTY),--allow-dirty) --package rosterd-engine --package rosterd-protocol --package rosterd-client
 
 soak: ## run new simulated histories for MINUTES=10 minutes
 	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
@@ -77,10 +84,15 @@ deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit,
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
 
-# EXTRAS=FOLDER adds a man page and completions; see deploy/dist.
+# The program writes its own manual pages and completions; they go into the tarball and the Debian package.
 dist: ## build the release files into target/packages: a tarball, a .deb, an SBOM and checksums
 	cargo build --locked --profile dist
-	deploy/dist $(TARGET)/dist/rosterd $(VERSION) $(TARGET)/packages $(EXTRAS)
+	rm -rf $(TARGET)/extras
+	$(TARGET)/dist/rosterd man --into $(TARGET)/extras
+	$(TARGET)/dist/rosterd completions bash > $(TARGET)/extras/rosterd.bash
+	$(TARGET)/dist/rosterd completions zsh > $(TARGET)/extras/_rosterd
+	$(TARGET)/dist/rosterd completions fish > $(TARGET)/extras/rosterd.fish
+	deploy/dist $(TARGET)/dist/rosterd $(VERSION) $(TARGET)/packages $(TARGET)/extras
 
 test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
 	@echo "== all is well"
