@@ -2,6 +2,7 @@
 # Every step prints its commands, and the first failure ends the run.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TOOLS := $(TARGET)/tools
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 PYTHON := $(TOOLS)/venv/bin/python
@@ -17,7 +18,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit soak chaos fuzz mutants proto deny interop sdk deploy dist test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit check package soak chaos fuzz mutants proto deny interop sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +45,13 @@ doc: ## build the code's documentation, target/doc/rosterd
 unit: ## run the Rust tests
 	@echo "== tests"
 	cargo test --locked --workspace
+
+check: lint doc unit ## run the checks that need cargo alone: no root, no other tools
+	@echo "== all is well, as far as cargo can tell; make test checks the rest"
+
+# Builds each crate from its package, as a user of it would.
+package: ## package the library crates into target/package, and build them from there
+	cargo package --locked $(if $(DIRTY),--allow-dirty) --package rosterd-engine --package rosterd-protocol --package rosterd-client
 
 soak: ## run new simulated histories for MINUTES=10 minutes
 	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
@@ -77,10 +85,21 @@ deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit,
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
 
-# EXTRAS=FOLDER adds a man page and completions; see deploy/dist.
+# The program writes its own manual pages and completions; they go into the tarball and the Debian package.
 dist: ## build the release files into target/packages: a tarball, a .deb, an SBOM and checksums
 	cargo build --locked --profile dist
-	deploy/dist $(TARGET)/dist/rosterd $(VERSION) $(TARGET)/packages $(EXTRAS)
+	rm -rf $(TARGET)/extras
+	$(TARGET)/dist/rosterd man --into $(TARGET)/extras
+	$(TARGET)/dist/rosterd completions bash > $(TARGET)/extras/rosterd.bash
+	$(TARGET)/dist/rosterd completions zsh > $(TARGET)/extras/_rosterd
+	$(TARGET)/dist/rosterd completions fish > $(TARGET)/extras/rosterd.fish
+	deploy/dist $(TARGET)/dist/rosterd $(VERSION) $(TARGET)/packages $(TARGET)/extras
+
+# Naming the host as the target keeps the flag from build scripts and macros, which cannot be linked statically.
+static: ## build a static binary into target/packages; see docs/operations.md
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --locked --profile dist --target $(HOST) --bin rosterd
+	mkdir -p $(TARGET)/packages
+	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
 test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
 	@echo "== all is well"

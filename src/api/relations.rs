@@ -1,6 +1,8 @@
 //! The server API's routes for friends, requests and blocks.
 //!
-//! What is put is there afterwards, what is deleted is not: to ask for either again is no error.
+//! A second PUT or DELETE of the same friend or block is no error: it answers 200 and changes nothing. So is a second
+//! DELETE of a request; a second PUT of one answers 200 while it is open, and 409 once the two are friends.
+//! All of them answer 404 if an account does not exist, except that a block of an account that is gone can be deleted.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -3,9 +3,11 @@
 pub mod backup;
 #[cfg(target_os = "linux")]
 pub mod bench;
+pub mod completions;
 pub mod config;
 pub mod connect;
 pub mod import;
+pub mod man;
 pub mod serve;
 pub mod token;
 

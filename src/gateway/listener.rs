@@ -96,6 +96,9 @@ fn tune(stream: &TcpStream) {
     // With this limit the outbox conflates instead.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+    // What `MSG_NOSIGNAL` does for each write elsewhere.
+    #[cfg(target_vendor = "apple")]
+    let _ = socket2::SockRef::from(stream).set_nosigpipe(true);
 }
 
 /// Answers a connection that is turned away with the reason, unless too many others are being answered.

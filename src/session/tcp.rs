@@ -13,6 +13,12 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::hub::WriteHandle;
 use rosterd_protocol::Encoding;
 
+/// A write neither waits nor raises SIGPIPE. Apple's systems lack the second flag: there the listener sets it on the socket.
+#[cfg(not(target_vendor = "apple"))]
+const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const FLAGS: SendFlags = SendFlags::DONTWAIT;
+
 /// A connection as its session's task holds it.
 ///
 /// The task reads by this half, which knows without asking the system that there is no more, and writes to the stream
@@ -44,7 +50,7 @@ impl WriteHandle for TcpWriteHandle {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let stream: &TcpStream = self.half.as_ref().ok_or(io::ErrorKind::NotConnected)?.as_ref();
         // Straight to the system: the runtime's knowledge of the socket is for the task, which waits.
-        Ok(send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+        Ok(send(stream, bytes, FLAGS)?)
     }
 }
 

@@ -7,6 +7,8 @@
 //! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure; [`crowd`] has the sockets, [`mod@run`]
 //! the steps, and [`scenario`] what is done with them.
 
+#![cfg(target_os = "linux")]
+
 pub mod crowd;
 pub mod frames;
 pub mod gauge;

@@ -3,6 +3,11 @@
 //! [`Client`] is one connection: frames out, frames in, heartbeats answered. [`Replica`] is what a client holds,
 //! kept by the rules every client follows. [`Backend`] is the server API from outside. Reconnecting is the caller's.
 
+/// Compiles the example of the readme.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(feature = "server-api")]
 mod backend;
 mod replica;
