@@ -12,6 +12,8 @@ FUZZ := $(TOOLS)/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.2
 MUTANTS := $(TOOLS)/bin/cargo-mutants
 MUTANTS_VERSION := 27.1.0
+# What ships, and so what is measured.
+SHIPPED := --profile dist --features jemalloc
 comma := ,
 CHROMIUM ?= /usr/bin/chromium
 INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
@@ -87,7 +89,7 @@ deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit,
 
 # The program writes its own manual pages and completions; they go into the tarball and the Debian package.
 dist: ## build the release files into target/packages: a tarball, a .deb, an SBOM and checksums
-	cargo build --locked --profile dist
+	cargo build --locked $(SHIPPED)
 	rm -rf $(TARGET)/extras
 	$(TARGET)/dist/rosterd man --into $(TARGET)/extras
 	$(TARGET)/dist/rosterd completions bash > $(TARGET)/extras/rosterd.bash
@@ -97,7 +99,7 @@ dist: ## build the release files into target/packages: a tarball, a .deb, an SBO
 
 # Naming the host as the target keeps the flag from build scripts and macros, which cannot be linked statically.
 static: ## build a static binary into target/packages; see docs/operations.md
-	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --locked --profile dist --target $(HOST) --bin rosterd
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --locked $(SHIPPED) --target $(HOST) --bin rosterd
 	mkdir -p $(TARGET)/packages
 	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
@@ -106,15 +108,15 @@ test: lint doc unit deny interop sdk deploy ## run every check; installs what it
 
 # INTO=FILE.md also writes the table into a document; ONLY=fanout,login measures a part of it.
 bench: ## measure a gateway beside the machine's floor, against its goals; a quarter of an hour
-	cargo bench --locked --bench table -- $(if $(INTO),--into $(abspath $(INTO))) $(if $(ONLY),--only $(ONLY))
+	cargo bench --locked $(SHIPPED) --bench table -- $(if $(INTO),--into $(abspath $(INTO))) $(if $(ONLY),--only $(ONLY))
 
 benchquick: ## the same in three minutes; do not quote its figures
-	cargo bench --locked --bench table -- --quick $(if $(ONLY),--only $(ONLY))
+	cargo bench --locked $(SHIPPED) --bench table -- --quick $(if $(ONLY),--only $(ONLY))
 
 # SEED=… repeats a run; KILLS=… and CLIENTS=… set its size.
 # The full disk needs root, to mount a small file system.
 chaos: ## test the release binary under kill -9, stops, full disks, slow and half-open peers, and storms; five minutes
-	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked --release --test chaos -- --nocapture
+	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked $(SHIPPED) --test chaos -- --nocapture
 
 # Needs a nightly compiler.
 # Findings are in fuzz/artifacts; ONLY=frames,tokens runs some of the targets.
@@ -122,14 +124,14 @@ fuzz: $(FUZZ) ## fuzz all input from outside; SECONDS=600 for each target
 	SECONDS_EACH=$(or $(SECONDS),600) CARGO_FUZZ=$(abspath $(FUZZ)) INTO=$(abspath $(TARGET))/fuzz fuzz/run $(subst $(comma), ,$(ONLY))
 
 performance: ## measure again the table and the plots of docs/performance.md, and write them there
-	cargo bench --locked --bench table -- --into $(abspath docs/performance.md)
-	cargo bench --locked --bench table -- grow $(abspath docs/images)
+	cargo bench --locked $(SHIPPED) --bench table -- --into $(abspath docs/performance.md)
+	cargo bench --locked $(SHIPPED) --bench table -- grow $(abspath docs/images)
 
 microbench: ## benchmark the hot paths, one by one
-	cargo bench --locked
+	cargo bench --locked $(SHIPPED)
 
 drain-demo: ## show a stop under load on this terminal, with closes and logins for every second; CLIENTS=10000 RATE=500
-	cargo bench --locked --bench drain -- $(CLIENTS) $(RATE)
+	cargo bench --locked $(SHIPPED) --bench drain -- $(CLIENTS) $(RATE)
 
 # The tools that the targets need.
 # apt-get needs root; a machine that has them all does not.
