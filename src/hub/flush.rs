@@ -5,40 +5,16 @@
 //! a teller cannot tell stays owed, and the task is woken for it. So a line has one writer at any time, and what is
 //! on its way counts as told only once it was written: a task that wakes meanwhile waits for its line.
 
-use std::collections::VecDeque;
-use std::fmt::Debug;
-use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use super::session::PendingState;
-use super::{Hub, Session, SessionView, TakenMarks, UserRef};
+use super::pending::TakenMarks;
+use super::registry::Hub;
+use super::session::Session;
+use super::session_view::SessionView;
+use super::writer::WriteHandle;
 use rosterd_engine::model::Revision;
-use rosterd_engine::sync::outbox::{Marked, RecordKinds};
 use rosterd_protocol::Encoding;
-
-/// What a teller can tell: it is in the registry.
-const TELLABLE: RecordKinds = RecordKinds::PROFILE.with(RecordKinds::PRESENCE);
-
-/// A connection's way out.
-pub trait WriteHandle: Debug + Send + Sync {
-    /// How its client is spoken to.
-    fn encoding(&self) -> Encoding;
-
-    /// Writes as much as the system takes at once.
-    ///
-    /// # Errors
-    /// It takes nothing now (`WouldBlock`), or the connection is broken.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
-}
-
-/// Sessions that are owed something, the longest first; each once.
-#[derive(Debug, Default)]
-pub(super) struct FlushQueue {
-    sessions: VecDeque<Arc<Session>>,
-    /// Tellers that have nothing to do.
-    idle: Vec<Waker>,
-}
 
 /// A teller's turn with one session. Dropping it puts the line back, and what was not told.
 #[derive(Debug)]
@@ -54,49 +30,6 @@ pub struct FlushPermit<'a> {
 }
 
 impl Hub {
-    /// Has sessions told of what they are owed: by a teller, or by their tasks, which are woken.
-    pub(super) fn announce<'a>(&self, sessions: impl IntoIterator<Item = &'a Arc<Session>>) {
-        let mut idle = None;
-        for session in sessions {
-            let announced = session.owed.lock().announced();
-            match announced {
-                FlushBy::FlushQueue => {
-                    let mut due = self.due.lock();
-                    due.sessions.push_back(session.clone());
-                    idle = idle.or_else(|| due.idle.pop());
-                }
-                FlushBy::WakeReason(waker) => waker.wake(),
-                FlushBy::Known => {}
-            }
-        }
-        idle.into_iter().for_each(Waker::wake);
-    }
-
-    /// Marks a session for something that is not committed, and announces it.
-    pub(super) fn mark(&self, session: &Arc<Session>, user: UserRef, kinds: RecordKinds) {
-        if session.mark(user, kinds, 0) == Marked::First {
-            self.announce([session]);
-        }
-    }
-
-    /// Waits for sessions that are owed something; takes at most `most` of them.
-    pub fn poll_flush_queue(&self, cx: &Context<'_>, most: usize, into: &mut Vec<Arc<Session>>) -> Poll<()> {
-        let mut due = self.due.lock();
-        if due.sessions.is_empty() {
-            if !due.idle.iter().any(|waker| waker.will_wake(cx.waker())) {
-                due.idle.push(cx.waker().clone());
-            }
-            return Poll::Pending;
-        }
-        let some = due.sessions.len().min(most);
-        into.extend(due.sessions.drain(..some));
-        // What is left is another's.
-        let idle = if due.sessions.is_empty() { None } else { due.idle.pop() };
-        drop(due);
-        idle.into_iter().for_each(Waker::wake);
-        Poll::Ready(())
-    }
-
     /// Begins a turn with a session that was due. `None` if its task is awake or has to be, which is seen to.
     #[must_use]
     pub fn flush_permit<'a>(&'a self, session: &'a Arc<Session>) -> Option<FlushPermit<'a>> {
@@ -117,33 +50,6 @@ impl Hub {
         let (marks, since) = (owed.marks.take(), std::mem::take(&mut owed.since));
         let taken = TakenMarks { horizon, relations, marks };
         Some(FlushPermit { hub: self, session, line, sleeper, taken, since, done: false, rest: None })
-    }
-}
-
-/// What is to be done about a session that something is owed to.
-enum FlushBy {
-    /// It is for a teller.
-    FlushQueue,
-    /// Its task has to see to it.
-    WakeReason(Waker),
-    /// Somebody sees to it already.
-    Known,
-}
-
-impl PendingState {
-    fn announced(&mut self) -> FlushBy {
-        if self.line.is_some() && self.is_tellable() {
-            let is_new = !std::mem::replace(&mut self.is_due, true);
-            return if is_new { FlushBy::FlushQueue } else { FlushBy::Known };
-        }
-        self.sleeper.take().map_or(FlushBy::Known, FlushBy::WakeReason)
-    }
-
-    fn is_tellable(&self) -> bool {
-        self.ended.is_none()
-            && self.rest.is_none()
-            && self.signals.is_none()
-            && self.marks.marks().iter().all(|(_, kinds)| TELLABLE.has(*kinds))
     }
 }
 

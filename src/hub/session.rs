@@ -1,13 +1,15 @@
 //! One session as others see it.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use super::{UserRef, WriteHandle};
+use super::pending::{PendingState, Signal, WakeReason};
+use super::user::UserRef;
+use super::writer::WriteHandle;
 use crate::locks::{AtomicU32, AtomicU64, Mutex, Ordering};
 use rosterd_engine::model::{Account, CloseReason, Millis, Revision, SessionId};
 use rosterd_engine::sync::interest::Slot;
-use rosterd_engine::sync::outbox::{DirtyMarks, Marked, Outbox, Queue, RecordKinds};
+use rosterd_engine::sync::outbox::{DirtyMarks, Marked, RecordKinds};
 use rosterd_protocol::v1;
 
 /// What the signals that wait for one session may take, in bytes.
@@ -33,64 +35,6 @@ pub struct Session {
     pub(super) owed: Mutex<PendingState>,
     /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
     relations: AtomicU32,
-}
-
-/// What the session has yet to be told.
-#[derive(Debug, Default)]
-pub(super) struct PendingState {
-    pub(super) marks: Outbox<UserRef>,
-    /// When the oldest change that waits was committed, in microseconds of the hub's clock; 0 if none waits.
-    pub(super) since: u64,
-    pub(super) signals: Option<Box<Queue<Arc<Signal>>>>,
-    pub(super) ended: Option<CloseReason>,
-    /// There while the session's task sleeps with nothing owed; whoever has something for it takes it.
-    pub(super) sleeper: Option<Waker>,
-    /// There while the task sleeps, unless it keeps it or a teller has it.
-    pub(super) line: Option<Box<dyn WriteHandle>>,
-    /// What of a frame that a teller began is yet to be written, before anything else is.
-    pub(super) rest: Option<Box<[u8]>>,
-    /// Whether the session waits for a teller.
-    pub(super) is_due: bool,
-    /// Whether a teller has its line.
-    pub(super) is_told: bool,
-}
-
-impl PendingState {
-    pub(super) fn is_some(&self) -> bool {
-        !self.marks.is_empty() || self.signals.is_some() || self.rest.is_some()
-    }
-
-    pub(super) fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>, since: u64) {
-        if since != 0 {
-            self.since = since;
-        }
-        for (user, kinds) in marks {
-            self.marks.mark(user.clone(), *kinds);
-        }
-    }
-
-    /// What there is for the task.
-    fn wake(&self) -> Option<WakeReason> {
-        self.ended.map(WakeReason::End).or(self.is_some().then_some(WakeReason::DirtyMarks))
-    }
-}
-
-/// A message that is kept nowhere else.
-#[derive(Debug)]
-pub struct Signal {
-    /// Who sent it.
-    pub from: UserRef,
-    /// What.
-    pub payload: String,
-}
-
-/// Why a session's task was woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WakeReason {
-    /// Something is owed.
-    DirtyMarks,
-    /// The session is to end.
-    End(CloseReason),
 }
 
 impl Session {
