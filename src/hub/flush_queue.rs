@@ -1,4 +1,4 @@
-//! The queue of sessions that wait for a flusher.
+//! The queue of sessions that a flusher is to write to.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::task::Waker;
 
 use super::session::Session;
 
-/// Sessions that are owed something, the longest first; each once.
+/// Queues sessions with something pending, the longest waiting first, each at most once.
 #[derive(Debug, Default)]
 pub(super) struct FlushQueue {
     pub(super) sessions: VecDeque<Arc<Session>>,
-    /// Tellers that have nothing to do.
+    /// The wakers of flushers that have nothing to do.
     pub(super) idle: Vec<Waker>,
 }

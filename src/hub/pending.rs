@@ -1,39 +1,30 @@
-//! What waits for one session.
+//! What is pending for one session.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::user::UserRef;
-use super::writer::WriteHandle;
+use super::writer::WriterState;
 use rosterd_engine::model::{CloseReason, Revision};
 use rosterd_engine::sync::outbox::{DirtyMarks, Outbox, Queue, RecordKinds};
 
-/// What a teller can tell: it is in the registry.
-const TELLABLE: RecordKinds = RecordKinds::PROFILE.with(RecordKinds::PRESENCE);
+/// What a flusher can send: all of it is in the registry.
+const FLUSHABLE: RecordKinds = RecordKinds::PROFILE.with(RecordKinds::PRESENCE);
 
-/// What the session has yet to be told.
+/// What is pending for a session, and who may write it. Under one lock, so that both change together.
 #[derive(Debug, Default)]
 pub(super) struct PendingState {
     pub(super) marks: Outbox<UserRef>,
-    /// When the oldest change that waits was committed, in microseconds of the hub's clock; 0 if none waits.
+    /// When the oldest pending change was committed, in microseconds of the hub's clock; 0 if none is pending.
     pub(super) since: u64,
     pub(super) signals: Option<Box<Queue<Arc<Signal>>>>,
     pub(super) ended: Option<CloseReason>,
-    /// There while the session's task sleeps with nothing owed; whoever has something for it takes it.
-    pub(super) sleeper: Option<Waker>,
-    /// There while the task sleeps, unless it keeps it or a teller has it.
-    pub(super) line: Option<Box<dyn WriteHandle>>,
-    /// What of a frame that a teller began is yet to be written, before anything else is.
-    pub(super) rest: Option<Box<[u8]>>,
-    /// Whether the session waits for a teller.
-    pub(super) is_due: bool,
-    /// Whether a teller has its line.
-    pub(super) is_told: bool,
+    pub(super) writer: WriterState,
 }
 
 impl PendingState {
-    pub(super) fn is_some(&self) -> bool {
-        !self.marks.is_empty() || self.signals.is_some() || self.rest.is_some()
+    /// Whether there is something to write.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.marks.is_empty() || self.signals.is_some() || self.writer.is_unfinished()
     }
 
     pub(super) fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>, since: u64) {
@@ -45,43 +36,44 @@ impl PendingState {
         }
     }
 
-    pub(super) fn is_tellable(&self) -> bool {
+    /// Whether a flusher can write all that is pending.
+    pub(super) fn is_flushable(&self) -> bool {
         self.ended.is_none()
-            && self.rest.is_none()
+            && !self.writer.is_unfinished()
             && self.signals.is_none()
-            && self.marks.marks().iter().all(|(_, kinds)| TELLABLE.has(*kinds))
+            && self.marks.marks().iter().all(|(_, kinds)| FLUSHABLE.has(*kinds))
     }
 
-    /// What there is for the task.
-    pub(super) fn wake(&self) -> Option<WakeReason> {
-        self.ended.map(WakeReason::End).or(self.is_some().then_some(WakeReason::DirtyMarks))
+    /// Why the task has to run, if it has to.
+    pub(super) fn wake_reason(&self) -> Option<WakeReason> {
+        self.ended.map(WakeReason::End).or(self.has_pending().then_some(WakeReason::DirtyMarks))
     }
 }
 
-/// What a session is owed.
+/// The dirty marks that were taken from a session, to be written to its client.
 #[derive(Debug)]
 pub struct TakenMarks {
-    /// The stamp that a client may be promised once it was told all of this.
+    /// The watermark before the marks were taken: a client that was sent all of this holds everything up to it.
     pub horizon: Revision,
-    /// [`SessionHandle::relations`] as it was then.
+    /// The session's relations epoch before the marks were taken.
     pub relations: u32,
-    /// The keys.
+    /// The dirty marks.
     pub marks: DirtyMarks<UserRef>,
 }
 
-/// A message that is kept nowhere else.
+/// A message between clients that is stored nowhere.
 #[derive(Debug)]
 pub struct Signal {
-    /// Who sent it.
+    /// The sender.
     pub from: UserRef,
-    /// What.
+    /// The payload, which the gateway does not read.
     pub payload: String,
 }
 
 /// Why a session's task was woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WakeReason {
-    /// Something is owed.
+    /// Something is pending.
     DirtyMarks,
     /// The session is to end.
     End(CloseReason),

@@ -40,7 +40,7 @@ pub struct Hub {
     pub(super) departed: Mutex<OfflineGrace>,
     /// Who came and went and is yet to be written down.
     pub(super) transitions: Mutex<FxHashMap<Account, PresenceTransition>>,
-    pub(super) due: Mutex<FlushQueue>,
+    pub(super) flush_queue: Mutex<FlushQueue>,
     pub(super) metrics: Arc<Metrics>,
     /// What times of commits are counted from.
     pub(super) begun: Instant,
@@ -50,7 +50,7 @@ impl Hub {
     /// An empty hub at the store's last stamp.
     #[must_use]
     pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (users, sessions, departed, transitions, due) = Default::default();
+        let (users, sessions, departed, transitions, flush_queue) = Default::default();
         let horizon = AtomicU64::new(head);
         Arc::new(Self {
             users,
@@ -59,7 +59,7 @@ impl Hub {
             settings,
             departed,
             transitions,
-            due,
+            flush_queue,
             metrics,
             begun: Instant::now(),
         })
