@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{Hub, Session, SessionHandle, Signal, UserRef};
+use super::pending::Signal;
+use super::registry::Hub;
+use super::session::Session;
+use super::user::UserRef;
 use rosterd_engine::model::{Account, CloseReason, Millis, SessionId};
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
@@ -40,26 +43,6 @@ pub struct Delivered {
 }
 
 impl Hub {
-    /// The session has logged in: it counts from now on, and those that may not stay beside it end.
-    pub fn arrive(&self, seat: &SessionHandle, now: Millis, limit: SessionsLimit) {
-        let is_alone = {
-            let sessions = self.sessions.read();
-            // Held throughout: of two that arrive together, the later one finds the other.
-            let state = seat.me().state().lock();
-            let others: Vec<_> = present(&sessions, &state.own).collect();
-            make_room(&others, seat.session(), limit);
-            seat.session().connect(now);
-            others.is_empty()
-        };
-        if self.settings.presence {
-            self.came(seat.me(), now);
-        }
-        // Who is alone knows that without being told.
-        if !is_alone {
-            self.sessions_changed(seat.me());
-        }
-    }
-
     /// The sessions of an account, the oldest first.
     #[must_use]
     pub fn sessions_of(&self, account: &Account) -> Vec<Arc<Session>> {
@@ -104,6 +87,17 @@ impl Hub {
         for session in &self.own(me) {
             self.mark(session, me.clone(), RecordKinds::SESSIONS);
         }
+    }
+
+    /// Ends the sessions of an account that may not stay beside the one that logs in now. True if there is no other.
+    pub(super) fn admit(&self, me: &UserRef, session: &Session, now: Millis, limit: SessionsLimit) -> bool {
+        let sessions = self.sessions.read();
+        // Held throughout: of two that arrive together, the later one finds the other.
+        let state = me.state().lock();
+        let others: Vec<_> = present(&sessions, &state.own).collect();
+        make_room(&others, session, limit);
+        session.connect(now);
+        others.is_empty()
     }
 
     fn own(&self, user: &UserRef) -> Vec<Arc<Session>> {

@@ -9,8 +9,9 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::account_sessions::own;
-use super::user::UserState;
-use super::{Hub, Session, UserRef};
+use super::registry::Hub;
+use super::session::Session;
+use super::user::{UserRef, UserState};
 use crate::locks::Ordering;
 use rosterd_engine::model::{
     Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Revision, Row, SessionId,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Hub, Session};
+use super::registry::Hub;
+use super::session::Session;
 use rosterd_engine::model::{Account, SessionId};
 use rosterd_engine::sync::outbox::RecordKinds;
 

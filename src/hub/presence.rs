@@ -4,73 +4,17 @@
 //! The hub keeps the state and tells watchers by marks; when to look for those who left, and writing down who came and
 //! went, is the service's business.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::{Hub, Session, UserRef};
-use rosterd_engine::model::{Account, Millis, OnlineAccount, User};
+use super::account_presence::{AccountPresence, PresenceTransition};
+use super::registry::Hub;
+use super::session::Session;
+use super::user::{UserRef, UserState};
+use rosterd_engine::model::{Account, Millis, OnlineAccount};
 use rosterd_engine::sync::outbox::RecordKinds;
-
-/// An account's presence, changed by its sessions' coming and going.
-#[derive(Debug, Default)]
-pub(super) struct AccountPresence {
-    /// Whether it counts as online: it has a session, or had one less than the linger ago.
-    pub(super) online: bool,
-    /// Whether it hides that; unknown until the store was read.
-    invisible: Option<bool>,
-    /// When it came, or was last online; 0 if it never was.
-    last_seen: Millis,
-    /// Its place among those who departed, while it still counts as online without a session.
-    left: Option<u64>,
-}
-
-/// The accounts whose last session left and that still count as online, in the order they left.
-#[derive(Debug, Default)]
-pub(super) struct OfflineGrace {
-    waiting: BTreeMap<u64, (Instant, UserRef)>,
-    places: u64,
-}
-
-impl OfflineGrace {
-    /// Adds an account that leaves now; its place.
-    fn add(&mut self, user: UserRef) -> u64 {
-        self.places += 1;
-        self.waiting.insert(self.places, (Instant::now(), user));
-        self.places
-    }
-
-    /// The one that left first, if that was not after `until`, with its place.
-    fn pop(&mut self, until: Instant) -> Option<(u64, Instant, UserRef)> {
-        let first = self.waiting.first_entry().filter(|first| first.get().0 <= until)?;
-        let (place, (left, user)) = first.remove_entry();
-        Some((place, left, user))
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
-    }
-}
-
-impl AccountPresence {
-    /// Takes what the store has; what happened since stands.
-    pub(super) fn offer(&mut self, user: &User) {
-        self.invisible.get_or_insert(user.invisible);
-        self.last_seen = self.last_seen.max(user.last_seen);
-    }
-
-    fn is_invisible(&self) -> bool {
-        self.invisible.unwrap_or_default()
-    }
-
-    /// Whether friends see it as online.
-    pub(super) fn shows(&self) -> bool {
-        self.online && !self.is_invisible()
-    }
-}
 
 /// What a session is told of an account's presence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,15 +27,6 @@ pub struct PresenceView {
     pub last_seen: Millis,
     /// Of the session's own account, whether it hides that.
     pub invisible: Option<bool>,
-}
-
-/// That an account came or went, to be written down.
-#[derive(Debug, Clone, Copy)]
-pub struct PresenceTransition {
-    /// Whether it is online now.
-    pub online: bool,
-    /// When it came or went.
-    pub time: Millis,
 }
 
 impl Hub {
@@ -128,7 +63,7 @@ impl Hub {
     }
 
     /// The account's last session has left.
-    pub(super) fn left(&self, me: &UserRef, state: &mut super::user::UserState) {
+    pub(super) fn left(&self, me: &UserRef, state: &mut UserState) {
         if state.presence.online {
             let place = self.departed.lock().add(me.clone());
             if let Some(before) = state.presence.left.replace(place) {
@@ -216,7 +151,7 @@ impl Hub {
 
     /// An account's presence as its friend `viewer` is told of it. Who is blocked sees it as it was last
     /// seen before.
-    pub(super) fn friends_presence(user: &UserRef, state: &super::user::UserState, viewer: &Account) -> PresenceView {
+    pub(super) fn friends_presence(user: &UserRef, state: &UserState, viewer: &Account) -> PresenceView {
         let presence = &state.presence;
         let (online, last_seen) = match state.blocks(viewer) {
             Some(block) => (false, block.last_seen),

@@ -4,9 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Hub, PresenceView, Session, SessionView, Signal, UserRef, WakeReason, WriteHandle};
-use rosterd_engine::model::{Account, Revision};
-use rosterd_engine::sync::outbox::{DirtyMarks, RecordKinds};
+use super::account_sessions::SessionsLimit;
+use super::pending::{Signal, TakenMarks, WakeReason};
+use super::presence::PresenceView;
+use super::registry::Hub;
+use super::session::Session;
+use super::session_view::SessionView;
+use super::user::UserRef;
+use super::writer::WriteHandle;
+use rosterd_engine::model::{Account, Millis, Revision, SessionId};
+use rosterd_engine::sync::interest::Slot;
+use rosterd_engine::sync::outbox::RecordKinds;
+use rosterd_protocol::v1;
 
 /// How many cards of accounts it does not follow a session is remembered to have been told.
 const TOLD: usize = 32;
@@ -23,17 +32,6 @@ pub struct SessionHandle {
     /// Where tellers may write while the task sleeps; here while it does not.
     line: Option<Box<dyn WriteHandle>>,
     extra: Option<Box<StrangerInterest>>,
-}
-
-/// What a session is owed.
-#[derive(Debug)]
-pub struct TakenMarks {
-    /// The stamp that a client may be promised once it was told all of this.
-    pub horizon: Revision,
-    /// [`SessionHandle::relations`] as it was then.
-    pub relations: u32,
-    /// The keys.
-    pub marks: DirtyMarks<UserRef>,
 }
 
 /// What few sessions have.
@@ -228,6 +226,54 @@ impl SessionHandle {
     #[must_use]
     pub fn take_rest(&self) -> Option<Box<[u8]>> {
         self.session.take_rest()
+    }
+}
+
+impl Hub {
+    /// Seats a session, which follows its own account from the start. It counts once it has logged in, [`Hub::arrive`].
+    #[must_use]
+    pub fn join(self: &Arc<Self>, account: &Account, id: SessionId, device: Option<v1::Device>) -> SessionHandle {
+        let (session, slot) = {
+            let mut sessions = self.sessions.write();
+            let place = sessions.vacant_entry();
+            let slot = place.key() as Slot;
+            let session = Arc::new(Session::new(id, slot, account.clone(), device.map(Box::new)));
+            (place.insert(session).clone(), slot)
+        };
+        let (me, ()) = self.follow(account, |state| state.own.push(slot));
+        self.metrics.sessions.inc();
+        SessionHandle::new(self.clone(), session, me)
+    }
+
+    /// The session has logged in: it counts from now on, and those that may not stay beside it end.
+    pub fn arrive(&self, seat: &SessionHandle, now: Millis, limit: SessionsLimit) {
+        let is_alone = self.admit(seat.me(), seat.session(), now, limit);
+        if self.settings.presence {
+            self.came(seat.me(), now);
+        }
+        // Who is alone knows that without being told.
+        if !is_alone {
+            self.sessions_changed(seat.me());
+        }
+    }
+
+    fn leave(&self, me: &UserRef, slot: Slot) {
+        let (idle, alone) = {
+            let mut state = me.state().lock();
+            state.own.retain(|own| *own != slot);
+            let alone = state.own.is_empty();
+            if alone {
+                self.left(me, &mut state);
+            }
+            (state.is_idle(), alone)
+        };
+        self.forget_if(idle, me);
+        // Last: a slot is given anew only when nothing names it any more.
+        self.sessions.write().remove(slot as usize);
+        self.metrics.sessions.dec();
+        if !alone {
+            self.sessions_changed(me);
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::user::UserState;
-use super::{Hub, PresenceView, Session, UserRef};
+use super::presence::PresenceView;
+use super::registry::Hub;
+use super::session::Session;
+use super::user::{UserRef, UserState};
 use rosterd_engine::model::Audience;
 use rosterd_protocol::EncodedProfile;
 

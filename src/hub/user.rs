@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::presence::AccountPresence;
+use super::account_presence::AccountPresence;
 use crate::locks::Mutex;
 use rosterd_engine::model::{Account, Audience, Block, Profile, User, Visibility};
 use rosterd_engine::sync::interest::{Slot, Watchers};

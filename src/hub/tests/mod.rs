@@ -1,11 +1,15 @@
 //! The hub's index, marks, presence and devices, without a store or a socket.
 
 use super::feed::Feed;
-use super::*;
+use super::{Hub, HubSettings, SessionHandle, SessionsLimit, SessionsPolicy, UserRef, VisibleProfile};
 use proptest::prelude::*;
-use rosterd_engine::model::{Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Row};
+use rosterd_engine::model::{
+    Account, Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision, Row, SessionId, User,
+};
 use rosterd_engine::sync::outbox::RecordKinds;
+use rosterd_protocol::v1;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 mod readers;
