@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | [`metrics`] | every metric, named once | – |
 //! | [`locks`] | the locks of `hub`, so that a test can put others in their place | – |
-//! | [`store`] | durable rows and the feed of commits: the trait, SQLite, memory | – |
+//! | [`store`] | durable rows and the feed of commits: the trait and its SQLite adapter | – |
 //! | [`auth`] | who a token says its bearer is | metrics |
 //! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
@@ -34,7 +34,7 @@
 //! # Recipes
 //! - **A new command**: `proto/` → a line in `rosterd_protocol::decode`'s `commands!` → an arm in `gateway::commands` → a function in
 //!   `service` → a test in `tests/suite`.
-//! - **A new store**: one folder in `store/`, one line in `tests/suite/store.rs`, one arm in `app`.
+//! - **A new store**: one folder in `store/`, one line in `tests/suite/store/mod.rs`, one arm in `app`.
 //! - **A new pushed record**: `proto/` → a kind in `sync::outbox` → what it owes in `sync::delta` → `rosterd_protocol::Changes` → `gateway::drain`.
 //! - **A new setting**: a field in `config`, a line in `config.toml` and in `docs/configuration.md`; tests hold the three together.
 //!   One that a reload takes over also belongs to a part in `App::parts`, and to the table in `docs/operations.md`.

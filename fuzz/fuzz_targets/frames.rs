@@ -13,7 +13,10 @@ fuzz_target!(|data: &[u8]| {
         if other == encoding || has_a_known_gender(&command) {
             let mut written = Vec::new();
             other.encode(&command.clone().frame(id), &mut written);
-            assert_eq!(rosterd_protocol::decode(other, &written), Ok(Inbound::Command { id, command: command.clone() }));
+            assert_eq!(
+                rosterd_protocol::decode(other, &written),
+                Ok(Inbound::Command { id, command: command.clone() })
+            );
         }
     }
     // What it says of the profile is checked, whatever it says.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use rosterd_engine::model::{Account, Command};
-use rosterd_protocol::{batch, import_line};
 use rosterd_fuzz::{Kind, Node, in_time, run};
+use rosterd_protocol::{batch, import_line};
 
 fuzz_target!(|text: &str| {
     if let Ok(commands) = batch(text.as_bytes()) {

@@ -7,12 +7,12 @@ use std::future::pending;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rosterd_client::{Client, ClientError, Replica};
 use rosterd::hub::SessionsPolicy;
-use rosterd_engine::model::{Account, Audience, Command as Write, FriendsPolicy, Visibility};
 use rosterd::service::keep_presence;
-use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
+use rosterd_client::{Client, ClientError, Replica};
+use rosterd_engine::model::{Account, Audience, Command as Write, FriendsPolicy, Visibility};
 use rosterd_fuzz::{Kind, Node, PATIENCE, in_time, run};
+use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
 use tokio::time::timeout;
 
 const ACCOUNTS: [&str; 4] = ["a", "b", "c", "d"];
@@ -340,7 +340,9 @@ fn command(ask: Ask, version: u64) -> ClientCommand {
         }),
         Ask::GetUsers(who) => ClientCommand::GetUsers(v1::GetUsers { accounts: names(who) }),
         Ask::Add(who, message) => ClientCommand::AddFriend(v1::AddFriend { account: account(who), message }),
-        Ask::Request(who, message) => ClientCommand::RequestFriend(v1::RequestFriend { account: account(who), message }),
+        Ask::Request(who, message) => {
+            ClientCommand::RequestFriend(v1::RequestFriend { account: account(who), message })
+        }
         Ask::Accept(who) => ClientCommand::AcceptFriend(v1::AcceptFriend { account: account(who) }),
         Ask::Reject(who) => ClientCommand::RejectFriend(v1::RejectFriend { account: account(who) }),
         Ask::Cancel(who) => ClientCommand::CancelRequest(v1::CancelRequest { account: account(who) }),

@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rosterd_client::{Client, Replica};
 use rosterd::admission::Rate;
-use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
+use rosterd_client::{Client, Replica};
 use rosterd_fuzz::{Kind, Node, in_time, run};
+use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -24,7 +24,8 @@ async fn socket(settings: u8, bytes: &[u8]) {
 
     let mut stream = open(&node, encoding).await;
     let mut login = Vec::new();
-    encoding.encode(&ClientCommand::Login(v1::Login { token: "a".to_owned(), ..Default::default() }).frame(1), &mut login);
+    encoding
+        .encode(&ClientCommand::Login(v1::Login { token: "a".to_owned(), ..Default::default() }).frame(1), &mut login);
     if settings & 4 == 0 {
         let opcode = if encoding == Encoding::Json { 0x81 } else { 0x82 };
         // Masked with zeros, which is a mask like any other.

@@ -8,17 +8,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rosterd::admission::{AdmissionPolicy, Origins, Proxies, Rate};
 use rosterd::auth::{Authenticator, Settings as Auth};
-use rosterd::admission::{Origins, AdmissionPolicy, Proxies, Rate};
 use rosterd::gateway::{Gateway, GatewaySettings};
-use rosterd::session::SessionSettings;
 use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
-use rosterd_engine::model::{FriendsPolicy, Visibility};
 use rosterd::service::{self, Service, consume};
-use rosterd::store::{Store, memory, system_clock};
+use rosterd::session::SessionSettings;
+use rosterd::store::{Store, system_clock};
+use rosterd_engine::model::{FriendsPolicy, Visibility};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -65,8 +65,9 @@ impl Node {
     pub async fn start(kind: Kind) -> Self {
         let metrics = Arc::new(Metrics::default());
         let auth = Authenticator::new(Auth::Development, None, &metrics).expect("it has no keys");
-        let opened = memory::open(system_clock(), kind.visibility.clone()).expect("there is randomness");
-        let hub = Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true }, metrics.clone());
+        let opened = rosterd_memory_store::open(system_clock(), kind.visibility.clone()).expect("there is randomness");
+        let hub =
+            Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true }, metrics.clone());
         tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
         let settings = service::ServiceSettings {
             create_accounts: false,
@@ -91,7 +92,9 @@ impl Node {
             outbound_bytes: 1 << 20,
         };
         let settings = GatewaySettings {
- sessions: SessionSettings { heartbeat: 10 * PATIENCE, stall_timeout: 10 * PATIENCE }, demo_page: true };
+            sessions: SessionSettings { heartbeat: 10 * PATIENCE, stall_timeout: 10 * PATIENCE },
+            demo_page: true,
+        };
         let lifecycle = Arc::new(Lifecycle::default());
         lifecycle.ready();
         let gateway = Gateway::new(service.clone(), settings, policy, lifecycle);

@@ -1,27 +1,28 @@
 //! Carries one write out on an adapter's rows: the loop around [`decide`] that every adapter shares.
 //!
-//! It opens no transaction and undoes nothing: the adapter takes back what was put when this does not end well.
-//! Called by the adapters' writers.
+//! This is the interface for implementers of a store. An adapter gives access to its rows with [`Rows`], calls
+//! [`carry_out`] inside a transaction, and commits it. `carry_out` opens no transaction and undoes nothing: on an
+//! [`Abort`] the adapter rolls back the rows that were put.
 
 use crate::store::Write;
 use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row, Visibility};
 use rosterd_engine::sync::decide::{self, CurrentRows, Reads};
 
 /// The rows of a store inside one transaction.
-pub(super) trait Rows {
-    /// Why a row could not be read or put.
+pub trait Rows {
+    /// The error of the underlying database.
     type Error;
 
-    /// Reads what a decision needs, including what was put before.
+    /// Reads what a decision needs, including rows that were put earlier in the same transaction.
     fn current(&self, reads: Reads) -> Result<CurrentRows, Self::Error>;
 
-    /// Makes a row stand as it is given.
+    /// Inserts or replaces one row.
     fn put(&mut self, row: &Row) -> Result<(), Self::Error>;
 }
 
-/// What one write comes to, once its transaction is committed.
+/// The result of one write, to be published once its transaction is committed.
 #[derive(Debug, Default)]
-pub(super) struct CommittedWrite {
+pub struct CommittedWrite {
     /// One for each command that changed something.
     pub changes: Vec<Change>,
     /// One for each command.
@@ -29,40 +30,51 @@ pub(super) struct CommittedWrite {
 }
 
 /// Why a write was given up half way.
-pub(super) enum Abort<E> {
-    /// A decision said no.
-    Refused { at: usize, error: RequestError },
+#[derive(Debug)]
+pub enum Abort<E> {
+    /// A decision refused a command.
+    Refused {
+        /// The position of the command in the write.
+        at: usize,
+        /// The answer to the command.
+        error: RequestError,
+    },
     /// The rows could not be read or put.
     Failed(E),
 }
 
-/// What decisions rest on besides rows.
+/// The inputs of a decision besides rows.
 #[derive(Clone, Copy)]
-pub(super) struct CommitContext<'a> {
-    /// The last stamp given out: the changes take the ones after it.
+pub struct CommitContext<'a> {
+    /// The last committed revision; the changes take the ones after it.
     pub head: Revision,
+    /// The time of the write.
     pub now: Millis,
+    /// Which fields of a profile each audience may see.
     pub visibility: &'a Visibility,
 }
 
-/// Carries out the commands in order.
-pub(super) fn carry_out<R: Rows>(
+/// Carries out the commands of a write in order, and stops at the first that is refused.
+///
+/// # Errors
+/// A command was refused, or the rows could not be read or put. Rows of earlier commands may have been put.
+pub fn carry_out<R: Rows>(
     rows: &mut R,
     write: &Write,
-    when: CommitContext<'_>,
+    context: CommitContext<'_>,
 ) -> Result<CommittedWrite, Abort<R::Error>> {
-    let CommitContext { head, now, visibility } = when;
+    let CommitContext { head, now, visibility } = context;
     let mut done = CommittedWrite::default();
     for (at, command) in write.commands.iter().enumerate() {
-        let stamp = head + 1 + done.changes.len() as Revision;
+        let revision = head + 1 + done.changes.len() as Revision;
         let current = rows.current(decide::reads(command)).map_err(Abort::Failed)?;
-        let decision = decide::decide(&current, command, stamp, now, visibility);
+        let decision = decide::decide(&current, command, revision, now, visibility);
         let decision = decision.map_err(|error| Abort::Refused { at, error })?;
         for row in &decision.rows {
             rows.put(row).map_err(Abort::Failed)?;
         }
         if !decision.rows.is_empty() {
-            done.changes.push(Change { stamp, origin: write.origin, rows: decision.rows });
+            done.changes.push(Change { stamp: revision, origin: write.origin, rows: decision.rows });
         }
         done.answers.push(decision.answer);
     }

@@ -2,10 +2,10 @@
 //!
 //! A store reads what a command needs, lets [`rosterd_engine::sync::decide`] decide, writes the rows and makes them
 //! durable; it decides nothing itself. Every adapter passes the same conformance suite
-//! (`tests/suite/store.rs`): [`sqlite`] is the default, [`memory`] serves tests.
+//! (`tests/suite/store/mod.rs`). [`sqlite`] is the only one in the binary; `tests/memory-store` is one for tests. Another
+//! one implements [`Store`], with [`commit`] for the part that all adapters share.
 
-mod commit;
-pub mod memory;
+pub mod commit;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -19,12 +19,13 @@ use rosterd_engine::model::{
     RequestError, Revision, SessionId, User,
 };
 
-/// How many batches may wait for the consumer of the feed before the store stops committing. No more than the next one:
-/// what would be a second is better part of the first, with one sync for both.
-const FEED: usize = 1;
+/// The capacity of the feed: how many batches may wait for its consumer before the store stops committing.
+///
+/// No more than one: writes that would form a second batch are better added to the first, with one sync for both.
+pub const FEED_CAPACITY: usize = 1;
 
 /// How many tombstones one [`Store::compact`] drops at most, so that writes never wait long behind it.
-const COMPACTION: usize = 1000;
+pub const COMPACTION_LIMIT: usize = 1000;
 
 /// Tells a store the time of its writes.
 pub type StoreClock = Arc<dyn Fn() -> Millis + Send + Sync>;

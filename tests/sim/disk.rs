@@ -9,13 +9,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rosterd::store::memory::{self, Disk};
 use rosterd::store::{
     CommitBatch, LoginRows, PresenceRow, Relations, Store, StoreClock, StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, Revision, User,
 };
+use rosterd_memory_store::{self as memory_store, Disk};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -98,7 +98,7 @@ pub fn open(
     process: Arc<Process>,
 ) -> (Arc<SimStore>, mpsc::Receiver<CommitBatch>, Revision) {
     let rows = platter.lock().unwrap().disk.copy();
-    let opened = memory::open_on(rows.clone(), clock.clone(), visibility());
+    let opened = memory_store::open_on(rows.clone(), clock.clone(), visibility());
     let (platter, faults, writing) = (platter.clone(), faults.clone(), tokio::sync::Mutex::default());
     let store = SimStore { inner: opened.store, rows, platter, faults, clock, random, writing, process };
     (Arc::new(store), opened.feed, opened.head)

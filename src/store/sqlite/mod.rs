@@ -29,7 +29,8 @@ use self::readers::Readers;
 use self::schema::{Meta, SchemaError};
 use self::writer::{BATCH, Message, Writer};
 use super::{
-    FEED, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock, StoreError, Write, Written, system_clock,
+    FEED_CAPACITY, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock, StoreError, Write, Written,
+    system_clock,
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, Revision, User,
@@ -71,7 +72,7 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
 
 fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta: &Meta) -> Result<Opened, StoreError> {
     let (asks, inbox) = mpsc::channel(BATCH);
-    let (feed, commits) = mpsc::channel(FEED);
+    let (feed, commits) = mpsc::channel(FEED_CAPACITY);
     let (running, ended) = watch::channel(());
     let compacted = Arc::new(AtomicU64::new(meta.compacted));
     let writer = Writer {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rows::{self, SqliteTables};
 use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
-use crate::store::{COMPACTION, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written};
+use crate::store::{COMPACTION_LIMIT, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written};
 use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Visibility};
 
 /// Writes in one transaction at most; it bounds how long the first of them waits for the last.
@@ -165,7 +165,7 @@ impl Writer {
 
     fn compact(&mut self, before: Millis) -> Result<u64> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let dropped = rows::drop_tombstones(&tx, before, COMPACTION)?;
+        let dropped = rows::drop_tombstones(&tx, before, COMPACTION_LIMIT)?;
         let held = self.compacted.load(Ordering::Acquire);
         let compacted = dropped.iter().copied().fold(held, Revision::max);
         if compacted != held {

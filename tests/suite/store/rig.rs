@@ -52,7 +52,7 @@ impl Place {
 
     pub(super) fn try_open(&self) -> Result<Opened, StoreError> {
         if self.directory.is_none() {
-            return store::memory::open(self.clock(), self.visibility.clone());
+            return rosterd_memory_store::open(self.clock(), self.visibility.clone());
         }
         let options = store::sqlite::SqliteOptions {
             busy_timeout: self.busy_timeout,

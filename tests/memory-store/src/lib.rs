@@ -1,7 +1,8 @@
-//! A store that forgets: maps under one lock, behind the same decisions and the same feed as the durable ones.
+//! A store in memory for tests: maps under one lock, behind the same decisions and the same feed as the `SQLite` store.
 //!
-//! What outlives it is a [`Disk`], if somebody keeps one. A write of several commands copies the maps to be able to
-//! take itself back. Made for tests; never offered to operators.
+//! No part of the binary: only tests, simulations and fuzz targets depend on this package. The rows are lost with the
+//! store unless a test keeps its [`Disk`]. A write of several commands copies the maps, so that a refusal can restore
+//! them.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,10 +14,10 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out};
-use super::{
-    COMPACTION, CommitBatch, FEED, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock, StoreError, Write,
-    WriteError, Written,
+use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out};
+use rosterd::store::{
+    COMPACTION_LIMIT, CommitBatch, FEED_CAPACITY, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock,
+    StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, RequestState, Revision,
@@ -36,7 +37,7 @@ pub fn open(clock: StoreClock, visibility: Visibility) -> Result<Opened, StoreEr
 /// Opens what is on a disk. One store at a time.
 #[must_use]
 pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened {
-    let (feed, commits) = mpsc::channel(FEED);
+    let (feed, commits) = mpsc::channel(FEED_CAPACITY);
     let head = disk.head();
     let store = Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) };
     Opened { store: Arc::new(store), feed: commits, head }
@@ -270,7 +271,7 @@ impl MemoryState {
             old.push((block.update_time, 2, key.clone(), block.version));
         }
         old.sort_unstable();
-        old.truncate(COMPACTION);
+        old.truncate(COMPACTION_LIMIT);
         for (_, kind, key, version) in &old {
             match kind {
                 0 => drop(self.tables.edges.remove(key)),

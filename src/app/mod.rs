@@ -40,7 +40,7 @@ const BACKLOG: u32 = 65_535;
 const COMPACTION: Duration = Duration::from_hours(1);
 
 /// The users of a fresh development store, one import line each, and who is whose friend.
-const DEMO: &str = include_str!("../examples/demo.ndjson");
+const DEMO: &str = include_str!("../../examples/demo.ndjson");
 
 /// Why a gateway could not start: one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
