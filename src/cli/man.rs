@@ -8,7 +8,7 @@ use clap_mangen::Man;
 
 use super::{CliError, say};
 
-/// What the page of the program says beyond the declaration of its arguments.
+/// The sections of the program's page that the declaration of its arguments does not have.
 const MORE: &str = r#".SH FILES
 .TP
 \fIconfig.toml\fR
@@ -42,7 +42,7 @@ The arguments are wrong.
 /// # Errors
 /// A page cannot be written.
 pub fn run(mut command: Command, into: Option<&Path>) -> Result<(), CliError> {
-    // Has the subcommands know their full names and the options that they share.
+    // Gives the subcommands their full names and the options that they share.
     command = command.disable_help_subcommand(true);
     command.build();
     let Some(folder) = into else {
