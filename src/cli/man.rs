@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use super::{CliError, say};
 
 /// The sections of the program's page that the declaration of its arguments does not have.
-const MORE: &str = r#".SH FILES
+const MORE: &str = r".SH FILES
 .TP
 \fIconfig.toml\fR
 The settings, read from the working directory unless \fB\-\-config\fR names another file.
@@ -35,7 +35,7 @@ The command failed; standard error says why.
 .TP
 \fB2\fR
 The arguments are wrong.
-"#;
+";
 
 /// Prints the page of the program, or writes it and one page for each subcommand into a folder, which is made.
 ///
