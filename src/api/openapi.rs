@@ -1,4 +1,4 @@
-//! The document that describes the server API, made from its handlers.
+//! The `OpenAPI` document of the server API, made from its handlers.
 
 use std::sync::LazyLock;
 
@@ -43,7 +43,7 @@ struct Failure {
 )]
 struct ServerApi;
 
-/// What holds for every operation: how to show the key, and how errors look.
+/// Adds to every operation how to send the key and how errors look.
 struct Common;
 
 impl Modify for Common {
@@ -57,7 +57,7 @@ impl Modify for Common {
         for path in document.paths.paths.values_mut() {
             let operations =
                 [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten();
-            // What needs no key refuses nothing.
+            // Operations that need no key never refuse.
             for operation in operations.filter(|operation| operation.security.is_none()) {
                 operation.responses.responses.insert("default".to_owned(), failure.clone());
             }
@@ -77,7 +77,7 @@ pub(super) async fn openapi_json() -> Response {
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
-/// Every path of the document.
+/// Lists every path of the document.
 #[cfg(test)]
 pub(super) fn paths() -> Vec<String> {
     ServerApi::openapi().paths.paths.into_keys().collect()

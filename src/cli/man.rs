@@ -8,8 +8,8 @@ use clap_mangen::Man;
 
 use super::{CliError, say};
 
-/// What the page of the program says beyond the declaration of its arguments.
-const MORE: &str = r#".SH FILES
+/// The sections of the program's page that the declaration of its arguments does not have.
+const MORE: &str = r".SH FILES
 .TP
 \fIconfig.toml\fR
 The settings, read from the working directory unless \fB\-\-config\fR names another file.
@@ -35,14 +35,14 @@ The command failed; standard error says why.
 .TP
 \fB2\fR
 The arguments are wrong.
-"#;
+";
 
 /// Prints the page of the program, or writes it and one page for each subcommand into a folder, which is made.
 ///
 /// # Errors
 /// A page cannot be written.
 pub fn run(mut command: Command, into: Option<&Path>) -> Result<(), CliError> {
-    // Has the subcommands know their full names and the options that they share.
+    // Gives the subcommands their full names and the options that they share.
     command = command.disable_help_subcommand(true);
     command.build();
     let Some(folder) = into else {
