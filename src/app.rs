@@ -3,6 +3,7 @@
 mod certificates;
 mod policy;
 mod reload;
+mod start_error;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +19,11 @@ use tokio::time::timeout;
 use self::certificates::{Listener, watch};
 use self::policy::policy;
 pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
+pub use self::start_error::StartError;
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
-use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
+use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
 use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
@@ -41,11 +43,6 @@ const COMPACTION: Duration = Duration::from_hours(1);
 
 /// The users of a fresh development store, one import line each, and who is whose friend.
 const DEMO: &str = include_str!("../examples/demo.ndjson");
-
-/// Why a gateway could not start: one sentence for the operator.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
 
 /// An open store with the service on it; what both a gateway and an offline import need.
 pub struct Core {
@@ -238,15 +235,10 @@ fn hub_settings(config: &Config) -> hub::HubSettings {
 }
 
 fn service_settings(config: &Config) -> service::ServiceSettings {
-    let policy = match config.sessions.policy {
-        config::SessionsPolicy::All => SessionsPolicy::All,
-        config::SessionsPolicy::OnePerDeviceType => SessionsPolicy::OnePerDeviceType,
-        config::SessionsPolicy::One => SessionsPolicy::One,
-    };
     service::ServiceSettings {
         create_accounts: config.auth.create_accounts,
         friends: config.friends.policy,
-        sessions: SessionsLimit { policy, max: config.sessions.max },
+        sessions: SessionsLimit { policy: config.sessions.policy, max: config.sessions.max },
         linger: config.presence.linger,
     }
 }

@@ -25,7 +25,7 @@
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
 //! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, metrics, tls |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, metrics, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!

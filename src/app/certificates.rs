@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::{PreparedChange, ReloadablePart, StartError};
+use super::reload::{PreparedChange, ReloadablePart};
+use super::start_error::StartError;
 use crate::config::Config;
 use crate::metrics::{Kind, Metrics};
 use crate::tls::{Files, Tls};

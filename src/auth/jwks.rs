@@ -13,8 +13,10 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::error::AuthError;
+use super::fetch;
 use super::key::{VerifyingKey, key_set};
-use super::{AuthError, KeySetUrl, fetch};
+use super::settings::KeySetUrl;
 use crate::metrics::{Kind, Metrics};
 
 /// The shortest time between two reads that tokens cause; also how soon one that failed is tried again by itself.

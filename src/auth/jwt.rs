@@ -10,9 +10,11 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_he
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::AuthError;
 use super::jwks::Jwks;
 use super::key::VerifyingKey;
-use super::{AuthError, Expected, VerifiedToken};
+use super::settings::Expected;
+use super::verified_token::VerifiedToken;
 use rosterd_engine::model::{Account, Millis};
 
 /// The longest token that is looked at, in bytes.

@@ -83,8 +83,7 @@ impl VerifyingKey {
 /// ends too. Secrets count only where `secrets`: a set that anyone may fetch holds none.
 pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<VerifyingKey>, String> {
     let set: Value = serde_json::from_slice(text).map_err(|_| "is not JSON".to_owned())?;
-    let entries =
-        set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web VerifyingKey Set, {\"keys\": […]}")?;
+    let entries = set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web Key Set, {\"keys\": […]}")?;
     let mut keys: Vec<VerifyingKey> = Vec::new();
     for entry in entries.iter().take(ENTRIES) {
         let Some(key) = Jwk::deserialize(entry).ok().and_then(|jwk| entry_key(&jwk, secrets)) else { continue };

@@ -6,7 +6,7 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::AuthError;
+use super::error::AuthError;
 use rosterd_engine::model::{Account, Reason, RequestError, StaticToken, TokenHash};
 
 /// What ends the account in a token. No account holds one, nor does a JSON Web Token.

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::admission::ForwardedHeader;
+use crate::hub::SessionsPolicy;
 use rosterd_engine::model::{Audience, FriendsPolicy, Visibility};
 
 /// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
@@ -98,51 +100,54 @@ impl TryFrom<String> for LogFormat {
     }
 }
 
-/// The header in which proxies say whose connection they bring.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "kebab-case")]
-pub enum ForwardedHeader {
-    /// `X-Forwarded-For`.
-    #[default]
-    XForwardedFor,
-    /// `Forwarded` (RFC 7239).
-    Forwarded,
-}
+/// The header in which proxies name the client.
+pub(super) mod forwarded_header {
+    use super::{Deserialize, Deserializer, ForwardedHeader, Serializer, de};
 
-impl TryFrom<String> for ForwardedHeader {
-    type Error = String;
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(header: &ForwardedHeader, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match header {
+            ForwardedHeader::XForwardedFor => "x-forwarded-for",
+            ForwardedHeader::Forwarded => "forwarded",
+        })
+    }
 
-    fn try_from(text: String) -> Result<Self, String> {
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ForwardedHeader, D::Error> {
+        let text = String::deserialize(from)?;
         match text.to_ascii_lowercase().as_str() {
-            "x-forwarded-for" => Ok(Self::XForwardedFor),
-            "forwarded" => Ok(Self::Forwarded),
-            _ => Err(format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"")),
+            "x-forwarded-for" => Ok(ForwardedHeader::XForwardedFor),
+            "forwarded" => Ok(ForwardedHeader::Forwarded),
+            _ => {
+                let message = format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"");
+                Err(de::Error::custom(message))
+            }
         }
     }
 }
 
-/// Which sessions of an account may be there together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "snake_case")]
-pub enum SessionsPolicy {
-    /// Any.
-    #[default]
-    All,
-    /// One of each type of device.
-    OnePerDeviceType,
-    /// One.
-    One,
-}
+/// Which sessions of an account may exist together.
+pub(super) mod sessions_policy {
+    use super::{Deserialize, Deserializer, Serializer, SessionsPolicy, de};
 
-impl TryFrom<String> for SessionsPolicy {
-    type Error = String;
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(policy: &SessionsPolicy, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match policy {
+            SessionsPolicy::All => "all",
+            SessionsPolicy::OnePerDeviceType => "one_per_device_type",
+            SessionsPolicy::One => "one",
+        })
+    }
 
-    fn try_from(text: String) -> Result<Self, String> {
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SessionsPolicy, D::Error> {
+        let text = String::deserialize(from)?;
         match text.as_str() {
-            "all" => Ok(Self::All),
-            "one_per_device_type" => Ok(Self::OnePerDeviceType),
-            "one" => Ok(Self::One),
-            _ => Err(format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"")),
+            "all" => Ok(SessionsPolicy::All),
+            "one_per_device_type" => Ok(SessionsPolicy::OnePerDeviceType),
+            "one" => Ok(SessionsPolicy::One),
+            _ => {
+                let message = format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"");
+                Err(de::Error::custom(message))
+            }
         }
     }
 }

@@ -15,7 +15,10 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
-use super::{Config, Error, check};
+use super::check;
+use super::error::Error;
+use super::ranges::Problem;
+use super::settings::Config;
 
 /// The file that is read where none is named.
 const FILE: &str = "config.toml";
@@ -277,7 +280,7 @@ impl Layers {
         let config = self.interpret();
         // A value that could not be read has its default here; what `check` says about that would mislead.
         if self.problems.is_empty() {
-            for check::Problem { key, message } in check::problems(&config) {
+            for Problem { key, message } in check::problems(&config) {
                 let place = self.given.get(key).map_or(String::new(), |given| format!("{}: ", given.origin));
                 self.problems.push(format!("{place}{key}: {message}"));
             }

@@ -51,8 +51,8 @@ pub struct Metrics {
     pub signals: Counter,
     pub signals_dropped: Counter,
     pub bytes: Counter,
-    pub horizon: Gauge,
-    pub horizon_lag: Gauge,
+    pub watermark: Gauge,
+    pub watermark_lag: Gauge,
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
@@ -101,8 +101,8 @@ impl Default for Metrics {
             signals: Counter::default(),
             signals_dropped: Counter::default(),
             bytes: Counter::default(),
-            horizon: Gauge::default(),
-            horizon_lag: Gauge::default(),
+            watermark: Gauge::default(),
+            watermark_lag: Gauge::default(),
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
@@ -178,12 +178,12 @@ impl Metrics {
             self.signals_dropped.clone(),
         );
         r.register_with_unit("sent", "Payload and framing written to clients", Unit::Bytes, self.bytes.clone());
-        r.register("horizon", "The stamp up to which every change has been marked", self.horizon.clone());
+        r.register("horizon", "The stamp up to which every change has been marked", self.watermark.clone());
         r.register_with_unit(
             "horizon_lag",
             "Changes applied that are not yet marked at everyone they concern, and those behind them",
             Unit::Other("changes".to_owned()),
-            self.horizon_lag.clone(),
+            self.watermark_lag.clone(),
         );
         r.register("watched_accounts", "Accounts that a session is interested in", self.watched_accounts.clone());
     }
