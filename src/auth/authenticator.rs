@@ -1,4 +1,4 @@
-//! The authenticator: tokens in, accounts out.
+//! The authenticator, which maps a token to its account.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,12 @@ enum AuthKind {
 }
 
 impl Authenticator {
-    /// Makes one. Reads a key set that is a file; one that is elsewhere is fetched by [`Authenticator::refresh`].
-    /// `before` is the one that this one replaces: a key set that they share is not forgotten.
+    /// Creates an authenticator. `before` is the one that it replaces: a key set that both use keeps its keys.
+    ///
+    /// This reads a key set that is a file; [`Authenticator::refresh`] fetches one that has a URL.
     ///
     /// # Errors
-    /// The secret is empty, or the key is none that can be used; the text continues a sentence that names the setting.
+    /// The secret is empty or the key cannot be used; the text continues a sentence that names the setting.
     pub fn new(settings: AuthSettings, before: Option<&Self>, metrics: &Arc<Metrics>) -> Result<Self, String> {
         let (source, previous, expected) = match settings {
             AuthSettings::Development => return Ok(Self(AuthKind::Development)),
@@ -52,10 +53,10 @@ impl Authenticator {
         Ok(Self(AuthKind::Jwt(Jwt { keys, jwks, expected })))
     }
 
-    /// A static token, if static tokens are accepted and this is one: `ACCOUNT:SECRET`.
+    /// Parses a static token, `ACCOUNT:SECRET`. Returns `None` for another token, and where static tokens are not accepted.
     ///
     /// # Errors
-    /// [`AuthError::Rejected`] for one that names no account.
+    /// [`AuthError::Rejected`] if what is before the colon is not an account.
     pub fn static_token<'a>(&self, token: &'a str) -> Result<Option<Shown<'a>>, AuthError> {
         match &self.0 {
             AuthKind::Development => Ok(None),
@@ -64,11 +65,13 @@ impl Authenticator {
         }
     }
 
-    /// Whose token this is, at `now`, unless it is static. Takes microseconds, some tens of them for public keys.
+    /// Verifies a token that is not static, as of `now`.
+    ///
+    /// This takes microseconds; with a public key some tens of them.
     ///
     /// # Errors
-    /// [`AuthError::Expired`] for a token that was good before `now`, [`AuthError::UnknownKey`] for one whose key may
-    /// yet be learned, [`AuthError::Rejected`] for any other that is not good.
+    /// [`AuthError::Expired`] for a token that was valid before `now`, [`AuthError::UnknownKey`] for one whose key may
+    /// still be found, [`AuthError::Rejected`] for any other that is not valid.
     pub fn verify(&self, token: &str, now: Millis) -> Result<VerifiedToken, AuthError> {
         match &self.0 {
             AuthKind::Development => {
@@ -80,10 +83,10 @@ impl Authenticator {
         }
     }
 
-    /// Looks for a key that a token names.
+    /// Looks for the key that a token names, and reads the key set if necessary.
     ///
     /// # Errors
-    /// [`AuthError::Rejected`] if there is none of this name, [`AuthError::Unavailable`] if that cannot be said now.
+    /// [`AuthError::Rejected`] if there is no key of this name, [`AuthError::Unavailable`] if that cannot be found out now.
     pub async fn learn(&self, kid: Option<&str>) -> Result<(), AuthError> {
         match self.jwks() {
             Some(jwks) => jwks.learn(kid).await,
@@ -91,7 +94,7 @@ impl Authenticator {
         }
     }
 
-    /// Reads the key set anew; answers when to do so again. If it cannot be read, the keys of before stay.
+    /// Reads the key set again and returns after how long to repeat that. If it cannot be read, the earlier keys stay.
     pub async fn refresh(&self) -> Option<Duration> {
         match self.jwks() {
             Some(jwks) => Some(jwks.refresh().await),

@@ -1,18 +1,18 @@
-//! Why a token is not accepted.
+//! The reasons for which a token is refused.
 
-/// Why a token is not accepted.
+/// Says why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// It never was good, or is not yet. The text says why in one sentence, without any content of the token.
+    /// The token never was valid, or is not valid yet. The text says why in one sentence and quotes nothing of the token.
     #[error("{0}")]
     Rejected(String),
-    /// It was good, and has ended.
+    /// The token was valid and has expired.
     #[error("the token has expired")]
     Expired,
-    /// It names a key that is not known yet; [`Authenticator::learn`] may find it.
+    /// The token names a key that is not known yet; [`Authenticator::learn`](super::Authenticator::learn) may find it.
     #[error("the token's key is not known")]
     UnknownKey(Option<String>),
-    /// Whether it is good cannot be said now.
+    /// The token cannot be verified now.
     #[error("{0}")]
     Unavailable(String),
 }

@@ -1,4 +1,4 @@
-//! What an authenticator is made of: where keys are, and what tokens must say.
+//! The settings of an authenticator: where its keys are, and what tokens must say.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,57 +6,57 @@ use std::time::Duration;
 use super::fetch::Url;
 use rosterd_engine::model::Millis;
 
-/// What an authenticator is made of. Not `Debug`: it holds secrets.
+/// Selects how tokens are verified. Not `Debug`, because it holds secrets.
 pub enum AuthSettings {
-    /// A token is the account itself, and never ends. It verifies nothing: `config` refuses it wherever others than
-    /// this machine can connect.
+    /// A token is the account itself and never expires. Nothing is verified, so `config` refuses this mode wherever
+    /// other machines can connect.
     Development,
-    /// Static tokens alone.
+    /// Accepts static tokens only.
     Static,
-    /// JSON Web Tokens, and static tokens of accounts that have one.
+    /// Accepts JSON Web Tokens, and static tokens of accounts that have one.
     Jwt {
         /// The keys that tokens are signed with.
         source: KeySource,
-        /// Keys of before that are good for a while yet.
+        /// Earlier keys that stay valid for a while.
         previous: Vec<Previous>,
-        /// What tokens must say besides.
+        /// What else tokens must say.
         expected: Expected,
     },
 }
 
-/// Where keys are.
+/// Names the source of the keys.
 pub enum KeySource {
-    /// HS256 and this secret.
+    /// This secret, for HS256.
     Secret(Vec<u8>),
-    /// The private half of this public key, a PEM file's content.
+    /// This public key, the content of a PEM file.
     PublicKey(Vec<u8>),
-    /// A JSON Web Key Set, read anew every so often.
+    /// A JSON Web Key Set, which is read again at this interval.
     KeySet(KeySetUrl, Duration),
 }
 
-/// Where a key set is. From the settings, never from a token.
+/// Locates a key set. It comes from the settings, never from a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySetUrl {
-    /// A file of this machine. It may hold secrets.
+    /// A file on this machine. It may hold secrets.
     File(PathBuf),
-    /// Fetched from there.
+    /// A URL that the set is fetched from.
     Url(Url),
 }
 
-/// A key of before.
+/// An earlier key.
 pub struct Previous {
-    /// The key; not a set.
+    /// The key; it cannot be a set.
     pub source: KeySource,
-    /// From when on it is not good any more.
+    /// The first moment at which it is no longer valid.
     pub until: Millis,
 }
 
-/// What a token must say besides whose it is.
+/// The claims that a token must have besides its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// What `aud` must name if the token has one, and with a key set it must. Empty: it is not looked at.
+    /// The audience that `aud` must name if the token has one; with a key set it must have one. Empty: not checked.
     pub audience: String,
-    /// What `iss` must be. Empty: it is not looked at.
+    /// The value that `iss` must have. Empty: not checked.
     pub issuer: String,
     /// How far the signer's clock may be ahead.
     pub leeway: Duration,

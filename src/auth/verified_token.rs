@@ -1,15 +1,14 @@
-//! What a token that was verified says.
+//! The content of a token that has been verified.
 
 use rosterd_engine::model::{Account, Millis};
 
-/// Who the bearer of a token is.
+/// Says whose a token is, and how long it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedToken {
     /// The account.
     pub account: Account,
-    /// When the token ends, in milliseconds since the epoch: the first moment at which it is not good any more.
-    /// None: it never does.
+    /// The first moment at which the token is no longer valid, in milliseconds since the epoch. `None`: it has no end.
     pub expires_at: Option<Millis>,
-    /// When it was issued; 0 if it does not say.
+    /// When the token was issued, in milliseconds since the epoch; 0 if it does not say.
     pub issued_at: Millis,
 }

@@ -1,6 +1,6 @@
-//! What settings must satisfy together, before any port is bound.
+//! Checks settings that depend on each other, before any port is bound.
 //!
-//! Pure: no file is opened and no address is bound here.
+//! It opens no file and binds no address.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,23 +15,23 @@ use super::settings::Config;
 use crate::admission::{Origins, Proxies};
 use crate::auth::Url;
 
-/// The shortest API key, in bytes: 128 bits if they are random.
+/// The length of the shortest API key, in bytes: 128 bits if they are random.
 const API_KEY_BYTES: usize = 16;
-/// The shortest secret for HS256, in bytes: as long as its hash (RFC 7518, section 3.2).
+/// The length of the shortest secret for HS256, in bytes: that of the hash (RFC 7518, section 3.2).
 const HS256_BYTES: usize = 32;
 
 impl Config {
-    /// Checks what the single values do not show: ranges, and what goes together.
+    /// Checks ranges, and settings that depend on each other.
     ///
     /// # Errors
-    /// All that is wrong; each line names its key and says what would be right.
+    /// Every problem; each line names its key and says what would be right.
     pub fn check(&self) -> Result<(), Error> {
         let problems: Vec<_> = problems(self).into_iter().map(|p| format!("{}: {}", p.key, p.message)).collect();
         if problems.is_empty() { Ok(()) } else { Err(Error(problems)) }
     }
 }
 
-/// All that is wrong with these settings.
+/// Finds every problem with these settings.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut list = Vec::new();
     ranges(config, &mut list);
@@ -75,7 +75,7 @@ fn listeners(config: &Config, list: &mut Vec<Problem>) {
     }
 }
 
-/// Whether files are named together that are needed together; what is in them is looked at when they are read.
+/// Checks that a certificate and its key are named together. Their contents are checked when they are read.
 fn certificates(config: &Config, list: &mut Vec<Problem>) {
     let (clients, ops) = (&config.clients.tls, &config.ops.tls);
     let mut needs = |key: &'static str, path: &Path, other: &Path, because: &str| {
@@ -113,7 +113,7 @@ fn tokens(config: &Config, list: &mut Vec<Problem>) {
              auth.public_key_file (your backend's), or auth.jwks_url or auth.jwks_file (several)"
                 .to_owned(),
         ),
-        // Who sets a key expects tokens to be verified.
+        // An operator who sets a key expects tokens to be verified.
         (Mode::Development, [_, ..]) => wrong(
             "auth.mode",
             "is \"development\", which verifies nothing, but a key is set; set auth.mode = \"jwt\", or remove the key"
@@ -131,7 +131,7 @@ fn tokens(config: &Config, list: &mut Vec<Problem>) {
     previous(config, list);
 }
 
-/// Keys of before have an end: one that is forgotten would be good for ever.
+/// Checks that earlier keys have an end, since a forgotten one would stay valid for ever.
 fn previous(config: &Config, list: &mut Vec<Problem>) {
     let auth = &config.auth;
     secret("auth.previous_hs256_secret", &auth.previous_hs256_secret, HS256_BYTES, list);
@@ -157,7 +157,7 @@ fn secret(key: &'static str, secret: &Secret, least: usize, list: &mut Vec<Probl
             format!("has {} bytes, must have {least} or more; `openssl rand -hex {least}` makes one", text.len());
         list.push(Problem { key, message });
     }
-    // Left over from reading it out of a file; nobody sends it.
+    // Left over from reading it out of a file. No client sends it.
     if text.trim() != text {
         list.push(Problem { key, message: "begins or ends with white space (a line break?); remove it".to_owned() });
     }
@@ -167,7 +167,8 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// A filter takes any single word as the name of a module: a misspelt level would turn logging off without a word.
+/// Checks a log filter. The library takes any single word for a module's name, so a misspelt level would silently turn
+/// logging off.
 fn filter(text: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     const RIGHT: &str =
@@ -184,14 +185,14 @@ fn filter(text: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    /// The keys that are wrong after `change`.
+    /// Returns the keys of all problems after `change`.
     fn wrong(change: impl FnOnce(&mut Config)) -> Vec<&'static str> {
         let mut config = Config::default();
         change(&mut config);
         problems(&config).iter().map(|p| p.key).collect()
     }
 
-    /// Settings for tokens that are signed with a secret.
+    /// Sets JSON Web Tokens that are signed with a secret.
     fn jwt(config: &mut Config) {
         config.auth.mode = Mode::Jwt;
         config.auth.hs256_secret = Secret::new("0123456789abcdef0123456789abcdef");

@@ -1,6 +1,6 @@
-//! How settings are written: durations, addresses, sizes, choices, the store's URL, and secrets.
+//! Parses and formats single settings: durations, addresses, sizes, choices, the store's URL, and secrets.
 //!
-//! What is written wrongly is answered with what would be right. Ranges are `check`'s business.
+//! Each error says what would be right. `ranges` checks ranges.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,22 +11,22 @@ use crate::admission::ForwardedHeader;
 use crate::hub::SessionsPolicy;
 use rosterd_engine::model::{Audience, FriendsPolicy, Visibility};
 
-/// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
+/// A text that neither `Debug` output nor an error nor serialization shows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text as it is.
+    /// Creates a secret from the text as it is.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself. Where it goes from here is the caller's responsibility.
+    /// Returns the text itself. The caller is responsible for what becomes of it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it was not set.
+    /// Reports whether the setting has no value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What a token is.
+/// The form of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "lowercase")]
 pub enum Mode {
@@ -60,7 +60,7 @@ pub enum Mode {
     Development,
     /// A JSON Web Token signed by the operator's backend, or the static token of an account that has one.
     Jwt,
-    /// A static token alone.
+    /// A static token only.
     Static,
 }
 
@@ -77,14 +77,14 @@ impl TryFrom<String> for Mode {
     }
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For machines: one JSON object on a line.
+    /// One JSON object on a line, for machines.
     Json,
 }
 
@@ -152,7 +152,7 @@ pub(super) mod sessions_policy {
     }
 }
 
-/// How clients become friends.
+/// Which ways clients have to become friends.
 pub(super) mod friends_policy {
     use super::{Deserialize, Deserializer, FriendsPolicy, Serializer, de};
 
@@ -220,7 +220,7 @@ mod audience {
     }
 }
 
-/// Which store, and where.
+/// The store and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum StoreUrl {
@@ -231,13 +231,13 @@ pub enum StoreUrl {
 impl TryFrom<String> for StoreUrl {
     type Error = String;
 
-    /// Only the scheme is shown in an error: the URL of a database server may hold a password.
+    /// Parses a URL. An error shows the scheme only: the URL of a database server may hold a password.
     fn try_from(text: String) -> Result<Self, String> {
         const RIGHT: &str = "write sqlite:PATH, such as sqlite:data/rosterd.db or sqlite:/var/lib/rosterd/rosterd.db";
         match text.split_once(':') {
             Some(("sqlite", "")) => Err(format!("names no file; {RIGHT}")),
             Some(("sqlite", ":memory:")) => Err(format!("a store in memory would lose every write; {RIGHT}")),
-            // Others read sqlite://data/x.db as a relative path, the file system as /data/x.db.
+            // Other programs read sqlite://data/x.db as a relative path, the file system as /data/x.db.
             Some(("sqlite", path)) if path.starts_with("//") => Err(format!("takes a path without \"//\"; {RIGHT}")),
             Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
             Some((scheme, _)) if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
@@ -305,7 +305,7 @@ pub(super) mod moment {
     }
 }
 
-/// Addresses to listen at: IP and port. Names are not looked up, so that what is bound is what is written.
+/// Addresses to listen at, IP and port. Names are not looked up, so that the address that is bound is the written one.
 pub(super) mod address {
     use super::{Deserialize, Deserializer, Serializer, de};
     use std::net::SocketAddr;
@@ -337,7 +337,7 @@ pub(super) mod bytes {
     }
 }
 
-/// How many of something.
+/// Counts.
 pub(super) mod count {
     use super::{Deserialize, Deserializer, Serialize, Serializer, de};
 

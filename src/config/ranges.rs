@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_hours(24);
 pub(super) struct Problem {
     /// `section.key`.
     pub(super) key: &'static str,
-    /// What would be right. Never a secret.
+    /// What would be right. It never contains a secret.
     pub(super) message: String,
 }
 
@@ -76,7 +76,7 @@ fn between<T: PartialOrd + Copy, S: Display>(
     }
 }
 
-/// A duration as one would write it: `humantime` makes months and years, which nobody means, of many days.
+/// Formats a duration as an operator would write it. `humantime` would turn many days into months and years.
 fn written(duration: Duration) -> String {
     let days = duration.as_secs() / DAY.as_secs();
     if days > 0 && duration == DAY * u32::try_from(days).unwrap_or(0) {
@@ -90,7 +90,7 @@ mod tests {
     use super::super::check::problems;
     use super::*;
 
-    /// The keys that are wrong after `change`.
+    /// Returns the keys of all problems after `change`.
     fn wrong(change: impl FnOnce(&mut Config)) -> Vec<&'static str> {
         let mut config = Config::default();
         change(&mut config);
@@ -99,7 +99,7 @@ mod tests {
 
     const NONE: [&str; 0] = [];
 
-    /// A key, its field, and the least and the most that it may be.
+    /// A key, its field, and its least and greatest valid value.
     type Range = (&'static str, fn(&mut Config) -> &mut Duration, Duration, Duration);
 
     type Count = (&'static str, fn(&mut Config) -> &mut usize, usize, usize);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_told_as_one_would_write_it() {
+    fn a_range_is_shown_as_an_operator_would_write_it() {
         let mut config = Config::default();
         config.store.tombstone_retention = Duration::from_mins(30);
         config.limits.login_timeout = Duration::from_hours(36);

@@ -13,7 +13,7 @@ use crate::hub::SessionsPolicy;
 use crate::tls;
 use rosterd_engine::model::{FriendsPolicy, Visibility};
 
-/// All settings, one field for each section of `config.toml`.
+/// All settings, with one field for each section of `config.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -21,25 +21,25 @@ pub struct Config {
     pub clients: ClientsConfig,
     /// Where backends and operators are served.
     pub ops: OpsConfig,
-    /// Whose tokens are accepted.
+    /// Which tokens are accepted.
     pub auth: Auth,
-    /// What is kept, where and how long.
+    /// What is stored, where and for how long.
     pub store: StoreConfig,
     /// How clients become friends.
     pub friends: FriendsConfig,
-    /// Which sessions of an account may be there together.
+    /// Which sessions of an account may exist together.
     pub sessions: SessionsConfig,
     /// Who is online.
     pub presence: PresenceConfig,
-    /// What of a profile whom is told.
+    /// Who may see which parts of a profile.
     pub profile: ProfileConfig,
-    /// What clients may ask for, one by one and together.
+    /// Limits for clients, each and together.
     pub limits: LimitsConfig,
     /// How the gateway stops.
     pub shutdown: ShutdownConfig,
-    /// What is logged, and how.
+    /// What is logged, and in which format.
     pub log: LogConfig,
-    /// What a fresh gateway shows.
+    /// The contents of a new store.
     pub demo: DemoConfig,
 }
 
@@ -53,27 +53,27 @@ pub struct ClientsConfig {
     /// The time between two heartbeats, 1 s to 10 min.
     #[serde(with = "form::duration")]
     pub heartbeat: Duration,
-    /// A connection that has taken no byte for this long is dead, 1 s to 1 h. Slow ones are not.
+    /// How long a connection may accept no byte before it counts as dead, 1 s to 1 h. Slow connections stay.
     #[serde(with = "form::duration")]
     pub stall_timeout: Duration,
-    /// Web pages that may connect, besides those of the gateway's own address.
+    /// Origins of web pages that may connect, besides the gateway's own.
     pub origins: Vec<String>,
-    /// Proxies that say whose connection they bring: addresses and networks.
+    /// Addresses and networks of proxies that are trusted to name their clients.
     pub trusted_proxies: Vec<String>,
-    /// The header they say it in.
+    /// The header in which they name them.
     #[serde(with = "form::forwarded_header")]
     pub forwarded_header: ForwardedHeader,
     /// `[clients.tls]`: TLS of this listener.
     pub tls: ClientsTls,
 }
 
-/// `[clients.tls]`: what clients are shown; empty paths = no TLS.
+/// `[clients.tls]`: the certificate of this listener; empty paths = no TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientsTls {
-    /// A PEM file with the certificate and those that lead to its authority.
+    /// A PEM file with the certificate chain.
     pub certificate: PathBuf,
-    /// A PEM file with its private key.
+    /// A PEM file with the private key.
     pub key: PathBuf,
 }
 
@@ -84,21 +84,21 @@ pub struct OpsConfig {
     /// The address of server API, health and metrics; port 0 takes a free one.
     #[serde(with = "form::address")]
     pub listen: SocketAddr,
-    /// The bearer token of the server API, 16 bytes or more; empty = none is asked for, on loopback only.
+    /// The bearer token of the server API, 16 bytes or more; empty = none is required, on loopback only.
     pub api_key: Secret,
     /// `[ops.tls]`: TLS of this listener.
     pub tls: OpsTls,
 }
 
-/// `[ops.tls]`: what backends and operators are shown, and have to show; empty paths = no TLS.
+/// `[ops.tls]`: the certificate of this listener, and whether callers need one; empty paths = no TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OpsTls {
-    /// A PEM file with the certificate and those that lead to its authority.
+    /// A PEM file with the certificate chain.
     pub certificate: PathBuf,
-    /// A PEM file with its private key.
+    /// A PEM file with the private key.
     pub key: PathBuf,
-    /// A PEM file with the authorities of callers' certificates; empty = callers need none.
+    /// A PEM file with the authorities of callers' certificates; empty = callers need no certificate.
     pub client_ca: PathBuf,
 }
 
@@ -106,7 +106,7 @@ pub struct OpsTls {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// Which store, and where.
+    /// The store and its place.
     pub url: StoreUrl,
     /// How long deletions are remembered, 1 h to 36500 days.
     #[serde(with = "form::duration")]
@@ -117,7 +117,7 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FriendsConfig {
-    /// By a request, at once, or either.
+    /// Whether friendship needs a request, starts at once, or either.
     #[serde(with = "form::friends_policy")]
     pub policy: FriendsPolicy,
     /// How long a request can be answered, 1 s to 36500 days.
@@ -125,14 +125,14 @@ pub struct FriendsConfig {
     pub request_expiry: Duration,
 }
 
-/// `[sessions]`: which sessions of an account may be there together.
+/// `[sessions]`: which sessions of an account may exist together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionsConfig {
-    /// Which of them; the newest stays.
+    /// Which sessions may stay; the newest always does.
     #[serde(with = "form::sessions_policy")]
     pub policy: SessionsPolicy,
-    /// The most of them, 1 to 1000; beyond it the oldest goes.
+    /// The most sessions, 1 to 1000; beyond that the oldest ends.
     #[serde(with = "form::count")]
     pub max: usize,
 }
@@ -141,14 +141,14 @@ pub struct SessionsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PresenceConfig {
-    /// Whether friends are told.
+    /// Whether friends see who is online.
     pub enabled: bool,
     /// How long an account counts as online after its last session left, up to 1 h.
     #[serde(with = "form::duration")]
     pub linger: Duration,
 }
 
-/// `[profile]`: what of a profile whom is told.
+/// `[profile]`: who may see which parts of a profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfileConfig {
@@ -157,44 +157,44 @@ pub struct ProfileConfig {
     pub visibility: Visibility,
 }
 
-/// `[limits]`: what clients may ask for, one by one and together.
+/// `[limits]`: limits for clients, each and together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// How many connections there may be, 1 to 1,000,000.
+    /// The most connections, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub connections: usize,
-    /// How many of one address, 1 to 1,000,000.
+    /// The most connections from one address, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub connections_per_address: usize,
-    /// How many logins of one address in a second, 1 to 1,000,000.
+    /// The most logins a second from one address, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub logins_per_second: usize,
-    /// How many of them at once, 1 to 1,000,000.
+    /// The most of them at once, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub logins_burst: usize,
     /// How long a new connection has to become a WebSocket, 100 ms to 5 min.
     #[serde(with = "form::duration")]
     pub handshake_timeout: Duration,
-    /// The largest head of a request, 1 KiB to 1 MiB, in bytes.
+    /// The size of the largest request head, 1 KiB to 1 MiB, in bytes.
     #[serde(with = "form::bytes")]
     pub header_bytes: usize,
     /// How long a new connection has to log in, 100 ms to 5 min.
     #[serde(with = "form::duration")]
     pub login_timeout: Duration,
-    /// The largest frame a client may send, 1 KiB to 1 MiB, in bytes.
+    /// The size of the largest frame from a client, 1 KiB to 1 MiB, in bytes.
     #[serde(with = "form::bytes")]
     pub frame_bytes: usize,
-    /// How many WebSocket fragments it may come in, 1 to 65536.
+    /// The most WebSocket fragments of one frame, 1 to 65536.
     #[serde(with = "form::count")]
     pub fragments: usize,
-    /// How many commands of one session in a second, 1 to 1,000,000.
+    /// The most commands a second from one session, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub commands_per_second: usize,
-    /// How many of them at once, 1 to 1,000,000.
+    /// The most of them at once, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub commands_burst: usize,
-    /// What may be held for clients that read more slowly than they are told, 1 MiB to 1 TiB, in bytes.
+    /// The memory for clients that read too slowly, all together, 1 MiB to 1 TiB, in bytes.
     #[serde(with = "form::bytes")]
     pub outbound_bytes: usize,
 }
@@ -203,13 +203,13 @@ pub struct LimitsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownConfig {
-    /// How long the gateway goes on serving after it shows that it stops, up to 10 min.
+    /// How long the gateway keeps serving after it shows that it will stop, up to 10 min.
     #[serde(with = "form::duration")]
     pub lame_duck: Duration,
-    /// How many sessions are closed in a second, 1 to 1000000.
+    /// How many sessions are closed a second, 1 to 1,000,000.
     #[serde(with = "form::count")]
     pub rate: usize,
-    /// How long until a gateway is there again after this one closed its last session, up to 10 min; 0 = others are there.
+    /// How long after its last session closed a gateway serves again, up to 10 min; 0 = others keep serving.
     #[serde(with = "form::duration")]
     pub away: Duration,
     /// How long a stop waits for sessions to close, 100 ms to 10 min.
@@ -217,17 +217,17 @@ pub struct ShutdownConfig {
     pub deadline: Duration,
 }
 
-/// `[log]`: what is logged, and how.
+/// `[log]`: what is logged, and in which format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// A `tracing` filter directive.
     pub level: String,
-    /// For people or for machines.
+    /// Text or JSON.
     pub format: LogFormat,
 }
 
-/// `[demo]`: what a fresh gateway shows.
+/// `[demo]`: the contents of a new store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DemoConfig {
@@ -236,7 +236,7 @@ pub struct DemoConfig {
 }
 
 impl Config {
-    /// Whether a store without any account is to start with demo users: only where nobody relies on it, which is
+    /// Reports whether an empty store starts with demo users. It does only where nobody relies on the store, which is in
     /// development mode without an API key.
     pub fn wants_demo_users(&self) -> bool {
         self.demo.users && self.auth.mode == Mode::Development && self.ops.api_key.is_empty()
@@ -244,14 +244,14 @@ impl Config {
 }
 
 impl ClientsConfig {
-    /// The files of this listener's TLS, if it has any.
+    /// Returns the files of this listener's TLS, if it has any.
     pub fn tls_files(&self) -> Option<tls::Files> {
         files(&self.tls.certificate, &self.tls.key, &PathBuf::new())
     }
 }
 
 impl OpsConfig {
-    /// The files of this listener's TLS, if it has any.
+    /// Returns the files of this listener's TLS, if it has any.
     pub fn tls_files(&self) -> Option<tls::Files> {
         files(&self.tls.certificate, &self.tls.key, &self.tls.client_ca)
     }

@@ -95,10 +95,19 @@ where
             Ok(LoggedInSession { seat, clock })
         }
         Err((error, reason)) => {
+            log_refusal(link.permit(), &error);
             link.send_one(&refusal(Some(id), &error)).await?;
             Err(reason)
         }
     }
+}
+
+/// Logs why a login was refused, and from which address it came.
+///
+/// At debug level, because anyone who can connect can cause the line. The error's text has nothing of the token in it.
+fn log_refusal(permit: &Permit, error: &RequestError) {
+    let (reason, address) = (error.reason.word(), permit.client().map(tracing::field::display));
+    tracing::debug!(reason, address, why = error.message, "a login was refused");
 }
 
 /// Waits for the login; anything else is told that it comes too early.
