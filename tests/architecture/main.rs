@@ -164,7 +164,9 @@ fn functions_are_short() {
 fn no_type_name_stands_twice() {
     let in_workspace = |package: &String| {
         let mut sources = sources(package);
-        sources.iter_mut().for_each(|source| source.file = Path::new(package).join(&source.file));
+        for source in &mut sources {
+            source.file = Path::new(package).join(&source.file);
+        }
         sources
     };
     let sources: Vec<_> = packages().iter().flat_map(in_workspace).collect();
