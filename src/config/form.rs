@@ -1,30 +1,32 @@
-//! How settings are written: durations, addresses, sizes, choices, the store's URL, and secrets.
+//! Parses and formats single settings: durations, addresses, sizes, choices, the store's URL, and secrets.
 //!
-//! What is written wrongly is answered with what would be right. Ranges are `check`'s business.
+//! Each error says what would be right. `ranges` checks ranges.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::admission::ForwardedHeader;
+use crate::hub::SessionsPolicy;
 use rosterd_engine::model::{Audience, FriendsPolicy, Visibility};
 
-/// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
+/// A text that neither `Debug` output nor an error nor serialization shows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text as it is.
+    /// Creates a secret from the text as it is.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself. Where it goes from here is the caller's responsibility.
+    /// Returns the text itself. The caller is responsible for what becomes of it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it was not set.
+    /// Reports whether the setting has no value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -49,7 +51,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What a token is.
+/// The form of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "lowercase")]
 pub enum Mode {
@@ -58,7 +60,7 @@ pub enum Mode {
     Development,
     /// A JSON Web Token signed by the operator's backend, or the static token of an account that has one.
     Jwt,
-    /// A static token alone.
+    /// A static token only.
     Static,
 }
 
@@ -75,14 +77,14 @@ impl TryFrom<String> for Mode {
     }
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For machines: one JSON object on a line.
+    /// One JSON object on a line, for machines.
     Json,
 }
 
@@ -98,56 +100,59 @@ impl TryFrom<String> for LogFormat {
     }
 }
 
-/// The header in which proxies say whose connection they bring.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "kebab-case")]
-pub enum ForwardedHeader {
-    /// `X-Forwarded-For`.
-    #[default]
-    XForwardedFor,
-    /// `Forwarded` (RFC 7239).
-    Forwarded,
-}
+/// The header in which proxies name the client.
+pub(super) mod forwarded_header {
+    use super::{Deserialize, Deserializer, ForwardedHeader, Serializer, de};
 
-impl TryFrom<String> for ForwardedHeader {
-    type Error = String;
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(header: &ForwardedHeader, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match header {
+            ForwardedHeader::XForwardedFor => "x-forwarded-for",
+            ForwardedHeader::Forwarded => "forwarded",
+        })
+    }
 
-    fn try_from(text: String) -> Result<Self, String> {
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ForwardedHeader, D::Error> {
+        let text = String::deserialize(from)?;
         match text.to_ascii_lowercase().as_str() {
-            "x-forwarded-for" => Ok(Self::XForwardedFor),
-            "forwarded" => Ok(Self::Forwarded),
-            _ => Err(format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"")),
+            "x-forwarded-for" => Ok(ForwardedHeader::XForwardedFor),
+            "forwarded" => Ok(ForwardedHeader::Forwarded),
+            _ => {
+                let message = format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"");
+                Err(de::Error::custom(message))
+            }
         }
     }
 }
 
-/// Which sessions of an account may be there together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "snake_case")]
-pub enum SessionsPolicy {
-    /// Any.
-    #[default]
-    All,
-    /// One of each type of device.
-    OnePerDeviceType,
-    /// One.
-    One,
-}
+/// Which sessions of an account may exist together.
+pub(super) mod sessions_policy {
+    use super::{Deserialize, Deserializer, Serializer, SessionsPolicy, de};
 
-impl TryFrom<String> for SessionsPolicy {
-    type Error = String;
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(policy: &SessionsPolicy, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match policy {
+            SessionsPolicy::All => "all",
+            SessionsPolicy::OnePerDeviceType => "one_per_device_type",
+            SessionsPolicy::One => "one",
+        })
+    }
 
-    fn try_from(text: String) -> Result<Self, String> {
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SessionsPolicy, D::Error> {
+        let text = String::deserialize(from)?;
         match text.as_str() {
-            "all" => Ok(Self::All),
-            "one_per_device_type" => Ok(Self::OnePerDeviceType),
-            "one" => Ok(Self::One),
-            _ => Err(format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"")),
+            "all" => Ok(SessionsPolicy::All),
+            "one_per_device_type" => Ok(SessionsPolicy::OnePerDeviceType),
+            "one" => Ok(SessionsPolicy::One),
+            _ => {
+                let message = format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"");
+                Err(de::Error::custom(message))
+            }
         }
     }
 }
 
-/// How clients become friends.
+/// Which ways clients have to become friends.
 pub(super) mod friends_policy {
     use super::{Deserialize, Deserializer, FriendsPolicy, Serializer, de};
 
@@ -215,7 +220,7 @@ mod audience {
     }
 }
 
-/// Which store, and where.
+/// The store and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum StoreUrl {
@@ -226,13 +231,13 @@ pub enum StoreUrl {
 impl TryFrom<String> for StoreUrl {
     type Error = String;
 
-    /// Only the scheme is shown in an error: the URL of a database server may hold a password.
+    /// Parses a URL. An error shows the scheme only: the URL of a database server may hold a password.
     fn try_from(text: String) -> Result<Self, String> {
         const RIGHT: &str = "write sqlite:PATH, such as sqlite:data/rosterd.db or sqlite:/var/lib/rosterd/rosterd.db";
         match text.split_once(':') {
             Some(("sqlite", "")) => Err(format!("names no file; {RIGHT}")),
             Some(("sqlite", ":memory:")) => Err(format!("a store in memory would lose every write; {RIGHT}")),
-            // Others read sqlite://data/x.db as a relative path, the file system as /data/x.db.
+            // Other programs read sqlite://data/x.db as a relative path, the file system as /data/x.db.
             Some(("sqlite", path)) if path.starts_with("//") => Err(format!("takes a path without \"//\"; {RIGHT}")),
             Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
             Some((scheme, _)) if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
@@ -300,7 +305,7 @@ pub(super) mod moment {
     }
 }
 
-/// Addresses to listen at: IP and port. Names are not looked up, so that what is bound is what is written.
+/// Addresses to listen at, IP and port. Names are not looked up, so that the address that is bound is the written one.
 pub(super) mod address {
     use super::{Deserialize, Deserializer, Serializer, de};
     use std::net::SocketAddr;
@@ -332,7 +337,7 @@ pub(super) mod bytes {
     }
 }
 
-/// How many of something.
+/// Counts.
 pub(super) mod count {
     use super::{Deserialize, Deserializer, Serialize, Serializer, de};
 

@@ -320,8 +320,8 @@ impl Feed {
         let reached = self.horizon.reached();
         self.hub.horizon.store(reached, Ordering::Release);
         let metrics = &self.hub.metrics;
-        metrics.horizon.set(reached as i64);
-        metrics.horizon_lag.set(self.last.saturating_sub(reached) as i64);
+        metrics.watermark.set(reached as i64);
+        metrics.watermark_lag.set(self.last.saturating_sub(reached) as i64);
         metrics.marks.inc_by(std::mem::take(&mut self.marks));
         metrics.conflated.inc_by(std::mem::take(&mut self.conflated));
         self.hub.announce(&self.woken);

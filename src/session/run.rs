@@ -97,10 +97,19 @@ where
             Ok(LoggedInSession { handle, timers })
         }
         Err((error, reason)) => {
+            log_refusal(socket.permit(), &error);
             socket.send_one(&refusal(Some(id), &error)).await?;
             Err(reason)
         }
     }
+}
+
+/// Logs why a login was refused, and from which address it came.
+///
+/// At debug level, because anyone who can connect can cause the line. The error's text has nothing of the token in it.
+fn log_refusal(permit: &Permit, error: &RequestError) {
+    let (reason, address) = (error.reason.word(), permit.client().map(tracing::field::display));
+    tracing::debug!(reason, address, why = error.message, "a login was refused");
 }
 
 /// Waits for the login, and refuses every other command.

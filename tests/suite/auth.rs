@@ -300,3 +300,46 @@ async fn no_log_shows_a_token_a_key_or_what_a_profile_holds() {
         assert!(shown.is_empty(), "{hidden}: {shown:#?}");
     }
 }
+
+/// The lines about refused logins.
+fn refusals(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("a login was refused")).collect()
+}
+
+#[tokio::test]
+async fn a_refused_login_is_logged_with_reason_and_address_and_without_the_token() {
+    let world = with_secret();
+    let gateway = world.start_with(&["log.level=info,rosterd=debug"]);
+    gateway.populate(&["ann"], &[]).await;
+    let (forged, nobodys) = (signed("another-secret-of-32-bytes-or-more", &claims("ann", 600)), token("nobody", 600));
+    for token in [&forged, &nobodys, &token("ann", 600)] {
+        let mut raw = Raw::open(&gateway, Encoding::Json).await;
+        raw.log_in(token).await;
+    }
+    assert_eq!(gateway.terminate().await, Some(0));
+    let log = world.log();
+    let [first, second] = refusals(&log)[..] else { panic!("{log}") };
+    assert!(
+        first.contains("reason=\"UNAUTHENTICATED\" address=127.0.0.1 why=\"the token is not accepted: the token's signature is wrong\""),
+        "{first}"
+    );
+    assert!(second.contains("reason=\"NOT_FOUND\" address=127.0.0.1") && second.contains("nobody"), "{second}");
+    for part in forged.split('.').chain(nobodys.split('.')) {
+        assert!(!log.contains(part), "{part}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_is_logged_with_the_address_that_a_proxy_names_and_only_at_debug_level() {
+    let world = with_secret();
+    for (level, lines) in [("info", 0), ("info,rosterd=debug", 1)] {
+        let level = format!("log.level={level}");
+        let gateway = world.start_with(&[&level, "clients.trusted_proxies=127.0.0.1"]);
+        let mut raw = Raw::try_open(gateway.clients, "X-Forwarded-For: 203.0.113.7\r\n").await.unwrap();
+        assert!(raw.log_in("no token").await.error.is_some());
+        assert_eq!(gateway.terminate().await, Some(0));
+        let log = world.log();
+        assert_eq!(refusals(&log).len(), lines, "{log}");
+        assert!(refusals(&log).iter().all(|line| line.contains("address=203.0.113.7")), "{log}");
+    }
+}
