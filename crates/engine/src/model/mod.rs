@@ -13,6 +13,7 @@ mod credential;
 mod cursor;
 mod error;
 mod profile;
+mod profile_fields;
 mod relation;
 mod visibility;
 
