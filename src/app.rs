@@ -21,7 +21,7 @@ pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
-use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
+use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
 use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
@@ -238,15 +238,10 @@ fn hub_settings(config: &Config) -> hub::HubSettings {
 }
 
 fn service_settings(config: &Config) -> service::ServiceSettings {
-    let policy = match config.sessions.policy {
-        config::SessionsPolicy::All => SessionsPolicy::All,
-        config::SessionsPolicy::OnePerDeviceType => SessionsPolicy::OnePerDeviceType,
-        config::SessionsPolicy::One => SessionsPolicy::One,
-    };
     service::ServiceSettings {
         create_accounts: config.auth.create_accounts,
         friends: config.friends.policy,
-        sessions: SessionsLimit { policy, max: config.sessions.max },
+        sessions: SessionsLimit { policy: config.sessions.policy, max: config.sessions.max },
         linger: config.presence.linger,
     }
 }

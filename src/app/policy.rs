@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{PreparedChange, ReloadablePart, StartError};
-use crate::admission::{self, AdmissionPolicy, Origins, Proxies, Rate};
-use crate::config::{self, Config, Mode};
+use crate::admission::{AdmissionPolicy, Origins, Proxies, Rate};
+use crate::config::{Config, Mode};
 use crate::gateway::Gateway;
 use crate::service::Service;
 
@@ -14,17 +14,13 @@ pub(super) fn policy(config: &Config) -> Result<AdmissionPolicy, StartError> {
     let origins = Origins::parse(&clients.origins).map_err(|why| StartError(format!("clients.origins: {why}")))?;
     let networks = Proxies::parse(&clients.trusted_proxies);
     let networks = networks.map_err(|why| StartError(format!("clients.trusted_proxies: {why}")))?;
-    let header = match clients.forwarded_header {
-        config::ForwardedHeader::XForwardedFor => admission::ForwardedHeader::XForwardedFor,
-        config::ForwardedHeader::Forwarded => admission::ForwardedHeader::Forwarded,
-    };
     // In development a page may be anywhere, also in a file.
     let development = config.auth.mode == Mode::Development;
     let any = development && clients.origins.is_empty();
     let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
     Ok(AdmissionPolicy {
         origins: (!any).then_some(origins),
-        proxies: Proxies { networks, header },
+        proxies: Proxies { networks, header: clients.forwarded_header },
         connections: limits.connections,
         connections_per_address: limits.connections_per_address,
         logins: rate(limits.logins_per_second, limits.logins_burst),

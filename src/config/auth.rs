@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::choice;
 use super::form::{self, Mode, Secret};
 use crate::auth::{AuthSettings, Authenticator, Expected, KeySetUrl, KeySource, Previous, Url};
 use crate::metrics::Metrics;
@@ -19,6 +20,7 @@ const AUDIENCE: &str = "rosterd";
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// What a token is.
+    #[serde(with = "choice")]
     pub mode: Mode,
     /// The secret for HS256, 32 bytes or more, taken as it is written; empty = none.
     pub hs256_secret: Secret,

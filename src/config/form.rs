@@ -1,13 +1,16 @@
-//! How settings are written: durations, addresses, sizes, choices, the store's URL, and secrets.
+//! How settings are written: durations, addresses, sizes, the store's URL, and secrets.
 //!
-//! What is written wrongly is answered with what would be right. Ranges are `check`'s business.
+//! A wrong value is answered with what would be right. Words out of a list are the business of `choice`, ranges that
+//! of `check`.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use rosterd_engine::model::{Audience, FriendsPolicy, Visibility};
+use super::choice;
+use rosterd_engine::for_each_profile_field;
+use rosterd_engine::model::{Audience, Visibility};
 
 /// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -50,8 +53,7 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// What a token is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// The account itself: no protection at all, so on loopback only.
     #[default]
@@ -62,22 +64,8 @@ pub enum Mode {
     Static,
 }
 
-impl TryFrom<String> for Mode {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "development" => Ok(Self::Development),
-            "jwt" => Ok(Self::Jwt),
-            "static" => Ok(Self::Static),
-            _ => Err(format!("{text:?} is not a mode; write \"development\", \"jwt\" or \"static\"")),
-        }
-    }
-}
-
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -86,134 +74,19 @@ pub enum LogFormat {
     Json,
 }
 
-impl TryFrom<String> for LogFormat {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("{text:?} is not a format; write \"text\" or \"json\"")),
+/// Defines the keys of `[profile.visibility]` out of the table of profile fields.
+macro_rules! define_audiences {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// Who may see each field of a profile.
+        #[derive(Serialize, Deserialize)]
+        #[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
+        pub(super) struct Audiences {
+            $(#[serde(with = "choice")] $name: Audience,)+
         }
-    }
+    };
 }
 
-/// The header in which proxies say whose connection they bring.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "kebab-case")]
-pub enum ForwardedHeader {
-    /// `X-Forwarded-For`.
-    #[default]
-    XForwardedFor,
-    /// `Forwarded` (RFC 7239).
-    Forwarded,
-}
-
-impl TryFrom<String> for ForwardedHeader {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "x-forwarded-for" => Ok(Self::XForwardedFor),
-            "forwarded" => Ok(Self::Forwarded),
-            _ => Err(format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"")),
-        }
-    }
-}
-
-/// Which sessions of an account may be there together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "snake_case")]
-pub enum SessionsPolicy {
-    /// Any.
-    #[default]
-    All,
-    /// One of each type of device.
-    OnePerDeviceType,
-    /// One.
-    One,
-}
-
-impl TryFrom<String> for SessionsPolicy {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "all" => Ok(Self::All),
-            "one_per_device_type" => Ok(Self::OnePerDeviceType),
-            "one" => Ok(Self::One),
-            _ => Err(format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"")),
-        }
-    }
-}
-
-/// How clients become friends.
-pub(super) mod friends_policy {
-    use super::{Deserialize, Deserializer, FriendsPolicy, Serializer, de};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(in crate::config) fn serialize<S: Serializer>(policy: &FriendsPolicy, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(match policy {
-            FriendsPolicy::Request => "request",
-            FriendsPolicy::Direct => "direct",
-            FriendsPolicy::Both => "both",
-        })
-    }
-
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<FriendsPolicy, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.as_str() {
-            "request" => Ok(FriendsPolicy::Request),
-            "direct" => Ok(FriendsPolicy::Direct),
-            "both" => Ok(FriendsPolicy::Both),
-            _ => {
-                let message = format!("{text:?} is not a policy; write \"request\", \"direct\" or \"both\"");
-                Err(de::Error::custom(message))
-            }
-        }
-    }
-}
-
-/// Who may see each field of a profile.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
-pub(super) struct Audiences {
-    #[serde(with = "audience")]
-    nick: Audience,
-    #[serde(with = "audience")]
-    avatar: Audience,
-    #[serde(with = "audience")]
-    sign: Audience,
-    #[serde(with = "audience")]
-    gender: Audience,
-    #[serde(with = "audience")]
-    email: Audience,
-    #[serde(with = "audience")]
-    birth: Audience,
-    #[serde(with = "audience")]
-    tel: Audience,
-    #[serde(with = "audience")]
-    custom: Audience,
-}
-
-/// Who may see a field.
-mod audience {
-    use super::{Audience, Deserialize, Deserializer, Serializer, de};
-
-    const ALL: [Audience; 3] = [Audience::Everyone, Audience::Friends, Audience::Own];
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(super) fn serialize<S: Serializer>(audience: &Audience, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(audience.word())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Audience, D::Error> {
-        let text = String::deserialize(from)?;
-        ALL.into_iter().find(|audience| audience.word() == text).ok_or_else(|| {
-            de::Error::custom(format!("{text:?} is nobody; write \"everyone\", \"friends\" or \"self\""))
-        })
-    }
-}
+for_each_profile_field!(define_audiences);
 
 /// Which store, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 
 mod auth;
 mod check;
+mod choice;
 mod form;
 mod load;
 
@@ -15,11 +16,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::ForwardedHeader;
 use crate::tls;
-use rosterd_engine::model::{FriendsPolicy, Visibility};
+use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
 
 pub use auth::Auth;
-pub use form::{ForwardedHeader, LogFormat, Mode, Secret, SessionsPolicy, StoreUrl};
+pub use form::{LogFormat, Mode, Secret, StoreUrl};
 pub use load::{LoadedConfig, SettingsOptions, load};
 
 /// Why there are no settings: every problem found, one on a line, each with its place, its key and what would be right.
@@ -80,6 +82,7 @@ pub struct ClientsConfig {
     /// Proxies that say whose connection they bring: addresses and networks.
     pub trusted_proxies: Vec<String>,
     /// The header they say it in.
+    #[serde(with = "choice")]
     pub forwarded_header: ForwardedHeader,
     /// `[clients.tls]`: TLS of this listener.
     pub tls: ClientsTls,
@@ -136,7 +139,7 @@ pub struct StoreConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct FriendsConfig {
     /// By a request, at once, or either.
-    #[serde(with = "form::friends_policy")]
+    #[serde(with = "choice")]
     pub policy: FriendsPolicy,
     /// How long a request can be answered, 1 s to 36500 days.
     #[serde(with = "form::duration")]
@@ -148,6 +151,7 @@ pub struct FriendsConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SessionsConfig {
     /// Which of them; the newest stays.
+    #[serde(with = "choice")]
     pub policy: SessionsPolicy,
     /// The most of them, 1 to 1000; beyond it the oldest goes.
     #[serde(with = "form::count")]
@@ -241,6 +245,7 @@ pub struct LogConfig {
     /// A `tracing` filter directive.
     pub level: String,
     /// For people or for machines.
+    #[serde(with = "choice")]
     pub format: LogFormat,
 }
 

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-pub use account_sessions::{Delivered, SessionsLimit, SessionsPolicy};
+pub use account_sessions::{Delivered, SessionsLimit};
 use flush::FlushQueue;
 pub use flush::{FlushPermit, WriteHandle};
 pub use flush_state::FlushState;

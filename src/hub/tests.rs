@@ -3,7 +3,9 @@
 use super::feed::Feed;
 use super::*;
 use proptest::prelude::*;
-use rosterd_engine::model::{Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Row};
+use rosterd_engine::model::{
+    Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Row, SessionsPolicy,
+};
 use rosterd_engine::sync::outbox::RecordKinds;
 use std::collections::BTreeSet;
 use tokio::time::Instant;

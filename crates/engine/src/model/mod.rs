@@ -15,6 +15,7 @@ mod error;
 mod profile;
 mod profile_fields;
 mod relation;
+mod sessions_policy;
 mod visibility;
 
 pub use account::{ACCOUNT_CHARS, Account};
@@ -24,6 +25,7 @@ pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
 pub use profile::{Fields, Gender, LastChange, Patch, Profile};
 pub use relation::{BLOCKS, Block, Edge, FRIENDS, FriendUpdate, FriendsPolicy, REQUESTS, Request, RequestState};
+pub use sessions_policy::SessionsPolicy;
 pub use visibility::{Audience, Visibility};
 
 /// A change's position in commit order; the first is 1. Below 2^53, so that JSON numbers hold it.
