@@ -13,6 +13,7 @@ use super::auth::is_set;
 use super::{Config, Error, Mode, Secret};
 use crate::admission::{Origins, Proxies};
 use crate::auth::Url;
+use rosterd_engine::model::limits::SESSIONS_PER_ACCOUNT;
 
 /// The shortest API key, in bytes: 128 bits if they are random.
 const API_KEY_BYTES: usize = 16;
@@ -81,7 +82,7 @@ fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
     duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
     between(list, "shutdown.rate", (config.shutdown.rate, 1, 1_000_000), |rate| rate);
-    between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
+    between(list, "sessions.max", (config.sessions.max, 1, SESSIONS_PER_ACCOUNT), |max| max);
     limits(config, list);
 }
 

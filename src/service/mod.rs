@@ -35,7 +35,6 @@ pub use repair::Repair;
 pub use roster::{BlocksPage, FriendsPage};
 pub use sessions::{SessionInfo, SessionStatus};
 pub use tokens::keep_keys;
-pub use watch::WATCHED;
 
 use crate::auth::Authenticator;
 use crate::hub::feed::Feed;
@@ -43,9 +42,6 @@ use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
 use crate::store::{CommitBatch, Store, StoreClock, StoreError, Write, WriteError, system_clock};
 use rosterd_engine::model::{Answer, Cursor, FriendsPolicy, Millis, Reason, RequestError, SessionId};
-
-/// The most accounts one `getUsers` may name (NIM's limit).
-pub const BATCH: usize = 150;
 
 /// When a client may try again what the store could not do.
 const STORE_RETRY_MS: u64 = 1000;

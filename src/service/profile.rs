@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::watch::distinct;
-use super::{BATCH, Service, unavailable};
+use super::{Service, unavailable};
 use crate::hub::SessionHandle;
+use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
 use rosterd_protocol::EncodedProfile;
 
@@ -37,13 +38,13 @@ impl Service {
     /// What a session may see of some profiles; what exists, and what does not, each once and in the order asked.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    /// 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 503.
     pub async fn see_users(
         &self,
         seat: &SessionHandle,
         names: &[String],
     ) -> Result<(Vec<Arc<EncodedProfile>>, Vec<Account>), RequestError> {
-        let accounts = distinct(names, BATCH)?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
         let found = self.look_up(seat, &accounts).await.map_err(|e| unavailable(&e))?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());
         for (account, card) in accounts.into_iter().zip(found) {
@@ -58,9 +59,9 @@ impl Service {
     /// Looks up profiles, all of them; what exists, and what does not, each once and in the order asked.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    /// 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 503.
     pub async fn get_users(&self, names: &[String]) -> Result<(Vec<Arc<Profile>>, Vec<Account>), RequestError> {
-        let accounts = distinct(names, BATCH)?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
         let found = self.find(&accounts).await?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());
         for account in accounts {

@@ -2,20 +2,18 @@
 
 use super::{Service, unavailable};
 use crate::hub::{SessionHandle, UserRef};
+use rosterd_engine::model::limits::WATCHED_ACCOUNTS;
 use rosterd_engine::model::{Account, Reason, RequestError};
 use rosterd_engine::sync::outbox::RecordKinds;
-
-/// The most accounts one session may watch.
-pub const WATCHED: usize = 500;
 
 impl Service {
     /// Replaces the accounts that this session watches. The profiles of the new ones are owed at once; answers those
     /// that do not exist, which are told of as soon as they do.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`WATCHED`], 503; what was watched before still is.
+    /// 414 for an account that cannot be one, 419 for more than [`WATCHED_ACCOUNTS`], 503; what was watched before still is.
     pub async fn watch(&self, seat: &mut SessionHandle, names: &[String]) -> Result<Vec<Account>, RequestError> {
-        let accounts = distinct(names, WATCHED)?;
+        let accounts = distinct(names, WATCHED_ACCOUNTS)?;
         let before: Vec<_> = seat.watched().map(|user| user.account().clone()).collect();
         let new = seat.watch(&accounts);
         // Followed first: what changes after this was read marks the session.

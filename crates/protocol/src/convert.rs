@@ -2,6 +2,7 @@
 
 use crate::v1;
 use rosterd_engine::for_each_profile_field;
+use rosterd_engine::model::limits::SESSIONS_PER_ACCOUNT;
 use rosterd_engine::model::{
     Account, Block, Edge, Fields, Gender, Profile, Reason, Request, RequestError, RequestState, SessionId,
 };
@@ -127,16 +128,13 @@ fn gender(value: i32) -> Result<Gender, RequestError> {
     }
 }
 
-/// The most sessions one command may name; an account can have no more.
-const SESSIONS: usize = 1000;
-
 /// The ids of sessions.
 ///
 /// # Errors
-/// 414 for a text that cannot be one, 419 for more than 1000.
+/// 414 for a text that cannot be one, 419 for more than [`SESSIONS_PER_ACCOUNT`].
 pub fn sessions(ids: &[String]) -> Result<Vec<SessionId>, RequestError> {
-    if ids.len() > SESSIONS {
-        let message = format!("sessions names {}, at most {SESSIONS} at a time", ids.len());
+    if ids.len() > SESSIONS_PER_ACCOUNT {
+        let message = format!("sessions names {}, at most {SESSIONS_PER_ACCOUNT} at a time", ids.len());
         return Err(RequestError::new(Reason::LimitExceeded, message).field("sessions"));
     }
     let session = |(at, id): (usize, &String)| {
