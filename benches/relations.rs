@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use rosterd::hub::{Hub, HubSettings, SessionHandle, SessionsLimit, SessionsPolicy, feed::Feed};
+use rosterd::hub::{Hub, HubSettings, SessionHandle, SessionsLimit, feed::Feed};
 use rosterd::store::{Opened, Store, Write, sqlite};
-use rosterd_engine::model::{Account, Command, Profile, SessionId, User};
+use rosterd_engine::model::limits::WATCHED_ACCOUNTS;
+use rosterd_engine::model::{Account, Command, Profile, SessionId, SessionsPolicy, User};
 use tokio::runtime::Runtime;
 
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 16 };
 /// Who goes and comes at once, and how many friends each has.
 const STORM: (usize, usize) = (5000, 50);
-const WATCHED: usize = 500;
 
 fn account(n: usize) -> Account {
     Account::parse(&format!("user{n:06}"), "account").expect("an account")
@@ -107,9 +107,9 @@ fn presence_storm(c: &mut Criterion) {
 
 fn watch(c: &mut Criterion) {
     let hub = hub();
-    let accounts: Vec<_> = (1..=WATCHED).map(account).collect();
+    let accounts: Vec<_> = (1..=WATCHED_ACCOUNTS).map(account).collect();
     let mut group = c.benchmark_group("watch");
-    group.throughput(Throughput::Elements(WATCHED as u64));
+    group.throughput(Throughput::Elements(WATCHED_ACCOUNTS as u64));
     group.bench_function("500 new accounts", |b| {
         let handle = || sit(&hub, 0, 1);
         b.iter_batched(handle, |mut handle| (handle.watch(&accounts), handle).1, BatchSize::PerIteration);

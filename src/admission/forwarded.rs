@@ -9,9 +9,6 @@ use axum::http::HeaderMap;
 use axum::http::header::FORWARDED;
 use ipnet::IpNet;
 
-/// The older and more common of the two headers.
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
-
 /// The proxies that are trusted, and the header that they write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
@@ -29,6 +26,17 @@ pub enum ForwardedHeader {
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
     Forwarded,
+}
+
+impl ForwardedHeader {
+    /// Returns its name, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => FORWARDED.as_str(),
+        }
+    }
 }
 
 impl Proxies {
@@ -52,11 +60,7 @@ impl Proxies {
 
     /// Returns the client's address by the proxy's header; `None` if the header is missing or cannot be read.
     pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let name = match self.header {
-            ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
-            ForwardedHeader::Forwarded => FORWARDED.as_str(),
-        };
-        let lines: Vec<_> = headers.get_all(name).iter().collect();
+        let lines: Vec<_> = headers.get_all(self.header.name()).iter().collect();
         let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
         for hop in hops {
             let hop = str::from_utf8(hop).ok()?.trim();

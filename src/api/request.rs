@@ -19,7 +19,7 @@ pub(super) type Two = Result<Path<(String, String)>, PathRejection>;
 pub(super) type PageOf = Result<Query<PageQuery>, QueryRejection>;
 
 /// How many records a page holds unless asked otherwise, and at most.
-const PAGE: (usize, usize) = (100, 1000);
+pub(super) const PAGE: (usize, usize) = (100, 1000);
 
 /// Turns path and query that cannot be read into an error.
 fn named<T, R>(part: Result<T, R>) -> Result<T, Refusal> {

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::{CliError, reachable, runtime, say, token, trust, trust_file};
 use crate::config::Config;
 use rosterd_client::{Client, ClientError, Replica, SyncError, Trust};
+use rosterd_engine::model::Profile;
 use rosterd_protocol::{ClientCommand, Encoding, Inbound, decode, v1};
 
 /// The pause before it reconnects.
@@ -163,9 +164,7 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
     let names: Vec<_> = rest.split_whitespace().collect();
     let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
     Some(match word {
-        "nick" | "avatar" | "sign" | "gender" | "email" | "birth" | "tel" | "custom" => {
-            json!({"updateMyInfo": {word: rest}})
-        }
+        field if Profile::FIELDS.contains(&field) => json!({"updateMyInfo": {field: rest}}),
         "get" => json!({"getUsers": {"accounts": names}}),
         "watch" => json!({"watch": {"accounts": names}}),
         "request" => json!({"requestFriend": {"account": first, "message": text}}),

@@ -17,8 +17,8 @@ use super::{CliError, reachable, runtime, say, trust};
 use crate::api::IMPORT_BYTES;
 use crate::app::Core;
 use crate::config::Config;
-use crate::service::BATCH;
 use rosterd_client::{Backend, BackendError};
+use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 use rosterd_protocol::v1;
 
@@ -229,7 +229,7 @@ async fn send(
 async fn strangers(target: &mut ImportTarget, unmade: BTreeMap<Account, u64>) -> Result<Vec<(u64, String)>, CliError> {
     let accounts: Vec<_> = unmade.keys().map(ToString::to_string).collect();
     let mut bad = Vec::new();
-    for some in accounts.chunks(BATCH) {
+    for some in accounts.chunks(ACCOUNTS_PER_BATCH) {
         for account in target.missing(some).await? {
             bad.push((
                 unmade[account.as_str()],

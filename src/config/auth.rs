@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::choice;
 use super::form::{self, Mode, Secret};
 use crate::auth::{AuthSettings, Authenticator, Expected, KeySetUrl, KeySource, Previous, Url};
 use crate::metrics::Metrics;
@@ -19,6 +20,7 @@ const AUDIENCE: &str = "rosterd";
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// The form of tokens.
+    #[serde(with = "choice")]
     pub mode: Mode,
     /// The secret for HS256, 32 bytes or more, used as written; empty = none.
     pub hs256_secret: Secret,

@@ -1,15 +1,15 @@
-//! Parses and formats single settings: durations, addresses, sizes, choices, the store's URL, and secrets.
+//! Parses and formats single settings: durations, addresses, sizes, the store's URL, and secrets.
 //!
-//! Each error says what would be right. `ranges` checks ranges.
+//! Each error says what would be right. `choice` reads words out of a list, `ranges` checks ranges.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::admission::ForwardedHeader;
-use crate::hub::SessionsPolicy;
-use rosterd_engine::model::{Audience, FriendsPolicy, Visibility};
+use super::choice;
+use rosterd_engine::for_each_profile_field;
+use rosterd_engine::model::{Audience, Visibility};
 
 /// A text that neither `Debug` output nor an error nor serialization shows.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -52,8 +52,7 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// The form of tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// The account itself: no protection at all, so on loopback only.
     #[default]
@@ -64,22 +63,8 @@ pub enum Mode {
     Static,
 }
 
-impl TryFrom<String> for Mode {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "development" => Ok(Self::Development),
-            "jwt" => Ok(Self::Jwt),
-            "static" => Ok(Self::Static),
-            _ => Err(format!("{text:?} is not a mode; write \"development\", \"jwt\" or \"static\"")),
-        }
-    }
-}
-
 /// The format of log lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text for people.
     #[default]
@@ -88,137 +73,19 @@ pub enum LogFormat {
     Json,
 }
 
-impl TryFrom<String> for LogFormat {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("{text:?} is not a format; write \"text\" or \"json\"")),
+/// Defines the keys of `[profile.visibility]` out of the table of profile fields.
+macro_rules! define_audiences {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// Who may see each field of a profile.
+        #[derive(Serialize, Deserialize)]
+        #[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
+        pub(super) struct Audiences {
+            $(#[serde(with = "choice")] $name: Audience,)+
         }
-    }
+    };
 }
 
-/// The header in which proxies name the client.
-pub(super) mod forwarded_header {
-    use super::{Deserialize, Deserializer, ForwardedHeader, Serializer, de};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(in crate::config) fn serialize<S: Serializer>(header: &ForwardedHeader, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(match header {
-            ForwardedHeader::XForwardedFor => "x-forwarded-for",
-            ForwardedHeader::Forwarded => "forwarded",
-        })
-    }
-
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ForwardedHeader, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.to_ascii_lowercase().as_str() {
-            "x-forwarded-for" => Ok(ForwardedHeader::XForwardedFor),
-            "forwarded" => Ok(ForwardedHeader::Forwarded),
-            _ => {
-                let message = format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"");
-                Err(de::Error::custom(message))
-            }
-        }
-    }
-}
-
-/// Which sessions of an account may exist together.
-pub(super) mod sessions_policy {
-    use super::{Deserialize, Deserializer, Serializer, SessionsPolicy, de};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(in crate::config) fn serialize<S: Serializer>(policy: &SessionsPolicy, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(match policy {
-            SessionsPolicy::All => "all",
-            SessionsPolicy::OnePerDeviceType => "one_per_device_type",
-            SessionsPolicy::One => "one",
-        })
-    }
-
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SessionsPolicy, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.as_str() {
-            "all" => Ok(SessionsPolicy::All),
-            "one_per_device_type" => Ok(SessionsPolicy::OnePerDeviceType),
-            "one" => Ok(SessionsPolicy::One),
-            _ => {
-                let message = format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"");
-                Err(de::Error::custom(message))
-            }
-        }
-    }
-}
-
-/// Which ways clients have to become friends.
-pub(super) mod friends_policy {
-    use super::{Deserialize, Deserializer, FriendsPolicy, Serializer, de};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(in crate::config) fn serialize<S: Serializer>(policy: &FriendsPolicy, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(match policy {
-            FriendsPolicy::Request => "request",
-            FriendsPolicy::Direct => "direct",
-            FriendsPolicy::Both => "both",
-        })
-    }
-
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<FriendsPolicy, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.as_str() {
-            "request" => Ok(FriendsPolicy::Request),
-            "direct" => Ok(FriendsPolicy::Direct),
-            "both" => Ok(FriendsPolicy::Both),
-            _ => {
-                let message = format!("{text:?} is not a policy; write \"request\", \"direct\" or \"both\"");
-                Err(de::Error::custom(message))
-            }
-        }
-    }
-}
-
-/// Who may see each field of a profile.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
-pub(super) struct Audiences {
-    #[serde(with = "audience")]
-    nick: Audience,
-    #[serde(with = "audience")]
-    avatar: Audience,
-    #[serde(with = "audience")]
-    sign: Audience,
-    #[serde(with = "audience")]
-    gender: Audience,
-    #[serde(with = "audience")]
-    email: Audience,
-    #[serde(with = "audience")]
-    birth: Audience,
-    #[serde(with = "audience")]
-    tel: Audience,
-    #[serde(with = "audience")]
-    custom: Audience,
-}
-
-/// Who may see a field.
-mod audience {
-    use super::{Audience, Deserialize, Deserializer, Serializer, de};
-
-    const ALL: [Audience; 3] = [Audience::Everyone, Audience::Friends, Audience::Own];
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(super) fn serialize<S: Serializer>(audience: &Audience, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(audience.word())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Audience, D::Error> {
-        let text = String::deserialize(from)?;
-        ALL.into_iter().find(|audience| audience.word() == text).ok_or_else(|| {
-            de::Error::custom(format!("{text:?} is nobody; write \"everyone\", \"friends\" or \"self\""))
-        })
-    }
-}
+for_each_profile_field!(define_audiences);
 
 /// The store and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

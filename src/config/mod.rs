@@ -6,6 +6,7 @@
 
 mod auth;
 mod check;
+mod choice;
 mod error;
 mod form;
 mod load;

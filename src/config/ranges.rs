@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::settings::Config;
+use rosterd_engine::model::limits::SESSIONS_PER_ACCOUNT;
 
 const MILLI_100: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ pub(super) fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
     duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
     between(list, "shutdown.rate", (config.shutdown.rate, 1, 1_000_000), |rate| rate);
-    between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
+    between(list, "sessions.max", (config.sessions.max, 1, SESSIONS_PER_ACCOUNT), |max| max);
     limits(config, list);
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
+use super::choice;
 use super::form::{self, LogFormat, Mode, Secret, StoreUrl};
 use crate::admission::ForwardedHeader;
-use crate::hub::SessionsPolicy;
 use crate::tls;
-use rosterd_engine::model::{FriendsPolicy, Visibility};
+use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
 
 /// All settings, with one field for each section of `config.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub struct ClientsConfig {
     /// Addresses and networks of proxies that are trusted to name their clients.
     pub trusted_proxies: Vec<String>,
     /// The header in which they name them.
-    #[serde(with = "form::forwarded_header")]
+    #[serde(with = "choice")]
     pub forwarded_header: ForwardedHeader,
     /// `[clients.tls]`: TLS of this listener.
     pub tls: ClientsTls,
@@ -118,7 +118,7 @@ pub struct StoreConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct FriendsConfig {
     /// Whether friendship needs a request, starts at once, or either.
-    #[serde(with = "form::friends_policy")]
+    #[serde(with = "choice")]
     pub policy: FriendsPolicy,
     /// How long a request can be answered, 1 s to 36500 days.
     #[serde(with = "form::duration")]
@@ -130,7 +130,7 @@ pub struct FriendsConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SessionsConfig {
     /// Which sessions may stay; the newest always does.
-    #[serde(with = "form::sessions_policy")]
+    #[serde(with = "choice")]
     pub policy: SessionsPolicy,
     /// The most sessions, 1 to 1000; beyond that the oldest ends.
     #[serde(with = "form::count")]
@@ -224,6 +224,7 @@ pub struct LogConfig {
     /// A `tracing` filter directive.
     pub level: String,
     /// Text or JSON.
+    #[serde(with = "choice")]
     pub format: LogFormat,
 }
 

@@ -8,21 +8,9 @@ use super::pending::Signal;
 use super::registry::Hub;
 use super::session::Session;
 use super::user::UserRef;
-use rosterd_engine::model::{Account, CloseReason, Millis, SessionId};
+use rosterd_engine::model::{Account, CloseReason, Millis, SessionId, SessionsPolicy};
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
-
-/// Which sessions of an account may be there together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SessionsPolicy {
-    /// Any.
-    #[default]
-    All,
-    /// One of each type of device; the newest stays.
-    OnePerDeviceType,
-    /// The newest.
-    One,
-}
 
 /// How many sessions of an account may be there, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,7 +26,7 @@ mod user;
 mod writer;
 
 pub use account_presence::PresenceTransition;
-pub use account_sessions::{Delivered, SessionsLimit, SessionsPolicy};
+pub use account_sessions::{Delivered, SessionsLimit};
 pub use flush::FlushPermit;
 pub use flush_state::FlushState;
 pub use pending::{Signal, TakenMarks, WakeReason};

@@ -2,9 +2,6 @@
 
 use rosterd_engine::model::{Account, Reason, RequestError};
 
-/// The most accounts that one `getUsers` may name (NIM's limit).
-pub const BATCH: usize = 150;
-
 /// Parses the accounts that are named: each once, in the order given.
 ///
 /// # Errors

@@ -23,7 +23,6 @@ mod tokens;
 mod visible;
 mod watch;
 
-pub use self::accounts::BATCH;
 pub use self::bulk::Export;
 pub use self::catch_up::CatchUp;
 pub use self::commits::consume;
@@ -37,4 +36,3 @@ pub use self::roster::{BlocksPage, FriendsPage};
 pub use self::sessions::{SessionInfo, SessionStatus};
 pub use self::state::{NodeEnvironment, Service, ServiceSettings};
 pub use self::tokens::keep_keys;
-pub use self::watch::WATCHED;

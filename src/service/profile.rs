@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::accounts::{BATCH, distinct};
+use super::accounts::distinct;
 use super::state::{Service, unavailable};
 use crate::hub::SessionHandle;
+use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
 use rosterd_protocol::EncodedProfile;
 
@@ -38,13 +39,13 @@ impl Service {
     /// once and in the order asked.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    /// 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 503.
     pub async fn see_users(
         &self,
         handle: &SessionHandle,
         names: &[String],
     ) -> Result<(Vec<Arc<EncodedProfile>>, Vec<Account>), RequestError> {
-        let accounts = distinct(names, BATCH)?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
         let found = self.look_up(handle, &accounts).await.map_err(|e| unavailable(&e))?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());
         for (account, profile) in accounts.into_iter().zip(found) {
@@ -60,9 +61,9 @@ impl Service {
     /// asked.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    /// 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 503.
     pub async fn get_users(&self, names: &[String]) -> Result<(Vec<Arc<Profile>>, Vec<Account>), RequestError> {
-        let accounts = distinct(names, BATCH)?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
         let found = self.find(&accounts).await?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());
         for account in accounts {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use super::accounts::{BATCH, distinct};
+use super::accounts::distinct;
 use super::state::{STORE_RETRY_MS, Service, unavailable};
 use crate::hub::{Delivered, Signal, UserRef};
+use rosterd_engine::model::limits::{ACCOUNTS_PER_BATCH, SIGNAL_PAYLOAD_BYTES};
 use rosterd_engine::model::{Account, Reason, RequestError, SessionId, User};
-
-/// The most bytes of a signal's payload.
-const PAYLOAD: usize = 4096;
 
 impl Service {
     /// Hands a message to the sessions of `to`, except the one that it comes from. If one of the two accounts blocks the
@@ -24,8 +22,8 @@ impl Service {
         payload: String,
     ) -> Result<Delivered, RequestError> {
         let to = Account::parse(to, "to")?;
-        if payload.len() > PAYLOAD {
-            let message = format!("payload is longer than {PAYLOAD} bytes");
+        if payload.len() > SIGNAL_PAYLOAD_BYTES {
+            let message = format!("payload is longer than {SIGNAL_PAYLOAD_BYTES} bytes");
             return Err(RequestError::new(Reason::InvalidArgument, message).field("payload"));
         }
         if self.has_blocked(from, &to).await? | self.has_blocked(&to, from).await.map_err(|e| e.field("to"))? {
@@ -38,10 +36,10 @@ impl Service {
     /// Brings the newest profiles of some accounts to the sessions of `viewer`, and returns those that do not exist.
     ///
     /// # Errors
-    /// 404 for an unknown viewer, 414 for an account that cannot be one, 419 for more than [`BATCH`], 416 while a
+    /// 404 for an unknown viewer, 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 416 while a
     /// session has too many to read already, 503.
     pub async fn prefetch(&self, viewer: &Account, names: &[String]) -> Result<Vec<Account>, RequestError> {
-        let accounts = distinct(names, BATCH)?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
         self.known(viewer).await?;
         let found = self.find(&accounts).await?;
         let (known, missing): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| found.contains_key(account));

@@ -3,11 +3,9 @@
 use super::accounts::distinct;
 use super::state::{Service, unavailable};
 use crate::hub::{SessionHandle, UserRef};
+use rosterd_engine::model::limits::WATCHED_ACCOUNTS;
 use rosterd_engine::model::{Account, RequestError};
 use rosterd_engine::sync::outbox::RecordKinds;
-
-/// The most accounts that one session may watch.
-pub const WATCHED: usize = 500;
 
 impl Service {
     /// Replaces the accounts that this session watches. The profiles of the new ones are pending at once. Returns those
@@ -16,7 +14,7 @@ impl Service {
     /// # Errors
     /// 414 for an account that cannot be one, 419 for more than [`WATCHED`], 503; what was watched before still is.
     pub async fn watch(&self, handle: &mut SessionHandle, names: &[String]) -> Result<Vec<Account>, RequestError> {
-        let accounts = distinct(names, WATCHED)?;
+        let accounts = distinct(names, WATCHED_ACCOUNTS)?;
         let before: Vec<_> = handle.watched().map(|user| user.account().clone()).collect();
         let new = handle.watch(&accounts);
         // Watched before the read, so that a later change marks the session.

@@ -125,7 +125,7 @@ pub fn an_end_wakes() {
 pub fn a_signal_wakes() {
     let hub = hub();
     let mut seat = follow(&hub, 1, &[]);
-    hub.arrive(&seat, 1, crate::hub::SessionsLimit { policy: crate::hub::SessionsPolicy::All, max: 9 });
+    hub.arrive(&seat, 1, crate::hub::SessionsLimit { policy: rosterd_engine::model::SessionsPolicy::All, max: 9 });
     drop(seat.take());
     let sending = {
         let hub = hub.clone();

@@ -1,6 +1,7 @@
 //! Who may see which field: by every way a profile reaches a client, and what of a hidden change shows anywhere.
 
 use rosterd_client::Replica;
+use rosterd_engine::model::Profile;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ const FULL: i32 = v1::SyncMode::Full as i32;
 const CURRENT: i32 = v1::SyncMode::Current as i32;
 
 /// The fields, each with two values that are good.
-const FIELDS: [(&str, [&str; 2]); 8] = [
+const FIELDS: [(&str, [&str; 2]); Profile::FIELDS.len()] = [
     ("nick", ["a", "b"]),
     ("avatar", ["a", "b"]),
     ("sign", ["a", "b"]),
@@ -58,7 +59,8 @@ async fn three(world: &World, encoding: Encoding) -> Three {
 }
 
 #[tokio::test]
-async fn a_field_comes_by_every_way_to_those_who_may_see_it_and_by_none_to_others() {
+async fn a_field_reaches_those_who_may_see_it_by_every_way_and_nobody_else() {
+    assert_eq!(FIELDS.map(|(field, _)| field), Profile::FIELDS);
     // Each field has each audience once.
     let audiences = ["everyone", "friends", "self"];
     for shift in 0..3 {

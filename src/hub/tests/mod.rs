@@ -1,10 +1,11 @@
 //! The hub's index, marks, presence and devices, without a store or a socket.
 
 use super::feed::Feed;
-use super::{Hub, HubSettings, SessionHandle, SessionsLimit, SessionsPolicy, UserRef, VisibleProfile};
+use super::{Hub, HubSettings, SessionHandle, SessionsLimit, UserRef, VisibleProfile};
 use proptest::prelude::*;
 use rosterd_engine::model::{
-    Account, Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision, Row, SessionId, User,
+    Account, Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision, Row, SessionId,
+    SessionsPolicy, User,
 };
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
