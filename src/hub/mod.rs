@@ -1,12 +1,15 @@
-//! What is live: the registry of users that someone connected cares about, and the sessions.
+//! The live state of one node: the registry of users that someone connected is interested in, and the sessions.
 //!
-//! The only place with locks. It decides nothing and reads no store: the feed tells it what was committed
-//! ([`feed`]), sessions sit down and follow ([`SessionHandle`]). Invariants: a user is in the registry exactly while a session
-//! follows it or is logged in as it, or it counts as online; a mark that is set reaches the session or the session ends; the horizon
-//! moves only past changes whose watchers are all marked.
+//! It makes no decisions and reads no store: [`feed`] applies what was committed, and each connection's task holds a
+//! [`SessionHandle`], which follows accounts. Only this module has locks.
 //!
-//! Lock order: session table, then registry shard, then one user, then those who departed, transitions, one outbox, or the
-//! sessions that are due.
+//! Invariants:
+//! - A user is in the registry exactly while a session follows it or is logged in as it, or while it counts as online.
+//! - Every dirty mark is delivered, or its session ends.
+//! - The watermark passes a change only once all of its watchers are marked.
+//!
+//! Lock order: session table, registry shard, one user; then one of: offline grace, presence transitions, one session's
+//! pending state, flush queue.
 
 mod account_presence;
 mod account_sessions;
@@ -22,6 +25,8 @@ mod registry;
 mod session;
 mod session_handle;
 mod session_view;
+#[cfg(test)]
+mod tests;
 mod user;
 mod writer;
 
@@ -37,6 +42,3 @@ pub use session_handle::SessionHandle;
 pub use session_view::{SessionView, VisibleProfile};
 pub use user::UserRef;
 pub use writer::WriteHandle;
-
-#[cfg(test)]
-mod tests;
