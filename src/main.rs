@@ -9,7 +9,6 @@ use rosterd::cli::{self, CliError};
 use rosterd::config::{self, SettingsOptions};
 use rosterd_protocol::Encoding;
 
-#[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
