@@ -119,7 +119,7 @@ fn wire(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a login decides for each friend: what is row_delta, and the digest.
+/// What a login decides for each friend: its delta, and the digest.
 fn delta(c: &mut Criterion) {
     let mut group = c.benchmark_group("delta");
     for n in SIZES {

@@ -279,7 +279,7 @@ impl Peer {
                 }
                 self.replica.apply(&reply).expect("a reply is no sync");
             }
-            Err(ClientError::Refused(error)) => assert!(error.code != 500 && error.code != 503, "{error:?}"),
+            Err(ClientError::Refused(error)) => assert!(error.code != 503, "{error:?}"),
             Err(ClientError::Closed { .. }) => self.leave(),
             Err(error) => panic!("{error}"),
         }
