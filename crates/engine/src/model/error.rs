@@ -1,38 +1,31 @@
-//! What goes wrong, in two kinds that are never mixed: a [`RequestError`] answers one command, a
-//! [`CloseReason`] ends a session. Both are a public contract: their numbers and words stay.
+//! Errors of two separate kinds: a [`RequestError`] answers one command, a [`CloseReason`] ends a session.
+//!
+//! Both are a public contract: their numbers and words stay.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a command was not carried out: NIM's number where it has one, and a stable word.
+/// Why a command was not carried out: a number, which is NIM's where it has one, and a stable word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// 302: the token is missing, wrong or has ended, or the command came before a login.
+    /// 302: the token is missing, wrong or expired, or the command came before a login.
     Unauthenticated,
-    /// 403: known, but not allowed.
+    /// 403: the account is known, but may not do this.
     PermissionDenied,
-    /// 404: an account, or another thing named, does not exist.
+    /// 404: an account, or something else that the command names, does not exist.
     NotFound,
-    /// 408: the gateway gave up waiting.
-    DeadlineExceeded,
     /// 412: `ifVersion` does not match.
     VersionMismatch,
-    /// 414: a field is wrong; it is named.
+    /// 414: a field is wrong; the error names it.
     InvalidArgument,
     /// 416: too many commands.
     RateLimited,
-    /// 417: it is there already, or was done already.
+    /// 417: it exists already, or was done already.
     AlreadyExists,
     /// 419: a count is over its limit.
     LimitExceeded,
-    /// 422: the account is disabled.
-    AccountDisabled,
-    /// 500: a fault of the gateway's own.
-    Internal,
     /// 503: the gateway cannot do this now; nothing was changed.
     Unavailable,
-    /// 509: a frame that cannot be read.
-    MalformedFrame,
 }
 
 impl Reason {
@@ -43,16 +36,12 @@ impl Reason {
             Self::Unauthenticated => 302,
             Self::PermissionDenied => 403,
             Self::NotFound => 404,
-            Self::DeadlineExceeded => 408,
             Self::VersionMismatch => 412,
             Self::InvalidArgument => 414,
             Self::RateLimited => 416,
             Self::AlreadyExists => 417,
             Self::LimitExceeded => 419,
-            Self::AccountDisabled => 422,
-            Self::Internal => 500,
             Self::Unavailable => 503,
-            Self::MalformedFrame => 509,
         }
     }
 
@@ -63,53 +52,49 @@ impl Reason {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::NotFound => "NOT_FOUND",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::VersionMismatch => "VERSION_MISMATCH",
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::RateLimited => "RATE_LIMITED",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
-            Self::AccountDisabled => "ACCOUNT_DISABLED",
-            Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
-            Self::MalformedFrame => "MALFORMED_FRAME",
         }
     }
 }
 
-/// The answer to one command that was not carried out; nothing was changed by it.
+/// The answer to a command that was not carried out and changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestError {
     /// The kind of failure.
     pub reason: Reason,
-    /// One sentence for a developer; it may name accounts and fields, never a field's content or a token.
+    /// One sentence for a developer. It may name accounts and fields, but never contains the value of a field or a token.
     pub message: String,
-    /// The offending field, by its name on the wire.
+    /// The wrong field, by its name on the wire.
     pub field: Option<Cow<'static, str>>,
-    /// When trying again makes sense, in milliseconds.
+    /// How long to wait before another attempt makes sense, in milliseconds.
     pub retry_after_ms: Option<u64>,
 }
 
 impl RequestError {
-    /// An error without field and retry time.
+    /// Makes an error without a field and a retry time.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), field: None, retry_after_ms: None }
     }
 
-    /// 404 for an account nobody created.
+    /// Makes the 404 for an account that does not exist.
     #[must_use]
     pub fn unknown_account(account: &super::Account) -> Self {
         Self::new(Reason::NotFound, format!("account \"{account}\" does not exist"))
     }
 
-    /// Names the offending field.
+    /// Sets the wrong field.
     #[must_use]
     pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
         self
     }
 
-    /// Says when trying again makes sense.
+    /// Sets how long to wait before another attempt, in milliseconds.
     #[must_use]
     pub fn retry_after(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);
@@ -125,39 +110,41 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Why a session ends. 3000–3499 the client comes back by itself, 3500–3999 it does not.
+/// Why a session ends.
+///
+/// After a code in 3000–3499 the client reconnects by itself; after one in 3500–3999 it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// The client left: `logout`, a close frame, or an end of the stream. No code is sent.
+    /// The client left: `logout`, a close frame, or the end of the stream. The gateway sends no code.
     ClientLeft,
     /// 3000: the gateway stops.
     Shutdown,
-    /// 3001: nothing was heard, or nothing could be written, for too long.
+    /// 3001: the gateway received nothing, or could write nothing, for too long.
     NoHeartbeat,
-    /// 3002: the gateway lost what the session stands on.
+    /// 3002: the gateway lost something that the session depends on, the store for instance.
     Internal,
     /// 3003: too many commands, or too many logins from one address, for too long.
     TooManyRequests,
-    /// 3004: the gateway holds too much for clients that read slowly, and this was among the newest of them.
+    /// 3004: the gateway holds too much data for slow readers, and this connection was among the newest of them.
     Overloaded,
-    /// 3500: the token, or the account it names, is not accepted, or no longer.
+    /// 3500: the token, or the account that it names, is not accepted, or no longer accepted.
     BadToken,
-    /// 3501: not JSON, not UTF-8, not protobuf, the wrong message type, or too large.
+    /// 3501: a frame was unreadable, of the wrong message type, or too large.
     MalformedFrame,
-    /// 3502: no login in time.
+    /// 3502: there was no login in time.
     LoginTimeout,
-    /// 3503: another session of the account, or the backend, ended it, or a newer login took its place.
+    /// 3503: another session of the account or the backend ended this one, or a newer login replaced it.
     Kicked,
     /// 3504: the account has more sessions than it may, and this was the oldest.
     SessionLimit,
-    /// 3505: the account is disabled or deleted.
+    /// 3505: the account was deleted, or does not exist.
     AccountDisabled,
-    /// 3506: the token ended and was not refreshed.
+    /// 3506: the token expired and was not refreshed.
     TokenExpired,
 }
 
 impl CloseReason {
-    /// The WebSocket close code; 1000 for a client that left.
+    /// The WebSocket close code; 1000 if the client left.
     #[must_use]
     pub fn code(self) -> u16 {
         match self {
@@ -177,7 +164,7 @@ impl CloseReason {
         }
     }
 
-    /// The stable word that goes with the code.
+    /// The stable word of the code.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -197,7 +184,7 @@ impl CloseReason {
         }
     }
 
-    /// Whether the client should come back by itself.
+    /// Whether the client should reconnect by itself.
     #[must_use]
     pub fn reconnect(self) -> bool {
         (3000..3500).contains(&self.code())
@@ -246,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_range_says_whether_to_come_back() {
+    fn the_code_range_decides_whether_to_reconnect() {
         assert!(CloseReason::Shutdown.reconnect() && CloseReason::NoHeartbeat.reconnect());
         assert!(!CloseReason::BadToken.reconnect() && !CloseReason::TokenExpired.reconnect());
         assert!(!CloseReason::ClientLeft.reconnect());
