@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use rosterd::config::{Options, load};
+use rosterd::config::{SettingsOptions, load};
 
 const SECRET: &str = "a-secret-that-no-error-shows";
 
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     let mut overrides: Vec<_> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     overrides.push(("ops.api_key".to_owned(), SECRET.to_owned()));
     std::fs::write(&*FILE, file).expect("a file in the directory for such");
-    let options = Options { file: Some(FILE.clone()), overrides };
+    let options = SettingsOptions { file: Some(FILE.clone()), overrides };
     match load(&options) {
         Ok(loaded) => {
             assert!(loaded.config.check().is_ok(), "settings that are not right were taken");

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use libfuzzer_sys::fuzz_target;
-use rosterd::auth::{AuthError, Authenticator, Expected, Place, Settings, Source};
+use rosterd::auth::{AuthError, AuthSettings, Authenticator, Expected, KeySetUrl, KeySource};
 use rosterd::metrics::Metrics;
 use rosterd_engine::model::{Account, Cursor, SessionId};
 
@@ -17,19 +17,20 @@ const SECRET: &[u8] = b"a secret of thirty-two bytes, ok";
 const NOW: u64 = 1_795_420_532_876;
 
 static METRICS: LazyLock<Arc<Metrics>> = LazyLock::new(Arc::default);
-static DEVELOPMENT: LazyLock<Authenticator> = LazyLock::new(|| authenticator(Settings::Development).expect("no keys"));
-static STATIC: LazyLock<Authenticator> = LazyLock::new(|| authenticator(Settings::Static).expect("no keys"));
-static JWT: LazyLock<Authenticator> = LazyLock::new(|| jwt(Source::Secret(SECRET.to_vec())).expect("a secret"));
+static DEVELOPMENT: LazyLock<Authenticator> =
+    LazyLock::new(|| authenticator(AuthSettings::Development).expect("no keys"));
+static STATIC: LazyLock<Authenticator> = LazyLock::new(|| authenticator(AuthSettings::Static).expect("no keys"));
+static JWT: LazyLock<Authenticator> = LazyLock::new(|| jwt(KeySource::Secret(SECRET.to_vec())).expect("a secret"));
 static FILE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("rosterd-fuzz-{}.json", std::process::id())));
 
-fn authenticator(settings: Settings) -> Result<Authenticator, String> {
+fn authenticator(settings: AuthSettings) -> Result<Authenticator, String> {
     Authenticator::new(settings, None, &METRICS)
 }
 
-fn jwt(source: Source) -> Result<Authenticator, String> {
+fn jwt(source: KeySource) -> Result<Authenticator, String> {
     let expected = Expected { audience: "app".to_owned(), issuer: String::new(), leeway: Duration::from_secs(30) };
-    authenticator(Settings::Jwt { source, previous: Vec::new(), expected })
+    authenticator(AuthSettings::Jwt { source, previous: Vec::new(), expected })
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -93,7 +94,7 @@ fn not_shown(token: &str, error: AuthError) {
 /// A key set that a file holds: read, or refused for a reason.
 fn key_set(text: &[u8]) {
     std::fs::write(&*FILE, text).expect("a file in the directory for such");
-    match jwt(Source::KeySet(Place::File(FILE.clone()), Duration::from_secs(60))) {
+    match jwt(KeySource::KeySet(KeySetUrl::File(FILE.clone()), Duration::from_secs(60))) {
         Ok(keys) => drop(keys.verify("eyJhbGciOiJIUzI1NiJ9.e30.c2ln", NOW).expect_err("signed by nobody")),
         Err(why) => assert!(!why.is_empty()),
     }

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rosterd::auth::{Authenticator, Settings as Auth};
+use rosterd::auth::{AuthSettings, Authenticator};
 use rosterd::admission::{Origins, AdmissionPolicy, Proxies, Rate};
 use rosterd::gateway::{Gateway, GatewaySettings};
 use rosterd::session::SessionSettings;
@@ -64,7 +64,7 @@ impl Node {
     /// Starts one, with limits that one input can meet.
     pub async fn start(kind: Kind) -> Self {
         let metrics = Arc::new(Metrics::default());
-        let auth = Authenticator::new(Auth::Development, None, &metrics).expect("it has no keys");
+        let auth = Authenticator::new(AuthSettings::Development, None, &metrics).expect("it has no keys");
         let opened = memory::open(system_clock(), kind.visibility.clone()).expect("there is randomness");
         let hub = Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true }, metrics.clone());
         tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
