@@ -12,11 +12,11 @@ use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread;
 
+use crate::hub::SessionsLimit;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, Session, SessionHandle, SessionView, Signal, TakenMarks, UserRef, WakeReason, WriteHandle};
-use crate::hub::{SessionsLimit, SessionsPolicy};
 use crate::marks::{account, change, hub, known};
-use rosterd_engine::model::{CloseReason, Revision, SessionId};
+use rosterd_engine::model::{CloseReason, Revision, SessionId, SessionsPolicy};
 use rosterd_protocol::Encoding;
 
 const LAST: Revision = 4;
@@ -102,7 +102,7 @@ fn frame(view: SessionView<'_>, taken: &TakenMarks) -> Vec<u8> {
         let marked = taken.marks.iter().map(|(user, _)| user).find(|user| *user.account() == account(n));
         marked.map_or(0, |user| view.entry(user).profile().unwrap().version)
     };
-    [version(1), version(2), taken.horizon].into_iter().flat_map(Revision::to_be_bytes).collect()
+    [version(1), version(2), taken.watermark].into_iter().flat_map(Revision::to_be_bytes).collect()
 }
 
 fn flusher(hub: &Arc<Hub>, mut end: oneshot::Receiver<()>) {
@@ -119,7 +119,7 @@ fn flusher(hub: &Arc<Hub>, mut end: oneshot::Receiver<()>) {
         }
         for session in queued.drain(..) {
             let Some(permit) = hub.flush_permit(&session) else { continue };
-            let (bytes, watermark) = (frame(permit.view(), permit.taken()), permit.taken().horizon);
+            let (bytes, watermark) = (frame(permit.view(), permit.taken()), permit.taken().watermark);
             permit.write(&bytes, Some(watermark));
         }
     }
@@ -163,7 +163,7 @@ fn live(handle: &mut SessionHandle, run: Run, received: &Received) -> usize {
                 signals += std::iter::from_fn(|| handle.next_signal()).count();
                 if !taken.marks.is_empty() {
                     received.write(&frame(handle.view(), &taken));
-                    handle.set_delivered_up_to(taken.horizon);
+                    handle.set_delivered_up_to(taken.watermark);
                 }
             }
             // An answer to the command would be written now.
