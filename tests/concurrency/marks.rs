@@ -23,7 +23,7 @@ pub fn hub() -> Arc<Hub> {
 /// The commit of a profile at a revision.
 pub fn change(n: usize, revision: Revision) -> Change {
     let profile = Arc::new(Profile::new(account(n), revision, 0));
-    Change { revision: revision, origin: None, rows: vec![Row::Profile(profile)] }
+    Change { revision, origin: None, rows: vec![Row::Profile(profile)] }
 }
 
 /// Applies batches of changes, in slices of one watcher, as the consumer of the feed does.
