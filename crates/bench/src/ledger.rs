@@ -157,12 +157,6 @@ impl Ledger {
         self.awaited[receiver as usize] = awaited;
     }
 
-    /// Whether a receiver is waited for.
-    #[must_use]
-    pub fn is_awaited(&self, receiver: u32) -> bool {
-        self.awaited[receiver as usize]
-    }
-
     /// Friendships whose last update has not come. Once nothing comes any more, they are lost.
     #[must_use]
     pub fn missing(&self) -> u64 {
