@@ -2,6 +2,7 @@
 # Every step prints its commands, and the first failure ends the run.
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TOOLS := $(TARGET)/tools
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 PYTHON := $(TOOLS)/venv/bin/python
@@ -11,13 +12,15 @@ FUZZ := $(TOOLS)/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.2
 MUTANTS := $(TOOLS)/bin/cargo-mutants
 MUTANTS_VERSION := 27.1.0
+# What ships, and so what is measured.
+SHIPPED := --profile dist --features jemalloc
 comma := ,
 CHROMIUM ?= /usr/bin/chromium
 INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit soak chaos fuzz mutants proto deny interop sdk deploy dist test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit check package soak chaos fuzz mutants proto deny interop sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +47,13 @@ doc: ## build the code's documentation, target/doc/rosterd
 unit: ## run the Rust tests
 	@echo "== tests"
 	cargo test --locked --workspace
+
+check: lint doc unit ## run the checks that need cargo alone: no root, no other tools
+	@echo "== all is well, as far as cargo can tell; make test checks the rest"
+
+# Builds each crate from its package, as a user of it would.
+package: ## package the library crates into target/package, and build them from there
+	cargo package --locked $(if $(DIRTY),--allow-dirty) --package rosterd-engine --package rosterd-protocol --package rosterd-client
 
 soak: ## run new simulated histories for MINUTES=10 minutes
 	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
@@ -77,25 +87,36 @@ deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit,
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
 
-# EXTRAS=FOLDER adds a man page and completions; see deploy/dist.
+# The program writes its own manual pages and completions; they go into the tarball and the Debian package.
 dist: ## build the release files into target/packages: a tarball, a .deb, an SBOM and checksums
-	cargo build --locked --profile dist
-	deploy/dist $(TARGET)/dist/rosterd $(VERSION) $(TARGET)/packages $(EXTRAS)
+	cargo build --locked $(SHIPPED)
+	rm -rf $(TARGET)/extras
+	$(TARGET)/dist/rosterd man --into $(TARGET)/extras
+	$(TARGET)/dist/rosterd completions bash > $(TARGET)/extras/rosterd.bash
+	$(TARGET)/dist/rosterd completions zsh > $(TARGET)/extras/_rosterd
+	$(TARGET)/dist/rosterd completions fish > $(TARGET)/extras/rosterd.fish
+	deploy/dist $(TARGET)/dist/rosterd $(VERSION) $(TARGET)/packages $(TARGET)/extras
+
+# Naming the host as the target keeps the flag from build scripts and macros, which cannot be linked statically.
+static: ## build a static binary into target/packages; see docs/operations.md
+	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" cargo build --locked $(SHIPPED) --target $(HOST) --bin rosterd
+	mkdir -p $(TARGET)/packages
+	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
 test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
 # INTO=FILE.md also writes the table into a document; ONLY=fanout,login measures a part of it.
 bench: ## measure a gateway beside the machine's floor, against its goals; a quarter of an hour
-	cargo bench --locked --bench table -- $(if $(INTO),--into $(abspath $(INTO))) $(if $(ONLY),--only $(ONLY))
+	cargo bench --locked $(SHIPPED) --bench table -- $(if $(INTO),--into $(abspath $(INTO))) $(if $(ONLY),--only $(ONLY))
 
 benchquick: ## the same in three minutes; do not quote its figures
-	cargo bench --locked --bench table -- --quick $(if $(ONLY),--only $(ONLY))
+	cargo bench --locked $(SHIPPED) --bench table -- --quick $(if $(ONLY),--only $(ONLY))
 
 # SEED=… repeats a run; KILLS=… and CLIENTS=… set its size.
 # The full disk needs root, to mount a small file system.
 chaos: ## test the release binary under kill -9, stops, full disks, slow and half-open peers, and storms; five minutes
-	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked --release --test chaos -- --nocapture
+	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked $(SHIPPED) --test chaos -- --nocapture
 
 # Needs a nightly compiler.
 # Findings are in fuzz/artifacts; ONLY=frames,tokens runs some of the targets.
@@ -103,14 +124,14 @@ fuzz: $(FUZZ) ## fuzz all input from outside; SECONDS=600 for each target
 	SECONDS_EACH=$(or $(SECONDS),600) CARGO_FUZZ=$(abspath $(FUZZ)) INTO=$(abspath $(TARGET))/fuzz fuzz/run $(subst $(comma), ,$(ONLY))
 
 performance: ## measure again the table and the plots of docs/performance.md, and write them there
-	cargo bench --locked --bench table -- --into $(abspath docs/performance.md)
-	cargo bench --locked --bench table -- grow $(abspath docs/images)
+	cargo bench --locked $(SHIPPED) --bench table -- --into $(abspath docs/performance.md)
+	cargo bench --locked $(SHIPPED) --bench table -- grow $(abspath docs/images)
 
 microbench: ## benchmark the hot paths, one by one
-	cargo bench --locked
+	cargo bench --locked $(SHIPPED)
 
 drain-demo: ## show a stop under load on this terminal, with closes and logins for every second; CLIENTS=10000 RATE=500
-	cargo bench --locked --bench drain -- $(CLIENTS) $(RATE)
+	cargo bench --locked $(SHIPPED) --bench drain -- $(CLIENTS) $(RATE)
 
 # The tools that the targets need.
 # apt-get needs root; a machine that has them all does not.

@@ -34,7 +34,7 @@ fn outbox(c: &mut Criterion) {
     for n in SIZES {
         let users: Vec<_> = (0..n).map(|n| UserRef::detached(account(n))).collect();
         group.throughput(Throughput::Elements(n as u64));
-        group.bench_with_input(BenchmarkId::new("mark and drain", n), &users, |b, users| {
+        group.bench_with_input(BenchmarkId::new("mark and take", n), &users, |b, users| {
             let mut outbox = Outbox::default();
             b.iter(|| {
                 for user in users {
@@ -83,15 +83,15 @@ fn interest(c: &mut Criterion) {
     group.finish();
 }
 
-/// Encoding a card for the first time, reading an update, and joining cards that are encoded into one frame.
+/// Encoding a profile for the first time, reading an update, and joining encoded profiles into one frame.
 fn wire(c: &mut Criterion) {
     let mut group = c.benchmark_group("wire");
     for encoding in Encoding::ALL {
         group.throughput(Throughput::Elements(1));
-        group.bench_function(BenchmarkId::new("encode a card", format!("{encoding:?}")), |b| {
+        group.bench_function(BenchmarkId::new("encode a profile", format!("{encoding:?}")), |b| {
             b.iter_batched(
                 || EncodedProfile::new(profile(7)),
-                |card| card.bytes(encoding).len(),
+                |profile| profile.bytes(encoding).len(),
                 BatchSize::SmallInput,
             );
         });
@@ -102,14 +102,14 @@ fn wire(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("decode an update", format!("{encoding:?}")), |b| {
             b.iter(|| decode(encoding, black_box(&update)).is_ok());
         });
-        let cards: Vec<_> = (0..50).map(|n| EncodedProfile::new(profile(n))).collect();
+        let profiles: Vec<_> = (0..50).map(|n| EncodedProfile::new(profile(n))).collect();
         let cursor = Cursor { epoch: Epoch(7), horizon: 1_000_000 };
         group.throughput(Throughput::Elements(50));
-        group.bench_function(BenchmarkId::new("join 50 cards", format!("{encoding:?}")), |b| {
+        group.bench_function(BenchmarkId::new("join 50 profiles", format!("{encoding:?}")), |b| {
             b.iter(|| {
                 let (mut changes, mut frame) = (Changes::new(encoding), Vec::new());
-                for card in &cards {
-                    changes.user(card);
+                for profile in &profiles {
+                    changes.user(profile);
                 }
                 changes.finish(Some(cursor), &mut frame);
                 frame
@@ -119,7 +119,7 @@ fn wire(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a login decides for each friend: its delta, and the digest.
+/// What a login computes for each friend: `row_delta`, and the digest.
 fn delta(c: &mut Criterion) {
     let mut group = c.benchmark_group("delta");
     for n in SIZES {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use rosterd::hub::{Hub, HubSettings, SessionHandle, SessionsLimit, SessionsPolicy, feed::Feed};
+use rosterd::hub::{Hub, HubSettings, SessionHandle, SessionsLimit, feed::Feed};
 use rosterd::store::{Opened, Store, Write, sqlite};
-use rosterd_engine::model::{Account, Command, Profile, SessionId, User};
+use rosterd_engine::model::limits::WATCHED_ACCOUNTS;
+use rosterd_engine::model::{Account, Command, Profile, SessionId, SessionsPolicy, User};
 use tokio::runtime::Runtime;
 
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 16 };
 /// Who goes and comes at once, and how many friends each has.
 const STORM: (usize, usize) = (5000, 50);
-const WATCHED: usize = 500;
 
 fn account(n: usize) -> Account {
     Account::parse(&format!("user{n:06}"), "account").expect("an account")
@@ -22,11 +22,11 @@ fn hub() -> Arc<Hub> {
     Hub::new(0, HubSettings::default(), Arc::default())
 }
 
-/// Takes a seat, as a login does: its own account is known from then on.
+/// Joins the hub, as a login does: its own account is known from then on.
 fn sit(hub: &Arc<Hub>, who: usize, id: usize) -> SessionHandle {
-    let seat = hub.join(&account(who), SessionId(id as u64), None);
-    hub.offer(seat.me(), Some(&user(who)));
-    seat
+    let handle = hub.join(&account(who), SessionId(id as u64), None);
+    hub.offer(handle.me(), Some(&user(who)));
+    handle
 }
 
 fn user(n: usize) -> User {
@@ -45,7 +45,7 @@ fn request_and_accept(c: &mut Criterion) {
     let Opened { store, mut feed, head } =
         sqlite::open(&directory.path().join("rosterd.db"), options).expect("a store");
     let hub = Hub::new(head, HubSettings::default(), Arc::default());
-    let mut seats = [sit(&hub, 0, 1), sit(&hub, 1, 2)];
+    let mut handles = [sit(&hub, 0, 1), sit(&hub, 1, 2)];
     let mut applied = Feed::new(hub);
     runtime.spawn(async move {
         while let Some(batch) = feed.recv().await {
@@ -69,7 +69,7 @@ fn request_and_accept(c: &mut Criterion) {
                 let (account, peer) = (ann.clone(), bob.clone());
                 carry_out(&*store, Command::DeleteFriend { account, peer }).await;
             });
-            seats.each_mut().map(SessionHandle::take)
+            handles.each_mut().map(SessionHandle::take)
         });
     });
     runtime.block_on(store.close());
@@ -79,10 +79,10 @@ fn request_and_accept(c: &mut Criterion) {
 fn presence_storm(c: &mut Criterion) {
     let (people, friends) = STORM;
     let hub = hub();
-    let mut seats: Vec<_> = (0..people).map(|n| sit(&hub, n, n)).collect();
-    for (n, seat) in seats.iter_mut().enumerate() {
+    let mut handles: Vec<_> = (0..people).map(|n| sit(&hub, n, n)).collect();
+    for (n, handle) in handles.iter_mut().enumerate() {
         for friend in 1..=friends {
-            seat.add_friend(&account((n + friend) % people));
+            handle.add_friend(&account((n + friend) % people));
         }
     }
     let mut group = c.benchmark_group("presence");
@@ -95,11 +95,11 @@ fn presence_storm(c: &mut Criterion) {
             for guest in &guests {
                 hub.arrive(guest, 5, LIMIT);
             }
-            let told: usize = seats.iter_mut().map(|seat| seat.take().marks.len()).sum();
+            let taken: usize = handles.iter_mut().map(|handle| handle.take().marks.len()).sum();
             drop(guests);
             let now = tokio::time::Instant::now();
             hub.expire(now, now, 9);
-            told + seats.iter_mut().map(|seat| seat.take().marks.len()).sum::<usize>()
+            taken + handles.iter_mut().map(|handle| handle.take().marks.len()).sum::<usize>()
         });
     });
     group.finish();
@@ -107,12 +107,12 @@ fn presence_storm(c: &mut Criterion) {
 
 fn watch(c: &mut Criterion) {
     let hub = hub();
-    let accounts: Vec<_> = (1..=WATCHED).map(account).collect();
+    let accounts: Vec<_> = (1..=WATCHED_ACCOUNTS).map(account).collect();
     let mut group = c.benchmark_group("watch");
-    group.throughput(Throughput::Elements(WATCHED as u64));
+    group.throughput(Throughput::Elements(WATCHED_ACCOUNTS as u64));
     group.bench_function("500 new accounts", |b| {
-        let seat = || sit(&hub, 0, 1);
-        b.iter_batched(seat, |mut seat| (seat.watch(&accounts), seat).1, BatchSize::PerIteration);
+        let handle = || sit(&hub, 0, 1);
+        b.iter_batched(handle, |mut handle| (handle.watch(&accounts), handle).1, BatchSize::PerIteration);
     });
     group.finish();
 }

@@ -1,7 +1,7 @@
 //! rosterd keeps user profiles and friend lists in sync, live, on every client.
 //!
-//! A client logs in over a WebSocket, gets its own profile and what changed among its friends since it was last here,
-//! and from then on every change as it happens. This is the map; `docs/architecture.md` says why it is so.
+//! A client logs in over a WebSocket, gets its own profile and what has changed among its friends since its last
+//! session, and from then on every change as it happens. This page is the map; `docs/architecture.md` gives the reasons.
 //!
 //! | crate | owns | depends on |
 //! |---|---|---|
@@ -14,30 +14,32 @@
 //! | module | owns | imports of the crate |
 //! |---|---|---|
 //! | [`metrics`] | every metric, named once | – |
-//! | [`locks`] | the locks of `hub`, so that a test can put others in their place | – |
+//! | [`locks`] | the locks of `hub`, so that a test can replace them | – |
 //! | [`store`] | durable rows and the feed of commits: the trait and its SQLite adapter | – |
-//! | [`auth`] | who a token says its bearer is | metrics |
-//! | [`hub`] | what is live: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
+//! | [`auth`] | verifying tokens | metrics |
+//! | [`hub`] | live state: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
-//! | [`lifecycle`] | the phases of a gateway's life, and the pace of its end | – |
-//! | [`tls`] | the listeners' certificates: read, checked, exchanged while connections live | – |
-//! | [`admission`] | who may connect, from where, and how fast | – |
+//! | [`lifecycle`] | the phases of a gateway's life, and the schedule of its drain | – |
+//! | [`tls`] | the listeners' certificates: read, checked, replaced while connections live | – |
+//! | [`admission`] | limits by address, trusted proxies, origins, rate limits | – |
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
 //! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, metrics, tls |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, metrics, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
-//! `tests/architecture.rs` holds the code to the last column.
+//! `tests/architecture` holds the code to the last column.
 //!
 //! # Recipes
-//! - **A new command**: `proto/` → a line in `rosterd_protocol::decode`'s `commands!` → an arm in `gateway::commands` → a function in
-//!   `service` → a test in `tests/suite`.
+//! - **A new command**: `proto/` → a line in `rosterd_protocol::decode`'s `commands!` → an arm in `session::commands` → a
+//!   function in `service` → a test in `tests/suite`.
 //! - **A new store**: one folder in `store/`, one line in `tests/suite/store/mod.rs`, one arm in `app`.
-//! - **A new pushed record**: `proto/` → a kind in `sync::outbox` → what it owes in `sync::delta` → `rosterd_protocol::Changes` → `gateway::drain`.
-//! - **A new setting**: a field in `config`, a line in `config.toml` and in `docs/configuration.md`; tests hold the three together.
-//!   One that a reload takes over also belongs to a part in `App::parts`, and to the table in `docs/operations.md`.
+//! - **A new pushed record**: `proto/` → a kind in `sync::outbox` → what it has pending in `sync::delta` →
+//!   `rosterd_protocol::Changes` → `session::flush`.
+//! - **A new setting**: a field in `config::settings`, its range in `config::ranges`, a line in `config.toml` and in
+//!   `docs/configuration.md`; tests hold the three together. A setting that a reload replaces also belongs to a part in
+//!   `App::parts`, and to the table in `docs/operations.md`.
 //! - **A new metric**: a field in `metrics`, a line in `docs/operations.md`, a panel in `deploy/grafana`; a test wants both.
 
 pub mod admission;

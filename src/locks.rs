@@ -1,5 +1,6 @@
-//! The locks and atomics of what is live, named once. `tests/concurrency` puts others in their place, which try the
-//! orders in which threads can meet. Nothing here but names.
+//! Names the locks and atomics of the hub in one place.
+//!
+//! `tests/concurrency` replaces them by others, which try different thread interleavings. This file holds only names.
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -1,14 +1,16 @@
-//! Arguments to one subcommand.
+//! The binary: parses the command line and runs one subcommand.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use rosterd::cli::{self, CliError};
 use rosterd::config::{self, SettingsOptions};
 use rosterd_protocol::Encoding;
 
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -71,6 +73,14 @@ enum CliCommand {
     /// Measure a gateway: many clients at once, and what they cost it
     #[cfg(target_os = "linux")]
     Bench(cli::bench::BenchArguments),
+    /// Print a completion script for a shell
+    Completions { shell: Shell },
+    /// Print the manual page, in roff
+    Man {
+        /// Write it and one page for each subcommand into a folder instead
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +121,8 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         }
         #[cfg(target_os = "linux")]
         CliCommand::Bench(arguments) => cli::bench::run(&load()?.config, &arguments)?,
+        CliCommand::Completions { shell } => cli::completions::run(Arguments::command(), shell),
+        CliCommand::Man { into } => cli::man::run(Arguments::command(), into.as_deref())?,
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! TLS of the listeners: certificates and keys read from files, checked, and exchanged while connections live.
+//! TLS of the listeners: reads certificates and keys from files, checks them, and replaces them while connections live.
 //!
-//! A connection keeps the certificate that it was accepted with; the next one gets what was read last. Files that
-//! cannot be used change nothing. When to look again is the caller's business, and so is what a handshake leads to.
+//! A connection keeps the certificate that it was accepted with; the next one gets the certificate that was read last.
+//! Files that cannot be used change nothing. The caller decides when to read them again, and what follows a handshake.
 
 use std::fmt;
 use std::io;
@@ -18,25 +18,27 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::Decode;
 
-/// What a client that reads slowly may have waiting inside a connection, in bytes; a record of TLS.
+/// How much may wait inside a connection whose client reads slowly, in bytes: one record of TLS.
 const UNSENT: usize = 16 * 1024;
 
-/// A connection that has been shaken hands on.
+/// A connection after its handshake.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
-/// Which files a listener's TLS is made of. All PEM.
+/// The files of a listener's TLS, all in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The certificate, and after it those that lead to one the clients trust.
+    /// The certificate chain, the listener's own certificate first.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// Certificates of the authorities that callers' certificates come from; with it, who shows none is refused.
+    /// The authorities of callers' certificates. If set, a caller without a certificate is refused.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Why files cannot be used: which, and what is wrong with it.
+/// Says which file cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {why}", path.display())]
 pub struct CertificateError {
@@ -44,7 +46,7 @@ pub struct CertificateError {
     why: String,
 }
 
-/// What the files held when they were read. Not `Debug`: a key is in it.
+/// The contents of the files when they were read. Not `Debug`, because a key is among them.
 #[derive(Clone, PartialEq, Eq)]
 struct Contents {
     certificate: Vec<u8>,
@@ -52,7 +54,7 @@ struct Contents {
     client_ca: Option<Vec<u8>>,
 }
 
-/// Files that were read and can be used, not yet in use.
+/// Files that were read and can be used, but are not in use yet.
 pub struct CheckedCertificates {
     files: Files,
     contents: Contents,
@@ -62,9 +64,9 @@ pub struct CheckedCertificates {
 
 /// The TLS of one listener.
 pub struct Tls {
-    /// Looked at by whoever reads the files again.
+    /// Used when the files are read again.
     held: Mutex<CurrentCertificates>,
-    /// Looked at by every handshake.
+    /// Used by every handshake.
     config: RwLock<Arc<ServerConfig>>,
 }
 
@@ -81,10 +83,10 @@ impl fmt::Debug for Tls {
 }
 
 impl Files {
-    /// Reads the files and makes sure that they go together.
+    /// Reads the files and checks that they belong together.
     ///
     /// # Errors
-    /// One of them cannot be read, holds nothing of its kind, or does not belong to the others.
+    /// A file cannot be read, has no content of its kind, or does not belong to the others.
     pub fn check(&self) -> Result<CheckedCertificates, CertificateError> {
         let contents = Contents {
             certificate: read(&self.certificate)?,
@@ -115,7 +117,7 @@ impl Files {
             .with_single_cert(chain, key)
             .map_err(|error| unusable(&self.key, format_args!("it is no key for the certificate ({error})")))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // What lets a client come back cheaply is kept by the client, sealed: after a storm nothing is left here.
+        // Clients keep the state for cheap resumption themselves, sealed, so that none stays here after a storm of logins.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| unusable(&self.certificate, error))?;
         config.send_tls13_tickets = 1;
@@ -134,7 +136,7 @@ impl Tls {
         })
     }
 
-    /// Takes other files into use; connections that are there keep theirs.
+    /// Takes other files into use. Open connections keep theirs.
     pub fn put(&self, checked: CheckedCertificates) {
         let CheckedCertificates { files, contents, config, not_after } = checked;
         let mut held = self.held.lock();
@@ -142,10 +144,10 @@ impl Tls {
         *self.config.write() = config;
     }
 
-    /// Reads the files again and takes them into use if they are others than before (true).
+    /// Reads the files again and takes them into use if they have changed; returns whether they have.
     ///
     /// # Errors
-    /// They cannot be used; what was in use stays.
+    /// The files cannot be used; the earlier ones stay in use.
     pub fn refresh(&self) -> Result<bool, CertificateError> {
         let files = self.held.lock().files.clone();
         let checked = files.check()?;
@@ -156,21 +158,22 @@ impl Tls {
         Ok(changed)
     }
 
-    /// When the certificate in use ends, in seconds since 1970.
+    /// Returns when the certificate in use ends, in seconds since 1970.
     #[must_use]
     pub fn not_after(&self) -> i64 {
         self.held.lock().not_after
     }
 
-    /// Shakes hands, within `limit`.
+    /// Performs the handshake, within `limit`.
     ///
     /// # Errors
-    /// The client speaks no TLS, nothing both know, shows no certificate where one is asked for, or takes too long.
+    /// The client does not speak TLS, shares no version or cipher, has no certificate where one is required, or takes too
+    /// long.
     pub async fn accept(&self, stream: TcpStream, limit: Duration) -> io::Result<TlsStream> {
         let acceptor = TlsAcceptor::from(self.config.read().clone());
-        let shaken =
+        let handshake =
             timeout(limit, acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(UNSENT))));
-        shaken.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        handshake.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -182,7 +185,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     std::fs::read(path).map_err(|error| unusable(path, error))
 }
 
-/// The certificates in a file, at least one.
+/// Reads the certificates in a file, at least one.
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
@@ -192,6 +195,7 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     }
 }
 
+/// Creates the check of callers' certificates by these authorities.
 fn callers(
     path: &Path,
     pem: &[u8],
@@ -205,11 +209,12 @@ fn callers(
     verifier.map_err(|error| unusable(path, error))
 }
 
-/// When a certificate ends, in seconds since 1970.
+/// Returns when a certificate ends, in seconds since 1970.
 fn end(path: &Path, certificate: &CertificateDer<'_>) -> Result<i64, CertificateError> {
-    let (_, read) = x509_parser::parse_x509_certificate(certificate)
+    // `Raw` takes serial numbers that are out of the standard's bounds, which certificates in use have.
+    let read = CertificateInner::<Raw>::from_der(certificate)
         .map_err(|error| unusable(path, format_args!("no certificate ({error})")))?;
-    Ok(read.validity().not_after.timestamp())
+    Ok(read.tbs_certificate.validity.not_after.to_unix_duration().as_secs() as i64)
 }
 
 #[cfg(test)]

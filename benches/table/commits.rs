@@ -27,7 +27,7 @@ fn commits(directory: &Path, length: Duration) -> Result<f64, Box<dyn Error>> {
     connection.execute("DROP TABLE IF EXISTS profile", [])?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.execute("CREATE TABLE profile (account TEXT PRIMARY KEY, card TEXT) WITHOUT ROWID", [])?;
+    connection.execute("CREATE TABLE profile (account TEXT PRIMARY KEY, profile TEXT) WITHOUT ROWID", [])?;
     let mut put = connection.prepare("REPLACE INTO profile VALUES (?1, ?2)")?;
     let (begun, mut count) = (Instant::now(), 0u32);
     while begun.elapsed() < length {

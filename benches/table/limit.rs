@@ -143,7 +143,7 @@ impl Limit {
             }
             Some(user) => {
                 if let Some(mark) = memchr::memmem::find(payload, b"~~").map(|from| &payload[from..from + MARK]) {
-                    self.tell(user, mark);
+                    self.send_change(user, mark);
                 }
             }
         }
@@ -171,7 +171,7 @@ impl Limit {
         out
     }
 
-    fn tell(&mut self, user: u32, mark: &[u8]) {
+    fn send_change(&mut self, user: u32, mark: &[u8]) {
         let mut frame = Vec::with_capacity(128);
         let mark = String::from_utf8_lossy(mark);
         let payload = format!("{{\"changes\":{{\"users\":[{{\"account\":\"{user:06}\",\"nick\":\"{mark}\"}}]}}}}");

@@ -14,7 +14,7 @@ pub(crate) enum Goal {
     /// So much, or less, whatever the floor.
     Below(f64),
     /// None: a figure to know.
-    Told,
+    Open,
 }
 
 /// One line of the table.
@@ -38,7 +38,7 @@ impl Entry {
     /// Whether the goal is met; none if there is none, or nothing to compare with.
     pub(crate) fn is_met(&self) -> Option<bool> {
         match self.goal {
-            Goal::Told => None,
+            Goal::Open => None,
             Goal::Below(most) => Some(self.measured.is_some_and(|measured| measured <= most)),
             Goal::AtLeast(_) | Goal::AtMost(_) if self.floor.is_none() => None,
             Goal::AtLeast(least) => Some(self.ratio().is_some_and(|ratio| ratio >= least)),
@@ -54,7 +54,7 @@ impl Entry {
             Goal::AtLeast(least) => format!("≥ {least} ×"),
             Goal::AtMost(most) => format!("≤ {most} ×"),
             Goal::Below(most) => format!("≤ {}", shown(most, self.unit)),
-            Goal::Told => "–".to_owned(),
+            Goal::Open => "–".to_owned(),
         };
         let met = match self.is_met() {
             Some(true) => "met",

@@ -60,7 +60,7 @@ fn table(size: Size, only: Option<&str>, into: Option<&str>) -> Result<(), Box<d
             }
         }
     }
-    let text = told(&mut table, begun, priority.raised);
+    let text = report(&mut table, begun, priority.raised);
     println!("\n{text}");
     let kept = table.directory.join("table.md");
     fs::write(&kept, &text)?;
@@ -74,7 +74,7 @@ fn table(size: Size, only: Option<&str>, into: Option<&str>) -> Result<(), Box<d
 }
 
 /// The table, and how the machine looked.
-fn told(table: &mut Table, begun: Instant, raised: bool) -> String {
+fn report(table: &mut Table, begun: Instant, raised: bool) -> String {
     let mut text = lines::markdown(&table.entries);
     table.foreign.sort_by(f64::total_cmp);
     let foreign = |at: f64| {

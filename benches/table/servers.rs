@@ -159,7 +159,7 @@ impl Drop for Server {
     }
 }
 
-/// The friendships that `limit USERS FRIENDS` is told.
+/// The friendships that `limit USERS FRIENDS` gets.
 pub(crate) fn graph(users: &str, friends: &str) -> Result<Graph, Box<dyn Error>> {
     let friends = friends.parse()?;
     if users == "star" {

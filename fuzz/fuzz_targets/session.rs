@@ -7,10 +7,9 @@ use std::future::pending;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rosterd::hub::SessionsPolicy;
 use rosterd::service::keep_presence;
 use rosterd_client::{Client, ClientError, Replica};
-use rosterd_engine::model::{Account, Audience, Command as Write, FriendsPolicy, Visibility};
+use rosterd_engine::model::{Account, Audience, Command as Write, FriendsPolicy, SessionsPolicy, Visibility};
 use rosterd_fuzz::{Kind, Node, PATIENCE, in_time, run};
 use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
 use tokio::time::timeout;

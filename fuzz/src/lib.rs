@@ -12,13 +12,13 @@ use rosterd::admission::{AdmissionPolicy, Origins, Proxies, Rate};
 use rosterd::auth::{AuthSettings, Authenticator};
 use rosterd::gateway::{Gateway, GatewaySettings};
 use rosterd::hub::feed::Feed;
-use rosterd::hub::{self, Hub, SessionsLimit, SessionsPolicy};
+use rosterd::hub::{self, Hub, SessionsLimit};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
 use rosterd::service::{self, Service, consume};
 use rosterd::session::SessionSettings;
 use rosterd::store::{Store, system_clock};
-use rosterd_engine::model::{FriendsPolicy, Visibility};
+use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 

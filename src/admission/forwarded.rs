@@ -1,7 +1,7 @@
-//! Whose connection a proxy brings.
+//! Finds the client behind a proxy.
 //!
-//! Anyone can write these headers, so they are read only from proxies that the settings name, and from the right: each proxy adds
-//! the address it saw, so the first one that is no proxy of ours was seen by one that is.
+//! Anyone can write these headers, so they are read only from proxies that the settings name, and from the right: each
+//! proxy adds the address it saw, so one of ours saw the first address that is none of ours.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,19 +9,16 @@ use axum::http::HeaderMap;
 use axum::http::header::FORWARDED;
 use ipnet::IpNet;
 
-/// The older and more common of the two headers.
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// The proxies that are believed, and the header they write.
+/// The proxies that are trusted, and the header that they write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// Where they are.
+    /// Their addresses and networks.
     pub networks: Vec<IpNet>,
-    /// Which header. The other one is what a client wrote.
+    /// Their header. A client may have written the other one.
     pub header: ForwardedHeader,
 }
 
-/// The header in which a proxy says whose connection it brings.
+/// The header in which a proxy names its client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`.
@@ -31,11 +28,22 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
+impl ForwardedHeader {
+    /// Returns its name, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => FORWARDED.as_str(),
+        }
+    }
+}
+
 impl Proxies {
-    /// Reads a list of addresses and of networks such as `10.0.0.0/8`.
+    /// Parses a list of addresses, and of networks such as `10.0.0.0/8`.
     ///
     /// # Errors
-    /// What would be right.
+    /// An entry is neither; the text says what would be right.
     pub fn parse(list: &[String]) -> Result<Vec<IpNet>, String> {
         let one = |text: &String| {
             let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
@@ -44,19 +52,15 @@ impl Proxies {
         list.iter().map(one).collect()
     }
 
-    /// Whether this is one of them.
+    /// Reports whether this address is a trusted proxy's.
     pub(super) fn trust(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The address that one of them says the request is from; `None` if it does not, or not so that one can read it.
+    /// Returns the client's address by the proxy's header; `None` if the header is missing or cannot be read.
     pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let name = match self.header {
-            ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
-            ForwardedHeader::Forwarded => FORWARDED.as_str(),
-        };
-        let lines: Vec<_> = headers.get_all(name).iter().collect();
+        let lines: Vec<_> = headers.get_all(self.header.name()).iter().collect();
         let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
         for hop in hops {
             let hop = str::from_utf8(hop).ok()?.trim();
@@ -72,7 +76,7 @@ impl Proxies {
     }
 }
 
-/// The value of `for` in one element of `Forwarded`, without its quotes.
+/// Returns the value of `for` in one element of `Forwarded`, without its quotes.
 fn forwarded_for(element: &str) -> Option<&str> {
     let value = element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -81,7 +85,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
     Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
 
-/// An address, with or without a port, of version 6 with or without brackets.
+/// Parses an address with or without a port; one of version 6 may have brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;

@@ -1,7 +1,7 @@
-//! Who may connect: how many in all, how many from one address, and how fast they may log in.
+//! Limits connections in all and by address, and the rate of logins by address.
 //!
-//! Counted before anything is done for a connection. What is known of an address is gone with its last connection,
-//! as soon as its logins are so long ago that they do not count any more.
+//! A connection is counted before anything is done for it. An address is forgotten with its last connection, as soon as
+//! its logins are too long ago to count.
 
 mod forwarded;
 mod origin;
@@ -25,38 +25,38 @@ pub(crate) use self::rate_limit::{RateLimit, RateVerdict};
 /// How many addresses without a connection are remembered.
 const REMEMBERED: usize = 65_536;
 
-/// What is let in, and how much of it. Replaced as a whole when the settings are read anew.
+/// The limits and rules for connections. A reload replaces it as a whole.
 #[derive(Debug, Clone)]
 pub struct AdmissionPolicy {
-    /// Pages that may connect; `None`: all of them.
+    /// The origins of pages that may connect; `None`: every page.
     pub origins: Option<Origins>,
-    /// Proxies that say whose connection they bring.
+    /// The proxies that are trusted to name their clients.
     pub proxies: Proxies,
-    /// How many connections there may be.
+    /// The most connections.
     pub connections: usize,
-    /// How many of one address.
+    /// The most connections from one address.
     pub connections_per_address: usize,
-    /// How fast those of one address may log in.
+    /// The rate of logins from one address.
     pub logins: Rate,
     /// How long a connection may take to become a WebSocket.
     pub handshake_timeout: Duration,
-    /// The largest head of a request, in bytes.
+    /// The size of the largest request head, in bytes.
     pub header_bytes: usize,
     /// How long a WebSocket may take to log in.
     pub login_timeout: Duration,
     /// How long a session may outlast its token.
     pub expiry_grace: Duration,
-    /// The largest message a client may send, in bytes.
+    /// The size of the largest message from a client, in bytes.
     pub frame_bytes: usize,
-    /// How many pieces it may come in.
+    /// The most fragments of one message.
     pub fragments: usize,
-    /// How fast a session may send; `None`: as fast as it can.
+    /// The rate of commands from one session; `None`: no limit.
     pub commands: Option<Rate>,
-    /// What may be held for clients that read more slowly than they are told, in bytes.
+    /// The memory for clients that read too slowly, all together, in bytes.
     pub outbound_bytes: usize,
 }
 
-/// Who is connected.
+/// Counts connections and logins, and admits or refuses new ones.
 pub(crate) struct Admission {
     policy: RwLock<Arc<AdmissionPolicy>>,
     started: Instant,
@@ -64,13 +64,13 @@ pub(crate) struct Admission {
     addresses: Mutex<Addresses>,
 }
 
-/// An address, or of version 6 the network that one customer usually has.
+/// An address of version 4, or the network of version 6 that one customer usually has.
 type SourceAddress = u128;
 
 #[derive(Default)]
 struct Addresses {
     known: HashMap<SourceAddress, AddressState, ahash::RandomState>,
-    /// How many there may be before those that are not needed are dropped.
+    /// The number of addresses at which those that are not needed are dropped.
     sweep_at: usize,
 }
 
@@ -80,17 +80,17 @@ struct AddressState {
     logins: RateLimit,
 }
 
-/// Why someone may not connect.
+/// The reason for which a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AdmissionRefusal {
-    /// There are as many connections as there may be.
+    /// The gateway has as many connections as it may.
     Full,
-    /// There are as many from this address.
+    /// This address has as many connections as it may.
     Crowded,
 }
 
 impl AdmissionRefusal {
-    /// Its name in the metrics.
+    /// Returns the name of the reason in the metrics.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Full => "CONNECTIONS",
@@ -99,13 +99,14 @@ impl AdmissionRefusal {
     }
 }
 
-/// A connection's place; leaving drops it.
+/// One connection's place among those that may exist; dropping it gives the place back.
 pub(crate) struct Permit {
     admission: Arc<Admission>,
-    /// Whose it counts as. Unset for this machine itself, and for a proxy until it said whose connection it brings.
-    source: OnceLock<SourceAddress>,
+    /// The client's address. Unset for a connection that was refused, and for a proxy's until it names a client of
+    /// another machine.
+    client: OnceLock<IpAddr>,
     by_proxy: bool,
-    /// Later ones have greater numbers.
+    /// Later connections have greater numbers.
     number: u64,
 }
 
@@ -123,18 +124,18 @@ impl Admission {
         *self.policy.write() = Arc::new(policy);
     }
 
-    /// Nanoseconds since the start.
+    /// Returns the time since the start, in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Lets a connection from `peer` in, or not. `number` tells earlier ones from later ones.
+    /// Admits a connection from `peer`, or refuses it. Later connections have greater numbers.
     pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, number: u64) -> Result<Permit, AdmissionRefusal> {
         let policy = self.policy();
         let open = self.connections.fetch_add(1, Ordering::AcqRel);
-        // From here on dropping it gives the place back.
+        // From here on, dropping the permit gives the place back.
         let by_proxy = policy.proxies.trust(peer);
-        let permit = Permit { admission: self.clone(), source: OnceLock::new(), by_proxy, number };
+        let permit = Permit { admission: self.clone(), client: OnceLock::new(), by_proxy, number };
         if open >= policy.connections as u64 {
             return Err(AdmissionRefusal::Full);
         }
@@ -151,43 +152,57 @@ impl Admission {
 }
 
 impl Permit {
-    /// Takes what a proxy says of whose connection this is.
+    /// Counts the connection for the client that a proxy names.
     pub(crate) fn forwarded(&self, headers: &HeaderMap) -> Result<(), AdmissionRefusal> {
         let policy = self.admission.policy();
         match policy.proxies.client(headers) {
-            Some(client) if self.by_proxy && self.source.get().is_none() => self.count_as(client, &policy),
+            Some(client) if self.by_proxy && self.client.get().is_none() => self.count_as(client, &policy),
             _ => Ok(()),
         }
     }
 
-    /// Lets it log in, or says when it may try again.
+    /// Lets the connection log in, or says how long it must wait.
     pub(crate) fn log_in(&self) -> Result<(), Duration> {
-        let Some(source) = self.source.get() else {
+        let Some(source) = self.source() else {
             return Ok(());
         };
         let (policy, now) = (self.admission.policy(), self.admission.now());
         let mut addresses = self.admission.addresses.lock();
-        addresses.known.entry(*source).or_default().logins.admit(policy.logins, now)
+        addresses.known.entry(source).or_default().logins.admit(policy.logins, now)
     }
 
+    /// The number of the connection; later connections have greater ones.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
+    /// The client's address, for logs. `None` if a proxy has not named one of another machine.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.client.get().copied()
+    }
+
+    /// The address that the connection counts for. `None` if no address is known, and for this machine, which has no
+    /// limit by address: what connects from it is a proxy, or a tool of the operator's.
+    fn source(&self) -> Option<SourceAddress> {
+        self.client.get().filter(|client| !client.is_loopback()).map(|client| source(*client))
+    }
+
     fn count_as(&self, address: IpAddr, policy: &AdmissionPolicy) -> Result<(), AdmissionRefusal> {
-        // This machine is not limited by address: what connects from it is a proxy, or a tool of the operator's.
-        if address.to_canonical().is_loopback() {
+        let client = address.to_canonical();
+        // A later request on the proxy's connection may name a client that has a limit.
+        if client.is_loopback() && self.by_proxy {
             return Ok(());
         }
-        let source = source(address);
-        let mut addresses = self.admission.addresses.lock();
-        addresses.make_room(self.admission.now());
-        let known = addresses.known.entry(source).or_default();
-        if known.connections as usize >= policy.connections_per_address {
-            return Err(AdmissionRefusal::Crowded);
+        if !client.is_loopback() {
+            let mut addresses = self.admission.addresses.lock();
+            addresses.make_room(self.admission.now());
+            let known = addresses.known.entry(source(client)).or_default();
+            if known.connections as usize >= policy.connections_per_address {
+                return Err(AdmissionRefusal::Crowded);
+            }
+            known.connections += 1;
         }
-        known.connections += 1;
-        self.source.set(source).expect("asked only while it is unset");
+        self.client.set(client).expect("count_as is called only while it is unset");
         Ok(())
     }
 }
@@ -196,13 +211,13 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let admission = &self.admission;
         admission.connections.fetch_sub(1, Ordering::AcqRel);
-        if let Some(source) = self.source.get() {
+        if let Some(source) = self.source() {
             let now = admission.now();
             let mut addresses = admission.addresses.lock();
-            if let Some(known) = addresses.known.get_mut(source) {
+            if let Some(known) = addresses.known.get_mut(&source) {
                 known.connections -= 1;
                 if known.connections == 0 && known.logins.is_idle(now) {
-                    addresses.known.remove(source);
+                    addresses.known.remove(&source);
                 }
             }
         }
@@ -210,13 +225,13 @@ impl Drop for Permit {
 }
 
 impl Addresses {
-    /// Drops what is not needed, each time there is twice as much as was needed before.
+    /// Drops addresses that are not needed, each time there are twice as many as were needed before.
     fn make_room(&mut self, now: u64) {
         if self.known.len() < self.sweep_at {
             return;
         }
         self.known.retain(|_, known| known.connections > 0 || !known.logins.is_idle(now));
-        // More than this and somebody has addresses to spare: how fast one of them logs in says nothing then.
+        // Someone who has more addresses than this is not held back by a limit on each of them.
         if self.known.values().filter(|known| known.connections == 0).count() > REMEMBERED {
             self.known.retain(|_, known| known.connections > 0);
         }
@@ -225,6 +240,7 @@ impl Addresses {
     }
 }
 
+/// Returns what an address counts for: itself, or its network if it is of version 6.
 fn source(address: IpAddr) -> SourceAddress {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -264,9 +280,9 @@ pub(crate) mod tests {
         let admission = Admission::new(policy());
         let enter = |from: &str| admission.enter(ip(from), 0);
         let mut held: Vec<_> = (0..3).map(|_| enter("203.0.113.7").unwrap()).collect();
-        // Written otherwise it is the same one.
+        // The same address in another form.
         assert_eq!(enter("::ffff:203.0.113.7").err(), Some(AdmissionRefusal::Crowded));
-        // A customer of version 6 has a whole network.
+        // One customer has a whole network of version 6.
         held.extend(["2001:db8::1", "2001:db8::2", "2001:db8::3:1"].map(|from| enter(from).unwrap()));
         assert_eq!(enter("2001:db8::4").err(), Some(AdmissionRefusal::Crowded));
         held.push(enter("2001:db8:0:1::1").unwrap());
@@ -291,7 +307,7 @@ pub(crate) mod tests {
         }
         assert!((5..20).contains(&let_in), "{let_in}");
         assert_eq!(admission.known(), 1);
-        // Another one is not held up, and this machine never is.
+        // Another address is not limited by that, and this machine never is.
         assert!(admission.enter(ip("203.0.113.8"), 0).unwrap().log_in().is_ok());
         let own = admission.enter(ip("::1"), 0).unwrap();
         assert!((0..100).all(|_| own.log_in().is_ok()));
@@ -322,7 +338,7 @@ pub(crate) mod tests {
             let permit = admission.enter(IpAddr::V4((0x0b00_0000 + n).into()), 0).unwrap();
             permit.log_in().unwrap();
         }
-        // Each is remembered for a second; that many fit into one, or were dropped.
+        // Each is remembered for a second. Either that many fit into one, or the others were dropped.
         assert!(admission.known() <= 2 * REMEMBERED + 2, "{}", admission.known());
     }
 }

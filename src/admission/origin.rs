@@ -1,12 +1,12 @@
-//! Which web pages may connect.
+//! Decides which web pages may connect.
 //!
-//! A browser says in `Origin` whose page it is that connects, and no page can make it say anything else. What is no
-//! browser says nothing and is let through: what it could lie about, it may as well leave out.
+//! A browser names the origin of the page that connects in `Origin`, and no page can change that. Other clients send no
+//! `Origin` and are let through: they could write any origin, so a check would not stop them.
 
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
-/// Pages that may connect besides those of the gateway's own address.
+/// The origins of pages that may connect besides the gateway's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins(Vec<Pattern>);
 
@@ -19,16 +19,16 @@ enum Pattern {
 }
 
 impl Origins {
-    /// Reads a list of `https://app.example.com`, `https://*.example.com` for what is under a name, `null` for pages
+    /// Parses a list of `https://app.example.com`, `https://*.example.com` for names under a domain, `null` for pages
     /// without an origin, or `*` for all.
     ///
     /// # Errors
-    /// What would be right.
+    /// An entry is no origin; the text says what would be right.
     pub fn parse(list: &[String]) -> Result<Self, String> {
         list.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether the page that a request comes from, if it comes from one, may connect.
+    /// Reports whether the page that a request comes from may connect; a request from no page may.
     pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(ORIGIN).iter();
         let origin = match (given.next(), given.next()) {
@@ -43,7 +43,7 @@ impl Origins {
     }
 }
 
-/// Whether the page is from where it connects to.
+/// Reports whether the page has the gateway's own origin.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let own = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
@@ -88,7 +88,7 @@ impl Pattern {
     }
 }
 
-/// A name or an address, with a port or without.
+/// Reports whether this is a name or an address, with or without a port.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),

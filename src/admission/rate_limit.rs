@@ -1,48 +1,48 @@
-//! How fast something may come: so much in a second, and so much at once.
+//! Limits the rate of events: so many a second, and so many at once.
 //!
-//! The generic cell rate algorithm: one number says how far ahead of its rate something is, so a session pays eight
-//! bytes for it and nothing happens while it is idle. Pure: the time is given.
+//! This is the generic cell rate algorithm. One number says how far a sender is ahead of its rate, so a session pays
+//! eight bytes for it, and nothing happens while it is idle. The caller passes the time.
 
 use std::time::Duration;
 
-/// So much in a second, and so much at once.
+/// A rate: so many events a second, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// On average; at least 1.
+    /// How many a second, on average; at least 1.
     pub per_second: u32,
-    /// Without a pause; at least 1.
+    /// How many without a pause; at least 1.
     pub burst: u32,
 }
 
 impl Rate {
-    /// Nanoseconds to each.
+    /// Returns the time for one event, in nanoseconds.
     fn each(self) -> u64 {
         1_000_000_000 / u64::from(self.per_second.max(1))
     }
 
-    /// How far ahead one may be, in nanoseconds.
+    /// Returns how far a sender may be ahead, in nanoseconds.
     fn room(self) -> u64 {
         self.each() * u64::from(self.burst.max(1))
     }
 }
 
-/// When all that came would have come at the rate, in nanoseconds since a start that the caller keeps to.
+/// The time at which all past events would have come at the rate, in nanoseconds since a start that the caller chooses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RateLimit(u64);
 
-/// What becomes of one more.
+/// The verdict on one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RateVerdict {
-    /// It is taken.
+    /// The event is within the rate.
     Taken,
-    /// It is not; one that comes after this time may be.
+    /// The event is refused; one that comes after this time may be accepted.
     Refused(Duration),
-    /// It is not, nor were as many before it as may come at once.
+    /// The event is refused, as were as many before it as may come at once.
     Abusive,
 }
 
 impl RateLimit {
-    /// One more. What is refused counts too: who goes on is refused for longer, and in the end no more answered.
+    /// Counts one event, even if it is refused: a sender that goes on is refused for longer, and is abusive in the end.
     pub(crate) fn press(&mut self, rate: Rate, now: u64) -> RateVerdict {
         let next = self.0.max(now) + rate.each();
         let (ahead, room) = (next - now, rate.room());
@@ -57,7 +57,8 @@ impl RateLimit {
         }
     }
 
-    /// One more, which does not count if it is refused: others share the rate_limit and must not pay for it.
+    /// Counts one event unless it is refused: others share this limit and must not pay for refused events. The error is
+    /// the time to wait.
     pub(crate) fn admit(&mut self, rate: Rate, now: u64) -> Result<(), Duration> {
         let next = self.0.max(now) + rate.each();
         let (ahead, room) = (next - now, rate.room());
@@ -68,7 +69,7 @@ impl RateLimit {
         Ok(())
     }
 
-    /// Whether it is as good as new.
+    /// Reports whether no past event counts any more.
     pub(crate) fn is_idle(self, now: u64) -> bool {
         self.0 <= now
     }
@@ -91,7 +92,7 @@ mod tests {
         assert!(all[5..10].iter().all(|paced| matches!(paced, RateVerdict::Refused(_))), "{all:?}");
         assert_eq!(all[10..], [RateVerdict::Abusive; 2]);
         let RateVerdict::Refused(wait) = all[9] else { panic!("{all:?}") };
-        // Who waits as long as it was told is taken, and not a moment sooner.
+        // A sender that waits as long as asked is accepted, and not a moment sooner.
         let then = now + wait.as_nanos() as u64;
         assert_eq!(RateLimit(rate_limit.0).press(RATE, then), RateVerdict::Taken);
         assert!(matches!(RateLimit(rate_limit.0).press(RATE, then - 1), RateVerdict::Refused(_)));
@@ -108,7 +109,7 @@ mod tests {
     }
 
     proptest! {
-        /// Over any time, no more is taken than the rate and one burst; who keeps to the rate is always taken.
+        /// Over any time, no more events are accepted than the rate and one burst. A sender that keeps to the rate always is.
         #[test]
         fn no_more_than_the_rate_and_a_burst(
             per_second in 1..1000u32, burst in 1..1000u32, gaps in prop::collection::vec(0..SECOND, 1..300),

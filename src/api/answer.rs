@@ -1,4 +1,4 @@
-//! How the server API answers: records as JSON, errors as on the wire with a fitting HTTP status.
+//! Answers of the server API: records as JSON, and errors as on the wire with a fitting HTTP status.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -49,7 +49,7 @@ fn status(reason: Reason) -> StatusCode {
     }
 }
 
-/// 201 for what was made, 200 for what was there.
+/// Returns 201 if something was made, and 200 if it existed.
 pub(super) fn made(outcome: Outcome) -> StatusCode {
     if outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK }
 }
@@ -58,16 +58,16 @@ pub(super) fn made(outcome: Outcome) -> StatusCode {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Done {}
 
-/// What a handler answers with.
+/// The result of a handler.
 pub(super) type Reply<T> = Result<(StatusCode, Json<T>), Refusal>;
 
-/// 200 with this body.
+/// Answers 200 with this body.
 #[expect(clippy::unnecessary_wraps, reason = "it is what a handler answers with")]
 pub(super) fn ok<T>(body: T) -> Reply<T> {
     Ok((StatusCode::OK, Json(body)))
 }
 
-/// `{}`, and 201 if something was made.
+/// Answers `{}`, with 201 if something was made and 200 otherwise.
 #[expect(clippy::unnecessary_wraps, reason = "it is what a handler answers with")]
 pub(super) fn done(outcome: Outcome) -> Reply<Done> {
     Ok((made(outcome), Json(Done {})))

@@ -1,4 +1,4 @@
-//! The server API's answer to "why was b not told of a's change?".
+//! The server API's answer to "why did B not receive A's change?".
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,20 +9,20 @@ use super::request::{One, Shared, ViewerOf, account, viewer};
 use crate::service::{self, Obstacle, Relation};
 use rosterd_engine::model::{Account, Audience};
 
-/// What decides what `viewer` is told of `account`.
+/// Everything that decides which changes of `account` the viewer receives.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Explanation)]
 pub(super) struct ExplanationBody {
     account: String,
     viewer: String,
-    /// What stands between a change and the viewer, in words; one sentence that says so if nothing does.
+    /// The reasons why a change does not reach the viewer, as sentences; one sentence that says so if there are none.
     because: Vec<String>,
-    /// The same as words that stay: `BLOCKED`, `OFFLINE`, `NOT_FOLLOWED`, `HIDDEN_FIELDS`, `PENDING`.
+    /// The same reasons as fixed words: `BLOCKED`, `OFFLINE`, `NOT_FOLLOWED`, `HIDDEN_FIELDS`, `PENDING`.
     reasons: Vec<&'static str>,
-    /// Whether the viewer lists the account, so that its changes are told.
+    /// Whether the viewer lists the account as a friend, and so receives its changes.
     viewer_lists: Listed,
-    /// Whether the account lists the viewer.
+    /// Whether the account lists the viewer as a friend.
     account_lists: Listed,
     /// Since when the account blocks the viewer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ pub(super) struct ExplanationBody {
     /// a change is applied it is that of the view `self`.
     #[serde(skip_serializing_if = "Option::is_none")]
     live_version: Option<u64>,
-    /// The stamp up to which every change has been marked.
+    /// The stamp up to which every change has been marked for its watchers.
     horizon: u64,
     /// The viewer's sessions on this gateway.
     sessions: Vec<SessionExplanation>,
@@ -76,25 +76,26 @@ struct ViewExplanation {
     update_time: u64,
 }
 
-/// What a session of the viewer follows, and has yet to be told.
+/// What a session of the viewer follows, and what waits for it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SessionView)]
 struct SessionExplanation {
     #[serde(flatten)]
     session: LiveSession,
-    /// Whether it is told of the account's changes because the viewer lists it.
+    /// Whether it follows the account because the viewer lists it as a friend.
     as_friend: bool,
-    /// Whether it is because it watches the account.
+    /// Whether it watches the account.
     watches: bool,
-    /// What of the account it has yet to be told: `card`, `friend`, `request`, `block`, `presence`, `sessions`, `hint`.
+    /// The updates of the account that wait for this session: `card`, `friend`, `request`, `block`, `presence`,
+    /// `sessions`, `hint`.
     waiting: Vec<&'static str>,
 }
 
-/// Why one account was, or was not, told of another's change.
+/// Explains why one account received, or did not receive, another's change.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/explain", tag = "operations",
-    params(("account" = String, Path), ("viewer" = String, Query, description = "who should have been told")),
+    params(("account" = String, Path), ("viewer" = String, Query, description = "the account that should have received it")),
     responses((status = 200, description = "everything that decides it", body = ExplanationBody))
 )]
 pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Reply<ExplanationBody> {

@@ -1,4 +1,4 @@
-//! The server API's routes for what is live: sessions, presence, hints and signals.
+//! The server API's routes for live state: sessions, presence, hints and signals.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -36,16 +36,16 @@ pub(super) struct LiveSession {
     device: v1::Device,
     /// When it logged in.
     connected_at: u64,
-    /// Accounts of which it has yet to be told something: more than a few that stay mean that it reads slowly.
+    /// Accounts with updates that wait for this session. If the number stays above a few, the session reads slowly.
     pending: usize,
-    /// The last stamp that it was told it holds everything up to; none while it is catching up. Stamps are the numbers of
-    /// changes, so it may be behind `horizon` with nothing to be told.
+    /// The stamp up to which this session has received everything, as last reported to it; none while it is catching up.
+    /// Stamps number all changes, so this may be behind `horizon` although nothing waits for the session.
     told: Option<u64>,
 }
 
 impl LiveSession {
     pub(super) fn of(status: SessionStatus) -> Self {
-        let SessionStatus { info, account, pending, told } = status;
+        let SessionStatus { info, account, pending, delivered_up_to: told } = status;
         let (session, account) = (info.id.to_string(), account.to_string());
         Self { account, session, device: info.device, connected_at: info.connected_at, pending, told }
     }
@@ -55,7 +55,7 @@ impl LiveSession {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiveSessions {
     sessions: Vec<LiveSession>,
-    /// The stamp up to which every change has been marked.
+    /// The stamp up to which every change has been marked for its watchers.
     horizon: u64,
     /// `after` of the next page, unless this is the last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,7 +166,7 @@ pub(super) struct SignalBody {
 /// What became of a signal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Signalled {
-    /// Sessions that will be told.
+    /// Sessions that will receive it.
     delivered: u32,
     /// Sessions that read so slowly that they will not.
     dropped: u32,
@@ -181,6 +181,6 @@ pub(super) async fn signal(api: Shared, name: One, body: Body) -> Reply<Signalle
     let from = account(name)?;
     let SignalBody { to, payload } = read(body)?;
     api.service.get_user(&from).await.map_err(|error| error.field("account"))?;
-    let told = api.service.signal(&from, None, &to, payload).await?;
-    ok(Signalled { delivered: told.delivered, dropped: told.dropped })
+    let sent = api.service.signal(&from, None, &to, payload).await?;
+    ok(Signalled { delivered: sent.delivered, dropped: sent.dropped })
 }

@@ -1,7 +1,7 @@
-//! The ops listener: the server API for backends, health, and metrics. Never meant for the open internet.
+//! The ops listener: the server API for backends, health, and metrics. It is not meant for the open internet.
 //!
-//! Bodies are the records of the wire in JSON, errors its `error` object with a fitting HTTP status. A write here
-//! goes the way of a client's: the same checks, decision, commit and feed.
+//! Bodies are the records of the wire in JSON; errors are its `error` object with a fitting HTTP status. A write takes
+//! the same path as a client's: the same checks, decision, commit and feed.
 
 mod answer;
 mod explain;
@@ -34,22 +34,22 @@ use rosterd_engine::model::{Reason, RequestError};
 
 /// The largest body of an import, in bytes; of a batch, [`BATCH_BYTES`]; of any other request, [`BODY_BYTES`].
 pub const IMPORT_BYTES: usize = 8 * 1024 * 1024;
-/// 150 profiles with every field at its limit, and some.
+/// Enough for 150 profiles with every field at its limit.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const BODY_BYTES: usize = 64 * 1024;
 
 /// Who may use the server API.
 #[derive(Debug, Clone)]
 pub enum Access {
-    /// Whoever shows this key.
+    /// Callers that send this key.
     Key(String),
-    /// Programs on this machine, which no key is asked of: development on loopback.
+    /// Programs on this machine, without a key: development on loopback.
     Open,
-    /// Nobody: no key is set.
+    /// Nobody, because no key is set.
     Closed,
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 pub(crate) struct Api {
     service: Arc<Service>,
     lifecycle: Arc<Lifecycle>,
@@ -58,7 +58,7 @@ pub(crate) struct Api {
 
 type Route = (&'static str, MethodRouter<Arc<Api>>);
 
-/// What needs the key.
+/// The routes that need the key.
 fn server_api() -> [Route; 22] {
     let import = post(users::import).layer(DefaultBodyLimit::max(IMPORT_BYTES));
     [
@@ -90,7 +90,7 @@ fn server_api() -> [Route; 22] {
     ]
 }
 
-/// What a probe, a scraper or a developer may ask without it.
+/// The routes that a probe, a scraper or a developer may use without the key.
 fn open() -> [Route; 4] {
     [
         ("/livez", get(livez)),
@@ -104,7 +104,7 @@ fn routed(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Api>> {
     routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
 }
 
-/// The listener's routes.
+/// Builds all routes of the listener.
 pub fn router(service: Arc<Service>, lifecycle: Arc<Lifecycle>, access: Access) -> Router {
     let api = Arc::new(Api { service, lifecycle, access });
     let server_api = routed(server_api()).route_layer(middleware::from_fn_with_state(api.clone(), authorize));
@@ -173,8 +173,10 @@ async fn authorize(State(api): State<Arc<Api>>, request: Request, next: Next) ->
     Ok(next.run(request).await)
 }
 
-/// Whether no page in a browser on this machine sent it: browsers say so in `Origin` or `Sec-Fetch-Site`, and in
-/// `Host` the name that brought them here, which may be one that somebody else has pointed at this machine.
+/// Returns whether the request did not come from a page in a browser on this machine.
+///
+/// Browsers send `Origin` or `Sec-Fetch-Site`, and in `Host` the name that they looked up, which somebody else may have
+/// pointed at this machine.
 fn is_local(headers: &HeaderMap) -> bool {
     let from_page = headers.contains_key(ORIGIN)
         || headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
@@ -191,7 +193,7 @@ fn shows(headers: &HeaderMap, key: &str) -> bool {
     shown.is_some_and(|shown| equal(shown.trim_ascii(), key.as_bytes()))
 }
 
-/// In a time that does not tell how much was right.
+/// Compares in a time that does not depend on how much of the key is right.
 fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }

@@ -1,4 +1,4 @@
-//! The document that describes the server API, made from its handlers.
+//! The `OpenAPI` document of the server API, made from its handlers.
 
 use std::sync::LazyLock;
 
@@ -43,7 +43,7 @@ struct Failure {
 )]
 struct ServerApi;
 
-/// What holds for every operation: how to show the key, and how errors look.
+/// Adds to every operation how to send the key and how errors look.
 struct Common;
 
 impl Modify for Common {
@@ -57,7 +57,7 @@ impl Modify for Common {
         for path in document.paths.paths.values_mut() {
             let operations =
                 [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten();
-            // What needs no key refuses nothing.
+            // Operations that need no key never refuse.
             for operation in operations.filter(|operation| operation.security.is_none()) {
                 operation.responses.responses.insert("default".to_owned(), failure.clone());
             }
@@ -77,8 +77,38 @@ pub(super) async fn openapi_json() -> Response {
     ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
-/// Every path of the document.
+/// Lists every path of the document.
 #[cfg(test)]
 pub(super) fn paths() -> Vec<String> {
     ServerApi::openapi().paths.paths.into_keys().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rosterd_engine::model::limits;
+    use serde_json::Value;
+
+    /// The document's attributes take numbers only, no constants.
+    #[test]
+    fn the_limits_in_the_document_are_those_of_the_protocol() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        let of = |schema: &str, property: &str, limit: &str| {
+            let property = &document["components"]["schemas"][schema]["properties"][property];
+            usize::try_from(property[limit].as_u64().unwrap_or_else(|| panic!("{schema}: {property}"))).unwrap()
+        };
+        assert_eq!(of("Accounts", "accounts", "maxItems"), limits::ACCOUNTS_PER_BATCH);
+        assert_eq!(of("Batch", "users", "maxItems"), limits::ACCOUNTS_PER_BATCH);
+        assert_eq!(of("FriendUpdate", "alias", "maxLength"), limits::ALIAS_CHARS);
+        assert_eq!(of("FriendUpdate", "custom", "maxLength"), limits::FRIEND_CUSTOM_CHARS);
+        assert_eq!(of("Ask", "message", "maxLength"), limits::MESSAGE_CHARS);
+        let of_path = |path: &str| {
+            let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+            let limit = parameters.iter().find(|parameter| parameter["name"] == "limit").unwrap();
+            usize::try_from(limit["schema"]["maximum"].as_u64().unwrap()).unwrap()
+        };
+        for path in ["/v1/users/{account}/friends", "/v1/users/{account}/blocks"] {
+            assert_eq!(of_path(path), super::super::request::PAGE.1, "{path}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The server API's routes for friends, requests and blocks.
 //!
-//! What is put is there afterwards, what is deleted is not: to ask for either again is no error.
+//! A second PUT or DELETE of the same friend or block is no error: it answers 200 and changes nothing. So is a second
+//! DELETE of a request; a second PUT of one answers 200 while it is open, and 409 once the two are friends.
+//! All of them answer 404 if an account does not exist, except that a block of an account that is gone can be deleted.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,7 +13,9 @@ use super::request::{Body, One, PageOf, Shared, Two, account, page, parties, rea
 use rosterd_engine::model::{Account, Command, FriendUpdate, Outcome, Reason, Request, RequestError};
 use rosterd_protocol::v1;
 
-/// Carries out what `account` would ask for as a client. Of such a command the field `account` is the peer.
+/// Carries out a command as if a client of `account` had sent it.
+///
+/// In such a command the field `account` names the peer, so an error about that field is one about `peer` here.
 async fn relate(api: &Api, account: &Account, command: Command) -> Result<Outcome, RequestError> {
     api.service.get_user(account).await.map_err(|error| error.field("account"))?;
     let related = api.service.relate(command, None).await;
@@ -147,7 +151,7 @@ pub(super) async fn cancel(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     api.service.get_user(&peer).await.map_err(|error| error.field("peer"))?;
     match relate(&api, &account, Command::CancelRequest { account: account.clone(), peer }).await {
-        // Both are there, so it is the request that is not.
+        // Both accounts exist, so the request is what does not.
         Err(error) if error.reason == Reason::NotFound && error.field.as_deref() != Some("account") => ok(Done {}),
         Err(error) => Err(Refusal(error)),
         Ok(_) => ok(Done {}),

@@ -1,4 +1,4 @@
-//! What a request names: accounts in the path, a page in the query, an object in the body.
+//! Reads requests: accounts in the path, a page in the query, an object in the body.
 
 use std::sync::Arc;
 
@@ -19,32 +19,32 @@ pub(super) type Two = Result<Path<(String, String)>, PathRejection>;
 pub(super) type PageOf = Result<Query<PageQuery>, QueryRejection>;
 
 /// How many records a page holds unless asked otherwise, and at most.
-const PAGE: (usize, usize) = (100, 1000);
+pub(super) const PAGE: (usize, usize) = (100, 1000);
 
-/// What was named in the path or the query, or that it could not be read.
+/// Turns path and query that cannot be read into an error.
 fn named<T, R>(part: Result<T, R>) -> Result<T, Refusal> {
     part.map_err(|_| Refusal(RequestError::new(Reason::InvalidArgument, "the path or its query cannot be read")))
 }
 
-/// The account in the path.
+/// Reads the account in the path.
 pub(super) fn account(name: One) -> Result<Account, Refusal> {
     let Path(name) = named(name)?;
     Ok(Account::parse(&name, "account")?)
 }
 
-/// Both accounts in the path.
+/// Reads both accounts in the path.
 pub(super) fn parties(names: Two) -> Result<(Account, Account), Refusal> {
     let Path((account, peer)) = named(names)?;
     Ok((Account::parse(&account, "account")?, Account::parse(&peer, "peer")?))
 }
 
-/// The account in the path, and what comes after it.
+/// Reads the account in the path and the segment after it.
 pub(super) fn account_and(names: Two) -> Result<(Account, String), Refusal> {
     let Path((account, rest)) = named(names)?;
     Ok((Account::parse(&account, "account")?, rest))
 }
 
-/// The body, or what was wrong with its size.
+/// Returns the body, or an error about its size.
 pub(super) fn bytes(body: Body) -> Result<Bytes, Refusal> {
     body.map_err(|rejection| {
         let (reason, message) = match rejection.status() {
@@ -55,12 +55,12 @@ pub(super) fn bytes(body: Body) -> Result<Bytes, Refusal> {
     })
 }
 
-/// The object in the body.
+/// Reads the object in the body.
 pub(super) fn read<T: for<'a> Deserialize<'a>>(body: Body) -> Result<T, Refusal> {
     Ok(rosterd_protocol::body(&bytes(body)?)?)
 }
 
-/// The object in the body, which may also be left out.
+/// Reads the object in the body, which may be left out.
 pub(super) fn read_if_any<T: for<'a> Deserialize<'a> + Default>(body: Body) -> Result<T, Refusal> {
     let body = bytes(body)?;
     if body.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(rosterd_protocol::body(&body)?) }
@@ -73,14 +73,14 @@ pub(super) struct PageQuery {
     limit: Option<String>,
 }
 
-/// The account to go on after, and how many records are asked for.
+/// Reads the account that the page starts after, and the number of records asked for.
 pub(super) fn page(query: PageOf) -> Result<(Option<Account>, usize), Refusal> {
     let Query(query) = named(query)?;
     let after = query.after.map(|after| Account::parse(&after, "after")).transpose()?;
     Ok((after, limit(query.limit.as_deref())?))
 }
 
-/// The session to go on after, and how many are asked for.
+/// Reads the session that the page starts after, and the number of sessions asked for.
 pub(super) fn sessions_page(query: PageOf) -> Result<(Option<SessionId>, usize), Refusal> {
     let Query(query) = named(query)?;
     let after = query
@@ -90,7 +90,7 @@ pub(super) fn sessions_page(query: PageOf) -> Result<(Option<SessionId>, usize),
     Ok((after.and_then(|after| after.first().copied()), limit(query.limit.as_deref())?))
 }
 
-/// Whose view of an account is asked for.
+/// `?viewer=` the account whose view is asked for.
 #[derive(Debug, Deserialize)]
 pub(super) struct ViewerQuery {
     viewer: Option<String>,
@@ -98,7 +98,7 @@ pub(super) struct ViewerQuery {
 
 pub(super) type ViewerOf = Result<Query<ViewerQuery>, QueryRejection>;
 
-/// The account in `?viewer=`.
+/// Reads the account in `?viewer=`.
 pub(super) fn viewer(query: ViewerOf) -> Result<Account, Refusal> {
     let Query(query) = named(query)?;
     Ok(Account::parse(query.viewer.as_deref().unwrap_or_default(), "viewer")?)

@@ -1,4 +1,4 @@
-//! The ops listener's sockets: plain, or with TLS.
+//! The ops listener's sockets, with or without TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use crate::tls::{Tls, TlsStream};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes at a time; more callers wait in the system's queue.
+/// The most handshakes at a time; further callers wait in the system's queue.
 const HANDSHAKES: usize = 64;
 
-/// Serves the routes until it is dropped.
+/// Serves the routes until the future is dropped.
 ///
 /// # Errors
 /// The listener broke.
@@ -28,7 +28,7 @@ pub async fn serve(listener: TcpListener, routes: Router, tls: Option<Arc<Tls>>)
     }
 }
 
-/// A listener whose connections have been shaken hands on; one that takes long holds up nobody else.
+/// A listener that yields connections once their TLS handshake is done; a slow one delays no other.
 struct Handshakes {
     listener: TcpListener,
     tls: Arc<Tls>,

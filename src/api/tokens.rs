@@ -15,7 +15,8 @@ pub(super) struct NewToken {
     secret: Option<String>,
 }
 
-/// What the client logs in with: the account, a colon, and the secret. Only a hash is kept: it is told this once.
+/// The token that the client logs in with: the account, a colon, and the secret. Only a hash is kept, so no other answer
+/// contains the token.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Token {
     token: String,

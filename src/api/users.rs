@@ -51,7 +51,7 @@ pub(super) async fn get(api: Shared, name: One) -> Reply<v1::User> {
     ok(v1::User::from(&*profile))
 }
 
-/// Deletes an account and erases everything that is kept about it. Its sessions end, its friends are told.
+/// Deletes an account and erases everything that is kept about it. Its sessions end, and its friends receive the removal.
 #[utoipa::path(
     delete, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
     responses((status = 200, description = "gone", body = Done))
@@ -172,8 +172,8 @@ pub(super) struct Imported {
 }
 
 /// Imports lines: `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`,
-/// `{"block": ["alice", "mallory"]}`. One request is one transaction: a bad line, named by its number, and nothing is
-/// imported.
+/// `{"block": ["alice", "mallory"]}`. One request is one transaction: if a line is bad, nothing is imported and the error
+/// names the line by its number.
 #[utoipa::path(
     post, path = "/v1/import", tag = "users", request_body(content = String, content_type = "application/x-ndjson"),
     responses((status = 200, description = "imported", body = Imported))
@@ -194,7 +194,7 @@ pub(super) async fn import(api: Shared, body: Body) -> Reply<Imported> {
     ok(Imported { lines: numbers.len(), changed })
 }
 
-/// The error of one line; its field is then the line.
+/// Makes the error one of a line, and its field the line.
 fn at_line(number: usize, mut error: RequestError) -> RequestError {
     error.message = format!("line {number}: {}", error.message);
     error.field(format!("line {number}"))

@@ -1,20 +1,23 @@
-//! The certificates of both listeners: opened at the start, looked at again from time to time, exchanged by a reload.
+//! The certificates of both listeners: opened at the start, read again at an interval, replaced by a reload.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::{PreparedChange, ReloadablePart, StartError};
+use super::reload::{PreparedChange, ReloadablePart};
+use super::start_error::StartError;
 use crate::config::Config;
 use crate::metrics::{Kind, Metrics};
 use crate::tls::{Files, Tls};
 
-/// How often the files are looked at. Reading them costs next to nothing, and needs nothing of the file system: it
-/// works over a network and with the links that Kubernetes exchanges.
+/// How often the files are read.
+///
+/// Reading costs next to nothing and needs no notification from the file system, so it works over a network and with
+/// the links that Kubernetes replaces.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Whose certificates.
+/// The listener that certificates are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listener {
     Clients,
@@ -44,14 +47,14 @@ impl Listener {
     }
 }
 
-/// Reads the files that are named, if any are.
+/// Reads the files of a listener, if any are named.
 pub(super) fn open(listener: Listener, config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     let checked = listener.files(config).map(|files| files.check()).transpose();
     let checked = checked.map_err(|error| StartError(format!("{}.tls: {error}", listener.name())))?;
     Ok(checked.map(Tls::new))
 }
 
-/// Takes other certificates over; TLS as such comes and goes with a restart only.
+/// Creates the part that replaces certificates. Turning TLS on or off needs a restart.
 pub(super) fn part(listener: Listener, tls: Option<Arc<Tls>>) -> ReloadablePart {
     ReloadablePart::new(listener.keys(), move |config| match (&tls, listener.files(config)) {
         (Some(tls), Some(files)) => {
@@ -63,26 +66,26 @@ pub(super) fn part(listener: Listener, tls: Option<Arc<Tls>>) -> ReloadablePart 
     })
 }
 
-/// Looks at the files for ever, and shows when the certificate in use ends. What cannot be used is told once.
+/// Reads the files again for ever, and shows in the metrics when the certificate in use ends. Each error is logged once.
 pub(super) async fn watch(listener: Listener, tls: Option<Arc<Tls>>, metrics: Arc<Metrics>) {
     let Some(tls) = tls else { return };
     let name = listener.name();
-    let mut told = None;
+    let mut logged = None;
     loop {
         metrics.certificate_end.get_or_create(&Kind { kind: name }).set(tls.not_after());
         tokio::time::sleep(LOOK).await;
-        let looked = tls.clone();
-        let Ok(refreshed) = spawn_blocking(move || looked.refresh()).await else { return };
+        let tls_to_refresh = tls.clone();
+        let Ok(refreshed) = spawn_blocking(move || tls_to_refresh.refresh()).await else { return };
         match refreshed {
             Ok(true) => tracing::info!(listener = name, "a new certificate is in use"),
             Ok(false) => {}
-            Err(error) if told.as_ref() == Some(&error) => continue,
+            Err(error) if logged.as_ref() == Some(&error) => continue,
             Err(error) => {
                 tracing::warn!(listener = name, %error, "the new certificate cannot be used, the old one stays");
-                told = Some(error);
+                logged = Some(error);
                 continue;
             }
         }
-        told = None;
+        logged = None;
     }
 }

@@ -1,8 +1,9 @@
-//! The composition root: settings → store → hub → listeners → run → drain. The only place that names adapters.
+//! The composition root: settings → store → hub → listeners → run → drain. It is the only place that names adapters.
 
 mod certificates;
 mod policy;
 mod reload;
+mod start_error;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +19,11 @@ use tokio::time::timeout;
 use self::certificates::{Listener, watch};
 use self::policy::policy;
 pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
+pub use self::start_error::StartError;
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
-use crate::hub::{self, Hub, SessionsLimit, SessionsPolicy, feed::Feed};
+use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
 use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
@@ -30,24 +32,21 @@ use crate::store::{CommitBatch, Store, sqlite};
 use crate::tls::Tls;
 use rosterd_engine::model::RequestError;
 
-/// What is left of the deadline for the last sessions to close, and at least half of it for closing the others.
+/// How much of the deadline is left for the last sessions to close. Closing the others gets the rest, at least half.
 const LAST: Duration = Duration::from_secs(4);
 
-/// Connections that may wait to be accepted; the system has a limit of its own (`net.core.somaxconn`). One that finds no
-/// place asks again after a second, and then after ever longer: that is what makes everybody's coming back slow.
+/// How many connections may wait to be accepted. The system has a limit of its own (`net.core.somaxconn`).
+///
+/// A client whose connection finds no room tries again after a second and then at growing intervals, which makes the
+/// return of all clients slow.
 const BACKLOG: u32 = 65_535;
-/// How often tombstones past their retention are looked for.
+/// How often tombstones past their retention are dropped.
 const COMPACTION: Duration = Duration::from_hours(1);
 
-/// The users of a fresh development store, one import line each, and who is whose friend.
+/// The users of a new development store and their friendships, one import line each.
 const DEMO: &str = include_str!("../../examples/demo.ndjson");
 
-/// Why a gateway could not start: one sentence for the operator.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
-
-/// An open store with the service on it; what both a gateway and an offline import need.
+/// An open store with the service on top, which both a gateway and an offline import need.
 pub struct Core {
     /// The use cases.
     pub service: Arc<Service>,
@@ -73,7 +72,7 @@ impl Core {
         Ok(Self { service: Arc::new(service), store: opened.store, feed })
     }
 
-    /// Waits until what was written is applied, and closes the store.
+    /// Waits until every commit is applied, and closes the store.
     pub async fn close(self) {
         self.store.close().await;
         drop(self.service);
@@ -85,13 +84,13 @@ fn spawn_feed(hub: &Arc<Hub>, commits: mpsc::Receiver<CommitBatch>, metrics: Arc
     tokio::spawn(consume(commits, Feed::new(hub.clone()), metrics))
 }
 
-/// A gateway that serves.
+/// A running gateway.
 pub struct App {
-    /// Where clients connect.
+    /// The address of the client listener.
     pub clients: SocketAddr,
-    /// Where backends and operators connect.
+    /// The address of the ops listener.
     pub ops: SocketAddr,
-    /// The demo users that were made, if any.
+    /// The demo users that were created, if any.
     pub demo: Vec<String>,
     core: Core,
     gateway: Arc<Gateway>,
@@ -99,7 +98,7 @@ pub struct App {
     certificates: Certificates,
     mode: Mode,
     tasks: Vec<JoinHandle<()>>,
-    /// Ends once it has written down who is online.
+    /// The task that stores who is online. It ends with a last write.
     presence: JoinHandle<()>,
     shutdown: Arc<Mutex<config::ShutdownConfig>>,
 }
@@ -111,7 +110,7 @@ struct Certificates {
 }
 
 impl App {
-    /// Opens everything; once this answers, clients can log in.
+    /// Opens the store and both listeners. Once this returns, clients can log in.
     ///
     /// # Errors
     /// The store or the keys cannot be used, or an address is taken.
@@ -149,8 +148,8 @@ impl App {
         Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, mode, tasks, presence, shutdown })
     }
 
-    /// Shows that the end is near, serves on for the lame duck, then ends every session with a goodbye and closes the
-    /// store. Answers how many connections were cut off because they had not ended by the deadline.
+    /// Stops the gateway: shows that it is draining, keeps serving for the lame duck, ends every session with a goodbye,
+    /// and closes the store. Returns how many connections were cut off at the deadline.
     pub async fn stop(self) -> usize {
         let config::ShutdownConfig { lame_duck, rate, away, deadline } = self.shutdown.lock().clone();
         self.lifecycle.drain();
@@ -159,9 +158,9 @@ impl App {
             tokio::time::sleep(lame_duck).await;
         }
         let most = deadline.saturating_sub(LAST).max(deadline / 2);
-        let pace = |sessions| DrainSchedule::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
+        let schedule = |sessions| DrainSchedule::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
         let closed = timeout(deadline, async {
-            self.gateway.close(pace).await;
+            self.gateway.close(schedule).await;
             let _ = self.presence.await;
             self.gateway.drained().await;
         });
@@ -171,13 +170,13 @@ impl App {
         cut_off
     }
 
-    /// Whether each listener speaks TLS: clients', and ops'.
+    /// Reports whether each listener has TLS: the clients', then ops.
     #[must_use]
     pub fn tls(&self) -> (bool, bool) {
         (self.certificates.clients.is_some(), self.certificates.ops.is_some())
     }
 
-    /// What of the settings can be exchanged while it runs.
+    /// Returns the parts of the settings that a reload can replace.
     #[must_use]
     pub fn parts(&self) -> Vec<ReloadablePart> {
         let shutdown = self.shutdown.clone();
@@ -194,17 +193,17 @@ impl App {
         ]
     }
 
-    /// The counters.
+    /// Returns the gateway's metrics.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.core.service.metrics()
     }
 }
 
-/// Looks whether the certificates of these settings can be used.
+/// Checks that the certificates of these settings can be used.
 ///
 /// # Errors
-/// What is wrong with which of them.
+/// Says which file cannot be used, and why.
 pub fn check_certificates(config: &Config) -> Result<(), StartError> {
     [Listener::Clients, Listener::Ops]
         .into_iter()
@@ -217,7 +216,7 @@ fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // As the standard library does: a restart need not wait for connections that have ended.
+    // As the standard library does. A restart then need not wait for connections that have ended.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -237,15 +236,10 @@ fn hub_settings(config: &Config) -> hub::HubSettings {
 }
 
 fn service_settings(config: &Config) -> service::ServiceSettings {
-    let policy = match config.sessions.policy {
-        config::SessionsPolicy::All => SessionsPolicy::All,
-        config::SessionsPolicy::OnePerDeviceType => SessionsPolicy::OnePerDeviceType,
-        config::SessionsPolicy::One => SessionsPolicy::One,
-    };
     service::ServiceSettings {
         create_accounts: config.auth.create_accounts,
         friends: config.friends.policy,
-        sessions: SessionsLimit { policy, max: config.sessions.max },
+        sessions: SessionsLimit { policy: config.sessions.policy, max: config.sessions.max },
         linger: config.presence.linger,
     }
 }
@@ -264,7 +258,7 @@ async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<
     }
 }
 
-/// Forgets removals that every client within the retention has heard of.
+/// Drops tombstones older than the retention, for ever.
 async fn compact(store: Arc<dyn Store>, retention: Duration) {
     loop {
         let before = SystemTime::now().checked_sub(retention).and_then(|at| at.duration_since(UNIX_EPOCH).ok());

@@ -1,30 +1,27 @@
-//! Who is let in and how much of what: keys, origins, proxies and limits, at the start and by a reload.
+//! Keys, origins, proxies and limits, at the start and by a reload.
 
 use std::sync::Arc;
 
-use super::{PreparedChange, ReloadablePart, StartError};
-use crate::admission::{self, AdmissionPolicy, Origins, Proxies, Rate};
-use crate::config::{self, Config, Mode};
+use super::reload::{PreparedChange, ReloadablePart};
+use super::start_error::StartError;
+use crate::admission::{AdmissionPolicy, Origins, Proxies, Rate};
+use crate::config::{Config, Mode};
 use crate::gateway::Gateway;
 use crate::service::Service;
 
-/// What the gateway lets in.
+/// Creates the admission policy of these settings.
 pub(super) fn policy(config: &Config) -> Result<AdmissionPolicy, StartError> {
     let (clients, limits) = (&config.clients, &config.limits);
     let origins = Origins::parse(&clients.origins).map_err(|why| StartError(format!("clients.origins: {why}")))?;
     let networks = Proxies::parse(&clients.trusted_proxies);
     let networks = networks.map_err(|why| StartError(format!("clients.trusted_proxies: {why}")))?;
-    let header = match clients.forwarded_header {
-        config::ForwardedHeader::XForwardedFor => admission::ForwardedHeader::XForwardedFor,
-        config::ForwardedHeader::Forwarded => admission::ForwardedHeader::Forwarded,
-    };
-    // In development a page may be anywhere, also in a file.
+    // In development a page may have any origin, and may be a file.
     let development = config.auth.mode == Mode::Development;
     let any = development && clients.origins.is_empty();
     let rate = |per_second, burst| Rate { per_second: per_second as u32, burst: burst as u32 };
     Ok(AdmissionPolicy {
         origins: (!any).then_some(origins),
-        proxies: Proxies { networks, header },
+        proxies: Proxies { networks, header: clients.forwarded_header },
         connections: limits.connections,
         connections_per_address: limits.connections_per_address,
         logins: rate(limits.logins_per_second, limits.logins_burst),
@@ -39,7 +36,7 @@ pub(super) fn policy(config: &Config) -> Result<AdmissionPolicy, StartError> {
     })
 }
 
-/// Takes other keys over. Sessions that are there stay.
+/// Creates the part that replaces the keys of tokens. Open sessions stay.
 pub(super) fn keys(mode: Mode, service: Arc<Service>) -> ReloadablePart {
     const KEYS: &[&str] = &[
         "auth.hs256_secret",
@@ -64,7 +61,7 @@ pub(super) fn keys(mode: Mode, service: Arc<Service>) -> ReloadablePart {
     })
 }
 
-/// Takes other origins, proxies and limits over. Connections that are there stay.
+/// Creates the part that replaces origins, proxies and limits. Open connections stay.
 pub(super) fn limits(mode: Mode, gateway: Arc<Gateway>) -> ReloadablePart {
     const KEYS: &[&str] = &[
         "auth.expiry_grace",

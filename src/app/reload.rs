@@ -1,8 +1,8 @@
-//! Settings that are exchanged while the gateway runs: all of them are prepared before any of them is taken over.
+//! Replaces settings while the gateway runs. All parts are prepared before any takes effect.
 
 use crate::config::{Config, LoadedConfig};
 
-/// One part of the settings, with what takes it over.
+/// A part of the settings that a reload can replace.
 pub struct ReloadablePart {
     keys: &'static [&'static str],
     prepare: Box<Prepare>,
@@ -10,24 +10,24 @@ pub struct ReloadablePart {
 
 type Prepare = dyn Fn(&Config) -> Result<PreparedChange, String> + Send + Sync;
 
-/// What a part comes to with other settings.
+/// The prepared change of one part.
 pub struct PreparedChange(Option<Box<dyn FnOnce() + Send>>);
 
 impl PreparedChange {
-    /// This takes the settings over; it cannot fail.
+    /// Creates a change that `take_over` puts into effect; that cannot fail.
     pub fn live(take_over: impl FnOnce() + Send + 'static) -> Self {
         Self(Some(Box::new(take_over)))
     }
 
-    /// These settings are for the next start.
+    /// Creates a change that takes effect at the next start.
     pub fn needs_restart() -> Self {
         Self(None)
     }
 }
 
 impl ReloadablePart {
-    /// `prepare` reads and checks what these settings lead to and changes nothing; it runs at every reload, since what
-    /// a file holds may be another though its name is the same.
+    /// Creates a part. `prepare` reads and checks new settings and changes nothing. It runs at every reload, since a
+    /// file's content may change while its name stays.
     pub fn new(
         keys: &'static [&'static str],
         prepare: impl Fn(&Config) -> Result<PreparedChange, String> + Send + Sync + 'static,
@@ -36,20 +36,20 @@ impl ReloadablePart {
     }
 }
 
-/// What a reload came to.
+/// The result of a reload.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Keys that changed and are in use.
+    /// The keys that changed and are in effect.
     pub live: Vec<String>,
-    /// Keys that changed and wait for a restart.
+    /// The keys that changed and wait for a restart.
     pub restart: Vec<String>,
 }
 
 impl Reloaded {
-    /// Takes new settings over as far as that is possible, all of it or nothing.
+    /// Puts new settings into effect as far as possible without a restart, all of them or none.
     ///
     /// # Errors
-    /// One of the parts cannot use them; nothing has changed.
+    /// A part cannot use the new settings; nothing has changed.
     pub fn take_over(parts: &[ReloadablePart], before: &LoadedConfig, after: &LoadedConfig) -> Result<Self, String> {
         let prepared = parts.iter().map(|part| Ok((part.keys, (part.prepare)(&after.config)?)));
         let prepared = prepared.collect::<Result<Vec<_>, String>>()?;

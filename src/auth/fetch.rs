@@ -1,7 +1,7 @@
 //! Fetches one small document over HTTP: a key set.
 //!
-//! One request on one connection, with an end to everything: time, bytes, and where it goes. A redirect is not
-//! followed, so nothing but the settings decides who is asked.
+//! One request on one connection, with limits on time, bytes and destination: no redirect is followed, so the settings
+//! alone decide which host is asked.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How long it may take in all.
+/// How long a fetch may take in all.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where something is fetched from.
+/// A URL that a document can be fetched from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     tls: bool,
@@ -34,8 +34,8 @@ pub struct Url {
 }
 
 impl Url {
-    /// Reads `https://HOST[:PORT]/PATH`. Without TLS anyone on the way could give us keys, so `http` is for this
-    /// machine alone.
+    /// Parses `https://HOST[:PORT]/PATH`. `http` is accepted for this machine only: without TLS, anyone on the network
+    /// path could supply keys.
     ///
     /// # Errors
     /// What would be right.
@@ -65,7 +65,7 @@ impl Url {
     }
 }
 
-/// Without the query: it may hold what is not to be shown.
+/// Leaves the query out, because it may hold a secret.
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
@@ -74,7 +74,7 @@ impl fmt::Debug for Url {
     }
 }
 
-/// The document there, if it has at most `most` bytes.
+/// Fetches the document at `url`, of at most `most` bytes.
 pub(super) async fn get(url: &Url, most: usize) -> Result<Vec<u8>, String> {
     get_within(url, most, PATIENCE).await
 }
@@ -93,7 +93,8 @@ async fn fetch(url: &Url, most: usize) -> Result<Vec<u8>, String> {
     ask(tls.map_err(|error| error.to_string())?, url, most).await
 }
 
-/// Whom this machine trusts; read each time, since it is rare and the list changes.
+/// Reads the certificate authorities that this machine trusts. It reads them each time, since fetches are rare and
+/// the list changes.
 async fn trust() -> Result<ClientConfig, String> {
     let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
     let found = found.map_err(|error| error.to_string())?;
@@ -112,7 +113,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    // Ends with the sender, and when this is given up.
+    // The set ends the connection's task when this function ends or is cancelled.
     let mut connections = tokio::task::JoinSet::new();
     connections.spawn(connection);
     let host = HeaderValue::from_str(&url.authority()).map_err(|error| error.to_string())?;

@@ -1,8 +1,8 @@
-//! The keys of a key set, as they were last read, and when they are read again.
+//! Holds the keys of a key set, and reads the set again from time to time.
 //!
-//! The set is in one place, which the settings name. It is read every so often, and once more for a token whose key is
-//! not in it: by one at a time, and not more often than every [`PAUSE`], whatever tokens name. A name that was looked for in vain
-//! is remembered for a while. When the set cannot be read, the keys of before stay. It alone of this module does I/O.
+//! The settings name the one place of the set. It is read at an interval, and also for a token whose key is not in it:
+//! by one reader at a time and at most once in every [`PAUSE`], whatever tokens name. A name that was not found is
+//! remembered for a while. If the set cannot be read, the earlier keys stay. Only this file of the module does I/O.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,27 +13,29 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::error::AuthError;
+use super::fetch;
 use super::key::{VerifyingKey, key_set};
-use super::{AuthError, KeySetUrl, fetch};
+use super::settings::KeySetUrl;
 use crate::metrics::{Kind, Metrics};
 
-/// The shortest time between two reads that tokens cause; also how soon one that failed is tried again by itself.
+/// The shortest time between two reads that tokens cause, and the longest before a failed read is repeated.
 const PAUSE: Duration = Duration::from_secs(10);
-/// How long it is remembered that there is no key of a name, and of how many names.
+/// How long a name without a key is remembered, and how many such names.
 const UNKNOWN: (Duration, usize) = (Duration::from_mins(5), 64);
-/// The largest set, in bytes.
+/// The size of the largest set, in bytes.
 const SET_BYTES: usize = 256 * 1024;
 
-/// What a set may hold that is fetched; a file may hold secrets for HS256 too.
+/// The algorithms of a set that is fetched. A file may also hold secrets, for HS256.
 const PUBLIC: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 const ALL: [Algorithm; 4] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA, Algorithm::HS256];
 
-/// A key set.
+/// A key set and the keys that were last read from it.
 pub(super) struct Jwks {
     place: KeySetUrl,
     every: Duration,
     held: RwLock<HeldKeys>,
-    /// HeldKeys by who reads.
+    /// Held by the one that reads the set.
     reading: Mutex<()>,
     metrics: Arc<Metrics>,
 }
@@ -41,22 +43,22 @@ pub(super) struct Jwks {
 #[derive(Default)]
 struct HeldKeys {
     keys: Arc<[VerifyingKey]>,
-    /// When the read began that these keys are from; none before the first.
+    /// When the read of these keys began; `None` before the first.
     read: Option<Instant>,
-    /// When a read was last begun.
+    /// When the last read began, successful or not.
     tried: Option<Instant>,
-    /// Names that were looked for in vain, the newest last.
+    /// Names that were not found, the newest last.
     unknown: Vec<(String, Instant)>,
 }
 
-/// What is known of a name.
+/// The result of looking a key's name up.
 #[derive(Debug, PartialEq)]
 enum KeyLookup {
     Here,
     Nowhere,
-    /// It has to be looked for.
+    /// The set has to be read first.
     Ask,
-    /// It has to be looked for, but not now.
+    /// The set has to be read first, but was read too recently.
     Later,
 }
 
@@ -68,7 +70,7 @@ impl HeldKeys {
         }
     }
 
-    /// `asked` is when the name was first asked for.
+    /// Looks a name up; `asked` is when the caller first asked for it. A read that began later settles it.
     fn look(&mut self, kid: Option<&str>, asked: Instant) -> KeyLookup {
         let now = Instant::now();
         self.unknown.retain(|(_, since)| now < *since + UNKNOWN.0);
@@ -96,7 +98,7 @@ impl Jwks {
         Self { place, every, held: RwLock::default(), reading: Mutex::default(), metrics }
     }
 
-    /// Whether this is the set that is read from there, as often.
+    /// Reports whether this set is read from `place` at the interval `every`.
     pub(super) fn is_of(&self, place: &KeySetUrl, every: Duration) -> bool {
         (&self.place, self.every) == (place, every)
     }
@@ -105,7 +107,7 @@ impl Jwks {
         self.held.read().keys.clone()
     }
 
-    /// Whether a key of this name is here; of no name, whether any is.
+    /// Reports whether a key of this name is here; without a name, whether the set has been read.
     pub(super) fn has(&self, kid: Option<&str>) -> bool {
         self.held.read().has(kid)
     }
@@ -122,7 +124,7 @@ impl Jwks {
         matches!(self.place, KeySetUrl::File(_))
     }
 
-    /// Reads the set if it is a file, so that one that cannot be used is found out at the start.
+    /// Reads the set if it is a file, so that a start fails if it cannot be used.
     pub(super) fn read_file(&self) -> Result<(), String> {
         let KeySetUrl::File(path) = &self.place else {
             return Ok(());
@@ -132,7 +134,7 @@ impl Jwks {
         self.take(&text, begun)
     }
 
-    /// Finds the key of this name, by reading the set if it has to.
+    /// Makes sure that the key of this name is here, and reads the set if necessary.
     pub(super) async fn learn(&self, kid: Option<&str>) -> Result<(), AuthError> {
         let asked = Instant::now();
         loop {
@@ -146,14 +148,14 @@ impl Jwks {
                 KeyLookup::Ask => {}
             }
             let _one_at_a_time = self.reading.lock().await;
-            // Another may have read it meanwhile.
+            // Another task may have read it meanwhile.
             if self.held.write().look(kid, asked) == KeyLookup::Ask {
                 self.read().await.map_err(|()| unavailable())?;
             }
         }
     }
 
-    /// Reads the set; answers when to do so again.
+    /// Reads the set and returns after how long to do so again.
     pub(super) async fn refresh(&self) -> Duration {
         let _one_at_a_time = self.reading.lock().await;
         match self.read().await {

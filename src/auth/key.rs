@@ -1,4 +1,4 @@
-//! One key, the one algorithm that goes with it, and how it is read: a secret, a PEM file, an entry of a key set.
+//! Keys that verify tokens, each with its one algorithm, read from a secret, a PEM file or a key set.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
@@ -22,11 +22,11 @@ const ENTRIES: usize = 100;
 /// A key that verifies tokens.
 #[derive(Clone)]
 pub(super) struct VerifyingKey {
-    /// Its name; a key without one is tried for tokens of any.
+    /// The key's name; a key without one is tried for every token.
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) verifies: DecodingKey,
-    /// From when on it is not good any more.
+    /// The first moment at which the key is no longer valid; `None`: it has no end.
     pub(super) until: Option<Millis>,
 }
 
@@ -35,7 +35,7 @@ impl VerifyingKey {
         Self { kid: None, algorithm, verifies: key, until: None }
     }
 
-    /// For tokens signed with HS256 and this secret.
+    /// Creates a key for tokens that are signed with HS256 and this secret.
     pub(super) fn hs256(secret: &[u8]) -> Result<Self, String> {
         if secret.is_empty() {
             return Err("is empty".to_owned());
@@ -43,7 +43,8 @@ impl VerifyingKey {
         Ok(Self::new(Algorithm::HS256, DecodingKey::from_secret(secret)))
     }
 
-    /// For tokens signed with the private half of this key: `EdDSA`, ES256 or RS256 by its type.
+    /// Creates a key for tokens that are signed with the private half of this public key. Its type decides between
+    /// `EdDSA`, ES256 and RS256.
     pub(super) fn public(pem: &[u8]) -> Result<Self, String> {
         let text = str::from_utf8(pem).map_err(|_| "is not a PEM file".to_owned())?;
         let body = public_pem_body(text)?;
@@ -68,7 +69,8 @@ impl VerifyingKey {
         Err("holds no key of a type that is known: Ed25519 (EdDSA), P-256 (ES256) or RSA (RS256)".to_owned())
     }
 
-    /// Whether a token with this header may be signed with it: the algorithm is the key's, never the token's choice.
+    /// Reports whether this key may have signed a token with this header. The key decides the algorithm, never the token.
+    /// `sole` says that no other key has this algorithm, so that the token need not name its key.
     pub(super) fn fits(&self, header: &Header, sole: bool) -> bool {
         let named = match (&self.kid, &header.kid) {
             (None, _) => true,
@@ -79,16 +81,15 @@ impl VerifyingKey {
     }
 }
 
-/// The keys of a set (RFC 7517, section 5) that verify signatures. Others are passed over: sets hold keys for other
-/// ends too. Secrets count only where `secrets`: a set that anyone may fetch holds none.
+/// Reads the keys of a set (RFC 7517, section 5) that verify signatures. It skips others, because sets also hold keys
+/// for other purposes. Secrets count only if `secrets` is set: a set that anyone may fetch must not hold any.
 pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<VerifyingKey>, String> {
     let set: Value = serde_json::from_slice(text).map_err(|_| "is not JSON".to_owned())?;
-    let entries =
-        set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web VerifyingKey Set, {\"keys\": […]}")?;
+    let entries = set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web Key Set, {\"keys\": […]}")?;
     let mut keys: Vec<VerifyingKey> = Vec::new();
     for entry in entries.iter().take(ENTRIES) {
         let Some(key) = Jwk::deserialize(entry).ok().and_then(|jwk| entry_key(&jwk, secrets)) else { continue };
-        // Two keys of one name: which is meant cannot be told, and the first stands.
+        // Of two keys with one name the first counts.
         if key.kid.is_none() || !keys.iter().any(|held| held.kid == key.kid) {
             keys.push(key);
         }
@@ -118,14 +119,14 @@ fn entry_key(jwk: &Jwk, secrets: bool) -> Option<VerifyingKey> {
         }
         _ => return None,
     };
-    // A key that names its algorithm is for no other.
+    // A key that names its algorithm is valid for no other.
     let meant = common.key_algorithm.is_none_or(|meant| meant == name);
     let key = DecodingKey::from_jwk(jwk).ok()?;
     (signs && verifies && meant)
         .then(|| VerifyingKey { kid: common.key_id.clone(), ..VerifyingKey::new(algorithm, key) })
 }
 
-/// The base64 text of a PEM file's one block, which must be a public key.
+/// Returns the base64 text of a PEM file's only block, which must be a public key.
 fn public_pem_body(text: &str) -> Result<String, String> {
     const BEGIN: &str = "-----BEGIN ";
     let mut blocks = text.split(BEGIN).skip(1);

@@ -1,28 +1,29 @@
 //! Static tokens, `ACCOUNT:SECRET`: the same at every login until the backend sets another.
 //!
-//! They are for who comes from a service that had them. A secret is kept as a salted hash and told once, to who sets
-//! it. A plain hash is enough because a secret is no password: it is random, or the backend says that it is.
+//! They are for operators who come from a service that had them. The store keeps a salted hash of each secret, and only
+//! the call that sets a secret returns it. A plain hash is enough because a secret is no password: it is random, or the
+//! backend says that it is.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::AuthError;
+use super::error::AuthError;
 use rosterd_engine::model::{Account, Reason, RequestError, StaticToken, TokenHash};
 
-/// What ends the account in a token. No account holds one, nor does a JSON Web Token.
+/// Separates account and secret. No account contains it, nor does a JSON Web Token.
 const SEPARATOR: char = ':';
-/// How long a secret is that the backend brings, in bytes.
+/// How long a secret from the backend may be, in bytes.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
 
-/// A static token as it is shown at a login; whether it is good is in the store.
+/// A static token from a login, not yet compared with the one in the store.
 #[derive(Debug)]
 pub struct Shown<'a> {
-    /// Whose it says it is.
+    /// The account that the token names.
     pub account: Account,
     secret: TokenSecret<'a>,
 }
 
-/// Not for logs.
+/// A secret that must not be logged.
 struct TokenSecret<'a>(&'a str);
 
 impl std::fmt::Debug for TokenSecret<'_> {
@@ -32,7 +33,7 @@ impl std::fmt::Debug for TokenSecret<'_> {
 }
 
 impl<'a> Shown<'a> {
-    /// A token of this form; `None` for one of another.
+    /// Parses a static token; `None` for a token of another form.
     pub(super) fn read(token: &'a str) -> Result<Option<Self>, AuthError> {
         let Some((account, secret)) = token.split_once(SEPARATOR) else {
             return Ok(None);
@@ -42,7 +43,7 @@ impl<'a> Shown<'a> {
         Ok(Some(Self { account, secret: TokenSecret(secret) }))
     }
 
-    /// Whether it is the one that is held. Takes as long for one that is almost right as for any other.
+    /// Reports whether this is the token in the store. The time does not depend on how much of it is right.
     #[must_use]
     pub fn is(&self, held: Option<&StaticToken>) -> bool {
         held.is_some_and(|held| {
@@ -51,7 +52,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// A new token for `account`, with this secret or a random one: what a login shows, and what is kept.
+/// Creates a token for `account` with this secret or a random one. Returns the token, and the hash for the store.
 ///
 /// # Errors
 /// 414 for a secret that is too short, too long, or not of visible ASCII characters.
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_told_apart() {
+    fn other_forms_are_distinguished() {
         assert!(Shown::read("a.b.c").unwrap().is_none());
         for bad in [":secret", "a b:secret", "jürgen:secret"] {
             let Err(AuthError::Rejected(why)) = Shown::read(bad) else { panic!("{bad}") };

@@ -1,6 +1,6 @@
 //! `rosterd backup FILE` and `rosterd restore FILE`: a copy of the store beside a running gateway, and back again.
 //!
-//! They answer a text; `main` prints it.
+//! Each returns a text that `main` prints.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub fn backup(config: &Config, to: &Path) -> Result<String, CliError> {
     Ok(format!("{} is a copy of {}", to.display(), path.display()))
 }
 
-/// Puts a copy in the place of the store.
+/// Replaces the store with a copy.
 ///
 /// # Errors
 /// The copy cannot be used, or a gateway runs.

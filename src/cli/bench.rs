@@ -1,4 +1,4 @@
-//! `rosterd bench SCENARIO`: arguments to a run of the load generator, and what it found to the terminal.
+//! `rosterd bench SCENARIO` runs the load generator and prints its results.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -208,10 +208,10 @@ impl Chosen {
     }
 }
 
-/// Runs it and prints what it found.
+/// Runs the scenario and prints its results.
 ///
 /// # Errors
-/// It cannot be run, something was lost or went wrong, or it ended too early; what was found is printed all the same.
+/// The run cannot start, lost something, or ended early; results up to then are printed all the same.
 pub fn run(config: &Config, arguments: &BenchArguments) -> Result<(), CliError> {
     let common = &arguments.common;
     let url = common.url.clone().unwrap_or_else(|| format!("ws://{}/v1/ws", reachable(config.clients.listen)));

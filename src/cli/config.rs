@@ -1,6 +1,6 @@
-//! `rosterd config check` and `rosterd config default`: what the settings are worth, and what they could be.
+//! `rosterd config check` checks the settings, and `rosterd config default` prints the defaults.
 //!
-//! They answer a text; `main` prints it.
+//! Each returns a text that `main` prints.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use crate::app::check_certificates;
 use crate::config::{SettingsOptions, default_text, load};
 
 /// Reads and checks the settings as `serve` would, keys and certificates included, without binding a port or opening the
-/// store. Answers where they come from.
+/// store. Returns a text that says where they come from.
 ///
 /// # Errors
-/// What is wrong, one problem on a line.
+/// The settings are wrong; the text has one problem on each line.
 pub fn check(options: &SettingsOptions) -> Result<String, String> {
     let loaded = load(options).map_err(|error| error.to_string())?;
     loaded.config.auth.authenticator(None, &std::sync::Arc::default())?;
@@ -26,7 +26,7 @@ pub fn check(options: &SettingsOptions) -> Result<String, String> {
     Ok(answer)
 }
 
-/// The annotated `config.toml`.
+/// Returns the annotated `config.toml`.
 pub fn default() -> &'static str {
     default_text()
 }

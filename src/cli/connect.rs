@@ -1,5 +1,7 @@
-//! `rosterd connect ACCOUNT`: a client in the terminal. Prints every frame that arrives, sends what is typed, and
-//! comes back by itself where the protocol says so, with the cursor it holds.
+//! `rosterd connect ACCOUNT`: a client in the terminal.
+//!
+//! It prints every frame that arrives and sends the commands that are typed. It reconnects with its cursor where the
+//! protocol allows it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,9 +13,10 @@ use tokio::time::sleep;
 use super::{CliError, reachable, runtime, say, token, trust, trust_file};
 use crate::config::Config;
 use rosterd_client::{Client, ClientError, Replica, SyncError, Trust};
+use rosterd_engine::model::Profile;
 use rosterd_protocol::{ClientCommand, Encoding, Inbound, decode, v1};
 
-/// The pause before coming back.
+/// The pause before it reconnects.
 const RETRY: Duration = Duration::from_secs(1);
 
 const HELP: &str = "\
@@ -28,10 +31,10 @@ your devices:                             sessions, kick 525488d581304639
 any command of the protocol as JSON:      {\"updateMyInfo\": {\"sign\": \"hi\", \"gender\": \"female\"}}
 leave:                                    quit";
 
-/// Connects and stays until the input ends, `quit`, or a close code that says not to come back.
+/// Runs the client until the input ends, `quit` is typed, or a close code forbids to reconnect.
 ///
 /// # Errors
-/// There is no token, the gateway cannot be reached the first time, or it says not to come back.
+/// There is no token, the first connection fails, or a close code forbids to reconnect.
 pub fn run(
     config: &Config,
     account: &str,
@@ -46,12 +49,12 @@ pub fn run(
     runtime()?.block_on(terminal.stay())
 }
 
-/// Which gateway to connect to; by default the one of the settings.
+/// The gateway to connect to; by default the one of the settings.
 #[derive(Debug, Default)]
 pub struct GatewayArguments {
     /// Its address.
     pub url: Option<String>,
-    /// A PEM file with the authorities to believe, for `wss://`.
+    /// A PEM file with the authorities to trust, for `wss://`.
     pub ca: Option<PathBuf>,
 }
 
@@ -76,7 +79,7 @@ struct Terminal {
     encoding: Encoding,
     replica: Replica,
     input: Lines<BufReader<Stdin>>,
-    /// The input has ended and the logout is sent: what was typed before has yet to be answered.
+    /// The input has ended and the logout is sent; earlier commands still wait for their replies.
     leaving: bool,
 }
 
@@ -90,7 +93,7 @@ impl Terminal {
                 Err(ClientError::Closed { code, reason }) if code < 3500 && reached && !self.leaving => {
                     say(&format!("-- closed: {code} {reason}; coming back"));
                 }
-                // Also half an answer is one of a gateway that is on its way down or up.
+                // A gateway that stops or starts can also break off its answer to the upgrade.
                 Err(ClientError::Connect(..) | ClientError::Handshake(_) | ClientError::OutOfSync(_))
                     if reached && !self.leaving => {}
                 Err(error) => return Err(CliError::of(error)),
@@ -115,7 +118,7 @@ impl Terminal {
                             client.send(ClientCommand::Repair(v1::Repair { leaves: self.replica.leaves() })).await?;
                             repairing = true;
                         }
-                        // Without a cursor: the next login brings everything.
+                        // The cursor is gone, so the next login brings everything.
                         Err(error) => return Err(ClientError::OutOfSync(error)),
                     }
                     if frame.logout_reply.is_some() {
@@ -156,14 +159,12 @@ impl Terminal {
     }
 }
 
-/// The command that a word stands for, with what follows it; `None` for a word that stands for none.
+/// Returns the JSON of the command that a typed word stands for, if it stands for one.
 fn spelled_out(word: &str, rest: &str) -> Option<Value> {
     let names: Vec<_> = rest.split_whitespace().collect();
     let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
     Some(match word {
-        "nick" | "avatar" | "sign" | "gender" | "email" | "birth" | "tel" | "custom" => {
-            json!({"updateMyInfo": {word: rest}})
-        }
+        field if Profile::FIELDS.contains(&field) => json!({"updateMyInfo": {field: rest}}),
         "get" => json!({"getUsers": {"accounts": names}}),
         "watch" => json!({"watch": {"accounts": names}}),
         "request" => json!({"requestFriend": {"account": first, "message": text}}),
@@ -182,7 +183,7 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
     })
 }
 
-/// What a typed line asks for.
+/// Reads a typed line as a command.
 fn command(line: &str) -> Result<ClientCommand, String> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let json = match word {
@@ -190,7 +191,7 @@ fn command(line: &str) -> Result<ClientCommand, String> {
         _ => spelled_out(word, rest.trim()).ok_or(HELP)?.to_string(),
     };
     let mut frame: serde_json::Map<_, _> = serde_json::from_str(&json).map_err(|_| "that is not JSON")?;
-    // Only for the decoder: the client numbers its commands itself.
+    // The id serves the decoder only; the client numbers its commands itself.
     frame.insert("id".to_owned(), 1.into());
     let frame = serde_json::to_vec(&frame).map_err(|error| error.to_string())?;
     match decode(Encoding::Json, &frame) {

@@ -1,8 +1,8 @@
-//! `rosterd import FILE`: users, friendships and blocks, one JSON object a line.
+//! `rosterd import FILE` imports users, friendships and blocks, one JSON object a line.
 //!
-//! The whole file is checked before anything is written: every line, and that every relation names accounts which
-//! the file or the store has. Then it goes in in pieces, each a transaction of its own; importing again changes only
-//! what differs. Beside a running gateway it goes through that gateway, otherwise straight to the store.
+//! It checks the whole file before it writes anything: every line, and that the file or the store has each account that
+//! a relation names. Then it writes the lines in pieces of one transaction each; importing again changes only what
+//! differs. It writes through the gateway if one runs, and otherwise directly to the store.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -17,23 +17,23 @@ use super::{CliError, reachable, runtime, say, trust};
 use crate::api::IMPORT_BYTES;
 use crate::app::Core;
 use crate::config::Config;
-use crate::service::BATCH;
 use rosterd_client::{Backend, BackendError};
+use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 use rosterd_protocol::v1;
 
-/// Lines to a transaction: few enough that the writes of clients get their turn in between.
+/// The most lines of a transaction: few enough for the writes of clients to get their turn in between.
 const PIECE: usize = 500;
-/// Bytes to a transaction, which may come before so many lines: a gateway takes it as one body.
+/// The most bytes of a transaction, which a gateway takes as one body.
 const PIECE_BYTES: usize = IMPORT_BYTES / 2;
-/// Bad lines that are shown.
+/// How many bad lines are shown.
 const SHOWN: usize = 20;
 
 /// Imports a file.
 ///
 /// # Errors
-/// The file cannot be read or has bad lines (nothing is imported), or the gateway or store cannot take it (what
-/// went in before stays, and the message says how much).
+/// The file cannot be read or has bad lines, and nothing is imported; or the gateway or the store fails, and the pieces
+/// before that stay, as the message says.
 pub fn run(config: &Config, file: &Path) -> Result<(), CliError> {
     runtime()?.block_on(async {
         let checked = check(file)?;
@@ -45,7 +45,7 @@ pub fn run(config: &Config, file: &Path) -> Result<(), CliError> {
     })
 }
 
-/// Where the lines go.
+/// The destination of the lines.
 enum ImportTarget {
     Gateway(Backend),
     Store(Core),
@@ -61,7 +61,7 @@ impl ImportTarget {
         }
     }
 
-    /// Which of these accounts do not exist.
+    /// Returns those of these accounts that do not exist.
     async fn missing(&mut self, accounts: &[String]) -> Result<Vec<String>, CliError> {
         match self {
             Self::Gateway(backend) => {
@@ -77,7 +77,7 @@ impl ImportTarget {
         }
     }
 
-    /// Carries out one piece; how many lines changed something.
+    /// Imports one piece, and returns how many of its lines changed something.
     async fn import(&mut self, piece: &[ImportLine]) -> Result<usize, CliError> {
         let at_line = |at: usize, why: &str| CliError(format!("line {}: {why}", piece[at].number));
         match self {
@@ -108,7 +108,7 @@ impl ImportTarget {
     }
 }
 
-/// The line of a request that a gateway refused, counted from 0, and why.
+/// Returns the line of a request that a gateway refused, counted from 0, and the reason.
 fn refused_line(error: &v1::Error) -> Option<(usize, &str)> {
     let field = error.field.as_deref()?;
     let number: usize = field.strip_prefix("line ")?.parse().ok()?;
@@ -122,14 +122,14 @@ struct ImportLine {
     text: String,
 }
 
-/// A file whose every line reads.
+/// A file all of whose lines can be read.
 struct CheckedFile {
     lines: u64,
-    /// Accounts that relations name and the file does not make, with the first line of each.
+    /// Accounts that relations name but the file does not make, with the first line of each.
     unmade: BTreeMap<Account, u64>,
 }
 
-/// The lines that are not blank, by their numbers. As bytes: one that is not UTF-8 is bad like any other.
+/// Reads the lines that are not blank, with their numbers. As bytes, so that a line that is not UTF-8 is one bad line.
 fn lines(file: &Path) -> Result<impl Iterator<Item = Result<(u64, Vec<u8>), CliError>>, CliError> {
     let name = file.display().to_string();
     let cannot = move |error: std::io::Error| CliError(format!("cannot read {name}: {error}"));
@@ -184,7 +184,7 @@ async fn import(target: &mut ImportTarget, file: &Path, checked: CheckedFile) ->
     refuse(&strangers(target, checked.unmade).await?)?;
     let bar = progress("importing", checked.lines);
     let (mut done, mut changed) = (0, 0);
-    // Users first: a relation may stand before the users it names.
+    // Users first, because a relation may come before the users that it names.
     for relations in [false, true] {
         let (mut piece, mut bytes) = (Vec::with_capacity(PIECE), 0);
         for line in lines(file)? {
@@ -225,11 +225,11 @@ async fn send(
     Ok(changed)
 }
 
-/// The lines whose relations name accounts that nobody made.
+/// Returns the lines whose relations name accounts that exist neither in the file nor in the store.
 async fn strangers(target: &mut ImportTarget, unmade: BTreeMap<Account, u64>) -> Result<Vec<(u64, String)>, CliError> {
     let accounts: Vec<_> = unmade.keys().map(ToString::to_string).collect();
     let mut bad = Vec::new();
-    for some in accounts.chunks(BATCH) {
+    for some in accounts.chunks(ACCOUNTS_PER_BATCH) {
         for account in target.missing(some).await? {
             bad.push((
                 unmade[account.as_str()],
@@ -241,7 +241,7 @@ async fn strangers(target: &mut ImportTarget, unmade: BTreeMap<Account, u64>) ->
     Ok(bad)
 }
 
-/// Drawn on standard error, and only on a terminal.
+/// Makes a progress bar, which is drawn on standard error and only on a terminal.
 fn progress(what: &'static str, length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}").expect("the template is right");
     ProgressBar::new(length).with_style(style).with_message(what)

@@ -1,11 +1,13 @@
-//! The subcommands, one file each. The only place that prints.
+//! The subcommands, one file each. Only `cli` and `main` print.
 
 pub mod backup;
 #[cfg(target_os = "linux")]
 pub mod bench;
+pub mod completions;
 pub mod config;
 pub mod connect;
 pub mod import;
+pub mod man;
 pub mod serve;
 pub mod token;
 
@@ -17,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::tls::Files;
 use rosterd_client::Trust;
 
-/// Why a subcommand ends with exit code 1: what the user reads.
+/// The message of a subcommand that ends with exit code 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CliError(pub String);
@@ -28,7 +30,7 @@ impl CliError {
     }
 }
 
-/// Prints a line. That nobody reads any more, as in `rosterd | head -1`, is no reason for a gateway to end.
+/// Prints a line to standard output, and ignores errors: in `rosterd | head -1` the gateway outlives its reader.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
@@ -37,7 +39,7 @@ fn runtime() -> Result<Runtime, CliError> {
     Builder::new_multi_thread().enable_all().build().map_err(CliError::of)
 }
 
-/// What a client on this machine believes: the very certificate that the gateway shows.
+/// Trusts exactly the certificate that the gateway presents, for a client on this machine.
 fn trust(files: Option<&Files>) -> Result<Option<Trust>, CliError> {
     files.map(|files| trust_file(&files.certificate, Trust::exactly)).transpose()
 }
@@ -47,7 +49,7 @@ fn trust_file(path: &Path, make: impl FnOnce(&[u8]) -> Result<Trust, String>) ->
     pem.and_then(|pem| make(&pem)).map_err(|error| CliError(format!("{}: {error}", path.display())))
 }
 
-/// Where a listener that may be bound to all addresses is reached on this machine.
+/// Returns the address at which this machine reaches a listener that may be bound to all addresses.
 fn reachable(address: std::net::SocketAddr) -> std::net::SocketAddr {
     match address.ip() {
         ip if !ip.is_unspecified() => address,

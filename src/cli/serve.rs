@@ -1,21 +1,23 @@
-//! `rosterd serve`: run the gateway until it is told to stop.
+//! `rosterd serve` runs the gateway until a signal stops it.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
-use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, reload};
 
 use super::{CliError, runtime, say};
 use crate::app::{App, PreparedChange, ReloadablePart, Reloaded};
 use crate::config::{Config, LoadedConfig, LogConfig, LogFormat, Mode, SettingsOptions, load};
 use crate::metrics::Kind;
 
-/// Serves; returns after SIGTERM or SIGINT once every session has been told goodbye. SIGHUP reads the settings again.
+/// Serves until SIGTERM or SIGINT, and returns once every session has received its goodbye. SIGHUP reloads the settings.
 ///
 /// # Errors
-/// The gateway cannot start, or could not stop in order.
+/// The gateway cannot start, or connections were cut off at the end.
 pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<(), CliError> {
     let log = logging(&loaded.config.log)?;
     runtime()?.block_on(serve(options, loaded, log))
@@ -49,7 +51,7 @@ async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: Reloada
     }
 }
 
-/// Reads the settings again, and the files they name. If anything is wrong with them nothing changes.
+/// Reads the settings and the files they name again. If anything is wrong with them, nothing changes.
 fn reload(options: &SettingsOptions, parts: &[ReloadablePart], loaded: &mut LoadedConfig) -> bool {
     let read = load(options).map_err(|error| error.to_string());
     let taken = read.and_then(|new| Ok((Reloaded::take_over(parts, loaded, &new)?, new)));
@@ -59,7 +61,7 @@ fn reload(options: &SettingsOptions, parts: &[ReloadablePart], loaded: &mut Load
             if !restart.is_empty() {
                 tracing::warn!(keys = restart.join(" "), "these changed and need a restart");
             }
-            // What waits for a restart stays in it, and is told again: it is still not in use.
+            // A setting that waits for a restart stays unloaded, so the next reload warns of it again.
             if restart.is_empty() {
                 *loaded = new;
             }
@@ -76,39 +78,28 @@ fn on(kind: SignalKind) -> Result<Signal, CliError> {
     signal(kind).map_err(CliError::of)
 }
 
-/// Begins to log; the part exchanges the level.
+/// Starts logging, and returns the part of a reload that exchanges the level.
 fn logging(log: &LogConfig) -> Result<ReloadablePart, CliError> {
-    // Standard output is for what the user asked to see.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(&log.level).map_err(CliError)?)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    let exchange: Box<dyn Fn(EnvFilter) + Send + Sync> = match log.format {
-        LogFormat::Json => {
-            let builder = builder.json().with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.try_init().map_err(CliError::of)?;
-            Box::new(move |filter| drop(handle.reload(filter)))
-        }
-        LogFormat::Text => {
-            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.try_init().map_err(CliError::of)?;
-            Box::new(move |filter| drop(handle.reload(filter)))
-        }
+    let (filter, handle) = reload::Layer::new(targets(&log.level).map_err(CliError)?);
+    // Standard output is for the answers of commands.
+    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    let begun = match log.format {
+        LogFormat::Json => registry.with(lines.json()).try_init(),
+        LogFormat::Text => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
     };
-    let exchange = Arc::new(exchange);
+    begun.map_err(CliError::of)?;
     Ok(ReloadablePart::new(&["log.level"], move |config| {
-        let (filter, exchange) = (filter(&config.log.level)?, exchange.clone());
-        Ok(PreparedChange::live(move || exchange(filter)))
+        let (filter, handle) = (targets(&config.log.level)?, handle.clone());
+        Ok(PreparedChange::live(move || drop(handle.reload(filter))))
     }))
 }
 
-fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))
+fn targets(level: &str) -> Result<Targets, String> {
+    level.parse().map_err(|error| format!("log.level: {error}"))
 }
 
-/// What someone who just started it needs to know.
+/// Returns the text that the gateway prints once it is ready.
 fn welcome(config: &Config, app: &App) -> String {
     let tokens = match config.auth.mode {
         Mode::Development => "development mode: the token is the account itself".to_owned(),

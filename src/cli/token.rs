@@ -1,6 +1,6 @@
-//! `rosterd token`: a token to try the gateway with.
+//! `rosterd token` makes a token for trying out a gateway.
 //!
-//! It answers the token; `main` prints it. In production the operator's backend signs tokens, not this.
+//! `main` prints it. In production the operator's backend signs tokens.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,15 +8,16 @@ use crate::auth;
 use crate::config::{Config, Mode};
 use rosterd_engine::model::{Account, Millis};
 
-/// How long a token is good where nobody says.
+/// The lifetime of a token unless `--ttl` is given.
 const TTL: Duration = Duration::from_hours(1);
 
-/// A token for `account` that these settings accept, good for `ttl` (an hour if not given). In development mode it is
-/// the account itself: `ttl` means nothing, it never ends, and the caller says so.
+/// Makes a token for `account` that these settings accept, with the lifetime `ttl` (an hour if not given).
+///
+/// In development mode the token is the account itself; it never expires, and `ttl` has no effect.
 ///
 /// # Errors
-/// `account` is none; `ttl` is less than a second; or tokens are verified with a public key, so only the backend that
-/// holds the private one can sign.
+/// The account is invalid; `ttl` is less than a second; or tokens are verified with a public key, so that only the
+/// backend, which holds the private one, can sign.
 pub fn token(config: &Config, account: &str, ttl: Option<Duration>) -> Result<String, String> {
     let account = Account::parse(account, "account").map_err(|error| error.message)?;
     let ttl = ttl.unwrap_or(TTL);
@@ -36,12 +37,12 @@ pub fn token(config: &Config, account: &str, ttl: Option<Duration>) -> Result<St
     }
 }
 
-/// Who made it and for whom, as the settings want it.
+/// Returns the issuer and the audience of the settings.
 fn parties(config: &Config) -> (&str, &str) {
     (&config.auth.issuer, &config.auth.audience)
 }
 
-/// This machine's clock.
+/// Reads this machine's clock.
 fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)

@@ -1,4 +1,4 @@
-//! `[auth]`: whose tokens are accepted.
+//! `[auth]`: which tokens are accepted.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -7,40 +7,42 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::choice;
 use super::form::{self, Mode, Secret};
 use crate::auth::{AuthSettings, Authenticator, Expected, KeySetUrl, KeySource, Previous, Url};
 use crate::metrics::Metrics;
 
-/// What a token's `aud` names, unless set otherwise: a token for someone else is not for us.
+/// The default for `auth.audience`: a token whose `aud` names another service is refused.
 const AUDIENCE: &str = "rosterd";
 
-/// `[auth]`: whose tokens are accepted.
+/// `[auth]`: which tokens are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// What a token is.
+    /// The form of tokens.
+    #[serde(with = "choice")]
     pub mode: Mode,
-    /// The secret for HS256, 32 bytes or more, taken as it is written; empty = none.
+    /// The secret for HS256, 32 bytes or more, used as written; empty = none.
     pub hs256_secret: Secret,
     /// A PEM file with the public key for `EdDSA`, RS256 or ES256; empty = none.
     pub public_key_file: PathBuf,
-    /// A JSON Web Key Set of this machine; empty = none.
+    /// A file with a JSON Web Key Set; empty = none.
     pub jwks_file: PathBuf,
-    /// A JSON Web Key Set elsewhere; empty = none.
+    /// The URL of a JSON Web Key Set; empty = none.
     pub jwks_url: String,
     /// How often the key set is read, 10 s to 24 h.
     #[serde(with = "form::duration")]
     pub jwks_refresh: Duration,
-    /// The secret of before; empty = none.
+    /// The earlier secret; empty = none.
     pub previous_hs256_secret: Secret,
-    /// The public key of before, a PEM file; empty = none.
+    /// A PEM file with the earlier public key; empty = none.
     pub previous_public_key_file: PathBuf,
-    /// From when on the previous ones are not good any more.
+    /// When the earlier secret and key stop being valid.
     #[serde(with = "form::moment")]
     pub previous_until: Option<SystemTime>,
-    /// What `aud` must name; empty = it is not looked at.
+    /// The audience that `aud` must name; empty = not checked.
     pub audience: String,
-    /// What `iss` must be; empty = it is not looked at.
+    /// The value that `iss` must have; empty = not checked.
     pub issuer: String,
     /// How far the signer's clock may be ahead, up to 5 min.
     #[serde(with = "form::duration")]
@@ -48,7 +50,7 @@ pub struct Auth {
     /// How long a session may outlast its token, up to 5 min.
     #[serde(with = "form::duration")]
     pub expiry_grace: Duration,
-    /// Whether a good token of an account that does not exist creates it.
+    /// Whether a login with a valid token creates an account that does not exist.
     pub create_accounts: bool,
 }
 
@@ -74,10 +76,10 @@ impl Default for Auth {
 }
 
 impl Auth {
-    /// What verifies the tokens of these settings, in the place of `before`. Reads the files that they name.
+    /// Creates the authenticator of these settings, which replaces `before`. Reads the files that they name.
     ///
     /// # Errors
-    /// A key file cannot be read, or holds no key that can be used; the text names the setting and says why.
+    /// A key file cannot be read or holds no usable key; the text names the setting and says why.
     pub fn authenticator(
         &self,
         before: Option<&Authenticator>,
@@ -98,7 +100,7 @@ impl Auth {
         Authenticator::new(settings, before, metrics).map_err(|why| because(&why))
     }
 
-    /// The setting that names the key, for an error: what is wrong with the ones of before says so itself.
+    /// Names the setting of the key, for an error. Errors about earlier keys name their own.
     fn key_setting(&self) -> String {
         if !self.hs256_secret.is_empty() {
             "auth.hs256_secret ".to_owned()
@@ -144,7 +146,7 @@ impl Auth {
     }
 }
 
-/// Whether a file is named.
+/// Reports whether a file is named.
 pub(super) fn is_set(file: &Path) -> bool {
     !file.as_os_str().is_empty()
 }

@@ -1,50 +1,37 @@
-//! What settings must satisfy together, before any port is bound.
+//! Checks settings that depend on each other, before any port is bound.
 //!
-//! Pure: no file is opened and no address is bound here.
+//! It opens no file and binds no address.
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::auth::is_set;
-use super::{Config, Error, Mode, Secret};
+use super::error::Error;
+use super::form::{Mode, Secret};
+use super::ranges::{Problem, ranges};
+use super::settings::Config;
 use crate::admission::{Origins, Proxies};
 use crate::auth::Url;
 
-/// The shortest API key, in bytes: 128 bits if they are random.
+/// The length of the shortest API key, in bytes: 128 bits if they are random.
 const API_KEY_BYTES: usize = 16;
-/// The shortest secret for HS256, in bytes: as long as its hash (RFC 7518, section 3.2).
+/// The length of the shortest secret for HS256, in bytes: that of the hash (RFC 7518, section 3.2).
 const HS256_BYTES: usize = 32;
 
-const MILLI_100: Duration = Duration::from_millis(100);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
-
-/// A setting that is not right.
-pub(super) struct Problem {
-    /// `section.key`.
-    pub(super) key: &'static str,
-    /// What would be right. Never a secret.
-    pub(super) message: String,
-}
-
 impl Config {
-    /// Checks what the single values do not show: ranges, and what goes together.
+    /// Checks ranges, and settings that depend on each other.
     ///
     /// # Errors
-    /// All that is wrong; each line names its key and says what would be right.
+    /// Every problem; each line names its key and says what would be right.
     pub fn check(&self) -> Result<(), Error> {
         let problems: Vec<_> = problems(self).into_iter().map(|p| format!("{}: {}", p.key, p.message)).collect();
         if problems.is_empty() { Ok(()) } else { Err(Error(problems)) }
     }
 }
 
-/// All that is wrong with these settings.
+/// Finds every problem with these settings.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut list = Vec::new();
     ranges(config, &mut list);
@@ -61,71 +48,6 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         list.push(Problem { key: "log.level", message });
     }
     list
-}
-
-fn ranges(config: &Config, list: &mut Vec<Problem>) {
-    let mut duration = |key, value: Duration, least: Duration, most: Duration| {
-        between(list, key, (value, least, most), written);
-    };
-    duration("clients.heartbeat", config.clients.heartbeat, SECOND, 10 * MINUTE);
-    duration("clients.stall_timeout", config.clients.stall_timeout, SECOND, HOUR);
-    duration("limits.handshake_timeout", config.limits.handshake_timeout, MILLI_100, 5 * MINUTE);
-    duration("limits.login_timeout", config.limits.login_timeout, MILLI_100, 5 * MINUTE);
-    duration("shutdown.lame_duck", config.shutdown.lame_duck, Duration::ZERO, 10 * MINUTE);
-    duration("shutdown.away", config.shutdown.away, Duration::ZERO, 10 * MINUTE);
-    duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
-    duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
-    duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);
-    duration("presence.linger", config.presence.linger, Duration::ZERO, HOUR);
-    duration("auth.jwks_refresh", config.auth.jwks_refresh, 10 * SECOND, DAY);
-    duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
-    duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
-    between(list, "shutdown.rate", (config.shutdown.rate, 1, 1_000_000), |rate| rate);
-    between(list, "sessions.max", (config.sessions.max, 1, 1000), |max| max);
-    limits(config, list);
-}
-
-fn limits(config: &Config, list: &mut Vec<Problem>) {
-    let limits = &config.limits;
-    for (key, bytes, least, most) in [
-        ("limits.header_bytes", limits.header_bytes, 1024, 1 << 20),
-        ("limits.frame_bytes", limits.frame_bytes, 1024, 1 << 20),
-        ("limits.outbound_bytes", limits.outbound_bytes, 1 << 20, 1 << 40),
-    ] {
-        between(list, key, (bytes, least, most), |b| format!("{b} bytes"));
-    }
-    for (key, count, most) in [
-        ("limits.connections", limits.connections, 1_000_000),
-        ("limits.connections_per_address", limits.connections_per_address, 1_000_000),
-        ("limits.logins_per_second", limits.logins_per_second, 1_000_000),
-        ("limits.logins_burst", limits.logins_burst, 1_000_000),
-        ("limits.commands_per_second", limits.commands_per_second, 1_000_000),
-        ("limits.commands_burst", limits.commands_burst, 1_000_000),
-        ("limits.fragments", limits.fragments, 65_536),
-    ] {
-        between(list, key, (count, 1, most), |count| count);
-    }
-}
-
-fn between<T: PartialOrd + Copy, S: Display>(
-    list: &mut Vec<Problem>,
-    key: &'static str,
-    (value, least, most): (T, T, T),
-    show: impl Fn(T) -> S,
-) {
-    if value < least || value > most {
-        let message = format!("is {}, must be {} to {}", show(value), show(least), show(most));
-        list.push(Problem { key, message });
-    }
-}
-
-/// A duration as one would write it: `humantime` makes months and years, which nobody means, of many days.
-fn written(duration: Duration) -> String {
-    let days = duration.as_secs() / DAY.as_secs();
-    if days > 0 && duration == DAY * u32::try_from(days).unwrap_or(0) {
-        return format!("{days}d");
-    }
-    humantime::format_duration(duration).to_string()
 }
 
 fn listeners(config: &Config, list: &mut Vec<Problem>) {
@@ -153,7 +75,7 @@ fn listeners(config: &Config, list: &mut Vec<Problem>) {
     }
 }
 
-/// Whether files are named together that are needed together; what is in them is looked at when they are read.
+/// Checks that a certificate and its key are named together. Their contents are checked when they are read.
 fn certificates(config: &Config, list: &mut Vec<Problem>) {
     let (clients, ops) = (&config.clients.tls, &config.ops.tls);
     let mut needs = |key: &'static str, path: &Path, other: &Path, because: &str| {
@@ -191,7 +113,7 @@ fn tokens(config: &Config, list: &mut Vec<Problem>) {
              auth.public_key_file (your backend's), or auth.jwks_url or auth.jwks_file (several)"
                 .to_owned(),
         ),
-        // Who sets a key expects tokens to be verified.
+        // An operator who sets a key expects tokens to be verified.
         (Mode::Development, [_, ..]) => wrong(
             "auth.mode",
             "is \"development\", which verifies nothing, but a key is set; set auth.mode = \"jwt\", or remove the key"
@@ -209,7 +131,7 @@ fn tokens(config: &Config, list: &mut Vec<Problem>) {
     previous(config, list);
 }
 
-/// Keys of before have an end: one that is forgotten would be good for ever.
+/// Checks that earlier keys have an end, since a forgotten one would stay valid for ever.
 fn previous(config: &Config, list: &mut Vec<Problem>) {
     let auth = &config.auth;
     secret("auth.previous_hs256_secret", &auth.previous_hs256_secret, HS256_BYTES, list);
@@ -235,7 +157,7 @@ fn secret(key: &'static str, secret: &Secret, least: usize, list: &mut Vec<Probl
             format!("has {} bytes, must have {least} or more; `openssl rand -hex {least}` makes one", text.len());
         list.push(Problem { key, message });
     }
-    // Left over from reading it out of a file; nobody sends it.
+    // Left over from reading it out of a file. No client sends it.
     if text.trim() != text {
         list.push(Problem { key, message: "begins or ends with white space (a line break?); remove it".to_owned() });
     }
@@ -245,31 +167,32 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// A filter takes any single word as the name of a module: a misspelt level would turn logging off without a word.
+/// Checks a log filter. The library takes any single word for a module's name, so a misspelt level would silently turn
+/// logging off.
 fn filter(text: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     const RIGHT: &str =
         "write off, error, warn, info, debug or trace, or by module such as \"info,rosterd::gateway=debug\"";
     let is_level = |part: &str| LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
-    let is_right = |part: &str| is_level(part) || part.contains(['=', '[']);
+    let is_right = |part: &str| is_level(part) || part.contains('=');
     if !text.split(',').all(is_right) {
         return Err(format!("{text:?} names no level; {RIGHT}"));
     }
-    text.parse::<EnvFilter>().map(drop).map_err(|error| format!("{text:?} is not a log filter ({error}); {RIGHT}"))
+    text.parse::<Targets>().map(drop).map_err(|error| format!("{text:?} is not a log filter ({error}); {RIGHT}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The keys that are wrong after `change`.
+    /// Returns the keys of all problems after `change`.
     fn wrong(change: impl FnOnce(&mut Config)) -> Vec<&'static str> {
         let mut config = Config::default();
         change(&mut config);
         problems(&config).iter().map(|p| p.key).collect()
     }
 
-    /// Settings for tokens that are signed with a secret.
+    /// Sets JSON Web Tokens that are signed with a secret.
     fn jwt(config: &mut Config) {
         config.auth.mode = Mode::Jwt;
         config.auth.hs256_secret = Secret::new("0123456789abcdef0123456789abcdef");
@@ -431,80 +354,6 @@ mod tests {
                 c.clients.listen.set_port(0);
             }),
             NONE
-        );
-    }
-
-    /// A key, its field, and the least and the most that it may be.
-    type Range = (&'static str, fn(&mut Config) -> &mut Duration, Duration, Duration);
-
-    type Count = (&'static str, fn(&mut Config) -> &mut usize, usize, usize);
-
-    #[test]
-    fn ranges_include_their_ends() {
-        let cases: [Range; 7] = [
-            ("limits.handshake_timeout", |c| &mut c.limits.handshake_timeout, MILLI_100, 5 * MINUTE),
-            ("clients.heartbeat", |c| &mut c.clients.heartbeat, SECOND, 10 * MINUTE),
-            ("clients.stall_timeout", |c| &mut c.clients.stall_timeout, SECOND, HOUR),
-            ("limits.login_timeout", |c| &mut c.limits.login_timeout, MILLI_100, 5 * MINUTE),
-            ("shutdown.deadline", |c| &mut c.shutdown.deadline, MILLI_100, 10 * MINUTE),
-            ("store.tombstone_retention", |c| &mut c.store.tombstone_retention, HOUR, 36500 * DAY),
-            ("friends.request_expiry", |c| &mut c.friends.request_expiry, SECOND, 36500 * DAY),
-        ];
-        let step = Duration::from_millis(1);
-        for (key, field, least, most) in cases {
-            for good in [least, most] {
-                assert_eq!(wrong(|c| *field(c) = good), NONE, "{key}");
-            }
-            for bad in [Duration::ZERO, least.saturating_sub(step), most + step] {
-                assert_eq!(wrong(|c| *field(c) = bad), [key]);
-            }
-        }
-        let none: &[&str] = &[];
-        for (rate, expected) in [(0, &["shutdown.rate"][..]), (1, none), (1_000_001, &["shutdown.rate"])] {
-            assert_eq!(wrong(|c| c.shutdown.rate = rate), expected);
-        }
-        for (wait, expected) in [(Duration::ZERO, none), (10 * MINUTE, none), (11 * MINUTE, &["shutdown.lame_duck"])] {
-            assert_eq!(wrong(|c| c.shutdown.lame_duck = wait), expected);
-        }
-        assert_eq!(wrong(|c| c.shutdown.away = 11 * MINUTE), ["shutdown.away"]);
-        for (linger, expected) in [(Duration::ZERO, &[][..]), (HOUR, &[]), (HOUR + step, &["presence.linger"])] {
-            assert_eq!(wrong(|c| c.presence.linger = linger), expected);
-        }
-        for (max, expected) in [(0, &["sessions.max"][..]), (1, &[]), (1000, &[]), (1001, &["sessions.max"])] {
-            assert_eq!(wrong(|c| c.sessions.max = max), expected);
-        }
-        let counts: [Count; 10] = [
-            ("limits.frame_bytes", |c| &mut c.limits.frame_bytes, 1024, 1 << 20),
-            ("limits.header_bytes", |c| &mut c.limits.header_bytes, 1024, 1 << 20),
-            ("limits.outbound_bytes", |c| &mut c.limits.outbound_bytes, 1 << 20, 1 << 40),
-            ("limits.connections", |c| &mut c.limits.connections, 1, 1_000_000),
-            ("limits.connections_per_address", |c| &mut c.limits.connections_per_address, 1, 1_000_000),
-            ("limits.logins_per_second", |c| &mut c.limits.logins_per_second, 1, 1_000_000),
-            ("limits.logins_burst", |c| &mut c.limits.logins_burst, 1, 1_000_000),
-            ("limits.commands_per_second", |c| &mut c.limits.commands_per_second, 1, 1_000_000),
-            ("limits.commands_burst", |c| &mut c.limits.commands_burst, 1, 1_000_000),
-            ("limits.fragments", |c| &mut c.limits.fragments, 1, 65_536),
-        ];
-        for (key, field, least, most) in counts {
-            for good in [least, most] {
-                assert_eq!(wrong(|c| *field(c) = good), NONE, "{key}");
-            }
-            for bad in [0, least - 1, most + 1] {
-                assert_eq!(wrong(|c| *field(c) = bad), [key]);
-            }
-        }
-    }
-
-    #[test]
-    fn a_range_is_told_as_one_would_write_it() {
-        let mut config = Config::default();
-        config.store.tombstone_retention = Duration::from_mins(30);
-        config.limits.login_timeout = Duration::from_hours(36);
-        let error = config.check().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "limits.login_timeout: is 1day 12h, must be 100ms to 5m\n\
-             store.tombstone_retention: is 30m, must be 1h to 36500d"
         );
     }
 

@@ -1,30 +1,32 @@
-//! How settings are written: durations, addresses, sizes, choices, the store's URL, and secrets.
+//! Parses and formats single settings: durations, addresses, sizes, the store's URL, and secrets.
 //!
-//! What is written wrongly is answered with what would be right. Ranges are `check`'s business.
+//! Each error says what would be right. `choice` reads words out of a list, `ranges` checks ranges.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use rosterd_engine::model::{Audience, FriendsPolicy, Visibility};
+use super::choice;
+use rosterd_engine::for_each_profile_field;
+use rosterd_engine::model::{Audience, Visibility};
 
-/// A text that is not shown: not in `Debug` output, not in an error, not when it is serialized.
+/// A text that neither `Debug` output nor an error nor serialization shows.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text as it is.
+    /// Creates a secret from the text as it is.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself. Where it goes from here is the caller's responsibility.
+    /// Returns the text itself. The caller is responsible for what becomes of it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it was not set.
+    /// Reports whether the setting has no value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -49,173 +51,43 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What a token is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
+/// The form of tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// The account itself: no protection at all, so on loopback only.
     #[default]
     Development,
     /// A JSON Web Token signed by the operator's backend, or the static token of an account that has one.
     Jwt,
-    /// A static token alone.
+    /// A static token only.
     Static,
 }
 
-impl TryFrom<String> for Mode {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "development" => Ok(Self::Development),
-            "jwt" => Ok(Self::Jwt),
-            "static" => Ok(Self::Static),
-            _ => Err(format!("{text:?} is not a mode; write \"development\", \"jwt\" or \"static\"")),
-        }
-    }
-}
-
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "lowercase")]
+/// The format of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For machines: one JSON object on a line.
+    /// One JSON object on a line, for machines.
     Json,
 }
 
-impl TryFrom<String> for LogFormat {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("{text:?} is not a format; write \"text\" or \"json\"")),
+/// Defines the keys of `[profile.visibility]` out of the table of profile fields.
+macro_rules! define_audiences {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// Who may see each field of a profile.
+        #[derive(Serialize, Deserialize)]
+        #[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
+        pub(super) struct Audiences {
+            $(#[serde(with = "choice")] $name: Audience,)+
         }
-    }
+    };
 }
 
-/// The header in which proxies say whose connection they bring.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "kebab-case")]
-pub enum ForwardedHeader {
-    /// `X-Forwarded-For`.
-    #[default]
-    XForwardedFor,
-    /// `Forwarded` (RFC 7239).
-    Forwarded,
-}
+for_each_profile_field!(define_audiences);
 
-impl TryFrom<String> for ForwardedHeader {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "x-forwarded-for" => Ok(Self::XForwardedFor),
-            "forwarded" => Ok(Self::Forwarded),
-            _ => Err(format!("{text:?} is not a header; write \"x-forwarded-for\" or \"forwarded\"")),
-        }
-    }
-}
-
-/// Which sessions of an account may be there together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", rename_all = "snake_case")]
-pub enum SessionsPolicy {
-    /// Any.
-    #[default]
-    All,
-    /// One of each type of device.
-    OnePerDeviceType,
-    /// One.
-    One,
-}
-
-impl TryFrom<String> for SessionsPolicy {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "all" => Ok(Self::All),
-            "one_per_device_type" => Ok(Self::OnePerDeviceType),
-            "one" => Ok(Self::One),
-            _ => Err(format!("{text:?} is not a policy; write \"all\", \"one_per_device_type\" or \"one\"")),
-        }
-    }
-}
-
-/// How clients become friends.
-pub(super) mod friends_policy {
-    use super::{Deserialize, Deserializer, FriendsPolicy, Serializer, de};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(in crate::config) fn serialize<S: Serializer>(policy: &FriendsPolicy, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(match policy {
-            FriendsPolicy::Request => "request",
-            FriendsPolicy::Direct => "direct",
-            FriendsPolicy::Both => "both",
-        })
-    }
-
-    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<FriendsPolicy, D::Error> {
-        let text = String::deserialize(from)?;
-        match text.as_str() {
-            "request" => Ok(FriendsPolicy::Request),
-            "direct" => Ok(FriendsPolicy::Direct),
-            "both" => Ok(FriendsPolicy::Both),
-            _ => {
-                let message = format!("{text:?} is not a policy; write \"request\", \"direct\" or \"both\"");
-                Err(de::Error::custom(message))
-            }
-        }
-    }
-}
-
-/// Who may see each field of a profile.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
-pub(super) struct Audiences {
-    #[serde(with = "audience")]
-    nick: Audience,
-    #[serde(with = "audience")]
-    avatar: Audience,
-    #[serde(with = "audience")]
-    sign: Audience,
-    #[serde(with = "audience")]
-    gender: Audience,
-    #[serde(with = "audience")]
-    email: Audience,
-    #[serde(with = "audience")]
-    birth: Audience,
-    #[serde(with = "audience")]
-    tel: Audience,
-    #[serde(with = "audience")]
-    custom: Audience,
-}
-
-/// Who may see a field.
-mod audience {
-    use super::{Audience, Deserialize, Deserializer, Serializer, de};
-
-    const ALL: [Audience; 3] = [Audience::Everyone, Audience::Friends, Audience::Own];
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    pub(super) fn serialize<S: Serializer>(audience: &Audience, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(audience.word())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Audience, D::Error> {
-        let text = String::deserialize(from)?;
-        ALL.into_iter().find(|audience| audience.word() == text).ok_or_else(|| {
-            de::Error::custom(format!("{text:?} is nobody; write \"everyone\", \"friends\" or \"self\""))
-        })
-    }
-}
-
-/// Which store, and where.
+/// The store and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum StoreUrl {
@@ -226,13 +98,13 @@ pub enum StoreUrl {
 impl TryFrom<String> for StoreUrl {
     type Error = String;
 
-    /// Only the scheme is shown in an error: the URL of a database server may hold a password.
+    /// Parses a URL. An error shows the scheme only: the URL of a database server may hold a password.
     fn try_from(text: String) -> Result<Self, String> {
         const RIGHT: &str = "write sqlite:PATH, such as sqlite:data/rosterd.db or sqlite:/var/lib/rosterd/rosterd.db";
         match text.split_once(':') {
             Some(("sqlite", "")) => Err(format!("names no file; {RIGHT}")),
             Some(("sqlite", ":memory:")) => Err(format!("a store in memory would lose every write; {RIGHT}")),
-            // Others read sqlite://data/x.db as a relative path, the file system as /data/x.db.
+            // Other programs read sqlite://data/x.db as a relative path, the file system as /data/x.db.
             Some(("sqlite", path)) if path.starts_with("//") => Err(format!("takes a path without \"//\"; {RIGHT}")),
             Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
             Some((scheme, _)) if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
@@ -300,7 +172,7 @@ pub(super) mod moment {
     }
 }
 
-/// Addresses to listen at: IP and port. Names are not looked up, so that what is bound is what is written.
+/// Addresses to listen at, IP and port. Names are not looked up, so that the address that is bound is the written one.
 pub(super) mod address {
     use super::{Deserialize, Deserializer, Serializer, de};
     use std::net::SocketAddr;
@@ -332,7 +204,7 @@ pub(super) mod bytes {
     }
 }
 
-/// How many of something.
+/// Counts.
 pub(super) mod count {
     use super::{Deserialize, Deserializer, Serialize, Serializer, de};
 

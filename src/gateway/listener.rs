@@ -24,25 +24,25 @@ use super::{assets, upgrade};
 use crate::admission::{AdmissionPolicy, AdmissionRefusal, Permit};
 use crate::tls::Tls;
 
-/// The limit that a connection meets which does not become a WebSocket in time.
+/// The name of the limit on the time that a connection takes to become a WebSocket.
 const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";
-/// How many headers a request may have.
+/// The most headers that a request may have.
 const HEADERS: usize = 64;
-/// The least that hyper reads into.
+/// The smallest buffer that hyper reads into, in bytes.
 const READ_BYTES: usize = 8192;
-/// How long one that is turned away may take to hear it.
+/// How long a connection that is turned away may take to read why.
 const TURNED_AWAY: Duration = Duration::from_secs(1);
-/// More than the steps of the runtime's timers.
+/// A moment that is longer than the steps of the runtime's timers.
 const MOMENT: Duration = Duration::from_millis(50);
 /// The pause after a failed accept, doubled up to the longest.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// Bytes the system may hold for a client besides what is on its way; two full frames.
+/// The bytes that the system may hold for a client besides those on their way: two full frames.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 * 1024;
 
 impl Gateway {
-    /// Accepts connections until closing begins; with TLS if there is any.
+    /// Accepts connections, with TLS if there is any, until closing begins.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Tls>>) {
         let sessions = Router::new().route("/v1/ws", get(upgrade::upgrade)).with_state(self.clone());
         let router = sessions.merge(assets::routes(self.demo_page));
@@ -60,7 +60,7 @@ impl Gateway {
             }
             Err(refused) => {
                 self.sessions.refused(refused.word());
-                // Who speaks TLS would not understand it, and a handshake is what is to be spared.
+                // A client that speaks TLS would need a handshake to read the answer; refusing is to spare that.
                 if tls.is_none() {
                     self.connections.spawn(turn_away(stream, self.clone(), refused));
                 }
@@ -69,7 +69,7 @@ impl Gateway {
     }
 }
 
-/// Accepts for ever; an error (too many open files, say) pauses instead of spinning.
+/// Accepts connections for ever. After an error (too many open files, say) it pauses instead of spinning.
 async fn accept(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
     let mut pause = ACCEPT_PAUSE.0;
     loop {
@@ -88,19 +88,22 @@ async fn accept(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
     }
 }
 
-/// Sets the socket up for live state. Either failing costs speed or memory, never correctness.
+/// Sets the socket's options for live state. If one fails, that costs speed or memory, never correctness.
 fn tune(stream: &TcpStream) {
     // A frame is written whole; waiting to merge it with the next would only delay it.
     let _ = stream.set_nodelay(true);
-    // The system would take megabytes from us for a client that does not read, all of it old by the time it is read.
-    // Held back early, the outbox conflates instead.
+    // Otherwise the system would take megabytes for a client that does not read, all of it old by the time it is read.
+    // With this limit the outbox conflates instead.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+    // What `MSG_NOSIGNAL` does for each write elsewhere.
+    #[cfg(target_vendor = "apple")]
+    let _ = socket2::SockRef::from(stream).set_nosigpipe(true);
 }
 
-/// Tells who is turned away why, if not too many others are being told.
+/// Answers a connection that is turned away with the reason, unless too many others are being answered.
 async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: AdmissionRefusal) {
-    let Ok(_turn) = gateway.turning_away.try_acquire() else {
+    let Ok(_permit) = gateway.turning_away.try_acquire() else {
         return;
     };
     let status = match refused {
@@ -108,7 +111,7 @@ async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Admiss
         AdmissionRefusal::Crowded => "429 Too Many Requests",
     };
     let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    let told = timeout(TURNED_AWAY, async {
+    let answered = timeout(TURNED_AWAY, async {
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
         // Bytes left unread would make the system reset the connection, and the answer with it.
@@ -116,19 +119,20 @@ async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Admiss
         while stream.read(&mut discarded).await? > 0 {}
         std::io::Result::Ok(())
     });
-    let _ = told.await;
+    let _ = answered.await;
 }
 
-/// Serves a connection until it ends, becomes a WebSocket, which is another task's, or closing begins: who is no session
-/// by then has nothing to be told, and must not hold up the end. All of it has to be over in the time that a handshake
-/// may take.
+/// Serves a connection until it ends, becomes a WebSocket, which another task serves, or closing begins.
+///
+/// A connection without a session when closing begins needs no goodbye, and must not delay the end. All of this has to be
+/// over in the time that a handshake may take.
 async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>, permit: Permit) {
     let policy = gateway.sessions.admission.policy();
     let (permit, asked) = (Arc::new(permit), Arc::new(AtomicBool::default()));
     let answering = AdmittedService { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
     let serving = async {
         let Some(tls) = tls else { return http(stream, answering, &policy).await };
-        // Boxed: its state must not be part of what a plain connection takes.
+        // Boxed: its state must not be part of the task of a connection without TLS.
         let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout)).await;
         match shaken {
             Ok(stream) => Box::pin(http(stream, answering, &policy)).await,
@@ -141,19 +145,19 @@ async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, ga
     };
     let limit = tokio::select! {
         limit = serving => limit,
-        // A moment later: of a handshake that takes too long, TLS itself tells first.
+        // A moment later, so that a TLS handshake that takes too long ends by its own timeout first.
         () = sleep(policy.handshake_timeout + MOMENT) => Some(HANDSHAKE_TIMEOUT),
         () = gateway.sessions.lifecycle.closing() => None,
     };
     match limit {
-        // Who has asked for something, a page perhaps, was not slow.
+        // A client that has asked for something, a page perhaps, was not slow.
         Some(HANDSHAKE_TIMEOUT) if asked.load(Ordering::Relaxed) => {}
         Some(limit) => gateway.sessions.refused(limit),
         None => {}
     }
 }
 
-/// Serves HTTP until the connection ends or is upgraded; answers the limit that ended it, if one did.
+/// Serves HTTP until the connection ends or is upgraded. Returns the limit that ended it, if one did.
 async fn http<S, R>(stream: S, routes: AdmittedService<R>, policy: &AdmissionPolicy) -> Option<&'static str>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -177,7 +181,7 @@ where
     }
 }
 
-/// The routes, for one connection: each of its requests comes with its permit.
+/// The routes for one connection: each of its requests carries the connection's permit.
 struct AdmittedService<R> {
     inner: R,
     permit: Arc<Permit>,

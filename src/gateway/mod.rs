@@ -1,7 +1,7 @@
-//! The client listener: from a TCP connection to a WebSocket session.
+//! Listens for clients, and takes each from a TCP connection to a WebSocket session.
 //!
-//! It accepts, ends TLS, answers HTTP and upgrades; then the session's task takes over (`session`). Who may connect is
-//! `admission`'s business.
+//! The gateway accepts, ends TLS, answers HTTP and upgrades; then the session's task takes over (`session`). `admission`
+//! says who may connect.
 
 mod assets;
 mod listener;

@@ -1,4 +1,4 @@
-//! The end of all sessions, at a pace: each is told what it is owed, and when to come back.
+//! Ends all sessions by a schedule: each gets what is pending for it, and the time at which to come back.
 
 use std::time::{Duration, Instant};
 
@@ -12,23 +12,23 @@ use rosterd_engine::model::CloseReason;
 const TICK: Duration = Duration::from_millis(20);
 
 impl Gateway {
-    /// Accepts nothing new and ends every session; `pace` is made of how many there are. Resolves once the last is told,
-    /// which is before its connection has ended.
-    pub async fn close(&self, pace: impl FnOnce(usize) -> DrainSchedule) {
+    /// Accepts nothing new and ends every session, by the schedule that `schedule` makes for their number. Resolves once
+    /// the last session is asked to end, which is before its connection has ended.
+    pub async fn close(&self, schedule: impl FnOnce(usize) -> DrainSchedule) {
         let hub = self.sessions.service.hub();
-        let pace = pace(hub.sessions());
-        // Before the sessions are looked at: one that sits down later finds closing begun, and ends by itself.
-        self.sessions.lifecycle.close(pace);
+        let schedule = schedule(hub.sessions());
+        // Before the sessions are listed: one that joins later finds that closing has begun, and ends by itself.
+        self.sessions.lifecycle.close(schedule);
         let sessions = hub.all_sessions();
         tracing::info!(
             sessions = sessions.len(),
-            per_second = pace.per_second,
-            window_ms = pace.window.as_millis() as u64,
+            per_second = schedule.per_second,
+            window_ms = schedule.window.as_millis() as u64,
             "closing sessions"
         );
         let (begun, mut closed) = (Instant::now(), 0);
         while closed < sessions.len() {
-            let due = pace.due(begun.elapsed()).min(sessions.len());
+            let due = schedule.due(begun.elapsed()).min(sessions.len());
             sessions[closed..due].iter().for_each(|session| session.end(CloseReason::Shutdown));
             closed = due;
             sleep(TICK).await;

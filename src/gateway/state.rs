@@ -1,4 +1,4 @@
-//! What all connections of the client listener share.
+//! Holds what all connections of the client listener share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,30 +11,30 @@ use crate::lifecycle::Lifecycle;
 use crate::service::Service;
 use crate::session::{self, SessionContext, SessionSettings};
 
-/// How many that are turned away are told so at a time.
+/// How many connections that are turned away are answered at a time.
 const TURNED_AWAY: usize = 64;
 
-/// What an operator sets about connections.
+/// The settings of connections.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// What holds for each session.
+    /// The settings of each session.
     pub sessions: SessionSettings,
     /// Whether the demo page is at `/`.
     pub demo_page: bool,
 }
 
-/// What every connection shares.
+/// The state that all connections share.
 pub struct Gateway {
     pub(super) sessions: Arc<SessionContext>,
     pub(super) demo_page: bool,
     pub(super) connections: TaskTracker,
-    /// Connections there have been.
+    /// The number of connections so far.
     pub(super) arrivals: AtomicU64,
     pub(super) turning_away: Semaphore,
 }
 
 impl Gateway {
-    /// A gateway without a listener yet.
+    /// Makes a gateway without a listener yet.
     pub fn new(
         service: Arc<Service>,
         settings: GatewaySettings,
@@ -47,13 +47,13 @@ impl Gateway {
         Arc::new(Self { sessions, demo_page, connections, arrivals, turning_away })
     }
 
-    /// Lets in by these rules from now on. Those who are there stay; sizes hold for connections that come.
+    /// Replaces the admission policy. Connections that are there stay; sizes hold for later ones.
     pub fn set_policy(&self, policy: AdmissionPolicy) {
         self.sessions.admission.set_policy(policy);
     }
 
-    /// Tells sessions that sleep what they are owed, for ever. A gateway that serves needs one that does, and can do with
-    /// as many as there are threads.
+    /// Flushes pending updates to idle sessions, for ever. A gateway that serves needs one such task, and can use as many as
+    /// there are threads.
     pub async fn flush_sleeping(self: Arc<Self>) {
         session::flush_sleeping(&self.sessions.service).await;
     }
@@ -64,7 +64,7 @@ impl Gateway {
         self.connections.wait().await;
     }
 
-    /// How many connections there are, those of HTTP included.
+    /// Returns how many connections there are, those of HTTP included.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.len()

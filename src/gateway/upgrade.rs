@@ -1,4 +1,4 @@
-//! The HTTP upgrade on `/v1/ws`: checks the request, picks the subprotocol, and hands the socket to a session task.
+//! Upgrades `/v1/ws`: checks the request, picks the subprotocol, and hands the socket to a session's task.
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -22,25 +22,29 @@ use crate::session::{self, TcpConnection};
 use crate::tls::TlsStream;
 use rosterd_protocol::Encoding;
 
-/// Names under which a token is put into a URL.
+/// The names under which clients put a token into a URL.
 const TOKENS: [&str; 4] = ["token", "access_token", "id_token", "jwt"];
 
 impl Gateway {
-    /// Serves one connection of this machine whose upgrade is behind it, to its end.
-    pub async fn serve_upgraded<S>(self: Arc<Self>, stream: S, out: Option<Box<dyn WriteHandle>>, encoding: Encoding)
-    where
+    /// Serves one connection of this machine that was upgraded already, to its end.
+    pub async fn serve_upgraded<S>(
+        self: Arc<Self>,
+        stream: S,
+        write_handle: Option<Box<dyn WriteHandle>>,
+        encoding: Encoding,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
         if let Ok(permit) = self.sessions.admission.enter(Ipv6Addr::LOCALHOST.into(), number) {
             let sessions = self.sessions.clone();
-            let socket = session::websocket(&sessions.admission.policy(), stream, Vec::new()).await;
-            session::run(socket, out, encoding, sessions, Arc::new(permit)).await;
+            let websocket = session::websocket(&sessions.admission.policy(), stream, Vec::new()).await;
+            session::run(websocket, write_handle, encoding, sessions, Arc::new(permit)).await;
         }
     }
 }
 
-/// Answers 101 and starts the session, or says what is wrong with the request.
+/// Answers 101 and starts the session, or answers what is wrong with the request.
 pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let permit = match admit(&gateway, &parts) {
@@ -81,13 +85,13 @@ pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
     response
 }
 
-/// Why a request gets no further: the status, the name in the metrics, and a sentence.
+/// The refusal of a request: the status, the name in the metrics, and a sentence.
 struct UpgradeRefusal(StatusCode, &'static str, &'static str);
 
-/// Who asks, if it may.
+/// Returns the permit of the connection, if its request may go on.
 fn admit(gateway: &Gateway, parts: &Parts) -> Result<Arc<Permit>, UpgradeRefusal> {
     let policy = gateway.sessions.admission.policy();
-    // It would be in the log of every proxy on the way.
+    // The token would be in the log of every proxy on the way.
     if parts.uri.query().is_some_and(has_token) {
         let message = "a URL must not hold a token, since it ends up in logs; send it in the login command\n";
         return Err(UpgradeRefusal(StatusCode::BAD_REQUEST, "TOKEN_IN_URL", message));
@@ -96,7 +100,7 @@ fn admit(gateway: &Gateway, parts: &Parts) -> Result<Arc<Permit>, UpgradeRefusal
         let message = "this page may not connect: its origin is not among clients.origins of the gateway's settings\n";
         return Err(UpgradeRefusal(StatusCode::FORBIDDEN, "ORIGIN", message));
     }
-    // What comes after the head are frames already.
+    // The bytes after the head are frames already.
     if parts.headers.contains_key(TRANSFER_ENCODING) || parts.headers.get(CONTENT_LENGTH).is_some_and(|n| n != "0") {
         let message = "a request for a WebSocket has no body\n";
         return Err(UpgradeRefusal(StatusCode::BAD_REQUEST, "BODY", message));
@@ -116,7 +120,7 @@ fn has_token(query: &str) -> bool {
     names.into_iter().any(|name| TOKENS.iter().any(|token| name.eq_ignore_ascii_case(token)))
 }
 
-/// The encoding to speak, and the subprotocol to answer; none offered means JSON.
+/// Picks the encoding, and the subprotocol to answer. If none is offered, that is JSON.
 fn subprotocol(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &'static str> {
     let mut offered = headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
@@ -134,12 +138,13 @@ fn subprotocol(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &
     }
 }
 
-/// Finds the stream that was accepted. A session's task is made for its kind, so a plain one has nothing of TLS in it.
+/// Finds the stream that was accepted. A session's task is made for its kind of stream, so without TLS there is nothing
+/// of TLS in it.
 async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, permit: Arc<Permit>) {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
-            let (stream, out) = TcpConnection::split(parts.io.into_inner(), encoding);
-            return run(gateway, stream, Some(out), parts.read_buf.to_vec(), encoding, permit).await;
+            let (stream, write_handle) = TcpConnection::split(parts.io.into_inner(), encoding);
+            return run(gateway, stream, Some(write_handle), parts.read_buf.to_vec(), encoding, permit).await;
         }
         Err(upgraded) => upgraded,
     };
@@ -150,11 +155,11 @@ async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, pe
     Box::pin(run(gateway, parts.io.into_inner(), None, parts.read_buf.to_vec(), encoding, permit)).await;
 }
 
-/// `read` is what a fast client sent with its request.
+/// Starts the session's task. `read` is what a fast client sent with its request.
 async fn run<S>(
     gateway: Arc<Gateway>,
     stream: S,
-    out: Option<Box<dyn WriteHandle>>,
+    write_handle: Option<Box<dyn WriteHandle>>,
     read: Vec<u8>,
     encoding: Encoding,
     permit: Arc<Permit>,
@@ -162,6 +167,6 @@ async fn run<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let sessions = gateway.sessions.clone();
-    let socket = session::websocket(&sessions.admission.policy(), stream, read).await;
-    gateway.connections.spawn(session::run(socket, out, encoding, sessions, permit));
+    let websocket = session::websocket(&sessions.admission.policy(), stream, read).await;
+    gateway.connections.spawn(session::run(websocket, write_handle, encoding, sessions, permit));
 }

@@ -1,72 +1,43 @@
-//! The sessions of one account: who may stay when another comes, and what they know of each other.
+//! The sessions of one account: which may stay when another logs in, and what all of them are sent.
 
 use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{Hub, Session, SessionHandle, Signal, UserRef};
-use rosterd_engine::model::{Account, CloseReason, Millis, SessionId};
+use super::pending::Signal;
+use super::registry::Hub;
+use super::session::Session;
+use super::user::UserRef;
+use rosterd_engine::model::{Account, CloseReason, Millis, SessionId, SessionsPolicy};
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
 
-/// Which sessions of an account may be there together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SessionsPolicy {
-    /// Any.
-    #[default]
-    All,
-    /// One of each type of device; the newest stays.
-    OnePerDeviceType,
-    /// The newest.
-    One,
-}
-
-/// How many sessions of an account may be there, and which.
+/// How many sessions of an account may be live, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionsLimit {
-    /// Which of them.
+    /// The policy.
     pub policy: SessionsPolicy,
-    /// The most of them; beyond it the oldest goes.
+    /// The most sessions; beyond it the oldest ends.
     pub max: usize,
 }
 
-/// What became of a signal or a hint.
+/// How many sessions a signal or a prefetch reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delivered {
-    /// Sessions that will be told.
+    /// Sessions that will be sent it.
     pub delivered: u32,
-    /// Sessions that have too much to read already.
+    /// Sessions that have too much pending already.
     pub dropped: u32,
 }
 
 impl Hub {
-    /// The session has logged in: it counts from now on, and those that may not stay beside it end.
-    pub fn arrive(&self, seat: &SessionHandle, now: Millis, limit: SessionsLimit) {
-        let is_alone = {
-            let sessions = self.sessions.read();
-            // Held throughout: of two that arrive together, the later one finds the other.
-            let state = seat.me().state().lock();
-            let others: Vec<_> = present(&sessions, &state.own).collect();
-            make_room(&others, seat.session(), limit);
-            seat.session().connect(now);
-            others.is_empty()
-        };
-        if self.settings.presence {
-            self.came(seat.me(), now);
-        }
-        // Who is alone knows that without being told.
-        if !is_alone {
-            self.sessions_changed(seat.me());
-        }
-    }
-
     /// The sessions of an account, the oldest first.
     #[must_use]
     pub fn sessions_of(&self, account: &Account) -> Vec<Arc<Session>> {
-        self.user(account).map_or_else(Vec::new, |user| self.own(&user))
+        self.user(account).map_or_else(Vec::new, |user| self.live_sessions(&user))
     }
 
-    /// Ends those of an account's sessions that are named, or all; answers which.
+    /// Ends the named sessions of an account, or all of them; returns which.
     #[must_use]
     pub fn kick(&self, account: &Account, named: Option<&[SessionId]>) -> Vec<SessionId> {
         let mut kicked = self.sessions_of(account);
@@ -77,7 +48,7 @@ impl Hub {
         kicked.iter().map(|session| session.id()).collect()
     }
 
-    /// Hands a message to the sessions of an account but the one that sent it.
+    /// Sends a signal to the sessions of an account, except the one it came from.
     pub fn signal(&self, to: &Account, origin: Option<SessionId>, signal: &Arc<Signal>) -> Delivered {
         let mut done = Delivered::default();
         for session in self.sessions_of(to).iter().filter(|session| Some(session.id()) != origin) {
@@ -88,7 +59,7 @@ impl Hub {
         done
     }
 
-    /// Brings the profiles of these accounts to the sessions of `viewer`.
+    /// Sends the profiles of these accounts to the sessions of `viewer`.
     pub fn prefetch(&self, viewer: &Account, accounts: &[Account]) -> Delivered {
         let name = |account: &Account| self.user(account).unwrap_or_else(|| UserRef::detached(account.clone()));
         let users: Vec<_> = accounts.iter().map(name).collect();
@@ -99,28 +70,40 @@ impl Hub {
         done
     }
 
-    /// Marks every session of the account with the list of sessions.
+    /// Marks the list of sessions for every session of the account.
     pub(super) fn sessions_changed(&self, me: &UserRef) {
-        for session in &self.own(me) {
+        for session in &self.live_sessions(me) {
             self.mark(session, me.clone(), RecordKinds::SESSIONS);
         }
     }
 
-    fn own(&self, user: &UserRef) -> Vec<Arc<Session>> {
+    /// Logs a session in, and ends those of the account that may not stay beside it. True if it is the only one.
+    pub(super) fn admit(&self, me: &UserRef, session: &Session, now: Millis, limit: SessionsLimit) -> bool {
+        let sessions = self.sessions.read();
+        // Held throughout: if two log in together, the second sees the first.
+        let state = me.state().lock();
+        let others: Vec<_> = live(&sessions, &state.own).collect();
+        make_room(&others, session, limit);
+        session.connect(now);
+        others.is_empty()
+    }
+
+    /// The live sessions of an account, the oldest first.
+    fn live_sessions(&self, user: &UserRef) -> Vec<Arc<Session>> {
         let sessions = self.sessions.read();
         let state = user.state().lock();
-        present(&sessions, &state.own).cloned().collect()
+        live(&sessions, &state.own).cloned().collect()
     }
 }
 
-/// Ends those that may not stay beside a session that has just logged in.
+/// Ends the sessions that may not stay beside one that has just logged in.
 fn make_room(others: &[&Arc<Session>], newest: &Session, limit: SessionsLimit) {
-    let must_go = |other: &Session| match limit.policy {
+    let is_replaced = |other: &Session| match limit.policy {
         SessionsPolicy::All => false,
         SessionsPolicy::OnePerDeviceType => device_type(other) == device_type(newest),
         SessionsPolicy::One => true,
     };
-    let (replaced, stay): (Vec<&Arc<Session>>, Vec<_>) = others.iter().partition(|other| must_go(other));
+    let (replaced, stay): (Vec<&Arc<Session>>, Vec<_>) = others.iter().partition(|other| is_replaced(other));
     for other in replaced {
         other.end(CloseReason::Kicked);
     }
@@ -130,13 +113,16 @@ fn make_room(others: &[&Arc<Session>], newest: &Session, limit: SessionsLimit) {
     }
 }
 
-/// The sessions of an account that have logged in and do not end, the oldest first.
-fn present<'a>(sessions: &'a Slab<Arc<Session>>, slots: &'a [u32]) -> impl Iterator<Item = &'a Arc<Session>> {
-    own(sessions, slots).filter(|session| session.connected_at().is_some() && !session.is_ended())
+/// The sessions in these slots that have logged in and are not to end, the oldest first.
+fn live<'a>(sessions: &'a Slab<Arc<Session>>, slots: &'a [u32]) -> impl Iterator<Item = &'a Arc<Session>> {
+    in_slots(sessions, slots).filter(|session| session.connected_at().is_some() && !session.is_ended())
 }
 
-/// Some slots' sessions.
-pub(super) fn own<'a>(sessions: &'a Slab<Arc<Session>>, slots: &'a [u32]) -> impl Iterator<Item = &'a Arc<Session>> {
+/// The sessions in these slots.
+pub(super) fn in_slots<'a>(
+    sessions: &'a Slab<Arc<Session>>,
+    slots: &'a [u32],
+) -> impl Iterator<Item = &'a Arc<Session>> {
     slots.iter().filter_map(|slot| sessions.get(*slot as usize))
 }
 

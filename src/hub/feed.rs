@@ -1,6 +1,6 @@
-//! Applies committed changes to the hub, in commit order: registry first, then marks, then the horizon, then wake-ups.
+//! Applies committed changes to the hub, in commit order: first the registry, then dirty marks, the watermark, wake-ups.
 //!
-//! One consumer per node calls it. It awaits nothing; the loop that feeds it is the service's.
+//! A node has one consumer, the service's loop, which calls this. Nothing here waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::account_sessions::own;
-use super::user::UserState;
-use super::{Hub, Session, UserRef};
+use super::account_sessions::in_slots;
+use super::registry::Hub;
+use super::session::Session;
+use super::user::{UserRef, UserState};
 use crate::locks::Ordering;
 use rosterd_engine::model::{
     Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Revision, Row, SessionId,
@@ -19,31 +20,31 @@ use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::{Marked, RecordKinds};
 use rosterd_engine::sync::watermark::Watermark;
 
-/// How many watchers are marked before other changes get their turn, unless it is said otherwise.
+/// How many watchers are marked at a time, before other changes are, by default.
 const SLICE: usize = 1024;
 
-/// The consumer's state.
+/// Applies changes to the hub, and marks large audiences in slices.
 #[derive(Debug)]
 pub struct Feed {
     hub: Arc<Hub>,
-    horizon: Watermark,
-    /// Changes with so many watchers that they are marked bit by bit, in turn.
+    watermark: Watermark,
+    /// Changes with so many watchers that they are marked in slices, in turn.
     sweeps: VecDeque<Sweep>,
-    /// Sessions whose first mark was set since the last were announced.
-    woken: Vec<Arc<Session>>,
-    /// When what is being marked was committed, by the hub's clock; 0 if that is not known.
+    /// Sessions whose first mark was set since sessions were last announced.
+    to_announce: Vec<Arc<Session>>,
+    /// When the change that is being marked was committed, by the hub's clock; 0 if that is not known.
     at: u64,
-    /// The last stamp applied.
+    /// The last revision applied.
     last: Revision,
     slice: usize,
     marks: u64,
     conflated: u64,
 }
 
-/// The marking of a crowd, as it was when the sweep began; who came later reads the new card anyway.
+/// Marks the watchers that an account had when the sweep began, in slices. Later watchers read the new profile anyway.
 ///
-/// An account has at most one. Changes that come while it goes on wait for one more round together, so that a
-/// celebrity who changes faster than the crowd can be marked costs no more memory, and the last of the crowd gets its turn.
+/// An account has at most one sweep. Changes that come meanwhile wait for one more round together: a celebrity who changes
+/// faster than the watchers can be marked costs no more memory, and the last watcher is marked too.
 #[derive(Debug)]
 struct Sweep {
     user: UserRef,
@@ -52,13 +53,13 @@ struct Sweep {
     again: Option<Round>,
 }
 
-/// The changes that a round of marks tells.
+/// The changes that one round of marks is for.
 #[derive(Debug)]
 struct Round {
-    stamps: Vec<Revision>,
-    /// The session that asked, if all of them are one session's.
+    revisions: Vec<Revision>,
+    /// The session that made the changes, if one session made all of them.
     origin: Option<SessionId>,
-    /// The widest that sees something of them.
+    /// The widest audience that sees one of the changes.
     audience: Audience,
     /// When the first of them was committed.
     at: u64,
@@ -66,13 +67,13 @@ struct Round {
 
 impl Round {
     fn new(change: &Change, audience: Audience, at: u64) -> Self {
-        Self { stamps: vec![change.stamp], origin: change.origin, audience, at }
+        Self { revisions: vec![change.stamp], origin: change.origin, audience, at }
     }
 }
 
 impl Sweep {
-    /// In the order of their slots, in which most of them came: what is touched one after the other then lies side by
-    /// side in memory.
+    /// Sorts the slots, most of which were given in the order in which their sessions came: sessions that are marked one
+    /// after the other then lie side by side in memory.
     fn new(user: UserRef, mut slots: Vec<Slot>, round: Round) -> Self {
         slots.sort_unstable();
         Self { user, slots, round, again: None }
@@ -81,7 +82,7 @@ impl Sweep {
     fn again(&mut self, change: &Change, audience: Audience, at: u64) {
         match &mut self.again {
             Some(round) => {
-                round.stamps.push(change.stamp);
+                round.revisions.push(change.stamp);
                 round.origin = round.origin.filter(|origin| Some(*origin) == change.origin);
                 round.audience = round.audience.max(audience);
             }
@@ -91,32 +92,33 @@ impl Sweep {
 }
 
 impl Feed {
-    /// A consumer that goes on where the hub stands.
+    /// A consumer that goes on at the hub's watermark.
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Self {
-        let horizon = Watermark::new(hub.watermark());
+        let watermark = Watermark::new(hub.watermark());
         let last = hub.watermark();
-        let (sweeps, woken) = Default::default();
-        Self { hub, horizon, sweeps, woken, at: 0, last, slice: SLICE, marks: 0, conflated: 0 }
+        let (sweeps, to_announce) = Default::default();
+        Self { hub, watermark, sweeps, to_announce, at: 0, last, slice: SLICE, marks: 0, conflated: 0 }
     }
 
-    /// The same, marking crowds in slices of another size.
+    /// The same with another slice size.
     #[must_use]
     pub fn in_slices_of(self, slice: usize) -> Self {
         Self { slice, ..self }
     }
 
-    /// What is applied next was committed then: how long it takes to reach clients counts from there.
+    /// Sets when the changes that are applied next were committed; their time to the clients is measured from then.
     pub fn committed(&mut self, at: Instant) {
         self.at = self.hub.at(at);
     }
 
-    /// Applies changes; afterwards the registry shows them, and every watcher is marked but those of a crowd.
+    /// Applies changes. Afterwards the registry has them, and every watcher is marked, except those left to
+    /// [`Feed::sweep`].
     pub fn apply(&mut self, changes: &[Change]) {
         let hub = self.hub.clone();
         let sessions = hub.sessions.read();
         for change in changes {
-            self.horizon.begin(change.stamp);
+            self.watermark.begin(change.stamp);
             let mut swept = false;
             for row in &change.rows {
                 match row {
@@ -136,7 +138,7 @@ impl Feed {
                 }
             }
             if !swept {
-                self.horizon.finish(change.stamp);
+                self.watermark.finish(change.stamp);
             }
         }
         drop(sessions);
@@ -145,7 +147,7 @@ impl Feed {
         self.publish();
     }
 
-    /// Marks the next slice of a crowd. False if there is none left.
+    /// Marks the next slice of a sweep. False if no sweep is left.
     pub fn sweep(&mut self) -> bool {
         let Some(mut sweep) = self.sweeps.pop_front() else {
             return false;
@@ -156,16 +158,16 @@ impl Feed {
         let state = sweep.user.state().lock();
         self.at = sweep.round.at;
         for slot in sweep.slots.drain(rest..) {
-            self.mark_profile(&sessions, slot, (sweep.round.stamps[0], sweep.round.origin), &sweep.user, &state);
+            self.mark_profile(&sessions, slot, (sweep.round.revisions[0], sweep.round.origin), &sweep.user, &state);
         }
         drop(state);
         drop(sessions);
         if sweep.slots.is_empty() {
-            for stamp in sweep.round.stamps {
-                self.horizon.finish(stamp);
+            for revision in sweep.round.revisions {
+                self.watermark.finish(revision);
             }
             if let Some(round) = sweep.again {
-                let slots = crowd(&sweep.user.state().lock(), round.audience);
+                let slots = watchers(&sweep.user.state().lock(), round.audience);
                 self.sweeps.push_back(Sweep::new(sweep.user, slots, round));
             }
         } else {
@@ -175,7 +177,7 @@ impl Feed {
         !self.sweeps.is_empty()
     }
 
-    /// Whether a crowd is still being marked.
+    /// Whether a sweep is left.
     #[must_use]
     pub fn is_sweeping(&self) -> bool {
         !self.sweeps.is_empty()
@@ -186,23 +188,23 @@ impl Feed {
         self.sweeps.len()
     }
 
-    /// Takes over a profile; true if its watchers are left to [`Feed::sweep`].
+    /// Applies a profile; true if its watchers are left to [`Feed::sweep`].
     fn profile(&mut self, sessions: &Slab<Arc<Session>>, change: &Change, profile: &Arc<Profile>) -> bool {
         let Some(user) = self.hub.user(&profile.account) else {
             return false;
         };
         let mut state = user.state().lock();
-        // A reader may have brought this very version already; its watchers are owed it all the same.
+        // A reader may have brought this version already; its watchers are marked all the same.
         state.offer(profile, &self.hub.settings.visibility);
-        // Who sees nothing of what changed is not told.
-        let moved = |audience| profile.last_change(audience).version == profile.version;
-        let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| moved(*audience));
+        // Sessions that see nothing of the change are not marked.
+        let sees_change = |audience| profile.last_change(audience).version == profile.version;
+        let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| sees_change(*audience));
         let audience = audience.unwrap_or(Audience::Own);
         if let Some(sweep) = self.sweeps.iter_mut().find(|sweep| sweep.user == user) {
             sweep.again(change, audience, self.at);
             return true;
         }
-        let slots = crowd(&state, audience);
+        let slots = watchers(&state, audience);
         if slots.len() > self.slice {
             drop(state);
             let round = Round::new(change, audience, self.at);
@@ -218,19 +220,19 @@ impl Feed {
     fn gone(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, version: u64) {
         if let Some(user) = self.hub.user(account) {
             let mut state = user.state().lock();
-            // Who has come in as the one that was made again comes back as that.
+            // Sessions that logged in as the account that was made again may reconnect as it.
             let is_made_again = state.gone(version);
             let reason = if is_made_again { CloseReason::Internal } else { CloseReason::AccountDisabled };
-            own(sessions, &state.own).for_each(|session| session.end(reason));
+            in_slots(sessions, &state.own).for_each(|session| session.end(reason));
         }
         self.hub.forget_presence(account);
     }
 
-    /// Ends the sessions whose token is not accepted any more, those included that are about to log in.
+    /// Ends the sessions whose token is revoked, those included that have not logged in yet.
     fn revoke(&self, sessions: &Slab<Arc<Session>>, account: &Account, before: Millis) {
         if let Some(user) = self.hub.user(account) {
             let state = user.state().lock();
-            let revoked = own(sessions, &state.own).filter(|session| session.issued_at() < before);
+            let revoked = in_slots(sessions, &state.own).filter(|session| session.issued_at() < before);
             revoked.for_each(|session| session.end(CloseReason::BadToken));
         }
     }
@@ -242,8 +244,8 @@ impl Feed {
         }
     }
 
-    /// A block began or ended. The owner's sessions are told so; those of the blocked that follow the owner see it go
-    /// offline, or again as it is.
+    /// Applies the begin or end of a block. Marks the block for the owner's sessions, and the owner's presence and profile for
+    /// sessions of the blocked account that follow the owner: they see it go offline, or again as it is.
     fn block(&mut self, sessions: &Slab<Arc<Session>>, block: &Block) {
         self.mark_own(sessions, &block.owner, &block.peer, RecordKinds::BLOCK);
         let Some(owner) = self.hub.user(&block.owner) else {
@@ -256,7 +258,7 @@ impl Feed {
             let Some(session) = sessions.get(slot as usize) else { continue };
             session.relations_changed();
             let mut kinds = RecordKinds::default();
-            // Also where it does not show now: it may have gone after the block was known, and before it was told.
+            // Also if the owner is offline now: it may have gone offline after a reader brought the block, unseen.
             if state.friends.contains(slot) && self.hub.settings.presence {
                 kinds = kinds.with(RecordKinds::PRESENCE);
             }
@@ -269,7 +271,7 @@ impl Feed {
         }
     }
 
-    /// Marks the sessions of `account` with what is between it and `peer`.
+    /// Marks, for the sessions of `account`, what has changed between it and `peer`.
     fn mark_own(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, peer: &Account, kinds: RecordKinds) {
         let Some(user) = self.hub.user(account) else {
             return;
@@ -278,15 +280,15 @@ impl Feed {
         if slots.is_empty() {
             return;
         }
-        // A peer nobody follows needs no entry: the mark is only a name for the session to look up.
+        // A peer that nobody follows needs no entry: the mark only names what the session looks up.
         let peer = self.hub.user(peer).unwrap_or_else(|| UserRef::detached(peer.clone()));
         for slot in slots {
             self.mark(sessions.get(slot as usize), None, &peer, kinds);
         }
     }
 
-    /// Who was blocked before the change sees nothing of it. A block that came later may be known already, from a reader
-    /// that is ahead of the feed; the change is among what that session goes on seeing.
+    /// Marks a profile for a session, unless its account was blocked before the change. A reader ahead of the feed may have
+    /// brought a later block already: the change is part of the frozen copy, so the session is marked.
     fn mark_profile(
         &mut self,
         sessions: &Slab<Arc<Session>>,
@@ -296,8 +298,8 @@ impl Feed {
         state: &UserState,
     ) {
         let session = sessions.get(slot as usize);
-        let sees = |session: &Session| state.blocks(session.account()).is_none_or(|block| block.version > oldest);
-        if session.is_some_and(|session| sees(session)) {
+        let may_see = |session: &Session| state.blocks(session.account()).is_none_or(|block| block.version > oldest);
+        if session.is_some_and(|session| may_see(session)) {
             self.mark(session, origin, user, RecordKinds::PROFILE);
         }
     }
@@ -308,29 +310,29 @@ impl Feed {
         };
         self.marks += 1;
         match session.mark(user.clone(), kind, self.at) {
-            Marked::First => self.woken.push(session.clone()),
+            Marked::First => self.to_announce.push(session.clone()),
             Marked::More => {}
             Marked::Conflated => self.conflated += 1,
         }
     }
 
-    /// Moves the horizon, and only then wakes: a session that drains now may promise all of this batch.
+    /// Moves the watermark, and only then announces sessions: a session that flushes now sends a cursor for the whole batch.
     fn publish(&mut self) {
-        let reached = self.horizon.reached();
-        self.hub.horizon.store(reached, Ordering::Release);
+        let reached = self.watermark.reached();
+        self.hub.watermark.store(reached, Ordering::Release);
         let metrics = &self.hub.metrics;
-        metrics.horizon.set(reached as i64);
-        metrics.horizon_lag.set(self.last.saturating_sub(reached) as i64);
+        metrics.watermark.set(reached as i64);
+        metrics.watermark_lag.set(self.last.saturating_sub(reached) as i64);
         metrics.marks.inc_by(std::mem::take(&mut self.marks));
         metrics.conflated.inc_by(std::mem::take(&mut self.conflated));
-        self.hub.announce(&self.woken);
-        self.woken.clear();
+        self.hub.announce(&self.to_announce);
+        self.to_announce.clear();
     }
 }
 
-/// The sessions that are told when something changes that `audience` sees, those who see more included. A session that
-/// both lists and watches the account may be there twice.
-fn crowd(state: &UserState, audience: Audience) -> Vec<Slot> {
+/// The sessions that see a change visible to `audience`. A session that follows the account as a friend and watches it too
+/// may be there twice.
+fn watchers(state: &UserState, audience: Audience) -> Vec<Slot> {
     let mut slots = state.own.clone();
     if audience >= Audience::Friends {
         slots.extend(state.friends.iter());

@@ -1,180 +1,93 @@
-//! Telling sessions that sleep, without waking their tasks.
+//! Flushes pending updates to idle sessions without waking their tasks.
 //!
-//! A task that falls asleep leaves its line behind; whoever has the line may write. Sessions that are owed something
-//! wait in a queue for a teller, which takes the line and what is owed in one step, writes, and puts the line back. What
-//! a teller cannot tell stays owed, and the task is woken for it. So a line has one writer at any time, and what is
-//! on its way counts as told only once it was written: a task that wakes meanwhile waits for its line.
+//! A task that goes idle hands over its write handle. Sessions with something pending wait in a queue for a flusher, which
+//! takes the write handle and the dirty marks in one step, writes, and puts the write handle back. What a flusher cannot
+//! send stays pending, and the task is woken for it. So a connection has one writer at any time, and a change counts as
+//! delivered only once it was written: a task that resumes meanwhile waits for its write handle. `WriterState` lists the
+//! states.
 
-use std::collections::VecDeque;
-use std::fmt::Debug;
-use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use super::session::PendingState;
-use super::{Hub, Session, SessionView, TakenMarks, UserRef};
+use super::pending::TakenMarks;
+use super::registry::Hub;
+use super::session::Session;
+use super::session_view::SessionView;
+use super::writer::WriteHandle;
 use rosterd_engine::model::Revision;
-use rosterd_engine::sync::outbox::{Marked, RecordKinds};
 use rosterd_protocol::Encoding;
 
-/// What a teller can tell: it is in the registry.
-const TELLABLE: RecordKinds = RecordKinds::PROFILE.with(RecordKinds::PRESENCE);
-
-/// A connection's way out.
-pub trait WriteHandle: Debug + Send + Sync {
-    /// How its client is spoken to.
-    fn encoding(&self) -> Encoding;
-
-    /// Writes as much as the system takes at once.
-    ///
-    /// # Errors
-    /// It takes nothing now (`WouldBlock`), or the connection is broken.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
-}
-
-/// Sessions that are owed something, the longest first; each once.
-#[derive(Debug, Default)]
-pub(super) struct FlushQueue {
-    sessions: VecDeque<Arc<Session>>,
-    /// Tellers that have nothing to do.
-    idle: Vec<Waker>,
-}
-
-/// A teller's turn with one session. Dropping it puts the line back, and what was not told.
+/// Permits a flusher to write to one session. Dropping it puts back the write handle, and the marks that were not sent.
 #[derive(Debug)]
 pub struct FlushPermit<'a> {
     hub: &'a Hub,
     session: &'a Arc<Session>,
-    line: Option<Box<dyn WriteHandle>>,
-    sleeper: Option<Waker>,
+    /// There until the permit is dropped.
+    handle: Option<Box<dyn WriteHandle>>,
+    /// The waker of the task that sleeps.
+    waker: Option<Waker>,
     taken: TakenMarks,
+    /// When the oldest change among the marks was committed.
     since: u64,
+    /// Whether all marks were sent.
     done: bool,
+    /// The part of a frame that the system did not take.
     rest: Option<Box<[u8]>>,
 }
 
 impl Hub {
-    /// Has sessions told of what they are owed: by a teller, or by their tasks, which are woken.
-    pub(super) fn announce<'a>(&self, sessions: impl IntoIterator<Item = &'a Arc<Session>>) {
-        let mut idle = None;
-        for session in sessions {
-            let announced = session.owed.lock().announced();
-            match announced {
-                FlushBy::FlushQueue => {
-                    let mut due = self.due.lock();
-                    due.sessions.push_back(session.clone());
-                    idle = idle.or_else(|| due.idle.pop());
-                }
-                FlushBy::WakeReason(waker) => waker.wake(),
-                FlushBy::Known => {}
-            }
-        }
-        idle.into_iter().for_each(Waker::wake);
-    }
-
-    /// Marks a session for something that is not committed, and announces it.
-    pub(super) fn mark(&self, session: &Arc<Session>, user: UserRef, kinds: RecordKinds) {
-        if session.mark(user, kinds, 0) == Marked::First {
-            self.announce([session]);
-        }
-    }
-
-    /// Waits for sessions that are owed something; takes at most `most` of them.
-    pub fn poll_flush_queue(&self, cx: &Context<'_>, most: usize, into: &mut Vec<Arc<Session>>) -> Poll<()> {
-        let mut due = self.due.lock();
-        if due.sessions.is_empty() {
-            if !due.idle.iter().any(|waker| waker.will_wake(cx.waker())) {
-                due.idle.push(cx.waker().clone());
-            }
-            return Poll::Pending;
-        }
-        let some = due.sessions.len().min(most);
-        into.extend(due.sessions.drain(..some));
-        // What is left is another's.
-        let idle = if due.sessions.is_empty() { None } else { due.idle.pop() };
-        drop(due);
-        idle.into_iter().for_each(Waker::wake);
-        Poll::Ready(())
-    }
-
-    /// Begins a turn with a session that was due. `None` if its task is awake or has to be, which is seen to.
+    /// Takes a session that was in the flush queue to write to it. `None` if a flusher cannot do it now: the session's task
+    /// runs, or has been woken.
     #[must_use]
     pub fn flush_permit<'a>(&'a self, session: &'a Arc<Session>) -> Option<FlushPermit<'a>> {
         // Both before the marks, as in `SessionHandle::take`.
         let (horizon, relations) = (self.watermark(), session.relations_epoch());
-        let mut owed = session.owed.lock();
-        owed.is_due = false;
-        if owed.ended.is_some() || !owed.is_some() || owed.line.is_none() {
+        let mut pending = session.pending.lock();
+        pending.writer.unqueue();
+        if pending.ended.is_some() || !pending.has_pending() || !pending.writer.is_handed_over() {
             return None;
         }
-        if !owed.is_tellable() {
-            drop(owed);
-            session.wake();
+        if !pending.is_flushable() {
+            let waker = pending.writer.take_waker();
+            drop(pending);
+            waker.into_iter().for_each(Waker::wake);
             return None;
         }
-        owed.is_told = true;
-        let (line, sleeper) = (owed.line.take(), owed.sleeper.take());
-        let (marks, since) = (owed.marks.take(), std::mem::take(&mut owed.since));
+        let (handle, waker) = pending.writer.begin_flush()?;
+        let (marks, since) = (pending.marks.take(), std::mem::take(&mut pending.since));
         let taken = TakenMarks { horizon, relations, marks };
-        Some(FlushPermit { hub: self, session, line, sleeper, taken, since, done: false, rest: None })
-    }
-}
-
-/// What is to be done about a session that something is owed to.
-enum FlushBy {
-    /// It is for a teller.
-    FlushQueue,
-    /// Its task has to see to it.
-    WakeReason(Waker),
-    /// Somebody sees to it already.
-    Known,
-}
-
-impl PendingState {
-    fn announced(&mut self) -> FlushBy {
-        if self.line.is_some() && self.is_tellable() {
-            let is_new = !std::mem::replace(&mut self.is_due, true);
-            return if is_new { FlushBy::FlushQueue } else { FlushBy::Known };
-        }
-        self.sleeper.take().map_or(FlushBy::Known, FlushBy::WakeReason)
-    }
-
-    fn is_tellable(&self) -> bool {
-        self.ended.is_none()
-            && self.rest.is_none()
-            && self.signals.is_none()
-            && self.marks.marks().iter().all(|(_, kinds)| TELLABLE.has(*kinds))
+        Some(FlushPermit { hub: self, session, handle: Some(handle), waker, taken, since, done: false, rest: None })
     }
 }
 
 impl FlushPermit<'_> {
-    /// How the client is spoken to.
+    /// The encoding that the client asked for.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
-        self.line().encoding()
+        self.handle().encoding()
     }
 
-    fn line(&self) -> &dyn WriteHandle {
-        self.line.as_deref().expect("a turn has the line until it is dropped")
+    fn handle(&self) -> &dyn WriteHandle {
+        self.handle.as_deref().expect("a permit has the write handle until it is dropped")
     }
 
-    /// What is owed.
+    /// The dirty marks to send.
     #[must_use]
     pub fn taken(&self) -> &TakenMarks {
         &self.taken
     }
 
-    /// What the session may see.
+    /// The registry as the session may see it.
     #[must_use]
     pub fn view(&self) -> SessionView<'_> {
         self.hub.view(self.session)
     }
 
-    /// Writes all that is owed, which may be nothing; with that, the client holds everything up to `horizon`. What the
-    /// system does not take now is left to the session's task. Answers how much was written; if nothing was, all of it is
-    /// owed still.
+    /// Writes everything that the marks name, which may be nothing; the client then holds all changes up to `horizon`.
+    /// The session's task writes what the system does not take now. Returns the number of bytes written; if it is 0, the
+    /// marks stay pending.
     pub fn write(mut self, bytes: &[u8], horizon: Option<Revision>) -> usize {
-        // A relation that changed meanwhile may have taken the right to see some of it.
+        // The session may not see some of it any more if a relation has changed meanwhile.
         if self.session.relations_epoch() != self.taken.relations {
             return 0;
         }
@@ -182,8 +95,8 @@ impl FlushPermit<'_> {
             self.done = true;
             return 0;
         }
-        let Ok(written @ 1..) = self.line().try_write(bytes) else {
-            // A broken line is the task's business as well.
+        let Ok(written @ 1..) = self.handle().try_write(bytes) else {
+            // The task also sees to a broken connection.
             return 0;
         };
         self.done = true;
@@ -198,23 +111,22 @@ impl FlushPermit<'_> {
 
 impl Drop for FlushPermit<'_> {
     fn drop(&mut self) {
-        let mut owed = self.session.owed.lock();
-        owed.is_told = false;
-        owed.line = self.line.take();
+        let Some(handle) = self.handle.take() else { return };
+        let mut pending = self.session.pending.lock();
         if !self.done {
-            owed.put_back(self.taken.marks.iter(), self.since);
+            pending.put_back(self.taken.marks.iter(), self.since);
         }
-        owed.rest = self.rest.take();
-        // The task looked in and left a waker of its own; or there is something for it.
-        let waker = match owed.sleeper.take() {
-            Some(waker) => Some(waker),
-            None if owed.is_some() || owed.ended.is_some() => self.sleeper.take(),
-            None => {
-                owed.sleeper = self.sleeper.take();
-                None
-            }
+        let waiting = pending.writer.end_flush(handle, self.rest.take());
+        let sleeping = self.waker.take();
+        let waker = if waiting.is_some() {
+            waiting
+        } else if pending.wake_reason().is_some() {
+            sleeping
+        } else {
+            pending.writer.sleep_on(sleeping);
+            None
         };
-        drop(owed);
+        drop(pending);
         waker.into_iter().for_each(Waker::wake);
     }
 }

@@ -1,21 +1,22 @@
-//! What sessions have been told, for an operator who asks why one has not.
+//! The flush state of sessions, for an operator who asks why a client does not have a record.
 
 use std::sync::Arc;
 
-use super::{Hub, Session};
+use super::registry::Hub;
+use super::session::Session;
 use rosterd_engine::model::{Account, SessionId};
 use rosterd_engine::sync::outbox::RecordKinds;
 
-/// What one session is told of one account, and what it has yet to be told.
+/// Which records of one account a session follows, and which are pending for it.
 #[derive(Debug, Clone)]
 pub struct FlushState {
     /// The session.
     pub session: Arc<Session>,
-    /// Whether it follows the account as a friend's: it does once its catch-up has read that friendship.
+    /// Whether it follows the account as a friend: it does once its catch-up has read that friendship.
     pub as_friend: bool,
-    /// Whether it watches it.
+    /// Whether it watches the account.
     pub watches: bool,
-    /// What of the account waits for it.
+    /// The kinds of the account's records that are pending.
     pub pending: RecordKinds,
 }
 
@@ -35,7 +36,7 @@ impl Hub {
         found.into_iter().map(|(_, session)| session.clone()).collect()
     }
 
-    /// What the sessions of `viewer` are told of `account`; those that have yet to log in are left out.
+    /// The flush state of the sessions of `viewer` for `account`; sessions that have not logged in yet are left out.
     #[must_use]
     pub fn flush_states(&self, viewer: &Account, account: &Account) -> Vec<FlushState> {
         let Some(user) = self.user(viewer) else {
@@ -44,7 +45,7 @@ impl Hub {
         let followed = self.user(account);
         let sessions = self.sessions.read();
         let slots = user.state().lock().own.clone();
-        let told = |slot: u32| {
+        let flush_state = |slot: u32| {
             let session = sessions.get(slot as usize).filter(|session| session.connected_at().is_some())?;
             let (as_friend, watches) = followed.as_ref().map_or((false, false), |followed| {
                 let state = followed.state().lock();
@@ -52,6 +53,6 @@ impl Hub {
             });
             Some(FlushState { session: session.clone(), as_friend, watches, pending: session.pending(account) })
         };
-        slots.into_iter().filter_map(told).collect()
+        slots.into_iter().filter_map(flush_state).collect()
     }
 }

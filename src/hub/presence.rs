@@ -1,115 +1,51 @@
-//! Who is online. An account comes with its first session and goes a while after its last: what comes back within the
-//! linger never went, so reconnects and restarts are not seen.
+//! Presence transitions: an account comes online with its first session, and goes offline some time after its last.
 //!
-//! The hub keeps the state and tells watchers by marks; when to look for those who left, and writing down who came and
-//! went, is the service's business.
+//! An account that comes back within offline grace never went offline, so nobody sees reconnects and restarts. The hub
+//! keeps the state and marks the watchers; the service decides when to look for accounts whose grace has ended, and stores
+//! the transitions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::{Hub, Session, UserRef};
-use rosterd_engine::model::{Account, Millis, OnlineAccount, User};
+use super::account_presence::{AccountPresence, PresenceTransition};
+use super::registry::Hub;
+use super::session::Session;
+use super::user::{UserRef, UserState};
+use rosterd_engine::model::{Account, Millis, OnlineAccount};
 use rosterd_engine::sync::outbox::RecordKinds;
 
-/// An account's presence, changed by its sessions' coming and going.
-#[derive(Debug, Default)]
-pub(super) struct AccountPresence {
-    /// Whether it counts as online: it has a session, or had one less than the linger ago.
-    pub(super) online: bool,
-    /// Whether it hides that; unknown until the store was read.
-    invisible: Option<bool>,
-    /// When it came, or was last online; 0 if it never was.
-    last_seen: Millis,
-    /// Its place among those who departed, while it still counts as online without a session.
-    left: Option<u64>,
-}
-
-/// The accounts whose last session left and that still count as online, in the order they left.
-#[derive(Debug, Default)]
-pub(super) struct OfflineGrace {
-    waiting: BTreeMap<u64, (Instant, UserRef)>,
-    places: u64,
-}
-
-impl OfflineGrace {
-    /// Adds an account that leaves now; its place.
-    fn add(&mut self, user: UserRef) -> u64 {
-        self.places += 1;
-        self.waiting.insert(self.places, (Instant::now(), user));
-        self.places
-    }
-
-    /// The one that left first, if that was not after `until`, with its place.
-    fn pop(&mut self, until: Instant) -> Option<(u64, Instant, UserRef)> {
-        let first = self.waiting.first_entry().filter(|first| first.get().0 <= until)?;
-        let (place, (left, user)) = first.remove_entry();
-        Some((place, left, user))
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
-    }
-}
-
-impl AccountPresence {
-    /// Takes what the store has; what happened since stands.
-    pub(super) fn offer(&mut self, user: &User) {
-        self.invisible.get_or_insert(user.invisible);
-        self.last_seen = self.last_seen.max(user.last_seen);
-    }
-
-    fn is_invisible(&self) -> bool {
-        self.invisible.unwrap_or_default()
-    }
-
-    /// Whether friends see it as online.
-    pub(super) fn shows(&self) -> bool {
-        self.online && !self.is_invisible()
-    }
-}
-
-/// What a session is told of an account's presence.
+/// An account's presence as a session may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresenceView {
-    /// Whose.
+    /// The account.
     pub account: Account,
     /// Whether it is online.
     pub online: bool,
-    /// When it came, or was last online; 0 if that is not known.
+    /// When it came online or was last online; 0 if that is not known.
     pub last_seen: Millis,
-    /// Of the session's own account, whether it hides that.
+    /// Whether the account hides its presence; only for the account's own sessions.
     pub invisible: Option<bool>,
 }
 
-/// That an account came or went, to be written down.
-#[derive(Debug, Clone, Copy)]
-pub struct PresenceTransition {
-    /// Whether it is online now.
-    pub online: bool,
-    /// When it came or went.
-    pub time: Millis,
-}
-
 impl Hub {
-    /// Counts accounts as online that were when the process before this one ended. They go unless they come back in time.
-    pub fn restore_online(&self, noted: Vec<OnlineAccount>) {
-        for OnlineAccount { account, invisible, last_seen } in noted {
+    /// Counts accounts as online that were online when the previous process ended. They go offline unless they come back
+    /// within offline grace.
+    pub fn restore_online(&self, accounts: Vec<OnlineAccount>) {
+        for OnlineAccount { account, invisible, last_seen } in accounts {
             let entry = self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account));
-            let left = Some(self.departed.lock().add(entry.clone()));
+            let grace = Some(self.offline_grace.lock().add(entry.clone()));
             entry.state().lock().presence =
-                AccountPresence { online: true, invisible: Some(invisible), last_seen, left };
+                AccountPresence { online: true, invisible: Some(invisible), last_seen, grace };
         }
     }
 
-    /// A session of the account has logged in.
-    pub(super) fn came(&self, me: &UserRef, now: Millis) {
+    /// Notes that a session of the account has logged in.
+    pub(super) fn came_online(&self, me: &UserRef, now: Millis) {
         let mut state = me.state().lock();
-        if let Some(left) = state.presence.left.take() {
-            self.departed.lock().waiting.remove(&left);
+        if let Some(place) = state.presence.grace.take() {
+            self.offline_grace.lock().remove(place);
         }
         if state.presence.online {
             return;
@@ -127,35 +63,35 @@ impl Hub {
         }
     }
 
-    /// The account's last session has left.
-    pub(super) fn left(&self, me: &UserRef, state: &mut super::user::UserState) {
+    /// Begins offline grace: the account's last session has left.
+    pub(super) fn begin_grace(&self, me: &UserRef, state: &mut UserState) {
         if state.presence.online {
-            let place = self.departed.lock().add(me.clone());
-            if let Some(before) = state.presence.left.replace(place) {
-                self.departed.lock().waiting.remove(&before);
+            let place = self.offline_grace.lock().add(me.clone());
+            if let Some(before) = state.presence.grace.replace(place) {
+                self.offline_grace.lock().remove(before);
             }
         }
     }
 
-    /// The account is no more, and nothing is to be written down for one that is made under its name.
+    /// Forgets the transition of an account that was deleted: an account that is made again under its name must not get it.
     pub(super) fn forget_presence(&self, account: &Account) {
         self.transitions.lock().remove(account);
     }
 
-    /// Lets those go whose last session left before `until`; `now` is the wall clock at `instant`.
+    /// Takes accounts offline whose last session left no later than `until`; `now` is the wall clock at `instant`.
     pub fn expire(&self, until: Instant, instant: Instant, now: Millis) {
         loop {
-            let Some((place, left, user)) = self.departed.lock().pop(until) else { return };
+            let Some((place, left, user)) = self.offline_grace.lock().pop(until) else { return };
             let mut state = user.state().lock();
-            // Who came back just now has left later, or not at all; or it is no more.
-            if state.presence.left != Some(place) {
+            // It came back meanwhile, and has left later or not at all; or it was deleted.
+            if state.presence.grace != Some(place) {
                 let idle = state.is_idle();
                 drop(state);
                 self.forget_if(idle, &user);
                 continue;
             }
             let shows = state.presence.shows();
-            state.presence.left = None;
+            state.presence.grace = None;
             state.presence.online = false;
             if shows {
                 let ago = instant.saturating_duration_since(left).as_millis() as Millis;
@@ -172,13 +108,13 @@ impl Hub {
         }
     }
 
-    /// Takes who came and went since it was last asked; of each account the newest.
+    /// Takes the presence transitions since the last call; of each account the newest.
     #[must_use]
     pub fn take_transitions(&self) -> Vec<(Account, PresenceTransition)> {
         std::mem::take(&mut *self.transitions.lock()).into_iter().collect()
     }
 
-    /// Puts back what could not be written down; what happened since stands.
+    /// Puts back transitions that could not be stored; newer ones stay.
     pub fn put_back_transitions(&self, transitions: Vec<(Account, PresenceTransition)>) {
         let mut held = self.transitions.lock();
         for (account, transition) in transitions {
@@ -186,7 +122,7 @@ impl Hub {
         }
     }
 
-    /// The account hides, or no longer.
+    /// Hides an account's presence, or shows it again.
     pub(super) fn set_invisible(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, invisible: bool) {
         let mut state = user.state().lock();
         let before = state.presence.shows();
@@ -201,7 +137,7 @@ impl Hub {
         }
     }
 
-    /// An account's presence as its own sessions are told of it.
+    /// An account's presence as its own sessions see it.
     #[must_use]
     pub fn own_presence(&self, user: &UserRef) -> PresenceView {
         let state = user.state().lock();
@@ -214,9 +150,8 @@ impl Hub {
         }
     }
 
-    /// An account's presence as its friend `viewer` is told of it. Who is blocked sees it as it was last
-    /// seen before.
-    pub(super) fn friends_presence(user: &UserRef, state: &super::user::UserState, viewer: &Account) -> PresenceView {
+    /// An account's presence as its friend `viewer` sees it. A blocked friend sees it as it was before the block.
+    pub(super) fn friends_presence(user: &UserRef, state: &UserState, viewer: &Account) -> PresenceView {
         let presence = &state.presence;
         let (online, last_seen) = match state.blocks(viewer) {
             Some(block) => (false, block.last_seen),
@@ -225,7 +160,7 @@ impl Hub {
         PresenceView { account: user.account().clone(), online, last_seen, invisible: None }
     }
 
-    /// Marks everyone who lists the account and is not blocked by it.
+    /// Marks the sessions of everyone who lists the account as a friend and is not blocked by it.
     fn mark_friends(&self, sessions: &Slab<Arc<Session>>, user: &UserRef) {
         let state = user.state().lock();
         for session in state.friends.iter().filter_map(|slot| sessions.get(slot as usize)) {

@@ -1,104 +1,48 @@
-//! One session as others see it.
+//! The part of a session that others reach: its dirty marks, its signals, its end.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{UserRef, WriteHandle};
+use super::pending::{PendingState, Signal, WakeReason};
+use super::user::UserRef;
+use super::writer::WriteHandle;
 use crate::locks::{AtomicU32, AtomicU64, Mutex, Ordering};
 use rosterd_engine::model::{Account, CloseReason, Millis, Revision, SessionId};
 use rosterd_engine::sync::interest::Slot;
-use rosterd_engine::sync::outbox::{DirtyMarks, Marked, Outbox, Queue, RecordKinds};
+use rosterd_engine::sync::outbox::{DirtyMarks, Marked, RecordKinds};
 use rosterd_protocol::v1;
 
-/// What the signals that wait for one session may take, in bytes.
+/// The most bytes of signals that wait for one session.
 const SIGNAL_BYTES: usize = 64 * 1024;
-/// What a signal takes besides its payload.
+/// What a signal counts besides its payload, in bytes.
 const SIGNAL_OVERHEAD: usize = 128;
-/// How many profiles a session does not follow may wait for it.
+/// The most pending lookups of profiles that a session does not follow.
 const LOOK_UPS: usize = 500;
 
-/// The part of a session that the feed marks and others may end.
+/// A session as others see it: the feed marks it, and anyone may end it.
 #[derive(Debug)]
 pub struct Session {
     id: SessionId,
     slot: Slot,
     account: Account,
     device: Option<Box<v1::Device>>,
-    /// When it was logged in; 0 before.
+    /// When it logged in; 0 before.
     connected_at: AtomicU64,
-    /// When its token was issued; set before the token's revocation is looked for, and at a refresh.
+    /// When its token was issued. Set before the service checks whether the token is revoked, and at each refresh.
     issued_at: AtomicU64,
-    /// The last stamp that the client was told it holds everything up to, and one more; 0 before the first.
-    told: AtomicU64,
-    pub(super) owed: Mutex<PendingState>,
-    /// Counts marks of relations: a drain that sees it move looks again at what may be seen.
-    relations: AtomicU32,
-}
-
-/// What the session has yet to be told.
-#[derive(Debug, Default)]
-pub(super) struct PendingState {
-    pub(super) marks: Outbox<UserRef>,
-    /// When the oldest change that waits was committed, in microseconds of the hub's clock; 0 if none waits.
-    pub(super) since: u64,
-    pub(super) signals: Option<Box<Queue<Arc<Signal>>>>,
-    pub(super) ended: Option<CloseReason>,
-    /// There while the session's task sleeps with nothing owed; whoever has something for it takes it.
-    pub(super) sleeper: Option<Waker>,
-    /// There while the task sleeps, unless it keeps it or a teller has it.
-    pub(super) line: Option<Box<dyn WriteHandle>>,
-    /// What of a frame that a teller began is yet to be written, before anything else is.
-    pub(super) rest: Option<Box<[u8]>>,
-    /// Whether the session waits for a teller.
-    pub(super) is_due: bool,
-    /// Whether a teller has its line.
-    pub(super) is_told: bool,
-}
-
-impl PendingState {
-    pub(super) fn is_some(&self) -> bool {
-        !self.marks.is_empty() || self.signals.is_some() || self.rest.is_some()
-    }
-
-    pub(super) fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>, since: u64) {
-        if since != 0 {
-            self.since = since;
-        }
-        for (user, kinds) in marks {
-            self.marks.mark(user.clone(), *kinds);
-        }
-    }
-
-    /// What there is for the task.
-    fn wake(&self) -> Option<WakeReason> {
-        self.ended.map(WakeReason::End).or(self.is_some().then_some(WakeReason::DirtyMarks))
-    }
-}
-
-/// A message that is kept nowhere else.
-#[derive(Debug)]
-pub struct Signal {
-    /// Who sent it.
-    pub from: UserRef,
-    /// What.
-    pub payload: String,
-}
-
-/// Why a session's task was woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WakeReason {
-    /// Something is owed.
-    DirtyMarks,
-    /// The session is to end.
-    End(CloseReason),
+    /// The watermark that was last sent to the client, plus one; 0 before the first.
+    delivered_up_to: AtomicU64,
+    pub(super) pending: Mutex<PendingState>,
+    /// Counts changes of relations: a flush that sees it move checks again what the session may see.
+    relations_epoch: AtomicU32,
 }
 
 impl Session {
     pub(super) fn new(id: SessionId, slot: Slot, account: Account, device: Option<Box<v1::Device>>) -> Self {
-        let (connected_at, told, owed, relations) = Default::default();
-        // Not known yet, and not to be ended for it.
+        let (connected_at, delivered_up_to, pending, relations_epoch) = Default::default();
+        // Unknown, and no revocation may end the session for it.
         let issued_at = AtomicU64::new(Millis::MAX);
-        Self { id, slot, account, device, connected_at, issued_at, told, owed, relations }
+        Self { id, slot, account, device, connected_at, issued_at, delivered_up_to, pending, relations_epoch }
     }
 
     /// The session's id.
@@ -111,13 +55,13 @@ impl Session {
         self.slot
     }
 
-    /// Whose session it is.
+    /// The session's account.
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// What it said of its device.
+    /// The device that the client described at login.
     #[must_use]
     pub fn device(&self) -> Option<&v1::Device> {
         self.device.as_deref()
@@ -129,7 +73,7 @@ impl Session {
         Some(self.connected_at.load(Ordering::Acquire)).filter(|at| *at != 0)
     }
 
-    /// The token it goes by now was issued then; answers when the one before was.
+    /// Sets when the token it now uses was issued; returns when the previous one was.
     pub fn set_issued_at(&self, issued_at: Millis) -> Millis {
         self.issued_at.swap(issued_at, Ordering::AcqRel)
     }
@@ -138,27 +82,28 @@ impl Session {
         self.issued_at.load(Ordering::Acquire)
     }
 
-    /// The last stamp that the client was told it holds everything up to; `None` before its catch-up is complete.
+    /// The last watermark that was sent to the client, which holds every change up to it; `None` before its catch-up is
+    /// complete.
     #[must_use]
     pub fn delivered_up_to(&self) -> Option<Revision> {
-        self.told.load(Ordering::Acquire).checked_sub(1)
+        self.delivered_up_to.load(Ordering::Acquire).checked_sub(1)
     }
 
-    pub(super) fn set_delivered_up_to(&self, horizon: Revision) {
-        self.told.store(horizon + 1, Ordering::Release);
+    pub(super) fn set_delivered_up_to(&self, watermark: Revision) {
+        self.delivered_up_to.store(watermark + 1, Ordering::Release);
     }
 
-    /// How many accounts something is owed of.
+    /// The number of accounts of which something is pending.
     #[must_use]
     pub fn owed(&self) -> usize {
-        self.owed.lock().marks.marks().len()
+        self.pending.lock().marks.marks().len()
     }
 
-    /// What is owed of one account.
+    /// The kinds of records that are pending for one account.
     #[must_use]
     pub fn pending(&self, account: &Account) -> RecordKinds {
-        let owed = self.owed.lock();
-        let found = owed.marks.marks().iter().find(|(user, _)| user.account() == account);
+        let pending = self.pending.lock();
+        let found = pending.marks.marks().iter().find(|(user, _)| user.account() == account);
         found.map(|(_, kinds)| *kinds).unwrap_or_default()
     }
 
@@ -166,129 +111,123 @@ impl Session {
         self.connected_at.store(now.max(1), Ordering::Release);
     }
 
-    /// Sets a mark for what was committed at `at`, 0 if it is nothing that is committed; the caller announces the session
-    /// if the mark was the first.
+    /// Sets a dirty mark for what was committed at `at`; 0 if nothing was committed. The caller announces the session if
+    /// the mark was the first.
     pub(super) fn mark(&self, user: UserRef, kinds: RecordKinds, at: u64) -> Marked {
         if kinds.has(RecordKinds::EDGE) {
             self.relations_changed();
         }
-        let mut owed = self.owed.lock();
-        if owed.since == 0 {
-            owed.since = at;
+        let mut pending = self.pending.lock();
+        if pending.since == 0 {
+            pending.since = at;
         }
-        owed.marks.mark(user, kinds)
+        pending.marks.mark(user, kinds)
     }
 
-    /// What this session may see has changed.
+    /// Advances the relations epoch: what this session may see has changed.
     pub(super) fn relations_changed(&self) {
-        self.relations.fetch_add(1, Ordering::Release);
+        self.relations_epoch.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn relations_epoch(&self) -> u32 {
-        self.relations.load(Ordering::Acquire)
+        self.relations_epoch.load(Ordering::Acquire)
     }
 
-    /// Marks profiles it does not follow, all of them or, if too many wait already, none (false).
+    /// Marks profiles that the session does not follow: all of them or, if too many lookups are pending, none (false).
     pub(super) fn look_up(&self, users: &[UserRef]) -> bool {
-        let mut owed = self.owed.lock();
-        if owed.marks.count(RecordKinds::LOOK_UP) + users.len() > LOOK_UPS {
+        let mut pending = self.pending.lock();
+        if pending.marks.count(RecordKinds::LOOK_UP) + users.len() > LOOK_UPS {
             return false;
         }
         for user in users {
-            owed.marks.mark(user.clone(), RecordKinds::LOOK_UP);
+            pending.marks.mark(user.clone(), RecordKinds::LOOK_UP);
         }
-        drop(owed);
+        drop(pending);
         self.wake();
         true
     }
 
-    /// Hands it a signal; false if it has too many to read already.
+    /// Queues a signal; false if the session has too many unread ones.
     pub(super) fn signal(&self, signal: Arc<Signal>) -> bool {
         let bytes = signal.payload.len() + SIGNAL_OVERHEAD;
-        let taken = self.owed.lock().signals.get_or_insert_default().push(signal, bytes, SIGNAL_BYTES);
+        let taken = self.pending.lock().signals.get_or_insert_default().push(signal, bytes, SIGNAL_BYTES);
         if taken {
             self.wake();
         }
         taken
     }
 
-    /// Takes everything that is owed, and since when. Signals and marks in one step: what a signal must come after is
-    /// among the marks.
+    /// Takes all that is pending, and since when. Dirty marks and signals in one step: the records that have to be sent
+    /// before a signal are among the marks.
     pub(super) fn take(&self) -> (DirtyMarks<UserRef>, u64, impl Iterator<Item = Arc<Signal>> + use<>) {
-        let mut owed = self.owed.lock();
-        let signals = owed.signals.take().map(|mut signals| signals.take());
-        (owed.marks.take(), std::mem::take(&mut owed.since), signals.into_iter().flatten())
+        let mut pending = self.pending.lock();
+        let signals = pending.signals.take().map(|mut signals| signals.take());
+        (pending.marks.take(), std::mem::take(&mut pending.since), signals.into_iter().flatten())
     }
 
     pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>, since: u64) {
-        self.owed.lock().put_back(marks, since);
+        self.pending.lock().put_back(marks, since);
     }
 
-    /// Wakes the task, if it sleeps.
+    /// Wakes the task, if its waker is registered.
     pub(super) fn wake(&self) {
-        let sleeper = self.owed.lock().sleeper.take();
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        let waker = self.pending.lock().writer.take_waker();
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Ends the session; the first reason stands.
     pub fn end(&self, reason: CloseReason) {
-        self.owed.lock().ended.get_or_insert(reason);
+        self.pending.lock().ended.get_or_insert(reason);
         self.wake();
     }
 
-    /// Whether it is about to end.
+    /// Whether the session is to end.
     pub(super) fn is_ended(&self) -> bool {
-        self.owed.lock().ended.is_some()
+        self.pending.lock().ended.is_some()
     }
 
-    /// Whether something is to be told.
+    /// Whether there is something to write.
     pub(super) fn has_pending(&self) -> bool {
-        self.owed.lock().is_some()
+        self.pending.lock().has_pending()
     }
 
-    /// The task looks for something to do, and has its line back; waits while a teller has it.
+    /// Resumes the task, gives back its write handle, and says what there is to do. Pending while a flusher writes.
     pub(super) fn poll_resume(
         &self,
         cx: &Context<'_>,
-        line: &mut Option<Box<dyn WriteHandle>>,
+        handle: &mut Option<Box<dyn WriteHandle>>,
     ) -> Poll<Option<WakeReason>> {
-        let mut owed = self.owed.lock();
-        if owed.is_told {
-            owed.sleeper = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        *line = line.take().or_else(|| owed.line.take());
-        Poll::Ready(owed.wake())
+        let mut pending = self.pending.lock();
+        pending.writer.resume(cx.waker()).map(|handed_over| {
+            if handed_over.is_some() {
+                *handle = handed_over;
+            }
+            pending.wake_reason()
+        })
     }
 
-    /// The task sleeps if there is nothing to do, and leaves its line behind.
-    pub(super) fn poll_sleep(&self, cx: &Context<'_>, line: &mut Option<Box<dyn WriteHandle>>) -> Poll<WakeReason> {
-        let mut owed = self.owed.lock();
-        if let Some(wake) = owed.wake() {
-            return Poll::Ready(wake);
+    /// Lets the task sleep if there is nothing to do, and takes its write handle, if it gives one.
+    pub(super) fn poll_sleep(&self, cx: &Context<'_>, handle: &mut Option<Box<dyn WriteHandle>>) -> Poll<WakeReason> {
+        let mut pending = self.pending.lock();
+        if let Some(reason) = pending.wake_reason() {
+            return Poll::Ready(reason);
         }
-        match &mut owed.sleeper {
-            Some(sleeper) => sleeper.clone_from(cx.waker()),
-            empty => *empty = Some(cx.waker().clone()),
-        }
-        owed.line = line.take();
+        pending.writer.sleep(cx.waker(), handle.take());
         Poll::Pending
     }
 
-    /// What of a frame is to be written before anything else.
+    /// Takes the rest of a frame that a flusher began; it has to be written before anything else.
     pub(super) fn take_rest(&self) -> Option<Box<[u8]>> {
-        self.owed.lock().rest.take()
+        self.pending.lock().writer.take_rest()
     }
 
     #[cfg(test)]
     pub(super) fn ended(&self) -> Option<CloseReason> {
-        self.owed.lock().ended
+        self.pending.lock().ended
     }
 
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
-        self.owed.lock().marks.is_empty()
+        self.pending.lock().marks.is_empty()
     }
 }

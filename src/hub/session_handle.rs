@@ -1,54 +1,52 @@
-//! A session as its own task holds it: whom it follows, and what it may see.
+//! A session as its own task holds it: which accounts it follows, and its write handle while the task runs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Hub, PresenceView, Session, SessionView, Signal, UserRef, WakeReason, WriteHandle};
-use rosterd_engine::model::{Account, Revision};
-use rosterd_engine::sync::outbox::{DirtyMarks, RecordKinds};
+use super::account_sessions::SessionsLimit;
+use super::pending::{Signal, TakenMarks, WakeReason};
+use super::presence::PresenceView;
+use super::registry::Hub;
+use super::session::Session;
+use super::session_view::SessionView;
+use super::user::UserRef;
+use super::writer::WriteHandle;
+use rosterd_engine::model::{Account, Millis, Revision, SessionId};
+use rosterd_engine::sync::interest::Slot;
+use rosterd_engine::sync::outbox::RecordKinds;
+use rosterd_protocol::v1;
 
-/// How many cards of accounts it does not follow a session is remembered to have been told.
-const TOLD: usize = 32;
+/// How many profiles of accounts that it does not follow a session remembers to have sent.
+const REMEMBERED: usize = 32;
 
-/// A session's place in the hub, held by its task alone. Dropping it leaves: no watcher entry stays behind.
+/// A session's place in the hub, held by its task alone. Dropping it removes the session and all of its watcher entries.
 #[derive(Debug)]
 pub struct SessionHandle {
     hub: Arc<Hub>,
     session: Arc<Session>,
     me: UserRef,
     friends: Vec<UserRef>,
-    /// When the oldest change that was taken last was committed, by the hub's clock; 0 if none was.
+    /// When the oldest change among the marks last taken was committed, by the hub's clock; 0 if there was none.
     since: u64,
-    /// Where tellers may write while the task sleeps; here while it does not.
-    line: Option<Box<dyn WriteHandle>>,
-    extra: Option<Box<StrangerInterest>>,
+    /// The write handle that flushers may use while the task sleeps; here while the task runs.
+    write_handle: Option<Box<dyn WriteHandle>>,
+    rare: Option<Box<RareState>>,
 }
 
-/// What a session is owed.
-#[derive(Debug)]
-pub struct TakenMarks {
-    /// The stamp that a client may be promised once it was told all of this.
-    pub horizon: Revision,
-    /// [`SessionHandle::relations`] as it was then.
-    pub relations: u32,
-    /// The keys.
-    pub marks: DirtyMarks<UserRef>,
-}
-
-/// What few sessions have.
+/// What only few sessions have, in one box: interest in strangers, and signals.
 #[derive(Debug, Default)]
-struct StrangerInterest {
+struct RareState {
     watched: Vec<UserRef>,
-    /// Signals taken, and not yet told.
+    /// Signals that were taken and not sent yet.
     signals: VecDeque<Arc<Signal>>,
-    /// The versions of cards last told of accounts that are not followed, the newest last.
-    told: VecDeque<(Account, u64)>,
+    /// The versions last sent of profiles of accounts that are not followed, the newest last.
+    sent: VecDeque<(Account, u64)>,
 }
 
 impl SessionHandle {
     pub(super) fn new(hub: Arc<Hub>, session: Arc<Session>, me: UserRef) -> Self {
-        Self { hub, session, me, friends: Vec::new(), since: 0, line: None, extra: None }
+        Self { hub, session, me, friends: Vec::new(), since: 0, write_handle: None, rare: None }
     }
 
     /// The part that others see.
@@ -57,19 +55,19 @@ impl SessionHandle {
         &self.session
     }
 
-    /// Whose session it is.
+    /// The session's account.
     #[must_use]
     pub fn account(&self) -> &Account {
         self.session.account()
     }
 
-    /// The entry of the session's own account.
+    /// The registry entry of the session's own account.
     #[must_use]
     pub fn me(&self) -> &UserRef {
         &self.me
     }
 
-    /// Follows a friend: from now on its changes mark this session. Harmless if it did already.
+    /// Follows a friend: from now on the friend's changes mark this session. Does nothing if it is followed already.
     pub fn add_friend(&mut self, account: &Account) -> UserRef {
         let (user, new) = self.hub.follow(account, |state| state.friends.insert(self.session.slot()));
         if new {
@@ -78,29 +76,29 @@ impl SessionHandle {
         user
     }
 
-    /// Makes room for the number of friends that will be followed.
+    /// Reserves room for the number of friends that will be followed.
     pub fn expect(&mut self, accounts: usize) {
         self.friends.reserve_exact(accounts);
     }
 
-    /// The friends that it follows, which are those that its client was told.
+    /// The friends that it follows, which are those that its client holds.
     pub fn friends(&self) -> impl Iterator<Item = &Account> {
         self.friends.iter().map(UserRef::account)
     }
 
-    /// Follows a friend no longer.
+    /// Stops following a friend.
     pub fn remove_friend(&mut self, account: &Account) {
         if let Some(at) = self.friends.iter().position(|user| user.account() == account) {
             let user = self.friends.swap_remove(at);
             self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
         }
-        // The client forgets the card with the friend.
-        if let Some(extra) = &mut self.extra {
-            extra.told.retain(|(told, _)| told != account);
+        // The client drops the profile with the friend.
+        if let Some(rare) = &mut self.rare {
+            rare.sent.retain(|(sent, _)| sent != account);
         }
     }
 
-    /// Watches exactly these accounts, friends or not; answers those it did not watch before.
+    /// Watches exactly these accounts, friends or not; returns those that it did not watch before.
     pub fn watch(&mut self, accounts: &[Account]) -> Vec<UserRef> {
         let mut kept = Vec::with_capacity(accounts.len());
         let mut new = Vec::new();
@@ -111,7 +109,7 @@ impl SessionHandle {
             }
             kept.push(user);
         }
-        let before = std::mem::replace(&mut self.extra.get_or_insert_default().watched, kept);
+        let before = std::mem::replace(&mut self.rare.get_or_insert_default().watched, kept);
         let names: rustc_hash::FxHashSet<_> = accounts.iter().collect();
         for user in before.iter().filter(|user| !names.contains(user.account())) {
             self.hub.unfollow(user, |state| state.strangers.remove(self.session.slot()));
@@ -119,7 +117,7 @@ impl SessionHandle {
         new
     }
 
-    /// The registry as this session sees it.
+    /// The registry as this session may see it.
     #[must_use]
     pub fn view(&self) -> SessionView<'_> {
         self.hub.view(&self.session)
@@ -130,10 +128,10 @@ impl SessionHandle {
         self.friends
             .iter()
             .filter_map(|user| self.view().presence(user))
-            .filter(|seen| seen.online || seen.last_seen > 0)
+            .filter(|presence| presence.online || presence.last_seen > 0)
     }
 
-    /// How often what this session may see has changed since login.
+    /// The session's relations epoch: it advances when what the session may see changes.
     #[must_use]
     pub fn relations_epoch(&self) -> u32 {
         self.session.relations_epoch()
@@ -141,93 +139,143 @@ impl SessionHandle {
 
     /// The accounts that this session watches, friends or not.
     pub fn watched(&self) -> impl Iterator<Item = &UserRef> {
-        self.extra.iter().flat_map(|extra| &extra.watched)
+        self.rare.iter().flat_map(|rare| &rare.watched)
     }
 
-    /// Whether something is to be told.
+    /// Whether there is something to write.
     #[must_use]
     pub fn has_pending(&self) -> bool {
         self.session.has_pending()
     }
 
-    /// Takes everything that is owed; signals wait for [`SessionHandle::next_signal`].
+    /// Takes all that is pending; signals wait for [`SessionHandle::next_signal`].
     #[must_use]
     pub fn take(&mut self) -> TakenMarks {
-        // Both before the marks: what is marked up to the horizon is then among them, or was taken before, and a
-        // relation that is marked later is noticed.
+        // Both before the marks: every mark up to the watermark is then among them or was taken before, and a change
+        // of relations after this is noticed.
         let (horizon, relations) = (self.hub.watermark(), self.relations_epoch());
         let (marks, since, signals) = self.session.take();
         self.since = since;
         let mut signals = signals.peekable();
         if signals.peek().is_some() {
-            self.extra.get_or_insert_default().signals.extend(signals);
+            self.rare.get_or_insert_default().signals.extend(signals);
         }
         TakenMarks { horizon, relations, marks }
     }
 
-    /// The next signal that was taken.
+    /// The next signal to send, of those that were taken.
     pub fn next_signal(&mut self) -> Option<Arc<Signal>> {
-        self.extra.as_mut()?.signals.pop_front()
+        self.rare.as_mut()?.signals.pop_front()
     }
 
-    /// Puts back what was taken but not told.
+    /// Puts back marks that were taken and not sent.
     pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>) {
         self.session.put_back(marks, self.since);
     }
 
-    /// What was taken last is on its way to the client: how long that took since its commit is a measure of the gateway.
+    /// Measures how long it took from the commit until what was taken last is on its way to the client.
     pub fn delivered(&self) {
         self.hub.delivered(self.since);
     }
 
-    /// The client was told that it holds everything up to this stamp.
-    pub fn set_delivered_up_to(&self, horizon: Revision) {
-        self.session.set_delivered_up_to(horizon);
+    /// Notes that a cursor was sent to the client: it holds every change up to this watermark.
+    pub fn set_delivered_up_to(&self, watermark: Revision) {
+        self.session.set_delivered_up_to(watermark);
     }
 
-    /// Marks something for this session itself.
+    /// Sets a dirty mark for this session itself.
     pub fn mark(&self, user: UserRef, kinds: RecordKinds) {
         self.hub.mark(&self.session, user, kinds);
     }
 
-    /// Whether this version of an account that is not followed was told lately; notes it if not.
+    /// Whether this version of the profile of an account that is not followed was sent lately; remembers it if not.
     pub fn remember_sent(&mut self, account: &Account, version: u64) -> bool {
-        let told = &mut self.extra.get_or_insert_default().told;
-        if let Some(at) = told.iter().position(|(held, _)| held == account) {
-            if told[at].1 == version {
+        let sent = &mut self.rare.get_or_insert_default().sent;
+        if let Some(at) = sent.iter().position(|(held, _)| held == account) {
+            if sent[at].1 == version {
                 return true;
             }
-            told.remove(at);
-        } else if told.len() == TOLD {
-            told.pop_front();
+            sent.remove(at);
+        } else if sent.len() == REMEMBERED {
+            sent.pop_front();
         }
-        told.push_back((account.clone(), version));
+        sent.push_back((account.clone(), version));
         false
     }
 
-    /// Tellers may write there while the session's task sleeps.
-    pub fn hand_over(&mut self, line: Option<Box<dyn WriteHandle>>) {
-        self.line = line;
+    /// Sets the write handle that flushers may use while the session's task sleeps.
+    pub fn hand_over(&mut self, write_handle: Option<Box<dyn WriteHandle>>) {
+        self.write_handle = write_handle;
     }
 
-    /// What there is to do, now that nobody else writes; waits while a teller does.
+    /// Resumes the task, which alone may write from now on, and says what there is to do. Pending while a flusher writes.
     pub fn poll_resume(&mut self, cx: &Context<'_>) -> Poll<Option<WakeReason>> {
-        self.session.poll_resume(cx, &mut self.line)
+        self.session.poll_resume(cx, &mut self.write_handle)
     }
 
-    /// Waits until something is owed that a teller cannot tell, or the session is to end. Until then a teller may write,
-    /// unless the session keeps to itself.
-    pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_to_itself: bool) -> Poll<WakeReason> {
-        if keeps_to_itself {
+    /// Waits until something is pending that a flusher cannot send, or the session is to end. Until then flushers may write,
+    /// unless the task keeps its write handle. Call it only after [`SessionHandle::poll_resume`] was ready.
+    pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_write_handle: bool) -> Poll<WakeReason> {
+        if keeps_write_handle {
             return self.session.poll_sleep(cx, &mut None);
         }
-        self.session.poll_sleep(cx, &mut self.line)
+        self.session.poll_sleep(cx, &mut self.write_handle)
     }
 
-    /// What is left of a frame that a teller began, to be written before anything else.
+    /// Takes the rest of a frame that a flusher began; it has to be written before anything else.
     #[must_use]
     pub fn take_rest(&self) -> Option<Box<[u8]>> {
         self.session.take_rest()
+    }
+}
+
+impl Hub {
+    /// Registers a session, which follows its own account from the start. It is live once it has logged in: see
+    /// [`Hub::arrive`].
+    #[must_use]
+    pub fn join(self: &Arc<Self>, account: &Account, id: SessionId, device: Option<v1::Device>) -> SessionHandle {
+        let (session, slot) = {
+            let mut sessions = self.sessions.write();
+            let place = sessions.vacant_entry();
+            let slot = place.key() as Slot;
+            let session = Arc::new(Session::new(id, slot, account.clone(), device.map(Box::new)));
+            (place.insert(session).clone(), slot)
+        };
+        let (me, ()) = self.follow(account, |state| state.own.push(slot));
+        self.metrics.sessions.inc();
+        SessionHandle::new(self.clone(), session, me)
+    }
+
+    /// Logs a session in: it is live from now on, and those that may not stay beside it end.
+    pub fn arrive(&self, handle: &SessionHandle, now: Millis, limit: SessionsLimit) {
+        let is_only = self.admit(handle.me(), handle.session(), now, limit);
+        if self.settings.presence {
+            self.came_online(handle.me(), now);
+        }
+        // Its client knows that without a list of sessions.
+        if !is_only {
+            self.sessions_changed(handle.me());
+        }
+    }
+
+    /// Removes a session.
+    fn leave(&self, me: &UserRef, slot: Slot) {
+        let (idle, was_last) = {
+            let mut state = me.state().lock();
+            state.own.retain(|own| *own != slot);
+            let was_last = state.own.is_empty();
+            if was_last {
+                self.begin_grace(me, &mut state);
+            }
+            (state.is_idle(), was_last)
+        };
+        self.forget_if(idle, me);
+        // Last: a slot is used again only when nothing names it any more.
+        self.sessions.write().remove(slot as usize);
+        self.metrics.sessions.dec();
+        if !was_last {
+            self.sessions_changed(me);
+        }
     }
 }
 
@@ -236,7 +284,7 @@ impl Drop for SessionHandle {
         for user in self.friends.drain(..) {
             self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
         }
-        for user in self.extra.take().into_iter().flat_map(|extra| extra.watched) {
+        for user in self.rare.take().into_iter().flat_map(|rare| rare.watched) {
             self.hub.unfollow(&user, |state| state.strangers.remove(self.session.slot()));
         }
         self.hub.leave(&self.me, self.session.slot());

@@ -1,24 +1,26 @@
-//! What a session may see.
+//! The registry as one session may see it.
 
 use std::sync::Arc;
 
-use super::user::UserState;
-use super::{Hub, PresenceView, Session, UserRef};
+use super::presence::PresenceView;
+use super::registry::Hub;
+use super::session::Session;
+use super::user::{UserRef, UserState};
 use rosterd_engine::model::Audience;
 use rosterd_protocol::EncodedProfile;
 
-/// What a session may see of an account.
+/// The profile of an account as a session may see it.
 #[derive(Debug, Clone)]
 pub enum VisibleProfile {
-    /// This.
+    /// The newest, encoded.
     EncodedProfile(Arc<EncodedProfile>),
-    /// The account as it was when it blocked the session's: the store has it.
+    /// The frozen copy from when the account blocked the session's account; the store has it.
     Frozen,
-    /// The registry does not know.
+    /// Not in the registry: the store has to be read.
     Unknown,
 }
 
-/// The registry as one session sees it.
+/// Shows a session what it may see of the registry.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionView<'a> {
     hub: &'a Hub,
@@ -26,7 +28,7 @@ pub struct SessionView<'a> {
 }
 
 impl Hub {
-    /// The registry as a session sees it.
+    /// The registry as a session may see it.
     #[must_use]
     pub fn view<'a>(&'a self, session: &'a Session) -> SessionView<'a> {
         SessionView { hub: self, session }
@@ -40,13 +42,14 @@ impl SessionView<'_> {
         user.account() == self.session.account()
     }
 
-    /// Whether this session is told of the account's changes.
+    /// Whether the account's changes mark this session.
     #[must_use]
     pub fn follows(&self, user: &UserRef) -> bool {
         self.relation(user, &user.state().lock()).1
     }
 
-    /// The entry to ask about an account that was marked: a mark may name one that was in the registry before, or never.
+    /// The registry entry of a marked account. A dirty mark may name an entry that has left the registry, or was never in
+    /// it.
     #[must_use]
     pub fn entry(&self, marked: &UserRef) -> UserRef {
         if !self.is_me(marked) && self.follows(marked) {
@@ -55,20 +58,20 @@ impl SessionView<'_> {
         self.hub.user(marked.account()).unwrap_or_else(|| marked.clone())
     }
 
-    /// As whom this session sees the account.
+    /// The audience of the account to which this session belongs.
     #[must_use]
     pub fn audience(&self, user: &UserRef) -> Audience {
         self.relation(user, &user.state().lock()).0
     }
 
-    /// What this session may see of the account as the registry has it.
+    /// The account's profile, as this session may see it.
     #[must_use]
     pub fn visible_profile(&self, user: &UserRef) -> VisibleProfile {
         self.look(user).1
     }
 
-    /// Whether this session is told of the changes of an account that was marked, and what it may see of it. Nearly always
-    /// the mark names the entry that is followed: one look, under one lock.
+    /// Whether the changes of a marked account mark this session, and its profile as the session may see it. Nearly always
+    /// the mark names the entry that is followed: then one lock is taken once.
     #[must_use]
     pub fn visible_profile_of_marked(&self, marked: &UserRef) -> (bool, VisibleProfile) {
         match self.look(marked) {
@@ -80,14 +83,14 @@ impl SessionView<'_> {
     fn look(&self, user: &UserRef) -> (bool, VisibleProfile) {
         let state = user.state().lock();
         let (audience, follows) = self.relation(user, &state);
-        let sight = match state.blocks(self.session.account()) {
+        let profile = match state.blocks(self.session.account()) {
             Some(_) => VisibleProfile::Frozen,
             None => state.encoded(audience).map_or(VisibleProfile::Unknown, VisibleProfile::EncodedProfile),
         };
-        (follows, sight)
+        (follows, profile)
     }
 
-    /// As whom it sees the account, and whether it is told of its changes.
+    /// The session's audience, and whether the account's changes mark it.
     fn relation(&self, user: &UserRef, state: &UserState) -> (Audience, bool) {
         if self.is_me(user) {
             (Audience::Own, true)
@@ -98,7 +101,7 @@ impl SessionView<'_> {
         }
     }
 
-    /// What this session may know of the account's presence, if it is its own or a friend's, and there is presence.
+    /// The account's presence as this session may see it: its own or a friend's, and only where presence is enabled.
     #[must_use]
     pub fn presence(&self, user: &UserRef) -> Option<PresenceView> {
         if !self.hub.has_presence() {

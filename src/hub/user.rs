@@ -1,17 +1,17 @@
-//! One account someone connected cares about: its card, who is told of it, and whether it is online.
+//! One account that someone connected is interested in: its profile, the sessions that follow it, and its presence.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::presence::AccountPresence;
+use super::account_presence::AccountPresence;
 use crate::locks::Mutex;
 use rosterd_engine::model::{Account, Audience, Block, Profile, User, Visibility};
 use rosterd_engine::sync::interest::{Slot, Watchers};
 use rosterd_protocol::{EncodedProfile, ProfileViews};
 
-/// A registry entry. Lives in the registry while someone is interested in it; elsewhere it is only a name.
+/// An entry of the registry. It is there while someone is interested in the account; outside the registry it is only a name.
 #[derive(Debug)]
 pub(super) struct UserEntry {
     account: Account,
@@ -19,31 +19,32 @@ pub(super) struct UserEntry {
     state: Mutex<UserState>,
 }
 
-/// What changes about an entry, and who changes it: the feed sets cards and blocks, sessions come and go.
+/// The part of an entry that changes: the feed sets profiles and blocks, sessions enter and withdraw their interest.
 #[derive(Debug, Default)]
 pub(super) struct UserState {
-    standing: KnownProfile,
-    /// Sessions whose account lists this one: they see what friends see.
+    known_profile: KnownProfile,
+    /// Sessions whose account lists this one as a friend: they see what friends see.
     pub(super) friends: Watchers,
-    /// Sessions that watch it, friends or not: they see what everyone sees.
+    /// Sessions that watch the account, friends or not: they see what everyone sees.
     pub(super) strangers: Watchers,
-    /// The sessions of this account itself, in the order they came.
+    /// The account's own sessions, in the order in which they came.
     pub(super) own: Vec<Slot>,
-    /// Whether what the store had of the account was taken. Before, a block or that it is invisible may be missing, so
-    /// nothing of it is told; from then on the feed tells of every change.
+    /// Whether a reader has brought what the store has of the account. Until then a block or its invisibility may be
+    /// missing, so nothing is shown; from then on the feed applies every change.
     known: bool,
-    /// Whom it blocks, by account. Until it is known also whom it blocks no longer, since a reader may still bring that.
+    /// Its blocks, by the blocked account. Until the store's state is known also blocks that have ended, since a late reader
+    /// may still bring them.
     blocks: Option<Box<FxHashMap<Account, Block>>>,
     pub(super) presence: AccountPresence,
 }
 
 #[derive(Debug, Default)]
 enum KnownProfile {
-    /// Nobody looked yet, or there was nothing to see.
+    /// Not read yet, or there was none.
     #[default]
     Unknown,
     Present(ProfileViews),
-    /// Deleted at this version: an older profile that a reader still brings is not believed.
+    /// Deleted at this version: an older profile that a late reader brings is ignored.
     Gone(u64),
 }
 
@@ -58,15 +59,15 @@ impl KnownProfile {
 }
 
 impl UserState {
-    /// Takes a profile unless a newer state is held (I1).
+    /// Takes a profile unless a newer state is held.
     pub(super) fn offer(&mut self, profile: &Arc<Profile>, visibility: &Visibility) {
-        if profile.version > self.standing.version() {
-            self.standing = KnownProfile::Present(ProfileViews::new(profile.clone(), visibility));
+        if profile.version > self.known_profile.version() {
+            self.known_profile = KnownProfile::Present(ProfileViews::new(profile.clone(), visibility));
         }
     }
 
-    /// Takes what a reader found in the store, if anything, as far as nothing newer is held. It began to read when this
-    /// entry was there already, so what it did not see yet comes by the feed.
+    /// Takes what a reader found in the store, if anything, as far as nothing newer is held. The reader began when this
+    /// entry was in the registry already, so the feed brings whatever it missed.
     pub(super) fn offer_user(&mut self, found: Option<&User>, visibility: &Visibility) {
         if let Some(user) = found {
             self.offer(&user.profile, visibility);
@@ -81,12 +82,12 @@ impl UserState {
         }
     }
 
-    /// The account is no more. Whoever is made under its name starts afresh, also where a reader that is ahead of the
-    /// feed has brought that profile already, which is answered: the feed tells the rest of it after this.
+    /// Applies the deletion of the account. An account that is made again under its name starts afresh. Returns whether a
+    /// reader ahead of the feed has brought such an account's profile already: the feed brings the rest of it after this.
     pub(super) fn gone(&mut self, version: u64) -> bool {
-        let is_made_again = self.standing.version() > version;
+        let is_made_again = self.known_profile.version() > version;
         if !is_made_again {
-            self.standing = KnownProfile::Gone(version);
+            self.known_profile = KnownProfile::Gone(version);
         }
         if let Some(blocks) = &mut self.blocks {
             blocks.retain(|_, block| !block.removed && block.version > version);
@@ -114,7 +115,7 @@ impl UserState {
     }
 
     pub(super) fn encoded(&self, audience: Audience) -> Option<Arc<EncodedProfile>> {
-        match &self.standing {
+        match &self.known_profile {
             KnownProfile::Present(views) if self.known => Some(views.encoded(audience).clone()),
             _ => None,
         }
@@ -130,20 +131,20 @@ impl UserState {
     }
 }
 
-/// A shared entry, equal to another of the same account: the key of an outbox.
+/// A shared entry, equal to every other entry of the same account. It is the key of an outbox.
 #[derive(Debug, Clone)]
 pub struct UserRef(Arc<UserEntry>);
 
 impl UserRef {
-    /// An entry of its own, not in the registry.
+    /// An entry that is not in the registry.
     #[must_use]
     pub fn detached(account: Account) -> Self {
-        // Hashed once here: a mark must not cost a pass over the account's text.
+        // Hashed once, here: setting a mark must not hash the account's text.
         let hash = FxBuildHasher.hash_one(account.as_str());
         Self(Arc::new(UserEntry { account, hash, state: Mutex::default() }))
     }
 
-    /// Whose entry it is.
+    /// The entry's account.
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.0.account
@@ -152,7 +153,7 @@ impl UserRef {
     /// The newest profile the registry has, if the account is known to exist.
     #[must_use]
     pub fn profile(&self) -> Option<Arc<Profile>> {
-        self.state().lock().encoded(Audience::Own).map(|card| card.profile().clone())
+        self.state().lock().encoded(Audience::Own).map(|encoded| encoded.profile().clone())
     }
 
     /// Whether it blocks an account.
@@ -172,7 +173,7 @@ impl UserRef {
 
 impl PartialEq for UserRef {
     fn eq(&self, other: &Self) -> bool {
-        // The hash tells most that differ apart, without a look at the texts.
+        // The hashes of most unequal accounts differ, so their texts need not be compared.
         self.is(other) || self.0.hash == other.0.hash && self.account() == other.account()
     }
 }

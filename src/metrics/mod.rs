@@ -1,4 +1,4 @@
-//! Every metric, named once. Base units, no account labels; rendered as Prometheus text by the ops listener.
+//! Every metric, named once, in base units and without account labels. The ops listener renders them for Prometheus.
 
 mod process;
 
@@ -11,14 +11,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-/// One label with a value out of a small fixed set.
+/// One label, whose value is from a small fixed set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 #[allow(missing_docs, reason = "the label's own name")]
 pub struct Kind {
     pub kind: &'static str,
 }
 
-/// A command and what came of it: `ok` or the error's word.
+/// A command and its result: `ok` or the error's word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 #[allow(missing_docs, reason = "the labels' own names")]
 pub struct Commanded {
@@ -26,7 +26,7 @@ pub struct Commanded {
     pub result: &'static str,
 }
 
-/// The counters of one gateway. Cheap to bump; shared by reference.
+/// The metrics of one gateway, shared by reference.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each field's help text stands where it is registered")]
 pub struct Metrics {
@@ -51,8 +51,8 @@ pub struct Metrics {
     pub signals: Counter,
     pub signals_dropped: Counter,
     pub bytes: Counter,
-    pub horizon: Gauge,
-    pub horizon_lag: Gauge,
+    pub watermark: Gauge,
+    pub watermark_lag: Gauge,
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
@@ -65,10 +65,10 @@ pub struct Metrics {
     pub draining: Gauge,
 }
 
-/// Durations of things of a kind.
+/// Durations by kind.
 pub type Timed = Family<Kind, Histogram, fn() -> Histogram>;
 
-/// From half a millisecond to eight seconds, each twice the one before.
+/// Creates a histogram from half a millisecond to eight seconds, where each bucket is twice the one before.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 15))
 }
@@ -101,8 +101,8 @@ impl Default for Metrics {
             signals: Counter::default(),
             signals_dropped: Counter::default(),
             bytes: Counter::default(),
-            horizon: Gauge::default(),
-            horizon_lag: Gauge::default(),
+            watermark: Gauge::default(),
+            watermark_lag: Gauge::default(),
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
@@ -149,7 +149,7 @@ impl Metrics {
             "Clients whose digest did not agree, by whether a part of the friend list did differ (DIFFERENT, SAME)",
             self.repairs.clone(),
         );
-        r.register("repair_records", "Records told by repairs", self.repair_records.clone());
+        r.register("repair_records", "Records sent by repairs", self.repair_records.clone());
         r.register("commands", "Commands after login, by name and result", self.commands.clone());
         r.register_with_unit(
             "command_duration",
@@ -178,12 +178,12 @@ impl Metrics {
             self.signals_dropped.clone(),
         );
         r.register_with_unit("sent", "Payload and framing written to clients", Unit::Bytes, self.bytes.clone());
-        r.register("horizon", "The stamp up to which every change has been marked", self.horizon.clone());
+        r.register("horizon", "The revision up to which every change has been marked", self.watermark.clone());
         r.register_with_unit(
             "horizon_lag",
             "Changes applied that are not yet marked at everyone they concern, and those behind them",
             Unit::Other("changes".to_owned()),
-            self.horizon_lag.clone(),
+            self.watermark_lag.clone(),
         );
         r.register("watched_accounts", "Accounts that a session is interested in", self.watched_accounts.clone());
     }
@@ -198,11 +198,11 @@ impl Metrics {
         r.register("refused", "What was refused or ended at a limit, or by a rule, by its name", self.refused.clone());
         r.register_with_unit(
             "outbound",
-            "What is held for clients that read more slowly than they are told",
+            "Bytes held for clients that read more slowly than updates come",
             Unit::Bytes,
             self.outbound.clone(),
         );
-        // Named as every process's are, so without the prefix.
+        // These have the usual names of process metrics, so no prefix.
         self.process.register_collector(Box::new(process::Process));
         r.register("tls_failed_handshakes", "TLS handshakes of clients that failed", self.tls_failures.clone());
         r.register_with_unit(
@@ -214,7 +214,7 @@ impl Metrics {
         r.register("config_reloads", "Reloads of the settings, by result (OK, REFUSED)", self.reloads.clone());
     }
 
-    /// The metrics in the Prometheus text format.
+    /// Renders the metrics in the Prometheus text format.
     ///
     /// # Panics
     /// Never: a `String` takes all that is written.

@@ -1,6 +1,6 @@
-//! What every process tells of itself, under the names that Prometheus' own clients use: CPU, memory, open files.
+//! Metrics of the process, under the names that Prometheus' own clients use: CPU, memory, open files.
 //!
-//! Read when it is asked for. What the system does not tell is left out.
+//! They are read at each scrape. A metric that the system does not provide is left out.
 
 use std::fmt::Error;
 use std::fs;
@@ -14,17 +14,17 @@ use prometheus_client::registry::Unit;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// This process.
+/// Collects the metrics of this process.
 #[derive(Debug)]
 pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
-        let mut tell = |name: &str, help: &str, unit: Option<&Unit>, metric: &dyn ProcessMetric| {
+        let mut encode = |name: &str, help: &str, unit: Option<&Unit>, metric: &dyn ProcessMetric| {
             metric.encode_with(&mut encoder, name, help, unit)
         };
         let cpu = ConstCounter::new(cpu().as_secs_f64());
-        tell("process_cpu", "CPU time used, by user and system together", Some(&Unit::Seconds), &cpu)?;
+        encode("process_cpu", "CPU time used, by user and system together", Some(&Unit::Seconds), &cpu)?;
         let maximum = getrlimit(Resource::Nofile).current;
         let gauges = [
             ("process_resident_memory", "Memory that is not swapped out", Some(Unit::Bytes), resident()),
@@ -33,7 +33,7 @@ impl Collector for Process {
         ];
         for (name, help, unit, value) in gauges {
             if let Some(value) = value {
-                tell(name, help, unit.as_ref(), &ConstGauge::new(value.cast_signed()))?;
+                encode(name, help, unit.as_ref(), &ConstGauge::new(value.cast_signed()))?;
             }
         }
         Ok(())
@@ -63,7 +63,7 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
-/// In bytes.
+/// Returns the resident memory, in bytes.
 fn resident() -> Option<u64> {
     let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
@@ -78,7 +78,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_process_tells_of_itself_under_the_usual_names() {
+    fn process_metrics_have_the_usual_names() {
         let text = Metrics::default().render();
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

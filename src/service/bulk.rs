@@ -1,33 +1,34 @@
-//! Many at once, for the backend: imports, batches, and everything about one account.
+//! Changes many accounts at once, and exports one, for the backend.
 
 use std::sync::Arc;
 
-use super::{Service, unavailable};
+use super::state::{Service, unavailable};
 use crate::store::{StoreError, Write};
 use rosterd_engine::model::{Account, Block, Command, Edge, Outcome, Profile, Request, RequestError};
 use rosterd_protocol::v1;
 
-/// How many relations are read at a time.
+/// How many friends or blocks are read at a time.
 const PAGE: usize = 1000;
 
-/// Everything that is kept about one account. Its parts are read one after the other: what changes meanwhile may be in
-/// one of them and not yet in another.
+/// Everything that is kept about one account.
+///
+/// Its parts are read one after the other: a change meanwhile may be in one of them and not yet in another.
 #[derive(Debug)]
 pub struct Export {
-    /// The profile, whole.
+    /// The whole profile.
     pub user: Arc<Profile>,
-    /// Whom it lists.
+    /// Its friends.
     pub friends: Vec<Edge>,
     /// The open requests from and to it.
     pub requests: Vec<Request>,
-    /// Whom it blocks.
+    /// The accounts that it blocks.
     pub blocks: Vec<Block>,
     /// Its presence, as its own clients see it.
     pub presence: v1::Presence,
 }
 
 impl Service {
-    /// Carries out all commands or none; answers how many changed something.
+    /// Carries out all commands or none, and returns how many changed something.
     ///
     /// # Errors
     /// The first refused one, by its position.
@@ -36,7 +37,7 @@ impl Service {
         Ok(answers.iter().filter(|answer| answer.outcome != Outcome::Unchanged).count())
     }
 
-    /// Carries out all [`Command::SetProfile`] or none; answers the profiles as they now stand, in order.
+    /// Carries out all [`Command::SetProfile`] or none, and returns the profiles as they now are, in order.
     ///
     /// # Errors
     /// The first refused one, by its position.
@@ -45,7 +46,7 @@ impl Service {
         Ok(answers.into_iter().filter_map(|answer| answer.profile).collect())
     }
 
-    /// Everything that is kept about an account.
+    /// Reads everything that is kept about an account.
     ///
     /// # Errors
     /// 404 for an unknown account, 503.
@@ -84,7 +85,7 @@ impl Service {
         }
     }
 
-    /// Whether no account exists yet.
+    /// Returns whether no account exists yet.
     ///
     /// # Errors
     /// 503.

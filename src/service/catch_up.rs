@@ -1,19 +1,20 @@
 //! Brings a session from its cursor to the present, one page of its friend list at a time, then its requests and blocks.
 
 use std::mem;
-use std::sync::Arc;
 
-use super::Service;
+use super::record::RecordPage;
+use super::state::Service;
 use super::visible::Page;
 use crate::hub::SessionHandle;
 use crate::store::{LoginRows, StoreError};
 use rosterd_engine::model::{Account, Block, CloseReason, Cursor, Edge, Request};
 use rosterd_engine::sync::delta::{Plan, RowDelta, row_delta};
 use rosterd_engine::sync::repair::ListDigest;
-use rosterd_protocol::EncodedProfile;
 
-/// Where a catch-up stands. The place in the list is the last account read, so a list that changes meanwhile
-/// loses nothing: what entered behind it is marked.
+/// The progress of a catch-up.
+///
+/// The place in the friend list is the last account read, so a list that changes meanwhile loses nothing: a friend that
+/// enters behind that place is marked.
 #[derive(Debug)]
 pub struct CatchUp {
     plan: Plan,
@@ -24,85 +25,44 @@ pub struct CatchUp {
     sum: ListDigest,
 }
 
-/// What is told next.
+/// The step that comes next.
 #[derive(Debug)]
 enum CatchUpStage {
-    /// The first page of friends, which the login read when the account's relations stood so.
+    /// The first page of friends, which the login read at this relations epoch.
     First(Vec<Edge>, u32),
     /// Friends after this account.
     Friends(Account),
-    /// All requests, and the first page of blocks, as the login read them: what changed since is marked.
+    /// All requests, and the first page of blocks, as the login read them. A change since is marked.
     Requests,
     /// Blocks after this account.
     Blocks(Account),
     Done,
 }
 
-/// Records to tell a session.
-#[derive(Debug, Default)]
-pub struct RecordPage {
-    /// Relations, each with the friend's whole card.
-    pub friends: Vec<(Edge, Arc<EncodedProfile>)>,
-    /// Newer cards of friends the client holds.
-    pub cards: Vec<Arc<EncodedProfile>>,
-    /// Accounts that left the list.
-    pub removed: Vec<Account>,
-    /// Requests from and to the account.
-    pub requests: Vec<Request>,
-    /// Whom it blocks, or did.
-    pub blocks: Vec<Block>,
-}
-
-/// One thing to tell.
-#[derive(Debug, Clone, Copy)]
-pub enum Record<'a> {
-    /// An account left the list.
-    Removed(&'a Account),
-    /// A relation, with the friend's whole card.
-    Friend(&'a Edge, &'a EncodedProfile),
-    /// A newer card.
-    EncodedProfile(&'a EncodedProfile),
-    /// A request.
-    Request(&'a Request),
-    /// A block.
-    Block(&'a Block),
-}
-
-impl RecordPage {
-    /// Everything to tell, one by one.
-    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let removed = self.removed.iter().map(Record::Removed);
-        let friends = self.friends.iter().map(|(edge, card)| Record::Friend(edge, card));
-        let cards = self.cards.iter().map(|card| Record::EncodedProfile(card));
-        let requests = self.requests.iter().map(Record::Request);
-        removed.chain(friends).chain(cards).chain(requests).chain(self.blocks.iter().map(Record::Block))
-    }
-}
-
 impl CatchUp {
-    /// From what the login read while the account's relations stood so.
-    pub(super) fn new(plan: Plan, cursor: Cursor, read: LoginRows, relations: u32) -> Self {
+    /// Begins with what the login read at this relations epoch.
+    pub(super) fn new(plan: Plan, cursor: Cursor, read: LoginRows, relations_epoch: u32) -> Self {
         let LoginRows { edges, mut requests, blocks, .. } = read;
         if let Some(since) = plan.since() {
             requests.retain(|request| request.version > since);
         }
-        let stage = CatchUpStage::First(edges, relations);
+        let stage = CatchUpStage::First(edges, relations_epoch);
         Self { plan, cursor, stage, requests, blocks, sum: ListDigest::default() }
     }
 
-    /// How the client is brought up to date.
+    /// Returns how the client is brought up to date.
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.plan
     }
 
-    /// What the client may show next time, once it holds all of this.
+    /// Returns the cursor for the client's next login, which holds once the client has everything.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// How many friends there are, and their digest; whole once the last page was read.
+    /// Returns how many friends there are, and their digest; complete once the last page was read.
     #[must_use]
     pub fn sum(&self) -> ListDigest {
         self.sum
@@ -110,29 +70,33 @@ impl CatchUp {
 }
 
 impl Service {
-    /// What a login is to read of an account for a plan.
+    /// Reads the rows of an account that a login needs for a plan.
     pub(super) async fn read_login(&self, account: &Account, plan: Plan) -> Result<LoginRows, StoreError> {
-        self.store.login_rows(account.clone(), self.machine.page, plan.since()).await
+        self.store.login_rows(account.clone(), self.environment.page, plan.since()).await
     }
 
-    /// Reads the next page and says what of it is owed; `None` after the last. The session follows every friend it was
-    /// read.
+    /// Reads the next page and returns its pending records; `None` after the last. The session follows every friend that
+    /// was read.
     ///
     /// # Errors
     /// The store cannot be read, or the plan no longer holds: the client is to come back.
     pub async fn catch_up(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         at: &mut CatchUp,
     ) -> Result<Option<RecordPage>, CloseReason> {
         let read = match mem::replace(&mut at.stage, CatchUpStage::Done) {
-            CatchUpStage::First(edges, relations) => self.first_friends(seat, at, edges, relations).await,
-            CatchUpStage::Friends(after) => self.read_friends(seat, at, Some(after)).await,
+            CatchUpStage::First(edges, epoch) => self.first_friends(handle, at, edges, epoch).await,
+            CatchUpStage::Friends(after) => self.read_friends(handle, at, Some(after)).await,
             CatchUpStage::Requests => {
                 let (requests, blocks) = (mem::take(&mut at.requests), mem::take(&mut at.blocks));
-                Ok(RecordPage { requests, blocks: tell_blocks(at, blocks, self.machine.page), ..RecordPage::default() })
+                Ok(RecordPage {
+                    requests,
+                    blocks: pick_blocks(at, blocks, self.environment.page),
+                    ..RecordPage::default()
+                })
             }
-            CatchUpStage::Blocks(after) => self.read_blocks(seat, at, after).await,
+            CatchUpStage::Blocks(after) => self.read_blocks(handle, at, after).await,
             CatchUpStage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().compacted) => {
                 // Tombstones this client needed were dropped while it was reading.
                 return Err(CloseReason::Internal);
@@ -147,40 +111,41 @@ impl Service {
 
     async fn read_friends(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         at: &mut CatchUp,
         after: Option<Account>,
     ) -> Result<RecordPage, StoreError> {
-        let page = self.friends_page(seat, after, at.plan.since()).await?;
-        Ok(tell(at, page))
+        let page = self.friends_page(handle, after, at.plan.since()).await?;
+        Ok(pick(at, page))
     }
 
     async fn first_friends(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         at: &mut CatchUp,
         edges: Vec<Edge>,
-        relations: u32,
+        relations_epoch: u32,
     ) -> Result<RecordPage, StoreError> {
-        match self.follow_page(seat, edges, relations).await? {
-            Some(page) => Ok(tell(at, page)),
-            None => self.read_friends(seat, at, None).await,
+        match self.follow_page(handle, edges, relations_epoch).await? {
+            Some(page) => Ok(pick(at, page)),
+            None => self.read_friends(handle, at, None).await,
         }
     }
 
     async fn read_blocks(
         &self,
-        seat: &SessionHandle,
+        handle: &SessionHandle,
         at: &mut CatchUp,
         after: Account,
     ) -> Result<RecordPage, StoreError> {
-        let blocks = self.store.blocks(seat.account().clone(), Some(after), self.machine.page, at.plan.since()).await?;
-        Ok(RecordPage { blocks: tell_blocks(at, blocks, self.machine.page), ..RecordPage::default() })
+        let blocks =
+            self.store.blocks(handle.account().clone(), Some(after), self.environment.page, at.plan.since()).await?;
+        Ok(RecordPage { blocks: pick_blocks(at, blocks, self.environment.page), ..RecordPage::default() })
     }
 }
 
-/// Picks what is owed of a page of blocks.
-fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Block> {
+/// Picks the pending blocks of a page.
+fn pick_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Block> {
     if let Some(last) = blocks.last().filter(|_| blocks.len() == page) {
         at.stage = CatchUpStage::Blocks(last.peer.clone());
     }
@@ -190,32 +155,32 @@ fn tell_blocks(at: &mut CatchUp, mut blocks: Vec<Block>, page: usize) -> Vec<Blo
     blocks
 }
 
-/// Adds a page to the sums and picks what is owed.
-fn tell(at: &mut CatchUp, page: Page) -> RecordPage {
+/// Adds a page to the digest and picks its pending records.
+fn pick(at: &mut CatchUp, page: Page) -> RecordPage {
     at.stage = page.next.map_or(CatchUpStage::Requests, CatchUpStage::Friends);
-    let mut told = RecordPage::default();
+    let mut picked = RecordPage::default();
     if at.plan.since().is_none() {
-        told.friends.reserve_exact(page.edges.len());
+        picked.friends.reserve_exact(page.edges.len());
     }
-    for (edge, card) in page.edges {
-        let version = card.as_ref().map_or(0, |card| card.profile().version);
-        if !edge.removed && card.is_none() {
-            // The account is being deleted: its edge is a tombstone by now. That is marked, but told after the sum, in
-            // which it is not.
-            told.removed.extend(at.plan.since().map(|_| edge.peer));
+    for (edge, profile) in page.edges {
+        let version = profile.as_ref().map_or(0, |profile| profile.profile().version);
+        if !edge.removed && profile.is_none() {
+            // The account is being deleted: its edge is a tombstone by now. The removal is marked, but a flush would send
+            // it only after the digest, which does not contain it.
+            picked.removed.extend(at.plan.since().map(|_| edge.peer));
             continue;
         }
-        if card.is_some() {
+        if profile.is_some() {
             at.sum.add(edge.peer.as_str(), edge.version, version);
         }
-        match (row_delta(at.plan, &edge, version), card) {
-            (RowDelta::Removal, _) => told.removed.push(edge.peer),
-            (RowDelta::Friend, Some(card)) => told.friends.push((edge, card)),
-            (RowDelta::EncodedProfile, Some(card)) => told.cards.push(card),
+        match (row_delta(at.plan, &edge, version), profile) {
+            (RowDelta::Removal, _) => picked.removed.push(edge.peer),
+            (RowDelta::Friend, Some(profile)) => picked.friends.push((edge, profile)),
+            (RowDelta::EncodedProfile, Some(profile)) => picked.profiles.push(profile),
             _ => {}
         }
     }
-    told
+    picked
 }
 
 #[cfg(test)]
@@ -224,17 +189,17 @@ mod tests {
     use rosterd_engine::model::Epoch;
     use rosterd_engine::sync::delta::Because;
 
-    /// Between its edge and its card an account may be deleted. Whoever holds it must not be told a sum without it, and
-    /// not that it is gone.
+    /// An account may be deleted between the reads of its edge and its profile. A client that may have the friend
+    /// must not get a digest without it and no removal.
     #[test]
-    fn a_friend_whose_account_went_while_this_read_is_told_as_removed_to_who_may_hold_it() {
+    fn a_friend_whose_account_is_deleted_meanwhile_is_removed_on_clients_that_may_have_it() {
         let edge = Edge::new(Account::stored("ann").unwrap(), Account::stored("bob").unwrap(), 3, 0);
         for (plan, removed) in [(Plan::Since(5), 1), (Plan::Full(Because::NoCursor), 0)] {
             let cursor = Cursor { epoch: Epoch(7), horizon: 9 };
             let mut at = CatchUp::new(plan, cursor, LoginRows::default(), 0);
-            let told = tell(&mut at, Page { edges: vec![(edge.clone(), None)], next: None });
+            let picked = pick(&mut at, Page { edges: vec![(edge.clone(), None)], next: None });
             assert_eq!(
-                (told.removed.len(), told.records().count(), at.sum()),
+                (picked.removed.len(), picked.records().count(), at.sum()),
                 (removed, removed, ListDigest::default())
             );
         }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Service;
+use super::state::Service;
 use crate::store::{StoreError, Write};
 use rosterd_engine::model::{Command, Millis, RequestError};
 
-/// Requests closed in one transaction.
+/// The most requests that are closed in one transaction.
 const SOME: usize = 200;
-/// How often they are looked for, at most and at least.
+/// The shortest and the longest pause between looking for old requests.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_mins(1));
 
 /// Closes requests once they are older than `expiry`. Runs until it is dropped.
@@ -27,7 +27,7 @@ pub async fn expire_requests(service: Arc<Service>, expiry: Duration) {
     }
 }
 
-/// Why requests could not be expired.
+/// The reasons why requests could not be expired.
 #[derive(Debug, thiserror::Error)]
 enum ExpiryError {
     #[error(transparent)]

@@ -1,22 +1,23 @@
-//! Why an account has, or has not, been told of another's change: everything that decides it, side by side.
+//! Explains why a viewer has, or has not, got another account's change: everything that decides it, side by side.
 
-use super::{Service, SessionStatus, unavailable};
+use super::sessions::SessionStatus;
+use super::state::{Service, unavailable};
 use crate::hub;
 use rosterd_engine::model::{Account, Audience, Block, Edge, LastChange, RequestError, User};
 use rosterd_engine::sync::outbox::RecordKinds;
 
-/// What decides what `viewer` sees of `account`.
+/// Everything that decides what `viewer` sees of `account`.
 #[derive(Debug)]
 pub struct Explanation {
-    /// Whether the viewer lists the account: its changes are told to friends.
+    /// Whether the viewer lists the account: then it gets the account's changes.
     pub lists: Relation,
-    /// Whether the account lists the viewer; that tells the viewer nothing.
+    /// Whether the account lists the viewer; that brings the viewer nothing.
     pub listed: Relation,
     /// The account's block of the viewer: since then the viewer sees the account as it was.
     pub blocked: Option<Block>,
-    /// The viewer's own block of the account, which keeps it from nothing but being reached.
+    /// The viewer's own block of the account, which keeps the account from reaching it and does nothing else.
     pub blocks: Option<Block>,
-    /// As whom the viewer sees the account.
+    /// The audience that the viewer belongs to.
     pub audience: Audience,
     /// Each field, who may see it, and whether the viewer is among them.
     pub fields: Vec<(&'static str, Audience, bool)>,
@@ -24,26 +25,26 @@ pub struct Explanation {
     pub views: [(Audience, LastChange); 3],
     /// The version of the copy that a blocked viewer sees.
     pub frozen: Option<u64>,
-    /// The version that the registry has of the whole profile; none if nobody follows it here.
+    /// The version of the whole profile in the registry; none if no session follows it here.
     pub live: Option<u64>,
     /// The viewer's sessions.
     pub sessions: Vec<ExplainedSession>,
-    /// What stands between a change and the viewer. Nothing: it has been told of what it may see.
+    /// The obstacles between a change and the viewer. Without any, the viewer has got everything that it may see.
     pub obstacles: Vec<Obstacle>,
 }
 
 /// Whether one account lists another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// It never did, or that is forgotten.
+    /// It never did, or the record of it was dropped.
     None,
-    /// Since this stamp.
+    /// Since this revision.
     Friend(u64),
-    /// Not since this stamp.
+    /// No longer, since this revision.
     Removed(u64),
 }
 
-/// What one session of the viewer was told, and follows.
+/// The state of one session of the viewer.
 #[derive(Debug)]
 pub struct ExplainedSession {
     /// The session.
@@ -52,27 +53,27 @@ pub struct ExplainedSession {
     pub as_friend: bool,
     /// Whether it watches the account.
     pub watches: bool,
-    /// What of the account waits for it.
+    /// The kinds of the account's records that are pending for it.
     pub pending: RecordKinds,
 }
 
-/// Something that stands between a change and the viewer.
+/// An obstacle between a change and the viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
     /// The account blocks the viewer.
     Blocked,
     /// No session of the viewer follows the account, as a friend's or by watching it.
     NotFollowed,
-    /// Some fields are not for the viewer: a change of them alone is told to nobody like it.
+    /// Some fields are not for the viewer's audience: a change of them alone is not sent to it.
     HiddenFields,
     /// The viewer has no session here.
     Offline,
-    /// A session has yet to read what waits for it.
+    /// Updates are pending for a session.
     Pending,
 }
 
 impl Service {
-    /// Everything that decides what `viewer` is told of `account`.
+    /// Returns everything that decides what `viewer` gets of `account`.
     ///
     /// # Errors
     /// 404 if one of them does not exist, 503.
@@ -113,8 +114,8 @@ impl Service {
 }
 
 impl ExplainedSession {
-    fn of(told: &hub::FlushState) -> Self {
-        let hub::FlushState { session, as_friend, watches, pending } = told;
+    fn of(state: &hub::FlushState) -> Self {
+        let hub::FlushState { session, as_friend, watches, pending } = state;
         Self { status: SessionStatus::of(session), as_friend: *as_friend, watches: *watches, pending: *pending }
     }
 }

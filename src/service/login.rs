@@ -1,9 +1,10 @@
-//! Who may come in, and where the client stands.
+//! Logs a session in, and finds out what its client lacks.
 
 use std::sync::Arc;
 
+use super::catch_up::CatchUp;
+use super::state::{Service, unavailable};
 use super::tokens::not_revoked;
-use super::{CatchUp, Service, unavailable};
 use crate::hub::{Session, SessionHandle, VisibleProfile};
 use rosterd_engine::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
 use rosterd_engine::sync::delta::{Plan, plan};
@@ -12,18 +13,18 @@ use rosterd_protocol::{EncodedProfile, v1};
 /// A session that has logged in and has yet to be brought up to date.
 #[derive(Debug)]
 pub struct LoggedIn {
-    /// Its place in the hub: changes mark it from before the catch-up was read.
-    pub seat: SessionHandle,
-    /// The account's own card.
+    /// Its handle in the hub: changes mark it from before the catch-up was read.
+    pub handle: SessionHandle,
+    /// The account's own profile.
     pub me: Arc<EncodedProfile>,
     /// When the token ends, if it does.
     pub expires_at: Option<Millis>,
-    /// What it lacks.
+    /// The catch-up of what the client lacks.
     pub catch_up: CatchUp,
 }
 
 impl Service {
-    /// Verifies the token, seats the session and plans its catch-up. Sessions that may not stay beside it end.
+    /// Verifies the token, joins the session to the hub and plans its catch-up. Sessions that may not stay beside it end.
     ///
     /// # Errors
     /// The answer, and how the connection ends.
@@ -40,24 +41,24 @@ impl Service {
 
     async fn admit(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
         let identity = self.verify(&login.token).await?;
-        // Interest first, horizon second, rows third: what changes meanwhile is told twice at worst, never missed.
-        let mut seat = self.hub.join(&identity.account, SessionId((self.machine.random)()), login.device);
-        seat.session().set_issued_at(identity.issued_at);
-        let (horizon, relations) = (self.hub.watermark(), seat.relations_epoch());
-        let plan = plan(login.cursor.as_deref(), self.store.lineage(), horizon);
+        // Interest first, watermark second, rows third: what changes meanwhile is sent twice at worst, never missed.
+        let mut handle = self.hub.join(&identity.account, SessionId((self.environment.random)()), login.device);
+        handle.session().set_issued_at(identity.issued_at);
+        let (watermark, relations_epoch) = (self.hub.watermark(), handle.relations_epoch());
+        let plan = plan(login.cursor.as_deref(), self.store.lineage(), watermark);
         let read = self.read_login(&identity.account, plan).await;
         let read = read.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
         not_revoked(&read.credential, identity.issued_at)?;
-        let me = self.own_profile(&mut seat, &identity.account).await?;
+        let me = self.own_profile(&mut handle, &identity.account).await?;
         if let Plan::Full(because) = plan {
             self.metrics.full_syncs.get_or_create(&crate::metrics::Kind { kind: because.word() }).inc();
         }
-        self.hub.arrive(&seat, self.now(), self.settings.sessions);
-        let catch_up = CatchUp::new(plan, self.cursor(horizon), read, relations);
-        Ok(LoggedIn { seat, me, expires_at: identity.expires_at, catch_up })
+        self.hub.arrive(&handle, self.now(), self.settings.sessions);
+        let catch_up = CatchUp::new(plan, self.cursor(watermark), read, relations_epoch);
+        Ok(LoggedIn { handle, me, expires_at: identity.expires_at, catch_up })
     }
 
-    /// A session that is logged in goes by a new token from now on; answers when that ends.
+    /// Replaces the token of a session that is logged in, and returns when the new one ends.
     ///
     /// # Errors
     /// 302 if the token is not accepted, 403 if it is another account's; the old one then stays. 503.
@@ -78,12 +79,12 @@ impl Service {
 
     async fn own_profile(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         account: &Account,
     ) -> Result<Arc<EncodedProfile>, (RequestError, CloseReason)> {
         let failed = |error: RequestError| (error, CloseReason::Internal);
-        if let Some(card) = self.read_own_profile(seat, account).await.map_err(failed)? {
-            return Ok(card);
+        if let Some(profile) = self.read_own_profile(handle, account).await.map_err(failed)? {
+            return Ok(profile);
         }
         if !self.settings.create_accounts {
             return Err((RequestError::unknown_account(account), CloseReason::BadToken));
@@ -91,22 +92,22 @@ impl Service {
         let (account, patch) = (account.clone(), Patch::default());
         let create = Command::SetProfile { account: account.clone(), patch, create: true, if_version: None };
         self.write_one(create, None).await.map_err(failed)?;
-        let card = self.read_own_profile(seat, &account).await.map_err(failed)?;
-        card.ok_or_else(|| (RequestError::unknown_account(&account), CloseReason::AccountDisabled))
+        let profile = self.read_own_profile(handle, &account).await.map_err(failed)?;
+        profile.ok_or_else(|| (RequestError::unknown_account(&account), CloseReason::AccountDisabled))
     }
 
     async fn read_own_profile(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         account: &Account,
     ) -> Result<Option<Arc<EncodedProfile>>, RequestError> {
-        let me = seat.me().clone();
+        let me = handle.me().clone();
         if me.profile().is_none() {
             let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
             self.hub.offer(&me, found.first());
         }
-        Ok(match seat.view().visible_profile(&me) {
-            VisibleProfile::EncodedProfile(card) => Some(card),
+        Ok(match handle.view().visible_profile(&me) {
+            VisibleProfile::EncodedProfile(profile) => Some(profile),
             VisibleProfile::Frozen | VisibleProfile::Unknown => None,
         })
     }

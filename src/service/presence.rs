@@ -1,4 +1,4 @@
-//! Who is online: told to friends by marks, written down so that a restart does not look like everyone leaving.
+//! Keeps presence. Marks bring it to friends; it is stored so that a restart does not look as if everyone left.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Service, unavailable};
+use super::state::{Service, unavailable};
 use crate::hub::PresenceView;
 use crate::store;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 use rosterd_protocol::v1;
 
-/// How often those who left are looked for, at most and at least.
+/// The shortest and the longest pause between looking for accounts that left.
 const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 impl Service {
-    /// An account's presence, as its own clients know it.
+    /// Reads an account's presence, as its own clients see it.
     ///
     /// # Errors
     /// 404 for an unknown account, 503.
@@ -35,7 +35,7 @@ impl Service {
         Ok(record(&seen))
     }
 
-    /// Shows an account as offline, or no longer.
+    /// Shows an account as offline, or no longer does.
     ///
     /// # Errors
     /// 403 if the deployment has no presence, 404 for an unknown account, 503.
@@ -47,7 +47,7 @@ impl Service {
         self.write_one(command, None).await.map(drop)
     }
 
-    /// Writes down who came and went since it was last done.
+    /// Stores the presence transitions since the last time.
     pub(super) async fn write_transitions(&self) {
         let transitions = self.hub.take_transitions();
         if transitions.is_empty() {
@@ -65,7 +65,7 @@ impl Service {
     }
 }
 
-/// As it goes on the wire.
+/// Makes the record that goes on the wire.
 #[must_use]
 pub fn record(seen: &PresenceView) -> v1::Presence {
     v1::Presence {
@@ -76,7 +76,7 @@ pub fn record(seen: &PresenceView) -> v1::Presence {
     }
 }
 
-/// Takes up who was online when the process before this one ended. Before the first login.
+/// Restores the accounts that were online when the process before this one ended. Call it before the first login.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -87,8 +87,9 @@ pub async fn restore_presence(service: &Service) -> Result<(), store::StoreError
     Ok(())
 }
 
-/// Lets accounts go offline once their linger is over, and writes down who came and went. From `stopping` on nobody goes:
-/// who leaves because the gateway stops will be looked for by the next one.
+/// Lets accounts go offline once their offline grace is over, and stores presence transitions, until `stopping`.
+///
+/// From `stopping` on no account goes offline: the next process looks for those that left because the gateway stops.
 pub async fn keep_presence(service: Arc<Service>, stopping: impl Future<Output = ()>) {
     let linger = service.settings.linger;
     let mut ticks = tokio::time::interval((linger / 8).clamp(TICK.0, TICK.1));

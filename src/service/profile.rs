@@ -1,11 +1,12 @@
-//! Profiles: change one, look some up.
+//! Changes profiles, and looks them up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::watch::distinct;
-use super::{BATCH, Service, unavailable};
+use super::accounts::distinct;
+use super::state::{Service, unavailable};
 use crate::hub::SessionHandle;
+use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
 use rosterd_protocol::EncodedProfile;
 
@@ -34,33 +35,35 @@ impl Service {
         self.write_one(Command::DeleteUser { account: account.clone() }, None).await.map(drop)
     }
 
-    /// What a session may see of some profiles; what exists, and what does not, each once and in the order asked.
+    /// Looks up what a session may see of some profiles. Returns the profiles that exist and the accounts that do not, each
+    /// once and in the order asked.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    /// 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 503.
     pub async fn see_users(
         &self,
-        seat: &SessionHandle,
+        handle: &SessionHandle,
         names: &[String],
     ) -> Result<(Vec<Arc<EncodedProfile>>, Vec<Account>), RequestError> {
-        let accounts = distinct(names, BATCH)?;
-        let found = self.look_up(seat, &accounts).await.map_err(|e| unavailable(&e))?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
+        let found = self.look_up(handle, &accounts).await.map_err(|e| unavailable(&e))?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());
-        for (account, card) in accounts.into_iter().zip(found) {
-            match card {
-                Some(card) => users.push(card),
+        for (account, profile) in accounts.into_iter().zip(found) {
+            match profile {
+                Some(profile) => users.push(profile),
                 None => missing.push(account),
             }
         }
         Ok((users, missing))
     }
 
-    /// Looks up profiles, all of them; what exists, and what does not, each once and in the order asked.
+    /// Looks up whole profiles. Returns the profiles that exist and the accounts that do not, each once and in the order
+    /// asked.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`BATCH`], 503.
+    /// 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 503.
     pub async fn get_users(&self, names: &[String]) -> Result<(Vec<Arc<Profile>>, Vec<Account>), RequestError> {
-        let accounts = distinct(names, BATCH)?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
         let found = self.find(&accounts).await?;
         let (mut users, mut missing) = (Vec::new(), Vec::new());
         for account in accounts {
@@ -72,7 +75,7 @@ impl Service {
         Ok((users, missing))
     }
 
-    /// One profile.
+    /// Looks up one profile.
     ///
     /// # Errors
     /// 404, 503.
@@ -81,7 +84,7 @@ impl Service {
         found.remove(account).ok_or_else(|| RequestError::unknown_account(account))
     }
 
-    /// From the registry what is live, the rest from the store in one read.
+    /// Finds profiles: live ones in the registry, the others in the store by one read.
     pub(super) async fn find(&self, accounts: &[Account]) -> Result<HashMap<Account, Arc<Profile>>, RequestError> {
         let mut found = HashMap::new();
         let mut rest = Vec::new();

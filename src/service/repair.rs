@@ -1,27 +1,28 @@
-//! Tells a client again those parts of its friend list of which it holds something else than the store.
+//! Repairs a client's friend list: sends again the buckets that differ from the store.
 //!
-//! The list is read twice, a page at a time: once to find the parts, once to tell them. So a repair costs no more
-//! memory than a catch-up. What changes in between is marked, as ever.
+//! The list is read twice, a page at a time: once to find the buckets, once to send them. So a repair costs no more
+//! memory than a catch-up. A change in between is marked, as ever.
 
 use std::sync::Arc;
 
+use super::record::RecordPage;
+use super::state::{Service, unavailable};
 use super::visible::Page;
-use super::{RecordPage, Service, unavailable};
 use crate::hub::SessionHandle;
 use crate::store::StoreError;
 use rosterd_engine::model::{Account, Audience, CloseReason, Reason, RequestError};
 use rosterd_engine::sync::repair::{BUCKETS, BucketDigests, BucketSet, ListDigest};
 use rosterd_protocol::EncodedProfile;
 
-/// Where a repair stands.
+/// The progress of a repair.
 #[derive(Debug)]
 pub struct Repair {
-    parts: BucketSet,
+    buckets: BucketSet,
     stage: RepairStage,
     sum: ListDigest,
 }
 
-/// What is read next.
+/// The step that comes next.
 #[derive(Debug, Clone)]
 enum RepairStage {
     /// Friends after this account.
@@ -32,13 +33,13 @@ enum RepairStage {
 }
 
 impl Repair {
-    /// The parts that differ.
+    /// Returns the buckets that differ.
     #[must_use]
-    pub fn parts(&self) -> BucketSet {
-        self.parts
+    pub fn buckets(&self) -> BucketSet {
+        self.buckets
     }
 
-    /// What the client holds once it has taken everything: how many friends, and their digest.
+    /// Returns how many friends the client has once it has taken everything, and their digest.
     #[must_use]
     pub fn sum(&self) -> ListDigest {
         self.sum
@@ -46,35 +47,35 @@ impl Repair {
 }
 
 impl Service {
-    /// Compares what a client holds of its friend list, the digests of its parts, with what there is.
+    /// Compares the bucket digests of a client's friend list with those of the store.
     ///
     /// # Errors
-    /// 414 for another number of parts, 503.
-    pub async fn compare(&self, seat: &mut SessionHandle, leaves: &[u32]) -> Result<Repair, RequestError> {
+    /// 414 for another number of buckets, 503.
+    pub async fn compare(&self, handle: &mut SessionHandle, leaves: &[u32]) -> Result<Repair, RequestError> {
         let leaves: &[u32; BUCKETS] = leaves.try_into().map_err(|_| {
             let message = format!("leaves has {} numbers, not {BUCKETS}", leaves.len());
             RequestError::new(Reason::InvalidArgument, message).field("leaves")
         })?;
-        let sums = self.sums(seat).await.map_err(|e| unavailable(&e))?;
-        // A friend that was told and has left since, which is not told yet, is in no sum. The leaves may be from before
-        // either, and so agree; but the client holds it now.
-        let told = seat.friends().map(Account::as_str);
-        let parts = sums.differing(leaves).or(sums.outnumbered(told));
-        let stage = if parts.is_empty() { RepairStage::Done } else { RepairStage::Friends(None) };
-        Ok(Repair { parts, stage, sum: sums.without(parts) })
+        let sums = self.sums(handle).await.map_err(|e| unavailable(&e))?;
+        // A friend that was sent and has left since, with the removal still pending, is in no digest of the store. The
+        // client's digests may be from before both, and so agree; but the client has the friend now.
+        let sent = handle.friends().map(Account::as_str);
+        let buckets = sums.differing(leaves).or(sums.outnumbered(sent));
+        let stage = if buckets.is_empty() { RepairStage::Done } else { RepairStage::Friends(None) };
+        Ok(Repair { buckets, stage, sum: sums.without(buckets) })
     }
 
-    /// Reads the next page and says what of it the client has to be told; `None` after the last. The session follows
-    /// every friend it was read.
+    /// Reads the next page and returns the records that the client needs of it; `None` after the last. The session follows
+    /// every friend that was read.
     ///
     /// # Errors
     /// The store cannot be read: the client is to come back.
-    pub async fn repair(&self, seat: &mut SessionHandle, at: &mut Repair) -> Result<Option<RecordPage>, CloseReason> {
+    pub async fn repair(&self, handle: &mut SessionHandle, at: &mut Repair) -> Result<Option<RecordPage>, CloseReason> {
         let read = match at.stage.clone() {
-            RepairStage::Friends(after) => self.repair_friends(seat, at, after).await,
+            RepairStage::Friends(after) => self.repair_friends(handle, at, after).await,
             RepairStage::Watched => {
                 at.stage = RepairStage::Done;
-                self.repair_watched(seat, at.parts).await
+                self.repair_watched(handle, at.buckets).await
             }
             RepairStage::Done => return Ok(None),
         };
@@ -84,13 +85,13 @@ impl Service {
         })
     }
 
-    async fn sums(&self, seat: &mut SessionHandle) -> Result<BucketDigests, StoreError> {
+    async fn sums(&self, handle: &mut SessionHandle) -> Result<BucketDigests, StoreError> {
         let (mut sums, mut after) = (BucketDigests::default(), None);
         loop {
-            let Page { edges, next } = self.friends_page(seat, after, None).await?;
-            for (edge, card) in edges {
-                if let Some(card) = card {
-                    sums.add(edge.peer.as_str(), edge.version, card.profile().version);
+            let Page { edges, next } = self.friends_page(handle, after, None).await?;
+            for (edge, profile) in edges {
+                if let Some(profile) = profile {
+                    sums.add(edge.peer.as_str(), edge.version, profile.profile().version);
                 }
             }
             after = next;
@@ -102,34 +103,34 @@ impl Service {
 
     async fn repair_friends(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         at: &mut Repair,
         after: Option<Account>,
     ) -> Result<RecordPage, StoreError> {
-        let Page { edges, next } = self.friends_page(seat, after, None).await?;
+        let Page { edges, next } = self.friends_page(handle, after, None).await?;
         at.stage = next.map_or(RepairStage::Watched, |last| RepairStage::Friends(Some(last)));
-        let mut told = RecordPage::default();
-        for (edge, card) in edges.into_iter().filter(|(edge, _)| at.parts.hold(edge.peer.as_str())) {
-            if let Some(card) = card {
-                at.sum.add(edge.peer.as_str(), edge.version, card.profile().version);
-                told.friends.push((edge, card));
+        let mut page = RecordPage::default();
+        for (edge, profile) in edges.into_iter().filter(|(edge, _)| at.buckets.hold(edge.peer.as_str())) {
+            if let Some(profile) = profile {
+                at.sum.add(edge.peer.as_str(), edge.version, profile.profile().version);
+                page.friends.push((edge, profile));
             }
         }
-        Ok(told)
+        Ok(page)
     }
 
-    async fn repair_watched(&self, seat: &SessionHandle, parts: BucketSet) -> Result<RecordPage, StoreError> {
-        let cards: Vec<Arc<EncodedProfile>> = loop {
-            let before = seat.relations_epoch();
-            let strangers = seat.watched().filter(|user| parts.hold(user.account().as_str()));
-            let strangers = strangers.filter(|user| seat.view().audience(user) == Audience::Everyone).cloned();
+    async fn repair_watched(&self, handle: &SessionHandle, buckets: BucketSet) -> Result<RecordPage, StoreError> {
+        let profiles: Vec<Arc<EncodedProfile>> = loop {
+            let before = handle.relations_epoch();
+            let strangers = handle.watched().filter(|user| buckets.hold(user.account().as_str()));
+            let strangers = strangers.filter(|user| handle.view().audience(user) == Audience::Everyone).cloned();
             let strangers: Vec<_> = strangers.collect();
-            let cards = self.settle(seat, &strangers).await?;
-            // A relation that changed meanwhile may have taken the right to see one of them.
-            if seat.relations_epoch() == before {
-                break cards.into_iter().flatten().collect();
+            let profiles = self.settle(handle, &strangers).await?;
+            // A change meanwhile may have taken the right to see one of them.
+            if handle.relations_epoch() == before {
+                break profiles.into_iter().flatten().collect();
             }
         };
-        Ok(RecordPage { cards, ..RecordPage::default() })
+        Ok(RecordPage { profiles, ..RecordPage::default() })
     }
 }

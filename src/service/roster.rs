@@ -1,6 +1,6 @@
-//! Friend lists, requests and blocks: changed for clients and the backend alike, and read for the backend.
+//! Changes friend lists, requests and blocks for clients and the backend alike, and reads them for the backend.
 
-use super::{Service, unavailable};
+use super::state::{Service, unavailable};
 use crate::store::StoreError;
 use rosterd_engine::model::{
     Account, Block, Command, Edge, FriendsPolicy, Outcome, Reason, Request, RequestError, SessionId,
@@ -9,7 +9,7 @@ use rosterd_engine::model::{
 /// One page of a friend list.
 #[derive(Debug)]
 pub struct FriendsPage {
-    /// The relations, in order of the account.
+    /// The friends, in order of the account.
     pub friends: Vec<Edge>,
     /// The account to go on after, if there are more.
     pub next: Option<Account>,
@@ -25,8 +25,8 @@ pub struct BlocksPage {
 }
 
 impl Service {
-    /// Carries out a command about the relations of two accounts. With an `origin` a client asks, to whom the
-    /// deployment may leave only one of the ways to become friends.
+    /// Carries out a command about friends, requests or blocks. With an `origin` a client asks, which in some deployments
+    /// has only one of the ways to become friends.
     ///
     /// # Errors
     /// Those of the command, 403 if clients may not do this here, 503.
@@ -35,13 +35,13 @@ impl Service {
             permit(self.settings.friends, &command)?;
         }
         if matches!(command, Command::Block { .. }) {
-            // The peer goes on seeing when the account was last seen before.
+            // The peer goes on seeing the time before the block at which the account was last seen.
             self.write_transitions().await;
         }
         self.write_one(command, origin).await.map(|answer| answer.outcome)
     }
 
-    /// One page of an account's friends.
+    /// Reads one page of an account's friends.
     ///
     /// # Errors
     /// 404 for an unknown account, 503.
@@ -57,7 +57,7 @@ impl Service {
         Ok(FriendsPage { friends, next })
     }
 
-    /// One relation of an account.
+    /// Reads one friend of an account.
     ///
     /// # Errors
     /// 404 if the peer is no friend of it, 503.
@@ -68,7 +68,7 @@ impl Service {
         })
     }
 
-    /// The open requests from and to an account.
+    /// Reads the open requests from and to an account.
     ///
     /// # Errors
     /// 404 for an unknown account, 503.
@@ -77,7 +77,7 @@ impl Service {
         self.store.requests(account.clone(), None).await.map_err(|e| unavailable(&e))
     }
 
-    /// One page of the accounts that an account blocks.
+    /// Reads one page of the accounts that an account blocks.
     ///
     /// # Errors
     /// 404 for an unknown account, 503.
@@ -94,7 +94,8 @@ impl Service {
     }
 }
 
-/// A page without the record that only shows that there are more, and the account to go on after if there are.
+/// Cuts the record that only shows that there are more off a page. Returns the rest, and the account to go on after if
+/// there are more.
 fn cut<T>(
     page: Result<Vec<T>, StoreError>,
     limit: usize,

@@ -1,11 +1,11 @@
-//! The sessions of one account.
+//! Lists sessions, and ends them.
 
-use super::Service;
+use super::state::Service;
 use crate::hub::Session;
 use rosterd_engine::model::{Account, Millis, Reason, RequestError, Revision, SessionId};
 use rosterd_protocol::v1;
 
-/// The most characters of each text a device says of itself.
+/// The most characters in each text about a device.
 const DEVICE_CHARS: usize = 64;
 
 /// One session, as the other sessions of its account may know it.
@@ -13,7 +13,7 @@ const DEVICE_CHARS: usize = 64;
 pub struct SessionInfo {
     /// Its id.
     pub id: SessionId,
-    /// What it said of its device at login; empty if nothing.
+    /// Its device, as the login describes it; empty if it does not.
     pub device: v1::Device,
     /// When it logged in.
     pub connected_at: Millis,
@@ -22,20 +22,25 @@ pub struct SessionInfo {
 /// One session, as an operator may know it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionStatus {
-    /// What its account may know too.
+    /// The part that its account may know too.
     pub info: SessionInfo,
-    /// Whose it is.
+    /// Its account.
     pub account: Account,
-    /// Accounts of which it has yet to be told something.
+    /// How many accounts have updates pending for it.
     pub pending: usize,
-    /// The last stamp that it was told it holds everything up to; none before it is in sync.
-    pub told: Option<Revision>,
+    /// The revision up to which everything was delivered; none before it is in sync.
+    pub delivered_up_to: Option<Revision>,
 }
 
 impl SessionStatus {
     pub(super) fn of(session: &Session) -> Self {
         let account = session.account().clone();
-        Self { info: SessionInfo::of(session), account, pending: session.owed(), told: session.delivered_up_to() }
+        Self {
+            info: SessionInfo::of(session),
+            account,
+            pending: session.owed(),
+            delivered_up_to: session.delivered_up_to(),
+        }
     }
 }
 
@@ -45,7 +50,7 @@ impl SessionInfo {
         Self { id: session.id(), device, connected_at: session.connected_at().unwrap_or_default() }
     }
 
-    /// As it goes on the wire to the session `to`, if to one.
+    /// Makes the record that goes on the wire to the session `to`, if to one.
     #[must_use]
     pub fn record(self, to: Option<SessionId>) -> v1::Session {
         let current = to == Some(self.id);
@@ -55,30 +60,30 @@ impl SessionInfo {
 }
 
 impl Service {
-    /// An account's sessions, the oldest first.
+    /// Returns an account's sessions, the oldest first.
     #[must_use]
     pub fn sessions(&self, account: &Account) -> Vec<SessionInfo> {
         self.hub.sessions_of(account).iter().map(|session| SessionInfo::of(session)).collect()
     }
 
-    /// The sessions of every account, in order of their ids, after `after`; at most `limit`.
+    /// Returns at most `limit` sessions of all accounts after `after`, in order of their ids.
     #[must_use]
     pub fn all_sessions(&self, after: Option<SessionId>, limit: usize) -> Vec<SessionStatus> {
         self.hub.sessions_after(after, limit).iter().map(|session| SessionStatus::of(session)).collect()
     }
 
-    /// The stamp up to which every change has been marked.
+    /// Returns the watermark: every watcher of each change up to it is marked.
     #[must_use]
     pub fn watermark(&self) -> Revision {
         self.hub.watermark()
     }
 
-    /// Ends those of an account's sessions that are named, or all of them; answers which there were.
+    /// Ends those of an account's sessions that are named, or all of them, and returns those that there were.
     pub fn kick(&self, account: &Account, named: Option<&[SessionId]>) -> Vec<SessionId> {
         self.hub.kick(account, named)
     }
 
-    /// Checks what a login says of its device.
+    /// Checks what a login says about its device.
     ///
     /// # Errors
     /// 414 for a text of more than 64 characters.

@@ -1,21 +1,19 @@
-//! Small messages that are kept nowhere, and profiles brought just before they are needed.
+//! Hands signals over, which are kept nowhere, and prefetches profiles just before they are needed.
 
 use std::sync::Arc;
 
-use super::watch::distinct;
-use super::{BATCH, STORE_RETRY_MS, Service, unavailable};
+use super::accounts::distinct;
+use super::state::{STORE_RETRY_MS, Service, unavailable};
 use crate::hub::{Delivered, Signal, UserRef};
+use rosterd_engine::model::limits::{ACCOUNTS_PER_BATCH, SIGNAL_PAYLOAD_BYTES};
 use rosterd_engine::model::{Account, Reason, RequestError, SessionId, User};
 
-/// The most bytes of a signal's payload.
-const PAYLOAD: usize = 4096;
-
 impl Service {
-    /// Hands a message to the sessions of `to`, but for the one it comes from. Where one of the two blocks the other, it
-    /// is as if nobody were there.
+    /// Hands a message to the sessions of `to`, except the one that it comes from. If one of the two accounts blocks the
+    /// other, the answer is as if no session were there.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one or too large a payload, 404 for an account nobody made, 503.
+    /// 414 for an account that cannot be one or too large a payload, 404 for an account that does not exist, 503.
     pub async fn signal(
         &self,
         from: &Account,
@@ -24,8 +22,8 @@ impl Service {
         payload: String,
     ) -> Result<Delivered, RequestError> {
         let to = Account::parse(to, "to")?;
-        if payload.len() > PAYLOAD {
-            let message = format!("payload is longer than {PAYLOAD} bytes");
+        if payload.len() > SIGNAL_PAYLOAD_BYTES {
+            let message = format!("payload is longer than {SIGNAL_PAYLOAD_BYTES} bytes");
             return Err(RequestError::new(Reason::InvalidArgument, message).field("payload"));
         }
         if self.has_blocked(from, &to).await? | self.has_blocked(&to, from).await.map_err(|e| e.field("to"))? {
@@ -35,13 +33,13 @@ impl Service {
         Ok(self.hub.signal(&to, origin, &Arc::new(Signal { from, payload })))
     }
 
-    /// Brings the newest profiles of some accounts to the sessions of `viewer`; answers those that do not exist.
+    /// Brings the newest profiles of some accounts to the sessions of `viewer`, and returns those that do not exist.
     ///
     /// # Errors
-    /// 404 for an unknown viewer, 414 for an account that cannot be one, 419 for more than [`BATCH`], 416 while a
+    /// 404 for an unknown viewer, 414 for an account that cannot be one, 419 for more than [`ACCOUNTS_PER_BATCH`], 416 while a
     /// session has too many to read already, 503.
     pub async fn prefetch(&self, viewer: &Account, names: &[String]) -> Result<Vec<Account>, RequestError> {
-        let accounts = distinct(names, BATCH)?;
+        let accounts = distinct(names, ACCOUNTS_PER_BATCH)?;
         self.known(viewer).await?;
         let found = self.find(&accounts).await?;
         let (known, missing): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| found.contains_key(account));
@@ -52,7 +50,7 @@ impl Service {
         Ok(missing)
     }
 
-    /// Whether an account, which must exist, blocks another.
+    /// Returns whether an account, which must exist, blocks another.
     async fn has_blocked(&self, account: &Account, other: &Account) -> Result<bool, RequestError> {
         if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
             return Ok(user.blocks(other));
@@ -61,13 +59,13 @@ impl Service {
         Ok(user.blocks.iter().any(|block| block.peer == *other))
     }
 
-    /// An account as the store has it.
+    /// Reads an account from the store.
     async fn user(&self, account: &Account) -> Result<User, RequestError> {
         let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
         found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))
     }
 
-    /// That an account exists.
+    /// Checks that an account exists.
     async fn known(&self, account: &Account) -> Result<(), RequestError> {
         match self.hub.user(account).and_then(|user| user.profile()) {
             Some(_) => Ok(()),

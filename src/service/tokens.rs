@@ -1,22 +1,24 @@
-//! Who a token is believed to be, and whose tokens are believed no more.
+//! Verifies tokens, and revokes them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Service, unavailable};
+use super::state::{STORE_RETRY_MS, Service, unavailable};
 use crate::auth::{AuthError, Authenticator, Shown, VerifiedToken, static_token};
 use rosterd_engine::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
 
-/// How far ahead of this clock a revocation may be: a slip such as seconds for milliseconds must not lock anyone out.
+/// How far ahead of this clock a revocation may be, in milliseconds: a mistaken unit must not lock anyone out.
 const AHEAD: Millis = 60_000;
-/// When to look again for a key set where there is none.
+/// The pause before looking again for a key set where there is none.
 const NO_KEY_SET: Duration = Duration::from_secs(30);
 
-/// Why a token is not accepted: the answer, and how a login that shows it ends.
+/// The refusal of a token: the answer, and how a login with the token ends.
 pub(super) type TokenRefusal = (RequestError, CloseReason);
 
-/// Refuses a token that was revoked. Asked of what was read after a session is marked with the time its token was issued
-/// at, so that a revocation that comes now is either found here or finds the session.
+/// Refuses a token that was revoked.
+///
+/// `known` is to be read after the session has the time at which its token was issued. So a revocation meanwhile either
+/// is in `known`, or finds the session.
 pub(super) fn not_revoked(known: &Credential, issued_at: Millis) -> Result<(), TokenRefusal> {
     if issued_at < known.revoked_before {
         return Err(refused(AuthError::Rejected("it was revoked".to_owned())));
@@ -25,18 +27,18 @@ pub(super) fn not_revoked(known: &Credential, issued_at: Millis) -> Result<(), T
 }
 
 impl Service {
-    /// What verifies tokens now.
+    /// Returns the present authenticator.
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
         self.auth.read().clone()
     }
 
-    /// Tokens are verified by this from now on. Sessions that are there stay.
+    /// Replaces the authenticator. Sessions that are there stay.
     pub fn set_authenticator(&self, authenticator: Authenticator) {
         *self.auth.write() = Arc::new(authenticator);
     }
 
-    /// Whose token this is. Whether it was revoked is asked once a session stands for it, see [`not_revoked`].
+    /// Verifies a token. Whether it was revoked is asked once there is a session for it, see [`not_revoked`].
     pub(super) async fn verify(&self, token: &str) -> Result<VerifiedToken, TokenRefusal> {
         let auth = self.authenticator();
         if let Some(shown) = auth.static_token(token).map_err(refused)? {
@@ -44,7 +46,7 @@ impl Service {
         }
         match auth.verify(token, self.now()) {
             Err(AuthError::UnknownKey(kid)) => {
-                // Boxed: what it needs to ask another server must not be part of every login.
+                // Boxed: its state, which asks another server, must not be part of every login.
                 Box::pin(auth.learn(kid.as_deref())).await.map_err(refused)?;
                 auth.verify(token, self.now()).map_err(refused)
             }
@@ -53,25 +55,25 @@ impl Service {
     }
 
     async fn verify_static(&self, shown: Shown<'_>) -> Result<VerifiedToken, TokenRefusal> {
-        let held = self.store.credential(shown.account.clone()).await;
-        let held = held.map_err(|error| (unavailable(&error), CloseReason::Internal))?.token;
-        match held {
-            Some(held) if shown.is(Some(&held)) => {
-                Ok(VerifiedToken { account: shown.account, expires_at: None, issued_at: held.issued })
+        let known = self.store.credential(shown.account.clone()).await;
+        let known = known.map_err(|error| (unavailable(&error), CloseReason::Internal))?.token;
+        match known {
+            Some(known) if shown.is(Some(&known)) => {
+                Ok(VerifiedToken { account: shown.account, expires_at: None, issued_at: known.issued })
             }
-            // The same for an account that has none, or does not exist.
+            // The same answer for an account that has no token, or does not exist.
             _ => Err(refused(AuthError::Rejected("it is not the one that was set".to_owned()))),
         }
     }
 
-    /// Accepts no token of an account that was issued before a time, now if none is given, and ends the sessions that
-    /// go by one; answers that time. The account need not exist: its tokens might make it.
+    /// Revokes an account's tokens that were issued before a time, now if none is given, and ends the sessions that go by
+    /// one. Returns that time. The account need not exist: its tokens might make it.
     ///
     /// # Errors
     /// 414 for a time that is ahead, 503.
     pub async fn revoke_tokens(&self, account: &Account, before: Option<Millis>) -> Result<Millis, RequestError> {
         let now = self.now();
-        // What was issued in this very millisecond was issued before the answer.
+        // A token issued in this very millisecond was issued before the answer.
         let before = before.unwrap_or(now + 1);
         if before > now + AHEAD {
             let message = "issuedBefore is in the future; it is in milliseconds since 1970";
@@ -81,7 +83,7 @@ impl Service {
         Ok(before)
     }
 
-    /// Gives an account a static token with this secret, or a random one, in the place of the one before; answers it.
+    /// Replaces an account's static token by one with this secret, or a random one, and returns it.
     ///
     /// # Errors
     /// 404, 414 for a secret that cannot be one, 503.
@@ -91,7 +93,7 @@ impl Service {
         Ok(token)
     }
 
-    /// Takes an account's static token away. Sessions that are there stay.
+    /// Deletes an account's static token. Sessions that are there stay.
     ///
     /// # Errors
     /// 404, 503.
@@ -107,10 +109,10 @@ fn refused(error: AuthError) -> TokenRefusal {
             ("the token is not accepted: its key is not known".to_owned(), CloseReason::BadToken)
         }
         AuthError::Expired => ("the token has ended".to_owned(), CloseReason::TokenExpired),
-        // The token may be good: the client is to come back with it.
+        // The token may be valid: the client is to come back with it.
         AuthError::Unavailable(why) => {
             let error = RequestError::new(Reason::Unavailable, format!("the token cannot be verified now: {why}"));
-            return (error.retry_after(super::STORE_RETRY_MS), CloseReason::Internal);
+            return (error.retry_after(STORE_RETRY_MS), CloseReason::Internal);
         }
     };
     (RequestError::new(Reason::Unauthenticated, message).field("token"), close)
@@ -119,7 +121,7 @@ fn refused(error: AuthError) -> TokenRefusal {
 /// Keeps the key set fresh, for as long as it is polled.
 pub async fn keep_keys(service: Arc<Service>) {
     loop {
-        // Another may have taken its place since.
+        // The authenticator may be another one by now.
         let next = service.authenticator().refresh().await;
         tokio::time::sleep(next.unwrap_or(NO_KEY_SET)).await;
     }

@@ -1,10 +1,10 @@
-//! What a session may see of accounts: from the registry what is live, the rest from the store, and of who blocks it
-//! the state from before.
+//! Finds what a session may see of accounts: live profiles in the registry, the others in the store, and frozen copies of
+//! the accounts that block it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Service;
+use super::state::Service;
 use crate::hub::{SessionHandle, UserRef, VisibleProfile};
 use crate::store::StoreError;
 use rosterd_engine::model::{Account, Audience, Edge, Revision};
@@ -12,85 +12,89 @@ use rosterd_protocol::{EncodedProfile, ProfileViews};
 
 /// A page of a friend list.
 pub(super) struct Page {
-    /// Each relation with the friend's card; none with one that is removed, or whose account is being deleted.
+    /// Each edge with the friend's profile; none with a removed edge, or while the account is being deleted.
     pub(super) edges: Vec<(Edge, Option<Arc<EncodedProfile>>)>,
-    /// Where the next page begins, if there may be one.
+    /// The account after which the next page begins, if there may be one.
     pub(super) next: Option<Account>,
 }
 
-/// Cards in the order of the accounts asked for; `None` for one that does not exist.
+/// The profiles in the order of the accounts asked for; `None` for an account that does not exist.
 pub(super) type VisibleProfiles = Vec<Option<Arc<EncodedProfile>>>;
 
 impl Service {
-    /// Reads the friends after an account, following each from now on. With `since`, relations that ended after it are
+    /// Reads the friends after an account, and follows each from now on. With `since`, edges that were removed after it are
     /// among them.
     pub(super) async fn friends_page(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         after: Option<Account>,
         since: Option<Revision>,
     ) -> Result<Page, StoreError> {
         loop {
-            let relations = seat.relations_epoch();
-            let edges = self.store.page(seat.account().clone(), after.clone(), self.machine.page, since).await?;
-            if let Some(page) = self.follow_page(seat, edges, relations).await? {
+            let relations_epoch = handle.relations_epoch();
+            let edges = self.store.page(handle.account().clone(), after.clone(), self.environment.page, since).await?;
+            if let Some(page) = self.follow_page(handle, edges, relations_epoch).await? {
                 return Ok(page);
             }
         }
     }
 
-    /// Follows the friends of a page that was read after the session's relations stood so. `None` if they have changed
-    /// since: what changed may have taken the right to see a card with it, and the page is to be read again.
+    /// Follows the friends of a page that was read at this relations epoch. Returns `None` if the epoch has changed since:
+    /// the session may have lost the right to see a profile, and the page is to be read again.
     pub(super) async fn follow_page(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         edges: Vec<Edge>,
-        relations: u32,
+        relations_epoch: u32,
     ) -> Result<Option<Page>, StoreError> {
         let peers = || edges.iter().filter(|edge| !edge.removed).map(|edge| &edge.peer);
-        seat.expect(peers().count());
-        let cards = self.follow_friends(seat, peers()).await?;
-        if seat.relations_epoch() != relations {
+        handle.expect(peers().count());
+        let profiles = self.follow_friends(handle, peers()).await?;
+        if handle.relations_epoch() != relations_epoch {
             return Ok(None);
         }
-        let next = edges.last().filter(|_| edges.len() == self.machine.page).map(|last| last.peer.clone());
-        let mut cards = cards.into_iter();
-        let with_card = |edge: Edge| {
-            let card = if edge.removed { None } else { cards.next().flatten() };
-            (edge, card)
+        let next = edges.last().filter(|_| edges.len() == self.environment.page).map(|last| last.peer.clone());
+        let mut profiles = profiles.into_iter();
+        let with_profile = |edge: Edge| {
+            let profile = if edge.removed { None } else { profiles.next().flatten() };
+            (edge, profile)
         };
-        Ok(Some(Page { edges: edges.into_iter().map(with_card).collect(), next }))
+        Ok(Some(Page { edges: edges.into_iter().map(with_profile).collect(), next }))
     }
 
-    /// The cards of these friends, following each from now on: a change after this call marks the session, one before
-    /// it is in the card.
+    /// Follows these friends from now on, and returns their profiles: a change after this call marks the session, one before
+    /// it is in the profile.
     pub(super) async fn follow_friends(
         &self,
-        seat: &mut SessionHandle,
+        handle: &mut SessionHandle,
         accounts: impl Iterator<Item = &Account>,
     ) -> Result<VisibleProfiles, StoreError> {
-        let users: Vec<_> = accounts.map(|account| seat.add_friend(account)).collect();
-        self.settle(seat, &users).await
+        let users: Vec<_> = accounts.map(|account| handle.add_friend(account)).collect();
+        self.settle(handle, &users).await
     }
 
-    /// What the session may see of accounts, whether or not it follows them.
+    /// Looks up what the session may see of accounts, whether or not it follows them.
     pub(super) async fn look_up(
         &self,
-        seat: &SessionHandle,
+        handle: &SessionHandle,
         accounts: &[Account],
     ) -> Result<VisibleProfiles, StoreError> {
         let name = |account: &Account| self.hub.user(account).unwrap_or_else(|| UserRef::detached(account.clone()));
         let users: Vec<_> = accounts.iter().map(name).collect();
-        self.settle(seat, &users).await
+        self.settle(handle, &users).await
     }
 
-    /// What the session may see of each.
-    pub(super) async fn settle(&self, seat: &SessionHandle, users: &[UserRef]) -> Result<VisibleProfiles, StoreError> {
+    /// Finds what the session may see of each user.
+    pub(super) async fn settle(
+        &self,
+        handle: &SessionHandle,
+        users: &[UserRef],
+    ) -> Result<VisibleProfiles, StoreError> {
         let mut settled: VisibleProfiles = Vec::with_capacity(users.len());
         let (mut unknown, mut frozen) = (Vec::new(), Vec::new());
         for (at, user) in users.iter().enumerate() {
-            settled.push(match seat.view().visible_profile(user) {
-                VisibleProfile::EncodedProfile(card) => Some(card),
+            settled.push(match handle.view().visible_profile(user) {
+                VisibleProfile::EncodedProfile(profile) => Some(profile),
                 VisibleProfile::Unknown => {
                     unknown.push(at);
                     None
@@ -102,17 +106,17 @@ impl Service {
             });
         }
         if !unknown.is_empty() {
-            self.settle_unknown(seat, users, &unknown, &mut settled, &mut frozen).await?;
+            self.settle_unknown(handle, users, &unknown, &mut settled, &mut frozen).await?;
         }
         if !frozen.is_empty() {
-            self.settle_frozen(seat, users, &frozen, &mut settled).await?;
+            self.settle_frozen(handle, users, &frozen, &mut settled).await?;
         }
         Ok(settled)
     }
 
     async fn settle_unknown(
         &self,
-        seat: &SessionHandle,
+        handle: &SessionHandle,
         users: &[UserRef],
         unknown: &[usize],
         settled: &mut VisibleProfiles,
@@ -123,8 +127,8 @@ impl Service {
         for at in unknown {
             let user = &users[*at];
             self.hub.offer(user, found.get(user.account()).copied());
-            match seat.view().visible_profile(user) {
-                VisibleProfile::EncodedProfile(card) => settled[*at] = Some(card),
+            match handle.view().visible_profile(user) {
+                VisibleProfile::EncodedProfile(profile) => settled[*at] = Some(profile),
                 VisibleProfile::Frozen => frozen.push(*at),
                 VisibleProfile::Unknown => {}
             }
@@ -134,27 +138,27 @@ impl Service {
 
     async fn settle_frozen(
         &self,
-        seat: &SessionHandle,
+        handle: &SessionHandle,
         users: &[UserRef],
         frozen: &[usize],
         settled: &mut VisibleProfiles,
     ) -> Result<(), StoreError> {
-        let found = self.store.frozen(seat.account().clone(), names(users, frozen)).await?;
+        let found = self.store.frozen(handle.account().clone(), names(users, frozen)).await?;
         let mut free = Vec::new();
         for at in frozen {
             match found.iter().find(|profile| profile.account == *users[*at].account()) {
-                Some(profile) => settled[*at] = Some(self.view(profile.clone(), seat.view().audience(&users[*at]))),
+                Some(profile) => settled[*at] = Some(self.view(profile.clone(), handle.view().audience(&users[*at]))),
                 None => free.push(*at),
             }
         }
         if free.is_empty() {
             return Ok(());
         }
-        // The block ended while this looked.
+        // The block ended meanwhile.
         let now = self.store.users(names(users, &free)).await?;
         for at in free {
             let user = now.iter().find(|user| user.profile.account == *users[at].account());
-            settled[at] = user.map(|user| self.view(user.profile.clone(), seat.view().audience(&users[at])));
+            settled[at] = user.map(|user| self.view(user.profile.clone(), handle.view().audience(&users[at])));
         }
         Ok(())
     }

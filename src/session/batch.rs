@@ -1,5 +1,4 @@
-//! Records on their way to a client in bulk, in as few frames and writes as their size allows: a catch-up's and a
-//! repair's.
+//! Writes records to a client in bulk, in as few frames and writes as their size allows, for a catch-up or a repair.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -10,27 +9,27 @@ use crate::service::Record;
 use rosterd_engine::model::{Account, CloseReason};
 use rosterd_protocol::{Changes, Encoding, v1};
 
-/// Room to begin with: a client that lacks little is told in less.
-const ROOM: usize = 4096;
+/// The capacity to begin with. It is enough for a client that lacks little.
+const CAPACITY: usize = 4096;
 /// Bytes after which a batch is written.
 const WRITE: usize = 32 * 1024;
 
-/// Frames that are yet to be written, and the records of the next one.
+/// The frames that are yet to be written, and the records of the next one.
 pub(super) struct BulkWriter {
     encoding: Encoding,
-    pub(super) out: FrameWriter,
+    pub(super) writer: FrameWriter,
     pub(super) changes: Changes,
 }
 
 impl BulkWriter {
     pub(super) fn new(encoding: Encoding) -> Self {
-        Self { encoding, out: FrameWriter::with_capacity(encoding, ROOM), changes: Changes::new(encoding) }
+        Self { encoding, writer: FrameWriter::with_capacity(encoding, CAPACITY), changes: Changes::new(encoding) }
     }
 
-    /// Adds records as `viewer` is to be told them, and writes what there is if it is enough.
+    /// Adds records as `viewer` sees them, and writes the frames once there are enough.
     pub(super) async fn add<'a, S>(
         &mut self,
-        link: &mut ClientSocket<S>,
+        socket: &mut ClientSocket<S>,
         records: &mut impl Iterator<Item = Record<'a>>,
         viewer: &Account,
     ) -> Result<(), CloseReason>
@@ -39,38 +38,38 @@ impl BulkWriter {
     {
         while fill(&mut self.changes, records, viewer) {
             self.end_changes();
-            self.write_enough(link).await?;
+            self.write_enough(socket).await?;
         }
         Ok(())
     }
 
-    /// Ends the frame of records, if there are any.
+    /// Ends the frame of records, if it has any.
     pub(super) fn end_changes(&mut self) {
         if self.changes.records() > 0 {
-            self.out.message(|payload| self.changes.finish(None, payload));
+            self.writer.message(|payload| self.changes.finish(None, payload));
             self.changes = Changes::new(self.encoding);
         }
     }
 
-    /// Writes what there is if it is enough.
-    pub(super) async fn write_enough<S>(&mut self, link: &mut ClientSocket<S>) -> Result<(), CloseReason>
+    /// Writes the frames once there are enough.
+    pub(super) async fn write_enough<S>(&mut self, socket: &mut ClientSocket<S>) -> Result<(), CloseReason>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if self.out.bytes().len() >= WRITE {
-            link.send(&self.out).await?;
-            self.out.clear();
+        if self.writer.bytes().len() >= WRITE {
+            socket.send(&self.writer).await?;
+            self.writer.clear();
         }
         Ok(())
     }
 
-    /// Writes the rest, and that this was all.
-    pub(super) async fn synced<S>(mut self, link: &mut ClientSocket<S>, synced: v1::Synced) -> Result<(), CloseReason>
+    /// Writes the rest, and `synced` after it.
+    pub(super) async fn synced<S>(mut self, socket: &mut ClientSocket<S>, synced: v1::Synced) -> Result<(), CloseReason>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         self.end_changes();
-        self.out.server(&v1::ServerFrame { synced: Some(synced), ..Default::default() });
-        link.send(&self.out).await
+        self.writer.server(&v1::ServerFrame { synced: Some(synced), ..Default::default() });
+        socket.send(&self.writer).await
     }
 }

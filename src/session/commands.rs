@@ -1,27 +1,27 @@
-//! From a command on the wire to the service, and its answer back.
+//! Carries out commands: from the wire to the service, and the answer back.
 
 use std::time::Instant;
 
-use super::friend_commands::asked;
+use super::friend_commands::friend_command;
 use crate::hub::SessionHandle;
 use crate::metrics::{Commanded, Kind};
 use crate::service::{Repair, Service};
 use rosterd_engine::model::{Account, Millis, Reason, RequestError};
 use rosterd_protocol::{ClientCommand, v1};
 
-/// What a command comes to.
+/// The result of a command.
 pub(super) struct CommandResult {
     pub(super) reply: v1::ServerFrame,
     pub(super) then: AfterReply,
 }
 
-/// What the session does after the reply.
+/// The step that the session takes after the reply.
 #[derive(Debug)]
 pub(super) enum AfterReply {
     Stay,
-    /// The token now ends at this time, or never.
+    /// Go by a token that ends at this time, or never.
     Renew(Option<Millis>),
-    /// What differs is told.
+    /// Send what differs.
     Repair(Box<Repair>),
     Leave,
 }
@@ -29,12 +29,12 @@ pub(super) enum AfterReply {
 /// Carries out a command of a session that is logged in.
 pub(super) async fn execute(
     service: &Service,
-    seat: &mut SessionHandle,
+    handle: &mut SessionHandle,
     id: u64,
     command: ClientCommand,
 ) -> CommandResult {
     let (name, begun) = (command.name(), Instant::now());
-    let (result, executed) = match carry_out(service, seat, command).await {
+    let (result, executed) = match carry_out(service, handle, command).await {
         Ok((reply, then)) => ("OK", CommandResult { reply: v1::ServerFrame { id, ..reply }, then }),
         Err(error) => (error.reason.word(), CommandResult { reply: refusal(Some(id), &error), then: AfterReply::Stay }),
     };
@@ -46,7 +46,7 @@ pub(super) async fn execute(
 
 async fn carry_out(
     service: &Service,
-    seat: &mut SessionHandle,
+    handle: &mut SessionHandle,
     command: ClientCommand,
 ) -> Result<(v1::ServerFrame, AfterReply), RequestError> {
     let mut then = AfterReply::Stay;
@@ -55,7 +55,7 @@ async fn carry_out(
             return Err(RequestError::new(Reason::AlreadyExists, "this connection is logged in"));
         }
         ClientCommand::Refresh(refresh) => {
-            let expires_at = service.refresh(seat.session(), &refresh.token).await?;
+            let expires_at = service.refresh(handle.session(), &refresh.token).await?;
             then = AfterReply::Renew(expires_at);
             v1::ServerFrame { refresh_reply: Some(v1::RefreshReply { expires_at }), ..Default::default() }
         }
@@ -63,33 +63,33 @@ async fn carry_out(
             then = AfterReply::Leave;
             v1::ServerFrame { logout_reply: Some(v1::LogoutReply {}), ..Default::default() }
         }
-        ClientCommand::UpdateMyInfo(update) => update_my_info(service, seat, update).await?,
-        ClientCommand::GetUsers(get) => get_users(service, seat, &get.accounts).await?,
-        ClientCommand::GetSessions(_) => get_sessions(service, seat),
-        ClientCommand::Kick(kick) => kick_others(service, seat, &kick.sessions)?,
+        ClientCommand::UpdateMyInfo(update) => update_my_info(service, handle, update).await?,
+        ClientCommand::GetUsers(get) => get_users(service, handle, &get.accounts).await?,
+        ClientCommand::GetSessions(_) => get_sessions(service, handle),
+        ClientCommand::Kick(kick) => kick_others(service, handle, &kick.sessions)?,
         ClientCommand::Watch(watch) => {
-            let missing = names(&service.watch(seat, &watch.accounts).await?);
+            let missing = names(&service.watch(handle, &watch.accounts).await?);
             v1::ServerFrame { watch_reply: Some(v1::WatchReply { missing }), ..Default::default() }
         }
         ClientCommand::Signal(signal) => {
-            let origin = Some(seat.session().id());
-            let told = service.signal(seat.account(), origin, &signal.to, signal.payload).await?;
-            let reply = v1::SignalReply { delivered: told.delivered, dropped: told.dropped };
+            let origin = Some(handle.session().id());
+            let handed = service.signal(handle.account(), origin, &signal.to, signal.payload).await?;
+            let reply = v1::SignalReply { delivered: handed.delivered, dropped: handed.dropped };
             v1::ServerFrame { signal_reply: Some(reply), ..Default::default() }
         }
         ClientCommand::SetPresence(presence) => {
             if let Some(invisible) = presence.invisible {
-                service.set_invisible(seat.account(), invisible).await?;
+                service.set_invisible(handle.account(), invisible).await?;
             }
             v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
         }
         ClientCommand::Repair(asked) => {
-            let repair = service.compare(seat, &asked.leaves).await?;
-            let parts = repair.parts().numbers();
+            let repair = service.compare(handle, &asked.leaves).await?;
+            let parts = repair.buckets().numbers();
             then = AfterReply::Repair(Box::new(repair));
             v1::ServerFrame { repair_reply: Some(v1::RepairReply { parts }), ..Default::default() }
         }
-        relation @ (ClientCommand::AddFriend(_)
+        command @ (ClientCommand::AddFriend(_)
         | ClientCommand::RequestFriend(_)
         | ClientCommand::AcceptFriend(_)
         | ClientCommand::RejectFriend(_)
@@ -98,8 +98,8 @@ async fn carry_out(
         | ClientCommand::UpdateFriend(_)
         | ClientCommand::Block(_)
         | ClientCommand::Unblock(_)) => {
-            let (asked, reply) = asked(seat.account().clone(), relation)?;
-            service.relate(asked, Some(seat.session().id())).await?;
+            let (command, reply) = friend_command(handle.account().clone(), command)?;
+            service.relate(command, Some(handle.session().id())).await?;
             reply
         }
     };
@@ -108,12 +108,12 @@ async fn carry_out(
 
 async fn update_my_info(
     service: &Service,
-    seat: &SessionHandle,
+    handle: &SessionHandle,
     update: v1::UpdateMyInfo,
 ) -> Result<v1::ServerFrame, RequestError> {
     let if_version = update.if_version;
     let fields = rosterd_protocol::fields(update)?;
-    let answer = service.set_profile(seat.account(), fields, if_version, false, Some(seat.session().id())).await?;
+    let answer = service.set_profile(handle.account(), fields, if_version, false, Some(handle.session().id())).await?;
     let user = answer.profile.map(|profile| v1::User::from(&*profile));
     let reply = v1::UpdateMyInfoReply { user };
     Ok(v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() })
@@ -121,28 +121,32 @@ async fn update_my_info(
 
 async fn get_users(
     service: &Service,
-    seat: &SessionHandle,
+    handle: &SessionHandle,
     accounts: &[String],
 ) -> Result<v1::ServerFrame, RequestError> {
-    let (users, missing) = service.see_users(seat, accounts).await?;
-    let users = users.iter().map(|card| v1::User::from(&**card.profile())).collect();
+    let (users, missing) = service.see_users(handle, accounts).await?;
+    let users = users.iter().map(|profile| v1::User::from(&**profile.profile())).collect();
     let reply = v1::GetUsersReply { users, missing: names(&missing) };
     Ok(v1::ServerFrame { get_users_reply: Some(reply), ..Default::default() })
 }
 
-fn get_sessions(service: &Service, seat: &SessionHandle) -> v1::ServerFrame {
-    let own = seat.session().id();
-    let sessions = service.sessions(seat.account()).into_iter().map(|session| session.record(Some(own))).collect();
+fn get_sessions(service: &Service, handle: &SessionHandle) -> v1::ServerFrame {
+    let own = handle.session().id();
+    let sessions = service.sessions(handle.account()).into_iter().map(|session| session.record(Some(own))).collect();
     v1::ServerFrame { get_sessions_reply: Some(v1::GetSessionsReply { sessions }), ..Default::default() }
 }
 
-fn kick_others(service: &Service, seat: &SessionHandle, sessions: &[String]) -> Result<v1::ServerFrame, RequestError> {
+fn kick_others(
+    service: &Service,
+    handle: &SessionHandle,
+    sessions: &[String],
+) -> Result<v1::ServerFrame, RequestError> {
     let named = rosterd_protocol::sessions(sessions)?;
-    if named.contains(&seat.session().id()) {
+    if named.contains(&handle.session().id()) {
         let message = "sessions names the one that asks; it ends itself with logout";
         return Err(RequestError::new(Reason::InvalidArgument, message).field("sessions"));
     }
-    let kicked = service.kick(seat.account(), Some(&named)).iter().map(ToString::to_string).collect();
+    let kicked = service.kick(handle.account(), Some(&named)).iter().map(ToString::to_string).collect();
     Ok(v1::ServerFrame { kick_reply: Some(v1::KickReply { kicked }), ..Default::default() })
 }
 
@@ -150,7 +154,7 @@ fn names(accounts: &[Account]) -> Vec<String> {
     accounts.iter().map(ToString::to_string).collect()
 }
 
-/// The answer to a command that was not carried out.
+/// Makes the answer to a command that was not carried out.
 pub(super) fn refusal(id: Option<u64>, error: &RequestError) -> v1::ServerFrame {
     v1::ServerFrame { id: id.unwrap_or_default(), error: Some(rosterd_protocol::error(error)), ..Default::default() }
 }

@@ -1,4 +1,4 @@
-//! What all sessions of a gateway share.
+//! Holds what all sessions of a gateway share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Kind;
 use crate::service::Service;
 
-/// What an operator sets about sessions.
+/// The settings of sessions.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
     /// How often the gateway sends a heartbeat; a client silent for a whole interval after one is gone.
@@ -18,7 +18,7 @@ pub struct SessionSettings {
     pub stall_timeout: Duration,
 }
 
-/// What all sessions of a gateway share.
+/// The context that all sessions of a gateway share.
 pub(crate) struct SessionContext {
     pub(crate) service: Arc<Service>,
     pub(crate) lifecycle: Arc<Lifecycle>,

@@ -1,4 +1,4 @@
-//! Tells a session what it is owed: the newest state of every marked key, how far the client then is, and signals.
+//! Flushes what is pending for a session: the newest state of every marked key, then the cursor, then signals.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -11,101 +11,102 @@ use rosterd_engine::model::{CloseReason, Cursor};
 use rosterd_engine::sync::outbox::{DirtyMarks, RecordKinds};
 use rosterd_protocol::{Changes, v1};
 
-/// Relations, or profiles that are not followed, looked up at a time.
+/// How many friends, requests and blocks, or profiles that are not followed, are looked up at a time.
 const LOOKED_UP: usize = 200;
 
-/// What decides what may be seen, and comes from the store.
+/// The kinds that decide what the session may see. They are read from the store.
 const RELATIONS: RecordKinds = RecordKinds::EDGE.with(RecordKinds::REQUEST).with(RecordKinds::BLOCK);
 
-/// What brings a presence: of a new friend it is told, too.
+/// The kinds that bring a presence: that of a new friend is sent too.
 const PRESENCES: RecordKinds = RecordKinds::EDGE.with(RecordKinds::PRESENCE);
 
-/// Tells everything that is owed now, and how far the client then is; what was held goes out with it.
+/// Flushes everything that is pending now, with the cursor that the client then has. Deferred frames go out with it.
 ///
-/// A client that reads slowly costs this future, so what is rarely needed is boxed.
-pub(super) async fn drain<S>(
-    link: &mut ClientSocket<S>,
+/// A client that reads slowly keeps this future alive, so rarely needed parts are boxed.
+pub(super) async fn flush<S>(
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut SessionHandle,
+    handle: &mut SessionHandle,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let taken = seat.take();
-    if tell_records(link, service, seat, &taken).await? {
-        seat.delivered();
-        tell_rest(link, service, seat, &taken.marks).await?;
+    let taken = handle.take();
+    if flush_records(socket, service, handle, &taken).await? {
+        handle.delivered();
+        flush_rest(socket, service, handle, &taken.marks).await?;
     }
-    link.release().await
+    socket.send_deferred().await
 }
 
-/// What comes after the records, whose friends and profiles it is about.
-async fn tell_rest<S>(
-    link: &mut ClientSocket<S>,
+/// Flushes what comes after the records, because it is about their friends and profiles.
+async fn flush_rest<S>(
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut SessionHandle,
+    handle: &mut SessionHandle,
     marks: &DirtyMarks<UserRef>,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    tell_presence(link, seat, marks).await?;
-    if marks.get(seat.me()).has(RecordKinds::SESSIONS) {
-        Box::pin(tell_sessions(link, service, seat)).await?;
+    flush_presence(socket, handle, marks).await?;
+    if marks.get(handle.me()).has(RecordKinds::SESSIONS) {
+        Box::pin(flush_sessions(socket, service, handle)).await?;
     }
-    while let Some(signal) = seat.next_signal() {
-        Box::pin(tell_signal(link, service, seat, &signal)).await?;
+    while let Some(signal) = handle.next_signal() {
+        Box::pin(flush_signal(socket, service, handle, &signal)).await?;
     }
     Ok(())
 }
 
-/// Records and the cursor. False if what may be seen changed meanwhile: what was not told is owed again.
-async fn tell_records<S>(
-    link: &mut ClientSocket<S>,
+/// Flushes records and the cursor. Returns false if what the session may see changed meanwhile: then everything that was
+/// not sent is pending again.
+async fn flush_records<S>(
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut SessionHandle,
+    handle: &mut SessionHandle,
     taken: &TakenMarks,
 ) -> Result<bool, CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let TakenMarks { horizon, relations: seen, ref marks } = *taken;
-    // Relations first: they decide which cards may be seen.
+    let TakenMarks { horizon: watermark, relations: relations_epoch, ref marks } = *taken;
+    // Friends, requests and blocks first: they decide which profiles the session may see.
     let mut relations = marks.iter().filter(is_relation as IsKind).peekable();
-    let mut cards = marks.iter().filter(is_profile as IsKind);
-    let mut changes = Changes::new(link.encoding());
+    let mut profiles = marks.iter().filter(is_profile as IsKind);
+    let mut changes = Changes::new(socket.encoding());
     let mut unsent = Vec::new();
     while relations.peek().is_some() {
         if changes.records() > 0 {
-            changes = send_changes(link, service, &changes, None).await?;
+            changes = send_changes(socket, service, &changes, None).await?;
         }
         unsent = relations.by_ref().take(LOOKED_UP).collect();
         let marked = unsent.iter().map(|(user, kinds)| (user.account().clone(), **kinds)).collect();
-        let told = Box::pin(service.relations(seat, marked)).await?;
-        if seat.relations_epoch() != seen {
-            put_back(seat, marks, unsent.into_iter().chain(relations).chain(cards));
+        let page = Box::pin(service.relations(handle, marked)).await?;
+        if handle.relations_epoch() != relations_epoch {
+            put_back(handle, marks, unsent.into_iter().chain(relations).chain(profiles));
             return Ok(false);
         }
-        let mut records = told.records();
-        while fill(&mut changes, &mut records, seat.account()) {
-            changes = send_changes(link, service, &changes, None).await?;
+        let mut records = page.records();
+        while fill(&mut changes, &mut records, handle.account()) {
+            changes = send_changes(socket, service, &changes, None).await?;
         }
     }
     let mut look_ups: Vec<(&UserRef, &RecordKinds)> = Vec::new();
     loop {
-        let rest = cards.clone();
-        let full = fill_profiles(&mut changes, seat.view(), &mut cards, &mut look_ups);
-        // A relation that changed meanwhile may have taken the right to see one of these cards: nothing of them
-        // is sent, they are owed again, and the relation is looked at first.
-        if seat.relations_epoch() != seen {
-            put_back(seat, marks, unsent.into_iter().chain(rest).chain(look_ups));
+        let rest = profiles.clone();
+        let full = fill_profiles(&mut changes, handle.view(), &mut profiles, &mut look_ups);
+        // A change meanwhile may have taken the right to see one of these profiles: none of them is sent, they are
+        // pending again, and that change is looked at first.
+        if handle.relations_epoch() != relations_epoch {
+            put_back(handle, marks, unsent.into_iter().chain(rest).chain(look_ups));
             return Ok(false);
         }
-        let cursor = (!full && look_ups.is_empty()).then(|| service.cursor(horizon));
+        let cursor = (!full && look_ups.is_empty()).then(|| service.cursor(watermark));
         if changes.records() > 0 || !unsent.is_empty() && cursor.is_some() {
-            changes = send_changes(link, service, &changes, cursor).await?;
+            changes = send_changes(socket, service, &changes, cursor).await?;
             if cursor.is_some() {
-                seat.set_delivered_up_to(horizon);
+                handle.set_delivered_up_to(watermark);
             }
         }
         unsent.clear();
@@ -115,47 +116,47 @@ where
     }
     for some in look_ups.chunks(LOOKED_UP) {
         let accounts: Vec<_> = some.iter().map(|(user, _)| user.account().clone()).collect();
-        for card in Box::pin(service.profiles(seat, &accounts)).await? {
-            if !seat.remember_sent(&card.profile().account, card.profile().version) {
-                let _ = fill(&mut changes, &mut std::iter::once(Record::EncodedProfile(&card)), seat.account());
+        for profile in Box::pin(service.profiles(handle, &accounts)).await? {
+            if !handle.remember_sent(&profile.profile().account, profile.profile().version) {
+                let _ = fill(&mut changes, &mut std::iter::once(Record::Profile(&profile)), handle.account());
             }
         }
         if changes.records() > 0 {
-            changes = send_changes(link, service, &changes, None).await?;
+            changes = send_changes(socket, service, &changes, None).await?;
         }
     }
     Ok(true)
 }
 
-/// Named, because a closure in an iterator that lives across an await is not general enough to be spawned.
+/// The type is named, because a closure in an iterator that lives across an await is not general enough to be spawned.
 type IsKind = for<'a, 'b, 'c> fn(&'a (&'b UserRef, &'c RecordKinds)) -> bool;
 
 fn is_relation((_, kinds): &(&UserRef, &RecordKinds)) -> bool {
     kinds.has_any(RELATIONS)
 }
 
-/// A friend that is marked brings its card with it, so a card alone is one whose edge is not marked.
+/// Returns whether a profile is sent on its own: a friend whose edge is marked brings the profile with it.
 fn is_profile((_, kinds): &(&UserRef, &RecordKinds)) -> bool {
     kinds.has(RecordKinds::LOOK_UP) || kinds.has(RecordKinds::PROFILE) && !kinds.has(RecordKinds::EDGE)
 }
 
-/// Owes again what was not told, and of everything else what comes after the records.
+/// Marks `unsent` again, and of everything else the kinds that come after the records.
 fn put_back<'a>(
-    seat: &SessionHandle,
+    handle: &SessionHandle,
     marks: &'a DirtyMarks<UserRef>,
-    untold: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>,
+    unsent: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>,
 ) {
-    // A new friend's presence is told too.
+    // A new friend's presence is sent too.
     const LATER: [(RecordKinds, RecordKinds); 2] =
         [(PRESENCES, RecordKinds::PRESENCE), (RecordKinds::SESSIONS, RecordKinds::SESSIONS)];
-    seat.put_back(untold);
+    handle.put_back(unsent);
     for (marked, later) in &LATER {
-        seat.put_back(marks.iter().filter(|(_, kinds)| kinds.has_any(*marked)).map(|(user, _)| (user, later)));
+        handle.put_back(marks.iter().filter(|(_, kinds)| kinds.has_any(*marked)).map(|(user, _)| (user, later)));
     }
 }
 
-/// Adds marked cards that may be seen until the frame is full (true) or there are no more (false). Those that the
-/// registry cannot tell are left to a look-up.
+/// Adds marked profiles that the session may see, until the frame is full (true) or there are no more (false). Those
+/// that the registry does not have go to `look_ups`.
 pub(super) fn fill_profiles<'a>(
     changes: &mut Changes,
     view: SessionView<'_>,
@@ -163,10 +164,10 @@ pub(super) fn fill_profiles<'a>(
     look_ups: &mut Vec<(&'a UserRef, &'a RecordKinds)>,
 ) -> bool {
     for (marked, kinds) in marks {
-        let (follows, sight) = view.visible_profile_of_marked(marked);
-        match sight {
-            VisibleProfile::EncodedProfile(card) if view.is_me(marked) => changes.me(&card),
-            VisibleProfile::EncodedProfile(card) if follows => changes.user(&card),
+        let (follows, visible) = view.visible_profile_of_marked(marked);
+        match visible {
+            VisibleProfile::EncodedProfile(profile) if view.is_me(marked) => changes.me(&profile),
+            VisibleProfile::EncodedProfile(profile) if follows => changes.user(&profile),
             _ if follows || kinds.has(RecordKinds::LOOK_UP) => look_ups.push((marked, kinds)),
             _ => {}
         }
@@ -177,68 +178,68 @@ pub(super) fn fill_profiles<'a>(
     false
 }
 
-async fn tell_presence<S>(
-    link: &mut ClientSocket<S>,
-    seat: &SessionHandle,
+async fn flush_presence<S>(
+    socket: &mut ClientSocket<S>,
+    handle: &SessionHandle,
     marks: &DirtyMarks<UserRef>,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let marked = marks.iter().filter(|(_, kinds)| kinds.has_any(PRESENCES));
-    let view = seat.view();
-    let mut seen = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
-    let mut out = FrameWriter::new(link.encoding());
-    while add_presences(&mut out, &mut seen) {
-        link.send(&out).await?;
-        out.clear();
+    let view = handle.view();
+    let mut presences = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
+    let mut writer = FrameWriter::new(socket.encoding());
+    while add_presences(&mut writer, &mut presences) {
+        socket.send(&writer).await?;
+        writer.clear();
     }
     Ok(())
 }
 
-async fn tell_sessions<S>(
-    link: &mut ClientSocket<S>,
+async fn flush_sessions<S>(
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    seat: &SessionHandle,
+    handle: &SessionHandle,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let id = seat.session().id();
-    let sessions = service.sessions(seat.account()).into_iter().map(|session| session.record(Some(id))).collect();
+    let id = handle.session().id();
+    let sessions = service.sessions(handle.account()).into_iter().map(|session| session.record(Some(id))).collect();
     let sessions = Some(v1::Sessions { sessions });
-    link.send_one(&v1::ServerFrame { sessions, ..Default::default() }).await
+    socket.send_one(&v1::ServerFrame { sessions, ..Default::default() }).await
 }
 
-/// After its sender's newest profile: a friend's was told with the records, a stranger's is brought now unless it was
-/// told before.
-async fn tell_signal<S>(
-    link: &mut ClientSocket<S>,
+/// Sends a signal after its sender's newest profile. A friend's profile went out with the records; a stranger's goes out
+/// now, unless the client has this version.
+async fn flush_signal<S>(
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut SessionHandle,
+    handle: &mut SessionHandle,
     signal: &Signal,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut out = FrameWriter::new(link.encoding());
-    if !seat.view().follows(&seat.view().entry(&signal.from)) {
-        for card in service.profiles(seat, std::slice::from_ref(signal.from.account())).await? {
-            if !seat.remember_sent(&card.profile().account, card.profile().version) {
-                let mut changes = Changes::new(link.encoding());
-                changes.user(&card);
-                out.message(|payload| changes.finish(None, payload));
+    let mut writer = FrameWriter::new(socket.encoding());
+    if !handle.view().follows(&handle.view().entry(&signal.from)) {
+        for profile in service.profiles(handle, std::slice::from_ref(signal.from.account())).await? {
+            if !handle.remember_sent(&profile.profile().account, profile.profile().version) {
+                let mut changes = Changes::new(socket.encoding());
+                changes.user(&profile);
+                writer.message(|payload| changes.finish(None, payload));
             }
         }
     }
     let signalled = v1::Signalled { from: signal.from.account().to_string(), payload: signal.payload.clone() };
-    out.server(&v1::ServerFrame { signal: Some(signalled), ..Default::default() });
-    link.send(&out).await
+    writer.server(&v1::ServerFrame { signal: Some(signalled), ..Default::default() });
+    socket.send(&writer).await
 }
 
-/// Sends a frame and answers the next one, empty.
+/// Sends a frame of records, and returns the next one, empty.
 async fn send_changes<S>(
-    link: &mut ClientSocket<S>,
+    socket: &mut ClientSocket<S>,
     service: &Service,
     changes: &Changes,
     cursor: Option<Cursor>,
@@ -246,10 +247,10 @@ async fn send_changes<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // The records, and some for the frame around them and the cursor.
-    let mut out = FrameWriter::with_capacity(link.encoding(), changes.size() + 128);
-    out.message(|payload| changes.finish(cursor, payload));
+    // Room for the records, and for the cursor and the frame around them.
+    let mut writer = FrameWriter::with_capacity(socket.encoding(), changes.size() + 128);
+    writer.message(|payload| changes.finish(cursor, payload));
     service.metrics().records.inc_by(changes.records() as u64);
-    link.send(&out).await?;
-    Ok(Changes::new(link.encoding()))
+    socket.send(&writer).await?;
+    Ok(Changes::new(socket.encoding()))
 }

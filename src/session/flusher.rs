@@ -1,8 +1,8 @@
-//! Tells sessions that sleep what the registry knows, one after the other, without waking their tasks.
+//! Flushes pending updates to idle sessions, one after the other, without waking their tasks.
 //!
-//! Most of what is ever told is one profile, the same for every friend: so the last frame is kept, and told to all
-//! who are owed the same. After a few sessions it lets everybody else go first: the more there is to do, the more
-//! a session is told at a time.
+//! A flusher sends only what the registry knows. Most updates are one profile, the same for every friend: so a flusher
+//! keeps its last frame, and sends it to all sessions with the same update pending. After a few sessions it yields to
+//! all other tasks: the more there is to do, the more is pending for a session by the time it is flushed.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,64 +16,64 @@ use rosterd_engine::model::Revision;
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::{Changes, EncodedProfile, Encoding};
 
-/// How many sessions are told in a row.
+/// How many sessions are flushed in a row.
 const SLICE: usize = 32;
 
-/// What a teller writes, in buffers that it keeps.
+/// The buffers of one flusher, which it keeps.
 struct Flusher<'a> {
     service: &'a Service,
     changes: Changes,
-    out: FrameWriter,
-    /// What `out` is, if it tells one card and nothing else.
+    writer: FrameWriter,
+    /// What `writer` holds, if it holds one profile and nothing else.
     single: Option<(Arc<EncodedProfile>, Encoding, Revision)>,
 }
 
-/// Tells whoever is due, for ever.
+/// Flushes whichever sessions are due, for ever.
 pub(crate) async fn flush_sleeping(service: &Service) {
     let mut due = Vec::with_capacity(SLICE);
-    let (changes, out) = (Changes::new(Encoding::Json), FrameWriter::new(Encoding::Json));
-    let mut teller = Flusher { service, changes, out, single: None };
+    let (changes, writer) = (Changes::new(Encoding::Json), FrameWriter::new(Encoding::Json));
+    let mut flusher = Flusher { service, changes, writer, single: None };
     loop {
         poll_fn(|cx| service.hub().poll_flush_queue(cx, SLICE, &mut due)).await;
         for session in due.drain(..) {
-            teller.tell(&session);
+            flusher.flush(&session);
         }
         tokio::task::yield_now().await;
     }
 }
 
 impl Flusher<'_> {
-    /// What cannot be told here is left to the session's task.
-    fn tell(&mut self, session: &Arc<Session>) {
-        let Some(turn) = self.service.hub().flush_permit(session) else {
+    /// Flushes one session. What cannot be sent from here is left to the session's task.
+    fn flush(&mut self, session: &Arc<Session>) {
+        let Some(permit) = self.service.hub().flush_permit(session) else {
             return;
         };
-        match single(&turn) {
-            Some(card) => self.tell_one(turn, card),
-            None => self.tell_several(turn),
+        match single(&permit) {
+            Some(profile) => self.flush_one(permit, profile),
+            None => self.flush_several(permit),
         }
     }
 
-    fn tell_one(&mut self, turn: FlushPermit<'_>, card: Arc<EncodedProfile>) {
-        let (encoding, horizon) = (turn.encoding(), turn.taken().horizon);
-        let is_same = |(held, of, at): &(Arc<EncodedProfile>, _, _)| {
-            Arc::ptr_eq(held, &card) && (*of, *at) == (encoding, horizon)
+    fn flush_one(&mut self, permit: FlushPermit<'_>, profile: Arc<EncodedProfile>) {
+        let (encoding, watermark) = (permit.encoding(), permit.taken().horizon);
+        let is_same = |(last, of, at): &(Arc<EncodedProfile>, _, _)| {
+            Arc::ptr_eq(last, &profile) && (*of, *at) == (encoding, watermark)
         };
         if !self.single.as_ref().is_some_and(is_same) {
             self.begin(encoding);
-            self.changes.user(&card);
-            self.frame(horizon);
-            self.single = Some((card, encoding, horizon));
+            self.changes.user(&profile);
+            self.frame(watermark);
+            self.single = Some((profile, encoding, watermark));
         }
-        self.write(turn, 1);
+        self.write(permit, 1);
     }
 
-    fn tell_several(&mut self, turn: FlushPermit<'_>) {
-        let (view, taken) = (turn.view(), turn.taken());
-        self.begin(turn.encoding());
+    fn flush_several(&mut self, permit: FlushPermit<'_>) {
+        let (view, taken) = (permit.view(), permit.taken());
+        self.begin(permit.encoding());
         let mut look_ups = Vec::new();
-        let mut cards = taken.marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::PROFILE));
-        let is_full = fill_profiles(&mut self.changes, view, &mut cards, &mut look_ups);
+        let mut profiles = taken.marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::PROFILE));
+        let is_full = fill_profiles(&mut self.changes, view, &mut profiles, &mut look_ups);
         if is_full || !look_ups.is_empty() {
             return;
         }
@@ -82,31 +82,31 @@ impl Flusher<'_> {
             self.frame(taken.horizon);
         }
         let marked = taken.marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::PRESENCE));
-        let mut seen = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
-        while add_presences(&mut self.out, &mut seen) {
-            if self.out.bytes().len() >= 2 * FRAME {
+        let mut presences = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
+        while add_presences(&mut self.writer, &mut presences) {
+            if self.writer.bytes().len() >= 2 * FRAME {
                 return;
             }
         }
-        drop(seen);
-        self.write(turn, records);
+        drop(presences);
+        self.write(permit, records);
     }
 
     fn begin(&mut self, encoding: Encoding) {
         self.changes.clear(encoding);
-        self.out.restart(encoding);
+        self.writer.restart(encoding);
         self.single = None;
     }
 
-    fn frame(&mut self, horizon: Revision) {
-        let (changes, cursor) = (&self.changes, self.service.cursor(horizon));
-        self.out.message(|payload| changes.finish(Some(cursor), payload));
+    fn frame(&mut self, watermark: Revision) {
+        let (changes, cursor) = (&self.changes, self.service.cursor(watermark));
+        self.writer.message(|payload| changes.finish(Some(cursor), payload));
     }
 
-    /// Records come with how far the client then is.
-    fn write(&self, turn: FlushPermit<'_>, records: usize) {
-        let horizon = (records > 0).then_some(turn.taken().horizon);
-        let written = turn.write(self.out.bytes(), horizon);
+    /// Writes the frames. If they hold records, the client is then up to date with the watermark.
+    fn write(&self, permit: FlushPermit<'_>, records: usize) {
+        let watermark = (records > 0).then_some(permit.taken().horizon);
+        let written = permit.write(self.writer.bytes(), watermark);
         if written > 0 {
             self.service.metrics().records.inc_by(records as u64);
             self.service.metrics().bytes.inc_by(written as u64);
@@ -114,12 +114,13 @@ impl Flusher<'_> {
     }
 }
 
-/// The card of a friend, if that is all that is owed.
-fn single(turn: &FlushPermit<'_>) -> Option<Arc<EncodedProfile>> {
-    let mut marks = turn.taken().marks.iter();
-    let (user, _) = marks.next().filter(|(user, kinds)| **kinds == RecordKinds::PROFILE && !turn.view().is_me(user))?;
-    match turn.view().visible_profile_of_marked(user) {
-        (true, VisibleProfile::EncodedProfile(card)) if marks.next().is_none() => Some(card),
+/// Returns the profile of a friend, if nothing else is pending.
+fn single(permit: &FlushPermit<'_>) -> Option<Arc<EncodedProfile>> {
+    let mut marks = permit.taken().marks.iter();
+    let (user, _) =
+        marks.next().filter(|(user, kinds)| **kinds == RecordKinds::PROFILE && !permit.view().is_me(user))?;
+    match permit.view().visible_profile_of_marked(user) {
+        (true, VisibleProfile::EncodedProfile(profile)) if marks.next().is_none() => Some(profile),
         _ => None,
     }
 }

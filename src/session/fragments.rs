@@ -1,8 +1,8 @@
-//! Counts the pieces a message comes in.
+//! Counts the pieces that a message comes in, and bounds them.
 //!
-//! The WebSocket library puts fragments together out of sight. It bounds the bytes, not the pieces, and pieces may be
-//! empty: so this reads the frame headers (RFC 6455, section 5.2) in what passes by on its way to the library, and ends the
-//! stream at one piece too many. It changes nothing and checks nothing else: a header that is wrong is the library's business.
+//! The WebSocket library puts fragments together by itself. It bounds the bytes, not the pieces, and pieces may be
+//! empty: so this reads the frame headers (RFC 6455, section 5.2) in the bytes on their way to the library, and ends the
+//! stream at one piece too many. It changes nothing and checks nothing else: wrong headers are left to the library.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,15 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
-/// Opcodes from here on are of control frames, which come whole and between others.
+/// The first opcode of control frames, which come whole and between others.
 const CONTROL: u8 = 0x8;
 
-/// A message came in more pieces than it may.
+/// The error of a message that came in too many pieces.
 #[derive(Debug, thiserror::Error)]
 #[error("a message in too many fragments")]
 pub(super) struct TooMany;
 
-/// A stream of frames that a client sends.
+/// A stream of a client's frames, whose pieces are counted.
 #[derive(Debug)]
 pub(crate) struct Fragments<S> {
     stream: S,
@@ -29,16 +29,16 @@ pub(crate) struct Fragments<S> {
 }
 
 impl<S> Fragments<S> {
-    /// `most` pieces may a message have; `read` was read off the stream before.
+    /// Bounds the pieces of a message to `most`. `read` was read off the stream before.
     pub(super) fn new(stream: S, most: usize, read: &[u8]) -> Self {
         let mut count = Count { most: u32::try_from(most).unwrap_or(u32::MAX), ..Count::default() };
-        // What was too much is too much still when the stream is read.
+        // Too many pieces in `read` are found again when the stream is read.
         let _ = count.pass(read);
         Self { stream, count }
     }
 }
 
-/// Where in a frame the stream is.
+/// The pieces so far, and the place in a frame where the stream is.
 #[derive(Debug, Default)]
 struct Count {
     most: u32,
@@ -70,7 +70,7 @@ impl Count {
         Ok(())
     }
 
-    /// How much comes after the header, once it is whole.
+    /// Returns how many bytes come after the header, once that is whole.
     fn length(&self) -> Option<u64> {
         let mask = if self.head[1] & MASKED == 0 { 0 } else { 4 };
         let length = match (self.have, self.head[1] & !MASKED) {
@@ -155,12 +155,12 @@ mod tests {
                 bytes.extend((length as u64).to_be_bytes());
             }
         }
-        // What looks like frames is only payload.
+        // A payload that looks like frames.
         bytes.extend(std::iter::repeat_n(0, 4 + length));
         bytes
     }
 
-    /// After how many bytes it is too much, if at all.
+    /// Returns after how many bytes there are too many pieces, if at all.
     fn passes(most: u32, bytes: &[u8], cuts: usize) -> Option<usize> {
         let mut count = Count { most, ..Count::default() };
         let mut passed = 0;
@@ -186,10 +186,10 @@ mod tests {
         assert_eq!(passes(8, &pieces(8), 1), None);
         assert_eq!(passes(8, &[pieces(8), pieces(8), frame(0x81, 70_000), pieces(8)].concat(), 7), None);
         assert!(passes(8, &pieces(9), 1).is_some());
-        // Empty ones without an end.
+        // Empty pieces without an end.
         assert!(passes(8, &frame(0x0, 0).repeat(9), 1000).is_some());
         assert_eq!(passes(8, &frame(0x8a, 0).repeat(10_000), 1000), None);
-        // The largest length that can be said does not overflow.
+        // The largest possible length does not overflow.
         assert_eq!(passes(8, &[&[0x81, 0xff][..], &[0xff; 1000]].concat(), 3), None);
     }
 

@@ -1,7 +1,7 @@
-//! WebSocket messages on their way out, several to a write.
+//! Frames outgoing WebSocket messages, several to a write.
 //!
-//! The gateway frames its data messages itself and writes them straight to the stream: a batch of frames goes out
-//! in one write and its buffer is gone afterwards, whereas a library's write buffer keeps its largest size for the
+//! The gateway frames its data messages itself and writes them straight to the stream: a batch of frames goes out in
+//! one write and its buffer is gone afterwards, whereas a library's write buffer keeps its largest size for the
 //! connection's life. Server frames are not masked (RFC 6455, section 5.1), so a frame is a header and the bytes.
 
 use rosterd_engine::model::CloseReason;
@@ -17,8 +17,8 @@ const CLOSE: u8 = 0x8;
 pub(super) struct FrameWriter {
     encoding: Encoding,
     bytes: Vec<u8>,
-    /// Whether the first of them was begun already.
-    is_begun: bool,
+    /// Whether it starts with the rest of a frame that was written in part.
+    is_continued: bool,
 }
 
 impl FrameWriter {
@@ -26,9 +26,9 @@ impl FrameWriter {
         Self::with_capacity(encoding, 0)
     }
 
-    /// With room for a payload whose size is about known.
+    /// Makes one with room for a payload whose size is about known.
     pub(super) fn with_capacity(encoding: Encoding, bytes: usize) -> Self {
-        Self { encoding, bytes: Vec::with_capacity(bytes), is_begun: false }
+        Self { encoding, bytes: Vec::with_capacity(bytes), is_continued: false }
     }
 
     /// Adds a message whose payload `fill` appends.
@@ -51,14 +51,14 @@ impl FrameWriter {
         });
     }
 
-    /// Starts with what is left of a frame. Nothing was added before.
+    /// Starts with what is left of a frame that was written in part. Nothing was added before.
     pub(super) fn rest(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.is_begun = true;
+        self.is_continued = true;
     }
 
-    pub(super) fn is_begun(&self) -> bool {
-        self.is_begun
+    pub(super) fn is_continued(&self) -> bool {
+        self.is_continued
     }
 
     /// Adds all of these frames.
@@ -70,8 +70,8 @@ impl FrameWriter {
         &self.bytes
     }
 
-    /// The memory it takes.
-    pub(super) fn held(&self) -> usize {
+    /// Returns the memory that it takes, in bytes.
+    pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
@@ -79,14 +79,14 @@ impl FrameWriter {
         self.bytes.clear();
     }
 
-    /// Empties it for another client, and keeps its room.
+    /// Empties it for another client, and keeps its memory.
     pub(super) fn restart(&mut self, encoding: Encoding) {
         self.clear();
         self.encoding = encoding;
     }
 
     fn frame(&mut self, opcode: u8, fill: impl FnOnce(&mut Vec<u8>)) {
-        // Room for the usual header; only a rare payload has to move once its length is known.
+        // Room for the most frequent header; other payloads move once their length is known.
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[FINAL | opcode, 126, 0, 0]);
         fill(&mut self.bytes);
@@ -116,12 +116,12 @@ mod tests {
     fn frames_read_back() {
         let sizes = [0, 1, 125, 126, 127, 65_535, 65_536, 200_000];
         for encoding in Encoding::ALL {
-            let mut out = FrameWriter::new(encoding);
+            let mut writer = FrameWriter::new(encoding);
             for size in sizes {
-                out.message(|payload| payload.resize(payload.len() + size, b'x'));
+                writer.message(|payload| payload.resize(payload.len() + size, b'x'));
             }
-            out.close(CloseReason::BadToken);
-            let stream = std::io::Cursor::new(out.bytes().to_vec());
+            writer.close(CloseReason::BadToken);
+            let stream = std::io::Cursor::new(writer.bytes().to_vec());
             let mut socket = WebSocket::from_raw_socket(stream, Role::Client, Some(WebSocketConfig::default()));
             for size in sizes {
                 let expected = "x".repeat(size);

@@ -1,4 +1,4 @@
-//! Fills frames: records up to a frame's size, and presences.
+//! Fills frames with records, up to a frame's size, and with presences.
 
 use super::frame_writer::FrameWriter;
 use crate::hub::PresenceView;
@@ -8,10 +8,10 @@ use rosterd_protocol::{Changes, v1};
 
 /// Record bytes after which a `changes` frame is full. A client's receive buffer need not be larger than a frame.
 pub(super) const FRAME: usize = 16 * 1024;
-/// How many presences a frame holds at most.
+/// The most presences in a frame.
 const PRESENCES: usize = 150;
 
-/// Adds records until the frame is full (true) or there are no more (false), as `viewer` is to be told them.
+/// Adds records as `viewer` sees them, until the frame is full (true) or there are no more (false).
 pub(super) fn fill<'a>(
     changes: &mut Changes,
     records: &mut impl Iterator<Item = Record<'a>>,
@@ -20,11 +20,11 @@ pub(super) fn fill<'a>(
     for record in records {
         match record {
             Record::Removed(account) => changes.removed(account),
-            Record::Friend(edge, card) => {
+            Record::Friend(edge, profile) => {
                 changes.friend(edge);
-                changes.user(card);
+                changes.user(profile);
             }
-            Record::EncodedProfile(card) => changes.user(card),
+            Record::Profile(profile) => changes.user(profile),
             Record::Request(request) => changes.request(request, viewer),
             Record::Block(block) => changes.block(block),
         }
@@ -35,13 +35,13 @@ pub(super) fn fill<'a>(
     false
 }
 
-/// Adds a frame of presences; false if there are no more.
-pub(super) fn add_presences(out: &mut FrameWriter, seen: &mut impl Iterator<Item = PresenceView>) -> bool {
-    let users: Vec<_> = seen.take(PRESENCES).map(|seen| presence_record(&seen)).collect();
+/// Adds a frame of presences. Returns false if there are no more.
+pub(super) fn add_presences(writer: &mut FrameWriter, presences: &mut impl Iterator<Item = PresenceView>) -> bool {
+    let users: Vec<_> = presences.take(PRESENCES).map(|presence| presence_record(&presence)).collect();
     let some = !users.is_empty();
     if some {
         let presence = Some(v1::PresenceChanges { users });
-        out.server(&v1::ServerFrame { presence, ..Default::default() });
+        writer.server(&v1::ServerFrame { presence, ..Default::default() });
     }
     some
 }

@@ -1,8 +1,8 @@
-//! What is held for clients that read more slowly than they are told, and who has to go when it is too much.
+//! Bounds the memory that is held for clients that read slowly, and ends the newest connections when it is too much.
 //!
-//! A session holds one batch at a time, but a batch may be large, and there may be very many sessions. Only what
-//! waits is counted: a write that the system takes at once costs nothing here. Those who came last go first, so that
-//! a flood of new connections cannot push out who was there before.
+//! A session holds one batch at a time, but a batch may be large, and there may be very many sessions. Only batches that
+//! wait are counted: a write that the system takes at once costs nothing here. The newest connections end first, so that
+//! a flood of new ones cannot push out those that were there before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use crate::metrics::{Kind, Metrics};
 
-/// What all connections hold.
+/// The memory that all connections hold.
 pub(super) struct MemoryBudget {
-    held: Mutex<HeldBytes>,
+    usage: Mutex<HeldBytes>,
     metrics: Arc<Metrics>,
 }
 
@@ -25,7 +25,7 @@ struct HeldBytes {
     by: BTreeMap<u64, (usize, oneshot::Sender<()>)>,
 }
 
-/// What one connection holds, for as long as it does.
+/// The memory that one connection holds. Dropping it gives the memory back.
 pub(super) struct HeldMemory<'a> {
     memory_budget: &'a MemoryBudget,
     number: u64,
@@ -34,29 +34,29 @@ pub(super) struct HeldMemory<'a> {
 
 impl MemoryBudget {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { held: Mutex::default(), metrics }
+        Self { usage: Mutex::default(), metrics }
     }
 
-    /// Counts what a connection holds, which holds nothing else. If that is more than `most` with what others hold, the
-    /// newest of all have to go until it is not, this one perhaps among them.
+    /// Counts `bytes` that a connection holds, which holds nothing else. If all connections then hold more than `most`,
+    /// the newest have to end until they hold less, this one perhaps among them.
     pub(super) fn hold(&self, number: u64, bytes: usize, most: usize) -> HeldMemory<'_> {
-        let (go, shed) = oneshot::channel();
-        let mut held = self.held.lock();
-        held.bytes += bytes;
-        held.by.insert(number, (bytes, go));
-        while held.bytes > most {
-            let Some((_, (bytes, go))) = held.by.pop_last() else { break };
-            held.bytes -= bytes;
+        let (end, shed) = oneshot::channel();
+        let mut usage = self.usage.lock();
+        usage.bytes += bytes;
+        usage.by.insert(number, (bytes, end));
+        while usage.bytes > most {
+            let Some((_, (bytes, end))) = usage.by.pop_last() else { break };
+            usage.bytes -= bytes;
             self.metrics.refused.get_or_create(&Kind { kind: "OUTBOUND_BYTES" }).inc();
-            let _ = go.send(());
+            let _ = end.send(());
         }
-        self.metrics.outbound.set(held.bytes as i64);
+        self.metrics.outbound.set(usage.bytes as i64);
         HeldMemory { memory_budget: self, number, shed }
     }
 }
 
 impl HeldMemory<'_> {
-    /// Resolves when the connection has to go.
+    /// Resolves when the connection has to end.
     pub(super) async fn shed(&mut self) {
         // The sender is dropped with this.
         if (&mut self.shed).await.is_err() {
@@ -67,11 +67,11 @@ impl HeldMemory<'_> {
 
 impl Drop for HeldMemory<'_> {
     fn drop(&mut self) {
-        let mut held = self.memory_budget.held.lock();
-        if let Some((bytes, _)) = held.by.remove(&self.number) {
-            held.bytes -= bytes;
+        let mut usage = self.memory_budget.usage.lock();
+        if let Some((bytes, _)) = usage.by.remove(&self.number) {
+            usage.bytes -= bytes;
         }
-        self.memory_budget.metrics.outbound.set(held.bytes as i64);
+        self.memory_budget.metrics.outbound.set(usage.bytes as i64);
     }
 }
 
@@ -95,6 +95,6 @@ mod tests {
         let mut huge = memory_budget.hold(2000, 5000, 1000);
         assert_eq!((gone(&mut one), gone(&mut two), gone(&mut huge)), (false, false, true));
         drop((one, two, huge));
-        assert_eq!((memory_budget.metrics.outbound.get(), memory_budget.held.lock().by.len()), (0, 0));
+        assert_eq!((memory_budget.metrics.outbound.get(), memory_budget.usage.lock().by.len()), (0, 0));
     }
 }

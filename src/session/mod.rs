@@ -1,7 +1,7 @@
-//! One connection's life after its upgrade: log in, catch up, live, close.
+//! Serves one connection after its upgrade: log in, catch up, live, close.
 //!
-//! [`run`] is that life in a straight line, [`socket`] its WebSocket; [`flusher`] writes to sessions whose tasks sleep.
-//! What a command does is the service's business; who may connect is admission's.
+//! [`run`] is that life in a straight line, and [`socket`] its WebSocket; [`flusher`] writes to sessions whose tasks
+//! sleep. The service carries out commands, and admission says who may connect.
 
 mod batch;
 mod catch_up;

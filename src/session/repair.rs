@@ -1,4 +1,4 @@
-//! From the answered `repair` to its `synced`.
+//! Repairs a client's friend list, from the answer to its `repair` to `synced`.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -11,35 +11,35 @@ use crate::metrics::Kind;
 use crate::service::{Repair, Service};
 use rosterd_engine::model::CloseReason;
 
-/// Tells the parts of the friend list that differ, and what the client holds then.
+/// Sends the buckets of the friend list that differ, and `synced` with the digest of what the client then holds.
 pub(super) async fn repair<S>(
-    link: &mut ClientSocket<S>,
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut SessionHandle,
+    handle: &mut SessionHandle,
     mut repair: Repair,
 ) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut batch = BulkWriter::new(link.encoding());
+    let mut batch = BulkWriter::new(socket.encoding());
     let mut records = 0;
-    while let Some(told) = service.repair(seat, &mut repair).await? {
-        records += told.records().count();
-        batch.add(link, &mut told.records(), seat.account()).await?;
+    while let Some(page) = service.repair(handle, &mut repair).await? {
+        records += page.records().count();
+        batch.add(socket, &mut page.records(), handle.account()).await?;
     }
     batch.end_changes();
-    // Who takes a friend back may not have kept whether it is online.
-    let mut seen = seat.friends_presence().filter(|seen| repair.parts().hold(seen.account.as_str()));
-    while add_presences(&mut batch.out, &mut seen) {
-        batch.write_enough(link).await?;
+    // A client that takes a friend back may not have kept whether it is online.
+    let mut presences = handle.friends_presence().filter(|seen| repair.buckets().hold(seen.account.as_str()));
+    while add_presences(&mut batch.writer, &mut presences) {
+        batch.write_enough(socket).await?;
     }
-    drop(seen);
-    let kind = if repair.parts().is_empty() { "SAME" } else { "DIFFERENT" };
+    drop(presences);
+    let kind = if repair.buckets().is_empty() { "SAME" } else { "DIFFERENT" };
     service.metrics().repairs.get_or_create(&Kind { kind }).inc();
     service.metrics().repair_records.inc_by(records as u64);
-    let (session, parts) = (seat.session().id(), repair.parts().numbers().len());
+    let (session, parts) = (handle.session().id(), repair.buckets().numbers().len());
     tracing::warn!(%session, parts, records, "a client holds another friend list than the store, and was told again what differs");
-    // Not the horizon now: what is marked up to there may not be told yet.
-    let cursor = service.cursor(seat.session().delivered_up_to().unwrap_or_default());
-    batch.synced(link, synced(cursor, repair.sum())).await
+    // Not the present watermark: what is marked up to there may not be sent yet.
+    let cursor = service.cursor(handle.session().delivered_up_to().unwrap_or_default());
+    batch.synced(socket, synced(cursor, repair.sum())).await
 }

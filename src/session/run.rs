@@ -1,7 +1,7 @@
-//! One connection's life in a straight line: log in, catch up, live, close.
+//! Runs one connection's life in a straight line: log in, catch up, live, close.
 //!
-//! One task, generic over the stream. Commands are carried out one after the other, and no mark is drained while
-//! one is: so a reply and what follows from it reach the client in order, a cursor never runs ahead of a reply, and
+//! It is one task, generic over the stream. Commands are carried out one after the other, and nothing is flushed
+//! meanwhile: so a reply and what follows from it reach the client in order, a cursor never runs ahead of a reply, and
 //! a client that sends faster than it reads is held back by TCP.
 
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use super::catch_up::catch_up;
 use super::commands::{AfterReply, execute, refusal};
 use super::context::SessionContext;
-use super::flush::drain;
+use super::flush::flush;
 use super::repair::repair;
 use super::socket::{ClientSocket, too_fast};
 use super::timers::{SessionTimers, tick};
@@ -29,15 +29,17 @@ use rosterd_protocol::{ClientCommand, Encoding, Inbound, v1};
 
 /// A session that is logged in and up to date.
 struct LoggedInSession {
-    seat: SessionHandle,
-    clock: SessionTimers,
+    handle: SessionHandle,
+    timers: SessionTimers,
 }
 
-/// Serves one connection to its end. There are many such tasks, nearly all of them idle: what only some steps need is
-/// boxed, and nothing is moved from one place in the task to another, for it would then have both.
+/// Serves one connection to its end.
+///
+/// There are many such tasks, nearly all of them idle. So what only some steps need is boxed, and nothing is moved from
+/// one place in the task to another: the task would then have room for both.
 pub(crate) fn run<S>(
-    socket: WebSocketStream<S>,
-    out: Option<Box<dyn WriteHandle>>,
+    websocket: WebSocketStream<S>,
+    write_handle: Option<Box<dyn WriteHandle>>,
     encoding: Encoding,
     context: Arc<SessionContext>,
     permit: Arc<Permit>,
@@ -45,112 +47,121 @@ pub(crate) fn run<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut link = ClientSocket::new(socket, encoding, context.clone(), permit);
+    let mut socket = ClientSocket::new(websocket, encoding, context.clone(), permit);
     async move {
         let metrics = context.service.metrics();
         metrics.connections.inc();
         metrics.opened.inc();
-        let mut logged_in = Box::pin(log_in(&mut link, &context, out)).await;
+        let mut logged_in = Box::pin(log_in(&mut socket, &context, write_handle)).await;
         let reason = match &mut logged_in {
-            Ok(session) => live(&mut link, &context.service, session).await,
+            Ok(session) => live(&mut socket, &context.service, session).await,
             Err(reason) => *reason,
         };
-        // Before the goodbye, which may take its time.
+        // The session leaves before the goodbye, which may take its time.
         drop(logged_in);
         metrics.closed.get_or_create(&Kind { kind: reason.word() }).inc();
         metrics.connections.dec();
-        Box::pin(link.close(reason)).await;
+        Box::pin(socket.close(reason)).await;
     }
 }
 
-/// From the first frame to `synced`.
+/// Logs in and catches up, from the first frame to `synced`.
 async fn log_in<S>(
-    link: &mut ClientSocket<S>,
+    socket: &mut ClientSocket<S>,
     context: &SessionContext,
-    out: Option<Box<dyn WriteHandle>>,
+    write_handle: Option<Box<dyn WriteHandle>>,
 ) -> Result<LoggedInSession, CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let first = tokio::select! {
-        first = timeout(context.admission.policy().login_timeout, first_login(link)) => first,
+        first = timeout(context.admission.policy().login_timeout, first_login(socket)) => first,
         () = context.lifecycle.closing() => return Err(CloseReason::Shutdown),
     };
     let (id, login) = first.map_err(|_| CloseReason::LoginTimeout)??;
     // Before the token is looked at.
-    if let Err(wait) = link.permit().log_in() {
+    if let Err(wait) = socket.permit().log_in() {
         context.refused("LOGINS");
         let error = too_fast("too many logins from this address", wait);
-        link.send_one(&refusal(Some(id), &error)).await?;
+        socket.send_one(&refusal(Some(id), &error)).await?;
         return Err(CloseReason::TooManyRequests);
     }
     match context.service.login(login).await {
-        // A session that sat down after closing began is not among those that are told.
+        // A session that joined after closing began is not among those that `Gateway::close` ends.
         Ok(_) if context.lifecycle.is_closing() => Err(CloseReason::Shutdown),
         Ok(mut logged_in) => {
-            catch_up(link, context, id, &mut logged_in).await?;
-            let LoggedIn { mut seat, expires_at, .. } = logged_in;
-            seat.hand_over(out);
-            let clock = SessionTimers::new(context, &seat, expires_at);
-            Ok(LoggedInSession { seat, clock })
+            catch_up(socket, context, id, &mut logged_in).await?;
+            let LoggedIn { mut handle, expires_at, .. } = logged_in;
+            handle.hand_over(write_handle);
+            let timers = SessionTimers::new(context, &handle, expires_at);
+            Ok(LoggedInSession { handle, timers })
         }
         Err((error, reason)) => {
-            link.send_one(&refusal(Some(id), &error)).await?;
+            log_refusal(socket.permit(), &error);
+            socket.send_one(&refusal(Some(id), &error)).await?;
             Err(reason)
         }
     }
 }
 
-/// Waits for the login; anything else is told that it comes too early.
-async fn first_login<S>(link: &mut ClientSocket<S>) -> Result<(u64, v1::Login), CloseReason>
+/// Logs why a login was refused, and from which address it came.
+///
+/// At debug level, because anyone who can connect can cause the line. The error's text has nothing of the token in it.
+fn log_refusal(permit: &Permit, error: &RequestError) {
+    let (reason, address) = (error.reason.word(), permit.client().map(tracing::field::display));
+    tracing::debug!(reason, address, why = error.message, "a login was refused");
+}
+
+/// Waits for the login, and refuses every other command.
+async fn first_login<S>(socket: &mut ClientSocket<S>) -> Result<(u64, v1::Login), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        match link.receive().await? {
+        match socket.receive().await? {
             Inbound::Heartbeat => {}
             Inbound::Command { id, command: ClientCommand::Login(login) } => {
                 match Service::check_device(login.device.as_ref()) {
                     Ok(()) => return Ok((id, login)),
-                    Err(error) => link.send_one(&refusal(Some(id), &error)).await?,
+                    Err(error) => socket.send_one(&refusal(Some(id), &error)).await?,
                 }
             }
             Inbound::Command { id, .. } => {
                 let error = RequestError::new(Reason::Unauthenticated, "log in first");
-                link.send_one(&refusal(Some(id), &error)).await?;
+                socket.send_one(&refusal(Some(id), &error)).await?;
             }
-            Inbound::Refused { id, error } => link.send_one(&refusal(id, &error)).await?,
+            Inbound::Refused { id, error } => socket.send_one(&refusal(id, &error)).await?,
         }
     }
 }
 
-/// The live loop: until the client leaves, falls silent, or is ended.
+/// Serves a session that is up to date, until the client leaves, falls silent or is ended.
 async fn live<S>(
-    link: &mut ClientSocket<S>,
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    LoggedInSession { seat, clock }: &mut LoggedInSession,
+    LoggedInSession { handle, timers }: &mut LoggedInSession,
 ) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut told = false;
+    let mut flushed = false;
     loop {
-        let event = next(link, seat, clock, std::mem::take(&mut told)).await;
-        if let Some(rest) = seat.take_rest() {
-            link.begun(&rest);
+        let event = next(socket, handle, timers, std::mem::take(&mut flushed)).await;
+        if let Some(rest) = handle.take_rest() {
+            socket.finish_frame(&rest);
         }
         let step = match event {
             Event::Woken(WakeReason::DirtyMarks) => {
-                told = true;
-                Box::pin(drain(link, service, seat)).await
+                flushed = true;
+                Box::pin(flush(socket, service, handle)).await
             }
-            // What is owed goes first: who comes back then lacks nothing of it.
+            // Pending updates go out first: a client that comes back then lacks none of them.
             Event::Woken(WakeReason::End(CloseReason::Shutdown)) => {
-                Box::pin(drain(link, service, seat)).await.and(Err(CloseReason::Shutdown))
+                Box::pin(flush(socket, service, handle)).await.and(Err(CloseReason::Shutdown))
             }
-            Event::Inbound(Ok(inbound)) => Box::pin(answer(link, service, seat, clock, inbound)).await,
+            Event::Inbound(Ok(inbound)) => Box::pin(answer(socket, service, handle, timers, inbound)).await,
             Event::Woken(WakeReason::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
-            Event::Timer => Box::pin(tick(link, clock)).await,
+            Event::Timer => Box::pin(tick(socket, timers)).await,
         };
         if let Err(reason) = step {
             return reason;
@@ -158,30 +169,32 @@ where
     }
 }
 
-/// What a live session waits for.
+/// An event that a live session waits for.
 enum Event {
     Woken(WakeReason),
     Inbound(Result<Inbound, CloseReason>),
     Timer,
 }
 
-/// Waits for the next event. Nearly always it is a mark, which so is looked for first, before the socket and the timer
-/// are touched; but not right after some were told, so that a client gets its turn however much changes. Most of what
-/// is owed to one that waits here is told by others, without waking it.
+/// Waits for the next event.
+///
+/// Nearly always it is a mark, so marks are looked for first, before the socket and the timer are touched; but not right
+/// after a flush, so that a client's commands are read however much changes. Most of what is pending for a session that
+/// waits here is sent by a flusher, without waking its task.
 async fn next<S>(
-    link: &mut ClientSocket<S>,
-    seat: &mut SessionHandle,
-    clock: &mut SessionTimers,
-    mut told: bool,
+    socket: &mut ClientSocket<S>,
+    handle: &mut SessionHandle,
+    timers: &mut SessionTimers,
+    mut flushed: bool,
 ) -> Event
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let has_to_say = link.has_to_say();
-    let mut receive = pin!(link.receive());
+    let has_pong_due = socket.has_pong_due();
+    let mut receive = pin!(socket.receive());
     poll_fn(|cx| {
-        let wake = ready!(seat.poll_resume(cx));
-        if !std::mem::take(&mut told)
+        let wake = ready!(handle.poll_resume(cx));
+        if !std::mem::take(&mut flushed)
             && let Some(wake) = wake
         {
             return Poll::Ready(Event::Woken(wake));
@@ -189,20 +202,20 @@ where
         if let Poll::Ready(inbound) = receive.as_mut().poll(cx) {
             return Poll::Ready(Event::Inbound(inbound));
         }
-        if clock.timer.as_mut().poll(cx).is_ready() {
+        if timers.timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Event::Timer);
         }
-        seat.poll_sleep(cx, has_to_say).map(Event::Woken)
+        handle.poll_sleep(cx, has_pong_due).map(Event::Woken)
     })
     .await
 }
 
 /// Answers one frame.
 async fn answer<S>(
-    link: &mut ClientSocket<S>,
+    socket: &mut ClientSocket<S>,
     service: &Service,
-    seat: &mut SessionHandle,
-    clock: &mut SessionTimers,
+    handle: &mut SessionHandle,
+    timers: &mut SessionTimers,
     inbound: Inbound,
 ) -> Result<(), CloseReason>
 where
@@ -210,18 +223,18 @@ where
 {
     match inbound {
         Inbound::Heartbeat => {}
-        Inbound::Refused { id, error } => link.hold(&refusal(id, &error)),
+        Inbound::Refused { id, error } => socket.defer(&refusal(id, &error)),
         Inbound::Command { id, command } => {
-            let executed = execute(service, seat, id, command).await;
-            link.hold(&executed.reply);
+            let executed = execute(service, handle, id, command).await;
+            socket.defer(&executed.reply);
             match executed.then {
                 AfterReply::Stay => {}
-                AfterReply::Renew(expires_at) => clock.renew(expires_at, service.now()),
-                AfterReply::Repair(parts) => Box::pin(repair(link, service, seat, *parts)).await?,
-                AfterReply::Leave => return link.release().await.and(Err(CloseReason::ClientLeft)),
+                AfterReply::Renew(expires_at) => timers.renew(expires_at, service.now()),
+                AfterReply::Repair(found) => Box::pin(repair(socket, service, handle, *found)).await?,
+                AfterReply::Leave => return socket.send_deferred().await.and(Err(CloseReason::ClientLeft)),
             }
         }
     }
-    // A busy session is owed something by now: the answer and that are one write.
-    if seat.has_pending() { drain(link, service, seat).await } else { link.release().await }
+    // A busy session has something pending by now: the answer and that are one write.
+    if handle.has_pending() { flush(socket, service, handle).await } else { socket.send_deferred().await }
 }

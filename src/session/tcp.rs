@@ -1,4 +1,4 @@
-//! A connection without TLS, whose way out can be lent.
+//! Splits a connection without TLS, so that its write handle can be handed over to flushers.
 
 use std::io;
 use std::pin::Pin;
@@ -13,21 +13,29 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::hub::WriteHandle;
 use rosterd_protocol::Encoding;
 
-/// The connection as its session's task holds it. It reads by this half, which knows without asking the system that there
-/// is no more, and writes to the stream beneath.
+/// A write neither waits nor raises SIGPIPE. Apple's systems lack the second flag: there the listener sets it on the socket.
+#[cfg(not(target_vendor = "apple"))]
+const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const FLAGS: SendFlags = SendFlags::DONTWAIT;
+
+/// A connection as its session's task holds it.
+///
+/// The task reads by this half, which knows without asking the system that there is no more, and writes to the stream
+/// beneath.
 #[derive(Debug)]
 pub(crate) struct TcpConnection(OwnedReadHalf);
 
-/// Its way out.
+/// The write handle of a connection.
 #[derive(Debug)]
 struct TcpWriteHandle {
-    /// There until it is dropped, which must not shut the connection down.
+    /// Set until it is dropped, which must not shut the connection down.
     half: Option<OwnedWriteHalf>,
     encoding: Encoding,
 }
 
 impl TcpConnection {
-    /// The connection, and its way out.
+    /// Splits a stream into the connection and its write handle.
     pub(crate) fn split(stream: TcpStream, encoding: Encoding) -> (Self, Box<dyn WriteHandle>) {
         let (read, write) = stream.into_split();
         (Self(read), Box::new(TcpWriteHandle { half: Some(write), encoding }))
@@ -41,8 +49,8 @@ impl WriteHandle for TcpWriteHandle {
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let stream: &TcpStream = self.half.as_ref().ok_or(io::ErrorKind::NotConnected)?.as_ref();
-        // Straight to the system: what the runtime knows of the socket is for who waits, which is the task.
-        Ok(send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+        // Straight to the system: the runtime's knowledge of the socket is for the task, which waits.
+        Ok(send(stream, bytes, FLAGS)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one timer of a session, and what happens when it fires.
+//! Keeps the one timer of a session, and handles it when it fires.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,63 +16,63 @@ use rosterd_engine::model::{CloseReason, Millis};
 pub(super) struct SessionTimers {
     pub(super) timer: Pin<Box<Sleep>>,
     heartbeat: Duration,
-    beat: Instant,
+    next_heartbeat: Instant,
     /// How long the session may outlast its token.
     grace: Duration,
     expires: Option<Instant>,
 }
 
 impl SessionTimers {
-    /// The first heartbeat comes after half an interval to a whole one, so that sessions that logged in together
-    /// do not beat together.
-    pub(super) fn new(context: &SessionContext, seat: &SessionHandle, expires_at: Option<Millis>) -> Self {
+    /// Starts the timer. The first heartbeat comes after half an interval to a whole one, so that sessions that logged
+    /// in together do not send theirs together.
+    pub(super) fn new(context: &SessionContext, handle: &SessionHandle, expires_at: Option<Millis>) -> Self {
         let heartbeat = context.settings.heartbeat;
-        let spread = heartbeat / 2 + heartbeat / 2048 * (seat.session().id().0 % 1024) as u32;
-        let beat = Instant::now() + spread;
-        let mut clock = Self {
-            timer: Box::pin(sleep_until(beat)),
+        let spread = heartbeat / 2 + heartbeat / 2048 * (handle.session().id().0 % 1024) as u32;
+        let next_heartbeat = Instant::now() + spread;
+        let mut timers = Self {
+            timer: Box::pin(sleep_until(next_heartbeat)),
             heartbeat,
-            beat,
+            next_heartbeat,
             grace: context.admission.policy().expiry_grace,
             expires: None,
         };
-        clock.renew(expires_at, context.service.now());
-        clock
+        timers.renew(expires_at, context.service.now());
+        timers
     }
 
-    /// The token now ends at `expires_at` of the wall clock, or never.
+    /// Sets the end of the token to `expires_at` of the wall clock, or to never.
     pub(super) fn renew(&mut self, expires_at: Option<Millis>, now: Millis) {
-        // A token that outlives any connection needs no timer; it would not fit the clock either.
+        // A token that outlives any connection needs no timer; its end might not fit into an `Instant` either.
         let left = expires_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
         self.expires = left.and_then(|left| Instant::now().checked_add(left)?.checked_add(self.grace));
         self.arm();
     }
 
     fn arm(&mut self) {
-        let next = self.expires.map_or(self.beat, |expires| expires.min(self.beat));
+        let next = self.expires.map_or(self.next_heartbeat, |expires| expires.min(self.next_heartbeat));
         self.timer.as_mut().reset(next);
     }
 }
 
-/// The timer fired: the token has ended, or it is time for a heartbeat.
-pub(super) async fn tick<S>(link: &mut ClientSocket<S>, clock: &mut SessionTimers) -> Result<(), CloseReason>
+/// Ends the session if its token has ended, and sends a heartbeat if it is time for one.
+pub(super) async fn tick<S>(socket: &mut ClientSocket<S>, timers: &mut SessionTimers) -> Result<(), CloseReason>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let now = Instant::now();
-    if clock.expires.is_some_and(|expires| expires <= now) {
+    if timers.expires.is_some_and(|expires| expires <= now) {
         return Err(CloseReason::TokenExpired);
     }
-    if clock.beat <= now {
-        if !std::mem::take(&mut link.heard) {
+    if timers.next_heartbeat <= now {
+        if !std::mem::take(&mut socket.heard) {
             return Err(CloseReason::NoHeartbeat);
         }
-        let mut out = FrameWriter::new(link.encoding());
-        out.message(|payload| payload.extend_from_slice(link.encoding().heartbeat()));
-        link.send(&out).await?;
-        // From when it was written: a slow client's whole interval starts when it could be heard again.
-        clock.beat = Instant::now() + clock.heartbeat;
+        let mut writer = FrameWriter::new(socket.encoding());
+        writer.message(|payload| payload.extend_from_slice(socket.encoding().heartbeat()));
+        socket.send(&writer).await?;
+        // Counted from when it was written: a slow client gets a whole interval from when it can answer again.
+        timers.next_heartbeat = Instant::now() + timers.heartbeat;
     }
-    clock.arm();
+    timers.arm();
     Ok(())
 }

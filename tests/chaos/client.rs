@@ -1,4 +1,4 @@
-//! One client's life: it comes, writes and reads, loses its gateway and comes back at once, until it is told to end.
+//! One client's life: it comes, writes and reads, loses its gateway and comes back at once, until the phase that ends it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,18 +35,18 @@ pub enum Phase {
     End,
 }
 
-/// What clients share, and what they tell.
+/// The state that clients share, and their statistics.
 pub struct Shared {
     pub address: watch::Receiver<Option<SocketAddr>>,
     pub phase: watch::Receiver<Phase>,
     pub ledger: Ledger,
     pub begun: Instant,
-    pub told: Told,
+    pub stats: ClientStats,
 }
 
-/// What clients tell of themselves.
+/// The statistics of all clients.
 #[derive(Default)]
-pub struct Told {
+pub struct ClientStats {
     /// Those in sync with a gateway.
     pub here: AtomicUsize,
     /// Those who know that there is no gateway.
@@ -109,7 +109,7 @@ impl Guest {
     /// Lives until the end, or until something is wrong.
     pub async fn live(mut self) {
         if let Err(why) = self.run().await {
-            self.shared.told.failure.lock().get_or_insert(format!("client {} of {}: {why}", self.number, self.name()));
+            self.shared.stats.failure.lock().get_or_insert(format!("client {} of {}: {why}", self.number, self.name()));
         }
     }
 
@@ -134,10 +134,10 @@ impl Guest {
                     self.write().await?;
                     self.read_for(pause).await?;
                 }
-                Phase::Load { .. } => self.read_until_told().await?,
+                Phase::Load { .. } => self.read_until_next_phase().await?,
                 Phase::Quiet => {
-                    self.shared.told.done.fetch_add(1, Ordering::Relaxed);
-                    self.read_until_told().await?;
+                    self.shared.stats.done.fetch_add(1, Ordering::Relaxed);
+                    self.read_until_next_phase().await?;
                 }
                 Phase::Compare(truth) => self.converge(&truth).await?,
                 Phase::End => return Ok(()),
@@ -148,26 +148,26 @@ impl Guest {
     /// One attempt to come, if there is a gateway; else waits until there is one, or there is something else to do.
     async fn come(&mut self) -> Result<(), String> {
         let shared = self.shared.clone();
-        let told = &shared.told;
+        let stats = &shared.stats;
         let Some(address) = *self.address.borrow_and_update() else {
-            told.waiting.fetch_add(1, Ordering::Relaxed);
+            stats.waiting.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
                 _ = self.address.changed() => {}
                 _ = self.phase.changed() => {}
             }
-            told.waiting.fetch_sub(1, Ordering::Relaxed);
+            stats.waiting.fetch_sub(1, Ordering::Relaxed);
             return Ok(());
         };
-        told.catching_up.fetch_add(1, Ordering::Relaxed);
+        stats.catching_up.fetch_add(1, Ordering::Relaxed);
         let came = self.log_in(address).await;
-        told.catching_up.fetch_sub(1, Ordering::Relaxed);
+        stats.catching_up.fetch_sub(1, Ordering::Relaxed);
         match came {
             Ok((client, reply)) => {
-                told.logins.fetch_add(1, Ordering::Relaxed);
-                told.here.fetch_add(1, Ordering::Relaxed);
+                stats.logins.fetch_add(1, Ordering::Relaxed);
+                stats.here.fetch_add(1, Ordering::Relaxed);
                 // Only the first time has nobody a cursor.
                 if reply.sync() == v1::SyncMode::Full && reply.because() != "NO_CURSOR" {
-                    told.full_syncs.fetch_add(1, Ordering::Relaxed);
+                    stats.full_syncs.fetch_add(1, Ordering::Relaxed);
                 }
                 (self.client, self.synced) = (Some(client), self.shared.begun.elapsed());
                 Ok(())
@@ -198,21 +198,21 @@ impl Guest {
         let asked = self.shared.begun.elapsed();
         let (register, command) = self.shared.ledger.ask(self.account, &mut self.random, asked.as_micros().to_string());
         let Some(client) = &mut self.client else { return Ok(()) };
-        let told = &self.shared.told;
-        told.under_way.fetch_add(1, Ordering::Relaxed);
+        let stats = &self.shared.stats;
+        stats.under_way.fetch_add(1, Ordering::Relaxed);
         let answer = client.request(command).await;
-        told.under_way.fetch_sub(1, Ordering::Relaxed);
+        stats.under_way.fetch_sub(1, Ordering::Relaxed);
         match answer {
             Ok(reply) => {
                 self.shared.ledger.answered(self.account, register, true);
-                told.answered.fetch_add(1, Ordering::Relaxed);
+                stats.answered.fetch_add(1, Ordering::Relaxed);
                 let took = self.shared.begun.elapsed().saturating_sub(asked);
-                told.latencies.lock().replies.saturating_record(took.as_micros() as u64);
+                stats.latencies.lock().replies.saturating_record(took.as_micros() as u64);
                 self.replica.apply(&reply).map_err(|error| error.to_string())
             }
             Err(ClientError::Refused(error)) if error.reason == "UNAVAILABLE" => {
                 self.shared.ledger.answered(self.account, register, false);
-                told.put_off.fetch_add(1, Ordering::Relaxed);
+                stats.put_off.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => self.lose(&error),
@@ -230,7 +230,7 @@ impl Guest {
         Ok(())
     }
 
-    async fn read_until_told(&mut self) -> Result<(), String> {
+    async fn read_until_next_phase(&mut self) -> Result<(), String> {
         let mut phase = self.phase.clone();
         while self.client.is_some() {
             tokio::select! {
@@ -253,8 +253,8 @@ impl Guest {
                 return Err("it lost its gateway while there was no fault".to_owned());
             }
         }
-        self.shared.told.done.fetch_add(1, Ordering::Relaxed);
-        self.read_until_told().await
+        self.shared.stats.done.fetch_add(1, Ordering::Relaxed);
+        self.read_until_next_phase().await
     }
 
     /// The next frame, applied, or the end of the connection. May be dropped without losing one.
@@ -274,19 +274,19 @@ impl Guest {
         let now = self.shared.begun.elapsed();
         for user in frame.changes.iter().flat_map(|changes| &changes.users) {
             let sent = user.sign.parse().map_or(Duration::ZERO, Duration::from_micros);
-            // A card that comes with a friend may be an old one.
+            // A profile that comes with a friend may be an old one.
             let newer = self.replica.users().get(&user.account).is_some_and(|held| held.version < user.version);
             if newer && sent > self.synced && !self.slow {
                 let took = now.saturating_sub(sent).as_micros() as u64;
-                self.shared.told.latencies.lock().pushes.saturating_record(took);
+                self.shared.stats.latencies.lock().pushes.saturating_record(took);
             }
         }
     }
 
     fn lose(&mut self, error: &ClientError) -> Result<(), String> {
         self.client = None;
-        self.shared.told.here.fetch_sub(1, Ordering::Relaxed);
-        self.shared.told.lost.fetch_add(1, Ordering::Relaxed);
+        self.shared.stats.here.fetch_sub(1, Ordering::Relaxed);
+        self.shared.stats.lost.fetch_add(1, Ordering::Relaxed);
         if is_lost(error) { Ok(()) } else { Err(error.to_string()) }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Guest, Latencies, Phase, Shared, Told};
+use crate::client::{ClientStats, Guest, Latencies, Phase, Shared};
 use crate::ledger::{Ledger, name};
 use crate::random::Random;
 use crate::support::{Gateway, World, resident};
@@ -46,7 +46,7 @@ impl Crowd {
             phase: phase.subscribe(),
             ledger: Ledger::new(accounts),
             begun: Instant::now(),
-            told: Told::default(),
+            stats: ClientStats::default(),
         });
         let guests = (0..clients).map(|number| tokio::spawn(Guest::new(number, shared.clone(), random.fork()).live()));
         let clients = guests.collect();
@@ -91,7 +91,7 @@ impl Crowd {
         self.gateway.as_ref().expect("it is open")
     }
 
-    /// The gateway, which nobody is told of any more. It runs on.
+    /// Returns the gateway, whose address no client gets any more. It runs on.
     pub fn close(&mut self) -> Gateway {
         self.address.send_replace(None);
         if let Some(watching) = self.watching.take() {
@@ -102,10 +102,10 @@ impl Crowd {
 
     /// `kill -9`, and what everyone was in the middle of then.
     pub async fn kill(&mut self) -> Moment {
-        let told = &self.shared.told;
+        let stats = &self.shared.stats;
         let moment = Moment {
-            under_way: told.under_way.load(Ordering::Relaxed),
-            catching_up: told.catching_up.load(Ordering::Relaxed),
+            under_way: stats.under_way.load(Ordering::Relaxed),
+            catching_up: stats.catching_up.load(Ordering::Relaxed),
         };
         self.close().kill();
         self.everyone_waits().await;
@@ -129,7 +129,7 @@ impl Crowd {
     }
 
     pub fn go(&self, phase: Phase) {
-        self.shared.told.done.store(0, Ordering::Relaxed);
+        self.shared.stats.done.store(0, Ordering::Relaxed);
         self.phase.send_replace(phase);
     }
 
@@ -139,8 +139,8 @@ impl Crowd {
         self.everyone_does(Phase::Quiet).await;
         let truth = Arc::new(self.check(self.gateway()).await);
         self.everyone_does(Phase::Compare(truth)).await;
-        let full = self.shared.told.full_syncs.load(Ordering::Relaxed);
-        assert_eq!(full, 0, "some who came back were told everything anew: their cursors were not good");
+        let full = self.shared.stats.full_syncs.load(Ordering::Relaxed);
+        assert_eq!(full, 0, "some who came back got everything anew: their cursors were not good");
         // A client whose list is not the gateway's mends it by itself, and nobody would know.
         let repairs = self.gateway().metric("rosterd_repairs_total").await;
         assert_eq!(repairs, 0.0, "some held another list than the gateway when they came back");
@@ -148,38 +148,38 @@ impl Crowd {
 
     async fn everyone_does(&self, phase: Phase) {
         self.go(phase);
-        self.until("everyone has done so", |told| told.done.load(Ordering::Relaxed) == self.clients.len()).await;
+        self.until("everyone has done so", |stats| stats.done.load(Ordering::Relaxed) == self.clients.len()).await;
     }
 
     pub async fn everyone_is_here(&self) {
-        self.until("everyone is here", |told| told.here.load(Ordering::Relaxed) == self.clients.len()).await;
+        self.until("everyone is here", |stats| stats.here.load(Ordering::Relaxed) == self.clients.len()).await;
     }
 
     pub async fn everyone_waits(&self) {
-        self.until("everyone waits", |told| told.waiting.load(Ordering::Relaxed) == self.clients.len()).await;
+        self.until("everyone waits", |stats| stats.waiting.load(Ordering::Relaxed) == self.clients.len()).await;
     }
 
     /// Waits until so many more writes are answered.
     pub async fn answers(&self, more: u64) {
-        let until = self.shared.told.answered.load(Ordering::Relaxed) + more;
-        self.until("writes are answered", |told| told.answered.load(Ordering::Relaxed) >= until).await;
+        let until = self.shared.stats.answered.load(Ordering::Relaxed) + more;
+        self.until("writes are answered", |stats| stats.answered.load(Ordering::Relaxed) >= until).await;
     }
 
-    pub async fn until(&self, what: &str, good: impl Fn(&Told) -> bool) {
+    pub async fn until(&self, what: &str, good: impl Fn(&ClientStats) -> bool) {
         let waits = async {
-            while !good(&self.shared.told) {
+            while !good(&self.shared.stats) {
                 self.nothing_failed();
                 sleep(LOOK).await;
             }
         };
         let came = timeout(PATIENCE, waits).await.is_ok();
-        let told = &self.shared.told;
-        let numbers = [&told.here, &told.waiting, &told.done, &told.under_way].map(|n| n.load(Ordering::Relaxed));
+        let stats = &self.shared.stats;
+        let numbers = [&stats.here, &stats.waiting, &stats.done, &stats.under_way].map(|n| n.load(Ordering::Relaxed));
         assert!(came, "waited in vain until {what}: here, waiting, done, under way: {numbers:?}\n{}", self.world.log());
     }
 
     fn nothing_failed(&self) {
-        if let Some(why) = self.shared.told.failure.lock().as_ref() {
+        if let Some(why) = self.shared.stats.failure.lock().as_ref() {
             panic!("{why}\n{}", self.world.log());
         }
         assert!(!self.clients.iter().any(JoinHandle::is_finished), "a client ended; why stands above");
@@ -187,15 +187,15 @@ impl Crowd {
 
     /// What has been counted since the last row, as the row of a table.
     pub fn row(&self, stage: &'static str, faults: String) -> Row {
-        let told = &self.shared.told;
-        let Latencies { replies, pushes } = std::mem::take(&mut *told.latencies.lock());
+        let stats = &self.shared.stats;
+        let Latencies { replies, pushes } = std::mem::take(&mut *stats.latencies.lock());
         Row {
             stage,
             faults,
-            writes: told.answered.swap(0, Ordering::Relaxed),
-            put_off: told.put_off.swap(0, Ordering::Relaxed),
-            logins: told.logins.swap(0, Ordering::Relaxed),
-            lost: told.lost.swap(0, Ordering::Relaxed),
+            writes: stats.answered.swap(0, Ordering::Relaxed),
+            put_off: stats.put_off.swap(0, Ordering::Relaxed),
+            logins: stats.logins.swap(0, Ordering::Relaxed),
+            lost: stats.lost.swap(0, Ordering::Relaxed),
             replies: Row::latency(&replies),
             pushes: Row::latency(&pushes),
             memory: self.memory.swap(0, Ordering::Relaxed),
@@ -208,7 +208,7 @@ impl Crowd {
         for client in std::mem::take(&mut self.clients) {
             timeout(PATIENCE, client).await.expect("an end in time").expect("no panic");
         }
-        assert_eq!(*self.shared.told.failure.lock(), None);
+        assert_eq!(*self.shared.stats.failure.lock(), None);
         assert!(!self.world.log().contains("panicked"), "{}", self.world.log());
         let gateway = self.close();
         assert_eq!(gateway.terminate().await, Some(0), "{}", self.world.log());

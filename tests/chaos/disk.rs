@@ -50,7 +50,7 @@ impl Disk {
                 let world = World { directory: TempDir::new_in(&disk).unwrap(), ..World::new() };
                 (Self::Small { filler: disk.join("filler"), _mounted: mounted }, world)
             }
-            // The signal that tells of a file too large would end the process.
+            // The signal for a file that is too large would end the process.
             None => (Self::Limited, World { through: Some("trap '' XFSZ; exec \"$@\"".to_owned()), ..World::new() }),
         }
     }
@@ -124,12 +124,12 @@ pub async fn full_disk(scale: &Scale, random: &mut Random) -> Row {
         let pid = gateway.pid();
         disk.fill(pid);
         crowd.open(gateway);
-        // Everyone can log in all the same, and is told to write later.
+        // Everyone can log in all the same, and is asked to write later.
         crowd.everyone_is_here().await;
-        let put_off = || crowd.shared.told.put_off.load(Ordering::Relaxed);
+        let put_off = || crowd.shared.stats.put_off.load(Ordering::Relaxed);
         let until = put_off() + 2 * CLIENTS as u64;
         crowd.go(Phase::Load { pause: Duration::from_millis(20), stalled: false });
-        crowd.until("writes are put off", |told| told.put_off.load(Ordering::Relaxed) >= until).await;
+        crowd.until("writes are put off", |stats| stats.put_off.load(Ordering::Relaxed) >= until).await;
         // The log may be on that disk, too.
         assert!(crowd.gateway().metric("rosterd_store_failed_writes_total").await > 0.0, "the store could write");
         if round % 2 == 1 {

@@ -11,7 +11,7 @@ use rosterd_protocol::Encoding;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use crate::client::{Phase, Told};
+use crate::client::{ClientStats, Phase};
 use crate::crowd::Crowd;
 use crate::ledger::name;
 use crate::random::Random;
@@ -22,13 +22,13 @@ use crate::table::Row;
 /// As fast as it is answered.
 const UNPAUSED: Phase = Phase::Load { pause: Duration::ZERO, stalled: false };
 
-fn paced(scale: &Scale) -> Phase {
+fn with_pauses(scale: &Scale) -> Phase {
     Phase::Load { pause: scale.pause, stalled: false }
 }
 
 /// No fault at all: what the others are measured against.
 pub async fn calm(crowd: &Crowd, scale: &Scale) -> Row {
-    crowd.go(paced(scale));
+    crowd.go(with_pauses(scale));
     sleep(scale.calm).await;
     crowd.rest().await;
     crowd.row("calm", "none".to_owned())
@@ -41,8 +41,8 @@ pub async fn kills(crowd: &mut Crowd, scale: &Scale, random: &mut Random) -> Row
         crowd.go(UNPAUSED);
         if kill % 4 == 0 {
             let all = scale.clients;
-            let some = |told: &Told| told.catching_up.load(Ordering::Relaxed) > 0;
-            crowd.until("someone comes back", |told| some(told) || told.here.load(Ordering::Relaxed) == all).await;
+            let some = |stats: &ClientStats| stats.catching_up.load(Ordering::Relaxed) > 0;
+            crowd.until("someone comes back", |stats| some(stats) || stats.here.load(Ordering::Relaxed) == all).await;
         } else {
             crowd.answers(1 + random.below(2 * scale.clients as u64)).await;
             sleep(Duration::from_micros(random.below(20_000))).await;
@@ -73,7 +73,7 @@ pub async fn stops(crowd: &Crowd, scale: &Scale, random: &mut Random) -> Row {
         let half = Duration::from_millis(100 + random.below(400));
         sleep(half).await;
         assert!(is_stopped(pid), "the gateway was not stopped");
-        let answered = || crowd.shared.told.answered.load(Ordering::Relaxed);
+        let answered = || crowd.shared.stats.answered.load(Ordering::Relaxed);
         let before = answered();
         sleep(half).await;
         assert_eq!(answered(), before, "a gateway that stands still answers");
@@ -89,13 +89,13 @@ pub async fn stops(crowd: &Crowd, scale: &Scale, random: &mut Random) -> Row {
 pub async fn slow_readers(crowd: &Crowd, scale: &Scale) -> Row {
     let conflated = || crowd.gateway().metric("rosterd_marks_conflated_total");
     let before = conflated().await;
-    let lost = crowd.shared.told.lost.load(Ordering::Relaxed);
+    let lost = crowd.shared.stats.lost.load(Ordering::Relaxed);
     crowd.go(Phase::Load { pause: scale.pause, stalled: true });
     sleep(scale.stall).await;
     let spared = conflated().await - before;
     assert!(spared > 0.0, "nobody was so slow that anything was conflated");
-    assert_eq!(crowd.shared.told.lost.load(Ordering::Relaxed), lost, "someone was thrown out");
-    // What they are owed is the newest of each, not all there was.
+    assert_eq!(crowd.shared.stats.lost.load(Ordering::Relaxed), lost, "someone was thrown out");
+    // The newest of each is pending for them, not all there was.
     crowd.rest().await;
     let slow = scale.clients / 10;
     let seconds = scale.stall.as_secs();
@@ -108,7 +108,7 @@ pub async fn slow_readers(crowd: &Crowd, scale: &Scale) -> Row {
 /// Peers that are gone without a word: processes that stand still, and sockets that nobody reads.
 pub async fn half_open(crowd: &mut Crowd, scale: &Scale) -> Row {
     crowd.kill().await;
-    // Whether nothing is owed to them, or so much that it does not fit the buffers on the way.
+    // Whether nothing is pending for them, or so much that it does not fit the buffers on the way.
     crowd.set(&["clients.heartbeat=2s", "clients.stall_timeout=2s"]);
     crowd.come_back().await;
     crowd.everyone_is_here().await;
@@ -121,7 +121,7 @@ pub async fn half_open(crowd: &mut Crowd, scale: &Scale) -> Row {
         client.login(&name(n), &mut Replica::default()).await.unwrap();
         silent.push(client);
     }
-    crowd.go(paced(scale));
+    crowd.go(with_pauses(scale));
     for process in &mut processes {
         process.stop();
     }
@@ -163,7 +163,7 @@ async fn until_sessions(crowd: &Crowd, account: &str, most: usize) {
 pub async fn storms(crowd: &mut Crowd, scale: &Scale) -> Row {
     let mut took = Vec::new();
     for _ in 0..scale.storms {
-        crowd.go(paced(scale));
+        crowd.go(with_pauses(scale));
         crowd.answers(1).await;
         crowd.kill().await;
         let gateway = crowd.start();

@@ -31,7 +31,7 @@ use scale::Scale;
 use support::World;
 use table::Table;
 
-/// What a client that does not read may cost the gateway, in bytes: a few frames and what it is owed.
+/// What a client that does not read may cost the gateway, in bytes: a few frames and what is pending for it.
 const SLOW: u64 = 256 << 10;
 /// What faults may cost besides, in bytes: catch-ups at once, and what the allocator keeps of them for a while.
 const SPARE: u64 = 64 << 20;

@@ -1,17 +1,15 @@
-//! What the store holds, as the server API tells it, and whether a client holds the same.
+//! Reads what the store holds from the server API, and compares it with what a client holds.
 
 use std::collections::BTreeMap;
 
 use hyper::Method;
 use rosterd_client::Replica;
+use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_protocol::v1;
 use serde_json::json;
 
 use crate::ledger::name;
 use crate::support::Gateway;
-
-/// The most that one batch may name.
-const BATCH: usize = 150;
 
 /// Everything, by account.
 pub struct Truth {
@@ -25,7 +23,7 @@ impl Truth {
         let mut backend = gateway.backend().await;
         let names: Vec<_> = (0..accounts).map(name).collect();
         let mut truth = Self { users: BTreeMap::new(), friends: BTreeMap::new() };
-        for some in names.chunks(BATCH) {
+        for some in names.chunks(ACCOUNTS_PER_BATCH) {
             let body = json!({"accounts": some}).to_string();
             let answer = backend.request(Method::POST, "/v1/users:batchGet", body).await.unwrap();
             let reply: v1::GetUsersReply = serde_json::from_value(answer).unwrap();

@@ -1,4 +1,4 @@
-//! What `src/locks.rs` names, made of locks that can be scheduled.
+//! The locks that `src/locks.rs` names, made of ones that shuttle schedules.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -34,7 +34,7 @@ impl<T> RwLock<T> {
     }
 }
 
-/// A map with one shard: everybody meets everybody.
+/// A map with one shard, so that all accesses contend.
 #[derive(Debug)]
 pub struct DashMap<K, V, S = ()>(RwLock<BTreeMap<K, V>>, PhantomData<S>);
 
@@ -50,8 +50,8 @@ pub struct Ref<'a, K, V> {
     value: V,
 }
 
-/// The library turns the lock of an entry that was made into one for reading, without letting go; to keep it for writing
-/// is the same to everybody else but readers, who wait.
+/// dashmap downgrades the lock of an entry that was made to a read lock without releasing it. Here it stays a write lock,
+/// which differs only for readers: they wait.
 enum Shard<'a, K, V> {
     Read(RwLockReadGuard<'a, BTreeMap<K, V>>),
     Written(RwLockWriteGuard<'a, BTreeMap<K, V>>),

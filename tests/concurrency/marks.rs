@@ -1,4 +1,4 @@
-//! Marking, taking and sleeping.
+//! Setting dirty marks, taking them, and sleeping.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -20,10 +20,10 @@ pub fn hub() -> Arc<Hub> {
     Hub::new(0, HubSettings::default(), Arc::default())
 }
 
-/// The commit of a profile at a stamp.
-pub fn change(n: usize, stamp: Revision) -> Change {
-    let profile = Arc::new(Profile::new(account(n), stamp, 0));
-    Change { stamp, origin: None, rows: vec![Row::Profile(profile)] }
+/// The commit of a profile at a revision.
+pub fn change(n: usize, revision: Revision) -> Change {
+    let profile = Arc::new(Profile::new(account(n), revision, 0));
+    Change { stamp: revision, origin: None, rows: vec![Row::Profile(profile)] }
 }
 
 /// Applies batches of changes, in slices of one watcher, as the consumer of the feed does.
@@ -35,32 +35,32 @@ pub fn apply(feed: &mut Feed, batches: &[Vec<Change>]) {
 }
 
 /// Sleeps as a session's task does that has nothing else to wait for.
-pub fn sleep(seat: &mut SessionHandle) -> WakeReason {
-    block_on(poll_fn(|cx| match ready!(seat.poll_resume(cx)) {
+pub fn sleep(handle: &mut SessionHandle) -> WakeReason {
+    block_on(poll_fn(|cx| match ready!(handle.poll_resume(cx)) {
         Some(wake) => Poll::Ready(wake),
-        None => seat.poll_sleep(cx, false),
+        None => handle.poll_sleep(cx, false),
     }))
 }
 
-/// Sleeps and takes as a session does, until it was told of every stamp up to `last`; checks each cursor on the way.
-fn listen(seat: &mut SessionHandle, commits: &[(Account, Revision)]) {
-    let last = commits.iter().map(|(_, stamp)| *stamp).max().unwrap();
-    let mut told: BTreeMap<Account, Revision> = BTreeMap::new();
-    while told.values().max() != Some(&last) {
-        assert_eq!(sleep(seat), WakeReason::DirtyMarks);
-        let TakenMarks { horizon, marks, .. } = seat.take();
+/// Sleeps and takes marks as a session does, until it has seen the last commit; checks each cursor on the way.
+fn listen(handle: &mut SessionHandle, commits: &[(Account, Revision)]) {
+    let last = commits.iter().map(|(_, revision)| *revision).max().unwrap();
+    let mut sent: BTreeMap<Account, Revision> = BTreeMap::new();
+    while sent.values().max() != Some(&last) {
+        assert_eq!(sleep(handle), WakeReason::DirtyMarks);
+        let TakenMarks { horizon: watermark, marks, .. } = handle.take();
         for (user, _) in &marks {
             let version = user.profile().unwrap().version;
-            told.insert(user.account().clone(), version);
+            sent.insert(user.account().clone(), version);
         }
-        for (account, stamp) in commits.iter().filter(|(_, stamp)| *stamp <= horizon) {
-            let of_it = told.get(account).copied().unwrap_or(0);
-            assert!(of_it >= *stamp, "the cursor says {horizon}, and {account} at {stamp} was not told");
+        for (account, revision) in commits.iter().filter(|(_, revision)| *revision <= watermark) {
+            let version_sent = sent.get(account).copied().unwrap_or(0);
+            assert!(version_sent >= *revision, "the cursor is {watermark}, and {account} at {revision} was not sent");
         }
     }
 }
 
-/// Two followed accounts that change in two batches; a third thread's session follows one of them, too.
+/// Two followed accounts that change in three batches.
 fn history() -> (Arc<Hub>, Vec<Vec<Change>>, Vec<(Account, Revision)>) {
     let batches = vec![vec![change(1, 1), change(2, 2)], vec![change(1, 3)], vec![change(2, 4)]];
     let commits = batches.iter().flatten().map(|change| match &change.rows[0] {
@@ -71,15 +71,15 @@ fn history() -> (Arc<Hub>, Vec<Vec<Change>>, Vec<(Account, Revision)>) {
 }
 
 fn follow(hub: &Arc<Hub>, id: u64, accounts: &[usize]) -> SessionHandle {
-    let mut seat = hub.join(&account(0), SessionId(id), None);
+    let mut handle = hub.join(&account(0), SessionId(id), None);
     for n in accounts {
-        let user = seat.add_friend(&account(*n));
+        let user = handle.add_friend(&account(*n));
         known(hub, &user);
     }
-    seat
+    handle
 }
 
-/// The store was read for it, and had nothing newer than anything.
+/// Brings the oldest possible state of a user, as a reader of the store.
 pub fn known(hub: &Arc<Hub>, user: &UserRef) {
     let profile = Arc::new(Profile::new(user.account().clone(), 0, 0));
     hub.offer(user, Some(&rosterd_engine::model::User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }));
@@ -87,22 +87,22 @@ pub fn known(hub: &Arc<Hub>, user: &UserRef) {
 
 pub fn none_is_lost() {
     let (hub, batches, commits) = history();
-    let mut seat = follow(&hub, 1, &[1, 2]);
+    let mut handle = follow(&hub, 1, &[1, 2]);
     let mut feed = Feed::new(hub);
     let feeding = thread::spawn(move || apply(&mut feed, &batches));
-    // Whoever sleeps through a mark never ends: that is a deadlock, which fails.
-    listen(&mut seat, &commits);
+    // A session that sleeps through a mark never ends: that is a deadlock, which fails.
+    listen(&mut handle, &commits);
     feeding.join().unwrap();
 }
 
-/// Two sessions, so that changes have a crowd, which is marked in slices while others overtake.
+/// Two sessions, so that changes are marked in slices while others overtake.
 pub fn a_cursor_is_true() {
     let (hub, batches, commits) = history();
-    let seats = [follow(&hub, 1, &[1, 2]), follow(&hub, 2, &[1, 2])];
+    let handles = [follow(&hub, 1, &[1, 2]), follow(&hub, 2, &[1, 2])];
     let mut feed = Feed::new(hub).in_slices_of(1);
-    let listening = seats.map(|mut seat| {
+    let listening = handles.map(|mut handle| {
         let commits = commits.clone();
-        thread::spawn(move || listen(&mut seat, &commits))
+        thread::spawn(move || listen(&mut handle, &commits))
     });
     // Not swept to the end at once: the next batch comes in between.
     for batch in &batches {
@@ -115,18 +115,18 @@ pub fn a_cursor_is_true() {
 
 pub fn an_end_wakes() {
     let hub = hub();
-    let mut seat = follow(&hub, 1, &[]);
-    let session = seat.session().clone();
+    let mut handle = follow(&hub, 1, &[]);
+    let session = handle.session().clone();
     let ending = thread::spawn(move || session.end(CloseReason::Kicked));
-    assert_eq!(sleep(&mut seat), WakeReason::End(CloseReason::Kicked));
+    assert_eq!(sleep(&mut handle), WakeReason::End(CloseReason::Kicked));
     ending.join().unwrap();
 }
 
 pub fn a_signal_wakes() {
     let hub = hub();
-    let mut seat = follow(&hub, 1, &[]);
-    hub.arrive(&seat, 1, crate::hub::SessionsLimit { policy: crate::hub::SessionsPolicy::All, max: 9 });
-    drop(seat.take());
+    let mut handle = follow(&hub, 1, &[]);
+    hub.arrive(&handle, 1, crate::hub::SessionsLimit { policy: rosterd_engine::model::SessionsPolicy::All, max: 9 });
+    drop(handle.take());
     let sending = {
         let hub = hub.clone();
         thread::spawn(move || {
@@ -135,19 +135,19 @@ pub fn a_signal_wakes() {
             assert_eq!(hub.signal(&account(0), None, &signal).delivered, 1);
         })
     };
-    while seat.next_signal().is_none() {
-        assert_eq!(sleep(&mut seat), WakeReason::DirtyMarks);
-        drop(seat.take());
+    while handle.next_signal().is_none() {
+        assert_eq!(sleep(&mut handle), WakeReason::DirtyMarks);
+        drop(handle.take());
     }
     sending.join().unwrap();
 }
 
-/// One mark and one that sleeps for it.
+/// One mark, and one session that sleeps until it comes.
 pub fn smallest() {
     let hub = hub();
-    let mut seat = follow(&hub, 1, &[1]);
+    let mut handle = follow(&hub, 1, &[1]);
     let mut feed = Feed::new(hub);
     let feeding = thread::spawn(move || feed.apply(&[change(1, 1)]));
-    listen(&mut seat, &[(account(1), 1)]);
+    listen(&mut handle, &[(account(1), 1)]);
     feeding.join().unwrap();
 }

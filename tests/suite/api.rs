@@ -128,7 +128,7 @@ async fn delete_takes_the_account_and_its_friendships() {
 }
 
 #[tokio::test]
-async fn batch_get_tells_what_exists_and_what_does_not() {
+async fn batch_get_returns_what_exists_and_what_does_not() {
     let world = World::new();
     let (gateway, mut api) = with_users(&world, &["ann", "bob"]).await;
     // One of them live, the other read from the store.
@@ -332,7 +332,7 @@ async fn other_paths_and_methods_are_refused() {
 }
 
 #[tokio::test]
-async fn health_and_metrics_tell_what_goes_on() {
+async fn health_and_metrics_show_what_goes_on() {
     let world = World::new();
     let (gateway, mut api) = with_users(&world, &["ann", "bob"]).await;
     assert_eq!(api.send(Method::GET, "/livez", "").await, (200, "ok\n".to_owned()));
@@ -355,11 +355,11 @@ async fn health_and_metrics_tell_what_goes_on() {
     assert_eq!(value("rosterd_store_failed_writes_total"), 0.0);
     assert!(value("process_cpu_seconds_total") > 0.0 && value("process_max_fds") >= value("process_open_fds"));
     assert!(value("rosterd_sent_bytes_total") > 0.0 && value("rosterd_store_commits_total") >= 3.0);
-    // No account is told to whoever may scrape.
+    // Metrics name no account, since others may scrape them.
     assert!(!text.contains("ann") && !text.contains("bob"), "{text}");
 }
 
-/// Reads the text format: every sample has a name of ours or one of the process, a number, and a type told before it.
+/// Reads the text format: every sample has a name of ours or one of the process, a number, and a type given before it.
 fn samples(text: &str) -> Vec<(String, f64)> {
     let mut families = Vec::new();
     let mut samples = Vec::new();

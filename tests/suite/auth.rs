@@ -69,7 +69,7 @@ pub async fn refused(gateway: &Gateway, token: &str, (code, field): (u32, Option
 }
 
 #[tokio::test]
-async fn a_good_token_lets_in_and_tells_when_it_ends() {
+async fn a_good_token_lets_in_and_the_reply_says_when_it_ends() {
     let (secret, key) = (with_secret(), with_public_key());
     let ed = |seconds| signed_ed(include_bytes!("../keys/ed25519.pem"), &claims("ann", seconds));
     for (world, token) in [(secret, token("ann", 600)), (key, ed(600))] {
@@ -114,7 +114,7 @@ async fn a_token_that_is_not_good_does_not() {
     for token in [signed_ed(other, &claims("ann", 600)), good, signed(public, &claims("ann", 600))] {
         refused(&by_key, &token, bad.0, bad.1).await;
     }
-    // One that was good is told apart: the client only needs a new one.
+    // A token that was valid gets another answer: the client only needs a new one.
     let expired = (302, Some("token"));
     refused(&by_secret, &token("ann", -1), expired, (3506, "TOKEN_EXPIRED")).await;
     refused(&by_key, &signed_ed(ed, &claims("ann", -1)), expired, (3506, "TOKEN_EXPIRED")).await;
@@ -298,5 +298,48 @@ async fn no_log_shows_a_token_a_key_or_what_a_profile_holds() {
     for hidden in [claims, signature, secret_text, SECRET, crate::support::API_KEY] {
         let shown: Vec<_> = log.lines().filter(|line| line.contains(hidden)).collect();
         assert!(shown.is_empty(), "{hidden}: {shown:#?}");
+    }
+}
+
+/// The lines about refused logins.
+fn refusals(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("a login was refused")).collect()
+}
+
+#[tokio::test]
+async fn a_refused_login_is_logged_with_reason_and_address_and_without_the_token() {
+    let world = with_secret();
+    let gateway = world.start_with(&["log.level=info,rosterd=debug"]);
+    gateway.populate(&["ann"], &[]).await;
+    let (forged, nobodys) = (signed("another-secret-of-32-bytes-or-more", &claims("ann", 600)), token("nobody", 600));
+    for token in [&forged, &nobodys, &token("ann", 600)] {
+        let mut raw = Raw::open(&gateway, Encoding::Json).await;
+        raw.log_in(token).await;
+    }
+    assert_eq!(gateway.terminate().await, Some(0));
+    let log = world.log();
+    let [first, second] = refusals(&log)[..] else { panic!("{log}") };
+    assert!(
+        first.contains("reason=\"UNAUTHENTICATED\" address=127.0.0.1 why=\"the token is not accepted: the token's signature is wrong\""),
+        "{first}"
+    );
+    assert!(second.contains("reason=\"NOT_FOUND\" address=127.0.0.1") && second.contains("nobody"), "{second}");
+    for part in forged.split('.').chain(nobodys.split('.')) {
+        assert!(!log.contains(part), "{part}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_is_logged_with_the_address_that_a_proxy_names_and_only_at_debug_level() {
+    let world = with_secret();
+    for (level, lines) in [("info", 0), ("info,rosterd=debug", 1)] {
+        let level = format!("log.level={level}");
+        let gateway = world.start_with(&[&level, "clients.trusted_proxies=127.0.0.1"]);
+        let mut raw = Raw::try_open(gateway.clients, "X-Forwarded-For: 203.0.113.7\r\n").await.unwrap();
+        assert!(raw.log_in("no token").await.error.is_some());
+        assert_eq!(gateway.terminate().await, Some(0));
+        let log = world.log();
+        assert_eq!(refusals(&log).len(), lines, "{log}");
+        assert!(refusals(&log).iter().all(|line| line.contains("address=203.0.113.7")), "{log}");
     }
 }

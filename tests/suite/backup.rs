@@ -49,7 +49,7 @@ async fn clients_that_hold_what_a_restored_store_never_had_are_synced_in_full() 
     assert_eq!(back.reply.because.as_deref(), Some("CURSOR_FOREIGN"));
     assert_eq!(back.replica.friends().keys().collect::<Vec<_>>(), ["bob", "carol"]);
     assert_eq!(back.replica.users()["bob"].nick, "before");
-    // Stamps are given out again that the old history had given out for something else.
+    // Revisions are given out again that the old history had given out for something else.
     for n in 0..20 {
         set_nick(&gateway, "bob", &format!("again {n}")).await;
     }

@@ -156,7 +156,7 @@ async fn tokens_are_made_with_the_secret_of_the_settings() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_gateway_is_told_from_one_that_is_not_there() {
+async fn what_is_not_a_gateway_gets_another_error_than_one_that_is_not_there() {
     let world = World::new();
     let gateway = world.start();
     let free = || TcpListener::bind("127.0.0.1:0").unwrap();
@@ -197,7 +197,7 @@ fn bad_arguments_are_refused_before_anything_is_loaded() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_wrong_is_told_in_the_gateways_words() {
+async fn a_wrong_key_is_reported_in_the_gateways_words() {
     let world = World::new();
     let gateway = world.start();
     let mut wrong = command(gateway.clients, gateway.ops, "idle --users 4 --friends 2");
@@ -206,7 +206,7 @@ async fn a_key_that_is_wrong_is_told_in_the_gateways_words() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_may_not_open_so_many_files_is_told_first() {
+async fn a_gateway_that_may_not_open_so_many_files_is_reported_first() {
     let world = World { through: Some("ulimit -n 100; exec \"$@\"".to_owned()), ..World::new() };
     let gateway = world.start();
     let said = complaint(&bench(&gateway, "idle --users 60 --friends 2"));
@@ -254,7 +254,7 @@ async fn a_world_that_somebody_changed_is_no_world_to_measure() {
 async fn updates_that_never_come_fail_the_run() {
     let world = World::new();
     let gateway = world.start();
-    // One side of a friendship is blocked: it is told nothing more of the other, and the lists are still of the right length.
+    // One side of a friendship is blocked: it gets nothing more of the other, and the lists are still of the right length.
     figures(&gateway, "idle --users 12 --friends 2 --seconds 0.1 --keep");
     let mut backend = gateway.backend().await;
     let pairs: Vec<_> = (0..12u32).flat_map(|a| (0..12u32).map(move |b| (a, b))).filter(|(a, b)| a != b).collect();

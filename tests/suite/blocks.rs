@@ -1,4 +1,4 @@
-//! Blocks: what the blocked side sees from then on, that it is not told, and how it is brought up to date.
+//! Blocks: what the blocked side sees from then on, that it cannot notice, and how it is brought up to date.
 
 use hyper::Method;
 use rosterd_client::Replica;
@@ -59,8 +59,8 @@ async fn from_the_block_on_nothing_more_comes_by_any_way() {
         }
         for peer in [&mut bob, &mut eve] {
             let before = peer.replica.clone();
-            let tell = format!("{n}", n = before.users().len());
-            peer.marked(&gateway, &tell).await;
+            let mark = format!("{n}", n = before.users().len());
+            peer.marked(&gateway, &mark).await;
             assert_eq!(peer.replica.users(), before.users());
             assert_eq!(peer.replica.presence(), before.presence());
             assert_eq!(peer.look_up("ann").await, frozen);
@@ -233,7 +233,7 @@ async fn who_was_offline_when_it_blocked_does_not_seem_to_have_been_there_since(
 }
 
 #[tokio::test]
-async fn who_blocks_3000_is_told_that_it_is_enough() {
+async fn an_account_that_blocks_3000_cannot_block_more() {
     let world = World::new();
     let gateway = world.start();
     gateway.populate(&["ann", "bob"], &[]).await;

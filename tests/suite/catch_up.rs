@@ -81,7 +81,7 @@ async fn of_200_friends_3_changed_1_left_and_1_came_with_an_old_profile() {
 }
 
 #[tokio::test]
-async fn who_missed_nothing_is_current_and_still_gets_the_own_card() {
+async fn a_client_that_missed_nothing_is_current_and_still_gets_the_own_profile() {
     let world = World::new();
     let gateway = world.start();
     befriended(&gateway, "alice", &names("f", 30)).await;

@@ -117,3 +117,63 @@ async fn a_gateway_that_cannot_start_says_why() {
     gateway.populate(&["ann"], &[]).await;
     gateway.login("ann", Encoding::Json).await.nick("Ann").await;
 }
+
+/// What `rosterd --help` lists.
+const COMMANDS: [&str; 10] =
+    ["serve", "config", "token", "import", "backup", "restore", "connect", "completions", "man", "help"];
+
+#[test]
+fn completions_of_every_shell_know_every_subcommand() {
+    let world = World::new();
+    let help = world.run_well(&["--help"]);
+    for (shell, holds) in [
+        ("bash", "complete -F _rosterd"),
+        ("zsh", "#compdef rosterd"),
+        ("fish", "complete -c rosterd"),
+        ("elvish", "edit:completion:arg-completer[rosterd]"),
+        ("powershell", "Register-ArgumentCompleter"),
+    ] {
+        let script = world.run_well(&["completions", shell]);
+        assert!(script.contains(holds), "{shell}: {script}");
+        for command in COMMANDS {
+            assert!(help.contains(&format!("\n  {command} ")), "{command} is not in the help: {help}");
+            assert!(script.contains(command), "{shell} does not know {command}");
+        }
+        assert!(script.contains("i-own-this-target") || !cfg!(target_os = "linux"), "{shell} stops at the top");
+    }
+    let output = world.run(&["completions", "tcsh"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("invalid value 'tcsh' for '<SHELL>'") && said.contains("fish, powershell, zsh"), "{said}");
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_subcommand() {
+    let world = World::new();
+    let page = world.run_well(&["man"]);
+    for section in ["NAME", "SYNOPSIS", "OPTIONS", "SUBCOMMANDS", "FILES", "ENVIRONMENT", "SIGNALS", "EXIT STATUS"] {
+        assert!(
+            page.contains(&format!("\n.SH {section}\n")) || page.contains(&format!("\n.SH \"{section}\"\n")),
+            "{page}"
+        );
+    }
+    let folder = world.path().join("share/man1");
+    world.run_well(&["man", "--into", folder.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(folder.join("rosterd.1")).unwrap(), page);
+    for command in COMMANDS.iter().filter(|command| **command != "help") {
+        assert!(page.contains(&format!("rosterd\\-{command}(1)")), "{command}: {page}");
+        let page = std::fs::read_to_string(folder.join(format!("rosterd-{command}.1"))).unwrap();
+        assert!(page.contains(&format!("\\fBrosterd {command}\\fR")), "{command}: {page}");
+    }
+    let nested = std::fs::read_to_string(folder.join("rosterd-config-check.1")).unwrap();
+    assert!(nested.contains("\\fBrosterd config check\\fR"), "{nested}");
+    // Where there is a formatter, it finds nothing to complain about.
+    for page in std::fs::read_dir(&folder).unwrap() {
+        let mut formatter = Process::new("groff");
+        formatter.args(["-man", "-Tutf8", "-ww", "-z"]).arg(page.unwrap().path());
+        let Ok(output) = formatter.output() else { break };
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let said = world.run_badly(&["man", "--into", world.config().to_str().unwrap()]);
+    assert!(said.contains("config.toml cannot be written"), "{said}");
+}

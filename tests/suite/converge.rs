@@ -39,8 +39,8 @@ const KINDS: [&str; 18] = [
     "signal",
 ];
 
-/// A client of one account: connected, with whom it watches, or away with what it held.
-enum SessionHandle {
+/// A client of one account: connected, with the accounts that it watches, or away with the replica that it had.
+enum ClientState {
     Here(Box<Peer>, Vec<String>),
     Away(Box<Replica>),
 }
@@ -48,7 +48,7 @@ enum SessionHandle {
 struct Story {
     gateway: Gateway,
     exists: [bool; ACCOUNTS],
-    seats: Vec<SessionHandle>,
+    clients: Vec<ClientState>,
     happened: BTreeMap<&'static str, usize>,
 }
 
@@ -89,7 +89,7 @@ impl Story {
 
     /// A client asks for something if it is here, and comes if not; whether it was done.
     async fn asks(&mut self, client: usize, random: &Random, at: usize) -> (&'static str, bool) {
-        let SessionHandle::Here(peer, watched) = &mut self.seats[client] else {
+        let ClientState::Here(peer, watched) = &mut self.clients[client] else {
             return ("come", self.come(client).await);
         };
         // Some know what was pushed to them, others have yet to read it.
@@ -125,22 +125,22 @@ impl Story {
     }
 
     fn leave(&mut self, client: usize) -> bool {
-        let seat = std::mem::replace(&mut self.seats[client], SessionHandle::Away(Box::default()));
-        let (replica, was_here) = match seat {
-            SessionHandle::Here(peer, _) => (Box::new(peer.replica), true),
-            SessionHandle::Away(replica) => (replica, false),
+        let state = std::mem::replace(&mut self.clients[client], ClientState::Away(Box::default()));
+        let (replica, was_here) = match state {
+            ClientState::Here(peer, _) => (Box::new(peer.replica), true),
+            ClientState::Away(replica) => (replica, false),
         };
-        self.seats[client] = SessionHandle::Away(replica);
+        self.clients[client] = ClientState::Away(replica);
         was_here
     }
 
     async fn come(&mut self, client: usize) -> bool {
-        let SessionHandle::Away(replica) = &self.seats[client] else { return false };
+        let ClientState::Away(replica) = &self.clients[client] else { return false };
         if !self.exists[owner(client)] {
             return false;
         }
         let peer = self.gateway.resume(&account(owner(client)), encoding(client), (**replica).clone()).await;
-        self.seats[client] = SessionHandle::Here(Box::new(peer), Vec::new());
+        self.clients[client] = ClientState::Here(Box::new(peer), Vec::new());
         true
     }
 
@@ -168,8 +168,8 @@ impl Story {
         }
         for n in (0..ACCOUNTS).filter(|n| self.exists[*n]) {
             let fresh = self.gateway.login(&account(n), Encoding::Json).await.replica;
-            for (client, seat) in self.seats.iter_mut().enumerate().filter(|(client, _)| owner(*client) == n) {
-                let SessionHandle::Here(peer, watched) = seat else { panic!("client {client} is not here") };
+            for (client, state) in self.clients.iter_mut().enumerate().filter(|(client, _)| owner(*client) == n) {
+                let ClientState::Here(peer, watched) = state else { panic!("client {client} is not here") };
                 let converged = timeout(PATIENCE / 2, peer.until(|replica| held(replica) == held(&fresh))).await;
                 assert!(
                     converged.is_ok(),
@@ -197,7 +197,7 @@ impl Story {
 struct Held<'a> {
     me: Option<&'a v1::User>,
     friends: &'a BTreeMap<String, v1::Friend>,
-    cards: Vec<Option<&'a v1::User>>,
+    profiles: Vec<Option<&'a v1::User>>,
     requests: Vec<(String, bool, String)>,
     blocks: Vec<String>,
     presence: Vec<(bool, u64)>,
@@ -211,7 +211,7 @@ fn held(replica: &Replica) -> Held<'_> {
     Held {
         me: replica.me(),
         friends,
-        cards: friends.keys().map(|account| replica.users().get(account)).collect(),
+        profiles: friends.keys().map(|account| replica.users().get(account)).collect(),
         requests: open_requests(replica),
         blocks: live_blocks(replica),
         presence: friends.keys().map(presence).collect(),
@@ -262,8 +262,8 @@ async fn clients_converge_after_any_history() {
         let gateway = world.start_with(&["presence.linger=0s"]);
         let accounts: Vec<_> = (0..ACCOUNTS).map(account).collect();
         gateway.populate(&accounts.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
-        let seats = (0..CLIENTS).map(|_| SessionHandle::Away(Box::default())).collect();
-        let mut story = Story { gateway, exists: [true; ACCOUNTS], seats, happened: BTreeMap::new() };
+        let clients = (0..CLIENTS).map(|_| ClientState::Away(Box::default())).collect();
+        let mut story = Story { gateway, exists: [true; ACCOUNTS], clients, happened: BTreeMap::new() };
         let random = Random::new(seed);
         for rest in 0..RESTS {
             for step in 0..STEPS {

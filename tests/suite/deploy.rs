@@ -42,7 +42,7 @@ fn series() -> BTreeSet<String> {
         };
         endings.iter().map(move |ending| format!("{name}{ending}"))
     });
-    // What every process tells of itself is Prometheus' own to explain.
+    // Prometheus itself explains the metrics that every process has.
     named.filter(|name| !name.starts_with("process_")).collect()
 }
 
@@ -62,18 +62,18 @@ fn every_metric_that_is_asked_for_exists() {
 #[test]
 fn every_metric_is_in_the_handbook_and_on_the_dashboard() {
     let (handbook, dashboard) = (read("docs/operations.md"), read("deploy/grafana/rosterd.json"));
-    let (told, shown) = (words(&handbook, "rosterd_"), words(&dashboard, "rosterd_"));
+    let (documented, shown) = (words(&handbook, "rosterd_"), words(&dashboard, "rosterd_"));
     let of = |name: &str, words: &BTreeSet<&str>| {
         let name = name.trim_end_matches("_bucket").trim_end_matches("_count").trim_end_matches("_sum");
         words.contains(name) || words.contains(format!("{name}_bucket").as_str())
     };
     for name in series() {
-        assert!(of(&name, &told), "{name} is not in docs/operations.md");
+        assert!(of(&name, &documented), "{name} is not in docs/operations.md");
         assert!(of(&name, &shown), "{name} is not on the dashboard");
     }
-    // And the handbook tells of nothing else.
+    // And the handbook has no other metric.
     let series = series();
-    for name in told {
+    for name in documented {
         assert!(series.contains(name) || series.contains(&format!("{name}_bucket")), "{name} does not exist");
     }
 }

@@ -53,7 +53,7 @@ async fn devices_know_each_other_from_coming_to_going() {
     let alone = sessions(&mut phone).await;
     assert_eq!((alone.len(), alone[0].current, alone[0].device.clone()), (1, true, Some(device("ios"))));
     assert!(alone[0].connected_at > 0 && alone[0].session == phone.reply.session);
-    // Who is alone is not told so.
+    // A session that is alone gets no list.
     assert!(phone.replica.sessions().is_empty());
 
     let mut laptop = log_in(&gateway, "ann", "web", Encoding::Protobuf).await;
@@ -61,11 +61,11 @@ async fn devices_know_each_other_from_coming_to_going() {
     let both = [phone.reply.session.clone(), laptop.reply.session.clone()];
     for (at, peer) in [&mut phone, &mut laptop].into_iter().enumerate() {
         peer.until(|replica| replica.sessions().len() == 2).await;
-        let told = peer.replica.sessions().to_vec();
-        assert_eq!(ids(&told), both);
-        assert_eq!(told, sessions(peer).await);
-        assert_eq!((told[at].current, told[1 - at].current), (true, false));
-        assert_eq!((told[0].device.clone(), told[1].device.clone()), (Some(device("ios")), Some(device("web"))));
+        let listed = peer.replica.sessions().to_vec();
+        assert_eq!(ids(&listed), both);
+        assert_eq!(listed, sessions(peer).await);
+        assert_eq!((listed[at].current, listed[1 - at].current), (true, false));
+        assert_eq!((listed[0].device.clone(), listed[1].device.clone()), (Some(device("ios")), Some(device("web"))));
     }
     drop(laptop);
     phone.until(|replica| replica.sessions().len() == 1).await;
@@ -258,7 +258,7 @@ async fn what_a_device_says_of_itself_is_limited() {
                 other => panic!("{other:?}"),
             }
         }
-        // The connection is good still, and what just fits is told as it is.
+        // The connection still works, and texts that just fit come as they are.
         let most = v1::Device { id: "😀".repeat(64), r#type: "漢".repeat(64), tag: "\"é".repeat(32) };
         let login = v1::Login { token: "ann".into(), cursor: None, device: Some(most.clone()) };
         client.request(ClientCommand::Login(login)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What an operator can ask: who is there, and why one was not told of another's change.
+//! An operator can ask who is there, and why an account did not get another's change.
 
 use std::collections::BTreeSet;
 
@@ -20,48 +20,48 @@ async fn every_obstacle_between_a_change_and_its_viewer_is_named() {
     let gateway = world.start();
     gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
     // Nobody is there.
-    let told = explain(&gateway, "alice", "bob").await;
-    assert_eq!(told["reasons"], json!(["OFFLINE", "HIDDEN_FIELDS"]));
-    assert_eq!((&told["sessions"], &told["liveVersion"]), (&json!([]), &Value::Null));
+    let answer = explain(&gateway, "alice", "bob").await;
+    assert_eq!(answer["reasons"], json!(["OFFLINE", "HIDDEN_FIELDS"]));
+    assert_eq!((&answer["sessions"], &answer["liveVersion"]), (&json!([]), &Value::Null));
     // Bob is, and sees what friends see.
     let mut alice = gateway.login("alice", Encoding::Json).await;
     let mut bob = gateway.login("bob", Encoding::Protobuf).await;
     let nick = alice.nick("Ally").await;
     bob.until(|replica| replica.users()["alice"].nick == "Ally").await;
-    let told = explain(&gateway, "alice", "bob").await;
-    assert_eq!(told["reasons"], json!(["HIDDEN_FIELDS"]));
-    assert!(told["because"][0].as_str().unwrap().contains("a change of tel alone is not told"), "{told}");
-    assert_eq!((&told["audience"], &told["viewerLists"]["state"]), (&json!("friends"), &json!("friend")));
-    assert_eq!(told["liveVersion"], json!(nick.version));
-    assert_eq!(told["horizon"], json!(nick.version));
-    let session = &told["sessions"][0];
+    let answer = explain(&gateway, "alice", "bob").await;
+    assert_eq!(answer["reasons"], json!(["HIDDEN_FIELDS"]));
+    assert!(answer["because"][0].as_str().unwrap().contains("a change of tel alone is not told"), "{answer}");
+    assert_eq!((&answer["audience"], &answer["viewerLists"]["state"]), (&json!("friends"), &json!("friend")));
+    assert_eq!(answer["liveVersion"], json!(nick.version));
+    assert_eq!(answer["horizon"], json!(nick.version));
+    let session = &answer["sessions"][0];
     assert_eq!(session["session"], json!(bob.reply.session));
     assert_eq!((&session["asFriend"], &session["waiting"]), (&json!(true), &json!([])));
     assert_eq!(session["told"], json!(nick.version));
     // A hidden change moves the view of the account itself and no other.
     let tel = ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { tel: Some("1".to_owned()), ..Default::default() });
     let version = alice.request(tel).await.update_my_info_reply.unwrap().user.unwrap().version;
-    let told = explain(&gateway, "alice", "bob").await;
-    let views: Vec<_> = told["views"].as_array().unwrap().iter().map(|view| view["version"].clone()).collect();
+    let answer = explain(&gateway, "alice", "bob").await;
+    let views: Vec<_> = answer["views"].as_array().unwrap().iter().map(|view| view["version"].clone()).collect();
     assert_eq!(views, [json!(nick.version), json!(nick.version), json!(version)]);
     // Friends no longer; then watched; then blocked.
     bob.request(to::delete("alice")).await;
-    let told = explain(&gateway, "alice", "bob").await;
-    assert_eq!(told["reasons"], json!(["NOT_FOLLOWED", "HIDDEN_FIELDS"]));
-    assert_eq!((&told["audience"], &told["viewerLists"]["state"]), (&json!("everyone"), &json!("removed")));
+    let answer = explain(&gateway, "alice", "bob").await;
+    assert_eq!(answer["reasons"], json!(["NOT_FOLLOWED", "HIDDEN_FIELDS"]));
+    assert_eq!((&answer["audience"], &answer["viewerLists"]["state"]), (&json!("everyone"), &json!("removed")));
     bob.request(ClientCommand::Watch(v1::Watch { accounts: vec!["alice".to_owned()] })).await;
-    let told = explain(&gateway, "alice", "bob").await;
-    assert_eq!(told["reasons"], json!(["HIDDEN_FIELDS"]));
-    assert_eq!(told["sessions"][0]["watches"], json!(true));
+    let answer = explain(&gateway, "alice", "bob").await;
+    assert_eq!(answer["reasons"], json!(["HIDDEN_FIELDS"]));
+    assert_eq!(answer["sessions"][0]["watches"], json!(true));
     alice.request(to::block("bob")).await;
-    let told = explain(&gateway, "alice", "bob").await;
-    assert_eq!(told["reasons"][0], "BLOCKED");
-    assert_eq!(told["frozenVersion"], json!(version));
-    assert!(told["blockedSince"].as_u64().unwrap() > 0);
-    assert!(told["because"][0].as_str().unwrap().contains("alice blocks bob"), "{told}");
+    let answer = explain(&gateway, "alice", "bob").await;
+    assert_eq!(answer["reasons"][0], "BLOCKED");
+    assert_eq!(answer["frozenVersion"], json!(version));
+    assert!(answer["blockedSince"].as_u64().unwrap() > 0);
+    assert!(answer["because"][0].as_str().unwrap().contains("alice blocks bob"), "{answer}");
     // The other way round it is Alice who blocks, and sees everything.
-    let told = explain(&gateway, "bob", "alice").await;
-    assert!(told["blocksSince"].as_u64().unwrap() > 0 && told["blockedSince"].is_null(), "{told}");
+    let answer = explain(&gateway, "bob", "alice").await;
+    assert!(answer["blocksSince"].as_u64().unwrap() > 0 && answer["blockedSince"].is_null(), "{answer}");
     let own = explain(&gateway, "alice", "alice").await;
     assert_eq!((&own["audience"], &own["reasons"]), (&json!("self"), &json!([])));
     assert!(own["because"][0].as_str().unwrap().contains("nothing stands in the way"), "{own}");
@@ -87,12 +87,12 @@ async fn what_a_slow_session_has_yet_to_read_is_seen() {
             let body = json!({"users": some}).to_string();
             backend.request(Method::POST, "/v1/users:batchUpdate", body).await.unwrap();
         }
-        let told = explain(&gateway, "friend7", "bob").await;
-        if told["reasons"] == json!(["PENDING"]) {
-            break told;
+        let answer = explain(&gateway, "friend7", "bob").await;
+        if answer["reasons"] == json!(["PENDING"]) {
+            break answer;
         }
         round += 1;
-        assert!(round < 500, "a session that reads nothing was told everything");
+        assert!(round < 500, "a session that reads nothing got everything");
     };
     assert_eq!(waiting["sessions"][0]["waiting"], json!(["card"]));
     let listed = backend.request(Method::GET, "/v1/sessions", String::new()).await.unwrap();
@@ -167,7 +167,7 @@ async fn the_way_of_a_change_from_its_commit_to_a_socket_is_measured() {
     assert_eq!(gateway.metric(count).await, 0.0);
     alice.nick("Ally").await;
     assert_eq!(bob.changes().await.users[0].nick, "Ally");
-    // That Carol comes is told, too, and is no change that was committed.
+    // Carol's coming is sent too, and is no change that was committed.
     let carol = gateway.login("carol", Encoding::Json).await;
     while bob.next_of_all().await.presence.is_none() {}
     // The client may hear of it before it is counted.

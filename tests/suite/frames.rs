@@ -252,7 +252,7 @@ fn text() -> Vec<Case> {
 
 /// Sends the bytes on a new session and holds what follows to the table.
 ///
-/// The account is the case's own: others would be told that the session of the case before left.
+/// The account is the case's own: otherwise it would get a record that the session of the case before left.
 async fn check(gateway: &Gateway, encoding: Encoding, case: Case, (account, nick): (&str, &str)) {
     let Case { what, section, bytes, then } = case;
     let what = format!("{encoding:?}, {what} (section {section})");

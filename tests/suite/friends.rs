@@ -22,8 +22,8 @@ async fn two(world: &World, overrides: &[&str]) -> (Gateway, Peer, Peer) {
     (gateway, ann, bob)
 }
 
-/// What became of a request, if the client was told of it since it logged in.
-async fn told(peer: &mut Peer, other: &str) -> (v1::RequestState, String) {
+/// Waits for the outcome of a request, if it came since the login.
+async fn outcome(peer: &mut Peer, other: &str) -> (v1::RequestState, String) {
     loop {
         let changes = peer.changes().await;
         if let Some(request) = changes.requests.iter().find(|request| request.account == other) {
@@ -95,7 +95,7 @@ async fn a_request_reaches_every_device_of_both_sides_and_so_does_what_becomes_o
         };
         for (at, device) in [&mut ann, &mut bob].into_iter().chain(&mut devices).enumerate() {
             let other = if at % 2 == 1 { "ann" } else { "bob" };
-            assert_eq!(told(device, other).await, (state, message.clone()));
+            assert_eq!(outcome(device, other).await, (state, message.clone()));
             device.agrees(&gateway, JSON).await;
             assert_eq!(device.replica.friends().contains_key(other), state == v1::RequestState::Accepted);
         }
@@ -113,10 +113,10 @@ async fn a_request_that_nobody_answers_expires_and_can_be_answered_no_more() {
     let (gateway, mut ann, mut bob) = two(&world, &["friends.request_expiry=1s"]).await;
     let (before, held) = (bob.replica.clone(), ann.replica.clone());
     ann.request(to::ask("bob")).await;
-    assert_eq!(told(&mut ann, "bob").await.0, v1::RequestState::Open);
-    assert_eq!(told(&mut bob, "ann").await.0, v1::RequestState::Open);
-    assert_eq!(told(&mut ann, "bob").await.0, v1::RequestState::Expired);
-    assert_eq!(told(&mut bob, "ann").await.0, v1::RequestState::Expired);
+    assert_eq!(outcome(&mut ann, "bob").await.0, v1::RequestState::Open);
+    assert_eq!(outcome(&mut bob, "ann").await.0, v1::RequestState::Open);
+    assert_eq!(outcome(&mut ann, "bob").await.0, v1::RequestState::Expired);
+    assert_eq!(outcome(&mut bob, "ann").await.0, v1::RequestState::Expired);
     for command in [to::accept("ann"), to::reject("ann")] {
         assert_eq!(why(&bob.refused(command).await), (404, "NOT_FOUND", Some("account")));
     }
@@ -168,7 +168,7 @@ async fn every_refusal_is_one_of_its_own_and_names_the_field() {
         assert_eq!(why(&friends), (417, "ALREADY_EXISTS", Some("account")));
         assert!(friends.message.contains("a friend already"), "{friends:?}");
     }
-    // Who blocks is told to unblock first; who is blocked is not told that it is.
+    // The account that blocks is asked to unblock first; the blocked one cannot notice that it is.
     bob.request(to::block("cat")).await;
     for command in [to::add, to::ask, to::accept] as [On; 3] {
         let blocked = bob.refused(command("cat")).await;
@@ -180,7 +180,7 @@ async fn every_refusal_is_one_of_its_own_and_names_the_field() {
     assert_eq!(why(&refused), (403, "PERMISSION_DENIED", Some("account")));
     assert!(!refused.message.contains("block"), "{refused:?}");
     cat.request(to::ask("bob")).await;
-    assert_eq!(told(&mut cat, "bob").await.0, v1::RequestState::Open);
+    assert_eq!(outcome(&mut cat, "bob").await.0, v1::RequestState::Open);
     bob.marked(&gateway, "1").await;
     bob.agrees(&gateway, JSON).await;
     assert_eq!(open_requests(&bob.replica), []);
@@ -203,7 +203,7 @@ async fn texts_are_limited_in_characters_and_what_fits_is_kept() {
     assert_eq!(ann.refused(ClientCommand::RequestFriend(nul)).await.field.as_deref(), Some("message"));
     bob.quiet().await;
     ann.request(ask(256)).await;
-    assert_eq!(told(&mut bob, "ann").await.1, "漢".repeat(256));
+    assert_eq!(outcome(&mut bob, "ann").await.1, "漢".repeat(256));
     bob.request(to::accept("ann")).await;
     // A message that goes with a friendship made at once arrives as a request that is accepted.
     ann.request(add(256)).await;
@@ -219,7 +219,7 @@ async fn texts_are_limited_in_characters_and_what_fits_is_kept() {
     let (alias, custom) = ("漢".repeat(128), format!("\0{}", "😀".repeat(255)));
     ann.request(note(Some(alias.clone()), Some(custom.clone()))).await;
     ann.until(|replica| replica.friends()["bob"].alias == alias && replica.friends()["bob"].custom == custom).await;
-    // Only what is given changes, and what changes nothing is told to nobody.
+    // Only what is given changes, and what changes nothing is sent to nobody.
     ann.request(note(Some(String::new()), None)).await;
     ann.until(|replica| replica.friends()["bob"].alias.is_empty() && replica.friends()["bob"].custom == custom).await;
     ann.request(note(None, Some(custom))).await;

@@ -195,7 +195,7 @@ async fn a_friend_that_nobody_made_is_named_with_the_line() {
 }
 
 #[tokio::test]
-async fn files_that_hold_nothing_or_cannot_be_read_are_told_apart() {
+async fn files_that_hold_nothing_and_files_that_cannot_be_read_get_different_errors() {
     let world = World::new();
     for empty in [&b""[..], b"\n", b"\r\n\n  \n"] {
         let said = world.import(None, &world.file_of(empty));

@@ -136,7 +136,7 @@ async fn try_login(gateway: &Gateway, token: &str) -> Option<(u32, u16)> {
     Some((code, raw.ending().await.close.unwrap().0))
 }
 
-/// Tries until a login is let in, as a client that is told to come back does.
+/// Tries until a login is let in, as a client does that is asked to come back.
 async fn until_let_in(gateway: &Gateway, token: &str) {
     let begun = Instant::now();
     while let Some(refused) = try_login(gateway, token).await {
@@ -200,7 +200,7 @@ async fn every_key_of_a_set_is_good_under_its_own_name_and_algorithm() {
 }
 
 #[tokio::test]
-async fn a_file_may_hold_secrets_a_url_may_not_and_a_bad_file_is_told_at_the_start() {
+async fn a_file_may_hold_secrets_a_url_may_not_and_a_bad_file_is_refused_at_the_start() {
     // "0123456789abcdef0123456789abcdef"
     let secrets = json!({"keys": [
         {"kty": "oct", "kid": "now", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"},
@@ -252,7 +252,7 @@ async fn a_key_that_is_new_is_found_when_a_token_names_it_and_names_that_are_not
     until_let_in(&gateway, &good("ed")).await;
     let at_first = server.asked();
     // Before the keys change, a hundred tokens name a hundred keys: whoever is behind them has the set read once more
-    // at the most, and all others of that time are told to come back.
+    // at the most, and all others of that time are asked to come back.
     let junk: Vec<_> = (0..100).map(|n| signed("other", Some(&format!("junk{n}")), &claims("ann"))).collect();
     let answers = join_all(junk.iter().map(|token| try_login(&gateway, token))).await;
     assert!(answers.iter().all(|answer| matches!(answer, Some((302, 3500) | (503, 3002)))), "{answers:?}");
@@ -308,7 +308,7 @@ async fn what_a_token_names_as_the_place_of_its_key_is_not_asked() {
 }
 
 #[tokio::test]
-async fn while_there_are_no_keys_clients_are_told_to_come_back_and_once_there_were_some_they_stay() {
+async fn while_there_are_no_keys_clients_are_asked_to_come_back_and_once_there_were_some_they_stay() {
     let server = KeyServer::start(Says::Status("500 Internal Server Error")).await;
     let world = server.world();
     let gateway = world.start();

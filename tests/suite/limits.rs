@@ -343,7 +343,7 @@ async fn when_there_are_as_many_connections_as_there_may_be_one_more_is_turned_a
         held.push(TcpStream::connect(gateway.clients).await.unwrap());
     }
     gateway.populate(&["late"], &[]).await;
-    // It is told so without having asked for anything; the burst is larger than what is told at a time.
+    // The answer comes without a request; the burst is larger than what is answered at a time.
     let turned_away = async |gateway: SocketAddr| {
         let mut stream = TcpStream::connect(gateway).await.unwrap();
         rest(&mut stream).await
@@ -352,8 +352,8 @@ async fn when_there_are_as_many_connections_as_there_may_be_one_more_is_turned_a
     for _ in 0..3 {
         answers.extend(join_all((0..100).map(|_| turned_away(gateway.clients))).await);
     }
-    let told = answers.iter().filter(|answer| answer.starts_with(b"HTTP/1.1 503 Service Unavailable\r\n")).count();
-    assert!(told > 0 && answers.iter().all(|answer| answer.is_empty() || answer.starts_with(b"HTTP/1.1 503")));
+    let answered = answers.iter().filter(|answer| answer.starts_with(b"HTTP/1.1 503 Service Unavailable\r\n")).count();
+    assert!(answered > 0 && answers.iter().all(|answer| answer.is_empty() || answer.starts_with(b"HTTP/1.1 503")));
     // One that asks gets the answer too.
     let begun = Instant::now();
     while Raw::try_open(gateway.clients, "").await.err() != Some(503) {
@@ -388,7 +388,7 @@ async fn commands_that_come_too_fast_are_refused_and_who_goes_on_is_closed() {
     for encoding in Encoding::ALL {
         let mut ann = log_in(&gateway, "ann", encoding).await;
         let mut wait = None;
-        // The login was one. A client that is told to wait, and does, goes on.
+        // The login was one. A client that is asked to wait, and does, goes on.
         for n in 0..25 {
             let reply = ann.command(nick_command(&format!("n{n}"))).await;
             if let Some(error) = reply.error {

@@ -16,13 +16,13 @@ async fn a_change_reaches_friends_and_own_other_clients_and_its_author_gets_a_re
         let mut friend = gateway.login("bob", b).await;
         let mut stranger = gateway.login("carol", a).await;
         let nick = format!("Alice in {a:?}");
-        let told = author.nick(&nick).await;
-        assert_eq!(told.nick, nick);
+        let updated = author.nick(&nick).await;
+        assert_eq!(updated.nick, nick);
         let mine = other.changes().await;
-        assert_eq!((mine.me.as_ref(), mine.users.len()), (Some(&told), 0));
+        assert_eq!((mine.me.as_ref(), mine.users.len()), (Some(&updated), 0));
         let theirs = friend.changes().await;
-        assert_eq!((theirs.me.as_ref(), theirs.users.as_slice()), (None, std::slice::from_ref(&told)));
-        assert_eq!(friend.replica.users()["alice"], told);
+        assert_eq!((theirs.me.as_ref(), theirs.users.as_slice()), (None, std::slice::from_ref(&updated)));
+        assert_eq!(friend.replica.users()["alice"], updated);
         author.quiet().await;
         stranger.quiet().await;
     }
@@ -42,7 +42,7 @@ async fn a_backend_write_reaches_clients_like_a_clients_own() {
 }
 
 #[tokio::test]
-async fn friendships_made_and_ended_are_live_and_bring_the_whole_card() {
+async fn friendships_made_and_ended_are_live_and_bring_the_whole_profile() {
     let world = World::new();
     let gateway = world.start();
     gateway.populate(&["alice", "bob"], &[]).await;
@@ -83,7 +83,7 @@ async fn a_deleted_account_leaves_its_friends_lists_and_its_sessions_end() {
         }
     };
     assert_eq!((goodbye.code, goodbye.reason.as_str(), goodbye.reconnect), (3505, "ACCOUNT_DISABLED", false));
-    // Made again, the account's card is newer than the one that is gone.
+    // Made again, the account's profile is newer than the one that is gone.
     let gone = bob.replica.clone();
     gateway.populate(&["alice"], &[("alice", "bob")]).await;
     let back = bob.changes().await;
@@ -100,7 +100,7 @@ async fn a_gateway_whose_output_nobody_reads_lives_on() {
 }
 
 #[tokio::test]
-async fn a_write_that_changes_nothing_is_told_to_nobody() {
+async fn a_write_that_changes_nothing_is_sent_to_nobody() {
     let world = World::new();
     let gateway = world.start();
     gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;

@@ -13,6 +13,7 @@ mod bench;
 mod blocks;
 mod catch_up;
 mod cli;
+mod client;
 mod conformance;
 mod converge;
 mod deploy;

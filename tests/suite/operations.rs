@@ -90,7 +90,7 @@ async fn the_document_names_every_operation_and_no_other_method_is_taken() {
 }
 
 #[tokio::test]
-async fn without_the_key_nothing_is_told_and_nothing_done() {
+async fn without_the_key_nothing_is_answered_and_nothing_done() {
     let world = World::new();
     let (gateway, mut api) = with_users(&world, &["ann", "bob"]).await;
     let before = gateway.user("ann").await;

@@ -52,7 +52,7 @@ async fn any_page_can_load_the_scripts() {
 }
 
 #[tokio::test]
-async fn who_has_the_script_is_told_so() {
+async fn a_browser_that_has_the_script_gets_304() {
     let world = World::new();
     let gateway = world.start();
     let first = ask(gateway.clients, "GET", "/sdk/nim.js", "").await;

@@ -12,15 +12,15 @@ const JSON: Encoding = Encoding::Json;
 /// The gateway's addresses stay when it starts again: these are nobody else's.
 const HERE: &str = "clients.listen=127.0.0.94:0";
 
-/// Every presence that is told until `done`: who, and whether online.
-async fn told(peer: &mut Peer, done: impl Fn(&Replica) -> bool) -> Vec<(String, bool)> {
-    let mut told = Vec::new();
+/// Reads until `done`. Returns every presence that came: the account, and whether it is online.
+async fn presences_until(peer: &mut Peer, done: impl Fn(&Replica) -> bool) -> Vec<(String, bool)> {
+    let mut seen = Vec::new();
     while !done(&peer.replica) {
         let frame = peer.next_of_all().await;
         let users = frame.presence.into_iter().flat_map(|presence| presence.users);
-        told.extend(users.map(|user| (user.account, user.online)));
+        seen.extend(users.map(|user| (user.account, user.online)));
     }
-    told
+    seen
 }
 
 fn went(account: &'static str) -> impl Fn(&Replica) -> bool {
@@ -56,20 +56,20 @@ async fn an_account_is_online_from_its_first_session_until_a_while_after_its_las
         let mut eve = gateway.login("eve", JSON).await;
         let before = now();
         let phone = gateway.login("bob", JSON).await;
-        assert_eq!(told(&mut ann, came("bob")).await, [("bob".to_owned(), true)]);
+        assert_eq!(presences_until(&mut ann, came("bob")).await, [("bob".to_owned(), true)]);
         let seen = ann.replica.presence()["bob"].last_seen;
         assert!((before..=now()).contains(&seen), "{before} {seen}");
-        // A second device changes nothing, nor does the first one's going; cat's coming proves that it was not told.
+        // A second device changes nothing, nor does the first one's going; cat's coming proves that nothing was sent.
         let laptop = gateway.login("bob", JSON).await;
         drop(phone);
         let cat = gateway.login("cat", JSON).await;
-        assert_eq!(told(&mut ann, came("cat")).await, [("cat".to_owned(), true)]);
+        assert_eq!(presences_until(&mut ann, came("cat")).await, [("cat".to_owned(), true)]);
         let left = now();
         drop((laptop, cat));
-        let mut gone = told(&mut ann, |replica| went("bob")(replica) && went("cat")(replica)).await;
+        let mut gone = presences_until(&mut ann, |replica| went("bob")(replica) && went("cat")(replica)).await;
         gone.sort();
         assert_eq!(gone, [("bob".to_owned(), false), ("cat".to_owned(), false)]);
-        // The linger is how long it is told, not how long it was there.
+        // `lastSeen` is when the account left: the offline grace only delays showing it.
         let seen = ann.replica.presence()["bob"].last_seen;
         assert!((left..=now() - 300).contains(&seen), "{left} {seen}");
         let fresh = gateway.login("ann", encoding).await;
@@ -88,7 +88,7 @@ async fn who_comes_back_in_time_never_went() {
     let mut ann = gateway.login("ann", JSON).await;
     let mut bob = gateway.login("bob", JSON).await;
     let cat = gateway.login("cat", Encoding::Protobuf).await;
-    told(&mut ann, |replica| came("bob")(replica) && came("cat")(replica)).await;
+    presences_until(&mut ann, |replica| came("bob")(replica) && came("cat")(replica)).await;
     for _ in 0..5 {
         let held = bob.replica.clone();
         drop(bob);
@@ -96,8 +96,8 @@ async fn who_comes_back_in_time_never_went() {
     }
     // Cat leaves after he came back: once she counts as gone, he would have been gone too.
     drop(cat);
-    assert_eq!(told(&mut ann, went("cat")).await, [("cat".to_owned(), false)]);
-    assert_eq!(told(&mut bob, went("cat")).await.last().unwrap(), &("cat".to_owned(), false));
+    assert_eq!(presences_until(&mut ann, went("cat")).await, [("cat".to_owned(), false)]);
+    assert_eq!(presences_until(&mut bob, went("cat")).await.last().unwrap(), &("cat".to_owned(), false));
 }
 
 #[tokio::test]
@@ -108,15 +108,15 @@ async fn who_hides_is_offline_for_friends_on_every_device_until_it_shows_again()
     let mut ann = gateway.login("ann", JSON).await;
     let mut bob = gateway.login("bob", Encoding::Protobuf).await;
     let mut tab = gateway.login("bob", JSON).await;
-    told(&mut ann, came("bob")).await;
+    presences_until(&mut ann, came("bob")).await;
     bob.hide(true).await;
     let hides = |replica: &Replica| replica.presence().get("bob").is_some_and(|bob| bob.invisible == Some(true));
     for device in [&mut bob, &mut tab] {
         device.until(hides).await;
         assert!(device.sees_online("bob"), "one's own devices know");
     }
-    assert_eq!(told(&mut ann, went("bob")).await, [("bob".to_owned(), false)]);
-    // The same again is told to nobody.
+    assert_eq!(presences_until(&mut ann, went("bob")).await, [("bob".to_owned(), false)]);
+    // The same again is sent to nobody.
     bob.hide(true).await;
     let seen = ann.replica.presence()["bob"].clone();
     // He goes and comes, hidden: no friend learns of it. That he is gone is known once the backend says so.
@@ -147,16 +147,16 @@ async fn who_hides_is_offline_for_friends_on_every_device_until_it_shows_again()
     bob = gateway.resume("bob", JSON, std::mem::take(&mut held[0])).await;
     assert!(hides(&bob.replica));
     bob.hide(false).await;
-    assert_eq!(told(&mut ann, came("bob")).await, [("bob".to_owned(), true)]);
+    assert_eq!(presences_until(&mut ann, came("bob")).await, [("bob".to_owned(), true)]);
     bob.until(|replica| replica.presence()["bob"].invisible == Some(false)).await;
     // The backend may do it too, and see through it.
     let (_, body) = gateway.call(Method::PUT, "/v1/users/bob/presence", r#"{"invisible": true}"#).await;
     assert_eq!((body["invisible"].clone(), body["online"].clone()), (json!(true), json!(true)));
-    told(&mut ann, went("bob")).await;
+    presences_until(&mut ann, went("bob")).await;
 }
 
 #[tokio::test]
-async fn without_presence_nothing_is_told_and_nobody_can_hide() {
+async fn without_presence_nothing_is_sent_and_nobody_can_hide() {
     let world = World::new();
     let gateway = world.start_with(&["presence.enabled=false", "presence.linger=0s"]);
     friends(&gateway).await;
@@ -170,11 +170,11 @@ async fn without_presence_nothing_is_told_and_nobody_can_hide() {
     let (status, body) = gateway.call(Method::PUT, "/v1/users/bob/presence", r#"{"invisible": true}"#).await;
     assert_eq!((status, body["error"]["code"].clone()), (403, json!(403)));
     gateway.patch("/v1/users/ann", json!({"tel": "1"})).await;
-    assert_eq!(told(&mut ann, |replica| replica.me().unwrap().tel == "1").await, []);
+    assert_eq!(presences_until(&mut ann, |replica| replica.me().unwrap().tel == "1").await, []);
     assert!(gateway.login("ann", JSON).await.replica.presence().is_empty());
 }
 
-/// All are there when the gateway ends, and ann and bob come back: cat went, and only then and only she is told to have.
+/// All are there when the gateway ends, and ann and bob come back: cat went, and only then and only she goes offline for her friends.
 async fn after(end: impl AsyncFnOnce(Gateway)) {
     let world = World::new();
     let gateway = world.start_with(&[HERE, "presence.linger=1s"]);
@@ -182,7 +182,7 @@ async fn after(end: impl AsyncFnOnce(Gateway)) {
     let mut ann = gateway.login("ann", JSON).await;
     let bob = gateway.login("bob", Encoding::Protobuf).await;
     let cat = gateway.login("cat", JSON).await;
-    told(&mut ann, |replica| came("bob")(replica) && came("cat")(replica)).await;
+    presences_until(&mut ann, |replica| came("bob")(replica) && came("cat")(replica)).await;
     while !["ann", "bob", "cat"].into_iter().all(|account| noted(&world, account)) {
         tokio::task::yield_now().await;
     }
@@ -196,7 +196,7 @@ async fn after(end: impl AsyncFnOnce(Gateway)) {
     let mut ann = gateway.resume("ann", JSON, held).await;
     assert!(ann.sees_online("bob") && ann.sees_online("cat"), "nobody went yet: {:?}", ann.replica.presence());
     let _bob = gateway.resume("bob", Encoding::Protobuf, bobs).await;
-    assert_eq!(told(&mut ann, went("cat")).await, [("cat".to_owned(), false)]);
+    assert_eq!(presences_until(&mut ann, went("cat")).await, [("cat".to_owned(), false)]);
     let seen = ann.replica.presence()["cat"].last_seen;
     assert!((ended..=now() - 1000).contains(&seen), "{ended} {seen}");
     assert!(ann.sees_online("bob"));
@@ -217,13 +217,13 @@ async fn after_a_kill_who_does_not_come_back_is_offline_and_the_others_never_wer
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_how_it_is_and_not_how_it_came_to_be() {
+async fn a_slow_reader_gets_the_newest_state_and_not_how_it_came_to_be() {
     const CHANGES: usize = 100;
     let world = World::new();
     let gateway = world.start();
     friends(&gateway).await;
     let (mut slow, mut replica) = gateway.login_with_small_buffer("ann").await;
-    // It stops reading, and large cards fill what the system holds for it.
+    // It stops reading, and large profiles fill what the system holds for it.
     let mut bob = gateway.login("bob", JSON).await;
     let mut cat = gateway.login("cat", Encoding::Protobuf).await;
     let mut written = 0;
@@ -237,11 +237,11 @@ async fn a_slow_reader_is_told_how_it_is_and_not_how_it_came_to_be() {
         cat.hide(n % 2 == 0).await;
     }
     let _ = cat.request(nick_command("last")).await;
-    let mut told = 0;
+    let mut seen = 0;
     while replica.users()["cat"].nick != "last" || !came("cat")(&replica) {
         let frame = slow.next().await.expect("it is not disconnected");
-        told += frame.presence.iter().flat_map(|presence| &presence.users).filter(|user| user.account == "cat").count();
+        seen += frame.presence.iter().flat_map(|presence| &presence.users).filter(|user| user.account == "cat").count();
         replica.apply(&frame).unwrap();
     }
-    assert!(told <= 3, "{told} presences for {CHANGES} changes");
+    assert!(seen <= 3, "{seen} presences for {CHANGES} changes");
 }

@@ -1,4 +1,4 @@
-//! A client that holds a wrong friend list, in every way, is told again what differs and nothing else.
+//! A client with a friend list that is wrong in any way gets again what differs, and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -72,16 +72,16 @@ fn corruptions(good: &Replica) -> Vec<(&'static str, Replica, Vec<String>)> {
     let one = |n| vec![friend(n)];
     let tenth: Vec<_> = (0..FRIENDS).step_by(10).map(friend).collect();
     let many = tenth.iter().fold(changed(good, stranger()), |replica, account| {
-        let (friend, card) = record(&replica, account);
-        replaced(&replica, account, friend.version - 1, Some(card))
+        let (friend, profile) = record(&replica, account);
+        replaced(&replica, account, friend.version - 1, Some(profile))
     });
     vec![
         ("a missing friend", removed(one(7)), one(7)),
         ("two missing friends", removed(vec![friend(7), friend(8)]), vec![friend(7), friend(8)]),
         ("a friend too many", changed(good, stranger()), vec!["stranger".to_owned()]),
-        ("a stale card", replaced(good, "f001", friend_1.version, Some(older)), one(1)),
-        ("a card from the future", replaced(good, "f001", friend_1.version, Some(newer)), one(1)),
-        ("a missing card", replaced(good, "f001", friend_1.version, None), one(1)),
+        ("a stale profile", replaced(good, "f001", friend_1.version, Some(older)), one(1)),
+        ("a profile from the future", replaced(good, "f001", friend_1.version, Some(newer)), one(1)),
+        ("a missing profile", replaced(good, "f001", friend_1.version, None), one(1)),
         ("a stale edge", replaced(good, "f001", friend_1.version - 1, Some(card_1.clone())), one(1)),
         ("an edge from the future", replaced(good, "f001", friend_1.version + 99, Some(card_1)), one(1)),
         ("many", many, [tenth, vec!["stranger".to_owned()]].concat()),
@@ -136,13 +136,13 @@ async fn only_what_differs_travels_whatever_is_wrong() {
             assert!(!agreed && replica.cursor().is_none(), "{what}: nobody noticed");
             let frames = frames(&mut client, replica.leaves()).await;
             let parts: BTreeSet<_> = wrong.iter().map(|account| bucket(account) as u32).collect();
-            let told = frames[0].repair_reply.as_ref().unwrap_or_else(|| panic!("{what}: {frames:?}"));
-            assert_eq!(told.parts, parts.iter().copied().collect::<Vec<_>>(), "{what}");
+            let reply = frames[0].repair_reply.as_ref().unwrap_or_else(|| panic!("{what}: {frames:?}"));
+            assert_eq!(reply.parts, parts.iter().copied().collect::<Vec<_>>(), "{what}");
             let changes: Vec<_> = frames.iter().filter_map(|frame| frame.changes.as_ref()).collect();
             let came: BTreeSet<_> = changes.iter().flat_map(|c| &c.friends).map(|f| f.account.clone()).collect();
-            let cards: BTreeSet<_> = changes.iter().flat_map(|c| &c.users).map(|u| u.account.clone()).collect();
+            let profiles: BTreeSet<_> = changes.iter().flat_map(|c| &c.users).map(|u| u.account.clone()).collect();
             let due = good.friends().keys().filter(|account| parts.contains(&(bucket(account) as u32)));
-            assert_eq!((&came, &cards), (&due.cloned().collect(), &came), "{what}");
+            assert_eq!((&came, &profiles), (&due.cloned().collect(), &came), "{what}");
             assert!(changes.iter().all(|c| c.removed.is_empty() && c.me.is_none() && c.cursor.is_none()), "{what}");
 
             // The list stays as it is until the end, and then it is right.
@@ -162,7 +162,7 @@ async fn only_what_differs_travels_whatever_is_wrong() {
 }
 
 #[tokio::test]
-async fn the_client_repairs_by_itself_and_goes_on_being_told() {
+async fn the_client_repairs_by_itself_and_goes_on_getting_changes() {
     let world = World::new();
     let gateway = world.start();
     populate(&gateway).await;
@@ -175,7 +175,7 @@ async fn the_client_repairs_by_itself_and_goes_on_being_told() {
         let mut alice = gateway.resume("alice", encoding, replica).await;
         let fresh = gateway.login("alice", encoding).await.replica;
         assert!(same(&alice.replica, &fresh), "{what}");
-        // What it was told again it also follows.
+        // The session follows what it was sent again.
         let first = wrong.iter().find(|account| *account != "stranger").cloned().unwrap_or(friend(3));
         let mut other = gateway.login(&first, encoding).await;
         other.nick("heard").await;
@@ -206,8 +206,8 @@ async fn a_repair_of_what_is_right_brings_nothing() {
     }
     // Of nobody's list, too.
     let mut lonely = gateway.login("stranger", Encoding::Json).await;
-    let told = frames(&mut lonely.client, vec![0; 64]).await;
-    let synced = told[1].synced.as_ref().unwrap();
+    let reply = frames(&mut lonely.client, vec![0; 64]).await;
+    let synced = reply[1].synced.as_ref().unwrap();
     assert_eq!((synced.count, synced.digest, synced.cursor.as_str()), (0, 0, lonely.replica.cursor().unwrap()));
 }
 
@@ -238,7 +238,7 @@ async fn a_repair_that_is_asked_for_while_the_catch_up_runs_comes_after_it() {
 }
 
 #[tokio::test]
-async fn a_card_from_before_a_block_and_a_watched_stranger_are_repaired_as_the_client_may_see_them() {
+async fn a_profile_from_before_a_block_and_a_watched_stranger_are_repaired_as_the_client_may_see_them() {
     let world = World::with("[profile.visibility]\ntel = \"friends\"\n");
     let gateway = world.start();
     gateway.populate(&["alice", "bob", "zoe"], &[("alice", "bob")]).await;

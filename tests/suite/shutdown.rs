@@ -1,4 +1,4 @@
-//! A stop: every client is told, and nobody can hold the gateway up.
+//! A stop: every client gets a goodbye, and nobody can hold the gateway up.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::support::{PATIENCE, World};
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn every_client_is_told_to_come_back_later_and_the_process_ends_well() {
+async fn every_client_is_asked_to_come_back_later_and_the_process_ends_well() {
     let world = World::new();
     let gateway = world.start();
     gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
@@ -50,15 +50,15 @@ async fn what_was_acknowledged_before_a_stop_is_there_afterwards() {
     let gateway = world.start();
     gateway.populate(&["alice"], &[]).await;
     let mut alice = gateway.login("alice", Encoding::Json).await;
-    let told = alice.nick("Ally").await;
+    let updated = alice.nick("Ally").await;
     assert_eq!(gateway.terminate().await, Some(0));
     let gateway = world.start();
     let back = gateway.resume("alice", Encoding::Protobuf, alice.replica).await;
-    assert_eq!((back.reply.sync, back.replica.me()), (v1::SyncMode::Current as i32, Some(&told)));
+    assert_eq!((back.reply.sync, back.replica.me()), (v1::SyncMode::Current as i32, Some(&updated)));
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_close_is_left_and_meanwhile_probes_are_told() {
+async fn a_client_that_does_not_close_is_left_and_meanwhile_probes_see_the_drain() {
     let world = World::new();
     let gateway = world.start();
     gateway.populate(&["alice"], &[]).await;
@@ -120,7 +120,7 @@ async fn connections_that_are_no_sessions_do_not_hold_it_up() {
 
 /// Some of many logins are always under way when the signal comes.
 #[tokio::test]
-async fn who_is_just_logging_in_is_told_as_well() {
+async fn a_client_that_is_just_logging_in_gets_a_goodbye_as_well() {
     let world = World::new();
     let gateway = world.start_with(&["sessions.max=200"]);
     gateway.populate(&["alice"], &[]).await;
@@ -158,8 +158,8 @@ async fn a_lame_duck_says_that_it_stops_and_serves_as_before() {
     assert_eq!(backend.send(Method::GET, "/livez", String::new()).await.unwrap().0, 200);
     // Who was there stays, and who comes is taken in: a balancer may not have heard yet.
     let mut bob = gateway.login("bob", Encoding::Protobuf).await;
-    let told = bob.nick("Bobby").await;
-    assert_eq!(alice.changes().await.users, [told]);
+    let updated = bob.nick("Bobby").await;
+    assert_eq!(alice.changes().await.users, [updated]);
     gateway.signal();
     assert_eq!(gateway.exit().await, Some(1));
 }
@@ -179,9 +179,9 @@ async fn after_the_lame_duck_sessions_are_closed() {
     assert!(world.log().contains("lame duck") && world.log().contains("closing sessions"), "{}", world.log());
 }
 
-/// Every client comes back to a gateway that has nothing to tell it, and friends saw nobody leave.
+/// Every client comes back to a gateway that has nothing new for it, and friends saw nobody leave.
 #[tokio::test]
-async fn what_a_session_is_owed_goes_before_its_goodbye() {
+async fn pending_updates_go_before_the_goodbye() {
     const FRIENDS: usize = 20;
     let world = World::new();
     let gateway = world.start();
@@ -211,7 +211,7 @@ async fn what_a_session_is_owed_goes_before_its_goodbye() {
     };
     assert_eq!(goodbye.code, 3000);
     let newest = format!("{:>1000}", round - 1);
-    assert!(names.iter().all(|name| replica.users()[name].custom == newest), "something was not told");
+    assert!(names.iter().all(|name| replica.users()[name].custom == newest), "something was not delivered");
     assert_eq!(gateway.exit().await, Some(0));
     let gateway = world.start();
     let back = gateway.resume("slow", Encoding::Json, replica).await;

@@ -41,7 +41,7 @@ async fn the_senders_newest_profile_comes_first_friend_or_not_and_not_twice() {
         for (sender, at_first) in [("bob", false), ("cat", true)] {
             let mut sender_ = gateway.login(sender, JSON).await;
             let nick = format!("{sender} {n}");
-            // A friend's card is held already, a stranger's is not.
+            // The client has a friend's profile already, and not a stranger's.
             assert_eq!(sender_.signal("ann", "1").await, (1, 0));
             let held = gateway.user(sender).await["nick"].as_str().unwrap().to_owned();
             let first = if at_first { vec![held.as_str()] } else { vec![] };
@@ -57,8 +57,8 @@ async fn the_senders_newest_profile_comes_first_friend_or_not_and_not_twice() {
         }
         // The backend speaks for anyone, here or not.
         let body = json!({"to": "ann", "payload": "5"}).to_string();
-        let (status, told) = gateway.call(Method::POST, "/v1/users/bob/signals", body).await;
-        assert_eq!((status, told), (200, json!({"delivered": 1, "dropped": 0})));
+        let (status, answer) = gateway.call(Method::POST, "/v1/users/bob/signals", body).await;
+        assert_eq!((status, answer), (200, json!({"delivered": 1, "dropped": 0})));
         assert_eq!(heard(&mut ann).await, what(&[], "bob", "5"));
     }
 }
@@ -118,8 +118,8 @@ async fn between_two_of_whom_one_blocks_the_other_it_is_as_if_nobody_were_there(
     assert_eq!((ann.signal("bob", "1").await, bob.signal("ann", "2").await), ((0, 0), (0, 0)));
     for (from, to) in [("ann", "bob"), ("bob", "ann")] {
         let body = json!({"to": to, "payload": "3"}).to_string();
-        let (_, told) = gateway.call(Method::POST, &format!("/v1/users/{from}/signals"), body).await;
-        assert_eq!(told, json!({"delivered": 0, "dropped": 0}));
+        let (_, answer) = gateway.call(Method::POST, &format!("/v1/users/{from}/signals"), body).await;
+        assert_eq!(answer, json!({"delivered": 0, "dropped": 0}));
     }
     ann.request(to::unblock("bob")).await;
     bob.signal("ann", "4").await;
@@ -128,28 +128,28 @@ async fn between_two_of_whom_one_blocks_the_other_it_is_as_if_nobody_were_there(
 }
 
 #[tokio::test]
-async fn a_hint_brings_profiles_just_before_they_are_needed() {
+async fn a_prefetch_brings_profiles_just_before_they_are_needed() {
     let world = World::new();
     let gateway = gateway(&world).await;
-    let hint = async |viewer: &str, accounts: Value| {
+    let prefetch = async |viewer: &str, accounts: Value| {
         let body = json!({"accounts": accounts}).to_string();
         gateway.call(Method::POST, &format!("/v1/users/{viewer}/hints"), body).await
     };
     for (encoding, sign) in [(JSON, "1"), (Encoding::Protobuf, "2")] {
         let mut ann = gateway.login("ann", encoding).await;
         gateway.patch("/v1/users/cat", json!({"sign": sign})).await;
-        assert_eq!(hint("ann", json!(["cat", "nobody"])).await, (200, json!({"missing": ["nobody"]})));
+        assert_eq!(prefetch("ann", json!(["cat", "nobody"])).await, (200, json!({"missing": ["nobody"]})));
         let users = ann.changes().await.users;
         assert_eq!((users.len(), users[0].sign.as_str()), (1, sign));
-        // What was told already is not told again; a friend's is live anyway.
-        assert_eq!(hint("ann", json!(["cat"])).await.0, 200);
+        // A profile that was sent already is not sent again; a friend's is live anyway.
+        assert_eq!(prefetch("ann", json!(["cat"])).await.0, 200);
         ann.quiet().await;
     }
     // Of one who blocks the viewer, what the viewer may see: the profile from before.
     let mut bob = gateway.login("bob", JSON).await;
     gateway.put("/v1/users/cat/blocks/bob", Value::Null).await;
     gateway.patch("/v1/users/cat", json!({"sign": "3"})).await;
-    assert_eq!(hint("bob", json!(["cat"])).await, (200, json!({"missing": []})));
+    assert_eq!(prefetch("bob", json!(["cat"])).await, (200, json!({"missing": []})));
     assert_eq!(bob.changes().await.users[0].sign, "2");
     for (viewer, accounts, status, code, field) in [
         ("nobody", json!(["cat"]), 404, 404, "account"),
@@ -158,14 +158,14 @@ async fn a_hint_brings_profiles_just_before_they_are_needed() {
         ("ann", json!("cat"), 400, 414, "accounts"),
         ("ann", json!((0..151).map(|n| format!("u{n}")).collect::<Vec<_>>()), 422, 419, "accounts"),
     ] {
-        let (got, body) = hint(viewer, accounts).await;
+        let (got, body) = prefetch(viewer, accounts).await;
         let error = &body["error"];
         assert_eq!((got, &error["code"], &error["field"]), (status, &json!(code), &json!(field)), "{body}");
     }
 }
 
 #[tokio::test]
-async fn what_a_slow_reader_cannot_take_is_refused_counted_and_told() {
+async fn what_a_slow_reader_cannot_take_is_refused_counted_and_reported() {
     let world = World::new();
     let gateway = gateway(&world).await;
     let (mut slow, _) = gateway.login_with_small_buffer("ann").await;
@@ -201,9 +201,9 @@ async fn what_a_slow_reader_cannot_take_is_refused_counted_and_told() {
     }
 }
 
-/// The hints that wait for one session are bounded; the caller is asked to come back.
+/// The prefetches that wait for one session are bounded; the caller is asked to come back.
 #[tokio::test]
-async fn hints_that_a_session_does_not_read_are_refused_in_time() {
+async fn prefetches_that_a_session_does_not_read_are_refused_in_time() {
     let world = World::new();
     let gateway = gateway(&world).await;
     let names: Vec<_> = (0..600).map(|n| format!("u{n:03}")).collect();

@@ -20,7 +20,7 @@ async fn a_slow_reader_is_conflated_and_converges() {
     // Small buffers, so that the gateway notices soon.
     let (mut slow, mut replica) = gateway.login_with_small_buffer("slow").await;
 
-    // It stops reading; its friends change their cards, large ones, over and over.
+    // It stops reading; its friends change their profiles, large ones, over and over.
     let mut friends = Vec::new();
     for name in &names {
         friends.push(gateway.login(name, Encoding::Protobuf).await);

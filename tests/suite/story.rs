@@ -94,7 +94,7 @@ async fn from_strangers_to_friends_and_back(by: By, encoding: Encoding) {
     story.seen_by([&mut ann, &mut tab], |replica| replica.friends()["bob"].alias == "Bobby").await;
     assert_eq!(bob.replica.friends()["ann"].alias, "");
 
-    // They see each other's cards change, and come and go.
+    // They see each other's profiles change, and each other come and go.
     bob.nick("Robert").await;
     story.seen_by([&mut ann, &mut tab], |replica| replica.users()["bob"].nick == "Robert").await;
     ann.nick("Annie").await;
@@ -110,8 +110,8 @@ async fn from_strangers_to_friends_and_back(by: By, encoding: Encoding) {
     bob.until(|replica| !online(replica, "ann")).await;
     ann.nick("Anna").await;
     let signal = v1::Signal { to: "bob".into(), payload: "psst".into() };
-    let told = ann.request(ClientCommand::Signal(signal)).await.signal_reply.unwrap();
-    assert_eq!((told.delivered, told.dropped), (0, 0));
+    let answer = ann.request(ClientCommand::Signal(signal)).await.signal_reply.unwrap();
+    assert_eq!((answer.delivered, answer.dropped), (0, 0));
     tab.until(|replica| replica.me().unwrap().nick == "Anna").await;
     bob.marked(gateway, "1").await;
     assert_eq!(bob.replica.users()["ann"].nick, "Annie");

@@ -229,7 +229,7 @@ impl Gateway {
         Backend::connect(self.ops, key).await.unwrap()
     }
 
-    /// An account's profile, as the server API tells it.
+    /// Reads an account's profile from the server API.
     pub async fn user(&self, account: &str) -> Value {
         self.backend().await.request(Method::GET, &format!("/v1/users/{account}"), String::new()).await.unwrap()
     }
@@ -411,7 +411,7 @@ impl Peer {
         self.see(account).await.unwrap()
     }
 
-    /// A change of the own profile by the backend has come: so has whatever was told before.
+    /// Waits for a change of the own profile by the backend: so everything that was sent before has come too.
     pub async fn marked(&mut self, gateway: &Gateway, mark: &str) {
         let account = self.reply.account.clone();
         let body = json!({"tel": mark}).to_string();
@@ -445,7 +445,7 @@ impl Peer {
         }
     }
 
-    /// Signals another account; how many sessions are told, and how many are not.
+    /// Signals another account. Returns how many sessions get it, and how many do not.
     pub async fn signal(&mut self, to: &str, payload: &str) -> (u32, u32) {
         let signal = v1::Signal { to: to.to_owned(), payload: payload.to_owned() };
         let reply = self.request(ClientCommand::Signal(signal)).await.signal_reply.unwrap();
@@ -486,7 +486,7 @@ impl Peer {
     }
 }
 
-/// Who came and went is told to everyone at any time, and matters to few tests.
+/// Presence comes to everyone at any time, and matters to few tests.
 pub fn is_aside(frame: &v1::ServerFrame) -> bool {
     frame.presence.is_some() || frame.sessions.is_some()
 }

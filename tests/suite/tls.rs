@@ -101,8 +101,8 @@ async fn clients_sync_over_tls_as_they_do_without_it() {
         let mut alice = gateway.login("alice", encoding).await;
         assert_eq!(alice.replica.friends().len(), 401);
         let mut bob = gateway.login("bob", encoding).await;
-        let told = bob.nick(&format!("Bob in {encoding:?}")).await;
-        assert_eq!(alice.changes().await.users, [told]);
+        let updated = bob.nick(&format!("Bob in {encoding:?}")).await;
+        assert_eq!(alice.changes().await.users, [updated]);
         alice.agrees(&gateway, encoding).await;
     }
     // Without TLS there is nothing to be had, and the gateway lives on.
@@ -116,7 +116,7 @@ async fn clients_sync_over_tls_as_they_do_without_it() {
 }
 
 #[tokio::test]
-async fn a_stop_is_told_over_tls_too() {
+async fn a_stop_says_goodbye_over_tls_too() {
     let authority = Authority::new();
     let world = world(&["clients"], &authority.server());
     let mut gateway = world.start();
@@ -140,7 +140,7 @@ async fn a_new_certificate_is_shown_after_sighup_and_nobody_is_dropped() {
     gateway.populate(&["alice"], &[]).await;
     let mut alice = gateway.login("alice", Encoding::Json).await;
     assert!(is_shown(&gateway, &exactly(&first)).await);
-    // Half of a pair is told, and the old one stays in use.
+    // Half of a pair is reported, and the old one stays in use.
     std::fs::write(world.path().join("certificate.pem"), &second.0).unwrap();
     gateway.hang_up();
     world.until_logged("nothing was changed").await;
@@ -156,7 +156,7 @@ async fn a_new_certificate_is_shown_after_sighup_and_nobody_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_changes_is_found_without_being_told() {
+async fn a_certificate_that_changes_is_found_without_a_reload() {
     let authority = Authority::new();
     let (first, second) = (authority.server(), authority.server());
     let world = world(&["clients"], &first);
@@ -186,7 +186,7 @@ async fn who_does_not_shake_hands_is_dropped_and_others_are_not_held_up() {
 }
 
 #[tokio::test]
-async fn the_ops_listener_takes_only_callers_with_a_certificate_if_it_is_told_so() {
+async fn the_ops_listener_takes_only_callers_with_a_certificate_if_it_is_set_so() {
     let (authority, other) = (Authority::new(), Authority::new());
     let mut world = world(&["ops"], &authority.server());
     let ca = world.path().join("callers.pem");
@@ -230,7 +230,7 @@ async fn the_commands_find_a_gateway_that_speaks_tls() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_told_before_anything_starts() {
+fn a_certificate_that_cannot_be_used_is_reported_before_anything_starts() {
     let pair = Authority::new().server();
     let world = world(&["clients"], &pair);
     let file = world.path().join("key.pem");

@@ -1,6 +1,7 @@
 //! Who may see which field: by every way a profile reaches a client, and what of a hidden change shows anywhere.
 
 use rosterd_client::Replica;
+use rosterd_engine::model::Profile;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ const FULL: i32 = v1::SyncMode::Full as i32;
 const CURRENT: i32 = v1::SyncMode::Current as i32;
 
 /// The fields, each with two values that are good.
-const FIELDS: [(&str, [&str; 2]); 8] = [
+const FIELDS: [(&str, [&str; 2]); Profile::FIELDS.len()] = [
     ("nick", ["a", "b"]),
     ("avatar", ["a", "b"]),
     ("sign", ["a", "b"]),
@@ -58,7 +59,8 @@ async fn three(world: &World, encoding: Encoding) -> Three {
 }
 
 #[tokio::test]
-async fn a_field_is_told_by_every_way_to_those_who_may_see_it_and_by_none_to_others() {
+async fn a_field_reaches_those_who_may_see_it_by_every_way_and_nobody_else() {
+    assert_eq!(FIELDS.map(|(field, _)| field), Profile::FIELDS);
     // Each field has each audience once.
     let audiences = ["everyone", "friends", "self"];
     for shift in 0..3 {
@@ -89,7 +91,7 @@ async fn a_field_is_told_by_every_way_to_those_who_may_see_it_and_by_none_to_oth
                     assert_eq!(changes.users[0].version, own.version, "{what}");
                 } else {
                     peer.quiet().await;
-                    // Neither version nor time tells that something happened.
+                    // Neither version nor time shows that something happened.
                     assert_eq!(peer.look_up("ann").await, before, "{what}");
                 }
                 assert_eq!(peer.look_up("ann").await, peer.replica.users()["ann"], "{what}, looked up");
@@ -121,7 +123,7 @@ async fn becoming_friends_and_strangers_changes_what_is_seen_at_once() {
         bob.until(|replica| replica.users()["ann"].tel == "5").await;
         let stranger = eve.replica.users()["ann"].clone();
         assert_eq!((stranger.tel.as_str(), stranger.email.as_str()), ("", ""));
-        // The card a friend sees is no newer than the one a stranger saw, or is: it comes in either case.
+        // The profile that a friend sees may be newer than the one that a stranger saw, or not: it comes in either case.
         ann.request(to::add("eve")).await;
         eve.until(|replica| replica.friends().contains_key("ann")).await;
         let friend = eve.replica.users()["ann"].clone();
@@ -147,7 +149,7 @@ async fn becoming_friends_and_strangers_changes_what_is_seen_at_once() {
 }
 
 #[tokio::test]
-async fn a_signal_and_a_hint_bring_a_stranger_only_what_everyone_sees() {
+async fn a_signal_and_a_prefetch_bring_a_stranger_only_what_everyone_sees() {
     let world = rules(&[("tel", "friends"), ("sign", "self")]);
     let Three { gateway, mut ann, mut bob, mut eve } = three(&world, JSON).await;
     eve.watch(&[]).await;
@@ -158,7 +160,7 @@ async fn a_signal_and_a_hint_bring_a_stranger_only_what_everyone_sees() {
     }
     assert_eq!(text(&eve.replica.users()["ann"], "tel"), "");
     assert_eq!(text(&bob.replica.users()["ann"], "tel"), "1");
-    // A change she may not see makes no version of hers, so the next signal brings no card.
+    // A change she may not see makes no version of hers, so the next signal brings no profile.
     gateway.patch("/v1/users/ann", json!({"sign": "hidden", "tel": "9"})).await;
     ann.request(ClientCommand::Signal(v1::Signal { to: "eve".into(), payload: "y".into() })).await;
     assert!(eve.next().await.signal.is_some());

@@ -1,4 +1,4 @@
-//! Live profiles of people who are no friends: the list, what is told of whom, and when it stops.
+//! Live profiles of people who are no friends: the list, what is sent about whom, and when it stops.
 
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ async fn an_account_that_does_not_exist_yet_comes_when_it_does() {
     gateway.delete("/v1/users/bob").await;
     gateway.put("/v1/users/bob", json!({"sign": "another"})).await;
     assert_eq!(users(&mut ann).await, [user("bob", "another")]);
-    // The own account on the list is told once, as one's own.
+    // The own account on the list comes once, as one's own.
     gateway.patch("/v1/users/ann", json!({"sign": "mine"})).await;
     let changes = ann.changes().await;
     assert_eq!((changes.me.unwrap().sign, changes.users.len()), ("mine".to_owned(), 0));
@@ -117,7 +117,7 @@ async fn a_list_that_is_wrong_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_friend_on_the_list_is_told_once_and_stays_live_after_either_ends() {
+async fn a_friend_on_the_list_comes_once_and_stays_live_after_either_ends() {
     let world = World::with("[profile.visibility]\ntel = \"friends\"");
     let gateway = world.start();
     gateway.populate(&["ann", "bob"], &[("ann", "bob")]).await;
@@ -128,8 +128,8 @@ async fn a_friend_on_the_list_is_told_once_and_stays_live_after_either_ends() {
         // Again, as a friend sees it.
         assert_eq!(ann.changes().await.users[0].tel, "1");
         change(&gateway, "bob", &format!("{encoding:?} 1")).await;
-        let told = ann.changes().await;
-        assert_eq!((told.users.len(), told.users[0].tel.as_str()), (1, "1"));
+        let changes = ann.changes().await;
+        assert_eq!((changes.users.len(), changes.users[0].tel.as_str()), (1, "1"));
         // Taken off the list, a friend is a friend.
         ann.watch(&[]).await;
         change(&gateway, "bob", &format!("{encoding:?} 2")).await;

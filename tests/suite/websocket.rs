@@ -218,7 +218,7 @@ async fn a_logout_is_answered_and_the_gateway_closes() {
 }
 
 #[tokio::test]
-async fn who_does_not_log_in_in_time_is_told_so() {
+async fn a_client_that_does_not_log_in_in_time_gets_a_goodbye() {
     let world = World::new();
     let gateway = world.start_with(&["limits.login_timeout=150ms"]);
     gateway.populate(&["alice"], &[]).await;

@@ -1,7 +1,7 @@
-//! All sessions of a run, in one thread and one loop over epoll.
+//! All sessions of a run, in one thread with one epoll loop.
 //!
-//! It connects, logs in, sends updates, reads what comes and keeps the [ledger](super::ledger). It does not decide what
-//! is done when: a scenario does.
+//! It connects, logs in, sends updates, reads frames and keeps the [ledger](super::ledger). A scenario decides when it
+//! does what.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,12 +19,12 @@ use super::speech::{self, FrameKind};
 use super::tally::{self, Tally};
 use rosterd_protocol::Encoding;
 
-/// Read at once, in bytes.
+/// How many bytes one read takes at most.
 const CHUNK: usize = 128 * 1024;
-/// Sessions served in one round.
+/// How many sessions one round serves at most.
 const EVENTS: usize = 1024;
 
-/// Where the crowd goes and what it says.
+/// The target of the crowd, and its side of the protocol.
 #[derive(Debug, Clone)]
 pub struct Way {
     /// The gateway's client listener.
@@ -33,7 +33,7 @@ pub struct Way {
     pub host: String,
     /// Its path.
     pub path: String,
-    /// What is spoken.
+    /// The encoding.
     pub encoding: Encoding,
     /// A token for each user.
     pub tokens: Vec<String>,
@@ -41,14 +41,14 @@ pub struct Way {
     pub run: u32,
 }
 
-/// Things that must not happen, with the first of each in words.
+/// Counts of failures, with the first of them in words.
 #[derive(Debug, Default)]
 pub struct Trouble {
-    /// Sessions that ended without being told to.
+    /// Sessions that ended although the run did not end them.
     pub ended: u64,
     /// Commands that were refused.
     pub refused: u64,
-    /// Logins after which a session had another number of friends than it has.
+    /// Logins whose `synced` named a wrong number of friends.
     pub miscounted: u64,
     first: Option<String>,
 }
@@ -79,21 +79,21 @@ pub struct Crowd {
     last_heard: u64,
     /// Who has had a reply since they were last asked; kept only for who wants to know.
     pub answered: Option<Vec<u32>>,
-    /// The books.
+    /// The ledger.
     pub ledger: Ledger,
     /// The measurements.
     pub tally: Tally,
-    /// What went wrong.
+    /// The failures.
     pub trouble: Trouble,
     /// Sessions from this number on get small receive buffers.
     pub slow_from: u32,
 }
 
 impl Crowd {
-    /// A crowd of which nobody is connected yet.
+    /// Makes a crowd in which no session is connected.
     ///
     /// # Errors
-    /// The system has no epoll to give.
+    /// The system has no epoll instance left.
     pub fn new(way: Way, graph: Graph) -> io::Result<Self> {
         let sessions = std::iter::repeat_with(BenchSession::away).take(graph.users() as usize).collect();
         Ok(Self {
@@ -115,38 +115,38 @@ impl Crowd {
         })
     }
 
-    /// Nanoseconds since the crowd was made.
+    /// Returns the nanoseconds since the crowd was made.
     #[must_use]
     pub fn now(&self) -> u64 {
         self.began.elapsed().as_nanos() as u64
     }
 
-    /// Sessions that are logged in and up to date.
+    /// Counts the sessions that are logged in and up to date.
     #[must_use]
     pub fn live(&self) -> u32 {
         self.live
     }
 
-    /// Sessions on their way there.
+    /// Counts the sessions that are connecting or logging in.
     #[must_use]
     pub fn logging_in(&self) -> u32 {
         self.logging_in
     }
 
-    /// Whether this session is live and reads.
+    /// Returns whether this session is live and reads.
     #[must_use]
     pub fn is_active(&self, who: u32) -> bool {
         let session = &self.sessions[who as usize];
         session.phase == SessionPhase::Live && !session.is_stalled()
     }
 
-    /// When something was last read; nanoseconds.
+    /// Returns when something was last read, in nanoseconds.
     #[must_use]
     pub fn last_heard(&self) -> u64 {
         self.last_heard
     }
 
-    /// Begins a login; with the cursor held, if there is one.
+    /// Starts a login, with the session's cursor if it has one.
     ///
     /// # Errors
     /// The system has no socket or port left.
@@ -158,13 +158,13 @@ impl Crowd {
         Ok(())
     }
 
-    /// Drops every connection, as when a network goes.
+    /// Drops every connection, as a network failure does.
     pub fn leave(&mut self) {
         self.sessions.iter_mut().for_each(BenchSession::leave);
         (self.live, self.logging_in) = (0, 0);
     }
 
-    /// Forgets every cursor: the next logins are full ones.
+    /// Drops every cursor, so that the next logins sync in full.
     pub fn forget(&mut self) {
         self.sessions.iter_mut().for_each(|session| session.cursor = None);
     }
@@ -188,7 +188,7 @@ impl Crowd {
         self.flush(who);
     }
 
-    /// Waits at most so long for something to come, and deals with all that has.
+    /// Waits for events, at most this long, and handles all that have come.
     ///
     /// # Errors
     /// The system refuses to wait.
@@ -263,7 +263,7 @@ impl Crowd {
         self.sessions[who as usize].partial = held;
     }
 
-    /// Deals with every whole frame; how many bytes they took.
+    /// Handles every complete frame, and returns how many bytes they took.
     fn frames(&mut self, who: u32, bytes: &[u8], now: u64) -> usize {
         let mut used = 0;
         if self.sessions[who as usize].phase == SessionPhase::Upgrading {

@@ -1,7 +1,6 @@
 //! Bytes on the socket: the upgrade, WebSocket frames both ways, and the mark by which an update is known. Pure.
 //!
-//! Nothing here allocates for a message: what is sent is appended to a buffer that stays, what comes is looked at where
-//! it lies.
+//! Nothing here allocates for a message: frames are appended to a buffer that stays, and read where they lie.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -19,10 +18,10 @@ pub const PING: u8 = 9;
 /// The opcode of a pong.
 pub const PONG: u8 = 10;
 
-/// The largest frame of a gateway that is taken for one, in bytes.
+/// The largest frame that is accepted from a gateway, in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
-/// The opcode of a message in this encoding.
+/// Returns the opcode of a message in this encoding.
 #[must_use]
 pub fn opcode(encoding: Encoding) -> u8 {
     match encoding {
@@ -31,7 +30,7 @@ pub fn opcode(encoding: Encoding) -> u8 {
     }
 }
 
-/// The request that makes a connection a WebSocket.
+/// Makes the request that upgrades a connection to a WebSocket.
 #[must_use]
 pub fn upgrade_request(host: &str, path: &str, encoding: Encoding) -> String {
     format!(
@@ -42,13 +41,13 @@ pub fn upgrade_request(host: &str, path: &str, encoding: Encoding) -> String {
     )
 }
 
-/// Where what follows the head of an HTTP answer begins, if the head is complete.
+/// Finds the end of the head of an HTTP answer, if the head is complete.
 #[must_use]
 pub fn head_end(bytes: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// Appends a whole client frame. Its mask is zero: valid, the same work for the gateway, and none here.
+/// Appends a complete client frame. Its mask is zero, which is valid, the same work for the gateway, and no work here.
 pub fn append(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
     match payload.len() {
@@ -66,19 +65,19 @@ pub fn append(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// A frame of the gateway in front of some bytes.
+/// A frame of the gateway at the beginning of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What kind of frame it is.
+    /// The opcode.
     pub opcode: u8,
-    /// Where its payload lies; the next frame begins where it ends.
+    /// The place of its payload; the next frame begins at its end.
     pub payload: Range<usize>,
 }
 
-/// The first frame of `bytes`; none if more bytes are needed.
+/// Reads the first frame of `bytes`; none if more bytes are needed.
 ///
 /// # Errors
-/// This is not what a gateway sends: it is masked, in fragments, or of an absurd size.
+/// No gateway sends this: it is masked, fragmented, or of an absurd size.
 pub fn first(bytes: &[u8]) -> Result<Option<Frame>, String> {
     let [head, length, rest @ ..] = bytes else { return Ok(None) };
     if head & 0xF0 != 0x80 || length & 0x80 != 0 {
@@ -100,25 +99,25 @@ pub fn first(bytes: &[u8]) -> Result<Option<Frame>, String> {
 /// How many characters a mark has.
 pub const MARK: usize = 24;
 
-/// An update's mark, which is the nick it sets: so it is found in any encoding.
+/// The mark of an update: the nick that it sets, which can be found in any encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentMark {
-    /// Tells this run's updates from what is left of others.
+    /// Distinguishes this run's updates from those that earlier runs left.
     pub run: u32,
-    /// Whose update it is.
+    /// The sender.
     pub sender: u32,
-    /// Which of them.
+    /// The number of the update among the sender's.
     pub number: u32,
 }
 
 impl SentMark {
-    /// Appends it: `~~`, then run, sender and number in hexadecimal.
+    /// Appends the mark: `~~`, then run, sender and number in hexadecimal.
     pub fn append(self, out: &mut Vec<u8>) {
         let Self { run, sender, number } = self;
         let _ = write!(out, "~~{run:08x}{sender:06x}{number:08x}");
     }
 
-    /// Reads what follows the `~~`.
+    /// Reads the text that follows the `~~`.
     fn read(bytes: &[u8]) -> Option<Self> {
         let hex = |range: Range<usize>| {
             bytes.get(range)?.iter().try_fold(0u32, |sum, digit| Some(sum << 4 | (*digit as char).to_digit(16)?))
@@ -131,7 +130,7 @@ impl SentMark {
 pub fn marks(bytes: &[u8], run: u32, mut found: impl FnMut(SentMark)) {
     let mut rest = bytes;
     while let Some(at) = memchr::memmem::find(rest, b"~~") {
-        // One on, for a name may end with what a mark begins with.
+        // One byte further only, because a name may end with a `~` before a mark.
         rest = &rest[at + 1..];
         if let Some(mark) = SentMark::read(&rest[1..]).filter(|mark| mark.run == run) {
             found(mark);

@@ -1,5 +1,5 @@
-//! What the gateway costs: CPU time and resident memory of its process, by pid or as its metrics tell, beside what this
-//! process and the rest of the machine take.
+//! The cost of the gateway: CPU time and resident memory of its process, from `/proc` or from its metrics, beside the
+//! CPU time of this process and of the rest of the machine.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::BenchError;
 use super::ops::OpsConnection;
 
-/// Where the gateway's figures come from.
+/// The source of the gateway's figures.
 #[derive(Debug)]
 pub enum Gauge {
     /// `/proc`, of the process with this number.
@@ -20,7 +20,7 @@ pub enum Gauge {
     Blind,
 }
 
-/// What was read at one moment.
+/// The figures at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
     at: Instant,
@@ -31,10 +31,10 @@ pub struct Reading {
     pub resident: Option<u64>,
 }
 
-/// What happened between two readings.
+/// The differences between two readings.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    /// By the clock.
+    /// The time between them.
     pub wall: Duration,
     /// CPU time of the gateway.
     pub server: Option<Duration>,
@@ -45,7 +45,7 @@ pub struct Span {
 }
 
 impl Gauge {
-    /// Reads.
+    /// Reads all figures.
     ///
     /// # Errors
     /// The process is gone, or the gateway does not answer.
@@ -64,7 +64,7 @@ impl Gauge {
         Ok(Reading { at: Instant::now(), server, own: own_cpu(), machine: machine_cpu(), resident })
     }
 
-    /// Waits until the gateway has next to nothing to do, at most `most`.
+    /// Waits until the gateway is almost idle, at most `most`.
     ///
     /// # Errors
     /// See [`Gauge::read`].
@@ -85,7 +85,7 @@ impl Gauge {
 }
 
 impl Reading {
-    /// What happened since an earlier one.
+    /// Computes the differences since an earlier reading.
     #[must_use]
     pub fn since(&self, before: &Self) -> Span {
         let server = self.server.zip(before.server).map(|(now, then)| now.saturating_sub(then));
@@ -96,7 +96,7 @@ impl Reading {
     }
 }
 
-/// Of all threads that live, in nanoseconds as the scheduler counts; else of the process, in ticks.
+/// Reads the CPU time of all live threads, in nanoseconds as the scheduler counts them; otherwise of the process, in ticks.
 fn process_cpu(pid: u32) -> Result<Duration, BenchError> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
     let tasks = tasks.map_err(|error| BenchError(format!("process {pid} cannot be looked at: {error}")))?;
@@ -126,7 +126,7 @@ fn own_cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
-/// Busy time of all cores.
+/// Reads the busy time of all cores.
 fn machine_cpu() -> Option<Duration> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let fields: Vec<u64> = text.lines().next()?.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
@@ -135,7 +135,7 @@ fn machine_cpu() -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
 }
 
-/// The machine in a line: processor, cores, kernel.
+/// Describes the machine in one line: processor, cores, kernel.
 #[must_use]
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

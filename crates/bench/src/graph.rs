@@ -1,23 +1,23 @@
-//! Who is friends with whom in a run: the same graph for the same numbers, on every machine. Pure.
+//! The friendships of a run: the same graph for the same parameters, on every machine. Pure.
 //!
 //! Users are numbered from 0. A friendship has a place in one flat list, which is also where the
 //! [ledger](super::ledger) keeps what has been seen of it.
 
-/// Friendships, each in both directions.
+/// The friendships, each in both directions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
-    /// Where the friends of each user begin in `peers`; one more at the end.
+    /// The place in `peers` where the friends of each user begin; one more at the end.
     starts: Vec<u32>,
     /// Each user's friends in ascending order.
     peers: Vec<u32>,
 }
 
 impl Graph {
-    /// Everyone has `friends` of them: a circle with random chords over users in random order, so that friends are not
-    /// neighbours in any table.
+    /// Makes a graph in which everyone has `friends` friends: a circle with random chords over users in random order, so
+    /// that friends are not neighbours in any table.
     ///
     /// # Errors
-    /// There is no such graph; the text says what would be one.
+    /// There is no such graph; the text names one that exists.
     pub fn regular(users: u32, friends: u32, seed: u64) -> Result<Self, String> {
         if !friends.is_multiple_of(2) {
             return Err(format!("everyone cannot have {friends} friends: give an even number"));
@@ -56,39 +56,39 @@ impl Graph {
         Ok(graph)
     }
 
-    /// User 0 is a friend of all others, who have no other.
+    /// Makes a graph in which user 0 is the only friend of all others.
     #[must_use]
     pub fn star(others: u32) -> Self {
         let starts = std::iter::once(0).chain((0..=others).map(|user| others + user)).collect();
         Self { starts, peers: (1..=others).chain((0..others).map(|_| 0)).collect() }
     }
 
-    /// How many users there are.
+    /// Counts the users.
     #[must_use]
     pub fn users(&self) -> u32 {
         self.starts.len() as u32 - 1
     }
 
-    /// How many friendships there are, counted in both directions.
+    /// Counts the friendships in both directions.
     #[must_use]
     pub fn edges(&self) -> usize {
         self.peers.len()
     }
 
-    /// The friends of a user, in ascending order.
+    /// Returns the friends of a user, in ascending order.
     #[must_use]
     pub fn friends(&self, user: u32) -> &[u32] {
         &self.peers[self.starts[user as usize] as usize..self.starts[user as usize + 1] as usize]
     }
 
-    /// The place of the friendship of `user` with `friend`, if there is one.
+    /// Finds the place of the friendship of `user` with `friend`, if there is one.
     #[must_use]
     pub fn place(&self, user: u32, friend: u32) -> Option<usize> {
         let at = self.friends(user).binary_search(&friend).ok()?;
         Some(self.starts[user as usize] as usize + at)
     }
 
-    /// Each friendship once, the smaller number first.
+    /// Yields each friendship once, the smaller number first.
     pub fn friendships(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         (0..self.users()).flat_map(|user| {
             self.friends(user).iter().filter(move |friend| **friend > user).map(move |friend| (user, *friend))
@@ -101,13 +101,13 @@ impl Graph {
 pub struct Chance(u64);
 
 impl Chance {
-    /// A sequence of its own for each seed.
+    /// Starts the sequence of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A number from 0 to `end`, which is not reached; 0 if `end` is.
+    /// Draws a number below `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: u32) -> u32 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

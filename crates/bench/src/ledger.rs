@@ -1,45 +1,45 @@
-//! What was sent and what arrived: counts every record once, so that what is lost, doubled or went back is exact. Pure.
+//! Counts every record sent and received once, so that losses, duplicates and regressions are exact. Pure.
 //!
-//! Updates of one user are numbered from 1. A receiver that sees number 5 after number 3 has been told everything: number
-//! 4 was conflated, which is the gateway's right. Lost is what is still missing when all is quiet: a friendship whose
-//! last update never came.
+//! Updates of one user are numbered from 1. A receiver that gets number 5 after number 3 has missed nothing: number 4 was
+//! conflated, which the gateway may do. An update is lost if it is the last one of its sender and some friend still lacks
+//! it when nothing more arrives.
 
 use std::collections::VecDeque;
 
 use super::graph::Graph;
 
-/// What became of one record that arrived.
+/// The effect of one record that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordArrival {
-    /// News, so long after the update was due.
+    /// It is new to the receiver.
     New {
-        /// Nanoseconds. None if the receiver was not waited for.
+        /// Nanoseconds since the update was due; none if the run does not wait for this receiver.
         after: Option<u64>,
-        /// No receiver had it before.
+        /// The receiver is the first to get it.
         first: bool,
-        /// Now everyone has it.
+        /// The receiver is the last to get it.
         last: bool,
     },
-    /// It was there already.
+    /// The receiver had it already.
     Duplicate,
-    /// Something newer was there already.
+    /// The receiver had a newer one already.
     Regressed,
-    /// It was nothing for this receiver, or was never sent.
+    /// It was not for this receiver, or was never sent.
     Stranger,
 }
 
-/// LedgerCounts since the last [`Ledger::reset_counts`].
+/// The counts since the last [`Ledger::reset_counts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LedgerCounts {
-    /// Records that were news to who got them.
+    /// Records that were new to their receiver.
     pub delivered: u64,
-    /// Updates that a receiver was not told because it was told a newer one.
+    /// Updates that a receiver skipped because it got a newer one.
     pub conflated: u64,
     /// Records that came twice.
     pub duplicates: u64,
     /// Records that came after newer ones.
     pub regressed: u64,
-    /// Records that came to someone they were not for.
+    /// Records that came to a receiver they were not for.
     pub strangers: u64,
     /// Updates sent.
     pub sent: u64,
@@ -49,7 +49,7 @@ pub struct LedgerCounts {
 struct Pending {
     number: u32,
     due: u64,
-    /// Receivers that were waited for, and those that have yet to get it.
+    /// Receivers that the run waits for, and how many of them still lack it.
     all: u32,
     left: u32,
 }
@@ -60,21 +60,21 @@ struct Sender {
     pending: VecDeque<Pending>,
 }
 
-/// The books of one run.
+/// The updates and deliveries of one run.
 #[derive(Debug)]
 pub struct Ledger {
     graph: Graph,
     senders: Vec<Sender>,
-    /// The highest number that came over each friendship, by its place.
+    /// The highest number that came over each friendship, by the friendship's place in the graph.
     seen: Vec<u32>,
-    /// Receivers that are waited for; who has stopped reading is not.
+    /// Whether the run waits for each receiver; not for one that has stopped reading.
     awaited: Vec<bool>,
     outstanding: u32,
     counts: LedgerCounts,
 }
 
 impl Ledger {
-    /// Empty books.
+    /// Makes an empty ledger.
     #[must_use]
     pub fn new(graph: Graph) -> Self {
         let users = graph.users() as usize;
@@ -83,12 +83,12 @@ impl Ledger {
         Self { graph, senders, seen, awaited, outstanding: 0, counts: LedgerCounts::default() }
     }
 
-    /// The friendships.
+    /// Returns the friendships.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The number of a new update by `sender`, due at `due` (nanoseconds).
+    /// Numbers a new update by `sender`, due at `due` (nanoseconds).
     pub fn send(&mut self, sender: u32, due: u64) -> u32 {
         let left = self.graph.friends(sender).iter().filter(|friend| self.awaited[**friend as usize]).count() as u32;
         let books = &mut self.senders[sender as usize];
@@ -120,7 +120,7 @@ impl Ledger {
         self.settle(sender, receiver, before, number, now)
     }
 
-    /// Takes `receiver` off everything in (`before`, `number`] that waits for it.
+    /// Removes `receiver` from the updates in (`before`, `number`] that wait for it.
     fn settle(&mut self, sender: u32, receiver: u32, before: u32, number: u32, now: u64) -> RecordArrival {
         let books = &mut self.senders[sender as usize];
         let (mut after, mut first, mut last) = (None, false, false);
@@ -139,25 +139,25 @@ impl Ledger {
         RecordArrival::New { after, first, last }
     }
 
-    /// Updates that someone awaited has not got.
+    /// Counts the updates that a receiver the run waits for still lacks.
     #[must_use]
     pub fn outstanding(&self) -> u32 {
         self.outstanding
     }
 
-    /// Whether every update of this user is with everyone.
+    /// Returns whether every update of this user has reached everyone.
     #[must_use]
     pub fn is_settled(&self, sender: u32) -> bool {
         self.senders[sender as usize].pending.is_empty()
     }
 
-    /// Says whether a receiver is waited for from now on. Only while nothing is outstanding.
+    /// Sets whether the run waits for a receiver from now on. Only while nothing is outstanding.
     pub fn set_awaited(&mut self, receiver: u32, awaited: bool) {
         debug_assert_eq!(self.outstanding, 0);
         self.awaited[receiver as usize] = awaited;
     }
 
-    /// Friendships whose last update has not come. Once nothing comes any more, they are lost.
+    /// Counts the friendships whose last update has not come. Once nothing more arrives, these are lost.
     #[must_use]
     pub fn missing(&self) -> u64 {
         let missing = |user: u32| {
@@ -169,9 +169,9 @@ impl Ledger {
         (0..self.graph.users()).map(missing).sum()
     }
 
-    /// Friends of `receiver` whose last update it has not got.
+    /// Counts the friends of `receiver` whose last update it still lacks.
     #[must_use]
-    pub fn owed(&self, receiver: u32) -> u64 {
+    pub fn pending(&self, receiver: u32) -> u64 {
         let friends = self.graph.friends(receiver).iter();
         let owes = |friend: &&u32| {
             let place = self.graph.place(**friend, receiver);
@@ -180,13 +180,13 @@ impl Ledger {
         friends.filter(owes).count() as u64
     }
 
-    /// What was counted.
+    /// Returns the counts.
     #[must_use]
     pub fn counts(&self) -> LedgerCounts {
         self.counts
     }
 
-    /// LedgerCounts from zero again; what is outstanding stays so.
+    /// Starts to count from zero again; outstanding updates stay outstanding.
     pub fn reset_counts(&mut self) {
         self.counts = LedgerCounts::default();
     }
@@ -255,7 +255,7 @@ mod tests {
         ledger.arrive(0, 1, 1, 1);
         assert_eq!(ledger.arrive(0, 1, 2, 2), RecordArrival::New { after: Some(2), first: true, last: true });
         assert_eq!((ledger.outstanding(), ledger.missing()), (0, 1));
-        assert_eq!((ledger.owed(2), ledger.owed(1)), (1, 0));
+        assert_eq!((ledger.pending(2), ledger.pending(1)), (1, 0));
         ledger.set_awaited(2, true);
         assert!(matches!(ledger.arrive(0, 2, 2, 3), RecordArrival::New { .. }));
         assert_eq!((ledger.outstanding(), ledger.missing()), (0, 0));

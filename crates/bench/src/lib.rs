@@ -1,11 +1,13 @@
 //! The load generator: measures a gateway from outside, over its sockets and its server API.
 //!
-//! One thread and one loop over epoll drive all sessions, with frames made by hand and nothing allocated for a message:
-//! what shares the machine with a gateway must cost less than it. Every record is counted once, so what was lost is exact.
-//! It knows nothing of the gateway's insides and prints nothing; `cli` does. Linux only.
+//! One thread with one epoll loop drives all sessions. It makes frames by hand and allocates nothing for a message,
+//! because it shares the machine with the gateway and must cost less. It counts every record once, so the number of lost
+//! records is exact. It knows nothing of the gateway's insides and prints nothing; `cli` does. Linux only.
 //!
-//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure; [`crowd`] has the sockets, [`mod@run`]
-//! the steps, and [`scenario`] what is done with them.
+//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure.
+//! [`crowd`] has the sockets, [`mod@run`] the steps, and [`scenario`] the order of the steps.
+
+#![cfg(target_os = "linux")]
 
 pub mod crowd;
 pub mod frames;
@@ -37,10 +39,10 @@ use self::target::GatewayUrl;
 use self::world::World;
 use rosterd_protocol::Encoding;
 
-/// How long a gateway may be busy with the new accounts before it is measured.
+/// How long to wait for a gateway that is still busy with the new accounts.
 const SETTLE: Duration = Duration::from_secs(20);
 
-/// Why a run cannot be made or brought to its end: what the user reads.
+/// The message of a run that cannot start or cannot finish.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BenchError(pub String);
@@ -51,21 +53,21 @@ impl BenchError {
     }
 }
 
-/// What every scenario needs to know.
+/// The settings that all scenarios share.
 pub struct BenchSettings<'a> {
     /// The gateway's client listener.
     pub clients: GatewayUrl,
-    /// Its ops listener. None: the accounts are there already.
+    /// Its ops listener; none if the accounts exist already.
     pub ops: Option<GatewayUrl>,
     /// The key of its server API; may be empty.
     pub key: &'a str,
-    /// The process whose CPU and memory are told; else the gateway's metrics tell.
+    /// The process whose CPU and memory are measured; without it the gateway's metrics are used.
     pub pid: Option<u32>,
-    /// What is spoken.
+    /// The encoding of the sessions.
     pub encoding: Encoding,
-    /// Which graph, among those of the same size.
+    /// The seed that chooses among graphs of the same size.
     pub seed: u64,
-    /// What the accounts' names begin with.
+    /// The prefix of the accounts' names.
     pub prefix: &'a str,
     /// Whether the accounts stay for the next run.
     pub keep: bool,
@@ -78,7 +80,7 @@ pub struct BenchSettings<'a> {
 /// Makes the accounts, runs the scenario, and removes the accounts.
 ///
 /// # Errors
-/// It could not begin. What goes wrong later stands in the outcome, beside what there is of figures.
+/// The run cannot start. Later failures are in the outcome, beside the figures up to then.
 pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOutcome, BenchError> {
     let (graph, kind) = scenario.graph(settings.seed).map_err(BenchError)?;
     let users = graph.users();
@@ -138,7 +140,7 @@ fn setup(settings: &BenchSettings<'_>, graph: &Graph) -> Vec<(&'static str, Stri
     ]
 }
 
-/// The accounts go unless they shall stay; that they cannot is told, and spoils no figure.
+/// Removes the accounts unless they are to be kept; a failure is reported and leaves the figures valid.
 fn clean_up(settings: &BenchSettings<'_>, run: &mut Run) {
     let Some(target) = settings.ops.as_ref().filter(|_| !settings.keep) else { return };
     let removing = bar("removing users", u64::from(run.world.graph.users()));

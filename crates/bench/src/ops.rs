@@ -1,4 +1,4 @@
-//! The gateway's server API and metrics, as a run needs them: one call after the other, each of which blocks.
+//! The calls of the server API and the metrics that a run needs. Each call blocks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::BenchError;
 use rosterd_client::{Backend, BackendError};
 
-/// How long a gateway may take to answer the first call, and any later one, which may have much to do.
+/// How long the first call may take, and any later one, which may have much to do.
 const FIRST: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -22,10 +22,10 @@ pub struct OpsConnection {
 }
 
 impl OpsConnection {
-    /// Connects, and makes sure that a gateway answers.
+    /// Connects, and checks that a gateway answers.
     ///
     /// # Errors
-    /// Nobody listens there, or something else does.
+    /// No connection can be opened, or the peer is not a gateway.
     pub fn connect(address: SocketAddr, key: &str) -> Result<Self, BenchError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(BenchError::of)?;
         let backend = runtime.block_on(Backend::connect(address, key)).map_err(BenchError::of)?;
@@ -43,7 +43,7 @@ impl OpsConnection {
         wait(&self.runtime, PATIENCE, answer)
     }
 
-    /// The metrics as they are now.
+    /// Reads the metrics.
     ///
     /// # Errors
     /// The gateway does not answer.
@@ -51,7 +51,7 @@ impl OpsConnection {
         self.get("/metrics").map(|(_, text)| Readings(text))
     }
 
-    /// Imports lines; a piece of what `rosterd import` takes.
+    /// Imports lines in the form that `rosterd import` takes.
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
@@ -60,7 +60,7 @@ impl OpsConnection {
         wait(&self.runtime, PATIENCE, answer).map(drop)
     }
 
-    /// Whether two accounts are there and friends.
+    /// Returns whether two accounts exist and are friends.
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
@@ -69,7 +69,7 @@ impl OpsConnection {
         Ok(status == 200 && text.contains(&format!("\"account\":\"{peer}\"")))
     }
 
-    /// Deletes an account; that there is none is fine.
+    /// Deletes an account, if it exists.
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
@@ -98,7 +98,7 @@ fn wait<T>(
 pub struct Readings(String);
 
 impl Readings {
-    /// One value, summed over its labels; none if there is no such metric.
+    /// Returns the value of a metric, summed over its labels; none if there is no such metric.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<f64> {
         let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));

@@ -1,4 +1,4 @@
-//! What a run found: figures in rows, whether it went well, and all of it as a table or as JSON. Pure.
+//! The results of a run: figures in rows, a verdict, and both as a table or as JSON. Pure.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::tally::Timeline;
 
-/// How a figure is read.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things.
@@ -27,31 +27,31 @@ pub enum Unit {
 /// One figure. The key is for machines and names the unit; the label is for people.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    /// Its name in JSON.
+    /// The name in JSON.
     pub key: &'static str,
-    /// Its name in the table.
+    /// The name in the table.
     pub label: &'static str,
-    /// In the unit.
+    /// The value, in the unit.
     pub value: f64,
-    /// How to read it.
+    /// The unit.
     pub unit: Unit,
 }
 
-/// What was measured in one go.
+/// The figures of one measurement.
 #[derive(Debug, Clone, Default)]
 pub struct MeasuredRow {
-    /// What was done.
+    /// The name of the measurement.
     pub name: String,
-    /// What it gave.
+    /// The figures.
     pub figures: Vec<Figure>,
-    /// The latencies behind the percentiles, if there are any; microseconds.
+    /// The latencies behind the percentiles, if any, in microseconds.
     pub latencies: Option<Histogram<u64>>,
-    /// How it went over time.
+    /// The course over time.
     pub timeline: Timeline,
 }
 
 impl MeasuredRow {
-    /// An empty row.
+    /// Makes an empty row.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
@@ -79,26 +79,26 @@ impl MeasuredRow {
         self.latencies = Some(latencies.clone());
     }
 
-    /// One figure's value.
+    /// Returns the value of one figure.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<f64> {
         self.figures.iter().find(|figure| figure.key == key).map(|figure| figure.value)
     }
 }
 
-/// Whether the figures mean something.
+/// Whether the figures are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// All went as it should.
+    /// Nothing went wrong.
     Passed,
     /// Something was lost, went back or was refused.
     Failed,
-    /// It ended before its end; the figures are of what there was.
+    /// The run ended early; the figures are of the part up to then.
     Partial,
 }
 
 impl Verdict {
-    /// The word for it.
+    /// Returns the word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -109,29 +109,29 @@ impl Verdict {
     }
 }
 
-/// All that a run found.
+/// All results of a run.
 #[derive(Debug, Clone)]
 pub struct BenchOutcome {
-    /// Which scenario it was.
+    /// The name of the scenario.
     pub scenario: &'static str,
-    /// How it was set up, as names and values.
+    /// The parameters, as names and values.
     pub setup: Vec<(&'static str, String)>,
-    /// What was measured.
+    /// The measurements.
     pub rows: Vec<MeasuredRow>,
-    /// What went wrong.
+    /// The failures.
     pub problems: Vec<String>,
-    /// It ended before its end.
+    /// Whether the run ended early.
     pub cut_short: bool,
 }
 
 impl BenchOutcome {
-    /// Nothing found yet.
+    /// Makes an outcome without results.
     #[must_use]
     pub fn new(scenario: &'static str, setup: Vec<(&'static str, String)>) -> Self {
         Self { scenario, setup, rows: Vec::new(), problems: Vec::new(), cut_short: false }
     }
 
-    /// The labels of all figures, each once.
+    /// Lists the labels of all figures, each once.
     #[must_use]
     pub fn labels(&self) -> Vec<&'static str> {
         let mut labels = Vec::new();
@@ -143,7 +143,7 @@ impl BenchOutcome {
         labels
     }
 
-    /// Whether the figures mean something.
+    /// Whether the figures are valid.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match (self.cut_short, self.problems.is_empty()) {
@@ -153,7 +153,7 @@ impl BenchOutcome {
         }
     }
 
-    /// As one JSON object.
+    /// Formats the outcome as one JSON object.
     #[must_use]
     pub fn json(&self) -> Value {
         let row = |row: &MeasuredRow| {
@@ -172,7 +172,7 @@ impl BenchOutcome {
         })
     }
 
-    /// As a table: a line for each figure, a column for each row.
+    /// Formats the outcome as a table: a line for each figure, a column for each row.
     #[must_use]
     pub fn table(&self) -> String {
         let mut lines: Vec<Vec<String>> =
@@ -196,7 +196,7 @@ impl BenchOutcome {
     }
 }
 
-/// Columns, the first to the left and the others to the right.
+/// Aligns columns, the first to the left and the others to the right.
 fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -215,12 +215,12 @@ fn aligned(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// Three decimals are more than any of these figures is exact to.
+/// Rounds to three decimals, which is finer than any of these figures is exact.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-/// A value for people.
+/// Formats a value for people.
 #[must_use]
 pub fn shown(value: f64, unit: Unit) -> String {
     match unit {
@@ -237,7 +237,7 @@ pub fn shown(value: f64, unit: Unit) -> String {
     }
 }
 
-/// Whole, with commas between the thousands.
+/// Formats a whole number with commas between the thousands.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));

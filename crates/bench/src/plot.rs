@@ -1,59 +1,59 @@
-//! Lines charts as SVG, for reports and for the documentation. Pure; no fonts, scripts or anything else from outside.
+//! Line charts as SVG, for reports and for the documentation. Pure; they need no fonts, scripts or other files.
 
 use std::fmt::Write as _;
 
-/// The picture, and the room that axes and names take on each side; in pixels.
+/// The size of the picture, and the margins for axes and names, in pixels.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 52.0;
-/// One for each line; they can be told apart by those who do not see colours well.
+/// The colours of the lines, which readers with a colour vision deficiency can distinguish too.
 const COLORS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9"];
 
-/// One direction of a chart.
+/// One axis of a chart.
 #[derive(Debug, Clone, Default)]
 pub struct Axis {
-    /// What is along it, with the unit.
+    /// The name, with the unit.
     pub label: String,
-    /// Whether it goes by powers of ten.
+    /// Whether it is logarithmic.
     pub log: bool,
-    /// Where its marks are and what stands at them; chosen by the values where there are none.
+    /// The ticks with their labels; chosen by the values if there are none.
     pub marks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// An axis whose marks are chosen by the values.
+    /// Makes an axis whose ticks are chosen by the values.
     #[must_use]
     pub fn new(label: &str, log: bool) -> Self {
         Self { label: label.to_owned(), log, marks: Vec::new() }
     }
 }
 
-/// Points that belong together.
+/// A line of a chart.
 #[derive(Debug, Clone)]
 pub struct PlotLine {
-    /// What it is of.
+    /// The name.
     pub name: String,
-    /// From left to right.
+    /// The points, from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
 /// A chart of lines.
 #[derive(Debug, Clone)]
 pub struct Chart {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// To the right.
+    /// The horizontal axis.
     pub x: Axis,
-    /// Upwards.
+    /// The vertical axis.
     pub y: Axis,
-    /// What is drawn.
+    /// The lines.
     pub lines: Vec<PlotLine>,
 }
 
-/// The values from one end of an axis to the other, and where they are in the picture.
+/// The range of values of an axis, and its place in the picture.
 struct Scale {
     log: bool,
     from: f64,
@@ -81,7 +81,7 @@ impl Scale {
         self.start + (value - self.from) / (self.to - self.from) * (self.end - self.start)
     }
 
-    /// Round values that are spread well.
+    /// Chooses round values at even distances.
     fn marks(&self, about: f64) -> Vec<(f64, String)> {
         let values: Vec<f64> = if self.log {
             let steps: &[f64] = if self.to - self.from > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -100,7 +100,7 @@ impl Scale {
     }
 }
 
-/// A number as it stands at an axis.
+/// Formats a number for an axis.
 fn short(value: f64) -> String {
     let (scaled, suffix) = match value.abs() {
         millions if millions >= 1e6 => (value / 1e6, " M"),
@@ -116,7 +116,7 @@ fn escaped(text: &str) -> String {
 }
 
 impl Chart {
-    /// The picture.
+    /// Draws the picture.
     #[must_use]
     pub fn svg(&self) -> String {
         let points = || self.lines.iter().flat_map(|line| line.points.iter().copied());
@@ -174,7 +174,7 @@ impl Chart {
         );
     }
 
-    /// The lines' names in a row above them.
+    /// Draws the names of the lines in a row above them.
     fn draw_names(&self, svg: &mut String) {
         let mut at = LEFT;
         for (line, color) in self.lines.iter().zip(COLORS.iter().cycle()) {
@@ -200,7 +200,7 @@ fn draw_line(line: &PlotLine, at: usize, (x, y): (&Scale, &Scale), svg: &mut Str
         "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\" stroke-linejoin=\"round\"/>",
         places.join(" ")
     );
-    // So few that each was measured by itself.
+    // So few points that each was measured by itself.
     if places.len() <= 16 {
         for place in places {
             let (px, py) = place.split_once(',').unwrap_or_default();

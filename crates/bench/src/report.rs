@@ -1,4 +1,4 @@
-//! A run as one HTML page that needs nothing from anywhere: the figures and how they came about. Pure.
+//! A run as one self-contained HTML page: the figures, and plots of how they came about. Pure.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bott
 td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto;margin:.5em 0}\
 .passed{color:#060}.FAILED,.PARTIAL{color:#a00}";
 
-/// The page.
+/// Makes the page.
 #[must_use]
 pub fn html(outcome: &BenchOutcome) -> String {
     let verdict = outcome.verdict();
@@ -59,7 +59,7 @@ fn figures(outcome: &BenchOutcome, page: &mut String) {
     page.push_str("</table>\n");
 }
 
-/// Those that have something to show.
+/// Draws the charts that have data.
 fn charts(outcome: &BenchOutcome) -> Vec<Chart> {
     let lines = |of: &dyn Fn(&MeasuredRow) -> Vec<(f64, f64)>| -> Vec<PlotLine> {
         let lines = outcome.rows.iter().map(|row| PlotLine { name: row.name.clone(), points: of(row) });
@@ -89,7 +89,7 @@ fn charts(outcome: &BenchOutcome) -> Vec<Chart> {
     charts.into_iter().filter(|chart| !chart.lines.is_empty()).collect()
 }
 
-/// By how many to one are no slower: 10 stands for 90 %, 100 for 99 %.
+/// Converts a percentile to its place on the axis: 10 stands for 90 %, 100 for 99 %.
 fn latency(row: &MeasuredRow) -> Vec<(f64, f64)> {
     let Some(latencies) = row.latencies.as_ref().filter(|latencies| !latencies.is_empty()) else { return Vec::new() };
     let most = latencies.len().clamp(10, 10_000);

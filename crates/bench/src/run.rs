@@ -1,4 +1,4 @@
-//! A run under way: the crowd, the gauge, and the steps that scenarios are made of.
+//! A run under way: the crowd, the gauge, and the steps that scenarios consist of.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::outcome::{BenchOutcome, MeasuredRow, Unit};
 use super::tally::Timeline;
 use super::world::World;
 
-/// How long what was sent may take to arrive once nothing more is sent.
+/// How long updates may take to arrive after the last one was sent.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Nothing has come for so long: nothing more will.
+/// The silence after which nothing more is expected.
 const QUIET: Duration = Duration::from_millis(300);
 /// The longest wait in one round of the loop.
 const ROUND: Duration = Duration::from_millis(20);
-/// How many times a sender is drawn before one is taken whose last update is still on its way.
+/// How often a sender is drawn again to avoid one whose last update is still under way.
 const DRAWS: usize = 64;
 
-/// How updates come.
+/// The load of updates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Load {
-    /// So many are on their way at any time.
+    /// So many are under way at any time.
     Outstanding(u32),
-    /// So many come each second, whatever becomes of them.
+    /// So many are sent each second, whether or not earlier ones have arrived.
     Rate(f64),
 }
 
@@ -45,25 +45,25 @@ impl std::fmt::Display for Load {
 pub struct Run {
     /// The sessions.
     pub crowd: Crowd,
-    /// What the gateway costs.
+    /// The measure of the gateway's cost.
     pub gauge: Gauge,
     /// The gateway's server API, where it is used.
     pub ops: Option<OpsConnection>,
     /// The accounts.
     pub world: World,
-    /// Who is drawn.
+    /// The random choice of senders.
     pub chance: Chance,
     /// Logins under way at once.
     pub parallel: u32,
-    /// Where to note what was found.
+    /// The results.
     pub outcome: BenchOutcome,
 }
 
 impl Run {
-    /// Logs in some sessions, so many at once, and waits until they are live and nothing more comes.
+    /// Logs in some sessions, `parallel` at once, and waits until they are live and nothing more arrives.
     ///
     /// # Errors
-    /// A session ended, a socket was not to be had, or it takes too long.
+    /// A session ended, no socket could be opened, or it takes too long.
     pub fn log_in(&mut self, who: Range<u32>, parallel: u32, name: &'static str) -> Result<(), BenchError> {
         let bar = bar(name, u64::from(who.end - who.start));
         let (before, begun) = (self.crowd.live(), self.crowd.now());
@@ -74,7 +74,7 @@ impl Run {
                     .log_in(next)
                     .map_err(|error| BenchError(format!("session {next} has no socket: {error}")))?;
                 next += 1;
-                // So that the first of very many are served while the last still begin.
+                // Serves the first of very many while the last still start.
                 if next.is_multiple_of(64) {
                     break;
                 }
@@ -134,8 +134,8 @@ impl Run {
         Ok(())
     }
 
-    /// The first `writers` send updates until the crowd's clock says `until`, each the next one as soon as the last one is
-    /// answered.
+    /// Has the first `writers` send updates until the crowd's clock says `until`, each its next one as soon as the last
+    /// one is answered.
     ///
     /// # Errors
     /// A session ended.
@@ -160,7 +160,7 @@ impl Run {
         served
     }
 
-    /// Changes the profile of every `each`th user from outside; false if nothing may be used to do so.
+    /// Changes the profile of every `each`th user through the server API; false if there is none to use.
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
@@ -171,7 +171,7 @@ impl Run {
         Ok(true)
     }
 
-    /// Sends what is due; how long it is until the next.
+    /// Sends the updates that are due, and returns the time until the next.
     #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "nanoseconds of a run are far below 2^52")]
     fn send_due(&mut self, rate: f64, begun: u64, sent: &mut u64, until: u64) -> Duration {
         loop {
@@ -194,7 +194,7 @@ impl Run {
         }
     }
 
-    /// Someone who is live and reads, with nothing on its way if possible.
+    /// Draws a sender that is live and reads, with no update under way if possible.
     fn pick(&mut self) -> Option<u32> {
         let users = self.world.graph.users();
         let mut draw = |settled: bool| {
@@ -205,8 +205,9 @@ impl Run {
         draw(true).or_else(|| draw(false))
     }
 
-    /// Waits until everyone awaited has everything, and then until nothing comes any more. What is missing after some
-    /// seconds is lost.
+    /// Waits until every receiver that counts has everything, and then until nothing more arrives.
+    ///
+    /// Updates that are missing after some seconds are lost.
     ///
     /// # Errors
     /// A session ended.
@@ -219,7 +220,7 @@ impl Run {
         self.quiet(QUIET)
     }
 
-    /// Reads until nothing has come for so long, ten seconds at most.
+    /// Reads until nothing has arrived for this long, ten seconds at most.
     ///
     /// # Errors
     /// A session ended.
@@ -232,7 +233,7 @@ impl Run {
         self.check()
     }
 
-    /// Serves the sessions for so long.
+    /// Serves the sessions for this long.
     ///
     /// # Errors
     /// A session ended.
@@ -247,7 +248,7 @@ impl Run {
         self.check()
     }
 
-    /// Forgets what was measured so far, and begins to record over stretches of time.
+    /// Clears the measurements, and starts to record over intervals.
     pub fn start_measuring(&mut self, length: Duration) {
         self.crowd.tally.reset();
         self.crowd.ledger.reset_counts();
@@ -263,7 +264,7 @@ impl Run {
         self.gauge.settle(PATIENCE)
     }
 
-    /// Whether all is as it should be.
+    /// Checks that all is as it should be.
     ///
     /// # Errors
     /// Sessions ended.
@@ -276,7 +277,7 @@ impl Run {
         Err(BenchError(format!("{} session(s) ended, with {} left: {first}", trouble.ended, self.crowd.live())))
     }
 
-    /// Notes in `row` what is lost, doubled or otherwise wrong, and in the outcome if it must not be.
+    /// Adds losses, duplicates and the like to `row`, and to the outcome's failures those that must not happen.
     pub fn audit(&mut self, row: &mut MeasuredRow) {
         let (counts, missing) = (self.crowd.ledger.counts(), self.crowd.ledger.missing());
         row.count("lost", "lost", missing);
@@ -305,7 +306,7 @@ impl Run {
     }
 }
 
-/// Adds what something cost, for each of `count` things of this name.
+/// Adds the cost of something, for each of `count` things of this name.
 #[allow(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
 pub fn cost(row: &mut MeasuredRow, span: &Span, count: u64, keys: [&'static str; 2]) {
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count.max(1) as f64;
@@ -331,10 +332,10 @@ pub fn resident(row: &mut MeasuredRow, reading: &Reading) {
     }
 }
 
-/// Drawn on standard error, and only on a terminal.
+/// Makes a progress bar, which is drawn on standard error and only on a terminal.
 ///
 /// # Panics
-/// Never: the template is right.
+/// Never: the template is valid.
 pub fn bar(name: &'static str, length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:12} {wide_bar} {percent}% {eta}").expect("the template is right");
     ProgressBar::new(length).with_style(style).with_message(name)

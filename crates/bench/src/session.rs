@@ -1,4 +1,4 @@
-//! One session of the crowd: its socket and where in its life it is. What its bytes mean, the [crowd](super::crowd) knows.
+//! One session of the crowd: its socket and its phase. The [crowd](super::crowd) interprets its bytes.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,12 +7,12 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use socket2::{Domain, Socket, Type};
 
-/// Loopback addresses that sessions come from, so that ports do not run out: 127.0.1.1 and on.
+/// The loopback addresses of the sessions, 127.0.1.1 and on, so that ports do not run out.
 const SOURCES: u32 = 16;
-/// What the kernel holds for a session that is going to stop reading, in bytes; little, so that the gateway feels it.
+/// The receive buffer of a session that will stop reading, in bytes; small, so that the gateway notices soon.
 const SLOW_BUFFER: usize = 4096;
 
-/// Where in its life a session is.
+/// The phase of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionPhase {
     Away,
@@ -27,18 +27,18 @@ pub(super) enum SessionPhase {
 pub(super) struct BenchSession {
     socket: Option<Socket>,
     pub phase: SessionPhase,
-    /// The kernel takes no more; the loop says when it does again.
+    /// Whether the kernel takes no more bytes until epoll reports the socket writable.
     wants_write: bool,
-    /// Nothing is read, as if the client were stuck.
+    /// Whether nothing is read, as if the client were stuck.
     stalled: bool,
-    /// The beginning of a frame whose end has not come.
+    /// The beginning of an incomplete frame.
     pub partial: Vec<u8>,
-    /// What is yet to be sent.
+    /// The bytes that wait to be sent.
     pub out: Vec<u8>,
-    /// When it began to connect, and when it sent the command it waits for; nanoseconds of the crowd's clock.
+    /// When it started to connect, and when it sent the command it waits for; nanoseconds of the crowd's clock.
     pub began: u64,
     pub asked: u64,
-    /// What to show at the next login.
+    /// The cursor for the next login.
     pub cursor: Option<Box<str>>,
 }
 
@@ -57,7 +57,7 @@ impl BenchSession {
         }
     }
 
-    /// Begins to connect.
+    /// Starts to connect.
     pub(super) fn connect(
         &mut self,
         to: SocketAddr,
@@ -90,12 +90,12 @@ impl BenchSession {
         Ok(())
     }
 
-    /// What went wrong while it connected.
+    /// Returns the error of a failed connection.
     pub(super) fn connect_error(&self) -> Option<io::Error> {
         self.socket.as_ref().and_then(|socket| socket.take_error().unwrap_or_else(Some))
     }
 
-    /// Reads once; none if there is nothing now.
+    /// Reads once; none if no bytes are there.
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
         let Some(socket) = &self.socket else { return Ok(None) };
         match (&*socket).read(into) {
@@ -106,7 +106,7 @@ impl BenchSession {
         }
     }
 
-    /// Sends what is to be sent, as far as the kernel takes it.
+    /// Sends the waiting bytes, as far as the kernel takes them.
     pub(super) fn flush(&mut self, number: u32, epoll: &OwnedFd) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
         if !self.out.is_empty() {
@@ -124,7 +124,7 @@ impl BenchSession {
         Ok(())
     }
 
-    /// Stops or begins to read.
+    /// Stops or resumes reading.
     pub(super) fn stall(&mut self, stalled: bool, number: u32, epoll: &OwnedFd) -> io::Result<()> {
         self.stalled = stalled;
         self.renew_interest(number, epoll)

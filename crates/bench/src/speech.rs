@@ -1,17 +1,17 @@
-//! What a session of a run says and understands, in both encodings. Pure.
+//! The commands that a session of a run sends and the frames that it understands, in both encodings. Pure.
 //!
-//! Frames of the gateway are told apart by their first bytes. Only the few that end a login or a session are read
-//! in full, by `wire`.
+//! The first bytes of a frame show its kind. Only the few frames that end a login or a session are decoded in full, by
+//! `rosterd_protocol`.
 
 use std::io::Write as _;
 
 use super::frames::{self, MARK, SentMark};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 
-/// What a frame of the gateway is.
+/// The kinds of the gateway's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
-    /// An empty frame, to be answered with one.
+    /// A heartbeat: an empty frame, which is answered with one.
     Heartbeat,
     /// Records.
     Changes,
@@ -29,7 +29,7 @@ pub enum FrameKind {
     Aside,
 }
 
-/// Tells frames apart by their first bytes.
+/// Finds the kind of a frame by its first bytes.
 #[must_use]
 pub fn kind(encoding: Encoding, payload: &[u8]) -> FrameKind {
     if payload == encoding.heartbeat() {
@@ -61,7 +61,7 @@ fn json_kind(payload: &[u8]) -> FrameKind {
     }
 }
 
-/// By the number of the first field, which is the id's in a reply; the tests hold this to the schema.
+/// Finds the kind by the number of the first field, which in a reply is that of the id; tests compare it with the schema.
 fn protobuf_kind(payload: &[u8]) -> FrameKind {
     match payload {
         [0x08, rest @ ..] => {
@@ -80,7 +80,7 @@ fn protobuf_kind(payload: &[u8]) -> FrameKind {
     }
 }
 
-/// Appends a login as a whole WebSocket frame.
+/// Appends a login as a complete WebSocket frame.
 pub fn login(encoding: Encoding, token: &str, cursor: Option<&str>, out: &mut Vec<u8>) {
     let login = v1::Login { token: token.to_owned(), cursor: cursor.map(str::to_owned), device: None };
     let mut payload = Vec::new();
@@ -105,7 +105,7 @@ pub fn update(encoding: Encoding, id: u32, mark: SentMark, out: &mut Vec<u8>) {
             mark.append(out);
         }
     }
-    // At most 70 bytes, so the length is one byte.
+    // At most 70 bytes, so the length takes one byte.
     out[start + 1] |= (out.len() - start - 6) as u8;
 }
 

@@ -1,13 +1,13 @@
-//! What a run measured: latencies, answers, ends, bytes, and how it went over time. Pure.
+//! The measurements of a run: latencies, replies, logins, bytes, and their course over time. Pure.
 
 use hdrhistogram::Histogram;
 
-/// The longest time that is told apart, in microseconds.
+/// The longest time that is recorded exactly, in microseconds.
 const LONGEST: u64 = 120_000_000;
-/// The most stretches that are kept.
+/// The most intervals that are kept.
 const STRETCHES: usize = 5000;
 
-/// Microseconds, three digits exact.
+/// Makes a histogram of microseconds with three exact digits.
 ///
 /// # Panics
 /// Never: the bounds are good.
@@ -24,19 +24,19 @@ pub fn record(histogram: &mut Histogram<u64>, nanoseconds: u64) {
 /// Everything counted since the last [`Tally::reset`].
 #[derive(Debug)]
 pub struct Tally {
-    /// From when an update was due to when a receiver had it.
+    /// The times from when an update was due to when a receiver had it.
     pub latencies: Histogram<u64>,
-    /// The same for the first and the last receiver of each update.
+    /// The same for the first receiver of each update.
     pub firsts: Histogram<u64>,
-    /// See there.
+    /// The same for the last receiver.
     pub lasts: Histogram<u64>,
-    /// From a command to its reply.
+    /// The times from a command to its reply.
     pub replies: Histogram<u64>,
-    /// From the start of a connection to `synced`.
+    /// The times from the start of a connection to `synced`.
     pub logins: Histogram<u64>,
     /// Bytes read.
     pub bytes: u64,
-    /// How it went, while something is measured.
+    /// The course over time, while a measurement is under way.
     pub timeline: Timeline,
 }
 
@@ -55,25 +55,25 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Forgets all of it.
+    /// Clears everything.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 }
 
-/// One stretch of a run.
+/// One interval of a run.
 #[derive(Debug, Clone)]
 pub struct Stretch {
-    /// What was counted in it.
+    /// The events in it.
     pub count: u64,
-    /// Latencies of what was counted, two digits exact.
+    /// The latencies of these events, with two exact digits.
     pub latencies: Histogram<u32>,
 }
 
-/// How a run went: the same stretch of time again and again.
+/// The course of a run, in intervals of the same length.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
-    /// The clock at the start, and the length of a stretch; both in nanoseconds.
+    /// The clock at the start, and the length of an interval; both in nanoseconds.
     start: u64,
     length: u64,
     recording: bool,
@@ -88,14 +88,14 @@ impl Timeline {
         Self { start: now, length: length.max(1), recording: true, stretches: Vec::new() }
     }
 
-    /// The length of a stretch in seconds.
+    /// Returns the length of an interval in seconds.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a length of some milliseconds or seconds")]
     pub fn seconds(&self) -> f64 {
         self.length as f64 / 1e9
     }
 
-    /// LedgerCounts one, at `now`.
+    /// Counts one event, at `now`.
     ///
     /// # Panics
     /// Never: the bounds are good.

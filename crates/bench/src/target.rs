@@ -1,4 +1,4 @@
-//! Where a run goes: an address that it may load, and something there that is a gateway.
+//! The target of a run: an address that it may load, with a gateway behind it.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use rosterd_protocol::Encoding;
 
 /// How long a gateway may take to answer a first connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Files a process needs besides its sessions' sockets.
+/// The files that a process needs besides its sessions' sockets.
 const OTHER_FILES: u64 = 64;
 
-/// A part of an URL that a run needs.
+/// The parts of a URL that a run needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayUrl {
-    /// Where it is.
+    /// The address.
     pub address: SocketAddr,
     /// Host and port as they were given.
     pub host: String,
@@ -27,11 +27,10 @@ pub struct GatewayUrl {
 }
 
 impl GatewayUrl {
-    /// Reads an URL with this scheme and looks its host up.
+    /// Reads a URL with this scheme and looks its host up.
     ///
     /// # Errors
-    /// It is none, its host is not known, or it is neither of this machine nor of a private network and nobody said
-    /// `owned`.
+    /// The URL is invalid, its host is unknown, or it is neither on this machine nor in a private network and not `owned`.
     pub fn find(url: &str, scheme: &str, owned: bool) -> Result<Self, BenchError> {
         let bad = || BenchError(format!("{url:?} is not an address like {scheme}://127.0.0.1:7678"));
         let rest = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).ok_or_else(bad)?;
@@ -56,7 +55,7 @@ impl GatewayUrl {
     }
 }
 
-/// Of this machine, or of a network that is not the internet.
+/// Returns whether an address is on this machine or in a private network.
 fn is_near(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
@@ -67,10 +66,10 @@ fn is_near(ip: IpAddr) -> bool {
     }
 }
 
-/// Makes sure that a gateway's client listener answers.
+/// Checks that a gateway's client listener answers.
 ///
 /// # Errors
-/// Nobody listens there, something else does, or it does not answer.
+/// No connection can be opened, or the peer does not answer like a gateway.
 pub fn probe(target: &GatewayUrl, encoding: Encoding) -> Result<(), BenchError> {
     let url = format!("ws://{}{}", target.host, target.path);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BenchError::of)?;
@@ -82,10 +81,10 @@ pub fn probe(target: &GatewayUrl, encoding: Encoding) -> Result<(), BenchError> 
     }
 }
 
-/// Makes sure that this process may open so many sockets, and raises the limit as far as it is allowed to.
+/// Checks that this process may open so many sockets, and raises its limit as far as allowed.
 ///
 /// # Errors
-/// It may not; the text says how it might.
+/// It may not; the text says how to raise the limit.
 pub fn allow_files(sockets: u32) -> Result<(), BenchError> {
     let needed = u64::from(sockets) + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -104,7 +103,7 @@ pub fn allow_files(sockets: u32) -> Result<(), BenchError> {
     )))
 }
 
-/// Makes sure that the gateway may open so many sockets, if it tells.
+/// Checks that the gateway may open so many sockets, if its metrics have the limit.
 ///
 /// # Errors
 /// It may not.

@@ -1,7 +1,7 @@
-//! The accounts of a run: made through the server API, so that they are accounts like any other, and removed afterwards.
+//! The accounts of a run, made through the server API as any others, and removed afterwards.
 //!
-//! Their names begin with the run's prefix and tell the graph, so they are never anybody else's, and a run with the
-//! same numbers finds them where `--keep` left them.
+//! Their names contain the run's prefix and its graph, so they collide with no other accounts, and a run with the same
+//! parameters finds those that `--keep` left.
 
 use std::fmt::Write as _;
 
@@ -10,10 +10,10 @@ use super::graph::Graph;
 use super::ops::OpsConnection;
 use rosterd_engine::model::Account;
 
-/// Lines of an import that go together: few enough that other writes get their turn.
+/// The lines of one import request: few enough for other writes to get their turn.
 const PIECE: usize = 500;
 
-/// Accounts and who is friends with whom.
+/// The accounts and their friendships.
 #[derive(Debug)]
 pub struct World {
     /// The friendships.
@@ -22,23 +22,23 @@ pub struct World {
 }
 
 impl World {
-    /// Accounts `PREFIX-KIND-000000` and on.
+    /// Names the accounts `PREFIX-KIND-000000` and on.
     ///
     /// # Errors
-    /// No account may have such a name.
+    /// The names are not valid for accounts.
     pub fn new(graph: Graph, prefix: &str, kind: &str) -> Result<Self, BenchError> {
         let world = Self { graph, stem: format!("{prefix}-{kind}") };
         Account::parse(&world.account(999_999), "--prefix").map_err(|error| BenchError(error.message))?;
         Ok(world)
     }
 
-    /// The name of a user.
+    /// Returns the name of a user.
     #[must_use]
     pub fn account(&self, user: u32) -> String {
         format!("{}-{user:06}", self.stem)
     }
 
-    /// Everything as lines of an import, in pieces.
+    /// Returns all accounts and friendships as lines of an import, in pieces.
     pub fn pieces(&self) -> impl Iterator<Item = String> + '_ {
         let users = (0..self.graph.users()).map(|user| {
             let account = self.account(user);
@@ -60,18 +60,18 @@ impl World {
         })
     }
 
-    /// How many pieces [`World::make`] sends.
+    /// Counts the pieces that [`World::make`] sends.
     #[must_use]
     pub fn size(&self) -> usize {
         (self.graph.users() as usize + self.graph.edges() / 2).div_ceil(PIECE)
     }
 
-    /// Makes what is not there yet; `step` is called after each piece.
+    /// Makes the accounts that do not exist yet, and calls `step` after each piece.
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
     pub fn make(&self, ops: &mut OpsConnection, mut step: impl FnMut()) -> Result<(), BenchError> {
-        // The last line stands for all: they go in in order, and go away in the opposite one.
+        // If the last line is there, all are: they are made in order and removed in the opposite order.
         if let Some((one, other)) = self.graph.friendships().last()
             && ops.are_friends(&self.account(one), &self.account(other))?
         {
@@ -84,7 +84,7 @@ impl World {
         Ok(())
     }
 
-    /// Deletes the accounts; `step` is called after each.
+    /// Deletes the accounts, and calls `step` after each.
     ///
     /// # Errors
     /// The gateway refuses or does not answer.
@@ -96,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// Changes the profile of every `each`th user, from outside.
+    /// Changes the profile of every `each`th user through the server API.
     ///
     /// # Errors
     /// The gateway refuses or does not answer.

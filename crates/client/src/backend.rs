@@ -1,4 +1,4 @@
-//! The server API from the outside: one HTTP request after the other on one connection.
+//! A connection to the server API, which carries one HTTP request after the other.
 
 use std::net::SocketAddr;
 
@@ -14,16 +14,16 @@ use crate::Trust;
 use crate::stream::Stream;
 use rosterd_protocol::v1;
 
-/// Why a request has no answer.
+/// An error of a request to the server API.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The connection ended.
     #[error("the gateway at {0} did not answer: {1}")]
     Lost(SocketAddr, String),
-    /// What answers is something else.
+    /// The peer does not answer like a gateway.
     #[error("what listens on {0} does not answer like rosterd ({1})")]
     Foreign(SocketAddr, hyper::StatusCode),
-    /// The gateway refuses.
+    /// The gateway refuses the request.
     #[error("{}", .0.message)]
     Refused(v1::Error),
 }
@@ -37,18 +37,18 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Connects; an empty key is not shown.
+    /// Connects without TLS; an empty key is not sent.
     ///
     /// # Errors
-    /// Nobody listens there.
+    /// No connection can be opened.
     pub async fn connect(address: SocketAddr, key: &str) -> Result<Self, BackendError> {
         Self::connect_trusting(address, key, None).await
     }
 
-    /// Connects like [`Backend::connect`], in TLS if it is said whom to believe.
+    /// Connects like [`Backend::connect`], with TLS if there is a [`Trust`].
     ///
     /// # Errors
-    /// Nobody listens there, or one who is not trusted or does not trust.
+    /// No connection can be opened, or one side does not accept the other's certificate.
     pub async fn connect_trusting(address: SocketAddr, key: &str, trust: Option<&Trust>) -> Result<Self, BackendError> {
         let lost = |error: String| BackendError::Lost(address, error);
         let stream = Stream::connect(&address.ip().to_string(), address.port(), trust).await;
@@ -59,7 +59,7 @@ impl Backend {
         Ok(Self { address, key: key.to_owned(), sender })
     }
 
-    /// Sends a request; the answer's status and text, whatever they are.
+    /// Sends a request and returns status and text of the answer, whatever they are.
     ///
     /// # Errors
     /// The connection ended.
@@ -79,10 +79,10 @@ impl Backend {
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
-    /// Sends a request that is to succeed, and reads its answer.
+    /// Sends a request and reads the JSON of its answer.
     ///
     /// # Errors
-    /// The gateway refuses, or it is none.
+    /// The gateway refuses, the connection ended, or the peer is not a gateway.
     pub async fn request(&mut self, method: Method, path: &str, body: String) -> Result<Value, BackendError> {
         let (status, text) = self.send(method, path, body).await?;
         let foreign = || BackendError::Foreign(self.address, hyper::StatusCode::from_u16(status).unwrap_or_default());

@@ -1,7 +1,13 @@
-//! A Rust client: what the terminal client, the tests and load generators speak with.
+//! A Rust client of rosterd, used by the terminal client, the tests and the load generator.
 //!
-//! [`Client`] is one connection: frames out, frames in, heartbeats answered. [`Replica`] is what a client holds,
-//! kept by the rules every client follows. [`Backend`] is the server API from outside. Reconnecting is the caller's.
+//! [`Client`] is one connection: it sends commands, receives frames and answers heartbeats. [`Replica`] holds a client's
+//! records and applies frames by the rules that every client follows. `Backend` (feature `server-api`) calls the server
+//! API. Reconnecting is left to the caller.
+
+/// Compiles the example of the readme.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(feature = "server-api")]
 mod backend;
@@ -30,16 +36,16 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use self::stream::Stream;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 
-/// Why a connection cannot be used, or no longer.
+/// An error that ends a connection, or a refused command.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The address is not `ws://HOST[:PORT]/PATH`, or `wss://…` where it is known whom to believe.
+    /// The address is not `ws://HOST[:PORT]/PATH`, or `wss://…` with a [`Trust`].
     #[error("{0:?} is not an address like ws://127.0.0.1:7678/v1/ws, or wss:// with an authority to believe")]
     Address(String),
-    /// Nobody answers there.
+    /// No connection could be opened.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, std::io::Error),
-    /// What answers there is not a gateway, or refuses.
+    /// The peer is not a gateway, or it refuses the WebSocket.
     #[error("no WebSocket there: {0}")]
     Handshake(Box<Error>),
     /// The gateway closed the connection.
@@ -47,16 +53,16 @@ pub enum ClientError {
     Closed {
         /// The close code; 1006 if there was none.
         code: u16,
-        /// The word that came with it.
+        /// The reason that came with it.
         reason: String,
     },
     /// The gateway answered a command with an error.
     #[error("{} {}: {}", .0.code, .0.reason, .0.message)]
     Refused(v1::Error),
-    /// What is held is not what the gateway has, not even after a full sync.
+    /// The replica differs from the gateway even after a full sync.
     #[error("not in sync: {0}")]
     OutOfSync(SyncError),
-    /// The gateway sent what cannot be read.
+    /// The gateway sent a frame that cannot be read.
     #[error("the gateway sent a frame that cannot be read: {0}")]
     Malformed(String),
 }
@@ -69,41 +75,41 @@ pub struct Client {
     socket: WebSocketStream<Stream>,
     encoding: Encoding,
     last_id: u64,
-    /// Pushes that came while a reply was waited for.
+    /// Pushes that arrived while a request waited for its reply.
     pushes: VecDeque<v1::ServerFrame>,
 }
 
 impl Client {
-    /// Connects; the login is still to come.
+    /// Connects without logging in.
     ///
     /// # Errors
-    /// The address is none, nobody answers, or what answers is not a gateway.
+    /// The address is invalid, no connection can be opened, or the peer is not a gateway.
     pub async fn connect(url: &str, encoding: Encoding) -> Result<Self, ClientError> {
         Self::connect_trusting(url, encoding, None).await
     }
 
-    /// Connects like [`Client::connect`], also to `wss://`, whose certificate must be one that is trusted.
+    /// Connects like [`Client::connect`], also to `wss://`, where `trust` must accept the certificate.
     ///
     /// # Errors
-    /// The address is none, nobody answers, or what answers is not a gateway.
+    /// The address is invalid, no connection can be opened, or the peer is not a gateway.
     pub async fn connect_trusting(url: &str, encoding: Encoding, trust: Option<&Trust>) -> Result<Self, ClientError> {
         let unreadable = || ClientError::Address(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| unreadable())?;
-        let (believed, port) = match (uri.scheme_str(), trust) {
+        let (tls, port) = match (uri.scheme_str(), trust) {
             (Some("ws"), _) => (None, 80),
             (Some("wss"), Some(trust)) => (Some(trust), 443),
             _ => return Err(unreadable()),
         };
         let (host, port) = (uri.host().ok_or_else(unreadable)?, uri.port_u16().unwrap_or(port));
-        let connected = Stream::connect(host, port, believed).await;
+        let connected = Stream::connect(host, port, tls).await;
         let stream = connected.map_err(|error| ClientError::Connect(format!("{host}:{port}"), error))?;
         Ok(Self { trust: trust.cloned(), ..Self::over(stream, url, encoding).await? })
     }
 
-    /// Makes a client of a connection that is open already.
+    /// Upgrades an open connection to a client.
     ///
     /// # Errors
-    /// What answers is not a gateway.
+    /// The peer is not a gateway.
     pub async fn upgrade(stream: TcpStream, url: &str, encoding: Encoding) -> Result<Self, ClientError> {
         let _ = stream.set_nodelay(true);
         Self::over(Stream::Plain(stream), url, encoding).await
@@ -118,7 +124,7 @@ impl Client {
         Ok(Self { url: url.to_owned(), trust: None, socket, encoding, last_id: 0, pushes: VecDeque::new() })
     }
 
-    /// Sends a command; its reply will carry the id.
+    /// Sends a command and returns its id, which the reply carries.
     ///
     /// # Errors
     /// The connection is closed.
@@ -130,7 +136,7 @@ impl Client {
         Ok(self.last_id)
     }
 
-    /// Sends a payload as it is, right or wrong.
+    /// Sends a payload unchecked.
     ///
     /// # Errors
     /// The connection is closed.
@@ -145,7 +151,9 @@ impl Client {
         self.socket.send(message).await.map_err(closed)
     }
 
-    /// The next frame that is not a heartbeat; heartbeats are answered. May be dropped without losing one.
+    /// Returns the next frame that is not a heartbeat, and answers heartbeats.
+    ///
+    /// Cancel safe: no frame is lost if the future is dropped.
     ///
     /// # Errors
     /// The connection is closed, or a frame cannot be read.
@@ -156,7 +164,7 @@ impl Client {
         self.receive().await
     }
 
-    /// Sends a command and waits for its reply; pushes that come first are kept for [`Client::next`].
+    /// Sends a command and waits for its reply; pushes that arrive before it are kept for [`Client::next`].
     ///
     /// # Errors
     /// The gateway refuses, or the connection is closed.
@@ -178,16 +186,17 @@ impl Client {
     /// Logs in and applies frames to `replica` until it is up to date.
     ///
     /// # Errors
-    /// The gateway refuses, the connection is closed, or what was synced does not add up.
+    /// The gateway refuses, the connection is closed, or the replica does not match even after a full sync.
     pub async fn login(&mut self, token: &str, replica: &mut Replica) -> Result<v1::LoginReply, ClientError> {
         self.login_as(token, None, replica).await
     }
 
-    /// Logs in like [`Client::login`], and says on which device. Where what was synced does not add up, the parts that
-    /// differ are asked for; if that does not help, everything is, on a new connection.
+    /// Logs in like [`Client::login`], and names the device.
+    ///
+    /// If the replica does not match, this repairs it; if it still does not, it syncs in full on a new connection.
     ///
     /// # Errors
-    /// The gateway refuses, the connection is closed, or even everything does not add up.
+    /// The gateway refuses, the connection is closed, or the replica does not match even after a full sync.
     pub async fn login_as(
         &mut self,
         token: &str,
@@ -220,14 +229,15 @@ impl Client {
         Ok((*reply, self.until_synced(replica).await?))
     }
 
-    /// Asks for the parts of the friend list that differ, and applies frames to `replica` until it is up to date.
-    /// Inside, whether it then is what the gateway has.
+    /// Asks for the buckets of the friend list that differ, and applies frames to `replica` until it is up to date.
+    ///
+    /// The inner result says whether the replica then matches the gateway.
     ///
     /// # Errors
     /// The gateway refuses, or the connection is closed.
     pub async fn repair(&mut self, replica: &mut Replica) -> Result<Result<(), SyncError>, ClientError> {
         let reply = self.request(ClientCommand::Repair(v1::Repair { leaves: replica.leaves() })).await?;
-        // What came before the reply belongs to the time before.
+        // Pushes that arrived before the reply apply to the list as it was before the repair.
         let mut applied = Ok(());
         for push in self.pushes.drain(..).chain([reply]) {
             applied = applied.and(replica.apply(&push));

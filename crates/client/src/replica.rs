@@ -1,13 +1,14 @@
-//! What a client holds: its own profile, profiles of others, friends, requests and blocks, kept by the protocol's
-//! rules: apply a record only if its version is greater, stage a full sync and swap at `synced`, check count and
-//! digest. And who is online, which is told anew at every login.
+//! A client's copy of its records: its own profile, profiles of others, friends, requests, blocks, and presence.
+//!
+//! It follows the rules of the protocol: apply a record only if its version is greater, stage a full sync and swap it in
+//! at `synced`, check count and digest. Presence is sent anew at every login.
 
 use std::collections::BTreeMap;
 
 use rosterd_engine::sync::repair::{BucketDigests, BucketSet, ListDigest};
 use rosterd_protocol::v1;
 
-/// What was synced does not add up: the client is to ask for everything.
+/// The friend list held does not have the count and digest of `synced`, so the client must repair it or sync in full.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("synced says {count} friends with digest {digest:#010x}, held are {held_count} with {held_digest:#010x}")]
 pub struct SyncError {
@@ -17,26 +18,26 @@ pub struct SyncError {
     held_digest: u32,
 }
 
-/// The records.
+/// The records of an account, presence aside.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Lists {
     me: Option<v1::User>,
     users: BTreeMap<String, v1::User>,
     friends: BTreeMap<String, v1::Friend>,
-    /// By the other side and the direction. Those that are over stay, so that an older record does not open them anew.
+    /// By peer and direction. Closed requests stay, so that an older record does not open them again.
     requests: BTreeMap<(String, i32), v1::Request>,
-    /// Those that ended stay, too.
+    /// Ended blocks stay for the same reason.
     blocks: BTreeMap<String, v1::BlockRecord>,
 }
 
-/// One client's copy. Survives reconnects; a cursor says how far it is.
+/// One client's copy, which survives reconnects: its cursor says how far it has come.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Replica {
     lists: Lists,
-    /// What a full sync or a repair has brought so far; until it is whole, `lists` stays as it was.
+    /// The records of an unfinished full sync or repair; `lists` does not change before it is complete.
     staged: Option<Lists>,
     presence: BTreeMap<String, v1::Presence>,
-    /// What the present login has told of it so far; until that is whole, `presence` stays as it was.
+    /// The presence received since the login; `presence` does not change before the catch-up is complete.
     staged_presence: Option<BTreeMap<String, v1::Presence>>,
     sessions: Vec<v1::Session>,
     cursor: Option<String>,
@@ -44,7 +45,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// The own profile, once known.
+    /// The account's own profile, once received.
     #[must_use]
     pub fn me(&self) -> Option<&v1::User> {
         self.lists.me.as_ref()
@@ -62,7 +63,7 @@ impl Replica {
         &self.lists.users
     }
 
-    /// The open requests, in order of the other side.
+    /// The open requests, in order of the peer.
     pub fn requests(&self) -> impl Iterator<Item = &v1::Request> {
         self.lists.requests.values().filter(|request| request.state == v1::RequestState::Open as i32)
     }
@@ -72,44 +73,44 @@ impl Replica {
         self.lists.blocks.values().filter(|block| !block.removed)
     }
 
-    /// The presence of friends, and the own one, by account. Who is not in it has never been online.
+    /// The presence of friends and of the account itself, by account. An account without an entry was never online.
     #[must_use]
     pub fn presence(&self) -> &BTreeMap<String, v1::Presence> {
         &self.presence
     }
 
-    /// All sessions of the own account, as far as there are others.
+    /// All sessions of the account; empty while this is the only one.
     #[must_use]
     pub fn sessions(&self) -> &[v1::Session] {
         &self.sessions
     }
 
-    /// What to show at the next login.
+    /// The cursor to send with the next login.
     #[must_use]
     pub fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
-    /// Whether the catch-up of the present connection is complete.
+    /// Returns whether the catch-up of this connection is complete.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.synced
     }
 
-    /// A login was answered: its catch-up begins.
+    /// Starts the catch-up that follows a login's reply.
     pub fn begin(&mut self, reply: &v1::LoginReply) {
         self.synced = false;
         self.staged = (reply.sync == v1::SyncMode::Full as i32).then(Lists::default);
         self.staged_presence = Some(BTreeMap::new());
-        // Who is alone is not told.
+        // A session that is alone receives no list.
         self.sessions.clear();
     }
 
-    /// Applies a frame, whatever it is; those that bring nothing to keep change nothing.
+    /// Applies a frame of any kind; a frame without records changes nothing.
     ///
     /// # Errors
-    /// A `synced` that does not match what is held. The cursor is dropped, so that the next login syncs in full unless a
-    /// repair helps before.
+    /// The frame is a `synced` that does not match. The cursor is dropped, so that the next login syncs in full unless a
+    /// repair succeeds first.
     pub fn apply(&mut self, frame: &v1::ServerFrame) -> Result<(), SyncError> {
         if let Some(changes) = &frame.changes {
             self.changes(changes);
@@ -117,12 +118,12 @@ impl Replica {
         if let Some(user) = frame.update_my_info_reply.as_ref().and_then(|reply| reply.user.as_ref()) {
             self.current().own(user);
         }
-        if let Some(told) = &frame.presence {
+        if let Some(update) = &frame.presence {
             let presence = self.staged_presence.as_mut().unwrap_or(&mut self.presence);
-            presence.extend(told.users.iter().map(|user| (user.account.clone(), user.clone())));
+            presence.extend(update.users.iter().map(|user| (user.account.clone(), user.clone())));
         }
-        if let Some(told) = &frame.sessions {
-            self.sessions.clone_from(&told.sessions);
+        if let Some(list) = &frame.sessions {
+            self.sessions.clone_from(&list.sessions);
         }
         if let Some(reply) = &frame.repair_reply {
             self.staged = Some(self.lists.without(BucketSet::of(&reply.parts)));
@@ -133,20 +134,20 @@ impl Replica {
         }
     }
 
-    /// The digest of the friend list held.
+    /// Computes the digest of the friend list.
     #[must_use]
     pub fn digest(&self) -> u32 {
         self.lists.sum().digest.value()
     }
 
-    /// What to send with `repair` where `synced` does not match: the digests of the parts of the friend list held.
+    /// Computes the bucket digests of the friend list, to send with `repair` after a `synced` that does not match.
     #[must_use]
     pub fn leaves(&self) -> Vec<u32> {
-        let mut sums = BucketDigests::default();
+        let mut buckets = BucketDigests::default();
         for (account, friend, user) in self.lists.versions() {
-            sums.add(account, friend, user);
+            buckets.add(account, friend, user);
         }
-        sums.leaves().to_vec()
+        buckets.leaves().to_vec()
     }
 
     fn changes(&mut self, changes: &v1::Changes) {
@@ -160,8 +161,8 @@ impl Replica {
         }
     }
 
-    /// What records are applied to: during a full sync a copy of its own, for in another history of the gateway's even
-    /// lower versions are right.
+    /// Returns the lists that records are applied to: during a full sync the staged ones, because after a restored backup
+    /// even lower versions are right.
     fn current(&mut self) -> &mut Lists {
         self.staged.as_mut().unwrap_or(&mut self.lists)
     }
@@ -172,7 +173,7 @@ impl Replica {
         }
         match self.staged_presence.take() {
             Some(staged) => self.presence = staged,
-            // A repair brings none, and may have taken friends away.
+            // A repair brings no presence, and may have removed friends.
             None => self
                 .presence
                 .retain(|account, presence| self.lists.friends.contains_key(account) || presence.invisible.is_some()),
@@ -199,7 +200,7 @@ impl Lists {
         }
         for friend in &changes.friends {
             if newer(&mut self.friends, friend.account.clone(), friend, |held| held.version) {
-                // Its card is in this frame, and may be another view than the one held: with versions of its own.
+                // The profile is in this frame too, perhaps as another view with versions of its own.
                 self.users.remove(&friend.account);
             }
         }
@@ -220,11 +221,11 @@ impl Lists {
         }
     }
 
-    /// A copy that lacks the friends in these parts, and their cards.
-    fn without(&self, parts: BucketSet) -> Self {
+    /// Copies the lists without the friends in these buckets and their profiles.
+    fn without(&self, buckets: BucketSet) -> Self {
         let mut copy = self.clone();
-        copy.users.retain(|account, _| !(parts.hold(account) && self.friends.contains_key(account)));
-        copy.friends.retain(|account, _| !parts.hold(account));
+        copy.users.retain(|account, _| !(buckets.hold(account) && self.friends.contains_key(account)));
+        copy.friends.retain(|account, _| !buckets.hold(account));
         copy
     }
 
@@ -236,14 +237,14 @@ impl Lists {
         sum
     }
 
-    /// Every friend, with the versions of the relation and of the card; 0 for a card that is missing.
+    /// Every friend, with the versions of the relation and of the profile; 0 for a profile that is missing.
     fn versions(&self) -> impl Iterator<Item = (&str, u64, u64)> {
         let user = |account| self.users.get(account).map_or(0, |user| user.version);
         self.friends.iter().map(move |(account, friend)| (account.as_str(), friend.version, user(account)))
     }
 }
 
-/// Puts a record in the place of the one held if its version is greater; whether it was.
+/// Replaces the record held if the new one has a greater version, and returns whether it did.
 fn newer<K: Ord, R: Clone>(held: &mut BTreeMap<K, R>, key: K, record: &R, version: impl Fn(&R) -> u64) -> bool {
     let newer = held.get(&key).is_none_or(|held| version(record) > version(held));
     if newer {

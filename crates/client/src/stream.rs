@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Which certificates a client accepts, and which it shows itself. Without the feature `tls` there is none.
+/// The certificates that a client accepts, and the one that it presents.
+///
+/// Without the feature `tls` no value of this type exists.
 #[derive(Debug, Clone)]
 pub struct Trust(
     #[cfg(feature = "tls")] pub(crate) std::sync::Arc<tokio_rustls::rustls::ClientConfig>,
@@ -23,7 +25,7 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects to `host`, a name or an address, in TLS if there is trust.
+    /// Connects to `host`, a name or an address, with TLS if `trust` is given.
     pub(super) async fn connect(host: &str, port: u16, trust: Option<&Trust>) -> io::Result<Self> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, port)).await?;
@@ -46,6 +48,7 @@ impl Stream {
     }
 }
 
+/// A stream in both directions.
 trait Both: AsyncRead + AsyncWrite {}
 
 impl<S: AsyncRead + AsyncWrite> Both for S {}

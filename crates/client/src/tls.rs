@@ -1,4 +1,4 @@
-//! TLS towards a gateway: which certificates a client accepts, and which it shows.
+//! TLS towards a gateway: the certificates that a client accepts, and the one that it presents.
 
 use std::io;
 use std::net::IpAddr;
@@ -22,10 +22,10 @@ use crate::Trust;
 pub type Identity<'a> = (&'a [u8], &'a [u8]);
 
 impl Trust {
-    /// Believes certificates that come from these authorities, PEM, and are for the name that was connected to.
+    /// Accepts certificates that these authorities (PEM) signed for the name that was connected to.
     ///
     /// # Errors
-    /// There is no certificate in it, or the identity cannot be used.
+    /// The PEM has no certificate, or the identity cannot be used.
     pub fn authorities(pem: &[u8], identity: Option<Identity<'_>>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(pem)? {
@@ -35,11 +35,12 @@ impl Trust {
         Self::verified_by(verifier.map_err(|error| error.to_string())?, identity)
     }
 
-    /// Believes the first certificate of this PEM alone, whatever names are in it: what one who reads the gateway's own
-    /// file knows.
+    /// Accepts only the first certificate of this PEM, whatever names are in it.
+    ///
+    /// For programs that read the gateway's own certificate file.
     ///
     /// # Errors
-    /// There is no certificate in it.
+    /// The PEM has no certificate.
     pub fn exactly(pem: &[u8]) -> Result<Self, String> {
         let certificate = certificates(pem)?.swap_remove(0);
         Self::verified_by(Arc::new(Exactly { certificate, provider: provider() }), None)
@@ -61,7 +62,7 @@ impl Trust {
 }
 
 impl Trust {
-    /// Starts TLS as the client of `host`, a name or an address.
+    /// Makes the TLS handshake with `host`, a name or an address.
     pub(crate) async fn handshake(&self, host: &str, stream: TcpStream) -> io::Result<Box<TlsStream<TcpStream>>> {
         let name = match host.parse::<IpAddr>() {
             Ok(address) => ServerName::IpAddress(address.into()),
@@ -76,14 +77,14 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The certificates of a PEM text, at least one.
+/// Reads the certificates of a PEM text, at least one.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|error| error.to_string())?;
     if found.is_empty() { Err("no certificate in PEM".to_owned()) } else { Ok(found) }
 }
 
-/// Takes one certificate, proven by its key.
+/// Accepts exactly one certificate, if the peer proves that it has its key.
 #[derive(Debug)]
 struct Exactly {
     certificate: CertificateDer<'static>,

@@ -1,28 +1,58 @@
 //! Between the generated types and the model.
 
 use crate::v1;
+use rosterd_engine::for_each_profile_field;
+use rosterd_engine::model::limits::SESSIONS_PER_ACCOUNT;
 use rosterd_engine::model::{
     Account, Block, Edge, Fields, Gender, Profile, Reason, Request, RequestError, RequestState, SessionId,
 };
 
-impl From<&Profile> for v1::User {
-    fn from(profile: &Profile) -> Self {
-        Self {
-            account: profile.account.to_string(),
-            nick: profile.nick.to_string(),
-            avatar: profile.avatar.to_string(),
-            sign: profile.sign.to_string(),
-            gender: v1::Gender::from(profile.gender) as i32,
-            email: profile.email.to_string(),
-            birth: profile.birth.to_string(),
-            tel: profile.tel.to_string(),
-            custom: profile.custom.to_string(),
-            create_time: profile.create_time,
-            update_time: profile.update_time,
-            version: profile.version,
+/// Defines the conversions of profiles out of the table of profile fields.
+macro_rules! define {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        impl From<&Profile> for v1::User {
+            fn from(profile: &Profile) -> Self {
+                Self {
+                    account: profile.account.to_string(),
+                    $($name: to_wire!($kind, profile.$name),)+
+                    create_time: profile.create_time,
+                    update_time: profile.update_time,
+                    version: profile.version,
+                }
+            }
         }
-    }
+
+        /// Takes the profile fields out of an `updateMyInfo`.
+        ///
+        /// # Errors
+        /// 414 for a gender that is none.
+        pub fn fields(update: v1::UpdateMyInfo) -> Result<Fields, RequestError> {
+            Ok(Fields { $($name: from_wire!($kind, update.$name),)+ })
+        }
+    };
 }
+
+/// A field as the schema's `User` holds it, by its kind.
+macro_rules! to_wire {
+    (gender, $field:expr) => {
+        v1::Gender::from($field) as i32
+    };
+    ($text:ident, $field:expr) => {
+        $field.to_string()
+    };
+}
+
+/// A field's change as the schema's `UpdateMyInfo` holds it, checked, by its kind.
+macro_rules! from_wire {
+    (gender, $change:expr) => {
+        $change.map(gender).transpose()?
+    };
+    ($text:ident, $change:expr) => {
+        $change
+    };
+}
+
+for_each_profile_field!(define);
 
 impl From<&Edge> for v1::Friend {
     fn from(edge: &Edge) -> Self {
@@ -87,23 +117,6 @@ impl From<Gender> for v1::Gender {
     }
 }
 
-/// The fields of an `updateMyInfo`.
-///
-/// # Errors
-/// 414 for a gender that is none.
-pub fn fields(update: v1::UpdateMyInfo) -> Result<Fields, RequestError> {
-    Ok(Fields {
-        nick: update.nick,
-        avatar: update.avatar,
-        sign: update.sign,
-        gender: update.gender.map(gender).transpose()?,
-        email: update.email,
-        birth: update.birth,
-        tel: update.tel,
-        custom: update.custom,
-    })
-}
-
 fn gender(value: i32) -> Result<Gender, RequestError> {
     match v1::Gender::try_from(value) {
         Ok(v1::Gender::Unknown) => Ok(Gender::Unknown),
@@ -115,16 +128,13 @@ fn gender(value: i32) -> Result<Gender, RequestError> {
     }
 }
 
-/// The most sessions one command may name; an account can have no more.
-const SESSIONS: usize = 1000;
-
 /// The ids of sessions.
 ///
 /// # Errors
-/// 414 for a text that cannot be one, 419 for more than 1000.
+/// 414 for a text that cannot be one, 419 for more than [`SESSIONS_PER_ACCOUNT`].
 pub fn sessions(ids: &[String]) -> Result<Vec<SessionId>, RequestError> {
-    if ids.len() > SESSIONS {
-        let message = format!("sessions names {}, at most {SESSIONS} at a time", ids.len());
+    if ids.len() > SESSIONS_PER_ACCOUNT {
+        let message = format!("sessions names {}, at most {SESSIONS_PER_ACCOUNT} at a time", ids.len());
         return Err(RequestError::new(Reason::LimitExceeded, message).field("sessions"));
     }
     let session = |(at, id): (usize, &String)| {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::decode::parse;
 use super::{fields, v1};
+use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 
 /// Reads a line. A user's fields that are not given stay as they are where the account exists.
@@ -53,14 +54,11 @@ fn import_user(user: &RawValue) -> Result<Command, RequestError> {
     Ok(Command::SetProfile { account, patch, create: true, if_version: None })
 }
 
-/// The most users one batch may change.
-const BATCH: usize = 150;
-
 /// Reads a batch: `{"users": [{"account": "alice", "nick": "Alice", "ifVersion": 3}, …]}`, with `"create": true` where
 /// the account may be new. One command for each, in order.
 ///
 /// # Errors
-/// 414 with the field, 419 for more than 150.
+/// 414 with the field, 419 for more than [`ACCOUNTS_PER_BATCH`].
 pub fn batch(body: &[u8]) -> Result<Vec<Command>, RequestError> {
     #[derive(Deserialize)]
     struct ProfileBatch<'a> {
@@ -70,8 +68,8 @@ pub fn batch(body: &[u8]) -> Result<Vec<Command>, RequestError> {
     let body: &RawValue =
         serde_json::from_slice(body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not JSON"))?;
     let ProfileBatch { users } = parse("body", body)?;
-    if users.len() > BATCH {
-        let message = format!("users names {}, at most {BATCH} at a time", users.len());
+    if users.len() > ACCOUNTS_PER_BATCH {
+        let message = format!("users names {}, at most {ACCOUNTS_PER_BATCH} at a time", users.len());
         return Err(RequestError::new(Reason::LimitExceeded, message).field("users"));
     }
     let mut seen = HashSet::new();

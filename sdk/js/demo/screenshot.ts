@@ -1,4 +1,4 @@
-// Makes docs/images/demo.png: two windows of two friends, side by side. Needs what the browser tests need:
+// Creates docs/images/demo.png: the windows of two friends, side by side. It needs the same as the browser tests:
 //   node --import ./scripts/ts.js demo/screenshot.ts
 
 import { mkdirSync } from 'node:fs';

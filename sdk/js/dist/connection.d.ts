@@ -1,5 +1,5 @@
 import type { Goodbye, ServerFrame } from './protocol.js';
-/** The part of the platform's WebSocket that is used; `ws` for Node has it too. */
+/** The part of the platform's WebSocket that the client uses; `ws` for Node has it too. */
 export interface WebSocketLike {
     readonly readyState: number;
     onopen: ((event: any) => void) | null;
@@ -9,34 +9,38 @@ export interface WebSocketLike {
     send(data: string): void;
     close(code?: number, reason?: string): void;
 }
+/** A WebSocket class. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => WebSocketLike;
+/** The end of a connection; with the gateway's goodbye, if one came. */
 export interface End {
     code: number;
     reason: string;
     goodbye?: Goodbye;
 }
+/** The receiver of a connection's events. */
 export interface Handlers {
     opened(): void;
     frame(frame: ServerFrame): void;
     ended(end: End): void;
     trace(direction: 'in' | 'out', frame: object): void;
 }
+/** Carries frames over one WebSocket. */
 export declare class Connection {
     #private;
-    /** Throws what the platform throws, for an address that is none. */
+    /** Opens the WebSocket; throws if the address is invalid. */
     constructor(url: string, Socket: WebSocketConstructor, handlers: Handlers);
     get paused(): boolean;
-    /** From now on the gateway is heard every `heartbeatMs`. */
+    /** Expects a frame every `heartbeatMs` from now on. */
     loggedIn(heartbeatMs: number): void;
-    /** Takes the connection for dead if nothing at all is heard that soon; afterwards all is as before. */
+    /** Expects any frame within `ms`, once. */
     expectWithin(ms: number): void;
-    /** False if it cannot go out now. True is no promise that it arrives. */
+    /** Sends a frame; false if that is impossible now. True does not mean that it arrives. */
     send(frame: object): boolean;
-    /** Ends in order, without telling the handlers. */
+    /** Closes without calling the handlers. */
     close(): void;
-    /** Ends as if the network had. */
+    /** Ends like a network failure. */
     drop(reason: string): void;
-    /** Stops reading. Where that is impossible, frames are held back; heartbeats are still answered. */
+    /** Stops reading, or holds frames back and still answers heartbeats. */
     pause(): void;
     resume(): void;
 }

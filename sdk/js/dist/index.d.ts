@@ -1,8 +1,8 @@
 export { RosterdClient } from './client.js';
-export type { Events, Options, State, TokenReason } from './client.js';
 export type { WebSocketConstructor, WebSocketLike } from './connection.js';
 export { digest } from './digest.js';
 export { cutFriends, merge, mergeFriends, mergeUsers } from './merge.js';
+export type { Events, Options, State, TokenReason } from './options.js';
 export { RosterdError } from './protocol.js';
 export type { Block, Device, Friend, FriendRequest, Gender, MyInfo, Presence, Session, User } from './protocol.js';
 export { IndexedDbStore, MemoryStore } from './store.js';

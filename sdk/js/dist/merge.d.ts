@@ -1,10 +1,10 @@
 type Account = {
     account: string;
 };
-/** One object out of several; later fields win, and a field that is `undefined` takes nothing away. */
+/** Merges objects into a new one. Later fields win; `undefined` fields are ignored. */
 export declare function merge<T extends object>(...objects: readonly (Partial<T> | null | undefined)[]): T;
-/** A new list with `news` merged into `old` by account: known ones keep their place, new ones are appended. */
+/** Merges `news` into a copy of `old` by account: known records keep their place, new ones are appended. */
 export declare function mergeByAccount<T extends Account>(old: readonly T[] | T | null | undefined, news: readonly T[] | T | null | undefined): T[];
-/** A new list without the accounts of `gone`, which may be records or accounts. */
+/** Copies a list without the accounts in `gone`, which may be records or accounts. */
 export declare function cutByAccount<T extends Account>(old: readonly T[] | null | undefined, gone: readonly (Account | string)[] | Account | string | null | undefined): T[];
 export { mergeByAccount as mergeUsers, mergeByAccount as mergeFriends, cutByAccount as cutFriends };

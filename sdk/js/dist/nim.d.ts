@@ -4,58 +4,61 @@ import type { NIMError } from './nim-errors.js';
 import type { NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation, NIMRelations, NIMSystemMessage, NIMUser } from './nim-options.js';
 import type { MyInfo } from './protocol.js';
 export type { NIMDisconnected, NIMError, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation, NIMRelations, NIMSystemMessage, NIMUser, };
-/** `error` is null if the call succeeded, and only then there is `data`. */
+/** Receives the result of a call: `error` is null if it succeeded, and only then `data` is set. */
 export type Done<T> = (error: NIMError | null, data: T) => void;
-/** What `updateMyInfo` takes besides `done`: a field that is left out stays as it is, an empty text clears. */
+/** The fields for `updateMyInfo`: a missing field stays unchanged, an empty text clears it. */
 export type NIMMyInfo = MyInfo & {
     antiSpamBusinessId?: string;
 };
 type OneOrMore<T> = T | T[];
-/** One of the calls that answer or make a request. `ps` travels as its message, at most 256 characters. */
+/** The options of a call that makes or answers a request. `ps`, of at most 256 characters, becomes its message. */
 export interface NIMApply {
     account: string;
     ps?: string;
-    /** Of the system message that is answered; the account says enough. */
+    /** Names the answered system message; the account alone is enough. */
     idServer?: string;
 }
+/** One NIM instance, for one account. */
 export declare class NIM {
     #private;
     static readonly util: {
         merge: typeof merge;
     };
-    /** The instance of this account. A later call returns the same one, with the new options, and connects it if it is down. */
+    /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
     static getInstance(options: NIMGetInstanceOptions): NIM;
-    /** For what NIM has no name for: presence, `watch`, `signal`. */
+    /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
     readonly client: RosterdClient;
     private constructor();
     get account(): string;
-    /** Other values for options, callbacks included: they count from now on, a token from the next login on. */
+    /** Replaces options and callbacks at once, and the token at the next login. */
     setOptions(options: Partial<NIMGetInstanceOptions>): void;
+    /** Connects. Callbacks report the result. */
     connect(): void;
-    /** Ends the connection; `connect` comes back and goes on from what is held. */
+    /** Ends the connection; `connect` continues with the held records. */
     disconnect(options?: {
         done?: Done<object>;
     }): void;
-    /** Ends the connection and the instance; the next `getInstance` makes another. */
+    /** Ends the connection and the instance; the next `getInstance` creates another. */
     destroy(options?: {
         done?: Done<object>;
     }): void;
+    /** Changes fields of the account's own profile. */
     updateMyInfo(options: NIMMyInfo & {
         done?: Done<NIMUser>;
     }): void;
-    /** From what is held if that is kept up to date, unless `sync`; otherwise from the gateway. */
+    /** Returns a profile: a held one if the client keeps it up to date, unless `sync`. */
     getUser(options: {
         account: string;
         sync?: boolean;
         done?: Done<NIMUser>;
     }): void;
-    /** As `getUser`, at most 150. Accounts that do not exist are left out. */
+    /** Returns at most 150 profiles, like `getUser`, without accounts that do not exist. */
     getUsers(options: {
         accounts: string[];
         sync?: boolean;
         done?: Done<NIMUser[]>;
     }): void;
-    /** Makes friends without asking; 403 where `friends.policy` does not allow it. */
+    /** Makes friends without a request; 403 where `friends.policy` forbids it. */
     addFriend(options: NIMApply & {
         done?: Done<NIMApply & {
             friend?: NIMFriend;
@@ -79,23 +82,24 @@ export declare class NIM {
             account: string;
         }>;
     }): void;
-    /** Alias and `custom` of a friend: a field that is left out stays as it is, an empty text clears. */
+    /** Changes a friend's `alias` and `custom`: a missing field stays, an empty text clears it. */
     updateFriend(options: {
         account: string;
         alias?: string;
         custom?: string;
         done?: Done<NIMFriend | undefined>;
     }): void;
-    /** The friend list as it is held, or what of it changed after `updateTime`. */
+    /** Returns the held friend list, or those that changed after `updateTime`. */
     getFriends(options: {
         updateTime?: number;
         done?: Done<NIMFriend[]>;
     }): void;
+    /** Checks the held friend list. */
     isMyFriend(options: {
         account: string;
         done?: Done<boolean>;
     }): void;
-    /** As `addToBlacklist`, or with `isAdd: false` as `removeFromBlacklist`. */
+    /** Blocks an account, or with `isAdd: false` unblocks it. */
     markInBlacklist(options: {
         account: string;
         isAdd?: boolean;
@@ -109,32 +113,33 @@ export declare class NIM {
         account: string;
         done?: Done<NIMMark>;
     }): void;
-    /** Who is blocked, as it is held. Nobody is muted here. */
+    /** Returns the held blocklist. The mute list is always empty. */
     getRelations(options: {
         done?: Done<{
             blacklist: NIMRelation[];
             mutelist: NIMRelation[];
         }>;
     }): void;
-    /** Ends other sessions of the account, by the `deviceId` of `onloginportschange`; `done` is given those that were there. */
+    /** Ends other sessions by their `deviceId`; `done` receives those that existed. */
     kick(options: {
         deviceIds: string[];
         done?: Done<{
             deviceIds: string[];
         }>;
     }): void;
-    /** A new list: profiles of known accounts get the newer fields, others are appended. */
+    /** Returns a new list: known accounts get the newer fields, others are appended. */
     mergeUsers(users: NIMUser[] | null | undefined, news: OneOrMore<NIMUser> | null | undefined): NIMUser[];
-    /** A new list, as `mergeUsers` does it. */
+    /** Merges friends like `mergeUsers`. */
     mergeFriends(friends: NIMFriend[] | null | undefined, news: OneOrMore<NIMFriend> | null | undefined): NIMFriend[];
-    /** A new list without those in `gone`, which is the `invalid` of what `onfriends` brought. */
+    /** Returns a new list without `gone`, the `invalid` of `onfriends`. */
     cutFriends(friends: NIMFriend[] | null | undefined, gone: OneOrMore<{
         account: string;
     }> | null | undefined): NIMFriend[];
+    /** Returns a new list without these accounts. */
     cutFriendsByAccounts(friends: NIMFriend[] | null | undefined, accounts: OneOrMore<string> | null | undefined): NIMFriend[];
-    /** A new list, as `mergeUsers` does it. */
+    /** Merges relations like `mergeUsers`. */
     mergeRelations<T extends object>(relations: T[] | null | undefined, news: OneOrMore<T> | null | undefined): T[];
-    /** A new list without those in `gone`, which is the `invalid` of what `onblacklist` brought. */
+    /** Returns a new list without `gone`, the `invalid` of `onblacklist`. */
     cutRelations<T extends object>(relations: T[] | null | undefined, gone: OneOrMore<T> | null | undefined): T[];
     findRelation<T extends object>(relations: T[] | null | undefined, account: string): T | null;
     findUser(users: NIMUser[] | null | undefined, account: string): NIMUser | null;

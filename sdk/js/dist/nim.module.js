@@ -1,3 +1,66 @@
+// src/emitter.ts
+var Emitter = class {
+  #listeners = /* @__PURE__ */ new Map();
+  on(event, listener) {
+    let all = this.#listeners.get(event);
+    if (!all) this.#listeners.set(event, all = /* @__PURE__ */ new Set());
+    all.add(listener);
+    return () => this.off(event, listener);
+  }
+  off(event, listener) {
+    this.#listeners.get(event)?.delete(listener);
+  }
+  has(event) {
+    return !!this.#listeners.get(event)?.size;
+  }
+  emit(event, ...args) {
+    for (const listener of [...this.#listeners.get(event) ?? []]) {
+      try {
+        const result2 = listener(...args);
+        if (result2 instanceof Promise) result2.catch(report);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+};
+function report(error) {
+  if (typeof globalThis.reportError === "function") globalThis.reportError(error);
+  else console.error(error);
+}
+
+// src/announce.ts
+function announceStored(emitter, { me, users, friends, requests, blocks }) {
+  if (me) emitter.emit("me", me, "cache");
+  if (!me && !users.length && !friends.length) return;
+  emitter.emit("users", users, "cache");
+  emitter.emit("friends", friends, "cache");
+  if (requests.length) emitter.emit("requests", requests, "cache");
+  if (blocks.length) emitter.emit("blocks", blocks, "cache");
+}
+function announceSync(emitter, difference) {
+  const { me, users, friends, removed, full } = difference;
+  if (me) emitter.emit("me", me, "sync");
+  if (full || users.length) emitter.emit("users", users, "sync");
+  if (full || friends.length) emitter.emit("friends", friends, "sync");
+  for (const account of removed) emitter.emit("friendRemoved", account);
+  announceRest(emitter, difference, "sync");
+}
+function announceUpdate(emitter, difference) {
+  const { how, me, users, friends, removed } = difference;
+  for (const account of removed) emitter.emit("friendRemoved", account);
+  if (me) emitter.emit("me", me, how);
+  for (const user of users) emitter.emit("userUpdated", user);
+  if (friends.length) emitter.emit("friends", friends, "update");
+  announceRest(emitter, difference, "update");
+}
+function announceRest(emitter, { requests, blocks, presence, sessions, full }, how) {
+  if (full || requests.length) emitter.emit("requests", requests, how);
+  if (full || blocks.length) emitter.emit("blocks", blocks, how);
+  if (presence) emitter.emit("presence", presence, how);
+  if (sessions) emitter.emit("sessions", sessions);
+}
+
 // src/protocol.ts
 var Code = {
   unauthenticated: 302,
@@ -13,9 +76,9 @@ function comesBack(code) {
 var RosterdError = class _RosterdError extends Error {
   code;
   reason;
-  /** The field that was wrong, if one was. */
+  /** The invalid field, if any. */
   field;
-  /** When it may work again, if the gateway said so. */
+  /** The wait before a retry, if the gateway named one. */
   retryAfterMs;
   constructor(code, reason, message, more = {}) {
     super(message, more.cause === void 0 ? void 0 : { cause: more.cause });
@@ -37,7 +100,7 @@ var Calls = class {
   nextId() {
     return ++this.#lastId;
   }
-  /** Calls that wait are sent by the next {@link flush}. */
+  /** Adds a call, which the next {@link flush} sends. */
   add(command, timeoutMs, repeatable, here) {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
@@ -48,13 +111,13 @@ var Calls = class {
       this.#calls.set(id, { command, repeatable, here, sent: false, timer, resolve, reject });
     });
   }
-  /** Sends what waits, oldest first. */
+  /** Sends waiting calls, oldest first. */
   flush(send) {
     for (const [id, call] of this.#calls) {
       if (!call.sent) call.sent = send({ id, ...call.command });
     }
   }
-  /** Hands a reply or an error to its caller. False if nobody waits for it. */
+  /** Hands a reply or an error to its caller; false if there is none. */
   settle(frame) {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
@@ -64,11 +127,11 @@ var Calls = class {
     else if (!call.here || call.here()) this.#end(id);
     return true;
   }
-  /** Something was applied; `all`: everything that the gateway has done so far. */
+  /** Ends answered calls whose effect is visible; with `all`, every answered one. */
   applied(all) {
     for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
   }
-  /** The connection is lost: what may be repeated waits for the next one. */
+  /** Handles a lost connection: repeatable calls wait for the next one. */
   interrupted() {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
@@ -76,11 +139,10 @@ var Calls = class {
       else this.#end(id, new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not"));
     }
   }
-  /** No connection is to be expected. */
   fail(error) {
     for (const id of [...this.#calls.keys()]) this.#end(id, error);
   }
-  /** One that was answered was carried out, whatever came of the connection since. */
+  /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id, error) {
     const call = this.#take(id);
     if (call?.answer) call.resolve(call.answer);
@@ -102,13 +164,13 @@ var Connection = class {
   #handlers;
   #over = false;
   #goodbye;
-  // Fires if nothing was heard for #patience.
+  // Fires after a silence of #patience.
   #silence;
   #patience = LOGIN_MS;
   #paused = false;
-  // What arrived while paused, where the socket itself cannot be paused.
+  // Frames that arrived while paused, if the socket cannot pause.
   #held = [];
-  /** Throws what the platform throws, for an address that is none. */
+  /** Opens the WebSocket; throws if the address is invalid. */
   constructor(url, Socket, handlers) {
     this.#handlers = handlers;
     const socket = this.#socket = new Socket(url, ["rosterd.v1.json"]);
@@ -122,16 +184,16 @@ var Connection = class {
   get paused() {
     return this.#paused;
   }
-  /** From now on the gateway is heard every `heartbeatMs`. */
+  /** Expects a frame every `heartbeatMs` from now on. */
   loggedIn(heartbeatMs) {
     if (heartbeatMs > 0) this.#patience = Math.min(heartbeatMs * 2.5, 2 ** 31 - 1);
     this.#listen();
   }
-  /** Takes the connection for dead if nothing at all is heard that soon; afterwards all is as before. */
+  /** Expects any frame within `ms`, once. */
   expectWithin(ms) {
     this.#listen(ms);
   }
-  /** False if it cannot go out now. True is no promise that it arrives. */
+  /** Sends a frame; false if that is impossible now. True does not mean that it arrives. */
   send(frame) {
     if (this.#over || this.#socket.readyState !== 1) return false;
     this.#handlers.trace("out", frame);
@@ -142,19 +204,19 @@ var Connection = class {
       return false;
     }
   }
-  /** Ends in order, without telling the handlers. */
+  /** Closes without calling the handlers. */
   close() {
     this.#release();
     this.#quietly(() => this.#socket.close(1e3));
   }
-  /** Ends as if the network had. */
+  /** Ends like a network failure. */
   drop(reason) {
     const { terminate } = this.#socket;
     if (this.#over) return;
     this.#quietly(() => terminate ? terminate.call(this.#socket) : this.#socket.close());
     this.#end({ code: 1006, reason });
   }
-  /** Stops reading. Where that is impossible, frames are held back; heartbeats are still answered. */
+  /** Stops reading, or holds frames back and still answers heartbeats. */
   pause() {
     if (this.#over || this.#paused) return;
     this.#paused = true;
@@ -223,70 +285,15 @@ var Connection = class {
   }
 };
 
-// src/emitter.ts
-var Emitter = class {
-  #listeners = /* @__PURE__ */ new Map();
-  on(event, listener) {
-    let all = this.#listeners.get(event);
-    if (!all) this.#listeners.set(event, all = /* @__PURE__ */ new Set());
-    all.add(listener);
-    return () => this.off(event, listener);
-  }
-  off(event, listener) {
-    this.#listeners.get(event)?.delete(listener);
-  }
-  has(event) {
-    return !!this.#listeners.get(event)?.size;
-  }
-  emit(event, ...args) {
-    for (const listener of [...this.#listeners.get(event) ?? []]) {
-      try {
-        const result2 = listener(...args);
-        if (result2 instanceof Promise) result2.catch(report);
-      } catch (error) {
-        report(error);
-      }
-    }
-  }
-};
-function report(error) {
-  if (typeof globalThis.reportError === "function") globalThis.reportError(error);
-  else console.error(error);
+// src/options.ts
+function webSocket(options) {
+  const found = options.WebSocket ?? globalThis.WebSocket;
+  if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
+  return found;
 }
-
-// src/digest.ts
-function fmix32(h) {
-  h = Math.imul(h ^ h >>> 16, 2246822507);
-  h = Math.imul(h ^ h >>> 13, 3266489909);
-  return (h ^ h >>> 16) >>> 0;
-}
-function fnv1a(account) {
-  let h = 2166136261;
-  for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
-  return h >>> 0;
-}
-function leaf(account, friendVersion, userVersion) {
-  let h = fnv1a(account);
-  for (const version of [friendVersion, userVersion]) {
-    h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
-  }
-  return h;
-}
-function digest(friends, users) {
-  let sum = 0;
-  for (const [account, friend] of friends) {
-    sum = sum + leaf(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
-  }
-  return sum;
-}
-var PARTS = 64;
-function part(account) {
-  return fnv1a(account) % PARTS;
-}
-function leaves(friends, users) {
-  const parts = Array.from({ length: PARTS }, () => /* @__PURE__ */ new Map());
-  for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
-  return parts.map((friends2) => digest(friends2, users));
+function defaultUrl() {
+  const from = /^http(s?):\/\/([^/]+)\/sdk\//.exec(import.meta.url ?? "");
+  return from ? `ws${from[1]}://${from[2]}/v1/ws` : "ws://127.0.0.1:7678/v1/ws";
 }
 
 // src/store.ts
@@ -358,7 +365,7 @@ var TABLES = ["users", "friends", "requests", "blocks", "meta"];
 var BATCH = 250;
 var OPEN_MS = 3e3;
 var IndexedDbStore = class {
-  // Opened at first use. A rejected one stays: the client gives up on a store that failed.
+  // Opened at first use. A rejected promise stays: the client drops a store that failed.
   #databases = /* @__PURE__ */ new Map();
   async load(account) {
     const database = await this.#open(account);
@@ -496,6 +503,479 @@ function isSound(stored) {
   return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string");
 }
 
+// src/saver.ts
+var Saver = class {
+  // Unset after a failure. Its contents are consistent and have a cursor, so the next start can use them.
+  #store;
+  #account;
+  #failed;
+  #next;
+  #writing;
+  constructor(store, account, failed) {
+    this.#store = store;
+    this.#account = account;
+    this.#failed = failed;
+  }
+  /** Reads the records; wipes damaged ones. */
+  async load() {
+    try {
+      const stored = await this.#store?.load(this.#account);
+      if (stored === void 0 || isSound(stored)) return stored;
+      throw new TypeError("the records are damaged");
+    } catch (cause) {
+      this.#failed("reading", cause);
+      await this.wipe();
+      return void 0;
+    }
+  }
+  save(change) {
+    if (!this.#store) return;
+    if (change.clear) this.#next = new Gathered(true);
+    (this.#next ??= new Gathered()).add(change);
+    this.#writing ??= this.#write();
+  }
+  /** Waits until all is written or the store has failed. */
+  async idle() {
+    while (this.#writing) await this.#writing;
+  }
+  async wipe() {
+    this.#next = void 0;
+    await this.idle();
+    await this.#try("wiping", (store) => store.wipe(this.#account));
+  }
+  async #write() {
+    await void 0;
+    for (let next = this.#next; next; next = this.#next) {
+      this.#next = void 0;
+      const { change } = next;
+      await this.#try("writing", (store) => store.save(this.#account, change));
+    }
+    this.#writing = void 0;
+  }
+  async #try(what, action) {
+    try {
+      if (this.#store) await action(this.#store);
+    } catch (cause) {
+      this.#store = void 0;
+      this.#failed(what, cause);
+    }
+  }
+};
+
+// src/tokens.ts
+var TIMER_MAX_MS = 2 ** 31 - 1;
+var REFRESH_LEAD_MS = 6e4;
+var REFRESH_PAUSE_MS = 1e3;
+var Tokens = class {
+  #options;
+  #handlers;
+  #token;
+  // The gateway ended a connection because of the token; no login has succeeded since.
+  #ended = false;
+  #expiresAt;
+  // The gateway's clock minus the local one.
+  #skew = 0;
+  #timer;
+  // Counts connections, to ignore a renewal that began on an earlier one.
+  #run = 0;
+  constructor(options, handlers) {
+    this.#options = options;
+    this.#handlers = handlers;
+    this.#token = options.token;
+  }
+  async take() {
+    const { getToken, account } = this.#options;
+    if (!getToken) return this.#token ?? account;
+    const ended = this.#expiresAt !== void 0 && Date.now() + this.#skew >= this.#expiresAt;
+    if (this.#token === void 0 || ended) {
+      this.#token = await getToken(this.#ended || ended ? "expired" : "connect");
+      this.#expiresAt = void 0;
+    }
+    return this.#token;
+  }
+  restart() {
+    this.#ended = false;
+  }
+  loggedIn({ serverTime, expiresAt }) {
+    this.#ended = false;
+    this.#skew = serverTime - Date.now();
+    this.#expires(expiresAt);
+  }
+  stop() {
+    this.#run++;
+    clearTimeout(this.#timer);
+  }
+  /** Drops an expired token; returns whether it is the first since a login. */
+  expired() {
+    const first = !this.#ended;
+    this.#token = void 0;
+    this.#ended = true;
+    return first;
+  }
+  reset(token) {
+    this.#token = token;
+  }
+  #expires(at) {
+    this.#expiresAt = at;
+    clearTimeout(this.#timer);
+    if (at === void 0 || !this.#options.getToken) return;
+    const left = at - Date.now() - this.#skew;
+    const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
+    if (left <= 0) return;
+    if (wait > TIMER_MAX_MS) this.#timer = setTimeout(() => this.#expires(at), TIMER_MAX_MS);
+    else this.#timer = setTimeout(() => void this.#renew(at), wait);
+  }
+  async #renew(endsAt) {
+    const run = this.#run;
+    try {
+      const token = await this.#options.getToken?.("refresh");
+      if (token === void 0 || run !== this.#run) return;
+      const { refreshReply } = await this.#handlers.refresh(token);
+      this.#token = token;
+      if (run === this.#run) this.#expires(refreshReply?.expiresAt);
+    } catch (cause) {
+      if (run !== this.#run) return;
+      this.#handlers.failed(cause);
+      this.#expires(endsAt);
+    }
+  }
+};
+
+// src/lifecycle.ts
+var LOGOUT_MS = 2e3;
+var PROBE_MS = 5e3;
+var REMEDY = {
+  repair: "asking for what differs",
+  retry: "that did not help, getting all of it anew",
+  accepted: "it was got anew already"
+};
+var Lifecycle = class {
+  options;
+  url;
+  state = "disconnected";
+  connection;
+  #emitter;
+  #replica;
+  #calls = new Calls();
+  #saver;
+  #tokens;
+  // The application wants a connection: from connect() to disconnect(), logout() or a final end.
+  #wanted = false;
+  // Counts attempts, to ignore what an earlier one awaited.
+  #run = 0;
+  #cacheRead = false;
+  #loginId = 0;
+  // The id of the `watch` that followed the last login.
+  #watchId = 0;
+  #repairId = 0;
+  #loginError;
+  #login;
+  // Settled by the first `synced`, or by a final end.
+  #connected;
+  // Attempts since the last `synced`.
+  #attempt = 0;
+  #retry;
+  // A logout is under way.
+  #leaving = false;
+  #resync = false;
+  constructor(options, emitter, replica) {
+    this.options = options;
+    this.url = options.url ?? defaultUrl();
+    this.#emitter = emitter;
+    this.#replica = replica;
+    const { store = "auto" } = options;
+    this.#saver = new Saver(
+      store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
+      options.account,
+      (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
+    );
+    this.#tokens = new Tokens(options, {
+      refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
+      failed: (cause) => this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause)
+    });
+  }
+  connect() {
+    if (this.state === "live") return Promise.resolve();
+    const connected = this.#connected ??= deferred();
+    if (!this.#wanted) {
+      this.#wanted = true;
+      this.#attempt = 0;
+      this.#tokens.restart();
+      this.#watchPage(true);
+      void this.#begin();
+    } else if (this.#retry) {
+      void this.#begin();
+    }
+    return connected.promise;
+  }
+  async disconnect() {
+    this.#stop();
+    await this.#saver.idle();
+  }
+  async logout(forget) {
+    if (this.#login && !this.#leaving) {
+      this.#leaving = true;
+      try {
+        await this.call({ logout: {} }, { repeatable: false, timeoutMs: LOGOUT_MS });
+      } catch {
+      }
+      this.#leaving = false;
+    }
+    this.#stop();
+    if (!forget) return this.#saver.idle();
+    this.#replica.clear();
+    this.#tokens.reset(this.options.token);
+    await this.#saver.wipe();
+  }
+  call(command, { repeatable, timeoutMs, here }) {
+    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8e3, repeatable, here);
+    const connection = this.connection;
+    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+    return reply;
+  }
+  async #begin() {
+    const run = ++this.#run;
+    clearTimeout(this.#retry?.timer);
+    this.#retry = void 0;
+    this.#setState("connecting");
+    if (!this.#cacheRead) await this.#readCache(run);
+    if (run !== this.#run) return;
+    let token;
+    try {
+      token = await this.#tokens.take();
+    } catch (cause) {
+      if (run !== this.#run) return;
+      this.#error(Code.unauthenticated, "NO_TOKEN", "getToken failed", cause);
+      return this.#ended({ code: 1006, reason: "getToken failed" });
+    }
+    if (run !== this.#run) return;
+    this.#loginError = void 0;
+    this.#resync = false;
+    try {
+      const connection = new Connection(this.url, webSocket(this.options), {
+        opened: () => {
+          this.#loginId = this.#calls.nextId();
+          const { device } = this.options;
+          connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
+        },
+        frame: (frame) => this.#frame(frame, connection),
+        ended: (end) => this.#ended(end),
+        trace: (direction, frame) => this.#trace(direction, frame)
+      });
+      this.connection = connection;
+    } catch (cause) {
+      this.#giveUp({ code: 1006, reason: "NO_CONNECTION" }, new RosterdError(Code.internal, "NO_CONNECTION", String(cause?.message ?? cause), { cause }));
+    }
+  }
+  async #readCache(run) {
+    const stored = await this.#saver.load();
+    if (run !== this.#run) return;
+    this.#cacheRead = true;
+    if (!stored) return;
+    this.#replica.load(stored);
+    announceStored(this.#emitter, stored);
+  }
+  #frame(frame, connection) {
+    if (frame.id === this.#loginId && frame.error) {
+      this.#loginError = RosterdError.from(frame.error);
+      return;
+    }
+    if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
+    if (frame.loginReply) {
+      const { account } = frame.loginReply;
+      if (account !== this.options.account) {
+        const error = new RosterdError(Code.denied, "OTHER_ACCOUNT", `the token is ${account}'s, not ${this.options.account}'s`);
+        connection.close();
+        return this.#giveUp({ code: 1e3, reason: "OTHER_ACCOUNT" }, error);
+      }
+      this.#login = frame.loginReply;
+      connection.loggedIn(frame.loginReply.heartbeatMs);
+    }
+    let difference;
+    try {
+      difference = this.#replica.take(frame);
+    } catch (cause) {
+      this.#error(Code.internal, "BAD_FRAME", "a frame could not be applied", cause);
+      return connection.drop("a frame could not be applied");
+    }
+    if (difference?.save) this.#saver.save(difference.save);
+    if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
+    if (difference?.how === "sync") this.#synced(difference, frame, connection);
+    else if (difference) announceUpdate(this.#emitter, difference);
+    this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
+    if (frame.signal) this.#emitter.emit("signal", frame.signal);
+    if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.#replica.watched, frame.watchReply.missing);
+    if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
+  }
+  #loggedIn(login, connection) {
+    this.#tokens.loggedIn(login);
+    this.#setState("syncing");
+    const { watched } = this.#replica;
+    if (watched.size) {
+      this.#watchId = this.#calls.nextId();
+      connection.send({ id: this.#watchId, watch: { accounts: [...watched] } });
+    }
+    this.#calls.flush((frame) => connection.send(frame));
+  }
+  #synced(difference, frame, connection) {
+    const { count = 0, digest: digest2 = 0 } = frame.synced ?? {};
+    const { mismatch } = difference;
+    if (mismatch) this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
+    if (mismatch === "repair" && this.connection === connection) {
+      if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
+      this.#repairId = this.#calls.nextId();
+      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.digests } });
+    }
+    if (mismatch === "retry") this.#startOver(connection);
+    if (mismatch === "repair" || mismatch === "retry") return;
+    const { sync = "full", because } = this.#login ?? {};
+    announceSync(this.#emitter, difference);
+    if (this.connection !== connection) return;
+    this.#attempt = 0;
+    this.#setState("live");
+    this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
+    this.#connected?.resolve();
+    this.#connected = void 0;
+  }
+  /** Reconnects at once and fetches everything. */
+  #startOver(connection) {
+    this.#resync = true;
+    connection.drop("out of step");
+  }
+  #ended(end) {
+    this.#detach();
+    this.#calls.interrupted();
+    if (this.#leaving) return;
+    const { code, reason, goodbye } = end;
+    const { getToken, reconnect = true } = this.options;
+    const renew = code === Close.tokenExpired && getToken !== void 0;
+    const refused = this.#loginError && this.#loginError.code < 500 && !renew;
+    if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
+      const error = this.#loginError ?? closeError(end);
+      if (getToken && error.code === Code.unauthenticated) this.#tokens.reset();
+      return this.#giveUp(end, error);
+    }
+    const atOnce = renew && this.#tokens.expired() || this.#resync;
+    const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
+    const { minMs = 500, maxMs = 2e4 } = this.options.backoff ?? {};
+    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
+    const delayMs = Math.min(Math.round(atOnce ? 0 : requested ?? jittered), TIMER_MAX_MS);
+    const attempt = ++this.#attempt;
+    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), byGateway: requested !== void 0 };
+    const run = this.#run;
+    this.#setState("disconnected");
+    this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
+    if (run === this.#run) this.#emitter.emit("willReconnect", { attempt, delayMs });
+  }
+  #giveUp({ code, reason }, error) {
+    this.#halt(error);
+    this.#setState("disconnected");
+    this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
+    this.#emitter.emit("error", error);
+  }
+  #stop() {
+    const open2 = this.#wanted || this.state !== "disconnected";
+    this.connection?.close();
+    this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
+    this.#setState("disconnected");
+    if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason: "CLIENT", willReconnect: false });
+  }
+  #halt(error) {
+    this.#wanted = false;
+    this.#run++;
+    clearTimeout(this.#retry?.timer);
+    this.#retry = void 0;
+    this.#watchPage(false);
+    this.#detach();
+    this.#calls.fail(error);
+    this.#connected?.reject(error);
+    this.#connected = void 0;
+  }
+  #detach() {
+    this.connection = void 0;
+    this.#login = void 0;
+    this.#tokens.stop();
+    this.#replica.interrupted();
+  }
+  // The network or the user is back: retry at once, unless the gateway chose the time, for all clients.
+  // A connection that looks open may have died silently; any answer proves that it is alive.
+  #wake = () => {
+    if (globalThis.document?.visibilityState === "hidden") return;
+    if (this.#retry && !this.#retry.byGateway) return void this.#begin();
+    if (this.state !== "live") return;
+    this.connection?.expectWithin(PROBE_MS);
+    this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {
+    });
+  };
+  #watchPage(on) {
+    const method = on ? "addEventListener" : "removeEventListener";
+    globalThis[method]?.("online", this.#wake);
+    globalThis.document?.[method]?.("visibilitychange", this.#wake);
+  }
+  #setState(state) {
+    const previous = this.state;
+    if (state === previous) return;
+    this.state = state;
+    this.#emitter.emit("state", state, previous);
+  }
+  #error(code, reason, message, cause) {
+    this.#emitter.emit("error", new RosterdError(code, reason, message, { cause }));
+  }
+  #trace(direction, frame) {
+    if (!this.#emitter.has("frame")) return;
+    const { login, refresh } = frame;
+    const blanked = login ? { ...frame, login: { ...login, token: "…" } } : refresh ? { ...frame, refresh: { token: "…" } } : frame;
+    this.#emitter.emit("frame", { direction, frame: blanked });
+  }
+};
+function closeError({ code, reason }) {
+  if (comesBack(code)) return new RosterdError(Code.timeout, "CONNECTION_LOST", `the connection ended (${code} ${reason})`);
+  const auth = code === 3500 || code === Close.tokenExpired;
+  return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
+}
+function deferred() {
+  let settle;
+  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
+  promise.catch(() => {
+  });
+  return { promise, ...settle };
+}
+
+// src/digest.ts
+function fmix32(h) {
+  h = Math.imul(h ^ h >>> 16, 2246822507);
+  h = Math.imul(h ^ h >>> 13, 3266489909);
+  return (h ^ h >>> 16) >>> 0;
+}
+function fnv1a(account) {
+  let h = 2166136261;
+  for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
+  return h >>> 0;
+}
+function share(account, friendVersion, userVersion) {
+  let h = fnv1a(account);
+  for (const version of [friendVersion, userVersion]) {
+    h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
+  }
+  return h;
+}
+function digest(friends, users) {
+  let sum = 0;
+  for (const [account, friend] of friends) {
+    sum = sum + share(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
+  }
+  return sum;
+}
+var BUCKETS = 64;
+function bucket(account) {
+  return fnv1a(account) % BUCKETS;
+}
+function digests(friends, users) {
+  const buckets = Array.from({ length: BUCKETS }, () => /* @__PURE__ */ new Map());
+  for (const [account, friend] of friends) buckets[bucket(account)]?.set(account, friend);
+  return buckets.map((friends2) => digest(friends2, users));
+}
+
 // src/replica.ts
 var nothing = () => ({ users: /* @__PURE__ */ new Map(), friends: /* @__PURE__ */ new Map(), requests: /* @__PURE__ */ new Map(), blocks: /* @__PURE__ */ new Map() });
 var noNews = () => ({ users: [], friends: [], removed: [], requests: [], blocks: [] });
@@ -505,18 +985,17 @@ function newer(record, held) {
 }
 var Replica = class {
   #held = nothing();
-  // What a catch-up collects, and a repair after it; replaces #held once it adds up, so that nobody sees half of one.
+  // The result of a catch-up and its repair so far. It replaces #held when the digests agree.
   #staged;
   #full = false;
-  // After a mismatch a repair is `asked` for, and then `told`. Where that did not help all is asked for, `once`. Where
-  // that did not either the records are shown, but no `cursor` is trusted until a catch-up agrees again.
+  // After a mismatch: a repair is `asked` for and `answered`; if it fails, one `refetch` of everything. If that fails,
+  // the records are shown, but the cursor is `unsure` until a catch-up agrees again.
   #doubt = "none";
   #cursor;
   #presence = /* @__PURE__ */ new Map();
-  // As #staged, and there at the same times.
   #stagedPresence = /* @__PURE__ */ new Map();
   #sessions = [];
-  // Strangers whose profiles are kept up to date, over all connections.
+  // Strangers whose profiles the gateway sends, on all connections.
   #watched = /* @__PURE__ */ new Set();
   get me() {
     return this.#held.me;
@@ -527,7 +1006,6 @@ var Replica = class {
   get friends() {
     return this.#held.friends;
   }
-  /** Those that are open. */
   get requests() {
     return [...this.#held.requests.values()].filter(isOpen);
   }
@@ -543,7 +1021,7 @@ var Replica = class {
   get watched() {
     return this.#watched;
   }
-  /** What to show at the next login. */
+  /** The cursor for the next login. */
   get cursor() {
     return this.#cursor;
   }
@@ -558,7 +1036,7 @@ var Replica = class {
     };
     this.#cursor = stored.cursor;
   }
-  /** The records are gone; so is the cursor, which would promise that they are here. */
+  /** Drops all records, with the cursor that belongs to them. */
   clear() {
     this.#held = nothing();
     this.#staged = void 0;
@@ -567,24 +1045,24 @@ var Replica = class {
     this.#sessions = [];
     this.#watched = /* @__PURE__ */ new Set();
   }
-  /** The connection ended. A catch-up or a repair that was under way has not happened. */
+  /** Discards an unfinished catch-up or repair when the connection ends. */
   interrupted() {
     this.#staged = void 0;
-    if (this.#repairing) this.#doubt = "once";
+    if (this.#repairing) this.#doubt = "refetch";
   }
-  /** Whether a catch-up or a repair is under way. */
+  /** True during a catch-up or a repair. */
   get staging() {
     return this.#staged !== void 0;
   }
-  /** What to ask for a repair with: the digests of the parts of the friend list. */
-  get leaves() {
+  /** The bucket digests of the friend list, for a repair. */
+  get digests() {
     const { friends, users } = this.#staged ?? this.#held;
-    return leaves(friends, users);
+    return digests(friends, users);
   }
   get #repairing() {
-    return this.#doubt === "asked" || this.#doubt === "told";
+    return this.#doubt === "asked" || this.#doubt === "answered";
   }
-  /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
+  /** Sets the accepted watch list, and forgets strangers that left it or are `missing`. */
   watch(accounts, missing = []) {
     const gone = [...this.#watched].filter((account) => !accounts.has(account));
     for (const { users, friends } of this.#everywhere) {
@@ -592,24 +1070,23 @@ var Replica = class {
     }
     this.#watched = accounts;
   }
-  /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
+  /** Applies a frame. Returns nothing if nothing changed, as after an unknown frame. */
   take(frame) {
     if (frame.loginReply) return this.#begin(frame.loginReply.sync === "full");
     if (frame.changes) return this.#changes(frame.changes);
     if (frame.synced) return this.#synced(frame.synced);
     if (frame.presence) return this.#present(frame.presence.users ?? []);
     if (frame.sessions) return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
-    if (frame.repairReply) return this.#told(new Set(frame.repairReply.parts));
+    if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
     if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
     return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
   }
-  /** Commands are answered before a repair is, too. */
+  /** Applies a reply, which can come before a repair's. */
   #replied({ me, users = [] }) {
     const kept = (records) => ({ ...me ? { me } : {}, users: users.filter(({ account }) => records.users.has(account)) });
     if (this.#staged) apply(this.#staged, kept(this.#staged));
     return this.#live(kept(this.#held), "reply");
   }
-  /** What is held, and what is to take its place. */
   get #everywhere() {
     return this.#staged ? [this.#held, this.#staged] : [this.#held];
   }
@@ -626,12 +1103,12 @@ var Replica = class {
     apply(this.#staged, changes);
     return this.#doubt === "asked" ? this.#live(changes, "update") : void 0;
   }
-  /** The friends in these parts come again; who does not is none any more. */
-  #told(parts) {
+  /** Drops the friends in these buckets from the copy: the gateway sends them again. */
+  #startRepair(buckets) {
     if (!this.#staged || this.#doubt !== "asked") return;
-    this.#doubt = "told";
+    this.#doubt = "answered";
     const { users, friends } = this.#staged;
-    for (const account of [...friends.keys()].filter((account2) => parts.has(part(account2)))) {
+    for (const account of [...friends.keys()].filter((account2) => buckets.has(bucket(account2)))) {
       friends.delete(account);
       users.delete(account);
     }
@@ -656,12 +1133,12 @@ var Replica = class {
     if (!agrees && this.#doubt === "none") return this.#doubts("asked", "repair");
     const repaired = this.#repairing;
     this.#staged = void 0;
-    if (!agrees && repaired) return this.#doubts("once", "retry");
+    if (!agrees && repaired) return this.#doubts("refetch", "retry");
     const before = this.#held;
     const full = this.#full;
     if (full) this.#keepWatched(next);
     this.#held = next;
-    this.#doubt = agrees ? "none" : "cursor";
+    this.#doubt = agrees ? "none" : "unsure";
     this.#cursor = agrees ? synced.cursor : void 0;
     const changed = (now, old) => [...now].flatMap(([key, record]) => full || record !== old.get(key) ? [record] : []);
     const lifted = [...before.blocks].flatMap(([account, block]) => next.blocks.has(account) ? [] : [{ ...block, removed: true }]);
@@ -691,27 +1168,27 @@ var Replica = class {
       ...agrees ? {} : { mismatch: "accepted" }
     };
   }
-  /** What came does not add up: the cursor is not to be trusted. */
+  /** Drops the cursor after a mismatch. */
   #doubts(doubt, mismatch) {
     this.#doubt = doubt;
     this.#cursor = void 0;
     return { ...noNews(), how: "sync", save: { cursor: null }, mismatch, ...mismatch === "repair" ? this.#alone() : {} };
   }
-  /** A login's catch-up is over. If there are other sessions they are told next; who is alone is not told. */
+  /** Ends a catch-up with no other sessions: the gateway sends them next, if there are any. */
   #alone() {
     const before = this.#sessions;
     this.#sessions = [];
     return before.length ? { sessions: [] } : {};
   }
-  /** Strangers that are watched stay until they are told anew, at whatever version: this may be another history. */
+  /** Keeps watched strangers until they come again, with any version: this may be another history. */
   #keepWatched(next) {
     const { users, friends } = this.#held;
     for (const account of this.#watched) {
-      const card2 = friends.has(account) || next.users.has(account) ? void 0 : users.get(account);
-      if (card2) next.users.set(account, { ...card2, version: 0 });
+      const user = friends.has(account) || next.users.has(account) ? void 0 : users.get(account);
+      if (user) next.users.set(account, { ...user, version: 0 });
     }
   }
-  /** Strangers' profiles are not stored: nobody would keep them up to date. */
+  /** Returns the change to store, without strangers' profiles, which nothing would keep up to date. */
   #saved({ me, users, friends, removed, requests, blocks }) {
     const known = users.filter(({ account }) => this.#held.friends.has(account));
     return { ...me ? { me } : {}, users: known, friends, removed, requests, blocks };
@@ -748,160 +1225,50 @@ function apply(into, changes) {
   return { me, users, friends, removed, requests, blocks };
 }
 
-// src/saver.ts
-var Saver = class {
-  // Gone for good after a failure: what it holds is whole, with the cursor of that time, and good for the next start.
-  #store;
-  #account;
-  #failed;
-  #next;
-  #writing;
-  constructor(store, account, failed) {
-    this.#store = store;
-    this.#account = account;
-    this.#failed = failed;
-  }
-  /** What was kept, if anything, and only if it makes sense. */
-  async load() {
-    try {
-      const stored = await this.#store?.load(this.#account);
-      if (stored === void 0 || isSound(stored)) return stored;
-      throw new TypeError("the records are damaged");
-    } catch (cause) {
-      this.#failed("reading", cause);
-      await this.wipe();
-      return void 0;
-    }
-  }
-  save(change) {
-    if (!this.#store) return;
-    if (change.clear) this.#next = new Gathered(true);
-    (this.#next ??= new Gathered()).add(change);
-    this.#writing ??= this.#write();
-  }
-  /** Everything is written, or given up. */
-  async idle() {
-    while (this.#writing) await this.#writing;
-  }
-  async wipe() {
-    this.#next = void 0;
-    await this.idle();
-    await this.#try("wiping", (store) => store.wipe(this.#account));
-  }
-  async #write() {
-    await void 0;
-    for (let next = this.#next; next; next = this.#next) {
-      this.#next = void 0;
-      const { change } = next;
-      await this.#try("writing", (store) => store.save(this.#account, change));
-    }
-    this.#writing = void 0;
-  }
-  async #try(what, action) {
-    try {
-      if (this.#store) await action(this.#store);
-    } catch (cause) {
-      this.#store = void 0;
-      this.#failed(what, cause);
-    }
-  }
-};
-
 // src/client.ts
-var TIMER_MAX_MS = 2 ** 31 - 1;
 var LOOKUP_MAX = 150;
-var LOGOUT_MS = 2e3;
-var PROBE_MS = 5e3;
-var REFRESH_LEAD_MS = 6e4;
-var REFRESH_PAUSE_MS = 1e3;
-var REMEDY = {
-  repair: "asking for what differs",
-  retry: "that did not help, getting all of it anew",
-  accepted: "it was got anew already"
-};
 var RosterdClient = class {
-  #options;
-  #url;
   #emitter = new Emitter();
   #replica = new Replica();
-  #calls = new Calls();
-  #saver;
-  #state = "disconnected";
-  // Whether the application wants a connection: from connect() to disconnect(), logout(), or an end for good.
-  #wanted = false;
-  // Counts attempts, so that what an older one awaited does nothing when it arrives.
-  #run = 0;
-  #cacheRead = false;
-  #connection;
-  #loginId = 0;
-  // Of the list that was sent again after the last login.
-  #watchId = 0;
-  #repairId = 0;
-  #loginError;
-  #login;
-  // Settled by the first `synced`, or by an end for good.
-  #connected;
-  // Attempts since the last `synced`.
-  #attempt = 0;
-  #retry;
-  // A logout is under way: the end of the connection is what was asked for.
-  #leaving = false;
-  #resync = false;
-  #token;
-  #tokenEnded = false;
-  #expiresAt;
-  // The gateway's clock minus ours.
-  #skew = 0;
-  #refresh;
+  #lifecycle;
   constructor(options) {
     if (typeof options?.account !== "string" || options.account === "") throw new TypeError("options.account is missing");
-    this.#options = options;
-    this.#url = options.url ?? defaultUrl();
-    this.#token = options.token;
-    const { store = "auto" } = options;
-    this.#saver = new Saver(
-      store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
-      options.account,
-      (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
-    );
+    this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
   }
   get account() {
-    return this.#options.account;
+    return this.#lifecycle.options.account;
   }
   get url() {
-    return this.#url;
+    return this.#lifecycle.url;
   }
   get state() {
-    return this.#state;
+    return this.#lifecycle.state;
   }
-  /** The own profile as last known. Records are never changed in place. */
+  /** The account's own profile as last known. Records are never changed in place. */
   get me() {
     return this.#replica.me;
   }
-  /**
-   * Profiles by account: the friends', those of watched accounts, and of others who sent a signal. A full sync puts
-   * another map here.
-   */
+  /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
   get users() {
     return this.#replica.users;
   }
-  /** The relations by account: the friend list. */
+  /** The friend list: friendships by account. */
   get friends() {
     return this.#replica.friends;
   }
-  /** The open requests, of both directions. */
+  /** The open requests of both directions. */
   get requests() {
     return this.#replica.requests;
   }
-  /** Those that this account blocks. */
+  /** The accounts that this one blocks. */
   get blocks() {
     return this.#replica.blocks;
   }
-  /** As of the last connection: friends that were ever online, and the own account if it is invisible. */
+  /** Presence as of the last connection: friends that were ever online, and this account if it is invisible. */
   get presence() {
     return this.#replica.presence;
   }
-  /** All sessions of this account, the oldest first; empty if this is the only one since its login. */
+  /** All sessions of this account, the oldest first; empty if this one has been alone since its login. */
   get sessions() {
     return this.#replica.sessions;
   }
@@ -910,66 +1277,43 @@ var RosterdClient = class {
     return this.#replica.watched;
   }
   get paused() {
-    return this.#connection?.paused ?? false;
+    return this.#lifecycle.connection?.paused ?? false;
   }
-  /** Returns the function that takes the listener off again. */
+  /** Adds a listener; returns a function that removes it. */
   on(event, listener) {
     return this.#emitter.on(event, listener);
   }
+  /** Removes a listener. */
   off(event, listener) {
     this.#emitter.off(event, listener);
   }
   /**
-   * Reads the cache, connects, and stays connected. Resolves at the first `synced`; rejects if there is no point in
-   * trying further, a token that is not accepted for instance. An unreachable gateway is tried for ever.
+   * Reads the store, connects, and stays connected. Resolves at the first `synced`. Rejects if a retry is pointless, for
+   * instance after a refused token. It retries an unreachable gateway for ever.
    */
   connect() {
-    if (this.#state === "live") return Promise.resolve();
-    const connected = this.#connected ??= deferred();
-    if (!this.#wanted) {
-      this.#wanted = true;
-      this.#attempt = 0;
-      this.#tokenEnded = false;
-      this.#watchPage(true);
-      void this.#begin();
-    } else if (this.#retry) {
-      void this.#begin();
-    }
-    return connected.promise;
+    return this.#lifecycle.connect();
   }
-  /** Closes the connection and stays away. What is held stays, and so does the cache. */
-  async disconnect() {
-    this.#stop();
-    await this.#saver.idle();
+  /** Closes the connection for good. Held and stored records stay. */
+  disconnect() {
+    return this.#lifecycle.disconnect();
   }
-  /** Leaves in order. With `forget`, what is held and what is stored of this account is wiped. */
-  async logout({ forget = false } = {}) {
-    if (this.#login && !this.#leaving) {
-      this.#leaving = true;
-      try {
-        await this.#call({ logout: {} }, { repeatable: false, timeoutMs: LOGOUT_MS });
-      } catch {
-      }
-      this.#leaving = false;
-    }
-    this.#stop();
-    if (!forget) return this.#saver.idle();
-    this.#replica.clear();
-    this.#token = this.#options.token;
-    await this.#saver.wipe();
+  /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
+  logout({ forget = false } = {}) {
+    return this.#lifecycle.logout(forget);
   }
   /**
-   * Changes fields of the own profile; the promise brings the profile as it then stands. With `ifVersion` only if
-   * that is still its version (412 otherwise), and such a call is not repeated if the connection is lost under it.
+   * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
+   * version (412 otherwise); the client does not repeat such a call after a lost connection.
    */
   async updateMyInfo(fields, { ifVersion } = {}) {
     const command = { updateMyInfo: { ...fields, ifVersion } };
-    const { updateMyInfoReply } = await this.#call(command, { repeatable: ifVersion === void 0 });
+    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: ifVersion === void 0 });
     return answered(updateMyInfoReply).user;
   }
   /**
-   * Profiles of any accounts. Those of friends, of watched accounts and the own one are taken from what is held unless
-   * `fresh`; others are asked for each time, as nobody tells when they change. `missing` are accounts that do not exist.
+   * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
+   * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
    */
   async getUsers(accounts, { fresh = false } = {}) {
     const wanted = [...new Set(accounts)];
@@ -980,27 +1324,27 @@ var RosterdClient = class {
     }
     const ask = wanted.filter((account) => !found.has(account));
     const parts = Array.from({ length: Math.ceil(ask.length / LOOKUP_MAX) }, (_, i) => ask.slice(i * LOOKUP_MAX, (i + 1) * LOOKUP_MAX));
-    const replies = await Promise.all(parts.map((part2) => this.#call({ getUsers: { accounts: part2 } }, { repeatable: true })));
+    const replies = await Promise.all(parts.map((part) => this.#lifecycle.call({ getUsers: { accounts: part } }, { repeatable: true })));
     for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user);
     return {
       users: wanted.flatMap((account) => found.get(account) ?? []),
       missing: wanted.filter((account) => !found.has(account))
     };
   }
-  /** One profile; 404 if the account does not exist. */
+  /** Returns one profile; 404 if the account does not exist. */
   async getUser(account, options = {}) {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, "NOT_FOUND", `there is no account ${account}`);
     return users[0];
   }
   /**
-   * Makes friends without asking, where `friends.policy` allows it. A message, at most 256 characters, reaches the other
-   * side as a request that is accepted already.
+   * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
+   * reaches the other side as an accepted request.
    */
   addFriend(account, message) {
     return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
   }
-  /** Asks for friendship; if the other side has asked, too, both are friends now. */
+  /** Requests a friendship. If the other side has requested one too, both become friends. */
   requestFriend(account, message) {
     return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, "out"));
   }
@@ -1012,15 +1356,15 @@ var RosterdClient = class {
   rejectFriend(account) {
     return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, "in"));
   }
-  /** Takes the own request back. */
+  /** Withdraws this account's request. */
   cancelRequest(account) {
     return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, "out"));
   }
-  /** Ends a friendship, in both directions. */
+  /** Ends a friendship in both directions. */
   deleteFriend(account) {
     return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
   }
-  /** Changes what is noted about a friend, for this account's own sessions only. What is left out stays, `''` clears. */
+  /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account, { alias, custom }) {
     const here = () => {
       const friend = this.friends.get(account);
@@ -1028,361 +1372,72 @@ var RosterdClient = class {
     };
     return this.#change({ updateFriend: { account, alias, custom } }, here, true);
   }
-  /** From now on the account gets nothing more of this one, and is not told. A friendship stays. */
+  /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account) {
     return this.#change({ block: { account } }, () => this.blocks.has(account), true);
   }
+  /** Ends a block. */
   unblock(account) {
     return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
   }
-  /** The sessions of this account, the oldest first. */
+  /** Returns the sessions of this account, the oldest first. */
   async getSessions() {
-    const { getSessionsReply } = await this.#call({ getSessions: {} }, { repeatable: true });
+    const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { repeatable: true });
     return answered(getSessionsReply).sessions ?? [];
   }
-  /** Ends other sessions of this account; gives those that were there. */
+  /** Ends other sessions of this account; returns those that existed. */
   async kick(sessions) {
-    const { kickReply } = await this.#call({ kick: { sessions: [...sessions] } }, { repeatable: false });
+    const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { repeatable: false });
     return answered(kickReply).kicked ?? [];
   }
   /**
-   * Puts another list in place of the accounts whose profiles are told although they are no friends, at most 500. They
-   * come with `userUpdated` and are in `users`; who is on the list no more is dropped from there. The list holds over
-   * all connections. `missing` do not exist yet, and come when they do.
+   * Replaces the list of strangers whose profiles the client receives, at most 500. They come with `userUpdated` and are
+   * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
+   * come when they do.
    */
   async watch(accounts) {
     const list2 = new Set(accounts);
-    const { watchReply } = await this.#call({ watch: { accounts: [...list2] } }, { repeatable: true });
+    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list2] } }, { repeatable: true });
     const { missing = [] } = answered(watchReply);
     this.#replica.watch(list2, missing);
     return { missing };
   }
   /**
-   * Sends a text of at most 4096 bytes to whoever is logged in as `to`: at most once. `delivered` counts the sessions
-   * that will be told, `dropped` those that read too slowly.
+   * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
+   * receive it, `dropped` those that read too slowly.
    */
   async signal(to, payload) {
-    const { signalReply } = await this.#call({ signal: { to, payload } }, { repeatable: false });
+    const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
     return answered(signalReply);
   }
-  /** Whether this account shows as offline to its friends, on every device, until it says otherwise. */
+  /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }) {
     const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
     return this.#change({ setPresence: { invisible } }, here, true);
   }
-  /** Drops the connection as a failing network would. For tests and demonstrations. */
+  /** Drops the connection as a bad network would. For tests and demonstrations. */
   cut() {
-    this.#connection?.drop("cut");
+    this.#lifecycle.connection?.drop("cut");
   }
-  /** Stops reading, where the WebSocket can; elsewhere frames are held back. Ends with the connection. */
+  /** Stops reading until `resume` or the end of the connection. Where the WebSocket cannot, holds frames back. */
   pause() {
-    this.#connection?.pause();
+    this.#lifecycle.connection?.pause();
   }
+  /** Continues reading. */
   resume() {
-    this.#connection?.resume();
+    this.#lifecycle.connection?.resume();
   }
-  // ---- one attempt after the other
-  async #begin() {
-    const run = ++this.#run;
-    clearTimeout(this.#retry?.timer);
-    this.#retry = void 0;
-    this.#setState("connecting");
-    if (!this.#cacheRead) await this.#readCache(run);
-    if (run !== this.#run) return;
-    let token;
-    try {
-      token = await this.#takeToken();
-    } catch (cause) {
-      if (run !== this.#run) return;
-      this.#error(Code.unauthenticated, "NO_TOKEN", "getToken failed", cause);
-      return this.#ended({ code: 1006, reason: "getToken failed" });
-    }
-    if (run !== this.#run) return;
-    this.#loginError = void 0;
-    this.#resync = false;
-    try {
-      const connection = new Connection(this.#url, webSocket(this.#options), {
-        opened: () => {
-          this.#loginId = this.#calls.nextId();
-          const { device } = this.#options;
-          connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
-        },
-        frame: (frame) => this.#frame(frame, connection),
-        ended: (end) => this.#ended(end),
-        trace: (direction, frame) => this.#trace(direction, frame)
-      });
-      this.#connection = connection;
-    } catch (cause) {
-      this.#giveUp({ code: 1006, reason: "NO_CONNECTION" }, new RosterdError(Code.internal, "NO_CONNECTION", String(cause?.message ?? cause), { cause }));
-    }
-  }
-  async #readCache(run) {
-    const stored = await this.#saver.load();
-    if (run !== this.#run) return;
-    this.#cacheRead = true;
-    if (!stored) return;
-    this.#replica.load(stored);
-    const { me, users, friends, requests, blocks } = stored;
-    if (me) this.#emitter.emit("me", me, "cache");
-    if (!me && !users.length && !friends.length) return;
-    this.#emitter.emit("users", users, "cache");
-    this.#emitter.emit("friends", friends, "cache");
-    if (requests.length) this.#emitter.emit("requests", requests, "cache");
-    if (blocks.length) this.#emitter.emit("blocks", blocks, "cache");
-  }
-  #frame(frame, connection) {
-    if (frame.id === this.#loginId && frame.error) {
-      this.#loginError = RosterdError.from(frame.error);
-      return;
-    }
-    if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
-    if (frame.loginReply) {
-      const { account } = frame.loginReply;
-      if (account !== this.account) {
-        const error = new RosterdError(Code.denied, "OTHER_ACCOUNT", `the token is ${account}'s, not ${this.account}'s`);
-        connection.close();
-        return this.#giveUp({ code: 1e3, reason: "OTHER_ACCOUNT" }, error);
-      }
-      this.#login = frame.loginReply;
-      connection.loggedIn(frame.loginReply.heartbeatMs);
-    }
-    let difference;
-    try {
-      difference = this.#replica.take(frame);
-    } catch (cause) {
-      this.#error(Code.internal, "BAD_FRAME", "a frame could not be applied", cause);
-      return connection.drop("a frame could not be applied");
-    }
-    if (difference?.save) this.#saver.save(difference.save);
-    if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
-    if (difference?.how === "sync") this.#synced(difference, frame, connection);
-    else if (difference) this.#news(difference);
-    this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
-    if (frame.signal) this.#emitter.emit("signal", frame.signal);
-    if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.watched, frame.watchReply.missing);
-    if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
-  }
-  #loggedIn(login, connection) {
-    this.#tokenEnded = false;
-    this.#skew = login.serverTime - Date.now();
-    this.#expires(login.expiresAt);
-    this.#setState("syncing");
-    if (this.watched.size) {
-      this.#watchId = this.#calls.nextId();
-      connection.send({ id: this.#watchId, watch: { accounts: [...this.watched] } });
-    }
-    this.#calls.flush((frame) => connection.send(frame));
-  }
-  #synced(difference, frame, connection) {
-    const { count = 0, digest: digest2 = 0 } = frame.synced ?? {};
-    const { mismatch } = difference;
-    if (mismatch) this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
-    if (mismatch === "repair" && this.#connection === connection) {
-      if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
-      this.#repairId = this.#calls.nextId();
-      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.leaves } });
-    }
-    if (mismatch === "retry") this.#startOver(connection);
-    if (mismatch === "repair" || mismatch === "retry") return;
-    const { me, users, friends, removed, requests, blocks, presence, sessions, full } = difference;
-    const { sync = "full", because } = this.#login ?? {};
-    if (me) this.#emitter.emit("me", me, "sync");
-    if (full || users.length) this.#emitter.emit("users", users, "sync");
-    if (full || friends.length) this.#emitter.emit("friends", friends, "sync");
-    for (const account of removed) this.#emitter.emit("friendRemoved", account);
-    if (full || requests.length) this.#emitter.emit("requests", requests, "sync");
-    if (full || blocks.length) this.#emitter.emit("blocks", blocks, "sync");
-    if (presence) this.#emitter.emit("presence", presence, "sync");
-    if (sessions) this.#emitter.emit("sessions", sessions);
-    if (this.#connection !== connection) return;
-    this.#attempt = 0;
-    this.#setState("live");
-    this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
-    this.#connected?.resolve();
-    this.#connected = void 0;
-  }
-  /** Gets everything, on a new connection and at once. */
-  #startOver(connection) {
-    this.#resync = true;
-    connection.drop("out of step");
-  }
-  #news({ how, me, users, friends, removed, requests, blocks, presence, sessions }) {
-    for (const account of removed) this.#emitter.emit("friendRemoved", account);
-    if (me) this.#emitter.emit("me", me, how);
-    for (const user of users) this.#emitter.emit("userUpdated", user);
-    if (friends.length) this.#emitter.emit("friends", friends, "update");
-    if (requests.length) this.#emitter.emit("requests", requests, "update");
-    if (blocks.length) this.#emitter.emit("blocks", blocks, "update");
-    if (presence) this.#emitter.emit("presence", presence, "update");
-    if (sessions) this.#emitter.emit("sessions", sessions);
-  }
-  // ---- ends
-  #ended(end) {
-    this.#detach();
-    this.#calls.interrupted();
-    if (this.#leaving) return;
-    const { code, reason, goodbye } = end;
-    const { getToken, reconnect = true } = this.#options;
-    const renew = code === Close.tokenExpired && getToken !== void 0;
-    const refused = this.#loginError && this.#loginError.code < 500 && !renew;
-    if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
-      const error = this.#loginError ?? closeError(end);
-      if (getToken && error.code === Code.unauthenticated) this.#token = void 0;
-      return this.#giveUp(end, error);
-    }
-    const atOnce = this.#resync || renew && !this.#tokenEnded;
-    if (renew) {
-      this.#token = void 0;
-      this.#tokenEnded = true;
-    }
-    const told = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
-    const { minMs = 500, maxMs = 2e4 } = this.#options.backoff ?? {};
-    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
-    const delayMs = Math.min(Math.round(atOnce ? 0 : told ?? jittered), TIMER_MAX_MS);
-    const attempt = ++this.#attempt;
-    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), asTold: told !== void 0 };
-    const run = this.#run;
-    this.#setState("disconnected");
-    this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
-    if (run === this.#run) this.#emitter.emit("willReconnect", { attempt, delayMs });
-  }
-  #giveUp({ code, reason }, error) {
-    this.#halt(error);
-    this.#setState("disconnected");
-    this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
-    this.#emitter.emit("error", error);
-  }
-  #stop() {
-    const was = this.#state;
-    const open2 = this.#wanted || was !== "disconnected";
-    this.#connection?.close();
-    this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
-    this.#setState("disconnected");
-    if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason: "CLIENT", willReconnect: false });
-  }
-  /** Nothing goes on by itself after this. */
-  #halt(error) {
-    this.#wanted = false;
-    this.#run++;
-    clearTimeout(this.#retry?.timer);
-    this.#retry = void 0;
-    this.#watchPage(false);
-    this.#detach();
-    this.#calls.fail(error);
-    this.#connected?.reject(error);
-    this.#connected = void 0;
-  }
-  #detach() {
-    this.#connection = void 0;
-    this.#login = void 0;
-    clearTimeout(this.#refresh);
-    this.#replica.interrupted();
-  }
-  // The network or the reader is back: no reason to wait, unless the gateway itself named the time, for all clients.
-  // A connection that seems to be there may have died meanwhile without a word; any answer shows that it has not.
-  #wake = () => {
-    if (globalThis.document?.visibilityState === "hidden") return;
-    if (this.#retry && !this.#retry.asTold) return void this.#begin();
-    if (this.#state !== "live") return;
-    this.#connection?.expectWithin(PROBE_MS);
-    this.#call({ getUsers: { accounts: [this.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {
-    });
-  };
-  #watchPage(on) {
-    const method = on ? "addEventListener" : "removeEventListener";
-    globalThis[method]?.("online", this.#wake);
-    globalThis.document?.[method]?.("visibilitychange", this.#wake);
-  }
-  // ---- tokens
-  async #takeToken() {
-    const { getToken, account } = this.#options;
-    if (!getToken) return this.#token ?? account;
-    const ended = this.#expiresAt !== void 0 && Date.now() + this.#skew >= this.#expiresAt;
-    if (this.#token === void 0 || ended) {
-      this.#token = await getToken(this.#tokenEnded || ended ? "expired" : "connect");
-      this.#expiresAt = void 0;
-    }
-    return this.#token;
-  }
-  /** Sees to it that the token is followed by another before it ends. */
-  #expires(at) {
-    this.#expiresAt = at;
-    clearTimeout(this.#refresh);
-    if (at === void 0 || !this.#options.getToken) return;
-    const left = at - Date.now() - this.#skew;
-    const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
-    if (left <= 0) return;
-    if (wait > TIMER_MAX_MS) this.#refresh = setTimeout(() => this.#expires(at), TIMER_MAX_MS);
-    else this.#refresh = setTimeout(() => void this.#renew(at), wait);
-  }
-  async #renew(endsAt) {
-    const connection = this.#connection;
-    try {
-      const token = await this.#options.getToken?.("refresh");
-      if (token === void 0 || connection !== this.#connection) return;
-      const { refreshReply } = await this.#call({ refresh: { token } }, { repeatable: false });
-      this.#token = token;
-      if (connection === this.#connection) this.#expires(refreshReply?.expiresAt);
-    } catch (cause) {
-      if (connection !== this.#connection) return;
-      this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause);
-      this.#expires(endsAt);
-    }
-  }
-  // ---- small things
-  /** A call whose reply says nothing: it is done when what it changed is here. */
+  /** Makes a call with an empty reply, which is done when its effect is visible. */
   async #change(command, here, repeatable = false) {
-    await this.#call(command, { repeatable, here });
+    await this.#lifecycle.call(command, { repeatable, here });
   }
   #isOpen(account, direction) {
     return this.requests.some((request) => request.account === account && request.direction === direction);
   }
-  #call(command, { repeatable, timeoutMs, here }) {
-    const reply = this.#calls.add(command, timeoutMs ?? this.#options.requestTimeoutMs ?? 8e3, repeatable, here);
-    const connection = this.#connection;
-    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
-    return reply;
-  }
-  #setState(state) {
-    const previous = this.#state;
-    if (state === previous) return;
-    this.#state = state;
-    this.#emitter.emit("state", state, previous);
-  }
-  #error(code, reason, message, cause) {
-    this.#emitter.emit("error", new RosterdError(code, reason, message, { cause }));
-  }
-  #trace(direction, frame) {
-    if (!this.#emitter.has("frame")) return;
-    const { login, refresh } = frame;
-    const blanked = login ? { ...frame, login: { ...login, token: "…" } } : refresh ? { ...frame, refresh: { token: "…" } } : frame;
-    this.#emitter.emit("frame", { direction, frame: blanked });
-  }
 };
-function closeError({ code, reason }) {
-  if (comesBack(code)) return new RosterdError(Code.timeout, "CONNECTION_LOST", `the connection ended (${code} ${reason})`);
-  const auth = code === 3500 || code === Close.tokenExpired;
-  return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
-}
 function answered(reply) {
   if (reply === void 0) throw new RosterdError(Code.internal, "BAD_FRAME", "the reply is not one to this command");
   return reply;
-}
-function webSocket(options) {
-  const found = options.WebSocket ?? globalThis.WebSocket;
-  if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
-  return found;
-}
-function defaultUrl() {
-  const from = /^http(s?):\/\/([^/]+)\/sdk\//.exec(import.meta.url ?? "");
-  return from ? `ws${from[1]}://${from[2]}/v1/ws` : "ws://127.0.0.1:7678/v1/ws";
-}
-function deferred() {
-  let settle;
-  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
-  promise.catch(() => {
-  });
-  return { promise, ...settle };
 }
 
 // src/merge.ts
@@ -1419,6 +1474,261 @@ function failure(error, callFunc) {
 }
 function networkCode(close, error) {
   return CLOSE[close] ?? (error && REFUSALS.includes(error.code) ? WRONG_TOKEN : NETWORK);
+}
+
+// src/nim-records.ts
+function profile({ version: _, ...fields }) {
+  return fields;
+}
+function relation({ version: _, ...fields }) {
+  return { ...fields, valid: true };
+}
+function changedRelation(friend, before) {
+  const { account, alias, custom, createTime, updateTime } = friend;
+  return {
+    account,
+    ...alias === before.alias ? {} : { alias },
+    ...custom === before.custom ? {} : { custom },
+    createTime,
+    updateTime
+  };
+}
+function blocked({ account, createTime }) {
+  return { account, isBlack: true, createTime, updateTime: createTime };
+}
+var DEVICE_TYPES = { android: "Android", ios: "iOS", pc: "PC", web: "Web", mac: "Mac" };
+function loginPort(account, { session, device, connectedAt }, online) {
+  return {
+    type: DEVICE_TYPES[device.type.toLowerCase()] ?? device.type,
+    os: "",
+    mac: "",
+    deviceId: session,
+    account,
+    connectionId: 0,
+    ip: "",
+    time: connectedAt,
+    online,
+    ...device.tag ? { customTag: device.tag } : {}
+  };
+}
+function systemMessage(own, request, type) {
+  const { account, message, state, createTime, updateTime } = request;
+  const STATES = { open: "init", accepted: "passed", rejected: "rejected", cancelled: "error", expired: "error" };
+  return {
+    // The same for the whole life of a request.
+    type,
+    from: account,
+    to: own,
+    time: updateTime,
+    idServer: `${account}-${createTime}`,
+    category: "friend",
+    state: STATES[state],
+    read: false,
+    ps: message,
+    ...STATES[state] === "error" ? { error: { code: Code.notFound, message: `the request is ${state}`, event: { callFunc: "applyFriend" } } } : {}
+  };
+}
+
+// src/nim-callbacks.ts
+var Callbacks = class {
+  options;
+  // The reason of a disconnect by this side.
+  leaving;
+  // Accounts of pending calls, whose effects only `done` reports.
+  own = [];
+  #client;
+  // Already reported by `ondisconnect`, so not by `onerror`.
+  #ended;
+  // The profile that `onmyinfo` got last, since the login.
+  #emittedMe;
+  #emittedCache = false;
+  // Changes between login and `onsyncdone`.
+  #catchUp;
+  // The application's lists, if it merges all callbacks.
+  #friends = /* @__PURE__ */ new Map();
+  #blocked = [];
+  // The keys of reported open requests.
+  #asked = /* @__PURE__ */ new Set();
+  #ports = [];
+  constructor(client, options) {
+    this.#client = client;
+    this.options = options;
+    this.#listen();
+  }
+  friend(account) {
+    const friend = this.#client.friends.get(account);
+    return friend ? { friend: relation(friend) } : {};
+  }
+  #listen() {
+    const client = this.#client;
+    const on = (event, listener) => void client.on(event, listener);
+    on("state", (state) => {
+      if (state === "syncing") this.#connected();
+    });
+    on("me", (user, how) => {
+      if (how === "sync") this.#emitMe(user);
+      else if (how === "update") this.#call("onupdatemyinfo", profile(user));
+    });
+    on("users", (users, how) => {
+      if (how === "sync") this.#emitUsers(users);
+    });
+    on("userUpdated", (user) => this.#call("onupdateuser", profile(user)));
+    on("friends", (friends, how) => {
+      if (how === "update") this.#friendsChanged(friends);
+      else if (this.#catchUp) this.#catchUp.friends = friends;
+    });
+    on("friendRemoved", (account) => {
+      this.#friends.delete(account);
+      if (this.#catchUp) this.#catchUp.removed.push(account);
+      else this.#emitFriends([], [account]);
+    });
+    on("requests", (requests, how) => {
+      if (how === "update") for (const request of requests) this.#requestChanged(request);
+      else this.#catchUp?.requests.push(...requests);
+    });
+    on("blocks", (blocks, how) => {
+      if (how === "update") this.#blocksChanged(blocks);
+      else if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
+    });
+    on("sessions", (sessions) => this.#emitPorts(sessions));
+    on("synced", () => this.#synced());
+    on("willReconnect", ({ attempt, delayMs }) => {
+      const { reconnectionAttempts } = this.options;
+      if (reconnectionAttempts !== void 0 && attempt > reconnectionAttempts) {
+        this.leaving = { code: "allAttemptsFailed", message: `${reconnectionAttempts} attempts to connect failed`, callFunc: "connect" };
+        void client.disconnect();
+      } else {
+        this.#call("onwillreconnect", { retryCount: attempt, duration: delayMs });
+      }
+    });
+    on("disconnected", (ended) => {
+      this.#catchUp = void 0;
+      this.#emittedMe = void 0;
+      if (ended.willReconnect) return;
+      this.#ended = ended.error;
+      const message = ended.error?.message ?? ended.reason;
+      this.#call("ondisconnect", this.leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
+    });
+    on("error", (error) => {
+      if (error !== this.#ended) this.#call("onerror", failure(error, "connection"));
+    });
+  }
+  /** Reports the login, and then cached records: the catch-up brings only differences to them. */
+  #connected() {
+    this.#catchUp = { removed: [], requests: [] };
+    const { customTag } = this.options;
+    this.#call("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
+    if (this.#emittedCache) return;
+    this.#emittedCache = true;
+    const { me, users, friends } = this.#client;
+    if (!me) return;
+    this.#emitMe(me);
+    this.#emitUsers([...users.values()]);
+    this.#emitFriends([...friends.values()], []);
+    if (this.#client.blocks.size) this.#emitBlocked();
+    this.#emitRequests([]);
+  }
+  #synced() {
+    const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
+    this.#catchUp = void 0;
+    this.#friends = new Map(this.#client.friends);
+    if (friends || removed.length) this.#emitFriends(friends ?? [], removed);
+    if (blocks) this.#emitBlocked();
+    this.#emitRequests(requests);
+    this.#call("onsyncdone");
+  }
+  #emitMe(user) {
+    if (user === this.#emittedMe) return;
+    this.#emittedMe = user;
+    this.#call("onmyinfo", profile(user));
+  }
+  #emitUsers(users) {
+    if (this.options.syncFriendUsers !== false) this.#call("onusers", users.map(profile));
+  }
+  #emitFriends(friends, removed) {
+    if (this.options.syncFriends === false) return;
+    const list2 = friends.map(relation);
+    list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
+    this.#call("onfriends", list2);
+  }
+  #friendsChanged(friends) {
+    const entered = friends.filter(({ account }) => !this.#friends.has(account));
+    if (entered.length) this.#emitFriends(entered, []);
+    for (const friend of friends) {
+      const before = this.#friends.get(friend.account);
+      this.#friends.set(friend.account, friend);
+      if (before && !this.own.includes(friend.account)) this.#call("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
+    }
+  }
+  #blocksChanged(blocks) {
+    this.#blocked = [...this.#client.blocks.values()].map(blocked);
+    for (const { account, createTime, removed } of blocks) {
+      const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
+      if (!this.own.includes(account)) this.#call("onsyncmarkinblacklist", mark);
+    }
+  }
+  #emitBlocked() {
+    const now = [...this.#client.blocks.values()].map(blocked);
+    const list2 = cutByAccount(now, this.#blocked);
+    list2.invalid = cutByAccount(this.#blocked, now);
+    this.#blocked = now;
+    if (this.options.syncRelations !== false) this.#call("onblacklist", list2);
+  }
+  /** Reports open requests that are new, and the outcome of others. */
+  #emitRequests(changed) {
+    const open2 = this.#client.requests;
+    const messages = [.../* @__PURE__ */ new Set([...open2, ...changed])].flatMap((request) => this.#message(request) ?? []);
+    this.#asked = new Set(open2.map(requestKey));
+    if (messages.length) this.#call("onofflinesysmsgs", messages);
+  }
+  #requestChanged(request) {
+    const { account, direction, state } = request;
+    const wasOpen = this.#asked.has(requestKey(request));
+    const message = this.#message(request);
+    if (message) this.#call("onsysmsg", message);
+    if (this.own.includes(account)) return;
+    const action = (type, more = {}) => this.#call("onsyncfriendaction", { type, account, ...more });
+    if (direction === "out" && state === "open") action("applyFriend");
+    else if (direction === "out" && state === "accepted" && !wasOpen) action("addFriend", this.friend(account));
+    else if (direction === "in" && state === "accepted" && wasOpen) action("passFriendApply", this.friend(account));
+    else if (direction === "in" && state === "rejected") action("rejectFriendApply");
+  }
+  /** Returns the other side's new action, if any. Reports the outcome of a known request at once. */
+  #message(request) {
+    const key = requestKey(request);
+    const { direction, state } = request;
+    const wasOpen = this.#asked.has(key);
+    if (state === "open") this.#asked.add(key);
+    else this.#asked.delete(key);
+    const message = (type) => systemMessage(this.#client.account, request, type);
+    if (direction === "in" && wasOpen && state !== "open") this.#call("onupdatesysmsg", message("applyFriend"));
+    if (direction === "in" && !wasOpen && state === "open") return message("applyFriend");
+    if (direction === "in" && !wasOpen && state === "accepted") return message("addFriend");
+    if (direction === "out" && wasOpen && state === "accepted") return message("passFriendApply");
+    if (direction === "out" && state === "rejected") return message("rejectFriendApply");
+    return void 0;
+  }
+  #emitPorts(sessions) {
+    const there = sessions.filter(({ current }) => !current).map((session) => loginPort(this.#client.account, session, true));
+    const ids = new Set(there.map(({ deviceId }) => deviceId));
+    const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
+    this.#ports = there;
+    if (there.length || gone.length) this.#call("onloginportschange", [...there, ...gone]);
+  }
+  #call(name, ...args) {
+    safely(() => this.options[name]?.(...args));
+  }
+};
+function kicked(close, message) {
+  const reason = { [Close.kicked]: "otherPlatformKick", [Close.sessionLimit]: "samePlatformKick" }[close];
+  return reason === void 0 ? void 0 : { code: "kicked", reason, message, custom: "", from: "Server", customClientType: 0 };
+}
+function safely(callback) {
+  try {
+    callback();
+  } catch (error) {
+    report(error);
+  }
 }
 
 // src/nim-options.ts
@@ -1463,59 +1773,6 @@ function warnOfIgnored(options) {
   console.warn(`rosterd: these NIM options do nothing here: ${ignored.join(", ")}`);
 }
 
-// src/nim-records.ts
-function card({ version: _, ...fields }) {
-  return fields;
-}
-function relation({ version: _, ...fields }) {
-  return { ...fields, valid: true };
-}
-function changedRelation(friend, before) {
-  const { account, alias, custom, createTime, updateTime } = friend;
-  return {
-    account,
-    ...alias === before.alias ? {} : { alias },
-    ...custom === before.custom ? {} : { custom },
-    createTime,
-    updateTime
-  };
-}
-function blocked({ account, createTime }) {
-  return { account, isBlack: true, createTime, updateTime: createTime };
-}
-var DEVICE_TYPES = { android: "Android", ios: "iOS", pc: "PC", web: "Web", mac: "Mac" };
-function loginPort(account, { session, device, connectedAt }, online) {
-  return {
-    type: DEVICE_TYPES[device.type.toLowerCase()] ?? device.type,
-    os: "",
-    mac: "",
-    deviceId: session,
-    account,
-    connectionId: 0,
-    ip: "",
-    time: connectedAt,
-    online,
-    ...device.tag ? { customTag: device.tag } : {}
-  };
-}
-function systemMessage(own, request, type) {
-  const { account, message, state, createTime, updateTime } = request;
-  const STATES = { open: "init", accepted: "passed", rejected: "rejected", cancelled: "error", expired: "error" };
-  return {
-    // The same as long as the request is the same.
-    type,
-    from: account,
-    to: own,
-    time: updateTime,
-    idServer: `${account}-${createTime}`,
-    category: "friend",
-    state: STATES[state],
-    read: false,
-    ps: message,
-    ...STATES[state] === "error" ? { error: { code: Code.notFound, message: `the request is ${state}`, event: { callFunc: "applyFriend" } } } : {}
-  };
-}
-
 // src/nim.ts
 var LOOKUP_MAX2 = 150;
 var OWN_FIELDS = ["nick", "avatar", "sign", "gender", "email", "birth", "tel", "custom"];
@@ -1523,7 +1780,7 @@ var servedFrom = scriptAddress();
 var instances = /* @__PURE__ */ new Map();
 var NIM = class _NIM {
   static util = { merge };
-  /** The instance of this account. A later call returns the same one, with the new options, and connects it if it is down. */
+  /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
   static getInstance(options) {
     const known = instances.get(options?.account);
     if (known) {
@@ -1536,32 +1793,14 @@ var NIM = class _NIM {
     if (!options.skipConnectionOnInitialize) nim.connect();
     return nim;
   }
-  /** For what NIM has no name for: presence, `watch`, `signal`. */
+  /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
   client;
-  #options;
-  // The token that was shown last; seeing it again after its end means that there is no better one.
+  #callbacks;
+  // The last token used; the same one after its end is useless.
   #shownToken;
-  // Why the instance disconnected itself, or whose call did.
-  #leaving;
   #destroyed = false;
-  // Told as the reason of a disconnect already, so it is none for `onerror`.
-  #ended;
-  // What the application has been told since the last login, so that a cached profile is not told twice.
-  #toldMe;
-  #toldCache = false;
-  // Between login and `onsyncdone`: relations and removals go out together.
-  #catchUp;
-  // What the application holds if it merged all that it was told.
-  #friends = /* @__PURE__ */ new Map();
-  #blocked = [];
-  // The open requests that were told, by their keys.
-  #asked = /* @__PURE__ */ new Set();
-  #ports = [];
-  // Accounts that a call of this instance is about: its `done` tells, and no callback besides.
-  #own = [];
   constructor(options) {
     warnOfIgnored(options);
-    this.#options = options;
     this.client = new RosterdClient({
       url: options.url ?? servedFrom,
       account: options.account,
@@ -1571,56 +1810,58 @@ var NIM = class _NIM {
       requestTimeoutMs: options.cmdTimeout,
       device: { type: "web", tag: options.customTag }
     });
-    this.#listen();
+    this.#callbacks = new Callbacks(this.client, options);
   }
   get account() {
     return this.client.account;
   }
-  /** Other values for options, callbacks included: they count from now on, a token from the next login on. */
+  /** Replaces options and callbacks at once, and the token at the next login. */
   setOptions(options) {
     warnOfIgnored(options);
-    this.#options = merge(this.#options, options);
+    this.#callbacks.options = merge(this.#callbacks.options, options);
   }
+  /** Connects. Callbacks report the result. */
   connect() {
     if (this.#destroyed) return console.warn(`rosterd: the NIM instance of ${this.account} is destroyed`);
-    this.#leaving = void 0;
+    this.#callbacks.leaving = void 0;
     this.client.connect().catch(() => {
     });
   }
-  /** Ends the connection; `connect` comes back and goes on from what is held. */
+  /** Ends the connection; `connect` continues with the held records. */
   disconnect(options = {}) {
     this.#leave("disconnect", options?.done);
   }
-  /** Ends the connection and the instance; the next `getInstance` makes another. */
+  /** Ends the connection and the instance; the next `getInstance` creates another. */
   destroy(options = {}) {
     this.#destroyed = true;
     if (instances.get(this.account) === this) instances.delete(this.account);
     this.#leave("destroy", options?.done);
   }
+  /** Changes fields of the account's own profile. */
   updateMyInfo(options) {
     const fields = Object.fromEntries(OWN_FIELDS.map((name) => [name, options[name]]));
-    this.#answer("updateMyInfo", options.done, async () => card(await this.client.updateMyInfo(fields)));
+    this.#answer("updateMyInfo", options.done, async () => profile(await this.client.updateMyInfo(fields)));
   }
-  /** From what is held if that is kept up to date, unless `sync`; otherwise from the gateway. */
+  /** Returns a profile: a held one if the client keeps it up to date, unless `sync`. */
   getUser(options) {
     const { account, sync: fresh = false, done } = options;
-    this.#answer("getUser", done, async () => card(await this.client.getUser(account, { fresh })));
+    this.#answer("getUser", done, async () => profile(await this.client.getUser(account, { fresh })));
   }
-  /** As `getUser`, at most 150. Accounts that do not exist are left out. */
+  /** Returns at most 150 profiles, like `getUser`, without accounts that do not exist. */
   getUsers(options) {
     const { accounts, sync: fresh = false, done } = options;
     this.#answer("getUsers", done, async () => {
       if (!Array.isArray(accounts)) throw { code: 414, message: "accounts must be a list" };
       if (accounts.length > LOOKUP_MAX2) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX2}` };
-      return (await this.client.getUsers(accounts, { fresh })).users.map(card);
+      return (await this.client.getUsers(accounts, { fresh })).users.map(profile);
     });
   }
-  /** Makes friends without asking; 403 where `friends.policy` does not allow it. */
+  /** Makes friends without a request; 403 where `friends.policy` forbids it. */
   addFriend(options) {
     const { account, ps } = options;
     this.#relate("addFriend", options, async () => {
       await this.client.addFriend(account, ps);
-      return { account, ...given({ ps }), ...this.#friend(account) };
+      return { account, ...given({ ps }), ...this.#callbacks.friend(account) };
     });
   }
   applyFriend(options) {
@@ -1634,7 +1875,7 @@ var NIM = class _NIM {
     const { account, ps, idServer } = options;
     this.#relate("passFriendApply", options, async () => {
       await this.client.acceptFriend(account);
-      return { account, ...given({ ps, idServer }), ...this.#friend(account) };
+      return { account, ...given({ ps, idServer }), ...this.#callbacks.friend(account) };
     });
   }
   rejectFriendApply(options) {
@@ -1651,23 +1892,24 @@ var NIM = class _NIM {
       return { account };
     });
   }
-  /** Alias and `custom` of a friend: a field that is left out stays as it is, an empty text clears. */
+  /** Changes a friend's `alias` and `custom`: a missing field stays, an empty text clears it. */
   updateFriend(options) {
     const { account, alias, custom } = options;
     this.#relate("updateFriend", options, async () => {
       await this.client.updateFriend(account, { alias, custom });
-      return this.#friend(account).friend;
+      return this.#callbacks.friend(account).friend;
     });
   }
-  /** The friend list as it is held, or what of it changed after `updateTime`. */
+  /** Returns the held friend list, or those that changed after `updateTime`. */
   getFriends(options) {
     const { updateTime = 0, done } = options;
     this.#answer("getFriends", done, async () => [...this.client.friends.values()].map(relation).filter((friend) => friend.updateTime > updateTime));
   }
+  /** Checks the held friend list. */
   isMyFriend(options) {
     this.#answer("isMyFriend", options.done, async () => this.client.friends.has(options.account));
   }
-  /** As `addToBlacklist`, or with `isAdd: false` as `removeFromBlacklist`. */
+  /** Blocks an account, or with `isAdd: false` unblocks it. */
   markInBlacklist(options) {
     this.#mark("markInBlacklist", options, options.isAdd ?? true);
   }
@@ -1677,11 +1919,11 @@ var NIM = class _NIM {
   removeFromBlacklist(options) {
     this.#mark("removeFromBlacklist", options, false);
   }
-  /** Who is blocked, as it is held. Nobody is muted here. */
+  /** Returns the held blocklist. The mute list is always empty. */
   getRelations(options) {
     this.#answer("getRelations", options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
   }
-  /** Ends other sessions of the account, by the `deviceId` of `onloginportschange`; `done` is given those that were there. */
+  /** Ends other sessions by their `deviceId`; `done` receives those that existed. */
   kick(options) {
     const { deviceIds, done } = options;
     this.#answer("kick", done, async () => {
@@ -1689,26 +1931,27 @@ var NIM = class _NIM {
       return { deviceIds: await this.client.kick(deviceIds) };
     });
   }
-  /** A new list: profiles of known accounts get the newer fields, others are appended. */
+  /** Returns a new list: known accounts get the newer fields, others are appended. */
   mergeUsers(users, news) {
     return mergeByAccount(users, news);
   }
-  /** A new list, as `mergeUsers` does it. */
+  /** Merges friends like `mergeUsers`. */
   mergeFriends(friends, news) {
     return mergeByAccount(friends, news);
   }
-  /** A new list without those in `gone`, which is the `invalid` of what `onfriends` brought. */
+  /** Returns a new list without `gone`, the `invalid` of `onfriends`. */
   cutFriends(friends, gone) {
     return cutByAccount(friends, gone);
   }
+  /** Returns a new list without these accounts. */
   cutFriendsByAccounts(friends, accounts) {
     return cutByAccount(friends, accounts);
   }
-  /** A new list, as `mergeUsers` does it. */
+  /** Merges relations like `mergeUsers`. */
   mergeRelations(relations, news) {
     return mergeByAccount(relations, news);
   }
-  /** A new list without those in `gone`, which is the `invalid` of what `onblacklist` brought. */
+  /** Returns a new list without `gone`, the `invalid` of `onblacklist`. */
   cutRelations(relations, gone) {
     return cutByAccount(relations, gone);
   }
@@ -1721,163 +1964,6 @@ var NIM = class _NIM {
   findFriend(friends, account) {
     return friends?.find((friend) => friend.account === account) ?? null;
   }
-  #listen() {
-    const { client } = this;
-    const on = (event, listener) => void client.on(event, listener);
-    on("state", (state) => {
-      if (state === "syncing") this.#connected();
-    });
-    on("me", (user, how) => {
-      if (how === "sync") this.#tellMe(user);
-      else if (how === "update") this.#tell("onupdatemyinfo", card(user));
-    });
-    on("users", (users, how) => {
-      if (how === "sync") this.#tellUsers(users);
-    });
-    on("userUpdated", (user) => this.#tell("onupdateuser", card(user)));
-    on("friends", (friends, how) => {
-      if (how === "update") this.#friendsChanged(friends);
-      else if (this.#catchUp) this.#catchUp.friends = friends;
-    });
-    on("friendRemoved", (account) => {
-      this.#friends.delete(account);
-      if (this.#catchUp) this.#catchUp.removed.push(account);
-      else this.#tellFriends([], [account]);
-    });
-    on("requests", (requests, how) => {
-      if (how === "update") for (const request of requests) this.#requestChanged(request);
-      else this.#catchUp?.requests.push(...requests);
-    });
-    on("blocks", (blocks, how) => {
-      if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
-      if (how !== "update") return;
-      this.#blocked = [...client.blocks.values()].map(blocked);
-      for (const { account, createTime, removed } of blocks) {
-        const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
-        if (!this.#own.includes(account)) this.#tell("onsyncmarkinblacklist", mark);
-      }
-    });
-    on("sessions", (sessions) => this.#tellPorts(sessions));
-    on("synced", () => {
-      const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
-      this.#catchUp = void 0;
-      this.#friends = new Map(client.friends);
-      if (friends || removed.length) this.#tellFriends(friends ?? [], removed);
-      if (blocks) this.#tellBlocked();
-      this.#tellRequests(requests);
-      this.#tell("onsyncdone");
-    });
-    on("willReconnect", ({ attempt, delayMs }) => {
-      const { reconnectionAttempts } = this.#options;
-      if (reconnectionAttempts !== void 0 && attempt > reconnectionAttempts) {
-        this.#leaving = { code: "allAttemptsFailed", message: `${reconnectionAttempts} attempts to connect failed`, callFunc: "connect" };
-        void client.disconnect();
-      } else {
-        this.#tell("onwillreconnect", { retryCount: attempt, duration: delayMs });
-      }
-    });
-    on("disconnected", (ended) => {
-      this.#catchUp = void 0;
-      this.#toldMe = void 0;
-      if (ended.willReconnect) return;
-      this.#ended = ended.error;
-      const message = ended.error?.message ?? ended.reason;
-      this.#tell("ondisconnect", this.#leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
-    });
-    on("error", (error) => {
-      if (error !== this.#ended) this.#tell("onerror", failure(error, "connection"));
-    });
-  }
-  /** Logged in. What is cached goes out first, for what follows is only the difference to it. */
-  #connected() {
-    this.#catchUp = { removed: [], requests: [] };
-    const { customTag } = this.#options;
-    this.#tell("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
-    if (this.#toldCache) return;
-    this.#toldCache = true;
-    const { me, users, friends } = this.client;
-    if (!me) return;
-    this.#tellMe(me);
-    this.#tellUsers([...users.values()]);
-    this.#tellFriends([...friends.values()], []);
-    if (this.client.blocks.size) this.#tellBlocked();
-    this.#tellRequests([]);
-  }
-  #tellMe(user) {
-    if (user === this.#toldMe) return;
-    this.#toldMe = user;
-    this.#tell("onmyinfo", card(user));
-  }
-  #tellUsers(users) {
-    if (this.#options.syncFriendUsers !== false) this.#tell("onusers", users.map(card));
-  }
-  #tellFriends(friends, removed) {
-    if (this.#options.syncFriends === false) return;
-    const list2 = friends.map(relation);
-    list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
-    this.#tell("onfriends", list2);
-  }
-  #friendsChanged(friends) {
-    const entered = friends.filter(({ account }) => !this.#friends.has(account));
-    if (entered.length) this.#tellFriends(entered, []);
-    for (const friend of friends) {
-      const before = this.#friends.get(friend.account);
-      this.#friends.set(friend.account, friend);
-      if (before && !this.#own.includes(friend.account)) this.#tell("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
-    }
-  }
-  #tellBlocked() {
-    const now = [...this.client.blocks.values()].map(blocked);
-    const list2 = cutByAccount(now, this.#blocked);
-    list2.invalid = cutByAccount(this.#blocked, now);
-    this.#blocked = now;
-    if (this.#options.syncRelations !== false) this.#tell("onblacklist", list2);
-  }
-  /** Those that are open and were not told yet, and what became of others. */
-  #tellRequests(changed) {
-    const open2 = this.client.requests;
-    const messages = [.../* @__PURE__ */ new Set([...open2, ...changed])].flatMap((request) => this.#message(request) ?? []);
-    this.#asked = new Set(open2.map(requestKey));
-    if (messages.length) this.#tell("onofflinesysmsgs", messages);
-  }
-  #requestChanged(request) {
-    const { account, direction, state } = request;
-    const wasOpen = this.#asked.has(requestKey(request));
-    const message = this.#message(request);
-    if (message) this.#tell("onsysmsg", message);
-    if (this.#own.includes(account)) return;
-    const action = (type, more = {}) => this.#tell("onsyncfriendaction", { type, account, ...more });
-    if (direction === "out" && state === "open") action("applyFriend");
-    else if (direction === "out" && state === "accepted" && !wasOpen) action("addFriend", this.#friend(account));
-    else if (direction === "in" && state === "accepted" && wasOpen) action("passFriendApply", this.#friend(account));
-    else if (direction === "in" && state === "rejected") action("rejectFriendApply");
-  }
-  /** What the other side did, if it did something that was not told yet. What became of a request that was, is told at once. */
-  #message(request) {
-    const key = requestKey(request);
-    const { direction, state } = request;
-    const wasOpen = this.#asked.has(key);
-    if (state === "open") this.#asked.add(key);
-    else this.#asked.delete(key);
-    const message = (type) => systemMessage(this.account, request, type);
-    if (direction === "in" && wasOpen && state !== "open") this.#tell("onupdatesysmsg", message("applyFriend"));
-    if (direction === "in" && !wasOpen && state === "open") return message("applyFriend");
-    if (direction === "in" && !wasOpen && state === "accepted") return message("addFriend");
-    if (direction === "out" && wasOpen && state === "accepted") return message("passFriendApply");
-    if (direction === "out" && state === "rejected") return message("rejectFriendApply");
-    return void 0;
-  }
-  #tellPorts(sessions) {
-    const there = sessions.filter(({ current }) => !current).map((session) => loginPort(this.account, session, true));
-    const ids = new Set(there.map(({ deviceId }) => deviceId));
-    const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
-    this.#ports = there;
-    if (there.length || gone.length) this.#tell("onloginportschange", [...there, ...gone]);
-  }
-  #friend(account) {
-    const friend = this.client.friends.get(account);
-    return friend ? { friend: relation(friend) } : {};
-  }
   #mark(callFunc, options, isAdd) {
     const { account } = options;
     this.#relate(callFunc, options, async () => {
@@ -1885,29 +1971,27 @@ var NIM = class _NIM {
       return { account, isAdd, record: { account, updateTime: this.client.blocks.get(account)?.createTime ?? Date.now() } };
     });
   }
-  /** A call about one account, whose effects are told by `done` alone. */
+  /** Makes a call about one account; only `done` reports its effects. */
   #relate(callFunc, { account, done }, ask) {
-    this.#own.push(account);
-    this.#answer(callFunc, done, () => ask().finally(() => this.#own.splice(this.#own.indexOf(account), 1)));
+    const { own } = this.#callbacks;
+    own.push(account);
+    this.#answer(callFunc, done, () => ask().finally(() => own.splice(own.indexOf(account), 1)));
   }
   #token(why) {
-    const token = credential(this.account, this.#options.token ?? this.account);
+    const token = credential(this.account, this.#callbacks.options.token ?? this.account);
     if (why === "expired" && token === this.#shownToken) {
       const message = "the token has ended, and no other was set in onwillreconnect";
-      this.#leaving = { code: WRONG_TOKEN, message };
+      this.#callbacks.leaving = { code: WRONG_TOKEN, message };
       void this.client.disconnect();
     }
     return this.#shownToken = token;
   }
   #leave(callFunc, done) {
-    this.#leaving = { code: "alreadyDisconnected", message: `${callFunc} was called`, callFunc };
+    this.#callbacks.leaving = { code: "alreadyDisconnected", message: `${callFunc} was called`, callFunc };
     this.#answer(callFunc, done, async () => {
       await this.client.disconnect();
       return {};
     });
-  }
-  #tell(name, ...args) {
-    safely(() => this.#options[name]?.(...args));
   }
   #answer(callFunc, done, ask) {
     ask().then(
@@ -1918,18 +2002,6 @@ var NIM = class _NIM {
 };
 function given(fields) {
   return merge(fields);
-}
-function kicked(close, message) {
-  const reason = { [Close.kicked]: "otherPlatformKick", [Close.sessionLimit]: "samePlatformKick" }[close];
-  return reason === void 0 ? void 0 : { code: "kicked", reason, message, custom: "", from: "Server", customClientType: 0 };
-}
-function safely(callback) {
-  try {
-    callback();
-  } catch (error) {
-    if (typeof globalThis.reportError === "function") globalThis.reportError(error);
-    else console.error(error);
-  }
 }
 function scriptAddress() {
   const script = globalThis.document?.currentScript?.src;

@@ -1,46 +1,50 @@
 import type { Block, Friend, FriendRequest, User } from './protocol.js';
-/** What a store gives back. The cursor belongs to exactly these records. */
+/** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
     me?: User;
     users: User[];
     friends: Friend[];
-    /** Those that are open. */
+    /** The open requests. */
     requests: FriendRequest[];
-    /** Those in force. */
+    /** The blocks in force. */
     blocks: Block[];
     cursor?: string;
 }
-/** One change, to be made whole or not at all, in the order of the fields. */
+/** One atomic change. Its fields apply in this order. */
 export interface Change {
-    /** Drop everything first. */
+    /** Drops everything first. */
     clear?: boolean;
-    /** Accounts whose friend and user records go. */
+    /** Names accounts whose friend and user records are deleted. */
     removed?: string[];
     me?: User;
     users?: User[];
     friends?: Friend[];
-    /** By account and direction: one that is `open` is kept, any other goes. */
+    /** Replaces requests by account and direction; deletes those that are not `open`. */
     requests?: FriendRequest[];
-    /** By account: one that is `removed` goes. */
+    /** Replaces blocks by account; deletes `removed` ones. */
     blocks?: Block[];
-    /** `null` drops it; left out, it stays. */
+    /** Replaces the cursor; `null` deletes it. */
     cursor?: string | null;
 }
-/** What requests are kept by. */
+/** Returns the key of a request. */
 export declare const requestKey: ({ account, direction }: FriendRequest) => string;
 /**
- * A place for records. Any method may throw or reject: the client then goes on in memory and says so with an
- * `error` event, so a store needs no fallback of its own.
+ * Keeps records across restarts of the application.
+ *
+ * Any method may throw or reject. The client then emits an `error` event and continues in memory, so a store needs no
+ * fallback of its own.
  */
 export interface Store {
+    /** Reads all records of the account; `undefined` if there are none. */
     load(account: string): Promise<Stored | undefined>;
-    /** All of `change` or nothing of it. */
+    /** Applies `change` completely or not at all. */
     save(account: string, change: Change): Promise<void>;
-    /** Forgets the account. */
+    /** Deletes all records of the account. */
     wipe(account: string): Promise<void>;
+    /** Releases resources. */
     close?(): void;
 }
-/** Changes put together: what is to be kept, and what is to go. */
+/** Merges changes into one. */
 export declare class Gathered {
     readonly clear: boolean;
     readonly removed: Set<string>;
@@ -54,7 +58,7 @@ export declare class Gathered {
     add(change: Change): void;
     get change(): Change;
 }
-/** Keeps records as long as the object lives. */
+/** Keeps records in memory, as long as the object exists. */
 export declare class MemoryStore implements Store {
     #private;
     load(account: string): Promise<Stored | undefined>;
@@ -62,9 +66,10 @@ export declare class MemoryStore implements Store {
     wipe(account: string): Promise<void>;
 }
 /**
- * Keeps records in IndexedDB, one database `rosterd:ACCOUNT` for each account. Several pages may write to one: they
- * are told the same. Should one that is behind overwrite newer records just as the last page closes, the comparison
- * at the next login finds it.
+ * Keeps records in IndexedDB, in one database `rosterd:ACCOUNT` for each account.
+ *
+ * Several pages may write to one database, as they receive the same records. If a page that is behind overwrites newer
+ * records just as the last page closes, the comparison at the next login finds the difference.
  */
 export declare class IndexedDbStore implements Store {
     #private;
@@ -73,7 +78,7 @@ export declare class IndexedDbStore implements Store {
     wipe(account: string): Promise<void>;
     close(): void;
 }
-/** IndexedDB if it is there, otherwise memory. Even looking at it throws where storage is forbidden. */
+/** Returns an IndexedDB store if possible, otherwise a memory store. */
 export declare function defaultStore(): Store;
-/** Whether these are records that this client can have written. */
+/** Checks that the client can have written these records. */
 export declare function isSound(stored: Stored): boolean;

@@ -1,6 +1,6 @@
 // Builds what is committed in dist/: the ES module, the classic script, and the declarations.
 // The same sources always give the same bytes; check-dist.js relies on it.
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -35,3 +35,15 @@ const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 const types = ['--declaration', '--emitDeclarationOnly', '--outDir', out];
 const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), ...types], { stdio: 'inherit' });
 process.exitCode = status ?? 1;
+
+// Declarations that no entry reaches are of no use: the package exports only the entries.
+const reached = new Set();
+const reach = (name) => {
+  if (reached.has(name)) return;
+  reached.add(name);
+  for (const [, next] of readFileSync(join(out, name), 'utf8').matchAll(/['"]\.\/([^'"]+)\.js['"]/g)) reach(`${next}.d.ts`);
+};
+if (status === 0) {
+  for (const name of ['index.d.ts', 'nim.d.ts']) reach(name);
+  for (const name of readdirSync(out)) if (name.endsWith('.d.ts') && !reached.has(name)) rmSync(join(out, name));
+}

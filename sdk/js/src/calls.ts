@@ -1,17 +1,17 @@
-// Commands on their way: each is answered, or fails with an error, within its time. Those that cannot be sent now
-// wait for the next connection. The gateway answers first and then tells what changed; a call that says when its
-// effect is here is not done before.
+// Pending commands. Each gets an answer or an error in time. A command that cannot be sent now waits for the next
+// connection. The gateway answers first and sends the change afterwards; a call with `here` waits for the change too.
 
 import { Code, RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
 
+/** One pending command. */
 interface Call {
   command: Command;
-  /** Whether sending it a second time does no harm. */
+  /** True if sending it twice does no harm. */
   repeatable: boolean;
-  /** Whether what the command does can be seen in what is held. */
+  /** Returns whether the held records show the command's effect. */
   here?(): boolean;
-  /** The reply, while the effect is waited for. */
+  /** The reply, while the call waits for the effect. */
   answer?: ServerFrame;
   sent: boolean;
   timer: ReturnType<typeof setTimeout>;
@@ -19,6 +19,7 @@ interface Call {
   reject(error: RosterdError): void;
 }
 
+/** Matches replies to commands, and repeats commands after a lost connection where that is safe. */
 export class Calls {
   #calls = new Map<number, Call>();
   #lastId = 0;
@@ -27,7 +28,7 @@ export class Calls {
     return ++this.#lastId;
   }
 
-  /** Calls that wait are sent by the next {@link flush}. */
+  /** Adds a call, which the next {@link flush} sends. */
   add(command: Command, timeoutMs: number, repeatable: boolean, here?: () => boolean): Promise<ServerFrame> {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
@@ -39,14 +40,14 @@ export class Calls {
     });
   }
 
-  /** Sends what waits, oldest first. */
+  /** Sends waiting calls, oldest first. */
   flush(send: (frame: object) => boolean): void {
     for (const [id, call] of this.#calls) {
       if (!call.sent) call.sent = send({ id, ...call.command });
     }
   }
 
-  /** Hands a reply or an error to its caller. False if nobody waits for it. */
+  /** Hands a reply or an error to its caller; false if there is none. */
   settle(frame: ServerFrame): boolean {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
@@ -57,12 +58,12 @@ export class Calls {
     return true;
   }
 
-  /** Something was applied; `all`: everything that the gateway has done so far. */
+  /** Ends answered calls whose effect is visible; with `all`, every answered one. */
   applied(all: boolean): void {
     for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
   }
 
-  /** The connection is lost: what may be repeated waits for the next one. */
+  /** Handles a lost connection: repeatable calls wait for the next one. */
   interrupted(): void {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
@@ -71,12 +72,11 @@ export class Calls {
     }
   }
 
-  /** No connection is to be expected. */
   fail(error: RosterdError): void {
     for (const id of [...this.#calls.keys()]) this.#end(id, error);
   }
 
-  /** One that was answered was carried out, whatever came of the connection since. */
+  /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id: number, error?: RosterdError): void {
     const call = this.#take(id);
     if (call?.answer) call.resolve(call.answer);

@@ -1,10 +1,9 @@
-// One WebSocket from its opening to its end: text to frames and back, the heartbeat's answer, and the watchdog.
-// What the frames mean is the client's business. It tells of its end exactly once, without waiting for a peer
-// that may be gone: close events of a dead network come minutes late.
+// One WebSocket: frames to text and back, answers to heartbeats, and a watchdog.
+// It reports its end exactly once and does not wait for the peer: after a network failure, close events come minutes late.
 
 import type { Goodbye, ServerFrame } from './protocol.js';
 
-/** The part of the platform's WebSocket that is used; `ws` for Node has it too. */
+/** The part of the platform's WebSocket that the client uses; `ws` for Node has it too. */
 export interface WebSocketLike {
   readonly readyState: number;
   onopen: ((event: any) => void) | null;
@@ -15,21 +14,24 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
+/** A WebSocket class. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => WebSocketLike;
 
-/** Some implementations can stop reading, and drop a connection without a word. */
+/** Methods of some implementations: to stop reading, and to drop a connection without a close handshake. */
 interface Extras {
   pause?(): void;
   resume?(): void;
   terminate?(): void;
 }
 
+/** The end of a connection; with the gateway's goodbye, if one came. */
 export interface End {
   code: number;
   reason: string;
   goodbye?: Goodbye;
 }
 
+/** The receiver of a connection's events. */
 export interface Handlers {
   opened(): void;
   frame(frame: ServerFrame): void;
@@ -37,24 +39,25 @@ export interface Handlers {
   trace(direction: 'in' | 'out', frame: object): void;
 }
 
-/** For the network, the upgrade and the login together; the gateway gives a login 10 s. */
+/** The limit for network, upgrade and login together; the gateway's limit for a login is 10 s. */
 const LOGIN_MS = 12_000;
-/** After a goodbye the gateway closes. If that gets lost, this is how long it is waited for. */
+/** How long to wait for the gateway's close after its goodbye. */
 const GOODBYE_MS = 2_000;
 
+/** Carries frames over one WebSocket. */
 export class Connection {
   readonly #socket: WebSocketLike & Extras;
   readonly #handlers: Handlers;
   #over = false;
   #goodbye?: Goodbye;
-  // Fires if nothing was heard for #patience.
+  // Fires after a silence of #patience.
   #silence?: ReturnType<typeof setTimeout>;
   #patience = LOGIN_MS;
   #paused = false;
-  // What arrived while paused, where the socket itself cannot be paused.
+  // Frames that arrived while paused, if the socket cannot pause.
   #held: string[] = [];
 
-  /** Throws what the platform throws, for an address that is none. */
+  /** Opens the WebSocket; throws if the address is invalid. */
   constructor(url: string, Socket: WebSocketConstructor, handlers: Handlers) {
     this.#handlers = handlers;
     const socket = (this.#socket = new Socket(url, ['rosterd.v1.json']));
@@ -62,7 +65,7 @@ export class Connection {
     socket.onopen = () => !this.#over && handlers.opened();
     socket.onmessage = ({ data }) => this.#message(data);
     socket.onclose = ({ code, reason }) => this.#end({ code: code ?? 1006, reason: String(reason ?? '') });
-    // A close event follows; some implementations throw if nobody listens to this one.
+    // A close event follows; some implementations throw if this one has no listener.
     socket.onerror = () => {};
   }
 
@@ -70,18 +73,18 @@ export class Connection {
     return this.#paused;
   }
 
-  /** From now on the gateway is heard every `heartbeatMs`. */
+  /** Expects a frame every `heartbeatMs` from now on. */
   loggedIn(heartbeatMs: number): void {
     if (heartbeatMs > 0) this.#patience = Math.min(heartbeatMs * 2.5, 2 ** 31 - 1);
     this.#listen();
   }
 
-  /** Takes the connection for dead if nothing at all is heard that soon; afterwards all is as before. */
+  /** Expects any frame within `ms`, once. */
   expectWithin(ms: number): void {
     this.#listen(ms);
   }
 
-  /** False if it cannot go out now. True is no promise that it arrives. */
+  /** Sends a frame; false if that is impossible now. True does not mean that it arrives. */
   send(frame: object): boolean {
     if (this.#over || this.#socket.readyState !== 1) return false;
     this.#handlers.trace('out', frame);
@@ -93,13 +96,13 @@ export class Connection {
     }
   }
 
-  /** Ends in order, without telling the handlers. */
+  /** Closes without calling the handlers. */
   close(): void {
     this.#release();
     this.#quietly(() => this.#socket.close(1000));
   }
 
-  /** Ends as if the network had. */
+  /** Ends like a network failure. */
   drop(reason: string): void {
     const { terminate } = this.#socket;
     if (this.#over) return;
@@ -107,7 +110,7 @@ export class Connection {
     this.#end({ code: 1006, reason });
   }
 
-  /** Stops reading. Where that is impossible, frames are held back; heartbeats are still answered. */
+  /** Stops reading, or holds frames back and still answers heartbeats. */
   pause(): void {
     if (this.#over || this.#paused) return;
     this.#paused = true;
@@ -137,7 +140,7 @@ export class Connection {
       frame = JSON.parse(data as string) as ServerFrame;
       if (typeof frame !== 'object' || frame === null) throw new TypeError('not an object');
     } catch {
-      // Something is lost, and nobody knows what: the next login brings it.
+      // Something is lost; the next login brings it.
       this.drop('a frame could not be read');
       return;
     }
@@ -164,7 +167,7 @@ export class Connection {
     if (this.#over) return;
     this.#release();
     const goodbye = this.#goodbye;
-    // The close frame has the same code, unless it got lost.
+    // The close frame has the same code, unless it was lost.
     this.#handlers.ended(goodbye ? { code: goodbye.code, reason: goodbye.reason, goodbye } : end);
   }
 
@@ -180,7 +183,7 @@ export class Connection {
     try {
       action();
     } catch {
-      // It was not open, or is closed already: either way it is over.
+      // It was not open, or is closed already.
     }
   }
 }

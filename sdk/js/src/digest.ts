@@ -1,21 +1,22 @@
-// The sum over a friend list that both sides compare at `synced`: equal sums, equal lists and versions.
+// The digest of a friend list, which both sides compare at `synced`: equal digests mean equal lists and versions.
 // docs/conformance/digest.json has its test vectors.
 
+/** Mixes all bits, as the end of MurmurHash3 does. */
 function fmix32(h: number): number {
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** FNV-1a. Accounts are ASCII, so that a UTF-16 code unit is a byte. */
+/** Computes FNV-1a. Accounts are ASCII, so a UTF-16 code unit is a byte. */
 function fnv1a(account: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 0x01000193);
   return h >>> 0;
 }
 
-/** One friend's share. */
-export function leaf(account: string, friendVersion: number, userVersion: number): number {
+/** Computes one friend's share of the digest. */
+export function share(account: string, friendVersion: number, userVersion: number): number {
   let h = fnv1a(account);
   for (const version of [friendVersion, userVersion]) {
     h = fmix32(fmix32(h ^ (version >>> 0)) ^ Math.floor(version / 2 ** 32));
@@ -27,26 +28,26 @@ interface Versioned {
   version: number;
 }
 
-/** The digest of a friend list; a friend whose card is missing counts with user version 0. */
+/** Computes the digest of a friend list. A friend without a profile counts with user version 0. */
 export function digest(friends: ReadonlyMap<string, Versioned>, users: ReadonlyMap<string, Versioned>): number {
   let sum = 0;
   for (const [account, friend] of friends) {
-    sum = (sum + leaf(account, friend.version, users.get(account)?.version ?? 0)) >>> 0;
+    sum = (sum + share(account, friend.version, users.get(account)?.version ?? 0)) >>> 0;
   }
   return sum;
 }
 
-/** The parts of a friend list that are compared one by one where the whole differs. */
-const PARTS = 64;
+/** The number of buckets of a friend list, which a repair compares one by one. */
+const BUCKETS = 64;
 
-/** In which part a friend is. */
-export function part(account: string): number {
-  return fnv1a(account) % PARTS;
+/** Returns the bucket of a friend. */
+export function bucket(account: string): number {
+  return fnv1a(account) % BUCKETS;
 }
 
-/** The digest of each part. */
-export function leaves(friends: ReadonlyMap<string, Versioned>, users: ReadonlyMap<string, Versioned>): number[] {
-  const parts = Array.from({ length: PARTS }, () => new Map<string, Versioned>());
-  for (const [account, friend] of friends) parts[part(account)]?.set(account, friend);
-  return parts.map((friends) => digest(friends, users));
+/** Computes the digest of each bucket. */
+export function digests(friends: ReadonlyMap<string, Versioned>, users: ReadonlyMap<string, Versioned>): number[] {
+  const buckets = Array.from({ length: BUCKETS }, () => new Map<string, Versioned>());
+  for (const [account, friend] of friends) buckets[bucket(account)]?.set(account, friend);
+  return buckets.map((friends) => digest(friends, users));
 }

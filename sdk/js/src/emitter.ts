@@ -1,5 +1,6 @@
-// Typed events. A listener that throws is reported like any uncaught error and disturbs nobody else.
+// Typed events.
 
+/** Calls listeners. An error of one is reported like an uncaught error and does not affect the others. */
 export class Emitter<E extends object> {
   #listeners = new Map<keyof E, Set<(...args: never[]) => unknown>>();
 
@@ -22,7 +23,7 @@ export class Emitter<E extends object> {
     for (const listener of [...(this.#listeners.get(event) ?? [])]) {
       try {
         const result: unknown = (listener as (...args: unknown[]) => unknown)(...args);
-        // A promise that rejects is a listener that throws, later.
+        // A rejected promise counts as a thrown error.
         if (result instanceof Promise) result.catch(report);
       } catch (error) {
         report(error);
@@ -31,7 +32,8 @@ export class Emitter<E extends object> {
   }
 }
 
-function report(error: unknown): void {
+/** Reports an error of the application's code. */
+export function report(error: unknown): void {
   if (typeof globalThis.reportError === 'function') globalThis.reportError(error);
   else console.error(error);
 }

@@ -1,11 +1,12 @@
-// The options and callbacks of NIM that mean something here, under NIM's names and shapes.
+// The options and callbacks of NIM that have a meaning here, with NIM's names and shapes.
 
 import type { Gender } from './protocol.js';
 import type { NIMError } from './nim-errors.js';
 
+/** A gender. */
 export type NIMGender = Gender;
 
-/** A profile as NIM shows it. From callbacks and calls all fields are there. */
+/** A profile in NIM's form. In callbacks and results all fields are set. */
 export interface NIMUser {
   account: string;
   nick?: string;
@@ -23,7 +24,7 @@ export interface NIMUser {
   updateTime: number;
 }
 
-/** A relation as NIM shows it. */
+/** A friendship in NIM's form. */
 export interface NIMFriend {
   account: string;
   alias?: string;
@@ -35,10 +36,10 @@ export interface NIMFriend {
   updateTime: number;
 }
 
-/** What is new among the relations, to be merged; those in `invalid` are friends no more, to be cut. */
+/** New and changed friendships, to be merged; `invalid` contains ended ones, to be cut. */
 export type NIMFriends = NIMFriend[] & { invalid?: NIMFriend[] };
 
-/** An account that is blocked. */
+/** A blocked account. */
 export interface NIMRelation {
   account: string;
   isBlack?: boolean;
@@ -49,27 +50,27 @@ export interface NIMRelation {
   updateTime: number;
 }
 
-/** What is new on the blocklist, to be merged; those in `invalid` are blocked no more, to be cut. */
+/** New blocks, to be merged; `invalid` contains ended ones, to be cut. */
 export type NIMRelations = NIMRelation[] & { invalid?: NIMRelation[] };
 
-/** One account entered the blocklist or left it. */
+/** A change of the blocklist: an account was added or removed. */
 export interface NIMMark {
   account: string;
   isAdd: boolean;
   record: { account: string; updateTime: number };
 }
 
-/** What the own account did about a friend on another device. */
+/** An action of this account about a friend, on another device. */
 export interface NIMFriendAction {
   type: 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply' | 'deleteFriend' | 'updateFriend';
-  /** With `updateFriend` only the fields that changed. */
+  /** Contains only the changed fields with `updateFriend`. */
   friend?: NIMFriend;
   account?: string;
 }
 
 /** Another session of the account. */
 export interface NIMLoginPort {
-  /** `Web`, `iOS`, `Android`, … or whatever the other session said it is; empty if it said nothing. */
+  /** `Web`, `iOS`, `Android`, … or the other session's own word; empty if it gave none. */
   type: string;
   os: string;
   mac: string;
@@ -80,98 +81,102 @@ export interface NIMLoginPort {
   ip: string;
   /** Milliseconds since 1970. */
   time: number;
-  /** False: it has just gone. */
+  /** False if it has just ended. */
   online: boolean;
   customTag?: string;
 }
 
-/** What others did about a friendship. */
+/** An action of another account about a friendship. */
 export interface NIMSystemMessage {
   type: 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply';
   from: string;
   to: string;
   /** Milliseconds since 1970. */
   time: number;
-  /** The same for all that becomes of one request. */
+  /** Identifies the request; all messages about it share it. */
   idServer?: string;
   category?: string;
-  /** `init`: it can be answered. `error`: it was taken back, or nobody answered for too long. */
+  /** `init`: can be answered. `passed`, `rejected`: was answered. `error`: was withdrawn or not answered in time. */
   state?: string;
   error?: NIMError;
   read?: boolean;
   ps?: string;
 }
 
-/** Why the connection ended and is not tried again: NIM's number, or its word for an end on this side. */
+/** The reason of a final end: NIM's number, or its word for an end by this side. */
 export type NIMDisconnected =
   | { code: number; message: string }
   | { code: 'kicked'; reason: string; message: string; custom: string; from: 'Server'; customClientType: number }
   | { code: 'alreadyDisconnected' | 'allAttemptsFailed'; message: string; callFunc: string };
 
+/** The options and callbacks of an instance. */
 export interface NIMGetInstanceOptions {
-  /** Taken for the sake of old code; there is one application here. */
+  /** Ignored: there is one application here. */
   appKey?: string;
+  /** The account to log in as. */
   account: string;
-  /** What the backend signed, or the account's secret. In development mode it may be left out: the account is the token. */
+  /** A token that the backend signed, or the account's secret. Optional in development mode, where the account is the token. */
   token?: string;
-  /** `ws://HOST:7678/v1/ws`; by default the gateway that the script came from. */
+  /** The address, `ws://HOST:7678/v1/ws`; by default that of the gateway that served the script. */
   url?: string | null;
-  /** False keeps everything in memory; true, the default, keeps it in IndexedDB where the browser allows it. */
+  /** Stores records in IndexedDB where the browser allows it, the default; false keeps them in memory. */
   db?: boolean;
-  /** Whether to come back after a lost connection. True by default. */
+  /** Enables reconnecting after a lost connection. True by default. */
   needReconnect?: boolean;
-  /** Give up after so many attempts; without it, never. */
+  /** Limits the number of attempts; without it, the client never gives up. */
   reconnectionAttempts?: number;
-  /** Always so: coming online, or back to the page, tries at once. */
+  /** Ignored: the client always retries at once when the network or the user comes back. */
   quickReconnect?: boolean;
-  /** False: no `onfriends`. */
+  /** Turns off `onfriends` if false. */
   syncFriends?: boolean;
-  /** False: no `onusers`. */
+  /** Turns off `onusers` if false. */
   syncFriendUsers?: boolean;
-  /** False: no `onblacklist`. */
+  /** Turns off `onblacklist` if false. */
   syncRelations?: boolean;
-  /** Text about this installation, for the account's other sessions. */
+  /** Describes this installation to the account's other sessions. */
   customTag?: string;
-  /** How long a call waits for its answer, in milliseconds. 8000 by default. */
+  /** Limits the time of a call, in milliseconds. 8000 by default. */
   cmdTimeout?: number;
-  /** `getInstance` does not connect yet; `connect` does. */
+  /** Makes `getInstance` leave connecting to `connect`. */
   skipConnectionOnInitialize?: boolean;
 
+  /** Reports a login. */
   onconnect?: (data: { lastLoginDeviceId: string; customTag?: string; connectionId: string; ip: string; port: string; country?: string }) => void;
+  /** Announces the next attempt after a lost connection. */
   onwillreconnect?: (data: { retryCount: number; duration: number }) => void;
-  /** The connection ended and is not tried again. */
+  /** Reports the final end of the connection. */
   ondisconnect?: (data: NIMDisconnected) => void;
-  /** Something failed that no `done` waits for. */
+  /** Reports a failure that no `done` waits for. */
   onerror?: (data: NIMError) => void;
-  /** The catch-up after a login is complete. */
+  /** Reports that the catch-up after a login is complete. */
   onsyncdone?: () => void;
-  /** The own profile, at every login. */
+  /** Brings the account's own profile, at every login. */
   onmyinfo?: (user: NIMUser) => void;
-  /** The own profile was changed by another client or by the backend. */
+  /** Brings the account's own profile after a change by another client or the backend. */
   onupdatemyinfo?: (user: NIMUser) => void;
-  /** Friends' profiles that are new since the last time, to be merged. */
+  /** Brings friends' profiles that changed since the last time, to be merged. */
   onusers?: (users: NIMUser[]) => void;
-  /** A friend's profile changed. */
+  /** Brings a friend's changed profile. */
   onupdateuser?: (user: NIMUser) => void;
-  /** Friends that are new since the last time, to be merged, and those that are gone, to be cut; also when one comes or goes. */
+  /** Brings friends that are new since the last time, to be merged, and removed ones, to be cut; also when one is added or removed. */
   onfriends?: (friends: NIMFriends) => void;
-  /** The own account asked, answered or changed an alias on another device. Friends who come and go are told by `onfriends`. */
+  /** Reports a request, an answer or a changed alias by another device. `onfriends` reports added and removed friends. */
   onsyncfriendaction?: (action: NIMFriendAction) => void;
-  /** Who is blocked: what is new since the last time, and in `invalid` what is gone. */
+  /** Brings blocks that are new since the last time, and in `invalid` those that ended. */
   onblacklist?: (relations: NIMRelations) => void;
-  /** Blocked or unblocked on another device. */
+  /** Reports a block or its end by another device. */
   onsyncmarkinblacklist?: (mark: NIMMark) => void;
-  /** Requests and answers of others that came while this client was away, and requests that are open. */
+  /** Brings requests and answers that came while this client was offline, and open requests. */
   onofflinesysmsgs?: (messages: NIMSystemMessage[]) => void;
-  /** Somebody asks for friendship, answered a request, or made friends with a message. */
+  /** Brings another account's request, answer, or new friendship with a message. */
   onsysmsg?: (message: NIMSystemMessage) => void;
-  /** What became of an `applyFriend` that was told: answered here or on another device, or over. */
+  /** Brings the outcome of a reported `applyFriend`: answered here or on another device, or ended. */
   onupdatesysmsg?: (message: NIMSystemMessage) => void;
-  /** Other sessions of the account: those that are there, and those that have just gone. */
+  /** Brings the account's other sessions: the current ones, and those that have just ended. */
   onloginportschange?: (ports: NIMLoginPort[]) => void;
 }
 
-/** Every option by name, so that a missing one does not compile. */
+/** Lists every option, so that a missing one does not compile. */
 const KNOWN: Record<keyof NIMGetInstanceOptions, true> = {
   appKey: true, account: true, token: true, url: true, db: true, needReconnect: true, reconnectionAttempts: true,
   quickReconnect: true, syncFriends: true, syncFriendUsers: true, syncRelations: true, customTag: true, cmdTimeout: true,
@@ -183,7 +188,7 @@ const KNOWN: Record<keyof NIMGetInstanceOptions, true> = {
 
 const warned = new Set<string>();
 
-/** Says once which options do nothing here. */
+/** Warns once about each option that does nothing here. */
 export function warnOfIgnored(options: object): void {
   const ignored = Object.keys(options).filter((name) => !(name in KNOWN) && !warned.has(name));
   if (!ignored.length) return;

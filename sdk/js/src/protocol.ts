@@ -1,9 +1,9 @@
-// The frames of the client protocol as TypeScript sees them, and the error that a failed call gives.
-// docs/protocol.md says what they mean; nothing here does anything.
+// The types of the client protocol's frames, and the error of a failed call. docs/protocol.md describes their meaning.
 
+/** A gender. */
 export type Gender = 'unknown' | 'male' | 'female';
 
-/** A profile. Texts that are not set are empty. */
+/** A profile. Unset texts are empty. */
 export interface User {
   account: string;
   nick: string;
@@ -22,7 +22,7 @@ export interface User {
   version: number;
 }
 
-/** A relation as its owner sees it; the friend's profile is the {@link User} of the same account. */
+/** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
 export interface Friend {
   account: string;
   alias: string;
@@ -34,14 +34,14 @@ export interface Friend {
   version: number;
 }
 
-/** A request for friendship, one for each account and direction. */
+/** A friend request; there is one for each account and direction. */
 export interface FriendRequest {
-  /** The other side. */
+  /** The other account. */
   account: string;
-  /** `in`: the other side asks. `out`: this account does. */
+  /** `in`: from the other account. `out`: from this one. */
   direction: 'in' | 'out';
   message: string;
-  /** Only an `open` one can be answered; the others say what became of it. */
+  /** `open` requests can be answered; the other states name the outcome. */
   state: 'open' | 'accepted' | 'rejected' | 'cancelled' | 'expired';
   /** Milliseconds since 1970. */
   createTime: number;
@@ -50,51 +50,52 @@ export interface FriendRequest {
   version: number;
 }
 
-/** An account that gets nothing more of this one. */
+/** A blocked account, which receives nothing from this one. */
 export interface Block {
   account: string;
   /** Milliseconds since 1970. */
   createTime: number;
   version: number;
-  /** True: it was unblocked. */
+  /** True if the block has ended. */
   removed: boolean;
 }
 
-/** Whether somebody is there. */
+/** The presence of an account. */
 export interface Presence {
   account: string;
   online: boolean;
-  /** When a friend that is offline was last online, or one that is online came; milliseconds since 1970, 0 if not known. */
+  /** The time at which an offline friend was last online, or an online one came online. Milliseconds since 1970, 0 if unknown. */
   lastSeen: number;
-  /** Only of the own account: whether it shows as offline to its friends. */
+  /** Only for this account: true if it appears offline to its friends. */
   invisible?: boolean;
 }
 
-/** One login of the own account. */
+/** A session of this account. */
 export interface Session {
   session: string;
   device: Required<Device>;
   /** Milliseconds since 1970. */
   connectedAt: number;
-  /** Whether it is this client's. */
+  /** True for this client's session. */
   current: boolean;
 }
 
-/** What `updateMyInfo` can change. A field that is left out stays as it is, an empty text clears. */
+/** The fields that `updateMyInfo` changes. A missing field stays unchanged, an empty text clears it. */
 export type MyInfo = Partial<
   Pick<User, 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom'>
 >;
 
-/** What the account's other sessions are told of this one; at most 64 characters each. */
+/** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {
-  /** The installation's own name for itself. */
+  /** An identifier of the installation. */
   id?: string;
-  /** What kind of device it is, such as `web` or `ios`; a deployment may allow one session of each. */
+  /** The type of the device, such as `web` or `ios`; a deployment may allow one session of each. */
   type?: string;
   /** A label to show. */
   tag?: string;
 }
 
+/** The reply to a login. */
 export interface LoginReply {
   account: string;
   session: string;
@@ -106,6 +107,7 @@ export interface LoginReply {
   expiresAt?: number;
 }
 
+/** Changed records. */
 export interface Changes {
   me?: User;
   users?: User[];
@@ -116,12 +118,14 @@ export interface Changes {
   cursor?: string;
 }
 
+/** The end of a catch-up, with count and digest of the friend list. */
 export interface Synced {
   cursor: string;
   count: number;
   digest: number;
 }
 
+/** The announcement of a close. */
 export interface Goodbye {
   code: number;
   reason: string;
@@ -129,6 +133,7 @@ export interface Goodbye {
   retryAfterMs?: number;
 }
 
+/** An error reply. */
 export interface ErrorBody {
   code: number;
   reason: string;
@@ -138,8 +143,9 @@ export interface ErrorBody {
 }
 
 /**
- * One message of the gateway: a reply or an error with its `id`, a push without one, or the empty heartbeat. Replies
- * that are empty are not listed: that they came is all they say.
+ * A message from the gateway: a reply or an error with its `id`, a push without one, or the empty heartbeat.
+ *
+ * Empty replies are not listed.
  */
 export interface ServerFrame {
   id?: number;
@@ -152,7 +158,7 @@ export interface ServerFrame {
   kickReply?: { kicked?: string[] };
   watchReply?: { missing?: string[] };
   signalReply?: { delivered: number; dropped: number };
-  /** The parts of the friend list that are told again now. */
+  /** Lists the buckets of the friend list that the gateway now sends again. */
   repairReply?: { parts?: number[] };
   error?: ErrorBody;
   changes?: Changes;
@@ -163,7 +169,7 @@ export interface ServerFrame {
   goodbye?: Goodbye;
 }
 
-/** One command of a client, without its `id`. */
+/** A command of a client, without its `id`. */
 export interface Command {
   login?: { token: string; cursor?: string; device?: Device };
   updateMyInfo?: MyInfo & { ifVersion?: number };
@@ -184,11 +190,11 @@ export interface Command {
   watch?: { accounts: string[] };
   signal?: { to: string; payload: string };
   setPresence?: { invisible: boolean };
-  /** The digest of each of the 64 parts of the friend list. */
+  /** Contains the digest of each of the 64 buckets of the friend list. */
   repair?: { leaves: number[] };
 }
 
-/** Error codes that the client itself gives, and those of the gateway that it acts on. */
+/** Error codes that the client creates, and codes of the gateway that it handles. */
 export const Code = {
   unauthenticated: 302,
   denied: 403,
@@ -197,24 +203,25 @@ export const Code = {
   internal: 500,
 } as const;
 
-/** Close codes that the client acts on by name; the others it only knows by their range. */
+/** Close codes that the client handles by name; it handles others by their range. */
 export const Close = { kicked: 3503, sessionLimit: 3504, tokenExpired: 3506 } as const;
 
-/** Whether a client should come back by itself after this close code. */
+/** Returns whether a client should reconnect after this close code. */
 export function comesBack(code: number): boolean {
   return code < 3500 || code > 3999;
 }
 
 /**
- * Why a call failed, or what an `error` event is about. `code` and `reason` stay the same between versions,
- * `message` is a sentence for a developer.
+ * Describes a failed call or the cause of an `error` event.
+ *
+ * `code` and `reason` stay the same between versions; `message` is a sentence for developers.
  */
 export class RosterdError extends Error {
   readonly code: number;
   readonly reason: string;
-  /** The field that was wrong, if one was. */
+  /** The invalid field, if any. */
   readonly field?: string;
-  /** When it may work again, if the gateway said so. */
+  /** The wait before a retry, if the gateway named one. */
   readonly retryAfterMs?: number;
 
   constructor(code: number, reason: string, message: string, more: { field?: string; retryAfterMs?: number; cause?: unknown } = {}) {

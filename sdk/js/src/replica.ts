@@ -1,25 +1,24 @@
-// The records of one account as this client holds them, and the rules by which frames change them.
-// No socket, no clock, no storage: it takes frames and says what became different. docs/conformance/merge.json
-// has cases for it.
+// The records of one account, and the rules by which frames change them. It takes frames and returns differences, and
+// uses no socket, clock or storage. docs/conformance/merge.json has cases for it.
 
-import { digest, leaves, part } from './digest.js';
+import { bucket, digest, digests } from './digest.js';
 import type { Block, Changes, Friend, FriendRequest, Presence, ServerFrame, Session, Synced, User } from './protocol.js';
 import { requestKey } from './store.js';
 import type { Change, Stored } from './store.js';
 
-/** Records by account. Always replaced or changed whole: a map that was handed out never holds half a frame. */
+/** Records by account. A frame applies completely, so a map that was handed out never shows half of one. */
 interface Records {
   me?: User;
-  /** The friends' profiles, and those of strangers that the gateway told of. */
+  /** Profiles of friends, and of strangers whose profiles the gateway sent. */
   users: Map<string, User>;
   friends: Map<string, Friend>;
-  /** By account and direction. Those that are over stay, so that each is told once. */
+  /** By account and direction. Ended requests stay, so that each is reported once. */
   requests: Map<string, FriendRequest>;
-  /** Those in force. */
+  /** The blocks in force. */
   blocks: Map<string, Block>;
 }
 
-/** Records that were news. */
+/** Records that changed. */
 interface News {
   me?: User;
   users: User[];
@@ -29,20 +28,20 @@ interface News {
   blocks: Block[];
 }
 
-/** What a frame made different. */
+/** The effect of a frame. */
 export interface Difference extends News {
-  /** `sync`: a catch-up is complete. `update`: news. `reply`: what came back to this client's own command. */
+  /** `sync`: a catch-up is complete. `update`: a change. `reply`: the reply to this client's command. */
   how: 'sync' | 'update' | 'reply';
-  /** With `sync` all of it. */
+  /** All presence with `sync`. */
   presence?: Presence[];
   sessions?: readonly Session[];
-  /** What a store has to do, in one transaction. */
+  /** The change for the store. */
   save?: Change;
-  /** Only with `sync`: the whole list came, not a difference. */
+  /** Only with `sync`: the gateway sent all records. */
   full?: boolean;
   /**
-   * Only with `sync`: what is held is not what the gateway holds. `repair`: the parts that differ are to be asked for.
-   * `retry`: all of it is, on a new connection. `accepted`: that did not help, and this is what there is.
+   * Only with `sync`: the records differ from the gateway's. `repair`: request the buckets that differ. `retry`: fetch
+   * everything on a new connection. `accepted`: that did not help, and the records are shown as they are.
    */
   mismatch?: 'repair' | 'retry' | 'accepted';
 }
@@ -51,25 +50,25 @@ const nothing = (): Records => ({ users: new Map(), friends: new Map(), requests
 const noNews = (): News => ({ users: [], friends: [], removed: [], requests: [], blocks: [] });
 const isOpen = ({ state }: FriendRequest): boolean => state === 'open';
 
-/** The version rule: a record counts only if it is newer than the one held. */
+/** Applies the version rule: a record counts only if it is newer than the held one. */
 function newer(record: { version: number } | undefined, held: { version: number } | undefined): boolean {
   return !!record && record.version > (held?.version ?? 0);
 }
 
+/** Holds the records and applies frames to them. */
 export class Replica {
   #held = nothing();
-  // What a catch-up collects, and a repair after it; replaces #held once it adds up, so that nobody sees half of one.
+  // The result of a catch-up and its repair so far. It replaces #held when the digests agree.
   #staged?: Records;
   #full = false;
-  // After a mismatch a repair is `asked` for, and then `told`. Where that did not help all is asked for, `once`. Where
-  // that did not either the records are shown, but no `cursor` is trusted until a catch-up agrees again.
-  #doubt: 'none' | 'asked' | 'told' | 'once' | 'cursor' = 'none';
+  // After a mismatch: a repair is `asked` for and `answered`; if it fails, one `refetch` of everything. If that fails,
+  // the records are shown, but the cursor is `unsure` until a catch-up agrees again.
+  #doubt: 'none' | 'asked' | 'answered' | 'refetch' | 'unsure' = 'none';
   #cursor?: string;
   #presence = new Map<string, Presence>();
-  // As #staged, and there at the same times.
   #stagedPresence = new Map<string, Presence>();
   #sessions: readonly Session[] = [];
-  // Strangers whose profiles are kept up to date, over all connections.
+  // Strangers whose profiles the gateway sends, on all connections.
   #watched: ReadonlySet<string> = new Set();
 
   get me(): User | undefined {
@@ -84,7 +83,6 @@ export class Replica {
     return this.#held.friends;
   }
 
-  /** Those that are open. */
   get requests(): FriendRequest[] {
     return [...this.#held.requests.values()].filter(isOpen);
   }
@@ -105,7 +103,7 @@ export class Replica {
     return this.#watched;
   }
 
-  /** What to show at the next login. */
+  /** The cursor for the next login. */
   get cursor(): string | undefined {
     return this.#cursor;
   }
@@ -122,7 +120,7 @@ export class Replica {
     this.#cursor = stored.cursor;
   }
 
-  /** The records are gone; so is the cursor, which would promise that they are here. */
+  /** Drops all records, with the cursor that belongs to them. */
   clear(): void {
     this.#held = nothing();
     this.#staged = undefined;
@@ -132,28 +130,28 @@ export class Replica {
     this.#watched = new Set();
   }
 
-  /** The connection ended. A catch-up or a repair that was under way has not happened. */
+  /** Discards an unfinished catch-up or repair when the connection ends. */
   interrupted(): void {
     this.#staged = undefined;
-    if (this.#repairing) this.#doubt = 'once';
+    if (this.#repairing) this.#doubt = 'refetch';
   }
 
-  /** Whether a catch-up or a repair is under way. */
+  /** True during a catch-up or a repair. */
   get staging(): boolean {
     return this.#staged !== undefined;
   }
 
-  /** What to ask for a repair with: the digests of the parts of the friend list. */
-  get leaves(): number[] {
+  /** The bucket digests of the friend list, for a repair. */
+  get digests(): number[] {
     const { friends, users } = this.#staged ?? this.#held;
-    return leaves(friends, users);
+    return digests(friends, users);
   }
 
   get #repairing(): boolean {
-    return this.#doubt === 'asked' || this.#doubt === 'told';
+    return this.#doubt === 'asked' || this.#doubt === 'answered';
   }
 
-  /** The gateway took this list; `missing` do not exist. Who is on it no more and is no friend is forgotten. */
+  /** Sets the accepted watch list, and forgets strangers that left it or are `missing`. */
   watch(accounts: ReadonlySet<string>, missing: readonly string[] = []): void {
     const gone = [...this.#watched].filter((account) => !accounts.has(account));
     for (const { users, friends } of this.#everywhere) {
@@ -162,27 +160,26 @@ export class Replica {
     this.#watched = accounts;
   }
 
-  /** Applies a frame. Nothing is returned if nothing became different, which is also so for frames that are not known. */
+  /** Applies a frame. Returns nothing if nothing changed, as after an unknown frame. */
   take(frame: ServerFrame): Difference | undefined {
     if (frame.loginReply) return this.#begin(frame.loginReply.sync === 'full');
     if (frame.changes) return this.#changes(frame.changes);
     if (frame.synced) return this.#synced(frame.synced);
     if (frame.presence) return this.#present(frame.presence.users ?? []);
     if (frame.sessions) return { ...noNews(), how: 'update', sessions: (this.#sessions = [...(frame.sessions.sessions ?? [])]) };
-    if (frame.repairReply) return this.#told(new Set(frame.repairReply.parts));
+    if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
     if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
     return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
   }
 
-  /** Commands are answered before a repair is, too. */
+  /** Applies a reply, which can come before a repair's. */
   #replied({ me, users = [] }: Changes): Difference | undefined {
-    // Only cards that are held are kept; a reply about others is for the caller alone.
+    // Only held profiles are updated; other profiles in a reply are for its caller alone.
     const kept = (records: Records): Changes => ({ ...(me ? { me } : {}), users: users.filter(({ account }) => records.users.has(account)) });
     if (this.#staged) apply(this.#staged, kept(this.#staged));
     return this.#live(kept(this.#held), 'reply');
   }
 
-  /** What is held, and what is to take its place. */
   get #everywhere(): Records[] {
     return this.#staged ? [this.#held, this.#staged] : [this.#held];
   }
@@ -199,18 +196,18 @@ export class Replica {
     for (const account of changes.removed ?? []) presence.delete(account);
     if (!this.#staged) return this.#live(changes, 'update');
     apply(this.#staged, changes);
-    // Before the answer to a repair, what is shown goes on as always.
+    // Until the repair is answered, the shown records change as usual.
     return this.#doubt === 'asked' ? this.#live(changes, 'update') : undefined;
   }
 
-  /** The friends in these parts come again; who does not is none any more. */
-  #told(parts: ReadonlySet<number>): undefined {
+  /** Drops the friends in these buckets from the copy: the gateway sends them again. */
+  #startRepair(buckets: ReadonlySet<number>): undefined {
     if (!this.#staged || this.#doubt !== 'asked') return;
-    this.#doubt = 'told';
+    this.#doubt = 'answered';
     const { users, friends } = this.#staged;
-    for (const account of [...friends.keys()].filter((account) => parts.has(part(account)))) {
+    for (const account of [...friends.keys()].filter((account) => buckets.has(bucket(account)))) {
       friends.delete(account);
-      // Within the copy there is nothing to compare with: so also a version that was too high is put right.
+      // Without a held version to compare with, a version that was too high is corrected too.
       users.delete(account);
     }
   }
@@ -237,12 +234,12 @@ export class Replica {
     if (!agrees && this.#doubt === 'none') return this.#doubts('asked', 'repair');
     const repaired = this.#repairing;
     this.#staged = undefined;
-    if (!agrees && repaired) return this.#doubts('once', 'retry');
+    if (!agrees && repaired) return this.#doubts('refetch', 'retry');
     const before = this.#held;
     const full = this.#full;
     if (full) this.#keepWatched(next);
     this.#held = next;
-    this.#doubt = agrees ? 'none' : 'cursor';
+    this.#doubt = agrees ? 'none' : 'unsure';
     this.#cursor = agrees ? synced.cursor : undefined;
     const changed = <T>(now: Map<string, T>, old: Map<string, T>): T[] =>
       [...now].flatMap(([key, record]) => (full || record !== old.get(key) ? [record] : []));
@@ -260,7 +257,7 @@ export class Replica {
     else if (next.me === before.me) delete save.me;
     const presence = this.#presence;
     this.#presence = this.#stagedPresence;
-    // Who a repair took away was told as present before.
+    // The gateway had sent the presence of those whom the repair removed.
     if (repaired) for (const { account, invisible } of this.#presence.values()) if (invisible === undefined && !next.friends.has(account)) this.#presence.delete(account);
     return {
       ...news, how: 'sync', save, full,
@@ -270,37 +267,37 @@ export class Replica {
     };
   }
 
-  /** What came does not add up: the cursor is not to be trusted. */
-  #doubts(doubt: 'asked' | 'once', mismatch: 'repair' | 'retry'): Difference {
+  /** Drops the cursor after a mismatch. */
+  #doubts(doubt: 'asked' | 'refetch', mismatch: 'repair' | 'retry'): Difference {
     this.#doubt = doubt;
     this.#cursor = undefined;
     return { ...noNews(), how: 'sync', save: { cursor: null }, mismatch, ...(mismatch === 'repair' ? this.#alone() : {}) };
   }
 
-  /** A login's catch-up is over. If there are other sessions they are told next; who is alone is not told. */
+  /** Ends a catch-up with no other sessions: the gateway sends them next, if there are any. */
   #alone(): { sessions?: Session[] } {
     const before = this.#sessions;
     this.#sessions = [];
     return before.length ? { sessions: [] } : {};
   }
 
-  /** Strangers that are watched stay until they are told anew, at whatever version: this may be another history. */
+  /** Keeps watched strangers until they come again, with any version: this may be another history. */
   #keepWatched(next: Records): void {
     const { users, friends } = this.#held;
     for (const account of this.#watched) {
-      const card = friends.has(account) || next.users.has(account) ? undefined : users.get(account);
-      if (card) next.users.set(account, { ...card, version: 0 });
+      const user = friends.has(account) || next.users.has(account) ? undefined : users.get(account);
+      if (user) next.users.set(account, { ...user, version: 0 });
     }
   }
 
-  /** Strangers' profiles are not stored: nobody would keep them up to date. */
+  /** Returns the change to store, without strangers' profiles, which nothing would keep up to date. */
   #saved({ me, users, friends, removed, requests, blocks }: News): Change {
     const known = users.filter(({ account }) => this.#held.friends.has(account));
     return { ...(me ? { me } : {}), users: known, friends, removed, requests, blocks };
   }
 }
 
-/** Applies one set of changes and tells which of them were news. What is null is the same as absent. */
+/** Applies changes and returns those that had an effect. A null field counts as absent. */
 function apply(into: Records, changes: Changes): News {
   const removed = (changes.removed ?? []).filter((account) => {
     into.users.delete(account);
@@ -308,8 +305,8 @@ function apply(into: Records, changes: Changes): News {
   });
   let me: User | undefined;
   if (newer(changes.me, into.me)) into.me = me = changes.me;
-  // A friend's card replaces the one held whatever its version, for it may be another view of the profile. Between two
-  // cards of somebody who was a friend before, the same version is the same card.
+  // The profile that comes with a friendship replaces the held one whatever its version, for it may be another view of
+  // it. For somebody who was a friend before, the same version is the same profile.
   const replaced = new Set<string>();
   const friends = (changes.friends ?? []).filter((friend) => {
     const held = into.friends.get(friend.account);

@@ -1,11 +1,12 @@
-// Writes what the replica says into the store, one change after another, and goes on without a store that fails.
-// While one write is under way the next ones are gathered, so that a busy list costs few transactions.
+// Writes the replica's changes to the store in order, and does without a store that fails.
+// Changes that come during a write are merged into the next one, so a busy list needs few transactions.
 
 import { Gathered, isSound } from './store.js';
 import type { Change, Store, Stored } from './store.js';
 
+/** Writes changes to the store. */
 export class Saver {
-  // Gone for good after a failure: what it holds is whole, with the cursor of that time, and good for the next start.
+  // Unset after a failure. Its contents are consistent and have a cursor, so the next start can use them.
   #store?: Store;
   readonly #account: string;
   readonly #failed: (what: string, cause: unknown) => void;
@@ -18,7 +19,7 @@ export class Saver {
     this.#failed = failed;
   }
 
-  /** What was kept, if anything, and only if it makes sense. */
+  /** Reads the records; wipes damaged ones. */
   async load(): Promise<Stored | undefined> {
     try {
       const stored = await this.#store?.load(this.#account);
@@ -38,7 +39,7 @@ export class Saver {
     this.#writing ??= this.#write();
   }
 
-  /** Everything is written, or given up. */
+  /** Waits until all is written or the store has failed. */
   async idle(): Promise<void> {
     while (this.#writing) await this.#writing;
   }
@@ -50,7 +51,7 @@ export class Saver {
   }
 
   async #write(): Promise<void> {
-    // Let the frame's events out first.
+    // The frame's events go first.
     await undefined;
     for (let next = this.#next; next; next = this.#next) {
       this.#next = undefined;

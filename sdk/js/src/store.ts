@@ -1,54 +1,58 @@
-// Where records outlive the page: IndexedDB, one database for each account, or memory.
-// A store only keeps what it is given; when a change is due and what is in it the replica decides.
+// Stores for records: IndexedDB, with one database for each account, and memory.
+// A store only keeps records; the replica decides what to write and when.
 
 import type { Block, Friend, FriendRequest, User } from './protocol.js';
 
-/** What a store gives back. The cursor belongs to exactly these records. */
+/** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
   me?: User;
   users: User[];
   friends: Friend[];
-  /** Those that are open. */
+  /** The open requests. */
   requests: FriendRequest[];
-  /** Those in force. */
+  /** The blocks in force. */
   blocks: Block[];
   cursor?: string;
 }
 
-/** One change, to be made whole or not at all, in the order of the fields. */
+/** One atomic change. Its fields apply in this order. */
 export interface Change {
-  /** Drop everything first. */
+  /** Drops everything first. */
   clear?: boolean;
-  /** Accounts whose friend and user records go. */
+  /** Names accounts whose friend and user records are deleted. */
   removed?: string[];
   me?: User;
   users?: User[];
   friends?: Friend[];
-  /** By account and direction: one that is `open` is kept, any other goes. */
+  /** Replaces requests by account and direction; deletes those that are not `open`. */
   requests?: FriendRequest[];
-  /** By account: one that is `removed` goes. */
+  /** Replaces blocks by account; deletes `removed` ones. */
   blocks?: Block[];
-  /** `null` drops it; left out, it stays. */
+  /** Replaces the cursor; `null` deletes it. */
   cursor?: string | null;
 }
 
-/** What requests are kept by. */
+/** Returns the key of a request. */
 export const requestKey = ({ account, direction }: FriendRequest): string => `${direction} ${account}`;
 
 /**
- * A place for records. Any method may throw or reject: the client then goes on in memory and says so with an
- * `error` event, so a store needs no fallback of its own.
+ * Keeps records across restarts of the application.
+ *
+ * Any method may throw or reject. The client then emits an `error` event and continues in memory, so a store needs no
+ * fallback of its own.
  */
 export interface Store {
+  /** Reads all records of the account; `undefined` if there are none. */
   load(account: string): Promise<Stored | undefined>;
-  /** All of `change` or nothing of it. */
+  /** Applies `change` completely or not at all. */
   save(account: string, change: Change): Promise<void>;
-  /** Forgets the account. */
+  /** Deletes all records of the account. */
   wipe(account: string): Promise<void>;
+  /** Releases resources. */
   close?(): void;
 }
 
-/** Changes put together: what is to be kept, and what is to go. */
+/** Merges changes into one. */
 export class Gathered {
   readonly removed = new Set<string>();
   me?: User;
@@ -83,7 +87,7 @@ export class Gathered {
   }
 }
 
-/** Keeps records as long as the object lives. */
+/** Keeps records in memory, as long as the object exists. */
 export class MemoryStore implements Store {
   #accounts = new Map<string, Gathered>();
 
@@ -111,21 +115,22 @@ export class MemoryStore implements Store {
   }
 }
 
-/** The number of the layout below. A database of any other layout is dropped: the gateway has everything. */
+/** The version of the layout below. A database with another layout is dropped: the gateway has all records. */
 const SCHEMA = 2;
 const TABLES = ['users', 'friends', 'requests', 'blocks', 'meta'] as const;
-/** Puts issued in one go. A big sync is cut into pieces so that the page can paint in between. */
+/** Writes issued at a time; the page can paint between the parts of a big sync. */
 const BATCH = 250;
-/** An open that takes longer is not waited for: some browsers never answer. */
+/** The limit for opening a database: some browsers never answer. */
 const OPEN_MS = 3000;
 
 /**
- * Keeps records in IndexedDB, one database `rosterd:ACCOUNT` for each account. Several pages may write to one: they
- * are told the same. Should one that is behind overwrite newer records just as the last page closes, the comparison
- * at the next login finds it.
+ * Keeps records in IndexedDB, in one database `rosterd:ACCOUNT` for each account.
+ *
+ * Several pages may write to one database, as they receive the same records. If a page that is behind overwrites newer
+ * records just as the last page closes, the comparison at the next login finds the difference.
  */
 export class IndexedDbStore implements Store {
-  // Opened at first use. A rejected one stays: the client gives up on a store that failed.
+  // Opened at first use. A rejected promise stays: the client drops a store that failed.
   #databases = new Map<string, Promise<IDBDatabase>>();
 
   async load(account: string): Promise<Stored | undefined> {
@@ -161,7 +166,7 @@ export class IndexedDbStore implements Store {
       let last: IDBRequest | undefined;
       const until = Math.min(from + BATCH, steps.length);
       for (let i = from; i < until; i++) last = steps[i]?.();
-      // Asking for more in the callback keeps the transaction open.
+      // A request in the callback keeps the transaction open.
       if (last && until < steps.length) last.onsuccess = () => abortOnThrow(transaction, () => next(until));
     };
     abortOnThrow(transaction, () => next(0));
@@ -170,7 +175,7 @@ export class IndexedDbStore implements Store {
 
   async wipe(account: string): Promise<void> {
     const database = await this.#open(account);
-    // Emptied first: deleting waits for other pages that have the database open.
+    // Tables are emptied first: deletion waits for other pages that have the database open.
     const transaction = database.transaction(TABLES, 'readwrite');
     const done = completion(transaction);
     for (const name of TABLES) transaction.objectStore(name).clear();
@@ -192,6 +197,7 @@ export class IndexedDbStore implements Store {
   }
 }
 
+/** Opens the database and creates its tables. */
 function open(account: string, again = true): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('IndexedDB does not answer')), OPEN_MS);
@@ -208,20 +214,20 @@ function open(account: string, again = true): Promise<IDBDatabase> {
     request.onsuccess = () => {
       clearTimeout(timer);
       const database = request.result;
-      // Another page wipes the account, or has a newer layout: get out of its way. Later calls here then throw.
+      // Another page wipes the account or has a newer layout: close, so that it can. Later calls here throw.
       database.onversionchange = () => database.close();
       resolve(database);
     };
     request.onerror = () => {
       clearTimeout(timer);
-      // Written by a newer version of this library: its records are of no use here.
+      // A newer version of this library wrote it: its records are useless here.
       if (again && request.error?.name === 'VersionError') resolve(remove(account).then(() => open(account, false)));
       else reject(request.error);
     };
   });
 }
 
-/** Deletes the database. If another page holds it open, the browser does so once that page lets go. */
+/** Deletes the database. If another page has it open, the browser deletes it after that page closes it. */
 function remove(account: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const request = indexedDB.deleteDatabase(nameOf(account));
@@ -232,6 +238,7 @@ function remove(account: string): Promise<void> {
 
 const nameOf = (account: string): string => `rosterd:${account}`;
 
+/** Waits for a request. */
 function result<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -239,6 +246,7 @@ function result<T>(request: IDBRequest<T>): Promise<T> {
   });
 }
 
+/** Waits for the end of a transaction. */
 function completion(transaction: IDBTransaction): Promise<void> {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
@@ -246,7 +254,7 @@ function completion(transaction: IDBTransaction): Promise<void> {
   });
 }
 
-/** A throw in the middle must not leave half a change behind; the transaction's end tells that it failed. */
+/** Runs `body`; if it throws, aborts the transaction, whose end then reports the failure. */
 function abortOnThrow(transaction: IDBTransaction, body: () => void): void {
   try {
     body();
@@ -259,17 +267,17 @@ function abortOnThrow(transaction: IDBTransaction, body: () => void): void {
   }
 }
 
-/** IndexedDB if it is there, otherwise memory. Even looking at it throws where storage is forbidden. */
+/** Returns an IndexedDB store if possible, otherwise a memory store. */
 export function defaultStore(): Store {
   try {
     if (globalThis.indexedDB) return new IndexedDbStore();
   } catch {
-    // Memory it is.
+    // Where storage is forbidden, even reading the property throws.
   }
   return new MemoryStore();
 }
 
-/** Whether these are records that this client can have written. */
+/** Checks that the client can have written these records. */
 export function isSound(stored: Stored): boolean {
   const record = (value: unknown): boolean => {
     const { account, version } = (value ?? {}) as { account?: unknown; version?: unknown };

@@ -1,7 +1,7 @@
-//! JSON Web Tokens (RFC 7519): the keys that are good now, each with the one algorithm that goes with it.
+//! Verifies JSON Web Tokens (RFC 7519).
 //!
 //! The key decides the algorithm, never the token: a token that names another one is refused before anything is
-//! computed. Signatures are `jsonwebtoken`'s work; the claims are checked here, against the caller's clock.
+//! computed. `jsonwebtoken` verifies signatures; this file checks the claims, against the caller's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,28 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_he
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::AuthError;
 use super::jwks::Jwks;
 use super::key::VerifyingKey;
-use super::{AuthError, Expected, VerifiedToken};
+use super::settings::Expected;
+use super::verified_token::VerifiedToken;
 use rosterd_engine::model::{Account, Millis};
 
-/// The longest token that is looked at, in bytes.
+/// The length of the longest token that is read, in bytes.
 pub const TOKEN_BYTES: usize = 4096;
-/// The longest name of a key, in bytes.
+/// The length of the longest name of a key, in bytes.
 const KID_BYTES: usize = 256;
 
-/// Verifies tokens.
+/// Verifies JSON Web Tokens with the keys that are valid.
 pub(super) struct Jwt {
-    /// Those of the settings.
+    /// The keys of the settings.
     pub(super) keys: Vec<VerifyingKey>,
-    /// Those of a key set, if the settings name one.
+    /// The key set, if the settings name one.
     pub(super) jwks: Option<Arc<Jwks>>,
     pub(super) expected: Expected,
 }
 
-/// What is looked at. Values of any type, so that a wrong one can be named.
+/// The claims that are read. Each may have any type, so that an error can name a wrong one.
 #[derive(Deserialize)]
 struct Claims {
     sub: Option<Value>,
@@ -41,7 +43,7 @@ struct Claims {
 }
 
 impl Jwt {
-    /// Whose token this is, at `now`.
+    /// Verifies a token as of `now`.
     pub(super) fn verify(&self, token: &str, now: Millis) -> Result<VerifiedToken, AuthError> {
         let claims = self.claims(token, now)?;
         self.check_parties(&claims)?;
@@ -50,8 +52,8 @@ impl Jwt {
         if ends <= now {
             return Err(AuthError::Expired);
         }
-        // How far the signer's clock may be ahead of ours. For the end there is no such leeway: it would let in again
-        // whoever was just told that the token has ended.
+        // How far the signer's clock may be ahead of ours. The end has no such leeway: it would let a client in again
+        // right after it was refused because its token had expired.
         let leeway = Millis::try_from(self.expected.leeway.as_millis()).unwrap_or(Millis::MAX);
         let latest = now.saturating_add(leeway);
         if time("nbf", claims.nbf.as_ref())?.is_some_and(|begins| begins > latest) {
@@ -65,7 +67,7 @@ impl Jwt {
         Ok(VerifiedToken { account, expires_at: Some(ends), issued_at })
     }
 
-    /// The claims of a token whose signature is right.
+    /// Verifies the signature and returns the claims.
     fn claims(&self, token: &str, now: Millis) -> Result<Claims, AuthError> {
         if token.len() > TOKEN_BYTES {
             return Err(rejected(format_args!("the token is longer than {TOKEN_BYTES} bytes")));
@@ -102,7 +104,7 @@ impl Jwt {
         }
     }
 
-    /// For an error.
+    /// Lists the algorithms of these keys and of the set, for an error.
     fn algorithms<'a>(&self, keys: impl Iterator<Item = &'a VerifyingKey>) -> String {
         let mut names: Vec<_> = keys.map(|key| key.algorithm).collect();
         names.extend(self.jwks.iter().flat_map(|jwks| jwks.algorithms()));
@@ -115,11 +117,11 @@ impl Jwt {
         shown.join(" or ")
     }
 
-    /// Who made the token, and for whom.
+    /// Checks the token's issuer and audience.
     fn check_parties(&self, claims: &Claims) -> Result<(), AuthError> {
         let Expected { audience, issuer, .. } = &self.expected;
         let named = claims.aud.as_ref().map(|claimed| names(claimed, audience));
-        // Who signs with a key set often signs for others too.
+        // The owner of a key set often signs tokens for other services too.
         let good = audience.is_empty() || named.unwrap_or(self.jwks.is_none());
         if !good {
             return Err(rejected(format_args!("the token is meant for others: aud does not name \"{audience}\"")));
@@ -132,7 +134,7 @@ impl Jwt {
     }
 }
 
-/// The claims, if the signature is this key's.
+/// Returns the claims if this key made the signature.
 fn signed_claims(token: &str, key: &VerifyingKey) -> Result<Claims, AuthError> {
     let mut validation = Validation::new(key.algorithm);
     // Claims are checked by the caller, by its clock.
@@ -147,7 +149,7 @@ fn rejected(why: impl std::fmt::Display) -> AuthError {
     AuthError::Rejected(why.to_string())
 }
 
-/// The reason alone: the library's own texts may show parts of the token.
+/// Maps the library's error to a text of our own, since its texts may quote the token.
 fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> AuthError {
     use jsonwebtoken::errors::ErrorKind;
     rejected(match kind {
@@ -173,7 +175,7 @@ fn subject(subject: Option<&Value>) -> Result<Account, AuthError> {
     }
 }
 
-/// A claim's time. The standard counts seconds and allows fractions.
+/// Reads a claim's time. The standard counts seconds and allows fractions.
 fn time(claim: &str, value: Option<&Value>) -> Result<Option<Millis>, AuthError> {
     let Some(value) = value else { return Ok(None) };
     let whole = value.as_u64().map(|seconds| seconds.saturating_mul(1000));
@@ -183,7 +185,7 @@ fn time(claim: &str, value: Option<&Value>) -> Result<Option<Millis>, AuthError>
     millis.map(Some).ok_or_else(|| rejected(format_args!("the token's {claim} is not a time in seconds")))
 }
 
-/// What [`sign_hs256`] writes.
+/// The claims that [`sign_hs256`] writes.
 #[derive(Serialize)]
 struct Minted<'a> {
     sub: &'a str,
@@ -195,8 +197,8 @@ struct Minted<'a> {
     exp: u64,
 }
 
-/// A token for `account` from an issuer for an audience, empty for none; good from `now` for `ttl`, rounded up to whole
-/// seconds.
+/// Signs a token for `account`, valid from `now` for `ttl`, rounded up to whole seconds. An empty issuer or audience
+/// leaves the claim out.
 ///
 /// # Panics
 /// Never: a string and two numbers can be written as JSON, and HS256 takes any secret.

@@ -211,7 +211,7 @@ fn issuer_and_audience_are_what_the_settings_say() {
 }
 
 #[test]
-fn a_token_from_the_future_is_not_accepted_and_the_time_of_issue_is_told() {
+fn a_token_from_the_future_is_refused_and_the_time_of_issue_is_returned() {
     let issued = |iat: Value| hs256().verify(&signed(&with("iat", iat)), NOW).map(|identity| identity.issued_at);
     assert_eq!(issued(json!(NOON)), Ok(NOW));
     assert_eq!(issued(json!(1_799_999_999.25)), Ok(NOW - 750));
@@ -260,7 +260,7 @@ fn garbage_is_refused() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_told_apart_at_the_start() {
+fn a_key_that_cannot_be_used_is_found_at_the_start() {
     for (pem, part) in [
         (&key!("p384.pub.pem")[..], "P-256"),
         (key!("secp256k1.pub.pem"), "P-256"),

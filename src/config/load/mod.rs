@@ -1,8 +1,7 @@
-//! Where settings come from: defaults, then the file, the environment and flags, each winning over the ones before.
+//! Loads settings from the file, the environment and flags. Each wins over the ones before, and all over the defaults.
 //!
-//! A layer knows nothing of what its values mean: it looks up the key, compares the type, and remembers the place,
-//! so that whatever turns out wrong later is answered with the place it was written at. The source's line itself is
-//! never shown: it may hold a secret.
+//! A layer does not interpret its values: it looks up the key, compares the type, and remembers the place, so that a
+//! later error can name it. An error never shows the line itself, because it may hold a secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,40 +14,43 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
-use super::{Config, Error, check};
+use super::check;
+use super::error::Error;
+use super::ranges::Problem;
+use super::settings::Config;
 
-/// The file that is read where none is named.
+/// The file that is read if none is named.
 const FILE: &str = "config.toml";
-/// What the name of a variable begins with.
+/// The prefix of every variable.
 const PREFIX: &str = "ROSTERD_";
-/// From which similarity on (Jaro-Winkler, 0 to 1) a name is worth suggesting.
+/// The least similarity (Jaro-Winkler, 0 to 1) of a name that is suggested.
 const NEAR: f64 = 0.8;
 
-/// What the command line says about settings. Not `Debug`: an override may be a secret.
+/// The settings of the command line. Not `Debug`, because an override may be a secret.
 #[derive(Clone, Default)]
 pub struct SettingsOptions {
-    /// The file to read; it must exist. None: `./config.toml`, if there is one.
+    /// The file to read; it must exist. `None`: `./config.toml`, if it exists.
     pub file: Option<PathBuf>,
-    /// What flags say, as (`section.key`, text); the last one wins.
+    /// The settings from flags, as (`section.key`, text); the last one wins.
     pub overrides: Vec<(String, String)>,
 }
 
-/// Settings that are checked, and where they come from.
+/// Settings that have been checked, and their sources.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadedConfig {
     /// The settings.
     pub config: Config,
-    /// The file that was read; none where only defaults, environment and flags count.
+    /// The file that was read; `None` if only defaults, environment and flags count.
     pub file: Option<PathBuf>,
-    /// What was not taken from the file: (`section.key`, what set it).
+    /// The keys that the file does not decide, as (`section.key`, source).
     pub overridden: Vec<(String, String)>,
-    /// What was given, by key.
+    /// The values that were given, by key.
     values: Values,
 }
 
 type Overridden = Vec<(String, String)>;
 
-/// Values as they were given. Not shown: secrets are among them.
+/// Values as they were given. `Debug` output shows the keys only, because some values are secrets.
 #[derive(Clone, PartialEq)]
 struct Values(BTreeMap<String, Value>);
 
@@ -59,7 +61,7 @@ impl fmt::Debug for Values {
 }
 
 impl LoadedConfig {
-    /// The keys whose values differ, in order.
+    /// Returns the keys whose values differ, in order.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<String> {
         let keys = keys();
@@ -71,8 +73,8 @@ impl LoadedConfig {
 /// Reads and checks the settings.
 ///
 /// # Errors
-/// A named file that is missing, a file that is not TOML, a key that does not exist, a value that is not right; all
-/// of them at once where they can be told apart.
+/// A named file is missing, the file is not TOML, a key does not exist, or a value is not valid. Reports all problems
+/// at once where it can separate them.
 pub fn load(options: &SettingsOptions) -> Result<LoadedConfig, Error> {
     load_from(options, Path::new(FILE), std::env::vars_os())
 }
@@ -97,7 +99,7 @@ fn load_from(
     Ok(LoadedConfig { config, file: file.map(|(path, _)| path), overridden, values })
 }
 
-/// The named file, or else the default one if it exists.
+/// Reads the named file, or else the default one if it exists.
 fn read(named: Option<&Path>, default_file: &Path) -> Result<Option<(PathBuf, String)>, Error> {
     let path = named.unwrap_or(default_file);
     match fs::read_to_string(path) {
@@ -107,7 +109,7 @@ fn read(named: Option<&Path>, default_file: &Path) -> Result<Option<(PathBuf, St
     }
 }
 
-/// Every key as `section.key`, or `section.section.key`, with its default, whose type is what the key takes.
+/// Returns every key as `section.key` or `section.section.key`, with its default, whose type the key takes.
 pub(super) fn keys() -> BTreeMap<String, Value> {
     let sections = Table::try_from(Config::default()).expect("settings are sections of strings, numbers and booleans");
     let mut keys = BTreeMap::new();
@@ -115,7 +117,7 @@ pub(super) fn keys() -> BTreeMap<String, Value> {
     keys
 }
 
-/// The keys of a section and of the sections in it.
+/// Collects the keys of a section and of the sections in it.
 fn flatten(section: &str, values: Table, keys: &mut BTreeMap<String, Value>) {
     for (name, value) in values {
         let path = if section.is_empty() { name } else { format!("{section}.{name}") };
@@ -126,12 +128,12 @@ fn flatten(section: &str, values: Table, keys: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The variable that sets a key.
+/// Returns the name of the variable that sets a key.
 pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
-/// Where a value was written.
+/// The place where a value was written.
 #[derive(Debug, Clone)]
 enum Origin {
     File { path: PathBuf, line: usize, column: usize },
@@ -155,7 +157,7 @@ struct Given {
     origin: Origin,
 }
 
-/// What has been given so far, by `section.key`.
+/// The values that have been given so far, by `section.key`.
 struct Layers {
     keys: BTreeMap<String, Value>,
     given: BTreeMap<String, Given>,
@@ -212,19 +214,19 @@ impl Layers {
         }
         match Value::deserialize(ValueDeserializer::from(value)) {
             Ok(value) => self.put(key, value, value_at),
-            // Such as a number beyond 64 bits; the library's text would show it.
+            // For example a number beyond 64 bits. The library's text would show it.
             Err(_) => self.problem(&value_at, format_args!("{key} takes {}", takes(&self.keys[key]))),
         }
     }
 
-    /// Takes `ROSTERD_SECTION__KEY`; any other variable is someone else's.
+    /// Takes `ROSTERD_SECTION__KEY` and ignores any other variable.
     fn variable(&mut self, name: &OsString, text: OsString) {
         let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else {
             return;
         };
         let origin = Origin::Variable(name.to_owned());
         let key = self.keys.keys().find(|key| variable_of(key) == name).cloned();
-        // One underscore too few is the likeliest slip, and without this the setting would be lost silently.
+        // One underscore too few is the likeliest mistake, and the setting would be lost silently without this.
         let meant = self.keys.keys().map(|key| variable_of(key)).find(|known| known.replace("__", "_") == name);
         match (key, rest.find("__"), meant) {
             (Some(key), ..) => match text.into_string() {
@@ -241,8 +243,8 @@ impl Layers {
         }
     }
 
-    /// Takes a text for a key: as it is if the key takes text, else as a TOML value. So a secret of digits stays one. A
-    /// list may also be written with commas.
+    /// Takes a text for a key: as it is if the key takes text, else as a TOML value. So a secret of digits stays a text.
+    /// A list may also be written with commas.
     fn set(&mut self, key: &str, text: &str, origin: Origin) {
         let Some(default) = self.keys.get(key) else {
             let message = self.unknown_key(key, str::to_owned);
@@ -272,12 +274,12 @@ impl Layers {
         }
     }
 
-    /// The settings, which of them are not from the file, and the values that were given.
+    /// Returns the settings, those that are not from the file, and the values that were given.
     fn finish(mut self) -> Result<(Config, Overridden, Values), Error> {
         let config = self.interpret();
-        // A value that could not be read has its default here; what `check` says about that would mislead.
+        // A value that could not be read has its default here, so an error from `check` about it would mislead.
         if self.problems.is_empty() {
-            for check::Problem { key, message } in check::problems(&config) {
+            for Problem { key, message } in check::problems(&config) {
                 let place = self.given.get(key).map_or(String::new(), |given| format!("{}: ", given.origin));
                 self.problems.push(format!("{place}{key}: {message}"));
             }
@@ -292,14 +294,14 @@ impl Layers {
         Ok((config, overridden, Values(values)))
     }
 
-    /// Reads the values. Each one that is wrong becomes a problem and is left out, so that all are found.
+    /// Reads the values. Each invalid one becomes a problem and is left out, so that all are found.
     fn interpret(&mut self) -> Config {
         loop {
             let error = match serde_path_to_error::deserialize(self.table()) {
                 Ok(config) => return config,
                 Err(error) => error,
             };
-            // An entry of a list is wrong with its list.
+            // A list with an invalid entry is invalid as a whole.
             let path = error.path().to_string();
             let key = path.split('[').next().unwrap_or_default().to_owned();
             let Some(given) = self.given.remove(&key) else {
@@ -335,7 +337,7 @@ impl Layers {
     }
 
     fn unknown_section(&self, section: &str) -> String {
-        // A key above the first section header.
+        // A key that stands above the first section header.
         let same: Vec<_> = self.keys.keys().filter(|key| split(key).1 == section).map(String::as_str).collect();
         let hint = match (same.as_slice(), nearest(section, self.sections())) {
             ([_, ..], _) => format!("did you mean {}?", same.join(" or ")),
@@ -345,7 +347,7 @@ impl Layers {
         format!("there is no section \"{section}\"; {hint}")
     }
 
-    /// `write` is how a key is written where this one came from.
+    /// Describes an unknown key; `write` formats a key as its source would.
     fn unknown_key(&self, path: &str, write: impl Fn(&str) -> String) -> String {
         let (section, key) = split(path);
         let here: Vec<_> = self.keys.keys().map(String::as_str).filter(|known| split(known).0 == section).collect();
@@ -364,7 +366,7 @@ impl Layers {
     }
 }
 
-/// `section.key` in its two parts; a section may be in another.
+/// Splits `section.key` into its two parts; a section may stand in another.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('.').unwrap_or((path, ""))
 }
@@ -374,7 +376,7 @@ fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
     scored.filter(|(score, _)| *score >= NEAR).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
-/// What a key takes, by its default.
+/// Names the type that a key takes, by its default.
 fn takes(default: &Value) -> &'static str {
     match default {
         Value::Boolean(_) => "true or false",
@@ -384,7 +386,7 @@ fn takes(default: &Value) -> &'static str {
     }
 }
 
-/// Line and column, both from 1; columns count characters.
+/// Returns line and column, both from 1; columns count characters.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -370,7 +370,7 @@ fn a_value_that_is_wrong_is_answered_with_its_key_its_place_and_what_is_right() 
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let text = "[clients]\nhartbeat = 1\nlisten = \"x\"\nheartbeat = \"x\"\n[log]\nformat = 5\n";
     let error = load_with(text, &[("ROSTERD_DEMO__USERS", "x")], &[("log.levle", "info")]).unwrap_err();
     let places: Vec<_> = error.lines().map(|line| line.split(": ").next().unwrap()).collect();

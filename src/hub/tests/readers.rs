@@ -1,23 +1,23 @@
-//! What readers of the store bring, late or ahead of the feed, and what of it is believed.
+//! State that readers bring from the store, late or ahead of the feed, and which of it the hub takes.
 
 use super::*;
 
 #[test]
-fn an_older_profile_that_arrives_late_is_not_believed() {
+fn an_older_profile_that_arrives_late_is_ignored() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
-    let seat = hub.join(&account(1), SessionId(1), None);
+    let handle = hub.join(&account(1), SessionId(1), None);
     feed.apply(&[change(5, None, profile(1, 5))]);
     offer(&hub, &user(1, 4));
-    assert_eq!(seat.me().profile().unwrap().version, 5);
+    assert_eq!(handle.me().profile().unwrap().version, 5);
     feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 })]);
     offer(&hub, &user(1, 5));
-    assert!(seat.me().profile().is_none());
+    assert!(handle.me().profile().is_none());
 }
 
-/// A reader that was slow may bring what an account was before it was deleted and made again.
+/// A slow reader may bring the state from before an account was deleted and made again.
 #[test]
-fn of_an_account_that_was_made_again_nothing_from_before_is_believed() {
+fn state_from_before_an_account_was_made_again_is_ignored() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut bob = hub.join(&account(2), SessionId(2), None);
@@ -26,14 +26,14 @@ fn of_an_account_that_was_made_again_nothing_from_before_is_believed() {
     feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
     hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: true, ..user(1, 1) }));
     assert!(
-        matches!(bob.view().visible_profile(&ann), VisibleProfile::EncodedProfile(card) if card.profile().version == 7)
+        matches!(bob.view().visible_profile(&ann), VisibleProfile::EncodedProfile(encoded) if encoded.profile().version == 7)
     );
     assert_eq!(hub.own_presence(&ann).invisible, Some(false));
 }
 
-/// A reader may be so far ahead of the feed that it brings the account that was made again before the end of the first.
+/// A reader may be so far ahead of the feed that it brings the new account before the feed deletes the old one.
 #[test]
-fn of_an_account_that_was_made_again_nothing_is_left_though_a_reader_brings_it_before_its_end() {
+fn nothing_of_a_deleted_account_is_left_though_a_reader_brings_the_new_one_first() {
     for known in [true, false] {
         let hub = Hub::new(0, HubSettings::default(), Arc::default());
         let mut feed = Feed::new(hub.clone());
@@ -51,7 +51,7 @@ fn of_an_account_that_was_made_again_nothing_is_left_though_a_reader_brings_it_b
         hub.offer(&ann, Some(&user(1, 7)));
         feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
         assert!(
-            matches!(bob.view().visible_profile(&ann), VisibleProfile::EncodedProfile(card) if card.profile().version == 7),
+            matches!(bob.view().visible_profile(&ann), VisibleProfile::EncodedProfile(encoded) if encoded.profile().version == 7),
             "known: {known}"
         );
         let seen = hub.own_presence(&ann);
@@ -60,7 +60,7 @@ fn of_an_account_that_was_made_again_nothing_is_left_though_a_reader_brings_it_b
 }
 
 #[test]
-fn who_has_come_in_as_an_account_that_was_made_again_comes_back() {
+fn a_session_of_an_account_that_was_made_again_may_reconnect() {
     for (brought, reason) in [(1, CloseReason::AccountDisabled), (7, CloseReason::Internal)] {
         let hub = Hub::new(0, HubSettings::default(), Arc::default());
         let mut feed = Feed::new(hub.clone());
@@ -72,13 +72,13 @@ fn who_has_come_in_as_an_account_that_was_made_again_comes_back() {
 }
 
 #[test]
-fn nothing_is_told_of_an_account_before_what_the_store_has_of_it_is_known() {
+fn nothing_of_an_account_is_shown_before_the_store_was_read_for_it() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let ann = hub.join(&account(1), SessionId(1), None);
     let mut bob = hub.join(&account(2), SessionId(2), None);
     bob.add_friend(&account(1));
-    // A change comes by the feed before any reader: it brings a card, but not that she blocks him.
+    // The feed brings a change before any reader comes: it has a profile, but not that she blocks him.
     feed.apply(&[change(9, None, profile(1, 9))]);
     assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::Unknown) && ann.me().profile().is_none());
     let blocks = vec![Block { removed: false, ..blocked(1, 2, 5) }];
@@ -93,11 +93,11 @@ fn nothing_is_told_of_an_account_before_what_the_store_has_of_it_is_known() {
 }
 
 #[test]
-fn a_reader_that_had_no_entry_when_it_began_tells_nothing_to_one_that_was_made_meanwhile() {
+fn a_reader_that_began_without_an_entry_brings_nothing_to_one_made_meanwhile() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let name = UserRef::detached(account(1));
-    // It reads version 5; then 7 is committed and told, when nobody follows; then somebody does.
+    // It reads version 5; then 7 is committed and applied while nobody follows; then somebody does.
     feed.apply(&[change(7, None, profile(1, 7))]);
     let mut bob = hub.join(&account(2), SessionId(2), None);
     let entry = bob.add_friend(&account(1));

@@ -73,18 +73,20 @@ pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<
     rule(conn, visibility)
 }
 
-/// Under other rules about who sees what, views change without any version moving, and after a copy was put back, clients
-/// may hold what came after it: those that come back must sync in full, so the history becomes another.
+/// Begins a new history where clients that come back must sync in full.
+///
+/// They must after a copy was put back, because they may hold what came after it. They must also under other rules
+/// about who sees what, because views change then without any version moving. The rules are compared field by field:
+/// a field that the stored line lacks is new, and the store was written under its default rule.
 fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let held: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
+    let stored: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
     tx.execute("UPDATE meta SET epoch = ?1 WHERE epoch = ?2", [epoch()?, COPIED])?;
-    let line = visibility.line();
-    if held != line {
-        // Until now everyone saw everything.
-        if !(held.is_empty() && *visibility == Visibility::default()) {
-            tx.execute("UPDATE meta SET epoch = ?1", [epoch()?])?;
-        }
+    if Visibility::from_line(&stored).as_ref() != Some(visibility) {
+        tx.execute("UPDATE meta SET epoch = ?1", [epoch()?])?;
+    }
+    let line = visibility.to_line();
+    if stored != line {
         tx.execute("UPDATE meta SET visibility = ?1", [line])?;
     }
     let meta = meta(&tx)?;

@@ -269,11 +269,10 @@ async fn write_until_killed(path: &Path) {
 }
 
 /// Set for the process that lives under the limit.
-#[cfg(target_os = "linux")]
 const LIMITED: &str = "ROSTERD_TEST_LIMITED";
 
 /// The disk is played by a limit on the size of files, which needs a process of its own: this test again.
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), ignore = "the limit is written for Linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_disk_is_full_reads_go_on_and_no_answered_write_is_lost() {
     if std::env::var_os(LIMITED).is_some() {
@@ -293,7 +292,6 @@ async fn when_the_disk_is_full_reads_go_on_and_no_answered_write_is_lost() {
     assert!(said.contains("the disk was full"), "{said}");
 }
 
-#[cfg(target_os = "linux")]
 async fn live_with_a_full_disk() {
     let place = Place::sqlite();
     let db = place.open();
@@ -367,4 +365,47 @@ async fn under_other_rules_of_visibility_the_history_is_another() {
     place.visibility.tel = Audience::Everyone;
     let third = epoch(&place).await;
     assert!(third != second && third != first, "what moved under other rules is not known any more");
+}
+
+/// The line of visibility rules that a closed store holds, or holds from now on.
+fn stored_rules(place: &Place, line: Option<&str>) -> String {
+    let file = Connection::open(place.path()).unwrap();
+    if let Some(line) = line {
+        file.execute("UPDATE meta SET visibility = ?1", [line]).unwrap();
+    }
+    file.query_row("SELECT visibility FROM meta", [], |record| record.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_field_that_the_stored_rules_lack_begins_a_new_history_only_under_another_rule_than_its_default() {
+    let epoch = async |place: &Place| {
+        let db = place.open();
+        let epoch = db.store.lineage().epoch;
+        db.close().await;
+        epoch
+    };
+    let mut place = Place::sqlite();
+    place.visibility.email = Audience::Own;
+    let first = epoch(&place).await;
+    let all = stored_rules(&place, None);
+    assert_eq!(all, place.visibility.to_line());
+    // As a rosterd wrote it that knew no `tel` yet, and one that knew a field that is gone.
+    let older = all.replace(" tel=everyone", "");
+    for line in [older.clone(), format!("{older} shoe_size=self"), format!("shoe_size=self {all}")] {
+        assert_ne!(line, all);
+        stored_rules(&place, Some(&line));
+        assert_eq!(epoch(&place).await, first, "{line}");
+        assert_eq!(stored_rules(&place, None), all, "the line is brought up to date");
+    }
+
+    place.visibility.tel = Audience::Friends;
+    stored_rules(&place, Some(&older));
+    let second = epoch(&place).await;
+    assert_ne!(second, first, "a new field that is not shown to all that its default shows it to");
+    assert_eq!(stored_rules(&place, None), place.visibility.to_line());
+    assert_eq!(epoch(&place).await, second);
+
+    // Nobody knows what a line that cannot be read meant.
+    stored_rules(&place, Some(&all.replace("nick=everyone", "nick=whoever")));
+    assert_ne!(epoch(&place).await, second);
 }

@@ -6,18 +6,18 @@ use super::BenchError;
 use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost};
 
-/// Between two changes.
+/// The pause between two changes.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Logs everyone in; then changes, one by one, each until the last friend has it.
 ///
 /// # Errors
-/// The run could not be brought to its end.
+/// The run could not finish.
 pub(super) fn celebrity(run: &mut Run, updates: u32) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     run.log_in(0..users, parallel, "logging in")?;
     run.quiet(Duration::from_secs(1))?;
-    // The first finds nothing warm.
+    // The first one finds cold caches.
     one(run)?;
     run.start_measuring(PAUSE * updates);
     let before = run.gauge.read()?;
@@ -42,7 +42,7 @@ pub(super) fn celebrity(run: &mut Run, updates: u32) -> Result<(), BenchError> {
     after.map(drop)
 }
 
-/// One change, until everyone has it, and a pause.
+/// Makes one change, waits until everyone has it, and pauses.
 fn one(run: &mut Run) -> Result<(), BenchError> {
     let due = run.crowd.now();
     run.crowd.update(0, due);

@@ -9,7 +9,7 @@ use crate::run::{Load, Run, cost, resident};
 /// Logs everyone in, warms up, and measures `seconds` of the load.
 ///
 /// # Errors
-/// The run could not be brought to its end.
+/// The run could not finish.
 pub(super) fn fanout(run: &mut Run, load: Load, warm_up: Duration, length: Duration) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     run.log_in(0..users, parallel, "logging in")?;
@@ -23,7 +23,7 @@ pub(super) fn fanout(run: &mut Run, load: Load, warm_up: Duration, length: Durat
     let after = run.gauge.read();
     let (counts, bytes) = (run.crowd.ledger.counts(), run.crowd.tally.bytes);
     run.crowd.tally.timeline.stop();
-    // What is still on its way counts as latency and for what is lost, not for the CPU.
+    // Updates still under way count for latency and losses, not for the CPU.
     let settled = driven.and_then(|()| run.settle());
     let mut row = MeasuredRow::new(load.to_string());
     if let Ok(after) = &after {

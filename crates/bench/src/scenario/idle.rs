@@ -1,4 +1,4 @@
-//! `idle`: what a session costs that does nothing.
+//! `idle`: the cost of a session that does nothing.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use super::BenchError;
 use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost, resident};
 
-/// Logs some in, reads the gateway's memory, logs the others in, rests, and reads again: what is there once (code,
-/// stacks, the store's caches) is there before the first reading.
+/// Logs some in, reads the gateway's memory, logs the others in, rests, and reads again. Memory that exists
+/// once (code, stacks, the store's caches) is in the first reading already.
 ///
 /// # Errors
-/// The run could not be brought to its end.
+/// The run could not finish.
 pub(super) fn idle(run: &mut Run, rest: Duration) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     let first = (users / 10).clamp(1, 1000).min(users);

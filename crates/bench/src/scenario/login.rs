@@ -1,4 +1,4 @@
-//! `login` and `storm`: what it costs to bring clients up to date, one after another and all at once.
+//! `login` and `storm`: the cost of bringing clients up to date, in order and all at once.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use super::BenchError;
 use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost};
 
-/// Every how manyth user changes before a login that brings a delta.
+/// One user in this many changes before a login that brings a delta.
 const CHANGED: u32 = 10;
-/// After the last login, what it still causes.
+/// How long the last login may still cause work.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
-/// Everyone logs in again and again: as a stranger, with nothing held, with everything held, and with something new.
+/// Logs everyone in four times: for the first time ever, with nothing held, with everything held, and with something new.
 ///
 /// # Errors
-/// The run could not be brought to its end.
+/// The run could not finish.
 pub(super) fn login(run: &mut Run) -> Result<(), BenchError> {
     let parallel = run.parallel;
-    // Afterwards the accounts count as online for a while, so that the later logins are told to nobody.
+    // Afterwards the accounts count as online for a while, so that the later logins are announced to nobody.
     pass(run, "first", parallel)?;
     run.crowd.forget();
     pass(run, "cold", parallel)?;
@@ -28,10 +28,10 @@ pub(super) fn login(run: &mut Run) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Everyone is online; then every connection breaks, and all come back at once with what they hold.
+/// Logs everyone in, breaks every connection, and lets all come back at once with what they hold.
 ///
 /// # Errors
-/// The run could not be brought to its end.
+/// The run could not finish.
 pub(super) fn storm(run: &mut Run) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     pass(run, "before", parallel)?;

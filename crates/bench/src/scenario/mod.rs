@@ -1,4 +1,4 @@
-//! The scenarios: what is done, and what of it is told. One file each.
+//! The scenarios, one file each: the steps of each and the figures it reports.
 
 mod celebrity;
 mod fanout;
@@ -13,39 +13,39 @@ use super::BenchError;
 use super::graph::Graph;
 use super::run::{Load, Run};
 
-/// One of them, with its numbers.
+/// A scenario with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scenario {
     /// Changes go to friends.
     Fanout {
-        /// How many are online, and how many friends each has.
+        /// How many users are online.
         users: u32,
-        /// See there.
+        /// How many friends each has.
         friends: u32,
-        /// How changes come.
+        /// The rate or number of updates under way.
         load: Load,
-        /// Load that is not measured, at first.
+        /// How long the load runs before it is measured.
         warm_up: Duration,
-        /// How long is measured.
+        /// How long to measure.
         length: Duration,
     },
-    /// Everyone logs in, in turn, with less and with more in hand.
+    /// Everyone logs in several times, with less and with more of the records already held.
     Login {
-        /// How many, and how many friends each has.
+        /// How many users.
         users: u32,
-        /// See there.
+        /// How many friends each has.
         friends: u32,
     },
     /// Everyone is online and nothing happens.
     Idle {
-        /// How many, and how many friends each has.
+        /// How many users.
         users: u32,
-        /// See there.
+        /// How many friends each has.
         friends: u32,
         /// How long nothing happens.
         rest: Duration,
     },
-    /// One user's changes go to very many.
+    /// One user's changes go to very many friends.
     Celebrity {
         /// How many friends are online.
         friends: u32,
@@ -54,37 +54,37 @@ pub enum Scenario {
     },
     /// Everyone comes back at once.
     Storm {
-        /// How many, and how many friends each has.
+        /// How many users.
         users: u32,
-        /// See there.
+        /// How many friends each has.
         friends: u32,
     },
     /// Some stop reading for a while.
     Slow {
-        /// How many are online, and how many friends each has.
+        /// How many users are online.
         users: u32,
-        /// See there.
+        /// How many friends each has.
         friends: u32,
         /// Updates a second.
         rate: f64,
         /// How many stop reading.
         stalled: u32,
-        /// How long is measured before they do.
+        /// How long to measure before they stop.
         length: Duration,
-        /// How long they do not.
+        /// How long they do not read.
         stall: Duration,
     },
-    /// Updates that nobody hears of are made durable.
+    /// Updates that go to nobody are made durable.
     Write {
         /// How many write at once.
         writers: u32,
-        /// How long is measured, first with one of them and then with all.
+        /// How long to measure, first with one of them and then with all.
         length: Duration,
     },
 }
 
 impl Scenario {
-    /// Its name on the command line.
+    /// Returns its name on the command line.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ impl Scenario {
         }
     }
 
-    /// The friendships it needs, and a short word for them that no other friendships have.
+    /// Returns the friendships it needs, and a short word that no other friendships have.
     ///
     /// # Errors
     /// There is no such graph.
@@ -119,10 +119,10 @@ impl Scenario {
         }
     }
 
-    /// Does it.
+    /// Runs the scenario.
     ///
     /// # Errors
-    /// It could not be brought to its end.
+    /// The run could not finish.
     pub(super) fn play(&self, run: &mut Run) -> Result<(), BenchError> {
         match *self {
             Self::Fanout { load, warm_up, length, .. } => fanout::fanout(run, load, warm_up, length),

@@ -10,7 +10,7 @@ use crate::run::{Load, Run, cost, resident};
 /// until they have everything.
 ///
 /// # Errors
-/// The run could not be brought to its end: among others, a session was ended for being slow.
+/// The run could not finish, for example because a session was ended for being slow.
 pub(super) fn slow(
     run: &mut Run,
     rate: f64,
@@ -37,7 +37,7 @@ pub(super) fn slow(
     converge(run, begun)
 }
 
-/// Drives the load, and tells what it cost and how the memory grew. Afterwards everyone awaited has everything.
+/// Drives the load, and reports its cost and how memory grew. It ends when all receivers that it waits for have all.
 fn under_load(
     run: &mut Run,
     rate: f64,
@@ -68,9 +68,9 @@ fn under_load(
     if let (Some(slow), Ok(after)) = (slow, &after)
         && let Some((after, before)) = after.resident.zip(before.resident)
     {
-        let owed: u64 = slow.map(|who| run.crowd.ledger.owed(who)).sum();
-        row.count("owed", "records owed to them", owed);
-        let each = (after as f64 - before as f64) / owed.max(1) as f64;
+        let pending: u64 = slow.map(|who| run.crowd.ledger.pending(who)).sum();
+        row.count("owed", "records owed to them", pending);
+        let each = (after as f64 - before as f64) / pending.max(1) as f64;
         row.add("bytes_per_owed", "memory for each owed", each, Unit::Bytes);
     }
     row.count("updates", "updates sent", counts.sent);
@@ -81,7 +81,7 @@ fn under_load(
     after.map(drop)
 }
 
-/// Waits until nobody is owed anything.
+/// Waits until nothing is pending for anyone.
 fn converge(run: &mut Run, begun: u64) -> Result<(), BenchError> {
     const MOST: Duration = Duration::from_secs(30);
     run.start_measuring(MOST);

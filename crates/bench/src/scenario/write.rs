@@ -6,10 +6,10 @@ use super::BenchError;
 use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost};
 
-/// One writer alone, and then all of them, each with its next update as soon as the last one is answered.
+/// Runs one writer alone and then all of them; each sends its next update as soon as the last one is answered.
 ///
 /// # Errors
-/// The run could not be brought to its end.
+/// The run could not finish.
 pub(super) fn write(run: &mut Run, length: Duration) -> Result<(), BenchError> {
     let (users, parallel) = (run.world.graph.users(), run.parallel);
     run.log_in(0..users, parallel, "logging in")?;
@@ -35,7 +35,7 @@ fn measure(run: &mut Run, writers: u32, length: Duration, name: &'static str) ->
         cost(&mut row, &after.since(&before), answered, ["server_us_per_update", "generator_us_per_update"]);
     }
     row.percentiles(&run.crowd.tally.replies);
-    // What was under way at the end is answered before anything else is asked.
+    // Updates under way at the end are answered before the next step.
     let settled = written.and_then(|()| run.settle());
     run.audit(&mut row);
     run.outcome.rows.push(row);

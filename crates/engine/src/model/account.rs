@@ -8,10 +8,8 @@ use std::fmt;
 
 use arrayvec::ArrayString;
 
+use super::limits::ACCOUNT_CHARS;
 use super::{Reason, RequestError};
-
-/// The longest account, in characters (NIM's limit for an accid).
-pub const ACCOUNT_CHARS: usize = 32;
 
 /// A user's id: 1 to 32 characters out of letters, digits and `_ @ . -`. Cheap to clone: it has its text in itself.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,17 +12,21 @@ mod change;
 mod credential;
 mod cursor;
 mod error;
+pub mod limits;
 mod profile;
+mod profile_fields;
 mod relation;
+mod sessions_policy;
 mod visibility;
 
-pub use account::{ACCOUNT_CHARS, Account};
+pub use account::Account;
 pub use change::{Answer, Change, Command, OnlineAccount, Outcome, Row, User};
 pub use credential::{Credential, StaticToken, TokenHash};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
 pub use profile::{Fields, Gender, LastChange, Patch, Profile};
-pub use relation::{BLOCKS, Block, Edge, FRIENDS, FriendUpdate, FriendsPolicy, REQUESTS, Request, RequestState};
+pub use relation::{Block, Edge, FriendUpdate, FriendsPolicy, Request, RequestState};
+pub use sessions_policy::SessionsPolicy;
 pub use visibility::{Audience, Visibility};
 
 /// A change's position in commit order; the first is 1. Below 2^53, so that JSON numbers hold it.

@@ -1,45 +1,19 @@
-//! A user's card: its fields, their limits, and partial changes to it.
-//!
-//! The limits are those of NIM's user cards, counted in characters (Unicode scalar values), so that
-//! an application that worked there works here.
+//! A user's profile, and partial changes to it. Its fields are declared in [`super::profile_fields`].
 
-use email_address::EmailAddress;
-
+use super::profile_fields::{DATE, EMAIL, TextForm, WITHOUT_NUL, change_type, field_type};
 use super::{Account, Audience, Millis, Reason, RequestError};
+use crate::for_each_profile_field;
 
-/// A user's gender, as far as it is told.
+/// A user's gender, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Gender {
-    /// Not told.
+    /// Not known.
     #[default]
     Unknown,
     /// Male.
     Male,
     /// Female.
     Female,
-}
-
-/// A user's card as it stands at one version. Never changed in place: a change makes a new one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are those of the reference's user object")]
-pub struct Profile {
-    pub account: Account,
-    pub nick: Box<str>,
-    pub avatar: Box<str>,
-    pub sign: Box<str>,
-    pub gender: Gender,
-    pub email: Box<str>,
-    pub birth: Box<str>,
-    pub tel: Box<str>,
-    pub custom: Box<str>,
-    pub create_time: Millis,
-    pub update_time: Millis,
-    /// Greater at every change, and greater than any this account had before it was deleted and made again.
-    pub version: u64,
-    /// The last change to what friends see.
-    pub friends: LastChange,
-    /// The last change to what everyone sees.
-    pub everyone: LastChange,
 }
 
 /// The last change of a view.
@@ -50,29 +24,121 @@ pub struct LastChange {
     pub time: Millis,
 }
 
-impl Profile {
-    /// An empty card.
-    #[must_use]
-    pub fn new(account: Account, version: u64, now: Millis) -> Self {
-        Self {
-            account,
-            nick: Box::default(),
-            avatar: Box::default(),
-            sign: Box::default(),
-            gender: Gender::Unknown,
-            email: Box::default(),
-            birth: Box::default(),
-            tel: Box::default(),
-            custom: Box::default(),
-            create_time: now,
-            update_time: now,
-            version,
-            friends: LastChange { version, time: now },
-            everyone: LastChange { version, time: now },
+/// Defines what consists of profile fields.
+macro_rules! define {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// A user's profile as it stands at one version. Never changed in place: a change makes a new one.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the fields are those of the reference's user object")]
+        pub struct Profile {
+            pub account: Account,
+            $(pub $name: field_type!($kind),)+
+            pub create_time: Millis,
+            pub update_time: Millis,
+            /// Greater at every change, and greater than any this account had before it was deleted and made again.
+            pub version: u64,
+            /// The last change to what friends see.
+            pub friends: LastChange,
+            /// The last change to what everyone sees.
+            pub everyone: LastChange,
         }
-    }
 
-    /// The last change to what `audience` sees.
+        impl Profile {
+            /// The names of the fields that a user can set, as on the wire.
+            pub const FIELDS: [&str; [$(stringify!($name)),+].len()] = [$(stringify!($name)),+];
+
+            /// Makes an empty profile.
+            #[must_use]
+            pub fn new(account: Account, version: u64, now: Millis) -> Self {
+                let last_change = LastChange { version, time: now };
+                Self {
+                    account,
+                    $($name: <field_type!($kind)>::default(),)+
+                    create_time: now,
+                    update_time: now,
+                    version,
+                    friends: last_change,
+                    everyone: last_change,
+                }
+            }
+        }
+
+        /// The fields of a partial change as they came in; `None` leaves a field as it is, an empty text clears it.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the fields are those of the profile")]
+        pub struct Fields {
+            $(pub $name: change_type!($kind),)+
+        }
+
+        impl Fields {
+            /// Checks every given field against its limit.
+            ///
+            /// # Errors
+            /// 414 with the first offending field. Lengths are checked before forms.
+            pub fn check(self) -> Result<Patch, RequestError> {
+                $(check_length!($kind $limits, stringify!($name), self.$name);)+
+                $(check_form!($kind $limits, stringify!($name), self.$name);)+
+                Ok(Patch(self))
+            }
+
+            /// Makes the change clear the fields that it does not give.
+            #[must_use]
+            pub fn or_cleared(self) -> Self {
+                Self { $($name: Some(self.$name.unwrap_or_default()),)+ }
+            }
+        }
+
+        impl Patch {
+            /// Returns the profile after the change, or `None` if nothing would differ.
+            ///
+            /// Version and times are the caller's.
+            #[must_use]
+            pub fn apply(&self, profile: &Profile) -> Option<Profile> {
+                let mut next = profile.clone();
+                $(set!($kind, next.$name, self.0.$name);)+
+                (next != *profile).then_some(next)
+            }
+        }
+    };
+}
+
+/// Checks a field's length, by its kind, and that a `text` has no U+0000.
+macro_rules! check_length {
+    (text($most:expr $(, $form:expr)?), $name:expr, $value:expr) => {
+        text($name, $value.as_deref(), $most)?
+    };
+    (raw_text($most:expr), $name:expr, $value:expr) => {
+        length($name, $value.as_deref(), $most)?
+    };
+    (gender(), $name:expr, $value:expr) => {};
+}
+
+/// Checks a field's form, if it must have one.
+macro_rules! check_form {
+    (text($most:expr, $form:expr), $name:expr, $value:expr) => {
+        form($name, $value.as_deref(), &$form)?
+    };
+    ($kind:ident $limits:tt, $name:expr, $value:expr) => {};
+}
+
+/// Gives a field its new value, if there is one.
+macro_rules! set {
+    (gender, $field:expr, $value:expr) => {
+        $field = $value.unwrap_or($field)
+    };
+    ($text:ident, $field:expr, $value:expr) => {
+        set_text(&mut $field, $value.as_deref())
+    };
+}
+
+for_each_profile_field!(define);
+
+/// A partial change whose fields are within their limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patch(Fields);
+
+impl Profile {
+    /// Returns the last change to what `audience` sees.
     #[must_use]
     pub fn last_change(&self, audience: Audience) -> LastChange {
         match audience {
@@ -83,77 +149,7 @@ impl Profile {
     }
 }
 
-/// The fields of a partial change as they came in; `None` leaves a field as it is, an empty text clears it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are those of the profile")]
-pub struct Fields {
-    pub nick: Option<String>,
-    pub avatar: Option<String>,
-    pub sign: Option<String>,
-    pub gender: Option<Gender>,
-    pub email: Option<String>,
-    pub birth: Option<String>,
-    pub tel: Option<String>,
-    pub custom: Option<String>,
-}
-
-impl Fields {
-    /// Checks every given field against its limit.
-    ///
-    /// # Errors
-    /// 414 with the first offending field.
-    pub fn check(self) -> Result<Patch, RequestError> {
-        text("nick", self.nick.as_deref(), 64)?;
-        text("avatar", self.avatar.as_deref(), 1024)?;
-        text("sign", self.sign.as_deref(), 256)?;
-        text("email", self.email.as_deref(), 64)?;
-        text("birth", self.birth.as_deref(), 16)?;
-        text("tel", self.tel.as_deref(), 32)?;
-        length("custom", self.custom.as_deref(), 1024)?;
-        form("email", self.email.as_deref(), EmailAddress::is_valid, "an e-mail address")?;
-        form("birth", self.birth.as_deref(), is_date, "a date as yyyy-mm-dd")?;
-        Ok(Patch(self))
-    }
-
-    /// The same change, but a field that is not given is cleared.
-    #[must_use]
-    pub fn or_cleared(self) -> Self {
-        Self {
-            nick: Some(self.nick.unwrap_or_default()),
-            avatar: Some(self.avatar.unwrap_or_default()),
-            sign: Some(self.sign.unwrap_or_default()),
-            gender: Some(self.gender.unwrap_or_default()),
-            email: Some(self.email.unwrap_or_default()),
-            birth: Some(self.birth.unwrap_or_default()),
-            tel: Some(self.tel.unwrap_or_default()),
-            custom: Some(self.custom.unwrap_or_default()),
-        }
-    }
-}
-
-/// A partial change whose fields are within their limits.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Patch(Fields);
-
-impl Patch {
-    /// The profile after the change, or `None` if nothing would differ. Version and times are the caller's.
-    #[must_use]
-    pub fn apply(&self, profile: &Profile) -> Option<Profile> {
-        let mut next = profile.clone();
-        let fields = &self.0;
-        set(&mut next.nick, fields.nick.as_deref());
-        set(&mut next.avatar, fields.avatar.as_deref());
-        set(&mut next.sign, fields.sign.as_deref());
-        set(&mut next.email, fields.email.as_deref());
-        set(&mut next.birth, fields.birth.as_deref());
-        set(&mut next.tel, fields.tel.as_deref());
-        set(&mut next.custom, fields.custom.as_deref());
-        next.gender = fields.gender.unwrap_or(next.gender);
-        (next != *profile).then_some(next)
-    }
-}
-
-fn set(field: &mut Box<str>, value: Option<&str>) {
+fn set_text(field: &mut Box<str>, value: Option<&str>) {
     if let Some(value) = value
         && **field != *value
     {
@@ -161,10 +157,10 @@ fn set(field: &mut Box<str>, value: Option<&str>) {
     }
 }
 
-/// `custom` is kept whatever it holds; every other text excludes U+0000, which not every store can keep.
+/// Checks a text that excludes U+0000, which not every store can keep.
 pub(super) fn text(field: &'static str, value: Option<&str>, most: usize) -> Result<(), RequestError> {
     length(field, value, most)?;
-    form(field, value, |v| !v.contains('\0'), "text without U+0000")
+    form(field, value, &WITHOUT_NUL)
 }
 
 pub(super) fn length(field: &'static str, value: Option<&str>, most: usize) -> Result<(), RequestError> {
@@ -178,35 +174,14 @@ pub(super) fn length(field: &'static str, value: Option<&str>, most: usize) -> R
     }
 }
 
-fn form(field: &'static str, value: Option<&str>, ok: fn(&str) -> bool, what: &str) -> Result<(), RequestError> {
+fn form(field: &'static str, value: Option<&str>, form: &TextForm) -> Result<(), RequestError> {
     match value {
-        Some(v) if !v.is_empty() && !ok(v) => {
-            let message = format!("{field} must be empty or {what}");
+        Some(v) if !v.is_empty() && !(form.accepts)(v) => {
+            let message = format!("{field} must be empty or {}", form.name);
             Err(RequestError::new(Reason::InvalidArgument, message).field(field))
         }
         _ => Ok(()),
     }
-}
-
-/// Whether `text` is a day of the Gregorian calendar written yyyy-mm-dd.
-fn is_date(text: &str) -> bool {
-    let part = |range: std::ops::Range<usize>| {
-        let digits = text.get(range)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u32>().ok())?
-    };
-    let dashes = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
-    let (Some(year), Some(month), Some(day), true) = (part(0..4), part(5..7), part(8..10), dashes) else {
-        return false;
-    };
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        1..=12 => 31,
-        _ => return false,
-    };
-    (1..=days).contains(&day)
 }
 
 #[cfg(test)]

@@ -1,16 +1,8 @@
 //! What two accounts are to each other: who lists whom, who asks, who blocks.
 
+use super::limits::{ALIAS_CHARS, FRIEND_CUSTOM_CHARS, MESSAGE_CHARS};
 use super::profile::{length, text};
 use super::{Account, Millis, RequestError};
-
-/// The most friends one account may have (NIM's highest plan).
-pub const FRIENDS: u64 = 10_000;
-
-/// The most open requests one account may have sent, and the most it may have to answer.
-pub const REQUESTS: u64 = 100;
-
-/// The most accounts one account may block (NIM's limit).
-pub const BLOCKS: u64 = 3_000;
 
 /// How clients become friends; the backend may do either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,13 +56,13 @@ pub struct FriendUpdate {
 }
 
 impl FriendUpdate {
-    /// Checks both against their limits, which are NIM's: 128 and 256 characters.
+    /// Checks both against their limits, which are NIM's.
     ///
     /// # Errors
     /// 414 with the first offending field.
     pub fn check(alias: Option<String>, custom: Option<String>) -> Result<Self, RequestError> {
-        text("alias", alias.as_deref(), 128)?;
-        length("custom", custom.as_deref(), 256)?;
+        text("alias", alias.as_deref(), ALIAS_CHARS)?;
+        length("custom", custom.as_deref(), FRIEND_CUSTOM_CHARS)?;
         Ok(Self { alias: alias.map(Into::into), custom: custom.map(Into::into) })
     }
 
@@ -107,7 +99,7 @@ pub enum RequestState {
 pub struct Request {
     pub sender: Account,
     pub receiver: Account,
-    /// At most 256 characters.
+    /// At most [`MESSAGE_CHARS`].
     pub message: Box<str>,
     pub state: RequestState,
     /// The receiver blocked the sender when it was made: only the sender sees it.
@@ -122,9 +114,9 @@ impl Request {
     /// Checks a message that goes with a request.
     ///
     /// # Errors
-    /// 414 when it is longer than 256 characters or holds U+0000.
+    /// 414 if it is longer than [`MESSAGE_CHARS`] or holds U+0000.
     pub fn check(message: String) -> Result<Box<str>, RequestError> {
-        text("message", Some(&message), 256)?;
+        text("message", Some(&message), MESSAGE_CHARS)?;
         Ok(message.into())
     }
 

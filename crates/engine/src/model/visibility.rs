@@ -1,11 +1,12 @@
-//! Which fields of a profile whom may see.
+//! Who may see which fields of a profile.
 //!
-//! A profile has three views. Each moves only when a field it shows does, and has its own version and time of change:
-//! so what is hidden does not show in a version either, sends nothing, and digests still agree.
+//! A profile has three views. Each has its own version and time of change, which move only when a field that the view
+//! shows does. So a hidden change does not show in a version either, sends nothing, and digests still agree.
 
 use std::fmt::Write as _;
 
 use super::Profile;
+use crate::for_each_profile_field;
 
 /// Who may see a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -20,7 +21,10 @@ pub enum Audience {
 }
 
 impl Audience {
-    /// The word in settings.
+    /// Every audience, the largest first.
+    pub const ALL: [Self; 3] = [Self::Everyone, Self::Friends, Self::Own];
+
+    /// Returns the word in settings and in stores.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -31,23 +35,55 @@ impl Audience {
     }
 }
 
-/// The audience of every field; the same for all profiles of a deployment. `account`, the times and the version have
-/// no audience: whoever sees a profile sees those of its view.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[allow(missing_docs, reason = "the fields are those of the profile")]
-pub struct Visibility {
-    pub nick: Audience,
-    pub avatar: Audience,
-    pub sign: Audience,
-    pub gender: Audience,
-    pub email: Audience,
-    pub birth: Audience,
-    pub tel: Audience,
-    pub custom: Audience,
+/// Defines the rules out of the table of profile fields.
+macro_rules! define {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// The audience of every field; the same for all profiles of a deployment.
+        ///
+        /// `account`, the times and the version have no audience: whoever sees a profile sees those of its view.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the fields are those of the profile")]
+        pub struct Visibility {
+            $(pub $name: Audience,)+
+        }
+
+        impl Default for Visibility {
+            fn default() -> Self {
+                Self { $($name: Audience::$audience,)+ }
+            }
+        }
+
+        impl Visibility {
+            /// Returns every field's name and audience.
+            #[must_use]
+            pub fn fields(&self) -> [(&'static str, Audience); Profile::FIELDS.len()] {
+                [$((stringify!($name), self.$name)),+]
+            }
+
+            /// Returns whether two states of a profile look the same to `audience`.
+            #[must_use]
+            pub fn same(&self, a: &Profile, b: &Profile, audience: Audience) -> bool {
+                $((self.$name < audience || a.$name == b.$name))&&+
+            }
+
+            fn audience_mut(&mut self, field: &str) -> Option<&mut Audience> {
+                match field {
+                    $(stringify!($name) => Some(&mut self.$name),)+
+                    _ => None,
+                }
+            }
+
+            fn clear(&self, view: &mut Profile, audience: Audience) {
+                $(clear_unless(self.$name >= audience, &mut view.$name);)+
+            }
+        }
+    };
 }
 
+for_each_profile_field!(define);
+
 impl Visibility {
-    /// The profile as `audience` sees it, or `None` if that is all of it.
+    /// Returns the profile as `audience` sees it, or `None` if that is all of it.
     #[must_use]
     pub fn view(&self, profile: &Profile, audience: Audience) -> Option<Profile> {
         let all = self.fields().into_iter().all(|(_, to)| to >= audience);
@@ -59,23 +95,9 @@ impl Visibility {
         })
     }
 
-    /// Whether two states of a profile look the same to `audience`.
+    /// Writes the rules as a line, `nick=everyone tel=friends …`, which a store keeps to see whether they change.
     #[must_use]
-    pub fn same(&self, a: &Profile, b: &Profile, audience: Audience) -> bool {
-        let text = |to: Audience, a: &str, b: &str| to < audience || a == b;
-        text(self.nick, &a.nick, &b.nick)
-            && text(self.avatar, &a.avatar, &b.avatar)
-            && text(self.sign, &a.sign, &b.sign)
-            && (self.gender < audience || a.gender == b.gender)
-            && text(self.email, &a.email, &b.email)
-            && text(self.birth, &a.birth, &b.birth)
-            && text(self.tel, &a.tel, &b.tel)
-            && text(self.custom, &a.custom, &b.custom)
-    }
-
-    /// The whole of it in one line, by which a store sees that it changed.
-    #[must_use]
-    pub fn line(&self) -> String {
+    pub fn to_line(&self) -> String {
         let mut line = String::new();
         for (field, to) in self.fields() {
             let _ = write!(line, "{field}={} ", to.word());
@@ -84,37 +106,26 @@ impl Visibility {
         line
     }
 
-    /// Every field, by name, and who may see it.
+    /// Reads the rules under which a store was written; `None` if a field has an audience that does not exist.
+    ///
+    /// A field that the line lacks did not exist then, and has its default audience, so that a new field changes
+    /// nothing. A field that does not exist any more is ignored.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, Audience); 8] {
-        [
-            ("nick", self.nick),
-            ("avatar", self.avatar),
-            ("sign", self.sign),
-            ("gender", self.gender),
-            ("email", self.email),
-            ("birth", self.birth),
-            ("tel", self.tel),
-            ("custom", self.custom),
-        ]
+    pub fn from_line(line: &str) -> Option<Self> {
+        let mut rules = Self::default();
+        for rule in line.split_whitespace() {
+            let (field, word) = rule.split_once('=')?;
+            if let Some(audience) = rules.audience_mut(field) {
+                *audience = Audience::ALL.into_iter().find(|audience| audience.word() == word)?;
+            }
+        }
+        Some(rules)
     }
+}
 
-    fn clear(&self, view: &mut Profile, audience: Audience) {
-        let texts = [
-            (self.nick, &mut view.nick),
-            (self.avatar, &mut view.avatar),
-            (self.sign, &mut view.sign),
-            (self.email, &mut view.email),
-            (self.birth, &mut view.birth),
-            (self.tel, &mut view.tel),
-            (self.custom, &mut view.custom),
-        ];
-        for (_, text) in texts.into_iter().filter(|(to, _)| *to < audience) {
-            *text = Box::default();
-        }
-        if self.gender < audience {
-            view.gender = super::Gender::Unknown;
-        }
+fn clear_unless<T: Default>(visible: bool, field: &mut T) {
+    if !visible {
+        *field = T::default();
     }
 }
 
@@ -163,6 +174,29 @@ mod tests {
     fn a_line_has_every_field_and_the_words_of_the_settings() {
         let visibility = Visibility { tel: Audience::Friends, custom: Audience::Own, ..Visibility::default() };
         let others = "nick=everyone avatar=everyone sign=everyone gender=everyone email=everyone birth=everyone";
-        assert_eq!(visibility.line(), format!("{others} tel=friends custom=self"));
+        let line = visibility.to_line();
+        assert!(line.starts_with(&format!("{others} tel=friends custom=self")), "{line}");
+        assert_eq!(line.split(' ').count(), Profile::FIELDS.len());
+        assert_eq!(Visibility::from_line(&visibility.to_line()), Some(visibility));
+    }
+
+    #[test]
+    fn a_line_of_other_fields_stands_for_the_default_rules_of_those_it_lacks() {
+        let everyone = Visibility::default();
+        for line in ["", "nick=everyone", "tel=everyone shoe_size=self", "shoe_size=whoever"] {
+            assert_eq!(Visibility::from_line(line).as_ref(), Some(&everyone), "{line}");
+        }
+        let tel = Visibility { tel: Audience::Friends, ..Visibility::default() };
+        assert_eq!(Visibility::from_line("nick=everyone tel=friends shoe_size=self"), Some(tel));
+        for line in ["tel", "tel=", "tel=nobody", "nick=everyone tel=Friends"] {
+            assert_eq!(Visibility::from_line(line), None, "{line}");
+        }
+    }
+
+    /// Stores that were written before there were rules have an empty line.
+    #[test]
+    fn the_default_rules_of_released_fields_stay() {
+        let released = ["nick", "avatar", "sign", "gender", "email", "birth", "tel", "custom"];
+        assert_eq!(Visibility::default().fields()[..released.len()], released.map(|field| (field, Audience::Everyone)));
     }
 }

@@ -1,4 +1,4 @@
-// A real Chromium, and what the tests look at in its pages.
+// A real Chromium, and helpers to inspect its pages.
 
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
@@ -9,7 +9,7 @@ const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
 ];
-/** How long anything awaited may take before a test fails; generous, for a busy machine. */
+/** The limit for every wait; generous, for a busy machine. */
 const PATIENCE_MS = 20_000;
 
 export async function launch(): Promise<Browser> {
@@ -18,14 +18,14 @@ export async function launch(): Promise<Browser> {
   return chromium.launch({ executablePath, headless: true, args: FLAGS });
 }
 
-/** A profile of its own: nothing stored, and nothing shared with other tests. */
+/** Creates an empty browser profile, separate from other tests. */
 export async function profile(browser: Browser): Promise<BrowserContext> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
   context.setDefaultTimeout(PATIENCE_MS);
   return context;
 }
 
-/** What went over the WebSockets of a page, as the browser saw it. */
+/** Records the WebSocket traffic of a page, as the browser saw it. */
 export class Frames {
   readonly received: ServerFrame[] = [];
   sockets = 0;
@@ -37,13 +37,13 @@ export class Frames {
     });
   }
 
-  /** What came since the last login, the login's reply first. */
+  /** Returns the frames since the last login, beginning with its reply. */
   sinceLogin(): ServerFrame[] {
     return this.received.slice(this.received.findLastIndex((frame) => frame.loginReply));
   }
 }
 
-/** Errors that nobody caught, of the page itself. */
+/** Collects uncaught errors of the page. */
 export function uncaught(page: Page): Error[] {
   const errors: Error[] = [];
   page.on('pageerror', (error) => errors.push(error));

@@ -1,4 +1,4 @@
-// The demo page, and with it the client, in real browsers: live, offline, from the cache, and with much to show.
+// The demo page and the client in a real browser: live, offline, from the cache, and with many friends.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
@@ -7,12 +7,12 @@ import type { RosterdClient } from '../../src/index.js';
 import { Frames, launch, profile, uncaught } from './browser.js';
 import { Gateway } from './gateway.js';
 
-/** What the demo page has for the console. */
+/** The global of the demo page. */
 interface Demo {
   client: RosterdClient;
 }
 
-/** The longest that the page may be busy in one go. */
+/** The longest task that the page may run. */
 const LONGEST_TASK_MS = 200;
 
 let browser: Browser;
@@ -70,12 +70,12 @@ test('two tabs of two friends follow each other', async () => {
   await nickIs(page, 'bob', 'Bob in the second tab');
   assert.equal(await page.locator('#me .nick').textContent(), 'Alice in the first tab');
 
-  // A wrong field is named, and the other tab sees nothing of it.
+  // The page names an invalid field, and the other tab sees no change.
   await edit(page, 'birth', 'tomorrow');
   await page.locator('label.wrong [name="birth"]').waitFor();
   assert.match((await page.locator('#saved').textContent()) ?? '', /^414 .*birth/);
 
-  // A friendship that the backend makes and ends.
+  // The backend creates and ends a friendship.
   await gateway.api('PUT', '/v1/users/alice/friends/erin');
   await nickIs(page, 'erin', 'Erin');
   assert.deepEqual(await shown(page), ['bob', 'carol', 'dave', 'erin']);
@@ -83,7 +83,7 @@ test('two tabs of two friends follow each other', async () => {
   await friend(page, 'erin').waitFor({ state: 'detached' });
 });
 
-/** A page with storage of its own: another device. */
+/** Opens a page with its own storage, as on another device. */
 async function device(account: string): Promise<Page> {
   const page = await (await profile(browser)).newPage();
   await page.goto(`${gateway.origin}/?as=${account}`);
@@ -106,7 +106,7 @@ test('two people ask, accept, name, see each other come and go, block, and part;
     await dave.fill('#ask [name="message"]', 'We met at the lake');
     await dave.click('#ask button');
     for (const page of [dave, phone]) await near(page, 'erin').getByText('has not answered yet').waitFor();
-    // The name is there although they are strangers: the page watches who asks.
+    // The name appears although they are strangers: the page watches accounts with requests.
     await near(erin, 'dave').locator('.nick', { hasText: 'Dave' }).waitFor();
     assert.match((await near(erin, 'dave').textContent()) ?? '', /asks to be your friend: “We met at the lake”/);
     await near(erin, 'dave').getByRole('button', { name: 'Accept' }).click();
@@ -117,7 +117,7 @@ test('two people ask, accept, name, see each other come and go, block, and part;
     }
     await online(erin, 'dave', true);
 
-    // An alias, which is dave's own affair.
+    // An alias, which only dave sees.
     await press(dave, 'erin', 'Alias');
     await dave.fill('#alias input', 'Swimmer');
     await dave.locator('#alias').getByRole('button', { name: 'Save' }).click();
@@ -126,7 +126,7 @@ test('two people ask, accept, name, see each other come and go, block, and part;
     for (const page of [dave, phone]) await friend(page, 'erin').locator('.sign', { hasText: 'At the lake again' }).waitFor();
     assert.ok(!(await erin.locator('body').textContent())?.includes('Swimmer'));
 
-    // Blocked: erin is gone for dave, and what she changes does not reach him, while others' changes do.
+    // Blocked: erin disappears for dave and her changes do not reach him; others' changes do.
     await press(erin, 'dave', 'Block');
     await erin.locator('#friends .blocked[data-account="dave"]').waitFor();
     for (const page of [dave, phone]) await online(page, 'erin', false);
@@ -143,7 +143,7 @@ test('two people ask, accept, name, see each other come and go, block, and part;
       await online(page, 'erin', true);
     }
 
-    // Invisible, and seen again.
+    // Invisible, and visible again.
     await erin.click('#hide');
     await online(dave, 'erin', false);
     await erin.click('#hide[aria-pressed="true"]');
@@ -156,7 +156,7 @@ test('two people ask, accept, name, see each other come and go, block, and part;
   }
 });
 
-test('requests and blocks are painted from the cache, too', async () => {
+test('requests and blocks are also painted from the cache', async () => {
   const { page } = await open('erin');
   await state(page, 'live');
   const dave = await gateway.client('dave');
@@ -165,7 +165,7 @@ test('requests and blocks are painted from the cache, too', async () => {
   await page.evaluate(() => (window as unknown as Demo).client.block('carol'));
   await page.locator('#people-near [data-account="carol"]').waitFor();
   await page.evaluate(() => (window as unknown as Demo).client.disconnect());
-  // No connection comes about from here on.
+  // No connection succeeds from here on.
   await page.addInitScript(() => {
     window.WebSocket = class {
       readyState = 0;
@@ -178,7 +178,7 @@ test('requests and blocks are painted from the cache, too', async () => {
   assert.equal(await page.locator('#state').textContent(), 'connecting');
 });
 
-test('what was changed while offline is there when online again', async () => {
+test('changes made while offline arrive after reconnecting', async () => {
   const { page, frames } = await open('alice');
   await state(page, 'live');
   gateway.cut();
@@ -187,7 +187,7 @@ test('what was changed while offline is there when online again', async () => {
   await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
   await gateway.api('DELETE', '/v1/users/alice/friends/carol');
   await gateway.api('PUT', '/v1/users/alice/friends/erin');
-  // Written without a connection: it waits for the next one.
+  // The call waits for a connection.
   await edit(page, 'sign', 'written offline');
   assert.equal(await page.locator('#saved').textContent(), 'Saving…');
   assert.deepEqual(await shown(page), ['bob', 'carol', 'dave'], 'nothing arrives, and nothing goes blank');
@@ -238,7 +238,7 @@ test('a reload paints from the cache before it connects, and then gets only the 
   assert.deepEqual(changes.flatMap((change) => change.friends ?? []), []);
 });
 
-/** Waits until the cache has it. */
+/** Waits until the cache contains the value. */
 async function stored(page: Page, account: string, nick: string): Promise<void> {
   await page.waitForFunction(
     ([account, nick]) =>
@@ -257,7 +257,7 @@ async function stored(page: Page, account: string, nick: string): Promise<void> 
   );
 }
 
-/** Spoils a stored record of carol, as `how` says. */
+/** Corrupts a stored record of carol in the way `how`. */
 function spoil(page: Page, how: 'nonsense' | 'another version'): Promise<void> {
   return page.evaluate(
     (how) =>
@@ -291,13 +291,13 @@ for (const [how, what] of [['nonsense', 'is dropped and fetched anew'], ['anothe
     await nickIs(page, 'carol', 'Carol');
     assert.deepEqual(await shown(page), ['bob', 'carol', 'dave']);
     const [login, ...rest] = frames.sinceLogin();
-    const told = rest.flatMap((frame) => frame.changes?.friends ?? []).map(({ account }) => account);
+    const sent = rest.flatMap((frame) => frame.changes?.friends ?? []).map(({ account }) => account);
     const { sync, because } = login?.loginReply ?? {};
     if (how === 'nonsense') assert.deepEqual([sync, because], ['full', 'NO_CURSOR']);
-    else assert.deepEqual([sync, told, rest.filter((frame) => frame.repairReply).length], ['current', ['carol'], 1]);
+    else assert.deepEqual([sync, sent, rest.filter((frame) => frame.repairReply).length], ['current', ['carol'], 1]);
     await page.locator('#trace .note.bad').first().waitFor();
 
-    // And what is stored now is good.
+    // The stored records are valid now.
     await stored(page, 'carol', 'Carol');
     await page.reload();
     await state(page, 'live');
@@ -329,7 +329,7 @@ test('without storage everything works, in memory', async () => {
   assert.deepEqual(errors, []);
 });
 
-test('storage that fails later is given up, not the page', async () => {
+test('if storage fails later, the page continues without it', async () => {
   const { page, errors } = await open('alice', (page) =>
     page.addInitScript(() => {
       IDBFactory.prototype.open = () => {
@@ -344,7 +344,7 @@ test('storage that fails later is given up, not the page', async () => {
   assert.deepEqual(errors, []);
 });
 
-test('a gateway that is killed comes back, and so does the page', async () => {
+test('the page reconnects after the gateway was killed and restarted', async () => {
   const { page } = await open('alice');
   await state(page, 'live');
   await gateway.kill();
@@ -359,7 +359,7 @@ test('a gateway that is killed comes back, and so does the page', async () => {
   await page.locator('#saved', { hasText: 'Saved' }).waitFor();
 });
 
-test('a slow page falls behind, and is right again as soon as it reads', async () => {
+test('a slow page falls behind, and catches up when it reads', async () => {
   const { page } = await open('alice');
   await state(page, 'live');
   await page.click('#slow');
@@ -403,7 +403,7 @@ test('3,000 friends arrive without a long task', async (t) => {
   const first = await tasks();
   assert.ok(Math.max(0, ...first) <= LONGEST_TASK_MS, `the first sync kept the page busy for ${first} ms`);
 
-  // From the cache, with a hundred of them changed meanwhile.
+  // From the cache; a hundred have changed meanwhile.
   await page.goto('about:blank');
   await gateway.import(accounts.slice(0, 100).map((account) => ({ user: { account, nick: 'Changed' } })));
   await page.goBack();
@@ -415,7 +415,7 @@ test('3,000 friends arrive without a long task', async (t) => {
   t.diagnostic(`longest tasks: ${Math.max(0, ...first)} ms at the first sync, ${Math.max(0, ...second)} ms from the cache`);
   assert.ok(Math.max(0, ...second) <= LONGEST_TASK_MS, `the start from the cache kept the page busy for ${second} ms`);
 
-  // The observer does see what it is there for.
+  // The observer does detect long tasks.
   await page.evaluate(() => {
     setTimeout(() => {
       const end = performance.now() + 250;
@@ -425,7 +425,7 @@ test('3,000 friends arrive without a long task', async (t) => {
   await page.waitForFunction(() => (window as unknown as { tasks: number[] }).tasks.some((ms) => ms >= 240));
 });
 
-/** Waits until the whole list is in the cache. */
+/** Waits until the cache contains the whole list. */
 async function stored3000(page: Page): Promise<void> {
   await page.waitForFunction(
     () =>

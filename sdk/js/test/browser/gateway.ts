@@ -1,5 +1,5 @@
-// A real gateway for the tests, behind a wire that can be cut. The gateway's ports change when it is started anew,
-// the wire's port does not: what browsers see is one address that is sometimes out of reach.
+// A real gateway behind a proxy that can be cut. The gateway's ports change with a restart, the proxy's does not:
+// browsers see one address that is sometimes unreachable.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -19,7 +19,7 @@ import type { WebSocketConstructor } from '../../src/index.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../../..');
 
-/** What was asked for, or else the newest that was built. */
+/** Returns ROSTERD_BIN, or else the newest build. */
 function binary(): string {
   if (process.env['ROSTERD_BIN']) return process.env['ROSTERD_BIN'];
   const built = ['release', 'debug'].map((kind) => join(root, 'target', kind, 'rosterd')).filter((file) => existsSync(file));
@@ -31,14 +31,14 @@ function binary(): string {
 const SECRET = 'a secret that only these tests use';
 const API_KEY = 'a-key-that-only-tests-use';
 
-/** A token for the account, good for so many seconds. */
+/** Signs a token that is valid for so many seconds. */
 export function token(account: string, seconds: number): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: account, exp: Math.ceil(Date.now() / 1000) + seconds })}`;
   return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
 }
 
-/** A gateway on a store of its own: in development mode with its demo users, or with tokens and nobody yet. */
+/** A gateway with its own store: in development mode with demo users, or with tokens and no users. */
 export class Gateway {
   readonly #auth: 'development' | 'jwt';
   readonly #directory = mkdtempSync(join(tmpdir(), 'rosterd-browser-'));
@@ -58,7 +58,7 @@ export class Gateway {
     return gateway;
   }
 
-  /** Where pages come from. */
+  /** The origin of pages. */
   get origin(): string {
     return `http://127.0.0.1:${this.#wire.port}`;
   }
@@ -71,7 +71,7 @@ export class Gateway {
     const config = join(this.#directory, 'config.toml');
     const store = join(this.#directory, 'rosterd.db');
     const [key, auth] = this.#auth === 'jwt' ? [API_KEY, `mode = "jwt"\nhs256_secret = "${SECRET}"\nexpiry_grace = "0s"`] : ['', ''];
-    // Pages come from servers of the tests' own, which outside development mode have to be named.
+    // The tests' own servers serve the pages; outside development mode their origins must be listed.
     writeFileSync(config, `[clients]
 listen = "127.0.0.1:0"
 origins = ["*"]
@@ -98,7 +98,7 @@ url = "sqlite:${store}"
     this.#ops = `http://${said['ops']}`;
   }
 
-  /** `kill -9`: no goodbye, no flush. */
+  /** Kills the gateway with `kill -9`: no goodbye, no flush. */
   async kill(): Promise<void> {
     const process = this.#process;
     this.#process = undefined;
@@ -108,7 +108,7 @@ url = "sqlite:${store}"
     await gone;
   }
 
-  /** Nothing goes through until {@link mend}; what was connected is cut. */
+  /** Cuts all connections and lets none through until {@link mend}. */
   cut(): void {
     this.#wire.cut();
   }
@@ -117,12 +117,12 @@ url = "sqlite:${store}"
     this.#wire.mend();
   }
 
-  /** How often somebody tried to connect so far. */
+  /** The number of connection attempts so far. */
   get attempts(): number {
     return this.#wire.attempts;
   }
 
-  /** A backend's request. */
+  /** Sends a request of a backend. */
   async api(method: string, path: string, body?: object | string): Promise<unknown> {
     const response = await fetch(this.#ops + path, {
       method,
@@ -139,7 +139,7 @@ url = "sqlite:${store}"
     }
   }
 
-  /** Another client, of this process; on the same wire. */
+  /** Returns another client, in this process, through the same proxy. */
   async client(account: string): Promise<RosterdClient> {
     const client = new RosterdClient({ url: this.url, account, store: 'memory', WebSocket: WebSocket as unknown as WebSocketConstructor });
     this.#clients.push(client);
@@ -155,7 +155,7 @@ url = "sqlite:${store}"
   }
 }
 
-/** Passes bytes on, both ways. */
+/** Forwards bytes in both directions. */
 class Wire {
   target = 0;
   attempts = 0;

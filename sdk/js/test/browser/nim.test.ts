@@ -1,4 +1,4 @@
-// NIM's face, as an old application uses it: a classic script of the gateway, on a page that is served elsewhere.
+// The NIM interface as existing applications use it: a classic script from the gateway, on a page from elsewhere.
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
@@ -9,35 +9,35 @@ import type { NIM, NIMError, NIMGetInstanceOptions, NIMUser } from '../../src/ni
 import { Frames, launch, profile, uncaught } from './browser.js';
 import { Gateway, token } from './gateway.js';
 
-type Told = [name: string, value: unknown];
+type Call = [name: string, value: unknown];
 
-/** What the test's page has. */
+/** The globals of the test page. */
 interface Application {
   NIM: typeof NIM;
   nim: NIM;
-  told: Told[];
+  calls: Call[];
   start(options: Partial<NIMGetInstanceOptions>): void;
   options(options: object): NIMGetInstanceOptions;
   done(name: string): (error: unknown, data: unknown) => void;
   friends: { account: string }[];
 }
 
-/** Remembers every callback, and answers with what a test gives it besides. */
+/** Records every callback. */
 const PAGE = `<!doctype html><meta charset="utf-8"><title>an application</title>
 <script src="GATEWAY/sdk/nim.js"></script>
 <script>
-var told = [], nim, friends = [];
+var calls = [], nim, friends = [];
 var names = ['onconnect', 'onwillreconnect', 'ondisconnect', 'onerror', 'onsyncdone', 'onmyinfo', 'onupdatemyinfo', 'onusers', 'onupdateuser', 'onfriends'];
 function plain(data) {
   if (Array.isArray(data) && data.invalid) return { list: data.slice(), invalid: data.invalid };
   return data === undefined ? null : data;
 }
-function tell(name, data) { told.push([name, JSON.parse(JSON.stringify(plain(data)))]); }
-function done(name) { return function (error, data) { tell(name, error ? { error: error } : data); }; }
+function record(name, data) { calls.push([name, JSON.parse(JSON.stringify(plain(data)))]); }
+function done(name) { return function (error, data) { record(name, error ? { error: error } : data); }; }
 function options(more) {
   var all = { appKey: 'demo' };
   names.forEach(function (name) { all[name] = function (data) {
-    tell(name, data);
+    record(name, data);
     if (name === 'onfriends') friends = nim.cutFriends(nim.mergeFriends(friends, data), data.invalid);
   }; });
   return Object.assign(all, more);
@@ -81,20 +81,20 @@ async function open(): Promise<{ page: Page; frames: Frames; errors: Error[]; wa
 const start = (page: Page, options: Partial<NIMGetInstanceOptions>): Promise<void> =>
   page.evaluate((options) => (window as unknown as Application).start(options), options);
 
-/** Waits until it was told, and answers all that was since `from`. */
-async function told(page: Page, name: string, from = 0): Promise<Told[]> {
+/** Waits for a call of `name`, and returns all calls since `from`. */
+async function calls(page: Page, name: string, from = 0): Promise<Call[]> {
   await page.waitForFunction(
-    ([name, from]) => (window as unknown as Application).told.slice(from).some(([told]) => told === name),
+    ([name, from]) => (window as unknown as Application).calls.slice(from).some(([called]) => called === name),
     [name, from] as const,
   );
-  return page.evaluate((from) => (window as unknown as Application).told.slice(from), from);
+  return page.evaluate((from) => (window as unknown as Application).calls.slice(from), from);
 }
 
-const names = (all: Told[]): string[] => all.map(([name]) => name);
-const what = <T>(all: Told[], name: string): T => all.find(([told]) => told === name)?.[1] as T;
+const names = (all: Call[]): string[] => all.map(([name]) => name);
+const what = <T>(all: Call[], name: string): T => all.find(([called]) => called === name)?.[1] as T;
 const accounts = (all: unknown): string[] => (all as { account: string }[]).map(({ account }) => account).sort();
 
-/** Lets everything that is due within a minute happen. */
+/** Signals that the network is back, and advances the clock by a minute. */
 async function aMinuteLater(page: Page): Promise<void> {
   await page.evaluate(() => dispatchEvent(new Event('online')));
   await page.clock.runFor(60_000);
@@ -103,7 +103,7 @@ async function aMinuteLater(page: Page): Promise<void> {
 test('callbacks come in the order connect, sync, syncdone; the address is that of the script', async () => {
   const { page, warnings } = await open();
   await start(page, { account: 'alice', token: 'alice', customTag: 'desk' });
-  const first = await told(page, 'onsyncdone');
+  const first = await calls(page, 'onsyncdone');
   assert.deepEqual(names(first), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onsyncdone']);
   assert.equal(what<{ customTag: string }>(first, 'onconnect').customTag, 'desk');
   const me = what<NIMUser>(first, 'onmyinfo');
@@ -114,45 +114,45 @@ test('callbacks come in the order connect, sync, syncdone; the address is that o
   assert.deepEqual(warnings, []);
 });
 
-test('friends that come and go: live, and while away', async () => {
+test('added and removed friends: live, and while offline', async () => {
   const { page } = await open();
   await start(page, { account: 'alice' });
-  let seen = (await told(page, 'onsyncdone')).length;
+  let seen = (await calls(page, 'onsyncdone')).length;
   const held = () => page.evaluate(() => (window as unknown as Application).friends.map((friend) => friend.account).sort());
 
   await gateway.api('PUT', '/v1/users/alice/friends/erin');
-  const came = await told(page, 'onfriends', seen);
+  const came = await calls(page, 'onfriends', seen);
   assert.deepEqual(names(came), ['onupdateuser', 'onfriends']);
   assert.equal(what<NIMUser>(came, 'onupdateuser').nick, 'Erin');
   seen += came.length;
   await gateway.api('DELETE', '/v1/users/alice/friends/erin');
-  const went = await told(page, 'onfriends', seen);
+  const went = await calls(page, 'onfriends', seen);
   const { list, invalid } = what<{ list: []; invalid: [] }>(went, 'onfriends');
   assert.deepEqual([list, accounts(invalid)], [[], ['erin']]);
   assert.deepEqual(await held(), ['bob', 'carol', 'dave']);
   seen += went.length;
 
   gateway.cut();
-  seen += (await told(page, 'onwillreconnect', seen)).length;
+  seen += (await calls(page, 'onwillreconnect', seen)).length;
   await gateway.api('DELETE', '/v1/users/alice/friends/carol');
   await gateway.api('PUT', '/v1/users/alice/friends/erin');
   gateway.mend();
-  const again = (await told(page, 'onsyncdone', seen)).filter(([name]) => name !== 'onwillreconnect');
+  const again = (await calls(page, 'onsyncdone', seen)).filter(([name]) => name !== 'onwillreconnect');
   assert.deepEqual(names(again), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onsyncdone']);
   const difference = what<{ list: []; invalid: [] }>(again, 'onfriends');
   assert.deepEqual([accounts(difference.list), accounts(difference.invalid)], [['erin'], ['carol']]);
   assert.deepEqual(await held(), ['bob', 'dave', 'erin']);
 });
 
-/** As `start`, with the callbacks about relations and devices besides. */
+/** Like `start`, with the callbacks for relations and devices as well. */
 const startWithAll = (page: Page, account: string): Promise<void> =>
   page.evaluate((account) => {
-    const app = window as unknown as Application & { tell(name: string, data: unknown): void };
+    const app = window as unknown as Application & { record(name: string, data: unknown): void };
     const more = ['onsyncfriendaction', 'onblacklist', 'onsyncmarkinblacklist', 'onofflinesysmsgs', 'onsysmsg', 'onupdatesysmsg', 'onloginportschange'];
-    app.start({ account, customTag: account, ...Object.fromEntries(more.map((name) => [name, (data: unknown) => app.tell(name, data)])) });
+    app.start({ account, customTag: account, ...Object.fromEntries(more.map((name) => [name, (data: unknown) => app.record(name, data)])) });
   }, account);
 
-/** Calls a method of the page's instance, and answers what `done` was given. */
+/** Calls a method of the page's instance, and returns the arguments of `done`. */
 async function call(page: Page, method: string, options: object): Promise<any> {
   return page.evaluate(
     ([method, options]) =>
@@ -164,17 +164,17 @@ async function call(page: Page, method: string, options: object): Promise<any> {
   );
 }
 
-test('friends, the blocklist and devices: two people, and the second device of one', async () => {
+test('friends, the blocklist and devices, with two people and three devices', async () => {
   const [{ page: dave }, { page: erin }, { page: phone }] = [await open(), await open(), await open()];
-  const heard = (page: Page) => page.evaluate(() => (window as unknown as Application).told.length);
-  /** What that callback was given after `from`. */
-  const given = async (page: Page, name: string, from: number): Promise<any> => what(await told(page, name, from), name);
+  const heard = (page: Page) => page.evaluate(() => (window as unknown as Application).calls.length);
+  /** Returns the argument of the first such call after `from`. */
+  const given = async (page: Page, name: string, from: number): Promise<any> => what(await calls(page, name, from), name);
   await startWithAll(dave, 'dave');
-  await told(dave, 'onsyncdone');
+  await calls(dave, 'onsyncdone');
   await startWithAll(erin, 'erin');
-  await told(erin, 'onsyncdone');
+  await calls(erin, 'onsyncdone');
   await startWithAll(phone, 'erin');
-  assert.deepEqual(names(await told(phone, 'onloginportschange')).slice(0, 4), ['onconnect', 'onmyinfo', 'onusers', 'onfriends']);
+  assert.deepEqual(names(await calls(phone, 'onloginportschange')).slice(0, 4), ['onconnect', 'onmyinfo', 'onusers', 'onfriends']);
   const [port] = await given(erin, 'onloginportschange', 0);
   assert.deepEqual([port.type, port.account, port.online, port.customTag], ['Web', 'erin', true, 'erin']);
 
@@ -192,7 +192,7 @@ test('friends, the blocklist and devices: two people, and the second device of o
   const action = await given(phone, 'onsyncfriendaction', atPhone);
   assert.deepEqual([action.type, action.account, action.friend.account], ['passFriendApply', 'dave', 'dave']);
   assert.deepEqual(accounts(await call(erin, 'getFriends', {})), ['dave']);
-  assert.ok(!names(await told(erin, 'onupdatesysmsg', atErin)).includes('onsyncfriendaction'), 'it was this device');
+  assert.ok(!names(await calls(erin, 'onupdatesysmsg', atErin)).includes('onsyncfriendaction'), 'it was this device');
 
   atPhone = await heard(phone);
   atDave = await heard(dave);
@@ -218,26 +218,26 @@ test('friends, the blocklist and devices: two people, and the second device of o
 test('after a reload the stored list comes first, then only the difference', async () => {
   const { page, frames } = await open();
   await start(page, { account: 'alice' });
-  await told(page, 'onsyncdone');
+  await calls(page, 'onsyncdone');
   await page.evaluate(() => new Promise((resolve) => (window as unknown as Application).nim.destroy({ done: resolve })));
   await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
   await page.reload();
   await start(page, { account: 'alice' });
-  const all = await told(page, 'onsyncdone');
+  const all = await calls(page, 'onsyncdone');
   assert.deepEqual(names(all), ['onconnect', 'onmyinfo', 'onusers', 'onfriends', 'onusers', 'onsyncdone']);
   const [stored, news] = all.filter(([name]) => name === 'onusers').map(([, users]) => (users as NIMUser[]).map((user) => user.nick).sort());
   assert.deepEqual([stored, news], [['Bob', 'Carol', 'Dave'], ['Robert']]);
   assert.equal(frames.sinceLogin()[0]?.loginReply?.sync, 'delta');
 });
 
-test('db: false keeps nothing', async () => {
+test('db: false stores nothing', async () => {
   const { page, frames } = await open();
   await start(page, { account: 'alice', db: false });
-  await told(page, 'onsyncdone');
+  await calls(page, 'onsyncdone');
   assert.deepEqual(await page.evaluate(() => indexedDB.databases()), []);
   await page.reload();
   await start(page, { account: 'alice', db: false });
-  await told(page, 'onsyncdone');
+  await calls(page, 'onsyncdone');
   assert.equal(frames.sinceLogin()[0]?.loginReply?.because, 'NO_CURSOR');
 });
 
@@ -246,7 +246,7 @@ for (const [why, wrong] of [['a token that is none', { account: 'alice', token: 
     const { page, frames } = await open();
     await page.clock.install();
     await start(page, wrong);
-    const refused = await told(page, 'ondisconnect');
+    const refused = await calls(page, 'ondisconnect');
     assert.deepEqual(names(refused), ['ondisconnect']);
     assert.equal(what<NIMError>(refused, 'ondisconnect').code, 302);
     await aMinuteLater(page);
@@ -254,11 +254,11 @@ for (const [why, wrong] of [['a token that is none', { account: 'alice', token: 
 
     if (wrong.account === 'nobody') return;
     await page.evaluate(() => (window as unknown as Application).start({ account: 'alice', token: 'alice' }));
-    assert.deepEqual(names(await told(page, 'onsyncdone', 1)).slice(0, 2), ['onconnect', 'onmyinfo']);
+    assert.deepEqual(names(await calls(page, 'onsyncdone', 1)).slice(0, 2), ['onconnect', 'onmyinfo']);
   });
 }
 
-test('a token that ends is followed by what onwillreconnect sets, and without that by 302', async () => {
+test('an expired token is replaced by the one that onwillreconnect sets; without one, 302', async () => {
   await gateway.close();
   gateway = await Gateway.start('jwt');
   await gateway.import([{ user: { account: 'ann', nick: 'Ann' } }]);
@@ -270,24 +270,24 @@ test('a token that ends is followed by what onwillreconnect sets, and without th
         account: 'ann',
         token: first,
         onwillreconnect: (data) => {
-          app.told.push(['onwillreconnect', data]);
+          app.calls.push(['onwillreconnect', data]);
           app.nim.setOptions({ token: second });
         },
       });
     },
     [token('ann', 2), token('ann', 5)] as const,
   );
-  const { length } = await told(page, 'onsyncdone');
-  await told(page, 'onwillreconnect', length);
-  const renewed = await told(page, 'onsyncdone', length);
+  const { length } = await calls(page, 'onsyncdone');
+  await calls(page, 'onwillreconnect', length);
+  const renewed = await calls(page, 'onsyncdone', length);
   assert.deepEqual(names(renewed), ['onwillreconnect', 'onconnect', 'onmyinfo', 'onsyncdone']);
-  const ended = await told(page, 'ondisconnect', length);
+  const ended = await calls(page, 'ondisconnect', length);
   assert.equal(what<NIMError>(ended, 'ondisconnect').code, 302);
   await page.evaluate(() => dispatchEvent(new Event('online')));
   assert.equal(frames.sockets, 2);
 });
 
-test('callbacks that throw disturb nothing', async () => {
+test('callbacks that throw have no other effect', async () => {
   const { page, errors } = await open();
   await page.evaluate(() => {
     const app = window as unknown as Application;
@@ -296,7 +296,7 @@ test('callbacks that throw disturb nothing', async () => {
     };
     app.start({ account: 'alice', onconnect: broken, onmyinfo: broken, onusers: broken });
   });
-  const { length } = await told(page, 'onsyncdone');
+  const { length } = await calls(page, 'onsyncdone');
   await page.evaluate(() => {
     const { nim, done } = window as unknown as Application;
     const broken = () => {
@@ -306,16 +306,16 @@ test('callbacks that throw disturb nothing', async () => {
     nim.getUser({ account: 'nobody', done: broken });
     nim.getUser({ account: 'erin', done: done('erin') as never });
   });
-  assert.equal(what<NIMUser>(await told(page, 'erin', length), 'erin').nick, 'Erin');
+  assert.equal(what<NIMUser>(await calls(page, 'erin', length), 'erin').nick, 'Erin');
   await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
-  await told(page, 'onupdateuser', length);
+  await calls(page, 'onupdateuser', length);
   assert.deepEqual(errors.map((error) => error.message), Array(5).fill('broken by the application'), 'the page hears of each');
 });
 
 test('one instance for each account, until it is destroyed', async () => {
   const { page, warnings } = await open();
   await start(page, { account: 'alice' });
-  await told(page, 'onsyncdone');
+  await calls(page, 'onsyncdone');
   const same = await page.evaluate(() => {
     const { NIM, nim, options } = window as unknown as Application;
     const again = NIM.getInstance(options({ account: 'alice', autoMarkRead: true, onmsg: () => {}, appKey: 'other' }));
@@ -326,12 +326,12 @@ test('one instance for each account, until it is destroyed', async () => {
   assert.deepEqual(same, [true, false]);
   assert.deepEqual(warnings, ['rosterd: these NIM options do nothing here: autoMarkRead, onmsg']);
 
-  const { length } = await told(page, 'onsyncdone', 1);
+  const { length } = await calls(page, 'onsyncdone', 1);
   await page.evaluate(() => {
     const { nim, done } = window as unknown as Application;
     nim.destroy({ done: done('destroyed') });
   });
-  const destroyed = await told(page, 'destroyed', length);
+  const destroyed = await calls(page, 'destroyed', length);
   assert.deepEqual(what<{ code: string; callFunc: string }>(destroyed, 'ondisconnect').callFunc, 'destroy');
   assert.equal(await page.evaluate(() => {
     const { NIM, nim, options } = window as unknown as Application;
@@ -342,52 +342,52 @@ test('one instance for each account, until it is destroyed', async () => {
 test('disconnect and connect again', async () => {
   const { page } = await open();
   await start(page, { account: 'alice' });
-  const { length } = await told(page, 'onsyncdone');
+  const { length } = await calls(page, 'onsyncdone');
   await page.evaluate(() => {
     const { nim, done } = window as unknown as Application;
     nim.disconnect({ done: done('disconnected') });
   });
-  const left = await told(page, 'disconnected', length);
+  const left = await calls(page, 'disconnected', length);
   assert.deepEqual(names(left), ['ondisconnect', 'disconnected']);
   assert.equal(what<{ code: string }>(left, 'ondisconnect').code, 'alreadyDisconnected');
   await gateway.api('PATCH', '/v1/users/bob', { nick: 'Robert' });
   await page.evaluate(() => (window as unknown as Application).nim.connect());
-  const again = await told(page, 'onsyncdone', length + left.length);
+  const again = await calls(page, 'onsyncdone', length + left.length);
   assert.deepEqual(names(again), ['onconnect', 'onmyinfo', 'onusers', 'onsyncdone']);
   assert.deepEqual(accounts(what(again, 'onusers')), ['bob']);
 });
 
-test('a gateway that is killed: reconnecting is announced, or given up as asked', async () => {
+test('a killed gateway: reconnecting is announced, or given up as configured', async () => {
   const { page } = await open();
   await start(page, { account: 'alice', reconnectionAttempts: 2 });
   await page.evaluate(() => {
     const { NIM, options } = window as unknown as Application;
-    NIM.getInstance(options({ account: 'bob', needReconnect: false, ondisconnect: (data: unknown) => (window as unknown as Application).told.push(['bob out', data]) }));
+    NIM.getInstance(options({ account: 'bob', needReconnect: false, ondisconnect: (data: unknown) => (window as unknown as Application).calls.push(['bob out', data]) }));
   });
-  await page.waitForFunction(() => (window as unknown as Application).told.filter(([name]) => name === 'onsyncdone').length === 2);
-  let { length } = await told(page, 'onsyncdone');
+  await page.waitForFunction(() => (window as unknown as Application).calls.filter(([name]) => name === 'onsyncdone').length === 2);
+  let { length } = await calls(page, 'onsyncdone');
   await gateway.kill();
-  const retry = await told(page, 'onwillreconnect', length);
+  const retry = await calls(page, 'onwillreconnect', length);
   const { retryCount, duration } = what<{ retryCount: number; duration: number }>(retry, 'onwillreconnect');
   assert.ok(retryCount === 1 && duration >= 0);
-  assert.equal(what<NIMError>(await told(page, 'bob out', length), 'bob out').code, 415);
-  const out = await told(page, 'ondisconnect', length);
+  assert.equal(what<NIMError>(await calls(page, 'bob out', length), 'bob out').code, 415);
+  const out = await calls(page, 'ondisconnect', length);
   assert.equal(what<{ code: string }>(out, 'ondisconnect').code, 'allAttemptsFailed');
   assert.equal(names(out).filter((name) => name === 'onwillreconnect').length, 2);
 
   await gateway.start();
   length = await page.evaluate(() => {
-    const { nim, told } = window as unknown as Application;
+    const { nim, calls } = window as unknown as Application;
     nim.connect();
-    return told.length;
+    return calls.length;
   });
-  assert.equal(names(await told(page, 'onsyncdone', length))[0], 'onconnect');
+  assert.equal(names(await calls(page, 'onsyncdone', length))[0], 'onconnect');
 });
 
 test('errors have NIM’s numbers', async () => {
   const { page } = await open();
   await start(page, { account: 'alice', cmdTimeout: 400 });
-  const { length } = await told(page, 'onsyncdone');
+  const { length } = await calls(page, 'onsyncdone');
   await page.evaluate(() => {
     const { nim, done } = window as unknown as Application;
     nim.updateMyInfo({ birth: 'tomorrow', done: done('birth') as never });
@@ -397,15 +397,15 @@ test('errors have NIM’s numbers', async () => {
     nim.getUsers({ accounts: Array.from({ length: 151 }, (_, i) => `u${i}`), done: done('many') as never });
     nim.getUsers({ accounts: undefined as never, done: done('no list') as never });
   });
-  await told(page, 'none', length);
+  await calls(page, 'none', length);
   gateway.cut();
-  await told(page, 'onwillreconnect', length);
+  await calls(page, 'onwillreconnect', length);
   await page.evaluate(() => {
     const { nim, done } = window as unknown as Application;
     nim.getUser({ account: 'erin', done: done('offline') as never });
     nim.getUser({ account: 'bob', done: done('held') as never });
   });
-  const all = await told(page, 'offline', length);
+  const all = await calls(page, 'offline', length);
   const code = (name: string) => what<{ error: NIMError }>(all, name).error.code;
   assert.deepEqual(['birth', 'nick', 'nobody', 'none', 'many', 'no list', 'offline'].map(code), [414, 414, 404, 414, 419, 414, 408]);
   assert.deepEqual(what<{ error: NIMError }>(all, 'birth').error.event, { callFunc: 'updateMyInfo', reason: 'INVALID_ARGUMENT', field: 'birth' });

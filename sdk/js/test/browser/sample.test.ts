@@ -1,4 +1,4 @@
-// The reference document's own sample, in a real browser, with a second client making the changes.
+// The sample of NIM's reference, in a real browser; a second client makes the changes.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { Gateway } from './gateway.js';
 
 type Line = [what: string, value: unknown];
 
-/** What the sample's page has. */
+/** The globals of the sample's page. */
 interface Sample {
   lines: Line[];
   data: { myInfo: NIMUser; users: NIMUser[] };
@@ -28,7 +28,7 @@ let browser: Browser;
 let gateway: Gateway;
 let context: BrowserContext;
 
-// The application's own server: it has the page, the SDK is the gateway's.
+// The application's server has the page; the SDK comes from the gateway.
 const server: Server = createServer(({ url = '' }, response) => {
   if (url.startsWith('/sdk/')) response.writeHead(302, { location: gateway.origin + url }).end();
   else response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(SAMPLE);
@@ -51,7 +51,7 @@ afterEach(async () => {
   await gateway.close();
 });
 
-/** The page, the lines that its console really got, and what it did not catch. */
+/** The page, the lines on its console, and its uncaught errors. */
 async function open(account: string, more = ''): Promise<{ page: Page; logged: string[]; errors: Error[] }> {
   const page = await context.newPage();
   const logged: string[] = [];
@@ -62,7 +62,7 @@ async function open(account: string, more = ''): Promise<{ page: Page; logged: s
   return { page, logged, errors };
 }
 
-/** Waits until there is a line, at this place or later, and answers all from the place on. */
+/** Waits for a line at this position or later, and returns all lines from there on. */
 async function lines(page: Page, last: string, from = 0): Promise<Line[]> {
   const here = () => page.evaluate(() => (window as unknown as Sample).lines);
   await page.waitForFunction(
@@ -101,7 +101,7 @@ test('the sample logs its lines in the documented order', async () => {
   assert.equal((own[0]?.[1] as NIMUser).sign, 'written elsewhere');
   seen += own.length;
 
-  // The sample calls its own handler when its update is done; the gateway's echo would be a third line.
+  // The sample calls its handler when its update is done; an echo from the gateway would be a third line.
   await page.evaluate(() => (window as unknown as Sample).updateMe());
   const updated = await lines(page, 'My profile is updated', seen);
   assert.deepEqual(names(updated), ['update my profilesucceeded', 'My profile is updated']);
@@ -126,7 +126,7 @@ test('the sample logs its lines in the documented order', async () => {
   assert.deepEqual((several[0]?.[1] as NIMUser[]).map((user) => user.nick), ['Erin', 'Robert']);
   seen += several.length;
 
-  // Nothing came besides, and what the page kept by merging is what is true.
+  // Nothing else came, and the merged lists are correct.
   assert.equal(await page.evaluate(() => (window as unknown as Sample).lines.length), seen);
   const data = await page.evaluate(() => (window as unknown as Sample).data);
   assert.deepEqual([data.myInfo.nick, data.myInfo.account, await page.title()], ['newNick', 'alice', 'newNick']);
@@ -143,7 +143,7 @@ test('the sample logs the same with the gateway killed and restarted in the midd
   await lines(page, 'user information is updated', first.length);
   const before = first.length + 1;
 
-  // The page stays out until both changes are made, so that it is the catch-up that has to bring them.
+  // The page stays disconnected until both changes are made, so the catch-up has to bring them.
   gateway.cut();
   await gateway.kill();
   await gateway.start();
@@ -159,7 +159,7 @@ test('the sample logs the same with the gateway killed and restarted in the midd
   assert.deepEqual(called<NIMUser[]>(again, 'receive user information list').map((user) => user.nick), ['Caroline'], 'only what is new');
   let seen = before + again.length;
 
-  // And all goes on as before.
+  // Everything continues as before.
   const [bob, other] = [await gateway.client('bob'), await gateway.client('alice')];
   await bob.updateMyInfo({ nick: 'Bobby' });
   const friend = await lines(page, 'user information is updated', seen);
@@ -176,7 +176,7 @@ test('the sample logs the same with the gateway killed and restarted in the midd
   assert.deepEqual(data.users.filter((user) => user.account !== 'dave').map((user) => user.nick).sort(), ['Bobby', 'Caroline']);
 });
 
-test('a change that fails says so to its own caller', async () => {
+test('a failed change reports to its caller', async () => {
   const { page } = await open('alice', '&db=no');
   const { length } = await lines(page, 'syncdone');
   await page.evaluate(() => (window as unknown as Sample).getUser('nobody'));

@@ -1,4 +1,4 @@
-// The SDK where there is no window: in a worker, as a module and as the classic script.
+// The SDK without a window: in a worker, as a module and as a classic script.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

@@ -5,13 +5,13 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
-import { part } from '../../src/digest.js';
+import { bucket } from '../../src/digest.js';
 import { MemoryStore } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { NIM } from '../../src/nim.js';
 import { API_KEY, Gateway, next, reaches, SECRET, token, until } from './gateway.js';
 
-/** Everything a client heard. */
+/** Records all events of a client. */
 function hear(client: RosterdClient): string[] {
   const heard: string[] = [];
   client.on('me', (user, how) => heard.push(`me ${user.account} ${how}`));
@@ -24,7 +24,7 @@ function hear(client: RosterdClient): string[] {
   return heard;
 }
 
-/** What a good frame may be refused with, by its command. */
+/** The error codes that a valid command may get, by command. */
 const REFUSALS: Record<string, number[]> = {
   refresh: [403], updateMyInfo: [412], addFriend: [417], requestFriend: [417], acceptFriend: [404, 417], rejectFriend: [404], cancelRequest: [404],
   deleteFriend: [404], updateFriend: [404], block: [404], unblock: [404],
@@ -43,7 +43,7 @@ describe('a gateway with its demo users', () => {
     assert.equal(alice.me?.nick, 'Alice');
   });
 
-  test("a friend's change, the backend's change and the own one elsewhere", async () => {
+  test("changes by a friend, by the backend, and by another session of the account", async () => {
     const [alice, elsewhere, bob] = await Promise.all([gateway.connected('alice'), gateway.connected('alice'), gateway.connected('bob')]);
     const heard = hear(alice);
     const seen = next(alice, 'userUpdated');
@@ -70,7 +70,7 @@ describe('a gateway with its demo users', () => {
     assert.deepEqual(heard, ['userUpdated erin', 'friends erin update', 'friendRemoved erin']);
   });
 
-  test('what was missed comes as the difference, also to a later client with the same store', async () => {
+  test('missed changes come as a difference, also to a later client with the same store', async () => {
     const store = new MemoryStore();
     const first = await gateway.connected('alice', { store });
     await first.disconnect();
@@ -87,7 +87,7 @@ describe('a gateway with its demo users', () => {
     await gateway.api('PUT', 'users/alice/friends/dave');
   });
 
-  test('a cut connection comes back by itself, and calls wait for it', async () => {
+  test('a lost connection is restored automatically, and calls wait for it', async () => {
     const bob = await gateway.connected('bob');
     bob.cut();
     assert.equal(bob.state, 'disconnected');
@@ -108,7 +108,7 @@ describe('a gateway with its demo users', () => {
     assert.equal(many.missing.length, 400);
   });
 
-  test('an account that does not exist: no, and no loop', async () => {
+  test('an account that does not exist is refused, without a loop', async () => {
     const zoe = gateway.client('zoe');
     let attempts = 0;
     zoe.on('state', (state) => { if (state === 'connecting') attempts++; });
@@ -117,14 +117,14 @@ describe('a gateway with its demo users', () => {
     assert.equal(attempts, 1);
   });
 
-  test('heartbeats keep a silent client there', async () => {
+  test('heartbeats keep an idle client connected', async () => {
     const erin = await gateway.connected('erin');
     let beats = 0;
     await next(erin, 'frame', ({ direction, frame }) => direction === 'in' && Object.keys(frame).length === 0 && ++beats === 3);
     assert.equal(erin.state, 'live');
   });
 
-  test('a gateway that is silent is left after two and a half intervals, and found again', async () => {
+  test('the client leaves a silent gateway after two and a half intervals, and reconnects', async () => {
     const own = await Gateway.start('clients.heartbeat=1s');
     try {
       const erin = await own.connected('erin');
@@ -189,7 +189,7 @@ describe('a gateway with its demo users', () => {
           const frame = JSON.parse(String(data));
           if (frame.synced && meaning.command !== 'login') {
             socket.send(text);
-            // Commands are answered in order, so this is the answer after which no other comes.
+            // The gateway answers commands in order, so no earlier answer follows this one.
             if (meaning.kind !== 'malformed') socket.send('{"id":77,"getUsers":{"accounts":[]}}');
           }
           if ((frame.id !== undefined && frame.id !== 1) || frame.error || frame.goodbye || meaning.command === 'login') answers.push(frame);
@@ -208,7 +208,7 @@ describe('a gateway with its demo users', () => {
       if (meaning.kind === 'heartbeat') assert.equal(answer.id, 77);
       else assert.equal(answer.id, meaning.id);
       if (meaning.kind === 'wrong') assert.equal(answer.error.code, meaning.code);
-      // A refusal is about what is asked for, such as an account that is not there; read it was.
+      // A refusal concerns the request, such as a missing account; the gateway could read the frame.
       const refused = answer.error !== undefined;
       if (meaning.kind === 'command' && !refused) assert.ok(answer[`${meaning.command}Reply`], JSON.stringify(answer));
       if (meaning.kind === 'command' && refused) assert.ok(REFUSALS[meaning.command]?.includes(answer.error.code), JSON.stringify(answer));
@@ -222,7 +222,7 @@ describe('a gateway with its demo users', () => {
 });
 
 describe('a gateway that goes away', () => {
-  test('killed and started again: everybody is back, and nothing was missed', async () => {
+  test('killed and restarted: all clients reconnect and miss nothing', async () => {
     const gateway = await Gateway.start();
     try {
       const [alice, bob] = await Promise.all([gateway.connected('alice'), gateway.connected('bob')]);
@@ -240,15 +240,15 @@ describe('a gateway that goes away', () => {
     }
   });
 
-  test('stopped in order: clients come back at the time they were told', async () => {
+  test('graceful stop: clients reconnect at the time that the gateway set', async () => {
     const gateway = await Gateway.start();
     try {
       const alice = await gateway.connected('alice');
-      let told: number | undefined;
-      alice.on('frame', ({ frame }) => (told = (frame as any).goodbye?.retryAfterMs ?? told));
+      let delay: number | undefined;
+      alice.on('frame', ({ frame }) => (delay = (frame as any).goodbye?.retryAfterMs ?? delay));
       const will = next(alice, 'willReconnect');
       await gateway.signal('SIGTERM');
-      assert.equal((await will)[0].delayMs, told);
+      assert.equal((await will)[0].delayMs, delay);
       await gateway.start();
       await reaches(alice, 'live');
     } finally {
@@ -256,7 +256,7 @@ describe('a gateway that goes away', () => {
     }
   });
 
-  test('unreachable from the start: the state shows it, calls fail in time, and it works once there', async () => {
+  test('unreachable at first: the state shows it, calls fail in time, and the client connects once the gateway is up', async () => {
     const gateway = await Gateway.start();
     try {
       await gateway.signal('SIGKILL');
@@ -291,7 +291,7 @@ describe('a gateway that goes away', () => {
     }
   });
 
-  test('a stored list that is damaged: what differs comes, nothing else does, and the gateway tells its operator', async () => {
+  test('a damaged stored list: the gateway sends only what differs, and logs it', async () => {
     const gateway = await Gateway.start();
     try {
       const names = Array.from({ length: 300 }, (_, i) => `f${i}`);
@@ -301,33 +301,33 @@ describe('a gateway that goes away', () => {
       const before = await gateway.connected('popular', { store });
       const fresh = { users: new Map(before.users), friends: new Map(before.friends) };
       await before.disconnect();
-      // One is gone, one never was a friend, one card is of another time, one relation is newer than it can be.
-      const card = { ...fresh.users.get('f2')!, nick: 'of another time', version: 1 };
+      // One is missing, one was never a friend, one profile is old, one friendship is newer than possible.
+      const old = { ...fresh.users.get('f2')!, nick: 'of another time', version: 1 };
       const stranger = { account: 'nobody', version: 5 };
       await store.save('popular', {
-        removed: ['f1'], users: [card, { ...card, ...stranger }],
+        removed: ['f1'], users: [old, { ...old, ...stranger }],
         friends: [{ ...fresh.friends.get('f3')!, version: 2 ** 40 }, { ...fresh.friends.get('f3')!, ...stranger }],
       });
       const popular = gateway.client('popular', { store });
       const heard = hear(popular);
-      const told: string[] = [];
+      const received: string[] = [];
       const sent: string[] = [];
       popular.on('frame', ({ direction, frame }) => {
         if (direction === 'out') sent.push(...Object.keys(frame).filter((key) => key !== 'id'));
-        else told.push(...((frame as any).changes?.friends ?? []).map(({ account }: { account: string }) => account));
+        else received.push(...((frame as any).changes?.friends ?? []).map(({ account }: { account: string }) => account));
       });
       await popular.connect();
       assert.deepEqual(sent, ['login', 'repair']);
       assert.ok(heard.includes('error 500 OUT_OF_STEP') && heard.at(-1) === 'synced current', heard.join('\n'));
-      const parts = new Set(['f1', 'f2', 'f3', 'nobody'].map(part));
-      assert.deepEqual(told.sort(), names.filter((account) => parts.has(part(account))).sort());
+      const buckets = new Set(['f1', 'f2', 'f3', 'nobody'].map(bucket));
+      assert.deepEqual(received.sort(), names.filter((account) => buckets.has(bucket(account))).sort());
       const sorted = <T>(map: ReadonlyMap<string, T>): Map<string, T> => new Map([...map].sort());
       assert.deepEqual(sorted(popular.users), sorted(fresh.users));
       assert.deepEqual(sorted(popular.friends), sorted(fresh.friends));
       assert.equal(await gateway.metric('rosterd_repairs_total{kind="DIFFERENT"}'), 1);
-      assert.equal(await gateway.metric('rosterd_repair_records_total'), told.length);
+      assert.equal(await gateway.metric('rosterd_repair_records_total'), received.length);
       assert.ok(gateway.log.includes('was told again what differs'), gateway.log);
-      // What was put right is stored, and is all there is to know for the next time.
+      // The repaired list is stored, and complete at the next login.
       await popular.disconnect();
       const after = gateway.client('popular', { store });
       const synced = next(after, 'synced');
@@ -340,14 +340,14 @@ describe('a gateway that goes away', () => {
     }
   });
 
-  test('in the midst of changes and cuts everybody ends with the same', async () => {
+  test('all clients end with the same state after changes and lost connections', async () => {
     const gateway = await Gateway.start();
     try {
       const stores = new MemoryStore();
       const names = ['alice', 'bob', 'carol', 'dave'];
       const clients = await Promise.all(names.map((name) => gateway.connected(name, { store: stores })));
       const complaints = clients.map(hear);
-      // A fixed series, so that a failure can be had again.
+      // A fixed sequence, so that failures are reproducible.
       let seed = 7;
       const random = (n: number): number => (seed = (seed * 48_271) % 2_147_483_647) % n;
       let cuts = 0;
@@ -386,7 +386,7 @@ describe('a gateway that verifies tokens', () => {
   before(async () => (gateway = await Gateway.start('auth.mode=jwt', `auth.hs256_secret=${SECRET}`, 'auth.create_accounts=true', `ops.api_key=${API_KEY}`)));
   after(() => gateway.end());
 
-  test('a wrong token is 302, once', async () => {
+  test('a wrong token is refused once, with 302', async () => {
     const alice = gateway.client('alice', { token: `${token('alice', 60_000)}x` });
     let attempts = 0;
     alice.on('state', (state) => { if (state === 'connecting') attempts++; });
@@ -417,18 +417,18 @@ describe('a gateway that verifies tokens', () => {
     await assert.rejects(gateway.client('alice', { token: token('bob', 60_000) }).connect(), { code: 403 });
   });
 
-  test('an ended token and no way to get another', async () => {
+  test('an expired token without getToken', async () => {
     await assert.rejects(gateway.client('alice', { token: token('alice', -1_000) }).connect(), { code: 302 });
   });
 
-  test('an ended token is followed by a new one', async () => {
+  test('an expired token is replaced by a new one', async () => {
     const asked: string[] = [];
     const alice = gateway.client('alice', { token: token('alice', -1_000), getToken: (why) => (asked.push(why), token('alice', 60_000)) });
     await alice.connect();
     assert.deepEqual(asked, ['expired']);
   });
 
-  test('tokens that end soon are renewed on the connection', async () => {
+  test('tokens are renewed on the connection before they expire', async () => {
     const asked: string[] = [];
     const alice = await gateway.connected('alice', { getToken: async (why) => (asked.push(why), token('alice', 4_000)) });
     const states: string[] = [];
@@ -438,7 +438,7 @@ describe('a gateway that verifies tokens', () => {
     assert.deepEqual([asked, states], [['connect', 'refresh', 'refresh'], []]);
   });
 
-  test('a token that ends on the connection, and a backend that comes late', async () => {
+  test('a token that expires on the connection, with a slow backend', async () => {
     const asked: string[] = [];
     const alice = await gateway.connected('alice', {
       getToken: async (why) => {

@@ -1,5 +1,4 @@
-// A real gateway for a test, with a store of its own, and what a test does to it: calls of the server API, stops,
-// and starts at the same address.
+// A real gateway for tests, with its own store: server API calls, stops, and restarts at the same address.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -17,7 +16,7 @@ import type { Events, Options, State, WebSocketConstructor } from '../../src/ind
 
 const target = fileURLToPath(new URL('../../../../target/', import.meta.url));
 
-/** ROSTERD_BIN, or else the newest that was built. */
+/** Returns ROSTERD_BIN, or else the newest build. */
 function binary(): string {
   const asked = process.env['ROSTERD_BIN'];
   if (asked) return asked;
@@ -27,10 +26,10 @@ function binary(): string {
 }
 
 export const SECRET = 'a secret of thirty-two bytes or more';
-/** For a gateway that is told of it; others have none. */
+/** The API key, for gateways configured with it. */
 export const API_KEY = 'the-key-of-a-backend-in-these-tests';
 
-/** A token of `account` that ends in so many milliseconds; the claim counts whole seconds. */
+/** Signs a token that expires in `endsInMs`; the claim has whole seconds. */
 export function token(account: string, endsInMs: number): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: account, exp: Math.floor((Date.now() + endsInMs) / 1000) })}`;
@@ -41,7 +40,7 @@ export class Gateway {
   url = '';
   #ops = '';
   #process?: ChildProcess;
-  /** What it has logged since it was started last. */
+  /** The log since the last start. */
   log = '';
   #clients: RosterdClient[] = [];
   readonly #directory = mkdtempSync(join(tmpdir(), 'rosterd-js-'));
@@ -57,7 +56,7 @@ export class Gateway {
     return gateway;
   }
 
-  /** Also after a stop: then where it was, with the store that it had. */
+  /** Starts the gateway; after a stop at the same address, with the same store. */
   async start(): Promise<void> {
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
     const settings = [`clients.listen=${listen}`, 'ops.listen=127.0.0.1:0', `store.url=sqlite:${join(this.#directory, 'rosterd.db')}`, ...this.#settings];
@@ -80,7 +79,7 @@ export class Gateway {
     if (signal !== 'SIGSTOP' && signal !== 'SIGCONT' && child && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   }
 
-  /** A call of the server API; anything but success fails the test. */
+  /** Calls the server API; fails the test unless the call succeeds. */
   async api(method: string, path: string, body?: object | string): Promise<any> {
     const text = typeof body === 'object' ? JSON.stringify(body) : body;
     const response = await fetch(`${this.#ops}/v1/${path}`, { method, body: text ?? null, headers: { authorization: `Bearer ${API_KEY}` } });
@@ -89,7 +88,7 @@ export class Gateway {
     return answer ? JSON.parse(answer) : undefined;
   }
 
-  /** A metric, all its labels together. */
+  /** Returns a metric, summed over its labels. */
   async metric(name: string): Promise<number> {
     const text = await (await fetch(`${this.#ops}/metrics`)).text();
     const lines = text.split('\n').filter((line) => line.startsWith(name) && !line.startsWith('#'));
@@ -104,7 +103,7 @@ export class Gateway {
     return client;
   }
 
-  /** A client that is live. */
+  /** Returns a live client. */
   async connected(account: string, options: Partial<Options> = {}): Promise<RosterdClient> {
     const client = this.client(account, options);
     await client.connect();
@@ -125,7 +124,7 @@ export class Gateway {
 
 const PATIENCE_MS = 20_000;
 
-/** The next event of that kind that `test` accepts. */
+/** Waits for the next event that `test` accepts. */
 export function next<K extends keyof Events>(client: RosterdClient, event: K, test: (...args: any[]) => boolean = () => true): Promise<any[]> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no ${event} in time`)), PATIENCE_MS);
@@ -142,7 +141,7 @@ export async function reaches(client: RosterdClient, state: State): Promise<void
   if (client.state !== state) await next(client, 'state', (now) => now === state);
 }
 
-/** As soon as `test` is true; looked at after every event that can make it so. */
+/** Waits until `test` is true; checks it after every relevant event. */
 export async function until(client: RosterdClient, test: () => boolean): Promise<void> {
   const events = ['me', 'users', 'userUpdated', 'friends', 'friendRemoved', 'requests', 'blocks', 'presence', 'sessions', 'synced', 'state'] as const;
   while (!test()) {

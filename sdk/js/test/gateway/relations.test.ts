@@ -1,4 +1,4 @@
-// Friends, requests, blocks, presence, sessions, watched strangers and signals, among clients of a real gateway.
+// Friends, requests, blocks, presence, sessions, watched strangers and signals, with a real gateway.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -6,7 +6,7 @@ import { MemoryStore } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { Gateway, next, reaches, until } from './gateway.js';
 
-/** As soon as it counts as gone. */
+/** Makes accounts appear offline soon after their last session. */
 const LINGER = 'presence.linger=100ms';
 
 let gateway: Gateway;
@@ -15,10 +15,11 @@ afterEach(() => gateway.end());
 const online = (client: RosterdClient, account: string): boolean | undefined => client.presence.get(account)?.online;
 const alias = (client: RosterdClient, account: string): string | undefined => client.friends.get(account)?.alias;
 
-/** Waits until all that the gateway owes `client` now has arrived. */
-async function toldAll(client: RosterdClient): Promise<void> {
+/** Waits until all pending changes have reached `client`. */
+async function caughtUp(client: RosterdClient): Promise<void> {
   const other = await gateway.connected(client.account);
-  // What is owed is told in one go, in no promised order; so the second change is after all that was owed at the first.
+  // The gateway flushes pending changes at once, in no defined order, so the second change comes after all that were
+  // pending at the first.
   for (const tel of ['1', '2']) {
     const seen = next(client, 'me', (me) => me.tel === tel);
     await other.updateMyInfo({ tel });
@@ -27,10 +28,10 @@ async function toldAll(client: RosterdClient): Promise<void> {
   await other.disconnect();
 }
 
-describe('with the settings as they are', () => {
+describe('with default settings', () => {
   beforeEach(async () => (gateway = await Gateway.start(LINGER)));
 
-  test('asked and accepted: both are friends, on every device, and each sees the other there', async () => {
+  test('an accepted request: both are friends on every device, and see each other online', async () => {
     const [dave, erin, desk] = await Promise.all([gateway.connected('dave'), gateway.connected('erin'), gateway.connected('erin')]);
     await dave.requestFriend('erin', 'We met at the lake');
     assert.deepEqual(dave.requests.map(({ account, direction }) => [account, direction]), [['erin', 'out']]);
@@ -50,7 +51,7 @@ describe('with the settings as they are', () => {
     assert.equal(dave.users.get('erin')?.sign, 'A friend now');
   });
 
-  test('two who ask each other are friends', async () => {
+  test('two mutual requests make friends', async () => {
     const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
     await Promise.all([dave.requestFriend('erin'), erin.requestFriend('dave')]);
     await until(dave, () => dave.friends.has('erin'));
@@ -59,7 +60,7 @@ describe('with the settings as they are', () => {
     await until(erin, () => erin.requests.length === 0);
   });
 
-  test('rejected, taken back, and asked while the other was away', async () => {
+  test('requests: rejected, withdrawn, and sent to an offline account', async () => {
     const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
     const fate = async (account: string, client: RosterdClient): Promise<string> =>
       (await next(client, 'requests', (requests) => requests.some((r: any) => r.account === account && r.state !== 'open')))[0][0].state;
@@ -77,12 +78,12 @@ describe('with the settings as they are', () => {
 
     await erin.disconnect();
     await dave.requestFriend('erin', 'Are you there?');
-    const told = next(erin, 'requests');
+    const received = next(erin, 'requests');
     await erin.connect();
-    assert.deepEqual([(await told)[1], erin.requests[0]?.message], ['sync', 'Are you there?']);
+    assert.deepEqual([(await received)[1], erin.requests[0]?.message], ['sync', 'Are you there?']);
   });
 
-  test('what is refused says why', async () => {
+  test('a refusal names its reason', async () => {
     const alice = await gateway.connected('alice');
     await assert.rejects(alice.requestFriend('alice'), { code: 414 });
     await assert.rejects(alice.requestFriend('nobody'), { code: 404 });
@@ -102,12 +103,12 @@ describe('with the settings as they are', () => {
     assert.equal(alice.state, 'live');
   });
 
-  test('a friend made at once, a message along, and ended again', async () => {
+  test('addFriend with a message, and deleteFriend', async () => {
     const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
-    const told = next(erin, 'requests');
+    const received = next(erin, 'requests');
     await dave.addFriend('erin', 'Hello');
     assert.equal(dave.users.get('erin')?.nick, 'Erin');
-    const [[request]] = await told;
+    const [[request]] = await received;
     assert.deepEqual([request.account, request.state, request.message], ['dave', 'accepted', 'Hello']);
     assert.deepEqual(erin.requests, []);
     const removed = next(erin, 'friendRemoved');
@@ -117,7 +118,7 @@ describe('with the settings as they are', () => {
     assert.equal(erin.presence.has('dave'), false);
   });
 
-  test('alias and custom of a friend: on the own devices, after a reconnect, and nowhere else', async () => {
+  test("alias and custom of a friend: on the account's own devices only, also after a reconnect", async () => {
     const store = new MemoryStore();
     const [alice, phone, bob] = await Promise.all([gateway.connected('alice', { store }), gateway.connected('alice'), gateway.connected('bob')]);
     const heard: string[] = [];
@@ -127,7 +128,7 @@ describe('with the settings as they are', () => {
     await until(phone, () => alias(phone, 'bob') === 'The builder');
     await alice.updateFriend('bob', { custom: '' });
     assert.deepEqual([alias(alice, 'bob'), alice.friends.get('bob')?.custom], ['The builder', '']);
-    await toldAll(bob);
+    await caughtUp(bob);
     assert.deepEqual(heard, []);
     await alice.disconnect();
     await phone.updateFriend('bob', { alias: 'Bob the builder' });
@@ -137,7 +138,7 @@ describe('with the settings as they are', () => {
     assert.equal((await store.load('alice'))?.friends.find(({ account }) => account === 'bob')?.alias, 'Bob the builder');
   });
 
-  test('blocked: nothing more arrives, until it is unblocked', async () => {
+  test('a blocked account receives nothing until it is unblocked', async () => {
     const [alice, phone, bob] = await Promise.all([gateway.connected('alice'), gateway.connected('alice'), gateway.connected('bob')]);
     await until(bob, () => online(bob, 'alice') === true);
     await alice.block('bob');
@@ -146,10 +147,10 @@ describe('with the settings as they are', () => {
     await until(bob, () => online(bob, 'alice') === false);
     await alice.updateMyInfo({ sign: 'Not for bob' });
     assert.deepEqual(await alice.signal('bob', 'psst'), { delivered: 0, dropped: 0 });
-    await toldAll(bob);
+    await caughtUp(bob);
     assert.equal(bob.users.get('alice')?.sign, 'Down the rabbit hole');
     assert.equal((await bob.getUser('alice', { fresh: true })).sign, 'Down the rabbit hole');
-    assert.ok(bob.friends.has('alice'), 'he is not told');
+    assert.ok(bob.friends.has('alice'), 'he is not notified');
 
     const again = await gateway.connected('bob');
     assert.equal(again.users.get('alice')?.sign, 'Down the rabbit hole', 'on every device');
@@ -158,20 +159,20 @@ describe('with the settings as they are', () => {
     for (const client of [bob, again]) await until(client, () => client.users.get('alice')?.sign === 'Not for bob' && online(client, 'alice') === true);
   });
 
-  test('presence: who comes and who goes, and the whole state at each login', async () => {
+  test('presence: changes, and the whole state at each login', async () => {
     const alice = await gateway.connected('alice');
     const bob = await gateway.connected('bob');
     await until(alice, () => online(alice, 'bob') === true);
     await bob.disconnect();
     await until(alice, () => online(alice, 'bob') === false);
     assert.ok(alice.presence.get('bob')!.lastSeen > 0);
-    const told = next(alice, 'presence', (_, how) => how === 'sync');
+    const received = next(alice, 'presence', (_, how) => how === 'sync');
     alice.cut();
-    const [users] = await told;
+    const [users] = await received;
     assert.deepEqual(users.map(({ account, online }: any) => [account, online]), [['bob', false]]);
   });
 
-  test('invisible: gone for friends, on every device, also after a login, until it is said otherwise', async () => {
+  test('invisible: offline for friends on every device, also after a login, until changed', async () => {
     const [alice, phone, bob] = await Promise.all([gateway.connected('alice'), gateway.connected('alice'), gateway.connected('bob')]);
     await until(bob, () => online(bob, 'alice') === true);
     await phone.setPresence({ invisible: true });
@@ -182,7 +183,7 @@ describe('with the settings as they are', () => {
     await until(bob, () => online(bob, 'alice') === true);
   });
 
-  test('sessions: told as they come and go, listed, and ended', async () => {
+  test('sessions: reported when they start and end, listed, and kicked', async () => {
     const desk = await gateway.connected('erin', { device: { id: '1', type: 'web', tag: 'desk' } });
     assert.equal(desk.sessions.length, 0);
     assert.deepEqual((await desk.getSessions()).map(({ device, current }) => [device.tag, current]), [['desk', true]]);
@@ -198,7 +199,7 @@ describe('with the settings as they are', () => {
     assert.deepEqual([code, willReconnect], [3503, false]);
     await until(desk, () => desk.sessions.length === 1);
 
-    // Who leaves is told as well; and after the own return, alone, there is nobody to tell of.
+    // A session's end is reported too; after a reconnect without others there is nothing to report.
     await phone.connect();
     await until(desk, () => desk.sessions.length === 2);
     desk.cut();
@@ -208,7 +209,7 @@ describe('with the settings as they are', () => {
     await until(desk, () => desk.sessions.length === 1);
   });
 
-  test('watched strangers: there at once, live, over reconnects, and gone when the list is', async () => {
+  test('watched strangers: at once, live, across reconnects, and dropped with the list', async () => {
     const dave = await gateway.connected('dave');
     assert.deepEqual(await dave.watch(['erin', 'bob', 'nobody']), { missing: ['nobody'] });
     await until(dave, () => dave.users.has('erin') && dave.users.has('bob'));
@@ -223,20 +224,20 @@ describe('with the settings as they are', () => {
     await gateway.api('PATCH', 'users/erin', { nick: 'Erin IV' });
     await until(dave, () => dave.users.get('erin')?.nick === 'Erin IV');
 
-    // Who does not exist yet comes when there is somebody.
+    // A missing account comes once it exists.
     await gateway.api('PUT', 'users/nobody', { nick: 'Somebody' });
     await until(dave, () => dave.users.get('nobody')?.nick === 'Somebody');
 
     await dave.watch(['bob']);
     assert.deepEqual([...dave.users.keys()].sort(), ['alice', 'bob']);
-    const told: string[] = [];
-    dave.on('userUpdated', ({ account }) => void told.push(account));
+    const received: string[] = [];
+    dave.on('userUpdated', ({ account }) => void received.push(account));
     await gateway.api('PATCH', 'users/erin', { nick: 'Erin V' });
-    await toldAll(dave);
-    assert.deepEqual(told, []);
+    await caughtUp(dave);
+    assert.deepEqual(received, []);
   });
 
-  test('a watched stranger who becomes a friend, and is one no more', async () => {
+  test('a watched stranger becomes a friend, and a stranger again', async () => {
     const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
     await dave.watch(['erin']);
     await until(dave, () => dave.users.has('erin'));
@@ -250,7 +251,7 @@ describe('with the settings as they are', () => {
     assert.equal(dave.state, 'live');
   });
 
-  test("a signal: to all sessions of a stranger, the sender's profile first", async () => {
+  test("a signal reaches all sessions of a stranger, after the sender's profile", async () => {
     const [erin, desk, carol] = await Promise.all([gateway.connected('erin'), gateway.connected('erin'), gateway.connected('carol')]);
     await carol.updateMyInfo({ nick: 'Caroline' });
     const nicks = [erin, desk].map(async (client) => {
@@ -259,7 +260,7 @@ describe('with the settings as they are', () => {
     });
     assert.deepEqual(await carol.signal('erin', '{"typing":true}'), { delivered: 2, dropped: 0 });
     for (const nick of await Promise.all(nicks)) assert.deepEqual(nick, [{ from: 'carol', payload: '{"typing":true}' }, 'Caroline']);
-    // It changes between two signals: what is held follows.
+    // The profile changes between two signals; the held one follows.
     await carol.updateMyInfo({ nick: 'C.' });
     const second = next(erin, 'signal');
     await carol.signal('erin', '');
@@ -268,7 +269,7 @@ describe('with the settings as they are', () => {
     assert.deepEqual(await carol.signal('dave', 'nobody is there'), { delivered: 0, dropped: 0 });
   });
 
-  test('killed and started again: requests, blocks, aliases are there, and everybody is seen anew', async () => {
+  test('killed and restarted: requests, blocks and aliases persist, and presence is sent again', async () => {
     const [alice, bob, erin] = await Promise.all([gateway.connected('alice'), gateway.connected('bob'), gateway.connected('erin')]);
     await erin.requestFriend('alice', 'Hello');
     await alice.block('carol');
@@ -290,7 +291,7 @@ describe('with the settings as they are', () => {
 });
 
 describe('with other settings', () => {
-  test('who may only ask, and who may only add', async () => {
+  test('friends.policy: only requests, or only addFriend', async () => {
     gateway = await Gateway.start('friends.policy=request');
     const dave = await gateway.connected('dave');
     await assert.rejects(dave.addFriend('erin'), { code: 403, reason: 'PERMISSION_DENIED' });
@@ -303,7 +304,7 @@ describe('with other settings', () => {
     assert.ok(carol.friends.has('erin'));
   });
 
-  test('a request that nobody answers', async () => {
+  test('an unanswered request expires', async () => {
     gateway = await Gateway.start('friends.request_expiry=1s');
     const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
     const over = next(erin, 'requests', ([request]) => request.state === 'expired');
@@ -313,7 +314,7 @@ describe('with other settings', () => {
     assert.deepEqual(erin.requests, []);
   });
 
-  test('one session of each type: the newer one stays', async () => {
+  test('one session of each type: the newer one wins', async () => {
     gateway = await Gateway.start('sessions.policy=one_per_device_type');
     const old = await gateway.connected('erin', { device: { type: 'web' } });
     const phone = await gateway.connected('erin', { device: { type: 'ios' } });
@@ -323,7 +324,7 @@ describe('with other settings', () => {
     assert.deepEqual([code, willReconnect, old.state, phone.state, newer.state], [3503, false, 'disconnected', 'live', 'live']);
   });
 
-  test('more sessions than there may be: the oldest goes', async () => {
+  test('too many sessions: the oldest ends', async () => {
     gateway = await Gateway.start('sessions.max=2');
     const oldest = await gateway.connected('erin');
     const ended = next(oldest, 'disconnected');
@@ -333,7 +334,7 @@ describe('with other settings', () => {
     assert.deepEqual([code, error.reason], [3504, 'SESSION_LIMIT']);
   });
 
-  test('what only friends may see comes and goes with the friendship', async () => {
+  test('fields for friends only appear and disappear with the friendship', async () => {
     gateway = await Gateway.start('profile.visibility.tel=friends', 'profile.visibility.birth=self');
     const [dave, erin] = await Promise.all([gateway.connected('dave'), gateway.connected('erin')]);
     await erin.updateMyInfo({ tel: '123', birth: '1990-01-01' });
@@ -349,12 +350,12 @@ describe('with other settings', () => {
     assert.equal(erin.me?.birth, '1990-01-01');
   });
 
-  test('without presence nobody is told, and hiding is refused', async () => {
+  test('without presence: none is sent, and invisible is refused', async () => {
     gateway = await Gateway.start('presence.enabled=false');
     const alice = await gateway.connected('alice');
     await gateway.connected('bob');
     await assert.rejects(alice.setPresence({ invisible: true }), { code: 403 });
-    await toldAll(alice);
+    await caughtUp(alice);
     assert.equal(alice.presence.size, 0);
   });
 });

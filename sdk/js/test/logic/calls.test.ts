@@ -1,4 +1,4 @@
-// Commands: each is answered or fails within its time, also when connections come and go under it.
+// Commands: each gets an answer or an error in time, also across connections.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -7,14 +7,14 @@ import { frozenTime, live, pass, rig, settle, user } from './rig.js';
 
 frozenTime({ beforeEach, afterEach });
 
-/** What a promise became, without waiting for it. */
+/** Observes a promise without waiting for it. */
 function outcome<T>(promise: Promise<T>): { value?: T; error?: RosterdError } {
   const out: { value?: T; error?: RosterdError } = {};
   promise.then((value) => (out.value = value), (error: RosterdError) => (out.error = error));
   return out;
 }
 
-test('updateMyInfo: the reply is applied before the promise tells of it', async () => {
+test('updateMyInfo: the reply is applied before the promise resolves', async () => {
   const it = await live();
   const call = it.client.updateMyInfo({ sign: 'x' }).then((me) => assert.equal(it.client.me, me));
   const { id } = it.socket.last('updateMyInfo');
@@ -32,7 +32,7 @@ test('an older reply does not undo a newer push', async () => {
   assert.equal(it.client.me?.nick, 'newer');
 });
 
-test('errors carry what the gateway said', async () => {
+test("errors have the gateway's fields", async () => {
   const it = await live();
   const call = outcome(it.client.updateMyInfo({ birth: 'tomorrow' }));
   it.socket.gives({ id: it.socket.last('updateMyInfo').id, error: { code: 414, reason: 'INVALID_ARGUMENT', message: 'no', field: 'birth' } });
@@ -78,7 +78,7 @@ test('calls without a connection fail in time, every one of them', async () => {
   assert.deepEqual(it.socket.sent.length, 1, 'what has failed is not sent afterwards');
 });
 
-test('a lost connection: what may be repeated is, in order, and answered once', async () => {
+test('a lost connection: repeatable calls are repeated in order, and answered once', async () => {
   const it = await live([]);
   const first = outcome(it.client.updateMyInfo({ sign: '1' }));
   const second = outcome(it.client.getUsers(['zoe']));
@@ -98,7 +98,7 @@ test('a lost connection: what may be repeated is, in order, and answered once', 
   assert.deepEqual(second.value, { users: [], missing: ['zoe'] });
 });
 
-test('an end for good fails what waits, with its reason', async () => {
+test('a final end rejects waiting calls with its reason', async () => {
   const it = await live();
   const call = outcome(it.client.updateMyInfo({ sign: 'x' }));
   it.socket.ends(3505, 'ACCOUNT_DISABLED');
@@ -106,14 +106,14 @@ test('an end for good fails what waits, with its reason', async () => {
   assert.equal(call.error?.reason, 'ACCOUNT_DISABLED');
 });
 
-test('disconnect fails what waits', async () => {
+test('disconnect rejects waiting calls', async () => {
   const it = await live();
   const call = outcome(it.client.updateMyInfo({ sign: 'x' }));
   await it.client.disconnect();
   assert.deepEqual([call.error?.code, call.error?.reason], [408, 'DISCONNECTED']);
 });
 
-test('getUsers: friends and the own profile from what is held, others asked for', async () => {
+test('getUsers: held profiles of friends and of the account; others are requested', async () => {
   const it = await live([user('bob', 2)]);
   assert.deepEqual(await it.client.getUsers(['bob', 'alice', 'bob']), { users: [user('bob', 2), user('alice', 1)], missing: [] });
   assert.equal(it.socket.last('getUsers'), undefined);
@@ -125,7 +125,7 @@ test('getUsers: friends and the own profile from what is held, others asked for'
   assert.equal(it.client.users.has('erin'), false, 'nobody keeps a stranger up to date');
 });
 
-test("getUsers fresh: everybody is asked for, and a friend's newer card is kept", async () => {
+test("getUsers fresh: all are requested, and a friend's newer profile is kept", async () => {
   const it = await live([user('bob', 2)]);
   const call = it.client.getUser('bob', { fresh: true });
   it.socket.gives({ id: it.socket.last('getUsers').id, getUsersReply: { users: [user('bob', 8)], missing: [] } });
@@ -134,7 +134,7 @@ test("getUsers fresh: everybody is asked for, and a friend's newer card is kept"
   assert.deepEqual(it.of('userUpdated'), [[user('bob', 8)]]);
 });
 
-test('getUsers of more than the limit is several commands', async () => {
+test('getUsers above the limit sends several commands', async () => {
   const it = await live([]);
   const accounts = Array.from({ length: 301 }, (_, i) => `u${i}`);
   const call = it.client.getUsers(accounts);
@@ -145,7 +145,7 @@ test('getUsers of more than the limit is several commands', async () => {
   assert.deepEqual(await it.client.getUsers([]), { users: [], missing: [] });
 });
 
-test('getUser of nobody is 404', async () => {
+test('getUser of a missing account is 404', async () => {
   const it = await live([]);
   const call = outcome(it.client.getUser('zoe'));
   it.socket.gives({ id: it.socket.last('getUsers').id, getUsersReply: { users: [], missing: ['zoe'] } });

@@ -1,9 +1,9 @@
-// The vectors in docs/conformance that every client shares, run on this one.
+// The vectors in docs/conformance, which all clients share.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
-import { digest, leaf, leaves, part } from '../../src/digest.js';
+import { bucket, digest, digests, share } from '../../src/digest.js';
 import { RosterdError } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
 import { Replica } from '../../src/replica.js';
@@ -19,13 +19,13 @@ test('digest vectors', () => {
   assert.ok(all.length > 5);
   for (const { friends, leaves: each, digest: sum, repair } of all) {
     const versions = (key: string): Map<string, { version: number }> => new Map(friends.map((f: any) => [f.account, { version: f[key] }]));
-    assert.deepEqual(friends.map((f: any) => leaf(f.account, f.friendVersion, f.userVersion)), each);
+    assert.deepEqual(friends.map((f: any) => share(f.account, f.friendVersion, f.userVersion)), each);
     assert.equal(digest(versions('friendVersion'), versions('userVersion')), sum);
-    assert.deepEqual(leaves(versions('friendVersion'), versions('userVersion')), repair);
+    assert.deepEqual(digests(versions('friendVersion'), versions('userVersion')), repair);
   }
 });
 
-/** The fields of `expected` are those of `actual`; more may be there. */
+/** Checks that `actual` has the fields of `expected`; it may have more. */
 function includes(actual: any, expected: any, where: string): void {
   for (const [key, value] of Object.entries(expected)) assert.deepEqual(actual?.[key], value, `${where}.${key}`);
 }
@@ -44,7 +44,7 @@ for (const { kind, name, initial, steps } of ['merge', 'repair'].flatMap((kind) 
       } else if (step.lost) {
         replica.interrupted();
       } else if (step.send) {
-        assert.deepEqual({ leaves: replica.leaves }, step.send.repair);
+        assert.deepEqual({ leaves: replica.digests }, step.send.repair);
       } else {
         expected++;
         const { me, cursor } = step.expect;
@@ -67,7 +67,7 @@ for (const { kind, name, initial, steps } of ['merge', 'repair'].flatMap((kind) 
 
 const frames = vectors('frames');
 
-/** The call that sends this command. */
+/** Makes the call that sends this command. */
 function send(client: RosterdClient, command: string, body: any): Promise<unknown> {
   const { account, message, ifVersion, ...fields } = body;
   switch (command) {
@@ -87,9 +87,9 @@ function send(client: RosterdClient, command: string, body: any): Promise<unknow
 }
 
 for (const { name, text, meaning } of frames.client) {
-  // What is wrong or odd on purpose this client never sends; tests of the gateway read those.
+  // This client never sends invalid or unusual frames; the gateway's tests read those.
   if (meaning.kind !== 'command' && meaning.kind !== 'heartbeat') continue;
-  // No call sends it: it follows from what is held, as the cases above say.
+  // No call sends a repair: it follows from the held records, as in the cases above.
   if (meaning.command === 'repair') continue;
   test(`frame of a client: ${name}`, async () => {
     const { command, body } = meaning;
@@ -136,7 +136,7 @@ for (const { name, text, meaning } of frames.server) {
     }
     const it = await live([user('bob', 2)]);
     const before = it.heard.length;
-    /** The text as the answer to a call that is under way. */
+    /** Sends the text as the answer to the pending call. */
     const answer = (): void => it.socket.gives({ ...JSON.parse(text), id: it.socket.sent.at(-1).id });
     if (body === 'updateMyInfoReply') {
       const call = it.client.updateMyInfo({ sign: 'x' });
@@ -173,7 +173,7 @@ for (const { name, text, meaning } of frames.server) {
     } else if (body === 'changes') {
       it.socket.gives(text);
       if (value.me) assert.deepEqual(it.client.me, value.me);
-      for (const card of value.users ?? []) assert.deepEqual(it.client.users.get(card.account), card);
+      for (const held of value.users ?? []) assert.deepEqual(it.client.users.get(held.account), held);
       for (const relation of value.friends ?? []) assert.deepEqual(it.client.friends.get(relation.account), relation);
       for (const account of value.removed ?? []) assert.equal(it.client.friends.has(account), false);
       if (value.requests) assert.deepEqual(it.of('requests'), [[[], 'sync'], [value.requests, 'update']]);
@@ -218,11 +218,11 @@ for (const { name, text, meaning } of frames.server) {
       it.socket.gives({ synced: { cursor: 'e-2', count: 0, digest: 0 } });
       const { id } = it.socket.last('repair');
       it.socket.gives({ ...JSON.parse(text), id });
-      it.socket.gives({ synced: { ...summary(value.parts.includes(part('bob')) ? [] : [user('bob', 2)], 'e-2') } });
+      it.socket.gives({ synced: { ...summary(value.parts.includes(bucket('bob')) ? [] : [user('bob', 2)], 'e-2') } });
       assert.equal(it.client.state, 'live');
-      assert.equal(it.client.friends.has('bob'), !value.parts.includes(part('bob')));
+      assert.equal(it.client.friends.has('bob'), !value.parts.includes(bucket('bob')));
     } else if (kind === 'reply') {
-      // The others are empty, and what they are about comes after them.
+      // Other replies are empty, and their changes come afterwards.
       const call = send(it.client, body.replace(/Reply$/, ''), { account: 'erin', alias: 'E', invisible: true });
       answer();
       it.socket.gives({ changes: { cursor: 'e-2' } });

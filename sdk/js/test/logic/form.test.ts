@@ -1,4 +1,4 @@
-// What is shipped: its size, that it stands alone, and the helpers for lists.
+// The built files: their size and independence; and the helpers for lists.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ test('the core is at most 12 KB, minified and compressed', async (t) => {
   assert.ok(bytes <= 12 * 1024, `${bytes} bytes`);
 });
 
-test('it needs nothing: no imports, no packages, no window', () => {
+test('the module needs no imports, packages or window', () => {
   const source = read('rosterd.js');
   assert.ok(!/^\s*import\b|\brequire\(|\bimport\(/m.test(source));
   assert.ok(!/\bwindow\b/.test(source.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '')));
@@ -26,14 +26,14 @@ test('it needs nothing: no imports, no packages, no window', () => {
   assert.deepEqual({ ...dependencies, ...peerDependencies }, {});
 });
 
-test('what is built loads by itself and exports what is documented', async () => {
+test('the built module loads and exports the documented names', async () => {
   const built = await import(new URL('rosterd.js', dist).href);
   assert.deepEqual(Object.keys(built).sort(), [
     'IndexedDbStore', 'MemoryStore', 'RosterdClient', 'RosterdError', 'cutFriends', 'digest', 'merge', 'mergeFriends', 'mergeUsers',
   ]);
 });
 
-test('merge: later fields win, undefined takes nothing away, nothing is changed in place', () => {
+test('merge: later fields win, undefined is ignored, arguments stay unchanged', () => {
   const a = { nick: 'a', sign: 's' };
   assert.deepEqual(merge(a, { nick: 'b', sign: undefined }, null, undefined), { nick: 'b', sign: 's' });
   assert.deepEqual(a, { nick: 'a', sign: 's' });
@@ -50,16 +50,18 @@ test('mergeUsers and cutFriends work on lists and on single records', () => {
 
 test('the reference names every option, event, property and method of the types', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const text = read('client.d.ts');
+  const text = read('client.d.ts') + read('options.d.ts');
+  const missed = new Set(['Options', 'Events', 'RosterdClient']);
   const documented: string[] = [];
   for (const statement of ts.createSourceFile('client.d.ts', text, ts.ScriptTarget.Latest).statements) {
     const isOne = ts.isInterfaceDeclaration(statement) || ts.isClassDeclaration(statement);
-    if (!isOne || !['Options', 'Events', 'RosterdClient'].includes(statement.name?.text ?? '')) continue;
+    if (!isOne || !missed.delete(statement.name?.text ?? '')) continue;
     for (const member of statement.members) {
       const hidden = ts.canHaveModifiers(member) && ts.getModifiers(member)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword);
       if (member.name && ts.isIdentifier(member.name) && !hidden) documented.push(member.name.text);
     }
   }
+  assert.deepEqual([...missed], []);
   assert.ok(documented.length > 30, `only ${documented.length} names were found`);
   const missing = documented.filter((name) => !new RegExp(`\`${name}\\b`).test(readme));
   assert.deepEqual(missing, []);

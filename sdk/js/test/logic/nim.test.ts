@@ -1,5 +1,5 @@
-// NIM's face: friends, requests, the blocklist and devices, in NIM's names, shapes and order. What browsers and a real
-// gateway make of it is tested in test/browser/nim.test.ts.
+// The NIM interface: friends, requests, the blocklist and devices, in NIM's names, shapes and order.
+// test/browser/nim.test.ts tests it in a browser with a real gateway.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -35,36 +35,36 @@ afterEach(async () => {
 
 interface Application {
   nim: NIM;
-  /** What was called, in order, with what. */
-  told: [name: string, data: any][];
+  /** All calls with their arguments, in order. */
+  calls: [name: string, data: any][];
   readonly socket: FakeSocket;
   names(): string[];
-  /** What a callback was given, each time. */
+  /** The arguments of all calls of one callback. */
   of(name: string): any[];
   done(name: string): (error: unknown, data: unknown) => void;
 }
 
 async function start(options: Partial<NIMGetInstanceOptions> = {}): Promise<Application> {
-  const told: [string, any][] = [];
-  const callbacks = Object.fromEntries(CALLBACKS.map((name) => [name, (data: unknown) => void told.push([name, data])]));
+  const calls: [string, any][] = [];
+  const callbacks = Object.fromEntries(CALLBACKS.map((name) => [name, (data: unknown) => void calls.push([name, data])]));
   const nim = NIM.getInstance({ account: 'alice', db: false, ...callbacks, ...options });
   nims.push(nim);
   await settle();
   return {
-    nim, told,
+    nim, calls,
     get socket() {
       return sockets.at(-1)!;
     },
-    names: () => told.map(([name]) => name),
-    of: (name) => told.filter(([called]) => called === name).map(([, data]) => data),
-    done: (name) => (error, data) => void told.push([name, error ?? data]),
+    names: () => calls.map(([name]) => name),
+    of: (name) => calls.filter(([called]) => called === name).map(([, data]) => data),
+    done: (name) => (error, data) => void calls.push([name, error ?? data]),
   };
 }
 
 const bob = user('bob', 2);
 const { version: _, ...bobRelation } = { ...friend('bob', 5), valid: true };
 
-/** Logged in, with bob as a friend; `more` are changes of the first sync besides. */
+/** Logs in, with bob as a friend and `more` changes in the first sync. */
 async function live(options: Partial<NIMGetInstanceOptions> = {}, more: object = {}): Promise<Application> {
   const app = await start(options);
   app.socket.login();
@@ -74,14 +74,14 @@ async function live(options: Partial<NIMGetInstanceOptions> = {}, more: object =
   return app;
 }
 
-/** Live, and silent so far. */
+/** Goes live and forgets the calls so far. */
 async function quiet(options: Partial<NIMGetInstanceOptions> = {}, more: object = {}): Promise<Application> {
   const app = await live(options, more);
-  app.told.length = 0;
+  app.calls.length = 0;
   return app;
 }
 
-/** Answers the last command, as the gateway does: the reply first, then what changed. */
+/** Answers the last command like the gateway: the reply first, then the change. */
 async function answer(app: Application, changes: object): Promise<void> {
   const { id, ...command } = app.socket.sent.at(-1);
   app.socket.gives({ id, [`${Object.keys(command)[0]}Reply`]: {} });
@@ -89,18 +89,18 @@ async function answer(app: Application, changes: object): Promise<void> {
   await settle();
 }
 
-/** Loses the connection, and logs in to this difference. */
+/** Loses the connection and logs in again, with this difference. */
 async function again(app: Application, changes: object, friends = [bob]): Promise<void> {
   app.socket.ends(1006);
   await pass(500);
-  app.told.length = 0;
+  app.calls.length = 0;
   app.socket.login({ sync: 'delta', because: undefined });
   app.socket.gives({ changes: { me: user('alice', 1), ...changes } });
   app.socket.gives({ synced: summary(friends, 'e-20') });
   await settle();
 }
 
-test('the device that is told to other sessions', async () => {
+test('the device that other sessions see', async () => {
   const app = await start({ customTag: 'desk' });
   app.socket.open();
   assert.deepEqual(app.socket.last('login').login.device, { type: 'web', tag: 'desk' });
@@ -116,7 +116,7 @@ test('at login: connect, own profile, users, friends, blocklist, system messages
   ]]);
 });
 
-test('at the next login only the difference: who is blocked no more is in invalid, answers are told, open requests not again', async () => {
+test('at the next login only the difference: ended blocks in invalid, answers, and no open requests again', async () => {
   const app = await quiet({}, { requests: [request('erin', 'in', 7), request('zoe', 'out', 8)], blocks: [block('mallory', 9)] });
   await again(app, { requests: [request('zoe', 'out', 10, 'rejected', 'no')], blocks: [block('mallory', 11, true), block('trudy', 12)] });
   assert.deepEqual(app.names(), ['onconnect', 'onmyinfo', 'onblacklist', 'onofflinesysmsgs', 'onsyncdone']);
@@ -134,7 +134,7 @@ test('syncRelations: false, no blocklist', async () => {
 const erin = { friends: [friend('erin', 9)], users: [user('erin', 4)] };
 const erinRelation = { ...bobRelation, account: 'erin' };
 
-test('addFriend: done has the friend, and besides onfriends nothing is told', async () => {
+test('addFriend: done has the friend, and only onfriends is called', async () => {
   const app = await quiet();
   app.nim.addFriend({ account: 'erin', ps: 'hi', done: app.done('done') });
   assert.deepEqual(app.socket.last('addFriend').addFriend, { account: 'erin', message: 'hi' });
@@ -148,13 +148,13 @@ test('applyFriend, and the other side accepts, or rejects', async () => {
   app.nim.applyFriend({ account: 'erin', done: app.done('done') });
   assert.deepEqual(app.socket.last('requestFriend').requestFriend, { account: 'erin' });
   await answer(app, { requests: [request('erin', 'out', 8)] });
-  assert.deepEqual(app.told, [['done', { account: 'erin' }]]);
-  app.told.length = 0;
+  assert.deepEqual(app.calls, [['done', { account: 'erin' }]]);
+  app.calls.length = 0;
   app.socket.gives({ changes: { ...erin, requests: [request('erin', 'out', 9, 'accepted')], cursor: 'e-9' } });
   assert.deepEqual(app.names(), ['onupdateuser', 'onfriends', 'onsysmsg']);
   assert.deepEqual(app.of('onsysmsg').map(({ type, from, to, state }) => [type, from, to, state]), [['passFriendApply', 'erin', 'alice', 'passed']]);
   app.socket.gives({ changes: { requests: [request('zoe', 'out', 10)] } });
-  app.told.length = 0;
+  app.calls.length = 0;
   app.socket.gives({ changes: { requests: [request('zoe', 'out', 11, 'rejected')] } });
   assert.deepEqual(app.of('onsysmsg').map(({ type, from }) => [type, from]), [['rejectFriendApply', 'zoe']]);
 });
@@ -164,7 +164,7 @@ test('somebody asks: passFriendApply', async () => {
   app.socket.gives({ changes: { requests: [request('erin', 'in', 8, 'open', 'hello')], cursor: 'e-8' } });
   const [message] = app.of('onsysmsg');
   assert.deepEqual([message.type, message.from, message.ps, message.state], ['applyFriend', 'erin', 'hello', 'init']);
-  app.told.length = 0;
+  app.calls.length = 0;
   app.nim.passFriendApply({ idServer: message.idServer, account: message.from, ps: 'welcome', done: app.done('done') });
   assert.deepEqual(app.socket.last('acceptFriend').acceptFriend, { account: 'erin' });
   await answer(app, { ...erin, requests: [request('erin', 'in', 9, 'accepted', 'hello')] });
@@ -178,11 +178,11 @@ test('somebody asks: rejectFriendApply; or it is over by itself', async () => {
   app.nim.rejectFriendApply({ account: 'erin', done: app.done('done') });
   await answer(app, { requests: [request('erin', 'in', 9, 'rejected')] });
   assert.deepEqual(app.names(), ['onupdatesysmsg', 'done']);
-  app.told.length = 0;
+  app.calls.length = 0;
   app.socket.gives({ changes: { requests: [request('zoe', 'in', 10, 'cancelled')] } });
   const [{ state, error }] = app.of('onupdatesysmsg');
   assert.deepEqual([state, error.code], ['error', 404]);
-  // She asks again: told again.
+  // She sends another request, which is reported.
   app.socket.gives({ changes: { requests: [request('zoe', 'in', 11)] } });
   assert.equal(app.of('onsysmsg').length, 1);
 });
@@ -194,7 +194,7 @@ test('friends made without asking, with a message', async () => {
   assert.deepEqual(app.of('onsysmsg').map(({ type, ps }) => [type, ps]), [['addFriend', 'we know each other']]);
 });
 
-test('what the own account does on another device', async () => {
+test('actions of the account on another device', async () => {
   const app = await quiet({}, { requests: [request('erin', 'in', 7), request('zoe', 'in', 8)] });
   const actions = (): any[] => app.of('onsyncfriendaction').map(({ type, account, friend }) => [type, account ?? friend.account, friend]);
   app.socket.gives({ changes: { ...erin, requests: [request('erin', 'in', 9, 'accepted')] } });
@@ -206,23 +206,23 @@ test('what the own account does on another device', async () => {
     ['addFriend', 'grace', { ...bobRelation, account: 'grace' }],
   ]);
   assert.deepEqual(app.of('onsysmsg'), [], 'nobody else did anything');
-  app.told.length = 0;
+  app.calls.length = 0;
   app.socket.gives({ changes: { friends: [{ ...friend('bob', 13), alias: 'B.', updateTime: 2 }], users: [bob] } });
-  assert.deepEqual(app.told, [['onsyncfriendaction', { type: 'updateFriend', friend: { account: 'bob', alias: 'B.', createTime: 1, updateTime: 2 } }]]);
-  app.told.length = 0;
+  assert.deepEqual(app.calls, [['onsyncfriendaction', { type: 'updateFriend', friend: { account: 'bob', alias: 'B.', createTime: 1, updateTime: 2 } }]]);
+  app.calls.length = 0;
   app.socket.gives({ changes: { blocks: [block('mallory', 14)] } });
   app.socket.gives({ changes: { blocks: [block('mallory', 15, true)] } });
-  assert.deepEqual(app.told.map(([name, { account, isAdd, record }]) => [name, account, isAdd, record]), [
+  assert.deepEqual(app.calls.map(([name, { account, isAdd, record }]) => [name, account, isAdd, record]), [
     ['onsyncmarkinblacklist', 'mallory', true, { account: 'mallory', updateTime: 1 }], ['onsyncmarkinblacklist', 'mallory', false, { account: 'mallory', updateTime: 1 }],
   ]);
 });
 
-test('updateFriend: done has the relation as it stands, and nothing else is told', async () => {
+test('updateFriend: done has the friendship, and nothing else is called', async () => {
   const app = await quiet();
   app.nim.updateFriend({ account: 'bob', alias: 'B.', done: app.done('done') });
   assert.deepEqual(app.socket.last('updateFriend').updateFriend, { account: 'bob', alias: 'B.' });
   await answer(app, { friends: [{ ...friend('bob', 9), alias: 'B.' }], users: [bob] });
-  assert.deepEqual(app.told, [['done', { ...bobRelation, alias: 'B.' }]]);
+  assert.deepEqual(app.calls, [['done', { ...bobRelation, alias: 'B.' }]]);
 });
 
 test('deleteFriend, here or by the other side: in invalid', async () => {
@@ -240,10 +240,10 @@ test('getFriends and isMyFriend', async () => {
   app.nim.isMyFriend({ account: 'bob', done: app.done('bob') });
   app.nim.isMyFriend({ account: 'erin', done: app.done('erin') });
   await settle();
-  assert.deepEqual(app.told, [['all', [bobRelation]], ['newer', []], ['bob', true], ['erin', false]]);
+  assert.deepEqual(app.calls, [['all', [bobRelation]], ['newer', []], ['bob', true], ['erin', false]]);
 });
 
-test('the blocklist: three names for two things, and the list', async () => {
+test('the blocklist: its three calls, and the list', async () => {
   const app = await quiet();
   const mark = (account: string, isAdd: boolean): unknown => ({ account, isAdd, record: { account, updateTime: isAdd ? 1 : Date.now() } });
   app.nim.addToBlacklist({ account: 'erin', done: app.done('added') });
@@ -252,7 +252,7 @@ test('the blocklist: three names for two things, and the list', async () => {
   await answer(app, { blocks: [block('zoe', 9)] });
   app.nim.removeFromBlacklist({ account: 'erin', done: app.done('removed') });
   await answer(app, { blocks: [block('erin', 10, true)] });
-  assert.deepEqual(app.told, [['added', mark('erin', true)], ['marked', mark('zoe', true)], ['removed', mark('erin', false)]]);
+  assert.deepEqual(app.calls, [['added', mark('erin', true)], ['marked', mark('zoe', true)], ['removed', mark('erin', false)]]);
   app.nim.getRelations({ done: app.done('all') });
   await settle();
   assert.deepEqual(app.of('all'), [{ blacklist: [{ account: 'zoe', isBlack: true, createTime: 1, updateTime: 1 }], mutelist: [] }]);
@@ -282,7 +282,7 @@ test('errors have NIM’s numbers, and name the call', async () => {
   assert.equal(app.of('onerror').length, 0);
 });
 
-test('other devices: told as they come and go, and ended by kick', async () => {
+test('other devices: reported when they start and end, and ended by kick', async () => {
   const app = await quiet();
   const session = (name: string, current: boolean): object => ({ session: name, device: { id: '', type: 'ios', tag: 'phone' }, connectedAt: 7, current });
   const port = (name: string, online: boolean): object => ({ type: 'iOS', os: '', mac: '', deviceId: name, account: 'alice', connectionId: 0, ip: '', time: 7, online, customTag: 'phone' });
@@ -311,13 +311,13 @@ for (const [code, word, reason] of [[3503, 'KICKED', 'otherPlatformKick'], [3504
   });
 }
 
-test('what NIM has no name for is on the client', async () => {
+test('features that NIM does not have are on the client', async () => {
   const app = await quiet();
   app.socket.gives({ presence: { users: [{ account: 'bob', online: true, lastSeen: 7 }] } });
   assert.equal(app.nim.client.presence.get('bob')?.online, true);
 });
 
-test('callbacks that throw stop nothing', async (t) => {
+test('callbacks that throw have no other effect', async (t) => {
   t.mock.method(console, 'error', () => {});
   const broken = (): never => { throw new Error('broken'); };
   const app = await live({ onblacklist: broken, onofflinesysmsgs: broken, onsysmsg: broken }, { requests: [request('erin', 'in', 7)], blocks: [block('mallory', 9)] });

@@ -1,4 +1,4 @@
-// Friends, requests, blocks, sessions, watched strangers, presence and signals: what is sent, held and told.
+// Friends, requests, blocks, sessions, watched strangers, presence and signals: frames, held records and events.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -12,7 +12,7 @@ frozenTime({ beforeEach, afterEach });
 const bob = user('bob', 2);
 const carol = user('carol', 3);
 
-/** What a promise became, without waiting for it. */
+/** Observes a promise without waiting for it. */
 function outcome<T>(promise: Promise<T>): { done: boolean; value?: T; error?: RosterdError } {
   const out: { done: boolean; value?: T; error?: RosterdError } = { done: false };
   promise.then((value) => Object.assign(out, { done: true, value }), (error: RosterdError) => Object.assign(out, { done: true, error }));
@@ -22,7 +22,7 @@ function outcome<T>(promise: Promise<T>): { done: boolean; value?: T; error?: Ro
 const presence = (account: string, online: boolean, lastSeen = 100, more: Partial<Presence> = {}): Presence => ({ account, online, lastSeen, ...more });
 const session = (name: string, current = false): Session => ({ session: name, device: { id: '', type: 'web', tag: '' }, connectedAt: 1, current });
 
-/** Loses the connection and logs in again; what the login brings is left to the test. */
+/** Loses the connection and logs in again; the test sends the catch-up. */
 async function reconnect(it: Rig, reply: object = { sync: 'current', because: undefined }): Promise<void> {
   it.socket.ends(1006);
   await pass(500);
@@ -30,7 +30,7 @@ async function reconnect(it: Rig, reply: object = { sync: 'current', because: un
   it.socket.login(reply);
 }
 
-/** The rest of a login that brings nothing new. */
+/** Completes a login without changes. */
 function nothingNew(it: Rig, users = [bob, carol], more: object[] = []): void {
   it.socket.gives({ changes: { me: user('alice', 1) } });
   for (const frame of more) it.socket.gives(frame);
@@ -52,7 +52,7 @@ const effects: [command: string, call: (client: RosterdClient) => Promise<void>,
   ['unblock', (c) => c.unblock('trudy'), { account: 'trudy' }, { blocks: [block('trudy', 9, true)] }],
 ];
 
-/** Live, with an open request of zoe, one to yan, and trudy blocked. */
+/** Returns a live rig with an open request from zoe, one to yan, and a block of trudy. */
 async function acquainted(options = {}): Promise<Rig> {
   const it = await live([bob, carol], options);
   it.socket.gives({ changes: { requests: [request('zoe', 'in', 6), request('yan', 'out', 7)], blocks: [block('trudy', 8)], cursor: 'e-8' } });
@@ -61,7 +61,7 @@ async function acquainted(options = {}): Promise<Rig> {
 }
 
 for (const [command, call, body, effect] of effects) {
-  test(`${command}: sent as it should be, and done when what it changed is here (${Object.keys(effect).join()})`, async () => {
+  test(`${command}: is sent correctly, and resolves when its effect is visible (${Object.keys(effect).join()})`, async () => {
     const it = await acquainted();
     const called = outcome(call(it.client));
     const { id, ...sent } = it.socket.sent.at(-1);
@@ -79,7 +79,7 @@ for (const [command, call, body, effect] of effects) {
   });
 }
 
-test('a call that changes nothing is done with its reply', async () => {
+test('a call that changes nothing resolves with its reply', async () => {
   const it = await acquainted();
   const { client } = it;
   for (const call of [() => client.block('trudy'), () => client.unblock('mallory'), () => client.updateFriend('bob', { alias: '' }), () => client.setPresence({ invisible: false })]) {
@@ -91,7 +91,7 @@ test('a call that changes nothing is done with its reply', async () => {
   }
 });
 
-test('a change that was undone at the same moment keeps nobody waiting', async () => {
+test('a change that is undone at the same moment does not block the call', async () => {
   const it = await acquainted();
   const call = outcome(it.client.addFriend('erin'));
   it.socket.gives({ id: it.socket.last('addFriend').id, addFriendReply: {} });
@@ -100,7 +100,7 @@ test('a change that was undone at the same moment keeps nobody waiting', async (
   assert.deepEqual(call, { done: true, value: undefined });
 });
 
-test('a change whose effect never comes is done all the same: in time, or with the connection', async () => {
+test('a change without a visible effect resolves anyway: in time, or when the connection ends', async () => {
   const it = await acquainted();
   const first = outcome(it.client.addFriend('erin'));
   it.socket.gives({ id: it.socket.last('addFriend').id, addFriendReply: {} });
@@ -113,7 +113,7 @@ test('a change whose effect never comes is done all the same: in time, or with t
   assert.deepEqual(second, { done: true, value: undefined });
 });
 
-test('errors name what is wrong, and change nothing', async () => {
+test('errors name the problem, and change nothing', async () => {
   const it = await acquainted();
   const call = outcome(it.client.requestFriend('bob'));
   it.socket.gives({ id: it.socket.last('requestFriend').id, error: { code: 417, reason: 'ALREADY_EXISTS', message: 'bob is a friend already' } });
@@ -122,7 +122,7 @@ test('errors name what is wrong, and change nothing', async () => {
   assert.deepEqual(it.heard, []);
 });
 
-test('a lost connection repeats only what does no harm twice', async () => {
+test('after a lost connection only harmless calls are repeated', async () => {
   const it = await acquainted();
   const calls = {
     addFriend: it.client.addFriend('erin'), requestFriend: it.client.requestFriend('erin'), acceptFriend: it.client.acceptFriend('zoe'),
@@ -138,7 +138,7 @@ test('a lost connection repeats only what does no harm twice', async () => {
   assert.deepEqual(again, ['login', 'updateFriend', 'block', 'unblock', 'getSessions', 'setPresence', 'watch']);
 });
 
-test('a request, from being made to being accepted, as each side is told', async () => {
+test('a request, from its start to its acceptance, on both sides', async () => {
   const it = await live([bob]);
   it.heard.length = 0;
   const asked = request('erin', 'in', 8, 'open', 'We met at the lake');
@@ -150,12 +150,12 @@ test('a request, from being made to being accepted, as each side is told', async
   assert.deepEqual(it.heard.map(({ event, args }) => [event, args[0]]), [
     ['requests', [asked]], ['userUpdated', user('erin', 4)], ['friends', [friend('erin', 9)]], ['requests', [accepted]],
   ]);
-  // Told twice, as may happen: heard once.
+  // Received twice, which may happen: emitted once.
   it.socket.gives({ changes: { requests: [accepted], cursor: 'e-10' } });
   assert.equal(it.of('requests').length, 2);
 });
 
-test("a friend's alias: the relation is news, the card that comes along is not", async () => {
+test("a friend's alias: the friendship is emitted, the unchanged profile is not", async () => {
   const it = await live([bob, carol]);
   it.heard.length = 0;
   const renamed = { ...friend('bob', 8), alias: 'B.' };
@@ -164,7 +164,7 @@ test("a friend's alias: the relation is news, the card that comes along is not",
   assert.equal(it.client.friends.get('bob')?.alias, 'B.');
 });
 
-test('from stranger to friend and back: each time the view of the profile that is due, whatever its version', async () => {
+test('from stranger to friend and back: each time the current view of the profile, whatever its version', async () => {
   const it = await live([bob]);
   const watched = it.client.watch(['erin']);
   it.socket.gives({ id: it.socket.last('watch').id, watchReply: { missing: [] } });
@@ -179,7 +179,7 @@ test('from stranger to friend and back: each time the view of the profile that i
   assert.equal(it.client.friends.has('erin'), false);
 });
 
-test('requests and blocks: stored with their cursor, there at the next start, and over when they are', async () => {
+test('requests and blocks: stored with their cursor, present at the next start, and removed when they end', async () => {
   const store = new MemoryStore();
   const first = await acquainted({ store });
   await first.client.disconnect();
@@ -222,7 +222,7 @@ test('a full sync replaces requests and blocks, on the screen and in the store',
 
 // ---- presence
 
-test('presence: whole at each login, swapped in at synced, changed afterwards, and never stored', async () => {
+test('presence: complete at each login, replaced at synced, then updated, and never stored', async () => {
   const store = new MemoryStore();
   const it = rig({ store });
   void it.client.connect();
@@ -251,14 +251,14 @@ test('presence: whole at each login, swapped in at synced, changed afterwards, a
   assert.ok(!JSON.stringify(await store.load('alice')).includes('lastSeen'));
 });
 
-test('presence of a friend who leaves the list is forgotten, before and after synced', async () => {
+test('presence of a removed friend is dropped, before and after synced', async () => {
   const it = await live([bob, carol]);
   it.socket.gives({ presence: { users: [presence('bob', true), presence('carol', true)] } });
   it.socket.gives({ changes: { removed: ['bob'], cursor: 'e-8' } });
   assert.deepEqual([...it.client.presence.keys()], ['carol']);
 });
 
-test('setPresence: done when the own state says so', async () => {
+test("setPresence: resolves when the account's own state shows it", async () => {
   const it = await live();
   const call = outcome(it.client.setPresence({ invisible: true }));
   const { id, setPresence } = it.socket.last('setPresence');
@@ -274,7 +274,7 @@ test('setPresence: done when the own state says so', async () => {
 
 // ---- sessions
 
-test('sessions come whole, and who is alone after a login has none', async () => {
+test('sessions come complete; a session that is alone after a login has none', async () => {
   const it = await live();
   const both = [session('a'), session('b', true)];
   it.socket.gives({ sessions: { sessions: both } });
@@ -288,7 +288,7 @@ test('sessions come whole, and who is alone after a login has none', async () =>
   assert.deepEqual(it.of('sessions'), []);
 });
 
-test('getSessions and kick give what the gateway says', async () => {
+test("getSessions and kick return the gateway's answer", async () => {
   const it = await live();
   const got = it.client.getSessions();
   it.socket.gives({ id: it.socket.last('getSessions').id, getSessionsReply: { sessions: [session('b', true)] } });
@@ -300,7 +300,7 @@ test('getSessions and kick give what the gateway says', async () => {
 });
 
 for (const [code, reason] of [[3503, 'KICKED'], [3504, 'SESSION_LIMIT']] as const) {
-  test(`${reason} is for good`, async () => {
+  test(`${reason} is final`, async () => {
     const it = await live();
     it.socket.gives({ goodbye: { code, reason, reconnect: false } });
     it.socket.ends(code, reason);
@@ -312,7 +312,7 @@ for (const [code, reason] of [[3503, 'KICKED'], [3504, 'SESSION_LIMIT']] as cons
 
 // ---- watched strangers
 
-/** Watches these; the gateway takes the list. */
+/** Watches these accounts; the gateway accepts the list. */
 async function watching(it: Rig, accounts: string[], missing: string[] = []): Promise<void> {
   const call = it.client.watch(accounts);
   assert.deepEqual(it.socket.last('watch').watch, { accounts });
@@ -320,7 +320,7 @@ async function watching(it: Rig, accounts: string[], missing: string[] = []): Pr
   assert.deepEqual(await call, { missing });
 }
 
-test('watched: told as they change, no friends, not in count and digest, and not stored', async () => {
+test('watched: emitted when they change, not friends, not in count and digest, and not stored', async () => {
   const store = new MemoryStore();
   const it = await live([bob], { store });
   it.heard.length = 0;
@@ -338,7 +338,7 @@ test('watched: told as they change, no friends, not in count and digest, and not
   assert.deepEqual([it.client.state, it.of('error')], ['live', []], 'count and digest are about friends');
 });
 
-test('unwatched is dropped, unless a friend', async () => {
+test('an account that leaves the list is dropped, unless it is a friend', async () => {
   const it = await live([bob]);
   await watching(it, ['erin', 'zoe', 'bob']);
   it.socket.gives({ changes: { users: [user('erin', 4), user('zoe', 5)] } });
@@ -348,7 +348,7 @@ test('unwatched is dropped, unless a friend', async () => {
   assert.deepEqual([...it.client.users.keys()], ['bob']);
 });
 
-test('a list that is refused leaves the one that was', async () => {
+test('a refused list keeps the old one', async () => {
   const it = await live([bob]);
   await watching(it, ['erin']);
   it.socket.gives({ changes: { users: [user('erin', 4)] } });
@@ -359,7 +359,7 @@ test('a list that is refused leaves the one that was', async () => {
   assert.deepEqual([[...it.client.watched], it.client.users.has('erin')], [['erin'], true]);
 });
 
-test('the list survives reconnects: sent again before anything else, and what was missed is told', async () => {
+test('the list survives reconnects: it is sent again first, and missed changes are emitted', async () => {
   const it = await live([bob, carol]);
   await watching(it, ['erin', 'zoe']);
   it.socket.gives({ changes: { users: [user('erin', 4), user('zoe', 5)] } });
@@ -377,7 +377,7 @@ test('the list survives reconnects: sent again before anything else, and what wa
   assert.ok(waiting.value);
 });
 
-test('a full sync keeps watched strangers on the screen until they are told anew, at whatever version', async () => {
+test('a full sync keeps watched strangers until they come again, with any version', async () => {
   const it = await live([bob, carol]);
   await watching(it, ['erin', 'carol']);
   it.socket.gives({ changes: { users: [user('erin', 400, 'Erin')] } });
@@ -392,7 +392,7 @@ test('a full sync keeps watched strangers on the screen until they are told anew
   assert.deepEqual([...it.client.users.values()].map(({ nick }) => nick), ['bob', 'Er', 'carol']);
 });
 
-test('logout with forget ends the list, too', async () => {
+test('logout with forget also drops the list', async () => {
   const it = await live([bob]);
   await watching(it, ['erin']);
   it.socket.ends(1006);
@@ -406,7 +406,7 @@ test('logout with forget ends the list, too', async () => {
 
 // ---- signals
 
-test("a signal comes after its sender's profile, and is kept nowhere", async () => {
+test("a signal comes after its sender's profile, and is not stored", async () => {
   const it = await live([bob]);
   it.heard.length = 0;
   it.socket.gives({ changes: { users: [user('erin', 9, 'Erin')] } });
@@ -420,7 +420,7 @@ test("a signal comes after its sender's profile, and is kept nowhere", async () 
   assert.deepEqual(await sent, { delivered: 2, dropped: 1 });
 });
 
-test('somebody who is neither friend nor watched is asked for each time, for nobody tells of changes', async () => {
+test('an account that is neither friend nor watched is requested each time, as its changes do not come', async () => {
   const it = await live([bob]);
   it.socket.gives({ changes: { users: [user('erin', 9)] } });
   const call = it.client.getUser('erin');
@@ -445,7 +445,7 @@ for (const [what, text] of [
   });
 }
 
-test('pushes of kinds to come, and fields to come in those that are known, change nothing', async () => {
+test('unknown pushes, and unknown fields in known ones, change nothing', async () => {
   const it = await acquainted();
   it.socket.gives('{"weather":{"users":[{"account":"bob","sunny":true}]}}');
   it.socket.gives('{"presence":{}}');
@@ -454,7 +454,7 @@ test('pushes of kinds to come, and fields to come in those that are known, chang
   assert.deepEqual([it.client.state, it.client.requests.length, it.client.blocks.size], ['live', 2, 1]);
 });
 
-test('a reply that is not one to the command is an error of the call', async () => {
+test('a reply to another command is an error of the call', async () => {
   const it = await live();
   const { client } = it;
   for (const call of [() => client.getSessions(), () => client.kick([]), () => client.watch([]), () => client.signal('bob', '')]) {
@@ -465,7 +465,7 @@ test('a reply that is not one to the command is an error of the call', async () 
   }
 });
 
-test('a listener that throws on the way disturbs none of the others', async (t) => {
+test('a listener that throws does not affect the others', async (t) => {
   t.mock.method(console, 'error', () => {});
   const it = await live([bob]);
   for (const event of ['requests', 'blocks', 'presence', 'sessions', 'signal'] as const) it.client.on(event, () => { throw new Error(event); });

@@ -1,5 +1,4 @@
-// A gateway made of script: tests say what it sends and look at what the client sent. Time stands still until a
-// test moves it.
+// A scripted gateway: tests choose its frames and inspect the client's. Time stands still until a test advances it.
 
 import { mock } from 'node:test';
 import { RosterdClient } from '../../src/index.js';
@@ -22,7 +21,7 @@ export class FakeSocket implements WebSocketLike {
     this.sent.push(JSON.parse(data));
   }
 
-  // As a browser on a dead network: the close event does not come by itself.
+  // Like a browser on a dead network: no close event follows.
   close(): void {
     this.readyState = 2;
   }
@@ -41,7 +40,7 @@ export class FakeSocket implements WebSocketLike {
     this.onclose?.({ code, reason });
   }
 
-  /** The last command of that name. */
+  /** Returns the last command of that name. */
   last(command: string): any {
     return this.sent.findLast((frame) => command in frame);
   }
@@ -54,7 +53,7 @@ export class FakeSocket implements WebSocketLike {
     });
   }
 
-  /** Everything that a full sync of these brings. */
+  /** Sends a full sync with these profiles. */
   full(users: User[], cursor = 'e-1', reply: object = {}): void {
     this.login(reply);
     this.gives({ changes: { me: user('alice', 1), users, friends: users.map(({ account }) => friend(account, 5)) } });
@@ -74,18 +73,18 @@ export const request = (account: string, direction: 'in' | 'out', version: numbe
 
 export const block = (account: string, version: number, removed = false): Block => ({ account, createTime: 1, version, removed });
 
-/** `synced` for friends of relation version 5. */
+/** Returns `synced` for friendships of version 5. */
 export function summary(users: User[], cursor: string): { cursor: string; count: number; digest: number } {
   const friends = new Map(users.map(({ account }) => [account, friend(account, 5)]));
-  return { cursor, count: users.length, digest: digest(friends, new Map(users.map((card) => [card.account, card]))) };
+  return { cursor, count: users.length, digest: digest(friends, new Map(users.map((user) => [user.account, user]))) };
 }
 
-/** Lets everything run that waits for nothing but its turn. */
+/** Runs all work that is ready. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 12; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Moves the clock; what it set off has run when this returns. */
+/** Advances the clock and runs the work that this starts. */
 export async function pass(ms: number): Promise<void> {
   await settle();
   mock.timers.tick(ms);
@@ -99,13 +98,13 @@ const EVENTS = [
 
 export interface Rig {
   client: RosterdClient;
-  /** All sockets that were made, the newest last. */
+  /** All sockets, the newest last. */
   sockets: FakeSocket[];
-  /** The newest. */
+  /** The newest socket. */
   readonly socket: FakeSocket;
-  /** What the listeners heard. */
+  /** All events. */
   heard: { event: keyof Events; args: any[] }[];
-  /** The arguments of one kind of event. */
+  /** Returns the arguments of all events of one kind. */
   of(event: keyof Events): any[][];
 }
 
@@ -131,7 +130,7 @@ export function rig(options: Partial<Options> = {}): Rig {
   };
 }
 
-/** A rig that is live with these friends. */
+/** Returns a live rig with these friends. */
 export async function live(users: User[] = [user('bob', 2), user('carol', 3)], options: Partial<Options> = {}, reply: object = {}): Promise<Rig> {
   const it = rig(options);
   const connected = it.client.connect();
@@ -142,7 +141,7 @@ export async function live(users: User[] = [user('bob', 2), user('carol', 3)], o
   return it;
 }
 
-/** Call at the top of a test file: every test there has a clock of its own, which starts at the same time. */
+/** Gives every test of the calling file its own clock, which starts at the same time. */
 export function frozenTime(hooks: { beforeEach(f: () => void): void; afterEach(f: () => void): void }): void {
   hooks.beforeEach(() => {
     mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_795_420_000_000 });

@@ -1,4 +1,4 @@
-// One suite for every store, and what the client does when one fails.
+// One suite for all stores, and the client's reaction to failing ones.
 
 import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
@@ -33,12 +33,12 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
       assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2', 'carol 3'], friends: ['bob 5', 'carol 6'], ...none });
     });
 
-    test('nothing is there at first', async () => {
+    test('a new store is empty', async () => {
       const [store, account] = fresh();
       assert.deepEqual(sorted(await store.load(account)) ?? nothing, nothing);
     });
 
-    test('a change leaves alone what it does not name', async () => {
+    test('a change keeps records that it does not name', async () => {
       const [store, account] = await filled();
       await store.save(account, { users: [user('bob', 9)] });
       assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 9', 'carol 3'], friends: ['bob 5', 'carol 6'], ...none });
@@ -48,7 +48,7 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
       assert.equal((await store.load(account))?.cursor, undefined);
     });
 
-    test('removals go before what enters, and clear goes first', async () => {
+    test('clear applies first, then removals, then additions', async () => {
       const [store, account] = await filled();
       await store.save(account, { removed: ['bob', 'carol', 'zoe'], users: [user('bob', 2)], friends: [friend('bob', 9)] });
       assert.deepEqual(sorted(await store.load(account)), { me: user('alice', 1), cursor: 'c1', users: ['bob 2'], friends: ['bob 9'], ...none });
@@ -56,7 +56,7 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
       assert.deepEqual(sorted(await store.load(account)), { me: undefined, cursor: 'c3', users: ['dave 1'], friends: [], ...none });
     });
 
-    test('requests are kept by account and direction while they are open, blocks while they are in force', async () => {
+    test('requests are kept by account and direction while open, blocks while in force', async () => {
       const [store, account] = await filled();
       const requests = [request('erin', 'in', 7), request('erin', 'out', 8), request('zoe', 'in', 9)];
       await store.save(account, { requests, blocks: [block('mallory', 10), block('trudy', 11)], cursor: 'c11' });
@@ -65,14 +65,14 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
         return [requests, blocks, cursor];
       };
       assert.deepEqual(await lists(), [['erin in 7', 'erin out 8', 'zoe in 9'], ['mallory 10', 'trudy 11'], 'c11']);
-      // That bob is a friend no more says nothing about these.
+      // The end of bob's friendship does not affect these.
       await store.save(account, { removed: ['erin', 'trudy'], requests: [request('erin', 'in', 12, 'accepted'), request('nobody', 'in', 13, 'expired')], blocks: [block('trudy', 14, true), block('nobody', 15, true)], cursor: 'c15' });
       assert.deepEqual(await lists(), [['erin out 8', 'zoe in 9'], ['mallory 10'], 'c15']);
       await store.save(account, { clear: true, requests: [request('zoe', 'in', 1)], cursor: 'd1' });
       assert.deepEqual(await lists(), [['zoe in 1'], [], 'd1']);
     });
 
-    test('accounts are apart, also those that differ in case', async () => {
+    test('accounts are separate, also those that differ in case', async () => {
       const [store, account] = await filled();
       await store.save(account.toUpperCase(), { cursor: 'other' });
       assert.equal((await store.load(account))?.cursor, 'c1');
@@ -80,7 +80,7 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
       assert.equal((await store.load(account))?.cursor, 'c1');
     });
 
-    test('wiped is gone, and can be filled again', async () => {
+    test('a wiped account is empty, and can be filled again', async () => {
       const [store, account] = await filled();
       await store.wipe(account);
       assert.deepEqual(sorted(await store.load(account)) ?? nothing, nothing);
@@ -108,7 +108,7 @@ describe('IndexedDB alone', () => {
     const store = new IndexedDbStore();
     await store.save('atomic', { users: [user('bob', 2)], cursor: 'c1' });
     const names = Array.from({ length: 600 }, (_, i) => user(`u${i}`, 1));
-    // What cannot be cloned cannot be stored; it comes late enough to be in the third batch.
+    // A value that cannot be cloned cannot be stored; this one is in the third batch.
     await assert.rejects(store.save('atomic', { removed: ['bob'], users: [...names, { ...user('bad', 1), nick: (() => {}) as never }], cursor: 'c2' }));
     assert.deepEqual(sorted(await store.load('atomic')), { me: undefined, cursor: 'c1', users: ['bob 2'], friends: [], ...none });
   });
@@ -122,7 +122,7 @@ describe('IndexedDB alone', () => {
     assert.equal((await store.load('newer'))?.cursor, 'c1');
   });
 
-  /** As the first layout had it, with records and their cursor. */
+  /** Creates a database of the first layout, with records and their cursor. */
   async function firstLayout(account: string): Promise<IDBDatabase> {
     const opening = indexedDB.open(`rosterd:${account}`, 1);
     opening.onupgradeneeded = () => {
@@ -133,7 +133,7 @@ describe('IndexedDB alone', () => {
     return answer(opening);
   }
 
-  test('a database of the first layout is emptied: its cursor knows nothing of requests and blocks', async () => {
+  test('a database of the first layout is emptied: its cursor does not cover requests and blocks', async () => {
     (await firstLayout('older')).close();
     const store = new IndexedDbStore();
     assert.deepEqual(sorted(await store.load('older')), nothing);
@@ -141,7 +141,7 @@ describe('IndexedDB alone', () => {
     assert.deepEqual(sorted(await store.load('older')), { ...nothing, cursor: 'c8', requests: ['erin in 7'], blocks: ['trudy 8'] });
   });
 
-  test('a page that still has the first layout open makes way', async () => {
+  test('a page with the first layout open closes it', async () => {
     const old = await firstLayout('both');
     old.onversionchange = () => old.close();
     assert.deepEqual(sorted(await new IndexedDbStore().load('both')), nothing);
@@ -154,7 +154,7 @@ describe('IndexedDB alone', () => {
     assert.deepEqual(sorted(await store.load('whole')), { ...nothing, cursor: 'c7', requests: ['erin in 7'] });
   });
 
-  test('another page that wipes the account is not held up, and nothing comes back', async () => {
+  test('another page that wipes the account does not wait, and nothing comes back', async () => {
     const here = new IndexedDbStore();
     await here.save('shared', { users: [user('bob', 2)], cursor: 'c1' });
     const there = new IndexedDbStore();
@@ -165,7 +165,7 @@ describe('IndexedDB alone', () => {
     assert.deepEqual(sorted(await new IndexedDbStore().load('shared')), nothing);
   });
 
-  test('an open that is never answered is not waited for', async () => {
+  test('an open without an answer is given up', async () => {
     const own = indexedDB.open;
     mock.timers.enable({ apis: ['setTimeout'] });
     try {
@@ -202,7 +202,7 @@ describe('the client and its store', () => {
     assert.ok(!(await indexedDB.databases()).some(({ name }) => name === 'rosterd:auto'));
   });
 
-  test('records that make no sense are dropped, and all is got anew', async () => {
+  test('invalid records are dropped and fetched again', async () => {
     await new IndexedDbStore().save('damaged', { users: [{ account: 'bob', version: 'x' } as never], cursor: 'c1' });
     await auto('damaged', async (it) => {
       assert.equal(it.of('error')[0]?.[0].reason, 'STORE');
@@ -215,7 +215,7 @@ describe('the client and its store', () => {
   });
 
   for (const [what, spoilt] of [['a request without a version', { requests: [{ account: 'erin', direction: 'in' }] }], ['a block without an account that is one', { blocks: [{ account: 7, version: 1 }] }]] as const) {
-    test(`${what} counts as damage, too`, async () => {
+    test(`${what} also counts as damage`, async () => {
       const store = new MemoryStore();
       const whole = { load: async () => ({ users: [], friends: [], requests: [], blocks: [], cursor: 'c1', ...(spoilt as object) }), save: store.save.bind(store), wipe: store.wipe.bind(store) };
       const it = await live([user('bob', 2)], { store: whole });
@@ -226,7 +226,7 @@ describe('the client and its store', () => {
     });
   }
 
-  test('a store of before there were requests and blocks is filled anew', async () => {
+  test('a store from before requests and blocks is filled again', async () => {
     const older = { load: async () => ({ users: [user('bob', 2)], friends: [friend('bob', 5)], cursor: 'c1' }) as never, save: async () => {}, wipe: async () => {} };
     const it = await live([user('bob', 2)], { store: older });
     assert.equal(it.socket.last('login').login.cursor, undefined);
@@ -234,7 +234,7 @@ describe('the client and its store', () => {
     await it.client.disconnect();
   });
 
-  test('storage that is forbidden: memory', async () => {
+  test('forbidden storage: memory', async () => {
     const own = Object.getOwnPropertyDescriptor(globalThis, 'indexedDB') as PropertyDescriptor;
     Object.defineProperty(globalThis, 'indexedDB', { configurable: true, get() { throw new DOMException('no', 'SecurityError'); } });
     try {
@@ -247,7 +247,7 @@ describe('the client and its store', () => {
   });
 
   for (const broken of ['load', 'save', 'wipe', 'everything'] as const) {
-    test(`a store whose ${broken} fails: told once, and memory from there`, async () => {
+    test(`a store whose ${broken} fails: reported once, and memory from then on`, async () => {
       const calls: string[] = [];
       const method = (name: string, result?: unknown) => async (): Promise<any> => {
         calls.push(name);
@@ -269,7 +269,7 @@ describe('the client and its store', () => {
     });
   }
 
-  test('writes are gathered while one is under way, and nothing is lost or reordered', async () => {
+  test('writes are merged while one is running, and nothing is lost or reordered', async () => {
     const memory = new MemoryStore();
     let release = (): void => {};
     let saves = 0;
@@ -296,7 +296,7 @@ describe('the client and its store', () => {
     await it.client.disconnect();
   });
 
-  test('a full sync replaces what is stored, and what was still to be written', async () => {
+  test('a full sync replaces stored records and pending writes', async () => {
     const memory = new MemoryStore();
     let release = (): void => {};
     const store: Store = {
@@ -309,7 +309,7 @@ describe('the client and its store', () => {
     const it = await live([user('bob', 2), user('carol', 3)], { store });
     it.socket.gives({ changes: { users: [user('bob', 8)], cursor: 'e-8' } });
     it.client.cut();
-    void it.client.connect(); // Asking cuts the wait short.
+    void it.client.connect(); // This ends the wait.
     await settle();
     it.socket.full([user('carol', 1)], 'f-1');
     for (let i = 0; i < 3; i++) {
@@ -320,7 +320,7 @@ describe('the client and its store', () => {
     await it.client.disconnect();
   });
 
-  test('a page that goes away in the middle of a write leaves records and cursor that belong together', async () => {
+  test('a page that ends during a write leaves consistent records and cursor', async () => {
     const memory = new MemoryStore();
     const cursors: (string | undefined)[] = [];
     const store: Store = {

@@ -1,4 +1,4 @@
-// Does not run: it compiles if code that is written against NIM's published types can use this facade instead.
+// Is compiled but not run: it checks that code written for NIM's published types works with this interface.
 
 import type { NIM as Theirs } from '@yxim/nim-web-sdk';
 import { NIM as Ours } from '../../src/nim.js';
@@ -8,7 +8,7 @@ type TheirOptions = Parameters<typeof Theirs.getInstance>[0];
 type TheirUser = Parameters<NonNullable<TheirOptions['onmyinfo']>>[0];
 type TheirFriend = Parameters<NonNullable<TheirOptions['onfriends']>>[0][number];
 
-/** What both have. */
+/** Names that both have. */
 type Methods =
   | 'connect' | 'disconnect' | 'destroy' | 'setOptions'
   | 'updateMyInfo' | 'getUser' | 'getUsers'
@@ -30,26 +30,26 @@ declare const theirFriend: TheirFriend;
 declare const ourUser: NIMUser;
 declare const ourFriend: NIMFriend;
 
-// Without the package everything of theirs would be `any`, and all of this would say nothing.
+// Without the package its types would be `any`, and these checks would prove nothing.
 // @ts-expect-error an account is a text
 const theirTypesAreThere: TheirUser = { ...theirUser, account: 1 };
 
-// Options as they are written for NIM are options here, each callback with what it expects to be given.
+// NIM's options are valid here, and callbacks receive the arguments they expect.
 const options: NIMGetInstanceOptions = theirOptions;
 
-// The instance can be handed to code that expects NIM's.
+// An instance works where NIM's is expected.
 const nim: Pick<Theirs, Methods> = Ours.getInstance(options);
 
-// A profile or a relation of one is one of the other, so that lists can be kept as they are.
+// Profiles and friendships are compatible in both directions, so applications can keep their lists.
 const users: TheirUser[] = Ours.getInstance(options).mergeUsers([theirUser], ourUser);
 const oneOfOurs: NIMUser = theirUser;
 const friends: TheirFriend[] = Ours.getInstance(options).cutFriends([theirFriend, ourFriend], [theirFriend]);
 
-// Every callback and value of the subset is an option here: a name that is missing does not compile.
+// Every name of the subset is an option here; a missing one does not compile.
 const names: Record<Values | Callbacks, unknown> = {} as Required<NIMGetInstanceOptions>;
 const additional: Exclude<keyof NIMGetInstanceOptions, Values | Callbacks> = 'url';
 
-// The reference's sample, as typed code has it.
+// The sample of NIM's reference, with types.
 let data: { myInfo?: TheirUser; users?: TheirUser[] } = {};
 const sample = Ours.getInstance({
   appKey: 'demo',
@@ -70,7 +70,7 @@ sample.getFriends({ updateTime: 0, done: (error, friends: TheirFriend[]) => void
 sample.kick({ deviceIds: ['a session'], done: (error, { deviceIds }) => void deviceIds.length });
 sample.getUsers({ accounts: ['bob'], sync: true, done: (error, users: TheirUser[]) => void users.length });
 
-// @ts-expect-error a gender that is none
+// @ts-expect-error not a gender
 sample.updateMyInfo({ gender: 'both' });
 // @ts-expect-error no account
 Ours.getInstance({ token: 'alice' });

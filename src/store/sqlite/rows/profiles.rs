@@ -6,21 +6,115 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSq
 
 use super::{account, int, number, relations, text};
 use crate::store::PresenceRow;
+use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{Account, Gender, LastChange, OnlineAccount, Profile, User};
 use rosterd_engine::sync::decide::StoredPresence;
 
-/// The columns of a profile, in the order of [`profile`].
-macro_rules! columns {
-    () => {
-        "nick, avatar, sign, gender, email, birth, tel, custom, create_time, update_time, version,
-         friends_version, friends_time, everyone_version, everyone_time"
+/// Defines the columns of a profile out of the table of profile fields.
+///
+/// Statements are put together by `concat!`, so that each is one constant, and its text the key of the prepared
+/// statement.
+macro_rules! define {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// The columns of a profile, in the order of [`values`] and [`profile`].
+        macro_rules! columns {
+            () => {
+                concat!(
+                    $(stringify!($name), ", ",)+
+                    "create_time, update_time, version, friends_version, friends_time, everyone_version, everyone_time"
+                )
+            };
+        }
+
+        /// A parameter for each of them.
+        macro_rules! parameters {
+            () => {
+                concat!($(parameter!($name),)+ "?, ?, ?, ?, ?, ?, ?")
+            };
+        }
+
+        /// Sets each of them to what the row that is already there gets.
+        macro_rules! assignments {
+            () => {
+                concat!(
+                    $(stringify!($name), " = excluded.", stringify!($name), ", ",)+
+                    "create_time = excluded.create_time, update_time = excluded.update_time,
+                     version = excluded.version,
+                     friends_version = excluded.friends_version, friends_time = excluded.friends_time,
+                     everyone_version = excluded.everyone_version, everyone_time = excluded.everyone_time"
+                )
+            };
+        }
+
+        /// How many there are.
+        const COLUMNS: usize = Profile::FIELDS.len() + 7;
+
+        /// Calls `put` with the values of a profile's columns, and those that follow them.
+        fn with_values<T>(profile: &Profile, then: &[&str], put: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
+            let [created, updated, version] = [profile.create_time, profile.update_time, profile.version].map(int);
+            let Profile { friends, everyone, .. } = profile;
+            let [fv, ft, ev, et] = [friends.version, friends.time, everyone.version, everyone.time].map(int);
+            let columns: [&dyn ToSql; COLUMNS] = [
+                $(&value!($kind, profile.$name),)+
+                &created, &updated, &version, &fv, &ft, &ev, &et,
+            ];
+            let then = then.iter().map(|text| text as &dyn ToSql);
+            put(&columns.into_iter().chain(then).collect::<Vec<_>>())
+        }
+
+        /// Reads a profile from the first columns of a record.
+        fn profile(account: &Account, record: &Record<'_>) -> Result<Profile> {
+            let mut columns = 0..COLUMNS;
+            let mut next = || columns.next().expect("as many columns as fields");
+            Ok(Profile {
+                account: account.clone(),
+                $($name: read!($kind, record, next()),)+
+                create_time: number(record, next())?,
+                update_time: number(record, next())?,
+                version: number(record, next())?,
+                friends: LastChange { version: number(record, next())?, time: number(record, next())? },
+                everyone: LastChange { version: number(record, next())?, time: number(record, next())? },
+            })
+        }
     };
 }
 
-/// How many there are.
-const COLUMNS: usize = 15;
+/// One field's parameter.
+macro_rules! parameter {
+    ($name:ident) => {
+        "?, "
+    };
+}
 
-/// The profiles of those accounts that exist.
+/// What a field's column holds, by its kind. A text that may hold U+0000 is a BLOB.
+macro_rules! value {
+    (text, $field:expr) => {
+        $field
+    };
+    (raw_text, $field:expr) => {
+        $field.as_bytes()
+    };
+    (gender, $field:expr) => {
+        gender_number($field)
+    };
+}
+
+/// Reads a field's column, by its kind.
+macro_rules! read {
+    (text, $record:expr, $column:expr) => {
+        $record.get($column)?
+    };
+    (raw_text, $record:expr, $column:expr) => {
+        text($record, $column)?
+    };
+    (gender, $record:expr, $column:expr) => {
+        gender($record, $column)?
+    };
+}
+
+for_each_profile_field!(define);
+
+/// Reads the profiles of the accounts that exist.
 pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]) -> Result<Vec<Arc<Profile>>> {
     let mut select = conn.prepare_cached(concat!("SELECT ", columns!(), " FROM user WHERE account = ?1"))?;
     let mut found = Vec::with_capacity(accounts.len());
@@ -31,7 +125,7 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
     Ok(found)
 }
 
-/// Those of the accounts that exist.
+/// Reads the users of the accounts that exist.
 pub(in crate::store::sqlite) fn users(conn: &Connection, accounts: &[Account]) -> Result<Vec<User>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
@@ -57,12 +151,12 @@ pub(in crate::store::sqlite) fn users(conn: &Connection, accounts: &[Account]) -
     Ok(found)
 }
 
-/// Whether no account exists.
+/// Returns whether no account exists.
 pub(in crate::store::sqlite) fn is_empty(conn: &Connection) -> Result<bool> {
     conn.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM user)")?.query_row([], |record| record.get(0))
 }
 
-/// The accounts noted as online.
+/// Reads the accounts noted as online.
 pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<OnlineAccount>> {
     let mut select = conn.prepare_cached("SELECT account, invisible, last_seen FROM user WHERE online = 1")?;
     let online = |record: &Record<'_>| {
@@ -71,7 +165,7 @@ pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<OnlineAc
     select.query_map([], online)?.collect()
 }
 
-/// Notes who came and went.
+/// Notes which accounts came online and went offline.
 pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[PresenceRow]) -> Result<()> {
     let mut update = conn.prepare_cached("UPDATE user SET online = ?2, last_seen = ?3 WHERE account = ?1")?;
     for seen in seen {
@@ -97,20 +191,12 @@ pub(super) fn put(conn: &Connection, profile: &Profile) -> Result<()> {
     let mut insert = conn.prepare_cached(concat!(
         "INSERT INTO user (",
         columns!(),
-        ", account)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (account) DO UPDATE SET
-             nick = excluded.nick, avatar = excluded.avatar, sign = excluded.sign, gender = excluded.gender,
-             email = excluded.email, birth = excluded.birth, tel = excluded.tel, custom = excluded.custom,
-             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version,
-             friends_version = excluded.friends_version, friends_time = excluded.friends_time,
-             everyone_version = excluded.everyone_version, everyone_time = excluded.everyone_time"
+        ", account) VALUES (",
+        parameters!(),
+        ", ?) ON CONFLICT (account) DO UPDATE SET ",
+        assignments!()
     ))?;
-    with_values(profile, |values| {
-        let account = profile.account.as_str();
-        let values: Vec<&dyn ToSql> = values.iter().copied().chain([&account as &dyn ToSql]).collect();
-        insert.execute(values.as_slice()).map(drop)
-    })
+    with_values(profile, &[profile.account.as_str()], |values| insert.execute(values).map(drop))
 }
 
 /// Deletes an account's own row.
@@ -118,29 +204,26 @@ pub(super) fn delete(conn: &Connection, account: &Account) -> Result<()> {
     conn.prepare_cached("DELETE FROM user WHERE account = ?1")?.execute([account.as_str()]).map(drop)
 }
 
-/// Keeps a profile as it is for one who is blocked.
+/// Keeps a profile as it is for an account that its owner blocks.
 pub(super) fn freeze(conn: &Connection, viewer: &Account, profile: &Profile) -> Result<()> {
     let mut insert = conn.prepare_cached(concat!(
         "INSERT OR REPLACE INTO frozen (",
         columns!(),
-        ", account, viewer)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        ", account, viewer) VALUES (",
+        parameters!(),
+        ", ?, ?)"
     ))?;
-    with_values(profile, |values| {
-        let (account, viewer) = (profile.account.as_str(), viewer.as_str());
-        let names: [&dyn ToSql; 2] = [&account, &viewer];
-        let values: Vec<&dyn ToSql> = values.iter().copied().chain(names).collect();
-        insert.execute(values.as_slice()).map(drop)
-    })
+    let keys = [profile.account.as_str(), viewer.as_str()];
+    with_values(profile, &keys, |values| insert.execute(values).map(drop))
 }
 
-/// Forgets what was kept for one who was blocked.
+/// Forgets the copy that was kept for an account that was blocked.
 pub(super) fn thaw(conn: &Connection, viewer: &Account, account: &Account) -> Result<()> {
     let mut delete = conn.prepare_cached("DELETE FROM frozen WHERE viewer = ?1 AND account = ?2")?;
     delete.execute([viewer.as_str(), account.as_str()]).map(drop)
 }
 
-/// The profiles kept for `viewer` of those owners that block it.
+/// Reads the profiles kept for `viewer` of those owners that block it.
 pub(in crate::store::sqlite) fn frozen(
     conn: &Connection,
     viewer: &Account,
@@ -155,34 +238,6 @@ pub(in crate::store::sqlite) fn frozen(
         found.extend(profile.map(Arc::new));
     }
     Ok(found)
-}
-
-/// The values of a profile's columns.
-fn with_values<T>(profile: &Profile, put: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
-    let Profile { nick, avatar, sign, email, birth, tel, friends, everyone, .. } = profile;
-    let (gender, custom) = (gender_number(profile.gender), profile.custom.as_bytes());
-    let [created, updated, version] = [profile.create_time, profile.update_time, profile.version].map(int);
-    let [fv, ft, ev, et] = [friends.version, friends.time, everyone.version, everyone.time].map(int);
-    put(&[nick, avatar, sign, &gender, email, birth, tel, &custom, &created, &updated, &version, &fv, &ft, &ev, &et])
-}
-
-fn profile(account: &Account, record: &Record<'_>) -> Result<Profile> {
-    Ok(Profile {
-        account: account.clone(),
-        nick: record.get(0)?,
-        avatar: record.get(1)?,
-        sign: record.get(2)?,
-        gender: gender(record, 3)?,
-        email: record.get(4)?,
-        birth: record.get(5)?,
-        tel: record.get(6)?,
-        custom: text(record, 7)?,
-        create_time: number(record, 8)?,
-        update_time: number(record, 9)?,
-        version: number(record, 10)?,
-        friends: LastChange { version: number(record, 11)?, time: number(record, 12)? },
-        everyone: LastChange { version: number(record, 13)?, time: number(record, 14)? },
-    })
 }
 
 fn gender_number(gender: Gender) -> i64 {

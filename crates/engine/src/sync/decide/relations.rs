@@ -3,9 +3,9 @@
 //! Between two accounts there is at most one open request; friends have none.
 
 use super::{CommitPoint, CurrentRows, Decision};
+use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
 use crate::model::{
-    Account, BLOCKS, Block, Edge, FRIENDS, FriendUpdate, Millis, Outcome, REQUESTS, Reason, Request, RequestError,
-    RequestState, Row,
+    Account, Block, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestState, Row,
 };
 
 type Decided = Result<Decision, RequestError>;

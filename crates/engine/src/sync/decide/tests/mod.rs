@@ -2,7 +2,8 @@ mod reads;
 mod tokens;
 
 use super::*;
-use crate::model::{Audience, FRIENDS, Fields, FriendUpdate, REQUESTS, Reason, TokenHash};
+use crate::model::limits::{FRIENDS, REQUESTS};
+use crate::model::{Audience, Fields, FriendUpdate, Reason, TokenHash};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,16 @@
-//! The hub's index, marks, presence and devices, without a store or a socket.
+//! The hub's registry, dirty marks, presence and account sessions, without a store or a socket.
 
 use super::feed::Feed;
-use super::*;
+use super::{Hub, HubSettings, SessionHandle, SessionsLimit, UserRef, VisibleProfile};
 use proptest::prelude::*;
-use rosterd_engine::model::{Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Row};
+use rosterd_engine::model::{
+    Account, Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision, Row, SessionId,
+    SessionsPolicy, User,
+};
 use rosterd_engine::sync::outbox::RecordKinds;
+use rosterd_protocol::v1;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 mod readers;
@@ -14,8 +19,8 @@ fn account(n: u8) -> Account {
     Account::stored(&format!("u{n}")).unwrap()
 }
 
-fn profile(n: u8, stamp: Revision) -> Row {
-    Row::Profile(Arc::new(Profile::new(account(n), stamp, 0)))
+fn profile(n: u8, revision: Revision) -> Row {
+    Row::Profile(Arc::new(Profile::new(account(n), revision, 0)))
 }
 
 fn user(n: u8, version: u64) -> User {
@@ -31,17 +36,17 @@ fn online(n: u8, invisible: bool) -> OnlineAccount {
     OnlineAccount { account: account(n), invisible, last_seen: 4 }
 }
 
-fn change(stamp: Revision, origin: Option<SessionId>, row: Row) -> Change {
-    Change { stamp, origin, rows: vec![row] }
+fn change(revision: Revision, origin: Option<SessionId>, row: Row) -> Change {
+    Change { stamp: revision, origin, rows: vec![row] }
 }
 
-/// The index holds no entry that a seat does not account for, and the other way round.
-fn check_invariants(hub: &Hub, seats: &[SessionHandle]) {
+/// The registry has exactly the entries that the session handles account for.
+fn check_invariants(hub: &Hub, handles: &[SessionHandle]) {
     let mut expected = BTreeSet::new();
-    for seat in seats {
-        expected.insert((seat.account().clone(), 'o', seat.session().slot()));
-        expected.extend(seat.friends().map(|account| (account.clone(), 'f', seat.session().slot())));
-        expected.extend(seat.watched().map(|user| (user.account().clone(), 'w', seat.session().slot())));
+    for handle in handles {
+        expected.insert((handle.account().clone(), 'o', handle.session().slot()));
+        expected.extend(handle.friends().map(|account| (account.clone(), 'f', handle.session().slot())));
+        expected.extend(handle.watched().map(|user| (user.account().clone(), 'w', handle.session().slot())));
     }
     let mut actual = BTreeSet::new();
     for entry in &hub.users {
@@ -52,7 +57,7 @@ fn check_invariants(hub: &Hub, seats: &[SessionHandle]) {
         actual.extend(state.strangers.iter().map(|slot| (entry.account().clone(), 'w', slot)));
     }
     assert_eq!(actual, expected);
-    assert_eq!(hub.sessions(), seats.len());
+    assert_eq!(hub.sessions(), handles.len());
 }
 
 #[test]
@@ -71,25 +76,25 @@ fn the_originator_is_not_marked_its_other_session_is() {
 fn a_relation_marks_the_owners_sessions_once_however_often_it_changes() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
-    let mut seat = hub.join(&account(1), SessionId(1), None);
-    let before = seat.relations_epoch();
-    for stamp in 1..100 {
-        let edge = Edge::new(account(1), account(2), stamp, 0);
-        feed.apply(&[change(stamp, None, Row::Edge(edge))]);
+    let mut handle = hub.join(&account(1), SessionId(1), None);
+    let before = handle.relations_epoch();
+    for revision in 1..100 {
+        let edge = Edge::new(account(1), account(2), revision, 0);
+        feed.apply(&[change(revision, None, Row::Edge(edge))]);
     }
-    assert_ne!(seat.relations_epoch(), before);
-    let marks = seat.take().marks;
+    assert_ne!(handle.relations_epoch(), before);
+    let marks = handle.take().marks;
     assert_eq!(marks.len(), 1);
     assert!(marks.iter().all(|(_, kinds)| kinds.has(RecordKinds::EDGE)));
 }
 
 #[test]
-fn a_crowd_is_marked_in_slices_while_others_overtake_and_the_horizon_waits() {
+fn many_watchers_are_marked_in_slices_while_others_overtake_and_the_watermark_waits() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
-    let mut crowd: Vec<_> = (0..5000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
-    for seat in &mut crowd {
-        seat.add_friend(&account(1));
+    let mut watchers: Vec<_> = (0..5000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
+    for handle in &mut watchers {
+        handle.add_friend(&account(1));
     }
     let mut other = hub.join(&account(8), SessionId(9999), None);
     other.add_friend(&account(2));
@@ -98,77 +103,77 @@ fn a_crowd_is_marked_in_slices_while_others_overtake_and_the_horizon_waits() {
     let mut slices = 0;
     while feed.sweep() {
         slices += 1;
-        let marked = crowd.iter().filter(|seat| !seat.is_clean()).count();
-        assert!(marked == crowd.len() || hub.watermark() == 0);
+        let marked = watchers.iter().filter(|handle| !handle.is_clean()).count();
+        assert!(marked == watchers.len() || hub.watermark() == 0);
     }
     assert!(slices > 1);
     assert_eq!(hub.watermark(), 2);
-    assert!(crowd.iter_mut().all(|seat| seat.take().marks.len() == 1));
+    assert!(watchers.iter_mut().all(|handle| handle.take().marks.len() == 1));
 }
 
 #[test]
-fn a_celebrity_who_never_rests_is_one_sweep_and_everyone_is_told_the_newest() {
+fn a_celebrity_who_changes_constantly_is_one_sweep_and_everyone_gets_the_newest() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
-    let mut crowd: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
-    for seat in &mut crowd {
-        seat.add_friend(&account(1));
+    let mut watchers: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
+    for handle in &mut watchers {
+        handle.add_friend(&account(1));
     }
-    let mut told = vec![0; crowd.len()];
-    for stamp in 1..200 {
-        feed.apply(&[change(stamp, Some(SessionId(7)), profile(1, stamp))]);
+    let mut taken = vec![0; watchers.len()];
+    for revision in 1..200 {
+        feed.apply(&[change(revision, Some(SessionId(7)), profile(1, revision))]);
         feed.sweep();
         assert_eq!(feed.sweeps(), 1);
-        for (seat, told) in crowd.iter_mut().zip(&mut told) {
-            *told += seat.take().marks.len();
+        for (handle, taken) in watchers.iter_mut().zip(&mut taken) {
+            *taken += handle.take().marks.len();
         }
     }
-    // Every one of the crowd had its turn while the changes went on, but for the author.
-    assert!(told.iter().enumerate().all(|(n, told)| (n == 7) == (*told == 0)));
+    // Every watcher was marked while the changes went on, except the author.
+    assert!(taken.iter().enumerate().all(|(n, taken)| (n == 7) == (*taken == 0)));
     while feed.sweep() {}
     assert_eq!((feed.sweeps(), hub.watermark()), (0, 199));
 }
 
 proptest! {
-    /// Sessions come, befriend, watch, stop and go in any order, while changes flow, some of them hidden: the two
-    /// sides of the index agree, and exactly the sessions that see the change are marked.
+    /// Sessions come, befriend, watch, stop and leave in any order, while changes flow, some of them hidden: registry
+    /// and handles agree, and exactly the sessions that see a change are marked.
     #[test]
     fn the_index_is_consistent(steps in prop::collection::vec((0..7u8, any::<prop::sample::Index>(), 0..6u8, 0..3u8), 1..120)) {
         let hub = Hub::new(0, HubSettings::default(), Arc::default());
         let mut feed = Feed::new(hub.clone());
-        let mut seats: Vec<SessionHandle> = Vec::new();
+        let mut handles: Vec<SessionHandle> = Vec::new();
         for (at, (what, pick, who, audience)) in steps.into_iter().enumerate() {
-            let stamp = at as u64 + 1;
+            let revision = at as u64 + 1;
             match what {
-                0 => seats.push(hub.join(&account(who), SessionId(stamp), None)),
-                _ if seats.is_empty() => {}
-                1 => drop({ let at = pick.index(seats.len()); seats[at].add_friend(&account(who)) }),
-                2 => { let at = pick.index(seats.len()); seats[at].remove_friend(&account(who)); }
-                3 => drop(seats.swap_remove(pick.index(seats.len()))),
-                4 => drop({ let at = pick.index(seats.len()); seats[at].watch(&[account(who), account(who / 2)]) }),
+                0 => handles.push(hub.join(&account(who), SessionId(revision), None)),
+                _ if handles.is_empty() => {}
+                1 => drop({ let at = pick.index(handles.len()); handles[at].add_friend(&account(who)) }),
+                2 => { let at = pick.index(handles.len()); handles[at].remove_friend(&account(who)); }
+                3 => drop(handles.swap_remove(pick.index(handles.len()))),
+                4 => drop({ let at = pick.index(handles.len()); handles[at].watch(&[account(who), account(who / 2)]) }),
                 _ => {
                     let older = LastChange { version: 0, time: 0 };
-                    let mut profile = Profile::new(account(who), stamp, 0);
+                    let mut profile = Profile::new(account(who), revision, 0);
                     if audience < 2 { profile.everyone = older; }
                     if audience < 1 { profile.friends = older; }
-                    feed.apply(&[change(stamp, None, Row::Profile(Arc::new(profile)))]);
-                    for seat in &mut seats {
-                        let sees = *seat.account() == account(who)
-                            || audience >= 1 && seat.friends().any(|friend| *friend == account(who))
-                            || audience >= 2 && seat.watched().any(|watched| *watched.account() == account(who));
-                        prop_assert_eq!(seat.take().marks.len(), usize::from(sees));
+                    feed.apply(&[change(revision, None, Row::Profile(Arc::new(profile)))]);
+                    for handle in &mut handles {
+                        let sees = *handle.account() == account(who)
+                            || audience >= 1 && handle.friends().any(|friend| *friend == account(who))
+                            || audience >= 2 && handle.watched().any(|watched| *watched.account() == account(who));
+                        prop_assert_eq!(handle.take().marks.len(), usize::from(sees));
                     }
-                    prop_assert_eq!(hub.watermark(), stamp);
+                    prop_assert_eq!(hub.watermark(), revision);
                 }
             }
-            check_invariants(&hub, &seats);
+            check_invariants(&hub, &handles);
         }
-        seats.clear();
-        check_invariants(&hub, &seats);
+        handles.clear();
+        check_invariants(&hub, &handles);
     }
 }
 
-/// What a reader that is ahead of the feed knows of a block must not keep a change from before it.
+/// A block that a reader ahead of the feed brings must not suppress a change from before it.
 #[test]
 fn a_change_from_before_a_block_that_is_known_already_is_marked() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
@@ -182,9 +187,9 @@ fn a_change_from_before_a_block_that_is_known_already_is_marked() {
     assert!(bob.take().marks.iter().all(|(_, kinds)| !kinds.has(RecordKinds::PROFILE)));
 }
 
-/// Who was seen online when a block began is seen to go, though it has gone meanwhile.
+/// A blocked friend that saw the owner online sees it go offline, though it has gone offline meanwhile.
 #[test]
-fn a_block_is_told_as_offline_whatever_was_told_before() {
+fn a_block_marks_presence_whatever_was_sent_before() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut bob = hub.join(&account(2), SessionId(2), None);
@@ -193,8 +198,8 @@ fn a_block_is_told_as_offline_whatever_was_told_before() {
     assert!(bob.take().marks.iter().any(|(_, kinds)| kinds.has(RecordKinds::PRESENCE)));
 }
 
-fn block(owner: u8, peer: u8, stamp: Revision, removed: bool) -> Row {
-    Row::Block { block: Block { removed, ..blocked(owner, peer, stamp) }, frozen: None }
+fn block(owner: u8, peer: u8, revision: Revision, removed: bool) -> Row {
+    Row::Block { block: Block { removed, ..blocked(owner, peer, revision) }, frozen: None }
 }
 
 fn blocked(owner: u8, peer: u8, version: Revision) -> Block {
@@ -210,7 +215,7 @@ fn blocked(owner: u8, peer: u8, version: Revision) -> Block {
 }
 
 #[test]
-fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
+fn a_blocked_session_is_not_marked_until_the_block_ends() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut ann = hub.join(&account(1), SessionId(1), None);
@@ -222,14 +227,14 @@ fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
     feed.apply(&[change(2, None, block(1, 2, 2, false))]);
     let marks = ann.take().marks;
     assert!(marks.iter().all(|(_, kinds)| kinds.has(RecordKinds::BLOCK)) && marks.len() == 1);
-    // She goes offline for him; nothing else is told.
+    // She goes offline for him; nothing else is marked.
     assert!(bob.take().marks.iter().all(|(_, kinds)| *kinds == RecordKinds::PRESENCE));
     let seen = bob.view().presence(ann.me()).unwrap();
     assert_eq!((seen.online, seen.last_seen), (false, 7));
     assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::Frozen));
     feed.apply(&[change(3, None, profile(1, 3))]);
     assert_eq!((ann.take().marks.len(), bob.take().marks.len()), (1, 0));
-    // A reader that comes late with the state from before the block is not believed.
+    // A late reader with the state from before the block is ignored.
     offer(&hub, &user(1, 1));
     assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::Frozen));
     feed.apply(&[change(4, None, block(1, 2, 4, true))]);
@@ -240,7 +245,7 @@ fn who_is_blocked_is_marked_no_more_until_the_block_ends() {
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 100 };
 
 #[test]
-fn presence_outlives_the_last_session_by_the_linger() {
+fn presence_outlives_the_last_session_by_offline_grace() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut bob = hub.join(&account(2), SessionId(2), None);
     bob.add_friend(&account(1));
@@ -257,7 +262,7 @@ fn presence_outlives_the_last_session_by_the_linger() {
     let before = Instant::now();
     let ann = come();
     drop(ann);
-    // The first leaving was followed by a return: only the second counts.
+    // She came back after the first time: only the second counts.
     hub.expire(before, before, 6);
     assert_eq!((bob.take().marks.len(), bob.view().presence(&entry).unwrap().online), (0, true));
     let after = Instant::now();
@@ -272,7 +277,7 @@ fn presence_outlives_the_last_session_by_the_linger() {
 }
 
 #[test]
-fn who_does_not_come_back_after_a_restart_goes_offline() {
+fn accounts_that_do_not_come_back_after_a_restart_go_offline() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     hub.restore_online(vec![online(1, false), online(2, false), online(3, true)]);
     let ann = hub.join(&account(1), SessionId(1), None);
@@ -282,25 +287,25 @@ fn who_does_not_come_back_after_a_restart_goes_offline() {
     let transitions = hub.take_transitions();
     let gone = |n: u8| transitions.iter().find(|(who, _)| *who == account(n)).map(|(_, p)| (p.online, p.time)).unwrap();
     assert_eq!((transitions.len(), gone(2)), (2, (false, 10)));
-    // Of one that hides, nobody may learn that it was there.
+    // Nobody may learn that a hidden account was there.
     assert_eq!(gone(3), (false, 4));
     assert!(hub.user(&account(2)).is_none() && hub.user(&account(1)).is_some());
 }
 
 #[test]
-fn the_policy_says_who_goes() {
+fn the_policy_says_which_sessions_end() {
     let device = |kind: &str| Some(v1::Device { r#type: kind.into(), ..v1::Device::default() });
     let ends = |policy, max, kinds: &[&str]| -> String {
         let hub = Hub::new(0, HubSettings::default(), Arc::default());
-        let mut seats = Vec::new();
+        let mut handles = Vec::new();
         for (n, kind) in (0..).zip(kinds) {
-            let seat = hub.join(&account(1), SessionId(n), device(kind));
-            hub.arrive(&seat, n, SessionsLimit { policy, max });
-            seats.push(seat);
+            let handle = hub.join(&account(1), SessionId(n), device(kind));
+            hub.arrive(&handle, n, SessionsLimit { policy, max });
+            handles.push(handle);
         }
-        seats
+        handles
             .iter()
-            .map(|seat| match seat.session().ended() {
+            .map(|handle| match handle.session().ended() {
                 None => '.',
                 Some(CloseReason::Kicked) => 'k',
                 Some(CloseReason::SessionLimit) => 'l',
@@ -315,7 +320,7 @@ fn the_policy_says_who_goes() {
     assert_eq!(ends(SessionsPolicy::All, 2, &kinds), "llll..");
 }
 
-/// How many blocks the registry holds of an account.
+/// The number of an account's blocks in the registry.
 fn held_blocks(user: &UserRef) -> usize {
     user.state().lock().held_blocks()
 }
@@ -331,8 +336,8 @@ fn blocks_that_ended_are_held_no_longer_than_a_reader_may_still_bring_them() {
     let blocks = vec![Block { removed: false, ..blocked(1, 2, 1) }];
     hub.offer(ann.me(), Some(&User { blocks, ..user(1, 1) }));
     assert_eq!(held_blocks(ann.me()), 0);
-    for stamp in 3..1000 {
-        feed.apply(&[change(stamp, None, block(1, (stamp / 2 % 200) as u8, stamp, stamp % 2 == 0))]);
+    for revision in 3..1000 {
+        feed.apply(&[change(revision, None, block(1, (revision / 2 % 200) as u8, revision, revision % 2 == 0))]);
     }
     assert!(held_blocks(ann.me()) <= 200);
     for peer in 0..200 {
@@ -346,7 +351,7 @@ fn a_mark_finds_the_entry_that_is_there_now() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     let mut bob = hub.join(&account(2), SessionId(2), None);
-    // Nobody follows ann when the edge is marked: the mark is only a name.
+    // Nobody follows ann when the edge is marked: the mark only names her.
     feed.apply(&[change(1, None, Row::Edge(Edge::new(account(2), account(1), 1, 0)))]);
     let ann = hub.join(&account(1), SessionId(1), None);
     offer(&hub, &user(1, 1));
@@ -359,12 +364,12 @@ fn a_mark_finds_the_entry_that_is_there_now() {
 }
 
 #[test]
-fn while_a_crowd_is_marked_a_hidden_change_is_for_nobody_new() {
+fn a_hidden_change_during_a_sweep_marks_nobody_new() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
-    let mut crowd: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
-    for seat in &mut crowd {
-        drop(seat.watch(&[account(1)]));
+    let mut watchers: Vec<_> = (0..3000).map(|n| hub.join(&account(9), SessionId(n), None)).collect();
+    for handle in &mut watchers {
+        drop(handle.watch(&[account(1)]));
     }
     let own = hub.join(&account(1), SessionId(9999), None);
     feed.apply(&[change(1, None, profile(1, 1))]);
@@ -375,34 +380,34 @@ fn while_a_crowd_is_marked_a_hidden_change_is_for_nobody_new() {
     while hub.watermark() == 0 {
         feed.sweep();
     }
-    assert!(crowd.iter_mut().all(|seat| seat.take().marks.len() == 1) && !own.is_clean());
+    assert!(watchers.iter_mut().all(|handle| handle.take().marks.len() == 1) && !own.is_clean());
     while feed.sweep() {}
-    assert!(hub.watermark() == 2 && crowd.iter().all(SessionHandle::is_clean));
+    assert!(hub.watermark() == 2 && watchers.iter().all(SessionHandle::is_clean));
 }
 
 #[test]
-fn of_those_who_arrive_together_one_stays() {
+fn of_sessions_that_log_in_together_one_stays() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let limit = SessionsLimit { policy: SessionsPolicy::One, max: 100 };
     for round in 0..1000 {
-        let seats: Vec<_> = (0..4).map(|n| hub.join(&account(1), SessionId(round * 4 + n), None)).collect();
-        let gate = std::sync::Barrier::new(seats.len());
+        let handles: Vec<_> = (0..4).map(|n| hub.join(&account(1), SessionId(round * 4 + n), None)).collect();
+        let gate = std::sync::Barrier::new(handles.len());
         std::thread::scope(|scope| {
-            for seat in &seats {
+            for handle in &handles {
                 let (hub, gate) = (&hub, &gate);
                 scope.spawn(move || {
                     gate.wait();
-                    hub.arrive(seat, 1, limit);
+                    hub.arrive(handle, 1, limit);
                 });
             }
         });
-        let ended = seats.iter().filter(|seat| seat.session().ended().is_some()).count();
-        assert_eq!(ended, seats.len() - 1, "round {round}");
+        let ended = handles.iter().filter(|handle| handle.session().ended().is_some()).count();
+        assert_eq!(ended, handles.len() - 1, "round {round}");
     }
 }
 
 #[test]
-fn coming_and_going_costs_an_account_one_place_and_none_after_it_is_gone() {
+fn an_account_takes_one_place_in_offline_grace_and_none_after_it_is_deleted() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
     let mut feed = Feed::new(hub.clone());
     for n in 0..1000 {
@@ -410,11 +415,11 @@ fn coming_and_going_costs_an_account_one_place_and_none_after_it_is_gone() {
         hub.offer(ann.me(), Some(&user(1, 1)));
         hub.arrive(&ann, 5, LIMIT);
     }
-    assert_eq!(hub.departed.lock().len(), 1);
+    assert_eq!(hub.offline_grace.lock().len(), 1);
     feed.apply(&[change(2, None, Row::Gone { account: account(1), version: 2 })]);
-    assert!(hub.take_transitions().is_empty(), "nothing is written down of who is no more");
+    assert!(hub.take_transitions().is_empty(), "a deleted account has no transition to store");
     hub.expire(Instant::now(), Instant::now(), 10);
-    assert_eq!((hub.departed.lock().len(), hub.take_transitions().len()), (0, 0));
+    assert_eq!((hub.offline_grace.lock().len(), hub.take_transitions().len()), (0, 0));
     assert!(hub.user(&account(1)).is_none());
 }
 

@@ -1,7 +1,0 @@
-export declare class Emitter<E extends object> {
-    #private;
-    on<K extends keyof E>(event: K, listener: E[K]): () => void;
-    off<K extends keyof E>(event: K, listener: E[K]): void;
-    has(event: keyof E): boolean;
-    emit<K extends keyof E>(event: K, ...args: E[K] extends (...args: infer A) => unknown ? A : never): void;
-}

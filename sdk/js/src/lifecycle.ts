@@ -1,0 +1,363 @@
+// The client's lifecycle: attempts to connect, logins, catch-ups, waits, and the final end.
+// It decides when the other modules act: connection.ts (one connection), calls.ts (pending commands), replica.ts (the rules for
+// records), tokens.ts, and saver.ts with store.ts (storage).
+
+import { announceStored, announceSync, announceUpdate } from './announce.js';
+import { Calls } from './calls.js';
+import { Connection } from './connection.js';
+import type { End } from './connection.js';
+import type { Emitter } from './emitter.js';
+import { defaultUrl, webSocket } from './options.js';
+import type { Events, Options, State } from './options.js';
+import { Close, Code, comesBack, RosterdError } from './protocol.js';
+import type { Command, LoginReply, ServerFrame } from './protocol.js';
+import type { Difference, Replica } from './replica.js';
+import { Saver } from './saver.js';
+import { defaultStore, MemoryStore } from './store.js';
+import { TIMER_MAX_MS, Tokens } from './tokens.js';
+
+/** How long a logout waits for its reply, which is only a courtesy. */
+const LOGOUT_MS = 2_000;
+/** How long a connection may stay silent after a wake-up before it counts as dead. */
+const PROBE_MS = 5_000;
+
+/** The remedy for a list that differs from the gateway's, for the error message. */
+const REMEDY = {
+  repair: 'asking for what differs',
+  retry: 'that did not help, getting all of it anew',
+  accepted: 'it was got anew already',
+} as const;
+
+interface Deferred {
+  promise: Promise<void>;
+  resolve(): void;
+  reject(error: RosterdError): void;
+}
+
+/** Connects, logs in, keeps the replica up to date, and reconnects. */
+export class Lifecycle {
+  readonly options: Options;
+  readonly url: string;
+  state: State = 'disconnected';
+  connection?: Connection;
+  readonly #emitter: Emitter<Events>;
+  readonly #replica: Replica;
+  readonly #calls = new Calls();
+  readonly #saver: Saver;
+  readonly #tokens: Tokens;
+  // The application wants a connection: from connect() to disconnect(), logout() or a final end.
+  #wanted = false;
+  // Counts attempts, to ignore what an earlier one awaited.
+  #run = 0;
+  #cacheRead = false;
+  #loginId = 0;
+  // The id of the `watch` that followed the last login.
+  #watchId = 0;
+  #repairId = 0;
+  #loginError?: RosterdError;
+  #login?: LoginReply;
+  // Settled by the first `synced`, or by a final end.
+  #connected?: Deferred;
+  // Attempts since the last `synced`.
+  #attempt = 0;
+  #retry?: { timer: ReturnType<typeof setTimeout>; byGateway: boolean };
+  // A logout is under way.
+  #leaving = false;
+  #resync = false;
+
+  constructor(options: Options, emitter: Emitter<Events>, replica: Replica) {
+    this.options = options;
+    this.url = options.url ?? defaultUrl();
+    this.#emitter = emitter;
+    this.#replica = replica;
+    const { store = 'auto' } = options;
+    this.#saver = new Saver(
+      store === 'auto' ? defaultStore() : store === 'memory' ? new MemoryStore() : store,
+      options.account,
+      (what, cause) => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause),
+    );
+    this.#tokens = new Tokens(options, {
+      refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
+      failed: (cause) => this.#error(Code.unauthenticated, 'REFRESH_FAILED', 'the token could not be renewed; the old one is used until it ends', cause),
+    });
+  }
+
+  connect(): Promise<void> {
+    if (this.state === 'live') return Promise.resolve();
+    const connected = (this.#connected ??= deferred());
+    if (!this.#wanted) {
+      this.#wanted = true;
+      this.#attempt = 0;
+      this.#tokens.restart();
+      this.#watchPage(true);
+      void this.#begin();
+    } else if (this.#retry) {
+      void this.#begin();
+    }
+    return connected.promise;
+  }
+
+  async disconnect(): Promise<void> {
+    this.#stop();
+    await this.#saver.idle();
+  }
+
+  async logout(forget: boolean): Promise<void> {
+    if (this.#login && !this.#leaving) {
+      this.#leaving = true;
+      try {
+        await this.call({ logout: {} }, { repeatable: false, timeoutMs: LOGOUT_MS });
+      } catch {
+        // The reply was lost or late; the session ends either way.
+      }
+      this.#leaving = false;
+    }
+    this.#stop();
+    if (!forget) return this.#saver.idle();
+    this.#replica.clear();
+    this.#tokens.reset(this.options.token);
+    await this.#saver.wipe();
+  }
+
+  call(command: Command, { repeatable, timeoutMs, here }: { repeatable: boolean; timeoutMs?: number; here?: () => boolean }): Promise<ServerFrame> {
+    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8_000, repeatable, here);
+    const connection = this.connection;
+    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+    return reply;
+  }
+
+  async #begin(): Promise<void> {
+    const run = ++this.#run;
+    clearTimeout(this.#retry?.timer);
+    this.#retry = undefined;
+    this.#setState('connecting');
+    if (!this.#cacheRead) await this.#readCache(run);
+    if (run !== this.#run) return;
+    let token: string;
+    try {
+      token = await this.#tokens.take();
+    } catch (cause) {
+      if (run !== this.#run) return;
+      this.#error(Code.unauthenticated, 'NO_TOKEN', 'getToken failed', cause);
+      return this.#ended({ code: 1006, reason: 'getToken failed' });
+    }
+    if (run !== this.#run) return;
+    this.#loginError = undefined;
+    this.#resync = false;
+    try {
+      const connection: Connection = new Connection(this.url, webSocket(this.options), {
+        opened: () => {
+          this.#loginId = this.#calls.nextId();
+          const { device } = this.options;
+          connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
+        },
+        frame: (frame) => this.#frame(frame, connection),
+        ended: (end) => this.#ended(end),
+        trace: (direction, frame) => this.#trace(direction, frame),
+      });
+      this.connection = connection;
+    } catch (cause) {
+      // The address is invalid or there is no WebSocket: a retry would not help.
+      this.#giveUp({ code: 1006, reason: 'NO_CONNECTION' }, new RosterdError(Code.internal, 'NO_CONNECTION', String((cause as Error)?.message ?? cause), { cause }));
+    }
+  }
+
+  async #readCache(run: number): Promise<void> {
+    const stored = await this.#saver.load();
+    if (run !== this.#run) return;
+    this.#cacheRead = true;
+    if (!stored) return;
+    this.#replica.load(stored);
+    announceStored(this.#emitter, stored);
+  }
+
+  #frame(frame: ServerFrame, connection: Connection): void {
+    if (frame.id === this.#loginId && frame.error) {
+      this.#loginError = RosterdError.from(frame.error);
+      return;
+    }
+    // The gateway cannot repair, or cannot now.
+    if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
+    if (frame.loginReply) {
+      const { account } = frame.loginReply;
+      if (account !== this.options.account) {
+        const error = new RosterdError(Code.denied, 'OTHER_ACCOUNT', `the token is ${account}'s, not ${this.options.account}'s`);
+        connection.close();
+        return this.#giveUp({ code: 1000, reason: 'OTHER_ACCOUNT' }, error);
+      }
+      this.#login = frame.loginReply;
+      connection.loggedIn(frame.loginReply.heartbeatMs);
+    }
+    let difference: Difference | undefined;
+    try {
+      difference = this.#replica.take(frame);
+    } catch (cause) {
+      // The frame violates the protocol. The next login brings its contents.
+      this.#error(Code.internal, 'BAD_FRAME', 'a frame could not be applied', cause);
+      return connection.drop('a frame could not be applied');
+    }
+    if (difference?.save) this.#saver.save(difference.save);
+    if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
+    if (difference?.how === 'sync') this.#synced(difference, frame, connection);
+    else if (difference) announceUpdate(this.#emitter, difference);
+    this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
+    if (frame.signal) this.#emitter.emit('signal', frame.signal);
+    if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.#replica.watched, frame.watchReply.missing);
+    if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit('error', RosterdError.from(frame.error));
+  }
+
+  #loggedIn(login: LoginReply, connection: Connection): void {
+    this.#tokens.loggedIn(login);
+    this.#setState('syncing');
+    // Every connection starts without a watch list.
+    const { watched } = this.#replica;
+    if (watched.size) {
+      this.#watchId = this.#calls.nextId();
+      connection.send({ id: this.#watchId, watch: { accounts: [...watched] } });
+    }
+    // The gateway answers these after `synced`; there is no need to wait for it.
+    this.#calls.flush((frame) => connection.send(frame));
+  }
+
+  #synced(difference: Difference, frame: ServerFrame, connection: Connection): void {
+    const { count = 0, digest = 0 } = frame.synced ?? {};
+    const { mismatch } = difference;
+    if (mismatch) this.#error(Code.internal, 'OUT_OF_STEP', `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
+    // A listener may have disconnected.
+    if (mismatch === 'repair' && this.connection === connection) {
+      if (difference.sessions) this.#emitter.emit('sessions', difference.sessions);
+      this.#repairId = this.#calls.nextId();
+      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.digests } });
+    }
+    if (mismatch === 'retry') this.#startOver(connection);
+    if (mismatch === 'repair' || mismatch === 'retry') return;
+    const { sync = 'full', because } = this.#login ?? {};
+    announceSync(this.#emitter, difference);
+    // A listener may have disconnected.
+    if (this.connection !== connection) return;
+    this.#attempt = 0;
+    this.#setState('live');
+    this.#emitter.emit('synced', { sync, ...(because === undefined ? {} : { because }), count, digest });
+    this.#connected?.resolve();
+    this.#connected = undefined;
+  }
+
+  /** Reconnects at once and fetches everything. */
+  #startOver(connection: Connection): void {
+    this.#resync = true;
+    connection.drop('out of step');
+  }
+
+  #ended(end: End): void {
+    this.#detach();
+    this.#calls.interrupted();
+    if (this.#leaving) return;
+    const { code, reason, goodbye } = end;
+    const { getToken, reconnect = true } = this.options;
+    const renew = code === Close.tokenExpired && getToken !== undefined;
+    // The refusal of a login is enough, even if the goodbye was lost.
+    const refused = this.#loginError && this.#loginError.code < 500 && !renew;
+    if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
+      const error = this.#loginError ?? closeError(end);
+      // A later connect() requests another token.
+      if (getToken && error.code === Code.unauthenticated) this.#tokens.reset();
+      return this.#giveUp(end, error);
+    }
+    // Only the first retry is immediate: a new token that has expired too would lead here again and again.
+    const atOnce = (renew && this.#tokens.expired()) || this.#resync;
+    const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
+    const { minMs = 500, maxMs = 20_000 } = this.options.backoff ?? {};
+    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
+    const delayMs = Math.min(Math.round(atOnce ? 0 : (requested ?? jittered)), TIMER_MAX_MS);
+    const attempt = ++this.#attempt;
+    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), byGateway: requested !== undefined };
+    const run = this.#run;
+    this.#setState('disconnected');
+    this.#emitter.emit('disconnected', { code, reason, willReconnect: true });
+    if (run === this.#run) this.#emitter.emit('willReconnect', { attempt, delayMs });
+  }
+
+  #giveUp({ code, reason }: End, error: RosterdError): void {
+    this.#halt(error);
+    this.#setState('disconnected');
+    this.#emitter.emit('disconnected', { code, reason, willReconnect: false, error });
+    this.#emitter.emit('error', error);
+  }
+
+  #stop(): void {
+    const open = this.#wanted || this.state !== 'disconnected';
+    this.connection?.close();
+    this.#halt(new RosterdError(Code.timeout, 'DISCONNECTED', 'the client was disconnected'));
+    this.#setState('disconnected');
+    if (open) this.#emitter.emit('disconnected', { code: 1000, reason: 'CLIENT', willReconnect: false });
+  }
+
+  #halt(error: RosterdError): void {
+    this.#wanted = false;
+    this.#run++;
+    clearTimeout(this.#retry?.timer);
+    this.#retry = undefined;
+    this.#watchPage(false);
+    this.#detach();
+    this.#calls.fail(error);
+    this.#connected?.reject(error);
+    this.#connected = undefined;
+  }
+
+  #detach(): void {
+    this.connection = undefined;
+    this.#login = undefined;
+    this.#tokens.stop();
+    this.#replica.interrupted();
+  }
+
+  // The network or the user is back: retry at once, unless the gateway chose the time, for all clients.
+  // A connection that looks open may have died silently; any answer proves that it is alive.
+  readonly #wake = (): void => {
+    if (globalThis.document?.visibilityState === 'hidden') return;
+    if (this.#retry && !this.#retry.byGateway) return void this.#begin();
+    if (this.state !== 'live') return;
+    this.connection?.expectWithin(PROBE_MS);
+    this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {});
+  };
+
+  #watchPage(on: boolean): void {
+    const method = on ? 'addEventListener' : 'removeEventListener';
+    globalThis[method]?.('online', this.#wake);
+    globalThis.document?.[method]?.('visibilitychange', this.#wake);
+  }
+
+  #setState(state: State): void {
+    const previous = this.state;
+    if (state === previous) return;
+    this.state = state;
+    this.#emitter.emit('state', state, previous);
+  }
+
+  #error(code: number, reason: string, message: string, cause?: unknown): void {
+    this.#emitter.emit('error', new RosterdError(code, reason, message, { cause }));
+  }
+
+  #trace(direction: 'in' | 'out', frame: object): void {
+    if (!this.#emitter.has('frame')) return;
+    const { login, refresh } = frame as Command;
+    const blanked = login ? { ...frame, login: { ...login, token: '…' } } : refresh ? { ...frame, refresh: { token: '…' } } : frame;
+    this.#emitter.emit('frame', { direction, frame: blanked });
+  }
+}
+
+/** Converts a final close into the error that callers see if there is no better one. */
+function closeError({ code, reason }: End): RosterdError {
+  if (comesBack(code)) return new RosterdError(Code.timeout, 'CONNECTION_LOST', `the connection ended (${code} ${reason})`);
+  const auth = code === 3500 || code === Close.tokenExpired;
+  return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
+}
+
+/** Creates a promise that others settle. */
+function deferred(): Deferred {
+  let settle!: Pick<Deferred, 'resolve' | 'reject'>;
+  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
+  // Callers that do not await it have the events; an unhandled rejection must not end their process.
+  promise.catch(() => {});
+  return { promise, ...settle };
+}

@@ -1,0 +1,14 @@
+//! `rosterd completions SHELL`: a completion script, made from the declaration of the command line.
+
+use clap::Command;
+use clap_complete::Shell;
+
+use super::say;
+
+/// Prints the completion script of `command` for a shell.
+pub fn run(mut command: Command, shell: Shell) {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    say(String::from_utf8_lossy(&script).trim_end());
+}

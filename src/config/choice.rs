@@ -1,0 +1,111 @@
+//! Settings that are one of a few words: which words each takes, and what a wrong one is answered with.
+
+use serde::{Deserialize, Deserializer, Serializer, de};
+
+use super::form::{LogFormat, Mode};
+use crate::admission::ForwardedHeader;
+use rosterd_engine::model::{Audience, FriendsPolicy, SessionsPolicy};
+
+/// A setting that is one of a few words.
+pub(super) trait Choice: Copy + 'static {
+    /// Every choice, in the order in which an error names them.
+    const ALL: &'static [Self];
+
+    /// What any other word is, for the error: `"foo" is …`.
+    const OTHERWISE: &'static str;
+
+    /// Returns the word in the file.
+    fn word(self) -> &'static str;
+
+    /// Returns whether `text` stands for this choice.
+    fn is(self, text: &str) -> bool {
+        self.word() == text
+    }
+}
+
+impl Choice for Mode {
+    const ALL: &'static [Self] = &[Self::Development, Self::Jwt, Self::Static];
+    const OTHERWISE: &'static str = "not a mode";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Jwt => "jwt",
+            Self::Static => "static",
+        }
+    }
+}
+
+impl Choice for LogFormat {
+    const ALL: &'static [Self] = &[Self::Text, Self::Json];
+    const OTHERWISE: &'static str = "not a format";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl Choice for ForwardedHeader {
+    const ALL: &'static [Self] = &[Self::XForwardedFor, Self::Forwarded];
+    const OTHERWISE: &'static str = "not a header";
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+
+    // As everywhere in HTTP.
+    fn is(self, text: &str) -> bool {
+        self.name().eq_ignore_ascii_case(text)
+    }
+}
+
+impl Choice for SessionsPolicy {
+    const ALL: &'static [Self] = &[Self::All, Self::OnePerDeviceType, Self::One];
+    const OTHERWISE: &'static str = "not a policy";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::OnePerDeviceType => "one_per_device_type",
+            Self::One => "one",
+        }
+    }
+}
+
+impl Choice for FriendsPolicy {
+    const ALL: &'static [Self] = &[Self::Request, Self::Direct, Self::Both];
+    const OTHERWISE: &'static str = "not a policy";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Direct => "direct",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl Choice for Audience {
+    const ALL: &'static [Self] = &Audience::ALL;
+    const OTHERWISE: &'static str = "nobody";
+
+    fn word(self) -> &'static str {
+        self.word()
+    }
+}
+
+pub(super) fn serialize<T: Choice, S: Serializer>(choice: &T, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(choice.word())
+}
+
+pub(super) fn deserialize<'de, T: Choice, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    let text = String::deserialize(from)?;
+    T::ALL.iter().copied().find(|choice| choice.is(&text)).ok_or_else(|| {
+        let words: Vec<_> = T::ALL.iter().map(|choice| format!("{:?}", choice.word())).collect();
+        let (last, others) = words.split_last().expect("a choice has words");
+        de::Error::custom(format!("{text:?} is {}; write {} or {last}", T::OTHERWISE, others.join(", ")))
+    })
+}

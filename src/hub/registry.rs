@@ -1,0 +1,157 @@
+//! The hub itself: the registry of users, the session table, the watermark.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use super::account_presence::PresenceTransition;
+use super::flush_queue::FlushQueue;
+use super::offline_grace::OfflineGrace;
+use super::session::Session;
+use super::user::{UserRef, UserState};
+use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
+use crate::metrics::Metrics;
+use rosterd_engine::model::{Account, Revision, User, Visibility};
+
+/// What an operator configures about who sees what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubSettings {
+    /// Who may see which fields of a profile.
+    pub visibility: Visibility,
+    /// Whether friends see who is online.
+    pub presence: bool,
+}
+
+impl Default for HubSettings {
+    fn default() -> Self {
+        Self { visibility: Visibility::default(), presence: true }
+    }
+}
+
+/// The live state of one node.
+#[derive(Debug)]
+pub struct Hub {
+    pub(super) users: DashMap<Account, UserRef, ahash::RandomState>,
+    pub(super) sessions: RwLock<Slab<Arc<Session>>>,
+    pub(super) watermark: AtomicU64,
+    pub(super) settings: HubSettings,
+    pub(super) offline_grace: Mutex<OfflineGrace>,
+    /// The presence transitions that are not stored yet.
+    pub(super) transitions: Mutex<FxHashMap<Account, PresenceTransition>>,
+    pub(super) flush_queue: Mutex<FlushQueue>,
+    pub(super) metrics: Arc<Metrics>,
+    /// The origin of the hub's clock, in which times of commits are counted.
+    started: Instant,
+}
+
+impl Hub {
+    /// An empty hub at the store's last revision.
+    #[must_use]
+    pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
+        let (users, sessions, offline_grace, transitions, flush_queue) = Default::default();
+        let watermark = AtomicU64::new(head);
+        let started = Instant::now();
+        Arc::new(Self {
+            users,
+            sessions,
+            watermark,
+            settings,
+            offline_grace,
+            transitions,
+            flush_queue,
+            metrics,
+            started,
+        })
+    }
+
+    /// The revision up to which all watchers of every change are marked.
+    #[must_use]
+    pub fn watermark(&self) -> Revision {
+        self.watermark.load(Ordering::Acquire)
+    }
+
+    /// A user's entry, if someone is interested in the account.
+    #[must_use]
+    pub fn user(&self, account: &Account) -> Option<UserRef> {
+        self.users.get(account).map(|entry| entry.value().clone())
+    }
+
+    /// Brings what a reader found in the store, if anything; newer state stays. The reader must have had `entry` before it
+    /// began: an entry that was made meanwhile may have missed a change between the two.
+    pub fn offer(&self, entry: &UserRef, found: Option<&User>) {
+        entry.state().lock().offer_user(found, &self.settings.visibility);
+    }
+
+    /// A time in microseconds of the hub's clock, never 0.
+    pub(super) fn at(&self, instant: Instant) -> u64 {
+        (instant.saturating_duration_since(self.started).as_micros() as u64).max(1)
+    }
+
+    /// Measures how long it took from the commit at `at` until the change is on its way to a client; 0 is an unknown time.
+    pub(super) fn delivered(&self, at: u64) {
+        if at != 0 {
+            let time = Duration::from_micros(self.at(Instant::now()).saturating_sub(at));
+            self.metrics.delivery.observe(time.as_secs_f64());
+        }
+    }
+
+    /// Who may see which fields of a profile.
+    #[must_use]
+    pub fn visibility(&self) -> &Visibility {
+        &self.settings.visibility
+    }
+
+    /// Whether friends see who is online.
+    #[must_use]
+    pub fn has_presence(&self) -> bool {
+        self.settings.presence
+    }
+
+    /// The number of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.read().len()
+    }
+
+    /// The number of accounts that are followed. Visits every shard of the registry: for a scrape, not for a login.
+    #[must_use]
+    pub fn watched_accounts(&self) -> usize {
+        self.users.len()
+    }
+
+    /// All sessions, those included that have not logged in yet.
+    #[must_use]
+    pub fn all_sessions(&self) -> Vec<Arc<Session>> {
+        self.sessions.read().iter().map(|(_, session)| session.clone()).collect()
+    }
+
+    /// Enters someone's interest in an account, and makes its entry if there is none. Holds the shard's lock, so that
+    /// nobody drops the entry as idle in between.
+    pub(super) fn follow<T>(&self, account: &Account, enter: impl FnOnce(&mut UserState) -> T) -> (UserRef, T) {
+        let entry = match self.users.get(account) {
+            Some(entry) => entry,
+            None => self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account.clone())).downgrade(),
+        };
+        let entered = enter(&mut entry.state().lock());
+        (entry.clone(), entered)
+    }
+
+    /// Withdraws someone's interest in an account, and drops the entry if that was the last.
+    pub(super) fn unfollow(&self, user: &UserRef, withdraw: impl FnOnce(&mut UserState) -> bool) {
+        let idle = {
+            let mut state = user.state().lock();
+            withdraw(&mut state);
+            state.is_idle()
+        };
+        self.forget_if(idle, user);
+    }
+
+    /// Drops an entry that was idle, unless someone has become interested meanwhile.
+    pub(super) fn forget_if(&self, idle: bool, user: &UserRef) {
+        if idle {
+            self.users.remove_if(user.account(), |_, held| held.is(user) && held.state().lock().is_idle());
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Holds what the use cases need: the store, the hub, what verifies tokens, and the settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::auth::Authenticator;
+use crate::hub::{Hub, SessionsLimit};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreClock, StoreError, Write, WriteError, system_clock};
+use rosterd_engine::model::{
+    Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, SessionId,
+};
+
+/// The milliseconds after which a client may try again what the store could not do.
+pub(super) const STORE_RETRY_MS: u64 = 1000;
+
+/// The use cases, with what they need. There is one for the whole node.
+pub struct Service {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) hub: Arc<Hub>,
+    /// Replaced as a whole when the settings are read anew.
+    pub(super) auth: RwLock<Arc<Authenticator>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: ServiceSettings,
+    pub(super) environment: NodeEnvironment,
+}
+
+/// The environment that a node runs in. A simulation has its own.
+#[derive(Clone)]
+pub struct NodeEnvironment {
+    /// The wall clock: the time that clients get, and that tokens and presence go by.
+    pub clock: StoreClock,
+    /// The source of the ids of sessions.
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// The friends read at a time, which a session holds in memory while it catches up.
+    pub page: usize,
+}
+
+impl Default for NodeEnvironment {
+    fn default() -> Self {
+        let random = || getrandom::u64().expect("the system's random source works once it has started");
+        Self { clock: system_clock(), random: Arc::new(random), page: 500 }
+    }
+}
+
+/// The settings of the use cases.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// Whether a login with a good token makes the account it names.
+    pub create_accounts: bool,
+    /// How clients become friends.
+    pub friends: FriendsPolicy,
+    /// How many sessions an account may have.
+    pub sessions: SessionsLimit,
+    /// How long an account counts as online after its last session left.
+    pub linger: Duration,
+}
+
+impl Service {
+    /// Makes the use cases of an open store, and of the hub that its feed is applied to.
+    pub fn new(
+        store: Arc<dyn Store>,
+        hub: Arc<Hub>,
+        auth: Authenticator,
+        metrics: Arc<Metrics>,
+        settings: ServiceSettings,
+    ) -> Self {
+        Self {
+            store,
+            hub,
+            auth: RwLock::new(Arc::new(auth)),
+            metrics,
+            settings,
+            environment: NodeEnvironment::default(),
+        }
+    }
+
+    /// Runs them in another environment than this machine.
+    #[must_use]
+    pub fn on(self, environment: NodeEnvironment) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// Returns the time of the wall clock.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        (self.environment.clock)()
+    }
+
+    /// Returns the live state, for the listeners that count and end sessions.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Returns the metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Renders the metrics in the Prometheus text format.
+    #[must_use]
+    pub fn render_metrics(&self) -> String {
+        self.metrics.watched_accounts.set(self.hub.watched_accounts() as i64);
+        self.metrics.render()
+    }
+
+    /// Makes the cursor of a client that has every change up to `watermark`.
+    #[must_use]
+    pub fn cursor(&self, watermark: Revision) -> Cursor {
+        Cursor { epoch: self.store.lineage().epoch, horizon: watermark }
+    }
+
+    pub(super) async fn write(&self, write: Write) -> Result<Vec<Answer>, (usize, RequestError)> {
+        self.store.write(write).await.map_err(|error| match error {
+            WriteError::Refused { at, error } => (at, error),
+            WriteError::Failed(error) => {
+                self.metrics.failed_writes.inc();
+                (0, unavailable(&error))
+            }
+        })
+    }
+
+    pub(super) async fn write_one(&self, command: Command, origin: Option<SessionId>) -> Result<Answer, RequestError> {
+        let mut answers = self.write(Write { commands: vec![command], origin }).await.map_err(|(_, error)| error)?;
+        Ok(answers.pop().expect("a store answers every command"))
+    }
+}
+
+/// Turns a failure of the store into an answer, 503.
+pub(super) fn unavailable(error: &StoreError) -> RequestError {
+    RequestError::new(Reason::Unavailable, format!("the store cannot do this now: {error}")).retry_after(STORE_RETRY_MS)
+}
