@@ -103,7 +103,7 @@ fn wire(c: &mut Criterion) {
             b.iter(|| decode(encoding, black_box(&update)).is_ok());
         });
         let profiles: Vec<_> = (0..50).map(|n| EncodedProfile::new(profile(n))).collect();
-        let cursor = Cursor { epoch: Epoch(7), horizon: 1_000_000 };
+        let cursor = Cursor { epoch: Epoch(7), watermark: 1_000_000 };
         group.throughput(Throughput::Elements(50));
         group.bench_function(BenchmarkId::new("join 50 profiles", format!("{encoding:?}")), |b| {
             b.iter(|| {

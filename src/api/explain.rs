@@ -43,7 +43,8 @@ pub(super) struct ExplanationBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     live_version: Option<u64>,
     /// The stamp up to which every change has been marked for its watchers.
-    horizon: u64,
+    #[serde(rename = "horizon")]
+    watermark: u64,
     /// The viewer's sessions on this gateway.
     sessions: Vec<SessionExplanation>,
 }
@@ -127,7 +128,7 @@ pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Reply<Ex
         views,
         frozen_version: found.frozen,
         live_version: found.live,
-        horizon: api.service.watermark(),
+        watermark: api.service.watermark(),
         sessions: sessions.collect(),
         account: account.to_string(),
         viewer: viewer.to_string(),

@@ -56,7 +56,8 @@ impl LiveSession {
 pub(super) struct LiveSessions {
     sessions: Vec<LiveSession>,
     /// The stamp up to which every change has been marked for its watchers.
-    horizon: u64,
+    #[serde(rename = "horizon")]
+    watermark: u64,
     /// `after` of the next page, unless this is the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -74,7 +75,7 @@ pub(super) async fn all_sessions(api: Shared, query: PageOf) -> Reply<LiveSessio
     let found = api.service.all_sessions(after, limit);
     let next = (found.len() == limit).then(|| found.last().map(|last| last.info.id.to_string())).flatten();
     let sessions = found.into_iter().map(LiveSession::of).collect();
-    ok(LiveSessions { sessions, horizon: api.service.watermark(), next })
+    ok(LiveSessions { sessions, watermark: api.service.watermark(), next })
 }
 
 /// The sessions that were there and are ended.

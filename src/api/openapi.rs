@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{explain, live, relations, tokens, users};
+use super::{explain, health, live, relations, tokens, users};
 use rosterd_protocol::v1;
 
 /// What is answered instead when something cannot be done; nothing was changed then.
@@ -27,7 +27,7 @@ struct Failure {
                        `error` object and a fitting status.",
     ),
     paths(
-        super::livez, super::ready, super::metrics, openapi_json,
+        health::livez, health::ready, health::metrics, openapi_json,
         users::put, users::patch, users::get, users::delete, users::export, users::batch_get, users::batch_update,
         users::import,
         relations::friends, relations::befriend, relations::unfriend, relations::update_friend,

@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Api;
 use super::answer::{Done, Refusal, Reply, done, ok};
 use super::request::{Body, One, PageOf, Shared, Two, account, page, parties, read, read_if_any};
+use super::state::Api;
 use rosterd_engine::model::{Account, Command, FriendUpdate, Outcome, Reason, Request, RequestError};
 use rosterd_protocol::v1;
 

@@ -8,8 +8,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::Api;
 use super::answer::Refusal;
+use super::state::Api;
 use rosterd_engine::model::{Account, Reason, RequestError, SessionId};
 
 pub(super) type Shared = State<Arc<Api>>;

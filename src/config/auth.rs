@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::choice;
-use super::form::{self, Mode, Secret};
+use super::choice::{self, Mode};
+use super::form::{self, Secret};
 use crate::auth::{AuthSettings, Authenticator, Expected, KeySetUrl, KeySource, Previous, Url};
 use crate::metrics::Metrics;
 

@@ -8,8 +8,9 @@ use std::path::Path;
 use tracing_subscriber::filter::Targets;
 
 use super::auth::is_set;
+use super::choice::Mode;
 use super::error::Error;
-use super::form::{Mode, Secret};
+use super::form::Secret;
 use super::ranges::{Problem, ranges};
 use super::settings::Config;
 use crate::admission::{Origins, Proxies};

@@ -2,9 +2,30 @@
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 
-use super::form::{LogFormat, Mode};
 use crate::admission::ForwardedHeader;
 use rosterd_engine::model::{Audience, FriendsPolicy, SessionsPolicy};
+
+/// The form of tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The account itself: no protection at all, so on loopback only.
+    #[default]
+    Development,
+    /// A JSON Web Token signed by the operator's backend, or the static token of an account that has one.
+    Jwt,
+    /// A static token only.
+    Static,
+}
+
+/// The format of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for people.
+    #[default]
+    Text,
+    /// One JSON object on a line, for machines.
+    Json,
+}
 
 /// A setting that is one of a few words.
 pub(super) trait Choice: Copy + 'static {

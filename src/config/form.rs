@@ -51,28 +51,6 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// The form of tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// The account itself: no protection at all, so on loopback only.
-    #[default]
-    Development,
-    /// A JSON Web Token signed by the operator's backend, or the static token of an account that has one.
-    Jwt,
-    /// A static token only.
-    Static,
-}
-
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text for people.
-    #[default]
-    Text,
-    /// One JSON object on a line, for machines.
-    Json,
-}
-
 /// Defines the keys of `[profile.visibility]` out of the table of profile fields.
 macro_rules! define_audiences {
     ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {

@@ -14,8 +14,9 @@ mod ranges;
 mod settings;
 
 pub use auth::Auth;
+pub use choice::{LogFormat, Mode};
 pub use error::Error;
-pub use form::{LogFormat, Mode, Secret, StoreUrl};
+pub use form::{Secret, StoreUrl};
 pub use load::{LoadedConfig, SettingsOptions, load};
 pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig, OpsTls,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
-use super::choice;
-use super::form::{self, LogFormat, Mode, Secret, StoreUrl};
+use super::choice::{self, LogFormat, Mode};
+use super::form::{self, Secret, StoreUrl};
 use crate::admission::ForwardedHeader;
 use crate::tls;
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};

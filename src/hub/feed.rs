@@ -67,7 +67,7 @@ struct Round {
 
 impl Round {
     fn new(change: &Change, audience: Audience, at: u64) -> Self {
-        Self { revisions: vec![change.stamp], origin: change.origin, audience, at }
+        Self { revisions: vec![change.revision], origin: change.origin, audience, at }
     }
 }
 
@@ -82,7 +82,7 @@ impl Sweep {
     fn again(&mut self, change: &Change, audience: Audience, at: u64) {
         match &mut self.again {
             Some(round) => {
-                round.revisions.push(change.stamp);
+                round.revisions.push(change.revision);
                 round.origin = round.origin.filter(|origin| Some(*origin) == change.origin);
                 round.audience = round.audience.max(audience);
             }
@@ -118,7 +118,7 @@ impl Feed {
         let hub = self.hub.clone();
         let sessions = hub.sessions.read();
         for change in changes {
-            self.watermark.begin(change.stamp);
+            self.watermark.begin(change.revision);
             let mut swept = false;
             for row in &change.rows {
                 match row {
@@ -138,11 +138,11 @@ impl Feed {
                 }
             }
             if !swept {
-                self.watermark.finish(change.stamp);
+                self.watermark.finish(change.revision);
             }
         }
         drop(sessions);
-        self.last = changes.last().map_or(self.last, |change| change.stamp);
+        self.last = changes.last().map_or(self.last, |change| change.revision);
         hub.metrics.changes.inc_by(changes.len() as u64);
         self.publish();
     }
@@ -212,7 +212,7 @@ impl Feed {
             return true;
         }
         for slot in slots {
-            self.mark_profile(sessions, slot, (change.stamp, change.origin), &user, &state);
+            self.mark_profile(sessions, slot, (change.revision, change.origin), &user, &state);
         }
         false
     }

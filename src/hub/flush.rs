@@ -41,7 +41,7 @@ impl Hub {
     #[must_use]
     pub fn flush_permit<'a>(&'a self, session: &'a Arc<Session>) -> Option<FlushPermit<'a>> {
         // Both before the marks, as in `SessionHandle::take`.
-        let (horizon, relations) = (self.watermark(), session.relations_epoch());
+        let (watermark, relations) = (self.watermark(), session.relations_epoch());
         let mut pending = session.pending.lock();
         pending.writer.unqueue();
         if pending.ended.is_some() || !pending.has_pending() || !pending.writer.is_handed_over() {
@@ -55,7 +55,7 @@ impl Hub {
         }
         let (handle, waker) = pending.writer.begin_flush()?;
         let (marks, since) = (pending.marks.take(), std::mem::take(&mut pending.since));
-        let taken = TakenMarks { horizon, relations, marks };
+        let taken = TakenMarks { watermark, relations, marks };
         Some(FlushPermit { hub: self, session, handle: Some(handle), waker, taken, since, done: false, rest: None })
     }
 }
@@ -83,10 +83,10 @@ impl FlushPermit<'_> {
         self.hub.view(self.session)
     }
 
-    /// Writes everything that the marks name, which may be nothing; the client then holds all changes up to `horizon`.
+    /// Writes everything that the marks name, which may be nothing; the client then holds all changes up to `watermark`.
     /// The session's task writes what the system does not take now. Returns the number of bytes written; if it is 0, the
     /// marks stay pending.
-    pub fn write(mut self, bytes: &[u8], horizon: Option<Revision>) -> usize {
+    pub fn write(mut self, bytes: &[u8], watermark: Option<Revision>) -> usize {
         // The session may not see some of it any more if a relation has changed meanwhile.
         if self.session.relations_epoch() != self.taken.relations {
             return 0;
@@ -101,8 +101,8 @@ impl FlushPermit<'_> {
         };
         self.done = true;
         self.rest = Some(&bytes[written..]).filter(|rest| !rest.is_empty()).map(Box::from);
-        if let Some(horizon) = horizon {
-            self.session.set_delivered_up_to(horizon);
+        if let Some(watermark) = watermark {
+            self.session.set_delivered_up_to(watermark);
         }
         self.hub.delivered(self.since);
         written

@@ -54,7 +54,7 @@ impl PendingState {
 #[derive(Debug)]
 pub struct TakenMarks {
     /// The watermark before the marks were taken: a client that was sent all of this holds everything up to it.
-    pub horizon: Revision,
+    pub watermark: Revision,
     /// The session's relations epoch before the marks were taken.
     pub relations: u32,
     /// The dirty marks.

@@ -95,7 +95,7 @@ impl Session {
 
     /// The number of accounts of which something is pending.
     #[must_use]
-    pub fn owed(&self) -> usize {
+    pub fn pending_count(&self) -> usize {
         self.pending.lock().marks.marks().len()
     }
 

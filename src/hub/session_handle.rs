@@ -153,14 +153,14 @@ impl SessionHandle {
     pub fn take(&mut self) -> TakenMarks {
         // Both before the marks: every mark up to the watermark is then among them or was taken before, and a change
         // of relations after this is noticed.
-        let (horizon, relations) = (self.hub.watermark(), self.relations_epoch());
+        let (watermark, relations) = (self.hub.watermark(), self.relations_epoch());
         let (marks, since, signals) = self.session.take();
         self.since = since;
         let mut signals = signals.peekable();
         if signals.peek().is_some() {
             self.rare.get_or_insert_default().signals.extend(signals);
         }
-        TakenMarks { horizon, relations, marks }
+        TakenMarks { watermark, relations, marks }
     }
 
     /// The next signal to send, of those that were taken.

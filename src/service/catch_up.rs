@@ -195,7 +195,7 @@ mod tests {
     fn a_friend_whose_account_is_deleted_meanwhile_is_removed_on_clients_that_may_have_it() {
         let edge = Edge::new(Account::stored("ann").unwrap(), Account::stored("bob").unwrap(), 3, 0);
         for (plan, removed) in [(Plan::Since(5), 1), (Plan::Full(Because::NoCursor), 0)] {
-            let cursor = Cursor { epoch: Epoch(7), horizon: 9 };
+            let cursor = Cursor { epoch: Epoch(7), watermark: 9 };
             let mut at = CatchUp::new(plan, cursor, LoginRows::default(), 0);
             let picked = pick(&mut at, Page { edges: vec![(edge.clone(), None)], next: None });
             assert_eq!(

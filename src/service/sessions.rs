@@ -38,7 +38,7 @@ impl SessionStatus {
         Self {
             info: SessionInfo::of(session),
             account,
-            pending: session.owed(),
+            pending: session.pending_count(),
             delivered_up_to: session.delivered_up_to(),
         }
     }

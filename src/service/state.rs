@@ -111,7 +111,7 @@ impl Service {
     /// Makes the cursor of a client that has every change up to `watermark`.
     #[must_use]
     pub fn cursor(&self, watermark: Revision) -> Cursor {
-        Cursor { epoch: self.store.lineage().epoch, horizon: watermark }
+        Cursor { epoch: self.store.lineage().epoch, watermark }
     }
 
     pub(super) async fn write(&self, write: Write) -> Result<Vec<Answer>, (usize, RequestError)> {

@@ -55,7 +55,7 @@ where
     let kind = mode.as_str_name();
     service.metrics().logins.get_or_create(&Kind { kind }).inc();
     batch.synced(socket, synced(cursor, sum)).await?;
-    logged_in.handle.set_delivered_up_to(cursor.horizon);
+    logged_in.handle.set_delivered_up_to(cursor.watermark);
     service.metrics().catch_ups.get_or_create(&Kind { kind }).observe(begun.elapsed().as_secs_f64());
     Ok(())
 }

@@ -70,7 +70,7 @@ async fn flush_records<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let TakenMarks { horizon: watermark, relations: relations_epoch, ref marks } = *taken;
+    let TakenMarks { watermark, relations: relations_epoch, ref marks } = *taken;
     // Friends, requests and blocks first: they decide which profiles the session may see.
     let mut relations = marks.iter().filter(is_relation as IsKind).peekable();
     let mut profiles = marks.iter().filter(is_profile as IsKind);

@@ -55,7 +55,7 @@ impl Flusher<'_> {
     }
 
     fn flush_one(&mut self, permit: FlushPermit<'_>, profile: Arc<EncodedProfile>) {
-        let (encoding, watermark) = (permit.encoding(), permit.taken().horizon);
+        let (encoding, watermark) = (permit.encoding(), permit.taken().watermark);
         let is_same = |(last, of, at): &(Arc<EncodedProfile>, _, _)| {
             Arc::ptr_eq(last, &profile) && (*of, *at) == (encoding, watermark)
         };
@@ -79,7 +79,7 @@ impl Flusher<'_> {
         }
         let records = self.changes.records();
         if records > 0 {
-            self.frame(taken.horizon);
+            self.frame(taken.watermark);
         }
         let marked = taken.marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::PRESENCE));
         let mut presences = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
@@ -105,7 +105,7 @@ impl Flusher<'_> {
 
     /// Writes the frames. If they hold records, the client is then up to date with the watermark.
     fn write(&self, permit: FlushPermit<'_>, records: usize) {
-        let watermark = (records > 0).then_some(permit.taken().horizon);
+        let watermark = (records > 0).then_some(permit.taken().watermark);
         let written = permit.write(self.writer.bytes(), watermark);
         if written > 0 {
             self.service.metrics().records.inc_by(records as u64);

@@ -74,7 +74,7 @@ pub fn carry_out<R: Rows>(
             rows.put(row).map_err(Abort::Failed)?;
         }
         if !decision.rows.is_empty() {
-            done.changes.push(Change { stamp: revision, origin: write.origin, rows: decision.rows });
+            done.changes.push(Change { revision, origin: write.origin, rows: decision.rows });
         }
         done.answers.push(decision.answer);
     }

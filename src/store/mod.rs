@@ -78,11 +78,11 @@ pub struct Write {
 /// answer reads nothing older from this node.
 #[derive(Debug)]
 pub struct CommitBatch {
-    /// In commit order; stamps ascend through all batches.
+    /// In commit order; revisions ascend through all batches.
     pub changes: Vec<Change>,
     /// Who waits, and what for.
     pub answers: Vec<(oneshot::Sender<Written>, Written)>,
-    /// CommitContext it became durable.
+    /// When it became durable.
     pub committed: Instant,
 }
 
@@ -126,7 +126,7 @@ pub struct PresenceRow {
     pub account: Account,
     /// Whether it is online now.
     pub online: bool,
-    /// CommitContext it came or went.
+    /// When it came or went.
     pub time: Millis,
 }
 
@@ -136,7 +136,7 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// Commits, in order; must be consumed for writes to be answered.
     pub feed: mpsc::Receiver<CommitBatch>,
-    /// The last stamp committed.
+    /// The last revision committed.
     pub head: Revision,
 }
 

@@ -23,7 +23,7 @@ pub fn hub() -> Arc<Hub> {
 /// The commit of a profile at a revision.
 pub fn change(n: usize, revision: Revision) -> Change {
     let profile = Arc::new(Profile::new(account(n), revision, 0));
-    Change { stamp: revision, origin: None, rows: vec![Row::Profile(profile)] }
+    Change { revision: revision, origin: None, rows: vec![Row::Profile(profile)] }
 }
 
 /// Applies batches of changes, in slices of one watcher, as the consumer of the feed does.
@@ -48,7 +48,7 @@ fn listen(handle: &mut SessionHandle, commits: &[(Account, Revision)]) {
     let mut sent: BTreeMap<Account, Revision> = BTreeMap::new();
     while sent.values().max() != Some(&last) {
         assert_eq!(sleep(handle), WakeReason::DirtyMarks);
-        let TakenMarks { horizon: watermark, marks, .. } = handle.take();
+        let TakenMarks { watermark, marks, .. } = handle.take();
         for (user, _) in &marks {
             let version = user.profile().unwrap().version;
             sent.insert(user.account().clone(), version);
@@ -64,7 +64,7 @@ fn listen(handle: &mut SessionHandle, commits: &[(Account, Revision)]) {
 fn history() -> (Arc<Hub>, Vec<Vec<Change>>, Vec<(Account, Revision)>) {
     let batches = vec![vec![change(1, 1), change(2, 2)], vec![change(1, 3)], vec![change(2, 4)]];
     let commits = batches.iter().flatten().map(|change| match &change.rows[0] {
-        Row::Profile(profile) => (profile.account.clone(), change.stamp),
+        Row::Profile(profile) => (profile.account.clone(), change.revision),
         _ => unreachable!(),
     });
     (hub(), batches.clone(), commits.collect())

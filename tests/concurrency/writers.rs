@@ -5,21 +5,23 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use futures::FutureExt;
-use futures::channel::oneshot;
+use futures::channel::{mpsc, oneshot};
+use futures::{FutureExt, StreamExt};
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread;
 
+use crate::hub::SessionsLimit;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, Session, SessionHandle, SessionView, Signal, TakenMarks, UserRef, WakeReason, WriteHandle};
-use crate::hub::{SessionsLimit, SessionsPolicy};
 use crate::marks::{account, change, hub, known};
-use rosterd_engine::model::{CloseReason, Revision, SessionId};
+use rosterd_engine::model::{CloseReason, Revision, SessionId, SessionsPolicy};
 use rosterd_protocol::Encoding;
 
 const LAST: Revision = 4;
+/// How many commands the client sends meanwhile.
+const COMMANDS: usize = 2;
 /// Three numbers.
 const FRAME: usize = 24;
 
@@ -102,7 +104,7 @@ fn frame(view: SessionView<'_>, taken: &TakenMarks) -> Vec<u8> {
         let marked = taken.marks.iter().map(|(user, _)| user).find(|user| *user.account() == account(n));
         marked.map_or(0, |user| view.entry(user).profile().unwrap().version)
     };
-    [version(1), version(2), taken.horizon].into_iter().flat_map(Revision::to_be_bytes).collect()
+    [version(1), version(2), taken.watermark].into_iter().flat_map(Revision::to_be_bytes).collect()
 }
 
 fn flusher(hub: &Arc<Hub>, mut end: oneshot::Receiver<()>) {
@@ -119,7 +121,7 @@ fn flusher(hub: &Arc<Hub>, mut end: oneshot::Receiver<()>) {
         }
         for session in queued.drain(..) {
             let Some(permit) = hub.flush_permit(&session) else { continue };
-            let (bytes, watermark) = (frame(permit.view(), permit.taken()), permit.taken().horizon);
+            let (bytes, watermark) = (frame(permit.view(), permit.taken()), permit.taken().watermark);
             permit.write(&bytes, Some(watermark));
         }
     }
@@ -137,15 +139,14 @@ fn join(hub: &Arc<Hub>, run: Run, received: &Arc<Received>) -> SessionHandle {
     handle
 }
 
-/// The task: flushes when it is woken, and now and then resumes without being woken, as it does when the client sends a
-/// command. Returns how many signals it got.
-fn live(handle: &mut SessionHandle, run: Run, received: &Received) -> usize {
-    let (mut commands, mut kept, mut signals) = (2, run.kept, 0);
+/// The task: flushes when it is woken, and answers commands, for which its socket wakes it at any time. Returns how many
+/// signals it got.
+fn live(handle: &mut SessionHandle, run: Run, received: &Received, mut commands: mpsc::UnboundedReceiver<()>) -> usize {
+    let (mut kept, mut signals) = (run.kept, 0);
     loop {
         let wake = block_on(poll_fn(|cx| {
             let wake = ready!(handle.poll_resume(cx));
-            if wake.is_some() || commands > 0 {
-                commands = usize::saturating_sub(commands, 1);
+            if wake.is_some() || matches!(commands.poll_next_unpin(cx), Poll::Ready(Some(()))) {
                 return Poll::Ready(wake);
             }
             let keeps_write_handle = kept > 0;
@@ -163,7 +164,7 @@ fn live(handle: &mut SessionHandle, run: Run, received: &Received) -> usize {
                 signals += std::iter::from_fn(|| handle.next_signal()).count();
                 if !taken.marks.is_empty() {
                     received.write(&frame(handle.view(), &taken));
-                    handle.set_delivered_up_to(taken.horizon);
+                    handle.set_delivered_up_to(taken.watermark);
                 }
             }
             // An answer to the command would be written now.
@@ -200,15 +201,23 @@ fn run(run: Run) {
         let (hub, (end, ended)) = (hub.clone(), oneshot::channel());
         (end, thread::spawn(move || flusher(&hub, ended)))
     });
+    let (command, commands) = mpsc::unbounded();
     let living = {
         let received = received.clone();
         thread::spawn(move || {
-            let signals = live(&mut handle, run, &received);
+            let signals = live(&mut handle, run, &received, commands);
             // What came last may still wait, as the end comes before all else.
             drop(handle.take());
             signals + std::iter::from_fn(|| handle.next_signal()).count()
         })
     };
+    let client = thread::spawn(move || {
+        for _ in 0..COMMANDS {
+            thread::yield_now();
+            command.unbounded_send(()).unwrap();
+        }
+        command
+    });
     let mut feed = Feed::new(hub.clone());
     for revision in 1..=LAST {
         feed.apply(&[change(2 - revision as usize % 2, revision)]);
@@ -225,6 +234,7 @@ fn run(run: Run) {
         bytes = received.more.wait(bytes).unwrap();
     }
     drop(bytes);
+    drop(client.join().unwrap());
     session.end(CloseReason::Kicked);
     assert_eq!(living.join().unwrap(), run.signals);
     for (end, flusher) in flushers {

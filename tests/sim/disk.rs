@@ -89,7 +89,7 @@ pub struct SimStore {
     process: Arc<Process>,
 }
 
-/// A store on what is safe, its feed, and its last stamp.
+/// A store on what is safe, its feed, and its last revision.
 pub fn open(
     platter: &Arc<Mutex<Platter>>,
     faults: &Arc<Faults>,

@@ -434,7 +434,7 @@ impl Director {
         // away has not.
         let mut quiet = 0;
         for _ in 0..50 {
-            let owed = (0..ACCOUNTS).flat_map(|n| hub.sessions_of(&name(n))).any(|session| session.owed() > 0);
+            let owed = (0..ACCOUNTS).flat_map(|n| hub.sessions_of(&name(n))).any(|session| session.pending_count() > 0);
             let told = hub.watermark() == self.on.platter.lock().unwrap().disk.head();
             quiet = if told && !owed { quiet + 1 } else { 0 };
             if quiet == 5 {
@@ -475,7 +475,7 @@ impl Director {
                 interest.extend(client.view.lock().unwrap().ever_watched.iter().cloned());
             }
             for session in node.service.hub().sessions_of(&name(n)) {
-                let owed = session.owed();
+                let owed = session.pending_count();
                 let what = format!("{n}'s session is owed {owed}, more than {interest:?}");
                 self.ground.demand(owed <= interest.len(), &what);
                 if owed > 1 {
@@ -560,7 +560,7 @@ impl Director {
             let _ = write!(state, "{} sessions for {live} clients; ", hub.sessions());
         }
         for n in 0..ACCOUNTS {
-            let owed = hub.sessions_of(&name(n)).iter().map(|session| session.owed()).sum::<usize>();
+            let owed = hub.sessions_of(&name(n)).iter().map(|session| session.pending_count()).sum::<usize>();
             if owed > 0 {
                 let _ = write!(state, "{n} is owed {owed}; ");
             }

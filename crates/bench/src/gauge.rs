@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::BenchError;
+use super::error::BenchError;
 use super::ops::OpsConnection;
 
 /// The source of the gateway's figures.

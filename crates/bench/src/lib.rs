@@ -10,10 +10,12 @@
 #![cfg(target_os = "linux")]
 
 pub mod crowd;
+mod error;
 pub mod frames;
 pub mod gauge;
 pub mod graph;
 pub mod ledger;
+mod measure;
 pub mod ops;
 pub mod outcome;
 pub mod plot;
@@ -26,127 +28,5 @@ pub mod tally;
 pub mod target;
 pub mod world;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use self::crowd::{Crowd, Way};
-use self::gauge::Gauge;
-use self::graph::{Chance, Graph};
-use self::ops::OpsConnection;
-use self::outcome::BenchOutcome;
-use self::run::{Run, bar};
-use self::scenario::Scenario;
-use self::target::GatewayUrl;
-use self::world::World;
-use rosterd_protocol::Encoding;
-
-/// How long to wait for a gateway that is still busy with the new accounts.
-const SETTLE: Duration = Duration::from_secs(20);
-
-/// The message of a run that cannot start or cannot finish.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BenchError(pub String);
-
-impl BenchError {
-    fn of(error: impl std::fmt::Display) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// The settings that all scenarios share.
-pub struct BenchSettings<'a> {
-    /// The gateway's client listener.
-    pub clients: GatewayUrl,
-    /// Its ops listener; none if the accounts exist already.
-    pub ops: Option<GatewayUrl>,
-    /// The key of its server API; may be empty.
-    pub key: &'a str,
-    /// The process whose CPU and memory are measured; without it the gateway's metrics are used.
-    pub pid: Option<u32>,
-    /// The encoding of the sessions.
-    pub encoding: Encoding,
-    /// The seed that chooses among graphs of the same size.
-    pub seed: u64,
-    /// The prefix of the accounts' names.
-    pub prefix: &'a str,
-    /// Whether the accounts stay for the next run.
-    pub keep: bool,
-    /// Logins under way at once, where a scenario does not say otherwise.
-    pub parallel: u32,
-    /// Makes a token for an account.
-    pub token: &'a dyn Fn(&str) -> Result<String, String>,
-}
-
-/// Makes the accounts, runs the scenario, and removes the accounts.
-///
-/// # Errors
-/// The run cannot start. Later failures are in the outcome, beside the figures up to then.
-pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOutcome, BenchError> {
-    let (graph, kind) = scenario.graph(settings.seed).map_err(BenchError)?;
-    let users = graph.users();
-    target::allow_files(users)?;
-    target::probe(&settings.clients, settings.encoding)?;
-    let mut ops = match &settings.ops {
-        Some(ops) => Some(OpsConnection::connect(ops.address, settings.key)?),
-        None => None,
-    };
-    let world = World::new(graph, settings.prefix, &kind)?;
-    let tokens = (0..users).map(|user| (settings.token)(&world.account(user))).collect::<Result<Vec<_>, _>>();
-    let tokens = tokens.map_err(BenchError)?;
-    if let Some(ops) = &mut ops {
-        target::gateway_allows_files(users, ops.metrics()?.value("process_max_fds"))?;
-        let making = bar("making users", world.size() as u64);
-        world.make(ops, || making.inc(1))?;
-        making.finish_and_clear();
-    }
-    let crowd = Crowd::new(way(settings, tokens), world.graph.clone()).map_err(BenchError::of)?;
-    let gauge = match (settings.pid, &settings.ops) {
-        (Some(pid), _) => Gauge::Process(pid),
-        (None, Some(target)) => Gauge::Metrics(OpsConnection::connect(target.address, settings.key)?),
-        (None, None) => Gauge::Blind,
-    };
-    let outcome = BenchOutcome::new(scenario.name(), setup(settings, &world.graph));
-    let chance = Chance::new(settings.seed);
-    let mut run = Run { crowd, gauge, ops, world, chance, parallel: settings.parallel, outcome };
-    run.gauge.settle(SETTLE)?;
-    if let Err(BenchError(why)) = scenario.play(&mut run) {
-        run.outcome.cut_short = true;
-        run.outcome.problems.push(why);
-    }
-    run.crowd.leave();
-    clean_up(settings, &mut run);
-    Ok(run.outcome)
-}
-
-fn way(settings: &BenchSettings<'_>, tokens: Vec<String>) -> Way {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Way {
-        address: settings.clients.address,
-        host: settings.clients.host.clone(),
-        path: settings.clients.path.clone(),
-        encoding: settings.encoding,
-        tokens,
-        run: since.as_millis() as u32,
-    }
-}
-
-fn setup(settings: &BenchSettings<'_>, graph: &Graph) -> Vec<(&'static str, String)> {
-    let encoding = settings.encoding.subprotocol();
-    let each = graph.edges() / (graph.users() as usize).max(1);
-    vec![
-        ("gateway", format!("{} ({encoding})", settings.clients.address)),
-        ("users", format!("{}, {each} friends each on average, seed {}", graph.users(), settings.seed)),
-        ("machine", gauge::machine()),
-    ]
-}
-
-/// Removes the accounts unless they are to be kept; a failure is reported and leaves the figures valid.
-fn clean_up(settings: &BenchSettings<'_>, run: &mut Run) {
-    let Some(target) = settings.ops.as_ref().filter(|_| !settings.keep) else { return };
-    let removing = bar("removing users", u64::from(run.world.graph.users()));
-    let connected = OpsConnection::connect(target.address, settings.key);
-    if let Err(why) = connected.and_then(|mut ops| run.world.remove(&mut ops, || removing.inc(1))) {
-        run.outcome.setup.push(("left behind", format!("the accounts could not be removed: {why}")));
-    }
-    removing.finish_and_clear();
-}
+pub use self::error::BenchError;
+pub use self::measure::{BenchSettings, run};

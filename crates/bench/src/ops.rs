@@ -7,7 +7,7 @@ use hyper::Method;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::BenchError;
+use super::error::BenchError;
 use rosterd_client::{Backend, BackendError};
 
 /// How long the first call may take, and any later one, which may have much to do.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::BenchError;
 use super::crowd::Crowd;
+use super::error::BenchError;
 use super::gauge::{Gauge, Reading, Span};
 use super::graph::Chance;
 use super::ops::OpsConnection;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
 
-use super::BenchError;
+use super::error::BenchError;
 use rosterd_client::Client;
 use rosterd_protocol::Encoding;
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::BenchError;
+use super::error::BenchError;
 use super::graph::Graph;
 use super::ops::OpsConnection;
 use rosterd_engine::model::Account;

@@ -50,14 +50,14 @@ impl Changes {
     }
 
     /// The receiver's own profile.
-    pub fn me(&mut self, card: &EncodedProfile) {
-        put(self.encoding, &mut self.me, ME, card.bytes(self.encoding));
+    pub fn me(&mut self, encoded: &EncodedProfile) {
+        put(self.encoding, &mut self.me, ME, encoded.bytes(self.encoding));
         self.records += 1;
     }
 
     /// Another user's profile.
-    pub fn user(&mut self, card: &EncodedProfile) {
-        put(self.encoding, &mut self.users, USERS, card.bytes(self.encoding));
+    pub fn user(&mut self, encoded: &EncodedProfile) {
+        put(self.encoding, &mut self.users, USERS, encoded.bytes(self.encoding));
         self.records += 1;
     }
 
@@ -185,7 +185,7 @@ mod tests {
     use rosterd_engine::model::{Epoch, Gender, Profile, RequestState};
     use std::sync::Arc;
 
-    fn card(name: &str) -> EncodedProfile {
+    fn encoded(name: &str) -> EncodedProfile {
         let account = Account::parse(name, "account").unwrap();
         EncodedProfile::new(Arc::new(Profile {
             nick: "\"n\u{1}ück\"\n".into(),
@@ -217,12 +217,12 @@ mod tests {
         };
         let [users, friends, removed, requests, blocks] = lists;
         if me {
-            joined.me(&card("me"));
-            message.me = Some(v1::User::from(&**card("me").profile()));
+            joined.me(&encoded("me"));
+            message.me = Some(v1::User::from(&**encoded("me").profile()));
         }
         for _ in 0..users {
-            joined.user(&card("b"));
-            message.users.push(v1::User::from(&**card("b").profile()));
+            joined.user(&encoded("b"));
+            message.users.push(v1::User::from(&**encoded("b").profile()));
         }
         for _ in 0..friends {
             joined.friend(&edge);
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn joined_bytes_equal_the_encoded_message() {
-        let cursor = Cursor { epoch: Epoch(1), horizon: 9 };
+        let cursor = Cursor { epoch: Epoch(1), watermark: 9 };
         for encoding in Encoding::ALL {
             for (me, lists, with_cursor) in [
                 (true, [2, 1, 2, 2, 2], true),

@@ -11,13 +11,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
-use super::{Encoding, v1};
+use super::{Encoding, Malformed, v1};
 use rosterd_engine::model::{Reason, RequestError};
-
-/// A frame that cannot be read, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(pub String);
 
 /// A readable frame.
 #[derive(Debug, Clone, PartialEq)]

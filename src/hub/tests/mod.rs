@@ -37,7 +37,7 @@ fn online(n: u8, invisible: bool) -> OnlineAccount {
 }
 
 fn change(revision: Revision, origin: Option<SessionId>, row: Row) -> Change {
-    Change { stamp: revision, origin, rows: vec![row] }
+    Change { revision: revision, origin, rows: vec![row] }
 }
 
 /// The registry has exactly the entries that the session handles account for.

@@ -5,6 +5,7 @@
 //! composition root.
 
 mod backup;
+mod connection;
 mod readers;
 mod rows;
 mod schema;
@@ -19,12 +20,12 @@ use std::thread;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::backup::{backup, restore};
 
+use self::connection::{closed, set_up};
 use self::readers::Readers;
 use self::schema::{Meta, SchemaError};
 use self::writer::{BATCH, Message, Writer};
@@ -80,7 +81,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
         lock,
         clock: options.clock,
         visibility: options.visibility,
-        stamp: meta.stamp,
+        revision: meta.revision,
         compacted: compacted.clone(),
         failing: false,
         feed,
@@ -90,7 +91,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     thread.spawn(move || writer.run(inbox)).map_err(|e| StoreError(format!("cannot start the store's thread: {e}")))?;
     let readers = Readers::new(path.to_owned(), options.busy_timeout);
     let store = Sqlite { readers, asks, epoch: meta.epoch, compacted, ended };
-    Ok(Opened { store: Arc::new(store), feed: commits, head: meta.stamp })
+    Ok(Opened { store: Arc::new(store), feed: commits, head: meta.revision })
 }
 
 /// Takes the file for this process. On a file of its own: closing any handle on a database drops the locks that
@@ -126,15 +127,6 @@ fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> 
     Ok(conn)
 }
 
-/// What holds for every connection.
-fn set_up(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
-    conn.busy_timeout(busy_timeout)?;
-    // All statements stay prepared.
-    conn.set_prepared_statement_cache_capacity(40);
-    // And stay as they are: otherwise some are planned anew for every value they are given.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
-}
-
 /// What went wrong, in an operator's words.
 fn explain(path: &Path, error: &SchemaError) -> StoreError {
     let code = match error {
@@ -148,11 +140,6 @@ fn explain(path: &Path, error: &SchemaError) -> StoreError {
         _ => error.to_string(),
     };
     StoreError(format!("cannot use the database {}: {why}", path.display()))
-}
-
-/// What is asked of a closed store.
-fn closed() -> StoreError {
-    StoreError("the store is closed".into())
 }
 
 struct Sqlite {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, Result};
 use tokio::sync::oneshot;
 use tokio::task;
 
+use super::connection::{closed, set_up};
 use crate::store::StoreError;
 
 /// Reads at a time. A point read takes microseconds, so a few threads serve many sessions.
@@ -68,7 +69,7 @@ impl Readers {
     fn queue(&self, read: Read) -> std::result::Result<(), StoreError> {
         let mut state = self.0.state.lock();
         if state.closed {
-            return Err(super::closed());
+            return Err(closed());
         }
         state.reads.push_back(read);
         let reading = state.threads.len() - state.idle;
@@ -157,7 +158,7 @@ impl ReaderPool {
     fn open(&self) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(&self.path, flags)?;
-        super::set_up(&conn, self.busy_timeout)?;
+        set_up(&conn, self.busy_timeout)?;
         Ok(conn)
     }
 }

@@ -48,7 +48,7 @@ pub(super) enum SchemaError {
 /// What a store remembers of itself.
 pub(super) struct Meta {
     pub epoch: Epoch,
-    pub stamp: Revision,
+    pub revision: Revision,
     pub compacted: Revision,
 }
 
@@ -146,7 +146,7 @@ fn meta(conn: &Connection) -> rusqlite::Result<Meta> {
     conn.query_row("SELECT epoch, stamp, floor FROM meta", [], |record| {
         Ok(Meta {
             epoch: Epoch(record.get::<_, i64>(0)?.cast_unsigned()),
-            stamp: number(record, 1)?,
+            revision: number(record, 1)?,
             compacted: number(record, 2)?,
         })
     })

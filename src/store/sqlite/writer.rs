@@ -1,7 +1,7 @@
-//! The writer: one thread that owns the only connection that writes, and the last stamp.
+//! The writer: one thread that owns the only connection that writes, and the last revision.
 //!
 //! It takes whatever is waiting, decides and writes all of it in one transaction with one sync to the disk, and
-//! hands the batch to the feed. CommitContext a transaction fails nothing of it stands, everyone in it is told so, and the
+//! hands the batch to the feed. When a transaction fails nothing of it stands, everyone in it is told so, and the
 //! next one is tried as if nothing had been. The thread ends, and lets go of the file, when nobody can ask any more.
 
 use std::fs::File;
@@ -25,7 +25,7 @@ pub(super) const BATCH: usize = 1000;
 pub(super) enum Message {
     /// Commit this.
     Write(Write, oneshot::Sender<Written>),
-    /// FriendUpdate who came and went.
+    /// Notes who came and went.
     PresenceRow(Vec<PresenceRow>, oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Drop tombstones from before this time; answer how many.
     Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
@@ -40,8 +40,8 @@ pub(super) struct Writer {
     pub lock: File,
     pub clock: StoreClock,
     pub visibility: Visibility,
-    /// The last stamp committed. Only this thread gives stamps out.
-    pub stamp: Revision,
+    /// The last revision committed. Only this thread gives revisions out.
+    pub revision: Revision,
     /// Read by everyone, changed here.
     pub compacted: Arc<AtomicU64>,
     /// Whether the last transaction failed; a full disk is reported when it begins and when it ends.
@@ -124,23 +124,23 @@ impl Writer {
 
     fn transact(&mut self, writes: &[Write]) -> Result<Committed> {
         let now = (self.clock)();
-        let mut stamp = self.stamp;
+        let mut revision = self.revision;
         let mut committed = Committed { changes: Vec::new(), results: Vec::with_capacity(writes.len()) };
         let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for write in writes {
             let result =
-                carry_out_whole(&mut tx, write, CommitContext { head: stamp, now, visibility: &self.visibility })?;
+                carry_out_whole(&mut tx, write, CommitContext { head: revision, now, visibility: &self.visibility })?;
             committed.results.push(result.map(|done| {
-                stamp += done.changes.len() as Revision;
+                revision += done.changes.len() as Revision;
                 committed.changes.extend(done.changes);
                 done.answers
             }));
         }
-        if stamp != self.stamp {
-            rows::put_stamp(&tx, stamp)?;
+        if revision != self.revision {
+            rows::put_revision(&tx, revision)?;
         }
         tx.commit()?;
-        self.stamp = stamp;
+        self.revision = revision;
         Ok(committed)
     }
 

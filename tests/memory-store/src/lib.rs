@@ -69,10 +69,10 @@ impl Disk {
         Self { epoch, ..self.copy() }
     }
 
-    /// The last stamp committed.
+    /// The last revision committed.
     #[must_use]
     pub fn head(&self) -> Revision {
-        self.state.lock().stamp
+        self.state.lock().revision
     }
 }
 
@@ -88,7 +88,7 @@ struct Memory {
 #[derive(Default, Clone)]
 struct MemoryState {
     tables: MemoryTables,
-    stamp: Revision,
+    revision: Revision,
     compacted: Revision,
 }
 
@@ -243,9 +243,9 @@ impl MemoryState {
     fn write(&mut self, write: &Write, now: Millis, visibility: &Visibility) -> Result<CommittedWrite, WriteError> {
         // The refusal of a single command comes before its first row.
         let before = (write.commands.len() > 1).then(|| self.tables.clone());
-        match carry_out(&mut self.tables, write, CommitContext { head: self.stamp, now, visibility }) {
+        match carry_out(&mut self.tables, write, CommitContext { head: self.revision, now, visibility }) {
             Ok(done) => {
-                self.stamp += done.changes.len() as Revision;
+                self.revision += done.changes.len() as Revision;
                 Ok(done)
             }
             Err(Abort::Refused { at, error }) => {

@@ -173,7 +173,7 @@ proptest! {
             prop_assert_eq!(&found, &expected);
 
             let reopened = durable.open();
-            prop_assert_eq!(reopened.head, expected.changes.last().map_or(0, |change| change.stamp));
+            prop_assert_eq!(reopened.head, expected.changes.last().map_or(0, |change| change.revision));
             prop_assert_eq!(everything(&reopened).await, expected.everything);
             prop_assert_eq!(reopened.store.lineage().compacted, expected.compacted);
             reopened.close().await;

@@ -94,11 +94,11 @@ async fn a_change_tells_its_rows_stamp_and_origin(place: Place) {
     let edge = |owner, peer| Row::Edge(Edge::new(account(owner), account(peer), 3, 1000));
     let ended = |owner, peer| Row::Edge(Edge::tombstone(account(owner), account(peer), 4, 1000));
     let expected = vec![
-        Change { stamp: 1, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Ann".into(), ..ann }))] },
-        Change { stamp: 2, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Bob".into(), ..bob }))] },
-        Change { stamp: 3, origin, rows: vec![edge("a", "b"), edge("b", "a")] },
+        Change { revision: 1, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Ann".into(), ..ann }))] },
+        Change { revision: 2, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Bob".into(), ..bob }))] },
+        Change { revision: 3, origin, rows: vec![edge("a", "b"), edge("b", "a")] },
         Change {
-            stamp: 4,
+            revision: 4,
             origin: None,
             rows: vec![Row::Gone { account: account("a"), version: 4 }, ended("a", "b"), ended("b", "a")],
         },
@@ -116,8 +116,8 @@ async fn stamps_ascend_without_gaps(place: Place) {
     }
     db.write([nick("b", "x"), nick("b", "x"), befriend("a", "b")]).await.unwrap();
     db.run(unfriend("a", "b")).await;
-    let stamps: Vec<_> = db.close().await.changes.iter().map(|change| change.stamp).collect();
-    assert_eq!(stamps, [1, 2, 3, 4, 5]);
+    let revisions: Vec<_> = db.close().await.changes.iter().map(|change| change.revision).collect();
+    assert_eq!(revisions, [1, 2, 3, 4, 5]);
 }
 
 async fn versions_do_not_go_back_over_a_deletion(place: Place) {
@@ -147,7 +147,7 @@ async fn several_commands_are_done_together_or_not_at_all(place: Place) {
 
     let next = db.run(nick("a", "Anna")).await.profile.unwrap();
     assert_eq!(next.version, 5);
-    assert_eq!(db.close().await.changes.last().unwrap().stamp, 5);
+    assert_eq!(db.close().await.changes.last().unwrap().revision, 5);
 }
 
 async fn later_commands_see_earlier_ones(place: Place) {
@@ -175,9 +175,9 @@ async fn many_writers_are_all_answered(place: Place) {
         assert_eq!(db.profile(account.as_str()).await.as_ref(), Some(profile));
     }
     let seen = db.close().await;
-    let stamps: Vec<_> = seen.changes.iter().map(|change| change.stamp).collect();
+    let revisions: Vec<_> = seen.changes.iter().map(|change| change.revision).collect();
     let expected: Vec<_> = (1..=(TASKS * WRITES) as Revision).collect();
-    assert_eq!(stamps, expected);
+    assert_eq!(revisions, expected);
     if durable {
         assert!(seen.batches < TASKS * WRITES, "{} batches: every write was synced by itself", seen.batches);
     }

@@ -115,7 +115,7 @@ async fn who_is_online_is_noted_beside_the_history(place: Place) {
         [OnlineAccount { account: account("a"), invisible: false, last_seen: 5 }]
     );
     assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
-    assert_eq!(db.close().await.changes.last().unwrap().stamp, 3);
+    assert_eq!(db.close().await.changes.last().unwrap().revision, 3);
 }
 
 async fn closed_requests_and_ended_blocks_are_compacted(place: Place) {

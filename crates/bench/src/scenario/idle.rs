@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::BenchError;
+use crate::error::BenchError;
 use crate::outcome::{MeasuredRow, Unit};
 use crate::run::{Run, cost, resident};
 

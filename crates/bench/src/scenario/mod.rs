@@ -9,9 +9,9 @@ mod write;
 
 use std::time::Duration;
 
-use super::BenchError;
 use super::graph::Graph;
 use super::run::{Load, Run};
+use crate::error::BenchError;
 
 /// A scenario with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -64,6 +64,14 @@ impl fmt::Debug for Account {
     }
 }
 
+impl RequestError {
+    /// Makes the 404 for an account that does not exist.
+    #[must_use]
+    pub fn unknown_account(account: &Account) -> Self {
+        Self::new(Reason::NotFound, format!("account \"{account}\" does not exist"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

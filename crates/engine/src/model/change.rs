@@ -207,7 +207,7 @@ pub struct OnlineAccount {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Its position in commit order.
-    pub stamp: Revision,
+    pub revision: Revision,
     /// The session that asked for it, which gets an answer instead of a push.
     pub origin: Option<SessionId>,
     /// What it wrote; each row at most once.
@@ -221,7 +221,7 @@ pub enum Outcome {
     Created,
     /// Something was changed or removed.
     Changed,
-    /// All was so already; no version, no stamp, no push.
+    /// All was so already; no version, no revision, no push.
     Unchanged,
 }
 

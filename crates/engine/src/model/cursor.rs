@@ -20,7 +20,7 @@ impl fmt::Display for Epoch {
 pub struct Lineage {
     /// The history's identity.
     pub epoch: Epoch,
-    /// Tombstones up to this stamp may have been dropped: a cursor below it cannot be answered with a delta.
+    /// Tombstones up to this revision may have been dropped: a cursor below it cannot be answered with a delta.
     pub compacted: Revision,
 }
 
@@ -29,13 +29,13 @@ pub struct Lineage {
 pub struct Cursor {
     /// The history it was given in.
     pub epoch: Epoch,
-    /// The last stamp delivered.
-    pub horizon: Revision,
+    /// The last revision delivered.
+    pub watermark: Revision,
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.horizon)
+        write!(f, "{}-{}", self.epoch, self.watermark)
     }
 }
 
@@ -43,13 +43,13 @@ impl FromStr for Cursor {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (epoch, horizon) = text.split_once('-').ok_or(())?;
+        let (epoch, watermark) = text.split_once('-').ok_or(())?;
         let digits = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
-        if epoch.len() != 16 || !digits(epoch) || !digits(horizon) {
+        if epoch.len() != 16 || !digits(epoch) || !digits(watermark) {
             return Err(());
         }
         let epoch = Epoch(u64::from_str_radix(epoch, 16).map_err(drop)?);
-        Ok(Self { epoch, horizon: horizon.parse().map_err(drop)? })
+        Ok(Self { epoch, watermark: watermark.parse().map_err(drop)? })
     }
 }
 
@@ -80,8 +80,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_survives_being_written_down(epoch: u64, horizon: u64) {
-            let cursor = Cursor { epoch: Epoch(epoch), horizon };
+        fn a_cursor_survives_being_written_down(epoch: u64, watermark: u64) {
+            let cursor = Cursor { epoch: Epoch(epoch), watermark };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
 

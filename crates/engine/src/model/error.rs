@@ -81,12 +81,6 @@ impl RequestError {
         Self { reason, message: message.into(), field: None, retry_after_ms: None }
     }
 
-    /// Makes the 404 for an account that does not exist.
-    #[must_use]
-    pub fn unknown_account(account: &super::Account) -> Self {
-        Self::new(Reason::NotFound, format!("account \"{account}\" does not exist"))
-    }
-
     /// Sets the wrong field.
     #[must_use]
     pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {

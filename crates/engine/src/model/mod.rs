@@ -3,15 +3,16 @@
 //! Pure data and its rules: no I/O, no clock, no randomness. One concept has one name:
 //! *account* a user's id · *profile* the user's card · *view* the part of it some audience sees · *edge* "owner lists
 //! peer" · *request* "sender asks receiver" · *block* "owner blocks peer" · *session* one logged-in
-//! connection · *watcher* a session interested in an account · *change* one committed write · *stamp* its
-//! position in commit order · *horizon* the stamp up to which everything has been applied · *cursor* epoch
-//! and horizon, given to a client · *outbox* what one session has yet to be told.
+//! connection · *watcher* a session interested in an account · *change* one committed write · *revision* its
+//! position in commit order · *watermark* the revision up to which everything has been applied · *cursor* epoch
+//! and watermark, given to a client · *outbox* what one session has yet to be told.
 
 mod account;
 mod change;
 mod credential;
 mod cursor;
 mod error;
+mod gender;
 pub mod limits;
 mod profile;
 mod profile_fields;
@@ -24,7 +25,8 @@ pub use change::{Answer, Change, Command, OnlineAccount, Outcome, Row, User};
 pub use credential::{Credential, StaticToken, TokenHash};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
-pub use profile::{Fields, Gender, LastChange, Patch, Profile};
+pub use gender::Gender;
+pub use profile::{Fields, LastChange, Patch, Profile};
 pub use relation::{Block, Edge, FriendUpdate, FriendsPolicy, Request, RequestState};
 pub use sessions_policy::SessionsPolicy;
 pub use visibility::{Audience, Visibility};

@@ -4,18 +4,6 @@ use super::profile_fields::{DATE, EMAIL, TextForm, WITHOUT_NUL, change_type, fie
 use super::{Account, Audience, Millis, Reason, RequestError};
 use crate::for_each_profile_field;
 
-/// A user's gender, as far as it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Gender {
-    /// Not known.
-    #[default]
-    Unknown,
-    /// Male.
-    Male,
-    /// Female.
-    Female,
-}
-
 /// The last change of a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the same as a profile's")]

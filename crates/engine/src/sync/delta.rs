@@ -1,7 +1,7 @@
 //! What a returning client lacks.
 //!
 //! [`plan`] reads the cursor; [`owed`] then says, edge by edge, what the client must be told so that afterwards
-//! it holds the friend list as it stands. Versions are stamps, so "changed since the cursor" is one comparison.
+//! it holds the friend list as it stands. Versions are revisions, so "changed since the cursor" is one comparison.
 
 use crate::model::{Cursor, Edge, Lineage, Revision};
 
@@ -42,33 +42,33 @@ impl Because {
 pub enum Plan {
     /// Everything, replacing what it holds.
     Full(Because),
-    /// What changed after this stamp.
+    /// What changed after this revision.
     Since(Revision),
 }
 
 impl Plan {
-    /// The stamp after which tombstones matter; a client that starts afresh needs none.
+    /// The revision after which tombstones matter; a client that starts afresh needs none.
     #[must_use]
     pub fn since(self) -> Option<Revision> {
         match self {
             Self::Full(_) => None,
-            Self::Since(stamp) => Some(stamp),
+            Self::Since(revision) => Some(revision),
         }
     }
 }
 
-/// Reads the cursor a client shows, against the store's lineage and the horizon reached.
+/// Reads the cursor a client shows, against the store's lineage and the watermark reached.
 #[must_use]
-pub fn plan(cursor: Option<&str>, lineage: Lineage, horizon: Revision) -> Plan {
+pub fn plan(cursor: Option<&str>, lineage: Lineage, watermark: Revision) -> Plan {
     let Some(text) = cursor else {
         return Plan::Full(Because::NoCursor);
     };
     match text.parse::<Cursor>() {
         Err(()) => Plan::Full(Because::Malformed),
         Ok(c) if c.epoch != lineage.epoch => Plan::Full(Because::Foreign),
-        Ok(c) if c.horizon > horizon => Plan::Full(Because::FromFuture),
-        Ok(c) if c.horizon < lineage.compacted => Plan::Full(Because::Expired),
-        Ok(c) => Plan::Since(c.horizon),
+        Ok(c) if c.watermark > watermark => Plan::Full(Because::FromFuture),
+        Ok(c) if c.watermark < lineage.compacted => Plan::Full(Because::Expired),
+        Ok(c) => Plan::Since(c.watermark),
     }
 }
 
@@ -85,15 +85,15 @@ pub enum RowDelta {
     Removal,
 }
 
-/// Decides what `edge` owes under `plan`; `card` is the version of the peer's profile.
+/// Decides what `edge` owes under `plan`; `profile` is the version of the peer's profile.
 #[must_use]
-pub fn row_delta(plan: Plan, edge: &Edge, card: u64) -> RowDelta {
+pub fn row_delta(plan: Plan, edge: &Edge, profile: u64) -> RowDelta {
     let new = |version| plan.since().is_none_or(|since| version > since);
     match (edge.removed, new(edge.version)) {
         (true, _) if plan.since().is_none() => RowDelta::Nothing,
         (true, true) => RowDelta::Removal,
         (false, true) => RowDelta::Friend,
-        (false, false) if new(card) => RowDelta::EncodedProfile,
+        (false, false) if new(profile) => RowDelta::EncodedProfile,
         (_, false) => RowDelta::Nothing,
     }
 }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_cursor_that_cannot_be_answered_says_why() {
-        let cursor = |epoch, horizon| Cursor { epoch: Epoch(epoch), horizon }.to_string();
+        let cursor = |epoch, watermark| Cursor { epoch: Epoch(epoch), watermark }.to_string();
         for (shown, expected) in [
             (None, Plan::Full(Because::NoCursor)),
             (Some("what".to_owned()), Plan::Full(Because::Malformed)),
@@ -141,8 +141,8 @@ mod tests {
 
     fn digest(list: &List) -> u32 {
         let mut digest = Digest::default();
-        for (name, (edge, card)) in list {
-            digest.add(&name.to_string(), *edge, *card);
+        for (name, (edge, profile)) in list {
+            digest.add(&name.to_string(), *edge, *profile);
         }
         digest.value()
     }
@@ -163,15 +163,15 @@ mod tests {
             let stop = stop.index(history.len());
             let (mut held, mut since) = (List::new(), 0);
             for (at, (peer, what)) in history.iter().enumerate() {
-                let stamp = at as u64 + 1;
+                let revision = at as u64 + 1;
                 match what {
-                    0 => drop(cards.insert(*peer, stamp)),
-                    1 => drop(edges.insert(*peer, Edge::new(account(9), account(*peer), stamp, 0))),
-                    _ if edges.contains_key(peer) => drop(edges.insert(*peer, Edge::tombstone(account(9), account(*peer), stamp, 0))),
+                    0 => drop(cards.insert(*peer, revision)),
+                    1 => drop(edges.insert(*peer, Edge::new(account(9), account(*peer), revision, 0))),
+                    _ if edges.contains_key(peer) => drop(edges.insert(*peer, Edge::tombstone(account(9), account(*peer), revision, 0))),
                     _ => {}
                 }
                 if at == stop {
-                    (held, since) = (live(&edges, &cards), stamp);
+                    (held, since) = (live(&edges, &cards), revision);
                 }
             }
             let target = live(&edges, &cards);
@@ -181,7 +181,7 @@ mod tests {
                     let before = client.get(peer).copied();
                     match row_delta(plan, edge, cards[peer]) {
                         RowDelta::Nothing => {}
-                        RowDelta::EncodedProfile => client.get_mut(peer).expect("a card alone is only owed for a friend held").1 = cards[peer],
+                        RowDelta::EncodedProfile => client.get_mut(peer).expect("a profile alone is only owed for a friend held").1 = cards[peer],
                         RowDelta::Friend => drop(client.insert(*peer, (edge.version, cards[peer]))),
                         RowDelta::Removal => drop(client.remove(peer)),
                     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row as Record, params};
 
-use super::{int, number};
+use super::values::{int, number};
 use rosterd_engine::model::{Account, Credential, StaticToken, TokenHash};
 
 pub(in crate::store::sqlite) fn credential(conn: &Connection, account: &Account) -> Result<Credential> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSql, params};
 
-use super::{account, int, number, relations, text};
+use super::relations;
+use super::values::{account, int, number, text};
 use crate::store::PresenceRow;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{Account, Gender, LastChange, OnlineAccount, Profile, User};

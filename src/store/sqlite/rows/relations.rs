@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, params};
 
-use super::{account, int, number, text};
+use super::values::{account, int, number, text};
 use crate::store::Relations;
 use rosterd_engine::model::{Account, Block, Edge, Millis, Request, RequestState, Revision};
 
@@ -67,7 +67,7 @@ pub(in crate::store::sqlite) fn page(
         edge_columns!(),
         " FROM edge WHERE owner = ?1 AND peer > ?2 AND (removed = 0 OR version > ?3) ORDER BY peer LIMIT ?4"
     ))?;
-    // No account is empty, so the empty one stands before all; no tombstone is later than the last stamp there is.
+    // No account is empty, so the empty one stands before all; no tombstone is later than the last revision there is.
     let after = after.map_or("", Account::as_str);
     let bounds = params![owner.as_str(), after, since.map_or(i64::MAX, int), int(limit as u64)];
     select.query_map(bounds, |record| record_edge(owner, record))?.collect()

@@ -4,129 +4,15 @@
 //! transaction. Every write of every origin passes here; nothing else makes rows. [`users`] decides what concerns one
 //! account, [`tokens`] who is believed to be it, [`relations`] what is between two.
 
+mod decision;
 mod relations;
 mod tokens;
 mod users;
 
-use std::sync::Arc;
+pub use self::decision::{CurrentRows, Decision, Reads, RelationCounts, StoredPresence};
 
-use crate::model::{
-    Account, Answer, Block, Command, Credential, Edge, Millis, Outcome, Profile, Request, RequestError, RequestState,
-    Revision, Row, Visibility,
-};
-
-/// The rows a command is decided on.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reads {
-    /// Profiles, where they exist.
-    pub users: Vec<Account>,
-    /// Everything between these two, in both directions: edges, requests and blocks, tombstones included.
-    pub pair: Option<(Account, Account)>,
-    /// How many friends, open requests and blocks these accounts have.
-    pub counts: Vec<Account>,
-    /// Every live edge and open request of this account, and the live blocks by it and of it.
-    pub all_of: Option<Account>,
-    /// The presence of this account.
-    pub presence: Option<Account>,
-    /// What is known of this account's tokens.
-    pub credential: Option<Account>,
-}
-
-/// What is noted of an account's presence.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct StoredPresence {
-    /// Whether it hides that it is online.
-    pub invisible: bool,
-    /// Whether it is online.
-    pub online: bool,
-    /// When it came, or was last online.
-    pub last_seen: Millis,
-}
-
-/// How much an account has.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct RelationCounts {
-    /// Live edges.
-    pub friends: u64,
-    /// Open requests it made.
-    pub sent: u64,
-    /// Open requests it may answer; hidden ones are none.
-    pub received: u64,
-    /// Live blocks it owns.
-    pub blocks: u64,
-}
-
-/// What the store found.
-#[derive(Debug, Default)]
-pub struct CurrentRows {
-    /// The profiles asked for that exist.
-    pub users: Vec<Arc<Profile>>,
-    /// Edges.
-    pub edges: Vec<Edge>,
-    /// Requests.
-    pub requests: Vec<Request>,
-    /// Blocks.
-    pub blocks: Vec<Block>,
-    /// The counts asked for.
-    pub counts: Vec<(Account, RelationCounts)>,
-    /// The presence asked for.
-    pub presence: StoredPresence,
-    /// The tokens of the account asked for.
-    pub credential: Credential,
-}
-
-impl CurrentRows {
-    fn user(&self, account: &Account) -> Option<&Arc<Profile>> {
-        self.users.iter().find(|p| p.account == *account)
-    }
-
-    fn known(&self, account: &Account) -> Result<&Arc<Profile>, RequestError> {
-        self.user(account).ok_or_else(|| RequestError::unknown_account(account))
-    }
-
-    fn edge(&self, owner: &Account, peer: &Account) -> Option<&Edge> {
-        self.edges.iter().find(|e| e.owner == *owner && e.peer == *peer && !e.removed)
-    }
-
-    fn open(&self, sender: &Account, receiver: &Account) -> Option<&Request> {
-        let open = |r: &&Request| r.sender == *sender && r.receiver == *receiver && r.state == RequestState::Open;
-        self.requests.iter().find(open)
-    }
-
-    fn blocks(&self, owner: &Account, peer: &Account) -> Option<&Block> {
-        self.blocks.iter().find(|b| b.owner == *owner && b.peer == *peer && !b.removed)
-    }
-
-    fn counts(&self, account: &Account) -> RelationCounts {
-        self.counts.iter().find(|(a, _)| a == account).map(|(_, counts)| *counts).unwrap_or_default()
-    }
-}
-
-/// What a command comes to: the rows to write (none means that nothing changes) and the answer.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The rows as they shall stand.
-    pub rows: Vec<Row>,
-    /// What the asker is told once they are durable.
-    pub answer: Answer,
-}
-
-impl Decision {
-    fn new(rows: Vec<Row>, outcome: Outcome) -> Self {
-        Self { rows, answer: Answer { outcome, profile: None } }
-    }
-
-    fn unchanged() -> Self {
-        Self::new(Vec::new(), Outcome::Unchanged)
-    }
-}
-
-/// When a change is made: its place in commit order, which becomes the version of its rows, and the time.
-#[derive(Debug, Clone, Copy)]
-struct CommitPoint {
-    stamp: Revision,
-    now: Millis,
-}
+use self::decision::CommitPoint;
+use crate::model::{Account, Command, Millis, RequestError, Revision, Visibility};
 
 /// The rows that [`decide`] needs for this command.
 #[must_use]
@@ -173,7 +59,7 @@ fn pair(account: &Account, peer: &Account) -> Reads {
     }
 }
 
-/// Decides. `stamp` is the change's place in commit order and becomes the version of the rows: it is greater
+/// Decides. `revision` is the change's place in commit order and becomes the version of the rows: it is greater
 /// than any before, so a key that is deleted and made again never goes back.
 ///
 /// # Errors
@@ -181,11 +67,11 @@ fn pair(account: &Account, peer: &Account) -> Reads {
 pub fn decide(
     current: &CurrentRows,
     command: &Command,
-    stamp: Revision,
+    revision: Revision,
     now: Millis,
     visibility: &Visibility,
 ) -> Result<Decision, RequestError> {
-    let at = CommitPoint { stamp, now };
+    let at = CommitPoint { revision, now };
     match command {
         Command::SetProfile { account, patch, create, if_version } => {
             users::set_profile(current, account, patch, *create, *if_version, at, visibility)

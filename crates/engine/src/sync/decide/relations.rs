@@ -2,7 +2,7 @@
 //!
 //! Between two accounts there is at most one open request; friends have none.
 
-use super::{CommitPoint, CurrentRows, Decision};
+use super::decision::{CommitPoint, CurrentRows, Decision};
 use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
 use crate::model::{
     Account, Block, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestState, Row,
@@ -114,7 +114,7 @@ pub(super) fn note(current: &CurrentRows, a: &Account, b: &Account, note: &Frien
     let Some(next) = note.apply(edge) else {
         return Ok(Decision::unchanged());
     };
-    let next = Edge { version: at.stamp, update_time: at.now.max(edge.update_time), ..next };
+    let next = Edge { version: at.revision, update_time: at.now.max(edge.update_time), ..next };
     Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
 }
 
@@ -125,17 +125,17 @@ pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitP
     }
     at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
     let (owner, peer) = (a.clone(), b.clone());
-    let CommitPoint { stamp, now } = at;
+    let CommitPoint { revision, now } = at;
     let seen = current.presence;
     let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
-    let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: stamp };
+    let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: revision };
     let mut rows = vec![Row::Block { block, frozen: Some(current.known(a)?.clone()) }];
     rows.extend(current.open(a, b).map(|mine| close(mine, RequestState::Cancelled, at)));
     rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Rejected, at)));
     Ok(Decision::new(rows, Outcome::Created))
 }
 
-/// The peer's edge moves with it: by its stamp the peer is brought up to date, also where it was away all the time.
+/// The peer's edge moves with it: by its revision the peer is brought up to date, also where it was away all the time.
 pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     not_oneself(a, b, "account")?;
     current.known(a)?;
@@ -143,7 +143,7 @@ pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: Commi
         return Ok(Decision::unchanged());
     };
     let mut rows = vec![ended(block, at)];
-    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.stamp, ..edge.clone() })));
+    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.revision, ..edge.clone() })));
     Ok(Decision::new(rows, Outcome::Changed))
 }
 
@@ -204,7 +204,7 @@ fn edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Re
     let mut rows = Vec::new();
     for (owner, peer) in missing {
         at_limit(owner, current.counts(owner).friends, FRIENDS, "friends")?;
-        rows.push(Row::Edge(Edge::new(owner.clone(), peer.clone(), at.stamp, at.now)));
+        rows.push(Row::Edge(Edge::new(owner.clone(), peer.clone(), at.revision, at.now)));
     }
     Ok(rows)
 }
@@ -218,7 +218,7 @@ fn asked(sender: &Account, receiver: &Account, message: &str, at: CommitPoint) -
         hidden: false,
         create_time: at.now,
         update_time: at.now,
-        version: at.stamp,
+        version: at.revision,
     }
 }
 
@@ -236,18 +236,18 @@ fn close_all(
 
 pub(super) fn close(request: &Request, state: RequestState, at: CommitPoint) -> Row {
     let update_time = at.now.max(request.update_time);
-    Row::Request(Request { state, update_time, version: at.stamp, ..request.clone() })
+    Row::Request(Request { state, update_time, version: at.revision, ..request.clone() })
 }
 
 /// A block that has ended.
 pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
     let update_time = at.now.max(block.update_time);
     Row::Block {
-        block: Block { removed: true, last_seen: 0, update_time, version: at.stamp, ..block.clone() },
+        block: Block { removed: true, last_seen: 0, update_time, version: at.revision, ..block.clone() },
         frozen: None,
     }
 }
 
 pub(super) fn tombstones(a: &Account, b: &Account, at: CommitPoint) -> [Row; 2] {
-    [(a, b), (b, a)].map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.stamp, at.now)))
+    [(a, b), (b, a)].map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.revision, at.now)))
 }

@@ -1,6 +1,6 @@
 //! Whose tokens are believed: revocation, and static tokens.
 
-use super::{CommitPoint, CurrentRows, Decision};
+use super::decision::{CommitPoint, CurrentRows, Decision};
 use crate::model::{Account, Credential, Millis, Outcome, RequestError, Row, StaticToken, TokenHash};
 
 /// What was revoked stays so: an earlier time changes nothing.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::decision::{CommitPoint, CurrentRows, Decision};
 use super::relations::{close, ended, tombstones};
-use super::{CommitPoint, CurrentRows, Decision};
 use crate::model::{
     Account, Answer, Audience, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState, Row,
     Visibility,
@@ -25,7 +25,7 @@ pub(super) fn set_profile(
     expect_version(before, if_version)?;
     let (next, outcome) = match before {
         None => {
-            let empty = Profile::new(account.clone(), at.stamp, at.now);
+            let empty = Profile::new(account.clone(), at.revision, at.now);
             (patch.apply(&empty).unwrap_or(empty), Outcome::Created)
         }
         Some(before) => match patch.apply(before) {
@@ -45,10 +45,10 @@ fn moved(before: &Profile, next: Profile, at: CommitPoint, visibility: &Visibili
     let view = |audience| {
         let held = before.last_change(audience);
         let same = visibility.same(before, &next, audience);
-        if same { held } else { LastChange { version: at.stamp, time: at.now.max(held.time) } }
+        if same { held } else { LastChange { version: at.revision, time: at.now.max(held.time) } }
     };
     let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
-    Profile { version: at.stamp, update_time: at.now.max(before.update_time), friends, everyone, ..next }
+    Profile { version: at.revision, update_time: at.now.max(before.update_time), friends, everyone, ..next }
 }
 
 fn expect_version(before: Option<&Arc<Profile>>, expected: Option<u64>) -> Result<(), RequestError> {
@@ -78,7 +78,7 @@ pub(super) fn set_invisible(
 /// a client of an account that is made under its name may come back with what it held.
 pub(super) fn delete(current: &CurrentRows, account: &Account, at: CommitPoint) -> Result<Decision, RequestError> {
     current.known(account)?;
-    let mut rows = vec![Row::Gone { account: account.clone(), version: at.stamp }];
+    let mut rows = vec![Row::Gone { account: account.clone(), version: at.revision }];
     for edge in current.edges.iter().filter(|e| !e.removed && e.owner == *account) {
         rows.extend(tombstones(account, &edge.peer, at));
     }

@@ -4,8 +4,10 @@ mod tokens;
 use super::*;
 use crate::model::limits::{FRIENDS, REQUESTS};
 use crate::model::{Audience, Fields, FriendUpdate, Reason, TokenHash};
+use crate::model::{Block, Credential, Edge, Outcome, Profile, Request, RequestState, Row};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 fn account(name: &str) -> Account {
     Account::parse(name, "account").unwrap()
@@ -21,7 +23,7 @@ struct Table {
     requests: BTreeMap<(Account, Account), Request>,
     blocks: BTreeMap<(Account, Account), Block>,
     visibility: Visibility,
-    stamp: Revision,
+    revision: Revision,
 }
 
 impl Table {
@@ -75,9 +77,9 @@ impl Table {
 
     fn run(&mut self, command: &Command, now: Millis) -> Result<Decision, RequestError> {
         let current = self.current(&reads(command));
-        let decision = decide(&current, command, self.stamp + 1, now, &self.visibility)?;
+        let decision = decide(&current, command, self.revision + 1, now, &self.visibility)?;
         if !decision.rows.is_empty() {
-            self.stamp += 1;
+            self.revision += 1;
         }
         for row in &decision.rows {
             self.put(row.clone());
@@ -353,7 +355,7 @@ fn a_block_ends_open_requests_and_its_end_moves_the_edge_of_the_blocked() {
     table.run(&unblock("a", "b"), 8).unwrap();
     assert_eq!(table.edges[&pair("a", "b")], before[&pair("a", "b")]);
     let (held, now) = (&before[&pair("b", "a")], &table.edges[&pair("b", "a")]);
-    assert_eq!(*now, Edge { version: table.stamp, ..held.clone() });
+    assert_eq!(*now, Edge { version: table.revision, ..held.clone() });
 }
 
 #[test]
@@ -465,9 +467,9 @@ proptest! {
         let mut table = Table::default();
         let mut newest: BTreeMap<String, u64> = BTreeMap::new();
         for command in &history {
-            let before = table.stamp;
+            let before = table.revision;
             let rows = table.run(command, 1).map(|d| d.rows).unwrap_or_default();
-            prop_assert_eq!(table.stamp, before + u64::from(!rows.is_empty()));
+            prop_assert_eq!(table.revision, before + u64::from(!rows.is_empty()));
             let mut keys = BTreeSet::new();
             for (key, version) in rows.iter().filter_map(key) {
                 prop_assert!(keys.insert(key.clone()), "a row is written once: {key}");

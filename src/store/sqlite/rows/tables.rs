@@ -1,0 +1,116 @@
+//! The tables as one transaction sees them, and the bookkeeping of revisions.
+
+use rusqlite::{Connection, Error, Result};
+
+use super::values::{int, number};
+use super::{credentials, profiles, relations};
+use crate::store::commit::Rows;
+use rosterd_engine::model::{Account, Millis, Revision, Row};
+use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts};
+
+/// The tables as the transaction open on a connection sees them.
+pub(in crate::store::sqlite) struct SqliteTables<'a>(pub &'a Connection);
+
+impl Rows for SqliteTables<'_> {
+    type Error = Error;
+
+    fn current(&self, reads: Reads) -> Result<CurrentRows> {
+        let conn = self.0;
+        let mut current = CurrentRows { users: profiles::profiles(conn, &reads.users)?, ..CurrentRows::default() };
+        if let Some((a, b)) = &reads.pair {
+            for (one, other) in [(a, b), (b, a)] {
+                current.edges.extend(relations::edge(conn, one, other)?);
+                current.requests.extend(relations::request(conn, one, other)?);
+                current.blocks.extend(relations::block(conn, one, other)?);
+            }
+        }
+        if let Some(account) = &reads.all_of {
+            current.edges = relations::page(conn, account, None, usize::MAX, None)?;
+            current.requests = relations::open_requests(conn, account)?;
+            current.blocks = relations::live_blocks(conn, account)?;
+        }
+        if let Some(account) = &reads.presence {
+            current.presence = profiles::noted(conn, account)?;
+        }
+        if let Some(account) = &reads.credential {
+            current.credential = credentials::credential(conn, account)?;
+        }
+        for account in reads.counts {
+            let counts = counts(conn, &account)?;
+            current.counts.push((account, counts));
+        }
+        Ok(current)
+    }
+
+    fn put(&mut self, row: &Row) -> Result<()> {
+        let conn = self.0;
+        match row {
+            Row::Profile(profile) => profiles::put(conn, profile),
+            Row::Gone { account, .. } => {
+                profiles::delete(conn, account)?;
+                relations::forget(conn, account)
+            }
+            Row::Edge(edge) => relations::put_edge(conn, edge),
+            Row::Request(request) => relations::put_request(conn, request),
+            Row::Block { block, frozen } => {
+                relations::put_block(conn, block)?;
+                match frozen {
+                    Some(profile) => profiles::freeze(conn, &block.peer, profile),
+                    None => profiles::thaw(conn, &block.peer, &block.owner),
+                }
+            }
+            Row::Invisible { account, invisible } => profiles::put_invisible(conn, account, *invisible),
+            Row::Credential { account, credential } => credentials::put(conn, account, credential),
+        }
+    }
+}
+
+fn counts(conn: &Connection, account: &Account) -> Result<RelationCounts> {
+    let count = |sql| conn.prepare_cached(sql)?.query_row([account.as_str()], |record| number(record, 0));
+    Ok(RelationCounts {
+        friends: count("SELECT count(*) FROM edge WHERE owner = ?1 AND removed = 0")?,
+        sent: count("SELECT count(*) FROM request WHERE sender = ?1 AND state = 0")?,
+        received: count("SELECT count(*) FROM request WHERE receiver = ?1 AND state = 0 AND hidden = 0")?,
+        blocks: count("SELECT count(*) FROM block WHERE owner = ?1 AND removed = 0")?,
+    })
+}
+
+/// Writes down the last revision given out.
+pub(in crate::store::sqlite) fn put_revision(conn: &Connection, revision: Revision) -> Result<()> {
+    conn.prepare_cached("UPDATE meta SET stamp = ?1")?.execute([int(revision)]).map(drop)
+}
+
+/// Stores the compacted revision.
+pub(in crate::store::sqlite) fn put_compacted(conn: &Connection, compacted: Revision) -> Result<()> {
+    conn.prepare_cached("UPDATE meta SET floor = ?1")?.execute([int(compacted)]).map(drop)
+}
+
+/// Drops the oldest of what has ended before a time, at most `limit`; answers their versions.
+pub(in crate::store::sqlite) fn drop_tombstones(
+    conn: &Connection,
+    before: Millis,
+    limit: usize,
+) -> Result<Vec<Revision>> {
+    let mut versions = Vec::new();
+    for sql in [
+        "DELETE FROM edge WHERE (owner, peer) IN (
+             SELECT owner, peer FROM edge WHERE removed = 1 AND update_time < ?1
+             ORDER BY update_time, owner, peer LIMIT ?2)
+         RETURNING version",
+        "DELETE FROM request WHERE (sender, receiver) IN (
+             SELECT sender, receiver FROM request WHERE state <> 0 AND update_time < ?1
+             ORDER BY update_time, sender, receiver LIMIT ?2)
+         RETURNING version",
+        "DELETE FROM block WHERE (owner, peer) IN (
+             SELECT owner, peer FROM block WHERE removed = 1 AND update_time < ?1
+             ORDER BY update_time, owner, peer LIMIT ?2)
+         RETURNING version",
+    ] {
+        let mut delete = conn.prepare_cached(sql)?;
+        let dropped = delete.query_map([int(before), int((limit - versions.len()) as u64)], |r| number(r, 0))?;
+        for version in dropped {
+            versions.push(version?);
+        }
+    }
+    Ok(versions)
+}
