@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::client::{ClientStats, Guest, Latencies, Phase, Shared};
 use crate::ledger::{Ledger, name};
 use crate::random::Random;
-use crate::support::{Gateway, World};
+use crate::support::{Gateway, World, resident};
 use crate::table::Row;
 use crate::truth::Truth;
 
@@ -220,11 +220,4 @@ impl Crowd {
 pub struct Moment {
     pub under_way: usize,
     pub catching_up: usize,
-}
-
-/// Resident memory of a process that may have ended, in bytes.
-fn resident(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }

@@ -330,7 +330,7 @@ impl Task {
             let requests = view.replica.requests().filter(|request| request.direction == direction as i32);
             let accounts: Vec<_> = requests.map(|request| request.account.clone()).collect();
             let some = !accounts.is_empty() && self.random.percent(70);
-            some.then(|| accounts[self.random.below(accounts.len() as u64) as usize].clone())
+            some.then(|| accounts[self.random.index(accounts.len())].clone())
         };
         match command {
             ClientCommand::AcceptFriend(v1::AcceptFriend { account }) => {
@@ -361,7 +361,7 @@ impl Task {
         let mut view = self.view.lock().unwrap();
         let friends = view.replica.friends();
         let pick = (!friends.is_empty()).then(|| {
-            let at = self.random.below(friends.len() as u64) as usize;
+            let at = self.random.index(friends.len());
             friends.values().nth(at).unwrap().clone()
         });
         let card = pick.as_ref().and_then(|friend| view.replica.users().get(&friend.account).cloned());

@@ -96,15 +96,15 @@ fn act(random: &Random) -> Act {
         138 => Act::Remake(a),
         139..145 => Act::Make(a),
         145..149 => Act::Hint(a, vec![b, random.below(ACCOUNTS)]),
-        149..155 => Act::Crash([When::Before, When::Inside, When::After][random.below(3) as usize], a),
+        149..155 => Act::Crash([When::Before, When::Inside, When::After][random.index(3)], a),
         155..157 => Act::Kill,
         157..160 => Act::BackUp,
         160..162 => Act::Restore,
-        162..165 => Act::Clock([-86_400_000, -60_000, 1000, 3_600_000, 90_000_000][random.below(5) as usize]),
+        162..165 => Act::Clock([-86_400_000, -60_000, 1000, 3_600_000, 90_000_000][random.index(5)]),
         165..167 => Act::Compact,
         167..169 => Act::WritesFail(random.below(300)),
         169..171 => Act::ReadsFail(random.below(300)),
-        171..179 => Act::Client(client, Order::Corrupt(Corruption::ALL[random.below(7) as usize])),
+        171..179 => Act::Client(client, Order::Corrupt(Corruption::ALL[random.index(7)])),
         _ => Act::Client(client, Order::Connect),
     }
 }
@@ -128,10 +128,9 @@ fn line(random: &Random) -> Order {
 fn command(random: &Random) -> ClientCommand {
     let other = || account(random.below(ACCOUNTS));
     match random.below(24) {
-        0..3 => ClientCommand::AddFriend(v1::AddFriend {
-            account: other(),
-            message: ["", "hi"][random.below(2) as usize].into(),
-        }),
+        0..3 => {
+            ClientCommand::AddFriend(v1::AddFriend { account: other(), message: ["", "hi"][random.index(2)].into() })
+        }
         3..6 => ClientCommand::RequestFriend(v1::RequestFriend { account: other(), message: "please".into() }),
         6..8 => ClientCommand::AcceptFriend(v1::AcceptFriend { account: other() }),
         8 => ClientCommand::RejectFriend(v1::RejectFriend { account: other() }),

@@ -25,6 +25,11 @@ impl Random {
         self.next() % end
     }
 
+    /// A place in a list of `length`, which is not empty.
+    pub fn index(&self, length: usize) -> usize {
+        self.below(length as u64) as usize
+    }
+
     /// True in `of` of a hundred cases.
     pub fn percent(&self, of: u64) -> bool {
         self.below(100) < of

@@ -272,7 +272,7 @@ impl Director {
     /// A change of the backend's; big ones now and then, so that frames fill up.
     fn change(&mut self, n: u64) -> Asked {
         let nick = Some(self.fresh());
-        let avatar = self.random.percent(30).then(|| "😀".repeat(self.random.below(1024) as usize));
+        let avatar = self.random.percent(30).then(|| "😀".repeat(self.random.index(1024)));
         let tel = self.random.percent(30).then(|| format!("t{}", self.random.below(1000)));
         let custom = self.random.percent(20).then(|| format!("c{}", self.random.below(1000)));
         let patch = Fields { nick, avatar, tel, custom, ..Fields::default() }.check().unwrap();

@@ -9,6 +9,7 @@ use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::random::Random;
 use crate::support::{Gateway, PATIENCE, Peer, World, live_blocks, nick_command, open_requests, to};
 
 const ACCOUNTS: usize = 6;
@@ -37,19 +38,6 @@ const KINDS: [&str; 18] = [
     "setPresence",
     "signal",
 ];
-
-/// A small generator whose whole state is its seed, so that a failing history can be run again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    }
-}
 
 /// A client of one account: connected, with the accounts that it watches, or away with the replica that it had.
 enum ClientState {
@@ -82,12 +70,12 @@ impl Story {
         self.gateway.backend().await.send(method, path, body).await.unwrap().0
     }
 
-    async fn step(&mut self, random: &mut Random, at: usize) {
-        let (n, m) = (random.below(ACCOUNTS), random.below(ACCOUNTS));
-        let client = random.below(CLIENTS);
+    async fn step(&mut self, random: &Random, at: usize) {
+        let (n, m) = (random.index(ACCOUNTS), random.index(ACCOUNTS));
+        let client = random.index(CLIENTS);
         let friends = format!("/v1/users/u{n}/friends/u{m}");
-        let (kind, worked) = match random.below(40) {
-            0..6 => ("change", self.change(n, random.below(4), at).await),
+        let (kind, worked) = match random.index(40) {
+            0..6 => ("change", self.change(n, random.index(4), at).await),
             6 => ("befriend", n != m && self.call(Method::PUT, &friends, String::new()).await == 201),
             7 => ("unfriend", n != m && self.call(Method::DELETE, &friends, String::new()).await == 200),
             8..11 => ("leave", self.leave(client)),
@@ -100,12 +88,12 @@ impl Story {
     }
 
     /// A client asks for something if it is here, and comes if not; whether it was done.
-    async fn asks(&mut self, client: usize, random: &mut Random, at: usize) -> (&'static str, bool) {
+    async fn asks(&mut self, client: usize, random: &Random, at: usize) -> (&'static str, bool) {
         let ClientState::Here(peer, watched) = &mut self.clients[client] else {
             return ("come", self.come(client).await);
         };
         // Some know what was pushed to them, others have yet to read it.
-        while random.below(3) > 0 {
+        while random.index(3) > 0 {
             let Ok(Ok(frame)) = timeout(Duration::ZERO, peer.client.next()).await else { break };
             peer.replica.apply(&frame).unwrap();
         }
@@ -232,17 +220,17 @@ fn held(replica: &Replica) -> Held<'_> {
 }
 
 /// Something that a client may ask for: in most cases about someone with whom it can be done.
-fn command(random: &mut Random, replica: &Replica, at: usize) -> ClientCommand {
-    let anyone = account(random.below(ACCOUNTS));
-    let mut one_of = |mut names: Vec<String>| {
-        let some = !names.is_empty() && random.below(8) > 0;
-        if some { names.swap_remove(random.below(names.len())) } else { anyone.clone() }
+fn command(random: &Random, replica: &Replica, at: usize) -> ClientCommand {
+    let anyone = account(random.index(ACCOUNTS));
+    let one_of = |mut names: Vec<String>| {
+        let some = !names.is_empty() && random.index(8) > 0;
+        if some { names.swap_remove(random.index(names.len())) } else { anyone.clone() }
     };
     let asked = |incoming| open_requests(replica).into_iter().filter(move |r| r.1 == incoming).map(|r| r.0).collect();
     let (asks, asked_by_me) = (one_of(asked(true)), one_of(asked(false)));
     let friend = one_of(replica.friends().keys().cloned().collect());
     let blocked = one_of(live_blocks(replica));
-    match random.below(16) {
+    match random.index(16) {
         0 => to::add(&anyone),
         1 | 2 => to::ask(&anyone),
         3 | 4 => to::accept(&asks),
@@ -256,10 +244,10 @@ fn command(random: &mut Random, replica: &Replica, at: usize) -> ClientCommand {
         9 => to::block(&anyone),
         10 | 11 => to::unblock(&blocked),
         12 => {
-            let accounts = (0..ACCOUNTS).filter(|_| random.below(2) == 0).map(account).collect();
+            let accounts = (0..ACCOUNTS).filter(|_| random.index(2) == 0).map(account).collect();
             ClientCommand::Watch(v1::Watch { accounts })
         }
-        13 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.below(2) == 0) }),
+        13 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.index(2) == 0) }),
         14 => ClientCommand::Signal(v1::Signal { to: anyone, payload: format!("{at}") }),
         _ => nick_command(&format!("nick {at}")),
     }
@@ -276,10 +264,10 @@ async fn clients_converge_after_any_history() {
         gateway.populate(&accounts.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
         let clients = (0..CLIENTS).map(|_| ClientState::Away(Box::default())).collect();
         let mut story = Story { gateway, exists: [true; ACCOUNTS], clients, happened: BTreeMap::new() };
-        let mut random = Random(seed);
+        let random = Random::new(seed);
         for rest in 0..RESTS {
             for step in 0..STEPS {
-                story.step(&mut random, rest * STEPS + step).await;
+                story.step(&random, rest * STEPS + step).await;
             }
             let rested = timeout(Duration::from_mins(1), story.rest(seed)).await;
             assert!(rested.is_ok(), "seed {seed}: no rest");

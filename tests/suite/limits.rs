@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::auth::{token, with_secret};
 use crate::raw::{CONTINUATION, Frame, PING, PONG, Raw, TEXT, header, payload, upgrade};
-use crate::support::{Gateway, PATIENCE, World, nick_command};
+use crate::support::{Gateway, PATIENCE, World, connect_with_small_buffer, nick_command};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -462,9 +462,7 @@ async fn large_profiles(gateway: &Gateway) -> Vec<String> {
 
 /// A client whose system takes little for it, logged in.
 async fn slow_reader(gateway: &Gateway, account: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(gateway.clients).await.unwrap();
+    let mut stream = connect_with_small_buffer(gateway.clients).await;
     stream.write_all(&upgrade("")).await.unwrap();
     let login = ClientCommand::Login(v1::Login { token: account.to_owned(), ..Default::default() });
     stream.write_all(&Frame::new(TEXT, payload(Encoding::Json, login, 1)).bytes()).await.unwrap();

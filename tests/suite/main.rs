@@ -31,6 +31,9 @@ mod origins;
 mod pages;
 mod presence;
 mod races;
+#[path = "../sim/random.rs"]
+#[allow(dead_code, reason = "not all of it is used here")]
+mod random;
 mod raw;
 mod reload;
 mod repair;

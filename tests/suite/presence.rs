@@ -4,7 +4,6 @@ use hyper::Method;
 use rosterd_client::Replica;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
-use tokio::net::TcpSocket;
 
 use crate::support::{Gateway, Peer, World, nick_command};
 
@@ -223,12 +222,7 @@ async fn a_slow_reader_gets_the_newest_state_and_not_how_it_came_to_be() {
     let world = World::new();
     let gateway = world.start();
     friends(&gateway).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
-    let mut replica = Replica::default();
-    slow.login("ann", &mut replica).await.unwrap();
+    let (mut slow, mut replica) = gateway.login_with_small_buffer("ann").await;
     // It stops reading, and large profiles fill what the system holds for it.
     let mut bob = gateway.login("bob", JSON).await;
     let mut cat = gateway.login("cat", Encoding::Protobuf).await;

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use hyper::Method;
-use rosterd_client::{Client, Replica};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::raw::{Frame, Raw, TEXT, payload, upgrade};
@@ -190,12 +189,7 @@ async fn pending_updates_go_before_the_goodbye() {
     let users: Vec<_> = names.iter().map(String::as_str).chain(["slow"]).collect();
     let pairs: Vec<_> = names.iter().map(|name| ("slow", name.as_str())).collect();
     gateway.populate(&users, &pairs).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = Client::upgrade(stream, &gateway.url(), Encoding::Json).await.unwrap();
-    let mut replica = Replica::default();
-    slow.login("slow", &mut replica).await.unwrap();
+    let (mut slow, mut replica) = gateway.login_with_small_buffer("slow").await;
     // It reads nothing until something waits for it that does not fit the system's buffers.
     let mut backend = gateway.backend().await;
     let (mut round, mut pending) = (0, 0);

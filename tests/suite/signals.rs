@@ -1,10 +1,8 @@
 //! Small messages that are kept nowhere, and what comes before them: the sender's newest profile.
 
 use hyper::Method;
-use rosterd_client::Replica;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
 
 use crate::support::{Gateway, Peer, World, to};
 
@@ -170,12 +168,7 @@ async fn a_prefetch_brings_profiles_just_before_they_are_needed() {
 async fn what_a_slow_reader_cannot_take_is_refused_counted_and_reported() {
     let world = World::new();
     let gateway = gateway(&world).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
-    let mut replica = Replica::default();
-    slow.login("ann", &mut replica).await.unwrap();
+    let (mut slow, _) = gateway.login_with_small_buffer("ann").await;
     let mut reader = gateway.login("ann", Encoding::Protobuf).await;
     let mut bob = gateway.login("bob", Encoding::Protobuf).await;
     // It stops reading. Some are still taken by the system, 64 KiB wait, the rest is refused; to the other, all go.
@@ -215,11 +208,7 @@ async fn prefetches_that_a_session_does_not_read_are_refused_in_time() {
     let gateway = gateway(&world).await;
     let names: Vec<_> = (0..600).map(|n| format!("u{n:03}")).collect();
     gateway.populate(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), JSON).await.unwrap();
-    slow.login("ann", &mut Replica::default()).await.unwrap();
+    let _slow = gateway.login_with_small_buffer("ann").await;
     let mut bob = gateway.login("bob", JSON).await;
     while bob.signal("ann", &"x".repeat(4096)).await != (0, 1) {}
     let mut refusal = None;

@@ -1,8 +1,6 @@
 //! A client that does not read costs a bounded amount, disturbs nobody, is not disconnected, and converges.
 
-use rosterd_client::Replica;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
-use tokio::net::TcpSocket;
 
 use crate::support::{World, nick_command};
 
@@ -20,12 +18,7 @@ async fn a_slow_reader_is_conflated_and_converges() {
     gateway.populate(&users, &pairs).await;
 
     // Small buffers, so that the gateway notices soon.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(gateway.clients).await.unwrap();
-    let mut slow = rosterd_client::Client::upgrade(stream, &gateway.url(), Encoding::Json).await.unwrap();
-    let mut replica = Replica::default();
-    slow.login("slow", &mut replica).await.unwrap();
+    let (mut slow, mut replica) = gateway.login_with_small_buffer("slow").await;
 
     // It stops reading; its friends change their profiles, large ones, over and over.
     let mut friends = Vec::new();

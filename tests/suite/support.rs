@@ -12,6 +12,7 @@ use rosterd_client::{Backend, Client, ClientError, Replica, Trust};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// The key of every test gateway's server API.
@@ -160,9 +161,7 @@ impl Gateway {
 
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        resident(self.pid()).unwrap()
     }
 
     /// Waits until a metric has a value, summed over those of its labels that have `kind`; any if it is empty.
@@ -282,6 +281,15 @@ impl Gateway {
         login.map(|reply| Peer { client, replica, reply })
     }
 
+    /// Logs a client in whose socket buffers little, for the first time.
+    pub async fn login_with_small_buffer(&self, account: &str) -> (Client, Replica) {
+        let stream = connect_with_small_buffer(self.clients).await;
+        let mut client = Client::upgrade(stream, &self.url(), Encoding::Json).await.unwrap();
+        let mut replica = Replica::default();
+        client.login(account, &mut replica).await.unwrap();
+        (client, replica)
+    }
+
     /// Makes users and friendships, through the API.
     pub async fn populate(&self, users: &[&str], friendships: &[(&str, &str)]) {
         let users = users.iter().map(|account| json!({"user": {"account": account, "nick": account}}).to_string());
@@ -304,6 +312,20 @@ impl Drop for Gateway {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Resident memory of a process that may have ended, in bytes.
+pub fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+}
+
+/// Connects a socket that buffers little, so that the gateway soon notices a client that does not read.
+pub async fn connect_with_small_buffer(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(address).await.unwrap()
 }
 
 /// Starts a process.

@@ -157,12 +157,6 @@ impl Ledger {
         self.awaited[receiver as usize] = awaited;
     }
 
-    /// Returns whether the run waits for a receiver.
-    #[must_use]
-    pub fn is_awaited(&self, receiver: u32) -> bool {
-        self.awaited[receiver as usize]
-    }
-
     /// Counts the friendships whose last update has not come. Once nothing more arrives, these are lost.
     #[must_use]
     pub fn missing(&self) -> u64 {
