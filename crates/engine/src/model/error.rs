@@ -1,27 +1,30 @@
-//! What goes wrong, in two kinds that are never mixed: a [`RequestError`] answers one command, a
-//! [`CloseReason`] ends a session. Both are a public contract: their numbers and words stay.
+//! Errors, in two kinds that are never mixed: a [`RequestError`] answers a command, a [`CloseReason`] ends a session.
+//!
+//! The numbers and words of both are a public contract and stay.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a command was not carried out: NIM's number where it has one, and a stable word.
+/// Why a command was not carried out.
+///
+/// Each reason has a number, NIM's where it has one, and a stable word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// 302: the token is missing, wrong or has ended, or the command came before a login.
     Unauthenticated,
-    /// 403: known, but not allowed.
+    /// 403: the account is known, but not allowed to do this.
     PermissionDenied,
-    /// 404: an account, or another thing named, does not exist.
+    /// 404: an account, or something else that was named, does not exist.
     NotFound,
     /// 408: the gateway gave up waiting.
     DeadlineExceeded,
     /// 412: `ifVersion` does not match.
     VersionMismatch,
-    /// 414: a field is wrong; it is named.
+    /// 414: a field is wrong; the error names it.
     InvalidArgument,
     /// 416: too many commands.
     RateLimited,
-    /// 417: it is there already, or was done already.
+    /// 417: it exists already, or was done already.
     AlreadyExists,
     /// 419: a count is over its limit.
     LimitExceeded,
@@ -36,7 +39,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The number on the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub fn code(self) -> u32 {
         match self {
@@ -56,7 +59,7 @@ impl Reason {
         }
     }
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -77,39 +80,39 @@ impl Reason {
     }
 }
 
-/// The answer to one command that was not carried out; nothing was changed by it.
+/// The answer to a command that was not carried out and changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestError {
-    /// The kind of failure.
+    /// The reason.
     pub reason: Reason,
-    /// One sentence for a developer; it may name accounts and fields, never a field's content or a token.
+    /// One sentence for a developer. It may name accounts and fields, but never contains a field's content or a token.
     pub message: String,
     /// The offending field, by its name on the wire.
     pub field: Option<Cow<'static, str>>,
-    /// When trying again makes sense, in milliseconds.
+    /// After how many milliseconds the client may try again.
     pub retry_after_ms: Option<u64>,
 }
 
 impl RequestError {
-    /// An error without field and retry time.
+    /// Makes an error without a field and a retry time.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), field: None, retry_after_ms: None }
     }
 
-    /// 404 for an account nobody created.
+    /// Makes the 404 for an account that does not exist.
     #[must_use]
     pub fn unknown_account(account: &super::Account) -> Self {
         Self::new(Reason::NotFound, format!("account \"{account}\" does not exist"))
     }
 
-    /// Names the offending field.
+    /// Adds the offending field.
     #[must_use]
     pub fn field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
         self
     }
 
-    /// Says when trying again makes sense.
+    /// Adds the time after which the client may try again.
     #[must_use]
     pub fn retry_after(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);
@@ -125,20 +128,22 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Why a session ends. 3000–3499 the client comes back by itself, 3500–3999 it does not.
+/// Why a session ends.
+///
+/// The client comes back by itself after 3000–3499, and does not after 3500–3999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The client left: `logout`, a close frame, or an end of the stream. No code is sent.
     ClientLeft,
-    /// 3000: the gateway stops.
+    /// 3000: the gateway is stopping.
     Shutdown,
-    /// 3001: nothing was heard, or nothing could be written, for too long.
+    /// 3001: the gateway received nothing, or could write nothing, for too long.
     NoHeartbeat,
-    /// 3002: the gateway lost what the session stands on.
+    /// 3002: the gateway lost data that the session depends on.
     Internal,
     /// 3003: too many commands, or too many logins from one address, for too long.
     TooManyRequests,
-    /// 3004: the gateway holds too much for clients that read slowly, and this was among the newest of them.
+    /// 3004: the gateway held too much for slow clients, and this session was among the newest of them.
     Overloaded,
     /// 3500: the token, or the account it names, is not accepted, or no longer.
     BadToken,
@@ -157,7 +162,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// The WebSocket close code; 1000 for a client that left.
+    /// Returns the WebSocket close code; 1000 for a client that left.
     #[must_use]
     pub fn code(self) -> u16 {
         match self {
@@ -177,7 +182,7 @@ impl CloseReason {
         }
     }
 
-    /// The stable word that goes with the code.
+    /// Returns the stable word that goes with the code.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -197,7 +202,7 @@ impl CloseReason {
         }
     }
 
-    /// Whether the client should come back by itself.
+    /// Returns whether the client should come back by itself.
     #[must_use]
     pub fn reconnect(self) -> bool {
         (3000..3500).contains(&self.code())
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_range_says_whether_to_come_back() {
+    fn the_range_of_a_code_decides_whether_a_client_comes_back() {
         assert!(CloseReason::Shutdown.reconnect() && CloseReason::NoHeartbeat.reconnect());
         assert!(!CloseReason::BadToken.reconnect() && !CloseReason::TokenExpired.reconnect());
         assert!(!CloseReason::ClientLeft.reconnect());

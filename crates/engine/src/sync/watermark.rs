@@ -1,13 +1,15 @@
-//! Up to where everything has been marked.
+//! The watermark: the revision up to which every watcher of each change has been marked.
 //!
-//! Changes begin in commit order but may finish in another: one that a great many sessions watch is marked
-//! in slices while others overtake it. The horizon is the last stamp before the oldest unfinished one.
+//! Changes begin in commit order but may finish in another order: a change with very many watchers is marked in slices
+//! while others overtake it. The watermark is the last revision before the oldest unfinished one.
 
 use std::collections::BTreeSet;
 
 use crate::model::Revision;
 
-/// The progress of marking. Invariant: every stamp up to [`Watermark::reached`] has finished.
+/// The progress of marking.
+///
+/// Invariant: every revision up to [`Watermark::reached`] has finished.
 #[derive(Debug)]
 pub struct Watermark {
     begun: Revision,
@@ -15,25 +17,25 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// Starts where the store stands.
+    /// Starts at the store's last revision.
     #[must_use]
     pub fn new(head: Revision) -> Self {
         Self { begun: head, unfinished: BTreeSet::new() }
     }
 
-    /// A change starts being marked. Stamps come in ascending order.
-    pub fn begin(&mut self, stamp: Revision) {
-        debug_assert!(stamp > self.begun, "changes begin in commit order");
-        self.begun = stamp;
-        self.unfinished.insert(stamp);
+    /// Begins to mark the watchers of a change. Revisions come in ascending order.
+    pub fn begin(&mut self, revision: Revision) {
+        debug_assert!(revision > self.begun, "changes begin in commit order");
+        self.begun = revision;
+        self.unfinished.insert(revision);
     }
 
-    /// Every watcher of the change has been marked.
-    pub fn finish(&mut self, stamp: Revision) {
-        self.unfinished.remove(&stamp);
+    /// Notes that every watcher of the change has been marked.
+    pub fn finish(&mut self, revision: Revision) {
+        self.unfinished.remove(&revision);
     }
 
-    /// The last stamp of which, and before which, everything has finished.
+    /// Returns the last revision up to which every change has finished.
     #[must_use]
     pub fn reached(&self) -> Revision {
         self.unfinished.first().map_or(self.begun, |oldest| oldest - 1)
@@ -51,24 +53,24 @@ mod tests {
             gaps in prop::collection::vec(1..3u64, 1..40),
             order in prop::collection::vec(any::<prop::sample::Index>(), 80),
         ) {
-            let mut horizon = Watermark::new(7);
+            let mut watermark = Watermark::new(7);
             let mut open: Vec<Revision> = Vec::new();
             let (mut next, mut reached) = (7, 7);
             let mut gaps = gaps.into_iter().peekable();
             for pick in order {
                 if gaps.peek().is_some() && (open.is_empty() || pick.index(2) == 0) {
                     next += gaps.next().unwrap();
-                    horizon.begin(next);
+                    watermark.begin(next);
                     open.push(next);
                 } else if !open.is_empty() {
-                    horizon.finish(open.swap_remove(pick.index(open.len())));
+                    watermark.finish(open.swap_remove(pick.index(open.len())));
                 }
-                prop_assert!(open.iter().all(|stamp| *stamp > horizon.reached()));
-                prop_assert!(horizon.reached() >= reached);
-                reached = horizon.reached();
+                prop_assert!(open.iter().all(|revision| *revision > watermark.reached()));
+                prop_assert!(watermark.reached() >= reached);
+                reached = watermark.reached();
             }
-            open.drain(..).for_each(|stamp| horizon.finish(stamp));
-            prop_assert_eq!(horizon.reached(), next);
+            open.drain(..).for_each(|revision| watermark.finish(revision));
+            prop_assert_eq!(watermark.reached(), next);
         }
     }
 }

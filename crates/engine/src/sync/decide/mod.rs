@@ -1,8 +1,8 @@
 //! Decides what a command does to the current rows.
 //!
-//! The store reads what [`reads`] asks for, calls [`decide`], and writes the rows it answers with, all in one
-//! transaction. Every write of every origin passes here; nothing else makes rows. [`users`] decides what concerns one
-//! account, [`tokens`] who is believed to be it, [`relations`] what is between two.
+//! In one transaction the store reads the rows that [`reads`] names, calls [`decide`], and writes the rows of the
+//! decision. Every write of every origin passes through here; nothing else makes rows. [`users`] decides commands about
+//! one account, [`tokens`] those about its tokens, [`relations`] those about two accounts.
 
 mod relations;
 mod tokens;
@@ -15,63 +15,63 @@ use crate::model::{
     Revision, Row, Visibility,
 };
 
-/// The rows a command is decided on.
+/// The rows that a decision needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// Profiles, where they exist.
+    /// The accounts whose profiles are read, where they exist.
     pub users: Vec<Account>,
-    /// Everything between these two, in both directions: edges, requests and blocks, tombstones included.
+    /// Two accounts whose edges, requests and blocks are read, in both directions and with tombstones.
     pub pair: Option<(Account, Account)>,
-    /// How many friends, open requests and blocks these accounts have.
+    /// The accounts whose friends, open requests and blocks are counted.
     pub counts: Vec<Account>,
-    /// Every live edge and open request of this account, and the live blocks by it and of it.
+    /// The account whose live edges, open requests and live blocks, by it and of it, are all read.
     pub all_of: Option<Account>,
-    /// The presence of this account.
+    /// The account whose presence is read.
     pub presence: Option<Account>,
-    /// What is known of this account's tokens.
+    /// The account whose credential is read.
     pub credential: Option<Account>,
 }
 
-/// What is noted of an account's presence.
+/// An account's presence as a store has noted it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct StoredPresence {
     /// Whether it hides that it is online.
     pub invisible: bool,
     /// Whether it is online.
     pub online: bool,
-    /// When it came, or was last online.
+    /// When it came online, or was last online.
     pub last_seen: Millis,
 }
 
-/// How much an account has.
+/// The numbers of an account's relations.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct RelationCounts {
     /// Live edges.
     pub friends: u64,
     /// Open requests it made.
     pub sent: u64,
-    /// Open requests it may answer; hidden ones are none.
+    /// Open requests it may answer, without hidden ones.
     pub received: u64,
     /// Live blocks it owns.
     pub blocks: u64,
 }
 
-/// What the store found.
+/// The rows that a store found for [`Reads`].
 #[derive(Debug, Default)]
 pub struct CurrentRows {
     /// The profiles asked for that exist.
     pub users: Vec<Arc<Profile>>,
-    /// Edges.
+    /// The edges asked for.
     pub edges: Vec<Edge>,
-    /// Requests.
+    /// The requests asked for.
     pub requests: Vec<Request>,
-    /// Blocks.
+    /// The blocks asked for.
     pub blocks: Vec<Block>,
     /// The counts asked for.
     pub counts: Vec<(Account, RelationCounts)>,
     /// The presence asked for.
     pub presence: StoredPresence,
-    /// The tokens of the account asked for.
+    /// The credential asked for.
     pub credential: Credential,
 }
 
@@ -102,12 +102,12 @@ impl CurrentRows {
     }
 }
 
-/// What a command comes to: the rows to write (none means that nothing changes) and the answer.
+/// The result of a command: the rows to write, none if nothing changes, and the answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The rows as they shall stand.
+    /// The rows as they are after the write.
     pub rows: Vec<Row>,
-    /// What the asker is told once they are durable.
+    /// The answer once the rows are durable.
     pub answer: Answer,
 }
 
@@ -121,14 +121,14 @@ impl Decision {
     }
 }
 
-/// When a change is made: its place in commit order, which becomes the version of its rows, and the time.
+/// The revision of a change, which becomes the version of its rows, and its time.
 #[derive(Debug, Clone, Copy)]
 struct CommitPoint {
-    stamp: Revision,
+    revision: Revision,
     now: Millis,
 }
 
-/// The rows that [`decide`] needs for this command.
+/// Returns the rows that [`decide`] needs for a command.
 #[must_use]
 pub fn reads(command: &Command) -> Reads {
     match command {
@@ -173,19 +173,21 @@ fn pair(account: &Account, peer: &Account) -> Reads {
     }
 }
 
-/// Decides. `stamp` is the change's place in commit order and becomes the version of the rows: it is greater
-/// than any before, so a key that is deleted and made again never goes back.
+/// Decides a command.
+///
+/// `revision` becomes the version of the rows. It is greater than any before, so the version of a key never goes back,
+/// not even if the key is deleted and made again.
 ///
 /// # Errors
-/// The command cannot be carried out; nothing is to be written.
+/// The command cannot be carried out, and nothing may be written.
 pub fn decide(
     current: &CurrentRows,
     command: &Command,
-    stamp: Revision,
+    revision: Revision,
     now: Millis,
     visibility: &Visibility,
 ) -> Result<Decision, RequestError> {
-    let at = CommitPoint { stamp, now };
+    let at = CommitPoint { revision, now };
     match command {
         Command::SetProfile { account, patch, create, if_version } => {
             users::set_profile(current, account, patch, *create, *if_version, at, visibility)
@@ -205,7 +207,7 @@ pub fn decide(
         }
         Command::Unfriend { account, peer } => relations::unfriend(current, account, peer, at),
         Command::DeleteFriend { account, peer } => relations::delete(current, account, peer, at),
-        Command::UpdateFriend { account, peer, note } => relations::note(current, account, peer, note, at),
+        Command::UpdateFriend { account, peer, note } => relations::update(current, account, peer, note, at),
         Command::Block { account, peer } => relations::block(current, account, peer, at),
         Command::Unblock { account, peer } => relations::unblock(current, account, peer, at),
     }

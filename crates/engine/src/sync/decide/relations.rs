@@ -1,6 +1,6 @@
-//! What is between two accounts: friendship, requests for it, and blocks.
+//! Decides the commands about two accounts: friendships, requests and blocks.
 //!
-//! Between two accounts there is at most one open request; friends have none.
+//! Two accounts have at most one open request between them, friends have none.
 
 use super::{CommitPoint, CurrentRows, Decision};
 use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
@@ -10,7 +10,7 @@ use crate::model::{
 
 type Decided = Result<Decision, RequestError>;
 
-/// As the backend wants it: whatever stands between them, and harmless if they are friends.
+/// Makes two accounts friends for the backend, despite blocks and requests. Harmless if they are friends.
 pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "peer")?;
     let mut rows = edges(current, a, b, at)?;
@@ -24,7 +24,7 @@ pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: Comm
 pub(super) fn add(current: &CurrentRows, a: &Account, b: &Account, message: &str, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
     if current.blocks(b, a).is_some() {
-        // Neutral: a block is not told.
+        // Neutral: a client must not learn that it is blocked.
         let message = format!("\"{b}\" does not take friends directly");
         return Err(RequestError::new(Reason::PermissionDenied, message).field("account"));
     }
@@ -93,7 +93,7 @@ pub(super) fn expire(
     }
 }
 
-/// As the backend wants it: harmless if they are no friends.
+/// Ends a friendship for the backend. Harmless if there is none.
 pub(super) fn unfriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "peer")?;
     if current.edge(a, b).is_none() && current.edge(b, a).is_none() {
@@ -108,13 +108,19 @@ pub(super) fn delete(current: &CurrentRows, a: &Account, b: &Account, at: Commit
     Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
 }
 
-pub(super) fn note(current: &CurrentRows, a: &Account, b: &Account, note: &FriendUpdate, at: CommitPoint) -> Decided {
+pub(super) fn update(
+    current: &CurrentRows,
+    a: &Account,
+    b: &Account,
+    update: &FriendUpdate,
+    at: CommitPoint,
+) -> Decided {
     two_who_exist(current, a, b, "account")?;
     let edge = listed(current, a, b)?;
-    let Some(next) = note.apply(edge) else {
+    let Some(next) = update.apply(edge) else {
         return Ok(Decision::unchanged());
     };
-    let next = Edge { version: at.stamp, update_time: at.now.max(edge.update_time), ..next };
+    let next = Edge { version: at.revision, update_time: at.now.max(edge.update_time), ..next };
     Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
 }
 
@@ -125,17 +131,20 @@ pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitP
     }
     at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
     let (owner, peer) = (a.clone(), b.clone());
-    let CommitPoint { stamp, now } = at;
+    let CommitPoint { revision, now } = at;
     let seen = current.presence;
     let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
-    let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: stamp };
+    let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: revision };
     let mut rows = vec![Row::Block { block, frozen: Some(current.known(a)?.clone()) }];
     rows.extend(current.open(a, b).map(|mine| close(mine, RequestState::Cancelled, at)));
     rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Rejected, at)));
     Ok(Decision::new(rows, Outcome::Created))
 }
 
-/// The peer's edge moves with it: by its stamp the peer is brought up to date, also where it was away all the time.
+/// Ends a block.
+///
+/// The peer's edge gets the same version: because of it the peer receives the profile again, even if it was away
+/// during the whole block.
 pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     not_oneself(a, b, "account")?;
     current.known(a)?;
@@ -143,11 +152,11 @@ pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: Commi
         return Ok(Decision::unchanged());
     };
     let mut rows = vec![ended(block, at)];
-    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.stamp, ..edge.clone() })));
+    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.revision, ..edge.clone() })));
     Ok(Decision::new(rows, Outcome::Changed))
 }
 
-/// Two accounts that exist, are no friends, and of which the first does not block the second.
+/// Checks that two accounts exist, are no friends, and that the first does not block the second.
 fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), RequestError> {
     two_who_exist(current, a, b, "account")?;
     if current.edge(a, b).is_some() && current.edge(b, a).is_some() {
@@ -161,7 +170,7 @@ fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), Requ
     Ok(())
 }
 
-/// Both exist and are two; `field` is the peer's name for the asker.
+/// Checks that both accounts exist and are distinct; `field` is the peer's field in the command.
 fn two_who_exist(current: &CurrentRows, a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
     not_oneself(a, b, field)?;
     current.known(a).map_err(|e| e.field("account"))?;
@@ -198,13 +207,13 @@ fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), 
     Err(RequestError::new(Reason::LimitExceeded, message).field("account"))
 }
 
-/// The edges that are missing between the two; none if they are friends.
+/// Makes the edges that are missing between two accounts; none if they are friends.
 fn edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Result<Vec<Row>, RequestError> {
     let missing = [(a, b), (b, a)].into_iter().filter(|(owner, peer)| current.edge(owner, peer).is_none());
     let mut rows = Vec::new();
     for (owner, peer) in missing {
         at_limit(owner, current.counts(owner).friends, FRIENDS, "friends")?;
-        rows.push(Row::Edge(Edge::new(owner.clone(), peer.clone(), at.stamp, at.now)));
+        rows.push(Row::Edge(Edge::new(owner.clone(), peer.clone(), at.revision, at.now)));
     }
     Ok(rows)
 }
@@ -218,7 +227,7 @@ fn asked(sender: &Account, receiver: &Account, message: &str, at: CommitPoint) -
         hidden: false,
         create_time: at.now,
         update_time: at.now,
-        version: at.stamp,
+        version: at.revision,
     }
 }
 
@@ -236,18 +245,18 @@ fn close_all(
 
 pub(super) fn close(request: &Request, state: RequestState, at: CommitPoint) -> Row {
     let update_time = at.now.max(request.update_time);
-    Row::Request(Request { state, update_time, version: at.stamp, ..request.clone() })
+    Row::Request(Request { state, update_time, version: at.revision, ..request.clone() })
 }
 
-/// A block that has ended.
+/// Makes the tombstone of a block.
 pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
     let update_time = at.now.max(block.update_time);
     Row::Block {
-        block: Block { removed: true, last_seen: 0, update_time, version: at.stamp, ..block.clone() },
+        block: Block { removed: true, last_seen: 0, update_time, version: at.revision, ..block.clone() },
         frozen: None,
     }
 }
 
 pub(super) fn tombstones(a: &Account, b: &Account, at: CommitPoint) -> [Row; 2] {
-    [(a, b), (b, a)].map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.stamp, at.now)))
+    [(a, b), (b, a)].map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.revision, at.now)))
 }

@@ -1,4 +1,4 @@
-//! What concerns one account: its profile, its end, whether it shows when it is online.
+//! Decides the commands about one account: its profile, its deletion, and whether it hides that it is online.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) fn set_profile(
     expect_version(before, if_version)?;
     let (next, outcome) = match before {
         None => {
-            let empty = Profile::new(account.clone(), at.stamp, at.now);
+            let empty = Profile::new(account.clone(), at.revision, at.now);
             (patch.apply(&empty).unwrap_or(empty), Outcome::Created)
         }
         Some(before) => match patch.apply(before) {
@@ -40,15 +40,17 @@ pub(super) fn set_profile(
     Ok(Decision { rows: vec![Row::Profile(next.clone())], answer: Answer { outcome, profile: Some(next) } })
 }
 
-/// A view moves if a field it shows does. A clock that was set back does not make a profile look older than it was.
+/// Moves the views that show a changed field.
+///
+/// A clock that was set back does not make a profile look older than it was.
 fn moved(before: &Profile, next: Profile, at: CommitPoint, visibility: &Visibility) -> Profile {
     let view = |audience| {
         let held = before.last_change(audience);
         let same = visibility.same(before, &next, audience);
-        if same { held } else { LastChange { version: at.stamp, time: at.now.max(held.time) } }
+        if same { held } else { LastChange { version: at.revision, time: at.now.max(held.time) } }
     };
     let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
-    Profile { version: at.stamp, update_time: at.now.max(before.update_time), friends, everyone, ..next }
+    Profile { version: at.revision, update_time: at.now.max(before.update_time), friends, everyone, ..next }
 }
 
 fn expect_version(before: Option<&Arc<Profile>>, expected: Option<u64>) -> Result<(), RequestError> {
@@ -74,16 +76,18 @@ pub(super) fn set_invisible(
     Ok(Decision::new(vec![Row::Invisible { account: account.clone(), invisible }], Outcome::Changed))
 }
 
-/// Its friends drop it, requests between it and others end, blocks by it and of it end. What is over stays for a while:
-/// a client of an account that is made under its name may come back with what it held.
+/// Deletes an account: ends its friendships, its open requests, and the blocks by it and of it.
+///
+/// Their tombstones stay for a while, because the name may be given to a new account, one of whose clients may come back
+/// with what it held of the old one.
 pub(super) fn delete(current: &CurrentRows, account: &Account, at: CommitPoint) -> Result<Decision, RequestError> {
     current.known(account)?;
-    let mut rows = vec![Row::Gone { account: account.clone(), version: at.stamp }];
+    let mut rows = vec![Row::Gone { account: account.clone(), version: at.revision }];
     for edge in current.edges.iter().filter(|e| !e.removed && e.owner == *account) {
         rows.extend(tombstones(account, &edge.peer, at));
     }
     for request in current.requests.iter().filter(|r| r.state == RequestState::Open) {
-        // What was written is personal, and goes.
+        // The message is personal data, which a deletion erases.
         let bare = Request { message: Box::default(), ..request.clone() };
         rows.push(close(&bare, RequestState::Cancelled, at));
     }
