@@ -1,7 +1,7 @@
-//! Whose connection a proxy brings.
+//! Reads the client's address from the headers of proxies.
 //!
-//! Anyone can write these headers, so they are read only from proxies that the settings name, and from the right: each proxy adds
-//! the address it saw, so the first one that is no proxy of ours was seen by one that is.
+//! Anyone can write these headers, so they are read only from proxies that the settings name, and from the right: each
+//! proxy adds the address it saw, so the first one that is not of a trusted proxy was seen by a trusted one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,16 +9,16 @@ use axum::http::HeaderMap;
 use axum::http::header::FORWARDED;
 use ipnet::IpNet;
 
-/// The proxies that are believed, and the header they write.
+/// The trusted proxies, and the header they write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// Where they are.
+    /// Their addresses.
     pub networks: Vec<IpNet>,
-    /// Which header. The other one is what a client wrote.
+    /// The header they write. A client may have written the other one.
     pub header: ForwardedHeader,
 }
 
-/// The header in which a proxy says whose connection it brings.
+/// The header in which a proxy names the client's address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`.
@@ -43,7 +43,7 @@ impl Proxies {
     /// Reads a list of addresses and of networks such as `10.0.0.0/8`.
     ///
     /// # Errors
-    /// What would be right.
+    /// One entry is neither; the text says what would be right.
     pub fn parse(list: &[String]) -> Result<Vec<IpNet>, String> {
         let one = |text: &String| {
             let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
@@ -52,13 +52,13 @@ impl Proxies {
         list.iter().map(one).collect()
     }
 
-    /// Whether this is one of them.
+    /// Returns whether the address is one of theirs.
     pub(super) fn trust(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The address that one of them says the request is from; `None` if it does not, or not so that one can read it.
+    /// Returns the client's address by their header; `None` if it is missing or unreadable.
     pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let lines: Vec<_> = headers.get_all(self.header.name()).iter().collect();
         let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
@@ -76,7 +76,7 @@ impl Proxies {
     }
 }
 
-/// The value of `for` in one element of `Forwarded`, without its quotes.
+/// Returns the value of `for` in one element of `Forwarded`, without its quotes.
 fn forwarded_for(element: &str) -> Option<&str> {
     let value = element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -85,7 +85,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
     Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
 
-/// An address, with or without a port, of version 6 with or without brackets.
+/// Reads an address, with or without a port; version 6 with or without brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;

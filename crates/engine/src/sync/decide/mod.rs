@@ -1,8 +1,8 @@
 //! Decides what a command does to the current rows.
 //!
 //! In one transaction the store reads the rows that [`reads`] names, calls [`decide`], and writes the rows of the
-//! decision. Every write of every origin passes through here; nothing else makes rows. [`users`] decides commands about
-//! one account, [`tokens`] those about its tokens, [`relations`] those about two accounts.
+//! decision. Every write of every origin passes through here; nothing else makes rows. `users` decides commands about
+//! one account, `tokens` those about its tokens, `relations` those about two accounts.
 
 mod relations;
 mod tokens;
