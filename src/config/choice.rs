@@ -1,4 +1,4 @@
-//! Settings that are one of a few words: which words each takes, and what a wrong one is answered with.
+//! Settings that are one of a few words: the words of each, and the error for any other.
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 
@@ -32,7 +32,7 @@ pub(super) trait Choice: Copy + 'static {
     /// Every choice, in the order in which an error names them.
     const ALL: &'static [Self];
 
-    /// What any other word is, for the error: `"foo" is …`.
+    /// The rest of the error for any other word: `"foo" is …`.
     const OTHERWISE: &'static str;
 
     /// Returns the word in the file.

@@ -1,7 +1,7 @@
-//! The `changes` push, put together from records that are encoded already.
+//! The `changes` push, joined from records that are encoded already.
 //!
-//! What a drain or a catch-up sends differs for every session, its records do not: so the frame is joined from
-//! their bytes. The result is what encoding a [`crate::v1::Changes`] would give; a test holds the two equal.
+//! The frames of a flush or a catch-up differ for every session, but their records do not, so a frame is joined from
+//! their bytes. The result equals an encoded [`crate::v1::Changes`]; a test compares the two.
 
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{EncodedProfile, Encoding, v1};
 use rosterd_engine::model::{Account, Block, Cursor, Edge, Request};
 
-// The field numbers of the schema; the test below fails when they move.
+// The field numbers of the schema; the test below fails if they change.
 const FRAME_CHANGES: u32 = 32;
 const ME: u32 = 1;
 const USERS: u32 = 2;
@@ -34,14 +34,14 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// An empty frame.
+    /// Makes an empty frame.
     #[must_use]
     pub fn new(encoding: Encoding) -> Self {
         let (me, users, friends, removed, requests, blocks) = Default::default();
         Self { encoding, me, users, friends, removed, requests, blocks, records: 0 }
     }
 
-    /// Empties it for another frame, and keeps its room.
+    /// Empties the frame for another one, and keeps its capacity.
     pub fn clear(&mut self, encoding: Encoding) {
         let lists =
             [&mut self.me, &mut self.users, &mut self.friends, &mut self.removed, &mut self.requests, &mut self.blocks];
@@ -49,59 +49,59 @@ impl Changes {
         (self.encoding, self.records) = (encoding, 0);
     }
 
-    /// The receiver's own profile.
-    pub fn me(&mut self, encoded: &EncodedProfile) {
-        put(self.encoding, &mut self.me, ME, encoded.bytes(self.encoding));
+    /// Adds the receiver's own profile.
+    pub fn me(&mut self, profile: &EncodedProfile) {
+        put(self.encoding, &mut self.me, ME, profile.bytes(self.encoding));
         self.records += 1;
     }
 
-    /// Another user's profile.
-    pub fn user(&mut self, encoded: &EncodedProfile) {
-        put(self.encoding, &mut self.users, USERS, encoded.bytes(self.encoding));
+    /// Adds another user's profile.
+    pub fn user(&mut self, profile: &EncodedProfile) {
+        put(self.encoding, &mut self.users, USERS, profile.bytes(self.encoding));
         self.records += 1;
     }
 
-    /// A relation.
+    /// Adds a friend record.
     pub fn friend(&mut self, edge: &Edge) {
         encode(self.encoding, &mut self.friends, FRIENDS, &v1::Friend::from(edge));
         self.records += 1;
     }
 
-    /// An account that left the friend list.
+    /// Adds an account that left the friend list.
     pub fn removed(&mut self, account: &Account) {
         match self.encoding {
-            // Nothing an account may hold needs an escape.
+            // No character of an account needs an escape.
             Encoding::Json => put(self.encoding, &mut self.removed, REMOVED, format!("\"{account}\"").as_bytes()),
             Encoding::Protobuf => put(self.encoding, &mut self.removed, REMOVED, account.as_str().as_bytes()),
         }
         self.records += 1;
     }
 
-    /// A request, as `viewer`, one of its two sides, sees it.
+    /// Adds a request, as `viewer`, one of its two sides, sees it.
     pub fn request(&mut self, request: &Request, viewer: &Account) {
         encode(self.encoding, &mut self.requests, REQUESTS, &v1::Request::seen_by(request, viewer));
         self.records += 1;
     }
 
-    /// A block of the receiver's own.
+    /// Adds a block that the receiver owns.
     pub fn block(&mut self, block: &Block) {
         encode(self.encoding, &mut self.blocks, BLOCKS, &v1::BlockRecord::from(block));
         self.records += 1;
     }
 
-    /// How many records it holds.
+    /// Returns the number of records.
     #[must_use]
     pub fn records(&self) -> usize {
         self.records
     }
 
-    /// How many bytes its records take.
+    /// Returns the size of the records, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.lists().into_iter().map(Vec::len).sum()
     }
 
-    /// In the order of the schema.
+    /// Returns the lists in the order of the schema.
     fn lists(&self) -> [&Vec<u8>; 6] {
         [&self.me, &self.users, &self.friends, &self.removed, &self.requests, &self.blocks]
     }
@@ -161,13 +161,13 @@ fn encode(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &(impl Messa
 
 /// Appends one encoded record to its list.
 fn put(encoding: Encoding, list: &mut Vec<u8>, tag: u32, record: &[u8]) {
-    // And what stands before it: a comma, or a key and a length.
+    // The record, and before it a comma, or a key and a length.
     list.reserve(record.len() + 8);
     begin(encoding, list, tag, || record.len());
     list.extend_from_slice(record);
 }
 
-/// Appends what stands before a record of this length.
+/// Appends the separator, or key and length, before a record of this length.
 fn begin(encoding: Encoding, list: &mut Vec<u8>, tag: u32, length: impl FnOnce() -> usize) {
     match encoding {
         Encoding::Json if list.is_empty() => {}
@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    /// The same frame twice: joined from these numbers of records, and as a message to be encoded.
+    /// Makes the same frame twice, joined from these numbers of records, and as a message.
     fn both(encoding: Encoding, me: bool, lists: [usize; 5]) -> (Changes, v1::Changes) {
         let (mut joined, mut message) = (Changes::new(encoding), v1::Changes::default());
         let edge = Edge {

@@ -1,4 +1,4 @@
-//! Between the generated types and the model.
+//! Converts between the generated types and the model.
 
 use crate::v1;
 use rosterd_engine::for_each_profile_field;
@@ -25,7 +25,7 @@ macro_rules! define {
         /// Takes the profile fields out of an `updateMyInfo`.
         ///
         /// # Errors
-        /// 414 for a gender that is none.
+        /// 414 for an unknown gender.
         pub fn fields(update: v1::UpdateMyInfo) -> Result<Fields, RequestError> {
             Ok(Fields { $($name: from_wire!($kind, update.$name),)+ })
         }
@@ -68,7 +68,7 @@ impl From<&Edge> for v1::Friend {
 }
 
 impl v1::Request {
-    /// The request as `account`, one of its two sides, sees it.
+    /// Makes the record of a request as `account`, one of its two sides, sees it.
     #[must_use]
     pub fn seen_by(request: &Request, account: &Account) -> Self {
         let out = request.sender == *account;
@@ -128,10 +128,10 @@ fn gender(value: i32) -> Result<Gender, RequestError> {
     }
 }
 
-/// The ids of sessions.
+/// Parses the ids of sessions.
 ///
 /// # Errors
-/// 414 for a text that cannot be one, 419 for more than [`SESSIONS_PER_ACCOUNT`].
+/// 414 for a text that cannot be an id, 419 for more than [`SESSIONS_PER_ACCOUNT`].
 pub fn sessions(ids: &[String]) -> Result<Vec<SessionId>, RequestError> {
     if ids.len() > SESSIONS_PER_ACCOUNT {
         let message = format!("sessions names {}, at most {SESSIONS_PER_ACCOUNT} at a time", ids.len());
@@ -146,7 +146,7 @@ pub fn sessions(ids: &[String]) -> Result<Vec<SessionId>, RequestError> {
     ids.iter().enumerate().map(session).collect()
 }
 
-/// An error as it goes on the wire.
+/// Makes the record of an error.
 #[must_use]
 pub fn error(error: &RequestError) -> v1::Error {
     v1::Error {

@@ -1,4 +1,4 @@
-//! What a client sent: a heartbeat, a command, or a command that is answered with an error.
+//! Reads what a client sent: a heartbeat, a command, or a command that is answered with an error.
 //!
 //! A *malformed frame* cannot be read at all and ends the session; a *malformed command* is a readable frame
 //! with something wrong in it, and gets an error that names the field.
@@ -17,25 +17,25 @@ use rosterd_engine::model::{Reason, RequestError};
 /// A readable frame.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inbound {
-    /// The empty frame.
+    /// An empty frame.
     Heartbeat,
-    /// A command to carry out.
+    /// A command that is to be carried out.
     Command {
         /// The client's number for it, at least 1.
         id: u64,
-        /// What to do.
+        /// The command.
         command: ClientCommand,
     },
-    /// A command to answer with an error.
+    /// A command that is answered with an error.
     Refused {
-        /// The client's number, where there is a good one.
+        /// The client's number, if it is valid.
         id: Option<u64>,
-        /// What is wrong with it.
+        /// The error.
         error: RequestError,
     },
 }
 
-/// Defines the commands once: the variant, its name in JSON, its field in the schema's `ClientFrame`.
+/// Defines the commands out of a table: the variant, its name in JSON, its field in the schema's `ClientFrame`.
 macro_rules! commands {
     ($($variant:ident, $name:literal, $field:ident;)+) => {
         /// The commands of the protocol, by their schema types.
@@ -44,13 +44,13 @@ macro_rules! commands {
         pub enum ClientCommand { $($variant(v1::$variant)),+ }
 
         impl ClientCommand {
-            /// The command's name on the wire.
+            /// Returns the command's name on the wire.
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $name),+ }
             }
 
-            /// The frame that carries it.
+            /// Makes the frame that carries it.
             #[must_use]
             pub fn frame(self, id: u64) -> v1::ClientFrame {
                 match self { $(Self::$variant(body) => v1::ClientFrame { id, $field: Some(body), ..Default::default() }),+ }
@@ -100,7 +100,7 @@ commands! {
 /// Reads one frame.
 ///
 /// # Errors
-/// It is not JSON, not an object, or not protobuf: the session ends.
+/// The payload is not JSON, not an object, or not protobuf. The session ends then.
 pub fn decode(encoding: Encoding, payload: &[u8]) -> Result<Inbound, Malformed> {
     match encoding {
         Encoding::Json => decode_json(payload),
@@ -124,7 +124,7 @@ fn decode_protobuf(payload: &[u8]) -> Result<Inbound, Malformed> {
 }
 
 fn decode_json(payload: &[u8]) -> Result<Inbound, Malformed> {
-    // serde's own text may quote what was sent, a token perhaps, and this one is logged.
+    // serde's own text may quote the payload, perhaps a token, and this text is logged.
     let malformed = |e: serde_json::Error| Malformed(format!("not one JSON object, at column {}", e.column()));
     let frame: JsonFrame<'_> = serde_json::from_slice(payload).map_err(malformed)?;
     if frame.ids.is_empty() && frame.others.is_empty() {
@@ -150,7 +150,7 @@ fn decode_json(payload: &[u8]) -> Result<Inbound, Malformed> {
     })
 }
 
-/// Reads one object; the error names the field in it, and nothing of what was sent.
+/// Reads one object. The error names the field, and quotes nothing of the payload.
 pub(super) fn parse<'a, T: Deserialize<'a>>(name: &'static str, body: &'a RawValue) -> Result<T, RequestError> {
     // serde would also take a list, by position.
     if !body.get().starts_with('{') {
@@ -168,8 +168,9 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(name: &'static str, body: &'a RawVal
     })
 }
 
-/// Of serde's text, the part that says what would be right; the rest quotes what it found, which may be a
-/// token or a profile field.
+/// Returns the part of serde's text that says what would be right.
+///
+/// The rest quotes what serde found, which may be a token or a profile field.
 fn expectation(text: &str) -> &str {
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
     if text.starts_with("missing field") {
@@ -202,13 +203,13 @@ fn unknown(name: &str) -> RequestError {
 /// Reads the body of an HTTP request as one object of the schema.
 ///
 /// # Errors
-/// 414, with the field where there is one.
+/// 414, with the field if there is one.
 pub fn body<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, RequestError> {
     let body: &RawValue = serde_json::from_slice(bytes).map_err(|_| invalid("the body is not JSON"))?;
     parse("body", body)
 }
 
-/// The outside of a frame; the bodies are read only once the command is known, so that an error finds its id.
+/// A frame whose bodies are not read yet, so that an error in a body knows the id.
 struct JsonFrame<'a> {
     ids: Vec<&'a RawValue>,
     others: Vec<(Cow<'a, str>, &'a RawValue)>,
@@ -240,7 +241,7 @@ impl<'de> Deserialize<'de> for JsonFrame<'de> {
     }
 }
 
-/// A key that borrows where it has no escapes; serde's own `Cow` always copies.
+/// A key that borrows if it has no escapes; serde's own `Cow` always copies.
 struct JsonKey<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for JsonKey<'de> {
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_does_not_quote_what_was_sent() {
+    fn an_error_does_not_quote_the_payload() {
         let (.., message) = refusal(r#"{"id":3,"updateMyInfo":{"gender":"secret"}}"#);
         assert!(!message.contains("secret"), "{message}");
         for text in [r#""secret""#, r#"["secret"]"#, r#"{"secret" x"#] {
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_frame_is_malformed() {
+    fn a_payload_that_is_no_frame_is_malformed() {
         for text in ["", "x", "[]", "5", "null", "{\"id\":1", "{\"id\":1}x", "\"{}\"", "{\"id\":1,\"logout\":}"] {
             assert!(json(text).is_err(), "{text}");
         }

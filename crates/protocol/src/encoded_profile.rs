@@ -1,4 +1,4 @@
-//! A profile and its encoded forms, each made at first use and shared by every delivery.
+//! A profile with its encoded forms, each made at first use and shared by every delivery.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,19 +14,19 @@ pub struct EncodedProfile {
 }
 
 impl EncodedProfile {
-    /// Nothing is encoded yet.
+    /// Wraps a profile. Nothing is encoded yet.
     #[must_use]
     pub fn new(profile: Arc<Profile>) -> Self {
         Self { profile, json: OnceLock::new(), protobuf: OnceLock::new() }
     }
 
-    /// The profile itself.
+    /// Returns the profile.
     #[must_use]
     pub fn profile(&self) -> &Arc<Profile> {
         &self.profile
     }
 
-    /// The record's bytes, without key or tag.
+    /// Returns the record's bytes, without key or tag.
     #[must_use]
     pub fn bytes(&self, encoding: Encoding) -> &[u8] {
         let form = match encoding {

@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::v1;
 
-/// How frames are written on one connection.
+/// The encoding of the frames on one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// Text messages, subprotocol `rosterd.v1.json`.
@@ -14,10 +14,10 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Both.
+    /// Both encodings.
     pub const ALL: [Self; 2] = [Self::Json, Self::Protobuf];
 
-    /// The WebSocket subprotocol that stands for it.
+    /// Returns the WebSocket subprotocol that stands for it.
     #[must_use]
     pub fn subprotocol(self) -> &'static str {
         match self {
@@ -26,7 +26,7 @@ impl Encoding {
         }
     }
 
-    /// The heartbeat: an empty frame.
+    /// Returns the heartbeat, which is an empty frame.
     #[must_use]
     pub fn heartbeat(self) -> &'static [u8] {
         match self {
@@ -38,7 +38,7 @@ impl Encoding {
     /// Appends a frame of either direction to `out`.
     ///
     /// # Panics
-    /// Never: the generated types have only text keys, and a `Vec` takes all that is written.
+    /// Never: the generated types have only text keys, and a `Vec` takes everything that is written.
     pub fn encode<F: Message + serde::Serialize>(self, frame: &F, out: &mut Vec<u8>) {
         match self {
             Self::Json => serde_json::to_writer(out, frame).expect("generated types are JSON objects"),
@@ -46,10 +46,10 @@ impl Encoding {
         }
     }
 
-    /// Reads a frame a client receives.
+    /// Reads a frame that a client receives.
     ///
     /// # Errors
-    /// It is not a frame of this encoding.
+    /// The payload is not a frame of this encoding.
     pub fn decode_server(self, payload: &[u8]) -> Result<v1::ServerFrame, Malformed> {
         match self {
             Self::Json => serde_json::from_slice(payload).map_err(|e| Malformed(e.to_string())),
@@ -58,7 +58,7 @@ impl Encoding {
     }
 }
 
-/// A frame that cannot be read, and why.
+/// Why a frame cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub String);

@@ -1,5 +1,7 @@
-//! One line of an import: `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`, or
-//! `{"block": ["alice", "mallory"]}`, the one who blocks first. And a batch of users.
+//! Reads the lines of an import, and batches of users.
+//!
+//! A line is `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`, or
+//! `{"block": ["alice", "mallory"]}`, where the first account blocks the second.
 
 use std::collections::HashSet;
 
@@ -11,10 +13,12 @@ use super::{fields, v1};
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 
-/// Reads a line. A user's fields that are not given stay as they are where the account exists.
+/// Reads a line.
+///
+/// If the account exists, fields that are not given stay as they are.
 ///
 /// # Errors
-/// 414, with the field where there is one.
+/// 414, with the field if there is one.
 pub fn import_line(line: &str) -> Result<Command, RequestError> {
     #[derive(Deserialize)]
     struct ImportedLine<'a> {
@@ -54,8 +58,9 @@ fn import_user(user: &RawValue) -> Result<Command, RequestError> {
     Ok(Command::SetProfile { account, patch, create: true, if_version: None })
 }
 
-/// Reads a batch: `{"users": [{"account": "alice", "nick": "Alice", "ifVersion": 3}, …]}`, with `"create": true` where
-/// the account may be new. One command for each, in order.
+/// Reads a batch: `{"users": [{"account": "alice", "nick": "Alice", "ifVersion": 3}, …]}`.
+///
+/// `"create": true` allows a new account. There is one command for each user, in order.
 ///
 /// # Errors
 /// 414 with the field, 419 for more than [`ACCOUNTS_PER_BATCH`].
@@ -117,7 +122,7 @@ fn distinct(field: &'static str, what: &str, account: &Account, peer: &Account) 
     Ok(())
 }
 
-/// Where reading failed; serde's own text may quote what it found.
+/// Returns where reading failed; serde's own text may quote what it found.
 fn place(error: &serde_json::Error) -> String {
     format!("column {}", error.column())
 }
@@ -127,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_read_or_say_what_is_wrong() {
+    fn a_line_is_read_or_its_error_says_what_is_wrong() {
         assert!(matches!(
             import_line(r#"{"user": {"account": "alice", "nick": "Alice", "gender": "female"}}"#),
             Ok(Command::SetProfile { account, create: true, .. }) if account.as_str() == "alice"

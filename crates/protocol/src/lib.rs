@@ -1,6 +1,6 @@
-//! Bytes to model and back: the generated schema, its JSON form, and records that are encoded once.
+//! Converts between bytes and the model: the generated schema, its JSON form, and records that are encoded once.
 //!
-//! One schema (`proto/rosterd/v1`) gives both encodings. No sockets here: the gateway puts these payloads into
+//! One schema (`proto/rosterd/v1`) gives both encodings. There are no sockets here: the gateway puts these payloads into
 //! WebSocket messages.
 
 mod changes;

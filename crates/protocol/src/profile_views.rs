@@ -1,11 +1,11 @@
-//! A profile in its three views, each a card that is encoded once.
+//! A profile in its three views, each of them encoded at most once.
 
 use std::sync::Arc;
 
 use super::EncodedProfile;
 use rosterd_engine::model::{Audience, Profile, Visibility};
 
-/// The cards of one profile. Audiences that see the same share one.
+/// The encoded views of one profile. Audiences that see the same share one.
 #[derive(Debug)]
 pub struct ProfileViews {
     own: Arc<EncodedProfile>,
@@ -14,7 +14,7 @@ pub struct ProfileViews {
 }
 
 impl ProfileViews {
-    /// Nothing is encoded yet.
+    /// Derives the views of a profile. Nothing is encoded yet.
     #[must_use]
     pub fn new(profile: Arc<Profile>, visibility: &Visibility) -> Self {
         let view =
@@ -22,12 +22,12 @@ impl ProfileViews {
         let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
         let own = Arc::new(EncodedProfile::new(profile));
         let friends = friends.unwrap_or_else(|| own.clone());
-        // What friends see in full is seen by everyone in full only if nothing is hidden from anyone.
+        // Friends are a smaller audience: if everyone sees the whole profile, so do friends.
         let everyone = everyone.unwrap_or_else(|| friends.clone());
         Self { own, friends, everyone }
     }
 
-    /// What this audience sees.
+    /// Returns the view of an audience.
     #[must_use]
     pub fn encoded(&self, audience: Audience) -> &Arc<EncodedProfile> {
         match audience {
@@ -37,7 +37,7 @@ impl ProfileViews {
         }
     }
 
-    /// The whole profile.
+    /// Returns the whole profile.
     #[must_use]
     pub fn profile(&self) -> &Arc<Profile> {
         self.own.profile()

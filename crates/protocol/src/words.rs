@@ -1,10 +1,10 @@
-//! Enums as lower-case words in JSON: the schema's names, in lower case.
+//! Writes and reads enums in JSON as the schema's names in lower case.
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 
 use crate::v1;
 
-/// Makes the serde module of one schema enum; the words are for the error of a reader.
+/// Makes the serde module of a schema enum. The words are for errors.
 macro_rules! words {
     ($module:ident, $type:ty, $words:expr) => {
         pub(crate) mod $module {

@@ -1,6 +1,6 @@
-//! What a database file must be before it is used: ours, of a version we know, brought up to date, writable.
+//! Checks a database file before it is used, and migrates it: ours, of a known version, and writable.
 //!
-//! A file that is not ours is told apart before anything is written to it. Called once, by `open`.
+//! A file that is not ours is recognized before anything is written to it. Called once, by `open`.
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
@@ -11,17 +11,17 @@ use rosterd_engine::model::{Epoch, Revision, Visibility};
 /// The bytes "rstd", which `SQLite` keeps in the header of the file.
 const APPLICATION: i32 = 0x7273_7464;
 
-/// Migration `n` brings the schema from version `n - 1` to `n`. Never edited once released, only added to.
+/// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
 const MIGRATIONS: [&str; 3] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
 ];
 
-/// What stands for the epoch in a copy. Whoever opens one first gives it an epoch of its own.
+/// The epoch in a copy, which gets an epoch of its own when it is opened first.
 pub(super) const COPIED: i64 = 0;
 
-/// Pages in the write-ahead log at which it is copied back into the database: 16 MB.
+/// The pages of the write-ahead log at which it is copied back into the database: 16 MB.
 const CHECKPOINT_PAGES: u32 = 4000;
 
 /// Why a database cannot be used.
@@ -45,7 +45,7 @@ pub(super) enum SchemaError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// What a store remembers of itself.
+/// The facts that a store keeps about itself.
 pub(super) struct Meta {
     pub epoch: Epoch,
     pub revision: Revision,
@@ -54,11 +54,11 @@ pub(super) struct Meta {
 
 /// Verifies and migrates the database, and sets the connection up for writing.
 pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaError> {
-    // Not even the log of a database that turns out not to be ours is to be touched when we let go of it.
+    // Closing must not touch even the log of a database that turns out not to be ours.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     verify(conn)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-    // SQLite opens what it may not write for reading, and even begins a write transaction on it.
+    // SQLite opens a file that it may not write for reading, and even begins a write transaction on it.
     if conn.is_readonly("main")? {
         return Err(SchemaError::ReadOnly);
     }
@@ -94,7 +94,7 @@ fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaEr
     Ok(meta)
 }
 
-/// A history's identity, as it is held.
+/// Makes a random epoch, as it is stored.
 fn epoch() -> Result<i64, SchemaError> {
     getrandom::u64().map(u64::cast_signed).map_err(SchemaError::Random)
 }
@@ -122,8 +122,10 @@ fn header(conn: &Connection, field: &str) -> rusqlite::Result<i64> {
     conn.pragma_query_value(None, field, |record| record.get(0))
 }
 
-/// Runs the migrations that are missing. Even if none is, this takes the write lock once: that another process is
-/// writing is found out here and not at the first write.
+/// Runs the missing migrations.
+///
+/// Even if none is missing, this takes the write lock once, so that another writing process is noticed here and not at
+/// the first write.
 fn migrate(conn: &mut Connection) -> Result<(), SchemaError> {
     loop {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;

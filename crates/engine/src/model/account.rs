@@ -16,7 +16,7 @@ use super::{Reason, RequestError};
 pub struct Account(ArrayString<ACCOUNT_CHARS>);
 
 impl Account {
-    /// Checks `text`; `field` is the name the error gives.
+    /// Parses an account; an error names `field`.
     ///
     /// # Errors
     /// 414 when it is empty, longer than 32 characters, only dots, or holds a character outside the set.

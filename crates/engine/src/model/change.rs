@@ -1,4 +1,4 @@
-//! Writes: the commands that ask for them, the rows they make, and the committed change everyone hears of.
+//! Writes: the commands that ask for them, the rows they make, and the committed changes in the feed.
 
 use std::sync::Arc;
 
@@ -6,132 +6,135 @@ use super::{
     Account, Block, Credential, Edge, FriendUpdate, Millis, Patch, Profile, Request, Revision, SessionId, TokenHash,
 };
 
-/// One write asked for, whoever asks: a client, the backend, or an import. Its parts are already checked.
+/// A write that a client, the backend or an import asks for.
+///
+/// Its parts are already checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Change an account's profile.
+    /// Changes an account's profile.
     SetProfile {
-        /// Whose.
+        /// The profile's account.
         account: Account,
-        /// What to change.
+        /// The fields to change.
         patch: Patch,
-        /// Make the account if it does not exist.
+        /// Whether to make the account if it does not exist.
         create: bool,
-        /// Change nothing unless the profile still has this version.
+        /// Changes nothing unless the profile still has this version.
         if_version: Option<u64>,
     },
-    /// Delete an account with its profile and every edge from and to it.
+    /// Deletes an account with its profile and every edge from and to it.
     DeleteUser {
-        /// Whose.
+        /// The account.
         account: Account,
     },
-    /// Make two accounts friends of each other, whatever stands between them; harmless if they are.
+    /// Makes two accounts friends of each other, despite blocks and requests between them. Harmless if they are friends.
     Befriend {
         /// One of them.
         account: Account,
         /// The other.
         peer: Account,
     },
-    /// The same, as one of them wants it: refused if they are friends, or one blocks the other.
+    /// Makes two accounts friends because one of them adds the other. Refused if they are friends, or one blocks the
+    /// other.
     AddFriend {
-        /// Who adds.
+        /// The account that adds.
         account: Account,
-        /// Who is added.
+        /// The account that is added.
         peer: Account,
         /// Reaches the peer as an accepted request, unless it is empty.
         message: Box<str>,
     },
-    /// Ask for friendship; if the peer asks too, they are friends.
+    /// Asks for friendship. If the peer asks too, they become friends.
     RequestFriend {
-        /// Who asks.
+        /// The account that asks.
         account: Account,
-        /// Who is asked.
+        /// The account that is asked.
         peer: Account,
-        /// What goes with it.
+        /// The message that goes with it.
         message: Box<str>,
     },
-    /// Accept the open request of the peer.
+    /// Accepts the open request of the peer.
     AcceptFriend {
-        /// Who was asked.
+        /// The account that was asked.
         account: Account,
-        /// Who asks.
+        /// The account that asks.
         peer: Account,
     },
-    /// Reject the open request of the peer.
+    /// Rejects the open request of the peer.
     RejectFriend {
-        /// Who was asked.
+        /// The account that was asked.
         account: Account,
-        /// Who asks.
+        /// The account that asks.
         peer: Account,
     },
-    /// Take back the open request to the peer.
+    /// Takes back the open request to the peer.
     CancelRequest {
-        /// Who asks.
+        /// The account that asks.
         account: Account,
-        /// Who was asked.
+        /// The account that was asked.
         peer: Account,
     },
-    /// Close a request if it is still open and was made before this time.
+    /// Closes a request if it is still open and was made before a time.
     ExpireRequest {
-        /// Who asks.
+        /// The account that asks.
         sender: Account,
-        /// Who was asked.
+        /// The account that was asked.
         receiver: Account,
-        /// Requests made from then on stay open.
+        /// Requests made at this time or later stay open.
         before: Millis,
     },
-    /// End a friendship as one of them wants it: refused if there is none.
+    /// Ends a friendship because one of the two wants it. Refused if there is none.
     DeleteFriend {
-        /// Who ends it.
+        /// The account that ends it.
         account: Account,
         /// The other.
         peer: Account,
     },
-    /// Change what an account notes about a friend.
+    /// Changes what an account notes about a friend.
     UpdateFriend {
-        /// Who notes.
+        /// The account that notes it.
         account: Account,
-        /// About whom.
+        /// The friend.
         peer: Account,
-        /// What.
+        /// The new notes.
         note: FriendUpdate,
     },
-    /// From now on the peer gets nothing more of the account; harmless if it is so.
+    /// Blocks the peer, which from now on receives nothing more of the account. Harmless if it is blocked.
     Block {
-        /// Who blocks.
+        /// The account that blocks.
         account: Account,
-        /// Whom.
+        /// The account that is blocked.
         peer: Account,
     },
-    /// End a block; harmless if there is none.
+    /// Ends a block. Harmless if there is none.
     Unblock {
-        /// Who blocks.
+        /// The account that blocks.
         account: Account,
-        /// Whom.
+        /// The account that is blocked.
         peer: Account,
     },
-    /// Show as offline, or no longer.
+    /// Makes an account show as offline, or no longer.
     SetInvisible {
-        /// Who.
+        /// The account.
         account: Account,
-        /// Whether.
+        /// Whether it shows as offline.
         invisible: bool,
     },
-    /// Accept no token of an account that was issued before a time. The account need not exist.
+    /// Revokes the tokens of an account that were issued before a time. The account need not exist.
     RevokeTokens {
-        /// Whose.
+        /// The tokens' account.
         account: Account,
-        /// Tokens issued from then on are good.
+        /// Tokens issued at this time or later are good.
         before: Millis,
     },
-    /// Give an account another static token, or none.
+    /// Gives an account another static token, or none.
     SetToken {
-        /// Whose.
+        /// The token's account.
         account: Account,
-        /// Of the new one.
+        /// The hash of the new token.
         token: Option<TokenHash>,
     },
-    /// End a friendship, in both directions.
+    /// Ends a friendship, in both directions. Harmless if there is none.
     Unfriend {
         /// One of them.
         account: Account,
@@ -140,46 +143,46 @@ pub enum Command {
     },
 }
 
-/// One row as it stands after a write.
+/// A row as it stands after a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
-    /// A profile, made or changed.
+    /// A profile that was made or changed.
     Profile(Arc<Profile>),
-    /// A profile that is no more.
+    /// A profile that was deleted.
     Gone {
-        /// Whose it was.
+        /// The profile's account.
         account: Account,
-        /// The version at which it went.
+        /// The version of the deletion.
         version: u64,
     },
-    /// An edge, made, changed or removed.
+    /// An edge that was made, changed or removed.
     Edge(Edge),
-    /// A request, made or closed.
+    /// A request that was made or closed.
     Request(Request),
-    /// A block, made or ended.
+    /// A block that was made or ended.
     Block {
         /// The block.
         block: Block,
-        /// Of one that was made, the owner's profile as it then stood: what the peer sees from now on.
+        /// If the block was made: the owner's profile at that time, which the peer sees from now on.
         frozen: Option<Arc<Profile>>,
     },
     /// Whether an account hides that it is online.
     Invisible {
-        /// Whose.
+        /// The account.
         account: Account,
-        /// Whether it does.
+        /// Whether it hides.
         invisible: bool,
     },
-    /// What is known of an account's tokens.
+    /// The stored facts about an account's tokens.
     Credential {
-        /// Whose.
+        /// The tokens' account.
         account: Account,
-        /// All of it.
+        /// All of the facts.
         credential: Credential,
     },
 }
 
-/// An account as a store has it: its profile, and what decides who is told of it.
+/// An account as a store holds it: its profile, and what decides which sessions receive it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The profile.
@@ -192,44 +195,44 @@ pub struct User {
     pub blocks: Vec<Block>,
 }
 
-/// An account that was noted as online.
+/// An account that a store noted as online.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnlineAccount {
-    /// Who.
+    /// The account.
     pub account: Account,
     /// Whether it hides that.
     pub invisible: bool,
-    /// When it came, or was last seen before it hid.
+    /// When it came online, or was last seen before it hid.
     pub last_seen: Millis,
 }
 
-/// One committed write, as the feed tells it.
+/// A committed write, as it is in the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Its position in commit order.
     pub revision: Revision,
-    /// The session that asked for it, which gets an answer instead of a push.
+    /// The session that asked for it, which receives an answer instead of a push.
     pub origin: Option<SessionId>,
-    /// What it wrote; each row at most once.
+    /// The rows that it wrote, each at most once.
     pub rows: Vec<Row>,
 }
 
-/// What became of a command.
+/// The effect of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Something new was made.
     Created,
     /// Something was changed or removed.
     Changed,
-    /// All was so already; no version, no revision, no push.
+    /// Everything was so already: no version, no revision and no push.
     Unchanged,
 }
 
 /// The answer to a command that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What became of it.
+    /// The effect.
     pub outcome: Outcome,
-    /// For [`Command::SetProfile`], the profile as it now stands.
+    /// The profile after [`Command::SetProfile`].
     pub profile: Option<Arc<Profile>>,
 }

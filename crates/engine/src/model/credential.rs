@@ -1,31 +1,31 @@
-//! What a store knows of an account's tokens, beside what they say themselves.
+//! What a store keeps about an account's tokens, beside the tokens' own claims.
 
 use std::fmt;
 
 use super::Millis;
 
-/// The tokens of one account.
+/// The stored facts about one account's tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credential {
-    /// Tokens issued before this time are not accepted; 0: none was revoked.
+    /// Tokens issued before this time are not accepted; 0 if none was revoked.
     pub revoked_before: Millis,
     /// The static token, if it has one.
     pub token: Option<StaticToken>,
 }
 
-/// A token that is the same at every login, until another takes its place.
+/// A token that stays the same at every login until another takes its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticToken {
-    /// What is kept of its secret.
+    /// The hash of its secret.
     pub hash: TokenHash,
     /// When it was set.
     pub issued: Millis,
 }
 
-/// What is kept of a secret: enough to know it again, nothing to make it from.
+/// A salted hash, which recognizes a secret and does not reveal it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash {
-    /// Random; two equal secrets have different hashes.
+    /// Random, so that equal secrets have different hashes.
     pub salt: [u8; 16],
     /// SHA-256 of the salt and the secret.
     pub hash: [u8; 32],

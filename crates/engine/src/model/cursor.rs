@@ -1,11 +1,13 @@
-//! Where a client stands: the cursor it is given, and the lineage of the store it was given by.
+//! The position of a client: its cursor, and the lineage of the store that gave it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Revision;
 
-/// The identity of a store's history. A store that is made new, or restored to an earlier state, has another.
+/// The identity of a store's history.
+///
+/// A store that is new, or was restored to an earlier state, has another epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
@@ -15,7 +17,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What of a store's history can still be told apart.
+/// The identity of a store's history, and how far back it reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lineage {
     /// The history's identity.
@@ -24,12 +26,14 @@ pub struct Lineage {
     pub compacted: Revision,
 }
 
-/// "Everything up to `horizon` has been delivered": what a client shows at its next login. Opaque to clients.
+/// The position up to which a client has received everything, which it shows at its next login.
+///
+/// Opaque to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The history it was given in.
+    /// The history that it belongs to.
     pub epoch: Epoch,
-    /// The last revision delivered.
+    /// The watermark when it was given: every revision up to it has been delivered.
     pub watermark: Revision,
 }
 
@@ -67,7 +71,7 @@ impl FromStr for SessionId {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        // One id is written in one way, so that it can also be compared as a text.
+        // An id has one written form, so that it can also be compared as text.
         let digits = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if digits { u64::from_str_radix(text, 16).map(Self).map_err(drop) } else { Err(()) }
     }
@@ -80,13 +84,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_survives_being_written_down(epoch: u64, watermark: u64) {
+        fn a_cursor_is_read_as_it_was_written(epoch: u64, watermark: u64) {
             let cursor = Cursor { epoch: Epoch(epoch), watermark };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
 
         #[test]
-        fn a_session_survives_being_written_down(id: u64) {
+        fn a_session_id_is_read_as_it_was_written(id: u64) {
             prop_assert_eq!(SessionId(id).to_string().parse(), Ok(SessionId(id)));
         }
 

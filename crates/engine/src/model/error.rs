@@ -29,7 +29,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The number on the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub fn code(self) -> u32 {
         match self {
@@ -45,7 +45,7 @@ impl Reason {
         }
     }
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Reason {
 /// The answer to a command that was not carried out and changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestError {
-    /// The kind of failure.
+    /// The reason.
     pub reason: Reason,
     /// One sentence for a developer. It may name accounts and fields, but never contains the value of a field or a token.
     pub message: String,
@@ -111,7 +111,7 @@ impl std::error::Error for RequestError {}
 pub enum CloseReason {
     /// The client left: `logout`, a close frame, or the end of the stream. The gateway sends no code.
     ClientLeft,
-    /// 3000: the gateway stops.
+    /// 3000: the gateway is stopping.
     Shutdown,
     /// 3001: the gateway received nothing, or could write nothing, for too long.
     NoHeartbeat,

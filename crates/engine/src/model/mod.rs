@@ -1,11 +1,11 @@
-//! The vocabulary everyone shares: accounts, profiles, relations, cursors, changes, errors and close codes.
+//! The vocabulary of all crates: accounts, profiles, friends, requests, blocks, cursors, changes, errors, close codes.
 //!
 //! Pure data and its rules: no I/O, no clock, no randomness. One concept has one name:
-//! *account* a user's id · *profile* the user's card · *view* the part of it some audience sees · *edge* "owner lists
-//! peer" · *request* "sender asks receiver" · *block* "owner blocks peer" · *session* one logged-in
+//! *account* a user's id · *profile* the user's own fields · *view* the part of a profile that an audience sees ·
+//! *edge* "owner lists peer" · *request* "sender asks receiver" · *block* "owner blocks peer" · *session* one logged-in
 //! connection · *watcher* a session interested in an account · *change* one committed write · *revision* its
-//! position in commit order · *watermark* the revision up to which everything has been applied · *cursor* epoch
-//! and watermark, given to a client · *outbox* what one session has yet to be told.
+//! position in commit order · *watermark* the revision up to which every watcher of each change has been marked ·
+//! *cursor* epoch and watermark, given to a client · *outbox* the dirty marks of one session, flushed later.
 
 mod account;
 mod change;

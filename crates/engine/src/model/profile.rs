@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_changes_only_what_it_gives_and_sees_no_ops() {
+    fn a_patch_changes_only_the_fields_it_gives_and_notices_when_nothing_differs() {
         let account = Account::parse("a", "account").unwrap();
         let before = Profile { nick: "Ann".into(), sign: "hi".into(), ..Profile::new(account, 1, 5) };
         let patch = Fields { nick: Some("Bea".into()), sign: Some(String::new()), ..Fields::default() };

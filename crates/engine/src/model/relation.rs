@@ -1,30 +1,32 @@
-//! What two accounts are to each other: who lists whom, who asks, who blocks.
+//! Relations between two accounts: edges, requests and blocks.
 
 use super::limits::{ALIAS_CHARS, FRIEND_CUSTOM_CHARS, MESSAGE_CHARS};
 use super::profile::{length, text};
 use super::{Account, Millis, RequestError};
 
-/// How clients become friends; the backend may do either.
+/// How clients become friends. The backend may do either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FriendsPolicy {
-    /// Only by a request that is accepted.
+    /// Only by accepted requests.
     Request,
-    /// Only by adding each other at once.
+    /// Only by adding, without a request.
     Direct,
-    /// As each of them likes.
+    /// By requests or by adding.
     #[default]
     Both,
 }
 
-/// "`owner` lists `peer`". A friendship is two edges. A removed edge stays for a while as a tombstone, so
-/// that clients that were away learn of it.
+/// "`owner` lists `peer`": one direction of a friendship.
+///
+/// A friendship is two edges. A removed edge stays for a while as a tombstone, so that clients that were away learn of
+/// the removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the friend object")]
 pub struct Edge {
     pub owner: Account,
     pub peer: Account,
     pub removed: bool,
-    /// The owner's own name for the peer; only the owner's clients learn it.
+    /// The owner's own name for the peer, which only the owner's clients receive.
     pub alias: Box<str>,
     pub custom: Box<str>,
     pub create_time: Millis,
@@ -34,21 +36,23 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// A fresh edge.
+    /// Makes a new edge.
     #[must_use]
     pub fn new(owner: Account, peer: Account, version: u64, now: Millis) -> Self {
         let (alias, custom) = (Box::default(), Box::default());
         Self { owner, peer, removed: false, alias, custom, create_time: now, update_time: now, version }
     }
 
-    /// The tombstone of an edge; what the owner noted about the peer goes with it.
+    /// Makes the tombstone of an edge, without the owner's notes about the peer.
     #[must_use]
     pub fn tombstone(owner: Account, peer: Account, version: u64, now: Millis) -> Self {
         Self { removed: true, ..Self::new(owner, peer, version, now) }
     }
 }
 
-/// What the owner of an edge notes about the peer; `None` leaves a field as it is, an empty text clears it.
+/// A change to the owner's notes about the peer of an edge.
+///
+/// `None` leaves a field as it is, an empty text clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FriendUpdate {
     alias: Option<Box<str>>,
@@ -66,7 +70,9 @@ impl FriendUpdate {
         Ok(Self { alias: alias.map(Into::into), custom: custom.map(Into::into) })
     }
 
-    /// The edge after the change, or `None` if nothing would differ. Version and times are the caller's.
+    /// Returns the edge after the change, or `None` if nothing would differ.
+    ///
+    /// Version and times are the caller's.
     #[must_use]
     pub fn apply(&self, edge: &Edge) -> Option<Edge> {
         let mut next = edge.clone();
@@ -80,7 +86,7 @@ impl FriendUpdate {
     }
 }
 
-/// What became of a request.
+/// The state of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum RequestState {
@@ -92,8 +98,10 @@ pub enum RequestState {
     Expired,
 }
 
-/// "`sender` asks `receiver` for friendship". One row for each ordered pair; asking again makes it anew. Once it is
-/// no longer open it stays for a while, so that clients that were away learn what became of it.
+/// "`sender` asks `receiver` for friendship".
+///
+/// There is one row for each ordered pair; another request replaces it. A closed request stays for a while, so that
+/// clients that were away learn how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the request object")]
 pub struct Request {
@@ -102,7 +110,7 @@ pub struct Request {
     /// At most [`MESSAGE_CHARS`].
     pub message: Box<str>,
     pub state: RequestState,
-    /// The receiver blocked the sender when it was made: only the sender sees it.
+    /// Whether the receiver blocked the sender when it was made, so that only the sender sees it.
     pub hidden: bool,
     pub create_time: Millis,
     pub update_time: Millis,
@@ -120,30 +128,32 @@ impl Request {
         Ok(message.into())
     }
 
-    /// Whether `account`, one of its two sides, may know of it.
+    /// Returns whether `account`, one of its two sides, may see it.
     #[must_use]
     pub fn is_seen_by(&self, account: &Account) -> bool {
         self.sender == *account || !self.hidden
     }
 
-    /// The other side, as `account` sees it.
+    /// Returns the side that is not `account`.
     #[must_use]
     pub fn peer_of(&self, account: &Account) -> &Account {
         if self.sender == *account { &self.receiver } else { &self.sender }
     }
 }
 
-/// "`owner` blocks `peer`". Only the owner learns of it. A block that ended stays for a while as a tombstone.
+/// "`owner` blocks `peer`", which only the owner learns.
+///
+/// A block that ended stays for a while as a tombstone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the block object")]
 pub struct Block {
     pub owner: Account,
     pub peer: Account,
     pub removed: bool,
-    /// When the peer saw the owner last; all that it learns of the owner's presence until the block ends.
+    /// When the peer saw the owner last: the only presence of the owner that it receives until the block ends.
     pub last_seen: Millis,
     pub create_time: Millis,
-    /// When it was made, or ended.
+    /// When it was made or ended.
     pub update_time: Millis,
     /// Greater at every change, tombstones included.
     pub version: u64,
@@ -154,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hidden_request_is_the_senders_and_each_side_sees_the_other() {
+    fn only_the_sender_sees_a_hidden_request_and_each_side_sees_the_other() {
         let account = |name: &str| Account::parse(name, "account").unwrap();
         let (ann, bob) = (account("ann"), account("bob"));
         let open = Request {

@@ -1,13 +1,13 @@
-//! Which sessions of an account may be there together.
+//! Which sessions of one account may be open at the same time.
 
-/// Which sessions of an account may be there together.
+/// Which sessions of one account may be open at the same time. The newest stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SessionsPolicy {
     /// Any.
     #[default]
     All,
-    /// One of each type of device; the newest stays.
+    /// One of each type of device.
     OnePerDeviceType,
-    /// The newest.
+    /// One.
     One,
 }

@@ -8,14 +8,14 @@ use std::fmt::Write as _;
 use super::Profile;
 use crate::for_each_profile_field;
 
-/// Who may see a field.
+/// The clients that may see a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Audience {
     /// Only the account's own clients.
     Own,
-    /// Those and its friends.
+    /// The account's own clients and those of its friends.
     Friends,
-    /// Whoever asks.
+    /// Every client.
     #[default]
     Everyone,
 }

@@ -1,30 +1,30 @@
 //! What a returning client lacks.
 //!
-//! [`plan`] reads the cursor; [`owed`] then says, edge by edge, what the client must be told so that afterwards
-//! it holds the friend list as it stands. Versions are revisions, so "changed since the cursor" is one comparison.
+//! [`plan`] reads the cursor. [`row_delta`] then says, edge by edge, what the client must receive to hold the current
+//! friend list. Versions are revisions, so "changed since the cursor" is one comparison.
 
 use crate::model::{Cursor, Edge, Lineage, Revision};
 
-/// Why a client cannot be answered with a difference.
+/// Why a client must sync in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Because {
-    /// It showed no cursor.
+    /// The client showed no cursor.
     NoCursor,
-    /// It showed something that is not a cursor.
+    /// The client showed a text that is no cursor.
     Malformed,
-    /// The cursor is of another history: another store, or this one before it was restored.
+    /// The cursor belongs to another history: another store, or this one before it was restored.
     Foreign,
     /// The cursor is ahead of this store.
     FromFuture,
-    /// Removals after the cursor may have been forgotten.
+    /// Tombstones of removals after the cursor may have been dropped.
     Expired,
 }
 
 impl Because {
-    /// Every reason there is.
+    /// Every reason.
     pub const ALL: [Self; 5] = [Self::NoCursor, Self::Malformed, Self::Foreign, Self::FromFuture, Self::Expired];
 
-    /// The word on the wire.
+    /// Returns the word on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -40,14 +40,14 @@ impl Because {
 /// How a client is brought up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
-    /// Everything, replacing what it holds.
+    /// By everything, which replaces what it holds.
     Full(Because),
-    /// What changed after this revision.
+    /// By what changed after this revision.
     Since(Revision),
 }
 
 impl Plan {
-    /// The revision after which tombstones matter; a client that starts afresh needs none.
+    /// Returns the revision after which tombstones matter; a full sync needs none.
     #[must_use]
     pub fn since(self) -> Option<Revision> {
         match self {
@@ -57,7 +57,7 @@ impl Plan {
     }
 }
 
-/// Reads the cursor a client shows, against the store's lineage and the watermark reached.
+/// Decides how to sync a client by its cursor, the store's lineage and the current watermark.
 #[must_use]
 pub fn plan(cursor: Option<&str>, lineage: Lineage, watermark: Revision) -> Plan {
     let Some(text) = cursor else {
@@ -72,28 +72,28 @@ pub fn plan(cursor: Option<&str>, lineage: Lineage, watermark: Revision) -> Plan
     }
 }
 
-/// What one edge owes the client.
+/// What a client must receive because of one edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowDelta {
-    /// It holds all of it.
+    /// Nothing: it holds the newest state.
     Nothing,
     /// The friend's newer profile.
     EncodedProfile,
-    /// The relation, and the whole profile however old.
+    /// The edge, and the whole profile however old.
     Friend,
-    /// That the account left the list.
+    /// The removal of the friend from the list.
     Removal,
 }
 
-/// Decides what `edge` owes under `plan`; `profile` is the version of the peer's profile.
+/// Decides what a client must receive because of `edge` under `plan`.
 #[must_use]
-pub fn row_delta(plan: Plan, edge: &Edge, profile: u64) -> RowDelta {
+pub fn row_delta(plan: Plan, edge: &Edge, profile_version: u64) -> RowDelta {
     let new = |version| plan.since().is_none_or(|since| version > since);
     match (edge.removed, new(edge.version)) {
         (true, _) if plan.since().is_none() => RowDelta::Nothing,
         (true, true) => RowDelta::Removal,
         (false, true) => RowDelta::Friend,
-        (false, false) if new(profile) => RowDelta::EncodedProfile,
+        (false, false) if new(profile_version) => RowDelta::EncodedProfile,
         (_, false) => RowDelta::Nothing,
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn who_starts_afresh_needs_no_tombstones_and_is_told_why() {
+    fn a_full_sync_needs_no_tombstones_and_has_a_documented_reason() {
         assert_eq!((Plan::Since(5).since(), Plan::Full(Because::Expired).since()), (Some(5), None));
         let gone = Edge::tombstone(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 7, 0);
         assert_eq!(row_delta(Plan::Full(Because::Expired), &gone, 0), RowDelta::Nothing);
@@ -148,45 +148,45 @@ mod tests {
     }
 
     proptest! {
-        /// A client that stopped anywhere in a random history and is told what is owed holds exactly the state at
-        /// the end, is told nothing it holds, and its digest proves it.
+        /// A client that stopped anywhere in a random history and receives its delta holds exactly the final state. It
+        /// receives nothing that it holds, and its digest proves it.
         #[test]
         fn state_plus_delta_is_the_new_state(
             history in prop::collection::vec((0..6u8, 0..3u8), 1..80), stop: prop::sample::Index,
         ) {
             let account = |n: u8| Account::stored(&n.to_string()).unwrap();
             let mut edges: BTreeMap<u8, Edge> = BTreeMap::new();
-            let mut cards: BTreeMap<u8, u64> = (0..6).map(|n| (n, 0)).collect();
-            let live = |edges: &BTreeMap<u8, Edge>, cards: &BTreeMap<u8, u64>| -> List {
-                edges.iter().filter(|(_, e)| !e.removed).map(|(n, e)| (*n, (e.version, cards[n]))).collect()
+            let mut profiles: BTreeMap<u8, u64> = (0..6).map(|n| (n, 0)).collect();
+            let live = |edges: &BTreeMap<u8, Edge>, profiles: &BTreeMap<u8, u64>| -> List {
+                edges.iter().filter(|(_, e)| !e.removed).map(|(n, e)| (*n, (e.version, profiles[n]))).collect()
             };
             let stop = stop.index(history.len());
             let (mut held, mut since) = (List::new(), 0);
             for (at, (peer, what)) in history.iter().enumerate() {
                 let revision = at as u64 + 1;
                 match what {
-                    0 => drop(cards.insert(*peer, revision)),
+                    0 => drop(profiles.insert(*peer, revision)),
                     1 => drop(edges.insert(*peer, Edge::new(account(9), account(*peer), revision, 0))),
                     _ if edges.contains_key(peer) => drop(edges.insert(*peer, Edge::tombstone(account(9), account(*peer), revision, 0))),
                     _ => {}
                 }
                 if at == stop {
-                    (held, since) = (live(&edges, &cards), revision);
+                    (held, since) = (live(&edges, &profiles), revision);
                 }
             }
-            let target = live(&edges, &cards);
+            let target = live(&edges, &profiles);
             for plan in [Plan::Since(since), Plan::Full(Because::NoCursor)] {
                 let mut client = if plan.since().is_some() { held.clone() } else { List::new() };
                 for (peer, edge) in &edges {
                     let before = client.get(peer).copied();
-                    match row_delta(plan, edge, cards[peer]) {
+                    match row_delta(plan, edge, profiles[peer]) {
                         RowDelta::Nothing => {}
-                        RowDelta::EncodedProfile => client.get_mut(peer).expect("a profile alone is only owed for a friend held").1 = cards[peer],
-                        RowDelta::Friend => drop(client.insert(*peer, (edge.version, cards[peer]))),
+                        RowDelta::EncodedProfile => client.get_mut(peer).expect("a profile alone is sent only for a friend that is held").1 = profiles[peer],
+                        RowDelta::Friend => drop(client.insert(*peer, (edge.version, profiles[peer]))),
                         RowDelta::Removal => drop(client.remove(peer)),
                     }
-                    if row_delta(plan, edge, cards[peer]) != RowDelta::Nothing && !edge.removed {
-                        prop_assert_ne!(before, client.get(peer).copied(), "told what it held");
+                    if row_delta(plan, edge, profiles[peer]) != RowDelta::Nothing && !edge.removed {
+                        prop_assert_ne!(before, client.get(peer).copied(), "received what it held");
                     }
                 }
                 prop_assert_eq!(&client, &target);

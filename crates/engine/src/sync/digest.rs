@@ -5,32 +5,39 @@
 //! `friend.version`, low and high half of `user.version`*: xor the word in and apply murmur3's `fmix32`.
 //! Test vectors stand in `docs/conformance/digest.json`.
 
-/// A running digest; adding and taking away are inverse, so it can be kept as the list changes.
+/// A running digest.
+///
+/// Adding and subtracting are inverse, so a digest can follow a list that changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digest(u32);
 
 impl Digest {
     /// Adds one friend.
     pub fn add(&mut self, account: &str, friend_version: u64, user_version: u64) {
-        self.0 = self.0.wrapping_add(leaf(account, friend_version, user_version));
+        self.0 = self.0.wrapping_add(friend_hash(account, friend_version, user_version));
     }
 
-    /// The digest of two lists together.
+    /// Subtracts one friend.
+    pub fn subtract(&mut self, account: &str, friend_version: u64, user_version: u64) {
+        self.0 = self.0.wrapping_sub(friend_hash(account, friend_version, user_version));
+    }
+
+    /// Returns the digest of two lists together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0.wrapping_add(other.0))
     }
 
-    /// The sum.
+    /// Returns the sum.
     #[must_use]
     pub fn value(self) -> u32 {
         self.0
     }
 }
 
-/// `h`: one friend's share of the digest.
+/// Returns `h`, one friend's share of the digest.
 #[must_use]
-pub fn leaf(account: &str, friend_version: u64, user_version: u64) -> u32 {
+pub fn friend_hash(account: &str, friend_version: u64, user_version: u64) -> u32 {
     [friend_version, user_version].into_iter().fold(fnv1a(account), |h, version| {
         let (low, high) = (version as u32, (version >> 32) as u32);
         fmix32(fmix32(h ^ low) ^ high)
@@ -103,7 +110,7 @@ mod tests {
         let vectors: Vec<Vector> = serde_json::from_str(text).unwrap();
         assert!(vectors.iter().any(|v| v.friends.is_empty()) && vectors.len() > 5);
         for Vector { friends, leaves, digest } in vectors {
-            let of = |f: &Listed| leaf(&f.account, f.friend, f.user);
+            let of = |f: &Listed| friend_hash(&f.account, f.friend, f.user);
             assert_eq!(friends.iter().map(of).collect::<Vec<_>>(), leaves);
             let mut sum = Digest::default();
             for friend in &friends {

@@ -1,18 +1,19 @@
-//! Which sessions watch one account.
+//! The index of the sessions that watch an account.
 //!
-//! This is the index that makes a change cost O(online watchers) and nothing when nobody watches. Sessions
-//! are named by a small slot number, so that an entry costs a few bytes; the hub keeps slots and sessions apart.
+//! Because of it a change costs O(online watchers), and nothing if nobody watches. A session is a small slot number
+//! here, so that an entry costs a few bytes; the hub maps slots to sessions.
 
 use rustc_hash::FxHashSet;
 
-/// The place of a session in the hub's table; reused once the session is gone.
+/// A session's place in the hub's table, which another session reuses later.
 pub type Slot = u32;
 
-/// Up to so many are a sorted list, which is half the size of a table. Who comes or goes moves the rest of it, so that it
-/// must not grow without end.
+/// The most watchers that are kept in a sorted list, which is half the size of a hash table.
+///
+/// An insertion or removal moves the rest of the list, so that its length needs a bound.
 const FEW: usize = 1024;
 
-/// The sessions that watch one account, each once. Empty, it holds no memory.
+/// The sessions that watch one account, each once. An empty set holds no memory.
 #[derive(Debug)]
 pub struct Watchers(Slots);
 
@@ -46,7 +47,7 @@ impl Watchers {
 
     /// Removes a session; false if it was not there.
     pub fn remove(&mut self, slot: Slot) -> bool {
-        // A celebrity's index must not keep its peak size for ever.
+        // The index of a famous account must not keep its peak size for ever.
         match &mut self.0 {
             Slots::Few(few) => {
                 let Ok(at) = few.binary_search(&slot) else { return false };
@@ -58,7 +59,7 @@ impl Watchers {
             }
             Slots::Many(many) => {
                 let removed = many.remove(&slot);
-                // Not at once, so that who comes and goes at the border does not make it anew each time.
+                // Not right below the limit, so that sessions that come and go there do not rebuild it each time.
                 if many.len() < FEW / 2 {
                     let mut few: Vec<_> = many.drain().collect();
                     few.sort_unstable();
@@ -71,7 +72,7 @@ impl Watchers {
         }
     }
 
-    /// Whether the session watches.
+    /// Returns whether the session watches.
     #[must_use]
     pub fn contains(&self, slot: Slot) -> bool {
         match &self.0 {
@@ -80,7 +81,7 @@ impl Watchers {
         }
     }
 
-    /// How many watch.
+    /// Returns the number of watchers.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -89,13 +90,13 @@ impl Watchers {
         }
     }
 
-    /// Whether nobody watches.
+    /// Returns whether nobody watches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All of them, in no particular order.
+    /// Iterates over the watchers, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
         let (few, many) = match &self.0 {
             Slots::Few(few) => (Some(few), None),
@@ -120,7 +121,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn memory_is_given_back_as_they_leave_but_not_at_every_step() {
+    fn memory_is_freed_as_watchers_leave_but_not_at_every_step() {
         let mut watchers = Watchers::default();
         assert!((0..10_000).all(|slot| watchers.insert(slot)));
         assert_eq!(watchers.len(), 10_000);
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_a_list_many_a_table_and_either_shrinks_when_three_in_four_have_left() {
+    fn few_watchers_are_a_list_many_a_table_and_both_shrink_when_three_in_four_have_left() {
         let of = |count| {
             let mut watchers = Watchers::default();
             (0..count).for_each(|slot| assert!(watchers.insert(slot)));
@@ -159,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set_and_gives_memory_back(
+        fn it_is_a_set_and_frees_memory(
             before in prop_oneof![Just(0), 900..1_100u32],
             steps in prop::collection::vec((any::<bool>(), 0..1_200u32), 0..900),
         ) {

@@ -1,9 +1,10 @@
-//! The sync engine's algorithms, pure: no socket, clock, lock or randomness; revisions and times come in as arguments.
+//! The algorithms of the sync engine.
 //!
-//! [`decide`] turns a command into rows · [`outbox`] is what one session has yet to be told · [`interest`] who
-//! watches an account · [`watermark`] up to where everything has been marked · [`delta`] what a returning
-//! client lacks · [`digest`] the sum by which both sides prove that they hold the same · [`repair`] which parts of a
-//! friend list differ where they do not.
+//! They are pure: no socket, clock, lock or randomness; revisions and times come in as arguments.
+//! [`decide`] turns a command into rows · [`outbox`] collects the dirty marks of a session · [`interest`] knows the
+//! watchers of an account · [`watermark`] tracks up to which revision all watchers have been marked · [`delta`] finds
+//! what a returning client lacks · [`digest`] is the sum by which both sides prove that they hold the same friend
+//! list · [`repair`] finds the buckets of a friend list that differ.
 
 pub mod decide;
 pub mod delta;

@@ -1,8 +1,8 @@
-//! What one session has yet to be told: a set of marks, never a queue of messages.
+//! The pending updates of one session: a set of dirty marks, not a queue of messages.
 //!
-//! A mark says "of this key, the newest state is owed". Marking again is free, so a slow reader costs one entry
-//! per changed key however often it changes, and is told the newest state when it reads. The one thing that is no
-//! state, and so waits in a queue, is a signal: [`Queue`] is bounded, and what does not fit is refused.
+//! A mark says that the newest state of a key is pending. Another mark of the same key is free, so a slow reader costs
+//! one entry per changed key however often the key changes, and receives the newest state when it reads. Only a signal
+//! is no state, and so waits in a queue: [`Queue`] is bounded, and refuses what does not fit.
 
 use std::collections::{VecDeque, hash_map};
 use std::hash::{BuildHasher, Hash};
@@ -10,7 +10,7 @@ use std::slice;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-/// What of a key is owed; several kinds can be.
+/// The kinds of records of a key that are pending, a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordKinds(u8);
 
@@ -25,24 +25,24 @@ impl RecordKinds {
     pub const BLOCK: Self = Self(8);
     /// Whether the account is online.
     pub const PRESENCE: Self = Self(16);
-    /// The list of sessions; of the session's own account.
+    /// The list of sessions of the session's own account.
     pub const SESSIONS: Self = Self(32);
     /// The account's profile, although the session does not follow it.
     pub const LOOK_UP: Self = Self(64);
 
-    /// Whether all of `other` is in here.
+    /// Returns whether all kinds of `other` are in the set.
     #[must_use]
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether something of `other` is in here.
+    /// Returns whether any kind of `other` is in the set.
     #[must_use]
     pub fn has_any(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// The names of what is in here.
+    /// Returns the names of the kinds in the set, as the server API's answers have them.
     #[must_use]
     pub fn words(self) -> Vec<&'static str> {
         let named = [
@@ -57,29 +57,32 @@ impl RecordKinds {
         named.into_iter().filter(|(kind, _)| self.has(*kind)).map(|(_, word)| word).collect()
     }
 
-    /// Both together.
+    /// Returns the union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
 
-/// What a mark did.
+/// The effect of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marked {
-    /// The outbox was empty: whoever drains it must be woken.
+    /// The outbox was empty: the session must be woken to flush it.
     First,
-    /// One more thing is owed.
+    /// Something more is pending.
     More,
-    /// It was owed already.
+    /// It was pending already.
     Conflated,
 }
 
-/// Marks that are looked through one by one; those beyond are hashed. Most sessions are owed a few things at a time, and
-/// a short list is there at once, without being grown and filled anew each time.
+/// The most marks that are kept in a list and searched one by one; those beyond are hashed.
+///
+/// Most sessions have few pending keys at a time, and a short list needs no table that grows each time.
 const FEW: usize = 16;
 
-/// What is owed of each key. Bounded by the number of keys; empty, it holds no memory.
+/// The pending kinds of each key.
+///
+/// Bounded by the number of keys. An empty set holds no memory.
 #[derive(Debug)]
 pub struct DirtyMarks<K> {
     few: Vec<DirtyMark<K>>,
@@ -89,7 +92,7 @@ pub struct DirtyMarks<K> {
 #[derive(Debug)]
 struct DirtyMark<K> {
     key: K,
-    /// Tells most keys that differ apart, without a look at them.
+    /// Distinguishes most keys without comparing them.
     hash: u32,
     kinds: RecordKinds,
 }
@@ -101,19 +104,19 @@ impl<K> Default for DirtyMarks<K> {
 }
 
 impl<K> DirtyMarks<K> {
-    /// What is owed of each key, in no order.
+    /// Iterates over the keys and their pending kinds, in no particular order.
     #[must_use]
     pub fn iter(&self) -> DirtyMarksIter<'_, K> {
         DirtyMarksIter { few: self.few.iter(), more: self.more.iter() }
     }
 
-    /// How many keys are marked.
+    /// Returns the number of marked keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.few.len() + self.more.len()
     }
 
-    /// Whether nothing is owed.
+    /// Returns whether nothing is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.few.is_empty()
@@ -121,7 +124,7 @@ impl<K> DirtyMarks<K> {
 }
 
 impl<K: Hash + Eq> DirtyMarks<K> {
-    /// What is owed of a key.
+    /// Returns the pending kinds of a key.
     #[must_use]
     pub fn get(&self, key: &K) -> RecordKinds {
         match self.position(key, hash(key)) {
@@ -157,7 +160,7 @@ impl<'a, K> IntoIterator for &'a DirtyMarks<K> {
     }
 }
 
-/// See [`DirtyMarks::iter`].
+/// The iterator of [`DirtyMarks::iter`].
 #[derive(Debug)]
 pub struct DirtyMarksIter<'a, K> {
     few: slice::Iter<'a, DirtyMark<K>>,
@@ -204,31 +207,31 @@ impl<K: Hash + Eq> Outbox<K> {
         if first { Marked::First } else { Marked::More }
     }
 
-    /// Takes everything that is owed.
+    /// Takes all marks.
     pub fn take(&mut self) -> DirtyMarks<K> {
         std::mem::take(&mut self.0)
     }
 
-    /// What is owed.
+    /// Returns the marks.
     #[must_use]
     pub fn marks(&self) -> &DirtyMarks<K> {
         &self.0
     }
 
-    /// How many keys are marked with this kind.
+    /// Returns the number of keys that are marked with this kind.
     #[must_use]
     pub fn count(&self, kind: RecordKinds) -> usize {
         self.0.iter().filter(|(_, kinds)| kinds.has(kind)).count()
     }
 
-    /// Whether nothing is owed.
+    /// Returns whether nothing is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Things to tell in order, up to a number of bytes; empty, it holds no memory.
+/// A queue of items that are delivered in order, bounded in bytes. An empty queue holds no memory.
 #[derive(Debug)]
 pub struct Queue<T> {
     items: VecDeque<T>,
@@ -242,7 +245,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Adds an item that takes `bytes`; false if it does not fit below `most`.
+    /// Adds an item of `bytes`; false if the queue would exceed `most` bytes.
     pub fn push(&mut self, item: T, bytes: usize, most: usize) -> bool {
         let fits = self.bytes + bytes <= most;
         if fits {
@@ -252,12 +255,12 @@ impl<T> Queue<T> {
         fits
     }
 
-    /// Takes everything.
+    /// Takes all items.
     pub fn take(&mut self) -> VecDeque<T> {
         std::mem::take(self).items
     }
 
-    /// Whether there is nothing to tell.
+    /// Returns whether the queue is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -271,7 +274,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
-    fn kinds_are_apart_and_have_names() {
+    fn kinds_are_distinct_and_have_names() {
         let all = [
             RecordKinds::PROFILE,
             RecordKinds::EDGE,
@@ -291,7 +294,7 @@ mod tests {
         assert!(!both.has_any(RecordKinds::BLOCK) && both.words() == ["card", "friend"]);
     }
 
-    /// All of them have one hash.
+    /// A key that has the same hash as every other.
     #[derive(PartialEq, Eq)]
     struct Same(u8);
 
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_hash_are_apart() {
+    fn keys_with_the_same_hash_are_distinct() {
         let mut outbox = Outbox::default();
         for key in 0..40 {
             assert_ne!(outbox.mark(Same(key), RecordKinds::PROFILE), Marked::Conflated);
@@ -323,13 +326,13 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        DirtyMark(u8, bool),
+        Mark(u8, bool),
         Take,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            24 => (0..40u8, any::<bool>()).prop_map(|(k, edge)| Step::DirtyMark(k, edge)),
+            24 => (0..40u8, any::<bool>()).prop_map(|(k, edge)| Step::Mark(k, edge)),
             1 => Just(Step::Take),
         ];
         prop::collection::vec(step, 0..300)
@@ -339,11 +342,11 @@ mod tests {
         /// Against a model: no mark is lost or made up, the set is bounded by the keys, and exactly the mark that
         /// finds it empty asks for a wake-up.
         #[test]
-        fn every_mark_is_told_once(steps in steps()) {
+        fn every_mark_is_taken_once(steps in steps()) {
             let (mut outbox, mut model) = (Outbox::default(), BTreeMap::<u8, BTreeSet<bool>>::new());
             for step in steps {
                 match step {
-                    Step::DirtyMark(key, edge) => {
+                    Step::Mark(key, edge) => {
                         let expected = match (model.is_empty(), model.entry(key).or_default().insert(edge)) {
                             (_, false) => Marked::Conflated,
                             (true, true) => Marked::First,

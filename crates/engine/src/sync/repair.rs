@@ -1,28 +1,29 @@
-//! Which parts of a friend list differ, so that a client whose digest does not agree is told only those again.
+//! Finds the buckets of a friend list that differ, so that a client whose digest does not agree receives only those
+//! again.
 //!
-//! The list is in [`BUCKETS`] parts by the account alone, so that both sides know where a friend belongs who is on one
-//! side only. Each part has a [`Digest`] of its own; those of a client are the `leaves` of its `repair`. Who reads the
-//! list and tells the records is the service's business.
+//! The list is split into [`BUCKETS`] buckets by the account alone, so that both sides know the bucket of a friend that
+//! only one of them has. Each bucket has a [`Digest`] of its own; those of a client are the `leaves` of its `repair`.
+//! The service reads the list and sends the records.
 
 use super::digest::{Digest, fnv1a};
 
-/// The parts of a friend list.
+/// The number of buckets of a friend list.
 pub const BUCKETS: usize = 64;
 
-/// The part an account is in: the low six bits of FNV-1a (32 bit) over its bytes.
+/// Returns the bucket of an account: the low six bits of FNV-1a (32 bit) over its bytes.
 #[must_use]
 pub fn bucket(account: &str) -> usize {
     fnv1a(account) as usize % BUCKETS
 }
 
-/// A friend list's sums, part by part.
+/// The digests of a friend list, bucket by bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketDigests([ListDigest; BUCKETS]);
 
-/// Of one part, or of several: how many friends, and their digest.
+/// The number of friends in one or several buckets, and their digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ListDigest {
-    /// How many friends.
+    /// The number of friends.
     pub count: u32,
     /// Their digest.
     pub digest: Digest,
@@ -48,76 +49,78 @@ impl BucketDigests {
         self.0[bucket(account)].add(account, friend_version, user_version);
     }
 
-    /// What a client sends.
+    /// Returns the digests of all buckets, as a client sends them.
     #[must_use]
     pub fn leaves(&self) -> [u32; BUCKETS] {
         self.0.map(|sum| sum.digest.value())
     }
 
-    /// The parts of which a client holds something else.
+    /// Returns the buckets whose digests differ from a client's.
     #[must_use]
     pub fn differing(&self, leaves: &[u32; BUCKETS]) -> BucketSet {
         let differ = |at: &usize| self.0[*at].digest.value() != leaves[*at];
-        BucketSet((0..BUCKETS).filter(differ).fold(0, |parts, at| parts | 1 << at))
+        BucketSet((0..BUCKETS).filter(differ).fold(0, |buckets, at| buckets | 1 << at))
     }
 
-    /// The parts of which more accounts were told than were added. What the client holds of them is on its way, and its
-    /// leaves may be from before: they look right, and are not.
+    /// Returns the buckets of which more accounts were delivered than were added.
+    ///
+    /// The client is still receiving records of these buckets, so its leaves may be older than they: they look right,
+    /// and are not.
     #[must_use]
-    pub fn outnumbered<'a>(&self, told: impl Iterator<Item = &'a str>) -> BucketSet {
+    pub fn outnumbered<'a>(&self, delivered: impl Iterator<Item = &'a str>) -> BucketSet {
         let mut counts = [0; BUCKETS];
-        told.for_each(|account| counts[bucket(account)] += 1);
-        BucketSet((0..BUCKETS).filter(|at| counts[*at] > self.0[*at].count).fold(0, |parts, at| parts | 1 << at))
+        delivered.for_each(|account| counts[bucket(account)] += 1);
+        BucketSet((0..BUCKETS).filter(|at| counts[*at] > self.0[*at].count).fold(0, |buckets, at| buckets | 1 << at))
     }
 
-    /// All parts but these together.
+    /// Returns the count and digest of all buckets but these.
     #[must_use]
-    pub fn without(&self, parts: BucketSet) -> ListDigest {
-        let rest = (0..BUCKETS).filter(|at| !parts.has(*at)).map(|at| self.0[at]);
-        rest.fold(ListDigest::default(), |all, part| ListDigest {
-            count: all.count + part.count,
-            digest: all.digest.and(part.digest),
+    pub fn without(&self, buckets: BucketSet) -> ListDigest {
+        let rest = (0..BUCKETS).filter(|at| !buckets.has(*at)).map(|at| self.0[at]);
+        rest.fold(ListDigest::default(), |all, bucket| ListDigest {
+            count: all.count + bucket.count,
+            digest: all.digest.and(bucket.digest),
         })
     }
 }
 
-/// Some of the parts.
+/// A set of buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketSet(u64);
 
 impl BucketSet {
-    /// Those of these numbers that name a part.
+    /// Makes the set of the numbers that are buckets.
     #[must_use]
     pub fn of(numbers: &[u32]) -> Self {
         let named = numbers.iter().filter(|number| (**number as usize) < BUCKETS);
-        Self(named.fold(0, |parts, number| parts | 1 << number))
+        Self(named.fold(0, |buckets, number| buckets | 1 << number))
     }
 
-    /// Those of either.
+    /// Returns the union of both sets.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether part number `at` is one of them.
+    /// Returns whether bucket `at` is in the set.
     #[must_use]
     pub fn has(self, at: usize) -> bool {
         self.0 >> at & 1 == 1
     }
 
-    /// Whether the account is in one of them.
+    /// Returns whether the account's bucket is in the set.
     #[must_use]
     pub fn hold(self, account: &str) -> bool {
         self.has(bucket(account))
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Their numbers, ascending.
+    /// Returns the buckets' numbers, ascending.
     #[must_use]
     pub fn numbers(self) -> Vec<u32> {
         (0..BUCKETS as u32).filter(|at| self.has(*at as usize)).collect()
@@ -153,21 +156,21 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client holds: the parts that differ are exactly those with a difference in them, and once they
-        /// are replaced it holds the list; the sum for that can be had without looking at the other parts again.
+        /// Whatever a client holds, exactly the buckets with a difference in them differ, and once they are replaced the
+        /// client holds the list. Its digest can be computed without reading the other buckets again.
         #[test]
-        fn what_differs_is_found_and_replaced(ours in list(), theirs in list()) {
-            let parts = sums(&ours).differing(&sums(&theirs).leaves());
+        fn buckets_that_differ_are_found_and_replaced(ours in list(), theirs in list()) {
+            let buckets = sums(&ours).differing(&sums(&theirs).leaves());
             let differ = |account: &&String| ours.get(*account) != theirs.get(*account);
             let expected: BTreeSet<_> = ours.keys().chain(theirs.keys()).filter(differ).map(|a| bucket(a)).collect();
-            prop_assert_eq!(&parts.numbers().into_iter().map(|at| at as usize).collect::<BTreeSet<_>>(), &expected);
-            prop_assert_eq!(BucketSet::of(&parts.numbers()), parts);
+            prop_assert_eq!(&buckets.numbers().into_iter().map(|at| at as usize).collect::<BTreeSet<_>>(), &expected);
+            prop_assert_eq!(BucketSet::of(&buckets.numbers()), buckets);
 
             let mut repaired = theirs.clone();
-            repaired.retain(|account, _| !parts.hold(account));
-            let mut sum = sums(&ours).without(parts);
+            repaired.retain(|account, _| !buckets.hold(account));
+            let mut sum = sums(&ours).without(buckets);
             prop_assert_eq!(sum, total(&repaired));
-            for (account, (friend, user)) in ours.iter().filter(|(account, _)| parts.hold(account)) {
+            for (account, (friend, user)) in ours.iter().filter(|(account, _)| buckets.hold(account)) {
                 repaired.insert(account.clone(), (*friend, *user));
                 sum.add(account, *friend, *user);
             }
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_which_more_was_told_than_there_is_differs_whatever_the_leaves() {
+    fn a_bucket_of_which_more_was_delivered_than_it_holds_differs_whatever_the_leaves() {
         let mut sums = BucketDigests::default();
         sums.add("alice", 1, 1);
         assert!(sums.outnumbered(["alice"].into_iter()).is_empty());
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_no_parts_name_none() {
+    fn numbers_that_are_no_buckets_are_ignored() {
         assert_eq!(BucketSet::of(&[64, u32::MAX, 63, 0, 63]).numbers(), [0, 63]);
         assert!(BucketSet::of(&[64]).is_empty() && !BucketSet::of(&[0]).is_empty());
         assert_eq!(BucketSet::of(&[1, 2]).or(BucketSet::of(&[2, 3])).numbers(), [1, 2, 3]);

@@ -1,13 +1,15 @@
-//! Up to where everything has been marked.
+//! The watermark: the revision up to which every watcher of each change has been marked.
 //!
-//! Changes begin in commit order but may finish in another: one that a great many sessions watch is marked
-//! in slices while others overtake it. The watermark is the last revision before the oldest unfinished one.
+//! Changes begin in commit order but may finish in another order: a change with very many watchers is marked in slices
+//! while others overtake it. The watermark is the last revision before the oldest unfinished one.
 
 use std::collections::BTreeSet;
 
 use crate::model::Revision;
 
-/// The progress of marking. Invariant: every revision up to [`Watermark::reached`] has finished.
+/// The progress of marking.
+///
+/// Invariant: every revision up to [`Watermark::reached`] has finished.
 #[derive(Debug)]
 pub struct Watermark {
     begun: Revision,
@@ -15,25 +17,25 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// Starts where the store stands.
+    /// Starts at the store's last revision.
     #[must_use]
     pub fn new(head: Revision) -> Self {
         Self { begun: head, unfinished: BTreeSet::new() }
     }
 
-    /// A change starts being marked. Stamps come in ascending order.
+    /// Begins to mark the watchers of a change. Revisions come in ascending order.
     pub fn begin(&mut self, revision: Revision) {
         debug_assert!(revision > self.begun, "changes begin in commit order");
         self.begun = revision;
         self.unfinished.insert(revision);
     }
 
-    /// Every watcher of the change has been marked.
+    /// Notes that every watcher of the change has been marked.
     pub fn finish(&mut self, revision: Revision) {
         self.unfinished.remove(&revision);
     }
 
-    /// The last revision of which, and before which, everything has finished.
+    /// Returns the last revision up to which every change has finished.
     #[must_use]
     pub fn reached(&self) -> Revision {
         self.unfinished.first().map_or(self.begun, |oldest| oldest - 1)

@@ -17,7 +17,7 @@ use rosterd_engine::sync::decide::StoredPresence;
 /// statement.
 macro_rules! define {
     ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
-        /// The columns of a profile, in the order of [`values`] and [`profile`].
+        /// The columns of a profile, in the order of [`with_values`] and [`profile`].
         macro_rules! columns {
             () => {
                 concat!(
@@ -27,14 +27,14 @@ macro_rules! define {
             };
         }
 
-        /// A parameter for each of them.
+        /// A parameter for each column.
         macro_rules! parameters {
             () => {
                 concat!($(parameter!($name),)+ "?, ?, ?, ?, ?, ?, ?")
             };
         }
 
-        /// Sets each of them to what the row that is already there gets.
+        /// The assignments that replace the columns of an existing row.
         macro_rules! assignments {
             () => {
                 concat!(
@@ -47,10 +47,10 @@ macro_rules! define {
             };
         }
 
-        /// How many there are.
+        /// The number of columns.
         const COLUMNS: usize = Profile::FIELDS.len() + 7;
 
-        /// Calls `put` with the values of a profile's columns, and those that follow them.
+        /// Calls `put` with the values of a profile's columns, followed by `then`.
         fn with_values<T>(profile: &Profile, then: &[&str], put: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
             let [created, updated, version] = [profile.create_time, profile.update_time, profile.version].map(int);
             let Profile { friends, everyone, .. } = profile;

@@ -7,63 +7,63 @@ use crate::model::{
     Row,
 };
 
-/// The rows a command is decided on.
+/// The rows that a decision needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// Profiles, where they exist.
+    /// The accounts whose profiles are read, where they exist.
     pub users: Vec<Account>,
-    /// Everything between these two, in both directions: edges, requests and blocks, tombstones included.
+    /// Two accounts whose edges, requests and blocks are read, in both directions and with tombstones.
     pub pair: Option<(Account, Account)>,
-    /// How many friends, open requests and blocks these accounts have.
+    /// The accounts whose friends, open requests and blocks are counted.
     pub counts: Vec<Account>,
-    /// Every live edge and open request of this account, and the live blocks by it and of it.
+    /// The account whose live edges, open requests and live blocks, by it and of it, are all read.
     pub all_of: Option<Account>,
-    /// The presence of this account.
+    /// The account whose presence is read.
     pub presence: Option<Account>,
-    /// What is known of this account's tokens.
+    /// The account whose credential is read.
     pub credential: Option<Account>,
 }
 
-/// What is noted of an account's presence.
+/// An account's presence as a store has noted it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct StoredPresence {
     /// Whether it hides that it is online.
     pub invisible: bool,
     /// Whether it is online.
     pub online: bool,
-    /// When it came, or was last online.
+    /// When it came online, or was last online.
     pub last_seen: Millis,
 }
 
-/// How much an account has.
+/// The numbers of an account's relations.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct RelationCounts {
     /// Live edges.
     pub friends: u64,
     /// Open requests it made.
     pub sent: u64,
-    /// Open requests it may answer; hidden ones are none.
+    /// Open requests it may answer, without hidden ones.
     pub received: u64,
     /// Live blocks it owns.
     pub blocks: u64,
 }
 
-/// What the store found.
+/// The rows that a store found for [`Reads`].
 #[derive(Debug, Default)]
 pub struct CurrentRows {
     /// The profiles asked for that exist.
     pub users: Vec<Arc<Profile>>,
-    /// Edges.
+    /// The edges asked for.
     pub edges: Vec<Edge>,
-    /// Requests.
+    /// The requests asked for.
     pub requests: Vec<Request>,
-    /// Blocks.
+    /// The blocks asked for.
     pub blocks: Vec<Block>,
     /// The counts asked for.
     pub counts: Vec<(Account, RelationCounts)>,
     /// The presence asked for.
     pub presence: StoredPresence,
-    /// The tokens of the account asked for.
+    /// The credential asked for.
     pub credential: Credential,
 }
 
@@ -94,12 +94,12 @@ impl CurrentRows {
     }
 }
 
-/// What a command comes to: the rows to write (none means that nothing changes) and the answer.
+/// The result of a command: the rows to write, none if nothing changes, and the answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The rows as they shall stand.
+    /// The rows as they are after the write.
     pub rows: Vec<Row>,
-    /// What the asker is told once they are durable.
+    /// The answer once the rows are durable.
     pub answer: Answer,
 }
 
@@ -113,7 +113,7 @@ impl Decision {
     }
 }
 
-/// When a change is made: its place in commit order, which becomes the version of its rows, and the time.
+/// The revision of a change, which becomes the version of its rows, and its time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CommitPoint {
     pub(super) revision: Revision,

@@ -1,8 +1,8 @@
 //! Decides what a command does to the current rows.
 //!
-//! The store reads what [`reads`] asks for, calls [`decide`], and writes the rows it answers with, all in one
-//! transaction. Every write of every origin passes here; nothing else makes rows. [`users`] decides what concerns one
-//! account, [`tokens`] who is believed to be it, [`relations`] what is between two.
+//! In one transaction the store reads the rows that [`reads`] names, calls [`decide`], and writes the rows of the
+//! decision. Every write of every origin passes through here; nothing else makes rows. `users` decides commands about
+//! one account, `tokens` those about its tokens, `relations` those about two accounts.
 
 mod decision;
 mod relations;
@@ -14,7 +14,7 @@ pub use self::decision::{CurrentRows, Decision, Reads, RelationCounts, StoredPre
 use self::decision::CommitPoint;
 use crate::model::{Account, Command, Millis, RequestError, Revision, Visibility};
 
-/// The rows that [`decide`] needs for this command.
+/// Returns the rows that [`decide`] needs for a command.
 #[must_use]
 pub fn reads(command: &Command) -> Reads {
     match command {
@@ -59,11 +59,13 @@ fn pair(account: &Account, peer: &Account) -> Reads {
     }
 }
 
-/// Decides. `revision` is the change's place in commit order and becomes the version of the rows: it is greater
-/// than any before, so a key that is deleted and made again never goes back.
+/// Decides a command.
+///
+/// `revision` becomes the version of the rows. It is greater than any before, so the version of a key never goes back,
+/// not even if the key is deleted and made again.
 ///
 /// # Errors
-/// The command cannot be carried out; nothing is to be written.
+/// The command cannot be carried out, and nothing may be written.
 pub fn decide(
     current: &CurrentRows,
     command: &Command,
@@ -91,7 +93,7 @@ pub fn decide(
         }
         Command::Unfriend { account, peer } => relations::unfriend(current, account, peer, at),
         Command::DeleteFriend { account, peer } => relations::delete(current, account, peer, at),
-        Command::UpdateFriend { account, peer, note } => relations::note(current, account, peer, note, at),
+        Command::UpdateFriend { account, peer, note } => relations::update(current, account, peer, note, at),
         Command::Block { account, peer } => relations::block(current, account, peer, at),
         Command::Unblock { account, peer } => relations::unblock(current, account, peer, at),
     }

@@ -1,6 +1,6 @@
-//! What is between two accounts: friendship, requests for it, and blocks.
+//! Decides the commands about two accounts: friendships, requests and blocks.
 //!
-//! Between two accounts there is at most one open request; friends have none.
+//! Two accounts have at most one open request between them, friends have none.
 
 use super::decision::{CommitPoint, CurrentRows, Decision};
 use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
@@ -10,7 +10,7 @@ use crate::model::{
 
 type Decided = Result<Decision, RequestError>;
 
-/// As the backend wants it: whatever stands between them, and harmless if they are friends.
+/// Makes two accounts friends for the backend, despite blocks and requests. Harmless if they are friends.
 pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "peer")?;
     let mut rows = edges(current, a, b, at)?;
@@ -24,7 +24,7 @@ pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: Comm
 pub(super) fn add(current: &CurrentRows, a: &Account, b: &Account, message: &str, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
     if current.blocks(b, a).is_some() {
-        // Neutral: a block is not told.
+        // Neutral: a client must not learn that it is blocked.
         let message = format!("\"{b}\" does not take friends directly");
         return Err(RequestError::new(Reason::PermissionDenied, message).field("account"));
     }
@@ -93,7 +93,7 @@ pub(super) fn expire(
     }
 }
 
-/// As the backend wants it: harmless if they are no friends.
+/// Ends a friendship for the backend. Harmless if there is none.
 pub(super) fn unfriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "peer")?;
     if current.edge(a, b).is_none() && current.edge(b, a).is_none() {
@@ -108,10 +108,16 @@ pub(super) fn delete(current: &CurrentRows, a: &Account, b: &Account, at: Commit
     Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
 }
 
-pub(super) fn note(current: &CurrentRows, a: &Account, b: &Account, note: &FriendUpdate, at: CommitPoint) -> Decided {
+pub(super) fn update(
+    current: &CurrentRows,
+    a: &Account,
+    b: &Account,
+    update: &FriendUpdate,
+    at: CommitPoint,
+) -> Decided {
     two_who_exist(current, a, b, "account")?;
     let edge = listed(current, a, b)?;
-    let Some(next) = note.apply(edge) else {
+    let Some(next) = update.apply(edge) else {
         return Ok(Decision::unchanged());
     };
     let next = Edge { version: at.revision, update_time: at.now.max(edge.update_time), ..next };
@@ -135,7 +141,10 @@ pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitP
     Ok(Decision::new(rows, Outcome::Created))
 }
 
-/// The peer's edge moves with it: by its revision the peer is brought up to date, also where it was away all the time.
+/// Ends a block.
+///
+/// The peer's edge gets the same version: because of it the peer receives the profile again, even if it was away
+/// during the whole block.
 pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     not_oneself(a, b, "account")?;
     current.known(a)?;
@@ -147,7 +156,7 @@ pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: Commi
     Ok(Decision::new(rows, Outcome::Changed))
 }
 
-/// Two accounts that exist, are no friends, and of which the first does not block the second.
+/// Checks that two accounts exist, are no friends, and that the first does not block the second.
 fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), RequestError> {
     two_who_exist(current, a, b, "account")?;
     if current.edge(a, b).is_some() && current.edge(b, a).is_some() {
@@ -161,7 +170,7 @@ fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), Requ
     Ok(())
 }
 
-/// Both exist and are two; `field` is the peer's name for the asker.
+/// Checks that both accounts exist and are distinct; `field` is the peer's field in the command.
 fn two_who_exist(current: &CurrentRows, a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
     not_oneself(a, b, field)?;
     current.known(a).map_err(|e| e.field("account"))?;
@@ -198,7 +207,7 @@ fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), 
     Err(RequestError::new(Reason::LimitExceeded, message).field("account"))
 }
 
-/// The edges that are missing between the two; none if they are friends.
+/// Makes the edges that are missing between two accounts; none if they are friends.
 fn edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Result<Vec<Row>, RequestError> {
     let missing = [(a, b), (b, a)].into_iter().filter(|(owner, peer)| current.edge(owner, peer).is_none());
     let mut rows = Vec::new();
@@ -239,7 +248,7 @@ pub(super) fn close(request: &Request, state: RequestState, at: CommitPoint) -> 
     Row::Request(Request { state, update_time, version: at.revision, ..request.clone() })
 }
 
-/// A block that has ended.
+/// Makes the tombstone of a block.
 pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
     let update_time = at.now.max(block.update_time);
     Row::Block {

@@ -1,9 +1,9 @@
-//! Whose tokens are believed: revocation, and static tokens.
+//! Decides the commands about tokens: revocation, and static tokens.
 
 use super::decision::{CommitPoint, CurrentRows, Decision};
 use crate::model::{Account, Credential, Millis, Outcome, RequestError, Row, StaticToken, TokenHash};
 
-/// What was revoked stays so: an earlier time changes nothing.
+/// Revokes older tokens. What was revoked stays revoked: an earlier time changes nothing.
 pub(super) fn revoke(current: &CurrentRows, account: &Account, before: Millis) -> Decision {
     let held = &current.credential;
     if before <= held.revoked_before {
@@ -26,13 +26,13 @@ pub(super) fn set(
         (None, Some(_)) => Outcome::Created,
         (Some(_), _) => Outcome::Changed,
     };
-    // One that is set after a revocation is good, also within the same millisecond, and if that was ahead of the clock.
+    // A token set after a revocation is good, even within its millisecond, or if the revocation was ahead of the clock.
     let issued = at.now.max(held.revoked_before);
     let token = token.map(|hash| StaticToken { hash, issued });
     Ok(Decision::new(vec![row(account, Credential { token, ..held.clone() })], outcome))
 }
 
-/// The static token goes with its account. What was revoked stays revoked: the account may be made again.
+/// Forgets the static token of a deleted account. Revoked tokens stay revoked, because the account may be made again.
 pub(super) fn forgotten(current: &CurrentRows, account: &Account) -> Option<Row> {
     let held = &current.credential;
     held.token.is_some().then(|| row(account, Credential { token: None, ..held.clone() }))

@@ -1,4 +1,4 @@
-//! What concerns one account: its profile, its end, whether it shows when it is online.
+//! Decides the commands about one account: its profile, its deletion, and whether it hides that it is online.
 
 use std::sync::Arc;
 
@@ -40,7 +40,9 @@ pub(super) fn set_profile(
     Ok(Decision { rows: vec![Row::Profile(next.clone())], answer: Answer { outcome, profile: Some(next) } })
 }
 
-/// A view moves if a field it shows does. A clock that was set back does not make a profile look older than it was.
+/// Moves the views that show a changed field.
+///
+/// A clock that was set back does not make a profile look older than it was.
 fn moved(before: &Profile, next: Profile, at: CommitPoint, visibility: &Visibility) -> Profile {
     let view = |audience| {
         let held = before.last_change(audience);
@@ -74,8 +76,10 @@ pub(super) fn set_invisible(
     Ok(Decision::new(vec![Row::Invisible { account: account.clone(), invisible }], Outcome::Changed))
 }
 
-/// Its friends drop it, requests between it and others end, blocks by it and of it end. What is over stays for a while:
-/// a client of an account that is made under its name may come back with what it held.
+/// Deletes an account: ends its friendships, its open requests, and the blocks by it and of it.
+///
+/// Their tombstones stay for a while, because the name may be given to a new account, one of whose clients may come back
+/// with what it held of the old one.
 pub(super) fn delete(current: &CurrentRows, account: &Account, at: CommitPoint) -> Result<Decision, RequestError> {
     current.known(account)?;
     let mut rows = vec![Row::Gone { account: account.clone(), version: at.revision }];
@@ -83,7 +87,7 @@ pub(super) fn delete(current: &CurrentRows, account: &Account, at: CommitPoint) 
         rows.extend(tombstones(account, &edge.peer, at));
     }
     for request in current.requests.iter().filter(|r| r.state == RequestState::Open) {
-        // What was written is personal, and goes.
+        // The message is personal data, which a deletion erases.
         let bare = Request { message: Box::default(), ..request.clone() };
         rows.push(close(&bare, RequestState::Cancelled, at));
     }

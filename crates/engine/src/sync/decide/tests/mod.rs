@@ -13,7 +13,7 @@ fn account(name: &str) -> Account {
     Account::parse(name, "account").unwrap()
 }
 
-/// The rows a store would hold; reads and writes as a store must.
+/// The rows of a store, read and written as a store must.
 #[derive(Default)]
 struct Table {
     users: BTreeMap<Account, Arc<Profile>>,
@@ -169,7 +169,7 @@ fn a_clock_set_back_does_not_age_a_profile() {
 }
 
 #[test]
-fn wrong_pairs_are_told_apart() {
+fn wrong_pairs_have_distinct_errors() {
     let mut table = Table::default();
     table.run(&set("a", "one"), 1).unwrap();
     let error = table.run(&befriend("a", "a"), 1).unwrap_err();
@@ -229,7 +229,7 @@ fn unblock(a: &str, b: &str) -> Command {
 }
 
 #[test]
-fn the_friend_limit_names_who_is_full() {
+fn the_friend_limit_names_the_account_that_is_full() {
     let (a, b) = pair("a", "b");
     let user = |a: &Account| Arc::new(Profile::new(a.clone(), 1, 1));
     let full = RelationCounts { friends: FRIENDS, ..RelationCounts::default() };
@@ -291,7 +291,7 @@ fn two_who_ask_each_other_are_friends_once() {
 }
 
 #[test]
-fn adding_closes_what_was_asked_and_brings_its_message() {
+fn adding_closes_an_open_request_and_brings_its_message() {
     let mut table = Table::with(&["a", "b", "c"]);
     table.run(&ask("a", "b"), 5).unwrap();
     table.run(&add("b", "a", ""), 6).unwrap();
@@ -303,7 +303,7 @@ fn adding_closes_what_was_asked_and_brings_its_message() {
 }
 
 #[test]
-fn limits_of_requests_name_who_has_reached_them() {
+fn the_limits_of_requests_name_the_account_that_is_full() {
     let (a, b) = pair("a", "b");
     let user = |a: &Account| Arc::new(Profile::new(a.clone(), 1, 1));
     let current = |sent, received| CurrentRows {
@@ -324,7 +324,7 @@ fn limits_of_requests_name_who_has_reached_them() {
 }
 
 #[test]
-fn who_is_blocked_cannot_tell_from_a_request() {
+fn a_blocked_account_does_not_notice_the_block_by_asking() {
     let mut table = Table::with(&["a", "b"]);
     table.run(&block("a", "b"), 5).unwrap();
     assert_eq!(table.run(&block("a", "b"), 5).unwrap().answer.outcome, Outcome::Unchanged);
@@ -359,7 +359,7 @@ fn a_block_ends_open_requests_and_its_end_moves_the_edge_of_the_blocked() {
 }
 
 #[test]
-fn notes_change_only_the_own_edge() {
+fn an_update_of_a_friend_changes_only_the_own_edge() {
     let mut table = Table::with(&["a", "b"]);
     assert_eq!(table.refused(&note("a", "b", "Bee")).0, Reason::NotFound);
     table.run(&befriend("a", "b"), 5).unwrap();
@@ -370,7 +370,7 @@ fn notes_change_only_the_own_edge() {
 }
 
 #[test]
-fn oneself_and_nobody_are_told_apart() {
+fn oneself_and_an_unknown_account_have_distinct_errors() {
     let mut table = Table::with(&["a"]);
     for to in [ask, accept, reject, cancel, delete, block] {
         assert_eq!(table.refused(&to("a", "a")), (Reason::InvalidArgument, Some("account".to_owned())));
@@ -446,7 +446,7 @@ fn commands() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// A row's key, and its version if it has one.
+/// Returns a row's key and version, if it has a version.
 fn key(row: &Row) -> Option<(String, u64)> {
     Some(match row {
         Row::Profile(p) => (format!("u{}", p.account), p.version),
@@ -459,9 +459,9 @@ fn key(row: &Row) -> Option<(String, u64)> {
 }
 
 proptest! {
-    /// Versions of a key never go back, deletion included; friendship is mutual and only among accounts that exist; two
-    /// have at most one open request, friends none, and none is seen by a receiver who blocks its sender; a refused or
-    /// void command leaves no row.
+    /// The version of a key never goes back, deletion included. Friendship is mutual and only among accounts that exist.
+    /// Two accounts have at most one open request, friends have none, and a receiver that blocks the sender sees none.
+    /// A command that is refused or changes nothing leaves no row.
     #[test]
     fn histories_keep_the_invariants(history in prop::collection::vec(commands(), 1..80)) {
         let mut table = Table::default();

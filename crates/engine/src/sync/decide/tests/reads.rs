@@ -1,4 +1,4 @@
-//! What commands read, and the times of what they write.
+//! The rows that commands read, and the times of those that they write.
 
 use super::*;
 
@@ -6,9 +6,9 @@ fn hide(name: &str, invisible: bool) -> Command {
     Command::SetInvisible { account: account(name), invisible }
 }
 
-/// The table gives a command only what it asked for: what it does not ask for it does not know.
+/// The table gives a command only the rows that it asked for.
 #[test]
-fn a_command_asks_for_what_it_decides_by() {
+fn a_command_asks_for_the_rows_it_needs() {
     let (a, b) = (account("a"), account("b"));
     for command in [befriend("a", "b"), ask("a", "b"), accept("a", "b")] {
         assert_eq!(reads(&command).counts, [a.clone(), b.clone()], "{command:?}");
@@ -23,7 +23,7 @@ fn a_command_asks_for_what_it_decides_by() {
 }
 
 #[test]
-fn what_a_block_freezes_is_when_the_owner_was_seen() {
+fn a_block_freezes_when_the_owner_was_seen() {
     let mut table = Table::with(&["a", "b"]);
     for (online, invisible, seen) in [(true, false, 50), (true, true, 7), (false, false, 7), (false, true, 7)] {
         let command = block("a", "b");
@@ -43,7 +43,7 @@ fn what_a_block_freezes_is_when_the_owner_was_seen() {
 }
 
 #[test]
-fn a_change_has_its_time_and_one_of_a_clock_set_back_the_time_before() {
+fn a_change_has_its_time_or_the_time_before_if_the_clock_was_set_back() {
     for (now, then) in [(200, 200), (50, 100)] {
         let mut table = Table::with(&["a", "b", "c"]);
         table.run(&set("a", "one"), 100).unwrap();
@@ -60,9 +60,9 @@ fn a_change_has_its_time_and_one_of_a_clock_set_back_the_time_before() {
     }
 }
 
-/// A store may give more than what stands: what is over stays as it is.
+/// A store may give more than the live rows: tombstones stay as they are.
 #[test]
-fn who_is_deleted_ends_what_stands_and_nothing_else() {
+fn a_deletion_ends_what_is_live_and_nothing_else() {
     let table = Table::with(&["a"]);
     let command = Command::DeleteUser { account: account("a") };
     let mut current = table.current(&reads(&command));

@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn a_revocation_stands_whatever_comes_after_and_takes_an_older_static_token() {
+fn a_revocation_stays_and_ends_an_older_static_token() {
     let mut table = Table::default();
     table.run(&set("a", "x"), 1).unwrap();
     let credential = |table: &Table| table.credentials.get(&account("a")).cloned().unwrap_or_default();
     assert_eq!(table.refused(&token("b", Some(1))), (Reason::NotFound, None));
     assert_eq!(table.run(&token("a", Some(1)), 5).unwrap().answer.outcome, Outcome::Created);
     assert_eq!(table.run(&token("a", Some(2)), 6).unwrap().answer.outcome, Outcome::Changed);
-    // One that was issued at that time, or later, is good.
+    // A token issued at that time, or later, is good.
     table.run(&revoke("a", 6), 7).unwrap();
     assert_eq!(credential(&table).token.map(|token| token.issued), Some(6));
     table.run(&revoke("a", 9), 7).unwrap();
@@ -21,7 +21,7 @@ fn a_revocation_stands_whatever_comes_after_and_takes_an_older_static_token() {
     assert_eq!(credential(&table).token.map(|token| token.issued), Some(9));
     table.run(&Command::DeleteUser { account: account("a") }, 11).unwrap();
     assert_eq!(credential(&table), Credential { revoked_before: 9, token: None });
-    // Nobody needs to be there for a revocation.
+    // A revocation does not need the account.
     assert_eq!(table.run(&revoke("b", 3), 4).unwrap().answer.outcome, Outcome::Changed);
     assert_eq!(table.run(&set("c", "x"), 1).and_then(|_| table.run(&token("c", None), 1)).unwrap().rows, []);
 }
