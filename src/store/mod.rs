@@ -1,9 +1,9 @@
-//! Durable rows: profiles, edges, requests, blocks and their tombstones, and the feed of what was committed.
+//! Stores profiles, edges, requests, blocks and their tombstones durably, and feeds commits to the hub.
 //!
 //! A store reads what a command needs, lets [`rosterd_engine::sync::decide`] decide, writes the rows and makes them
-//! durable; it decides nothing itself. Every adapter passes the same conformance suite
-//! (`tests/suite/store/mod.rs`). [`sqlite`] is the only one in the binary; `tests/memory-store` is one for tests. Another
-//! one implements [`Store`], with [`commit`] for the part that all adapters share.
+//! durable; it decides nothing itself. Every adapter passes the same conformance suite (`tests/suite/store/mod.rs`).
+//! [`sqlite`] is the only adapter in the binary; `tests/memory-store` has one for tests. A further one implements
+//! [`Store`] and uses [`commit`], the part that all adapters share.
 
 pub mod commit;
 pub mod sqlite;
@@ -27,10 +27,10 @@ pub const FEED_CAPACITY: usize = 1;
 /// How many tombstones one [`Store::compact`] drops at most, so that writes never wait long behind it.
 pub const COMPACTION_LIMIT: usize = 1000;
 
-/// Tells a store the time of its writes.
+/// Gives a store the time of its writes.
 pub type StoreClock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
-/// The clock of the machine.
+/// Returns the clock of the machine.
 #[must_use]
 pub fn system_clock() -> StoreClock {
     Arc::new(|| {
@@ -39,20 +39,20 @@ pub fn system_clock() -> StoreClock {
     })
 }
 
-/// A store could not do what it was asked; nothing was changed.
+/// Why a store could not carry out a call; nothing was changed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// Why a write was not done. Of a write of several commands, none was done.
+/// Why a write was not carried out. Of a write of several commands, none was.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {
     /// A command was refused by its decision.
     #[error("{error}")]
     Refused {
-        /// Which one.
+        /// The position of the command in the write.
         at: usize,
-        /// Why.
+        /// The answer to the command.
         error: RequestError,
     },
     /// The rows could not be made durable.
@@ -66,28 +66,29 @@ pub type Written = Result<Vec<Answer>, WriteError>;
 /// Commands that are carried out together or not at all.
 #[derive(Debug)]
 pub struct Write {
-    /// In this order, each seeing the ones before.
+    /// In this order; each sees the rows of those before.
     pub commands: Vec<Command>,
-    /// The session that asks, if one does.
+    /// The session that sent the commands, if one did.
     pub origin: Option<SessionId>,
 }
 
-/// What one commit made durable, on its way to the hub.
+/// One commit, on its way to the hub.
 ///
-/// The answers travel with it: the consumer applies the changes, then calls [`CommitBatch::answer`]. So whoever saw an
-/// answer reads nothing older from this node.
+/// The answers travel with it: the consumer applies the changes and then calls [`CommitBatch::answer`]. So a caller
+/// that has its answer reads nothing older from this node.
 #[derive(Debug)]
 pub struct CommitBatch {
     /// In commit order; revisions ascend through all batches.
     pub changes: Vec<Change>,
-    /// Who waits, and what for.
+    /// The callers that wait, and the answer to each.
     pub answers: Vec<(oneshot::Sender<Written>, Written)>,
-    /// When it became durable.
+    /// When the commit became durable.
     pub committed: Instant,
 }
 
 impl CommitBatch {
-    /// Tells everyone who waits for this commit. One that stopped waiting is no matter: the write stands.
+    /// Answers every caller that waits for this commit. A caller that stopped waiting changes nothing: the write
+    /// stands.
     pub fn answer(self) {
         for (waiting, answer) in self.answers {
             let _ = waiting.send(answer);
@@ -95,21 +96,21 @@ impl CommitBatch {
     }
 }
 
-/// What is between an account and some others.
+/// The relations between an account and some others.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Relations {
-    /// Whom of them it lists.
+    /// Its edges to them.
     pub edges: Vec<Edge>,
-    /// Requests from and to them that it may know of.
+    /// The requests from and to them that the account may see.
     pub requests: Vec<Request>,
-    /// Whom of them it blocks.
+    /// Its blocks of them.
     pub blocks: Vec<Block>,
 }
 
-/// What a session that logs in needs to be told where its client stands.
+/// The rows that a login needs to find out how far its client is.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct LoginRows {
-    /// What is known of the account's tokens.
+    /// Its static token and the time of the last revocation.
     pub credential: Credential,
     /// The first page of its edges, as of [`Store::page`].
     pub edges: Vec<Edge>,
@@ -119,14 +120,14 @@ pub struct LoginRows {
     pub blocks: Vec<Block>,
 }
 
-/// That an account came or went.
+/// Whether an account is online, and since when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresenceRow {
-    /// Who.
+    /// The account.
     pub account: Account,
     /// Whether it is online now.
     pub online: bool,
-    /// When it came or went.
+    /// When it came online or went offline.
     pub time: Millis,
 }
 
@@ -134,22 +135,22 @@ pub struct PresenceRow {
 pub struct Opened {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// Commits, in order; must be consumed for writes to be answered.
+    /// Commits, in order. It must be consumed, or no write is answered.
     pub feed: mpsc::Receiver<CommitBatch>,
     /// The last revision committed.
     pub head: Revision,
 }
 
-/// What the service needs of a store. Reads see every write answered before them.
+/// A durable store, as the service uses it. Reads see every write that was answered before them.
 pub trait Store: Send + Sync + 'static {
-    /// Decides and commits. Resolves after the change is durable and this node's hub has applied it.
+    /// Decides and commits a write. Resolves once the change is durable and the hub of this node has applied it.
     fn write(&self, write: Write) -> BoxFuture<'_, Written>;
 
-    /// Those of the accounts that exist, in any order.
+    /// Returns those of the accounts that exist, in any order.
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
 
-    /// One page of an owner's edges: at most `limit`, in order of the peer, after `after`. Live ones, and with
-    /// `since` also tombstones of a later version.
+    /// Returns one page of an owner's edges: at most `limit`, in order of the peer, after `after`. These are the live
+    /// ones and, with `since`, also tombstones of a later version.
     fn page(
         &self,
         owner: Account,
@@ -158,14 +159,14 @@ pub trait Store: Send + Sync + 'static {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>>;
 
-    /// Everything between `account` and these peers as `account` may know it, tombstones included.
+    /// Returns all relations between `account` and these peers that `account` may see, tombstones included.
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>>;
 
-    /// The requests from and to an account that it may know of, in order of the other side: open ones, and with
-    /// `since` also closed ones of a later version.
+    /// Returns the requests from and to an account that it may see, in order of the other side: the open ones and, with
+    /// `since`, also closed ones of a later version.
     fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>>;
 
-    /// One page of an owner's blocks, as [`Store::page`] does for edges.
+    /// Returns one page of an owner's blocks, as [`Store::page`] does for edges.
     fn blocks(
         &self,
         owner: Account,
@@ -174,7 +175,7 @@ pub trait Store: Send + Sync + 'static {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>>;
 
-    /// What a login reads, at once: a read costs more than what it finds.
+    /// Reads everything that a login needs in one call, because a call costs more than the rows that it finds.
     fn login_rows(
         &self,
         account: Account,
@@ -182,34 +183,36 @@ pub trait Store: Send + Sync + 'static {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>>;
 
-    /// The profiles of those owners that block `viewer`, each as it was when the block began, in any order.
+    /// Returns the profiles of those owners that block `viewer`, each as it was when the block began, in any order.
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>>;
 
-    /// Open requests made before a time, the oldest first.
+    /// Returns open requests that were made before a time, the oldest first.
     fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>>;
 
-    /// What is known of an account's tokens, whether or not it exists.
+    /// Returns the static token and the revocation of an account, whether or not the account exists.
     fn credential(&self, account: Account) -> BoxFuture<'_, Result<Credential, StoreError>>;
 
-    /// Notes who is online, and when who was last; later ones win. Of accounts that do not exist it notes nothing.
-    /// Neither a change nor told to anyone: durable by the next commit.
+    /// Stores which accounts are online and when each was last seen; later rows win, and accounts that do not exist are
+    /// skipped. This is no change: it gets no revision, is not on the feed, and is durable by the next commit.
     fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The accounts that were noted as online, in any order.
+    /// Returns the accounts that are stored as online, in any order.
     fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>>;
 
-    /// Drops tombstones, closed requests and ended blocks that are older than `before` and raises the floor past them; a bounded number at a time.
-    /// Answers how many it dropped: 0 means that none is left.
+    /// Drops at most [`COMPACTION_LIMIT`] tombstones, closed requests and ended blocks that are older than `before`,
+    /// and raises the compacted revision past them. Returns how many it dropped; 0 means that none is left.
     fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>>;
 
-    /// The store's lineage as it stands. The floor rises before the tombstones under it can be missing: whoever
-    /// asks *after* its last [`Store::page`] and finds the floor at or below its cursor has missed none.
+    /// Returns the current lineage of the store.
+    ///
+    /// The compacted revision rises before the tombstones below it can be missing: a caller that asks *after* its last
+    /// [`Store::page`] and finds the compacted revision at or below its cursor has missed none.
     fn lineage(&self) -> Lineage;
 
-    /// Whether no account exists.
+    /// Returns whether no account exists.
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>>;
 
-    /// Carries out what was asked so far, then takes no more. Resolves when all of it is released: the next opener
-    /// succeeds. The feed must be consumed meanwhile; it ends.
+    /// Carries out the calls so far and takes no further ones. Resolves once everything is released and another process
+    /// can open the store. The feed must be consumed meanwhile; it ends.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -1,5 +1,5 @@
-//! One client: it holds what a client holds, by the rules of docs/protocol.md, comes back by itself, and does what the
-//! director orders. What must be true of every frame it checks on the spot.
+//! Runs one client: it keeps a replica by the rules of docs/protocol.md, reconnects by itself, and carries out the
+//! orders of the director. It checks every frame at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -14,28 +14,28 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::net::{End, Hand};
+use crate::net::{Breaker, End};
 use crate::node::HEARTBEAT;
 use crate::random::Random;
-use crate::world::Ground;
+use crate::world::Shared;
 
-/// What the director wants of a client.
+/// An order of the director to a client.
 #[derive(Debug, Clone)]
 pub enum Order {
     /// Be connected, and stay so.
     Connect,
-    /// Leave without a word.
+    /// Drop the connection without a logout.
     Drop,
-    /// The line is reset.
+    /// Reset the connection.
     Cut,
-    /// The client is gone, and the gateway is not told; it comes back on another line.
+    /// Leave without the gateway noticing, and come back on another connection.
     Vanish,
-    /// Nothing of the gateway arrives any more, and the client is not told.
+    /// Lose everything that the gateway sends, without noticing.
     Deafen,
     /// Read nothing for so many milliseconds.
     Stall(u64),
     Send(ClientCommand),
-    /// Hold something wrong, and find out.
+    /// Put something wrong into the replica, and find out.
     Corrupt(Corruption),
 }
 
@@ -43,8 +43,8 @@ pub enum Order {
 pub enum Corruption {
     MissingFriend,
     ExtraFriend,
-    StaleCard,
-    FutureCard,
+    StaleProfile,
+    FutureProfile,
     StaleEdge,
     FutureEdge,
     Everything,
@@ -54,33 +54,33 @@ impl Corruption {
     pub const ALL: [Self; 7] = [
         Self::MissingFriend,
         Self::ExtraFriend,
-        Self::StaleCard,
-        Self::FutureCard,
+        Self::StaleProfile,
+        Self::FutureProfile,
         Self::StaleEdge,
         Self::FutureEdge,
         Self::Everything,
     ];
 }
 
-/// What the director sees of a client.
+/// The state of a client that the director sees.
 #[derive(Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is told apart from the others")]
+#[allow(clippy::struct_excessive_bools, reason = "they are independent")]
 pub struct View {
     pub replica: Replica,
     /// Whether it wants to be connected.
     pub wanted: bool,
-    /// Whether it is, and in step.
+    /// Whether it is connected and in sync.
     pub live: bool,
     /// Commands without a reply.
     pub asked: usize,
     /// Whether it reads nothing now.
     pub stalled: bool,
-    /// Every account it has watched on this connection.
+    /// All accounts that it has watched on this connection.
     pub ever_watched: Vec<String>,
     pub watched: Vec<String>,
     pub session: String,
-    pub hand: Option<Hand>,
-    /// Whether something wrong was put into what it holds that no `synced` has put right.
+    pub breaker: Option<Breaker>,
+    /// Whether its replica was corrupted, and no `synced` has repaired it since.
     pub tainted: bool,
 }
 
@@ -92,16 +92,16 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts a client's task, which ends with the history.
-    pub fn start(name: String, account: String, encoding: Encoding, ground: Arc<Ground>) -> Self {
+    /// Starts the task of a client, which ends with the history.
+    pub fn start(name: String, account: String, encoding: Encoding, shared: Arc<Shared>) -> Self {
         let (orders, taken) = unbounded_channel();
         let view = Arc::new(Mutex::new(View::default()));
-        let random = ground.random.fork();
+        let random = shared.random.fork();
         let task = Task {
             name: name.clone(),
             account: account.clone(),
             encoding,
-            ground,
+            shared,
             random,
             orders: taken,
             view: view.clone(),
@@ -119,29 +119,29 @@ struct Task {
     name: String,
     account: String,
     encoding: Encoding,
-    ground: Arc<Ground>,
+    shared: Arc<Shared>,
     random: Random,
     orders: UnboundedReceiver<Order>,
     view: Arc<Mutex<View>>,
 }
 
-/// A connection of a client, and what it knows of it.
-struct WriteHandle {
+/// A connection of a client, and its state.
+struct Connection {
     socket: WebSocketStream<End>,
-    hand: Hand,
+    breaker: Breaker,
     last_id: u64,
     asked: VecDeque<(u64, Asked)>,
     /// Whether a repair is under way.
     repairing: bool,
     silence: Instant,
     stalled_until: Option<Instant>,
-    /// The newest version of each account's card that came on this connection or was held before.
-    cards: BTreeMap<String, u64>,
-    /// The own card's version after the last change of the nick that was acknowledged.
+    /// The newest version of each profile that came on this connection or was in the replica before.
+    profile_versions: BTreeMap<String, u64>,
+    /// The version of the own profile after the last acknowledged change of the nick.
     nick_version: u64,
 }
 
-/// What a command was, as far as its reply is looked at.
+/// The kind of a command that waits for its reply.
 #[derive(Debug, Clone)]
 enum Asked {
     Login,
@@ -151,13 +151,13 @@ enum Asked {
     Other,
 }
 
-/// Why a line is left.
-enum Left {
-    /// Come back by itself.
+/// How a client goes on after a connection.
+enum Exit {
+    /// It reconnects by itself.
     Again,
-    /// Wait for the order to.
+    /// It waits for an order.
     Stay,
-    /// The history is over.
+    /// It ends, with the history.
     End,
 }
 
@@ -171,119 +171,120 @@ impl Task {
                     None => return,
                 }
             }
-            let connection = self.ground.dial(self.encoding, &self.random);
+            let connection = self.shared.dial(self.encoding, &self.random);
             let left = match connection {
-                Some((end, hand)) => self.connected(end, hand).await,
-                None => Left::Again,
+                Some((end, breaker)) => self.connected(end, breaker).await,
+                None => Exit::Again,
             };
             {
                 let mut view = self.view.lock().unwrap();
-                (view.live, view.asked, view.stalled, view.hand) = (false, 0, false, None);
+                (view.live, view.asked, view.stalled, view.breaker) = (false, 0, false, None);
                 view.ever_watched.clear();
             }
             match left {
-                Left::Again => sleep(Duration::from_millis(20 + self.random.below(300))).await,
-                Left::Stay => self.view.lock().unwrap().wanted = false,
-                Left::End => return,
+                Exit::Again => sleep(Duration::from_millis(20 + self.random.below(300))).await,
+                Exit::Stay => self.view.lock().unwrap().wanted = false,
+                Exit::End => return,
             }
         }
     }
 
-    async fn connected(&mut self, end: End, hand: Hand) -> Left {
+    async fn connected(&mut self, end: End, breaker: Breaker) -> Exit {
         let socket = WebSocketStream::from_raw_socket(end, Role::Client, None).await;
         let silence = Instant::now() + HEARTBEAT * 5 / 2;
-        let cards = self.view.lock().unwrap().replica.users().iter().map(|(a, u)| (a.clone(), u.version)).collect();
-        self.view.lock().unwrap().hand = Some(hand.clone());
-        let mut line = WriteHandle {
+        let profile_versions =
+            self.view.lock().unwrap().replica.users().iter().map(|(a, u)| (a.clone(), u.version)).collect();
+        self.view.lock().unwrap().breaker = Some(breaker.clone());
+        let mut connection = Connection {
             socket,
-            hand,
+            breaker,
             last_id: 0,
             asked: VecDeque::new(),
             repairing: false,
             silence,
             stalled_until: None,
-            cards,
+            profile_versions,
             nick_version: 0,
         };
         let cursor = self.view.lock().unwrap().replica.cursor().map(str::to_owned);
         let login = ClientCommand::Login(v1::Login { token: self.account.clone(), cursor, device: None });
-        if self.send(&mut line, login, Asked::Login).await.is_err() {
-            return Left::Again;
+        if self.send(&mut connection, login, Asked::Login).await.is_err() {
+            return Exit::Again;
         }
         loop {
-            let stalled = line.stalled_until;
+            let stalled = connection.stalled_until;
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(order) => if let Err(left) = self.obey(&mut line, order).await { return left },
-                    None => return Left::End,
+                    Some(order) => if let Err(left) = self.carry_out(&mut connection, order).await { return left },
+                    None => return Exit::End,
                 },
-                () = sleep_until(stalled.unwrap_or(line.silence)), if stalled.is_some() => {
-                    line.stalled_until = None;
+                () = sleep_until(stalled.unwrap_or(connection.silence)), if stalled.is_some() => {
+                    connection.stalled_until = None;
                     self.view.lock().unwrap().stalled = false;
-                    line.silence = Instant::now() + HEARTBEAT * 5 / 2;
+                    connection.silence = Instant::now() + HEARTBEAT * 5 / 2;
                 }
-                message = line.socket.next(), if stalled.is_none() => {
-                    line.silence = Instant::now() + HEARTBEAT * 5 / 2;
+                message = connection.socket.next(), if stalled.is_none() => {
+                    connection.silence = Instant::now() + HEARTBEAT * 5 / 2;
                     let payload = match message {
                         Some(Ok(Message::Text(text))) => text.as_bytes().to_vec(),
                         Some(Ok(Message::Binary(bytes))) => bytes.to_vec(),
-                        Some(Ok(Message::Close(Some(close)))) if u16::from(close.code) >= 3500 => return Left::Stay,
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => return Left::Again,
+                        Some(Ok(Message::Close(Some(close)))) if u16::from(close.code) >= 3500 => return Exit::Stay,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return Exit::Again,
                         Some(Ok(_)) => continue,
                     };
-                    if let Err(left) = self.arrived(&mut line, &payload).await {
+                    if let Err(left) = self.arrived(&mut connection, &payload).await {
                         return left;
                     }
                 }
-                () = sleep_until(line.silence), if stalled.is_none() => {
-                    self.ground.happened("silence noticed");
-                    return Left::Again;
+                () = sleep_until(connection.silence), if stalled.is_none() => {
+                    self.shared.happened("silence noticed");
+                    return Exit::Again;
                 }
             }
         }
     }
 
-    async fn send(&mut self, line: &mut WriteHandle, command: ClientCommand, asked: Asked) -> Result<(), Left> {
-        line.last_id += 1;
+    async fn send(&mut self, connection: &mut Connection, command: ClientCommand, asked: Asked) -> Result<(), Exit> {
+        connection.last_id += 1;
         let mut payload = Vec::new();
-        self.encoding.encode(&command.frame(line.last_id), &mut payload);
-        line.asked.push_back((line.last_id, asked));
-        self.view.lock().unwrap().asked = line.asked.len();
-        self.write(line, payload).await
+        self.encoding.encode(&command.frame(connection.last_id), &mut payload);
+        connection.asked.push_back((connection.last_id, asked));
+        self.view.lock().unwrap().asked = connection.asked.len();
+        self.write(connection, payload).await
     }
 
-    /// Writes a message. A line that takes nothing for too long is given up, as a client would do.
-    async fn write(&mut self, line: &mut WriteHandle, payload: Vec<u8>) -> Result<(), Left> {
+    /// Writes a message. As a real client, it gives up a connection that takes nothing for too long.
+    async fn write(&mut self, connection: &mut Connection, payload: Vec<u8>) -> Result<(), Exit> {
         let message = match self.encoding {
             Encoding::Json => Message::text(String::from_utf8(payload).unwrap()),
             Encoding::Protobuf => Message::binary(payload),
         };
-        match tokio::time::timeout(HEARTBEAT, line.socket.send(message)).await {
+        match tokio::time::timeout(HEARTBEAT, connection.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Left::Again),
+            Ok(Err(_)) | Err(_) => Err(Exit::Again),
         }
     }
 
-    async fn obey(&mut self, line: &mut WriteHandle, order: Order) -> Result<(), Left> {
+    async fn carry_out(&mut self, connection: &mut Connection, order: Order) -> Result<(), Exit> {
         match order {
             Order::Connect => Ok(()),
-            Order::Drop => Err(Left::Stay),
+            Order::Drop => Err(Exit::Stay),
             Order::Cut => {
-                line.hand.cut();
+                connection.breaker.cut();
                 Ok(())
             }
             Order::Vanish => {
-                line.hand.lose(true);
-                line.hand.lose(false);
-                Err(Left::Again)
+                connection.breaker.lose(true);
+                connection.breaker.lose(false);
+                Err(Exit::Again)
             }
             Order::Deafen => {
-                line.hand.lose(true);
+                connection.breaker.lose(true);
                 Ok(())
             }
             Order::Stall(ms) => {
-                line.stalled_until = Some(Instant::now() + Duration::from_millis(ms));
+                connection.stalled_until = Some(Instant::now() + Duration::from_millis(ms));
                 self.view.lock().unwrap().stalled = true;
                 Ok(())
             }
@@ -296,11 +297,11 @@ impl Task {
                         Asked::Watch(watch.accounts.clone())
                     }
                     ClientCommand::Signal(_) => {
-                        // Not before the own nick is known to be told.
-                        let payload = line.nick_version.to_string();
+                        // The receiver checks that this version of the profile came before the signal.
+                        let payload = connection.nick_version.to_string();
                         let ClientCommand::Signal(signal) = command else { unreachable!() };
                         return self
-                            .send(line, ClientCommand::Signal(v1::Signal { payload, ..signal }), Asked::Other)
+                            .send(connection, ClientCommand::Signal(v1::Signal { payload, ..signal }), Asked::Other)
                             .await;
                     }
                     ClientCommand::GetUsers(_)
@@ -309,21 +310,21 @@ impl Task {
                     | ClientCommand::Logout(_) => Asked::Other,
                     _ => Asked::Writes(Box::new(command.clone())),
                 };
-                self.send(line, command, asked).await
+                self.send(connection, command, asked).await
             }
             Order::Corrupt(how) => {
                 let is_live = self.view.lock().unwrap().live;
-                if !is_live || line.repairing || !self.corrupt(how) {
+                if !is_live || connection.repairing || !self.corrupt(how) {
                     return Ok(());
                 }
-                self.ground.happened("corruption");
-                // It finds out at the next login, or asks at once.
-                if self.random.percent(50) { Err(Left::Again) } else { self.repair(line).await }
+                self.shared.happened("corruption");
+                // The client finds out at the next login, or repairs at once.
+                if self.random.percent(50) { Err(Exit::Again) } else { self.repair(connection).await }
             }
         }
     }
 
-    /// Answers are mostly for requests that are there; the others find out that there is none.
+    /// Aims most answers at requests that exist, and leaves the others as they are.
     fn aim(&self, command: ClientCommand) -> ClientCommand {
         let view = self.view.lock().unwrap();
         let open = |direction: v1::Direction| {
@@ -349,14 +350,14 @@ impl Task {
         }
     }
 
-    async fn repair(&mut self, line: &mut WriteHandle) -> Result<(), Left> {
-        line.repairing = true;
+    async fn repair(&mut self, connection: &mut Connection) -> Result<(), Exit> {
+        connection.repairing = true;
         let leaves = self.view.lock().unwrap().replica.leaves();
         self.view.lock().unwrap().live = false;
-        self.send(line, ClientCommand::Repair(v1::Repair { leaves }), Asked::Other).await
+        self.send(connection, ClientCommand::Repair(v1::Repair { leaves }), Asked::Other).await
     }
 
-    /// Puts something wrong into what is held, by frames that no gateway would send; false if there is nothing to spoil.
+    /// Corrupts the replica with frames that no gateway would send. Returns false if there is nothing to corrupt.
     fn corrupt(&mut self, how: Corruption) -> bool {
         let mut view = self.view.lock().unwrap();
         let friends = view.replica.friends();
@@ -364,9 +365,9 @@ impl Task {
             let at = self.random.index(friends.len());
             friends.values().nth(at).unwrap().clone()
         });
-        let card = pick.as_ref().and_then(|friend| view.replica.users().get(&friend.account).cloned());
+        let profile = pick.as_ref().and_then(|friend| view.replica.users().get(&friend.account).cloned());
         let cursor = view.replica.cursor().map(str::to_owned);
-        let mut spoil = |removed: Vec<String>, friend: Option<v1::Friend>, user: Option<v1::User>| {
+        let mut corrupt = |removed: Vec<String>, friend: Option<v1::Friend>, user: Option<v1::User>| {
             let changes = v1::Changes {
                 removed,
                 friends: friend.into_iter().collect(),
@@ -376,11 +377,11 @@ impl Task {
             };
             view.replica.apply(&v1::ServerFrame { changes: Some(changes.into()), ..Default::default() }).unwrap();
         };
-        let (Some(friend), Some(card)) = (pick, card) else {
+        let (Some(friend), Some(profile)) = (pick, profile) else {
             if how != Corruption::ExtraFriend {
                 return false;
             }
-            spoil(
+            corrupt(
                 vec![],
                 Some(extra()),
                 Some(v1::User { account: "nobody".to_owned(), version: 3, ..Default::default() }),
@@ -390,30 +391,30 @@ impl Task {
         };
         let gone = vec![friend.account.clone()];
         match how {
-            Corruption::MissingFriend => spoil(gone, None, None),
+            Corruption::MissingFriend => corrupt(gone, None, None),
             Corruption::ExtraFriend => {
-                let card = v1::User { account: "nobody".to_owned(), ..card };
-                spoil(vec![], Some(extra()), Some(card));
+                let profile = v1::User { account: "nobody".to_owned(), ..profile };
+                corrupt(vec![], Some(extra()), Some(profile));
             }
-            Corruption::StaleCard => {
-                spoil(
+            Corruption::StaleProfile => {
+                corrupt(
                     gone,
                     Some(friend),
-                    Some(v1::User { version: card.version - 1, nick: "stale".to_owned(), ..card }),
+                    Some(v1::User { version: profile.version - 1, nick: "stale".to_owned(), ..profile }),
                 );
             }
-            Corruption::FutureCard => {
-                spoil(
+            Corruption::FutureProfile => {
+                corrupt(
                     gone,
                     Some(friend),
-                    Some(v1::User { version: card.version + (1 << 40), nick: "never".to_owned(), ..card }),
+                    Some(v1::User { version: profile.version + (1 << 40), nick: "never".to_owned(), ..profile }),
                 );
             }
             Corruption::StaleEdge => {
-                spoil(gone, Some(v1::Friend { version: friend.version - 1, ..friend }), Some(card));
+                corrupt(gone, Some(v1::Friend { version: friend.version - 1, ..friend }), Some(profile));
             }
             Corruption::FutureEdge => {
-                spoil(gone, Some(v1::Friend { version: friend.version + (1 << 40), ..friend }), Some(card));
+                corrupt(gone, Some(v1::Friend { version: friend.version + (1 << 40), ..friend }), Some(profile));
             }
             Corruption::Everything => {
                 let all = view.replica.friends().keys().cloned().collect();
@@ -431,20 +432,20 @@ impl Task {
         true
     }
 
-    async fn arrived(&mut self, line: &mut WriteHandle, payload: &[u8]) -> Result<(), Left> {
+    async fn arrived(&mut self, connection: &mut Connection, payload: &[u8]) -> Result<(), Exit> {
         if payload == self.encoding.heartbeat() {
-            return self.write(line, payload.to_vec()).await;
+            return self.write(connection, payload.to_vec()).await;
         }
         let frame = self.encoding.decode_server(payload).unwrap();
-        self.ground.trace(&self.name, &frame);
+        self.shared.trace(&self.name, &frame);
         if frame.id > 0 {
-            self.answered(line, &frame).await?;
+            self.answered(connection, &frame).await?;
         }
         if let Some(changes) = &frame.changes {
-            self.check_changes(line, changes);
+            self.check_changes(connection, changes);
         }
         if let Some(signal) = &frame.signal {
-            self.check_signal(line, signal);
+            self.check_signal(connection, signal);
         }
         let (synced, tainted) = {
             let mut view = self.view.lock().unwrap();
@@ -464,47 +465,47 @@ impl Task {
                 return Ok(());
             }
         };
-        let repaired = std::mem::take(&mut line.repairing);
+        let repaired = std::mem::take(&mut connection.repairing);
         match synced {
             Ok(()) => {
                 if repaired {
-                    self.ground.happened("repair");
+                    self.shared.happened("repair");
                 }
                 Ok(())
             }
             Err(error) => {
-                self.ground.demand(tainted, &format!("{}: nothing was spoilt, and yet {error}", self.name));
-                self.ground.demand(!repaired, &format!("{}: a repair did not help: {error}", self.name));
-                self.ground.happened("mismatch noticed");
-                self.repair(line).await
+                self.shared.demand(tainted, &format!("{}: nothing was corrupted, and yet {error}", self.name));
+                self.shared.demand(!repaired, &format!("{}: a repair did not help: {error}", self.name));
+                self.shared.happened("mismatch noticed");
+                self.repair(connection).await
             }
         }
     }
 
-    async fn answered(&mut self, line: &mut WriteHandle, frame: &v1::ServerFrame) -> Result<(), Left> {
-        let (id, asked) = line.asked.pop_front().unwrap_or((0, Asked::Other));
-        self.ground.demand(id == frame.id, &format!("{}: the reply to {} came for {id}", self.name, frame.id));
-        self.view.lock().unwrap().asked = line.asked.len();
+    async fn answered(&mut self, connection: &mut Connection, frame: &v1::ServerFrame) -> Result<(), Exit> {
+        let (id, asked) = connection.asked.pop_front().unwrap_or((0, Asked::Other));
+        self.shared.demand(id == frame.id, &format!("{}: the reply to {} came for {id}", self.name, frame.id));
+        self.view.lock().unwrap().asked = connection.asked.len();
         if let Some(error) = &frame.error {
-            self.ground.refused(&error.reason);
+            self.shared.refused(&error.reason);
             if matches!(asked, Asked::Login) {
                 return Ok(());
             }
-            if line.repairing && matches!(asked, Asked::Other) && error.code == 503 {
-                return Err(Left::Again);
+            if connection.repairing && matches!(asked, Asked::Other) && error.code == 503 {
+                return Err(Exit::Again);
             }
             return Ok(());
         }
         match asked {
             Asked::Login => {
                 let reply = frame.login_reply.as_ref().unwrap();
-                self.ground.happened(match reply.sync {
+                self.shared.happened(match reply.sync {
                     0 => "full sync",
                     1 => "delta sync",
                     _ => "current sync",
                 });
                 if let Some(because) = &reply.because {
-                    self.ground.happened(match because.as_str() {
+                    self.shared.happened(match because.as_str() {
                         "CURSOR_FOREIGN" => "full sync, cursor of another history",
                         "CURSOR_EXPIRED" => "full sync, cursor expired",
                         "CURSOR_FROM_FUTURE" => "full sync, cursor from the future",
@@ -515,65 +516,66 @@ impl Task {
                     let mut view = self.view.lock().unwrap();
                     view.replica.begin(reply);
                     view.session.clone_from(&reply.session);
-                    // Nobody is watched on this connection before it is answered, and it may be refused.
+                    // Nothing is watched on this connection before the reply, which may be a refusal.
                     std::mem::take(&mut view.watched)
                 };
                 if !watched.is_empty() {
                     self.view.lock().unwrap().ever_watched.extend(watched.iter().cloned());
                     let watch = ClientCommand::Watch(v1::Watch { accounts: watched.clone() });
-                    self.send(line, watch, Asked::Watch(watched)).await?;
+                    self.send(connection, watch, Asked::Watch(watched)).await?;
                 }
             }
             Asked::Nick(nick) => {
                 let user = frame.update_my_info_reply.as_ref().and_then(|reply| reply.user.as_ref()).unwrap();
-                line.nick_version = user.version;
-                self.ground.demand(user.nick == nick, &format!("{}: asked for {nick}, told {}", self.name, user.nick));
-                let safe = self.ground.is_safe(&self.account, &nick);
-                self.ground.demand(safe, &format!("{}: {nick} was acknowledged and is not safe", self.name));
-                self.ground.happened("acknowledged write");
+                connection.nick_version = user.version;
+                self.shared.demand(user.nick == nick, &format!("{}: asked for {nick}, got {}", self.name, user.nick));
+                let safe = self.shared.is_safe(&self.account, &nick);
+                self.shared.demand(safe, &format!("{}: {nick} was acknowledged and is not safe", self.name));
+                self.shared.happened("acknowledged write");
             }
             Asked::Watch(accounts) => {
                 if !accounts.is_empty() {
-                    self.ground.happened("watch");
+                    self.shared.happened("watch");
                 }
                 self.view.lock().unwrap().watched = accounts;
             }
             Asked::Writes(command) => {
-                let safe = self.ground.is_committed(&self.account, &command);
-                self.ground.demand(safe, &format!("{}: {command:?} was acknowledged and is not safe", self.name));
-                self.ground.happened(&format!("acknowledged: {}", word(&command)));
+                let safe = self.shared.is_committed(&self.account, &command);
+                self.shared.demand(safe, &format!("{}: {command:?} was acknowledged and is not safe", self.name));
+                self.shared.happened(&format!("acknowledged: {}", word(&command)));
             }
             Asked::Other => {}
         }
         Ok(())
     }
 
-    /// A friend never comes without a card, and nothing of the own account comes as another's.
-    fn check_changes(&self, line: &mut WriteHandle, changes: &v1::Changes) {
+    /// Checks that a friend never comes without a profile, and that the own profile never comes as that of another.
+    fn check_changes(&self, connection: &mut Connection, changes: &v1::Changes) {
         for friend in &changes.friends {
-            let with_card = changes.users.iter().any(|user| user.account == friend.account);
-            self.ground.demand(with_card, &format!("{}: {} came without a card", self.name, friend.account));
+            let with_profile = changes.users.iter().any(|user| user.account == friend.account);
+            self.shared.demand(with_profile, &format!("{}: {} came without a profile", self.name, friend.account));
         }
         for user in &changes.users {
-            self.ground.demand(user.account != self.account, &format!("{}: the own card came as another's", self.name));
-            let newest = line.cards.entry(user.account.clone()).or_default();
+            self.shared
+                .demand(user.account != self.account, &format!("{}: the own profile came as another's", self.name));
+            let newest = connection.profile_versions.entry(user.account.clone()).or_default();
             *newest = user.version.max(*newest);
         }
     }
 
-    /// The sender's card, as it was when the signal was sent or newer, came before the signal.
-    fn check_signal(&self, line: &WriteHandle, signal: &v1::Signalled) {
-        self.ground.happened("signal");
+    /// Checks that the profile of the sender came before its signal, as it was then or newer.
+    fn check_signal(&self, connection: &Connection, signal: &v1::Signalled) {
+        self.shared.happened("signal");
         let sent: u64 = signal.payload.parse().unwrap_or(0);
-        let held = line.cards.get(&signal.from).copied().unwrap_or(0);
+        let held = connection.profile_versions.get(&signal.from).copied().unwrap_or(0);
         if signal.from != self.account && sent > 0 {
-            self.ground
-                .demand(held >= sent, &format!("{}: a signal of {} came before its card", self.name, signal.from));
+            self.shared
+                .demand(held >= sent, &format!("{}: a signal of {} came before its profile", self.name, signal.from));
         }
     }
 }
 
-/// What a command that writes is called where it is counted.
+/// The name under which a command that writes is counted.
 fn word(command: &ClientCommand) -> &'static str {
     match command {
         ClientCommand::AddFriend(_) => "add a friend",

@@ -1,5 +1,5 @@
-//! The store as a process sees it, on a disk that outlives the process: the crate's own store in memory, with the time
-//! that reading and syncing take, with failures, and with crashes around a commit.
+//! A store on a simulated disk that outlives the process: the store in memory, with delays of reads and syncs, with
+//! failures, and with crashes around a commit.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -23,25 +23,25 @@ use crate::node::Process;
 use crate::random::Random;
 use crate::visibility;
 
-/// Where a process dies.
+/// When a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// Nothing was written.
+    /// Before anything is written.
     Before,
-    /// The rows are written, and not yet safe.
+    /// When the rows are written, but not yet synced.
     Inside,
-    /// They are safe; nobody was told.
+    /// When they are synced, but nobody knows yet.
     After,
 }
 
-/// One write that is safe.
+/// A write that would survive a crash.
 #[derive(Debug, Clone)]
 pub struct Committed {
     pub commands: Vec<Command>,
     pub now: Millis,
 }
 
-/// What is left when a process dies.
+/// The data that survive a crash.
 pub struct Platter {
     pub disk: Disk,
     pub log: Vec<Committed>,
@@ -57,7 +57,7 @@ impl Platter {
         self.backup = Some((self.disk.copy(), self.log.len()));
     }
 
-    /// The last backup takes the place of what there is: another history from here on.
+    /// Replaces the data with the last backup, which begins another history. False if there is none.
     pub fn restore(&mut self, epoch: u64) -> bool {
         let Some((disk, length)) = &self.backup else { return false };
         self.disk = disk.of_epoch(Epoch(epoch));
@@ -66,7 +66,7 @@ impl Platter {
     }
 }
 
-/// What goes wrong, set by the director and by the crash itself.
+/// The faults, set by the director and cleared by a crash.
 #[derive(Default)]
 pub struct Faults {
     /// The process dies at its next write.
@@ -78,18 +78,18 @@ pub struct Faults {
 /// The store of one process.
 pub struct SimStore {
     inner: Arc<dyn Store>,
-    /// What `inner` stands on; `platter` has what of it is safe.
+    /// The rows of `inner`; `platter` has those that would survive a crash.
     rows: Disk,
     platter: Arc<Mutex<Platter>>,
     faults: Arc<Faults>,
     clock: StoreClock,
     random: Random,
-    /// One writer, as a real store has.
+    /// One writer at a time, as in the real store.
     writing: tokio::sync::Mutex<()>,
     process: Arc<Process>,
 }
 
-/// A store on what is safe, its feed, and its last revision.
+/// Opens a store on the data that survived, and returns it with its feed and its last revision.
 pub fn open(
     platter: &Arc<Mutex<Platter>>,
     faults: &Arc<Faults>,
@@ -104,7 +104,7 @@ pub fn open(
     (Arc::new(store), opened.feed, opened.head)
 }
 
-/// Takes commits from the store at once, so that a write never waits for room: when it is polled, it commits.
+/// Takes commits from the store at once, so that a write never waits for room and commits when it is first polled.
 pub async fn pump(mut commits: mpsc::Receiver<CommitBatch>, on: mpsc::UnboundedSender<CommitBatch>) {
     while let Some(batch) = commits.recv().await {
         if on.send(batch).is_err() {
@@ -113,7 +113,7 @@ pub async fn pump(mut commits: mpsc::Receiver<CommitBatch>, on: mpsc::UnboundedS
     }
 }
 
-/// Hands commits on to the hub: late, and some of them together, as a group commit does.
+/// Passes commits on to the hub: late, and some of them together, as a group commit does.
 pub async fn group(mut commits: mpsc::UnboundedReceiver<CommitBatch>, feed: mpsc::Sender<CommitBatch>, random: Random) {
     while let Some(mut group) = commits.recv().await {
         if random.percent(70) {
@@ -146,7 +146,7 @@ impl SimStore {
         }
     }
 
-    /// Reads, and takes its time before and after: what is answered may be old by then.
+    /// Reads with a delay before and after, so that the answer may be outdated when it arrives.
     async fn read<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         self.pause(4).await;
         if self.faults.reads_fail.load(Ordering::Relaxed) {
@@ -158,7 +158,7 @@ impl SimStore {
     }
 
     async fn pause(&self, most: u64) {
-        // Often none at all: then everything happens in one step.
+        // Often there is no delay, and everything happens in one step.
         if self.random.percent(60) {
             sleep(Duration::from_millis(self.random.below(most + 1))).await;
         }
@@ -179,7 +179,7 @@ impl SimStore {
         let (commands, now) = (write.commands.clone(), (self.clock)());
         let before = self.rows.head();
         let mut written = pin!(self.inner.write(write));
-        // One step carries it out; what remains is waiting for the hub.
+        // The first poll commits; the rest is waiting for the hub.
         let first = poll_fn(|cx| Poll::Ready(written.as_mut().poll(cx))).await;
         if crash == Some(When::Inside) {
             self.die().await;

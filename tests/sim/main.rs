@@ -1,9 +1,11 @@
-//! Simulated histories: the real hub, feed, service and session tasks on one thread, with a clock, a network and a disk
-//! that a seed decides. At every rest each client holds what a plain model of the commits says, and what a fresh client
-//! is given.
+//! Plays simulated histories: the real hub, feed, service and session tasks on one thread, with a clock, a network and
+//! a disk that a seed controls.
+//!
+//! At every rest, each client must hold the same as a plain model of the commits says, and the same as a fresh client.
 //!
 //! `ROSTERD_SIM_SEED=7 cargo test --test sim` plays one seed; `ROSTERD_SIM_TRACE=1` also prints every frame;
-//! `ROSTERD_SIM_MINUTES=10 cargo test --release --test sim -- --ignored --nocapture soak` plays new ones for ten minutes.
+//! `ROSTERD_SIM_MINUTES=10 cargo test --release --test sim -- --ignored --nocapture soak` plays new ones for ten
+//! minutes.
 #![allow(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 #![allow(clippy::cast_sign_loss, reason = "simulated times are small")]
 #![allow(unreachable_pub, reason = "what the parts of the test share is public to them all, and nobody is outside")]
@@ -24,12 +26,12 @@ use rosterd_engine::model::{Audience, Visibility};
 
 use crate::world::{History, play};
 
-/// Played in every run.
+/// The seeds of every run.
 const FIXED: std::ops::RangeInclusive<u64> = 1..=24;
-/// New in every run.
+/// The number of new seeds in every run.
 const FRESH: u64 = 4;
 
-/// What has to have happened in the fixed seeds, or they prove nothing about it.
+/// The events that must happen in the fixed seeds, because otherwise they prove nothing about them.
 const FAULTS: &[&str] = &[
     "connect",
     "drop",
@@ -38,10 +40,10 @@ const FAULTS: &[&str] = &[
     "half-open, at the client",
     "silence noticed",
     "stall",
-    "several keys were owed",
-    world::TOLD,
-    world::TOLD_IN_PART,
-    world::NOT_TAKEN,
+    "several keys were pending",
+    world::FLUSHED,
+    world::FLUSHED_IN_PART,
+    world::REFUSED,
     "write of the backend",
     "write of a burst",
     "acknowledged write",
@@ -62,7 +64,7 @@ const FAULTS: &[&str] = &[
     "erase",
     "erase, and made again",
     "make",
-    "hint",
+    "prefetch",
     "signal",
     "crash before a commit",
     "crash inside a commit",
@@ -86,12 +88,12 @@ const FAULTS: &[&str] = &[
     "rest",
 ];
 
-/// Who sees what in every history: `custom` oneself, `tel` friends, everything else everyone.
+/// The visibility in every history: the account alone sees `custom`, friends see `tel`, and everyone sees the rest.
 fn visibility() -> Visibility {
     Visibility { tel: Audience::Friends, custom: Audience::Own, ..Visibility::default() }
 }
 
-/// Plays a seed; if it fails, says how to play it again.
+/// Plays a seed. The error says how to play it again.
 fn passes(seed: u64) -> Result<History, String> {
     let history = play(seed);
     let Some(wrong) = &history.wrong else { return Ok(history) };
@@ -118,7 +120,7 @@ fn seed_from_environment() -> Option<u64> {
     std::env::var("ROSTERD_SIM_SEED").ok().map(|seed| seed.parse().expect("ROSTERD_SIM_SEED is a whole number"))
 }
 
-/// Seeds that nobody has seen.
+/// Returns seeds that have not been played before.
 fn new_seeds() -> impl Iterator<Item = u64> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     (now.as_millis() as u64 * 1000)..
@@ -148,9 +150,9 @@ fn a_seed_is_one_history() {
     assert_ne!(play(seed + 1).trace, once.trace);
 }
 
-/// As long as `ROSTERD_SIM_MINUTES` says: not part of a normal run.
+/// Plays new seeds for `ROSTERD_SIM_MINUTES`; not part of a normal run.
 #[test]
-#[ignore = "runs for as long as it is told to, ROSTERD_SIM_MINUTES"]
+#[ignore = "runs for ROSTERD_SIM_MINUTES"]
 fn soak() {
     let minutes: u64 = std::env::var("ROSTERD_SIM_MINUTES").map_or(1, |text| text.parse().expect("whole minutes"));
     let (begun, mut histories, mut happened, mut failed) = (Instant::now(), 0, BTreeMap::new(), Vec::new());

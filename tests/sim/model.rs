@@ -1,5 +1,5 @@
-//! What everyone should see, worked out from the list of what was committed and by nothing of the engine: maps and
-//! sets, one after the other.
+//! Computes what every account should see from the list of commits, without the engine: with plain maps and sets, one
+//! command after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
@@ -9,18 +9,18 @@ use rosterd_protocol::v1;
 
 use crate::disk::Committed;
 
-/// A card's fields as far as the histories change them: nick and avatar for everyone, tel for friends, custom for
-/// oneself.
+/// The fields of a profile that the histories change: nick and avatar for everyone, tel for friends, custom for the
+/// account alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EncodedProfile {
+pub struct SeenProfile {
     pub nick: String,
-    /// How long it is: of many characters, to fill frames.
+    /// Its length, which is large at times to fill frames.
     pub avatar: usize,
     pub tel: String,
     pub custom: String,
 }
 
-impl EncodedProfile {
+impl SeenProfile {
     fn for_friends(&self) -> Self {
         Self { custom: String::new(), ..self.clone() }
     }
@@ -39,23 +39,23 @@ impl EncodedProfile {
     }
 }
 
-/// What one account's clients should hold.
+/// The state that the clients of one account should hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expected {
-    pub me: EncodedProfile,
-    /// Friends, with what the account notes about them.
-    pub friends: BTreeMap<String, (String, EncodedProfile)>,
-    /// Open requests: the other side, and whether it is the one that asks.
+    pub me: SeenProfile,
+    /// Friends, with the alias that the account gives them.
+    pub friends: BTreeMap<String, (String, SeenProfile)>,
+    /// Open requests: the other side, and whether it is the sender.
     pub requests: BTreeSet<(String, bool)>,
     pub blocks: BTreeSet<String>,
-    /// Of the accounts asked for, those that exist.
-    pub watched: BTreeMap<String, EncodedProfile>,
-    /// Friends who show as online, if they are.
+    /// Those of the watched accounts that exist.
+    pub watched: BTreeMap<String, SeenProfile>,
+    /// Friends, and whether each shows as online.
     pub shows: BTreeMap<String, bool>,
 }
 
 impl Expected {
-    /// Where two differ, in words; empty if they do not.
+    /// Describes the differences; empty if there are none.
     pub fn differences(&self, held: &Self) -> String {
         let mut text = String::new();
         let mut compare = |what, expected: &dyn Debug, held: &dyn Debug| {
@@ -90,13 +90,13 @@ struct Request {
 #[derive(Debug, Default)]
 pub struct Model {
     users: BTreeMap<String, User>,
-    /// By owner and friend, what is noted; both directions are always there.
+    /// Aliases, by owner and friend; both directions always exist.
     friends: BTreeMap<(String, String), String>,
-    /// Open ones, by sender and receiver.
+    /// Open requests, by sender and receiver.
     requests: BTreeMap<(String, String), Request>,
-    /// By owner and blocked, the owner's card as it was then.
-    blocks: BTreeMap<(String, String), EncodedProfile>,
-    /// Everyone who ever had to do with an account.
+    /// By owner and blocked, the owner's profile as it was then.
+    blocks: BTreeMap<(String, String), SeenProfile>,
+    /// All accounts that ever had a relation to an account.
     related: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -115,15 +115,15 @@ impl Model {
         self.users.contains_key(account)
     }
 
-    /// How many accounts a session of this one can have to be told of, besides those that it watches or is hinted.
+    /// The accounts that a session of this one can have updates of, besides those that it watches or prefetches.
     pub fn related(&self, account: &str) -> BTreeSet<String> {
         self.related.get(account).cloned().unwrap_or_default()
     }
 
-    pub fn card(&self, account: &str) -> EncodedProfile {
+    pub fn profile(&self, account: &str) -> SeenProfile {
         let profile = self.users.get(account).and_then(|user| user.profile.as_ref());
         let text = |text: &str| text.to_owned();
-        profile.map_or_else(EncodedProfile::default, |p| EncodedProfile {
+        profile.map_or_else(SeenProfile::default, |p| SeenProfile {
             nick: text(&p.nick),
             avatar: p.avatar.chars().count(),
             tel: text(&p.tel),
@@ -131,12 +131,12 @@ impl Model {
         })
     }
 
-    /// What `viewer` sees of an account: what it was before a block, if there is one.
-    fn seen(&self, viewer: &str, account: &str) -> EncodedProfile {
+    /// The part of a profile that `viewer` sees; the profile before a block, if there is one.
+    fn seen(&self, viewer: &str, account: &str) -> SeenProfile {
         let frozen = self.blocks.get(&(account.to_owned(), viewer.to_owned()));
-        let card = frozen.cloned().unwrap_or_else(|| self.card(account));
+        let profile = frozen.cloned().unwrap_or_else(|| self.profile(account));
         let friends = self.friends.contains_key(&(viewer.to_owned(), account.to_owned()));
-        if friends { card.for_friends() } else { card.for_everyone() }
+        if friends { profile.for_friends() } else { profile.for_everyone() }
     }
 
     pub fn expected(&self, account: &str, watched: &[String], online: &BTreeSet<String>) -> Expected {
@@ -156,7 +156,7 @@ impl Model {
             online.contains(friend) && !blocked && !self.users[friend].invisible
         };
         Expected {
-            me: self.card(account),
+            me: self.profile(account),
             requests,
             blocks: self.blocks.keys().filter(|(owner, _)| owner == account).map(|(_, peer)| peer.clone()).collect(),
             watched: watched
@@ -239,16 +239,16 @@ impl Model {
             }
             Command::Block { account, peer } => {
                 let key = self.relate(account.as_str(), peer.as_str());
-                let card = self.card(account.as_str());
+                let profile = self.profile(account.as_str());
                 if !self.blocks.contains_key(&key) {
                     self.close(account.as_str(), peer.as_str());
-                    self.blocks.insert(key, card);
+                    self.blocks.insert(key, profile);
                 }
             }
             Command::Unblock { account, peer } => {
                 self.blocks.remove(&(account.to_string(), peer.to_string()));
             }
-            // Whoever may come in, what they see is the same.
+            // These decide who may log in, and not what anyone sees.
             Command::RevokeTokens { .. } | Command::SetToken { .. } => {}
         }
     }

@@ -1,4 +1,5 @@
-//! A network between clients and the gateway: bytes take time, buffers are small, and lines break in every way.
+//! A simulated network between clients and the gateway: bytes take time, buffers are small, connections break in every
+//! way.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,24 +15,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::random::Random;
 
-/// What a direction holds before its writer has to wait; a real one is larger, and so is what is sent.
+/// How many bytes one direction holds before its writer has to wait. Real buffers are larger, and so are real frames.
 const BUFFER: usize = 4096;
-/// The longest that a piece is on its way, in milliseconds.
+/// The longest latency of a piece, in milliseconds.
 const LATENCY: u64 = 20;
 
-/// A connection's two directions.
+/// The two directions of a connection.
 #[derive(Debug)]
-struct WriteHandle {
+struct Connection {
     pipes: [Pipe; 2],
-    /// Both ends get errors.
+    /// Whether the connection was reset: both ends get errors.
     cut: bool,
     random: Random,
-    lent: Lent,
+    handed_over: HandedOverWrites,
 }
 
-/// What came of writes by others than the ends.
+/// The outcomes of writes through a handle that an end handed over.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Lent {
+pub struct HandedOverWrites {
     pub whole: u64,
     pub in_part: u64,
     pub refused: u64,
@@ -41,11 +42,11 @@ pub struct Lent {
 struct Pipe {
     pieces: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
-    /// Its writer has gone: what is on its way arrives, then the end.
+    /// Whether its writer has left: the bytes on their way arrive, then the end.
     closed: bool,
-    /// Whatever is written from now on, and the end, does not arrive; nobody is told.
+    /// Whether bytes and the end get lost from now on, without an error for anyone.
     lost: bool,
-    /// Its reader has gone.
+    /// Whether its reader has left.
     unread: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -54,59 +55,64 @@ struct Pipe {
 /// One end of a connection.
 #[derive(Debug)]
 pub struct End {
-    line: Arc<Mutex<WriteHandle>>,
+    connection: Arc<Mutex<Connection>>,
     /// The direction that this end reads.
     reads: usize,
     arrival: Pin<Box<Sleep>>,
 }
 
-/// The way out of one end, for whoever it is lent to.
+/// The write handle of one end.
 #[derive(Debug)]
-struct Out {
-    line: Arc<Mutex<WriteHandle>>,
+struct EndWriter {
+    connection: Arc<Mutex<Connection>>,
     into: usize,
     encoding: Encoding,
 }
 
-impl hub::WriteHandle for Out {
+impl hub::WriteHandle for EndWriter {
     fn encoding(&self) -> Encoding {
         self.encoding
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut line = self.line.lock().unwrap();
-        let written = line.write(self.into, bytes);
-        let lent = &mut line.lent;
+        let mut connection = self.connection.lock().unwrap();
+        let written = connection.write(self.into, bytes);
+        let handed_over = &mut connection.handed_over;
         *match &written {
-            Ok(some) if *some == bytes.len() => &mut lent.whole,
-            Ok(_) => &mut lent.in_part,
-            Err(_) => &mut lent.refused,
+            Ok(some) if *some == bytes.len() => &mut handed_over.whole,
+            Ok(_) => &mut handed_over.in_part,
+            Err(_) => &mut handed_over.refused,
         } += 1;
         written
     }
 }
 
 impl End {
-    /// Its way out.
+    /// Hands over its write handle.
     pub fn hand_over(&self, encoding: Encoding) -> Box<dyn hub::WriteHandle> {
-        Box::new(Out { line: self.line.clone(), into: 1 - self.reads, encoding })
+        Box::new(EndWriter { connection: self.connection.clone(), into: 1 - self.reads, encoding })
     }
 }
 
-/// A hand on a connection, to break it.
+/// Breaks a connection from outside.
 #[derive(Debug, Clone)]
-pub struct Hand(Arc<Mutex<WriteHandle>>);
+pub struct Breaker(Arc<Mutex<Connection>>);
 
-/// A new connection: the client's end, the gateway's.
-pub fn connection(random: &Random) -> (End, End, Hand) {
-    let line = WriteHandle { pipes: Default::default(), cut: false, random: random.fork(), lent: Lent::default() };
-    let line = Arc::new(Mutex::new(line));
-    let end = |reads| End { line: line.clone(), reads, arrival: Box::pin(sleep_until(Instant::now())) };
-    (end(0), end(1), Hand(line.clone()))
+/// Makes a connection: the end of the client, that of the gateway, and its breaker.
+pub fn connect(random: &Random) -> (End, End, Breaker) {
+    let connection = Connection {
+        pipes: Default::default(),
+        cut: false,
+        random: random.fork(),
+        handed_over: HandedOverWrites::default(),
+    };
+    let connection = Arc::new(Mutex::new(connection));
+    let end = |reads| End { connection: connection.clone(), reads, arrival: Box::pin(sleep_until(Instant::now())) };
+    (end(0), end(1), Breaker(connection.clone()))
 }
 
-impl WriteHandle {
-    /// Takes what there is room for.
+impl Connection {
+    /// Takes as many bytes as there is room for.
     fn write(&mut self, into: usize, bytes: &[u8]) -> io::Result<usize> {
         let latency = Duration::from_millis(self.random.below(LATENCY));
         let cut = self.cut;
@@ -120,7 +126,7 @@ impl WriteHandle {
         }
         pipe.bytes += some;
         if !pipe.lost {
-            // In order: a piece does not overtake the one before.
+            // A piece does not overtake the one before.
             let after = pipe.pieces.back().map_or_else(Instant::now, |(due, _)| *due);
             pipe.pieces.push_back(((Instant::now() + latency).max(after), bytes[..some].to_vec()));
             pipe.reader.take().into_iter().for_each(Waker::wake);
@@ -135,31 +141,31 @@ impl WriteHandle {
     }
 }
 
-impl Hand {
-    /// The connection is reset.
+impl Breaker {
+    /// Resets the connection.
     pub fn cut(&self) {
-        let mut line = self.0.lock().unwrap();
-        line.cut = true;
-        line.wake();
+        let mut connection = self.0.lock().unwrap();
+        connection.cut = true;
+        connection.wake();
     }
 
-    /// The way to the client, or to the gateway, is gone without a word.
+    /// Loses all bytes to the client, or to the gateway, from now on and without an error.
     pub fn lose(&self, to_client: bool) {
-        let mut line = self.0.lock().unwrap();
-        let pipe = &mut line.pipes[usize::from(!to_client)];
+        let mut connection = self.0.lock().unwrap();
+        let pipe = &mut connection.pipes[usize::from(!to_client)];
         pipe.lost = true;
         pipe.pieces.clear();
     }
 
-    /// What was written on the gateway's behalf while its session slept.
-    pub fn lent(&self) -> Lent {
-        self.0.lock().unwrap().lent
+    /// The writes of flushers while the session of the gateway slept.
+    pub fn handed_over(&self) -> HandedOverWrites {
+        self.0.lock().unwrap().handed_over
     }
 
-    /// Whether both ends hear each other.
+    /// Whether bytes arrive in both directions.
     pub fn is_whole(&self) -> bool {
-        let line = self.0.lock().unwrap();
-        !line.cut && line.pipes.iter().all(|pipe| !pipe.lost)
+        let connection = self.0.lock().unwrap();
+        !connection.cut && connection.pipes.iter().all(|pipe| !pipe.lost)
     }
 }
 
@@ -167,9 +173,9 @@ impl AsyncRead for End {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let due = {
-                let mut line = self.line.lock().unwrap();
-                let cut = line.cut;
-                let pipe = &mut line.pipes[self.reads];
+                let mut connection = self.connection.lock().unwrap();
+                let cut = connection.cut;
+                let pipe = &mut connection.pipes[self.reads];
                 if cut && !pipe.lost {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
@@ -198,10 +204,10 @@ impl AsyncRead for End {
 
 impl AsyncWrite for End {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut line = self.line.lock().unwrap();
-        let written = line.write(1 - self.reads, bytes);
+        let mut connection = self.connection.lock().unwrap();
+        let written = connection.write(1 - self.reads, bytes);
         if matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            line.pipes[1 - self.reads].writer = Some(cx.waker().clone());
+            connection.pipes[1 - self.reads].writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(written)
@@ -212,8 +218,8 @@ impl AsyncWrite for End {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut line = self.line.lock().unwrap();
-        let pipe = &mut line.pipes[1 - self.reads];
+        let mut connection = self.connection.lock().unwrap();
+        let pipe = &mut connection.pipes[1 - self.reads];
         pipe.closed = true;
         pipe.reader.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
@@ -222,11 +228,11 @@ impl AsyncWrite for End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        let mut line = self.line.lock().unwrap();
+        let mut connection = self.connection.lock().unwrap();
         let (read, written) = (self.reads, 1 - self.reads);
-        line.pipes[written].closed = true;
-        line.pipes[read].unread = true;
-        line.pipes[read].pieces.clear();
-        line.wake();
+        connection.pipes[written].closed = true;
+        connection.pipes[read].unread = true;
+        connection.pipes[read].pieces.clear();
+        connection.wake();
     }
 }

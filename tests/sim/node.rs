@@ -1,4 +1,4 @@
-//! One gateway process: the real hub, feed, service and session tasks, without listeners.
+//! Runs one gateway process: the real hub, feed, service and session tasks, without listeners.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,18 +19,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::disk::{self, Faults, Platter};
-use crate::net::{self, End, Hand};
+use crate::net::{self, Breaker, End};
 use crate::random::Random;
 use crate::visibility;
 
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How long who left counts as online.
+/// How long an account that left counts as online.
 pub const LINGER: Duration = Duration::from_millis(600);
-/// Friends to a page of a catch-up, and watchers to a slice of marks: few, so that few accounts fill several.
+/// The friends in a page of a catch-up, and the watchers in a slice of marks: few, so that few accounts fill several.
 const PAGE: usize = 2;
 const SLICE: usize = 2;
 
-/// A process, alive until it is dropped or dies by itself.
+/// A process, which lives until it is dropped or dies by itself.
 pub struct Node {
     pub service: Arc<Service>,
     pub store: Arc<dyn Store>,
@@ -39,11 +39,11 @@ pub struct Node {
     process: Arc<Process>,
 }
 
-/// Whether a process lives, and how it is connected. Once it is dead nothing it does has an effect.
+/// Whether a process lives, and its connections. A dead process has no further effect.
 #[derive(Default)]
 pub struct Process {
     dead: watch::Sender<bool>,
-    hands: Mutex<Vec<Hand>>,
+    breakers: Mutex<Vec<Breaker>>,
 }
 
 impl Process {
@@ -51,21 +51,21 @@ impl Process {
         *self.dead.borrow()
     }
 
-    /// Resolves once it is dead.
+    /// Waits until it is dead.
     pub async fn death(&self) {
         let mut dead = self.dead.subscribe();
         let _ = dead.wait_for(|dead| *dead).await;
     }
 
-    /// Dies in this very moment; the system resets its connections.
+    /// Dies at once; the system resets its connections.
     pub fn die(&self) {
         self.dead.send_replace(true);
-        self.hands.lock().unwrap().iter().for_each(Hand::cut);
+        self.breakers.lock().unwrap().iter().for_each(Breaker::cut);
     }
 }
 
-/// What a process starts on.
-pub struct Machinery {
+/// The surroundings that a process starts on.
+pub struct Surroundings {
     pub platter: Arc<Mutex<Platter>>,
     pub faults: Arc<Faults>,
     pub clock: StoreClock,
@@ -73,7 +73,7 @@ pub struct Machinery {
 }
 
 impl Node {
-    pub async fn start(on: &Machinery) -> Self {
+    pub async fn start(on: &Surroundings) -> Self {
         let process = Arc::new(Process::default());
         let (store, commits, head) =
             disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone());
@@ -110,16 +110,16 @@ impl Node {
         Self { service, store, gateway, tasks, process }
     }
 
-    /// A connection of a client, upgraded already.
-    pub fn connect(&mut self, encoding: Encoding, random: &Random) -> (End, Hand) {
-        let (near, far, hand) = net::connection(random);
+    /// Connects a client, past the upgrade.
+    pub fn connect(&mut self, encoding: Encoding, random: &Random) -> (End, Breaker) {
+        let (near, far, breaker) = net::connect(random);
         let gateway = self.gateway.clone();
-        let mut hands = self.process.hands.lock().unwrap();
-        // A plain connection lends its way out, one with TLS does not.
-        let out = (hands.len() % 4 != 3).then(|| far.hand_over(encoding));
+        let mut breakers = self.process.breakers.lock().unwrap();
+        // A connection without TLS hands its write handle over, one with TLS does not.
+        let out = (breakers.len() % 4 != 3).then(|| far.hand_over(encoding));
         self.tasks.spawn(gateway.serve_upgraded(far, out, encoding));
-        hands.push(hand.clone());
-        (near, hand)
+        breakers.push(breaker.clone());
+        (near, breaker)
     }
 
     pub fn process(&self) -> Arc<Process> {
@@ -127,7 +127,7 @@ impl Node {
     }
 }
 
-/// Limits that nobody here comes near to.
+/// Limits that no history reaches.
 fn policy() -> AdmissionPolicy {
     AdmissionPolicy {
         origins: None,

@@ -1,4 +1,4 @@
-//! What happens in one history, drawn from its seed before it begins.
+//! Draws the steps of a history from its seed before it begins.
 
 use rosterd_protocol::{ClientCommand, v1};
 
@@ -10,44 +10,44 @@ pub const ACCOUNTS: u64 = 7;
 /// Two for each account, in both encodings.
 pub const CLIENTS: u64 = 2 * ACCOUNTS;
 const STEPS: u64 = 150;
-/// A rest after so many steps.
+/// The number of steps between two rests.
 const REST: u64 = 50;
 
-/// One thing that happens.
+/// One event of a history.
 #[derive(Debug, Clone)]
 pub enum Act {
     Client(u64, Order),
     /// A backend changes a profile.
     Write(u64),
-    /// And this often, one after the other.
+    /// A backend changes a profile this often, one time after the other.
     Burst(u64, u64),
     Befriend(u64, u64),
     Unfriend(u64, u64),
     Erase(u64),
     Make(u64),
-    /// Erased, and made again before anybody is told.
+    /// Deletes an account and makes it again before anyone learns of the deletion.
     Remake(u64),
-    Hint(u64, Vec<u64>),
-    /// The process dies at a write, which is asked for now.
+    Prefetch(u64, Vec<u64>),
+    /// The process dies at a write that is sent now.
     Crash(When, u64),
-    /// The process is killed, wherever it is.
+    /// The process is killed at any point.
     Kill,
     BackUp,
-    /// It is killed, and comes back on the last backup.
+    /// The process is killed, and starts on the last backup.
     Restore,
-    /// The wall clock is set, by so many milliseconds.
+    /// The wall clock is set by so many milliseconds.
     Clock(i64),
-    /// Tombstones are forgotten, however young.
+    /// Tombstones are dropped, however young.
     Compact,
     WritesFail(u64),
     ReadsFail(u64),
-    /// Everyone comes, everything settles, and is compared.
+    /// All clients connect, everything settles, and is compared.
     Rest,
 }
 
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// Milliseconds since the step before.
+    /// Milliseconds since the previous step.
     pub after: u64,
     pub act: Act,
 }
@@ -61,13 +61,13 @@ pub fn owner(client: u64) -> u64 {
     client % ACCOUNTS
 }
 
-/// The steps of a seed.
+/// Draws the steps of a seed.
 pub fn plan(seed: u64) -> Vec<Step> {
     let random = Random::new(seed);
     let mut steps: Vec<_> = (0..ACCOUNTS).map(|n| Step { after: 0, act: Act::Make(n) }).collect();
     steps.extend((0..CLIENTS).map(|n| Step { after: random.below(30), act: Act::Client(n, Order::Connect) }));
     for at in 1..=STEPS {
-        // Many things in one moment, some after a long silence.
+        // Many steps at the same moment, some after a long silence.
         let after = match random.below(10) {
             0..4 => 0,
             4..9 => random.below(60),
@@ -87,7 +87,7 @@ fn act(random: &Random) -> Act {
     match random.below(200) {
         0..60 => Act::Client(client, Order::Send(command(random))),
         60..74 => Act::Client(client, nick()),
-        74..92 => Act::Client(client, line(random)),
+        74..92 => Act::Client(client, connection_order(random)),
         92..104 => Act::Write(a),
         104..108 => Act::Burst(a, 5 + random.below(60)),
         108..128 => Act::Befriend(a, b),
@@ -95,7 +95,7 @@ fn act(random: &Random) -> Act {
         136..138 => Act::Erase(a),
         138 => Act::Remake(a),
         139..145 => Act::Make(a),
-        145..149 => Act::Hint(a, vec![b, random.below(ACCOUNTS)]),
+        145..149 => Act::Prefetch(a, vec![b, random.below(ACCOUNTS)]),
         149..155 => Act::Crash([When::Before, When::Inside, When::After][random.index(3)], a),
         155..157 => Act::Kill,
         157..160 => Act::BackUp,
@@ -109,12 +109,12 @@ fn act(random: &Random) -> Act {
     }
 }
 
-/// The number is put in when it is sent, so that every one is another.
+/// Orders a new nick. The nick itself is set when it is sent, so that each is different.
 fn nick() -> Order {
     Order::Send(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(String::new()), ..Default::default() }))
 }
 
-fn line(random: &Random) -> Order {
+fn connection_order(random: &Random) -> Order {
     match random.below(9) {
         0 | 1 => Order::Drop,
         2 => Order::Cut,

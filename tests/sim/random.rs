@@ -1,8 +1,8 @@
-//! The one source of chance: its whole state is its seed.
+//! The source of randomness: its whole state is its seed.
 
 use std::sync::{Arc, Mutex};
 
-/// A generator (`SplitMix64`) that its copies share.
+/// A generator (`SplitMix64`). Its clones share one state.
 #[derive(Debug, Clone)]
 pub struct Random(Arc<Mutex<u64>>);
 
@@ -20,22 +20,22 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// A place in a list of `length`, which is not empty.
+    /// Returns a position in a list of `length`, which is not empty.
     pub fn index(&self, length: usize) -> usize {
         self.below(length as u64) as usize
     }
 
-    /// True in `of` of a hundred cases.
+    /// Returns true in `of` of a hundred cases.
     pub fn percent(&self, of: u64) -> bool {
         self.below(100) < of
     }
 
-    /// A generator of its own, so that what draws from it does not disturb the others.
+    /// Makes a generator with a state of its own, so that drawing from it does not change the numbers of others.
     pub fn fork(&self) -> Self {
         Self::new(self.next())
     }

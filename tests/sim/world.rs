@@ -1,5 +1,5 @@
-//! Plays a history: the director lets things happen one after the other, and looks at every rest whether everyone holds
-//! what they should.
+//! Plays a history: the director causes one event after the other, and checks at every rest that each client holds what
+//! it should.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,48 +9,48 @@ use std::time::Duration;
 
 use rosterd::store::StoreClock;
 use rosterd_client::Replica;
-use rosterd_engine::model::{Account, Command as Asked, Fields, Millis, Outcome};
+use rosterd_engine::model::{Account, Command as StoreCommand, Fields, Millis, Outcome};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, Order, View};
 use crate::disk::{Faults, Platter};
-use crate::model::{EncodedProfile, Expected, Model};
-use crate::net::{End, Hand, Lent};
-use crate::node::{LINGER, Machinery, Node};
+use crate::model::{Expected, Model, SeenProfile};
+use crate::net::{Breaker, End, HandedOverWrites};
+use crate::node::{LINGER, Node, Surroundings};
 use crate::plan::{self, ACCOUNTS, Act, CLIENTS, Step, account, owner};
 use crate::random::Random;
 
-/// The wall clock when a history begins.
+/// The wall clock at the beginning of a history.
 const EPOCH: i64 = 1_700_000_000_000;
 /// How long everything may take to settle, in simulated time.
 const SETTLING: Duration = Duration::from_mins(3);
-/// How long it has to stay so.
+/// How many looks in a row must find it settled.
 const STILL: u32 = 12;
 
-/// What tellers did, and what they left to the session's task.
-pub const TOLD: &str = "told while asleep";
-pub const TOLD_IN_PART: &str = "told in part while asleep";
-pub const NOT_TAKEN: &str = "a frame for one asleep was not taken";
+/// The outcomes of flushes, and of those that were left to the task of the session.
+pub const FLUSHED: &str = "flushed while asleep";
+pub const FLUSHED_IN_PART: &str = "flushed in part while asleep";
+pub const REFUSED: &str = "a frame for one asleep was not taken";
 
-/// What the clients stand on.
-pub struct Ground {
+/// The state that the director and the clients share.
+pub struct Shared {
     pub random: Random,
     node: Mutex<Option<Node>>,
     platter: Arc<Mutex<Platter>>,
     happened: Mutex<BTreeMap<String, u64>>,
-    /// Every connection there was.
-    hands: Mutex<Vec<Hand>>,
+    /// Of all connections so far.
+    breakers: Mutex<Vec<Breaker>>,
     wrong: Mutex<Option<String>>,
     trace: Mutex<u64>,
     begun: Instant,
 }
 
-impl Ground {
-    /// A new connection, if there is a gateway.
-    pub fn dial(&self, encoding: Encoding, random: &Random) -> Option<(End, Hand)> {
+impl Shared {
+    /// Connects, if there is a gateway.
+    pub fn dial(&self, encoding: Encoding, random: &Random) -> Option<(End, Breaker)> {
         let connected = self.node.lock().unwrap().as_mut().map(|node| node.connect(encoding, random));
-        self.hands.lock().unwrap().extend(connected.as_ref().map(|(_, hand)| hand.clone()));
+        self.breakers.lock().unwrap().extend(connected.as_ref().map(|(_, breaker)| breaker.clone()));
         connected
     }
 
@@ -62,14 +62,14 @@ impl Ground {
         self.happened(&format!("refused: {reason}"));
     }
 
-    /// What must be true; the first thing that is not ends the history.
+    /// Demands that something is true. The first demand that fails ends the history.
     pub fn demand(&self, is: bool, otherwise: &str) {
         if !is {
             self.wrong.lock().unwrap().get_or_insert_with(|| otherwise.to_owned());
         }
     }
 
-    /// Every frame that every client got, and when, in one number.
+    /// Adds a frame, its client and its time to a hash of all of them.
     pub fn trace(&self, client: &str, frame: &v1::ServerFrame) {
         let line = format!("{} {client} {frame:?}", self.begun.elapsed().as_millis());
         if std::env::var_os("ROSTERD_SIM_TRACE").is_some() {
@@ -81,12 +81,12 @@ impl Ground {
         }
     }
 
-    /// Whether a nick is among what would be there after a crash now, or was before the last backup was brought back.
+    /// Whether a commit that would survive a crash now set this nick.
     pub fn is_safe(&self, account: &str, nick: &str) -> bool {
         let platter = self.platter.lock().unwrap();
         let mut commands = platter.log.iter().rev().flat_map(|committed| &committed.commands);
         commands.any(|command| match command {
-            Asked::SetProfile { account: whose, patch, .. } if whose.as_str() == account => {
+            StoreCommand::SetProfile { account: whose, patch, .. } if whose.as_str() == account => {
                 let bare = rosterd_engine::model::Profile::new(whose.clone(), 1, 0);
                 patch.apply(&bare).is_some_and(|profile| *profile.nick == *nick)
             }
@@ -94,61 +94,62 @@ impl Ground {
         })
     }
 
-    /// The same of any write of a client.
+    /// The same for any write of a client.
     pub fn is_committed(&self, account: &str, command: &ClientCommand) -> bool {
         let platter = self.platter.lock().unwrap();
         let mut commands = platter.log.iter().rev().flat_map(|committed| &committed.commands);
         commands.any(|committed| is_what(committed, account, command).unwrap_or(true))
     }
 
-    /// The same of a write of the backend.
-    fn holds(&self, command: &Asked) -> bool {
+    /// The same for a write of the backend.
+    fn holds(&self, command: &StoreCommand) -> bool {
         self.platter.lock().unwrap().log.iter().rev().any(|committed| committed.commands.contains(command))
     }
 }
 
-/// Whether a committed command is what a client asked for; `None` if what was asked for may have been so before anybody
-/// asked.
-fn is_what(committed: &Asked, whose: &str, command: &ClientCommand) -> Option<bool> {
+/// Whether a committed command is the one of a client; `None` if the command may have changed nothing.
+fn is_what(committed: &StoreCommand, whose: &str, command: &ClientCommand) -> Option<bool> {
     let of = |account: &Account, peer: &Account, asked: &str| account.as_str() == whose && peer.as_str() == asked;
     Some(match (command, committed) {
         (ClientCommand::Unblock(_) | ClientCommand::SetPresence(_), _) => return None,
-        (ClientCommand::UpdateMyInfo(asked), Asked::SetProfile { account, patch, .. }) => {
+        (ClientCommand::UpdateMyInfo(asked), StoreCommand::SetProfile { account, patch, .. }) => {
             let bare = rosterd_engine::model::Profile::new(account.clone(), 1, 0);
             let custom = patch.apply(&bare).map(|profile| profile.custom);
             account.as_str() == whose && custom.as_deref() == asked.custom.as_deref()
         }
-        (ClientCommand::AddFriend(asked), Asked::AddFriend { account, peer, .. }) => of(account, peer, &asked.account),
-        (ClientCommand::RequestFriend(asked), Asked::RequestFriend { account, peer, .. }) => {
+        (ClientCommand::AddFriend(asked), StoreCommand::AddFriend { account, peer, .. }) => {
             of(account, peer, &asked.account)
         }
-        (ClientCommand::AcceptFriend(asked), Asked::AcceptFriend { account, peer }) => {
+        (ClientCommand::RequestFriend(asked), StoreCommand::RequestFriend { account, peer, .. }) => {
             of(account, peer, &asked.account)
         }
-        (ClientCommand::RejectFriend(asked), Asked::RejectFriend { account, peer }) => {
+        (ClientCommand::AcceptFriend(asked), StoreCommand::AcceptFriend { account, peer }) => {
             of(account, peer, &asked.account)
         }
-        (ClientCommand::CancelRequest(asked), Asked::CancelRequest { account, peer }) => {
+        (ClientCommand::RejectFriend(asked), StoreCommand::RejectFriend { account, peer }) => {
             of(account, peer, &asked.account)
         }
-        (ClientCommand::DeleteFriend(asked), Asked::DeleteFriend { account, peer }) => {
+        (ClientCommand::CancelRequest(asked), StoreCommand::CancelRequest { account, peer }) => {
             of(account, peer, &asked.account)
         }
-        (ClientCommand::UpdateFriend(asked), Asked::UpdateFriend { account, peer, note }) => {
+        (ClientCommand::DeleteFriend(asked), StoreCommand::DeleteFriend { account, peer }) => {
+            of(account, peer, &asked.account)
+        }
+        (ClientCommand::UpdateFriend(asked), StoreCommand::UpdateFriend { account, peer, note }) => {
             let bare = rosterd_engine::model::Edge::new(account.clone(), peer.clone(), 1, 0);
             let alias = note.apply(&bare).map(|edge| edge.alias);
             of(account, peer, &asked.account) && alias.as_deref() == asked.alias.as_deref()
         }
-        (ClientCommand::Block(asked), Asked::Block { account, peer }) => of(account, peer, &asked.account),
+        (ClientCommand::Block(asked), StoreCommand::Block { account, peer }) => of(account, peer, &asked.account),
         _ => false,
     })
 }
 
-/// What came of a history.
+/// The result of a history.
 pub struct History {
     pub happened: BTreeMap<String, u64>,
     pub trace: u64,
-    /// What was wrong, and after which step.
+    /// The first failure, and the step before it.
     pub wrong: Option<String>,
 }
 
@@ -160,31 +161,33 @@ pub fn play(seed: u64) -> History {
         let mut wrong = None;
         for (at, step) in plan::plan(seed).into_iter().enumerate() {
             director.step(&step).await;
-            if let Some(what) = director.ground.wrong.lock().unwrap().clone() {
+            if let Some(what) = director.shared.wrong.lock().unwrap().clone() {
                 wrong = Some(format!("after step {at}, {:?}: {what}", step.act));
                 break;
             }
         }
-        let ground = &director.ground;
-        let mut happened = ground.happened.lock().unwrap().clone();
-        for Lent { whole, in_part, refused } in ground.hands.lock().unwrap().iter().map(Hand::lent) {
-            for (what, times) in [(TOLD, whole), (TOLD_IN_PART, in_part), (NOT_TAKEN, refused)] {
+        let shared = &director.shared;
+        let mut happened = shared.happened.lock().unwrap().clone();
+        for HandedOverWrites { whole, in_part, refused } in
+            shared.breakers.lock().unwrap().iter().map(Breaker::handed_over)
+        {
+            for (what, times) in [(FLUSHED, whole), (FLUSHED_IN_PART, in_part), (REFUSED, refused)] {
                 *happened.entry(what.to_owned()).or_default() += times;
             }
         }
-        History { happened, trace: *ground.trace.lock().unwrap(), wrong }
+        History { happened, trace: *shared.trace.lock().unwrap(), wrong }
     })
 }
 
 struct Director {
-    ground: Arc<Ground>,
-    on: Machinery,
+    shared: Arc<Shared>,
+    on: Surroundings,
     random: Random,
     clients: Vec<Client>,
-    /// The wall clock's distance from the simulated one.
+    /// The difference between the wall clock and the simulated one.
     offset: Arc<AtomicI64>,
-    /// Accounts that a session was hinted since it began.
-    hinted: BTreeSet<(u64, u64)>,
+    /// Viewers, and accounts that were prefetched for them since the process began.
+    prefetched: BTreeSet<(u64, u64)>,
     number: u64,
     /// Writes of the backend that are under way.
     writing: Arc<AtomicUsize>,
@@ -204,30 +207,30 @@ impl Director {
         };
         let platter = Arc::new(Mutex::new(Platter::new(random.next())));
         let faults = Arc::new(Faults::default());
-        let on = Machinery { platter: platter.clone(), faults, clock, random: random.fork() };
+        let on = Surroundings { platter: platter.clone(), faults, clock, random: random.fork() };
         let node = Node::start(&on).await;
-        let ground = Arc::new(Ground {
+        let shared = Arc::new(Shared {
             random: random.fork(),
             node: Mutex::new(Some(node)),
             platter,
             happened: Mutex::default(),
-            hands: Mutex::default(),
+            breakers: Mutex::default(),
             wrong: Mutex::default(),
             trace: Mutex::new(0xcbf2_9ce4_8422_2325),
             begun,
         });
         let client = |n: u64| {
             let encoding = Encoding::ALL[(n / ACCOUNTS) as usize % 2];
-            Client::start(format!("client {n}"), account(owner(n)), encoding, ground.clone())
+            Client::start(format!("client {n}"), account(owner(n)), encoding, shared.clone())
         };
         let clients = (0..CLIENTS).map(client).collect();
         Self {
-            ground: ground.clone(),
+            shared: shared.clone(),
             on,
             random,
             clients,
             offset,
-            hinted: BTreeSet::new(),
+            prefetched: BTreeSet::new(),
             number: 0,
             writing: Arc::default(),
         }
@@ -241,27 +244,27 @@ impl Director {
     }
 
     fn service(&self) -> Arc<rosterd::service::Service> {
-        self.ground.node.lock().unwrap().as_ref().expect("a node, since it was revived").service.clone()
+        self.shared.node.lock().unwrap().as_ref().expect("a node, since it was revived").service.clone()
     }
 
-    /// A process that died by itself is started again, after a while.
+    /// Restarts a process that died by itself, after a while.
     async fn revive(&mut self) {
-        let dead = self.ground.node.lock().unwrap().as_ref().is_none_or(|node| node.process().is_dead());
+        let dead = self.shared.node.lock().unwrap().as_ref().is_none_or(|node| node.process().is_dead());
         if dead {
             self.restart().await;
         }
     }
 
     async fn restart(&mut self) {
-        drop(self.ground.node.lock().unwrap().take());
-        self.hinted.clear();
+        drop(self.shared.node.lock().unwrap().take());
+        self.prefetched.clear();
         sleep(Duration::from_millis(self.random.below(400))).await;
         *self.on.faults.crash.lock().unwrap() = None;
         for fails in [&self.on.faults.writes_fail, &self.on.faults.reads_fail] {
             fails.store(false, Ordering::Relaxed);
         }
         let node = Node::start(&self.on).await;
-        *self.ground.node.lock().unwrap() = Some(node);
+        *self.shared.node.lock().unwrap() = Some(node);
     }
 
     fn fresh(&mut self) -> String {
@@ -269,20 +272,20 @@ impl Director {
         format!("n{}", self.number)
     }
 
-    /// A change of the backend's; big ones now and then, so that frames fill up.
-    fn change(&mut self, n: u64) -> Asked {
+    /// Makes a change of the backend, at times a large one, so that frames fill up.
+    fn change(&mut self, n: u64) -> StoreCommand {
         let nick = Some(self.fresh());
         let avatar = self.random.percent(30).then(|| "😀".repeat(self.random.index(1024)));
         let tel = self.random.percent(30).then(|| format!("t{}", self.random.below(1000)));
         let custom = self.random.percent(20).then(|| format!("c{}", self.random.below(1000)));
         let patch = Fields { nick, avatar, tel, custom, ..Fields::default() }.check().unwrap();
-        Asked::SetProfile { account: name(n), patch, create: false, if_version: None }
+        StoreCommand::SetProfile { account: name(n), patch, create: false, if_version: None }
     }
 
-    /// Asks for a write, and does not wait for it.
-    fn write(&mut self, what: &str, command: Asked) {
-        let (service, ground, what) = (self.service(), self.ground.clone(), what.to_owned());
-        let node = self.ground.node.lock().unwrap();
+    /// Starts a write, and does not wait for it.
+    fn write(&mut self, what: &str, command: StoreCommand) {
+        let (service, shared, what) = (self.service(), self.shared.clone(), what.to_owned());
+        let node = self.shared.node.lock().unwrap();
         let process = node.as_ref().expect("a node, since it was revived").process();
         drop(node);
         let writing = self.writing.clone();
@@ -293,9 +296,9 @@ impl Director {
                 () = process.death() => {}
                 done = service.relate(command.clone(), None) => {
                     if let Ok(outcome) = done {
-                        let safe = outcome == Outcome::Unchanged || ground.holds(&command);
-                        ground.demand(safe, &format!("{command:?} was answered and is not safe"));
-                        ground.happened(&what);
+                        let safe = outcome == Outcome::Unchanged || shared.holds(&command);
+                        shared.demand(safe, &format!("{command:?} was answered and is not safe"));
+                        shared.happened(&what);
                     }
                 }
             }
@@ -317,28 +320,28 @@ impl Director {
                 }
             }
             Act::Befriend(a, b) => {
-                self.write("befriend", Asked::Befriend { account: name(*a), peer: name(*b) });
+                self.write("befriend", StoreCommand::Befriend { account: name(*a), peer: name(*b) });
             }
             Act::Unfriend(a, b) => {
-                self.write("unfriend", Asked::Unfriend { account: name(*a), peer: name(*b) });
+                self.write("unfriend", StoreCommand::Unfriend { account: name(*a), peer: name(*b) });
             }
-            Act::Erase(n) => self.write("erase", Asked::DeleteUser { account: name(*n) }),
+            Act::Erase(n) => self.write("erase", StoreCommand::DeleteUser { account: name(*n) }),
             Act::Make(n) => self.make(*n),
             Act::Remake(n) => self.remake(*n),
-            Act::Hint(viewer, accounts) => self.hint(*viewer, accounts),
+            Act::Prefetch(viewer, accounts) => self.prefetch(*viewer, accounts),
             Act::Crash(when, n) => self.crash(*when, *n).await,
             Act::Kill => {
-                self.ground.happened("kill");
+                self.shared.happened("kill");
                 self.restart().await;
             }
             Act::BackUp => {
                 self.on.platter.lock().unwrap().back_up();
-                self.ground.happened("backup");
+                self.shared.happened("backup");
             }
             Act::Restore => self.restore().await,
             Act::Clock(by) => {
                 self.offset.fetch_add(*by, Ordering::Relaxed);
-                self.ground.happened(if *by < 0 { "clock set back" } else { "clock set forward" });
+                self.shared.happened(if *by < 0 { "clock set back" } else { "clock set forward" });
             }
             Act::Compact => self.compact().await,
             Act::WritesFail(ms) => self.fail(|faults| &faults.writes_fail, *ms, "writes fail"),
@@ -355,7 +358,7 @@ impl Director {
             }
             other => other,
         };
-        let connected = self.clients[n as usize].view.lock().unwrap().hand.is_some();
+        let connected = self.clients[n as usize].view.lock().unwrap().breaker.is_some();
         let what = match &order {
             Order::Connect => "connect",
             Order::Drop if connected => "drop",
@@ -366,36 +369,38 @@ impl Director {
             _ => "",
         };
         if !what.is_empty() {
-            self.ground.happened(what);
+            self.shared.happened(what);
         }
         self.clients[n as usize].order(order);
     }
 
     fn make(&mut self, n: u64) {
-        let Asked::SetProfile { account, patch, .. } = self.change(n) else { unreachable!() };
-        self.write("make", Asked::SetProfile { account, patch, create: true, if_version: None });
+        let StoreCommand::SetProfile { account, patch, .. } = self.change(n) else { unreachable!() };
+        self.write("make", StoreCommand::SetProfile { account, patch, create: true, if_version: None });
     }
 
-    /// The two commits follow one another, so that who reads now may find the second before the first is told. A friend
-    /// that it had it has again: who held it as somebody's entry still may.
+    /// Deletes an account and makes it again.
+    ///
+    /// The two commits follow one another, so that a read may find the second before the first is on the feed. The
+    /// account gets a friend again, whose client may still hold the old entry.
     fn remake(&mut self, n: u64) {
-        self.write("erase, and made again", Asked::DeleteUser { account: name(n) });
+        self.write("erase, and made again", StoreCommand::DeleteUser { account: name(n) });
         self.make(n);
         let friend = (n + 1 + self.random.below(ACCOUNTS - 1)) % ACCOUNTS;
-        self.write("befriend", Asked::Befriend { account: name(n), peer: name(friend) });
+        self.write("befriend", StoreCommand::Befriend { account: name(n), peer: name(friend) });
         for client in [n, friend] {
             self.order(client, Order::Connect);
         }
     }
 
-    fn hint(&mut self, viewer: u64, accounts: &[u64]) {
-        let (service, ground) = (self.service(), self.ground.clone());
-        self.hinted.extend(accounts.iter().map(|hinted| (viewer, *hinted)));
+    fn prefetch(&mut self, viewer: u64, accounts: &[u64]) {
+        let (service, shared) = (self.service(), self.shared.clone());
+        self.prefetched.extend(accounts.iter().map(|prefetched| (viewer, *prefetched)));
         let names: Vec<_> = accounts.iter().map(|n| account(*n)).collect();
         tokio::spawn(async move {
-            let hinted = timeout(Duration::from_secs(1), service.prefetch(&name(viewer), &names)).await;
-            if matches!(hinted, Ok(Ok(_))) {
-                ground.happened("hint");
+            let prefetched = timeout(Duration::from_secs(1), service.prefetch(&name(viewer), &names)).await;
+            if matches!(prefetched, Ok(Ok(_))) {
+                shared.happened("prefetch");
             }
         });
     }
@@ -404,9 +409,9 @@ impl Director {
         *self.on.faults.crash.lock().unwrap() = Some(when);
         let change = self.change(n);
         self.write("write that was answered at a crash", change);
-        let process = self.ground.node.lock().unwrap().as_ref().expect("a node").process();
+        let process = self.shared.node.lock().unwrap().as_ref().expect("a node").process();
         if timeout(Duration::from_secs(2), process.death()).await.is_ok() {
-            self.ground.happened(match when {
+            self.shared.happened(match when {
                 crate::disk::When::Before => "crash before a commit",
                 crate::disk::When::Inside => "crash inside a commit",
                 crate::disk::When::After => "crash after a commit",
@@ -416,27 +421,28 @@ impl Director {
     }
 
     async fn restore(&mut self) {
-        drop(self.ground.node.lock().unwrap().take());
+        drop(self.shared.node.lock().unwrap().take());
         let epoch = self.random.next();
         if self.on.platter.lock().unwrap().restore(epoch) {
-            self.ground.happened("restore of a backup");
+            self.shared.happened("restore of a backup");
         }
         self.restart().await;
     }
 
     async fn compact(&mut self) {
         let (store, hub) = {
-            let node = self.ground.node.lock().unwrap();
+            let node = self.shared.node.lock().unwrap();
             let node = node.as_ref().expect("a node, since it was revived");
             (node.store.clone(), node.service.hub().clone())
         };
-        // Whoever is here has heard of every removal: the retention is longer than any session may stay behind. Who is
-        // away has not.
+        // Sessions that are connected have got every removal, because the retention is longer than any session may lag.
+        // Clients that are away have not.
         let mut quiet = 0;
         for _ in 0..50 {
-            let owed = (0..ACCOUNTS).flat_map(|n| hub.sessions_of(&name(n))).any(|session| session.pending_count() > 0);
-            let told = hub.watermark() == self.on.platter.lock().unwrap().disk.head();
-            quiet = if told && !owed { quiet + 1 } else { 0 };
+            let pending =
+                (0..ACCOUNTS).flat_map(|n| hub.sessions_of(&name(n))).any(|session| session.pending_count() > 0);
+            let is_current = hub.watermark() == self.on.platter.lock().unwrap().disk.head();
+            quiet = if is_current && !pending { quiet + 1 } else { 0 };
             if quiet == 5 {
                 break;
             }
@@ -447,39 +453,39 @@ impl Director {
         }
         let before = (self.on.clock)() + 1_000_000_000;
         if let Ok(Ok(1..)) = timeout(Duration::from_secs(1), store.compact(before)).await {
-            self.ground.happened("compaction");
+            self.shared.happened("compaction");
         }
     }
 
     fn fail(&mut self, which: fn(&Faults) -> &AtomicBool, ms: u64, what: &str) {
         let faults = self.on.faults.clone();
         which(&faults).store(true, Ordering::Relaxed);
-        self.ground.happened(what);
+        self.shared.happened(what);
         tokio::spawn(async move {
             sleep(Duration::from_millis(ms)).await;
             which(&faults).store(false, Ordering::Relaxed);
         });
     }
 
-    /// No session has more to be told than it is interested in.
+    /// Checks that no session has more pending than the accounts that it is interested in.
     fn check_bounds(&self) {
-        let node = self.ground.node.lock().unwrap();
+        let node = self.shared.node.lock().unwrap();
         let Some(node) = node.as_ref() else { return };
         let model = Model::of(&self.on.platter.lock().unwrap().log);
         for n in 0..ACCOUNTS {
             let mut interest = model.related(&account(n));
             interest.insert(account(n));
-            let hinted = self.hinted.iter().filter(|(viewer, _)| *viewer == n);
-            interest.extend(hinted.map(|(_, hinted)| account(*hinted)));
+            let prefetched = self.prefetched.iter().filter(|(viewer, _)| *viewer == n);
+            interest.extend(prefetched.map(|(_, prefetched)| account(*prefetched)));
             for client in self.clients.iter().filter(|client| client.account == account(n)) {
                 interest.extend(client.view.lock().unwrap().ever_watched.iter().cloned());
             }
             for session in node.service.hub().sessions_of(&name(n)) {
-                let owed = session.pending_count();
-                let what = format!("{n}'s session is owed {owed}, more than {interest:?}");
-                self.ground.demand(owed <= interest.len(), &what);
-                if owed > 1 {
-                    self.ground.happened("several keys were owed");
+                let pending = session.pending_count();
+                let what = format!("the session of {n} has {pending} pending, more than {interest:?}");
+                self.shared.demand(pending <= interest.len(), &what);
+                if pending > 1 {
+                    self.shared.happened("several keys were pending");
                 }
             }
         }
@@ -492,7 +498,7 @@ impl Director {
         let mut last = String::new();
         let settled = timeout(SETTLING, self.settle(&mut last)).await;
         if settled.is_err() {
-            self.ground.demand(false, &format!("no rest: {last}"));
+            self.shared.demand(false, &format!("no rest: {last}"));
             return;
         }
         let log = self.on.platter.lock().unwrap().log.clone();
@@ -501,10 +507,10 @@ impl Director {
         for n in (0..ACCOUNTS).filter(|n| model.exists(&account(*n))) {
             self.compare(n, &model, &online).await;
         }
-        self.ground.happened("rest");
+        self.shared.happened("rest");
     }
 
-    /// Everyone whose account exists comes, and waits until nothing more happens.
+    /// Connects every client whose account exists, and waits until nothing more happens.
     async fn settle(&mut self, last: &mut String) {
         let (mut still, mut seen) = (0, 0);
         while still < STILL {
@@ -515,8 +521,8 @@ impl Director {
                 }
             }
             let mut state = self.unsettled();
-            // Heartbeats are none.
-            let frames = *self.ground.trace.lock().unwrap();
+            // Heartbeats are not in the trace.
+            let frames = *self.shared.trace.lock().unwrap();
             if frames != seen {
                 state.push_str("frames come");
                 seen = frames;
@@ -530,15 +536,15 @@ impl Director {
         sleep(LINGER).await;
     }
 
-    /// What has not come to rest yet.
+    /// Describes what has not settled yet; empty if everything has.
     fn unsettled(&self) -> String {
         let mut state = String::new();
-        let node = self.ground.node.lock().unwrap();
+        let node = self.shared.node.lock().unwrap();
         let Some(node) = node.as_ref().filter(|node| !node.process().is_dead()) else { return "no node".to_owned() };
         let (platter, hub) = (self.on.platter.lock().unwrap(), node.service.hub());
         let model = Model::of(&platter.log);
         if hub.watermark() != platter.disk.head() {
-            let _ = write!(state, "the horizon is {}, not {}; ", hub.watermark(), platter.disk.head());
+            let _ = write!(state, "the watermark is {}, not {}; ", hub.watermark(), platter.disk.head());
         }
         let writing = self.writing.load(Ordering::Relaxed);
         if writing > 0 {
@@ -549,29 +555,31 @@ impl Director {
             let view = client.view.lock().unwrap();
             let exists = model.exists(&client.account);
             live += usize::from(view.live);
-            let whole = view.hand.as_ref().is_none_or(Hand::is_whole);
+            let whole = view.breaker.as_ref().is_none_or(Breaker::is_whole);
             if exists != view.live || !whole || view.asked > 0 || view.stalled {
                 let (name, View { live, asked, stalled, .. }) = (&client.name, &*view);
-                let _ =
-                    write!(state, "{name} is live: {live}, asks {asked}, stalled: {stalled}, line whole: {whole}; ");
+                let _ = write!(
+                    state,
+                    "{name} is live: {live}, asks {asked}, stalled: {stalled}, connection whole: {whole}; "
+                );
             }
         }
         if hub.sessions() != live {
             let _ = write!(state, "{} sessions for {live} clients; ", hub.sessions());
         }
         for n in 0..ACCOUNTS {
-            let owed = hub.sessions_of(&name(n)).iter().map(|session| session.pending_count()).sum::<usize>();
-            if owed > 0 {
-                let _ = write!(state, "{n} is owed {owed}; ");
+            let pending = hub.sessions_of(&name(n)).iter().map(|session| session.pending_count()).sum::<usize>();
+            if pending > 0 {
+                let _ = write!(state, "{n} has {pending} pending; ");
             }
         }
         state
     }
 
-    /// Each client of an account holds what the model expects, and what a fresh one is given.
+    /// Checks that each client of an account holds what the model expects, and the same as a fresh one.
     async fn compare(&mut self, n: u64, model: &Model, online: &BTreeSet<String>) {
         let Some(fresh) = self.fresh_sync(n).await else {
-            self.ground.demand(false, &format!("{} could not sync in full", account(n)));
+            self.shared.demand(false, &format!("{} could not sync in full", account(n)));
             return;
         };
         for client in self.clients.iter().filter(|client| client.account == account(n)) {
@@ -579,7 +587,7 @@ impl Director {
             let expected = model.expected(&client.account, &view.watched, online);
             let held = held(&view.replica, &view.watched, model, &client.account);
             let differences = expected.differences(&held);
-            self.ground.demand(differences.is_empty(), &format!("{} holds\n{differences}", client.name));
+            self.shared.demand(differences.is_empty(), &format!("{} holds\n{differences}", client.name));
             let same = versions(&view.replica) == versions(&fresh);
             let what = format!(
                 "{} holds\n{:?}\nand a fresh client\n{:?}",
@@ -587,16 +595,16 @@ impl Director {
                 versions(&view.replica),
                 versions(&fresh)
             );
-            self.ground.demand(same, &what);
-            self.ground.demand(view.replica.digest() == fresh.digest(), &format!("{}: another digest", client.name));
+            self.shared.demand(same, &what);
+            self.shared.demand(view.replica.digest() == fresh.digest(), &format!("{}: another digest", client.name));
             let cursor = view.replica.cursor().is_some();
-            self.ground.demand(cursor, &format!("{} has no cursor", client.name));
+            self.shared.demand(cursor, &format!("{} has no cursor", client.name));
         }
     }
 
-    /// A client that comes for the first time; what it holds once it is in step.
+    /// Connects a client for the first time, and returns its replica once it is in sync.
     async fn fresh_sync(&mut self, n: u64) -> Option<Replica> {
-        let client = Client::start("a fresh client".to_owned(), account(n), Encoding::Json, self.ground.clone());
+        let client = Client::start("a fresh client".to_owned(), account(n), Encoding::Json, self.shared.clone());
         client.order(Order::Connect);
         let synced = timeout(Duration::from_secs(30), async {
             while !client.view.lock().unwrap().live {
@@ -614,18 +622,18 @@ fn name(n: u64) -> Account {
     Account::parse(&account(n), "account").unwrap()
 }
 
-/// What a client holds, in the words of the model.
+/// The replica of a client, in the types of the model.
 fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> Expected {
-    let card = |account: &String| replica.users().get(account).map(EncodedProfile::of);
+    let profile = |account: &String| replica.users().get(account).map(SeenProfile::of);
     let online = |account: &String| replica.presence().get(account).is_some_and(|presence| presence.online);
     Expected {
-        me: replica.me().map(EncodedProfile::of).unwrap_or_default(),
+        me: replica.me().map(SeenProfile::of).unwrap_or_default(),
         friends: replica
             .friends()
             .values()
             .map(|friend| {
-                let card = card(&friend.account).unwrap_or_default();
-                (friend.account.clone(), (friend.alias.clone(), card))
+                let profile = profile(&friend.account).unwrap_or_default();
+                (friend.account.clone(), (friend.alias.clone(), profile))
             })
             .collect(),
         requests: replica
@@ -635,20 +643,20 @@ fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> 
         blocks: replica.blocks().map(|block| block.account.clone()).collect(),
         watched: watched
             .iter()
-            // That one who is watched is no more is not told.
+            // A client does not learn that a watched account was deleted.
             .filter(|watched| *watched != account && model.exists(watched))
-            .filter_map(|watched| Some((watched.clone(), card(watched)?)))
+            .filter_map(|watched| Some((watched.clone(), profile(watched)?)))
             .collect(),
         shows: replica.friends().keys().map(|friend| (friend.clone(), online(friend))).collect(),
     }
 }
 
-/// What two clients of one account that are in step hold alike, versions and times included.
+/// The state that two clients of one account in sync have in common, versions and times included.
 #[derive(Debug, PartialEq)]
 struct Versions {
     me: Option<v1::User>,
     friends: BTreeMap<String, v1::Friend>,
-    cards: Vec<Option<v1::User>>,
+    profiles: Vec<Option<v1::User>>,
     requests: Vec<v1::Request>,
     blocks: Vec<v1::BlockRecord>,
 }
@@ -657,7 +665,7 @@ fn versions(replica: &Replica) -> Versions {
     Versions {
         me: replica.me().cloned(),
         friends: replica.friends().clone(),
-        cards: replica.friends().keys().map(|friend| replica.users().get(friend).cloned()).collect(),
+        profiles: replica.friends().keys().map(|friend| replica.users().get(friend).cloned()).collect(),
         requests: replica.requests().cloned().collect(),
         blocks: replica.blocks().cloned().collect(),
     }

@@ -1,4 +1,4 @@
-//! A store that cannot write: writers are told to try again, readers are served on, nothing acknowledged is lost.
+//! Checks a store that cannot write: writers get 503, readers are still served, and nothing acknowledged is lost.
 
 use hyper::Method;
 use rosterd_client::ClientError;
@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, Peer, World, nick_command, reason};
 
-/// What is to be served whether or not the store can write.
+/// Checks everything that must work whether or not the store can write.
 async fn readers_are_served(gateway: &Gateway) {
     for encoding in Encoding::ALL {
-        // Somebody new, somebody who comes back, and everybody's lookups.
+        // A new login, a login that resumes, and lookups.
         let mut bob = gateway.login("bob", encoding).await;
         let get = v1::GetUsers { accounts: vec!["alice".into(), "bob".into(), "carol".into(), "nobody".into()] };
         let found = bob.request(ClientCommand::GetUsers(get)).await.get_users_reply.unwrap();
@@ -27,7 +27,7 @@ async fn readers_are_served(gateway: &Gateway) {
     assert_eq!(page["friends"][0]["account"], "alice");
 }
 
-/// That an error says: not now, and nothing was changed.
+/// Checks that an error means: not now, and nothing was changed.
 fn is_unavailable(error: &v1::Error) {
     assert_eq!((error.code, error.reason.as_str()), (503, "UNAVAILABLE"), "{error:?}");
     assert!(error.retry_after_ms.is_some_and(|ms| ms > 0), "{error:?}");
@@ -63,20 +63,20 @@ async fn while_another_process_holds_the_database_writers_are_put_off_and_reader
     readers_are_served(&gateway).await;
     assert!(!by_backend.is_finished());
 
-    // Who is still waiting when the lock goes is not put off.
+    // Writers that still wait when the lock is released succeed.
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(by_backend.await.unwrap().unwrap()["nick"], "Caroline");
     let made = timeout(PATIENCE, newcomer.next()).await.expect("an answer in time").unwrap();
     assert_eq!(made.login_reply.unwrap().account, "newcomer");
     alice.nick("at last").await;
-    // The watcher hears of the write that was done, and of no other.
+    // The watcher gets the write that succeeded, and no other.
     let heard = bob.changes().await;
     assert_eq!(heard.users[0].nick, "at last");
     bob.quiet().await;
     assert!(world.log().contains("the store can write again"), "{}", world.log());
 }
 
-/// Writes until a client and a backend have both been put off; what was acknowledged to each.
+/// Writes until a client and a backend have both got 503. Returns what was acknowledged to each.
 async fn fill(alice: &mut Peer, gateway: &Gateway) -> (String, Vec<String>) {
     let mut backend = gateway.backend().await;
     let filler = "漢".repeat(1000);
@@ -113,7 +113,7 @@ async fn fill(alice: &mut Peer, gateway: &Gateway) -> (String, Vec<String>) {
 
 #[tokio::test]
 async fn a_full_disk_puts_writers_off_and_loses_nothing_that_was_acknowledged() {
-    // The disk is played by a limit on the size of files; the signal that tells of it would end the process.
+    // A limit on the size of files simulates the disk. The signal at the limit would end the process.
     let mut world = World { through: Some("trap '' XFSZ; ulimit -f 1024; exec \"$@\"".to_owned()), ..World::new() };
     let gateway = world.start();
     gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob")]).await;
@@ -137,7 +137,7 @@ async fn a_full_disk_puts_writers_off_and_loses_nothing_that_was_acknowledged() 
         let users = reply["users"].as_array().unwrap().clone();
         found.extend(users.iter().map(|user| user["account"].as_str().unwrap().to_owned()));
     }
-    // Also nothing of what was put off.
+    // Nothing that was answered with 503 exists.
     assert_eq!(found, made);
     let mut back = gateway.resume("bob", Encoding::Json, bob.replica).await;
     assert_eq!(back.replica.users()["alice"].custom, last);

@@ -1,8 +1,8 @@
-//! Copies of a database: taken while a gateway writes it, put back while none does.
+//! Copies a database while a gateway writes it, and restores a copy while none does.
 //!
-//! A copy is one state of the database, that of one moment between two commits. It is marked as a copy, and whoever
-//! opens a marked database first begins a new history with it: clients may hold what came after that moment, so they
-//! have to sync in full. Called by the command line.
+//! A copy is the state of the database between two commits. It is marked as a copy, and the first opening of a marked
+//! database begins a new history: clients may hold later changes, so they have to sync in full. Called by the command
+//! line.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use super::schema::{self, COPIED, SchemaError};
 use super::{beside, explain, lock};
 use crate::store::StoreError;
 
-/// What becomes of the name of a database that a copy took the place of.
+/// The suffix of a database that a copy replaced.
 const REPLACED: &str = ".replaced";
-/// What a copy is called until it is whole.
+/// The suffix of a copy until it is complete.
 const PARTIAL: &str = ".partial";
-/// The files of a database besides the one that it is called by.
+/// The suffixes of the other files of a database.
 const PARTS: [&str; 2] = ["-wal", "-shm"];
 
 /// Copies the database at `path`, which a gateway may be writing, to the new file `to`.
 ///
 /// # Errors
-/// One sentence for the operator. There is no file at `to` then that was not there before.
+/// One sentence for the operator. No new file is left at `to`.
 pub fn backup(path: &Path, to: &Path) -> Result<(), StoreError> {
     if to.exists() {
         return Err(StoreError(format!("{} exists already: a copy goes into a new file", to.display())));
@@ -31,13 +31,13 @@ pub fn backup(path: &Path, to: &Path) -> Result<(), StoreError> {
     copy(path, to)
 }
 
-/// Puts a copy in the place of the database at `path`. What was there is kept under another name, which is answered.
+/// Replaces the database at `path` with a copy. The old database is kept under another name, which is returned.
 ///
 /// # Errors
-/// One sentence for the operator: the copy is none or damaged, a gateway runs, or what was replaced before is still
-/// there. The database is as it was.
+/// One sentence for the operator: the copy is no database or damaged, a gateway runs, or a database that was replaced
+/// earlier is still there. The database is unchanged.
 pub fn restore(from: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    // Held until the end: no gateway can start on half of it.
+    // Held until the end, so that no gateway starts on an incomplete database.
     let _lock = lock(path)?;
     let replaced = beside(path, REPLACED);
     if path.exists() && replaced.exists() {
@@ -54,13 +54,13 @@ pub fn restore(from: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError> 
     } else {
         None
     };
-    // A log without its database is nobody's; with another it would be its ruin.
+    // A log must not stay beside another database, which it would destroy.
     PARTS.iter().try_for_each(|part| remove(&beside(path, part)))?;
     rename(&whole, path)?;
     Ok(kept)
 }
 
-/// One state of a database in a file of its own, marked as a copy, on the disk when this returns.
+/// Copies one state of a database to a file and marks it as a copy. It is synced to the disk when this returns.
 fn copy(path: &Path, to: &Path) -> Result<(), StoreError> {
     let partial = beside(to, PARTIAL);
     remove(&partial)?;
@@ -75,7 +75,7 @@ fn copy(path: &Path, to: &Path) -> Result<(), StoreError> {
     rename(&partial, to)
 }
 
-/// Whose fault it was.
+/// Which of the two files failed.
 enum Failed {
     Database(SchemaError),
     Copy(rusqlite::Error),
@@ -90,7 +90,7 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), Failed> {
     copy.close().map_err(|(_, error)| Failed::Copy(error))
 }
 
-/// Opens a database of ours for reading. That of a running gateway has its log beside it, which is read too.
+/// Opens a database of ours for reading, together with the log of a running gateway.
 fn open(path: &Path) -> Result<Connection, SchemaError> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     schema::verify_used(&conn)?;
@@ -103,9 +103,9 @@ fn check(path: &Path) -> Result<(), SchemaError> {
     if found == "ok" { Ok(()) } else { Err(SchemaError::Damaged(found)) }
 }
 
-/// Renames a database with all of its parts. Its log is emptied into it first, so that the one file is all there is.
+/// Renames a database with all of its files. Its log is copied into it first, so that usually one file is left.
 fn set_aside(path: &Path, to: &Path) -> Result<(), StoreError> {
-    // One that is no database any more, which may be why another takes its place, has nothing to be emptied.
+    // A file that is no database any more, which may be the reason for the restore, has no log to copy.
     if let Ok(conn) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
         let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
@@ -115,7 +115,7 @@ fn set_aside(path: &Path, to: &Path) -> Result<(), StoreError> {
     rename(path, to)
 }
 
-/// Renames a file whose contents, and whose new name, are on the disk when this returns.
+/// Renames a file. Its contents and its new name are synced to the disk when this returns.
 fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     let directory = to.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let renamed = File::open(from)

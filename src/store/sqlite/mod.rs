@@ -1,8 +1,8 @@
-//! The default store: one `SQLite` file, one thread that writes it, a few connections that read it.
+//! The default store: one `SQLite` file, one thread that writes it, and a few connections that read it.
 //!
-//! A file has one rosterd at a time, which an advisory lock on `<file>.lock` ensures. Commits are synced to the disk
-//! before they are told to anyone. [`open`] verifies and migrates; the rest is behind [`Store`]. Opened by the
-//! composition root.
+//! One process at a time uses a file, which an advisory lock on `<file>.lock` ensures. Commits are synced to the disk
+//! before anyone learns of them. [`open`] verifies and migrates; the rest is behind [`Store`]. The composition root
+//! opens the store.
 
 mod backup;
 mod connection;
@@ -45,25 +45,25 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// The time of writes.
     pub clock: StoreClock,
-    /// Which fields of a profile whom may see. Another than before makes the history another.
+    /// Which fields of a profile each audience may see. Other rules than before begin a new history.
     pub visibility: Visibility,
 }
 
 impl Default for SqliteOptions {
-    /// Five seconds, the clock of the machine, and everything for everyone.
+    /// Five seconds, the clock of the machine, and the default visibility.
     fn default() -> Self {
         Self { busy_timeout: Duration::from_secs(5), clock: system_clock(), visibility: Visibility::default() }
     }
 }
 
-/// Opens the store at `path`, or makes it, with the directory it is in. Blocks for as long as that takes.
+/// Opens the store at `path`, or creates it together with its directory. Blocks for as long as that takes.
 ///
-/// Dropping the store closes it too, as soon as its last write is done; the end of the feed tells.
-/// [`Store::close`] waits for it.
+/// Dropping the store closes it too, as soon as its last write is done; the feed ends then. [`Store::close`] waits for
+/// that.
 ///
 /// # Errors
-/// One sentence for the operator, which names the path: it is not a database of rosterd's, it is of a newer
-/// version, it is in use, or it cannot be written. None of these changes the file.
+/// One sentence for the operator, which names the path: the file is not a database of rosterd, is of a newer version,
+/// is in use, or cannot be written. None of these changes the file.
 pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
     let lock = lock(path)?;
     let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
@@ -72,7 +72,7 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
 }
 
 fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta: &Meta) -> Result<Opened, StoreError> {
-    let (asks, inbox) = mpsc::channel(BATCH);
+    let (messages, inbox) = mpsc::channel(BATCH);
     let (feed, commits) = mpsc::channel(FEED_CAPACITY);
     let (running, ended) = watch::channel(());
     let compacted = Arc::new(AtomicU64::new(meta.compacted));
@@ -90,12 +90,14 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let thread = thread::Builder::new().name("rosterd-store".into());
     thread.spawn(move || writer.run(inbox)).map_err(|e| StoreError(format!("cannot start the store's thread: {e}")))?;
     let readers = Readers::new(path.to_owned(), options.busy_timeout);
-    let store = Sqlite { readers, asks, epoch: meta.epoch, compacted, ended };
+    let store = Sqlite { readers, messages, epoch: meta.epoch, compacted, ended };
     Ok(Opened { store: Arc::new(store), feed: commits, head: meta.revision })
 }
 
-/// Takes the file for this process. On a file of its own: closing any handle on a database drops the locks that
-/// `SQLite` itself holds on it.
+/// Locks the database for this process.
+///
+/// The lock is on a file of its own, because closing any handle on a database drops the locks that `SQLite` itself
+/// holds on it.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     if let Some(directory) = directory {
@@ -127,7 +129,7 @@ fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> 
     Ok(conn)
 }
 
-/// What went wrong, in an operator's words.
+/// Puts an error into one sentence for the operator.
 fn explain(path: &Path, error: &SchemaError) -> StoreError {
     let code = match error {
         SchemaError::Sqlite(error) => error.sqlite_error_code(),
@@ -143,9 +145,9 @@ fn explain(path: &Path, error: &SchemaError) -> StoreError {
 }
 
 struct Sqlite {
-    /// Before `asks`: the writer is the last to let go of the file, and so the one to tidy its log away.
+    /// Before `messages`, so that the writer closes the file last and removes its log.
     readers: Readers,
-    asks: mpsc::Sender<Message>,
+    messages: mpsc::Sender<Message>,
     epoch: Epoch,
     /// Raised by the writer.
     compacted: Arc<AtomicU64>,
@@ -154,11 +156,11 @@ struct Sqlite {
 }
 
 impl Sqlite {
-    /// Asks the writer, and waits for what it says.
+    /// Sends the writer a message and waits for its answer.
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {
-        let (answer, told) = oneshot::channel();
-        self.asks.send(message(answer)).await.map_err(|_| closed())?;
-        told.await.map_err(|_| StoreError("the store broke off: whether this was done is not known".into()))
+        let (answer, answered) = oneshot::channel();
+        self.messages.send(message(answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| StoreError("the store broke off: whether this was done is not known".into()))
     }
 }
 
@@ -228,7 +230,7 @@ impl Store for Sqlite {
     }
 
     fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move { self.ask(|answer| Message::PresenceRow(seen, answer)).await? })
+        Box::pin(async move { self.ask(|answer| Message::Presence(seen, answer)).await? })
     }
 
     fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>> {
@@ -250,8 +252,8 @@ impl Store for Sqlite {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.readers.close().await;
-            // An error says that it was closed before; then there is only the end to wait for.
-            let _ = self.asks.send(Message::Close).await;
+            // An error means that it was closed before; then only the end of the writer is left to wait for.
+            let _ = self.messages.send(Message::Close).await;
             let _ = self.ended.clone().changed().await;
         })
     }

@@ -1,5 +1,6 @@
-//! A few threads, each with a read-only connection. A read sees one state of the database, the newest there is when it
-//! starts, and goes on whether or not the writer can write.
+//! Reads the database on a few threads, each with a read-only connection.
+//!
+//! A read sees one state of the database, the newest at its start, and works whether or not the writer can write.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,11 +17,12 @@ use tokio::task;
 use super::connection::{closed, set_up};
 use crate::store::StoreError;
 
-/// Reads at a time. A point read takes microseconds, so a few threads serve many sessions.
+/// The most threads that read. A point read takes microseconds, so a few threads serve many sessions.
 const READERS: usize = 4;
 
-/// Reads that may wait for each thread that is reading, before another one is woken for them. Waking a thread costs as
-/// much as a read: a burst is done by few, one after the other, while more come in.
+/// How many reads may wait for each busy thread before another thread is woken.
+///
+/// Waking a thread costs as much as a read, so a few threads do a burst, one read after the other.
 const WAITING: usize = 8;
 
 pub(super) struct Readers(Arc<ReaderPool>);
@@ -37,12 +39,12 @@ struct ReaderQueue {
     reads: VecDeque<Read>,
     /// Started when first needed.
     threads: Vec<JoinHandle<()>>,
-    /// How many of them sleep, and nobody has woken.
+    /// How many of them sleep and have not been woken.
     idle: usize,
     closed: bool,
 }
 
-/// Takes the thread's connection, and puts it back if there was no error.
+/// A queued read. It takes the connection of the thread, and puts it back if there was no error.
 type Read = Box<dyn FnOnce(&ReaderPool, &mut Option<Connection>) + Send>;
 
 impl Readers {
@@ -50,19 +52,19 @@ impl Readers {
         Self(Arc::new(ReaderPool { path, busy_timeout, state: Mutex::default(), work: Condvar::new() }))
     }
 
-    /// Runs a query in a read transaction of its own. Once begun it is run to its end, even if nobody waits for it.
+    /// Runs a query in a read transaction of its own. Once begun, it runs to its end even if its caller stops waiting.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> std::result::Result<T, StoreError> {
-        let (answer, told) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         self.queue(Box::new(move |shared, conn| {
             if !answer.is_closed() {
-                // Who stopped waiting meanwhile does not want it.
+                // Sending fails if the caller stopped waiting meanwhile.
                 let _ = answer.send(shared.read(conn, query));
             }
         }))?;
-        let found = told.await.map_err(|_| StoreError("a read broke off".into()))?;
+        let found = answered.await.map_err(|_| StoreError("a read broke off".into()))?;
         found.map_err(|e| StoreError(format!("cannot read the database: {e}")))
     }
 
@@ -87,16 +89,16 @@ impl Readers {
                     state.reads.clear();
                     return Err(StoreError(format!("cannot start a thread to read with: {error}")));
                 }
-                Err(_) => {} // Those that are there do it.
+                Err(_) => {} // The existing threads do it.
             }
         }
         Ok(())
     }
 
-    /// Does what waits, then closes every connection; later reads fail.
+    /// Finishes the reads that wait, then closes every connection. Later reads fail.
     pub(super) async fn close(&self) {
         let threads = self.shut();
-        // A thread's panic was told to who waited for it.
+        // The caller of a read that panicked has got an error.
         let _ = task::spawn_blocking(move || join(threads)).await;
     }
 
@@ -130,7 +132,7 @@ impl ReaderPool {
         }
     }
 
-    /// The next read; `None` once the store is closed and nothing is left to do.
+    /// Waits for the next read; `None` once the store is closed and no read is left.
     fn next(&self) -> Option<Read> {
         let mut state = self.state.lock();
         loop {
@@ -145,7 +147,7 @@ impl ReaderPool {
         }
     }
 
-    /// A connection that met an error is not used again.
+    /// Runs a query on the connection of the thread. A connection that had an error is not used again.
     fn read<T>(&self, held: &mut Option<Connection>, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let conn = held.take().map_or_else(|| self.open(), Ok)?;
         conn.prepare_cached("BEGIN")?.execute([])?;

@@ -1,8 +1,8 @@
 //! The writer: one thread that owns the only connection that writes, and the last revision.
 //!
-//! It takes whatever is waiting, decides and writes all of it in one transaction with one sync to the disk, and
-//! hands the batch to the feed. When a transaction fails nothing of it stands, everyone in it is told so, and the
-//! next one is tried as if nothing had been. The thread ends, and lets go of the file, when nobody can ask any more.
+//! It takes all waiting writes, decides and writes them in one transaction with one sync to the disk, and hands the
+//! batch to the feed. When a transaction fails, nothing of it stands, each of its callers gets the error, and the next
+//! transaction is tried as usual. The thread ends and closes the file once no more messages can come.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -18,48 +18,48 @@ use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
 use crate::store::{COMPACTION_LIMIT, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written};
 use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Visibility};
 
-/// Writes in one transaction at most; it bounds how long the first of them waits for the last.
+/// The most writes in one transaction; it bounds how long the first of them waits for the last.
 pub(super) const BATCH: usize = 1000;
 
-/// What the writer is asked to do.
+/// A message to the writer.
 pub(super) enum Message {
-    /// Commit this.
+    /// Commits a write.
     Write(Write, oneshot::Sender<Written>),
-    /// Notes who came and went.
-    PresenceRow(Vec<PresenceRow>, oneshot::Sender<std::result::Result<(), StoreError>>),
-    /// Drop tombstones from before this time; answer how many.
+    /// Stores which accounts came online and went offline.
+    Presence(Vec<PresenceRow>, oneshot::Sender<std::result::Result<(), StoreError>>),
+    /// Drops tombstones from before this time, and answers how many.
     Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
-    /// Take no more, finish what is waiting, and end.
+    /// Takes no further messages, finishes those that wait, and ends.
     Close,
 }
 
-/// Everything the thread owns.
+/// The state of the thread.
 pub(super) struct Writer {
     pub conn: Connection,
-    /// Held for as long as the connection is open.
+    /// Locked as long as the connection is open.
     pub lock: File,
     pub clock: StoreClock,
     pub visibility: Visibility,
-    /// The last revision committed. Only this thread gives revisions out.
+    /// The last revision committed. Only this thread assigns revisions.
     pub revision: Revision,
-    /// Read by everyone, changed here.
+    /// Read by the store, raised here.
     pub compacted: Arc<AtomicU64>,
-    /// Whether the last transaction failed; a full disk is reported when it begins and when it ends.
+    /// Whether the last transaction failed. A full disk is logged when it begins and when it ends.
     pub failing: bool,
     pub feed: mpsc::Sender<CommitBatch>,
-    /// Dropped at the end, which is what `close` waits for.
+    /// Dropped at the end; `close` waits for that.
     pub running: watch::Sender<()>,
 }
 
 type QueuedWrite = (Write, oneshot::Sender<Written>);
 
-/// What a transaction came to, write by write.
+/// The result of a transaction, with one entry for each write.
 struct Committed {
     changes: Vec<Change>,
     results: Vec<std::result::Result<Vec<Answer>, RefusedCommand>>,
 }
 
-/// The command that was refused, and why.
+/// The position of the refused command, and its error.
 type RefusedCommand = (usize, RequestError);
 
 impl Writer {
@@ -67,8 +67,8 @@ impl Writer {
     pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut messages = Vec::with_capacity(BATCH);
         while inbox.blocking_recv_many(&mut messages, BATCH) > 0 {
-            // Others may be about to ask, and wait for this very core: they go first, and share the commit. Where nobody
-            // waits for it this takes no time.
+            // Other callers may be about to write and wait for this core: they run first, and share the commit. If none
+            // waits, this takes no time.
             thread::yield_now();
             while messages.len() < BATCH
                 && let Ok(message) = inbox.try_recv()
@@ -76,32 +76,32 @@ impl Writer {
                 messages.push(message);
             }
             let mut writes = Vec::with_capacity(messages.len());
-            let (mut seen, mut compactions) = (Vec::new(), Vec::new());
+            let (mut presence, mut compactions) = (Vec::new(), Vec::new());
             for message in messages.drain(..) {
                 match message {
                     Message::Write(write, answer) => writes.push((write, answer)),
-                    Message::PresenceRow(who, answer) => seen.push((who, answer)),
+                    Message::Presence(rows, answer) => presence.push((rows, answer)),
                     Message::Compact(before, answer) => compactions.push((before, answer)),
                     Message::Close => inbox.close(),
                 }
             }
-            // First: a block keeps what was seen before it.
-            for (who, answer) in seen {
-                let noted = self.note(&who);
-                let _ = answer.send(self.watched(noted));
+            // Presence goes first, because a block keeps the last time at which its peer was seen.
+            for (rows, answer) in presence {
+                let stored = self.store_presence(&rows);
+                let _ = answer.send(self.report(stored));
             }
             if !writes.is_empty() {
                 self.commit(writes);
             }
             for (before, answer) in compactions {
                 let dropped = self.compact(before);
-                let _ = answer.send(self.watched(dropped));
+                let _ = answer.send(self.report(dropped));
             }
         }
         self.release();
     }
 
-    /// In this order: whoever sees the end of the feed, or of `running`, finds the file closed and unlocked.
+    /// Releases everything in this order, so that the file is closed and unlocked when the feed and `running` end.
     fn release(self) {
         drop(self.conn);
         drop(self.lock);
@@ -109,10 +109,10 @@ impl Writer {
         drop(self.running);
     }
 
-    fn commit(&mut self, asked: Vec<QueuedWrite>) {
-        let (writes, waiting): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+    fn commit(&mut self, queued: Vec<QueuedWrite>) {
+        let (writes, waiting): (Vec<_>, Vec<_>) = queued.into_iter().unzip();
         let committed = self.transact(&writes);
-        match self.watched(committed) {
+        match self.report(committed) {
             Ok(committed) => self.publish(committed, waiting),
             Err(error) => {
                 for waiting in waiting {
@@ -144,22 +144,24 @@ impl Writer {
         Ok(committed)
     }
 
-    /// Also what changed nothing, and what was refused, is answered by way of the feed: it may rest on a change of
-    /// the same batch.
+    /// Hands the batch to the feed.
+    ///
+    /// Writes that changed nothing or were refused are answered through the feed too, because the reason may be a
+    /// change of the same batch.
     fn publish(&self, committed: Committed, waiting: Vec<oneshot::Sender<Written>>) {
         let results = committed.results.into_iter();
         let results = results.map(|result| result.map_err(|(at, error)| WriteError::Refused { at, error }));
         let answers = waiting.into_iter().zip(results).collect();
         let batch = CommitBatch { changes: committed.changes, answers, committed: Instant::now() };
         if let Err(mpsc::error::SendError(batch)) = self.feed.blocking_send(batch) {
-            // Nobody is left to apply it, but it is durable all the same.
+            // No consumer is left to apply it, but it is durable.
             batch.answer();
         }
     }
 
-    fn note(&mut self, seen: &[PresenceRow]) -> Result<()> {
+    fn store_presence(&mut self, rows: &[PresenceRow]) -> Result<()> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        rows::profiles::put_seen(&tx, seen)?;
+        rows::profiles::put_seen(&tx, rows)?;
         tx.commit()
     }
 
@@ -171,14 +173,15 @@ impl Writer {
         if compacted != held {
             rows::put_compacted(&tx, compacted)?;
         }
-        // Before the commit: a reader that misses a tombstone and then asks for the compacted revision must find it raised.
+        // Before the commit: a reader that misses a tombstone and then asks for the compacted revision must find it
+        // raised.
         self.compacted.store(compacted, Ordering::Release);
         tx.commit().inspect_err(|_| self.compacted.store(held, Ordering::Release))?;
         Ok(dropped.len() as u64)
     }
 
-    /// Says once that transactions fail, and once that they succeed again: a full disk must not be filled with it.
-    fn watched<T>(&mut self, outcome: Result<T>) -> std::result::Result<T, StoreError> {
+    /// Logs once that transactions fail, and once that they succeed again: logs must not fill a full disk further.
+    fn report<T>(&mut self, outcome: Result<T>) -> std::result::Result<T, StoreError> {
         match &outcome {
             Err(error) if !self.failing => tracing::error!(%error, "the store cannot write; it keeps trying"),
             Ok(_) if self.failing => tracing::info!("the store can write again"),
@@ -193,14 +196,14 @@ impl Writer {
 fn carry_out_whole(
     tx: &mut Transaction<'_>,
     write: &Write,
-    when: CommitContext<'_>,
+    context: CommitContext<'_>,
 ) -> Result<std::result::Result<CommittedWrite, RefusedCommand>> {
-    // The refusal of a single command comes before its first row: nothing to take back.
+    // A single command is refused before its first row is put, so there is nothing to roll back.
     if write.commands.len() < 2 {
-        return refusal_apart(carry_out(&mut SqliteTables(tx), write, when));
+        return split_refusal(carry_out(&mut SqliteTables(tx), write, context));
     }
     let mut part = tx.savepoint()?;
-    let outcome = refusal_apart(carry_out(&mut SqliteTables(&part), write, when))?;
+    let outcome = split_refusal(carry_out(&mut SqliteTables(&part), write, context))?;
     if outcome.is_err() {
         part.rollback()?;
     }
@@ -208,7 +211,7 @@ fn carry_out_whole(
     Ok(outcome)
 }
 
-fn refusal_apart(
+fn split_refusal(
     outcome: std::result::Result<CommittedWrite, Abort<rusqlite::Error>>,
 ) -> Result<std::result::Result<CommittedWrite, RefusedCommand>> {
     match outcome {

@@ -34,7 +34,7 @@ pub fn open(clock: StoreClock, visibility: Visibility) -> Result<Opened, StoreEr
     Ok(open_on(Disk::new(Epoch(epoch)), clock, visibility))
 }
 
-/// Opens what is on a disk. One store at a time.
+/// Opens the store on a disk. A disk may have one open store at a time.
 #[must_use]
 pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened {
     let (feed, commits) = mpsc::channel(FEED_CAPACITY);
@@ -43,7 +43,7 @@ pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened 
     Opened { store: Arc::new(store), feed: commits, head }
 }
 
-/// The rows apart from the store that is open on them: what a test keeps while one store ends and another begins.
+/// The rows of a store, which a test keeps when one store ends and another begins.
 #[derive(Clone)]
 pub struct Disk {
     epoch: Epoch,
@@ -51,19 +51,19 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// An empty one.
+    /// Makes an empty disk.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
         Self { epoch, state: Arc::default() }
     }
 
-    /// Another disk with the rows as they are now.
+    /// Copies the disk with its current rows.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self { epoch: self.epoch, state: Arc::new(Mutex::new(self.state.lock().clone())) }
     }
 
-    /// The same as the beginning of another history, as a backup is that is brought back.
+    /// Copies the disk as the beginning of another history, like a restored backup.
     #[must_use]
     pub fn of_epoch(&self, epoch: Epoch) -> Self {
         Self { epoch, ..self.copy() }
@@ -81,7 +81,7 @@ struct Memory {
     visibility: Visibility,
     epoch: Epoch,
     state: Arc<Mutex<MemoryState>>,
-    /// Taken away by `close`.
+    /// Taken by `close`.
     feed: Mutex<Option<mpsc::Sender<CommitBatch>>>,
 }
 
@@ -102,11 +102,11 @@ struct MemoryTables {
     blocks: BTreeMap<(Account, Account), Block>,
     /// By viewer and account.
     frozen: BTreeMap<(Account, Account), Arc<Profile>>,
-    /// Nothing known is no entry.
+    /// An empty credential has no entry.
     credentials: BTreeMap<Account, Credential>,
 }
 
-/// An account's own row.
+/// The row of an account.
 #[derive(Clone)]
 struct StoredUser {
     profile: Arc<Profile>,
@@ -116,15 +116,15 @@ struct StoredUser {
 }
 
 impl StoredUser {
-    fn noted(&self) -> StoredPresence {
+    fn presence(&self) -> StoredPresence {
         StoredPresence { invisible: self.invisible, online: self.online, last_seen: self.last_seen }
     }
 }
 
 impl MemoryTables {
-    /// The owner's edges in order of the peer, tombstones included.
+    /// Returns the owner's edges in order of the peer, tombstones included.
     fn of<'a>(&'a self, owner: &'a Account, after: Option<&Account>) -> impl Iterator<Item = &'a Edge> {
-        // No account is empty, so the empty one stands before all.
+        // No account is empty, so the empty text sorts before all.
         let after = after.cloned().unwrap_or_else(|| Account::stored("").expect("it fits"));
         let from = (Bound::Excluded((owner.clone(), after)), Bound::Unbounded);
         self.edges.range(from).map(|(_, edge)| edge).take_while(move |edge| edge.owner == *owner)
@@ -133,9 +133,7 @@ impl MemoryTables {
     fn friends<'a>(&'a self, owner: &'a Account) -> impl Iterator<Item = &'a Edge> {
         self.of(owner, None).filter(|edge| !edge.removed)
     }
-}
 
-impl MemoryTables {
     fn requests_of<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a Request> {
         self.requests.values().filter(move |request| request.sender == *account || request.receiver == *account)
     }
@@ -155,7 +153,7 @@ impl MemoryTables {
         }
     }
 
-    /// Everything between two, in both directions.
+    /// Returns all relations between two accounts, in both directions.
     fn between(&self, a: &Account, b: &Account) -> Relations {
         let keys = [(a.clone(), b.clone()), (b.clone(), a.clone())];
         Relations {
@@ -165,7 +163,7 @@ impl MemoryTables {
         }
     }
 
-    fn gone(&mut self, account: &Account) {
+    fn erase(&mut self, account: &Account) {
         self.users.remove(account);
         self.frozen.retain(|(viewer, frozen), _| viewer != account && frozen != account);
         for request in self.requests.values_mut().filter(|r| r.sender == *account || r.receiver == *account) {
@@ -190,7 +188,7 @@ impl Rows for MemoryTables {
         let held = |account: &Account| self.users.get(account);
         let mut current = CurrentRows {
             users: reads.users.iter().filter_map(held).map(|held| held.profile.clone()).collect(),
-            presence: reads.presence.as_ref().and_then(held).map(StoredUser::noted).unwrap_or_default(),
+            presence: reads.presence.as_ref().and_then(held).map(StoredUser::presence).unwrap_or_default(),
             credential: reads.credential.as_ref().map(|account| self.credential(account)).unwrap_or_default(),
             ..CurrentRows::default()
         };
@@ -212,7 +210,7 @@ impl Rows for MemoryTables {
     fn put(&mut self, row: &Row) -> Result<(), Infallible> {
         match row {
             Row::Profile(profile) => self.put_profile(profile),
-            Row::Gone { account, .. } => self.gone(account),
+            Row::Gone { account, .. } => self.erase(account),
             Row::Edge(edge) => drop(self.edges.insert((edge.owner.clone(), edge.peer.clone()), edge.clone())),
             Row::Request(request) => {
                 self.requests.insert((request.sender.clone(), request.receiver.clone()), request.clone());
@@ -241,7 +239,7 @@ impl Rows for MemoryTables {
 
 impl MemoryState {
     fn write(&mut self, write: &Write, now: Millis, visibility: &Visibility) -> Result<CommittedWrite, WriteError> {
-        // The refusal of a single command comes before its first row.
+        // A single command is refused before its first row is put.
         let before = (write.commands.len() > 1).then(|| self.tables.clone());
         match carry_out(&mut self.tables, write, CommitContext { head: self.revision, now, visibility }) {
             Ok(done) => {
@@ -287,9 +285,9 @@ impl MemoryState {
 impl Memory {
     async fn commit(&self, write: Write) -> Written {
         let feed = self.feed.lock().clone().ok_or_else(|| StoreError("the store is closed".into()))?;
-        // Room in the feed first: then the commit and its place in the feed are one step under the lock.
+        // Reserves room in the feed first, so that the commit and its place in the feed are one step under the lock.
         let room = feed.reserve().await.ok();
-        let (answer, told) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         {
             let mut state = self.state.lock();
             let (changes, written) = match state.write(&write, (self.clock)(), &self.visibility) {
@@ -302,7 +300,7 @@ impl Memory {
                 None => batch.answer(),
             }
         }
-        told.await.unwrap_or_else(|_| Err(StoreError("the consumer of the feed gave no answer".into()).into()))
+        answered.await.unwrap_or_else(|_| Err(StoreError("the consumer of the feed gave no answer".into()).into()))
     }
 }
 

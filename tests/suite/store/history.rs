@@ -1,4 +1,4 @@
-//! Random histories, the same on every adapter: the rows, the answers and the feed must come out equal.
+//! Random histories on every adapter: rows, answers and feed must be equal.
 
 use proptest::prelude::*;
 use rosterd::store::{LoginRows, PresenceRow};
@@ -18,15 +18,15 @@ const NAMES: [&str; 5] = ["a", "B", "b", "c.d", "_"];
 #[derive(Debug, Clone)]
 enum Step {
     Write(Vec<Command>),
-    /// Drop the tombstones that are at least so old.
+    /// Drop the tombstones that are older than this.
     Compact(Millis),
     /// Let time pass.
     Wait(Millis),
-    /// Someone comes or goes.
-    PresenceRow(&'static str, bool),
+    /// An account comes online or goes offline.
+    Presence(&'static str, bool),
 }
 
-/// All that can be asked of a store, and all it said on the way.
+/// All answers of a store during a history, and all its rows at the end.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     answers: Vec<String>,
@@ -86,7 +86,7 @@ fn steps() -> impl Strategy<Value = Step> {
         12 => prop::collection::vec(commands(), 1..4).prop_map(Step::Write),
         1 => (0..5u64).prop_map(Step::Compact),
         2 => (0..5u64).prop_map(Step::Wait),
-        2 => (prop::sample::select(&NAMES[..]), any::<bool>()).prop_map(|(name, online)| Step::PresenceRow(name, online)),
+        2 => (prop::sample::select(&NAMES[..]), any::<bool>()).prop_map(|(name, online)| Step::Presence(name, online)),
     ]
 }
 
@@ -98,7 +98,7 @@ async fn live_through(place: &Place, history: &[Step]) -> Outcome {
         answers.push(match step {
             Step::Write(commands) => format!("{:?}", db.write(commands.clone()).await),
             Step::Compact(age) => format!("{:?}", db.store.compact(now - age).await),
-            Step::PresenceRow(name, online) => {
+            Step::Presence(name, online) => {
                 let seen = PresenceRow { account: account(name), online: *online, time: now };
                 format!("{:?}", db.store.put_seen(vec![seen]).await)
             }
@@ -114,7 +114,7 @@ async fn live_through(place: &Place, history: &[Step]) -> Outcome {
     Outcome { answers, changes: db.close().await.changes, everything, compacted, empty }
 }
 
-/// All rows, by way of pages of two.
+/// Reads all rows, in pages of two.
 async fn everything(db: &Running) -> Everything {
     let accounts: Vec<Account> = NAMES.iter().map(|name| account(name)).collect();
     let mut all = Everything::default();
@@ -165,7 +165,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_store_comes_to_the_same(history in prop::collection::vec(steps(), 1..40)) {
+    fn every_store_has_the_same_outcome(history in prop::collection::vec(steps(), 1..40)) {
         Runtime::new().unwrap().block_on(async {
             let (plain, durable) = (Place::memory(), Place::sqlite());
             let expected = live_through(&plain, &history).await;

@@ -1,4 +1,4 @@
-//! What every store must do: one body for each promise of the trait, run on each adapter.
+//! Checks that every store keeps the promises of its trait: one body for each promise, run on each adapter.
 
 mod history;
 mod rig;
@@ -38,8 +38,8 @@ mod relations;
 
 on_every_store! {
     every_command_is_answered
-    a_change_tells_its_rows_stamp_and_origin
-    stamps_ascend_without_gaps
+    a_change_has_its_rows_revision_and_origin
+    revisions_ascend_without_gaps
     versions_do_not_go_back_over_a_deletion
     several_commands_are_done_together_or_not_at_all
     later_commands_see_earlier_ones
@@ -48,11 +48,11 @@ on_every_store! {
     tombstones_are_on_pages_only_with_since
     edges_are_found_by_peer
     deleting_an_account_ends_its_friendships
-    compaction_drops_only_what_is_old_and_raises_the_floor
+    compaction_drops_only_what_is_old_and_raises_the_compacted_revision
     compaction_is_done_a_bounded_number_at_a_time
     custom_is_kept_byte_for_byte
     every_field_is_kept
-    what_is_known_of_tokens_is_kept_and_a_revocation_outlives_its_account
+    credentials_are_kept_and_a_revocation_outlives_its_account
     a_store_is_empty_until_an_account_exists
     a_closed_store_takes_no_writes
     a_write_stands_without_anyone_waiting_for_it
@@ -84,7 +84,7 @@ async fn every_command_is_answered(place: Place) {
     db.close().await;
 }
 
-async fn a_change_tells_its_rows_stamp_and_origin(place: Place) {
+async fn a_change_has_its_rows_revision_and_origin(place: Place) {
     let db = place.open();
     let origin = Some(SessionId(7));
     let commands = vec![nick("a", "Ann"), nick("b", "Bob"), befriend("a", "b"), nick("a", "Ann")];
@@ -106,7 +106,7 @@ async fn a_change_tells_its_rows_stamp_and_origin(place: Place) {
     assert_eq!(db.close().await.changes, expected);
 }
 
-async fn stamps_ascend_without_gaps(place: Place) {
+async fn revisions_ascend_without_gaps(place: Place) {
     let db = place.open();
     assert_eq!(db.head, 0);
     for text in ["one", "one", "two"] {
@@ -183,7 +183,7 @@ async fn many_writers_are_all_answered(place: Place) {
     }
 }
 
-/// Writes one after the other, and sees each as soon as it is answered; answers the last.
+/// Writes one profile after the other, reads each as soon as it is answered, and returns the last.
 async fn one_of_many(store: Arc<dyn Store>, task: usize) -> Arc<Profile> {
     let name = format!("user{task}");
     let mut last = None;
@@ -203,7 +203,7 @@ async fn pages_come_in_order_of_the_peer(place: Place) {
     for peer in ["e", "c", "B", "d", "b", "_"] {
         db.write([nick(peer, ""), befriend("a", peer)]).await.unwrap();
     }
-    // Another owner on either side, whose edges are not to be met.
+    // Other owners before and after, whose edges must not be on the pages.
     db.write([befriend("B", "_"), befriend("b", "c")]).await.unwrap();
     assert_eq!(db.peers("a", 4, None).await, [vec!["B", "_", "b", "c"], vec!["d", "e"]]);
     assert_eq!(db.peers("a", 6, None).await, [["B", "_", "b", "c", "d", "e"]]);
@@ -255,7 +255,7 @@ async fn deleting_an_account_ends_its_friendships(place: Place) {
     db.close().await;
 }
 
-async fn compaction_drops_only_what_is_old_and_raises_the_floor(place: Place) {
+async fn compaction_drops_only_what_is_old_and_raises_the_compacted_revision(place: Place) {
     let db = place.open();
     let before = db.store.lineage();
     assert_eq!(before.compacted, 0);
@@ -329,30 +329,30 @@ async fn every_field_is_kept(place: Place) {
     db.close().await;
 }
 
-async fn what_is_known_of_tokens_is_kept_and_a_revocation_outlives_its_account(place: Place) {
+async fn credentials_are_kept_and_a_revocation_outlives_its_account(place: Place) {
     let db = place.open();
-    let known = async |name: &str| db.store.credential(account(name)).await.unwrap();
-    assert_eq!(known("a").await, Credential::default());
+    let credential = async |name: &str| db.store.credential(account(name)).await.unwrap();
+    assert_eq!(credential("a").await, Credential::default());
     assert_eq!(refused(db.write([token("a", Some(1))]).await), (0, Reason::NotFound));
     db.run(nick("a", "Ann")).await;
     db.run(token("a", Some(1))).await;
     db.run(token("a", Some(0xff))).await;
     let hash = TokenHash { salt: [0xff; 16], hash: [0xff; 32] };
     let held = Credential { revoked_before: 0, token: Some(StaticToken { hash, issued: 1000 }) };
-    assert_eq!(known("a").await, held);
+    assert_eq!(credential("a").await, held);
     assert_eq!(db.run(revoke("a", 900)).await.outcome, Outcome::Changed);
     assert_eq!(db.run(revoke("a", 900)).await.outcome, Outcome::Unchanged);
-    assert_eq!(known("a").await, Credential { revoked_before: 900, ..held.clone() });
+    assert_eq!(credential("a").await, Credential { revoked_before: 900, ..held.clone() });
     db.run(delete("a")).await;
     let revoked = Credential { revoked_before: 900, token: None };
-    assert_eq!(known("a").await, revoked);
-    // Also of one that nobody made.
+    assert_eq!(credential("a").await, revoked);
+    // A revocation may also be of an account that does not exist.
     db.run(revoke("b", 5)).await;
     db.run(nick("c", "C")).await;
     db.run(token("c", Some(1))).await;
     db.run(token("c", None)).await;
-    assert_eq!(known("c").await, Credential::default());
-    // The hub is told: it ends sessions.
+    assert_eq!(credential("c").await, Credential::default());
+    // The feed has the change, because the hub ends sessions.
     let changes = db.close().await.changes;
     let of_a = changes.iter().flat_map(|change| &change.rows).filter_map(|row| match row {
         Row::Credential { account, credential } if account.as_str() == "a" => Some(credential.revoked_before),
@@ -388,7 +388,7 @@ async fn a_closed_store_takes_no_writes(place: Place) {
 async fn a_write_stands_without_anyone_waiting_for_it(place: Place) {
     let db = place.open();
     let write = db.store.write(Write { commands: vec![nick("a", "Ann")], origin: None });
-    // Asks once, then waits no more, whether or not it was answered at once.
+    // Polls the write once and drops it, whether or not it was answered.
     let _ = futures::FutureExt::now_or_never(write);
     let seen = db.close().await;
     assert_eq!(seen.changes.len(), 1);
@@ -400,7 +400,7 @@ async fn an_answer_waits_until_the_consumer_gives_it(place: Place) {
     let ask = |commands| Write { commands, origin: None };
     let write = tokio::spawn(async move { asker.write(ask(vec![nick("a", "Ann"), nick("a", "Ann")])).await });
     let batch = feed.recv().await.unwrap();
-    assert!(!store.is_empty().await.unwrap(), "it is told before it is committed");
+    assert!(!store.is_empty().await.unwrap(), "the feed has it before it is committed");
     assert!(!write.is_finished());
     batch.answer();
     assert_eq!(write.await.unwrap().unwrap().len(), 2);

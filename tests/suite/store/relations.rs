@@ -1,4 +1,4 @@
-//! Requests, blocks, presence: what every store must keep of them, and to whom it tells it.
+//! Checks what every store must keep of requests, blocks and presence, and which account sees it.
 
 use rosterd::store::PresenceRow;
 use rosterd_engine::model::{Edge, Fields, Millis, OnlineAccount, Request, RequestState};
@@ -12,7 +12,7 @@ on_every_store! {
     who_is_blocked_sees_what_was_until_the_block_ends
     a_block_is_the_owners_alone_and_comes_in_pages
     the_oldest_open_requests_are_found
-    who_is_online_is_noted_beside_the_history
+    who_is_online_is_stored_beside_the_history
     closed_requests_and_ended_blocks_are_compacted
     an_erased_account_leaves_nothing_of_itself
 }
@@ -104,7 +104,7 @@ async fn the_oldest_open_requests_are_found(place: Place) {
     db.close().await;
 }
 
-async fn who_is_online_is_noted_beside_the_history(place: Place) {
+async fn who_is_online_is_stored_beside_the_history(place: Place) {
     let db = with(&place, &["a", "b"]).await;
     let seen = |name: &str, online, time| PresenceRow { account: account(name), online, time };
     db.store.put_seen(vec![seen("a", true, 5), seen("b", true, 6), seen("nobody", true, 7)]).await.unwrap();
@@ -143,7 +143,7 @@ async fn an_erased_account_leaves_nothing_of_itself(place: Place) {
     let of_d = db.store.relations(account("d"), vec![account("a")]).await.unwrap();
     assert!(of_d.blocks[0].removed);
     db.run(nick("a", "again")).await;
-    // Of one that is made again nothing is in force; what is over is told to a client that comes back.
+    // For an account that is made again no relation is in force, but a client that comes back learns of ended ones.
     let of_a = db.store.relations(account("a"), vec![account("b"), account("c")]).await.unwrap();
     assert!(of_a.edges.iter().all(|edge| edge.removed) && of_a.blocks.iter().all(|block| block.removed));
     assert_eq!((of_a.edges.len(), of_a.blocks.len()), (1, 1));

@@ -1,4 +1,4 @@
-//! What the tests of stores stand on: a place to open one at, a consumer for its feed, and short words for commands.
+//! The rig of the store tests: a place to open a store at, a consumer of its feed, and short functions for commands.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::PATIENCE;
 
-/// Where a store is kept between two openings, and the hand of its clock.
+/// Where a store is kept between two openings, and its clock.
 pub(super) struct Place {
     /// `None`: in memory.
     pub(super) directory: Option<TempDir>,
@@ -63,8 +63,8 @@ impl Place {
     }
 
     pub(super) fn open(&self) -> Running {
-        // A process that another test starts has a copy of every open file until it runs its own program, and with it
-        // the lock of a store that was closed meanwhile.
+        // A process that another test starts has a copy of every open file until it runs its own program, and thereby
+        // keeps the lock of a store that was closed meanwhile.
         let begun = Instant::now();
         loop {
             match self.try_open() {
@@ -77,17 +77,17 @@ impl Place {
     }
 }
 
-/// An open store, and a consumer of its feed in the place of the hub.
+/// An open store, and a consumer of its feed that replaces the hub.
 pub(super) struct Running {
     pub(super) store: Arc<dyn Store>,
     pub(super) head: Revision,
-    pub(super) seen: Arc<Mutex<PresenceRow>>,
+    pub(super) received: Arc<Mutex<Received>>,
     pub(super) consumer: JoinHandle<()>,
 }
 
-/// What came through the feed.
+/// The batches and changes that came through the feed.
 #[derive(Default)]
-pub(super) struct PresenceRow {
+pub(super) struct Received {
     pub(super) batches: usize,
     pub(super) changes: Vec<Change>,
 }
@@ -95,26 +95,26 @@ pub(super) struct PresenceRow {
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
         let Opened { store, mut feed, head } = opened;
-        let seen = Arc::new(Mutex::new(PresenceRow::default()));
-        let told = seen.clone();
+        let received = Arc::new(Mutex::new(Received::default()));
+        let receiving = received.clone();
         let consumer = tokio::spawn(async move {
             while let Some(mut batch) = feed.recv().await {
                 {
-                    let mut seen = told.lock().unwrap();
-                    seen.batches += 1;
-                    seen.changes.append(&mut batch.changes);
+                    let mut received = receiving.lock().unwrap();
+                    received.batches += 1;
+                    received.changes.append(&mut batch.changes);
                 }
                 batch.answer();
             }
         });
-        Self { store, head, seen, consumer }
+        Self { store, head, received, consumer }
     }
 
     pub(super) async fn write(&self, commands: impl IntoIterator<Item = Command>) -> Written {
         self.store.write(Write { commands: commands.into_iter().collect(), origin: None }).await
     }
 
-    /// One command that must be carried out.
+    /// Runs one command, which must succeed.
     pub(super) async fn run(&self, command: Command) -> Answer {
         let mut answers = self.write([command]).await.unwrap();
         assert_eq!(answers.len(), 1);
@@ -129,12 +129,12 @@ impl Running {
         self.store.users(vec![account(name)]).await.unwrap().pop()
     }
 
-    /// The edge from `owner` to `peer`, which there is.
+    /// Returns the edge from `owner` to `peer`, which must exist.
     pub(super) async fn edge(&self, owner: &str, peer: &str) -> Edge {
         self.store.relations(account(owner), vec![account(peer)]).await.unwrap().edges.remove(0)
     }
 
-    /// The peers on an owner's pages of `limit`; a removed one with a minus.
+    /// Returns the peers on an owner's pages of `limit`; a removed one has a minus.
     pub(super) async fn peers(&self, owner: &str, limit: usize, since: Option<Revision>) -> Vec<Vec<String>> {
         let (mut pages, mut after) = (Vec::new(), None);
         loop {
@@ -145,12 +145,12 @@ impl Running {
         }
     }
 
-    /// Waits until all is released, and answers what came through the feed.
-    pub(super) async fn close(self) -> PresenceRow {
+    /// Closes the store, waits until everything is released, and returns what came through the feed.
+    pub(super) async fn close(self) -> Received {
         self.store.close().await;
         drop(self.store);
         self.consumer.await.unwrap();
-        Arc::into_inner(self.seen).expect("the consumer has ended").into_inner().unwrap()
+        Arc::into_inner(self.received).expect("the consumer has ended").into_inner().unwrap()
     }
 }
 

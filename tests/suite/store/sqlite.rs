@@ -1,4 +1,4 @@
-//! What only a store in a file must do: last, keep to its own file, and live with a disk that fails.
+//! Checks what only a store in a file must do: keep its rows, keep to its own file, and survive a disk that fails.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use crate::support::{finished, spawn};
 
 use super::rig::{Place, Running, befriend, failed, nick, profile, refused, unfriend};
 
-/// Why the store does not open.
+/// Returns why the store does not open.
 fn refusal(place: &Place) -> String {
     match place.try_open() {
         Ok(_) => panic!("it opened"),
@@ -23,7 +23,7 @@ fn refusal(place: &Place) -> String {
     }
 }
 
-/// A place where somebody else made the file.
+/// Makes a place where the file was made by something else.
 fn taken(make: impl FnOnce(&Path)) -> Place {
     let place = Place::sqlite();
     fs::create_dir_all(place.path().parent().unwrap()).unwrap();
@@ -31,8 +31,9 @@ fn taken(make: impl FnOnce(&Path)) -> Place {
     place
 }
 
-/// The database and its log, as they are on the disk; an empty log is as good as none. Only while nobody has them
-/// open: closing a file drops the locks that `SQLite` holds on it.
+/// Reads the database and its log from the disk; a missing log counts as empty.
+///
+/// Only while no store has them open: closing a file drops the locks that `SQLite` holds on it.
 fn files(path: &Path) -> [Vec<u8>; 2] {
     [path.to_owned(), beside(path, "-wal")].map(|file| fs::read(file).unwrap_or_default())
 }
@@ -64,7 +65,7 @@ async fn everything_is_there_after_reopening() {
 }
 
 #[tokio::test]
-async fn a_dropped_store_lets_go_of_its_file() {
+async fn a_dropped_store_releases_its_file() {
     let place = Place::sqlite();
     let db = place.open();
     db.run(nick("a", "Ann")).await;
@@ -77,7 +78,7 @@ async fn a_dropped_store_lets_go_of_its_file() {
 }
 
 #[tokio::test]
-async fn every_new_file_is_another_history() {
+async fn every_new_file_begins_a_history() {
     let (one, other) = (Place::sqlite().open(), Place::sqlite().open());
     assert_ne!(one.store.lineage().epoch, other.store.lineage().epoch);
 }
@@ -142,7 +143,7 @@ async fn an_empty_file_becomes_a_database() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_is_named() {
+async fn an_impossible_path_is_named() {
     let place = taken(|path| fs::create_dir(path).unwrap());
     assert!(refusal(&place).contains("rosterd.db"));
     let place = Place::sqlite();
@@ -220,10 +221,10 @@ async fn the_limit_of_friends_holds() {
     db.close().await;
 }
 
-/// Tells the process that is to be killed where its store is.
+/// The variable with the path of the store, for the process that is killed.
 const DOOMED: &str = "ROSTERD_TEST_DOOMED";
 
-/// Another process writes, this test again, and is killed in the middle of it.
+/// Runs this test again in another process, which writes until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_every_answered_write_is_there_and_no_half_of_one() {
     if let Some(path) = std::env::var_os(DOOMED) {
@@ -238,12 +239,12 @@ async fn after_a_kill_every_answered_write_is_there_and_no_half_of_one() {
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let mut doomed = spawn(doomed);
-    let mut said = BufReader::new(doomed.stderr.take().unwrap()).lines();
-    let mut answered: Vec<String> = said.by_ref().take(300).map(Result::unwrap).collect();
+    let mut lines = BufReader::new(doomed.stderr.take().unwrap()).lines();
+    let mut answered: Vec<String> = lines.by_ref().take(300).map(Result::unwrap).collect();
     doomed.kill().unwrap();
     doomed.wait().unwrap();
-    // What it had said before it died. A line it was killed in is a write that nobody was told of.
-    answered.extend(said.map(Result::unwrap).filter(|line| line.ends_with('.')));
+    // The rest of its output. An incomplete last line is a write that was not acknowledged.
+    answered.extend(lines.map(Result::unwrap).filter(|line| line.ends_with('.')));
 
     let db = place.open();
     for line in &answered {
@@ -268,10 +269,10 @@ async fn write_until_killed(path: &Path) {
     }
 }
 
-/// Set for the process that lives under the limit.
+/// The variable that is set for the process under the limit.
 const LIMITED: &str = "ROSTERD_TEST_LIMITED";
 
-/// The disk is played by a limit on the size of files, which needs a process of its own: this test again.
+/// Simulates a full disk by a limit on the size of files, and runs this test again in a process with the limit.
 #[cfg_attr(not(target_os = "linux"), ignore = "the limit is written for Linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_disk_is_full_reads_go_on_and_no_answered_write_is_lost() {
@@ -280,16 +281,16 @@ async fn when_the_disk_is_full_reads_go_on_and_no_answered_write_is_lost() {
     }
     let mut limited = Process::new("sh");
     let limited = limited
-        // 1 MiB; the signal that tells of the limit would end the process.
+        // 1 MiB. The signal at the limit would end the process.
         .args(["-c", "trap '' XFSZ; ulimit -S -f 2048; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "store::sqlite::when_the_disk_is_full_reads_go_on_and_no_answered_write_is_lost"])
         .arg("--nocapture")
         .env(LIMITED, "yes");
     let limited = finished(limited);
-    let said = String::from_utf8_lossy(&limited.stderr);
-    assert!(limited.status.success(), "{said}{}", String::from_utf8_lossy(&limited.stdout));
-    assert!(said.contains("the disk was full"), "{said}");
+    let output = String::from_utf8_lossy(&limited.stderr);
+    assert!(limited.status.success(), "{output}{}", String::from_utf8_lossy(&limited.stdout));
+    assert!(output.contains("the disk was full"), "{output}");
 }
 
 async fn live_with_a_full_disk() {
@@ -340,7 +341,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
         .unwrap();
     });
     let db = place.open();
-    assert_eq!((db.store.lineage().epoch.0, db.head), (7, 4), "clients go on where they were");
+    assert_eq!((db.store.lineage().epoch.0, db.head), (7, 4), "clients continue where they were");
     let ann = db.profile("a").await.unwrap();
     assert_eq!((&*ann.nick, ann.version, ann.friends.version, ann.everyone.time), ("Ann", 3, 3, 20));
     assert_eq!(db.peers("a", 9, None).await, [["b"]]);
@@ -348,7 +349,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn under_other_rules_of_visibility_the_history_is_another() {
+async fn other_rules_of_visibility_begin_another_history() {
     let mut place = Place::sqlite();
     let epoch = async |place: &Place| {
         let db = place.open();
@@ -364,10 +365,10 @@ async fn under_other_rules_of_visibility_the_history_is_another() {
     assert_eq!(epoch(&place).await, second);
     place.visibility.tel = Audience::Everyone;
     let third = epoch(&place).await;
-    assert!(third != second && third != first, "what moved under other rules is not known any more");
+    assert!(third != second && third != first, "which views moved under other rules is unknown");
 }
 
-/// The line of visibility rules that a closed store holds, or holds from now on.
+/// Returns the visibility rules that a closed store holds, after replacing them if a line is given.
 fn stored_rules(place: &Place, line: Option<&str>) -> String {
     let file = Connection::open(place.path()).unwrap();
     if let Some(line) = line {
@@ -405,7 +406,7 @@ async fn a_field_that_the_stored_rules_lack_begins_a_new_history_only_under_anot
     assert_eq!(stored_rules(&place, None), place.visibility.to_line());
     assert_eq!(epoch(&place).await, second);
 
-    // Nobody knows what a line that cannot be read meant.
+    // The rules of an unreadable line are unknown.
     stored_rules(&place, Some(&all.replace("nick=everyone", "nick=whoever")));
     assert_ne!(epoch(&place).await, second);
 }

@@ -1,4 +1,4 @@
-//! What is known of an account's tokens.
+//! Credentials: the static token of an account, and the time of its last revocation.
 
 use rusqlite::{Connection, OptionalExtension, Result, Row as Record, params};
 
@@ -11,7 +11,7 @@ pub(in crate::store::sqlite) fn credential(conn: &Connection, account: &Account)
     Ok(select.query_row([account.as_str()], record).optional()?.unwrap_or_default())
 }
 
-/// Nothing known is no row.
+/// Stores a credential; an empty one has no row.
 pub(super) fn put(conn: &Connection, account: &Account, credential: &Credential) -> Result<()> {
     if *credential == Credential::default() {
         let mut delete = conn.prepare_cached("DELETE FROM credential WHERE account = ?1")?;

@@ -1,7 +1,7 @@
 //! Rows and their SQL: everything that names a table or a column, except the migrations and their bookkeeping.
-//! [`profiles`] has what concerns one account, [`credentials`] its tokens, [`relations`] what is between two.
 //!
-//! It neither begins nor ends a transaction. Called by the writer inside its own, and by the readers.
+//! [`profiles`] is about one account, [`credentials`] about its tokens, [`relations`] about two accounts. No function
+//! here begins or ends a transaction: the writer and the readers call them inside their own.
 
 pub(super) mod credentials;
 pub(super) mod profiles;

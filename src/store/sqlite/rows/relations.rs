@@ -42,7 +42,7 @@ pub(super) fn block(conn: &Connection, owner: &Account, peer: &Account) -> Resul
         .optional()
 }
 
-/// Everything between an account and some others, as it may know it.
+/// Reads all relations between an account and some others that it may see.
 pub(in crate::store::sqlite) fn between(conn: &Connection, me: &Account, peers: &[Account]) -> Result<Relations> {
     let mut found = Relations::default();
     for peer in peers {
@@ -54,7 +54,7 @@ pub(in crate::store::sqlite) fn between(conn: &Connection, me: &Account, peers: 
     Ok(found)
 }
 
-/// An owner's edges in order of the peer: live ones, and tombstones later than `since`.
+/// Reads an owner's edges in order of the peer: live ones, and tombstones later than `since`.
 pub(in crate::store::sqlite) fn page(
     conn: &Connection,
     owner: &Account,
@@ -67,13 +67,13 @@ pub(in crate::store::sqlite) fn page(
         edge_columns!(),
         " FROM edge WHERE owner = ?1 AND peer > ?2 AND (removed = 0 OR version > ?3) ORDER BY peer LIMIT ?4"
     ))?;
-    // No account is empty, so the empty one stands before all; no tombstone is later than the last revision there is.
+    // No account is empty, so the empty text sorts before all. No tombstone is later than the largest number.
     let after = after.map_or("", Account::as_str);
     let bounds = params![owner.as_str(), after, since.map_or(i64::MAX, int), int(limit as u64)];
     select.query_map(bounds, |record| record_edge(owner, record))?.collect()
 }
 
-/// An owner's blocks, likewise.
+/// Reads an owner's blocks in order of the peer: live ones, and tombstones later than `since`.
 pub(in crate::store::sqlite) fn blocks(
     conn: &Connection,
     owner: &Account,
@@ -91,7 +91,7 @@ pub(in crate::store::sqlite) fn blocks(
     select.query_map(bounds, record_block)?.collect()
 }
 
-/// The requests from and to an account that it may know of: open ones, and closed ones later than `since`.
+/// Reads the requests from and to an account that it may see: open ones, and closed ones later than `since`.
 pub(in crate::store::sqlite) fn requests(
     conn: &Connection,
     me: &Account,
@@ -109,7 +109,7 @@ pub(in crate::store::sqlite) fn requests(
     select.query_map(params![me.as_str(), since.map_or(i64::MAX, int)], record_request)?.collect()
 }
 
-/// Every open request from and to an account, hidden or not.
+/// Reads every open request from and to an account, hidden or not.
 pub(super) fn open_requests(conn: &Connection, me: &Account) -> Result<Vec<Request>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
@@ -119,7 +119,7 @@ pub(super) fn open_requests(conn: &Connection, me: &Account) -> Result<Vec<Reque
     select.query_map([me.as_str()], record_request)?.collect()
 }
 
-/// Open requests made before a time, the oldest first.
+/// Reads open requests that were made before a time, the oldest first.
 pub(in crate::store::sqlite) fn stale_requests(
     conn: &Connection,
     before: Millis,
@@ -133,7 +133,7 @@ pub(in crate::store::sqlite) fn stale_requests(
     select.query_map([int(before), int(limit as u64)], record_request)?.collect()
 }
 
-/// The live blocks by an account and of it.
+/// Reads the live blocks by an account and of it.
 pub(super) fn live_blocks(conn: &Connection, account: &Account) -> Result<Vec<Block>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
@@ -205,7 +205,7 @@ pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
     .map(drop)
 }
 
-/// Forgets what an account that is no more wrote, and others about it.
+/// Erases the messages and the frozen profiles of a deleted account.
 pub(super) fn forget(conn: &Connection, account: &Account) -> Result<()> {
     for sql in [
         "DELETE FROM frozen WHERE viewer = ?1",
@@ -220,7 +220,7 @@ pub(super) fn forget(conn: &Connection, account: &Account) -> Result<()> {
 
 fn record_edge(owner: &Account, record: &Record<'_>) -> Result<Edge> {
     Ok(Edge {
-        // Known already: it is shared, not read again for each edge.
+        // A clone of the known account, instead of reading it again for each edge.
         owner: owner.clone(),
         peer: account(record, 1)?,
         removed: record.get(2)?,

@@ -75,7 +75,7 @@ fn counts(conn: &Connection, account: &Account) -> Result<RelationCounts> {
     })
 }
 
-/// Writes down the last revision given out.
+/// Stores the last revision.
 pub(in crate::store::sqlite) fn put_revision(conn: &Connection, revision: Revision) -> Result<()> {
     conn.prepare_cached("UPDATE meta SET stamp = ?1")?.execute([int(revision)]).map(drop)
 }
@@ -85,7 +85,8 @@ pub(in crate::store::sqlite) fn put_compacted(conn: &Connection, compacted: Revi
     conn.prepare_cached("UPDATE meta SET floor = ?1")?.execute([int(compacted)]).map(drop)
 }
 
-/// Drops the oldest of what has ended before a time, at most `limit`; answers their versions.
+/// Drops the oldest tombstones, closed requests and ended blocks from before a time, at most `limit`, and returns their
+/// versions.
 pub(in crate::store::sqlite) fn drop_tombstones(
     conn: &Connection,
     before: Millis,
