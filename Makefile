@@ -12,6 +12,8 @@ FUZZ := $(TOOLS)/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.2
 MUTANTS := $(TOOLS)/bin/cargo-mutants
 MUTANTS_VERSION := 27.1.0
+# What is checked: every package, with the allocator that ships. The same words everywhere, so that nothing is built twice.
+CHECKED := --locked --workspace --features rosterd/jemalloc
 # What ships, and so what is measured.
 SHIPPED := --profile dist --features jemalloc
 comma := ,
@@ -37,7 +39,7 @@ fmt: ## format the code
 lint: ## check format and lints, as `make test` does
 	@echo "== format and lints"
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy $(CHECKED) --all-targets -- -D warnings
 
 # Private items are included, so links to them resolve.
 doc: ## build the code's documentation, target/doc/rosterd
@@ -46,7 +48,7 @@ doc: ## build the code's documentation, target/doc/rosterd
 
 unit: ## run the Rust tests
 	@echo "== tests"
-	cargo test --locked --workspace
+	cargo test $(CHECKED)
 
 check: lint doc unit ## run the checks that need cargo alone: no root, no other tools
 	@echo "== all is well, as far as cargo can tell; make test checks the rest"
@@ -72,12 +74,12 @@ deny: $(DENY) ## check the dependencies' licences, banned libraries and sources
 
 interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium ## test clients by other people against a running gateway
 	@echo "== interop"
-	cargo build --locked
+	cargo build $(CHECKED)
 	$(PYTHON) tests/interop/run
 
 sdk: sdk/js/node_modules/.package-lock.json chromium ## test the JavaScript SDK: types, built files, Node, a browser
 	@echo "== sdk"
-	cargo build --locked
+	cargo build $(CHECKED)
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 

@@ -37,7 +37,12 @@ async fn until_refused(gateway: &Gateway, kind: &str, times: f64) {
 }
 
 /// Memory is back to about what it was.
+///
+/// Only the allocator that ships returns memory soon after a burst.
 async fn comes_back(gateway: &Gateway, before: u64) {
+    if !cfg!(feature = "jemalloc") {
+        return;
+    }
     let begun = Instant::now();
     while gateway.resident() > before + 12 * MIB {
         assert!(begun.elapsed() < PATIENCE, "{} MiB, {} before", gateway.resident() / MIB, before / MIB);
