@@ -32,6 +32,8 @@
 //! `tests/architecture` holds the code to the last column.
 //!
 //! # Recipes
+//! In short; CONTRIBUTING.md lists every file of each.
+//!
 //! - **A new command**: `proto/` → a line in `rosterd_protocol::decode`'s `commands!` → an arm in `session::commands` → a
 //!   function in `service` → a test in `tests/suite`.
 //! - **A new store**: one folder in `store/`, one line in `tests/suite/store/mod.rs`, one arm in `app`.
