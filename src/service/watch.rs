@@ -12,7 +12,7 @@ impl Service {
     /// that do not exist; their profiles are sent as soon as they do.
     ///
     /// # Errors
-    /// 414 for an account that cannot be one, 419 for more than [`WATCHED`], 503; what was watched before still is.
+    /// 414 for an account that cannot be one, 419 for more than [`WATCHED_ACCOUNTS`], 503; what was watched before still is.
     pub async fn watch(&self, handle: &mut SessionHandle, names: &[String]) -> Result<Vec<Account>, RequestError> {
         let accounts = distinct(names, WATCHED_ACCOUNTS)?;
         let before: Vec<_> = handle.watched().map(|user| user.account().clone()).collect();

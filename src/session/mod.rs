@@ -1,6 +1,6 @@
 //! Serves one connection after its upgrade: log in, catch up, live, close.
 //!
-//! [`run`] is that life in a straight line, and [`socket`] its WebSocket; [`flusher`] writes to sessions whose tasks
+//! [`run()`] is that life in a straight line, and [`socket`] its WebSocket; [`flusher`] writes to sessions whose tasks
 //! sleep. The service carries out commands, and admission says who may connect.
 
 mod batch;
