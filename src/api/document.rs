@@ -116,6 +116,8 @@ fn complete_schema(name: &str, schema: &mut Value) {
         schema["additionalProperties"] = false.into();
     }
     for (field, property) in entries(schema, "properties") {
+        // Those of the Rust types, which say nothing: in an answer nothing is left out, in a body nothing stands for it.
+        property.as_object_mut().map(|property| property.remove("default"));
         match field {
             "account" | "to" => name_form(property),
             "accounts" => name_form(&mut property["items"]),
