@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos fuzz mutants proto deny interop sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit check package soak chaos fuzz mutants proto deny interop schemathesis sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -76,6 +76,12 @@ interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json c
 	@echo "== interop"
 	cargo build $(CHECKED)
 	$(PYTHON) tests/interop/run
+
+# SEED=… repeats a run.
+schemathesis: $(TOOLS)/venv/installed ## hold the server API to its OpenAPI document with EXAMPLES=50 requests an operation; a few minutes
+	@echo "== schemathesis"
+	cargo build $(CHECKED)
+	EXAMPLES=$(or $(EXAMPLES),50) SEED=$(SEED) $(PYTHON) tests/interop/document
 
 sdk: sdk/js/node_modules/.package-lock.json chromium ## test the JavaScript SDK: types, built files, Node, a browser
 	@echo "== sdk"

@@ -1,5 +1,6 @@
 //! `rosterd serve` runs the gateway until a signal stops it.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
@@ -19,15 +20,24 @@ use crate::metrics::Kind;
 /// # Errors
 /// The gateway cannot start, or connections were cut off at the end.
 pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<(), CliError> {
+    let json = loaded.config.log.format == LogFormat::Json;
     let log = logging(&loaded.config.log)?;
-    runtime()?.block_on(serve(options, loaded, log))
+    let served = runtime()?.block_on(serve(options, loaded, log));
+    match served {
+        // Every line of such a log is JSON, the last one too.
+        Err(CliError(why)) if json && tracing::enabled!(tracing::Level::ERROR) => {
+            tracing::error!(%why, "the gateway ends");
+            Err(CliError(String::new()))
+        }
+        served => served,
+    }
 }
 
 async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: ReloadablePart) -> Result<(), CliError> {
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hangup = on(SignalKind::hangup())?;
     let app = App::start(&loaded.config).await.map_err(CliError::of)?;
-    say(&welcome(&loaded.config, &app));
+    welcome(&loaded.config, &app);
     let mut parts = app.parts();
     parts.push(log);
     loop {
@@ -85,8 +95,14 @@ fn logging(log: &LogConfig) -> Result<ReloadablePart, CliError> {
     let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     let begun = match log.format {
-        LogFormat::Json => registry.with(lines.json()).try_init(),
-        LogFormat::Text => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Json => {
+            panics_as_lines();
+            registry.with(lines.json()).try_init()
+        }
+        LogFormat::Text => {
+            let colors = std::io::stderr().is_terminal() && colors(std::env::var_os("NO_COLOR"));
+            registry.with(lines.with_ansi(colors)).try_init()
+        }
     };
     begun.map_err(CliError::of)?;
     Ok(ReloadablePart::new(&["log.level"], move |config| {
@@ -95,12 +111,42 @@ fn logging(log: &LogConfig) -> Result<ReloadablePart, CliError> {
     }))
 }
 
+/// Reports whether lines on a terminal may have colors, by the variable of <https://no-color.org>.
+fn colors(no_color: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty())
+}
+
+/// Logs a panic as any other line, for a log whose readers take each line for JSON.
+fn panics_as_lines() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!(%panic, "a bug: this part of the gateway ends");
+        } else {
+            usual(panic);
+        }
+    }));
+}
+
 fn targets(level: &str) -> Result<Targets, String> {
     level.parse().map_err(|error| format!("log.level: {error}"))
 }
 
+/// Says that the gateway is ready, and where. Nothing is lost if nobody listens: in `rosterd | head -1` the gateway
+/// outlives its reader.
+fn welcome(config: &Config, app: &App) {
+    match config.log.format {
+        LogFormat::Text => drop(say(&welcome_text(config, app))),
+        // Standard output often ends up among the log lines, each of which is JSON.
+        LogFormat::Json => {
+            let (store, version) = (&config.store.url, env!("CARGO_PKG_VERSION"));
+            tracing::info!(clients = %app.clients, ops = %app.ops, %store, version, "rosterd is ready");
+        }
+    }
+}
+
 /// Returns the text that the gateway prints once it is ready.
-fn welcome(config: &Config, app: &App) -> String {
+fn welcome_text(config: &Config, app: &App) -> String {
     let tokens = match config.auth.mode {
         Mode::Development => "development mode: the token is the account itself".to_owned(),
         Mode::Static => "static, set by your backend".to_owned(),
@@ -124,4 +170,15 @@ fn welcome(config: &Config, app: &App) -> String {
         let _ = write!(text, "\n  demo     made the users {names}; try: rosterd connect {first}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_counts_unless_it_is_empty() {
+        assert!(colors(None) && colors(Some("".into())));
+        assert!(!colors(Some("1".into())) && !colors(Some("0".into())));
+    }
 }

@@ -40,6 +40,7 @@ mod repair;
 mod shutdown;
 mod signals;
 mod slow;
+mod standards;
 mod store;
 mod store_trouble;
 mod story;

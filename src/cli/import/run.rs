@@ -1,25 +1,26 @@
-//! `rosterd import FILE` imports users, friendships and blocks, one JSON object a line.
+//! Checks an import, and writes it.
 //!
-//! It checks the whole file before it writes anything: every line, and that the file or the store has each account that
-//! a relation names. Then it writes the lines in pieces of one transaction each; importing again changes only what
-//! differs. It writes through the gateway if one runs, and otherwise directly to the store.
+//! The whole of it is checked before anything is written: every line, and that the import or the store has each account
+//! that a relation names. Then the lines are written in pieces of one transaction each; importing again changes only
+//! what differs. They go through the gateway if one runs, and otherwise directly to the store.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use hyper::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CliError, reachable, runtime, say, trust};
+use super::source::Source;
+use super::source_line::SourceLine;
 use crate::api::IMPORT_BYTES;
 use crate::app::Core;
-use crate::config::Config;
+use crate::cli::{CliError, reachable, runtime, say, trust};
+use crate::config::{Config, StoreUrl};
 use rosterd_client::{Backend, BackendError};
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
-use rosterd_engine::model::{Account, Command, Reason, RequestError};
+use rosterd_engine::model::{Account, Command};
 use rosterd_protocol::v1;
 
 /// The most lines of a transaction: few enough for the writes of clients to get their turn in between.
@@ -29,26 +30,36 @@ const PIECE_BYTES: usize = IMPORT_BYTES / 2;
 /// How many bad lines are shown.
 const SHOWN: usize = 20;
 
-/// Imports a file.
+/// Imports a file, or standard input if it is named `-`.
 ///
 /// # Errors
-/// The file cannot be read or has bad lines, and nothing is imported; or the gateway or the store fails, and the pieces
+/// It cannot be read or has bad lines, and nothing is imported; or the gateway or the store fails, and the pieces
 /// before that stay, as the message says.
 pub fn run(config: &Config, file: &Path) -> Result<(), CliError> {
     runtime()?.block_on(async {
-        let checked = check(file)?;
+        let mut source = Source::open(file)?;
+        let checked = check(&mut source).await?;
         let mut target = ImportTarget::find(config).await?;
-        let imported = import(&mut target, file, checked).await;
+        say(&format!("importing {target}"))?;
+        let imported = import(&mut target, &mut source, checked).await;
         target.close().await;
-        say(&imported?);
-        Ok(())
+        say(&imported?)
     })
 }
 
 /// The destination of the lines.
 enum ImportTarget {
-    Gateway(Backend),
-    Store(Core),
+    Gateway(Backend, SocketAddr),
+    Store { core: Core, url: StoreUrl, is_new: bool },
+}
+
+impl fmt::Display for ImportTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gateway(_, address) => write!(f, "through the gateway at {address}"),
+            Self::Store { url, .. } => write!(f, "into the store {url}"),
+        }
+    }
 }
 
 impl ImportTarget {
@@ -56,21 +67,30 @@ impl ImportTarget {
         let trust = trust(config.ops.tls_files().as_ref())?;
         let (address, key) = (reachable(config.ops.listen), config.ops.api_key.expose());
         match Backend::connect_trusting(address, key, trust.as_ref()).await {
-            Ok(backend) => Ok(Self::Gateway(backend)),
-            Err(_) => Core::open(config).map(Self::Store).map_err(CliError::of),
+            Ok(backend) => Ok(Self::Gateway(backend, address)),
+            Err(_) => {
+                let url = config.store.url.clone();
+                let StoreUrl::Sqlite(path) = &url;
+                let is_new = !path.exists();
+                Ok(Self::Store { core: Core::open(config).map_err(CliError::of)?, url, is_new })
+            }
         }
+    }
+
+    fn is_new(&self) -> bool {
+        matches!(self, Self::Store { is_new: true, .. })
     }
 
     /// Returns those of these accounts that do not exist.
     async fn missing(&mut self, accounts: &[String]) -> Result<Vec<String>, CliError> {
         match self {
-            Self::Gateway(backend) => {
+            Self::Gateway(backend, _) => {
                 let body = serde_json::json!({"accounts": accounts}).to_string();
                 let answer = backend.request(Method::POST, "/v1/users:batchGet", body).await.map_err(CliError::of)?;
                 let reply: v1::GetUsersReply = serde_json::from_value(answer).map_err(CliError::of)?;
                 Ok(reply.missing)
             }
-            Self::Store(core) => {
+            Self::Store { core, .. } => {
                 let (_, missing) = core.service.get_users(accounts).await.map_err(CliError::of)?;
                 Ok(missing.iter().map(ToString::to_string).collect())
             }
@@ -81,7 +101,7 @@ impl ImportTarget {
     async fn import(&mut self, piece: &[ImportLine]) -> Result<usize, CliError> {
         let at_line = |at: usize, why: &str| CliError(format!("line {}: {why}", piece[at].number));
         match self {
-            Self::Gateway(backend) => {
+            Self::Gateway(backend, _) => {
                 let lines: Vec<_> = piece.iter().map(|line| line.text.as_str()).collect();
                 match backend.request(Method::POST, "/v1/import", lines.join("\n")).await {
                     Ok(answer) => Ok(answer["changed"].as_u64().unwrap_or_default() as usize),
@@ -92,7 +112,7 @@ impl ImportTarget {
                     Err(error) => Err(CliError::of(error)),
                 }
             }
-            Self::Store(core) => {
+            Self::Store { core, .. } => {
                 let commands =
                     piece.iter().map(|line| rosterd_protocol::import_line(&line.text)).collect::<Result<_, _>>();
                 let imported = core.service.import(commands.map_err(CliError::of)?).await;
@@ -102,7 +122,7 @@ impl ImportTarget {
     }
 
     async fn close(self) {
-        if let Self::Store(core) = self {
+        if let Self::Store { core, .. } = self {
             core.close().await;
         }
     }
@@ -122,48 +142,36 @@ struct ImportLine {
     text: String,
 }
 
-/// A file all of whose lines can be read.
-struct CheckedFile {
-    lines: u64,
-    /// Accounts that relations name but the file does not make, with the first line of each.
+/// What is known of an import all of whose lines can be read.
+struct CheckedLines {
+    count: u64,
+    /// Accounts that relations name but the import does not make, with the first line of each.
     unmade: BTreeMap<Account, u64>,
 }
 
-/// Reads the lines that are not blank, with their numbers. As bytes, so that a line that is not UTF-8 is one bad line.
-fn lines(file: &Path) -> Result<impl Iterator<Item = Result<(u64, Vec<u8>), CliError>>, CliError> {
-    let name = file.display().to_string();
-    let cannot = move |error: std::io::Error| CliError(format!("cannot read {name}: {error}"));
-    let reader = BufReader::new(File::open(file).map_err(&cannot)?);
-    let lines = (1..).zip(reader.split(b'\n')).map(move |(number, line)| Ok((number, line.map_err(&cannot)?)));
-    Ok(lines.filter(|line| !matches!(line, Ok((_, line)) if line.trim_ascii().is_empty())))
-}
-
-fn read(line: &[u8]) -> Result<(&str, Command), RequestError> {
-    let text = str::from_utf8(line).map_err(|_| RequestError::new(Reason::InvalidArgument, "not UTF-8"))?;
-    Ok((text, rosterd_protocol::import_line(text)?))
-}
-
-fn check(file: &Path) -> Result<CheckedFile, CliError> {
-    let bar = progress("checking", std::fs::metadata(file).map_or(0, |data| data.len()));
+async fn check(source: &mut Source) -> Result<CheckedLines, CliError> {
+    let bar = progress("checking", source.bytes());
     let (mut bad, mut made, mut named, mut count) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
-    for line in lines(file)? {
-        let (number, line) = line?;
-        bar.inc(line.len() as u64 + 1);
+    let each = async |line: SourceLine| {
         count += 1;
-        match read(&line) {
-            Ok((_, Command::Befriend { account, peer } | Command::Block { account, peer })) => {
+        let number = line.number;
+        bar.inc(line.text.as_ref().map_or(0, |text| text.len() as u64 + 1));
+        match line.text.and_then(|text| rosterd_protocol::import_line(&text).map_err(|error| error.message)) {
+            Ok(Command::Befriend { account, peer } | Command::Block { account, peer }) => {
                 named.entry(account).or_insert(number);
                 named.entry(peer).or_insert(number);
             }
-            Ok((_, Command::SetProfile { account, .. })) => drop(made.insert(account)),
+            Ok(Command::SetProfile { account, .. }) => drop(made.insert(account)),
             Ok(_) => {}
-            Err(error) => bad.push((number, error.message)),
+            Err(why) => bad.push((number, why)),
         }
-    }
+        Ok(())
+    };
+    source.read(each).await?;
     bar.finish_and_clear();
     refuse(&bad)?;
     named.retain(|account, _| !made.contains(account));
-    Ok(CheckedFile { lines: count, unmade: named })
+    Ok(CheckedLines { count, unmade: named })
 }
 
 fn refuse(bad: &[(u64, String)]) -> Result<(), CliError> {
@@ -180,49 +188,71 @@ fn refuse(bad: &[(u64, String)]) -> Result<(), CliError> {
     Err(CliError(text))
 }
 
-async fn import(target: &mut ImportTarget, file: &Path, checked: CheckedFile) -> Result<String, CliError> {
+async fn import(target: &mut ImportTarget, source: &mut Source, checked: CheckedLines) -> Result<String, CliError> {
     refuse(&strangers(target, checked.unmade).await?)?;
-    let bar = progress("importing", checked.lines);
-    let (mut done, mut changed) = (0, 0);
+    let mut sending = Sending {
+        target,
+        bar: progress("importing", checked.count),
+        piece: Vec::with_capacity(PIECE),
+        bytes: 0,
+        done: 0,
+        changed: 0,
+    };
     // Users first, because a relation may come before the users that it names.
     for relations in [false, true] {
-        let (mut piece, mut bytes) = (Vec::with_capacity(PIECE), 0);
-        for line in lines(file)? {
-            let (number, line) = line?;
-            let (text, command) = read(&line).map_err(CliError::of)?;
-            if matches!(command, Command::Befriend { .. } | Command::Block { .. }) != relations {
-                continue;
-            }
-            if piece.len() == PIECE || bytes + text.len() > PIECE_BYTES {
-                changed += send(target, &mut piece, &mut done, &bar).await?;
-                bytes = 0;
-            }
-            piece.push(ImportLine { number, text: text.to_owned() });
-            bytes += text.len();
-        }
-        if !piece.is_empty() {
-            changed += send(target, &mut piece, &mut done, &bar).await?;
+        if let Err(CliError(why)) = sending.lines(source, relations).await {
+            let done = sending.done;
+            let text = format!("stopped after {done} lines, which are imported; importing again goes on harmlessly");
+            return Err(CliError(format!("{text}: {why}")));
         }
     }
-    bar.finish_and_clear();
-    let through =
-        if matches!(target, ImportTarget::Gateway(_)) { "through the running gateway" } else { "into the store" };
-    Ok(format!("{done} lines imported {through}, {changed} of them changed something"))
+    sending.bar.finish_and_clear();
+    let (done, changed) = (sending.done, sending.changed);
+    let created = if target.is_new() { "; the store is new, this import created it" } else { "" };
+    Ok(format!("{done} lines imported {target}, {changed} of them changed something{created}"))
 }
 
-async fn send(
-    target: &mut ImportTarget,
-    piece: &mut Vec<ImportLine>,
-    done: &mut u64,
-    bar: &ProgressBar,
-) -> Result<usize, CliError> {
-    let changed = target.import(piece).await.map_err(|CliError(why)| {
-        CliError(format!("stopped after {done} lines, which are imported; importing again goes on harmlessly: {why}"))
-    })?;
-    *done += piece.len() as u64;
-    bar.inc(piece.len() as u64);
-    piece.clear();
-    Ok(changed)
+/// The lines on their way to where they go.
+struct Sending<'a> {
+    target: &'a mut ImportTarget,
+    bar: ProgressBar,
+    piece: Vec<ImportLine>,
+    bytes: usize,
+    done: u64,
+    changed: usize,
+}
+
+impl Sending<'_> {
+    /// Sends all relations, or everything else.
+    async fn lines(&mut self, source: &mut Source, relations: bool) -> Result<(), CliError> {
+        let each = async |SourceLine { number, text }: SourceLine| {
+            let changed = |why: &str| CliError(format!("line {number} is not what it was at first: {why}"));
+            let text = text.map_err(|why| changed(&why))?;
+            let command = rosterd_protocol::import_line(&text).map_err(|error| changed(&error.message))?;
+            if matches!(command, Command::Befriend { .. } | Command::Block { .. }) != relations {
+                return Ok(());
+            }
+            if self.piece.len() == PIECE || self.bytes + text.len() > PIECE_BYTES {
+                self.piece().await?;
+            }
+            self.bytes += text.len();
+            self.piece.push(ImportLine { number, text });
+            Ok(())
+        };
+        source.read(each).await?;
+        self.piece().await
+    }
+
+    async fn piece(&mut self) -> Result<(), CliError> {
+        if !self.piece.is_empty() {
+            self.changed += self.target.import(&self.piece).await?;
+            self.done += self.piece.len() as u64;
+            self.bar.inc(self.piece.len() as u64);
+        }
+        self.piece.clear();
+        self.bytes = 0;
+        Ok(())
+    }
 }
 
 /// Returns the lines whose relations name accounts that exist neither in the file nor in the store.
