@@ -65,7 +65,7 @@ pub(crate) struct Admission {
 }
 
 /// An address of version 4, or the network of version 6 that one customer usually has.
-type SourceAddress = u128;
+pub(crate) type SourceAddress = u128;
 
 #[derive(Default)]
 struct Addresses {
@@ -183,7 +183,7 @@ impl Permit {
 
     /// The address that the connection counts for. `None` if no address is known, and for this machine, which has no
     /// limit by address: what connects from it is a proxy, or a tool of the operator's.
-    fn source(&self) -> Option<SourceAddress> {
+    pub(crate) fn source(&self) -> Option<SourceAddress> {
         self.client.get().filter(|client| !client.is_loopback()).map(|client| source(*client))
     }
 

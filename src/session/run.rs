@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 
 use super::catch_up::catch_up;
-use super::commands::{AfterReply, execute, refusal};
+use super::commands::{AfterReply, CommandResult, execute, refusal};
 use super::context::SessionContext;
 use super::flush::flush;
 use super::repair::repair;
@@ -90,6 +90,7 @@ where
         // A session that joined after closing began is not among those that `Gateway::close` ends.
         Ok(_) if context.lifecycle.is_closing() => Err(CloseReason::Shutdown),
         Ok(mut logged_in) => {
+            socket.belongs_to(logged_in.handle.account());
             catch_up(socket, context, id, &mut logged_in).await?;
             let LoggedIn { mut handle, expires_at, .. } = logged_in;
             handle.hand_over(write_handle);
@@ -225,9 +226,11 @@ where
         Inbound::Heartbeat => {}
         Inbound::Refused { id, error } => socket.defer(&refusal(id, &error)),
         Inbound::Command { id, command } => {
-            let executed = execute(service, handle, id, command).await;
-            socket.defer(&executed.reply);
-            match executed.then {
+            let CommandResult { reply, then } = execute(service, handle, id, command).await;
+            socket.defer(&reply);
+            // It may be large, and a slow client takes long for its bytes.
+            drop(reply);
+            match then {
                 AfterReply::Stay => {}
                 AfterReply::Renew(expires_at) => timers.renew(expires_at, service.now()),
                 AfterReply::Repair(found) => Box::pin(repair(socket, service, handle, *found)).await?,
