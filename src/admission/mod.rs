@@ -78,6 +78,14 @@ struct Addresses {
 struct AddressState {
     connections: u32,
     logins: RateLimit,
+    handshakes: RateLimit,
+}
+
+impl AddressState {
+    /// Reports whether nothing of it is needed any more.
+    fn is_idle(&self, now: u64) -> bool {
+        self.connections == 0 && self.logins.is_idle(now) && self.handshakes.is_idle(now)
+    }
 }
 
 /// The reason for which a connection is refused.
@@ -163,12 +171,22 @@ impl Permit {
 
     /// Lets the connection log in, or says how long it must wait.
     pub(crate) fn log_in(&self) -> Result<(), Duration> {
+        self.count(|known| &mut known.logins)
+    }
+
+    /// Counts an event against a limit of the connection's address.
+    fn count(&self, limit: impl FnOnce(&mut AddressState) -> &mut RateLimit) -> Result<(), Duration> {
         let Some(source) = self.source() else {
             return Ok(());
         };
         let (policy, now) = (self.admission.policy(), self.admission.now());
         let mut addresses = self.admission.addresses.lock();
-        addresses.known.entry(source).or_default().logins.admit(policy.logins, now)
+        limit(addresses.known.entry(source).or_default()).admit(policy.logins, now)
+    }
+
+    /// Lets the connection begin a TLS handshake, at the rate of logins, or says how long it must wait.
+    pub(crate) fn handshake(&self) -> Result<(), Duration> {
+        self.count(|known| &mut known.handshakes)
     }
 
     /// The number of the connection; later connections have greater ones.
@@ -216,7 +234,7 @@ impl Drop for Permit {
             let mut addresses = admission.addresses.lock();
             if let Some(known) = addresses.known.get_mut(&source) {
                 known.connections -= 1;
-                if known.connections == 0 && known.logins.is_idle(now) {
+                if known.is_idle(now) {
                     addresses.known.remove(&source);
                 }
             }
@@ -230,7 +248,7 @@ impl Addresses {
         if self.known.len() < self.sweep_at {
             return;
         }
-        self.known.retain(|_, known| known.connections > 0 || !known.logins.is_idle(now));
+        self.known.retain(|_, known| !known.is_idle(now));
         // Someone who has more addresses than this is not held back by a limit on each of them.
         if self.known.values().filter(|known| known.connections == 0).count() > REMEMBERED {
             self.known.retain(|_, known| known.connections > 0);
@@ -307,6 +325,10 @@ pub(crate) mod tests {
         }
         assert!((5..20).contains(&let_in), "{let_in}");
         assert_eq!(admission.known(), 1);
+        // Handshakes have the same rate, and count apart.
+        let permit = admission.enter(ip("203.0.113.7"), 0).unwrap();
+        let shaken = (0..20).filter(|_| permit.handshake().is_ok()).count();
+        assert!((5..20).contains(&shaken), "{shaken}");
         // Another address is not limited by that, and this machine never is.
         assert!(admission.enter(ip("203.0.113.8"), 0).unwrap().log_in().is_ok());
         let own = admission.enter(ip("::1"), 0).unwrap();
