@@ -4,6 +4,7 @@
 //! its logins are too long ago to count.
 
 mod forwarded;
+mod list_reads;
 mod origin;
 mod rate_limit;
 
@@ -18,9 +19,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 pub use self::forwarded::{ForwardedHeader, Proxies};
+use self::list_reads::ListReads;
 pub use self::origin::Origins;
 pub use self::rate_limit::Rate;
 pub(crate) use self::rate_limit::{RateLimit, RateVerdict};
+use rosterd_engine::model::Account;
 
 /// How many addresses without a connection are remembered.
 const REMEMBERED: usize = 65_536;
@@ -62,6 +65,7 @@ pub(crate) struct Admission {
     started: Instant,
     connections: AtomicU64,
     addresses: Mutex<Addresses>,
+    list_reads: ListReads,
 }
 
 /// An address of version 4, or the network of version 6 that one customer usually has.
@@ -120,8 +124,9 @@ pub(crate) struct Permit {
 
 impl Admission {
     pub(crate) fn new(policy: AdmissionPolicy) -> Arc<Self> {
-        let (connections, addresses) = Default::default();
-        Arc::new(Self { policy: RwLock::new(Arc::new(policy)), started: Instant::now(), connections, addresses })
+        let (connections, addresses, list_reads) = Default::default();
+        let policy = RwLock::new(Arc::new(policy));
+        Arc::new(Self { policy, started: Instant::now(), connections, addresses, list_reads })
     }
 
     pub(crate) fn policy(&self) -> Arc<AdmissionPolicy> {
@@ -151,6 +156,20 @@ impl Admission {
             permit.count_as(peer, &policy)?;
         }
         Ok(permit)
+    }
+
+    /// Lets an account begin to read its whole friend list, or says how long it must wait. In development there is no
+    /// limit.
+    pub(crate) fn may_read_list(&self, account: &Account) -> Result<(), Duration> {
+        if self.policy().commands.is_none() {
+            return Ok(());
+        }
+        self.list_reads.may_begin(account, self.now())
+    }
+
+    /// Counts pages of the friend list that were read for an account.
+    pub(crate) fn has_read_list(&self, account: &Account, pages: u32) {
+        self.list_reads.count(account, pages, self.now());
     }
 
     #[cfg(test)]

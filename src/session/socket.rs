@@ -27,6 +27,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// When clients that were too many may come back, in milliseconds: spread, so that they do not come back together.
 const RETRY_MS: std::ops::Range<u64> = 250..5000;
 
+/// When a client may ask for another repair at the earliest, on a new connection.
+const REPAIR_AGAIN: Duration = Duration::from_secs(60);
 /// What a client that reads slowly has to take at least, in bytes a second, apart from one pause of `stall_timeout`.
 const LEAST_RATE: u64 = 4096;
 
@@ -49,6 +51,10 @@ pub(super) struct ClientSocket<S> {
     broken: bool,
     /// Set by each message, and cleared by the session when it asks whether the client is alive.
     pub(super) heard: bool,
+    /// A message that came while nothing was read, when it was looked whether the client has left.
+    early: Option<Box<Message>>,
+    /// Whether the session has asked for a repair.
+    has_repaired: bool,
     /// Whether the library may have a pong to write, which must go out before any frame of ours.
     pong_due: bool,
 }
@@ -60,9 +66,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
         context: Arc<SessionContext>,
         permit: Arc<Permit>,
     ) -> Self {
-        let (rate_limit, deferred, broken, pong_due) = Default::default();
+        let (rate_limit, deferred, broken, early, has_repaired, pong_due) = Default::default();
         let account = permit.number();
-        Self { websocket, encoding, context, permit, account, rate_limit, deferred, broken, heard: true, pong_due }
+        Self {
+            websocket,
+            encoding,
+            context,
+            permit,
+            account,
+            rate_limit,
+            deferred,
+            broken,
+            heard: true,
+            early,
+            has_repaired,
+            pong_due,
+        }
     }
 
     /// Returns the permit that admission gave to the connection.
@@ -83,10 +102,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
     /// called again without losing a frame.
     pub(super) async fn receive(&mut self) -> Result<Inbound, CloseReason> {
         loop {
-            let message = match self.websocket.next().await {
-                Some(Ok(message)) => message,
-                Some(Err(error)) => return Err(self.close_reason(&error)),
-                None => return Err(CloseReason::ClientLeft),
+            let message = match self.early.take() {
+                Some(message) => *message,
+                None => match self.websocket.next().await {
+                    Some(Ok(message)) => message,
+                    Some(Err(error)) => return Err(self.close_reason(&error)),
+                    None => return Err(CloseReason::ClientLeft),
+                },
             };
             self.heard = true;
             let verdict = self.count_message()?;
@@ -111,6 +133,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
                 RateVerdict::Taken | RateVerdict::Abusive => inbound,
             });
         }
+    }
+
+    /// Looks whether the client has left, while something else is done for it. A message that has come is kept for
+    /// [`ClientSocket::receive`].
+    pub(super) fn check_is_there(&mut self) -> Result<(), CloseReason> {
+        if self.early.is_some() {
+            return Ok(());
+        }
+        match self.websocket.next().now_or_never() {
+            None => Ok(()),
+            Some(Some(Ok(message))) => {
+                self.early = Some(Box::new(message));
+                Ok(())
+            }
+            Some(Some(Err(error))) => Err(self.close_reason(&error)),
+            Some(None) => Err(CloseReason::ClientLeft),
+        }
+    }
+
+    /// Counts pages of its friend list that were read for an account.
+    pub(super) fn has_read_list(&self, account: &Account, pages: u32) {
+        self.context.admission.has_read_list(account, pages);
+    }
+
+    /// Lets the session repair its friend list, once, and if its account has not read too much lately.
+    pub(super) fn may_repair(&mut self, account: &Account) -> Result<(), RequestError> {
+        let admission = &self.context.admission;
+        let mut wait = admission.may_read_list(account).err();
+        if wait.is_none() && self.has_repaired && admission.policy().commands.is_some() {
+            wait = Some(REPAIR_AGAIN);
+        }
+        self.has_repaired = true;
+        wait.map_or(Ok(()), |wait| {
+            self.context.refused("LIST_READS");
+            Err(too_fast("a login may repair its friend list once, and logs in again if that does not mend it", wait))
+        })
     }
 
     /// Counts a message of any kind against the rate limit.
