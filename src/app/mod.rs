@@ -130,7 +130,7 @@ impl App {
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
         let mut tasks = vec![
             tokio::spawn(gateway.clone().serve(clients, certificates.clients.clone())),
-            tokio::spawn(serve_ops(ops, routes, certificates.ops.clone())),
+            tokio::spawn(serve_ops(ops, routes, certificates.ops.clone(), gateway.clone())),
             tokio::spawn(watch(Listener::Clients, certificates.clients.clone(), core.service.metrics().clone())),
             tokio::spawn(watch(Listener::Ops, certificates.ops.clone(), core.service.metrics().clone())),
             tokio::spawn(compact(core.store.clone(), config.store.tombstone_retention)),
@@ -252,10 +252,9 @@ fn access(config: &Config) -> Access {
     }
 }
 
-async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<Tls>>) {
-    if let Err(error) = api::serve(listener, routes, tls).await {
-        tracing::error!(%error, "the ops listener ended");
-    }
+/// Serves the ops listener, by the limit that the clients' handshakes have too.
+async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<Tls>>, gateway: Arc<Gateway>) {
+    api::serve(listener, routes, tls, || gateway.handshake_timeout()).await;
 }
 
 /// Drops tombstones older than the retention, for ever.

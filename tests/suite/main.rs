@@ -27,6 +27,7 @@ mod keys;
 mod limits;
 mod live;
 mod operations;
+mod ops_listener;
 mod origins;
 mod pages;
 mod presence;

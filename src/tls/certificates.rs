@@ -1,7 +1,7 @@
-//! TLS of the listeners: reads certificates and keys from files, checks them, and replaces them while connections live.
+//! Reads certificates and keys from files, checks them, and replaces them while connections live.
 //!
 //! A connection keeps the certificate that it was accepted with; the next one gets the certificate that was read last.
-//! Files that cannot be used change nothing. The caller decides when to read them again, and what follows a handshake.
+//! Files that cannot be used change nothing.
 
 use std::fmt;
 use std::io;
@@ -12,14 +12,16 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode;
+
+use super::handshakes::HandshakeThreads;
 
 /// How much may wait inside a connection whose client reads slowly, in bytes: one record of TLS.
 const UNSENT: usize = 16 * 1024;
@@ -68,6 +70,7 @@ pub struct Tls {
     held: Mutex<CurrentCertificates>,
     /// Used by every handshake.
     config: RwLock<Arc<ServerConfig>>,
+    threads: HandshakeThreads,
 }
 
 struct CurrentCertificates {
@@ -127,13 +130,16 @@ impl Files {
 
 impl Tls {
     /// Takes checked files into use for a new listener.
-    #[must_use]
-    pub fn new(checked: CheckedCertificates) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// The threads for its handshakes cannot be started.
+    pub fn new(checked: CheckedCertificates) -> io::Result<Arc<Self>> {
         let CheckedCertificates { files, contents, config, not_after } = checked;
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             held: Mutex::new(CurrentCertificates { files, contents, not_after }),
             config: RwLock::new(config),
-        })
+            threads: HandshakeThreads::start()?,
+        }))
     }
 
     /// Takes other files into use. Open connections keep theirs.
@@ -164,16 +170,26 @@ impl Tls {
         self.held.lock().not_after
     }
 
-    /// Performs the handshake, within `limit`.
+    /// Performs the handshake, within `limit`. Its costly part begins once the client has said what it wants and `admit`
+    /// lets it.
     ///
     /// # Errors
     /// The client does not speak TLS, shares no version or cipher, has no certificate where one is required, or takes too
-    /// long.
-    pub async fn accept(&self, stream: TcpStream, limit: Duration) -> io::Result<TlsStream> {
-        let acceptor = TlsAcceptor::from(self.config.read().clone());
-        let handshake =
-            timeout(limit, acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(UNSENT))));
-        handshake.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    /// long (`TimedOut`); too many others wait (`ResourceBusy`); what `admit` returns.
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+        limit: Duration,
+        admit: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<TlsStream> {
+        let handshake = async {
+            let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            admit()?;
+            let config = self.config.read().clone();
+            let begin = move || start.into_stream_with(config, |connection| connection.set_buffer_limit(Some(UNSENT)));
+            self.threads.run(begin).await?.await
+        };
+        timeout(limit, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -241,7 +257,7 @@ mod tests {
             key: written(&folder, "key.pem", &key),
             client_ca: None,
         };
-        let tls = Tls::new(files.check().unwrap());
+        let tls = Tls::new(files.check().unwrap()).unwrap();
         let before = tls.config.read().clone();
         assert_eq!(tls.refresh(), Ok(false));
         for (certificate, key, named, why) in [
@@ -276,6 +292,6 @@ mod tests {
             key: written(&folder, "key.pem", &key.serialize_pem()),
             client_ca: None,
         };
-        assert_eq!(Tls::new(files.check().unwrap()).not_after(), 1_935_792_000);
+        assert_eq!(Tls::new(files.check().unwrap()).unwrap().not_after(), 1_935_792_000);
     }
 }
