@@ -204,6 +204,45 @@ async fn while_another_process_holds_the_lock_reads_go_on_and_writes_fail() {
     db.close().await;
 }
 
+/// Reads a byte count of the log from outside.
+fn log_bytes(place: &Place) -> u64 {
+    fs::metadata(beside(&place.path(), "-wal")).map_or(0, |data| data.len())
+}
+
+/// What the log may hold once nobody reads an old state any more.
+const LOG_BOUND: u64 = 4000 * 4096;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_grew_under_a_reader_is_short_again_when_it_leaves() {
+    let place = Place::sqlite();
+    let db = place.open();
+    let long =
+        |n: usize| profile(&format!("user{n:05}"), Fields { custom: Some("漢".repeat(1024)), ..Fields::default() });
+    db.run(long(0)).await;
+    let reader = Connection::open(place.path()).unwrap();
+    for purged in [false, true] {
+        reader.execute_batch("BEGIN; SELECT count(*) FROM user").unwrap();
+        let mut written = 0;
+        while log_bytes(&place) < LOG_BOUND * 3 / 2 {
+            db.write((0..100).map(|n| long(written + n + usize::from(purged) * 50_000))).await.unwrap();
+            written += 100;
+        }
+        db.store.purge().await.unwrap();
+        assert!(log_bytes(&place) > LOG_BOUND, "the reader keeps it");
+        reader.execute_batch("COMMIT").unwrap();
+        if purged {
+            db.store.purge().await.unwrap();
+            assert_eq!(log_bytes(&place), 0, "nothing was written since");
+        } else {
+            for n in 0..4 {
+                db.run(nick("last", &n.to_string())).await;
+            }
+            assert!(log_bytes(&place) <= LOG_BOUND, "{} bytes", log_bytes(&place));
+        }
+    }
+    db.close().await;
+}
+
 #[tokio::test]
 async fn the_limit_of_friends_holds() {
     let place = Place::sqlite();
