@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::support::{finished, spawn};
 
-use super::rig::{Place, Running, befriend, failed, nick, profile, refused, unfriend};
+use super::rig::{Place, Running, ask, befriend, block, failed, nick, profile, refused, unfriend};
 
 /// Returns why the store does not open.
 fn refusal(place: &Place) -> String {
@@ -100,7 +100,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     Connection::open(place.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = files(&place.path());
     let why = refusal(&place);
-    assert!(why.contains("version 99") && why.contains("up to 3"), "{why}");
+    assert!(why.contains("version 99") && why.contains("up to 4"), "{why}");
     assert!(files(&place.path()) == before, "it was written to");
 }
 
@@ -385,6 +385,32 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
     assert_eq!((&*ann.nick, ann.version, ann.friends.version, ann.everyone.time), ("Ann", 3, 3, 20));
     assert_eq!(db.peers("a", 9, None).await, [["b"]]);
     db.close().await;
+    assert_eq!(place.miscounted(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn relations_of_a_store_that_kept_no_counts_are_counted_once() {
+    let place = Place::sqlite();
+    let db = place.open();
+    db.write(["a", "b", "c", "d"].map(|name| nick(name, ""))).await.unwrap();
+    let relations = [befriend("a", "b"), befriend("c", "d"), ask("a", "c", ""), ask("d", "a", ""), block("b", "d")];
+    db.write(relations).await.unwrap();
+    db.write([unfriend("c", "d"), ask("d", "b", "is hidden")]).await.unwrap();
+    db.close().await;
+    let file = Connection::open(place.path()).unwrap();
+    file.execute_batch("DROP TABLE relation_count").unwrap();
+    for trigger in ["edge_made", "edge_changed", "request_made", "request_changed", "block_made", "block_changed"] {
+        file.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+    }
+    file.pragma_update(None, "user_version", 3).unwrap();
+    drop(file);
+    place.open().close().await;
+    assert_eq!(place.miscounted(), Vec::<String>::new());
+    let kept = Connection::open(place.path()).unwrap();
+    let rows: i64 = kept
+        .query_row("SELECT sum(friends + sent + received + blocks) FROM relation_count", [], |record| record.get(0))
+        .unwrap();
+    assert_eq!(rows, 2 + 2 * 2 + 1 + 1, "a friendship, two requests, a hidden one, a block");
 }
 
 #[tokio::test]
