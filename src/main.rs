@@ -94,7 +94,7 @@ enum ConfigCommand {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(CliError(message)) => {
             eprintln!("rosterd: {message}");
             ExitCode::FAILURE
@@ -102,11 +102,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), CliError> {
+fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let options = SettingsOptions { file: arguments.settings.config, overrides: arguments.settings.overrides };
     let load = || config::load(&options).map_err(|error| CliError(error.to_string()));
     match arguments.command.unwrap_or(CliCommand::Serve) {
-        CliCommand::Serve => cli::serve::run(&options, load()?)?,
+        CliCommand::Serve => return cli::serve::run(&options, load()?),
         CliCommand::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(CliError)?),
         CliCommand::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end()),
         CliCommand::Token { account, ttl } => {
@@ -124,7 +124,7 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         CliCommand::Completions { shell } => cli::completions::run(Arguments::command(), shell),
         CliCommand::Man { into } => cli::man::run(Arguments::command(), into.as_deref())?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::Targets;
@@ -14,26 +15,35 @@ use crate::app::{App, PreparedChange, ReloadablePart, Reloaded};
 use crate::config::{Config, LoadedConfig, LogConfig, LogFormat, Mode, SettingsOptions, load};
 use crate::metrics::Kind;
 
+/// The exit code of a gateway that a task has failed: an internal error, as in `sysexits.h`.
+const FAILED: u8 = 70;
+
 /// Serves until SIGTERM or SIGINT, and returns once every session has received its goodbye. SIGHUP reloads the settings.
 ///
 /// # Errors
 /// The gateway cannot start, or connections were cut off at the end.
-pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<(), CliError> {
+pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<ExitCode, CliError> {
     let log = logging(&loaded.config.log)?;
-    runtime()?.block_on(serve(options, loaded, log))
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve(options, loaded, log));
+    // Not dropped: that would wait for whatever still runs, such as a look-up of a name, for as long as it takes.
+    runtime.shutdown_background();
+    ended
 }
 
-async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: ReloadablePart) -> Result<(), CliError> {
+async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: ReloadablePart) -> Result<ExitCode, CliError> {
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hangup = on(SignalKind::hangup())?;
     let app = App::start(&loaded.config).await.map_err(CliError::of)?;
     say(&welcome(&loaded.config, &app));
     let mut parts = app.parts();
     parts.push(log);
+    let lifecycle = app.lifecycle().clone();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = lifecycle.failed() => return Ok(ExitCode::from(FAILED)),
             _ = hangup.recv() => {
                 let kind = if reload(options, &parts, &mut loaded) { "OK" } else { "REFUSED" };
                 app.metrics().reloads.get_or_create(&Kind { kind }).inc();
@@ -43,9 +53,10 @@ async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: Reloada
     tracing::info!("stopping: every session gets a goodbye");
     tokio::select! {
         cut_off = app.stop() => match cut_off {
-            0 => Ok(()),
+            0 => Ok(ExitCode::SUCCESS),
             some => Err(CliError(format!("{some} connections did not close before shutdown.deadline and were cut off"))),
         },
+        () = lifecycle.failed() => Ok(ExitCode::from(FAILED)),
         _ = terminate.recv() => Err(CliError("stopped at once by a second signal".to_owned())),
         _ = interrupt.recv() => Err(CliError("stopped at once by a second signal".to_owned())),
     }

@@ -320,6 +320,7 @@ impl Feed {
     fn publish(&mut self) {
         let reached = self.watermark.reached();
         self.hub.watermark.store(reached, Ordering::Release);
+        self.hub.feed_steps.fetch_add(1, Ordering::Release);
         let metrics = &self.hub.metrics;
         metrics.watermark.set(reached as i64);
         metrics.watermark_lag.set(self.last.saturating_sub(reached) as i64);

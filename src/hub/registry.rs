@@ -36,6 +36,8 @@ pub struct Hub {
     pub(super) users: DashMap<Account, UserRef, ahash::RandomState>,
     pub(super) sessions: RwLock<Slab<Arc<Session>>>,
     pub(super) watermark: AtomicU64,
+    /// How often the feed has published what it applied or marked. It shows that the feed moves.
+    pub(super) feed_steps: AtomicU64,
     pub(super) settings: HubSettings,
     pub(super) offline_grace: Mutex<OfflineGrace>,
     /// The presence transitions that are not stored yet.
@@ -51,12 +53,13 @@ impl Hub {
     #[must_use]
     pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
         let (users, sessions, offline_grace, transitions, flush_queue) = Default::default();
-        let watermark = AtomicU64::new(head);
+        let (watermark, feed_steps) = (AtomicU64::new(head), AtomicU64::new(0));
         let started = Instant::now();
         Arc::new(Self {
             users,
             sessions,
             watermark,
+            feed_steps,
             settings,
             offline_grace,
             transitions,
@@ -70,6 +73,12 @@ impl Hub {
     #[must_use]
     pub fn watermark(&self) -> Revision {
         self.watermark.load(Ordering::Acquire)
+    }
+
+    /// How often the feed has published what it applied or marked.
+    #[must_use]
+    pub fn feed_steps(&self) -> u64 {
+        self.feed_steps.load(Ordering::Acquire)
     }
 
     /// A user's entry, if someone is interested in the account.

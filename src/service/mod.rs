@@ -9,6 +9,7 @@ mod catch_up;
 mod commits;
 mod expiry;
 mod explain;
+mod feed_progress;
 mod live;
 mod login;
 mod presence;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use super::feed_progress::FeedProgress;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
@@ -25,6 +26,7 @@ pub struct Service {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: ServiceSettings,
     pub(super) environment: NodeEnvironment,
+    pub(super) feed_progress: FeedProgress,
 }
 
 /// The environment that a node runs in. A simulation has its own.
@@ -74,6 +76,7 @@ impl Service {
             metrics,
             settings,
             environment: NodeEnvironment::default(),
+            feed_progress: FeedProgress::default(),
         }
     }
 

@@ -209,6 +209,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`Store::page`] and finds the compacted revision at or below its cursor has missed none.
     fn lineage(&self) -> Lineage;
 
+    /// Returns the last revision committed here. It runs ahead of the feed's consumer.
+    fn head(&self) -> Revision;
+
+    /// Resolves once the store takes no more calls: it was closed, or broke off.
+    fn ended(&self) -> BoxFuture<'_, ()>;
+
     /// Returns whether no account exists.
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>>;
 

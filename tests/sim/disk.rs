@@ -286,6 +286,14 @@ impl Store for SimStore {
         self.inner.lineage()
     }
 
+    fn head(&self) -> Revision {
+        self.inner.head()
+    }
+
+    fn ended(&self) -> BoxFuture<'_, ()> {
+        self.inner.ended()
+    }
+
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.inner.is_empty()
     }

@@ -43,6 +43,7 @@ mod slow;
 mod store;
 mod store_trouble;
 mod story;
+mod supervision;
 mod support;
 mod terminal;
 mod tls;

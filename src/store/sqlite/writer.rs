@@ -43,6 +43,8 @@ pub(super) struct Writer {
     /// The last revision committed. Only this thread assigns revisions.
     pub revision: Revision,
     /// Read by the store, raised here.
+    pub head: Arc<AtomicU64>,
+    /// Read by the store, raised here.
     pub compacted: Arc<AtomicU64>,
     /// Whether the last transaction failed. A full disk is logged when it begins and when it ends.
     pub failing: bool,
@@ -141,6 +143,7 @@ impl Writer {
         }
         tx.commit()?;
         self.revision = revision;
+        self.head.store(revision, Ordering::Release);
         Ok(committed)
     }
 

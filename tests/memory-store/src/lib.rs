@@ -440,6 +440,15 @@ impl Store for Memory {
         Lineage { epoch: self.epoch, compacted: self.state.lock().compacted }
     }
 
+    fn head(&self) -> Revision {
+        self.state.lock().revision
+    }
+
+    /// Never: it has no thread that could end.
+    fn ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
         let empty = self.state.lock().tables.users.is_empty();
         Box::pin(async move { Ok(empty) })
