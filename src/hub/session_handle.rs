@@ -168,9 +168,13 @@ impl SessionHandle {
         self.rare.as_mut()?.signals.pop_front()
     }
 
-    /// Puts back marks that were taken and not sent.
-    pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>) {
+    /// Puts back marks that were taken and not sent, and the signals that were taken with them: nothing else might wake the
+    /// session for those.
+    pub fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>) {
         self.session.put_back(marks, self.since);
+        if let Some(rare) = &mut self.rare {
+            self.session.put_back_signals(rare.signals.drain(..));
+        }
     }
 
     /// Measures how long it took from the commit until what was taken last is on its way to the client.
