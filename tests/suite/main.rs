@@ -26,6 +26,7 @@ mod import;
 mod keys;
 mod limits;
 mod live;
+mod logs;
 mod operations;
 mod origins;
 mod pages;
