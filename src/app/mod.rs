@@ -1,6 +1,7 @@
 //! The composition root: settings → store → hub → listeners → run → drain. It is the only place that names adapters.
 
 mod certificates;
+mod open_files;
 mod policy;
 mod reload;
 mod start_error;
@@ -26,7 +27,9 @@ use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
-use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
+use crate::service::{
+    self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence, sweep_presence,
+};
 use crate::session::SessionSettings;
 use crate::store::{Store, StoreClock, sqlite, system_clock};
 use crate::supervisor::{MayEnd, Supervisor};
