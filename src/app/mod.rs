@@ -91,6 +91,7 @@ impl Core {
         let spawn = |name, work| self.supervisor.spawn(name, MayEnd::Never, work);
         let mut tasks = vec![
             spawn("compaction", boxed(compact(self.store.clone(), config.store.tombstone_retention))),
+            spawn("presence_sweep", boxed(sweep_presence(self.service.clone()))),
             spawn("keys", boxed(keep_keys(self.service.clone()))),
             spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),
         ];

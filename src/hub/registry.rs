@@ -9,6 +9,7 @@ use slab::Slab;
 use super::account_presence::PresenceTransition;
 use super::flush_queue::FlushQueue;
 use super::offline_grace::OfflineGrace;
+use super::presence_sweep::PresenceSweeps;
 use super::session::Session;
 use super::user::{UserRef, UserState};
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
@@ -42,6 +43,7 @@ pub struct Hub {
     pub(super) offline_grace: Mutex<OfflineGrace>,
     /// The presence transitions that are not stored yet.
     pub(super) transitions: Mutex<FxHashMap<Account, PresenceTransition>>,
+    pub(super) presence_sweeps: Mutex<PresenceSweeps>,
     pub(super) flush_queue: Mutex<FlushQueue>,
     pub(super) metrics: Arc<Metrics>,
     /// The origin of the hub's clock, in which times of commits are counted.
@@ -52,7 +54,7 @@ impl Hub {
     /// An empty hub at the store's last revision.
     #[must_use]
     pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (users, sessions, offline_grace, transitions, flush_queue) = Default::default();
+        let (users, sessions, offline_grace, transitions, presence_sweeps, flush_queue) = Default::default();
         let (watermark, feed_steps) = (AtomicU64::new(head), AtomicU64::new(0));
         let started = Instant::now();
         Arc::new(Self {
@@ -63,6 +65,7 @@ impl Hub {
             settings,
             offline_grace,
             transitions,
+            presence_sweeps,
             flush_queue,
             metrics,
             started,
@@ -85,6 +88,12 @@ impl Hub {
     #[must_use]
     pub fn user(&self, account: &Account) -> Option<UserRef> {
         self.users.get(account).map(|entry| entry.value().clone())
+    }
+
+    /// Whether this entry is in the registry, and not only a name.
+    #[must_use]
+    pub fn has(&self, user: &UserRef) -> bool {
+        self.user(user.account()).is_some_and(|held| held.is(user))
     }
 
     /// Brings what a reader found in the store, if anything; newer state stays. The reader must have had `entry` before it

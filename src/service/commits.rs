@@ -28,7 +28,13 @@ pub async fn consume(mut commits: mpsc::Receiver<CommitBatch>, mut feed: Feed, m
         if let Some(batch) = batch {
             metrics.commits.inc();
             feed.committed(batch.committed);
-            feed.apply(&batch.changes);
+            let mut changes = &batch.changes[..];
+            while !changes.is_empty() {
+                changes = &changes[feed.apply_some(changes)..];
+                if !changes.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            }
             batch.answer();
         }
         feed.sweep();

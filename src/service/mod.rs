@@ -30,7 +30,7 @@ pub use self::commits::consume;
 pub use self::expiry::expire_requests;
 pub use self::explain::{ExplainedSession, Explanation, Obstacle, Relation};
 pub use self::login::LoggedIn;
-pub use self::presence::{keep_presence, record as presence_record, restore_presence};
+pub use self::presence::{keep_presence, record as presence_record, restore_presence, sweep_presence};
 pub use self::record::{Record, RecordPage};
 pub use self::repair::Repair;
 pub use self::roster::{BlocksPage, FriendsPage};

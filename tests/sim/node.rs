@@ -10,7 +10,9 @@ use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
-use rosterd::service::{self, NodeEnvironment, Service, consume, expire_requests, keep_presence, restore_presence};
+use rosterd::service::{
+    self, NodeEnvironment, Service, consume, expire_requests, keep_presence, restore_presence, sweep_presence,
+};
 use rosterd::session::SessionSettings;
 use rosterd::store::{Store, StoreClock};
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy};
@@ -105,6 +107,7 @@ impl Node {
         tasks.spawn(consume(batches, Feed::new(hub).in_slices_of(SLICE), metrics));
         tasks.spawn(gateway.clone().flush_sleeping());
         tasks.spawn(keep_presence(service.clone(), std::future::pending()));
+        tasks.spawn(sweep_presence(service.clone()));
         tasks.spawn(expire_requests(service.clone(), Duration::from_hours(24)));
         lifecycle.ready();
         Self { service, store, gateway, tasks, process }

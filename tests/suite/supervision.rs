@@ -86,8 +86,18 @@ async fn ends_and_comes_back(mut world: World, trust: Option<&Trust>, task: &str
 #[cfg_attr(not(debug_assertions), ignore = "only debug builds have faults")]
 #[tokio::test]
 async fn the_end_of_any_task_that_the_gateway_needs_ends_the_process_and_a_restart_brings_everything_back() {
-    let tasks =
-        ["feed", "writer", "flusher", "clients_listener", "ops_listener", "presence", "compaction", "keys", "expiry"];
+    let tasks = [
+        "feed",
+        "writer",
+        "flusher",
+        "clients_listener",
+        "ops_listener",
+        "presence",
+        "presence_sweep",
+        "compaction",
+        "keys",
+        "expiry",
+    ];
     for task in tasks {
         ends_and_comes_back(world(), None, task, "panic").await;
     }

@@ -178,8 +178,9 @@ mod tests {
         for _ in 0..2 * READERS {
             let broken = readers.read(|_| -> Result<()> { panic!("in a test") }).await;
             assert!(broken.is_err());
-            let count = readers.read(|conn| conn.query_row("SELECT count(*) FROM some", [], |row| row.get(0))).await;
-            assert_eq!(count.unwrap(), 0);
+            let count =
+                readers.read(|conn| conn.query_row("SELECT count(*) FROM some", [], |row| row.get::<_, i64>(0)));
+            assert_eq!(count.await.unwrap(), 0);
         }
         assert!(readers.0.state.lock().threads.iter().all(|thread| !thread.is_finished()));
         readers.close().await;
