@@ -25,7 +25,8 @@ impl Service {
         if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
             return Ok(record(&self.hub.own_presence(&user)));
         }
-        let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
+        let found = self.store.users_seen_by(account.clone(), vec![account.clone()]).await;
+        let found = found.map_err(|e| unavailable(&e))?;
         let user = found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))?;
         let seen = PresenceView {
             account: account.clone(),

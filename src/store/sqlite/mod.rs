@@ -177,6 +177,10 @@ impl Store for Sqlite {
         Box::pin(self.readers.read(move |conn| rows::profiles::users(conn, &accounts)))
     }
 
+    fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::profiles::users_seen_by(conn, &viewer, &accounts)))
+    }
+
     fn page(
         &self,
         owner: Account,
