@@ -220,6 +220,8 @@ impl SessionHandle {
     /// Waits until something is pending that a flusher cannot send, or the session is to end. Until then flushers may write,
     /// unless the task keeps its write handle. Call it only after [`SessionHandle::poll_resume`] was ready.
     pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_write_handle: bool) -> Poll<WakeReason> {
+        let has_signals = self.rare.as_ref().is_some_and(|rare| !rare.signals.is_empty());
+        debug_assert!(!has_signals, "signals that were taken are sent or put back before the task sleeps");
         if keeps_write_handle {
             return self.session.poll_sleep(cx, &mut None);
         }

@@ -32,6 +32,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let taken = handle.take();
+    service.interleave().await;
     if flush_records(socket, service, handle, &taken).await? {
         handle.delivered();
         flush_rest(socket, service, handle, &taken.marks).await?;
