@@ -167,7 +167,9 @@ impl App {
         let addresses = (local(&clients)?, local(&ops)?);
         let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
         let lifecycle = core.lifecycle.clone();
-        let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy(config)?, lifecycle.clone());
+        let policy = policy(config)?;
+        open_files::warn_of_lowered(config.limits.connections, policy.connections);
+        let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy, lifecycle.clone());
         let mut tasks = core.spawn_background(config, &certificates);
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
         let supervisor = &core.supervisor;

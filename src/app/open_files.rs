@@ -38,13 +38,20 @@ fn room(connections: usize, files: u64) -> Result<usize, StartError> {
             possible.max(1)
         )));
     }
-    tracing::warn!(
-        connections,
-        possible,
-        files,
-        "there is no room for limits.connections: further ones are refused; raise the hard limit of open files to {needed}"
-    );
     Ok(possible)
+}
+
+/// Warns if there is room for fewer connections than the settings name.
+pub(super) fn warn_of_lowered(connections: usize, possible: usize) {
+    if possible < connections {
+        let needed = connections as u64 + RESERVE;
+        tracing::warn!(
+            connections,
+            possible,
+            needed,
+            "there is no room for limits.connections: further ones are refused; raise the hard limit of open files to what is needed"
+        );
+    }
 }
 
 #[cfg(test)]

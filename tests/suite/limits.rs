@@ -579,7 +579,7 @@ async fn the_limit_of_open_files_is_raised_and_what_is_not_possible_is_said() {
     let script = "ulimit -n 96; exec \"$@\"";
     let world = World { through: Some(script.to_owned()), ..World::new() };
     let gateway = world.start();
-    assert!(world.log().contains("there is no room for limits.connections"), "{}", world.log());
+    world.until_logged("there is no room for limits.connections").await;
     let mut bystander = Bystander::of(&gateway).await;
     let held = join_all((0..31).map(|_| Raw::try_open(gateway.clients, ""))).await;
     assert!(held.iter().all(Result::is_ok));

@@ -129,8 +129,8 @@ async fn a_gateway_that_does_not_apply_what_it_commits_is_not_alive() {
     let mut alice = gateway.login("alice", Encoding::Json).await;
     let mut backend = gateway.backend().await;
     inject(&world, "feed", "stall");
-    // The fault has happened once a write is not answered.
-    while timeout(Duration::from_millis(500), alice.client.request(nick_command("committed"))).await.is_ok() {}
+    // The fault has happened once a write is not answered, however busy the machine is.
+    while timeout(PATIENCE / 4, alice.client.request(nick_command("committed"))).await.is_ok() {}
     let begun = Instant::now();
     loop {
         let (status, text) = backend.send(Method::GET, "/livez", String::new()).await.unwrap();
