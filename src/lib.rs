@@ -20,6 +20,7 @@
 //! | [`hub`] | live state: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the schedule of its drain | – |
+//! | [`supervisor`] | the tasks that a gateway cannot do without: the end of one ends the process | lifecycle |
 //! | [`tls`] | the listeners' certificates: read, checked, replaced while connections live | – |
 //! | [`admission`] | limits by address, trusted proxies, origins, rate limits | – |
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
@@ -60,4 +61,5 @@ pub mod metrics;
 pub mod service;
 pub mod session;
 pub mod store;
+pub mod supervisor;
 pub mod tls;

@@ -23,6 +23,8 @@ pub enum Phase {
     Ready,
     /// It stops: it still serves, or it closes.
     Draining,
+    /// A task that it needs has ended: the process ends at once, and another takes its place.
+    Failed,
 }
 
 impl fmt::Display for Phase {
@@ -31,6 +33,7 @@ impl fmt::Display for Phase {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Draining => "draining",
+            Self::Failed => "failed",
         })
     }
 }
@@ -85,6 +88,7 @@ pub struct Lifecycle {
     schedule: OnceLock<(Instant, DrainSchedule)>,
     /// The next free slot for a client to return in.
     slot: AtomicU64,
+    failed: CancellationToken,
 }
 
 impl Lifecycle {
@@ -94,7 +98,8 @@ impl Lifecycle {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Starting,
             1 => Phase::Ready,
-            _ => Phase::Draining,
+            2 => Phase::Draining,
+            _ => Phase::Failed,
         }
     }
 
@@ -113,6 +118,17 @@ impl Lifecycle {
         self.drain();
         let _ = self.schedule.set((Instant::now(), schedule));
         self.closing.cancel();
+    }
+
+    /// Reports that the gateway cannot serve any more, whatever its phase was.
+    pub fn fail(&self) {
+        self.phase.fetch_max(3, Ordering::AcqRel);
+        self.failed.cancel();
+    }
+
+    /// Waits until the gateway has failed.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
     }
 
     /// Waits until closing has begun.

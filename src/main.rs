@@ -104,7 +104,7 @@ fn main() -> ExitCode {
         },
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             cli::complain(&error);
             ExitCode::FAILURE
@@ -112,11 +112,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), CliError> {
+fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let options = SettingsOptions { file: arguments.settings.config, overrides: arguments.settings.overrides };
     let load = || config::load(&options).map_err(|error| CliError(error.to_string()));
     match arguments.command.unwrap_or(CliCommand::Serve) {
-        CliCommand::Serve => cli::serve::run(&options, load()?)?,
+        CliCommand::Serve => return cli::serve::run(&options, load()?),
         CliCommand::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(CliError)?)?,
         CliCommand::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end())?,
         CliCommand::Token { account, ttl } => {
@@ -134,7 +134,7 @@ fn run(arguments: Arguments) -> Result<(), CliError> {
         CliCommand::Completions { shell } => cli::completions::run(Arguments::command(), shell)?,
         CliCommand::Man { into } => cli::man::run(Arguments::command(), into.as_deref())?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -9,21 +9,27 @@ use super::classic_text::classic_text;
 use super::request::Shared;
 use crate::lifecycle::Phase;
 
-/// Answers as long as the process runs.
+/// 200 while the process can do its work; 503 if changes are committed here, and for 10 s nothing was applied of them.
 #[utoipa::path(
     get, path = "/livez", tag = "operations", operation_id = "isLive", security(()),
-    responses((status = 200, description = "alive", body = String, content_type = "text/plain"))
+    responses(
+        (status = 200, description = "alive", body = String, content_type = "text/plain"),
+        (status = 503, description = "committed changes are not applied", body = String, content_type = "text/plain"),
+    )
 )]
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
+pub(super) async fn livez(State(api): Shared) -> Response {
+    if api.service.is_stuck() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "committed changes are not applied\n").into_response();
+    }
+    "ok\n".into_response()
 }
 
-/// 200 while the gateway serves, 503 while it starts or drains; the body names the phase.
+/// 200 while the gateway serves, 503 while it starts or drains or has failed; the body names the phase.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "isReady", security(()),
     responses(
         (status = 200, description = "ready", body = String, content_type = "text/plain"),
-        (status = 503, description = "starting or draining", body = String, content_type = "text/plain"),
+        (status = 503, description = "starting, draining or failed", body = String, content_type = "text/plain"),
     )
 )]
 pub(super) async fn ready(State(api): Shared) -> Response {

@@ -71,14 +71,14 @@ pub(super) fn part(listener: Listener, tls: Option<Arc<Tls>>) -> ReloadablePart 
 }
 
 /// Reads the files again for ever, and shows in the metrics when the certificate in use ends. Each error is logged once.
-pub(super) async fn watch(listener: Listener, tls: Option<Arc<Tls>>, metrics: Arc<Metrics>) {
-    let Some(tls) = tls else { return };
+pub(super) async fn watch(listener: Listener, tls: Arc<Tls>, metrics: Arc<Metrics>) {
     let name = listener.name();
     let mut logged = None;
     loop {
         metrics.certificate_end.get_or_create(&Kind { kind: name }).set(tls.not_after());
         tokio::time::sleep(LOOK).await;
         let tls_to_refresh = tls.clone();
+        // A panic there ends this task, and the supervisor reports it.
         let Ok(refreshed) = spawn_blocking(move || tls_to_refresh.refresh()).await else { return };
         match refreshed {
             Ok(true) => tracing::info!(listener = name, "a new certificate is in use"),

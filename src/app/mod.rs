@@ -1,6 +1,7 @@
 //! The composition root: settings → store → hub → listeners → run → drain. It is the only place that names adapters.
 
 mod certificates;
+mod open_files;
 mod policy;
 mod reload;
 mod start_error;
@@ -9,10 +10,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -26,9 +27,12 @@ use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
-use crate::service::{self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence};
+use crate::service::{
+    self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence, sweep_presence,
+};
 use crate::session::SessionSettings;
-use crate::store::{CommitBatch, Store, sqlite};
+use crate::store::{Store, StoreClock, sqlite, system_clock};
+use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
 use rosterd_engine::model::RequestError;
 
@@ -54,6 +58,8 @@ pub struct Core {
     pub service: Arc<Service>,
     store: Arc<dyn Store>,
     feed: JoinHandle<()>,
+    lifecycle: Arc<Lifecycle>,
+    supervisor: Arc<Supervisor>,
 }
 
 impl Core {
@@ -65,25 +71,61 @@ impl Core {
         let metrics = Arc::new(Metrics::default());
         let auth = config.auth.authenticator(None, &metrics).map_err(StartError)?;
         let StoreUrl::Sqlite(path) = &config.store.url;
-        let options =
-            sqlite::SqliteOptions { visibility: config.profile.visibility.clone(), ..sqlite::SqliteOptions::default() };
+        let options = sqlite::SqliteOptions {
+            visibility: config.profile.visibility.clone(),
+            clock: store_clock(),
+            ..sqlite::SqliteOptions::default()
+        };
         let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;
         let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
-        let feed = spawn_feed(&hub, opened.feed, metrics.clone());
+        let lifecycle = Arc::new(Lifecycle::default());
+        let supervisor = Supervisor::new(lifecycle.clone());
+        let consuming = consume(opened.feed, Feed::new(hub.clone()), metrics.clone());
+        let feed = supervisor.spawn("feed", MayEnd::Never, consuming);
+        let store = opened.store.clone();
+        supervisor.spawn("store", MayEnd::Never, async move { store.ended().await });
         let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config));
-        Ok(Self { service: Arc::new(service), store: opened.store, feed })
+        Ok(Self { service: Arc::new(service), store: opened.store, feed, lifecycle, supervisor })
+    }
+
+    /// Spawns the tasks that no client waits for.
+    fn spawn_background(&self, config: &Config, certificates: &Certificates) -> Vec<JoinHandle<()>> {
+        let spawn = |name, work| self.supervisor.spawn(name, MayEnd::Never, work);
+        let mut tasks = vec![
+            spawn("compaction", boxed(clean(self.store.clone(), config.store.tombstone_retention))),
+            spawn("presence_sweep", boxed(sweep_presence(self.service.clone()))),
+            spawn("keys", boxed(keep_keys(self.service.clone()))),
+            spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),
+        ];
+        for (name, listener, tls) in [
+            ("clients_certificate", Listener::Clients, &certificates.clients),
+            ("ops_certificate", Listener::Ops, &certificates.ops),
+        ] {
+            if let Some(tls) = tls {
+                tasks.push(spawn(name, boxed(watch(listener, tls.clone(), self.service.metrics().clone()))));
+            }
+        }
+        tasks
     }
 
     /// Waits until every commit is applied, and closes the store.
     pub async fn close(self) {
+        self.supervisor.stand_down();
         self.store.close().await;
         drop(self.service);
         let _ = self.feed.await;
     }
 }
 
-fn spawn_feed(hub: &Arc<Hub>, commits: mpsc::Receiver<CommitBatch>, metrics: Arc<Metrics>) -> JoinHandle<()> {
-    tokio::spawn(consume(commits, Feed::new(hub.clone()), metrics))
+/// The clock of the store's writes. In debug builds a test can end the store's thread with it.
+fn store_clock() -> StoreClock {
+    let clock = system_clock();
+    #[cfg(debug_assertions)]
+    let clock: StoreClock = Arc::new(move || {
+        crate::supervisor::fault::panic_if_asked("writer");
+        clock()
+    });
+    clock
 }
 
 /// A running gateway.
@@ -96,7 +138,6 @@ pub struct App {
     pub demo: Vec<String>,
     core: Core,
     gateway: Arc<Gateway>,
-    lifecycle: Arc<Lifecycle>,
     certificates: Certificates,
     mode: Mode,
     tasks: Vec<JoinHandle<()>>,
@@ -123,38 +164,39 @@ impl App {
         };
         let core = Core::open(config)?;
         restore_presence(&core.service).await.map_err(|error| StartError(error.to_string()))?;
-        let lifecycle = Arc::new(Lifecycle::default());
         let clients = bind("clients.listen", config.clients.listen)?;
         let ops = bind("ops.listen", config.ops.listen)?;
         let addresses = (local(&clients)?, local(&ops)?);
         let demo = if config.wants_demo_users() { demo_users(&core.service).await? } else { Vec::new() };
-        let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy(config)?, lifecycle.clone());
+        let lifecycle = core.lifecycle.clone();
+        let policy = policy(config)?;
+        open_files::warn_of_lowered(config.limits.connections, policy.connections);
+        let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy, lifecycle.clone());
+        let mut tasks = core.spawn_background(config, &certificates);
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
-        let mut tasks = vec![
-            tokio::spawn(gateway.clone().serve(clients, certificates.clients.clone())),
-            tokio::spawn(serve_ops(ops, routes, certificates.ops.clone(), gateway.clone())),
-            tokio::spawn(watch(Listener::Clients, certificates.clients.clone(), core.service.metrics().clone())),
-            tokio::spawn(watch(Listener::Ops, certificates.ops.clone(), core.service.metrics().clone())),
-            tokio::spawn(clean(core.store.clone(), config.store.tombstone_retention)),
-            tokio::spawn(keep_keys(core.service.clone())),
-            tokio::spawn(expire_requests(core.service.clone(), config.friends.request_expiry)),
-        ];
+        let supervisor = &core.supervisor;
+        let accepting = gateway.clone().serve(clients, certificates.clients.clone());
+        tasks.push(supervisor.spawn("clients_listener", MayEnd::WhenClosing, accepting));
+        let serving = serve_ops(ops, routes, certificates.ops.clone(), gateway.clone());
+        tasks.push(supervisor.spawn("ops_listener", MayEnd::Never, serving));
         let workers = Handle::current().metrics().num_workers();
-        tasks.extend((0..workers).map(|_| tokio::spawn(gateway.clone().flush_sleeping())));
+        let flusher = |_| supervisor.spawn("flusher", MayEnd::Never, gateway.clone().flush_sleeping());
+        tasks.extend((0..workers).map(flusher));
         let stopping = lifecycle.clone();
-        let presence = tokio::spawn(keep_presence(core.service.clone(), async move { stopping.closing().await }));
+        let keeping = keep_presence(core.service.clone(), async move { stopping.closing().await });
+        let presence = supervisor.spawn("presence", MayEnd::WhenClosing, keeping);
         lifecycle.ready();
         let (clients, ops) = addresses;
         let mode = config.auth.mode;
         let shutdown = Arc::new(Mutex::new(config.shutdown.clone()));
-        Ok(Self { clients, ops, demo, core, gateway, lifecycle, certificates, mode, tasks, presence, shutdown })
+        Ok(Self { clients, ops, demo, core, gateway, certificates, mode, tasks, presence, shutdown })
     }
 
     /// Stops the gateway: shows that it is draining, keeps serving for the lame duck, ends every session with a goodbye,
     /// and closes the store. Returns how many connections were cut off at the deadline.
     pub async fn stop(self) -> usize {
         let config::ShutdownConfig { lame_duck, rate, away, deadline } = self.shutdown.lock().clone();
-        self.lifecycle.drain();
+        self.core.lifecycle.drain();
         if !lame_duck.is_zero() {
             tracing::info!(ms = lame_duck.as_millis() as u64, "not ready any more, serving on for the lame duck");
             tokio::time::sleep(lame_duck).await;
@@ -167,6 +209,7 @@ impl App {
             self.gateway.drained().await;
         });
         let cut_off = if closed.await.is_ok() { 0 } else { self.gateway.connections() };
+        self.core.supervisor.stand_down();
         self.tasks.iter().for_each(JoinHandle::abort);
         self.core.close().await;
         cut_off
@@ -195,6 +238,12 @@ impl App {
         ]
     }
 
+    /// Returns the gateway's lifecycle, which fails if a task that it needs has ended.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Arc<Lifecycle> {
+        &self.core.lifecycle
+    }
+
     /// Returns the gateway's metrics.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
@@ -210,6 +259,11 @@ pub fn check_certificates(config: &Config) -> Result<(), StartError> {
     [Listener::Clients, Listener::Ops]
         .into_iter()
         .try_for_each(|listener| certificates::open(listener, config).map(drop))
+}
+
+/// Boxes a task, so that one function can spawn several.
+fn boxed(task: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, ()> {
+    Box::pin(task)
 }
 
 fn bind(key: &str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::open_files::room_for;
 use super::reload::{PreparedChange, ReloadablePart};
 use super::start_error::StartError;
 use crate::admission::{AdmissionPolicy, Origins, Proxies, Rate};
@@ -22,7 +23,7 @@ pub(super) fn policy(config: &Config) -> Result<AdmissionPolicy, StartError> {
     Ok(AdmissionPolicy {
         origins: (!any).then_some(origins),
         proxies: Proxies { networks, header: clients.forwarded_header },
-        connections: limits.connections,
+        connections: room_for(limits.connections)?,
         connections_per_address: limits.connections_per_address,
         logins: rate(limits.logins_per_second, limits.logins_burst),
         handshake_timeout: limits.handshake_timeout,

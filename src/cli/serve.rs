@@ -1,49 +1,66 @@
 //! `rosterd serve` runs the gateway until a signal stops it.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{fmt, reload};
 
+use super::log::{self, RunningLog};
 use super::{CliError, runtime, say};
-use crate::app::{App, PreparedChange, ReloadablePart, Reloaded};
-use crate::config::{Config, LoadedConfig, LogConfig, LogFormat, Mode, SettingsOptions, load};
+use crate::app::{App, ReloadablePart, Reloaded};
+use crate::config::{Config, LoadedConfig, LogFormat, Mode, SettingsOptions, load};
 use crate::metrics::Kind;
 
+/// How often lines that were left out of the log are counted.
+const COUNT: Duration = Duration::from_secs(1);
+
+/// The exit code of a gateway that a task has failed: an internal error, as in `sysexits.h`.
+const FAILED: u8 = 70;
+
 /// Serves until SIGTERM or SIGINT, and returns once every session has received its goodbye. SIGHUP reloads the settings.
+/// The exit code says how it ended.
 ///
 /// # Errors
-/// The gateway cannot start, or connections were cut off at the end.
-pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<(), CliError> {
+/// The gateway cannot start.
+pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<ExitCode, CliError> {
     let json = loaded.config.log.format == LogFormat::Json;
-    let log = logging(&loaded.config.log)?;
-    let served = runtime()?.block_on(serve(options, loaded, log));
-    match served {
+    let (mut log, level) = log::start(&loaded.config.log)?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve(options, loaded, level, &mut log));
+    // Not dropped: that would wait for whatever still runs, such as a look-up of a name, for as long as it takes.
+    runtime.shutdown_background();
+    let ended = match ended {
         // Every line of such a log is JSON, the last one too.
         Err(CliError(why)) if json && tracing::enabled!(tracing::Level::ERROR) => {
             tracing::error!(%why, "the gateway ends");
             Err(CliError(String::new()))
         }
-        served => served,
-    }
+        ended => ended,
+    };
+    log.finish();
+    ended
 }
 
-async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: ReloadablePart) -> Result<(), CliError> {
+async fn serve(
+    options: &SettingsOptions,
+    mut loaded: LoadedConfig,
+    level: ReloadablePart,
+    log: &mut RunningLog,
+) -> Result<ExitCode, CliError> {
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hangup = on(SignalKind::hangup())?;
     let app = App::start(&loaded.config).await.map_err(CliError::of)?;
     welcome(&loaded.config, &app);
     let mut parts = app.parts();
-    parts.push(log);
+    parts.push(level);
+    let (lifecycle, mut count) = (app.lifecycle().clone(), tokio::time::interval(COUNT));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = lifecycle.failed() => return Ok(ExitCode::from(FAILED)),
+            _ = count.tick() => log.report(app.metrics()),
             _ = hangup.recv() => {
                 let kind = if reload(options, &parts, &mut loaded) { "OK" } else { "REFUSED" };
                 app.metrics().reloads.get_or_create(&Kind { kind }).inc();
@@ -51,14 +68,17 @@ async fn serve(options: &SettingsOptions, mut loaded: LoadedConfig, log: Reloada
         }
     }
     tracing::info!("stopping: every session gets a goodbye");
+    // From here on the log says what went wrong: printing would wait for whoever reads it.
     tokio::select! {
         cut_off = app.stop() => match cut_off {
-            0 => Ok(()),
-            some => Err(CliError(format!("{some} connections did not close before shutdown.deadline and were cut off"))),
+            0 => return Ok(ExitCode::SUCCESS),
+            some => tracing::error!("{some} connections did not close before shutdown.deadline and were cut off"),
         },
-        _ = terminate.recv() => Err(CliError("stopped at once by a second signal".to_owned())),
-        _ = interrupt.recv() => Err(CliError("stopped at once by a second signal".to_owned())),
+        () = lifecycle.failed() => return Ok(ExitCode::from(FAILED)),
+        _ = terminate.recv() => tracing::error!("stopped at once by a second signal"),
+        _ = interrupt.recv() => tracing::error!("stopped at once by a second signal"),
     }
+    Ok(ExitCode::FAILURE)
 }
 
 /// Reads the settings and the files they name again. If anything is wrong with them, nothing changes.
@@ -86,50 +106,6 @@ fn reload(options: &SettingsOptions, parts: &[ReloadablePart], loaded: &mut Load
 
 fn on(kind: SignalKind) -> Result<Signal, CliError> {
     signal(kind).map_err(CliError::of)
-}
-
-/// Starts logging, and returns the part of a reload that exchanges the level.
-fn logging(log: &LogConfig) -> Result<ReloadablePart, CliError> {
-    let (filter, handle) = reload::Layer::new(targets(&log.level).map_err(CliError)?);
-    // Standard output is for the answers of commands.
-    let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
-    let registry = tracing_subscriber::registry().with(filter);
-    let begun = match log.format {
-        LogFormat::Json => {
-            panics_as_lines();
-            registry.with(lines.json()).try_init()
-        }
-        LogFormat::Text => {
-            let colors = std::io::stderr().is_terminal() && colors(std::env::var_os("NO_COLOR"));
-            registry.with(lines.with_ansi(colors)).try_init()
-        }
-    };
-    begun.map_err(CliError::of)?;
-    Ok(ReloadablePart::new(&["log.level"], move |config| {
-        let (filter, handle) = (targets(&config.log.level)?, handle.clone());
-        Ok(PreparedChange::live(move || drop(handle.reload(filter))))
-    }))
-}
-
-/// Reports whether lines on a terminal may have colors, by the variable of <https://no-color.org>.
-fn colors(no_color: Option<OsString>) -> bool {
-    no_color.is_none_or(|value| value.is_empty())
-}
-
-/// Logs a panic as any other line, for a log whose readers take each line for JSON.
-fn panics_as_lines() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if tracing::enabled!(tracing::Level::ERROR) {
-            tracing::error!(%panic, "a bug: this part of the gateway ends");
-        } else {
-            usual(panic);
-        }
-    }));
-}
-
-fn targets(level: &str) -> Result<Targets, String> {
-    level.parse().map_err(|error| format!("log.level: {error}"))
 }
 
 /// Says that the gateway is ready, and where. Nothing is lost if nobody listens: in `rosterd | head -1` the gateway
@@ -170,15 +146,4 @@ fn welcome_text(config: &Config, app: &App) -> String {
         let _ = write!(text, "\n  demo     made the users {names}; try: rosterd connect {first}");
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_color_counts_unless_it_is_empty() {
-        assert!(colors(None) && colors(Some("".into())));
-        assert!(!colors(Some("1".into())) && !colors(Some("0".into())));
-    }
 }

@@ -1,6 +1,7 @@
 //! Applies committed changes to the hub, in commit order: first the registry, then dirty marks, the watermark, wake-ups.
 //!
-//! A node has one consumer, the service's loop, which calls this. Nothing here waits.
+//! A node has one consumer, the service's loop, which calls this. Nothing here waits, and no call does more than a bounded
+//! number of marks: logins and ends need the session table meanwhile, and other tasks the thread.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,8 +21,13 @@ use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::{Marked, RecordKinds};
 use rosterd_engine::sync::watermark::Watermark;
 
-/// How many watchers are marked at a time, before other changes are, by default.
+/// How many watchers are marked at a time, before other changes are, by default. The session table is locked for so many.
 const SLICE: usize = 1024;
+/// How many rows are applied at a time at most: one that nobody follows takes some time as well.
+const ROWS: usize = 256;
+/// How many slices are applied before other tasks run, and before sessions are announced. With fewer, sessions would flush
+/// more often during a large batch, and fewer marks would be conflated.
+const SLICES: usize = 16;
 
 /// Applies changes to the hub, and marks large audiences in slices.
 #[derive(Debug)]
@@ -36,9 +42,20 @@ pub struct Feed {
     at: u64,
     /// The last revision applied.
     last: Revision,
+    /// The change that is applied next, if some of its rows are applied already.
+    begun: Option<BegunChange>,
     slice: usize,
     marks: u64,
     conflated: u64,
+}
+
+/// How far a change is applied.
+#[derive(Debug, Default)]
+struct BegunChange {
+    /// How many of its rows are applied.
+    rows: usize,
+    /// Whether watchers of one of them are left to [`Feed::sweep`].
+    is_swept: bool,
 }
 
 /// Marks the watchers that an account had when the sweep began, in slices. Later watchers read the new profile anyway.
@@ -97,8 +114,8 @@ impl Feed {
     pub fn new(hub: Arc<Hub>) -> Self {
         let watermark = Watermark::new(hub.watermark());
         let last = hub.watermark();
-        let (sweeps, to_announce) = Default::default();
-        Self { hub, watermark, sweeps, to_announce, at: 0, last, slice: SLICE, marks: 0, conflated: 0 }
+        let (sweeps, to_announce, begun) = Default::default();
+        Self { hub, watermark, sweeps, to_announce, at: 0, last, begun, slice: SLICE, marks: 0, conflated: 0 }
     }
 
     /// The same with another slice size.
@@ -114,37 +131,70 @@ impl Feed {
 
     /// Applies changes. Afterwards the registry has them, and every watcher is marked, except those left to
     /// [`Feed::sweep`].
-    pub fn apply(&mut self, changes: &[Change]) {
+    pub fn apply(&mut self, mut changes: &[Change]) {
+        while !changes.is_empty() {
+            changes = &changes[self.apply_some(changes)..];
+        }
+    }
+
+    /// Applies the first of some changes, and returns how many of them are done; the next call has to begin with the others.
+    /// It returns after some milliseconds, so that other tasks run: an erased account is a change of thousands of rows.
+    pub fn apply_some(&mut self, changes: &[Change]) -> usize {
+        let mut done = 0;
+        for _ in 0..SLICES {
+            if done == changes.len() {
+                break;
+            }
+            done += self.apply_slice(&changes[done..]);
+        }
+        self.last = changes[..done].last().map_or(self.last, |change| change.revision);
+        self.hub.metrics.changes.inc_by(done as u64);
+        self.publish();
+        done
+    }
+
+    /// Applies a slice of rows or of marks under one lock of the session table. Returns how many changes are done.
+    fn apply_slice(&mut self, changes: &[Change]) -> usize {
         let hub = self.hub.clone();
         let sessions = hub.sessions.read();
-        for change in changes {
-            self.watermark.begin(change.revision);
-            let mut swept = false;
-            for row in &change.rows {
-                match row {
-                    Row::Profile(profile) => swept |= self.profile(&sessions, change, profile),
-                    Row::Gone { account, version } => self.gone(&sessions, account, *version),
-                    Row::Edge(edge) => self.mark_own(&sessions, &edge.owner, &edge.peer, RecordKinds::EDGE),
-                    Row::Request(request) => self.request(&sessions, request),
-                    Row::Block { block, .. } => self.block(&sessions, block),
-                    Row::Invisible { account, invisible } => {
-                        if let Some(user) = hub.user(account) {
-                            hub.set_invisible(&sessions, &user, *invisible);
-                        }
-                    }
-                    Row::Credential { account, credential } => {
-                        self.revoke(&sessions, account, credential.revoked_before);
-                    }
+        let (mut rows, before) = (0, self.marks);
+        for (done, change) in changes.iter().enumerate() {
+            let mut begun = self.begun.take().unwrap_or_else(|| {
+                self.watermark.begin(change.revision);
+                BegunChange::default()
+            });
+            for row in &change.rows[begun.rows..] {
+                if rows == ROWS || self.marks - before >= self.slice as u64 {
+                    self.begun = Some(begun);
+                    return done;
                 }
+                begun.is_swept |= self.row(&sessions, change, row);
+                begun.rows += 1;
+                rows += 1;
             }
-            if !swept {
+            if !begun.is_swept {
                 self.watermark.finish(change.revision);
             }
         }
-        drop(sessions);
-        self.last = changes.last().map_or(self.last, |change| change.revision);
-        hub.metrics.changes.inc_by(changes.len() as u64);
-        self.publish();
+        changes.len()
+    }
+
+    /// Applies a row; true if its watchers are left to [`Feed::sweep`].
+    fn row(&mut self, sessions: &Slab<Arc<Session>>, change: &Change, row: &Row) -> bool {
+        match row {
+            Row::Profile(profile) => return self.profile(sessions, change, profile),
+            Row::Gone { account, version } => self.gone(sessions, account, *version),
+            Row::Edge(edge) => self.mark_own(sessions, &edge.owner, &edge.peer, RecordKinds::EDGE),
+            Row::Request(request) => self.request(sessions, request),
+            Row::Block { block, .. } => self.block(sessions, block),
+            Row::Invisible { account, invisible } => {
+                if let Some(user) = self.hub.user(account) {
+                    self.hub.set_invisible(sessions, &user, *invisible);
+                }
+            }
+            Row::Credential { account, credential } => self.revoke(sessions, account, credential.revoked_before),
+        }
+        false
     }
 
     /// Marks the next slice of a sweep. False if no sweep is left.
@@ -320,6 +370,7 @@ impl Feed {
     fn publish(&mut self) {
         let reached = self.watermark.reached();
         self.hub.watermark.store(reached, Ordering::Release);
+        self.hub.feed_steps.fetch_add(1, Ordering::Release);
         let metrics = &self.hub.metrics;
         metrics.watermark.set(reached as i64);
         metrics.watermark_lag.set(self.last.saturating_sub(reached) as i64);

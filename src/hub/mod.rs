@@ -8,8 +8,8 @@
 //! - Every dirty mark is delivered, or its session ends.
 //! - The watermark passes a change only once all of its watchers are marked.
 //!
-//! Lock order: session table, registry shard, one user; then one of: offline grace, presence transitions, one session's
-//! pending state, flush queue.
+//! Lock order: session table, registry shard, one user; then one of: offline grace, presence transitions, presence sweeps,
+//! one session's pending state, flush queue.
 
 mod account_presence;
 mod account_sessions;
@@ -21,6 +21,7 @@ mod flush_state;
 mod offline_grace;
 mod pending;
 mod presence;
+mod presence_sweep;
 mod registry;
 mod session;
 mod session_handle;

@@ -5,16 +5,22 @@
 //! the transitions.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 use tokio::time::Instant;
 
 use super::account_presence::{AccountPresence, PresenceTransition};
+use super::presence_sweep::{PresenceSweep, SLICE};
 use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
 use rosterd_engine::model::{Account, Millis, OnlineAccount};
+use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::RecordKinds;
+
+/// How many accounts go offline at a time, before other tasks run.
+const EXPIRED: usize = 16;
 
 /// An account's presence as a session may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +86,13 @@ impl Hub {
 
     /// Takes accounts offline whose last session left no later than `until`; `now` is the wall clock at `instant`.
     pub fn expire(&self, until: Instant, instant: Instant, now: Millis) {
-        loop {
-            let Some((place, left, user)) = self.offline_grace.lock().pop(until) else { return };
+        while self.expire_some(until, instant, now) {}
+    }
+
+    /// Does what [`Hub::expire`] does for a bounded number of accounts, and returns whether there may be more.
+    pub fn expire_some(&self, until: Instant, instant: Instant, now: Millis) -> bool {
+        for _ in 0..EXPIRED {
+            let Some((place, left, user)) = self.offline_grace.lock().pop(until) else { return false };
             let mut state = user.state().lock();
             // It came back meanwhile, and has left later or not at all; or it was deleted.
             if state.presence.grace != Some(place) {
@@ -106,6 +117,7 @@ impl Hub {
             }
             self.forget_if(idle, &user);
         }
+        true
     }
 
     /// Takes at most so many presence transitions that are not stored yet; of each account the newest.
@@ -162,13 +174,57 @@ impl Hub {
         PresenceView { account: user.account().clone(), online, last_seen, invisible: None }
     }
 
-    /// Marks the sessions of everyone who lists the account as a friend and is not blocked by it.
-    fn mark_friends(&self, sessions: &Slab<Arc<Session>>, user: &UserRef) {
+    /// Marks the sessions of everyone who lists the account as a friend and is not blocked by it. Those beyond a slice are
+    /// left to [`Hub::sweep_presence`].
+    pub(super) fn mark_friends(&self, sessions: &Slab<Arc<Session>>, user: &UserRef) {
+        let mut slots: Vec<_> = user.state().lock().friends.iter().collect();
+        let rest = slots.split_off(slots.len().min(SLICE));
+        self.mark_presence(sessions, user, &slots);
+        if rest.is_empty() {
+            return;
+        }
+        let idle = self.presence_sweeps.lock().add(user, rest);
+        idle.into_iter().for_each(Waker::wake);
+    }
+
+    fn mark_presence(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, slots: &[Slot]) {
         let state = user.state().lock();
-        for session in state.friends.iter().filter_map(|slot| sessions.get(slot as usize)) {
+        for session in slots.iter().filter_map(|slot| sessions.get(*slot as usize)) {
             if state.blocks(session.account()).is_none() {
                 self.mark(session, user.clone(), RecordKinds::PRESENCE);
             }
         }
+    }
+
+    /// Waits until sessions are to be marked for a presence transition. One task may wait.
+    pub fn poll_presence_sweep(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut sweeps = self.presence_sweeps.lock();
+        if sweeps.waiting.is_empty() {
+            sweeps.idle = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Marks the next slice of sessions for a presence transition. False if none is left.
+    pub fn sweep_presence(&self) -> bool {
+        // It stays in its place meanwhile, so that another transition of the account finds it.
+        let (user, slots) = {
+            let mut sweeps = self.presence_sweeps.lock();
+            let Some(sweep) = sweeps.waiting.front_mut() else { return false };
+            let rest = sweep.slots.len().saturating_sub(SLICE);
+            (sweep.user.clone(), sweep.slots.split_off(rest))
+        };
+        self.mark_presence(&self.sessions.read(), &user, &slots);
+        // The user's lock comes before that of the sweeps.
+        let again = self.presence_sweeps.lock().waiting.front_mut().is_some_and(PresenceSweep::begins_again);
+        let round = again.then(|| user.state().lock().friends.iter().collect::<Vec<_>>());
+        let mut sweeps = self.presence_sweeps.lock();
+        let Some(mut sweep) = sweeps.waiting.pop_front() else { return false };
+        sweep.slots.extend(round.into_iter().flatten());
+        if !sweep.slots.is_empty() || sweep.again {
+            sweeps.waiting.push_back(sweep);
+        }
+        !sweeps.waiting.is_empty()
     }
 }

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::account_presence::PresenceTransition;
 use super::flush_queue::FlushQueue;
 use super::offline_grace::OfflineGrace;
+use super::presence_sweep::PresenceSweeps;
 use super::session::Session;
 use super::user::{UserRef, UserState};
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
@@ -36,10 +37,13 @@ pub struct Hub {
     pub(super) users: DashMap<Account, UserRef, ahash::RandomState>,
     pub(super) sessions: RwLock<Slab<Arc<Session>>>,
     pub(super) watermark: AtomicU64,
+    /// How often the feed has published what it applied or marked. It shows that the feed moves.
+    pub(super) feed_steps: AtomicU64,
     pub(super) settings: HubSettings,
     pub(super) offline_grace: Mutex<OfflineGrace>,
     /// The presence transitions that are not stored yet.
     pub(super) transitions: Mutex<FxHashMap<Account, PresenceTransition>>,
+    pub(super) presence_sweeps: Mutex<PresenceSweeps>,
     pub(super) flush_queue: Mutex<FlushQueue>,
     pub(super) metrics: Arc<Metrics>,
     /// The origin of the hub's clock, in which times of commits are counted.
@@ -50,16 +54,18 @@ impl Hub {
     /// An empty hub at the store's last revision.
     #[must_use]
     pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (users, sessions, offline_grace, transitions, flush_queue) = Default::default();
-        let watermark = AtomicU64::new(head);
+        let (users, sessions, offline_grace, transitions, presence_sweeps, flush_queue) = Default::default();
+        let (watermark, feed_steps) = (AtomicU64::new(head), AtomicU64::new(0));
         let started = Instant::now();
         Arc::new(Self {
             users,
             sessions,
             watermark,
+            feed_steps,
             settings,
             offline_grace,
             transitions,
+            presence_sweeps,
             flush_queue,
             metrics,
             started,
@@ -72,10 +78,22 @@ impl Hub {
         self.watermark.load(Ordering::Acquire)
     }
 
+    /// How often the feed has published what it applied or marked.
+    #[must_use]
+    pub fn feed_steps(&self) -> u64 {
+        self.feed_steps.load(Ordering::Acquire)
+    }
+
     /// A user's entry, if someone is interested in the account.
     #[must_use]
     pub fn user(&self, account: &Account) -> Option<UserRef> {
         self.users.get(account).map(|entry| entry.value().clone())
+    }
+
+    /// Whether this entry is in the registry, and not only a name.
+    #[must_use]
+    pub fn has(&self, user: &UserRef) -> bool {
+        self.user(user.account()).is_some_and(|held| held.is(user))
     }
 
     /// Brings what a reader found in the store, if anything; newer state stays. The reader must have had `entry` before it

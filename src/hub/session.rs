@@ -149,7 +149,7 @@ impl Session {
 
     /// Queues a signal; false if the session has too many unread ones.
     pub(super) fn signal(&self, signal: Arc<Signal>) -> bool {
-        let bytes = signal.payload.len() + SIGNAL_OVERHEAD;
+        let bytes = size(&signal);
         let taken = self.pending.lock().signals.get_or_insert_default().push(signal, bytes, SIGNAL_BYTES);
         if taken {
             self.wake();
@@ -163,6 +163,15 @@ impl Session {
         let mut pending = self.pending.lock();
         let signals = pending.signals.take().map(|mut signals| signals.take());
         (pending.marks.take(), std::mem::take(&mut pending.since), signals.into_iter().flatten())
+    }
+
+    /// Puts back signals that were taken and not sent, in their order and before those that came meanwhile.
+    pub(super) fn put_back_signals(&self, signals: impl DoubleEndedIterator<Item = Arc<Signal>>) {
+        let mut pending = self.pending.lock();
+        for signal in signals.rev() {
+            let bytes = size(&signal);
+            pending.signals.get_or_insert_default().put_back(signal, bytes);
+        }
     }
 
     pub(super) fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>, since: u64) {
@@ -230,4 +239,9 @@ impl Session {
     pub(super) fn is_clean(&self) -> bool {
         self.pending.lock().marks.is_empty()
     }
+}
+
+/// What a signal counts in the queue of a session.
+fn size(signal: &Signal) -> usize {
+    signal.payload.len() + SIGNAL_OVERHEAD
 }

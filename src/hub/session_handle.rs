@@ -168,9 +168,13 @@ impl SessionHandle {
         self.rare.as_mut()?.signals.pop_front()
     }
 
-    /// Puts back marks that were taken and not sent.
-    pub fn put_back<'a>(&self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>) {
+    /// Puts back marks that were taken and not sent, and the signals that were taken with them: nothing else might wake the
+    /// session for those.
+    pub fn put_back<'a>(&mut self, marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>) {
         self.session.put_back(marks, self.since);
+        if let Some(rare) = &mut self.rare {
+            self.session.put_back_signals(rare.signals.drain(..));
+        }
     }
 
     /// Measures how long it took from the commit until what was taken last is on its way to the client.
@@ -216,6 +220,8 @@ impl SessionHandle {
     /// Waits until something is pending that a flusher cannot send, or the session is to end. Until then flushers may write,
     /// unless the task keeps its write handle. Call it only after [`SessionHandle::poll_resume`] was ready.
     pub fn poll_sleep(&mut self, cx: &Context<'_>, keeps_write_handle: bool) -> Poll<WakeReason> {
+        let has_signals = self.rare.as_ref().is_some_and(|rare| !rare.signals.is_empty());
+        debug_assert!(!has_signals, "signals that were taken are sent or put back before the task sleeps");
         if keeps_write_handle {
             return self.session.poll_sleep(cx, &mut None);
         }

@@ -63,6 +63,7 @@ pub struct Metrics {
     pub certificate_end: Family<Kind, Gauge>,
     pub reloads: Family<Kind, Counter>,
     pub draining: Gauge,
+    pub log_dropped: Family<Kind, Counter>,
 }
 
 /// Durations by kind.
@@ -113,6 +114,7 @@ impl Default for Metrics {
             certificate_end: Family::default(),
             reloads: Family::default(),
             draining: Gauge::default(),
+            log_dropped: Family::default(),
         };
         metrics.register();
         metrics
@@ -212,6 +214,11 @@ impl Metrics {
             self.certificate_end.clone(),
         );
         r.register("config_reloads", "Reloads of the settings, by result (OK, REFUSED)", self.reloads.clone());
+        r.register(
+            "log_dropped",
+            "Lines that are not in the log, by reason: nobody read them (UNREAD), others of their kind came before (TOO_FAST)",
+            self.log_dropped.clone(),
+        );
     }
 
     /// Renders the metrics in the Prometheus text format.

@@ -1,9 +1,11 @@
-//! Takes the store's commits to the hub.
+//! Takes the store's commits to the hub, and observes whether they get there.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::state::Service;
 use crate::hub::feed::Feed;
 use crate::metrics::Metrics;
 use crate::store::CommitBatch;
@@ -26,10 +28,29 @@ pub async fn consume(mut commits: mpsc::Receiver<CommitBatch>, mut feed: Feed, m
         if let Some(batch) = batch {
             metrics.commits.inc();
             feed.committed(batch.committed);
-            feed.apply(&batch.changes);
+            let mut changes = &batch.changes[..];
+            while !changes.is_empty() {
+                changes = &changes[feed.apply_some(changes)..];
+                if !changes.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            }
             batch.answer();
         }
         feed.sweep();
         tokio::task::yield_now().await;
+    }
+}
+
+impl Service {
+    /// Reports whether changes are committed here and nothing of them was applied for 10 seconds, as far as calls of this
+    /// function show: the first that finds changes waiting begins the time. A database that cannot be written is no
+    /// reason.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        // In this order: a batch that is applied in between counts as a step.
+        let steps = self.hub.feed_steps();
+        let waits = self.store.head() > self.hub.watermark();
+        self.feed_progress.is_stuck(steps, waits, Instant::now())
     }
 }

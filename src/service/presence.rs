@@ -1,5 +1,6 @@
 //! Keeps presence. Marks bring it to friends; it is stored so that a restart does not look as if everyone left.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,8 @@ impl Service {
         if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
             return Ok(record(&self.hub.own_presence(&user)));
         }
-        let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
+        let found = self.store.users_seen_by(account.clone(), vec![account.clone()]).await;
+        let found = found.map_err(|e| unavailable(&e))?;
         let user = found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))?;
         let seen = PresenceView {
             account: account.clone(),
@@ -92,6 +94,15 @@ pub async fn restore_presence(service: &Service) -> Result<(), store::StoreError
     Ok(())
 }
 
+/// Marks the friends of famous accounts for presence transitions, a slice at a time, for ever.
+pub async fn sweep_presence(service: Arc<Service>) {
+    loop {
+        poll_fn(|cx| service.hub.poll_presence_sweep(cx)).await;
+        service.hub.sweep_presence();
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Lets accounts go offline once their offline grace is over, and stores presence transitions, until `stopping`.
 ///
 /// From `stopping` on no account goes offline: the next process looks for those that left because the gateway stops.
@@ -108,7 +119,9 @@ pub async fn keep_presence(service: Arc<Service>, stopping: impl Future<Output =
         };
         let instant = Instant::now();
         if let Some(until) = instant.checked_sub(linger).filter(|_| !stops) {
-            service.hub.expire(until, instant, service.now());
+            while service.hub.expire_some(until, instant, service.now()) {
+                tokio::task::yield_now().await;
+            }
         }
         service.write_transitions().await;
         if stops {

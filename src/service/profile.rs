@@ -84,7 +84,7 @@ impl Service {
         found.remove(account).ok_or_else(|| RequestError::unknown_account(account))
     }
 
-    /// Finds profiles: live ones in the registry, the others in the store by one read.
+    /// Finds whole profiles: live ones in the registry, the others in the store by one read.
     pub(super) async fn find(&self, accounts: &[Account]) -> Result<HashMap<Account, Arc<Profile>>, RequestError> {
         let mut found = HashMap::new();
         let mut rest = Vec::new();
@@ -95,7 +95,8 @@ impl Service {
             }
         }
         if !rest.is_empty() {
-            let users = self.store.users(rest).await.map_err(|e| unavailable(&e))?;
+            // Whole profiles are for the backend, and no block matters: that of any account is one at most.
+            let users = self.store.users_seen_by(rest[0].clone(), rest).await.map_err(|e| unavailable(&e))?;
             found.extend(users.into_iter().map(|user| (user.profile.account.clone(), user.profile)));
         }
         Ok(found)

@@ -55,13 +55,14 @@ impl Service {
         if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
             return Ok(user.blocks(other));
         }
-        let user = self.user(account).await?;
+        let user = self.user(account, other).await?;
         Ok(user.blocks.iter().any(|block| block.peer == *other))
     }
 
-    /// Reads an account from the store.
-    async fn user(&self, account: &Account) -> Result<User, RequestError> {
-        let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
+    /// Reads an account from the store, with its block of `viewer` if there is one.
+    async fn user(&self, account: &Account, viewer: &Account) -> Result<User, RequestError> {
+        let found = self.store.users_seen_by(viewer.clone(), vec![account.clone()]).await;
+        let found = found.map_err(|e| unavailable(&e))?;
         found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))
     }
 
@@ -69,7 +70,7 @@ impl Service {
     async fn known(&self, account: &Account) -> Result<(), RequestError> {
         match self.hub.user(account).and_then(|user| user.profile()) {
             Some(_) => Ok(()),
-            None => self.user(account).await.map(drop),
+            None => self.user(account, account).await.map(drop),
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use parking_lot::RwLock;
 
+use super::feed_progress::FeedProgress;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
@@ -25,6 +27,7 @@ pub struct Service {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: ServiceSettings,
     pub(super) environment: NodeEnvironment,
+    pub(super) feed_progress: FeedProgress,
 }
 
 /// The environment that a node runs in. A simulation has its own.
@@ -36,12 +39,18 @@ pub struct NodeEnvironment {
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// The friends read at a time, which a session holds in memory while it catches up.
     pub page: usize,
+    /// What a session waits for between taking what is pending and looking at what it may see, where other threads run.
+    /// `None` on a machine that has them; a simulation has one thread.
+    pub interleave: Option<Interleave>,
 }
+
+/// Makes something to wait for.
+pub type Interleave = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Default for NodeEnvironment {
     fn default() -> Self {
         let random = || getrandom::u64().expect("the system's random source works once it has started");
-        Self { clock: system_clock(), random: Arc::new(random), page: 500 }
+        Self { clock: system_clock(), random: Arc::new(random), page: 500, interleave: None }
     }
 }
 
@@ -74,6 +83,7 @@ impl Service {
             metrics,
             settings,
             environment: NodeEnvironment::default(),
+            feed_progress: FeedProgress::default(),
         }
     }
 
@@ -87,6 +97,13 @@ impl Service {
     #[must_use]
     pub fn now(&self) -> Millis {
         (self.environment.clock)()
+    }
+
+    /// Lets other tasks run where other threads would.
+    pub async fn interleave(&self) {
+        if let Some(interleave) = &self.environment.interleave {
+            interleave().await;
+        }
     }
 
     /// Returns the live state, for the listeners that count and end sessions.

@@ -122,12 +122,24 @@ impl Service {
         settled: &mut VisibleProfiles,
         frozen: &mut Vec<usize>,
     ) -> Result<(), StoreError> {
-        let found = self.store.users(names(users, unknown)).await?;
+        // Everyone who follows an account in the registry goes by the blocks there, so all are read. Of the others, only
+        // whether they block this viewer matters: whoever asks must not make the gateway read thousands of blocks.
+        let is_followed = |at: &usize| self.hub.has(&users[*at]);
+        let (followed, others): (Vec<_>, Vec<_>) = unknown.iter().copied().partition(is_followed);
+        let mut found = Vec::new();
+        if !followed.is_empty() {
+            found = self.store.users(names(users, &followed)).await?;
+        }
+        if !others.is_empty() {
+            found.extend(self.store.users_seen_by(handle.account().clone(), names(users, &others)).await?);
+        }
         let found: HashMap<_, _> = found.iter().map(|user| (&user.profile.account, user)).collect();
         for at in unknown {
-            let user = &users[*at];
-            self.hub.offer(user, found.get(user.account()).copied());
-            match handle.view().visible_profile(user) {
+            // What holds for this viewer alone must not get into an entry that others may have as well.
+            let is_shared = followed.contains(at);
+            let user = if is_shared { users[*at].clone() } else { UserRef::detached(users[*at].account().clone()) };
+            self.hub.offer(&user, found.get(user.account()).copied());
+            match handle.view().visible_profile(&user) {
                 VisibleProfile::EncodedProfile(profile) => settled[*at] = Some(profile),
                 VisibleProfile::Frozen => frozen.push(*at),
                 VisibleProfile::Unknown => {}
@@ -155,7 +167,7 @@ impl Service {
             return Ok(());
         }
         // The block ended meanwhile.
-        let now = self.store.users(names(users, &free)).await?;
+        let now = self.store.users_seen_by(handle.account().clone(), names(users, &free)).await?;
         for at in free {
             let user = now.iter().find(|user| user.profile.account == *users[at].account());
             settled[at] = user.map(|user| self.view(user.profile.clone(), handle.view().audience(&users[at])));

@@ -32,6 +32,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let taken = handle.take();
+    service.interleave().await;
     if flush_records(socket, service, handle, &taken).await? {
         handle.delivered();
         flush_rest(socket, service, handle, &taken.marks).await?;
@@ -140,9 +141,9 @@ fn is_profile((_, kinds): &(&UserRef, &RecordKinds)) -> bool {
     kinds.has(RecordKinds::LOOK_UP) || kinds.has(RecordKinds::PROFILE) && !kinds.has(RecordKinds::EDGE)
 }
 
-/// Marks `unsent` again, and of everything else the kinds that come after the records.
+/// Marks `unsent` again, and of everything else the kinds that come after the records. Signals are pending again too.
 fn put_back<'a>(
-    handle: &SessionHandle,
+    handle: &mut SessionHandle,
     marks: &'a DirtyMarks<UserRef>,
     unsent: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>,
 ) {

@@ -37,11 +37,16 @@ where
         batch.write_enough(socket).await?;
     }
     drop(presences);
-    let kind = if repair.buckets().is_empty() { "SAME" } else { "DIFFERENT" };
+    let is_same = repair.buckets().is_empty();
+    let kind = if is_same { "SAME" } else { "DIFFERENT" };
     service.metrics().repairs.get_or_create(&Kind { kind }).inc();
     service.metrics().repair_records.inc_by(records as u64);
     let (session, parts) = (handle.session().id(), repair.buckets().numbers().len());
-    tracing::warn!(%session, parts, records, "a client holds another friend list than the store, and was told again what differs");
+    if is_same {
+        tracing::debug!(%session, "a client asked for a repair, and holds the same friend list as the store");
+    } else {
+        tracing::warn!(%session, parts, records, "a client holds another friend list than the store, and was told again what differs");
+    }
     // Not the present watermark: what is marked up to there may not be sent yet.
     let cursor = service.cursor(handle.session().delivered_up_to().unwrap_or_default());
     batch.synced(socket, synced(cursor, repair.sum())).await

@@ -146,8 +146,12 @@ pub trait Store: Send + Sync + 'static {
     /// Decides and commits a write. Resolves once the change is durable and the hub of this node has applied it.
     fn write(&self, write: Write) -> BoxFuture<'_, Written>;
 
-    /// Returns those of the accounts that exist, in any order.
+    /// Returns those of the accounts that exist with all their blocks, in any order.
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
+
+    /// Returns those of the accounts that exist, in any order, with no other blocks than those of `viewer`. An account may
+    /// block thousands of others, and a look-up must not read them all.
+    fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
 
     /// Returns one page of an owner's edges: at most `limit`, in order of the peer, after `after`. These are the live
     /// ones and, with `since`, also tombstones of a later version.
@@ -212,6 +216,12 @@ pub trait Store: Send + Sync + 'static {
     /// The compacted revision rises before the tombstones below it can be missing: a caller that asks *after* its last
     /// [`Store::page`] and finds the compacted revision at or below its cursor has missed none.
     fn lineage(&self) -> Lineage;
+
+    /// Returns the last revision committed here. It runs ahead of the feed's consumer.
+    fn head(&self) -> Revision;
+
+    /// Resolves once the store takes no more calls: it was closed, or broke off.
+    fn ended(&self) -> BoxFuture<'_, ()>;
 
     /// Returns whether no account exists.
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>>;

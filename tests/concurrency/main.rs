@@ -31,6 +31,7 @@ fn main() {
         ("a_cursor_covers_only_what_was_sent", marks::a_cursor_is_true),
         ("the_end_of_a_session_that_falls_asleep_wakes_it", marks::an_end_wakes),
         ("a_signal_to_a_session_that_falls_asleep_wakes_it", marks::a_signal_wakes),
+        ("a_signal_survives_a_flush_that_starts_over", marks::a_signal_survives_a_flush_that_starts_over),
         ("flushers_and_the_task_send_everything_in_order", writers::all_is_sent_in_order),
         ("the_task_sends_what_the_system_refused_a_flusher", writers::the_task_sends_what_is_refused),
         ("the_task_finishes_a_frame_that_a_flusher_began", writers::the_task_finishes_a_frame),

@@ -10,7 +10,7 @@ use shuttle::thread;
 
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, HubSettings, SessionHandle, Signal, TakenMarks, UserRef, WakeReason};
-use rosterd_engine::model::{Account, Change, CloseReason, Profile, Revision, Row, SessionId};
+use rosterd_engine::model::{Account, Block, Change, CloseReason, Profile, Revision, Row, SessionId};
 
 pub fn account(n: usize) -> Account {
     Account::parse(&format!("u{n}"), "account").unwrap()
@@ -140,6 +140,39 @@ pub fn a_signal_wakes() {
         drop(handle.take());
     }
     sending.join().unwrap();
+}
+
+/// Relations change while a signal is taken, and nothing is marked for that: the flush starts over, with the signal.
+pub fn a_signal_survives_a_flush_that_starts_over() {
+    let hub = Hub::new(0, HubSettings { presence: false, ..HubSettings::default() }, Arc::default());
+    let mut handle = follow(&hub, 1, &[1]);
+    hub.arrive(&handle, 1, crate::hub::SessionsLimit { policy: rosterd_engine::model::SessionsPolicy::All, max: 9 });
+    drop(handle.take());
+    let sending = {
+        let hub = hub.clone();
+        thread::spawn(move || {
+            let signal = Arc::new(Signal { from: UserRef::detached(account(9)), payload: String::new() });
+            assert_eq!(hub.signal(&account(0), None, &signal).delivered, 1);
+        })
+    };
+    let blocking = thread::spawn(move || {
+        let (owner, peer) = (account(1), account(0));
+        let (removed, last_seen, create_time, update_time, version) = Default::default();
+        let block = Block { owner, peer, removed, last_seen, create_time, update_time, version };
+        Feed::new(hub).apply(&[Change { revision: 1, origin: None, rows: vec![Row::Block { block, frozen: None }] }]);
+    });
+    loop {
+        // A signal that lies where nobody looks is a deadlock here, which fails.
+        assert_eq!(sleep(&mut handle), WakeReason::DirtyMarks);
+        let TakenMarks { relations, marks, .. } = handle.take();
+        if handle.relations_epoch() != relations {
+            handle.put_back(marks.iter());
+        } else if handle.next_signal().is_some() {
+            break;
+        }
+    }
+    sending.join().unwrap();
+    blocking.join().unwrap();
 }
 
 /// One mark, and one session that sleeps until it comes.

@@ -211,6 +211,10 @@ impl Store for SimStore {
         Box::pin(self.read(async { self.inner.users(accounts).await }))
     }
 
+    fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(self.read(async { self.inner.users_seen_by(viewer, accounts).await }))
+    }
+
     fn page(
         &self,
         owner: Account,
@@ -288,6 +292,14 @@ impl Store for SimStore {
 
     fn lineage(&self) -> Lineage {
         self.inner.lineage()
+    }
+
+    fn head(&self) -> Revision {
+        self.inner.head()
+    }
+
+    fn ended(&self) -> BoxFuture<'_, ()> {
+        self.inner.ended()
     }
 
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {

@@ -10,13 +10,17 @@ use rosterd::hub::feed::Feed;
 use rosterd::hub::{self, Hub, SessionsLimit};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
-use rosterd::service::{self, NodeEnvironment, Service, consume, expire_requests, keep_presence, restore_presence};
+use rosterd::service::{
+    self, Interleave, NodeEnvironment, Service, consume, expire_requests, keep_presence, restore_presence,
+    sweep_presence,
+};
 use rosterd::session::SessionSettings;
 use rosterd::store::{Store, StoreClock};
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy};
 use rosterd_protocol::Encoding;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::disk::{self, Faults, Platter};
 use crate::net::{self, Breaker, End};
@@ -87,7 +91,12 @@ impl Node {
             linger: LINGER,
         };
         let random = on.random.fork();
-        let machine = NodeEnvironment { clock: on.clock.clone(), random: Arc::new(move || random.next()), page: PAGE };
+        let machine = NodeEnvironment {
+            clock: on.clock.clone(),
+            random: Arc::new(move || random.next()),
+            page: PAGE,
+            interleave: Some(interleave(on.random.fork())),
+        };
         let service = Service::new(store.clone(), hub.clone(), auth, metrics.clone(), settings).on(machine);
         let service = Arc::new(service);
         restore_presence(&service).await.unwrap();
@@ -105,6 +114,7 @@ impl Node {
         tasks.spawn(consume(batches, Feed::new(hub).in_slices_of(SLICE), metrics));
         tasks.spawn(gateway.clone().flush_sleeping());
         tasks.spawn(keep_presence(service.clone(), std::future::pending()));
+        tasks.spawn(sweep_presence(service.clone()));
         tasks.spawn(expire_requests(service.clone(), Duration::from_hours(24)));
         lifecycle.ready();
         Self { service, store, gateway, tasks, process }
@@ -125,6 +135,18 @@ impl Node {
     pub fn process(&self) -> Arc<Process> {
         self.process.clone()
     }
+}
+
+/// Waits now and then, for long enough that a commit is applied meanwhile.
+fn interleave(random: Random) -> Interleave {
+    Arc::new(move || {
+        let pause = Duration::from_millis(if random.percent(20) { random.below(8) } else { 0 });
+        Box::pin(async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+        })
+    })
 }
 
 /// Limits that no history reaches.

@@ -1,10 +1,11 @@
 //! Plays a history: the director causes one event after the other, and checks at every rest that each client holds what
 //! it should.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use rosterd::store::StoreClock;
@@ -153,14 +154,34 @@ pub struct History {
     pub wrong: Option<String>,
 }
 
+thread_local! {
+    /// How often a task has panicked on this thread, which plays one history at a time.
+    static PANICS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts panics from now on: one in a session's task looks like a lost connection otherwise.
+fn count_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            report(panic);
+        }));
+    });
+    PANICS.set(0);
+}
+
 /// Plays the history of a seed.
 pub fn play(seed: u64) -> History {
+    count_panics();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let mut director = Director::new(seed).await;
         let mut wrong = None;
         for (at, step) in plan::plan(seed).into_iter().enumerate() {
             director.step(&step).await;
+            director.shared.demand(PANICS.get() == 0, "a task panicked");
             if let Some(what) = director.shared.wrong.lock().unwrap().clone() {
                 wrong = Some(format!("after step {at}, {:?}: {what}", step.act));
                 break;

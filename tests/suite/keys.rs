@@ -326,7 +326,7 @@ async fn while_there_are_no_keys_clients_are_asked_to_come_back_and_once_there_w
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(login(&gateway, &good("rsa"), Encoding::Json).await.reply.account, "ann");
-    assert!(world.log().contains("the keys of before stay"));
+    world.until_logged("the keys of before stay").await;
 }
 
 #[tokio::test]

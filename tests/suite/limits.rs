@@ -2,6 +2,7 @@
 //! notice nothing, and what it cost comes back.
 
 use std::net::SocketAddr;
+use std::process::Command as Process;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::auth::{token, with_secret};
 use crate::raw::{CONTINUATION, Frame, PING, PONG, Raw, TEXT, header, payload, upgrade};
-use crate::support::{Gateway, PATIENCE, World, connect_with_small_buffer, nick_command};
+use crate::support::{Gateway, PATIENCE, World, connect_with_small_buffer, finished, nick_command};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -650,4 +651,38 @@ async fn a_client_that_asks_and_does_not_read_is_held_back_and_costs_one_reply()
     assert!((gateway.metric("rosterd_commands_total").await as usize) < ASKED);
     assert_eq!(replies(&mut stream, ASKED / 4).await, ASKED / 4);
     bystander.is_served(&gateway).await;
+}
+
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised_and_what_is_not_possible_is_said() {
+    // The soft limit is far too low, and the hard one is not.
+    let world = World { through: Some("ulimit -Sn 90; exec \"$@\"".to_owned()), ..World::new() };
+    let gateway = world.start_with(&["limits.connections=1000"]);
+    assert!(gateway.metric("process_max_fds").await >= 1064.0);
+    let mut bystander = Bystander::of(&gateway).await;
+    let held = join_all((0..300).map(|_| Raw::try_open(gateway.clients, ""))).await;
+    assert!(held.iter().all(Result::is_ok));
+    bystander.is_served(&gateway).await;
+    drop((held, gateway));
+
+    // The hard limit has room for some of the default number.
+    let script = "ulimit -n 96; exec \"$@\"";
+    let world = World { through: Some(script.to_owned()), ..World::new() };
+    let gateway = world.start();
+    world.until_logged("there is no room for limits.connections").await;
+    let mut bystander = Bystander::of(&gateway).await;
+    let held = join_all((0..31).map(|_| Raw::try_open(gateway.clients, ""))).await;
+    assert!(held.iter().all(Result::is_ok));
+    assert_eq!(Raw::try_open(gateway.clients, "").await.err(), Some(503));
+    bystander.0.assert_alive("among as many as there is room for").await;
+    drop((held, gateway));
+
+    // Another number is a promise.
+    let (binary, config) = (env!("CARGO_BIN_EXE_rosterd"), world.config());
+    let mut refused = Process::new("bash");
+    refused.args(["-c", script, "through", binary, "serve", "--set", "limits.connections=1000", "--config"]);
+    let output = finished(refused.arg(config));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("takes 1064 open files") && said.contains("limits.connections to 32 or less"), "{said}");
 }

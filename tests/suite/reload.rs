@@ -23,8 +23,8 @@ async fn what_changed_is_taken_over_or_said_to_need_a_restart() {
     world.settings = "[log]\nlevel = \"debug\"\n[sessions]\nmax = 3\n".to_owned();
     world.config();
     reload(&gateway).await;
-    assert!(world.log().contains("live=\"log.level\""), "{}", world.log());
-    assert!(world.log().contains("keys=\"sessions.max\""), "{}", world.log());
+    world.until_logged("live=\"log.level\"").await;
+    world.until_logged("keys=\"sessions.max\"").await;
     // The level is in use: this is said at debug.
     assert!(!world.log().contains("an HTTP connection ended"));
     let half = tokio::net::TcpStream::connect(gateway.clients).await.unwrap();
@@ -50,11 +50,11 @@ async fn a_bad_file_changes_nothing_and_says_why() {
         world.settings = settings.to_owned();
         world.config();
         reload(&gateway).await;
-        assert!(world.log().contains(why), "{why}: {}", world.log());
+        world.until_logged(why).await;
     }
     std::fs::remove_file(world.path().join("config.toml")).unwrap();
     reload(&gateway).await;
-    assert!(world.log().contains("cannot be read"), "{}", world.log());
+    world.until_logged("cannot be read").await;
     assert!(!world.log().contains("settings are read again"), "{}", world.log());
     alice.nick("still here").await;
     assert_eq!(gateway.terminate().await, Some(0));

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::auth::{login, token, with_secret};
-use crate::support::{Gateway, PATIENCE, Peer, World, to};
+use crate::support::{Gateway, PATIENCE, Peer, World, is_aside, to};
 
 /// Friends of the account under test: about five to a part.
 const FRIENDS: usize = 300;
@@ -158,8 +158,9 @@ async fn only_what_differs_travels_whatever_is_wrong() {
             assert_eq!(replica.cursor(), good.cursor(), "{what}");
         }
     }
+    world.until_logged("told again what differs").await;
     let log = world.log();
-    assert!(log.contains("told again what differs") && !log.contains("alice") && !log.contains("f001"), "{log}");
+    assert!(!log.contains("alice") && !log.contains("f001"), "{log}");
 }
 
 #[tokio::test]
@@ -231,7 +232,8 @@ async fn a_repair_that_is_asked_for_while_the_catch_up_runs_comes_after_it() {
         while rest.last().is_none_or(|frame: &v1::ServerFrame| frame.synced.is_none()) {
             rest.push(timeout(PATIENCE, client.next()).await.expect("a frame in time").unwrap());
         }
-        assert!(rest[0].repair_reply.is_some());
+        // Sessions that end bring lists of sessions at any time.
+        assert!(rest.iter().find(|frame| !is_aside(frame)).unwrap().repair_reply.is_some());
         let applied: Vec<_> = frames.iter().chain(&rest).map(|frame| replica.apply(frame)).collect();
         assert_eq!(applied.iter().filter(|applied| applied.is_err()).count(), 1);
         assert!(same(&replica, &good));

@@ -51,7 +51,7 @@ async fn while_another_process_holds_the_database_writers_are_put_off_and_reader
     is_unavailable(&reply.error.unwrap());
     assert_eq!(gateway.user("alice").await, before);
     assert_eq!(gateway.metric("rosterd_store_failed_writes_total").await, 1.0);
-    assert!(world.log().contains("the store cannot write"), "{}", world.log());
+    world.until_logged("the store cannot write").await;
 
     // A backend's write, and a login that makes its account.
     let mut backend = gateway.backend().await;
@@ -73,7 +73,7 @@ async fn while_another_process_holds_the_database_writers_are_put_off_and_reader
     let heard = bob.changes().await;
     assert_eq!(heard.users[0].nick, "at last");
     bob.quiet().await;
-    assert!(world.log().contains("the store can write again"), "{}", world.log());
+    world.until_logged("the store can write again").await;
 }
 
 /// Writes until a client and a backend have both got 503. Returns what was acknowledged to each.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 mod readers;
+mod slices;
 
 fn account(n: u8) -> Account {
     Account::stored(&format!("u{n}")).unwrap()

@@ -83,12 +83,14 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let (feed, commits) = mpsc::channel(FEED_CAPACITY);
     let (running, ended) = watch::channel(());
     let compacted = Arc::new(AtomicU64::new(meta.compacted));
+    let head = Arc::new(AtomicU64::new(meta.revision));
     let writer = Writer {
         conn,
         lock,
         clock: options.clock,
         visibility: options.visibility,
         revision: meta.revision,
+        head: head.clone(),
         compacted: compacted.clone(),
         log: WriteAheadLog::new(path, options.busy_timeout),
         failing: false,
@@ -98,7 +100,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let thread = thread::Builder::new().name("rosterd-store".into());
     thread.spawn(move || writer.run(inbox)).map_err(|e| StoreError(format!("cannot start the store's thread: {e}")))?;
     let readers = Readers::new(path.to_owned(), options.busy_timeout);
-    let store = Sqlite { readers, messages, epoch: meta.epoch, compacted, ended };
+    let store = Sqlite { readers, messages, epoch: meta.epoch, head, compacted, ended };
     Ok(Opened { store: Arc::new(store), feed: commits, head: meta.revision })
 }
 
@@ -114,6 +116,8 @@ struct Sqlite {
     readers: Readers,
     messages: mpsc::Sender<Message>,
     epoch: Epoch,
+    /// Raised by the writer.
+    head: Arc<AtomicU64>,
     /// Raised by the writer.
     compacted: Arc<AtomicU64>,
     /// Loses its sender when the writer has ended.
@@ -136,6 +140,10 @@ impl Store for Sqlite {
 
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::profiles::users(conn, &accounts)))
+    }
+
+    fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::profiles::users_seen_by(conn, &viewer, &accounts)))
     }
 
     fn page(
@@ -214,6 +222,16 @@ impl Store for Sqlite {
         Lineage { epoch: self.epoch, compacted: self.compacted.load(Ordering::Acquire) }
     }
 
+    fn head(&self) -> Revision {
+        self.head.load(Ordering::Acquire)
+    }
+
+    fn ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let _ = self.ended.clone().changed().await;
+        })
+    }
+
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(self.readers.read(rows::profiles::is_empty))
     }
@@ -223,7 +241,7 @@ impl Store for Sqlite {
             self.readers.close().await;
             // An error means that it was closed before; then only the end of the writer is left to wait for.
             let _ = self.messages.send(Message::Close).await;
-            let _ = self.ended.clone().changed().await;
+            self.ended().await;
         })
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Writer {
     /// The last revision committed. Only this thread assigns revisions.
     pub revision: Revision,
     /// Read by the store, raised here.
+    pub head: Arc<AtomicU64>,
+    /// Read by the store, raised here.
     pub compacted: Arc<AtomicU64>,
     pub log: WriteAheadLog,
     /// Whether the last transaction failed. A full disk is logged when it begins and when it ends.
@@ -179,6 +181,7 @@ impl Writer {
         if committed.changes.iter().flat_map(|change| &change.rows).any(|row| matches!(row, Row::Gone { .. })) {
             self.log.erased();
         }
+        self.head.store(revision, Ordering::Release);
         Ok(committed)
     }
 

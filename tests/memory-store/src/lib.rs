@@ -321,6 +321,14 @@ impl Store for Memory {
         Box::pin(async { Ok(found) })
     }
 
+    fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(async move {
+            let mut found = self.users(accounts).await?;
+            found.iter_mut().for_each(|user| user.blocks.retain(|block| block.peer == viewer));
+            Ok(found)
+        })
+    }
+
     fn page(
         &self,
         owner: Account,
@@ -442,6 +450,15 @@ impl Store for Memory {
 
     fn lineage(&self) -> Lineage {
         Lineage { epoch: self.epoch, compacted: self.state.lock().compacted }
+    }
+
+    fn head(&self) -> Revision {
+        self.state.lock().revision
+    }
+
+    /// Never: it has no thread that could end.
+    fn ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
     }
 
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {

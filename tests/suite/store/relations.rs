@@ -1,7 +1,7 @@
 //! Checks what every store must keep of requests, blocks and presence, and which account sees it.
 
 use rosterd::store::PresenceRow;
-use rosterd_engine::model::{Edge, Fields, Millis, OnlineAccount, Request, RequestState};
+use rosterd_engine::model::{Edge, Fields, Millis, OnlineAccount, Request, RequestState, User};
 
 use super::Place;
 use super::rig::{Running, accept, account, ask, befriend, block, delete, nick, profile, reject, unblock};
@@ -15,6 +15,7 @@ on_every_store! {
     who_is_online_is_stored_beside_the_history
     closed_requests_and_ended_blocks_are_compacted
     an_erased_account_leaves_nothing_of_itself
+    users_come_with_all_blocks_or_with_those_of_one_viewer
 }
 
 async fn with(place: &Place, names: &[&str]) -> Running {
@@ -149,5 +150,27 @@ async fn an_erased_account_leaves_nothing_of_itself(place: Place) {
     assert_eq!((of_a.edges.len(), of_a.blocks.len()), (1, 1));
     assert_eq!(requests(&db, "a", None).await, []);
     assert_eq!(db.user("a").await.unwrap().blocks, []);
+    db.close().await;
+}
+
+async fn users_come_with_all_blocks_or_with_those_of_one_viewer(place: Place) {
+    let db = with(&place, &["a", "b", "c", "d"]).await;
+    db.write([block("a", "b"), block("a", "c"), block("d", "b"), unblock("d", "b")]).await.unwrap();
+    let accounts = || ["a", "d", "nobody"].map(account).to_vec();
+    let blocked = |users: Vec<User>| -> Vec<(String, Vec<String>)> {
+        let peers = |user: &User| user.blocks.iter().map(|block| block.peer.to_string()).collect();
+        users.iter().map(|user| (user.profile.account.to_string(), peers(user))).collect()
+    };
+    let all = db.store.users(accounts()).await.unwrap();
+    assert_eq!(all[0].blocks.len(), 2);
+    for (viewer, of_a) in [("b", vec!["b"]), ("c", vec!["c"]), ("d", vec![]), ("nobody", vec![])] {
+        let seen = db.store.users_seen_by(account(viewer), accounts()).await.unwrap();
+        assert_eq!(
+            seen.iter().map(|user| &user.profile).collect::<Vec<_>>(),
+            all.iter().map(|user| &user.profile).collect::<Vec<_>>()
+        );
+        let of_a = of_a.into_iter().map(str::to_owned).collect();
+        assert_eq!(blocked(seen), [("a".to_owned(), of_a), ("d".to_owned(), vec![])]);
+    }
     db.close().await;
 }

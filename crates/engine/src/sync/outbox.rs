@@ -255,6 +255,12 @@ impl<T> Queue<T> {
         fits
     }
 
+    /// Puts back an item that was taken, before all others. It had room before, so it is taken whatever came meanwhile.
+    pub fn put_back(&mut self, item: T, bytes: usize) {
+        self.bytes += bytes;
+        self.items.push_front(item);
+    }
+
     /// Takes all items.
     pub fn take(&mut self) -> VecDeque<T> {
         std::mem::take(self).items
@@ -322,6 +328,11 @@ mod tests {
         assert!(!queue.is_empty());
         assert_eq!(queue.take(), ['a', 'b']);
         assert!(queue.is_empty() && queue.push('d', 10, 10) && !queue.push('e', 1, 10));
+        // What was taken and is put back comes first, even where there would be no room for it.
+        queue.put_back('b', 7);
+        queue.put_back('a', 3);
+        assert!(!queue.push('f', 1, 20));
+        assert_eq!(queue.take(), ['a', 'b', 'd']);
     }
 
     #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use super::relations;
 use super::values::{account, int, number, text};
 use crate::store::PresenceRow;
 use rosterd_engine::for_each_profile_field;
-use rosterd_engine::model::{Account, Gender, LastChange, OnlineAccount, Profile, User};
+use rosterd_engine::model::{Account, Block, Gender, LastChange, OnlineAccount, Profile, User};
 use rosterd_engine::sync::decide::StoredPresence;
 
 /// Defines the columns of a profile out of the table of profile fields.
@@ -126,8 +126,28 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
     Ok(found)
 }
 
-/// Reads the users of the accounts that exist.
+/// Reads the users of the accounts that exist, with all their blocks.
 pub(in crate::store::sqlite) fn users(conn: &Connection, accounts: &[Account]) -> Result<Vec<User>> {
+    users_with(conn, accounts, |account| relations::blocks(conn, account, None, usize::MAX, None))
+}
+
+/// Reads the users of the accounts that exist, with their blocks of `viewer` alone.
+pub(in crate::store::sqlite) fn users_seen_by(
+    conn: &Connection,
+    viewer: &Account,
+    accounts: &[Account],
+) -> Result<Vec<User>> {
+    users_with(conn, accounts, |account| {
+        let block = relations::block(conn, account, viewer)?.filter(|block| !block.removed);
+        Ok(block.into_iter().collect())
+    })
+}
+
+fn users_with(
+    conn: &Connection,
+    accounts: &[Account],
+    blocks: impl Fn(&Account) -> Result<Vec<Block>>,
+) -> Result<Vec<User>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         columns!(),
@@ -137,14 +157,14 @@ pub(in crate::store::sqlite) fn users(conn: &Connection, accounts: &[Account]) -
     let mut found = Vec::with_capacity(accounts.len());
     for account in accounts {
         let user = select.query_row([account.as_str()], |record| {
-            let blocks: bool = record.get(COLUMNS + 2)?;
+            let has_blocks: bool = record.get(COLUMNS + 2)?;
             let profile = Arc::new(profile(account, record)?);
             let (invisible, last_seen) = (record.get(COLUMNS)?, number(record, COLUMNS + 1)?);
-            Ok((User { profile, invisible, last_seen, blocks: Vec::new() }, blocks))
+            Ok((User { profile, invisible, last_seen, blocks: Vec::new() }, has_blocks))
         });
-        if let Some((mut user, blocks)) = user.optional()? {
-            if blocks {
-                user.blocks = relations::blocks(conn, account, None, usize::MAX, None)?;
+        if let Some((mut user, has_blocks)) = user.optional()? {
+            if has_blocks {
+                user.blocks = blocks(account)?;
             }
             found.push(user);
         }
