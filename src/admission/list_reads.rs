@@ -17,10 +17,10 @@ const PAGES: Rate = Rate { per_second: 20, burst: 800 };
 
 /// The accounts that have read lately.
 #[derive(Default)]
-pub(super) struct ListReads(Mutex<Readers>);
+pub(super) struct ListReads(Mutex<RecentReaders>);
 
 #[derive(Default)]
-struct Readers {
+struct RecentReaders {
     known: HashMap<Account, RateLimit, ahash::RandomState>,
     /// The number of accounts at which those that are not needed are dropped.
     sweep_at: usize,
