@@ -13,6 +13,8 @@ use tokio::runtime::Runtime;
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 16 };
 /// Who goes and comes at once, and how many friends each has.
 const STORM: (usize, usize) = (5000, 50);
+/// How many friends an account has that makes another: nearly as many as it may.
+const MANY: usize = 9900;
 
 fn account(n: usize) -> Account {
     Account::parse(&format!("user{n:06}"), "account").expect("an account")
@@ -75,6 +77,39 @@ fn request_and_accept(c: &mut Criterion) {
     runtime.block_on(store.close());
 }
 
+/// Two commits: a friendship made and ended by an account that has many, whose number is checked each time.
+fn befriend_beside_many(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = sqlite::SqliteOptions::default();
+    let Opened { store, mut feed, .. } = sqlite::open(&directory.path().join("rosterd.db"), options).expect("a store");
+    runtime.spawn(async move {
+        while let Some(batch) = feed.recv().await {
+            batch.answer();
+        }
+    });
+    let made = (0..=MANY + 1).map(|n| Command::SetProfile {
+        account: account(n),
+        patch: rosterd_engine::model::Patch::default(),
+        create: true,
+        if_version: None,
+    });
+    let befriend = |n| Command::Befriend { account: account(0), peer: account(n) };
+    let commands = made.chain((1..=MANY).map(befriend)).collect();
+    runtime.block_on(store.write(Write { commands, origin: None })).expect("all are made");
+    let mut group = c.benchmark_group("relations");
+    group.bench_function("befriend and unfriend beside 9,900 friends", |b| {
+        b.iter(|| {
+            runtime.block_on(async {
+                carry_out(&*store, befriend(MANY + 1)).await;
+                carry_out(&*store, Command::Unfriend { account: account(0), peer: account(MANY + 1) }).await;
+            });
+        });
+    });
+    group.finish();
+    runtime.block_on(store.close());
+}
+
 /// All of them leave, the linger ends, and all of them come back, each seen by its friends: who are there all the time.
 fn presence_storm(c: &mut Criterion) {
     let (people, friends) = STORM;
@@ -117,5 +152,5 @@ fn watch(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, request_and_accept, presence_storm, watch);
+criterion_group!(benches, request_and_accept, befriend_beside_many, presence_storm, watch);
 criterion_main!(benches);

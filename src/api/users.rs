@@ -191,16 +191,16 @@ pub(super) async fn import(api: Shared, body: Body) -> Reply<Imported> {
         commands.push(rosterd_protocol::import_line(line).map_err(|error| at_line(number, error))?);
         numbers.push(number);
     }
-    let changed = api.service.import(commands).await.map_err(|(at, error)| match error.reason {
-        Reason::Unavailable => error,
-        _ => {
-            let stay = at - at % IMPORT_SLICE;
-            let mut error = at_line(numbers[at], error);
-            if stay > 0 {
-                let _ = write!(error.message, "; the {stay} lines before line {} are imported", numbers[stay]);
-            }
-            error
+    let changed = api.service.import(commands).await.map_err(|(at, error)| {
+        if error.reason == Reason::Unavailable {
+            return error;
         }
+        let stay = at - at % IMPORT_SLICE;
+        let mut error = at_line(numbers[at], error);
+        if stay > 0 {
+            let _ = write!(error.message, "; the {stay} lines before line {} are imported", numbers[stay]);
+        }
+        error
     })?;
     ok(Imported { lines: numbers.len(), changed })
 }

@@ -8,7 +8,7 @@ mod start_error;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ use crate::session::SessionSettings;
 use crate::store::{Store, StoreClock, sqlite, system_clock};
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
-use rosterd_engine::model::RequestError;
+use rosterd_engine::model::{Millis, RequestError};
 
 /// How much of the deadline is left for the last sessions to close. Closing the others gets the rest, at least half.
 const LAST: Duration = Duration::from_secs(4);
@@ -92,7 +92,10 @@ impl Core {
     fn spawn_background(&self, config: &Config, certificates: &Certificates) -> Vec<JoinHandle<()>> {
         let spawn = |name, work| self.supervisor.spawn(name, MayEnd::Never, work);
         let mut tasks = vec![
-            spawn("compaction", boxed(clean(self.store.clone(), config.store.tombstone_retention))),
+            spawn(
+                "compaction",
+                boxed(clean(self.service.clone(), self.store.clone(), config.store.tombstone_retention)),
+            ),
             spawn("presence_sweep", boxed(sweep_presence(self.service.clone()))),
             spawn("keys", boxed(keep_keys(self.service.clone()))),
             spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),
@@ -314,11 +317,12 @@ async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<
 }
 
 /// Removes erased data from the store's files, and drops tombstones older than the retention, for ever.
-async fn clean(store: Arc<dyn Store>, retention: Duration) {
+async fn clean(service: Arc<Service>, store: Arc<dyn Store>, retention: Duration) {
     let mut compacted: Option<Instant> = None;
     loop {
-        if compacted.is_none_or(|at| at.elapsed() >= COMPACTION) {
-            compact(&*store, retention).await;
+        let due = compacted.is_none_or(|at| at.elapsed() >= COMPACTION);
+        if let Some(now) = service.settled_now().filter(|_| due) {
+            compact(&*store, now.saturating_sub(retention.as_millis() as u64)).await;
             compacted = Some(Instant::now());
         }
         if let Err(error) = store.purge().await {
@@ -328,11 +332,9 @@ async fn clean(store: Arc<dyn Store>, retention: Duration) {
     }
 }
 
-async fn compact(store: &dyn Store, retention: Duration) {
-    let before = SystemTime::now().checked_sub(retention).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    let Some(before) = before else { return };
+async fn compact(store: &dyn Store, before: Millis) {
     loop {
-        match store.compact(before.as_millis() as u64).await {
+        match store.compact(before).await {
             Ok(0) => return,
             Ok(dropped) => tracing::info!(dropped, "tombstones past their retention were dropped"),
             Err(error) => {

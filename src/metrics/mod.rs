@@ -62,6 +62,7 @@ pub struct Metrics {
     pub tls_failures: Counter,
     pub certificate_end: Family<Kind, Gauge>,
     pub reloads: Family<Kind, Counter>,
+    pub clock_jumps: Counter,
     pub draining: Gauge,
     pub log_dropped: Family<Kind, Counter>,
 }
@@ -113,6 +114,7 @@ impl Default for Metrics {
             tls_failures: Counter::default(),
             certificate_end: Family::default(),
             reloads: Family::default(),
+            clock_jumps: Counter::default(),
             draining: Gauge::default(),
             log_dropped: Family::default(),
         };
@@ -213,6 +215,7 @@ impl Metrics {
             Unit::Seconds,
             self.certificate_end.clone(),
         );
+        r.register("clock_jumps", "Jumps of this machine's clock by more than 5 s", self.clock_jumps.clone());
         r.register("config_reloads", "Reloads of the settings, by result (OK, REFUSED)", self.reloads.clone());
         r.register(
             "log_dropped",

@@ -12,16 +12,18 @@ const SOME: usize = 200;
 /// The shortest and the longest pause between looking for old requests.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_mins(1));
 
-/// Closes requests once they are older than `expiry`. Runs until it is dropped.
+/// Closes requests once they are older than `expiry`, by a clock that has not jumped of late. Runs until it is dropped.
 pub async fn expire_requests(service: Arc<Service>, expiry: Duration) {
     let pause = (expiry / 10).clamp(PAUSE.0, PAUSE.1);
     loop {
-        let before = service.now().saturating_sub(Millis::try_from(expiry.as_millis()).unwrap_or(Millis::MAX));
-        match service.expire_some(before).await {
-            // There may be more.
-            Ok(SOME) => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "friend requests could not be expired; it is tried again"),
+        if let Some(now) = service.settled_now() {
+            let before = now.saturating_sub(Millis::try_from(expiry.as_millis()).unwrap_or(Millis::MAX));
+            match service.expire_some(before).await {
+                // There may be more.
+                Ok(SOME) => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "friend requests could not be expired; it is tried again"),
+            }
         }
         tokio::time::sleep(pause).await;
     }

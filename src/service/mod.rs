@@ -6,6 +6,7 @@
 mod accounts;
 mod bulk;
 mod catch_up;
+mod clock;
 mod commits;
 mod expiry;
 mod explain;

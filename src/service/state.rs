@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
+use super::clock::{ClockLook, ClockWatch};
 use super::feed_progress::FeedProgress;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
@@ -28,6 +30,7 @@ pub struct Service {
     pub(super) settings: ServiceSettings,
     pub(super) environment: NodeEnvironment,
     pub(super) feed_progress: FeedProgress,
+    pub(super) clock_watch: ClockWatch,
 }
 
 /// The environment that a node runs in. A simulation has its own.
@@ -42,6 +45,8 @@ pub struct NodeEnvironment {
     /// What a session waits for between taking what is pending and looking at what it may see, where other threads run.
     /// `None` on a machine that has them; a simulation has one thread.
     pub interleave: Option<Interleave>,
+    /// How long after a jump of the clock nothing is done because of age alone.
+    pub settle: Duration,
 }
 
 /// Makes something to wait for.
@@ -50,7 +55,13 @@ pub type Interleave = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 impl Default for NodeEnvironment {
     fn default() -> Self {
         let random = || getrandom::u64().expect("the system's random source works once it has started");
-        Self { clock: system_clock(), random: Arc::new(random), page: 500, interleave: None }
+        Self {
+            clock: system_clock(),
+            random: Arc::new(random),
+            page: 500,
+            interleave: None,
+            settle: Duration::from_hours(1),
+        }
     }
 }
 
@@ -84,6 +95,7 @@ impl Service {
             settings,
             environment: NodeEnvironment::default(),
             feed_progress: FeedProgress::default(),
+            clock_watch: ClockWatch::default(),
         }
     }
 
@@ -104,6 +116,21 @@ impl Service {
         if let Some(interleave) = &self.environment.interleave {
             interleave().await;
         }
+    }
+
+    /// Returns the time of the wall clock, unless it jumped of late. What is done because of age alone goes by this.
+    #[must_use]
+    pub fn settled_now(&self) -> Option<Millis> {
+        let wall = self.now();
+        let ClockLook { jump, since } = self.clock_watch.look(wall, Instant::now());
+        if let Some(by) = jump {
+            self.metrics.clock_jumps.inc();
+            tracing::warn!(
+                ms = by,
+                "the clock of this machine jumped: revocations, tokens and last-seen times of the time between are wrong"
+            );
+        }
+        since.is_none_or(|since| since >= self.environment.settle).then_some(wall)
     }
 
     /// Returns the live state, for the listeners that count and end sessions.

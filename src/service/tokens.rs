@@ -7,7 +7,8 @@ use super::state::{STORE_RETRY_MS, Service, unavailable};
 use crate::auth::{AuthError, Authenticator, Shown, VerifiedToken, static_token};
 use rosterd_engine::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
 
-/// How far ahead of this clock a revocation may be, in milliseconds: a mistaken unit must not lock anyone out.
+/// How far ahead of this clock a revocation may ask to be, in milliseconds, because clocks differ. It counts as now; a
+/// mistaken unit is refused.
 const AHEAD: Millis = 60_000;
 /// The pause before looking again for a key set where there is none.
 const NO_KEY_SET: Duration = Duration::from_secs(30);
@@ -79,6 +80,7 @@ impl Service {
             let message = "issuedBefore is in the future; it is in milliseconds since 1970";
             return Err(RequestError::new(Reason::InvalidArgument, message).field("issuedBefore"));
         }
+        let before = before.min(now + 1);
         self.write_one(Command::RevokeTokens { account: account.clone(), before }, None).await?;
         Ok(before)
     }

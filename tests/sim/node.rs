@@ -76,6 +76,9 @@ pub struct Surroundings {
     pub random: Random,
 }
 
+/// How long after a jump of the clock nothing expires: shorter than a history, so that something does.
+const SETTLE: Duration = Duration::from_secs(2);
+
 impl Node {
     pub async fn start(on: &Surroundings) -> Self {
         let process = Arc::new(Process::default());
@@ -96,6 +99,7 @@ impl Node {
             random: Arc::new(move || random.next()),
             page: PAGE,
             interleave: Some(interleave(on.random.fork())),
+            settle: SETTLE,
         };
         let service = Service::new(store.clone(), hub.clone(), auth, metrics.clone(), settings).on(machine);
         let service = Arc::new(service);

@@ -14,6 +14,7 @@ mod blocks;
 mod catch_up;
 mod cli;
 mod client;
+mod clock;
 mod conformance;
 mod converge;
 mod deploy;

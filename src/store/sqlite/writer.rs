@@ -138,7 +138,9 @@ impl Writer {
         let noted = noted.and_then(|()| self.transact(&[], &seen).map(drop));
         let synced = self.conn.pragma_update(None, "synchronous", "FULL");
         let noted = self.report(noted.and(synced));
-        waiting.into_iter().for_each(|waiting| drop(waiting.send(noted.clone())));
+        for waiting in waiting {
+            let _ = waiting.send(noted.clone());
+        }
     }
 
     /// Commits the writes of a round, and who came and went, with one sync to the disk.
@@ -148,7 +150,9 @@ impl Writer {
         let committed = self.transact(&writes, &seen);
         let committed = self.report(committed);
         let noted = committed.as_ref().map(drop).map_err(Clone::clone);
-        noting.into_iter().for_each(|noting| drop(noting.send(noted.clone())));
+        for noting in noting {
+            let _ = noting.send(noted.clone());
+        }
         match committed {
             Ok(committed) => self.publish(committed, waiting),
             Err(error) => waiting.into_iter().for_each(|waiting| drop(waiting.send(Err(error.clone().into())))),

@@ -80,7 +80,7 @@ pub fn decide(
         }
         Command::SetInvisible { account, invisible } => users::set_invisible(current, account, *invisible),
         Command::DeleteUser { account } => users::delete(current, account, at),
-        Command::RevokeTokens { account, before } => Ok(tokens::revoke(current, account, *before)),
+        Command::RevokeTokens { account, before } => Ok(tokens::revoke(current, account, *before, at)),
         Command::SetToken { account, token } => tokens::set(current, account, *token, at),
         Command::Befriend { account, peer } => relations::befriend(current, account, peer, at),
         Command::AddFriend { account, peer, message } => relations::add(current, account, peer, message, at),

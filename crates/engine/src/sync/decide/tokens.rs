@@ -4,12 +4,20 @@ use super::decision::{CommitPoint, CurrentRows, Decision};
 use crate::model::{Account, Credential, Millis, Outcome, RequestError, Row, StaticToken, TokenHash};
 
 /// Revokes older tokens. What was revoked stays revoked: an earlier time changes nothing.
-pub(super) fn revoke(current: &CurrentRows, account: &Account, before: Millis) -> Decision {
+///
+/// A revocation is never later than now. A stored one that is, from a clock that was ahead, becomes one of now: it
+/// revokes every token that can have been issued, and no longer those of the future.
+pub(super) fn revoke(current: &CurrentRows, account: &Account, before: Millis, at: CommitPoint) -> Decision {
     let held = &current.credential;
-    if before <= held.revoked_before {
+    // A token issued in this very millisecond was issued before.
+    let now = at.now + 1;
+    let ahead = held.revoked_before > now;
+    let before = if ahead { now } else { before.min(now) };
+    if !ahead && before <= held.revoked_before {
         return Decision::unchanged();
     }
-    let token = held.token.clone().filter(|token| token.issued >= before);
+    // Under a revocation that is ahead, a static token has the time of the revocation and not its own.
+    let token = held.token.clone().filter(|token| !ahead && token.issued >= before);
     Decision::new(vec![row(account, Credential { revoked_before: before, token })], Outcome::Changed)
 }
 
