@@ -89,8 +89,10 @@ fn complete_operation(path: &str, operation: &mut Value) {
         }
     }
     if operation["operationId"] == "importLines" {
-        // No lines are no error.
+        // No lines are no error. Generators that do not know the one type of content know the other.
         operation["requestBody"]["required"] = false.into();
+        operation["requestBody"]["content"]["application/octet-stream"]["schema"] =
+            json!({"type": "string", "format": "binary"});
     }
     // Operations that need no key never refuse.
     if operation.get("security").is_some() {
