@@ -2,6 +2,8 @@
 //!
 //! It differs from `OpenMetrics` in what it knows of a metric, and in the name under which it says that.
 
+use std::fmt::Write as _;
+
 /// Rewrites a text in the `OpenMetrics` format.
 pub(super) fn classic_text(open: &str) -> String {
     let mut text = String::with_capacity(open.len());
@@ -19,9 +21,9 @@ pub(super) fn classic_text(open: &str) -> String {
                     other => ("", other),
                 };
                 if let Some((_, rest)) = help.take().filter(|(of, _)| *of == name) {
-                    text.push_str(&format!("# HELP {name}{suffix} {rest}\n"));
+                    let _ = writeln!(text, "# HELP {name}{suffix} {rest}");
                 }
-                text.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+                let _ = writeln!(text, "# TYPE {name}{suffix} {kind}");
             }
             (Some("#"), ..) => {}
             _ => {

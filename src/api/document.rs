@@ -18,28 +18,52 @@ const BIRTH: &str = concat!(
     r"^([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))",
     r"|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)?$",
 );
-/// What an operation with these traits may answer, and why.
-const ANSWERS: [(&str, &str, &str, fn(&Traits<'_>) -> bool); 9] = [
-    ("400", "BadRequest", "something in the path, the query or the body is wrong; `field` names it", |_| true),
-    ("401", "Unauthorized", "the header `Authorization: Bearer KEY` is missing or holds another key", |_| true),
-    ("403", "Forbidden", "the server API is off, or a web page asks", |_| true),
-    ("404", "NotFound", "an account does not exist, or there is no such friend or open request", |op| op.looks_up()),
-    ("409", "Conflict", "the two are friends already", |op| {
+/// An error that some operations answer.
+struct Documented {
+    status: &'static str,
+    name: &'static str,
+    why: &'static str,
+    applies: fn(&Traits<'_>) -> bool,
+}
+
+const fn documented(
+    status: &'static str,
+    name: &'static str,
+    why: &'static str,
+    applies: fn(&Traits<'_>) -> bool,
+) -> Documented {
+    Documented { status, name, why, applies }
+}
+
+const ERRORS: [Documented; 9] = [
+    documented("400", "BadRequest", "something in the path, the query or the body is wrong; `field` names it", |_| {
+        true
+    }),
+    documented("401", "Unauthorized", "the header `Authorization: Bearer KEY` is missing or holds another key", |_| {
+        true
+    }),
+    documented("403", "Forbidden", "the server API is off, or a web page asks", |_| true),
+    documented("404", "NotFound", "an account does not exist, or there is no such friend or open request", |op| {
+        // These take an account that does not exist yet.
+        let makes = matches!(op.id, "replaceUser" | "revokeTokens");
+        (op.of_account && !makes) || matches!(op.id, "updateUsers" | "importLines")
+    }),
+    documented("409", "Conflict", "the two are friends already", |op| {
         matches!(op.id, "requestFriend" | "acceptFriend" | "rejectFriend")
     }),
-    ("412", "PreconditionFailed", "`ifVersion` is not the version of the profile", |op| {
+    documented("412", "PreconditionFailed", "`ifVersion` is not the version of the profile", |op| {
         matches!(op.id, "replaceUser" | "updateUser" | "updateUsers")
     }),
-    ("422", "UnprocessableContent", "the body, a list or a number of records is larger than it may be", |op| {
+    documented("422", "TooLarge", "the body, a list or a number of records is larger than it may be", |op| {
         op.has_body || matches!(op.id, "addFriend" | "acceptFriend" | "blockUser")
     }),
-    (
+    documented(
         "429",
         "TooManyRequests",
-        "sessions have yet to read what was sent before; `Retry-After` says when to try again",
-        { |op| op.id == "sendHint" },
+        "sessions have yet to read what was sent; `Retry-After` says when to go on",
+        |op| op.id == "sendHint",
     ),
-    ("503", "ServiceUnavailable", "the store cannot do it now; `Retry-After` says when to try again", |_| true),
+    documented("503", "ServiceUnavailable", "the store cannot do it now; `Retry-After` says when to go on", |_| true),
 ];
 
 /// What decides which errors an operation may answer.
@@ -47,14 +71,6 @@ struct Traits<'a> {
     id: &'a str,
     of_account: bool,
     has_body: bool,
-}
-
-impl Traits<'_> {
-    fn looks_up(&self) -> bool {
-        // These take an account that does not exist yet.
-        let makes = matches!(self.id, "replaceUser" | "revokeTokens");
-        (self.of_account && !makes) || matches!(self.id, "updateUsers" | "importLines")
-    }
 }
 
 /// Completes the document.
@@ -65,7 +81,7 @@ pub(super) fn complete(document: &mut Value) {
         }
     }
     let failure = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}});
-    for (_, name, why, _) in ANSWERS {
+    for Documented { name, why, .. } in ERRORS {
         document["components"]["responses"][name] = json!({"description": why, "content": failure});
     }
     for (name, schema) in entries(&mut document["components"], "schemas") {
@@ -89,8 +105,10 @@ fn complete_operation(path: &str, operation: &mut Value) {
         }
     }
     if operation["operationId"] == "importLines" {
-        // No lines are no error.
+        // No lines are no error. Generators that do not know the one type of content know the other.
         operation["requestBody"]["required"] = false.into();
+        operation["requestBody"]["content"]["application/octet-stream"]["schema"] =
+            json!({"type": "string", "format": "binary"});
     }
     // Operations that need no key never refuse.
     if operation.get("security").is_some() {
@@ -99,7 +117,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let has_body = operation.get("requestBody").is_some();
     let traits = Traits { id: &id, of_account: path.contains("{account}"), has_body };
-    for (status, name, _, applies) in ANSWERS {
+    for Documented { status, name, applies, .. } in ERRORS {
         if applies(&traits) {
             operation["responses"][status] = json!({"$ref": format!("#/components/responses/{name}")});
         }

@@ -50,7 +50,7 @@ pub(super) async fn metrics(State(api): Shared, headers: HeaderMap) -> Response 
     api.service.metrics().draining.set(i64::from(api.lifecycle.phase() == Phase::Draining));
     let open = weight(&headers, &["application/openmetrics-text"]);
     // Who takes anything gets what every tool reads.
-    let (kind, text) = if open > 0 && open >= weight(&headers, &["text/plain", "text/*", "*/*"]) {
+    let (kind, text) = if open > 0.0 && open >= weight(&headers, &["text/plain", "text/*", "*/*"]) {
         ("application/openmetrics-text; version=1.0.0; charset=utf-8", api.service.render_metrics())
     } else {
         ("text/plain; version=0.0.4; charset=utf-8", classic_text(&api.service.render_metrics()))
@@ -58,8 +58,8 @@ pub(super) async fn metrics(State(api): Shared, headers: HeaderMap) -> Response 
     ([(CONTENT_TYPE, kind), (VARY, "Accept")], text).into_response()
 }
 
-/// Returns how much a caller wants one of these media types, in thousandths. `Accept` is a list, in one line or several.
-fn weight(headers: &HeaderMap, wanted: &[&str]) -> u32 {
+/// Returns how much a caller wants one of these media types, from 0 to 1. `Accept` is a list, in one line or several.
+fn weight(headers: &HeaderMap, wanted: &[&str]) -> f64 {
     let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let weights = lines.flat_map(|line| line.split(',')).filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
@@ -67,8 +67,8 @@ fn weight(headers: &HeaderMap, wanted: &[&str]) -> u32 {
         wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(range)).then(|| {
             let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
             let quality: f64 = quality.map_or(1.0, |quality| quality.parse().unwrap_or_default());
-            (quality.clamp(0.0, 1.0) * 1000.0) as u32
+            quality.clamp(0.0, 1.0)
         })
     });
-    weights.max().unwrap_or_default()
+    weights.fold(0.0, f64::max)
 }

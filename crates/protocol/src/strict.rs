@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::value::Error;
-use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
+use serde::de::{Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
@@ -29,7 +29,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// # Errors
 /// 414 with the first such field, and the nearest that there is.
 pub(super) fn known_fields<'a, T: Deserialize<'a>>(body: &RawValue, more: &[&'static str]) -> Result<(), RequestError> {
-    let Ok(given) = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(body.get()) else { return Ok(()) };
+    let Ok(given) = serde_json::from_str::<BTreeMap<String, &RawValue>>(body.get()) else { return Ok(()) };
     let known = || more.iter().chain(fields_of::<T>()).copied();
     match given.keys().find(|name| known().all(|known| known != name.as_str())) {
         None => Ok(()),

@@ -48,7 +48,8 @@ impl Columns {
         if let (Some(friend), 2) = (at(FRIEND), names.len()) {
             return Ok(Some(Self::Friendships(account, friend)));
         }
-        for name in names.iter().filter(|name| *name != ACCOUNT && !Profile::FIELDS.contains(&name.as_str())) {
+        let is_known = |name: &str| name == ACCOUNT || Profile::FIELDS.contains(&name);
+        if let Some(name) = names.iter().find(|name| !is_known(name)) {
             let hint = match nearest(name, Profile::FIELDS) {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("there are account, {}; or account and friend alone", Profile::FIELDS.join(", ")),

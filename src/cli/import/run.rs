@@ -66,15 +66,13 @@ impl ImportTarget {
     async fn find(config: &Config) -> Result<Self, CliError> {
         let trust = trust(config.ops.tls_files().as_ref())?;
         let (address, key) = (reachable(config.ops.listen), config.ops.api_key.expose());
-        match Backend::connect_trusting(address, key, trust.as_ref()).await {
-            Ok(backend) => Ok(Self::Gateway(backend, address)),
-            Err(_) => {
-                let url = config.store.url.clone();
-                let StoreUrl::Sqlite(path) = &url;
-                let is_new = !path.exists();
-                Ok(Self::Store { core: Core::open(config).map_err(CliError::of)?, url, is_new })
-            }
+        if let Ok(backend) = Backend::connect_trusting(address, key, trust.as_ref()).await {
+            return Ok(Self::Gateway(backend, address));
         }
+        let url = config.store.url.clone();
+        let StoreUrl::Sqlite(path) = &url;
+        let is_new = !path.exists();
+        Ok(Self::Store { core: Core::open(config).map_err(CliError::of)?, url, is_new })
     }
 
     fn is_new(&self) -> bool {
