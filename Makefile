@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos fuzz mutants proto deny interop sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -77,6 +77,12 @@ interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json c
 	cargo build $(CHECKED)
 	$(PYTHON) tests/interop/run
 
+# SEED=… repeats a run.
+schemathesis: $(TOOLS)/venv/installed ## hold the server API to its OpenAPI document with EXAMPLES=50 requests an operation; a few minutes
+	@echo "== schemathesis"
+	cargo build $(CHECKED)
+	EXAMPLES=$(or $(EXAMPLES),50) SEED=$(SEED) $(PYTHON) tests/interop/document
+
 sdk: sdk/js/node_modules/.package-lock.json chromium ## test the JavaScript SDK: types, built files, Node, a browser
 	@echo "== sdk"
 	cargo build $(CHECKED)
@@ -119,6 +125,10 @@ benchquick: ## the same in three minutes; do not quote its figures
 # The full disk needs root, to mount a small file system.
 chaos: ## test the release binary under kill -9, stops, full disks, slow and half-open peers, and storms; five minutes
 	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked $(SHIPPED) --test chaos -- --nocapture
+
+# ONLY=ClientHellos,repairs runs the attacks whose names have such a part.
+abuse: ## attack the release binary beside a client that behaves, and print what that client notices; four minutes
+	ABUSE=full ABUSE_ONLY="$(ONLY)" cargo test --locked $(SHIPPED) --test abuse -- --nocapture
 
 # Needs a nightly compiler.
 # Findings are in fuzz/artifacts; ONLY=frames,tokens runs some of the targets.

@@ -35,9 +35,11 @@
 //! # Recipes
 //! In short; CONTRIBUTING.md lists every file of each.
 //!
-//! - **A new command**: `proto/` → a line in `rosterd_protocol::decode`'s `commands!` → an arm in `session::commands` → a
-//!   function in `service` → a test in `tests/suite`.
-//! - **A new store**: one folder in `store/`, one line in `tests/suite/store/mod.rs`, one arm in `app`.
+//! - **A new command**: `proto/` → a line in `rosterd_protocol::decode`'s `commands!` → if it writes, a variant of
+//!   `model::Command` and its decision in `sync::decide` → a function in `service` → an arm in `session::commands` → a
+//!   vector in `docs/conformance` and a test in `tests/suite`.
+//! - **A new store**: a folder in `store/`, a variant of `config::StoreUrl`, an arm in `app` and one in `cli::backup`, a
+//!   constructor in `tests/suite/store/rig.rs` and a line in `tests/suite/store/mod.rs`.
 //! - **A new pushed record**: `proto/` → a kind in `sync::outbox` → what it has pending in `sync::delta` →
 //!   `rosterd_protocol::Changes` → `session::flush`.
 //! - **A new setting**: a field in `config::settings`, its range in `config::ranges`, a line in `config.toml` and in

@@ -48,8 +48,11 @@ enum CliCommand {
         #[arg(long, value_parser = humantime::parse_duration)]
         ttl: Option<Duration>,
     },
-    /// Import users and friendships, one JSON object a line
-    Import { file: PathBuf },
+    /// Import users and friendships: JSON lines, or CSV with a header row
+    Import {
+        /// The file; "-" is standard input
+        file: PathBuf,
+    },
     /// Copy the store to a new file, also while the gateway runs
     Backup { file: PathBuf },
     /// Put a copy in the place of the store, while no gateway runs
@@ -92,11 +95,18 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments) {
+    let done = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments),
+        // Also help and version, which go to standard output.
+        Err(other) => match other.print() {
+            Ok(()) => return ExitCode::from(u8::try_from(other.exit_code()).unwrap_or(2)),
+            Err(error) => Err(CliError(format!("cannot write to standard output: {error}"))),
+        },
+    };
+    match done {
         Ok(code) => code,
-        Err(CliError(message)) => {
-            eprintln!("rosterd: {message}");
+        Err(error) => {
+            cli::complain(&error);
             ExitCode::FAILURE
         }
     }
@@ -107,21 +117,21 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let load = || config::load(&options).map_err(|error| CliError(error.to_string()));
     match arguments.command.unwrap_or(CliCommand::Serve) {
         CliCommand::Serve => return cli::serve::run(&options, load()?),
-        CliCommand::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(CliError)?),
-        CliCommand::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end()),
+        CliCommand::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(CliError)?)?,
+        CliCommand::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end())?,
         CliCommand::Token { account, ttl } => {
-            cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(CliError)?);
+            cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(CliError)?)?;
         }
         CliCommand::Import { file } => cli::import::run(&load()?.config, &file)?,
-        CliCommand::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?),
-        CliCommand::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?),
+        CliCommand::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?)?,
+        CliCommand::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?)?,
         CliCommand::Connect { account, url, ca, token, protobuf } => {
             let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
             cli::connect::run(&load()?.config, &account, cli::connect::GatewayArguments { url, ca }, token, encoding)?;
         }
         #[cfg(target_os = "linux")]
         CliCommand::Bench(arguments) => cli::bench::run(&load()?.config, &arguments)?,
-        CliCommand::Completions { shell } => cli::completions::run(Arguments::command(), shell),
+        CliCommand::Completions { shell } => cli::completions::run(Arguments::command(), shell)?,
         CliCommand::Man { into } => cli::man::run(Arguments::command(), into.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@
 //! its logins are too long ago to count.
 
 mod forwarded;
+mod list_reads;
 mod origin;
 mod rate_limit;
 
@@ -18,9 +19,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 pub use self::forwarded::{ForwardedHeader, Proxies};
+use self::list_reads::ListReads;
 pub use self::origin::Origins;
 pub use self::rate_limit::Rate;
 pub(crate) use self::rate_limit::{RateLimit, RateVerdict};
+use rosterd_engine::model::Account;
 
 /// How many addresses without a connection are remembered.
 const REMEMBERED: usize = 65_536;
@@ -62,10 +65,11 @@ pub(crate) struct Admission {
     started: Instant,
     connections: AtomicU64,
     addresses: Mutex<Addresses>,
+    list_reads: ListReads,
 }
 
 /// An address of version 4, or the network of version 6 that one customer usually has.
-type SourceAddress = u128;
+pub(crate) type SourceAddress = u128;
 
 #[derive(Default)]
 struct Addresses {
@@ -78,6 +82,14 @@ struct Addresses {
 struct AddressState {
     connections: u32,
     logins: RateLimit,
+    handshakes: RateLimit,
+}
+
+impl AddressState {
+    /// Reports whether nothing of it is needed any more.
+    fn is_idle(&self, now: u64) -> bool {
+        self.connections == 0 && self.logins.is_idle(now) && self.handshakes.is_idle(now)
+    }
 }
 
 /// The reason for which a connection is refused.
@@ -112,8 +124,9 @@ pub(crate) struct Permit {
 
 impl Admission {
     pub(crate) fn new(policy: AdmissionPolicy) -> Arc<Self> {
-        let (connections, addresses) = Default::default();
-        Arc::new(Self { policy: RwLock::new(Arc::new(policy)), started: Instant::now(), connections, addresses })
+        let (connections, addresses, list_reads) = Default::default();
+        let policy = RwLock::new(Arc::new(policy));
+        Arc::new(Self { policy, started: Instant::now(), connections, addresses, list_reads })
     }
 
     pub(crate) fn policy(&self) -> Arc<AdmissionPolicy> {
@@ -145,6 +158,20 @@ impl Admission {
         Ok(permit)
     }
 
+    /// Lets an account begin to read its whole friend list, or says how long it must wait. In development there is no
+    /// limit.
+    pub(crate) fn may_read_list(&self, account: &Account) -> Result<(), Duration> {
+        if self.policy().commands.is_none() {
+            return Ok(());
+        }
+        self.list_reads.may_begin(account, self.now())
+    }
+
+    /// Counts pages of the friend list that were read for an account.
+    pub(crate) fn has_read_list(&self, account: &Account, pages: u32) {
+        self.list_reads.count(account, pages, self.now());
+    }
+
     #[cfg(test)]
     fn known(&self) -> usize {
         self.addresses.lock().known.len()
@@ -163,12 +190,22 @@ impl Permit {
 
     /// Lets the connection log in, or says how long it must wait.
     pub(crate) fn log_in(&self) -> Result<(), Duration> {
+        self.count(|known| &mut known.logins)
+    }
+
+    /// Counts an event against a limit of the connection's address.
+    fn count(&self, limit: impl FnOnce(&mut AddressState) -> &mut RateLimit) -> Result<(), Duration> {
         let Some(source) = self.source() else {
             return Ok(());
         };
         let (policy, now) = (self.admission.policy(), self.admission.now());
         let mut addresses = self.admission.addresses.lock();
-        addresses.known.entry(source).or_default().logins.admit(policy.logins, now)
+        limit(addresses.known.entry(source).or_default()).admit(policy.logins, now)
+    }
+
+    /// Lets the connection begin a TLS handshake, at the rate of logins, or says how long it must wait.
+    pub(crate) fn handshake(&self) -> Result<(), Duration> {
+        self.count(|known| &mut known.handshakes)
     }
 
     /// The number of the connection; later connections have greater ones.
@@ -183,7 +220,7 @@ impl Permit {
 
     /// The address that the connection counts for. `None` if no address is known, and for this machine, which has no
     /// limit by address: what connects from it is a proxy, or a tool of the operator's.
-    fn source(&self) -> Option<SourceAddress> {
+    pub(crate) fn source(&self) -> Option<SourceAddress> {
         self.client.get().filter(|client| !client.is_loopback()).map(|client| source(*client))
     }
 
@@ -216,7 +253,7 @@ impl Drop for Permit {
             let mut addresses = admission.addresses.lock();
             if let Some(known) = addresses.known.get_mut(&source) {
                 known.connections -= 1;
-                if known.connections == 0 && known.logins.is_idle(now) {
+                if known.is_idle(now) {
                     addresses.known.remove(&source);
                 }
             }
@@ -230,7 +267,7 @@ impl Addresses {
         if self.known.len() < self.sweep_at {
             return;
         }
-        self.known.retain(|_, known| known.connections > 0 || !known.logins.is_idle(now));
+        self.known.retain(|_, known| !known.is_idle(now));
         // Someone who has more addresses than this is not held back by a limit on each of them.
         if self.known.values().filter(|known| known.connections == 0).count() > REMEMBERED {
             self.known.retain(|_, known| known.connections > 0);
@@ -307,6 +344,10 @@ pub(crate) mod tests {
         }
         assert!((5..20).contains(&let_in), "{let_in}");
         assert_eq!(admission.known(), 1);
+        // Handshakes have the same rate, and count apart.
+        let permit = admission.enter(ip("203.0.113.7"), 0).unwrap();
+        let shaken = (0..20).filter(|_| permit.handshake().is_ok()).count();
+        assert!((5..20).contains(&shaken), "{shaken}");
         // Another address is not limited by that, and this machine never is.
         assert!(admission.enter(ip("203.0.113.8"), 0).unwrap().log_in().is_ok());
         let own = admission.enter(ip("::1"), 0).unwrap();

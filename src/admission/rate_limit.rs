@@ -69,6 +69,17 @@ impl RateLimit {
         Ok(())
     }
 
+    /// Counts so many events that have happened, whatever the rate.
+    pub(crate) fn add(&mut self, rate: Rate, events: u32, now: u64) {
+        self.0 = self.0.max(now).saturating_add(rate.each().saturating_mul(events.into()));
+    }
+
+    /// Returns the time to wait, if the sender is further ahead than it may be.
+    pub(crate) fn wait(self, rate: Rate, now: u64) -> Option<Duration> {
+        let ahead = self.0.saturating_sub(now);
+        (ahead >= rate.room()).then(|| Duration::from_nanos(ahead - rate.room() + rate.each()))
+    }
+
     /// Reports whether no past event counts any more.
     pub(crate) fn is_idle(self, now: u64) -> bool {
         self.0 <= now

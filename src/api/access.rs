@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -51,8 +51,11 @@ fn is_local(headers: &HeaderMap) -> bool {
 }
 
 fn shows(headers: &HeaderMap, key: &str) -> bool {
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    shown.is_some_and(|shown| equal(shown.trim_ascii(), key.as_bytes()))
+    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|value| value.split_at_checked(7));
+    // The name of a scheme has no case (RFC 9110, section 11.1).
+    given.is_some_and(|(scheme, shown)| {
+        scheme.eq_ignore_ascii_case(b"Bearer ") && equal(shown.trim_ascii(), key.as_bytes())
+    })
 }
 
 /// Compares in a time that does not depend on how much of the key is right.

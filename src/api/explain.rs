@@ -95,7 +95,7 @@ struct SessionExplanation {
 
 /// Explains why one account received, or did not receive, another's change.
 #[utoipa::path(
-    get, path = "/v1/accounts/{account}/explain", tag = "operations",
+    get, path = "/v1/accounts/{account}/explain", tag = "operations", operation_id = "explainDelivery",
     params(("account" = String, Path), ("viewer" = String, Query, description = "the account that should have received it")),
     responses((status = 200, description = "everything that decides it", body = ExplanationBody))
 )]

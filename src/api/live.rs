@@ -17,7 +17,7 @@ pub(super) struct Sessions {
 
 /// The sessions of an account.
 #[utoipa::path(
-    get, path = "/v1/users/{account}/sessions", tag = "sessions", params(("account" = String, Path)),
+    get, path = "/v1/users/{account}/sessions", tag = "sessions", operation_id = "listSessions", params(("account" = String, Path)),
     responses((status = 200, description = "all of them", body = Sessions))
 )]
 pub(super) async fn sessions(api: Shared, name: One) -> Reply<Sessions> {
@@ -65,9 +65,9 @@ pub(super) struct LiveSessions {
 
 /// All sessions of this gateway, in no order that means anything, but always the same.
 #[utoipa::path(
-    get, path = "/v1/sessions", tag = "sessions",
+    get, path = "/v1/sessions", tag = "sessions", operation_id = "listAllSessions",
     params(("after" = Option<String>, Query, description = "the session after which to go on"),
-           ("limit" = Option<usize>, Query, description = "1 to 1000, 100 unless given")),
+           ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given")),
     responses((status = 200, description = "a page", body = LiveSessions))
 )]
 pub(super) async fn all_sessions(api: Shared, query: PageOf) -> Reply<LiveSessions> {
@@ -86,7 +86,7 @@ pub(super) struct Kicked {
 
 /// Ends every session of an account. They do not come back by themselves.
 #[utoipa::path(
-    delete, path = "/v1/users/{account}/sessions", tag = "sessions", params(("account" = String, Path)),
+    delete, path = "/v1/users/{account}/sessions", tag = "sessions", operation_id = "endSessions", params(("account" = String, Path)),
     responses((status = 200, description = "ended", body = Kicked))
 )]
 pub(super) async fn kick_all(api: Shared, name: One) -> Reply<Kicked> {
@@ -98,7 +98,7 @@ pub(super) async fn kick_all(api: Shared, name: One) -> Reply<Kicked> {
 
 /// Ends one session of an account, if it is there.
 #[utoipa::path(
-    delete, path = "/v1/users/{account}/sessions/{session}", tag = "sessions",
+    delete, path = "/v1/users/{account}/sessions/{session}", tag = "sessions", operation_id = "endSession",
     params(("account" = String, Path), ("session" = String, Path)),
     responses((status = 200, description = "ended", body = Kicked))
 )]
@@ -112,7 +112,7 @@ pub(super) async fn kick(api: Shared, names: Two) -> Reply<Kicked> {
 
 /// The presence of an account, as its own clients see it.
 #[utoipa::path(
-    get, path = "/v1/users/{account}/presence", tag = "presence", params(("account" = String, Path)),
+    get, path = "/v1/users/{account}/presence", tag = "presence", operation_id = "getPresence", params(("account" = String, Path)),
     responses((status = 200, description = "with `invisible`", body = v1::Presence))
 )]
 pub(super) async fn presence(api: Shared, name: One) -> Reply<v1::Presence> {
@@ -127,7 +127,7 @@ pub(super) struct PresenceUpdate {
 
 /// Shows an account as offline, or no longer.
 #[utoipa::path(
-    put, path = "/v1/users/{account}/presence", tag = "presence", params(("account" = String, Path)),
+    put, path = "/v1/users/{account}/presence", tag = "presence", operation_id = "setPresence", params(("account" = String, Path)),
     request_body = PresenceUpdate, responses((status = 200, description = "as it now is", body = v1::Presence))
 )]
 pub(super) async fn set_presence(api: Shared, name: One, body: Body) -> Reply<v1::Presence> {
@@ -145,7 +145,7 @@ pub(super) struct Missing {
 
 /// Brings the newest profiles of some accounts to the sessions of one that will need them in a moment.
 #[utoipa::path(
-    post, path = "/v1/users/{account}/hints", tag = "signals", params(("account" = String, Path)),
+    post, path = "/v1/users/{account}/hints", tag = "signals", operation_id = "sendHint", params(("account" = String, Path)),
     request_body = Accounts, responses((status = 200, description = "on their way, but for these", body = Missing))
 )]
 pub(super) async fn hint(api: Shared, name: One, body: Body) -> Reply<Missing> {
@@ -175,7 +175,7 @@ pub(super) struct Signalled {
 
 /// Sends a small message in the name of an account to whoever is logged in as another; nothing of it is kept.
 #[utoipa::path(
-    post, path = "/v1/users/{account}/signals", tag = "signals", params(("account" = String, Path)),
+    post, path = "/v1/users/{account}/signals", tag = "signals", operation_id = "sendSignal", params(("account" = String, Path)),
     request_body = SignalBody, responses((status = 200, description = "handed over", body = Signalled))
 )]
 pub(super) async fn signal(api: Shared, name: One, body: Body) -> Reply<Signalled> {

@@ -5,6 +5,8 @@
 
 mod access;
 mod answer;
+mod classic_text;
+mod document;
 mod explain;
 mod health;
 mod live;

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi, ToSchema};
 
+use super::document::complete;
 use super::{explain, health, live, relations, tokens, users};
 use rosterd_protocol::v1;
 
@@ -39,38 +40,31 @@ struct Failure {
     ),
     components(schemas(Failure)),
     security(("key" = [])),
-    modifiers(&Common),
+    servers((url = "/", description = "the ops listener (`ops.listen`) that this document comes from")),
+    modifiers(&Key),
 )]
 struct ServerApi;
 
-/// Adds to every operation how to send the key and how errors look.
-struct Common;
+/// Adds how to send the key.
+struct Key;
 
-impl Modify for Common {
+impl Modify for Key {
     fn modify(&self, document: &mut Document) {
         let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`ops.api_key`"));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(key.build()));
-        let failure = ContentBuilder::new().schema(Some(Ref::from_schema_name("Failure"))).build();
-        let failure = ResponseBuilder::new().description("why it was not done").content("application/json", failure);
-        let failure = RefOr::T(failure.build());
-        for path in document.paths.paths.values_mut() {
-            let operations =
-                [&mut path.get, &mut path.put, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten();
-            // Operations that need no key never refuse.
-            for operation in operations.filter(|operation| operation.security.is_none()) {
-                operation.responses.responses.insert("default".to_owned(), failure.clone());
-            }
-        }
     }
 }
 
-static DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| ServerApi::openapi().to_json().expect("the document has only text keys"));
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let mut document = serde_json::to_value(ServerApi::openapi()).expect("the document has only text keys");
+    complete(&mut document);
+    document.to_string()
+});
 
 /// This document.
 #[utoipa::path(
-    get, path = "/v1/openapi.json", tag = "operations", security(()),
+    get, path = "/v1/openapi.json", tag = "operations", operation_id = "getDocument", security(()),
     responses((status = 200, description = "an OpenAPI document", content_type = "application/json"))
 )]
 pub(super) async fn openapi_json() -> Response {
@@ -107,8 +101,36 @@ mod tests {
             let limit = parameters.iter().find(|parameter| parameter["name"] == "limit").unwrap();
             usize::try_from(limit["schema"]["maximum"].as_u64().unwrap()).unwrap()
         };
-        for path in ["/v1/users/{account}/friends", "/v1/users/{account}/blocks"] {
+        for path in ["/v1/users/{account}/friends", "/v1/users/{account}/blocks", "/v1/sessions"] {
             assert_eq!(of_path(path), super::super::request::PAGE.1, "{path}");
         }
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_and_says_how_it_fails() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        let mut names = std::collections::HashSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name), "{name} twice");
+                assert!(name.contains(|c: char| c.is_ascii_uppercase()), "{method} {path}: {name} is one word");
+                let fails = operation["responses"].get("400").is_some();
+                assert_eq!(fails, operation.get("security").is_none(), "{method} {path}");
+                let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+                let schema = [body, &body["oneOf"][1]].into_iter().find_map(|schema| schema["$ref"].as_str());
+                if let Some(name) = schema.and_then(|name| name.rsplit('/').next()) {
+                    assert_eq!(document["components"]["schemas"][name]["additionalProperties"], false, "{name}");
+                }
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let schema = &parameter["schema"];
+                    let formed = schema.get("pattern").is_some() || schema.get("maximum").is_some();
+                    assert!(formed && schema["type"].is_string(), "{method} {path}: {parameter}");
+                }
+            }
+        }
+        assert_eq!(document["servers"][0]["url"], "/");
+        let nick = &document["components"]["schemas"]["BatchUser"]["properties"]["nick"];
+        assert_eq!((&nick["maxLength"], nick["pattern"].is_string()), (&Value::from(64), true), "{nick}");
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Friends {
 
 /// The friends of an account, in pages.
 #[utoipa::path(
-    get, path = "/v1/users/{account}/friends", tag = "friends",
+    get, path = "/v1/users/{account}/friends", tag = "friends", operation_id = "listFriends",
     params(
         ("account" = String, Path),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
@@ -51,7 +51,7 @@ pub(super) async fn friends(api: Shared, name: One, query: PageOf) -> Reply<Frie
 
 /// Makes two accounts friends of each other, whatever stands between them.
 #[utoipa::path(
-    put, path = "/v1/users/{account}/friends/{peer}", tag = "friends",
+    put, path = "/v1/users/{account}/friends/{peer}", tag = "friends", operation_id = "addFriend",
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are", body = Done), (status = 201, description = "now they are", body = Done))
 )]
@@ -62,7 +62,7 @@ pub(super) async fn befriend(api: Shared, names: Two) -> Reply<Done> {
 
 /// Ends a friendship, in both directions.
 #[utoipa::path(
-    delete, path = "/v1/users/{account}/friends/{peer}", tag = "friends",
+    delete, path = "/v1/users/{account}/friends/{peer}", tag = "friends", operation_id = "deleteFriend",
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are none", body = Done))
 )]
@@ -85,7 +85,7 @@ pub(super) struct FriendUpdateBody {
 
 /// Changes what an account notes about a friend.
 #[utoipa::path(
-    patch, path = "/v1/users/{account}/friends/{peer}", tag = "friends", operation_id = "note",
+    patch, path = "/v1/users/{account}/friends/{peer}", tag = "friends", operation_id = "updateFriend",
     params(("account" = String, Path), ("peer" = String, Path)), request_body = FriendUpdateBody,
     responses((status = 200, description = "the relation", body = v1::Friend))
 )]
@@ -106,7 +106,7 @@ pub(super) struct Requests {
 
 /// The open requests from and to an account.
 #[utoipa::path(
-    get, path = "/v1/users/{account}/requests", tag = "requests", params(("account" = String, Path)),
+    get, path = "/v1/users/{account}/requests", tag = "requests", operation_id = "listRequests", params(("account" = String, Path)),
     responses((status = 200, description = "all of them", body = Requests))
 )]
 pub(super) async fn requests(api: Shared, name: One) -> Reply<Requests> {
@@ -127,7 +127,7 @@ pub(super) struct Ask {
 /// Lets an account ask the peer for friendship. If the peer asks too, they are friends. The message of a request that
 /// is open already stays.
 #[utoipa::path(
-    put, path = "/v1/users/{account}/requests/{peer}", tag = "requests",
+    put, path = "/v1/users/{account}/requests/{peer}", tag = "requests", operation_id = "requestFriend",
     params(("account" = String, Path), ("peer" = String, Path)), request_body = Option<Ask>,
     responses((status = 200, description = "it is open", body = Done), (status = 201, description = "made", body = Done))
 )]
@@ -143,7 +143,7 @@ pub(super) async fn ask(api: Shared, names: Two, body: Body) -> Reply<Done> {
 
 /// Takes back the open request of an account to the peer.
 #[utoipa::path(
-    delete, path = "/v1/users/{account}/requests/{peer}", tag = "requests",
+    delete, path = "/v1/users/{account}/requests/{peer}", tag = "requests", operation_id = "cancelRequest",
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "none is open", body = Done))
 )]
@@ -160,7 +160,7 @@ pub(super) async fn cancel(api: Shared, names: Two) -> Reply<Done> {
 
 /// Accepts the open request of the peer to an account.
 #[utoipa::path(
-    post, path = "/v1/users/{account}/requests/{peer}/accept", tag = "requests",
+    post, path = "/v1/users/{account}/requests/{peer}/accept", tag = "requests", operation_id = "acceptFriend",
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are friends", body = Done))
 )]
@@ -172,7 +172,7 @@ pub(super) async fn accept(api: Shared, names: Two) -> Reply<Done> {
 
 /// Rejects the open request of the peer to an account.
 #[utoipa::path(
-    post, path = "/v1/users/{account}/requests/{peer}/reject", tag = "requests",
+    post, path = "/v1/users/{account}/requests/{peer}/reject", tag = "requests", operation_id = "rejectFriend",
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "rejected", body = Done))
 )]
@@ -198,7 +198,7 @@ pub(super) struct Blocks {
 
 /// The accounts that an account blocks, in pages.
 #[utoipa::path(
-    get, path = "/v1/users/{account}/blocks", tag = "blocks",
+    get, path = "/v1/users/{account}/blocks", tag = "blocks", operation_id = "listBlocks",
     params(
         ("account" = String, Path),
         ("after" = Option<String>, Query, description = "The `next` of the page before"),
@@ -216,7 +216,7 @@ pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Reply<Block
 
 /// Lets an account block the peer: the peer gets nothing more of it.
 #[utoipa::path(
-    put, path = "/v1/users/{account}/blocks/{peer}", tag = "blocks",
+    put, path = "/v1/users/{account}/blocks/{peer}", tag = "blocks", operation_id = "blockUser",
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "it did", body = Done), (status = 201, description = "now it does", body = Done))
 )]
@@ -227,7 +227,7 @@ pub(super) async fn block(api: Shared, names: Two) -> Reply<Done> {
 
 /// Ends a block.
 #[utoipa::path(
-    delete, path = "/v1/users/{account}/blocks/{peer}", tag = "blocks",
+    delete, path = "/v1/users/{account}/blocks/{peer}", tag = "blocks", operation_id = "unblockUser",
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "it does not", body = Done))
 )]

@@ -60,10 +60,10 @@ pub(super) fn read<T: for<'a> Deserialize<'a>>(body: Body) -> Result<T, Refusal>
     Ok(rosterd_protocol::body(&bytes(body)?)?)
 }
 
-/// Reads the object in the body, which may be left out.
+/// Reads the object in the body, which may be left out or `null`.
 pub(super) fn read_if_any<T: for<'a> Deserialize<'a> + Default>(body: Body) -> Result<T, Refusal> {
     let body = bytes(body)?;
-    if body.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(rosterd_protocol::body(&body)?) }
+    if matches!(body.trim_ascii(), b"" | b"null") { Ok(T::default()) } else { Ok(rosterd_protocol::body(&body)?) }
 }
 
 /// `?after=` the `next` of the page before, `&limit=` at most 1000.

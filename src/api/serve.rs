@@ -1,65 +1,225 @@
 //! The ops listener's sockets, with or without TLS.
+//!
+//! Whoever reaches the listener may ask for health, so strangers can hold connections. They must not keep a probe or a
+//! backend from being served: each has its time for the handshake and the first request, and when there are as many
+//! connections as there may be, or as there are open files, one that has nothing to do makes room for the next.
 
-use std::io;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use axum::body::Body;
+use axum::response::Response;
+use futures::future::BoxFuture;
+use hyper::Request;
+use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep};
 
-use crate::tls::{Tls, TlsStream};
+use crate::tls::Tls;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The most handshakes at a time; further callers wait in the system's queue.
-const HANDSHAKES: usize = 64;
+/// The most connections.
+const CONNECTIONS: usize = 256;
+/// How long a connection may wait for its next request, and how long the head of that may take.
+const IDLE: Duration = Duration::from_secs(75);
+/// How many times as long as a handshake a body may take.
+const BODY: u32 = 6;
+/// The pause after a failed accept, if no connection can make room.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves the routes until the future is dropped.
-///
-/// # Errors
-/// The listener broke.
-pub async fn serve(listener: TcpListener, routes: Router, tls: Option<Arc<Tls>>) -> io::Result<()> {
-    match tls {
-        None => axum::serve(listener, routes).await,
-        Some(tls) => axum::serve(Handshakes { listener, tls, under_way: JoinSet::new() }, routes).await,
-    }
-}
-
-/// A listener that yields connections once their TLS handshake is done; a slow one delays no other.
-struct Handshakes {
-    listener: TcpListener,
-    tls: Arc<Tls>,
-    under_way: JoinSet<Option<(TlsStream, SocketAddr)>>,
-}
-
-impl Listener for Handshakes {
-    type Io = TlsStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TlsStream, SocketAddr) {
-        loop {
-            tokio::select! {
-                (stream, address) = Listener::accept(&mut self.listener), if self.under_way.len() < HANDSHAKES => {
-                    let tls = self.tls.clone();
-                    self.under_way.spawn(async move {
-                        let shaken = tls.accept(stream, HANDSHAKE).await;
-                        let shaken = shaken.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed"));
-                        Some((shaken.ok()?, address))
-                    });
+/// Serves the routes until the future is dropped. `limit` is the time for a handshake and the first request's head.
+pub async fn serve(listener: TcpListener, routes: Router, tls: Option<Arc<Tls>>, limit: impl Fn() -> Duration) {
+    let open = Arc::new(OpenConnections::default());
+    for number in 0.. {
+        match listener.accept().await {
+            Ok((stream, _)) if open.has_room() => {
+                let activity = Arc::new(ConnectionActivity::default());
+                let place = Place { open: open.clone(), number };
+                let served = connection(stream, tls.clone(), routes.clone(), activity.clone(), limit());
+                let task = async move {
+                    served.await;
+                    drop(place);
+                };
+                // Locked, because the task may end at once.
+                let mut connections = open.0.lock();
+                connections.insert(number, (activity, tokio::spawn(task).abort_handle()));
+            }
+            Ok(_) => tracing::warn!("every connection of the ops listener is busy, another one was refused"),
+            Err(error) => {
+                tracing::debug!(%error, "a connection to the ops listener could not be accepted");
+                if !open.end_one() {
+                    sleep(PAUSE).await;
                 }
-                Some(shaken) = self.under_way.join_next() => {
-                    if let Ok(Some(accepted)) = shaken {
-                        return accepted;
-                    }
-                }
+                // The task of the one that ends gives back its file.
+                tokio::task::yield_now().await;
             }
         }
     }
+}
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+/// The connections that are open, by their number.
+#[derive(Default)]
+struct OpenConnections(Mutex<BTreeMap<u64, (Arc<ConnectionActivity>, AbortHandle)>>);
+
+/// One connection's place among them. Dropping it gives the place back.
+struct Place {
+    open: Arc<OpenConnections>,
+    number: u64,
+}
+
+/// The use that a connection has been put to.
+#[derive(Default)]
+struct ConnectionActivity {
+    /// Whether it has had a request.
+    asked: AtomicBool,
+    /// How many requests are being answered.
+    requests: AtomicUsize,
+}
+
+impl OpenConnections {
+    /// Returns whether there may be another connection, after one has made room if need be.
+    fn has_room(&self) -> bool {
+        let is_full = self.0.lock().len() >= CONNECTIONS;
+        !is_full || self.end_one()
+    }
+
+    /// Ends one connection that has nothing to do: the oldest of those that never asked for anything, or of all. Returns
+    /// false if every one is busy.
+    fn end_one(&self) -> bool {
+        let mut connections = self.0.lock();
+        let idle = connections.iter().filter(|(_, (activity, _))| activity.requests.load(Ordering::Relaxed) == 0);
+        let first = idle.min_by_key(|(number, (activity, _))| (activity.asked.load(Ordering::Relaxed), **number));
+        let Some(number) = first.map(|(number, _)| *number) else { return false };
+        if let Some((_, task)) = connections.remove(&number) {
+            task.abort();
+        }
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.0.lock().remove(&self.number);
+    }
+}
+
+/// Serves one connection until it ends.
+async fn connection(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    routes: Router,
+    activity: Arc<ConnectionActivity>,
+    limit: Duration,
+) {
+    // Answers are written whole.
+    let _ = stream.set_nodelay(true);
+    let answering =
+        TimedService { inner: TowerToHyperService::new(routes), activity: activity.clone(), body: limit * BODY };
+    let serving = async {
+        let Some(tls) = tls else { return http(stream, answering).await };
+        match tls.accept(stream, limit, || Ok(())).await {
+            Ok(stream) => http(stream, answering).await,
+            Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+        }
+    };
+    let silence = async {
+        sleep(limit).await;
+        if activity.asked.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = silence => tracing::debug!("a connection to the ops listener asked for nothing"),
+    }
+}
+
+async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, answering: TimedService) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .serve_connection(TokioIo::new(stream), answering);
+    if let Err(error) = serving.await {
+        tracing::debug!(%error, "a connection to the ops listener ended");
+    }
+}
+
+/// The routes for one connection. The body of a request has its time.
+struct TimedService {
+    inner: TowerToHyperService<Router>,
+    activity: Arc<ConnectionActivity>,
+    body: Duration,
+}
+
+impl hyper::service::Service<Request<Incoming>> for TimedService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.activity.asked.store(true, Ordering::Relaxed);
+        let being_answered = BeingAnswered::new(self.activity.clone());
+        let end = Box::pin(sleep(self.body));
+        let answering = self.inner.call(request.map(|body| Body::new(TimedBody { body, end })));
+        Box::pin(async move {
+            let answered = answering.await;
+            drop(being_answered);
+            answered
+        })
+    }
+}
+
+/// Counts a request as long as it is being answered, also if its connection ends before.
+struct BeingAnswered(Arc<ConnectionActivity>);
+
+impl BeingAnswered {
+    fn new(activity: Arc<ConnectionActivity>) -> Self {
+        activity.requests.fetch_add(1, Ordering::Relaxed);
+        Self(activity)
+    }
+}
+
+impl Drop for BeingAnswered {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A body that has to come in time.
+struct TimedBody {
+    body: Incoming,
+    end: Pin<Box<Sleep>>,
+}
+
+impl HttpBody for TimedBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        ready!(self.end.as_mut().poll(cx));
+        Poll::Ready(Some(Err("the body took too long".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

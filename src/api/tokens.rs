@@ -24,7 +24,7 @@ pub(super) struct Token {
 
 /// Sets the static token of an account, in the place of the one before. Sessions that are there stay.
 #[utoipa::path(
-    put, path = "/v1/users/{account}/token", tag = "tokens", params(("account" = String, Path)),
+    put, path = "/v1/users/{account}/token", tag = "tokens", operation_id = "setToken", params(("account" = String, Path)),
     request_body = Option<NewToken>, responses((status = 200, description = "good from now on", body = Token))
 )]
 pub(super) async fn set(api: Shared, name: One, body: Body) -> Reply<Token> {
@@ -35,7 +35,7 @@ pub(super) async fn set(api: Shared, name: One, body: Body) -> Reply<Token> {
 
 /// Takes the static token of an account away. Sessions that are there stay.
 #[utoipa::path(
-    delete, path = "/v1/users/{account}/token", tag = "tokens", params(("account" = String, Path)),
+    delete, path = "/v1/users/{account}/token", tag = "tokens", operation_id = "deleteToken", params(("account" = String, Path)),
     responses((status = 200, description = "it has none", body = Done))
 )]
 pub(super) async fn withdraw(api: Shared, name: One) -> Reply<Done> {
@@ -61,7 +61,7 @@ pub(super) struct Revoked {
 /// Accepts no token of an account that was issued before a time (`iat`, or when a static one was set), and ends the
 /// sessions that go by one with 3500. A token without `iat` counts as issued before any time. The account need not exist.
 #[utoipa::path(
-    post, path = "/v1/users/{account}/tokens:revoke", tag = "tokens", params(("account" = String, Path)),
+    post, path = "/v1/users/{account}/tokens:revoke", tag = "tokens", operation_id = "revokeTokens", params(("account" = String, Path)),
     request_body = Option<Revocation>, responses((status = 200, description = "revoked", body = Revoked))
 )]
 pub(super) async fn revoke(api: Shared, name: One, body: Body) -> Reply<Revoked> {

@@ -12,7 +12,7 @@ use rosterd_protocol::v1;
 
 /// Makes an account, or replaces its whole profile: a field that is not given is cleared.
 #[utoipa::path(
-    put, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    put, path = "/v1/users/{account}", tag = "users", operation_id = "replaceUser", params(("account" = String, Path)),
     request_body = v1::UpdateMyInfo,
     responses((status = 200, description = "replaced", body = v1::User), (status = 201, description = "made", body = v1::User))
 )]
@@ -26,7 +26,7 @@ pub(super) async fn put(api: Shared, name: One, body: Body) -> Reply<v1::User> {
 
 /// Changes the given fields of a profile.
 #[utoipa::path(
-    patch, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    patch, path = "/v1/users/{account}", tag = "users", operation_id = "updateUser", params(("account" = String, Path)),
     request_body = v1::UpdateMyInfo, responses((status = 200, description = "the whole profile", body = v1::User))
 )]
 pub(super) async fn patch(api: Shared, name: One, body: Body) -> Reply<v1::User> {
@@ -43,7 +43,7 @@ fn user(answer: &rosterd_engine::model::Answer) -> (StatusCode, Json<v1::User>) 
 
 /// One profile, whole.
 #[utoipa::path(
-    get, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    get, path = "/v1/users/{account}", tag = "users", operation_id = "getUser", params(("account" = String, Path)),
     responses((status = 200, description = "the whole profile", body = v1::User))
 )]
 pub(super) async fn get(api: Shared, name: One) -> Reply<v1::User> {
@@ -53,7 +53,7 @@ pub(super) async fn get(api: Shared, name: One) -> Reply<v1::User> {
 
 /// Deletes an account and erases everything that is kept about it. Its sessions end, and its friends receive the removal.
 #[utoipa::path(
-    delete, path = "/v1/users/{account}", tag = "users", params(("account" = String, Path)),
+    delete, path = "/v1/users/{account}", tag = "users", operation_id = "deleteUser", params(("account" = String, Path)),
     responses((status = 200, description = "gone", body = Done))
 )]
 pub(super) async fn delete(api: Shared, name: One) -> Reply<Done> {
@@ -75,7 +75,7 @@ pub(super) struct ExportBody {
 
 /// Everything that is kept about an account, in one document.
 #[utoipa::path(
-    get, path = "/v1/users/{account}/export", tag = "users", params(("account" = String, Path)),
+    get, path = "/v1/users/{account}/export", tag = "users", operation_id = "exportUser", params(("account" = String, Path)),
     responses((status = 200, description = "all of it", body = ExportBody))
 )]
 pub(super) async fn export(api: Shared, name: One) -> Reply<ExportBody> {
@@ -108,7 +108,7 @@ pub(super) struct Found {
 
 /// Looks up profiles.
 #[utoipa::path(
-    post, path = "/v1/users:batchGet", tag = "users", request_body = Accounts,
+    post, path = "/v1/users:batchGet", tag = "users", operation_id = "getUsers", request_body = Accounts,
     responses((status = 200, description = "every account in one of the lists", body = Found))
 )]
 pub(super) async fn batch_get(api: Shared, body: Body) -> Reply<Found> {
@@ -147,7 +147,7 @@ pub(super) struct Users {
 
 /// Changes several profiles, all of them or none.
 #[utoipa::path(
-    post, path = "/v1/users:batchUpdate", tag = "users", request_body = Batch,
+    post, path = "/v1/users:batchUpdate", tag = "users", operation_id = "updateUsers", request_body = Batch,
     responses((status = 200, description = "the whole profiles", body = Users))
 )]
 pub(super) async fn batch_update(api: Shared, body: Body) -> Reply<Users> {
@@ -175,7 +175,7 @@ pub(super) struct Imported {
 /// `{"block": ["alice", "mallory"]}`. One request is one transaction: if a line is bad, nothing is imported and the error
 /// names the line by its number.
 #[utoipa::path(
-    post, path = "/v1/import", tag = "users", request_body(content = String, content_type = "application/x-ndjson"),
+    post, path = "/v1/import", tag = "users", operation_id = "importLines", request_body(content((String = "application/x-ndjson"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 200, description = "imported", body = Imported))
 )]
 pub(super) async fn import(api: Shared, body: Body) -> Reply<Imported> {

@@ -50,8 +50,12 @@ impl Listener {
 /// Reads the files of a listener, if any are named.
 pub(super) fn open(listener: Listener, config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     let checked = listener.files(config).map(|files| files.check()).transpose();
-    let checked = checked.map_err(|error| StartError(format!("{}.tls: {error}", listener.name())))?;
-    Ok(checked.map(Tls::new))
+    let failed = |why: &dyn std::fmt::Display| StartError(format!("{}.tls: {why}", listener.name()));
+    let checked = checked.map_err(|error| failed(&error))?;
+    checked
+        .map(Tls::new)
+        .transpose()
+        .map_err(|error| failed(&format_args!("cannot start threads for handshakes: {error}")))
 }
 
 /// Creates the part that replaces certificates. Turning TLS on or off needs a restart.

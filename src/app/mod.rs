@@ -175,7 +175,7 @@ impl App {
         let supervisor = &core.supervisor;
         let accepting = gateway.clone().serve(clients, certificates.clients.clone());
         tasks.push(supervisor.spawn("clients_listener", MayEnd::WhenClosing, accepting));
-        let serving = serve_ops(ops, routes, certificates.ops.clone());
+        let serving = serve_ops(ops, routes, certificates.ops.clone(), gateway.clone());
         tasks.push(supervisor.spawn("ops_listener", MayEnd::Never, serving));
         let workers = Handle::current().metrics().num_workers();
         let flusher = |_| supervisor.spawn("flusher", MayEnd::Never, gateway.clone().flush_sleeping());
@@ -306,10 +306,9 @@ fn access(config: &Config) -> Access {
     }
 }
 
-async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<Tls>>) {
-    if let Err(error) = api::serve(listener, routes, tls).await {
-        tracing::error!(%error, "the ops listener ended");
-    }
+/// Serves the ops listener, by the limit that the clients' handshakes have too.
+async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<Tls>>, gateway: Arc<Gateway>) {
+    api::serve(listener, routes, tls, || gateway.handshake_timeout()).await;
 }
 
 /// Drops tombstones older than the retention, for ever.

@@ -47,7 +47,8 @@ impl Url {
             return Err(format!("takes no user and password; {RIGHT}"));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let here =
+            host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") if here => false,
@@ -181,7 +182,14 @@ mod tests {
         let url = Url::parse("https://id.example.com/jwks.json?tenant=7").unwrap();
         assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("id.example.com", 443, "/jwks.json?tenant=7"));
         assert_eq!(format!("{url:?}"), "https://id.example.com/jwks.json");
-        for here in ["http://127.0.0.1:8080/jwks", "http://localhost/jwks", "http://[::1]:81/x", "https://[::1]"] {
+        for here in [
+            "http://127.0.0.1:8080/jwks",
+            "HTTP://LOCALHOST/jwks",
+            "Https://id.example.com/",
+            "http://localhost/jwks",
+            "http://[::1]:81/x",
+            "https://[::1]",
+        ] {
             assert!(Url::parse(here).is_ok(), "{here}");
         }
         assert_eq!(Url::parse("http://[::1]:81/x").unwrap().authority(), "[::1]:81");

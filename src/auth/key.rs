@@ -88,9 +88,11 @@ pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<VerifyingKey>, S
     let entries = set.get("keys").and_then(Value::as_array).ok_or("is not a JSON Web Key Set, {\"keys\": […]}")?;
     let mut keys: Vec<VerifyingKey> = Vec::new();
     for entry in entries.iter().take(ENTRIES) {
-        let Some(key) = Jwk::deserialize(entry).ok().and_then(|jwk| entry_key(&jwk, secrets)) else { continue };
-        // Of two keys with one name the first counts.
-        if key.kid.is_none() || !keys.iter().any(|held| held.kid == key.kid) {
+        let Some(key) = Jwk::deserialize(without_padding(entry)).ok().and_then(|jwk| entry_key(&jwk, secrets)) else {
+            continue;
+        };
+        // Keys of different types may share a name (RFC 7517, section 4.5). Of two for one algorithm the first counts.
+        if key.kid.is_none() || !keys.iter().any(|held| (&held.kid, held.algorithm) == (&key.kid, key.algorithm)) {
             keys.push(key);
         }
     }
@@ -100,12 +102,23 @@ pub(super) fn key_set(text: &[u8], secrets: bool) -> Result<Vec<VerifyingKey>, S
     Ok(keys)
 }
 
+/// Takes the padding off the numbers of a key: they are base64url without it, but not every issuer knows.
+fn without_padding(entry: &Value) -> Value {
+    let mut entry = entry.clone();
+    for name in ["n", "e", "x", "y", "k"] {
+        if let Some(Value::String(number)) = entry.get_mut(name) {
+            number.truncate(number.trim_end_matches('=').len());
+        }
+    }
+    entry
+}
+
 fn entry_key(jwk: &Jwk, secrets: bool) -> Option<VerifyingKey> {
     let common = &jwk.common;
     let signs = common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
     let verifies = common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
     let (algorithm, name) = match &jwk.algorithm {
-        AlgorithmParameters::RSA(rsa) if RSA_MODULUS_CHARS.contains(&rsa.n.trim_end_matches('=').len()) => {
+        AlgorithmParameters::RSA(rsa) if RSA_MODULUS_CHARS.contains(&rsa.n.len()) => {
             (Algorithm::RS256, KeyAlgorithm::RS256)
         }
         AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => {
@@ -147,4 +160,51 @@ fn public_pem_body(text: &str) -> Result<String, String> {
     }
     let body = rest.split("-----").next().unwrap_or_default();
     Ok(body.split_whitespace().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The set of the tests: RSA, P-256 and Ed25519.
+    fn set() -> Value {
+        serde_json::from_str(include_str!("../../tests/keys/jwks.json")).unwrap()
+    }
+
+    fn algorithms(set: &Value) -> Vec<Algorithm> {
+        let keys = key_set(set.to_string().as_bytes(), false).unwrap();
+        keys.iter().map(|key| key.algorithm).collect()
+    }
+
+    #[test]
+    fn keys_of_different_types_may_share_a_name_and_of_one_type_the_first_counts() {
+        let mut named = set();
+        let all = algorithms(&named);
+        assert!(all.len() > 1 && all.contains(&Algorithm::RS256), "{all:?}");
+        for entry in named["keys"].as_array_mut().unwrap() {
+            entry["kid"] = "2026".into();
+        }
+        let mut once = all.clone();
+        once.dedup();
+        assert_eq!(algorithms(&named), once);
+        let twice: Vec<_> = named["keys"].as_array().unwrap().iter().chain(named["keys"].as_array().unwrap()).collect();
+        assert_eq!(algorithms(&json!({"keys": twice})), once);
+    }
+
+    #[test]
+    fn padded_numbers_are_read_as_well() {
+        let mut padded = set();
+        for entry in padded["keys"].as_array_mut().unwrap() {
+            for name in ["n", "e", "x", "y"] {
+                if let Some(Value::String(number)) = entry.get_mut(name) {
+                    while number.len() % 4 != 0 {
+                        number.push('=');
+                    }
+                }
+            }
+        }
+        assert_ne!(padded, set());
+        assert_eq!(algorithms(&padded), algorithms(&set()));
+    }
 }

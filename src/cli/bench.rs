@@ -230,7 +230,7 @@ pub fn run(config: &Config, arguments: &BenchArguments) -> Result<(), CliError> 
         token: &|account| token::token(config, account, None),
     };
     let outcome = rosterd_bench::run(&settings, &arguments.scenario.scenario()).map_err(CliError::of)?;
-    say(&if common.json { outcome.json().to_string() } else { outcome.table() });
+    say(&if common.json { outcome.json().to_string() } else { outcome.table() })?;
     if let Some(file) = &common.report {
         let written = std::fs::write(file, report::html(&outcome));
         written.map_err(|error| CliError(format!("{} cannot be written: {error}", file.display())))?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 use tokio::time::sleep;
 
-use super::{CliError, reachable, runtime, say, token, trust, trust_file};
+use super::{CliError, reachable, runtime, say, token, trust, trust_file, visible};
 use crate::config::Config;
 use rosterd_client::{Client, ClientError, Replica, SyncError, Trust};
 use rosterd_engine::model::Profile;
@@ -72,6 +72,25 @@ impl GatewayArguments {
     }
 }
 
+/// Why a session in the terminal ended.
+enum TerminalEnd {
+    Client(ClientError),
+    /// What arrives cannot be shown.
+    Output(CliError),
+}
+
+impl From<ClientError> for TerminalEnd {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<CliError> for TerminalEnd {
+    fn from(error: CliError) -> Self {
+        Self::Output(error)
+    }
+}
+
 struct Terminal {
     url: String,
     trust: Option<Trust>,
@@ -85,24 +104,28 @@ struct Terminal {
 
 impl Terminal {
     async fn stay(mut self) -> Result<(), CliError> {
-        say(HELP);
+        say(HELP)?;
         let mut reached = false;
         loop {
             match self.session(&mut reached).await {
                 Ok(()) => return Ok(()),
-                Err(ClientError::Closed { code, reason }) if code < 3500 && reached && !self.leaving => {
-                    say(&format!("-- closed: {code} {reason}; coming back"));
+                Err(TerminalEnd::Output(error)) => return Err(error),
+                Err(TerminalEnd::Client(ClientError::Closed { code, reason }))
+                    if code < 3500 && reached && !self.leaving =>
+                {
+                    say(&visible(&format!("-- closed: {code} {reason}; coming back"), &[]))?;
                 }
                 // A gateway that stops or starts can also break off its answer to the upgrade.
-                Err(ClientError::Connect(..) | ClientError::Handshake(_) | ClientError::OutOfSync(_))
-                    if reached && !self.leaving => {}
-                Err(error) => return Err(CliError::of(error)),
+                Err(TerminalEnd::Client(
+                    ClientError::Connect(..) | ClientError::Handshake(_) | ClientError::OutOfSync(_),
+                )) if reached && !self.leaving => {}
+                Err(TerminalEnd::Client(error)) => return Err(CliError::of(error)),
             }
             sleep(RETRY).await;
         }
     }
 
-    async fn session(&mut self, reached: &mut bool) -> Result<(), ClientError> {
+    async fn session(&mut self, reached: &mut bool) -> Result<(), TerminalEnd> {
         let mut client = Client::connect_trusting(&self.url, self.encoding, self.trust.as_ref()).await?;
         *reached = true;
         let cursor = self.replica.cursor().map(str::to_owned);
@@ -112,14 +135,14 @@ impl Terminal {
             tokio::select! {
                 frame = client.next() => {
                     let frame = frame?;
-                    match self.arrived(&frame) {
+                    match self.arrived(&frame)? {
                         Ok(()) => {}
                         Err(_) if !repairing => {
                             client.send(ClientCommand::Repair(v1::Repair { leaves: self.replica.leaves() })).await?;
                             repairing = true;
                         }
                         // The cursor is gone, so the next login brings everything.
-                        Err(error) => return Err(ClientError::OutOfSync(error)),
+                        Err(error) => return Err(ClientError::OutOfSync(error).into()),
                     }
                     if frame.logout_reply.is_some() {
                         return Ok(());
@@ -133,29 +156,30 @@ impl Terminal {
                     Some("") => {}
                     Some(line) => match command(line) {
                         Ok(command) => drop(client.send(command).await?),
-                        Err(why) => say(&format!("-- {why}")),
+                        Err(why) => say(&format!("-- {why}"))?,
                     },
                 },
             }
         }
     }
 
-    fn arrived(&mut self, frame: &v1::ServerFrame) -> Result<(), SyncError> {
+    /// Shows a frame and applies it.
+    fn arrived(&mut self, frame: &v1::ServerFrame) -> Result<Result<(), SyncError>, CliError> {
         let mut text = Vec::new();
         Encoding::Json.encode(frame, &mut text);
-        say(&format!("<- {}", String::from_utf8_lossy(&text)));
+        say(&visible(&format!("<- {}", String::from_utf8_lossy(&text)), &[]))?;
         if let Some(reply) = &frame.login_reply {
             self.replica.begin(reply);
         }
         let applied = self.replica.apply(frame);
         match &applied {
             Ok(()) if frame.synced.is_some() => {
-                say(&format!("-- in sync: {} friends, and the digest agrees", self.replica.friends().len()));
+                say(&format!("-- in sync: {} friends, and the digest agrees", self.replica.friends().len()))?;
             }
             Ok(()) => {}
-            Err(error) => say(&format!("-- NOT in sync: {error}")),
+            Err(error) => say(&format!("-- NOT in sync: {error}"))?,
         }
-        applied
+        Ok(applied)
     }
 }
 

@@ -4,6 +4,7 @@
 //! for a thread that writes them; a line that finds no room there is left out, and counted.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,16 +57,36 @@ pub(super) fn start(log: &LogConfig) -> Result<(RunningLog, ReloadablePart), Cli
     let registry = tracing_subscriber::registry().with(filter).with(limit);
     let begun = match log.format {
         LogFormat::Json => registry.with(lines.json()).try_init(),
-        LogFormat::Text => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Text => {
+            let colors = std::io::stderr().is_terminal() && colors(std::env::var_os("NO_COLOR"));
+            registry.with(lines.with_ansi(colors)).try_init()
+        }
     };
     begun.map_err(CliError::of)?;
-    // The hook of the standard library writes to standard error itself, and waits for it.
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a defect of rosterd; please report it")));
+    panics_as_lines();
     let part = ReloadablePart::new(&["log.level"], move |config| {
         let (filter, handle) = (targets(&config.log.level)?, handle.clone());
         Ok(PreparedChange::live(move || drop(handle.reload(filter))))
     });
     Ok((running, part))
+}
+
+/// Reports whether lines on a terminal may have colors, by the variable of <https://no-color.org>.
+fn colors(no_color: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty())
+}
+
+/// Logs a panic as any other line: readers of JSON take each line for JSON, and the hook of the standard library waits for
+/// whoever reads standard error.
+fn panics_as_lines() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if tracing::enabled!(Level::ERROR) {
+            tracing::error!(%panic, "a bug: this part of the gateway ends");
+        } else {
+            usual(panic);
+        }
+    }));
 }
 
 fn targets(level: &str) -> Result<Targets, String> {
@@ -159,5 +180,11 @@ mod tests {
         let admitted = written - 5001;
         let most = 100 + 10 * (begun.elapsed().as_secs() + 1);
         assert!((100..=most).contains(&admitted), "{admitted} lines");
+    }
+
+    #[test]
+    fn no_color_counts_unless_it_is_empty() {
+        assert!(colors(None) && colors(Some("".into())));
+        assert!(!colors(Some("1".into())) && !colors(Some("0".into())));
     }
 }

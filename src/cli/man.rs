@@ -47,8 +47,7 @@ pub fn run(mut command: Command, into: Option<&Path>) -> Result<(), CliError> {
     command.build();
     let Some(folder) = into else {
         let text = page(&command).map_err(CliError::of)?;
-        say(String::from_utf8_lossy(&text).trim_end());
-        return Ok(());
+        return say(String::from_utf8_lossy(&text).trim_end());
     };
     let failed = |error| CliError(format!("{} cannot be written: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(failed)?;

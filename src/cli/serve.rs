@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::log::{self, RunningLog};
 use super::{CliError, runtime, say};
 use crate::app::{App, ReloadablePart, Reloaded};
-use crate::config::{Config, LoadedConfig, Mode, SettingsOptions, load};
+use crate::config::{Config, LoadedConfig, LogFormat, Mode, SettingsOptions, load};
 use crate::metrics::Kind;
 
 /// How often lines that were left out of the log are counted.
@@ -24,11 +24,20 @@ const FAILED: u8 = 70;
 /// # Errors
 /// The gateway cannot start.
 pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<ExitCode, CliError> {
+    let json = loaded.config.log.format == LogFormat::Json;
     let (mut log, level) = log::start(&loaded.config.log)?;
     let runtime = runtime()?;
-    let ended = runtime.block_on(serve(options, loaded, level, &mut log));
+    let mut ended = runtime.block_on(serve(options, loaded, level, &mut log));
     // Not dropped: that would wait for whatever still runs, such as a look-up of a name, for as long as it takes.
     runtime.shutdown_background();
+    // Every line of such a log is JSON, the last one too.
+    if let Err(CliError(why)) = &mut ended
+        && json
+        && tracing::enabled!(tracing::Level::ERROR)
+    {
+        tracing::error!(%why, "the gateway ends");
+        why.clear();
+    }
     log.finish();
     ended
 }
@@ -42,7 +51,7 @@ async fn serve(
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hangup = on(SignalKind::hangup())?;
     let app = App::start(&loaded.config).await.map_err(CliError::of)?;
-    say(&welcome(&loaded.config, &app));
+    welcome(&loaded.config, &app);
     let mut parts = app.parts();
     parts.push(level);
     let (lifecycle, mut count) = (app.lifecycle().clone(), tokio::time::interval(COUNT));
@@ -99,8 +108,21 @@ fn on(kind: SignalKind) -> Result<Signal, CliError> {
     signal(kind).map_err(CliError::of)
 }
 
+/// Says that the gateway is ready, and where. Nothing is lost if nobody listens: in `rosterd | head -1` the gateway
+/// outlives its reader.
+fn welcome(config: &Config, app: &App) {
+    match config.log.format {
+        LogFormat::Text => drop(say(&welcome_text(config, app))),
+        // Standard output often ends up among the log lines, each of which is JSON.
+        LogFormat::Json => {
+            let (store, version) = (&config.store.url, env!("CARGO_PKG_VERSION"));
+            tracing::info!(clients = %app.clients, ops = %app.ops, %store, version, "rosterd is ready");
+        }
+    }
+}
+
 /// Returns the text that the gateway prints once it is ready.
-fn welcome(config: &Config, app: &App) -> String {
+fn welcome_text(config: &Config, app: &App) -> String {
     let tokens = match config.auth.mode {
         Mode::Development => "development mode: the token is the account itself".to_owned(),
         Mode::Static => "static, set by your backend".to_owned(),

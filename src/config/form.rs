@@ -79,7 +79,10 @@ impl TryFrom<String> for StoreUrl {
     /// Parses a URL. An error shows the scheme only: the URL of a database server may hold a password.
     fn try_from(text: String) -> Result<Self, String> {
         const RIGHT: &str = "write sqlite:PATH, such as sqlite:data/rosterd.db or sqlite:/var/lib/rosterd/rosterd.db";
-        match text.split_once(':') {
+        let parts = text.split_once(':');
+        // The scheme of a URL has no case (RFC 3986, section 3.1).
+        match parts.map(|(scheme, path)| (if scheme.eq_ignore_ascii_case("sqlite") { "sqlite" } else { scheme }, path))
+        {
             Some(("sqlite", "")) => Err(format!("names no file; {RIGHT}")),
             Some(("sqlite", ":memory:")) => Err(format!("a store in memory would lose every write; {RIGHT}")),
             // Other programs read sqlite://data/x.db as a relative path, the file system as /data/x.db.
@@ -206,6 +209,7 @@ mod tests {
         let parse = |text: &str| StoreUrl::try_from(text.to_owned());
         assert_eq!(parse("sqlite:data/rosterd.db"), Ok(StoreUrl::Sqlite("data/rosterd.db".into())));
         assert_eq!(parse("sqlite:/var/lib/r.db"), Ok(StoreUrl::Sqlite("/var/lib/r.db".into())));
+        assert_eq!(parse("SQLite:Data/R.db"), Ok(StoreUrl::Sqlite("Data/R.db".into())));
         for bad in ["", "rosterd.db", "sqlite:", "sqlite::memory:", "sqlite://data/r.db", "C:\\r.db", "a b:c"] {
             assert!(parse(bad).unwrap_err().contains("sqlite:PATH"), "{bad}");
         }

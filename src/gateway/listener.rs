@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -26,6 +28,12 @@ use crate::tls::Tls;
 
 /// The name of the limit on the time that a connection takes to become a WebSocket.
 const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";
+/// The name of the limits on how many TLS handshakes begin, from one address and in all.
+const HANDSHAKES: &str = "HANDSHAKES";
+/// The name of the refusal of a connection that would take one of the last open files.
+const OPEN_FILES: &str = "OPEN_FILES";
+/// How many open files are left to the store and to the ops listener.
+const FILES_LEFT: u64 = 64;
 /// The most headers that a request may have.
 const HEADERS: usize = 64;
 /// The smallest buffer that hyper reads into, in bytes.
@@ -54,6 +62,9 @@ impl Gateway {
 
     /// Lets a connection in or turns it away, before anything else is done for it.
     fn receive(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<&Arc<Tls>>, router: &Router) {
+        if is_among_the_last_files(&stream) {
+            return self.sessions.refused(OPEN_FILES);
+        }
         match self.sessions.admission.enter(peer.ip(), self.arrivals.fetch_add(1, Ordering::Relaxed)) {
             Ok(permit) => {
                 self.connections.spawn(connection(stream, tls.cloned(), router.clone(), self.clone(), permit));
@@ -86,6 +97,13 @@ async fn accept(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
             }
         }
     }
+}
+
+/// Returns whether so few open files are left that the store and the ops listener need them.
+fn is_among_the_last_files(stream: &TcpStream) -> bool {
+    let most = getrlimit(Resource::Nofile).current;
+    // The system gives out the lowest number that is free.
+    most.is_some_and(|most| stream.as_raw_fd() as u64 >= most - FILES_LEFT.min(most / 4))
 }
 
 /// Sets the socket's options for live state. If one fails, that costs speed or memory, never correctness.
@@ -129,17 +147,23 @@ async fn turn_away(mut stream: TcpStream, gateway: Arc<Gateway>, refused: Admiss
 async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, gateway: Arc<Gateway>, permit: Permit) {
     let policy = gateway.sessions.admission.policy();
     let (permit, asked) = (Arc::new(permit), Arc::new(AtomicBool::default()));
+    let admitted = permit.clone();
     let answering = AdmittedService { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
     let serving = async {
         let Some(tls) = tls else { return http(stream, answering, &policy).await };
         // Boxed: its state must not be part of the task of a connection without TLS.
-        let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout)).await;
+        let admit = || admitted.handshake().map_err(|_| std::io::Error::from(ErrorKind::QuotaExceeded));
+        let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout, admit)).await;
         match shaken {
             Ok(stream) => Box::pin(http(stream, answering, &policy)).await,
             Err(error) => {
                 gateway.sessions.service.metrics().tls_failures.inc();
                 tracing::debug!(%error, "a TLS handshake failed");
-                (error.kind() == ErrorKind::TimedOut).then_some(HANDSHAKE_TIMEOUT)
+                match error.kind() {
+                    ErrorKind::TimedOut => Some(HANDSHAKE_TIMEOUT),
+                    ErrorKind::QuotaExceeded | ErrorKind::ResourceBusy => Some(HANDSHAKES),
+                    _ => None,
+                }
             }
         }
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -50,6 +51,12 @@ impl Gateway {
     /// Replaces the admission policy. Connections that are there stay; sizes hold for later ones.
     pub fn set_policy(&self, policy: AdmissionPolicy) {
         self.sessions.admission.set_policy(policy);
+    }
+
+    /// Returns how long a connection may take for its handshake and first request, by the present policy.
+    #[must_use]
+    pub fn handshake_timeout(&self) -> Duration {
+        self.sessions.admission.policy().handshake_timeout
     }
 
     /// Flushes pending updates to idle sessions, for ever. A gateway that serves needs one such task, and can use as many as

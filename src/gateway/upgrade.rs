@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING};
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -22,6 +24,8 @@ use crate::session::{self, TcpConnection};
 use crate::tls::TlsStream;
 use rosterd_protocol::Encoding;
 
+/// The one version of the WebSocket protocol (RFC 6455).
+const VERSION: &str = "13";
 /// The names under which clients put a token into a URL.
 const TOKENS: [&str; 4] = ["token", "access_token", "id_token", "jwt"];
 
@@ -58,9 +62,17 @@ pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
         Ok(chosen) => chosen,
         Err(message) => return (StatusCode::BAD_REQUEST, message).into_response(),
     };
+    let version = parts.headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
+    if version.is_some_and(|version| version != VERSION.as_bytes()) {
+        let message = "this gateway speaks version 13 of WebSocket\n";
+        let headers = [(SEC_WEBSOCKET_VERSION, VERSION), (UPGRADE, "websocket"), (CONNECTION, "Upgrade")];
+        return (StatusCode::UPGRADE_REQUIRED, headers, message).into_response();
+    }
     let mut head = axum::http::Request::new(());
     (*head.method_mut(), *head.version_mut()) = (parts.method, parts.version);
     *head.headers_mut() = parts.headers;
+    single_out(head.headers_mut(), &CONNECTION, "Upgrade");
+    single_out(head.headers_mut(), &UPGRADE, "websocket");
     let mut response = match create_response(&head) {
         Ok(response) => response.map(|()| axum::body::Body::empty()),
         Err(error) => {
@@ -83,6 +95,17 @@ pub(super) async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Reques
         }
     });
     response
+}
+
+/// Leaves of a list only this value, if the list has it.
+///
+/// A list may come in several lines, with several values each (RFC 9110, section 5.3), but the handshake reads one line.
+fn single_out(headers: &mut HeaderMap, name: &HeaderName, wanted: &'static str) {
+    let lines = headers.get_all(name).iter();
+    let mut values = lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    if values.any(|value| value.eq_ignore_ascii_case(wanted.as_bytes())) {
+        headers.insert(name, HeaderValue::from_static(wanted));
+    }
 }
 
 /// The refusal of a request: the status, the name in the metrics, and a sentence.

@@ -20,6 +20,8 @@ pub struct Repair {
     buckets: BucketSet,
     stage: RepairStage,
     sum: ListDigest,
+    /// The pages of the friend list that were read so far.
+    pages: u32,
 }
 
 /// The step that comes next.
@@ -39,6 +41,12 @@ impl Repair {
         self.buckets
     }
 
+    /// Returns how many pages of the friend list were read so far.
+    #[must_use]
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
     /// Returns how many friends the client has once it has taken everything, and their digest.
     #[must_use]
     pub fn sum(&self) -> ListDigest {
@@ -56,13 +64,13 @@ impl Service {
             let message = format!("leaves has {} numbers, not {BUCKETS}", leaves.len());
             RequestError::new(Reason::InvalidArgument, message).field("leaves")
         })?;
-        let sums = self.sums(handle).await.map_err(|e| unavailable(&e))?;
+        let (sums, pages) = self.sums(handle).await.map_err(|e| unavailable(&e))?;
         // A friend that was sent and has left since, with the removal still pending, is in no digest of the store. The
         // client's digests may be from before both, and so agree; but the client has the friend now.
         let sent = handle.friends().map(Account::as_str);
         let buckets = sums.differing(leaves).or(sums.outnumbered(sent));
         let stage = if buckets.is_empty() { RepairStage::Done } else { RepairStage::Friends(None) };
-        Ok(Repair { buckets, stage, sum: sums.without(buckets) })
+        Ok(Repair { buckets, stage, sum: sums.without(buckets), pages })
     }
 
     /// Reads the next page and returns the records that the client needs of it; `None` after the last. The session follows
@@ -85,9 +93,11 @@ impl Service {
         })
     }
 
-    async fn sums(&self, handle: &mut SessionHandle) -> Result<BucketDigests, StoreError> {
-        let (mut sums, mut after) = (BucketDigests::default(), None);
+    /// Returns the digests, and how many pages were read for them.
+    async fn sums(&self, handle: &mut SessionHandle) -> Result<(BucketDigests, u32), StoreError> {
+        let (mut sums, mut after, mut pages) = (BucketDigests::default(), None, 0);
         loop {
+            pages += 1;
             let Page { edges, next } = self.friends_page(handle, after, None).await?;
             for (edge, profile) in edges {
                 if let Some(profile) = profile {
@@ -96,7 +106,7 @@ impl Service {
             }
             after = next;
             if after.is_none() {
-                return Ok(sums);
+                return Ok((sums, pages));
             }
         }
     }
@@ -108,6 +118,7 @@ impl Service {
         after: Option<Account>,
     ) -> Result<RecordPage, StoreError> {
         let Page { edges, next } = self.friends_page(handle, after, None).await?;
+        at.pages += 1;
         at.stage = next.map_or(RepairStage::Watched, |last| RepairStage::Friends(Some(last)));
         let mut page = RecordPage::default();
         for (edge, profile) in edges.into_iter().filter(|(edge, _)| at.buckets.hold(edge.peer.as_str())) {

@@ -57,8 +57,7 @@ impl BulkWriter {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         if self.writer.bytes().len() >= WRITE {
-            socket.send(&self.writer).await?;
-            self.writer.clear();
+            socket.send(&mut self.writer).await?;
         }
         Ok(())
     }
@@ -70,6 +69,6 @@ impl BulkWriter {
     {
         self.end_changes();
         self.writer.server(&v1::ServerFrame { synced: Some(synced), ..Default::default() });
-        socket.send(&self.writer).await
+        socket.send(&mut self.writer).await
     }
 }

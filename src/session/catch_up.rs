@@ -33,7 +33,13 @@ where
     if let Plan::Full(_) = logged_in.catch_up.plan() {
         mode = Some(reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Full));
     }
+    let mut pages = 0;
     while let Some(page) = service.catch_up(&mut logged_in.handle, &mut logged_in.catch_up).await? {
+        pages += 1;
+        // Every login reads a page of friends, and one of requests and blocks.
+        context.admission.has_read_list(logged_in.handle.account(), u32::from(pages > 2));
+        // A client that has gone needs no more of it.
+        socket.check_is_there()?;
         // Whether anything changed is known once a record is found, or everything was read.
         let mut records = page.records().peekable();
         if mode.is_none() && records.peek().is_some() {

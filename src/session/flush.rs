@@ -192,8 +192,7 @@ where
     let mut presences = marked.filter_map(|(user, _)| view.presence(&view.entry(user)));
     let mut writer = FrameWriter::new(socket.encoding());
     while add_presences(&mut writer, &mut presences) {
-        socket.send(&writer).await?;
-        writer.clear();
+        socket.send(&mut writer).await?;
     }
     Ok(())
 }
@@ -235,7 +234,7 @@ where
     }
     let signalled = v1::Signalled { from: signal.from.account().to_string(), payload: signal.payload.clone() };
     writer.server(&v1::ServerFrame { signal: Some(signalled), ..Default::default() });
-    socket.send(&writer).await
+    socket.send(&mut writer).await
 }
 
 /// Sends a frame of records, and returns the next one, empty.
@@ -252,6 +251,6 @@ where
     let mut writer = FrameWriter::with_capacity(socket.encoding(), changes.size() + 128);
     writer.message(|payload| changes.finish(cursor, payload));
     service.metrics().records.inc_by(changes.records() as u64);
-    socket.send(&writer).await?;
+    socket.send(&mut writer).await?;
     Ok(Changes::new(socket.encoding()))
 }

@@ -12,6 +12,9 @@ const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 
+/// The memory of so many written bytes is worth giving back.
+const PIECE: usize = 32 * 1024;
+
 /// Frames that are written together.
 #[derive(Debug)]
 pub(super) struct FrameWriter {
@@ -70,9 +73,15 @@ impl FrameWriter {
         &self.bytes
     }
 
-    /// Returns the memory that it takes, in bytes.
-    pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+    /// Returns whether it takes much memory for bytes that were written. Moving the rest costs about as much as it is.
+    pub(super) fn is_worth_forgetting(&self, written: usize) -> bool {
+        written >= PIECE.max(self.bytes.len() / 4)
+    }
+
+    /// Gives back the memory of bytes that were written, and any that it does not need.
+    pub(super) fn forget(&mut self, written: usize) {
+        self.bytes.drain(..written);
+        self.bytes.shrink_to_fit();
     }
 
     pub(super) fn clear(&mut self) {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 
 use super::catch_up::catch_up;
-use super::commands::{AfterReply, execute, refusal};
+use super::commands::{AfterReply, CommandResult, execute, refusal};
 use super::context::SessionContext;
 use super::flush::flush;
 use super::repair::repair;
@@ -90,6 +90,13 @@ where
         // A session that joined after closing began is not among those that `Gateway::close` ends.
         Ok(_) if context.lifecycle.is_closing() => Err(CloseReason::Shutdown),
         Ok(mut logged_in) => {
+            socket.belongs_to(logged_in.handle.account());
+            if let Err(wait) = context.admission.may_read_list(logged_in.handle.account()) {
+                context.refused("LIST_READS");
+                let error = too_fast("too many logins of this account, for the length of its friend list", wait);
+                socket.send_one(&refusal(Some(id), &error)).await?;
+                return Err(CloseReason::TooManyRequests);
+            }
             catch_up(socket, context, id, &mut logged_in).await?;
             let LoggedIn { mut handle, expires_at, .. } = logged_in;
             handle.hand_over(write_handle);
@@ -210,6 +217,18 @@ where
     .await
 }
 
+/// Checks what a command costs beyond the rate of commands.
+fn may_begin<S>(
+    socket: &mut ClientSocket<S>,
+    handle: &SessionHandle,
+    command: &ClientCommand,
+) -> Result<(), RequestError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if matches!(command, ClientCommand::Repair(_)) { socket.may_repair(handle.account()) } else { Ok(()) }
+}
+
 /// Answers one frame.
 async fn answer<S>(
     socket: &mut ClientSocket<S>,
@@ -225,9 +244,14 @@ where
         Inbound::Heartbeat => {}
         Inbound::Refused { id, error } => socket.defer(&refusal(id, &error)),
         Inbound::Command { id, command } => {
-            let executed = execute(service, handle, id, command).await;
-            socket.defer(&executed.reply);
-            match executed.then {
+            let CommandResult { reply, then } = match may_begin(socket, handle, &command) {
+                Ok(()) => execute(service, handle, id, command).await,
+                Err(error) => CommandResult { reply: refusal(Some(id), &error), then: AfterReply::Stay },
+            };
+            socket.defer(&reply);
+            // It may be large, and a slow client takes long for its bytes.
+            drop(reply);
+            match then {
                 AfterReply::Stay => {}
                 AfterReply::Renew(expires_at) => timers.renew(expires_at, service.now()),
                 AfterReply::Repair(found) => Box::pin(repair(socket, service, handle, *found)).await?,

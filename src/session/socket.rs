@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -16,15 +16,21 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use super::context::SessionContext;
 use super::fragments::{Fragments, TooMany};
 use super::frame_writer::FrameWriter;
+use super::memory_budget::Holder;
 use crate::admission::{AdmissionPolicy, Permit, RateLimit, RateVerdict};
 use crate::lifecycle::Lifecycle;
-use rosterd_engine::model::{CloseReason, Reason, RequestError};
+use rosterd_engine::model::{Account, CloseReason, Reason, RequestError};
 use rosterd_protocol::{Encoding, Inbound, v1};
 
 /// How long a client may take to read its goodbye and close and, while the gateway closes, to take any bytes at all.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// When clients that were too many may come back, in milliseconds: spread, so that they do not come back together.
 const RETRY_MS: std::ops::Range<u64> = 250..5000;
+
+/// When a client may ask for another repair at the earliest, on a new connection.
+const REPAIR_AGAIN: Duration = Duration::from_secs(60);
+/// What a client that reads slowly has to take at least, in bytes a second, apart from one pause of `stall_timeout`.
+const LEAST_RATE: u64 = 4096;
 
 /// The first size of a connection's read buffer, which it keeps for its life. Most commands fit; larger ones grow it.
 const READ_BUFFER: usize = 1024;
@@ -35,6 +41,8 @@ pub(super) struct ClientSocket<S> {
     encoding: Encoding,
     context: Arc<SessionContext>,
     permit: Arc<Permit>,
+    /// The hash of the account, in the memory budget; before the login, the number of the connection.
+    account: u64,
     /// Limits how fast messages come.
     rate_limit: RateLimit,
     /// Frames that go out with the next batch.
@@ -43,6 +51,10 @@ pub(super) struct ClientSocket<S> {
     broken: bool,
     /// Set by each message, and cleared by the session when it asks whether the client is alive.
     pub(super) heard: bool,
+    /// A message that came while nothing was read, when it was looked whether the client has left.
+    early: Option<Box<Message>>,
+    /// Whether the session has asked for a repair.
+    has_repaired: bool,
     /// Whether the library may have a pong to write, which must go out before any frame of ours.
     pong_due: bool,
 }
@@ -54,13 +66,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
         context: Arc<SessionContext>,
         permit: Arc<Permit>,
     ) -> Self {
-        let (rate_limit, deferred, broken, pong_due) = Default::default();
-        Self { websocket, encoding, context, permit, rate_limit, deferred, broken, heard: true, pong_due }
+        let (rate_limit, deferred, broken, early, has_repaired, pong_due) = Default::default();
+        let account = permit.number();
+        Self {
+            websocket,
+            encoding,
+            context,
+            permit,
+            account,
+            rate_limit,
+            deferred,
+            broken,
+            heard: true,
+            early,
+            has_repaired,
+            pong_due,
+        }
     }
 
     /// Returns the permit that admission gave to the connection.
     pub(super) fn permit(&self) -> &Permit {
         &self.permit
+    }
+
+    /// Counts what is held for this connection as the account's.
+    pub(super) fn belongs_to(&mut self, account: &Account) {
+        self.account = self.context.memory_budget.key(account);
     }
 
     pub(super) fn encoding(&self) -> Encoding {
@@ -71,10 +102,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
     /// called again without losing a frame.
     pub(super) async fn receive(&mut self) -> Result<Inbound, CloseReason> {
         loop {
-            let message = match self.websocket.next().await {
-                Some(Ok(message)) => message,
-                Some(Err(error)) => return Err(self.close_reason(&error)),
-                None => return Err(CloseReason::ClientLeft),
+            let message = match self.early.take() {
+                Some(message) => *message,
+                None => match self.websocket.next().await {
+                    Some(Ok(message)) => message,
+                    Some(Err(error)) => return Err(self.close_reason(&error)),
+                    None => return Err(CloseReason::ClientLeft),
+                },
             };
             self.heard = true;
             let verdict = self.count_message()?;
@@ -99,6 +133,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
                 RateVerdict::Taken | RateVerdict::Abusive => inbound,
             });
         }
+    }
+
+    /// Looks whether the client has left, while something else is done for it. A message that has come is kept for
+    /// [`ClientSocket::receive`].
+    pub(super) fn check_is_there(&mut self) -> Result<(), CloseReason> {
+        if self.early.is_some() {
+            return Ok(());
+        }
+        match self.websocket.next().now_or_never() {
+            None => Ok(()),
+            Some(Some(Ok(message))) => {
+                self.early = Some(Box::new(message));
+                Ok(())
+            }
+            Some(Some(Err(error))) => Err(self.close_reason(&error)),
+            Some(None) => Err(CloseReason::ClientLeft),
+        }
+    }
+
+    /// Counts pages of its friend list that were read for an account.
+    pub(super) fn has_read_list(&self, account: &Account, pages: u32) {
+        self.context.admission.has_read_list(account, pages);
+    }
+
+    /// Lets the session repair its friend list, once, and if its account has not read too much lately.
+    pub(super) fn may_repair(&mut self, account: &Account) -> Result<(), RequestError> {
+        let admission = &self.context.admission;
+        let mut wait = admission.may_read_list(account).err();
+        if wait.is_none() && self.has_repaired && admission.policy().commands.is_some() {
+            wait = Some(REPAIR_AGAIN);
+        }
+        self.has_repaired = true;
+        wait.map_or(Ok(()), |wait| {
+            self.context.refused("LIST_READS");
+            Err(too_fast("a login may repair its friend list once, and logs in again if that does not mend it", wait))
+        })
     }
 
     /// Counts a message of any kind against the rate limit.
@@ -134,31 +204,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
     /// Writes the deferred frames.
     pub(super) async fn send_deferred(&mut self) -> Result<(), CloseReason> {
         match self.deferred.take() {
-            Some(deferred) => self.send(&deferred).await,
+            Some(mut deferred) => self.send(&mut deferred).await,
             None => Ok(()),
         }
     }
 
-    /// Writes a batch, after the deferred frames. Waits for a client however slow it is: only one that takes nothing at
-    /// all for `stall_timeout` is given up.
-    pub(super) async fn send(&mut self, writer: &FrameWriter) -> Result<(), CloseReason> {
-        let both = self.deferred.take().map(|mut deferred| {
-            deferred.append(writer);
-            deferred
-        });
-        let writer = both.as_deref().unwrap_or(writer);
+    /// Writes a batch, after the deferred frames, and leaves the writer empty. Waits for a client however slow it is: only
+    /// one that takes nothing at all for `stall_timeout`, or less than [`LEAST_RATE`] for longer, is given up.
+    pub(super) async fn send(&mut self, writer: &mut FrameWriter) -> Result<(), CloseReason> {
+        let mut deferred = self.deferred.take();
+        let writer = match &mut deferred {
+            Some(deferred) => {
+                deferred.append(writer);
+                writer.clear();
+                deferred
+            }
+            None => writer,
+        };
         if self.pong_due {
             let limit = self.context.settings.stall_timeout;
             let flushed = with_stall_limit(limit, &self.context.lifecycle, self.websocket.flush()).await?;
             flushed.map_err(|error| self.close_reason(&error))?;
             self.pong_due = false;
         }
-        let mut rest = writer.bytes();
-        let mut waits = false;
-        while !rest.is_empty() && !waits {
-            match self.websocket.get_mut().write(rest).now_or_never() {
+        let bytes = writer.bytes().len();
+        let (mut written, mut waits) = (0, false);
+        while written < bytes && !waits {
+            match self.websocket.get_mut().write(&writer.bytes()[written..]).now_or_never() {
                 Some(Ok(0) | Err(_)) => return Err(CloseReason::ClientLeft),
-                Some(Ok(n)) => rest = &rest[n..],
+                Some(Ok(n)) => written += n,
                 None => waits = true,
             }
         }
@@ -168,34 +242,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
             None => waits = true,
         }
         if waits {
+            let is_begun = written > 0 || writer.is_continued();
+            writer.forget(written);
             // Boxed: its state must not stay in the task of a session that is idle.
-            let sent = Box::pin(self.send_slowly(writer, rest)).await;
-            sent.inspect_err(|_| self.broken |= writer.is_continued())?;
+            let sent = Box::pin(self.send_slowly(writer)).await;
+            sent.inspect_err(|_| self.broken |= is_begun)?;
         }
-        self.context.service.metrics().bytes.inc_by(writer.bytes().len() as u64);
+        writer.clear();
+        self.context.service.metrics().bytes.inc_by(bytes as u64);
         Ok(())
     }
 
-    /// Writes the rest of a batch to a client that takes it bit by bit. Meanwhile the memory budget counts all of it; if
-    /// too much is held for all clients, this connection may be one of those that end.
-    async fn send_slowly(&mut self, writer: &FrameWriter, mut rest: &[u8]) -> Result<(), CloseReason> {
+    /// Writes the rest of a batch to a client that takes it bit by bit. Meanwhile the memory budget counts what the client
+    /// has not taken; if too much is held for all clients, this connection may be one of those that end.
+    async fn send_slowly(&mut self, writer: &mut FrameWriter) -> Result<(), CloseReason> {
         let (context, most) = (self.context.clone(), self.context.admission.policy().outbound_bytes);
-        let mut holding = context.memory_budget.hold(self.permit.number(), writer.capacity(), most);
+        let holder = Holder { number: self.permit.number(), source: self.permit.source(), account: self.account };
+        let limit = context.settings.stall_timeout;
+        let mut too_slow = pin!(sleep_until(Instant::now() + time_for(writer.bytes().len(), limit)));
+        let mut holding = context.memory_budget.hold(holder, writer.bytes().len(), most);
+        let (mut written, mut is_begun) = (0, false);
         loop {
-            let stream = self.websocket.get_mut();
+            let (stream, rest) = (self.websocket.get_mut(), &writer.bytes()[written..]);
             let step =
                 async { if rest.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(rest).await } };
             let done = tokio::select! {
-                done = with_stall_limit(context.settings.stall_timeout, &context.lifecycle, step) => done,
+                done = with_stall_limit(limit, &context.lifecycle, step) => done,
                 () = holding.shed() => Err(CloseReason::Overloaded),
+                () = &mut too_slow => {
+                    context.refused("TOO_SLOW");
+                    Err(CloseReason::NoHeartbeat)
+                }
             };
-            let done = done.inspect_err(|_| self.broken = rest.len() < writer.bytes().len())?;
+            let done = done.inspect_err(|_| self.broken |= is_begun)?;
             // Bytes that the client took are as good a sign of life as a frame; its own frames are unread meanwhile.
             self.heard = true;
             match done {
                 Ok(_) if rest.is_empty() => return Ok(()),
                 Ok(0) | Err(_) => return Err(CloseReason::ClientLeft),
-                Ok(n) => rest = &rest[n..],
+                Ok(n) => written += n,
+            }
+            is_begun = true;
+            if writer.is_worth_forgetting(written) {
+                writer.forget(std::mem::take(&mut written));
+                holding.shrink_to(writer.bytes().len());
             }
         }
     }
@@ -204,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
     pub(super) async fn send_one(&mut self, frame: &v1::ServerFrame) -> Result<(), CloseReason> {
         let mut writer = FrameWriter::new(self.encoding);
         writer.server(frame);
-        self.send(&writer).await
+        self.send(&mut writer).await
     }
 
     /// Returns how a read error ends the session.
@@ -260,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
         };
         writer.server(&v1::ServerFrame { goodbye: Some(goodbye), ..Default::default() });
         writer.close(reason);
-        if self.send(&writer).await.is_err() {
+        if self.send(&mut writer).await.is_err() {
             return;
         }
         // Bytes left unread would make the system reset the connection, and the goodbye with it.
@@ -285,6 +375,11 @@ fn refuse(inbound: &Inbound, wait: Duration) -> Inbound {
 pub(super) fn too_fast(what: &str, wait: Duration) -> RequestError {
     let wait = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
     RequestError::new(Reason::RateLimited, what).retry_after(wait.max(1))
+}
+
+/// Returns how long a client may take for so many bytes: a pause, and the rest at [`LEAST_RATE`].
+fn time_for(bytes: usize, pause: Duration) -> Duration {
+    pause + Duration::from_secs(bytes as u64 / LEAST_RATE)
 }
 
 /// Waits for a step of writing, at most `limit`, and at most [`CLOSE_TIMEOUT`] once the gateway closes.

@@ -69,7 +69,7 @@ where
         }
         let mut writer = FrameWriter::new(socket.encoding());
         writer.message(|payload| payload.extend_from_slice(socket.encoding().heartbeat()));
-        socket.send(&writer).await?;
+        socket.send(&mut writer).await?;
         // Counted from when it was written: a slow client gets a whole interval from when it can answer again.
         timers.next_heartbeat = Instant::now() + timers.heartbeat;
     }

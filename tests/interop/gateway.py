@@ -15,9 +15,10 @@ BINARY = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/rost
 
 
 class Gateway:
-    """Development mode with the demo users, and a heartbeat every second."""
+    """Development mode with the demo users, and a heartbeat every second; more settings as section_key=value."""
 
-    def __init__(self):
+    def __init__(self, **settings):
+        self.settings = {name.replace("_", ".", 1): value for name, value in settings.items()}
         self.directory = tempfile.TemporaryDirectory(prefix="rosterd-interop-")
         self.clients, self.ops, self.process = "127.0.0.1:0", "127.0.0.1:0", None
 
@@ -36,6 +37,7 @@ class Gateway:
     def start(self):
         settings = {"clients.listen": self.clients, "ops.listen": self.ops, "clients.heartbeat": "1s", "log.level": "warn"}
         settings["store.url"] = f"sqlite:{self.directory.name}/rosterd.db"
+        settings |= self.settings
         arguments = [BINARY] + [f"--set={key}={value}" for key, value in settings.items()]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ROSTERD_")}
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=kept, cwd=self.directory.name)
@@ -60,6 +62,7 @@ class Gateway:
     def backend(self, method, path, **body):
         """A request to the server API."""
         data = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(f"http://{self.ops}{path}", data, method=method)
+        headers = {"Authorization": f"Bearer {key}"} if (key := self.settings.get("ops.api_key")) else {}
+        request = urllib.request.Request(f"http://{self.ops}{path}", data, headers, method=method)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)

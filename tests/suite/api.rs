@@ -265,6 +265,58 @@ async fn a_body_that_is_wrong_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_field_that_nobody_reads_is_named_with_the_nearest_and_changes_nothing() {
+    let world = World::new();
+    let (gateway, mut api) = with_users(&world, &["ann", "bob"]).await;
+    gateway.populate(&[], &[("ann", "bob")]).await;
+    let before = gateway.user("ann").await;
+    for (method, path, body, field, says) in [
+        (Method::PUT, "", r#"{"nickname": "x"}"#, "nickname", "did you mean nick?"),
+        (Method::PATCH, "", r#"{"nick": "x", "ifversion": 1}"#, "ifversion", "did you mean ifVersion?"),
+        (Method::PUT, "", r#"{"nick": "x", "colour": "red"}"#, "colour", "there are nick, avatar,"),
+        (Method::PATCH, "/friends/bob", r#"{"aliass": "x"}"#, "aliass", "did you mean alias?"),
+        (Method::PUT, "/requests/bob", r#"{"mesage": "x"}"#, "mesage", "did you mean message?"),
+        (Method::PUT, "/presence", r#"{"visible": false}"#, "visible", "did you mean invisible?"),
+        (Method::PUT, "/token", r#"{"sekret": "0123456789abcdef"}"#, "sekret", "did you mean secret?"),
+        (Method::POST, "/tokens:revoke", r#"{"issued_before": 1}"#, "issued_before", "did you mean issuedBefore?"),
+        (Method::POST, "/hints", r#"{"account": ["bob"]}"#, "account", "did you mean accounts?"),
+        (Method::POST, "/signals", r#"{"to": "bob", "payload": "x", "ttl": 1}"#, "ttl", "there are to, payload"),
+        (Method::POST, ":batchGet", r#"{"acounts": []}"#, "acounts", "did you mean accounts?"),
+        (Method::POST, ":batchUpdate", r#"{"user": []}"#, "user", "did you mean users?"),
+        (
+            Method::POST,
+            ":batchUpdate",
+            r#"{"users": [{"account": "bob"}, {"account": "ann", "nik": "x"}]}"#,
+            "users[1].nik",
+            "did you mean nick?",
+        ),
+    ] {
+        let path = if path.starts_with(':') { format!("/v1/users{path}") } else { format!("/v1/users/ann{path}") };
+        let answer = api.json(method, &path, body).await;
+        assert_eq!(error(&answer), (400, 414, "INVALID_ARGUMENT", Some(field)), "{path} {body}: {answer:?}");
+        assert!(answer.1["error"]["message"].as_str().unwrap().contains(says), "{path} {body}: {answer:?}");
+        assert_eq!(gateway.user("ann").await, before, "{path} {body}");
+    }
+    // What the document says may be absent may be null, and so may a body that may be left out.
+    for (method, path, body) in [
+        (Method::PATCH, "", r#"{"nick": null, "avatar": null, "gender": null, "birth": null, "ifVersion": null}"#),
+        (Method::PATCH, "/friends/bob", r#"{"alias": null, "custom": null}"#),
+        (Method::PUT, "/token", "null"),
+        (Method::PUT, "/token", r#"{"secret": null}"#),
+        (Method::POST, "/tokens:revoke", r#"{"issuedBefore": null}"#),
+        (Method::POST, "/tokens:revoke", " null\n"),
+    ] {
+        let answer = api.json(method, &format!("/v1/users/ann{path}"), body).await;
+        assert_eq!(answer.0, 200, "{path} {body}: {answer:?}");
+    }
+    let (status, _) = api.put("/v1/users/bob/requests/ann", "null").await;
+    assert_eq!(status, 409, "they are friends");
+    let (status, set) =
+        api.post("/v1/users:batchUpdate", r#"{"users": [{"account": "ann", "create": null, "sign": null}]}"#).await;
+    assert_eq!((status, &set["users"][0]), (200, &before));
+}
+
+#[tokio::test]
 async fn an_import_goes_in_as_a_whole_or_not_at_all() {
     let world = World::new();
     let (gateway, mut api) = with_users(&world, &["ann"]).await;
@@ -277,7 +329,17 @@ async fn an_import_goes_in_as_a_whole_or_not_at_all() {
         (r#"{"user": {"account": "bob", "nick": 5}}"#, 400, "line 3: nick: expected a string"),
         (r#"{"friendship": ["ann", "ann"]}"#, 400, "line 3: \"ann\" cannot be a friend of itself"),
         (r#"{"friendship": ["ann", "nobody"]}"#, 404, "line 3: account \"nobody\" does not exist"),
-        (r#"{"enemies": ["ann", "bob"]}"#, 400, "line 3: a line holds either"),
+        (
+            r#"{"enemies": ["ann", "bob"]}"#,
+            400,
+            "line 3: there is no field \"enemies\"; there are user, friendship, block",
+        ),
+        (
+            r#"{"user": {"account": "bob", "nickname": "x"}}"#,
+            400,
+            "line 3: there is no field \"nickname\"; did you mean nick?",
+        ),
+        (r#"{"user": {"account": "bob"}, "friendship": ["ann", "bob"]}"#, 400, "line 3: a line holds either"),
     ] {
         let answer = api.post("/v1/import", format!("{good}\n{new}\n{bad}\n{good}\n")).await;
         assert_eq!(error(&answer).0, status, "{bad}");
@@ -363,7 +425,7 @@ async fn health_and_metrics_show_what_goes_on() {
 fn samples(text: &str) -> Vec<(String, f64)> {
     let mut families = Vec::new();
     let mut samples = Vec::new();
-    assert!(text.ends_with("# EOF\n"), "{text}");
+    assert!(text.ends_with('\n'), "{text}");
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             families.push(rest.split_once(' ').unwrap().0.to_owned());

@@ -5,6 +5,7 @@ use rosterd_client::{ClientError, Replica};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 
+use crate::raw::{Raw, payload};
 use crate::support::{Gateway, World, live_blocks, to};
 
 const FULL: i32 = v1::SyncMode::Full as i32;
@@ -221,4 +222,37 @@ async fn who_is_deleted_and_made_again_blocks_nobody_on_a_client_that_was_away()
         assert_eq!(back.reply.sync, DELTA);
         assert_eq!(live_blocks(&back.replica), [] as [String; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_login_whose_client_has_gone_is_not_served_to_its_end() {
+    const GONE: usize = 30;
+    let world = World::new();
+    let gateway = world.start_with(&["sessions.max=1000"]);
+    let friends = names("f", 6000);
+    let users: Vec<_> = friends.iter().map(String::as_str).chain(["ann"]).collect();
+    let pairs: Vec<_> = friends.iter().map(|friend| ("ann", friend.as_str())).collect();
+    gateway.populate(&users, &pairs).await;
+    let ann = gateway.login("ann", Encoding::Json).await;
+    let cursor = ann.replica.cursor().map(str::to_owned);
+    let served = async || gateway.metric_of("rosterd_logins_total", "CURRENT").await;
+    let before = served().await;
+    // With nothing new, so that nothing is written that would show that they have gone.
+    for _ in 0..GONE {
+        let mut raw = Raw::open(&gateway, Encoding::Json).await;
+        let login = v1::Login { token: "ann".to_owned(), cursor: cursor.clone(), device: None };
+        raw.message(payload(Encoding::Json, ClientCommand::Login(login), 1)).await;
+        drop(raw);
+    }
+    gateway.until_metric("rosterd_sessions_closed_total", "CLIENT_LEFT", |left| left >= GONE as f64).await;
+    let served_to_the_end = served().await - before;
+    assert!(served_to_the_end < GONE as f64 / 3.0, "{served_to_the_end} of {GONE}");
+    // Who stays is served, and what it sends early is not lost.
+    let mut raw = Raw::open(&gateway, Encoding::Json).await;
+    let login = v1::Login { token: "ann".to_owned(), cursor, device: None };
+    raw.message(payload(Encoding::Json, ClientCommand::Login(login), 1)).await;
+    let get = ClientCommand::GetUsers(v1::GetUsers { accounts: vec!["nobody".to_owned()] });
+    raw.message(payload(Encoding::Json, get, 2)).await;
+    while raw.server().await.synced.is_none() {}
+    while raw.server().await.get_users_reply.is_none() {}
 }

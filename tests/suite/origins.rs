@@ -64,7 +64,7 @@ async fn without_a_key_the_server_api_takes_nothing_from_pages() {
     let world = World::new();
     let gateway = world.start_with(&["ops.api_key="]);
     let ask = async |host: &str, more: &str| {
-        let body = r#"{"nickname":"Mallory"}"#;
+        let body = r#"{"nick":"Mallory"}"#;
         let length = body.len();
         let head = format!("PUT /v1/users/eve HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
         let request = format!("{head}Content-Length: {length}\r\n{more}\r\n{body}");

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+use crate::auth::{login, token, with_secret};
 use crate::support::{Gateway, PATIENCE, Peer, World, is_aside, to};
 
 /// Friends of the account under test: about five to a part.
@@ -322,4 +323,25 @@ async fn where_a_repair_does_not_help_everything_is_asked_for_on_a_new_connectio
     assert_eq!(first[0]["login"]["cursor"], "e-0");
     assert_eq!(first[1]["repair"]["leaves"], json!(vec![0; 64]));
     assert_eq!((first.len(), second.len(), &second[0]["login"]["cursor"]), (2, 1, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_login_may_repair_once_and_goes_on_after_it_was_refused_another() {
+    let world = with_secret();
+    let gateway = world.start();
+    populate(&gateway).await;
+    for encoding in Encoding::ALL {
+        let mut alice = login(&gateway, &token("alice", 600), encoding).await;
+        // The first brings what differs, which is everything.
+        let frames = frames(&mut alice.client, vec![7; 64]).await;
+        assert_eq!(frames[0].repair_reply.as_ref().unwrap().parts.len(), 64);
+        let error = alice.refused(ClientCommand::Repair(v1::Repair { leaves: vec![7; 64] })).await;
+        assert_eq!((error.code, error.reason.as_str()), (416, "RATE_LIMITED"));
+        assert!(error.retry_after_ms.is_some_and(|wait| wait > 0), "{error:?}");
+        alice.nick("Still here").await;
+        // Another login may.
+        let mut again = login(&gateway, &token("alice", 600), encoding).await;
+        assert!(again.client.repair(&mut again.replica).await.unwrap().is_ok());
+    }
+    assert_eq!(gateway.metric_of("rosterd_refused_total", "LIST_READS").await, 2.0);
 }

@@ -160,6 +160,20 @@ async fn commands_from_a_pipe_are_answered_before_it_leaves() {
 }
 
 #[tokio::test]
+async fn what_others_write_does_not_steer_the_terminal() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "mallory"], &[("alice", "mallory")]).await;
+    let nick = "\u{1b}[2J\u{9b}31m\u{7f}\r\n\u{202e}drowssap";
+    gateway.patch("/v1/users/mallory", serde_json::json!({"nick": nick})).await;
+    let mut terminal = Terminal::open(&world, &["alice", "--url", &gateway.url()]);
+    let line = terminal.sees("drowssap").await;
+    assert!(line.contains(r"\u001b[2J\u009b31m\u007f\r\n\u202edrowssap"), "{line}");
+    assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
+    terminal.sees("in sync").await;
+}
+
+#[tokio::test]
 async fn who_may_not_come_in_or_finds_nobody_leaves_with_a_reason() {
     let world = World::new();
     let gateway = world.start();

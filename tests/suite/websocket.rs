@@ -323,7 +323,7 @@ async fn the_upgrade_chooses_a_subprotocol_or_says_what_is_wrong() {
         (offer("chat, rosterd.v1"), 400, "subprotocol"),
         (offer("r\u{f6}sterd"), 400, "subprotocol"),
         (offer(""), 400, "subprotocol"),
-        (replaced("Version: 13", "Version: 8"), 400, "WebSocket"),
+        (replaced("Version: 13", "Version: 8"), 426, "version 13"),
         (replaced("Upgrade: websocket", "Upgrade: h2c"), 400, "WebSocket"),
         (replaced("Sec-WebSocket-Key: ", "X-Other: "), 400, "WebSocket"),
         (replaced("GET", "POST"), 405, ""),

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
+use super::strict::known_fields;
 use super::{Encoding, Malformed, v1};
 use rosterd_engine::model::{Reason, RequestError};
 
@@ -203,9 +204,10 @@ fn unknown(name: &str) -> RequestError {
 /// Reads the body of an HTTP request as one object of the schema.
 ///
 /// # Errors
-/// 414, with the field if there is one.
+/// 414, with the field if there is one; also for a field that the object does not have.
 pub fn body<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, RequestError> {
     let body: &RawValue = serde_json::from_slice(bytes).map_err(|_| invalid("the body is not JSON"))?;
+    known_fields::<T>(body, &[])?;
     parse("body", body)
 }
 

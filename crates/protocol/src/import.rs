@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::decode::parse;
+use super::strict::known_fields;
 use super::{fields, v1};
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
@@ -30,8 +31,9 @@ pub fn import_line(line: &str) -> Result<Command, RequestError> {
         block: Option<&'a RawValue>,
     }
     let invalid = |message: &str| RequestError::new(Reason::InvalidArgument, message);
-    let line: ImportedLine<'_> =
-        serde_json::from_str(line).map_err(|error| invalid(&format!("not readable as JSON: {}", place(&error))))?;
+    let unreadable = |error: serde_json::Error| invalid(&format!("not readable as JSON: {}", place(&error)));
+    known_fields::<ImportedLine<'_>>(serde_json::from_str(line).map_err(unreadable)?, &[])?;
+    let line: ImportedLine<'_> = serde_json::from_str(line).map_err(unreadable)?;
     match (line.user, line.friendship, line.block) {
         (Some(user), None, None) => import_user(user),
         (None, Some(friendship), None) => {
@@ -53,6 +55,7 @@ fn import_user(user: &RawValue) -> Result<Command, RequestError> {
     struct ImportedUser {
         account: String,
     }
+    known_fields::<v1::UpdateMyInfo>(user, &["account"])?;
     let account = Account::parse(&parse::<ImportedUser>("user", user)?.account, "account")?;
     let patch = fields(parse::<v1::UpdateMyInfo>("user", user)?)?.check()?;
     Ok(Command::SetProfile { account, patch, create: true, if_version: None })
@@ -72,6 +75,7 @@ pub fn batch(body: &[u8]) -> Result<Vec<Command>, RequestError> {
     }
     let body: &RawValue =
         serde_json::from_slice(body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not JSON"))?;
+    known_fields::<ProfileBatch<'_>>(body, &[])?;
     let ProfileBatch { users } = parse("body", body)?;
     if users.len() > ACCOUNTS_PER_BATCH {
         let message = format!("users names {}, at most {ACCOUNTS_PER_BATCH} at a time", users.len());
@@ -98,6 +102,7 @@ fn batch_user(user: &RawValue, seen: &mut HashSet<Account>) -> Result<Command, R
         #[serde(default, deserialize_with = "super::or_default")]
         create: bool,
     }
+    known_fields::<v1::UpdateMyInfo>(user, &["account", "create"])?;
     let BatchedUser { account, create } = parse("user", user)?;
     let account = Account::parse(&account, "account")?;
     if !seen.insert(account.clone()) {
@@ -147,6 +152,8 @@ mod tests {
             ("{", "not readable as JSON"),
             ("{}", "either"),
             (r#"{"user": {}, "friendship": []}"#, "either"),
+            (r#"{"usr": {}}"#, "there is no field \"usr\"; did you mean user?"),
+            (r#"{"user": {"account": "a", "nickname": "x"}}"#, "there is no field \"nickname\"; did you mean nick?"),
             (r#"{"user": {"nick": "x"}}"#, "account"),
             (r#"{"user": {"account": "a b"}}"#, "account must be"),
             (r#"{"user": {"account": "a", "birth": "soon"}}"#, "birth must be"),

@@ -10,6 +10,7 @@ mod encoded_profile;
 mod encoding;
 mod import;
 mod profile_views;
+mod strict;
 pub mod words;
 
 pub use changes::Changes;
@@ -19,6 +20,7 @@ pub use encoded_profile::EncodedProfile;
 pub use encoding::{Encoding, Malformed};
 pub use import::{batch, import_line};
 pub use profile_views::ProfileViews;
+pub use strict::nearest;
 
 use serde::{Deserialize, Deserializer};
 

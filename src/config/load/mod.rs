@@ -18,13 +18,12 @@ use super::check;
 use super::error::Error;
 use super::ranges::Problem;
 use super::settings::Config;
+use rosterd_protocol::nearest;
 
 /// The file that is read if none is named.
 const FILE: &str = "config.toml";
 /// The prefix of every variable.
 const PREFIX: &str = "ROSTERD_";
-/// The least similarity (Jaro-Winkler, 0 to 1) of a name that is suggested.
-const NEAR: f64 = 0.8;
 
 /// The settings of the command line. Not `Debug`, because an override may be a secret.
 #[derive(Clone, Default)]
@@ -369,11 +368,6 @@ impl Layers {
 /// Splits `section.key` into its two parts; a section may stand in another.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('.').unwrap_or((path, ""))
-}
-
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    scored.filter(|(score, _)| *score >= NEAR).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 /// Names the type that a key takes, by its default.

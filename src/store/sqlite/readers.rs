@@ -25,6 +25,10 @@ const READERS: usize = 4;
 /// Waking a thread costs as much as a read, so a few threads do a burst, one read after the other.
 const WAITING: usize = 8;
 
+/// The most reads that wait. A session waits for one at a time, so this is more than come from as many sessions as a
+/// gateway is made for; beyond it, a read would be late for whoever asks.
+const QUEUED: usize = 65_536;
+
 pub(super) struct Readers(Arc<ReaderPool>);
 
 struct ReaderPool {
@@ -72,6 +76,9 @@ impl Readers {
         let mut state = self.0.state.lock();
         if state.closed {
             return Err(closed());
+        }
+        if state.reads.len() >= QUEUED {
+            return Err(StoreError("too many reads wait".into()));
         }
         state.reads.push_back(read);
         let reading = state.threads.len() - state.idle;
@@ -168,6 +175,7 @@ impl ReaderPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::poll;
 
     #[tokio::test]
     async fn a_read_that_panics_costs_its_caller_alone() {
@@ -183,6 +191,38 @@ mod tests {
             assert_eq!(count.await.unwrap(), 0);
         }
         assert!(readers.0.state.lock().threads.iter().all(|thread| !thread.is_finished()));
+        readers.close().await;
+    }
+
+    #[tokio::test]
+    async fn so_many_reads_may_wait_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("reads.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+        let readers = Readers::new(path, Duration::from_secs(1));
+        let gate = Arc::new(Mutex::new(()));
+        let shut = gate.lock();
+        let mut waiting = Vec::new();
+        let refused = loop {
+            let gate = gate.clone();
+            let mut read = Box::pin(readers.read(move |_| {
+                drop(gate.lock());
+                Ok(())
+            }));
+            match poll!(&mut read) {
+                std::task::Poll::Ready(refused) => break refused,
+                std::task::Poll::Pending => waiting.push(read),
+            }
+        };
+        assert!(refused.unwrap_err().to_string().contains("too many reads wait"));
+        assert!((QUEUED..=QUEUED + READERS).contains(&waiting.len()), "{}", waiting.len());
+        drop(shut);
+        // Whoever stops waiting costs nothing more, and there is room again.
+        waiting.truncate(1);
+        for read in waiting {
+            read.await.unwrap();
+        }
+        assert_eq!(readers.read(|_| Ok(7)).await.unwrap(), 7);
         readers.close().await;
     }
 }

@@ -19,16 +19,18 @@ use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile
 /// Runs each body on every adapter.
 macro_rules! on_every_store {
     ($($body:ident)*) => {
-        mod on_memory {
+        on_store! { on_memory memory $($body)* }
+        on_store! { on_sqlite sqlite $($body)* }
+    };
+}
+
+/// Makes a module that runs each body on one adapter, at a [`Place`] of that name.
+macro_rules! on_store {
+    ($module:ident $place:ident $($body:ident)*) => {
+        mod $module {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $body() {
-                super::$body(super::Place::memory()).await;
-            })*
-        }
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $body() {
-                super::$body(super::Place::sqlite()).await;
+                super::$body(super::Place::$place()).await;
             })*
         }
     };

@@ -21,20 +21,31 @@ pub(super) struct Place {
     pub(super) now: Arc<AtomicU64>,
     pub(super) busy_timeout: Duration,
     pub(super) visibility: Visibility,
+    /// Opens the adapter here.
+    pub(super) opener: fn(&Self) -> Result<Opened, StoreError>,
 }
 
 impl Place {
+    /// Places of the adapters that keep their rows between two openings.
+    pub(super) const DURABLE: [fn() -> Self; 1] = [Self::sqlite];
+
     pub(super) fn memory() -> Self {
         Self {
             directory: None,
             now: Arc::new(AtomicU64::new(1000)),
             busy_timeout: Duration::from_secs(5),
             visibility: Visibility::default(),
+            opener: |place| rosterd_memory_store::open(place.clock(), place.visibility.clone()),
         }
     }
 
     pub(super) fn sqlite() -> Self {
-        Self { directory: Some(tempfile::tempdir().unwrap()), ..Self::memory() }
+        let opener = |place: &Self| {
+            let (clock, visibility) = (place.clock(), place.visibility.clone());
+            let options = store::sqlite::SqliteOptions { busy_timeout: place.busy_timeout, clock, visibility };
+            store::sqlite::open(&place.path(), options)
+        };
+        Self { directory: Some(tempfile::tempdir().unwrap()), opener, ..Self::memory() }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -51,15 +62,7 @@ impl Place {
     }
 
     pub(super) fn try_open(&self) -> Result<Opened, StoreError> {
-        if self.directory.is_none() {
-            return rosterd_memory_store::open(self.clock(), self.visibility.clone());
-        }
-        let options = store::sqlite::SqliteOptions {
-            busy_timeout: self.busy_timeout,
-            clock: self.clock(),
-            visibility: self.visibility.clone(),
-        };
-        store::sqlite::open(&self.path(), options)
+        (self.opener)(self)
     }
 
     pub(super) fn open(&self) -> Running {

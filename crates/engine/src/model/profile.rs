@@ -12,6 +12,15 @@ pub struct LastChange {
     pub time: Millis,
 }
 
+/// What a field that is a text may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextLimits {
+    /// The most characters.
+    pub chars: usize,
+    /// Whether U+0000 may be among them.
+    pub nul: bool,
+}
+
 /// Defines what consists of profile fields.
 macro_rules! define {
     ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
@@ -34,6 +43,15 @@ macro_rules! define {
         impl Profile {
             /// The names of the fields that a user can set, as on the wire.
             pub const FIELDS: [&str; [$(stringify!($name)),+].len()] = [$(stringify!($name)),+];
+
+            /// Returns the limits of a field that is a text; `None` for other fields and other names.
+            #[must_use]
+            pub fn text_limits(field: &str) -> Option<TextLimits> {
+                match field {
+                    $(stringify!($name) => text_limits!($kind $limits),)+
+                    _ => None,
+                }
+            }
 
             /// Makes an empty profile.
             #[must_use]
@@ -87,6 +105,19 @@ macro_rules! define {
                 (next != *profile).then_some(next)
             }
         }
+    };
+}
+
+/// The limits of a field, by its kind.
+macro_rules! text_limits {
+    (text($most:expr $(, $form:expr)?)) => {
+        Some(TextLimits { chars: $most, nul: false })
+    };
+    (raw_text($most:expr)) => {
+        Some(TextLimits { chars: $most, nul: true })
+    };
+    (gender()) => {
+        None
     };
 }
 

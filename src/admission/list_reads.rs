@@ -1,0 +1,82 @@
+//! Limits how much of long lists is read for one account: by full syncs, logins and repairs.
+//!
+//! A login or a repair reads the whole friend list, a page at a time, and costs as much as there are pages. What it reads
+//! is counted, and an account that is ahead of its rate has to wait before it begins another.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::rate_limit::{Rate, RateLimit};
+use rosterd_engine::model::Account;
+
+/// The rate, in pages. A list of 10,000 friends is 20 pages, so that is a login of such an account every second, and forty
+/// of its devices at once.
+const PAGES: Rate = Rate { per_second: 20, burst: 800 };
+
+/// The accounts that have read lately.
+#[derive(Default)]
+pub(super) struct ListReads(Mutex<Readers>);
+
+#[derive(Default)]
+struct Readers {
+    known: HashMap<Account, RateLimit, ahash::RandomState>,
+    /// The number of accounts at which those that are not needed are dropped.
+    sweep_at: usize,
+}
+
+impl ListReads {
+    /// Lets an account begin to read, or says how long it must wait.
+    pub(super) fn may_begin(&self, account: &Account, now: u64) -> Result<(), Duration> {
+        match self.0.lock().known.get(account) {
+            Some(reads) => reads.wait(PAGES, now).map_or(Ok(()), Err),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts what was read for an account. Whoever reads one page, as most do, is not remembered for long.
+    pub(super) fn count(&self, account: &Account, pages: u32, now: u64) {
+        let mut readers = self.0.lock();
+        if readers.known.len() >= readers.sweep_at {
+            readers.known.retain(|_, reads| !reads.is_idle(now));
+            readers.known.shrink_to_fit();
+            readers.sweep_at = (2 * readers.known.len()).max(1024);
+        }
+        readers.known.entry(account.clone()).or_default().add(PAGES, pages, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn who_reads_long_lists_over_and_over_waits_and_nobody_else() {
+        let (reads, ann, bob) =
+            (ListReads::default(), Account::stored("ann").unwrap(), Account::stored("bob").unwrap());
+        let begun = (0..100).filter(|_| {
+            let may = reads.may_begin(&ann, SECOND).is_ok();
+            if may {
+                reads.count(&ann, 20, SECOND);
+            }
+            may
+        });
+        assert_eq!(begun.count(), 40);
+        let wait = reads.may_begin(&ann, SECOND).unwrap_err();
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(2), "{wait:?}");
+        assert!(reads.may_begin(&bob, SECOND).is_ok());
+        assert!(reads.may_begin(&ann, SECOND + wait.as_nanos() as u64).is_ok());
+    }
+
+    #[test]
+    fn accounts_that_have_not_read_lately_are_forgotten() {
+        let reads = ListReads::default();
+        for n in 0..100_000_u64 {
+            reads.count(&Account::stored(&format!("a{n}")).unwrap(), 1, n * SECOND / 1000);
+        }
+        assert!(reads.0.lock().known.len() <= 2048, "{}", reads.0.lock().known.len());
+    }
+}
