@@ -1,5 +1,7 @@
 //! The server API's routes for accounts and their profiles.
 
+use std::fmt::Write as _;
+
 use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Done, Reply, made, ok};
 use super::request::{Body, One, Shared, account, bytes, read};
+use crate::service::IMPORT_SLICE;
 use rosterd_engine::model::{Reason, RequestError};
 use rosterd_protocol::v1;
 
@@ -172,8 +175,9 @@ pub(super) struct Imported {
 }
 
 /// Imports lines: `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`,
-/// `{"block": ["alice", "mallory"]}`. One request is one transaction: if a line is bad, nothing is imported and the error
-/// names the line by its number.
+/// `{"block": ["alice", "mallory"]}`. If a line cannot be read, nothing is imported and the error names the line by its
+/// number. Every 100 lines are one transaction, so that the writes of clients get their turn: if a line is refused, its
+/// transaction is not done and those before it stay. To import the same lines again is harmless.
 #[utoipa::path(
     post, path = "/v1/import", tag = "users", operation_id = "importLines", request_body(content((String = "application/x-ndjson"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 200, description = "imported", body = Imported))
@@ -189,7 +193,14 @@ pub(super) async fn import(api: Shared, body: Body) -> Reply<Imported> {
     }
     let changed = api.service.import(commands).await.map_err(|(at, error)| match error.reason {
         Reason::Unavailable => error,
-        _ => at_line(numbers[at], error),
+        _ => {
+            let stay = at - at % IMPORT_SLICE;
+            let mut error = at_line(numbers[at], error);
+            if stay > 0 {
+                let _ = write!(error.message, "; the {stay} lines before line {} are imported", numbers[stay]);
+            }
+            error
+        }
     })?;
     ok(Imported { lines: numbers.len(), changed })
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::certificates::{Listener, watch};
 use self::policy::policy;
@@ -46,6 +46,8 @@ const LAST: Duration = Duration::from_secs(4);
 const BACKLOG: u32 = 65_535;
 /// How often tombstones past their retention are dropped.
 const COMPACTION: Duration = Duration::from_hours(1);
+/// How often the store's files are purged, if something was erased.
+const PURGE: Duration = Duration::from_secs(10);
 
 /// The users of a new development store and their friendships, one import line each.
 const DEMO: &str = include_str!("../../examples/demo.ndjson");
@@ -90,7 +92,7 @@ impl Core {
     fn spawn_background(&self, config: &Config, certificates: &Certificates) -> Vec<JoinHandle<()>> {
         let spawn = |name, work| self.supervisor.spawn(name, MayEnd::Never, work);
         let mut tasks = vec![
-            spawn("compaction", boxed(compact(self.store.clone(), config.store.tombstone_retention))),
+            spawn("compaction", boxed(clean(self.store.clone(), config.store.tombstone_retention))),
             spawn("presence_sweep", boxed(sweep_presence(self.service.clone()))),
             spawn("keys", boxed(keep_keys(self.service.clone()))),
             spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),
@@ -311,23 +313,33 @@ async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<
     api::serve(listener, routes, tls, || gateway.handshake_timeout()).await;
 }
 
-/// Drops tombstones older than the retention, for ever.
-async fn compact(store: Arc<dyn Store>, retention: Duration) {
+/// Removes erased data from the store's files, and drops tombstones older than the retention, for ever.
+async fn clean(store: Arc<dyn Store>, retention: Duration) {
+    let mut compacted: Option<Instant> = None;
     loop {
-        let before = SystemTime::now().checked_sub(retention).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        if let Some(before) = before {
-            loop {
-                match store.compact(before.as_millis() as u64).await {
-                    Ok(0) => break,
-                    Ok(dropped) => tracing::info!(dropped, "tombstones past their retention were dropped"),
-                    Err(error) => {
-                        tracing::warn!(%error, "tombstones could not be dropped");
-                        break;
-                    }
-                }
+        if compacted.is_none_or(|at| at.elapsed() >= COMPACTION) {
+            compact(&*store, retention).await;
+            compacted = Some(Instant::now());
+        }
+        if let Err(error) = store.purge().await {
+            tracing::warn!(%error, "what was erased may still be in the store's log; it is tried again");
+        }
+        tokio::time::sleep(PURGE).await;
+    }
+}
+
+async fn compact(store: &dyn Store, retention: Duration) {
+    let before = SystemTime::now().checked_sub(retention).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let Some(before) = before else { return };
+    loop {
+        match store.compact(before.as_millis() as u64).await {
+            Ok(0) => return,
+            Ok(dropped) => tracing::info!(dropped, "tombstones past their retention were dropped"),
+            Err(error) => {
+                tracing::warn!(%error, "tombstones could not be dropped");
+                return;
             }
         }
-        tokio::time::sleep(COMPACTION).await;
     }
 }
 

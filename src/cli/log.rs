@@ -55,15 +55,14 @@ pub(super) fn start(log: &LogConfig) -> Result<(RunningLog, ReloadablePart), Cli
     let running = RunningLog { writer, unread, too_fast: limit.too_fast.clone(), counted: (0, 0) };
     let lines = fmt::layer().with_writer(lines).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter).with(limit);
+    let colors = std::io::stderr().is_terminal() && may_have_colors(std::env::var_os("NO_COLOR"));
     let begun = match log.format {
         LogFormat::Json => registry.with(lines.json()).try_init(),
-        LogFormat::Text => {
-            let colors = std::io::stderr().is_terminal() && colors(std::env::var_os("NO_COLOR"));
-            registry.with(lines.with_ansi(colors)).try_init()
-        }
+        LogFormat::Text => registry.with(lines.with_ansi(colors)).try_init(),
     };
     begun.map_err(CliError::of)?;
-    panics_as_lines();
+    // The hook of the standard library writes to standard error itself, and waits for it.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a defect of rosterd; please report it")));
     let part = ReloadablePart::new(&["log.level"], move |config| {
         let (filter, handle) = (targets(&config.log.level)?, handle.clone());
         Ok(PreparedChange::live(move || drop(handle.reload(filter))))
@@ -72,21 +71,8 @@ pub(super) fn start(log: &LogConfig) -> Result<(RunningLog, ReloadablePart), Cli
 }
 
 /// Reports whether lines on a terminal may have colors, by the variable of <https://no-color.org>.
-fn colors(no_color: Option<OsString>) -> bool {
+fn may_have_colors(no_color: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty())
-}
-
-/// Logs a panic as any other line: readers of JSON take each line for JSON, and the hook of the standard library waits for
-/// whoever reads standard error.
-fn panics_as_lines() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if tracing::enabled!(Level::ERROR) {
-            tracing::error!(%panic, "a bug: this part of the gateway ends");
-        } else {
-            usual(panic);
-        }
-    }));
 }
 
 fn targets(level: &str) -> Result<Targets, String> {
@@ -164,6 +150,12 @@ mod tests {
     }
 
     #[test]
+    fn no_color_counts_unless_it_is_empty() {
+        assert!(may_have_colors(None) && may_have_colors(Some("".into())));
+        assert!(!may_have_colors(Some("1".into())) && !may_have_colors(Some("0".into())));
+    }
+
+    #[test]
     fn lines_of_one_kind_that_come_too_fast_are_left_out_and_counted_and_others_are_not() {
         let (limit, lines) = (LineRate::new(), LineCount::default());
         let too_fast = limit.too_fast.clone();
@@ -180,11 +172,5 @@ mod tests {
         let admitted = written - 5001;
         let most = 100 + 10 * (begun.elapsed().as_secs() + 1);
         assert!((100..=most).contains(&admitted), "{admitted} lines");
-    }
-
-    #[test]
-    fn no_color_counts_unless_it_is_empty() {
-        assert!(colors(None) && colors(Some("".into())));
-        assert!(!colors(Some("1".into())) && !colors(Some("0".into())));
     }
 }

@@ -27,17 +27,17 @@ pub fn run(options: &SettingsOptions, loaded: LoadedConfig) -> Result<ExitCode, 
     let json = loaded.config.log.format == LogFormat::Json;
     let (mut log, level) = log::start(&loaded.config.log)?;
     let runtime = runtime()?;
-    let mut ended = runtime.block_on(serve(options, loaded, level, &mut log));
+    let ended = runtime.block_on(serve(options, loaded, level, &mut log));
     // Not dropped: that would wait for whatever still runs, such as a look-up of a name, for as long as it takes.
     runtime.shutdown_background();
-    // Every line of such a log is JSON, the last one too.
-    if let Err(CliError(why)) = &mut ended
-        && json
-        && tracing::enabled!(tracing::Level::ERROR)
-    {
-        tracing::error!(%why, "the gateway ends");
-        why.clear();
-    }
+    let ended = match ended {
+        // Every line of such a log is JSON, the last one too.
+        Err(CliError(why)) if json && tracing::enabled!(tracing::Level::ERROR) => {
+            tracing::error!(%why, "the gateway ends");
+            Err(CliError(String::new()))
+        }
+        ended => ended,
+    };
     log.finish();
     ended
 }

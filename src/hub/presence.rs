@@ -120,10 +120,12 @@ impl Hub {
         true
     }
 
-    /// Takes the presence transitions since the last call; of each account the newest.
+    /// Takes at most so many presence transitions that are not stored yet; of each account the newest.
     #[must_use]
-    pub fn take_transitions(&self) -> Vec<(Account, PresenceTransition)> {
-        std::mem::take(&mut *self.transitions.lock()).into_iter().collect()
+    pub fn take_transitions(&self, most: usize) -> Vec<(Account, PresenceTransition)> {
+        let mut held = self.transitions.lock();
+        let some: Vec<_> = held.keys().take(most).cloned().collect();
+        some.iter().filter_map(|account| held.remove_entry(account)).collect()
     }
 
     /// Puts back transitions that could not be stored; newer ones stay.

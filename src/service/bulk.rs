@@ -7,6 +7,9 @@ use crate::store::{StoreError, Write};
 use rosterd_engine::model::{Account, Block, Command, Edge, Outcome, Profile, Request, RequestError};
 use rosterd_protocol::v1;
 
+/// The most commands of an import in one transaction, behind which the writes of clients wait.
+pub const IMPORT_SLICE: usize = 100;
+
 /// How many friends or blocks are read at a time.
 const PAGE: usize = 1000;
 
@@ -28,13 +31,21 @@ pub struct Export {
 }
 
 impl Service {
-    /// Carries out all commands or none, and returns how many changed something.
+    /// Carries out commands in transactions of [`IMPORT_SLICE`], and returns how many changed something.
     ///
     /// # Errors
-    /// The first refused one, by its position.
+    /// The first refused one, by its position. Nothing of its transaction is done; the transactions before it stay.
     pub async fn import(&self, commands: Vec<Command>) -> Result<usize, (usize, RequestError)> {
-        let answers = self.write(Write { commands, origin: None }).await?;
-        Ok(answers.iter().filter(|answer| answer.outcome != Outcome::Unchanged).count())
+        let (mut done, mut changed) = (0, 0);
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let commands: Vec<_> = commands.by_ref().take(IMPORT_SLICE).collect();
+            let answers = self.write(Write { commands, origin: None }).await;
+            let answers = answers.map_err(|(at, error)| (done + at, error))?;
+            changed += answers.iter().filter(|answer| answer.outcome != Outcome::Unchanged).count();
+            done += answers.len();
+        }
+        Ok(changed)
     }
 
     /// Carries out all [`Command::SetProfile`] or none, and returns the profiles as they now are, in order.

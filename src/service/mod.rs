@@ -24,7 +24,7 @@ mod tokens;
 mod visible;
 mod watch;
 
-pub use self::bulk::Export;
+pub use self::bulk::{Export, IMPORT_SLICE};
 pub use self::catch_up::CatchUp;
 pub use self::commits::consume;
 pub use self::expiry::expire_requests;

@@ -16,6 +16,9 @@ use rosterd_protocol::v1;
 /// The shortest and the longest pause between looking for accounts that left.
 const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
+/// How many presence transitions are stored at a time.
+const SOME: usize = 500;
+
 impl Service {
     /// Reads an account's presence, as its own clients see it.
     ///
@@ -49,20 +52,22 @@ impl Service {
         self.write_one(command, None).await.map(drop)
     }
 
-    /// Stores the presence transitions since the last time.
+    /// Stores the presence transitions since the last time, [`SOME`] at a time, so that no write waits for all of them.
     pub(super) async fn write_transitions(&self) {
-        let transitions = self.hub.take_transitions();
-        if transitions.is_empty() {
-            return;
-        }
-        let seen = transitions.iter().map(|(account, transition)| store::PresenceRow {
-            account: account.clone(),
-            online: transition.online,
-            time: transition.time,
-        });
-        if let Err(error) = self.store.put_seen(seen.collect()).await {
-            tracing::warn!(%error, "who came and went could not be written down; it is tried again");
-            self.hub.put_back_transitions(transitions);
+        loop {
+            let transitions = self.hub.take_transitions(SOME);
+            if transitions.is_empty() {
+                return;
+            }
+            let seen = transitions.iter().map(|(account, transition)| store::PresenceRow {
+                account: account.clone(),
+                online: transition.online,
+                time: transition.time,
+            });
+            if let Err(error) = self.store.put_seen(seen.collect()).await {
+                tracing::warn!(%error, "who came and went could not be written down; it is tried again");
+                return self.hub.put_back_transitions(transitions);
+            }
         }
     }
 }

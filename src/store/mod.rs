@@ -207,6 +207,10 @@ pub trait Store: Send + Sync + 'static {
     /// and raises the compacted revision past them. Returns how many it dropped; 0 means that none is left.
     fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>>;
 
+    /// Removes what was erased from every file that still holds it, such as a log of older states. Does nothing if
+    /// nothing was erased since the last time.
+    fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// Returns the current lineage of the store.
     ///
     /// The compacted revision rises before the tombstones below it can be missing: a caller that asks *after* its last

@@ -286,6 +286,10 @@ impl Store for SimStore {
         })
     }
 
+    fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.purge()
+    }
+
     fn lineage(&self) -> Lineage {
         self.inner.lineage()
     }

@@ -1,6 +1,7 @@
 //! `rosterd import`, straight into the store and beside a running gateway.
 
 use std::process::Command as Process;
+use std::time::Instant;
 
 use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
@@ -360,4 +361,58 @@ async fn accounts_and_friendships_come_from_csv_too() {
         assert_eq!(friends(&gateway, "ann").await, ["bob", "eve"]);
         assert_eq!(nicks(&gateway, &["bob", "dan"]).await, [("bob", ""), ("dan", "Dan")].map(owned));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_of_clients_go_on_beside_a_huge_import() {
+    let world = World::new();
+    let gateway = world.start();
+    let names: Vec<_> = (0..160).map(|n| format!("u{n:03}")).collect();
+    gateway.populate(&names.iter().map(String::as_str).chain(["ann"]).collect::<Vec<_>>(), &[]).await;
+    let mut ann = gateway.login("ann", Encoding::Protobuf).await;
+    // Every friendship there can be, in one request.
+    let pairs = names.iter().enumerate().flat_map(|(n, a)| names[..n].iter().map(move |b| friendship(a, b)));
+    let body = pairs.collect::<Vec<_>>().join("\n");
+    let mut backend = gateway.backend().await;
+    let importing = tokio::spawn(async move {
+        let begun = Instant::now();
+        let imported = backend.request(hyper::Method::POST, "/v1/import", body).await.unwrap();
+        (imported["changed"].as_u64(), begun.elapsed())
+    });
+    let mut waits = Vec::new();
+    while !importing.is_finished() {
+        let begun = Instant::now();
+        ann.nick(&format!("Ann {}", waits.len())).await;
+        waits.push(begun.elapsed());
+    }
+    let (imported, took) = importing.await.unwrap();
+    assert_eq!(imported, Some(160 * 159 / 2));
+    let longest = waits.iter().max().unwrap();
+    println!("{} writes during an import of {took:?}, the longest took {longest:?}", waits.len());
+    // Behind one transaction, one write would have waited for nearly all of it.
+    assert!(waits.len() >= 10 && *longest < took / 4, "{longest:?} of {took:?}, {} writes", waits.len());
+}
+
+#[tokio::test]
+async fn a_line_that_is_refused_says_which_lines_before_it_stay() {
+    let world = World::new();
+    let gateway = world.start();
+    let mut lines: Vec<_> = (0..250).map(|n| user(&format!("u{n:03}"), "x")).collect();
+    lines.insert(230, friendship("u000", "nobody"));
+    lines.insert(0, String::new());
+    let (status, said) =
+        gateway.backend().await.send(hyper::Method::POST, "/v1/import", lines.join("\n")).await.unwrap();
+    assert_eq!(status, 404, "{said}");
+    assert!(said.contains("line 232: ") && said.contains("the 200 lines before line 202 are imported"), "{said}");
+    assert_eq!(nicks(&gateway, &["u199", "u200", "u229", "u231"]).await, [("u199", "x")].map(owned));
+    // Short imports are all or nothing, and so is one with a line that cannot be read.
+    lines.truncate(150);
+    lines.push("nonsense".to_owned());
+    let other = World::new();
+    let gateway = other.start();
+    for body in [lines.join("\n"), [&lines[..50], &[friendship("u000", "nobody")]].concat().join("\n")] {
+        let (status, said) = gateway.backend().await.send(hyper::Method::POST, "/v1/import", body).await.unwrap();
+        assert!(status >= 400 && !said.contains("imported"), "{status} {said}");
+    }
+    assert!(nicks(&gateway, &["u000", "u120"]).await.is_empty());
 }

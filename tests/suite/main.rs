@@ -20,6 +20,7 @@ mod deploy;
 mod devices;
 mod durability;
 mod explain;
+mod files;
 mod frames;
 mod friends;
 mod import;

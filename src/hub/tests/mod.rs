@@ -270,11 +270,11 @@ fn presence_outlives_the_last_session_by_offline_grace() {
     hub.expire(after, after, 9);
     let seen = bob.view().presence(&entry).unwrap();
     assert_eq!((bob.take().marks.len(), seen.online, seen.last_seen), (1, false, 9));
-    let transitions = hub.take_transitions();
+    let transitions = hub.take_transitions(9);
     assert_eq!(transitions.len(), 1);
     assert!(!transitions[0].1.online);
     hub.expire(Instant::now(), Instant::now(), 10);
-    assert!(hub.take_transitions().is_empty());
+    assert!(hub.take_transitions(9).is_empty());
 }
 
 #[test]
@@ -283,9 +283,9 @@ fn accounts_that_do_not_come_back_after_a_restart_go_offline() {
     hub.restore_online(vec![online(1, false), online(2, false), online(3, true)]);
     let ann = hub.join(&account(1), SessionId(1), None);
     hub.arrive(&ann, 5, LIMIT);
-    assert!(hub.take_transitions().is_empty(), "she never went");
+    assert!(hub.take_transitions(9).is_empty(), "she never went");
     hub.expire(Instant::now(), Instant::now(), 10);
-    let transitions = hub.take_transitions();
+    let transitions = hub.take_transitions(9);
     let gone = |n: u8| transitions.iter().find(|(who, _)| *who == account(n)).map(|(_, p)| (p.online, p.time)).unwrap();
     assert_eq!((transitions.len(), gone(2)), (2, (false, 10)));
     // Nobody may learn that a hidden account was there.
@@ -418,9 +418,9 @@ fn an_account_takes_one_place_in_offline_grace_and_none_after_it_is_deleted() {
     }
     assert_eq!(hub.offline_grace.lock().len(), 1);
     feed.apply(&[change(2, None, Row::Gone { account: account(1), version: 2 })]);
-    assert!(hub.take_transitions().is_empty(), "a deleted account has no transition to store");
+    assert!(hub.take_transitions(9).is_empty(), "a deleted account has no transition to store");
     hub.expire(Instant::now(), Instant::now(), 10);
-    assert_eq!((hub.offline_grace.lock().len(), hub.take_transitions().len()), (0, 0));
+    assert_eq!((hub.offline_grace.lock().len(), hub.take_transitions(9).len()), (0, 0));
     assert!(hub.user(&account(1)).is_none());
 }
 

@@ -119,5 +119,5 @@ fn accounts_go_offline_some_at_a_time() {
         calls += 1;
     }
     assert!(calls > 3, "{calls}");
-    assert_eq!(hub.take_transitions().len(), 100);
+    assert_eq!(hub.take_transitions(usize::MAX).len(), 100);
 }

@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::{self, COPIED, SchemaError};
-use super::{beside, explain, lock};
+use super::files::{beside, claim, create_private, directory, real_path};
+use super::schema::{self, COPIED, SchemaError, explain};
 use crate::store::StoreError;
 
 /// The suffix of a database that a copy replaced.
 const REPLACED: &str = ".replaced";
 /// The suffix of a copy until it is complete.
 const PARTIAL: &str = ".partial";
-/// The suffixes of the other files of a database.
-const PARTS: [&str; 2] = ["-wal", "-shm"];
+/// The suffix of a complete copy that is to replace the database.
+const RESTORED: &str = ".restored";
+/// The suffixes of all files of a database, the database itself last.
+const PARTS: [&str; 3] = ["-wal", "-shm", ""];
 
 /// Copies the database at `path`, which a gateway may be writing, to the new file `to`.
 ///
@@ -28,48 +30,75 @@ pub fn backup(path: &Path, to: &Path) -> Result<(), StoreError> {
     if to.exists() {
         return Err(StoreError(format!("{} exists already: a copy goes into a new file", to.display())));
     }
+    let path = &real_path(path)?;
+    if beside(path, RESTORED).exists() {
+        let message = format!("a restore of {} broke off: start the gateway, which finishes it", path.display());
+        return Err(StoreError(message));
+    }
     copy(path, to)
 }
 
 /// Replaces the database at `path` with a copy. The old database is kept under another name, which is returned.
 ///
+/// A process that is killed in here leaves the old database as it was, or a restore that [`finish_restore`] ends.
+///
 /// # Errors
 /// One sentence for the operator: the copy is no database or damaged, a gateway runs, or a database that was replaced
 /// earlier is still there. The database is unchanged.
 pub fn restore(from: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    // Held until the end, so that no gateway starts on an incomplete database.
-    let _lock = lock(path)?;
+    // Locked until the end, so that no gateway starts on an incomplete database.
+    let (path, _lock) = claim(path)?;
+    let path = path.as_path();
+    finish_restore(path)?;
     let replaced = beside(path, REPLACED);
     if path.exists() && replaced.exists() {
         let message = format!("{} is still there from an earlier restore: move it away first", replaced.display());
         return Err(StoreError(message));
     }
     check(from).map_err(|error| explain(from, &error))?;
-    let whole = beside(path, ".restored");
-    remove(&whole)?;
-    copy(from, &whole)?;
-    let kept = if path.exists() {
-        set_aside(path, &replaced)?;
-        Some(replaced)
-    } else {
-        None
-    };
-    // A log must not stay beside another database, which it would destroy.
-    PARTS.iter().try_for_each(|part| remove(&beside(path, part)))?;
-    rename(&whole, path)?;
+    let kept = path.exists().then_some(replaced);
+    if kept.is_some() {
+        merge_log(path);
+    }
+    copy(from, &beside(path, RESTORED))?;
+    finish_restore(path)?;
     Ok(kept)
+}
+
+/// Ends a restore whose copy is complete: every step of it can be repeated by the next process. Call it under the lock.
+///
+/// A complete copy beside the database is the decision to restore it. Before it is in place, the old database is
+/// renamed with its log, which would destroy another database. The copy is renamed last, which ends the restore.
+///
+/// # Errors
+/// One sentence for the operator; a further call goes on.
+pub(super) fn finish_restore(path: &Path) -> Result<(), StoreError> {
+    moves(path).iter().try_for_each(|(from, to)| rename(from, to))
+}
+
+/// Returns the renames that are left of a restore, in order; none if there is no complete copy.
+fn moves(path: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let restored = beside(path, RESTORED);
+    if !restored.exists() {
+        return Vec::new();
+    }
+    let replaced = beside(path, REPLACED);
+    let parts = PARTS.iter().map(|part| (beside(path, part), beside(&replaced, part)));
+    parts.filter(|(old, _)| old.exists()).chain([(restored, path.to_owned())]).collect()
 }
 
 /// Copies one state of a database to a file and marks it as a copy. It is synced to the disk when this returns.
 fn copy(path: &Path, to: &Path) -> Result<(), StoreError> {
     let partial = beside(to, PARTIAL);
     remove(&partial)?;
+    let cannot = |error: &dyn std::fmt::Display| StoreError(format!("cannot write {}: {error}", partial.display()));
+    create_private(&partial).map_err(|error| cannot(&error))?;
     let copied = write_copy(path, &partial);
     if let Err(error) = copied {
         let _ = fs::remove_file(&partial);
         return Err(match error {
             Failed::Database(error) => explain(path, &error),
-            Failed::Copy(error) => StoreError(format!("cannot write {}: {error}", partial.display())),
+            Failed::Copy(error) => cannot(&error),
         });
     }
     rename(&partial, to)
@@ -103,25 +132,20 @@ fn check(path: &Path) -> Result<(), SchemaError> {
     if found == "ok" { Ok(()) } else { Err(SchemaError::Damaged(found)) }
 }
 
-/// Renames a database with all of its files. Its log is copied into it first, so that usually one file is left.
-fn set_aside(path: &Path, to: &Path) -> Result<(), StoreError> {
+/// Copies the log of a database into it, so that one file is left to rename.
+fn merge_log(path: &Path) {
     // A file that is no database any more, which may be the reason for the restore, has no log to copy.
     if let Ok(conn) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
         let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
-    for part in PARTS.iter().filter(|part| beside(path, part).exists()) {
-        rename(&beside(path, part), &beside(to, part))?;
-    }
-    rename(path, to)
 }
 
 /// Renames a file. Its contents and its new name are synced to the disk when this returns.
 fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let directory = to.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let renamed = File::open(from)
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(from, to))
-        .and_then(|()| File::open(directory)?.sync_all());
+        .and_then(|()| File::open(directory(to))?.sync_all());
     renamed.map_err(|error| StoreError(format!("cannot move {} to {}: {error}", from.display(), to.display())))
 }
 
@@ -131,5 +155,64 @@ fn remove(path: &Path) -> Result<(), StoreError> {
             Err(StoreError(format!("cannot remove {}: {error}", path.display())))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rosterd_engine::model::Visibility;
+
+    /// Makes a database with a last revision, which is in its log and not yet in the file, as after a kill.
+    fn database(at: &Path, revision: i64) {
+        let original = beside(at, ".original");
+        let mut conn = Connection::open(&original).unwrap();
+        schema::prepare(&mut conn, &Visibility::default()).unwrap();
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        conn.execute("UPDATE meta SET stamp = ?1", [revision]).unwrap();
+        for part in ["", "-wal", "-shm"] {
+            fs::copy(beside(&original, part), beside(at, part)).unwrap();
+        }
+    }
+
+    fn revision(path: &Path) -> i64 {
+        open(path).unwrap().query_row("SELECT stamp FROM meta", [], |record| record.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_restore_that_is_killed_at_any_rename_is_ended_by_the_next_process() {
+        for done in 0..=4 {
+            let place = tempfile::tempdir().unwrap();
+            let (path, other) = (place.path().join("rosterd.db"), place.path().join("copy.db"));
+            database(&path, 1);
+            database(&other, 2);
+            copy(&other, &beside(&path, RESTORED)).unwrap();
+            let moves = moves(&path);
+            assert_eq!(moves.len(), 4, "the log, its index, the database and the copy: {moves:?}");
+            for (from, to) in &moves[..done] {
+                rename(from, to).unwrap();
+            }
+            assert_eq!(path.exists(), done != 3, "between the last two there is no database");
+            // A copy of what is half in place would lack the log.
+            assert_eq!(backup(&path, &place.path().join("half.db")).is_ok(), done == 4);
+            finish_restore(&path).unwrap();
+            assert_eq!(revision(&path), 2);
+            assert_eq!(revision(&beside(&path, REPLACED)), 1, "the old database lost its log");
+            assert!(!beside(&path, RESTORED).exists());
+        }
+    }
+
+    #[test]
+    fn a_restore_that_is_killed_before_its_copy_is_complete_changes_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, other) = (place.path().join("rosterd.db"), place.path().join("copy.db"));
+        database(&path, 1);
+        database(&other, 2);
+        let partial = beside(&beside(&path, RESTORED), PARTIAL);
+        fs::write(&partial, &fs::read(&other).unwrap()[..8192]).unwrap();
+        finish_restore(&path).unwrap();
+        assert_eq!(revision(&path), 1);
+        restore(&other, &path).unwrap();
+        assert_eq!((revision(&path), partial.exists()), (2, false));
     }
 }

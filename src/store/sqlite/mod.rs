@@ -1,33 +1,37 @@
 //! The default store: one `SQLite` file, one thread that writes it, and a few connections that read it.
 //!
-//! One process at a time uses a file, which an advisory lock on `<file>.lock` ensures. Commits are synced to the disk
-//! before anyone learns of them. [`open`] verifies and migrates; the rest is behind [`Store`]. The composition root
+//! One process at a time uses a file, which an advisory lock on `<file>.lock` ensures, beside the file that the path
+//! really leads to. Commits are synced to the disk before anyone learns of them. [`open`] verifies and migrates; the rest is behind [`Store`]. The composition root
 //! opens the store.
 
 mod backup;
 mod connection;
+mod files;
+mod log;
 mod readers;
 mod rows;
 mod schema;
 mod writer;
 
-use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::backup::{backup, restore};
 
+use self::backup::finish_restore;
 use self::connection::{closed, set_up};
+use self::files::{claim, create_private};
+use self::log::WriteAheadLog;
 use self::readers::Readers;
-use self::schema::{Meta, SchemaError};
+use self::schema::{Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
     FEED_CAPACITY, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock, StoreError, Write, Written,
@@ -65,7 +69,10 @@ impl Default for SqliteOptions {
 /// One sentence for the operator, which names the path: the file is not a database of rosterd, is of a newer version,
 /// is in use, or cannot be written. None of these changes the file.
 pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
-    let lock = lock(path)?;
+    let (path, lock) = claim(path)?;
+    let path = path.as_path();
+    finish_restore(path)?;
+    create_private(path).map_err(|e| StoreError(format!("cannot create the database {}: {e}", path.display())))?;
     let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
     let meta = schema::prepare(&mut conn, &options.visibility).map_err(|e| explain(path, &e))?;
     start(path, options, lock, conn, &meta)
@@ -85,6 +92,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
         revision: meta.revision,
         head: head.clone(),
         compacted: compacted.clone(),
+        log: WriteAheadLog::new(path, options.busy_timeout),
         failing: false,
         feed,
         running,
@@ -96,54 +104,11 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     Ok(Opened { store: Arc::new(store), feed: commits, head: meta.revision })
 }
 
-/// Locks the database for this process.
-///
-/// The lock is on a file of its own, because closing any handle on a database drops the locks that `SQLite` itself
-/// holds on it.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    if let Some(directory) = directory {
-        fs::create_dir_all(directory)
-            .map_err(|e| StoreError(format!("cannot create the directory {}: {e}", directory.display())))?;
-    }
-    let name = beside(path, ".lock");
-    let cannot = |e| StoreError(format!("cannot lock the database with {}: {e}", name.display()));
-    let file = File::options().write(true).create(true).truncate(false).open(&name).map_err(cannot)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError(format!("the database {} is used by another rosterd process", path.display())))
-        }
-        Err(TryLockError::Error(e)) => Err(cannot(e)),
-    }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
 fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     set_up(&conn, busy_timeout)?;
     Ok(conn)
-}
-
-/// Puts an error into one sentence for the operator.
-fn explain(path: &Path, error: &SchemaError) -> StoreError {
-    let code = match error {
-        SchemaError::Sqlite(error) => error.sqlite_error_code(),
-        _ => None,
-    };
-    let why = match code {
-        Some(ErrorCode::NotADatabase) => "it is not an SQLite database".into(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "it is locked by another process".into(),
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => SchemaError::ReadOnly.to_string(),
-        _ => error.to_string(),
-    };
-    StoreError(format!("cannot use the database {}: {why}", path.display()))
 }
 
 struct Sqlite {
@@ -247,6 +212,10 @@ impl Store for Sqlite {
 
     fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move { self.ask(|answer| Message::Compact(before, answer)).await? })
+    }
+
+    fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.ask(Message::Purge).await? })
     }
 
     fn lineage(&self) -> Lineage {

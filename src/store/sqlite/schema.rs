@@ -2,27 +2,34 @@
 //!
 //! A file that is not ours is recognized before anything is written to it. Called once, by `open`.
 
+use std::path::Path;
+
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::rows::number;
+use crate::store::StoreError;
 use rosterd_engine::model::{Epoch, Revision, Visibility};
 
 /// The bytes "rstd", which `SQLite` keeps in the header of the file.
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
+    include_str!("../schema/sqlite/0004_relation_counts.sql"),
 ];
 
 /// The epoch in a copy, which gets an epoch of its own when it is opened first.
 pub(super) const COPIED: i64 = 0;
 
-/// The pages of the write-ahead log at which it is copied back into the database: 16 MB.
-const CHECKPOINT_PAGES: u32 = 4000;
+/// The pages of the write-ahead log at which it is copied back into the database.
+const CHECKPOINT_PAGES: u64 = 4000;
+
+/// The most bytes that the write-ahead log keeps once it is copied back: 16 MB.
+pub(super) const LOG_BYTES: u64 = CHECKPOINT_PAGES * 4096;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +50,21 @@ pub(super) enum SchemaError {
     Random(getrandom::Error),
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+}
+
+/// Puts an error into one sentence for the operator.
+pub(super) fn explain(path: &Path, error: &SchemaError) -> StoreError {
+    let code = match error {
+        SchemaError::Sqlite(error) => error.sqlite_error_code(),
+        _ => None,
+    };
+    let why = match code {
+        Some(ErrorCode::NotADatabase) => "it is not an SQLite database".into(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "it is locked by another process".into(),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => SchemaError::ReadOnly.to_string(),
+        _ => error.to_string(),
+    };
+    StoreError(format!("cannot use the database {}: {why}", path.display()))
 }
 
 /// The facts that a store keeps about itself.
@@ -68,7 +90,11 @@ pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<
     }
     // NORMAL would lose the last commits, already answered, when the power fails.
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES as i64)?;
+    // A reader that stayed long, such as a backup, lets the log grow; afterwards it is cut off again.
+    conn.pragma_update(None, "journal_size_limit", LOG_BYTES as i64)?;
+    // What is erased is overwritten, and does not stay in a free part of the file.
+    conn.pragma_update(None, "secure_delete", true)?;
     migrate(conn)?;
     rule(conn, visibility)
 }

@@ -13,10 +13,11 @@ use std::time::Instant;
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::log::WriteAheadLog;
 use super::rows::{self, SqliteTables};
 use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
 use crate::store::{COMPACTION_LIMIT, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written};
-use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Visibility};
+use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row, Visibility};
 
 /// The most writes in one transaction; it bounds how long the first of them waits for the last.
 pub(super) const BATCH: usize = 1000;
@@ -29,6 +30,8 @@ pub(super) enum Message {
     Presence(Vec<PresenceRow>, oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Drops tombstones from before this time, and answers how many.
     Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
+    /// Removes what was erased from the log.
+    Purge(oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Takes no further messages, finishes those that wait, and ends.
     Close,
 }
@@ -46,6 +49,7 @@ pub(super) struct Writer {
     pub head: Arc<AtomicU64>,
     /// Read by the store, raised here.
     pub compacted: Arc<AtomicU64>,
+    pub log: WriteAheadLog,
     /// Whether the last transaction failed. A full disk is logged when it begins and when it ends.
     pub failing: bool,
     pub feed: mpsc::Sender<CommitBatch>,
@@ -54,6 +58,16 @@ pub(super) struct Writer {
 }
 
 type QueuedWrite = (Write, oneshot::Sender<Written>);
+type QueuedPresence = (Vec<PresenceRow>, oneshot::Sender<std::result::Result<(), StoreError>>);
+
+/// The messages that are carried out together.
+#[derive(Default)]
+struct WriterRound {
+    writes: Vec<QueuedWrite>,
+    presence: Vec<QueuedPresence>,
+    compactions: Vec<(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>)>,
+    purges: Vec<oneshot::Sender<std::result::Result<(), StoreError>>>,
+}
 
 /// The result of a transaction, with one entry for each write.
 struct Committed {
@@ -77,30 +91,36 @@ impl Writer {
             {
                 messages.push(message);
             }
-            let mut writes = Vec::with_capacity(messages.len());
-            let (mut presence, mut compactions) = (Vec::new(), Vec::new());
+            let mut round = WriterRound::default();
             for message in messages.drain(..) {
                 match message {
-                    Message::Write(write, answer) => writes.push((write, answer)),
-                    Message::Presence(rows, answer) => presence.push((rows, answer)),
-                    Message::Compact(before, answer) => compactions.push((before, answer)),
+                    Message::Write(write, answer) => round.writes.push((write, answer)),
+                    Message::Presence(rows, answer) => round.presence.push((rows, answer)),
+                    Message::Compact(before, answer) => round.compactions.push((before, answer)),
+                    Message::Purge(answer) => round.purges.push(answer),
                     Message::Close => inbox.close(),
                 }
             }
-            // Presence goes first, because a block keeps the last time at which its peer was seen.
-            for (rows, answer) in presence {
-                let stored = self.store_presence(&rows);
-                let _ = answer.send(self.report(stored));
-            }
-            if !writes.is_empty() {
-                self.commit(writes);
-            }
-            for (before, answer) in compactions {
-                let dropped = self.compact(before);
-                let _ = answer.send(self.report(dropped));
-            }
+            self.carry_out(round);
         }
         self.release();
+    }
+
+    fn carry_out(&mut self, round: WriterRound) {
+        let WriterRound { writes, presence, compactions, purges } = round;
+        if writes.is_empty() && !presence.is_empty() {
+            self.note(presence);
+        } else if !writes.is_empty() {
+            self.commit(writes, presence);
+        }
+        for (before, answer) in compactions {
+            let dropped = self.compact(before);
+            let _ = answer.send(self.report(dropped));
+        }
+        for answer in purges {
+            let purged = self.log.purge(&self.conn);
+            let _ = answer.send(self.report(purged));
+        }
     }
 
     /// Releases everything in this order, so that the file is closed and unlocked when the feed and `running` end.
@@ -111,24 +131,39 @@ impl Writer {
         drop(self.running);
     }
 
-    fn commit(&mut self, queued: Vec<QueuedWrite>) {
+    /// Stores who came and went. It is durable by the next commit; to wait for the disk would keep that commit waiting.
+    fn note(&mut self, presence: Vec<QueuedPresence>) {
+        let (seen, waiting): (Vec<_>, Vec<_>) = presence.into_iter().unzip();
+        let noted = self.conn.pragma_update(None, "synchronous", "NORMAL");
+        let noted = noted.and_then(|()| self.transact(&[], &seen).map(drop));
+        let synced = self.conn.pragma_update(None, "synchronous", "FULL");
+        let noted = self.report(noted.and(synced));
+        waiting.into_iter().for_each(|waiting| drop(waiting.send(noted.clone())));
+    }
+
+    /// Commits the writes of a round, and who came and went, with one sync to the disk.
+    fn commit(&mut self, queued: Vec<QueuedWrite>, presence: Vec<QueuedPresence>) {
         let (writes, waiting): (Vec<_>, Vec<_>) = queued.into_iter().unzip();
-        let committed = self.transact(&writes);
-        match self.report(committed) {
+        let (seen, noting): (Vec<_>, Vec<_>) = presence.into_iter().unzip();
+        let committed = self.transact(&writes, &seen);
+        let committed = self.report(committed);
+        let noted = committed.as_ref().map(drop).map_err(Clone::clone);
+        noting.into_iter().for_each(|noting| drop(noting.send(noted.clone())));
+        match committed {
             Ok(committed) => self.publish(committed, waiting),
-            Err(error) => {
-                for waiting in waiting {
-                    let _ = waiting.send(Err(error.clone().into()));
-                }
-            }
+            Err(error) => waiting.into_iter().for_each(|waiting| drop(waiting.send(Err(error.clone().into())))),
         }
     }
 
-    fn transact(&mut self, writes: &[Write]) -> Result<Committed> {
+    fn transact(&mut self, writes: &[Write], seen: &[Vec<PresenceRow>]) -> Result<Committed> {
         let now = (self.clock)();
         let mut revision = self.revision;
         let mut committed = Committed { changes: Vec::new(), results: Vec::with_capacity(writes.len()) };
         let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Presence goes first, because a block keeps the last time at which its peer was seen.
+        for seen in seen {
+            rows::profiles::put_seen(&tx, seen)?;
+        }
         for write in writes {
             let result =
                 carry_out_whole(&mut tx, write, CommitContext { head: revision, now, visibility: &self.visibility })?;
@@ -143,6 +178,9 @@ impl Writer {
         }
         tx.commit()?;
         self.revision = revision;
+        if committed.changes.iter().flat_map(|change| &change.rows).any(|row| matches!(row, Row::Gone { .. })) {
+            self.log.erased();
+        }
         self.head.store(revision, Ordering::Release);
         Ok(committed)
     }
@@ -162,12 +200,6 @@ impl Writer {
         }
     }
 
-    fn store_presence(&mut self, rows: &[PresenceRow]) -> Result<()> {
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        rows::profiles::put_seen(&tx, rows)?;
-        tx.commit()
-    }
-
     fn compact(&mut self, before: Millis) -> Result<u64> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let dropped = rows::drop_tombstones(&tx, before, COMPACTION_LIMIT)?;
@@ -180,6 +212,9 @@ impl Writer {
         // raised.
         self.compacted.store(compacted, Ordering::Release);
         tx.commit().inspect_err(|_| self.compacted.store(held, Ordering::Release))?;
+        if !dropped.is_empty() {
+            self.log.erased();
+        }
         Ok(dropped.len() as u64)
     }
 

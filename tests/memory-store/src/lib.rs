@@ -444,6 +444,10 @@ impl Store for Memory {
         Box::pin(async move { Ok(dropped) })
     }
 
+    fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn lineage(&self) -> Lineage {
         Lineage { epoch: self.epoch, compacted: self.state.lock().compacted }
     }

@@ -177,6 +177,7 @@ proptest! {
                 prop_assert_eq!(&everything(&reopened).await, &expected.everything);
                 prop_assert_eq!(reopened.store.lineage().compacted, expected.compacted);
                 reopened.close().await;
+                prop_assert_eq!(durable.miscounted(), Vec::<String>::new());
             }
             Ok(())
         })?;

@@ -9,6 +9,7 @@ use rosterd::store::{self, Opened, Store, StoreClock, StoreError, Write, WriteEr
 use rosterd_engine::model::{
     Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Revision, TokenHash, User, Visibility,
 };
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -63,6 +64,31 @@ impl Place {
 
     pub(super) fn try_open(&self) -> Result<Opened, StoreError> {
         (self.opener)(self)
+    }
+
+    /// Compares the counts that a closed store in a file keeps with its rows, and returns what differs.
+    pub(super) fn miscounted(&self) -> Vec<String> {
+        let counted = "
+            SELECT account, sum(f), sum(s), sum(r), sum(b) FROM (
+                SELECT owner AS account, 1 AS f, 0 AS s, 0 AS r, 0 AS b FROM edge WHERE removed = 0
+                UNION ALL SELECT sender, 0, 1, 0, 0 FROM request WHERE state = 0
+                UNION ALL SELECT receiver, 0, 0, 1, 0 FROM request WHERE state = 0 AND hidden = 0
+                UNION ALL SELECT owner, 0, 0, 0, 1 FROM block WHERE removed = 0)
+            GROUP BY account";
+        let kept = "SELECT account, friends, sent, received, blocks FROM relation_count";
+        let file = Connection::open(self.path()).unwrap();
+        let differ = |one: &str, other: &str| {
+            let mut select = file.prepare(&format!("SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other})")).unwrap();
+            let row = |record: &rusqlite::Row<'_>| {
+                let counts = (1..5).map(|column| record.get::<_, i64>(column)).collect::<Result<Vec<_>, _>>()?;
+                Ok(format!("{} {counts:?}", record.get::<_, String>(0)?))
+            };
+            let rows = select.query_map([], row).unwrap().map(Result::unwrap);
+            rows.collect::<Vec<_>>()
+        };
+        let of =
+            |what: &str, rows: Vec<String>| rows.into_iter().map(|row| format!("{what} {row}")).collect::<Vec<_>>();
+        [of("counted", differ(counted, kept)), of("kept", differ(kept, counted))].concat()
     }
 
     pub(super) fn open(&self) -> Running {

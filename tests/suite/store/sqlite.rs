@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::support::{finished, spawn};
 
-use super::rig::{Place, Running, befriend, failed, nick, profile, refused, unfriend};
+use super::rig::{Place, Running, ask, befriend, block, failed, nick, profile, refused, unfriend};
 
 /// Returns why the store does not open.
 fn refusal(place: &Place) -> String {
@@ -207,6 +207,45 @@ async fn while_another_process_holds_the_lock_reads_go_on_and_writes_fail() {
     db.close().await;
 }
 
+/// Reads a byte count of the log from outside.
+fn log_bytes(place: &Place) -> u64 {
+    fs::metadata(beside(&place.path(), "-wal")).map_or(0, |data| data.len())
+}
+
+/// What the log may hold once nobody reads an old state any more.
+const LOG_BOUND: u64 = 4000 * 4096;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_grew_under_a_reader_is_short_again_when_it_leaves() {
+    let place = Place::sqlite();
+    let db = place.open();
+    let long =
+        |n: usize| profile(&format!("user{n:05}"), Fields { custom: Some("漢".repeat(1024)), ..Fields::default() });
+    db.run(long(0)).await;
+    let reader = Connection::open(place.path()).unwrap();
+    for purged in [false, true] {
+        reader.execute_batch("BEGIN; SELECT count(*) FROM user").unwrap();
+        let mut written = 0;
+        while log_bytes(&place) < LOG_BOUND * 3 / 2 {
+            db.write((0..100).map(|n| long(written + n + usize::from(purged) * 50_000))).await.unwrap();
+            written += 100;
+        }
+        db.store.purge().await.unwrap();
+        assert!(log_bytes(&place) > LOG_BOUND, "the reader keeps it");
+        reader.execute_batch("COMMIT").unwrap();
+        if purged {
+            db.store.purge().await.unwrap();
+            assert_eq!(log_bytes(&place), 0, "nothing was written since");
+        } else {
+            for n in 0..4 {
+                db.run(nick("last", &n.to_string())).await;
+            }
+            assert!(log_bytes(&place) <= LOG_BOUND, "{} bytes", log_bytes(&place));
+        }
+    }
+    db.close().await;
+}
+
 #[tokio::test]
 async fn the_limit_of_friends_holds() {
     let place = Place::sqlite();
@@ -350,6 +389,32 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
     assert_eq!((&*ann.nick, ann.version, ann.friends.version, ann.everyone.time), ("Ann", 3, 3, 20));
     assert_eq!(db.peers("a", 9, None).await, [["b"]]);
     db.close().await;
+    assert_eq!(place.miscounted(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn relations_of_a_store_that_kept_no_counts_are_counted_once() {
+    let place = Place::sqlite();
+    let db = place.open();
+    db.write(["a", "b", "c", "d"].map(|name| nick(name, ""))).await.unwrap();
+    let relations = [befriend("a", "b"), befriend("c", "d"), ask("a", "c", ""), ask("d", "a", ""), block("b", "d")];
+    db.write(relations).await.unwrap();
+    db.write([unfriend("c", "d"), ask("d", "b", "is hidden")]).await.unwrap();
+    db.close().await;
+    let file = Connection::open(place.path()).unwrap();
+    file.execute_batch("DROP TABLE relation_count").unwrap();
+    for trigger in ["edge_made", "edge_changed", "request_made", "request_changed", "block_made", "block_changed"] {
+        file.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+    }
+    file.pragma_update(None, "user_version", 3).unwrap();
+    drop(file);
+    place.open().close().await;
+    assert_eq!(place.miscounted(), Vec::<String>::new());
+    let kept = Connection::open(place.path()).unwrap();
+    let rows: i64 = kept
+        .query_row("SELECT sum(friends + sent + received + blocks) FROM relation_count", [], |record| record.get(0))
+        .unwrap();
+    assert_eq!(rows, 2 + 2 * 2 + 1 + 1, "a friendship, two requests, a hidden one, a block");
 }
 
 #[tokio::test]

@@ -146,6 +146,8 @@ pub(super) fn live_blocks(conn: &Connection, account: &Account) -> Result<Vec<Bl
     select.query_map([account.as_str()], record_block)?.collect()
 }
 
+/// Puts an edge. Like requests and blocks, it is updated and never replaced, or the triggers that keep the counts would
+/// not see the row before.
 pub(super) fn put_edge(conn: &Connection, edge: &Edge) -> Result<()> {
     conn.prepare_cached(concat!(
         "INSERT INTO edge (",
@@ -170,9 +172,12 @@ pub(super) fn put_edge(conn: &Connection, edge: &Edge) -> Result<()> {
 
 pub(super) fn put_request(conn: &Connection, request: &Request) -> Result<()> {
     conn.prepare_cached(concat!(
-        "INSERT OR REPLACE INTO request (",
+        "INSERT INTO request (",
         request_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (sender, receiver) DO UPDATE SET
+             message = excluded.message, state = excluded.state, hidden = excluded.hidden,
+             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version"
     ))?
     .execute(params![
         request.sender.as_str(),
@@ -189,9 +194,12 @@ pub(super) fn put_request(conn: &Connection, request: &Request) -> Result<()> {
 
 pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
     conn.prepare_cached(concat!(
-        "INSERT OR REPLACE INTO block (",
+        "INSERT INTO block (",
         block_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (owner, peer) DO UPDATE SET
+             removed = excluded.removed, last_seen = excluded.last_seen,
+             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version"
     ))?
     .execute(params![
         block.owner.as_str(),

@@ -1,6 +1,6 @@
 //! The tables as one transaction sees them, and the bookkeeping of revisions.
 
-use rusqlite::{Connection, Error, Result};
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record};
 
 use super::values::{int, number};
 use super::{credentials, profiles, relations};
@@ -65,14 +65,20 @@ impl Rows for SqliteTables<'_> {
     }
 }
 
+/// Reads the counts that triggers keep.
 fn counts(conn: &Connection, account: &Account) -> Result<RelationCounts> {
-    let count = |sql| conn.prepare_cached(sql)?.query_row([account.as_str()], |record| number(record, 0));
-    Ok(RelationCounts {
-        friends: count("SELECT count(*) FROM edge WHERE owner = ?1 AND removed = 0")?,
-        sent: count("SELECT count(*) FROM request WHERE sender = ?1 AND state = 0")?,
-        received: count("SELECT count(*) FROM request WHERE receiver = ?1 AND state = 0 AND hidden = 0")?,
-        blocks: count("SELECT count(*) FROM block WHERE owner = ?1 AND removed = 0")?,
-    })
+    let mut select =
+        conn.prepare_cached("SELECT friends, sent, received, blocks FROM relation_count WHERE account = ?1")?;
+    let counts = |record: &Record<'_>| {
+        Ok(RelationCounts {
+            friends: number(record, 0)?,
+            sent: number(record, 1)?,
+            received: number(record, 2)?,
+            blocks: number(record, 3)?,
+        })
+    };
+    // An account without any has no row.
+    Ok(select.query_row([account.as_str()], counts).optional()?.unwrap_or_default())
 }
 
 /// Stores the last revision.
