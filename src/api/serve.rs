@@ -137,7 +137,7 @@ async fn connection(
     let silence = async {
         sleep(limit).await;
         if activity.asked.load(Ordering::Relaxed) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     tokio::select! {

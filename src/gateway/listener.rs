@@ -103,7 +103,8 @@ async fn accept(listener: TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
 fn is_among_the_last_files(stream: &TcpStream) -> bool {
     let most = getrlimit(Resource::Nofile).current;
     // The system gives out the lowest number that is free.
-    most.is_some_and(|most| stream.as_raw_fd() as u64 >= most - FILES_LEFT.min(most / 4))
+    let number = u64::try_from(stream.as_raw_fd()).unwrap_or_default();
+    most.is_some_and(|most| number >= most - FILES_LEFT.min(most / 4))
 }
 
 /// Sets the socket's options for live state. If one fails, that costs speed or memory, never correctness.

@@ -28,7 +28,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_MS: std::ops::Range<u64> = 250..5000;
 
 /// When a client may ask for another repair at the earliest, on a new connection.
-const REPAIR_AGAIN: Duration = Duration::from_secs(60);
+const REPAIR_AGAIN: Duration = Duration::from_mins(1);
 /// What a client that reads slowly has to take at least, in bytes a second, apart from one pause of `stall_timeout`.
 const LEAST_RATE: u64 = 4096;
 
@@ -53,8 +53,8 @@ pub(super) struct ClientSocket<S> {
     pub(super) heard: bool,
     /// A message that came while nothing was read, when it was looked whether the client has left.
     early: Option<Box<Message>>,
-    /// Whether the session has asked for a repair.
-    has_repaired: bool,
+    /// How many repairs the session has asked for.
+    repairs: u32,
     /// Whether the library may have a pong to write, which must go out before any frame of ours.
     pong_due: bool,
 }
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
         context: Arc<SessionContext>,
         permit: Arc<Permit>,
     ) -> Self {
-        let (rate_limit, deferred, broken, early, has_repaired, pong_due) = Default::default();
+        let (rate_limit, deferred, broken, early, repairs, pong_due) = Default::default();
         let account = permit.number();
         Self {
             websocket,
@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
             broken,
             heard: true,
             early,
-            has_repaired,
+            repairs,
             pong_due,
         }
     }
@@ -161,10 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
     pub(super) fn may_repair(&mut self, account: &Account) -> Result<(), RequestError> {
         let admission = &self.context.admission;
         let mut wait = admission.may_read_list(account).err();
-        if wait.is_none() && self.has_repaired && admission.policy().commands.is_some() {
+        if wait.is_none() && self.repairs > 0 && admission.policy().commands.is_some() {
             wait = Some(REPAIR_AGAIN);
         }
-        self.has_repaired = true;
+        self.repairs += 1;
         wait.map_or(Ok(()), |wait| {
             self.context.refused("LIST_READS");
             Err(too_fast("a login may repair its friend list once, and logs in again if that does not mend it", wait))

@@ -80,12 +80,12 @@ mod tests {
             assert!(threads.run(|| panic!("as a test of the threads")).await.is_err());
         }
         // The threads stand still until the gate opens, and the queue fills.
-        let gate = Arc::new(Mutex::new(()));
-        let shut = gate.lock();
+        let (shut, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
         let mut held = Vec::new();
         let refused = loop {
             let gate = gate.clone();
-            let mut waits = Box::pin(threads.run(move || drop(gate.lock())));
+            let mut waits = Box::pin(threads.run(move || gate.lock().recv().is_ok()));
             match futures::poll!(&mut waits) {
                 std::task::Poll::Ready(result) => break result,
                 std::task::Poll::Pending => held.push(waits),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, join_all, ready};
 use hyper::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
@@ -154,21 +154,23 @@ pub fn trials() -> Vec<Trial> {
         trial("large replies that nobody reads", plain, proxy, Probe::FirstSync, syncs, |stage| {
             Box::pin(unread_replies(stage))
         }),
-        trial("ClientHellos, P-256", with_p256, &[], Probe::Push, pushes, |stage| Box::pin(client_hellos(stage))),
+        trial("ClientHellos, P-256", with_p256, &[], Probe::Push, pushes, |stage| {
+            Box::pin(ready(client_hellos(stage)))
+        }),
         trial("ClientHellos, RSA-2048", with_rsa_2048, &[], Probe::Push, pushes, |stage| {
-            Box::pin(client_hellos(stage))
+            Box::pin(ready(client_hellos(stage)))
         }),
         trial("ClientHellos, RSA-4096", with_rsa_4096, &[], Probe::Push, pushes, |stage| {
-            Box::pin(client_hellos(stage))
+            Box::pin(ready(client_hellos(stage)))
         }),
         trial("repairs of a long list", plain, &["sessions.max=1000"], Probe::Push, pushes, |stage| {
-            Box::pin(repairs(stage))
+            Box::pin(ready(repairs(stage)))
         }),
         trial("repairs beside logins", plain, &["sessions.max=1000"], Probe::Login, logins, |stage| {
-            Box::pin(repairs(stage))
+            Box::pin(ready(repairs(stage)))
         }),
         trial("full syncs that nobody waits for", plain, &["sessions.max=1000"], Probe::Login, logins, |stage| {
-            Box::pin(abandoned_syncs(stage))
+            Box::pin(ready(abandoned_syncs(stage)))
         }),
         trial("idle strangers at ops, TLS", with_ops_tls, &[], Probe::Health, health, |stage| {
             Box::pin(idle_strangers(stage))
@@ -178,7 +180,7 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("8 MiB imports", plain, &[], Probe::Push, pushes, |stage| Box::pin(imports(stage))),
         trial("repairs with a log that nobody reads", with_stuck_log, &[], Probe::Push, pushes, |stage| {
-            Box::pin(repairs(stage))
+            Box::pin(ready(repairs(stage)))
         }),
     ]
 }
@@ -214,7 +216,7 @@ async fn unread_replies(stage: &Stage) -> UnderWay {
 }
 
 /// Strangers who begin TLS handshakes as fast as they are answered, and finish none.
-async fn client_hellos(stage: &Stage) -> UnderWay {
+fn client_hellos(stage: &Stage) -> UnderWay {
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
@@ -235,7 +237,7 @@ async fn client_hellos(stage: &Stage) -> UnderWay {
 }
 
 /// Clients of an account with a long friend list that log in, ask for a repair of everything, and begin again.
-async fn repairs(stage: &Stage) -> UnderWay {
+fn repairs(stage: &Stage) -> UnderWay {
     let mut under_way = UnderWay::new(2);
     let url = stage.gateway.url();
     under_way.repeat(stage.strength.attackers / 8, move || {
@@ -253,7 +255,7 @@ async fn repairs(stage: &Stage) -> UnderWay {
 }
 
 /// Clients that log in to an account with a long friend list and are gone at once.
-async fn abandoned_syncs(stage: &Stage) -> UnderWay {
+fn abandoned_syncs(stage: &Stage) -> UnderWay {
     let address = stage.gateway.clients;
     let mut under_way = UnderWay::new(20);
     under_way.repeat(stage.strength.attackers / 4, move || async move {
@@ -349,9 +351,9 @@ pub fn first_frames(account: &str, from: Option<&str>) -> Vec<u8> {
 fn text_frame(payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x81];
     match payload.len() {
-        short @ 0..126 => bytes.push(0x80 | u8::try_from(short).unwrap()),
+        short @ 0..126 => bytes.push(0x80 + u8::try_from(short).unwrap()),
         medium => {
-            bytes.push(0x80 | 126);
+            bytes.push(0x80 + 126);
             bytes.extend(u16::try_from(medium).unwrap().to_be_bytes());
         }
     }

@@ -12,7 +12,7 @@ use crate::attacks::{Stage, first_frames, token};
 use crate::support::{API_KEY, connect_with_small_buffer, nick_command};
 
 /// How long anything may take before the honest client counts as not served.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause between two things it does.
 const PAUSE: Duration = Duration::from_millis(25);
 

@@ -226,7 +226,7 @@ async fn who_is_deleted_and_made_again_blocks_nobody_on_a_client_that_was_away()
 
 #[tokio::test]
 async fn a_login_whose_client_has_gone_is_not_served_to_its_end() {
-    const GONE: usize = 30;
+    const GONE: u32 = 30;
     let world = World::new();
     let gateway = world.start_with(&["sessions.max=1000"]);
     let friends = names("f", 6000);
@@ -244,9 +244,9 @@ async fn a_login_whose_client_has_gone_is_not_served_to_its_end() {
         raw.message(payload(Encoding::Json, ClientCommand::Login(login), 1)).await;
         drop(raw);
     }
-    gateway.until_metric("rosterd_sessions_closed_total", "CLIENT_LEFT", |left| left >= GONE as f64).await;
+    gateway.until_metric("rosterd_sessions_closed_total", "CLIENT_LEFT", |left| left >= f64::from(GONE)).await;
     let served_to_the_end = served().await - before;
-    assert!(served_to_the_end < GONE as f64 / 3.0, "{served_to_the_end} of {GONE}");
+    assert!(served_to_the_end < f64::from(GONE) / 3.0, "{served_to_the_end} of {GONE}");
     // Who stays is served, and what it sends early is not lost.
     let mut raw = Raw::open(&gateway, Encoding::Json).await;
     let login = v1::Login { token: "ann".to_owned(), cursor, device: None };

@@ -183,13 +183,13 @@ mod tests {
         let path = folder.path().join("reads.db");
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
         let readers = Readers::new(path, Duration::from_secs(1));
-        let gate = Arc::new(Mutex::new(()));
-        let shut = gate.lock();
+        let (shut, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
         let mut waiting = Vec::new();
         let refused = loop {
             let gate = gate.clone();
             let mut read = Box::pin(readers.read(move |_| {
-                drop(gate.lock());
+                let _ = gate.lock().recv();
                 Ok(())
             }));
             match poll!(&mut read) {
