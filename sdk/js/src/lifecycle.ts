@@ -76,6 +76,7 @@ export class Lifecycle {
       options.account,
       (what, cause) => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause),
     );
+    this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
       failed: (cause) => this.#error(Code.unauthenticated, 'REFRESH_FAILED', 'the token could not be renewed; the old one is used until it ends', cause),
@@ -114,9 +115,26 @@ export class Lifecycle {
     }
     this.#stop();
     if (!forget) return this.#saver.idle();
+    this.#forget();
+    try {
+      await this.#saver.wipe();
+    } catch (cause) {
+      const message = 'the records of this account could not be deleted and are still in the local store; call logout again';
+      throw new RosterdError(Code.internal, 'STORE', message, { cause });
+    }
+  }
+
+  #forget(): void {
     this.#replica.clear();
     this.#tokens.reset(this.options.token);
-    await this.#saver.wipe();
+    this.#saver.drop();
+    this.#cacheRead = false;
+  }
+
+  /** Follows another page that logged the account out and wiped its records. */
+  #wipedElsewhere(): void {
+    this.#stop('FORGOTTEN');
+    this.#forget();
   }
 
   call(command: Command, { repeatable, timeoutMs, here }: { repeatable: boolean; timeoutMs?: number; here?: () => boolean }): Promise<ServerFrame> {
@@ -284,12 +302,12 @@ export class Lifecycle {
     this.#emitter.emit('error', error);
   }
 
-  #stop(): void {
+  #stop(reason = 'CLIENT'): void {
     const open = this.#wanted || this.state !== 'disconnected';
     this.connection?.close();
     this.#halt(new RosterdError(Code.timeout, 'DISCONNECTED', 'the client was disconnected'));
     this.#setState('disconnected');
-    if (open) this.#emitter.emit('disconnected', { code: 1000, reason: 'CLIENT', willReconnect: false });
+    if (open) this.#emitter.emit('disconnected', { code: 1000, reason, willReconnect: false });
   }
 
   #halt(error: RosterdError): void {

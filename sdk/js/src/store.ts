@@ -2,6 +2,7 @@
 // A store only keeps records; the replica decides what to write and when.
 
 import type { Block, Friend, FriendRequest, User } from './protocol.js';
+import { unref } from './timers.js';
 
 /** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
@@ -48,6 +49,8 @@ export interface Store {
   save(account: string, change: Change): Promise<void>;
   /** Deletes all records of the account. */
   wipe(account: string): Promise<void>;
+  /** Calls `listener` when somebody else, such as another page, wipes the records of the account. */
+  onWipe?(account: string, listener: () => void): void;
   /** Releases resources. */
   close?(): void;
 }
@@ -130,8 +133,10 @@ const OPEN_MS = 3000;
  * records just as the last page closes, the comparison at the next login finds the difference.
  */
 export class IndexedDbStore implements Store {
-  // Opened at first use. A rejected promise stays: the client drops a store that failed.
+  // Opened at first use.
   #databases = new Map<string, Promise<IDBDatabase>>();
+  // Tell the other pages of this origin about a wipe.
+  #channels = new Map<string, BroadcastChannel>();
 
   async load(account: string): Promise<Stored | undefined> {
     const database = await this.#open(account);
@@ -174,26 +179,61 @@ export class IndexedDbStore implements Store {
   }
 
   async wipe(account: string): Promise<void> {
-    const database = await this.#open(account);
-    // Tables are emptied first: deletion waits for other pages that have the database open.
-    const transaction = database.transaction(TABLES, 'readwrite');
-    const done = completion(transaction);
-    for (const name of TABLES) transaction.objectStore(name).clear();
-    await done;
-    database.close();
-    this.#databases.delete(account);
+    // Other pages stop before the records go, so that they write nothing afterwards.
+    this.#channel(account)?.postMessage('wipe');
+    try {
+      const database = await this.#open(account);
+      // Tables are emptied first: deletion waits for other pages that have the database open.
+      const transaction = database.transaction(TABLES, 'readwrite');
+      const done = completion(transaction);
+      for (const name of TABLES) transaction.objectStore(name).clear();
+      await done;
+    } finally {
+      // Also after a failure: another attempt opens the database anew.
+      this.#forget(account);
+    }
     await remove(account);
   }
 
+  onWipe(account: string, listener: () => void): void {
+    const channel = this.#channel(account);
+    channel?.addEventListener('message', () => {
+      // The database was deleted under this connection; the next use opens a new one.
+      this.#forget(account);
+      listener();
+    });
+    unref(channel);
+  }
+
   close(): void {
-    for (const opening of this.#databases.values()) opening.then((database) => database.close(), () => {});
-    this.#databases.clear();
+    for (const account of [...this.#databases.keys()]) this.#forget(account);
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
   }
 
   #open(account: string): Promise<IDBDatabase> {
     let opening = this.#databases.get(account);
-    if (!opening) this.#databases.set(account, (opening = open(account)));
+    if (!opening) {
+      this.#databases.set(account, (opening = open(account)));
+      // An attempt that failed does not spoil the next one.
+      opening.catch(() => this.#databases.delete(account));
+    }
     return opening;
+  }
+
+  #forget(account: string): void {
+    this.#databases.get(account)?.then((database) => database.close(), () => {});
+    this.#databases.delete(account);
+  }
+
+  #channel(account: string): BroadcastChannel | undefined {
+    if (typeof BroadcastChannel !== 'function') return undefined;
+    let channel = this.#channels.get(account);
+    if (!channel) {
+      this.#channels.set(account, (channel = new BroadcastChannel(nameOf(account))));
+      unref(channel);
+    }
+    return channel;
   }
 }
 

@@ -337,6 +337,7 @@ test('off and the function that on gives', async () => {
   it.client.on('state', listener);
   it.client.off('state', listener);
   void it.client.connect();
+  await it.client.disconnect();
   assert.deepEqual(heard, []);
 });
 

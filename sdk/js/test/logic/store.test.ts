@@ -4,7 +4,7 @@ import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import { IndexedDbStore, MemoryStore, RosterdClient } from '../../src/index.js';
-import type { Friend, Store, Stored, User } from '../../src/index.js';
+import type { Friend, RosterdError, Store, Stored, User } from '../../src/index.js';
 import { block, friend, live, request, rig, settle, user } from './rig.js';
 
 const sorted = (stored: Stored | undefined): unknown => stored && {
@@ -262,12 +262,64 @@ describe('the client and its store', () => {
       assert.equal(it.client.users.get('bob')?.version, 8);
       assert.equal(it.client.state, 'live');
       it.socket.ends(1006);
-      await it.client.logout({ forget: true }).catch(() => assert.fail('logout does not fail'));
+      const leaving = it.client.logout({ forget: true }).then(() => undefined, (error: RosterdError) => `${error.code} ${error.reason}`);
+      assert.equal(await leaving, broken === 'wipe' || broken === 'everything' ? '500 STORE' : undefined);
+      const reported = broken !== 'wipe';
       const errors = it.of('error').map(([{ code, reason }]) => `${code} ${reason}`);
-      assert.ok(errors.length >= 1 && errors.every((e) => e === '500 STORE'), String(errors));
+      assert.ok(errors.length >= (reported ? 1 : 0) && errors.every((e) => e === '500 STORE'), String(errors));
       if (broken === 'save') assert.equal(calls.filter((name) => name === 'save').length, 1, 'a store that failed is left alone');
     });
   }
+
+  test('logout with forget wipes a store that failed before, and tries again when the wipe fails', async () => {
+    const memory = new MemoryStore();
+    let fails = 2;
+    const store: Store = {
+      load: (key) => memory.load(key),
+      save: async (key, change) => {
+        await memory.save(key, change);
+        throw new DOMException('full', 'QuotaExceededError');
+      },
+      wipe: async (key) => {
+        if (fails-- > 0) throw new DOMException('busy', 'AbortError');
+        await memory.wipe(key);
+      },
+    };
+    const it = await live([user('bob', 2)], { store });
+    assert.equal(it.of('error')[0]?.[0].reason, 'STORE');
+    assert.equal((await memory.load('alice'))?.users.length, 1);
+    it.socket.ends(1006);
+    const leaving = it.client.logout({ forget: true });
+    await leaving;
+    assert.equal(fails, -1);
+    assert.equal(await memory.load('alice'), undefined);
+  });
+
+  test('logout with forget in one page reaches the others', async () => {
+    const [here, there] = [rig({ account: 'pages', store: 'auto' }), rig({ account: 'pages', store: 'auto' })];
+    for (const it of [here, there]) {
+      void it.client.connect();
+      for (let i = 0; i < 50 && !it.sockets.length; i++) await settle();
+      it.socket.full([user('bob', 2)], 'c7', { account: 'pages' });
+    }
+    await settle();
+    here.socket.ends(1006);
+    const leaving = here.client.logout({ forget: true });
+    for (let i = 0; i < 50 && there.client.state !== 'disconnected'; i++) await settle();
+    await leaving;
+    assert.deepEqual(there.of('disconnected').map(([{ reason, willReconnect }]) => [reason, willReconnect]), [['FORGOTTEN', false]]);
+    assert.deepEqual([there.client.me, there.client.users.size, there.client.friends.size], [undefined, 0, 0]);
+    assert.ok(!(await indexedDB.databases()).some(({ name }) => name?.includes('pages')));
+    // The other page can log in again, and keeps what it gets.
+    void there.client.connect();
+    for (let i = 0; i < 50 && there.sockets.length < 2; i++) await settle();
+    there.socket.open();
+    assert.equal(there.socket.last('login').login.cursor, undefined);
+    there.socket.full([user('bob', 2)], 'c8', { account: 'pages' });
+    await there.client.disconnect();
+    assert.deepEqual(there.of('error'), []);
+    await there.client.logout({ forget: true });
+  });
 
   test('writes are merged while one is running, and nothing is lost or reordered', async () => {
     const memory = new MemoryStore();
