@@ -2,6 +2,7 @@
 
 import { Emitter } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
+import { checkOptions } from './options.js';
 import type { Events, Options, State } from './options.js';
 import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
@@ -21,7 +22,7 @@ export class RosterdClient {
   readonly #lifecycle: Lifecycle;
 
   constructor(options: Options) {
-    if (typeof options?.account !== 'string' || options.account === '') throw new TypeError('options.account is missing');
+    checkOptions(options);
     this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
   }
 

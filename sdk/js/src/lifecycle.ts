@@ -9,15 +9,18 @@ import type { End } from './connection.js';
 import type { Emitter } from './emitter.js';
 import { defaultUrl, webSocket } from './options.js';
 import type { Events, Options, State } from './options.js';
-import { Close, Code, comesBack, RosterdError } from './protocol.js';
+import { Close, Code, comesBack, RosterdError, UnauthorizedError } from './protocol.js';
 import type { Command, LoginReply, ServerFrame } from './protocol.js';
 import type { Difference, Replica } from './replica.js';
 import { Saver } from './saver.js';
 import { defaultStore, MemoryStore } from './store.js';
-import { TIMER_MAX_MS, Tokens } from './tokens.js';
+import { after } from './timers.js';
+import { Tokens } from './tokens.js';
 
 /** How long a logout waits for its reply, which is only a courtesy. */
 const LOGOUT_MS = 2_000;
+/** How long an attempt may wait for the application's code before the application or the network can start another. */
+const STUCK_MS = 1_000;
 /** How long a connection may stay silent after a wake-up before it counts as dead. */
 const PROBE_MS = 5_000;
 
@@ -50,6 +53,8 @@ export class Lifecycle {
   // Counts attempts, to ignore what an earlier one awaited.
   #run = 0;
   #cacheRead = false;
+  // When the current attempt began to wait for the store or for `getToken`.
+  #waitsSince?: number;
   #loginId = 0;
   // The id of the `watch` that followed the last login.
   #watchId = 0;
@@ -60,7 +65,7 @@ export class Lifecycle {
   #connected?: Deferred;
   // Attempts since the last `synced`.
   #attempt = 0;
-  #retry?: { timer: ReturnType<typeof setTimeout>; byGateway: boolean };
+  #retry?: { cancel(): void; byGateway: boolean };
   // A logout is under way.
   #leaving = false;
   #resync = false;
@@ -79,7 +84,10 @@ export class Lifecycle {
     this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
-      failed: (cause) => this.#error(Code.unauthenticated, 'REFRESH_FAILED', 'the token could not be renewed; the old one is used until it ends', cause),
+      failed: (cause) => {
+        if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
+        this.#error(Code.unauthenticated, 'REFRESH_FAILED', 'the token could not be renewed; the old one is used until it ends', cause);
+      },
     });
   }
 
@@ -92,7 +100,7 @@ export class Lifecycle {
       this.#tokens.restart();
       this.#watchPage(true);
       void this.#begin();
-    } else if (this.#retry) {
+    } else if (this.#retry || this.#stuck) {
       void this.#begin();
     }
     return connected.promise;
@@ -146,9 +154,10 @@ export class Lifecycle {
 
   async #begin(): Promise<void> {
     const run = ++this.#run;
-    clearTimeout(this.#retry?.timer);
+    this.#retry?.cancel();
     this.#retry = undefined;
     this.#setState('connecting');
+    this.#waitsSince = Date.now();
     if (!this.#cacheRead) await this.#readCache(run);
     if (run !== this.#run) return;
     let token: string;
@@ -156,10 +165,13 @@ export class Lifecycle {
       token = await this.#tokens.take();
     } catch (cause) {
       if (run !== this.#run) return;
+      this.#waitsSince = undefined;
+      if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
       this.#error(Code.unauthenticated, 'NO_TOKEN', 'getToken failed', cause);
       return this.#ended({ code: 1006, reason: 'getToken failed' });
     }
     if (run !== this.#run) return;
+    this.#waitsSince = undefined;
     this.#loginError = undefined;
     this.#resync = false;
     try {
@@ -285,14 +297,27 @@ export class Lifecycle {
     const atOnce = (renew && this.#tokens.expired()) || this.#resync;
     const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
     const { minMs = 500, maxMs = 20_000 } = this.options.backoff ?? {};
-    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
-    const delayMs = Math.min(Math.round(atOnce ? 0 : (requested ?? jittered)), TIMER_MAX_MS);
+    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt, 30));
+    const delayMs = Math.round(atOnce ? 0 : (requested ?? jittered));
     const attempt = ++this.#attempt;
-    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), byGateway: requested !== undefined };
+    this.#retry = { cancel: after(delayMs, () => void this.#begin()), byGateway: requested !== undefined };
     const run = this.#run;
     this.#setState('disconnected');
     this.#emitter.emit('disconnected', { code, reason, willReconnect: true });
     if (run === this.#run) this.#emitter.emit('willReconnect', { attempt, delayMs });
+  }
+
+  /** The attempt waits for the application's code, and may do so for long. */
+  get #stuck(): boolean {
+    return this.#waitsSince !== undefined && Date.now() - this.#waitsSince >= STUCK_MS;
+  }
+
+  /** Ends for good because the application says that it has no token. */
+  #unauthorized(cause: Error): void {
+    const error = cause instanceof UnauthorizedError ? cause : new UnauthorizedError(cause.message, { cause });
+    this.connection?.close();
+    this.#tokens.reset();
+    this.#giveUp({ code: 1000, reason: 'UNAUTHORIZED' }, error);
   }
 
   #giveUp({ code, reason }: End, error: RosterdError): void {
@@ -312,8 +337,9 @@ export class Lifecycle {
 
   #halt(error: RosterdError): void {
     this.#wanted = false;
+    this.#waitsSince = undefined;
     this.#run++;
-    clearTimeout(this.#retry?.timer);
+    this.#retry?.cancel();
     this.#retry = undefined;
     this.#watchPage(false);
     this.#detach();
@@ -333,7 +359,7 @@ export class Lifecycle {
   // A connection that looks open may have died silently; any answer proves that it is alive.
   readonly #wake = (): void => {
     if (globalThis.document?.visibilityState === 'hidden') return;
-    if (this.#retry && !this.#retry.byGateway) return void this.#begin();
+    if (this.#stuck || (this.#retry && !this.#retry.byGateway)) return void this.#begin();
     if (this.state !== 'live') return;
     this.connection?.expectWithin(PROBE_MS);
     this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {});

@@ -18,7 +18,10 @@ export interface Options {
   account: string;
   /** Logs in. Without `token` and `getToken` the client uses the account itself, which works in development mode. */
   token?: string;
-  /** Supplies a token when the client needs one. If it rejects, the client treats that as a failed connection and retries later. */
+  /**
+   * Supplies a token when the client needs one. If it rejects, answers no text or an empty one, or does not settle within
+   * 15 s, the client treats that as a failed connection and retries later. `throw new UnauthorizedError()` ends it for good.
+   */
   getToken?: (why: TokenReason) => string | Promise<string>;
   /** Keeps the records. `auto`, the default, uses IndexedDB where it works, otherwise memory. */
   store?: 'auto' | 'memory' | Store;
@@ -76,6 +79,16 @@ export interface Events {
   error(error: RosterdError): void;
   /** Shows every frame, for inspection; tokens are blanked. */
   frame(info: { direction: 'in' | 'out'; frame: object }): void;
+}
+
+/** Checks what would otherwise fail late, or quietly. */
+export function checkOptions(options: Options): void {
+  const { account, token, requestTimeoutMs, backoff } = options ?? {};
+  if (typeof account !== 'string' || account === '') throw new TypeError('options.account is missing');
+  if (token !== undefined && (typeof token !== 'string' || token === '')) throw new TypeError('options.token must be a text that is not empty');
+  for (const [name, ms] of Object.entries({ requestTimeoutMs, 'backoff.minMs': backoff?.minMs, 'backoff.maxMs': backoff?.maxMs })) {
+    if (ms !== undefined && !(ms >= 0)) throw new TypeError(`options.${name} must be a number of milliseconds, or Infinity`);
+  }
 }
 
 /** Returns the WebSocket class to use, or throws if there is none. */

@@ -237,3 +237,19 @@ export class RosterdError extends Error {
     return new RosterdError(body.code, body.reason, body.message, body);
   }
 }
+
+/**
+ * Thrown by `getToken`, says that this user gets no token, whatever is tried: the session has ended, or never was. The
+ * client stops, and does not retry.
+ */
+export class UnauthorizedError extends RosterdError {
+  constructor(message = 'the application has no token for this account', more: { cause?: unknown } = {}) {
+    super(Code.unauthenticated, 'UNAUTHORIZED', message, more);
+    this.name = 'UnauthorizedError';
+  }
+
+  /** Recognizes the error by its name as well, because a page may have loaded this library twice. */
+  static is(error: unknown): error is Error {
+    return error instanceof UnauthorizedError || (error as Error | undefined)?.name === 'UnauthorizedError';
+  }
+}

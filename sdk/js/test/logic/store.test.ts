@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import { IndexedDbStore, MemoryStore, RosterdClient } from '../../src/index.js';
 import type { Friend, RosterdError, Store, Stored, User } from '../../src/index.js';
-import { block, friend, live, request, rig, settle, user } from './rig.js';
+import { block, friend, live, pass, request, rig, settle, user } from './rig.js';
 
 const sorted = (stored: Stored | undefined): unknown => stored && {
   me: stored.me, cursor: stored.cursor,
@@ -294,6 +294,31 @@ describe('the client and its store', () => {
     assert.equal(fails, -1);
     assert.equal(await memory.load('alice'), undefined);
   });
+
+  for (const broken of ['load', 'save', 'wipe'] as const) {
+    test(`a store whose ${broken} never settles: everything else does`, async () => {
+      mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+      try {
+        const method = (name: string) => (): Promise<undefined> => (name === broken ? new Promise(() => {}) : Promise.resolve(undefined));
+        const it = rig({ store: { load: method('load'), save: method('save'), wipe: method('wipe') } });
+        const connected = it.client.connect();
+        if (broken === 'load') await pass(10_000);
+        await settle();
+        it.socket.full([user('bob', 2)]);
+        await connected;
+        const disconnecting = it.client.disconnect();
+        await pass(5_000);
+        await disconnecting;
+        await pass(25_000);
+        assert.deepEqual(it.of('error').map(([{ reason }]) => reason), broken === 'wipe' ? [] : ['STORE']);
+        const leaving = it.client.logout({ forget: true }).then(() => undefined, ({ reason }: RosterdError) => reason);
+        for (let i = 0; i < 6; i++) await pass(10_000);
+        assert.equal(await leaving, broken === 'wipe' ? 'STORE' : undefined);
+      } finally {
+        mock.timers.reset();
+      }
+    });
+  }
 
   test('logout with forget in one page reaches the others', async () => {
     const [here, there] = [rig({ account: 'pages', store: 'auto' }), rig({ account: 'pages', store: 'auto' })];
