@@ -140,6 +140,7 @@ export class Connection {
     try {
       frame = JSON.parse(data as string) as ServerFrame;
       if (typeof frame !== 'object' || frame === null) throw new TypeError('not an object');
+      freeze(frame);
     } catch {
       // Something is lost; the next login brings it.
       this.drop('a frame could not be read');
@@ -187,4 +188,14 @@ export class Connection {
       // It was not open, or is closed already.
     }
   }
+}
+
+/**
+ * Freezes the records in a frame. Listeners get the records that the client keeps and stores; if one changed a record in
+ * place, contents and version would disagree, which no comparison with the gateway finds.
+ */
+function freeze(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const part of Object.values(value)) freeze(part);
+  if (!Array.isArray(value)) Object.freeze(value);
 }

@@ -109,15 +109,23 @@ export class Replica {
   }
 
   load(stored: Stored): void {
-    const byAccount = <T extends { account: string }>(records: T[]): Map<string, T> => new Map(records.map((record) => [record.account, record]));
+    // Frozen copies: a store of the application's may go on using its own.
+    const own = <T extends object>(record: T): T => Object.freeze({ ...record });
+    const byAccount = <T extends { account: string }>(records: T[]): Map<string, T> => new Map(records.map((record) => [record.account, own(record)]));
     this.#held = {
-      me: stored.me,
+      me: stored.me && own(stored.me),
       users: byAccount(stored.users),
       friends: byAccount(stored.friends),
-      requests: new Map(stored.requests.map((request) => [requestKey(request), request])),
+      requests: new Map(stored.requests.map((request) => [requestKey(request), own(request)])),
       blocks: byAccount(stored.blocks),
     };
     this.#cursor = stored.cursor;
+  }
+
+  /** The held records in the form of a store's. */
+  get stored(): Stored {
+    const { me, users, friends, blocks } = this.#held;
+    return { me, users: [...users.values()], friends: [...friends.values()], requests: this.requests, blocks: [...blocks.values()] };
   }
 
   /** Drops all records, with the cursor that belongs to them. */
@@ -243,7 +251,7 @@ export class Replica {
     this.#cursor = agrees ? synced.cursor : undefined;
     const changed = <T>(now: Map<string, T>, old: Map<string, T>): T[] =>
       [...now].flatMap(([key, record]) => (full || record !== old.get(key) ? [record] : []));
-    const lifted = [...before.blocks].flatMap(([account, block]) => (next.blocks.has(account) ? [] : [{ ...block, removed: true }]));
+    const lifted = [...before.blocks].flatMap(([account, block]) => (next.blocks.has(account) ? [] : [Object.freeze({ ...block, removed: true })]));
     const news: News = {
       me: next.me,
       users: changed(next.users, before.users),
@@ -286,7 +294,7 @@ export class Replica {
     const { users, friends } = this.#held;
     for (const account of this.#watched) {
       const user = friends.has(account) || next.users.has(account) ? undefined : users.get(account);
-      if (user) next.users.set(account, { ...user, version: 0 });
+      if (user) next.users.set(account, Object.freeze({ ...user, version: 0 }));
     }
   }
 

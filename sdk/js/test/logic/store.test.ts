@@ -295,6 +295,43 @@ describe('the client and its store', () => {
     assert.equal(await memory.load('alice'), undefined);
   });
 
+  test('a listener cannot change a record in place: neither what is held nor what is stored', async () => {
+    const store = new MemoryStore();
+    const spoil = (record: object | undefined): void => assert.throws(() => Object.assign(record ?? {}, { nick: 'spoilt', alias: 'spoilt', message: 'spoilt', createTime: 7 }), TypeError);
+    const check = async (): Promise<void> => {
+      const it = rig({ store });
+      let heard = 0;
+      const each = (records: readonly object[]): void => records.forEach((record) => (heard++, spoil(record)));
+      it.client.on('me', (me) => each([me]));
+      it.client.on('userUpdated', (user) => each([user]));
+      for (const event of ['users', 'friends', 'requests', 'blocks', 'presence'] as const) it.client.on(event, each as never);
+      it.client.on('sessions', (sessions) => each([...sessions, ...sessions.map(({ device }) => device)]));
+      void it.client.connect();
+      await settle();
+      it.socket.full([user('bob', 2)]);
+      it.socket.gives({ changes: { me: user('alice', 3), users: [user('bob', 6)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' } });
+      it.socket.gives({ presence: { users: [{ account: 'bob', online: true, lastSeen: 1 }] } });
+      it.socket.gives({ sessions: { sessions: [{ session: 's', device: { id: '', type: '', tag: '' }, connectedAt: 1, current: true }] } });
+      assert.ok(heard >= 10, String(heard));
+      await it.client.disconnect();
+      assert.deepEqual(await store.load('alice'), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' });
+    };
+    await check();
+    // The second time the records also come from the store.
+    await check();
+  });
+
+  test('a store may go on using the records it gave', async () => {
+    const mine = { ...user('bob', 2) };
+    const store = { load: async () => ({ users: [mine], friends: [friend('bob', 5)], requests: [], blocks: [], cursor: 'c1' }), save: async () => {}, wipe: async () => {} };
+    const it = rig({ store });
+    void it.client.connect();
+    await settle();
+    mine.nick = 'other';
+    assert.equal(it.client.users.get('bob')?.nick, 'bob');
+    await it.client.disconnect();
+  });
+
   for (const broken of ['load', 'save', 'wipe'] as const) {
     test(`a store whose ${broken} never settles: everything else does`, async () => {
       mock.timers.enable({ apis: ['setTimeout', 'Date'] });
