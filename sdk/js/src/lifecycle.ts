@@ -7,7 +7,7 @@ import { Calls } from './calls.js';
 import { Connection } from './connection.js';
 import type { End } from './connection.js';
 import type { Emitter } from './emitter.js';
-import { defaultUrl, webSocket } from './options.js';
+import { address, webSocket } from './options.js';
 import type { Events, Options, State } from './options.js';
 import { Close, Code, comesBack, RosterdError, UnauthorizedError } from './protocol.js';
 import type { Command, LoginReply, ServerFrame } from './protocol.js';
@@ -19,6 +19,8 @@ import { Tokens } from './tokens.js';
 
 /** How long a logout waits for its reply, which is only a courtesy. */
 const LOGOUT_MS = 2_000;
+/** How long after a refused login the gateway's goodbye may take. */
+const REFUSED_MS = 2_000;
 /** How long an attempt may wait for the application's code before the application or the network can start another. */
 const STUCK_MS = 1_000;
 /** How long a connection may stay silent after a wake-up before it counts as dead. */
@@ -72,7 +74,7 @@ export class Lifecycle {
 
   constructor(options: Options, emitter: Emitter<Events>, replica: Replica) {
     this.options = options;
-    this.url = options.url ?? defaultUrl();
+    this.url = address(options);
     this.#emitter = emitter;
     this.#replica = replica;
     const { store = 'auto' } = options;
@@ -198,12 +200,14 @@ export class Lifecycle {
     this.#cacheRead = true;
     if (!stored) return;
     this.#replica.load(stored);
-    announceStored(this.#emitter, stored);
+    announceStored(this.#emitter, this.#replica.stored);
   }
 
   #frame(frame: ServerFrame, connection: Connection): void {
     if (frame.id === this.#loginId && frame.error) {
       this.#loginError = RosterdError.from(frame.error);
+      // A goodbye with the close code follows; not so for an invalid login, as another client could correct it and try again.
+      connection.expectWithin(this.#loginError.code === Code.invalid ? 0 : REFUSED_MS);
       return;
     }
     // The gateway cannot repair, or cannot now.

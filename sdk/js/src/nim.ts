@@ -13,6 +13,7 @@ import type {
   NIMRelations, NIMSystemMessage, NIMUser,
 } from './nim-options.js';
 import { blocked, profile, relation } from './nim-records.js';
+import { gatewayOf } from './options.js';
 import type { TokenReason } from './options.js';
 import type { MyInfo } from './protocol.js';
 
@@ -42,7 +43,7 @@ const LOOKUP_MAX = 150;
 const OWN_FIELDS = ['nick', 'avatar', 'sign', 'gender', 'email', 'birth', 'tel', 'custom'] as const;
 
 // Known only while a classic script runs for the first time.
-const servedFrom = scriptAddress();
+const servedFrom = gatewayOf((globalThis.document?.currentScript as HTMLScriptElement | null | undefined)?.src);
 const instances = new Map<string, NIM>();
 
 /** One NIM instance, for one account. */
@@ -79,7 +80,7 @@ export class NIM {
       store: options.db === false ? 'memory' : 'auto',
       reconnect: options.needReconnect,
       requestTimeoutMs: options.cmdTimeout,
-      device: { type: 'web', tag: options.customTag },
+      device: { type: 'web', tag: options.customTag ?? undefined },
     });
     this.#callbacks = new Callbacks(this.client, options);
   }
@@ -309,13 +310,6 @@ export class NIM {
 /** Copies the fields that are set. */
 function given<T extends object>(fields: T): Partial<T> {
   return merge<Partial<T>>(fields);
-}
-
-/** Returns the address of the gateway that served this script. */
-function scriptAddress(): string | undefined {
-  const script = (globalThis.document?.currentScript as HTMLScriptElement | null | undefined)?.src;
-  const from = /^http(s?):\/\/([^/]+)\//.exec(script ?? '');
-  return from ? `ws${from[1]}://${from[2]}/v1/ws` : undefined;
 }
 
 /** Builds a token: NIM's account and secret form a static token; a token that a backend signed names its account itself. */

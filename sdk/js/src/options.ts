@@ -12,7 +12,7 @@ export type TokenReason = 'connect' | 'refresh' | 'expired';
 
 /** The options of a client. */
 export interface Options {
-  /** `ws://` or `wss://` address. By default the gateway that served this script, else the local one. */
+  /** `ws://` or `wss://` address. By default the gateway that served this script; required in any other place. */
   url?: string;
   /** The account whose records the client keeps. */
   account: string;
@@ -83,13 +83,21 @@ export interface Events {
 
 /** Checks what would otherwise fail late, or quietly. */
 export function checkOptions(options: Options): void {
-  const { account, token, requestTimeoutMs, backoff } = options ?? {};
+  const { account, token, requestTimeoutMs, backoff, device = {} } = options ?? {};
   if (typeof account !== 'string' || account === '') throw new TypeError('options.account is missing');
   if (token !== undefined && (typeof token !== 'string' || token === '')) throw new TypeError('options.token must be a text that is not empty');
   for (const [name, ms] of Object.entries({ requestTimeoutMs, 'backoff.minMs': backoff?.minMs, 'backoff.maxMs': backoff?.maxMs })) {
     if (ms !== undefined && !(ms >= 0)) throw new TypeError(`options.${name} must be a number of milliseconds, or Infinity`);
   }
+  for (const name of ['id', 'type', 'tag'] as const) {
+    const text: unknown = device[name];
+    if (text === undefined) continue;
+    if (typeof text !== 'string' || [...text].length > DEVICE_MAX) throw new TypeError(`options.device.${name} must be a text of at most ${DEVICE_MAX} characters`);
+  }
 }
+
+/** The gateway's limit for each text of a device, in characters. */
+const DEVICE_MAX = 64;
 
 /** Returns the WebSocket class to use, or throws if there is none. */
 export function webSocket(options: Options): WebSocketConstructor {
@@ -98,8 +106,15 @@ export function webSocket(options: Options): WebSocketConstructor {
   return found;
 }
 
-/** Returns the address of the gateway that served this file, else that of a local one. */
-export function defaultUrl(): string {
-  const from = /^http(s?):\/\/([^/]+)\/sdk\//.exec(import.meta.url ?? '');
-  return from ? `ws${from[1]}://${from[2]}/v1/ws` : 'ws://127.0.0.1:7678/v1/ws';
+/** Returns the address of the gateway that served the script at `address`, behind any prefix; nothing if none did. */
+export function gatewayOf(address: string | null | undefined): string | undefined {
+  const from = /^http(s?):\/\/([^?#]+)\/sdk\/(?:rosterd|nim|core)[\w.-]*\.js(?:[?#]|$)/.exec(address ?? '');
+  return from ? `ws${from[1]}://${from[2]}/v1/ws` : undefined;
+}
+
+/** Returns the address to connect to. There is no guess: it would lead to the visitor's own machine. */
+export function address({ url }: Options): string {
+  const found = url ?? gatewayOf(import.meta.url);
+  if (found) return found;
+  throw new TypeError('options.url is missing: this script does not come from a gateway, so give its address, for instance "wss://rosterd.example.com/v1/ws"');
 }

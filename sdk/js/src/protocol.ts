@@ -200,6 +200,7 @@ export const Code = {
   denied: 403,
   notFound: 404,
   timeout: 408,
+  invalid: 414,
   internal: 500,
 } as const;
 

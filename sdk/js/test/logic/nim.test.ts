@@ -47,7 +47,7 @@ interface Application {
 async function start(options: Partial<NIMGetInstanceOptions> = {}): Promise<Application> {
   const calls: [string, any][] = [];
   const callbacks = Object.fromEntries(CALLBACKS.map((name) => [name, (data: unknown) => void calls.push([name, data])]));
-  const nim = NIM.getInstance({ account: 'alice', db: false, ...callbacks, ...options });
+  const nim = NIM.getInstance({ account: 'alice', url: 'ws://gateway/v1/ws', db: false, ...callbacks, ...options });
   nims.push(nim);
   await settle();
   return {

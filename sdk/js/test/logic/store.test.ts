@@ -454,6 +454,6 @@ describe('the client and its store', () => {
   });
 
   test('the default store of a client without options', () => {
-    assert.doesNotThrow(() => new RosterdClient({ account: 'a' }));
+    assert.doesNotThrow(() => new RosterdClient({ account: 'a', url: 'ws://gateway/v1/ws' }));
   });
 });
