@@ -25,6 +25,10 @@ const REFUSED_MS = 2_000;
 const STUCK_MS = 1_000;
 /** How long a connection may stay silent after a wake-up before it counts as dead. */
 const PROBE_MS = 5_000;
+/** The same, if the browser says that the network is gone. It cannot know: the gateway may be on this machine. */
+const OFFLINE_PROBE_MS = 2_000;
+/** How long a call may wait before the client asks whether the connection lives. */
+const UNANSWERED_MS = 3_000;
 
 /** The remedy for a list that differs from the gateway's, for the error message. */
 const REMEDY = {
@@ -149,6 +153,8 @@ export class Lifecycle {
 
   call(command: Command, { repeatable, timeoutMs, here }: { repeatable: boolean; timeoutMs?: number; here?: () => boolean }): Promise<ServerFrame> {
     const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8_000, repeatable, here);
+    const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
+    reply.then(cancel, cancel);
     const connection = this.connection;
     if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
@@ -364,14 +370,24 @@ export class Lifecycle {
   readonly #wake = (): void => {
     if (globalThis.document?.visibilityState === 'hidden') return;
     if (this.#stuck || (this.#retry && !this.#retry.byGateway)) return void this.#begin();
-    if (this.state !== 'live') return;
-    this.connection?.expectWithin(PROBE_MS);
-    this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {});
+    this.#probe(PROBE_MS);
   };
+
+  readonly #offline = (): void => this.#probe(OFFLINE_PROBE_MS);
+
+  /** Asks for something small. A connection over which nothing comes within `ms` is dead. */
+  #probe(ms: number): void {
+    const { connection } = this;
+    if (!connection || !this.#login) return;
+    connection.expectWithin(ms);
+    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, false).catch(() => {});
+    this.#calls.flush((frame) => connection.send(frame));
+  }
 
   #watchPage(on: boolean): void {
     const method = on ? 'addEventListener' : 'removeEventListener';
     globalThis[method]?.('online', this.#wake);
+    globalThis[method]?.('offline', this.#offline);
     globalThis.document?.[method]?.('visibilitychange', this.#wake);
   }
 

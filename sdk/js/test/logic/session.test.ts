@@ -409,6 +409,17 @@ test('the network or the user is back: the next attempt is immediate', async () 
     listeners.get('online')?.();
     await pass(5_000);
     assert.equal(it.client.state, 'disconnected');
+    listeners.get('online')?.();
+    await settle();
+    it.socket.full([]);
+    // Offline: what is here may still be reached, so an answer decides.
+    listeners.get('offline')?.();
+    it.socket.gives({ id: it.socket.last('getUsers').id, getUsersReply: {} });
+    await pass(2_000);
+    assert.equal(it.client.state, 'live');
+    listeners.get('offline')?.();
+    await pass(2_000);
+    assert.equal(it.client.state, 'disconnected');
     // If the gateway set the time, it did so for all clients: none reconnects earlier.
     listeners.get('online')?.();
     await settle();
@@ -427,6 +438,24 @@ test('the network or the user is back: the next attempt is immediate', async () 
     delete (globalThis as any).document;
     Object.assign(globalThis, { addEventListener: own.add, removeEventListener: own.remove });
   }
+});
+
+test('an unanswered call asks whether the connection lives', async () => {
+  const it = await live([]);
+  it.client.updateMyInfo({ sign: 'x' }).catch(() => {});
+  await pass(3_000);
+  assert.deepEqual(it.socket.sent.slice(1).map((frame) => Object.keys(frame)[1]), ['updateMyInfo', 'getUsers']);
+  // A slow gateway is not a dead one.
+  it.socket.gives({ id: it.socket.last('getUsers').id, getUsersReply: {} });
+  await pass(5_000);
+  assert.equal(it.client.state, 'live');
+  // A hung one is.
+  it.client.updateMyInfo({ sign: 'y' }).catch(() => {});
+  await pass(3_000);
+  await pass(4_999);
+  assert.equal(it.client.state, 'live');
+  await pass(1);
+  assert.equal(it.client.state, 'disconnected');
 });
 
 test('an invalid login is reported at once: the gateway would wait for a better one', async () => {
