@@ -13,7 +13,7 @@ import { Close, Code, comesBack, RosterdError, UnauthorizedError } from './proto
 import type { Command, LoginReply, ServerFrame } from './protocol.js';
 import type { Difference, Replica } from './replica.js';
 import { Saver } from './saver.js';
-import { defaultStore, MemoryStore } from './store.js';
+import { defaultStore, MemoryStore, storeKey } from './store.js';
 import { after } from './timers.js';
 import { Tokens } from './tokens.js';
 
@@ -84,7 +84,7 @@ export class Lifecycle {
     const { store = 'auto' } = options;
     this.#saver = new Saver(
       store === 'auto' ? defaultStore() : store === 'memory' ? new MemoryStore() : store,
-      options.account,
+      storeKey(options.account, this.url),
       (what, cause) => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause),
     );
     this.#saver.onWipe(() => this.#wipedElsewhere());

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { MemoryStore, RosterdClient, RosterdError } from '../../src/index.js';
 import { gatewayOf } from '../../src/options.js';
-import { friend, frozenTime, live, pass, rig, settle, summary, user } from './rig.js';
+import { friend, frozenTime, key, live, pass, rig, settle, summary, user } from './rig.js';
 
 frozenTime({ beforeEach, afterEach });
 
@@ -263,10 +263,10 @@ test('logout with forget leaves nothing', async () => {
   const store = new MemoryStore();
   const it = await live([bob], { store });
   await settle();
-  assert.ok(await store.load('alice'));
+  assert.ok(await store.load(key()));
   it.socket.ends(1006);
   await it.client.logout({ forget: true });
-  assert.equal(await store.load('alice'), undefined);
+  assert.equal(await store.load(key()), undefined);
   assert.equal(it.client.me, undefined);
   assert.equal(it.client.users.size, 0);
   void it.client.connect();

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import { IndexedDbStore, MemoryStore, RosterdClient } from '../../src/index.js';
 import type { Friend, RosterdError, Store, Stored, User } from '../../src/index.js';
-import { block, friend, live, pass, request, rig, settle, user } from './rig.js';
+import { block, friend, key, live, pass, request, rig, settle, user } from './rig.js';
 
 const sorted = (stored: Stored | undefined): unknown => stored && {
   me: stored.me, cursor: stored.cursor,
@@ -199,11 +199,11 @@ describe('the client and its store', () => {
       assert.equal(it.socket.last('login').login.cursor, 'c7');
       await it.client.logout({ forget: true });
     });
-    assert.ok(!(await indexedDB.databases()).some(({ name }) => name === 'rosterd:auto'));
+    assert.ok(!(await indexedDB.databases()).some(({ name }) => name?.startsWith('rosterd:auto')));
   });
 
   test('invalid records are dropped and fetched again', async () => {
-    await new IndexedDbStore().save('damaged', { users: [{ account: 'bob', version: 'x' } as never], cursor: 'c1' });
+    await new IndexedDbStore().save(key('damaged'), { users: [{ account: 'bob', version: 'x' } as never], cursor: 'c1' });
     await auto('damaged', async (it) => {
       assert.equal(it.of('error')[0]?.[0].reason, 'STORE');
       assert.deepEqual(it.of('users'), []);
@@ -211,7 +211,7 @@ describe('the client and its store', () => {
       assert.equal(it.socket.last('login').login.cursor, undefined);
       it.socket.full([user('bob', 2)], 'c2', { account: 'damaged' });
     });
-    assert.equal((await new IndexedDbStore().load('damaged'))?.cursor, 'c2');
+    assert.equal((await new IndexedDbStore().load(key('damaged')))?.cursor, 'c2');
   });
 
   for (const [what, spoilt] of [['a request without a version', { requests: [{ account: 'erin', direction: 'in' }] }], ['a block without an account that is one', { blocks: [{ account: 7, version: 1 }] }]] as const) {
@@ -287,12 +287,30 @@ describe('the client and its store', () => {
     };
     const it = await live([user('bob', 2)], { store });
     assert.equal(it.of('error')[0]?.[0].reason, 'STORE');
-    assert.equal((await memory.load('alice'))?.users.length, 1);
+    assert.equal((await memory.load(key()))?.users.length, 1);
     it.socket.ends(1006);
     const leaving = it.client.logout({ forget: true });
     await leaving;
     assert.equal(fails, -1);
-    assert.equal(await memory.load('alice'), undefined);
+    assert.equal(await memory.load(key()), undefined);
+  });
+
+  test("another gateway's records of an account of that name are others", async () => {
+    for (const store of [new MemoryStore(), new IndexedDbStore()]) {
+      const here = await live([user('bob', 2)], { store });
+      await settle();
+      await here.client.disconnect();
+      const there = rig({ store, url: 'ws://other/v1/ws' });
+      void there.client.connect();
+      for (let i = 0; i < 50 && !there.sockets.length; i++) await settle();
+      assert.deepEqual([there.of('users'), there.client.me], [[], undefined]);
+      there.socket.full([user('zoe', 9)], 'z-9');
+      await settle();
+      // Forgetting one leaves the other.
+      await there.client.logout({ forget: true });
+      assert.equal((await store.load(key()))?.cursor, 'e-1');
+      await store.wipe(key());
+    }
   });
 
   test('a listener cannot change a record in place: neither what is held nor what is stored', async () => {
@@ -314,7 +332,7 @@ describe('the client and its store', () => {
       it.socket.gives({ sessions: { sessions: [{ session: 's', device: { id: '', type: '', tag: '' }, connectedAt: 1, current: true }] } });
       assert.ok(heard >= 10, String(heard));
       await it.client.disconnect();
-      assert.deepEqual(await store.load('alice'), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' });
+      assert.deepEqual(await store.load(key()), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' });
     };
     await check();
     // The second time the records also come from the store.
@@ -402,11 +420,11 @@ describe('the client and its store', () => {
     it.socket.gives({ changes: { users: [user('bob', 8)], friends: [friend('bob', 10)], removed: ['carol'], cursor: 'e-10' } });
     release();
     await settle();
-    assert.equal((await memory.load('alice'))?.cursor, 'e-1');
+    assert.equal((await memory.load(key()))?.cursor, 'e-1');
     release();
     await settle();
     assert.equal(saves, 2);
-    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'e-10', users: ['bob 8'], friends: ['bob 10'], ...none });
+    assert.deepEqual(sorted(await memory.load(key())), { me: user('alice', 1), cursor: 'e-10', users: ['bob 8'], friends: ['bob 10'], ...none });
     await it.client.disconnect();
   });
 
@@ -430,7 +448,7 @@ describe('the client and its store', () => {
       release();
       await settle();
     }
-    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'f-1', users: ['carol 1'], friends: ['carol 5'], ...none });
+    assert.deepEqual(sorted(await memory.load(key())), { me: user('alice', 1), cursor: 'f-1', users: ['carol 1'], friends: ['carol 5'], ...none });
     await it.client.disconnect();
   });
 
