@@ -8,11 +8,13 @@ import { Connection } from './connection.js';
 import type { End } from './connection.js';
 import type { Emitter } from './emitter.js';
 import { address, webSocket } from './options.js';
-import type { Events, Options, State } from './options.js';
+import type { ConnectionState, Events, Options, State } from './options.js';
 import { Close, Code, comesBack, RosterdError, UnauthorizedError } from './protocol.js';
-import type { Command, LoginReply, ServerFrame } from './protocol.js';
+import type { Command, ErrorCode, ErrorReason, LoginReply, ServerFrame } from './protocol.js';
 import type { Difference, Replica } from './replica.js';
 import { Saver } from './saver.js';
+import { Snapshots } from './snapshot.js';
+import type { Snapshot } from './snapshot.js';
 import { defaultStore, MemoryStore, storeKey } from './store.js';
 import { after } from './timers.js';
 import { Tokens } from './tokens.js';
@@ -48,6 +50,7 @@ export class Lifecycle {
   readonly options: Options;
   readonly url: string;
   state: State = 'disconnected';
+  connectionState: ConnectionState = Object.freeze({ state: 'disconnected' });
   connection?: Connection;
   readonly #emitter: Emitter<Events>;
   readonly #replica: Replica;
@@ -75,12 +78,20 @@ export class Lifecycle {
   // A logout is under way.
   #leaving = false;
   #resync = false;
+  // Why the connection is not live.
+  #lastError?: RosterdError;
+  readonly #snapshots: Snapshots;
+  // The snapshot that the last `change` brought.
+  #shown?: Snapshot;
+  // While this is not 0, a frame or an end is being handled, and `change` follows it.
+  #depth = 0;
 
   constructor(options: Options, emitter: Emitter<Events>, replica: Replica) {
     this.options = options;
     this.url = address(options);
     this.#emitter = emitter;
     this.#replica = replica;
+    this.#snapshots = new Snapshots(replica);
     const { store = 'auto' } = options;
     this.#saver = new Saver(
       store === 'auto' ? defaultStore() : store === 'memory' ? new MemoryStore() : store,
@@ -95,6 +106,15 @@ export class Lifecycle {
         this.#error(Code.unauthenticated, 'REFRESH_FAILED', 'the token could not be renewed; the old one is used until it ends', cause);
       },
     });
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshots.take(this.options.account, this.connectionState);
+  }
+
+  /** Takes the list that the gateway has accepted. */
+  watched(accounts: ReadonlySet<string>, missing: readonly string[]): void {
+    this.#batch(() => this.#replica.watch(accounts, missing));
   }
 
   connect(): Promise<void> {
@@ -139,7 +159,7 @@ export class Lifecycle {
   }
 
   #forget(): void {
-    this.#replica.clear();
+    this.#batch(() => this.#replica.clear());
     this.#tokens.reset(this.options.token);
     this.#saver.drop();
     this.#cacheRead = false;
@@ -176,7 +196,7 @@ export class Lifecycle {
       this.#waitsSince = undefined;
       if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
       this.#error(Code.unauthenticated, 'NO_TOKEN', 'getToken failed', cause);
-      return this.#ended({ code: 1006, reason: 'getToken failed' });
+      return this.#batch(() => this.#ended({ code: 1006, reason: 'getToken failed' }, new RosterdError(Code.unauthenticated, 'NO_TOKEN', 'getToken failed', { cause })));
     }
     if (run !== this.#run) return;
     this.#waitsSince = undefined;
@@ -189,8 +209,8 @@ export class Lifecycle {
           const { device } = this.options;
           connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
         },
-        frame: (frame) => this.#frame(frame, connection),
-        ended: (end) => this.#ended(end),
+        frame: (frame) => this.#batch(() => this.#frame(frame, connection)),
+        ended: (end) => this.#batch(() => this.#ended(end)),
         trace: (direction, frame) => this.#trace(direction, frame),
       });
       this.connection = connection;
@@ -205,8 +225,10 @@ export class Lifecycle {
     if (run !== this.#run) return;
     this.#cacheRead = true;
     if (!stored) return;
-    this.#replica.load(stored);
-    announceStored(this.#emitter, this.#replica.stored);
+    this.#batch(() => {
+      this.#replica.load(stored);
+      announceStored(this.#emitter, this.#replica.stored);
+    });
   }
 
   #frame(frame: ServerFrame, connection: Connection): void {
@@ -288,7 +310,7 @@ export class Lifecycle {
     connection.drop('out of step');
   }
 
-  #ended(end: End): void {
+  #ended(end: End, cause?: RosterdError): void {
     this.#detach();
     this.#calls.interrupted();
     if (this.#leaving) return;
@@ -312,7 +334,8 @@ export class Lifecycle {
     const attempt = ++this.#attempt;
     this.#retry = { cancel: after(delayMs, () => void this.#begin()), byGateway: requested !== undefined };
     const run = this.#run;
-    this.#setState('disconnected');
+    this.#lastError = cause ?? this.#loginError ?? closeError(end);
+    this.#setState('disconnected', Date.now() + delayMs);
     this.#emitter.emit('disconnected', { code, reason, willReconnect: true });
     if (run === this.#run) this.#emitter.emit('willReconnect', { attempt, delayMs });
   }
@@ -331,18 +354,24 @@ export class Lifecycle {
   }
 
   #giveUp({ code, reason }: End, error: RosterdError): void {
-    this.#halt(error);
-    this.#setState('disconnected');
-    this.#emitter.emit('disconnected', { code, reason, willReconnect: false, error });
-    this.#emitter.emit('error', error);
+    this.#batch(() => {
+      this.#halt(error);
+      this.#lastError = error;
+      this.#setState('disconnected');
+      this.#emitter.emit('disconnected', { code, reason, willReconnect: false, error });
+      this.#emitter.emit('error', error);
+    });
   }
 
   #stop(reason = 'CLIENT'): void {
     const open = this.#wanted || this.state !== 'disconnected';
     this.connection?.close();
-    this.#halt(new RosterdError(Code.timeout, 'DISCONNECTED', 'the client was disconnected'));
-    this.#setState('disconnected');
-    if (open) this.#emitter.emit('disconnected', { code: 1000, reason, willReconnect: false });
+    this.#batch(() => {
+      this.#halt(new RosterdError(Code.timeout, 'DISCONNECTED', 'the client was disconnected'));
+      this.#lastError = undefined;
+      this.#setState('disconnected');
+      if (open) this.#emitter.emit('disconnected', { code: 1000, reason, willReconnect: false });
+    });
   }
 
   #halt(error: RosterdError): void {
@@ -391,14 +420,41 @@ export class Lifecycle {
     globalThis.document?.[method]?.('visibilitychange', this.#wake);
   }
 
-  #setState(state: State): void {
+  #setState(state: State, retryAt?: number): void {
     const previous = this.state;
-    if (state === previous) return;
+    if (state === 'live') this.#lastError = undefined;
     this.state = state;
-    this.#emitter.emit('state', state, previous);
+    this.connectionState = Object.freeze({
+      state: retryAt === undefined ? state : 'reconnecting',
+      ...(this.#lastError ? { lastError: this.#lastError } : {}),
+      ...(retryAt === undefined ? {} : { retryAt }),
+    });
+    this.#batch(() => state !== previous && this.#emitter.emit('state', state, previous));
   }
 
-  #error(code: number, reason: string, message: string, cause?: unknown): void {
+  /** Does something that may change what is held, and then emits `change` once, if something did. */
+  #batch(work: () => unknown): void {
+    this.#depth++;
+    try {
+      work();
+    } finally {
+      this.#depth--;
+    }
+    if (this.#depth || !this.#emitter.has('change')) return;
+    const { snapshot } = this;
+    if (snapshot === this.#shown) return;
+    this.#shown = snapshot;
+    this.#emitter.emit('change', snapshot);
+  }
+
+  /** Ends the client and everything that it keeps open. */
+  dispose(): Promise<void> {
+    const ended = this.disconnect().finally(() => this.#saver.close());
+    this.#emitter.clear();
+    return ended;
+  }
+
+  #error(code: ErrorCode, reason: ErrorReason, message: string, cause?: unknown): void {
     this.#emitter.emit('error', new RosterdError(code, reason, message, { cause }));
   }
 

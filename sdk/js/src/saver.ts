@@ -84,6 +84,10 @@ export class Saver {
     this.#store.onWipe?.(this.#key, listener);
   }
 
+  close(): void {
+    this.#store.close?.();
+  }
+
   async #wipe(): Promise<void> {
     await within(ANSWER_MS, 'wipe', () => this.#store.wipe(this.#key));
     // An empty store is as good as a new one.
