@@ -135,7 +135,7 @@ describe('with default settings', () => {
     await alice.connect();
     assert.equal(alias(alice, 'bob'), 'Bob the builder');
     await alice.disconnect();
-    assert.equal((await store.load('alice'))?.friends.find(({ account }) => account === 'bob')?.alias, 'Bob the builder');
+    assert.equal((await store.load(gateway.key('alice')))?.friends.find(({ account }) => account === 'bob')?.alias, 'Bob the builder');
   });
 
   test('a blocked account receives nothing until it is unblocked', async () => {
