@@ -258,7 +258,8 @@ describe('with default settings', () => {
       const [signal] = await next(client, 'signal');
       return [signal, client.users.get('carol')?.nick];
     });
-    assert.deepEqual(await carol.signal('erin', '{"typing":true}'), { delivered: 2, dropped: 0 });
+    // A stranger does not learn who is there.
+    assert.deepEqual(await carol.signal('erin', '{"typing":true}'), { delivered: 0, dropped: 0 });
     for (const nick of await Promise.all(nicks)) assert.deepEqual(nick, [{ from: 'carol', payload: '{"typing":true}' }, 'Caroline']);
     // The profile changes between two signals; the held one follows.
     await carol.updateMyInfo({ nick: 'C.' });
