@@ -14,9 +14,7 @@ use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
 use crate::locks::Ordering;
-use rosterd_engine::model::{
-    Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Revision, Row, SessionId,
-};
+use rosterd_engine::model::{Account, Audience, Block, Change, CloseReason, Millis, Profile, Revision, Row, SessionId};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::{Marked, RecordKinds};
 use rosterd_engine::sync::watermark::Watermark;
@@ -185,7 +183,9 @@ impl Feed {
             Row::Profile(profile) => return self.profile(sessions, change, profile),
             Row::Gone { account, version } => self.gone(sessions, account, *version),
             Row::Edge(edge) => self.mark_own(sessions, &edge.owner, &edge.peer, RecordKinds::EDGE),
-            Row::Request(request) => self.request(sessions, request),
+            Row::Request(request) => {
+                self.mark_own(sessions, request.owner(), request.peer(), RecordKinds::REQUEST);
+            }
             Row::Block { block, .. } => self.block(sessions, block),
             Row::Invisible { account, invisible } => {
                 if let Some(user) = self.hub.user(account) {
@@ -284,13 +284,6 @@ impl Feed {
             let state = user.state().lock();
             let revoked = in_slots(sessions, &state.own).filter(|session| session.issued_at() < before);
             revoked.for_each(|session| session.end(CloseReason::BadToken));
-        }
-    }
-
-    fn request(&mut self, sessions: &Slab<Arc<Session>>, request: &Request) {
-        self.mark_own(sessions, &request.sender, &request.receiver, RecordKinds::REQUEST);
-        if !request.hidden {
-            self.mark_own(sessions, &request.receiver, &request.sender, RecordKinds::REQUEST);
         }
     }
 

@@ -89,7 +89,7 @@ where
             return Ok(false);
         }
         let mut records = page.records();
-        while fill(&mut changes, &mut records, handle.account()) {
+        while fill(&mut changes, &mut records) {
             changes = send_changes(socket, service, &changes, None).await?;
         }
     }
@@ -119,7 +119,7 @@ where
         let accounts: Vec<_> = some.iter().map(|(user, _)| user.account().clone()).collect();
         for profile in Box::pin(service.profiles(handle, &accounts)).await? {
             if !handle.remember_sent(&profile.profile().account, profile.profile().version) {
-                let _ = fill(&mut changes, &mut std::iter::once(Record::Profile(&profile)), handle.account());
+                let _ = fill(&mut changes, &mut std::iter::once(Record::Profile(&profile)));
             }
         }
         if changes.records() > 0 {

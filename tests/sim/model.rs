@@ -247,6 +247,10 @@ impl Model {
             }
             Command::Unblock { account, peer } => {
                 self.blocks.remove(&(account.to_string(), peer.to_string()));
+                // What the other asked for meanwhile arrives.
+                if let Some(request) = self.requests.get_mut(&(peer.to_string(), account.to_string())) {
+                    request.hidden = false;
+                }
             }
             // These decide who may log in, and not what anyone sees.
             Command::RevokeTokens { .. } | Command::SetToken { .. } => {}
