@@ -7,12 +7,12 @@ use super::{Account, Millis, RequestError};
 /// How clients become friends. The backend may do either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FriendsPolicy {
-    /// Only by accepted requests.
+    /// Only by accepted requests: nobody becomes a friend, and sees what friends see, without the other's consent.
+    #[default]
     Request,
     /// Only by adding, without a request.
     Direct,
     /// By requests or by adding.
-    #[default]
     Both,
 }
 
