@@ -267,13 +267,22 @@ impl Feed {
         false
     }
 
+    /// Applies a deletion: ends the account's sessions, and marks those whose clients may hold its profile, friends aside,
+    /// which lose their edges.
     fn gone(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, version: u64) {
-        if let Some(user) = self.hub.user(account) {
+        let mut holders = self.hub.holders.of(account);
+        let user = self.hub.user(account);
+        if let Some(user) = &user {
             let mut state = user.state().lock();
             // Sessions that logged in as the account that was made again may reconnect as it.
             let is_made_again = state.gone(version);
             let reason = if is_made_again { CloseReason::Internal } else { CloseReason::AccountDisabled };
             in_slots(sessions, &state.own).for_each(|session| session.end(reason));
+            holders.extend(state.strangers.iter());
+        }
+        let user = user.unwrap_or_else(|| UserRef::detached(account.clone()));
+        for slot in holders {
+            self.mark(sessions.get(slot as usize), None, &user, RecordKinds::FORGET);
         }
         self.hub.forget_presence(account);
     }

@@ -852,8 +852,8 @@ pub struct RepairReply {
     pub parts: ::prost::alloc::vec::Vec<u32>,
 }
 /// Records to apply, each only if its version is greater than that of the record held. Accounts in `removed` left the
-/// friend list; apply them first. A friend record that is applied also replaces the profile held: the new one is in the
-/// same frame.
+/// friend list, or were deleted; drop their profiles, and apply them first. A friend record that is applied also replaces
+/// the profile held: the new one is in the same frame.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1093,7 +1093,8 @@ var Replica = class {
   #begin(full) {
     const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
-    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
+    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
     this.#stagedPresence = /* @__PURE__ */ new Map();
   }
   #changes(changes) {
