@@ -110,7 +110,7 @@ fn cut<T>(
 
 fn permit(policy: FriendsPolicy, command: &Command) -> Result<(), RequestError> {
     let message = match (policy, command) {
-        (FriendsPolicy::Request, Command::AddFriend { .. }) => FriendsPolicy::REQUESTS_ONLY,
+        (FriendsPolicy::Request, Command::AddFriend { .. }) => "friends are made by requests here: use requestFriend",
         (FriendsPolicy::Direct, Command::RequestFriend { .. }) => "friends are made at once here: use addFriend",
         _ => return Ok(()),
     };

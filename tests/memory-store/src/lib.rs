@@ -208,6 +208,9 @@ impl Rows for MemoryTables {
             let either = |block: &&Block| block.owner == *account || block.peer == *account;
             let of = self.blocks.values().filter(either).filter(|block| !block.removed);
             current.blocks = of.cloned().collect();
+            let blocked = current.blocks.iter().filter(|block| block.owner == *account);
+            let theirs = blocked.filter_map(|block| self.edges.get(&(block.peer.clone(), account.clone())));
+            current.edges.extend(theirs.filter(|edge| !edge.removed).cloned());
         }
         current.counts = reads.counts.into_iter().map(|a| (a.clone(), self.counts(&a))).collect();
         Ok(current)

@@ -16,14 +16,9 @@ pub enum FriendsPolicy {
     Both,
 }
 
-impl FriendsPolicy {
-    /// Why friends cannot be added: under [`FriendsPolicy::Request`] nobody may, under any other one who is blocked.
-    pub const REQUESTS_ONLY: &'static str = "friends are made by requests here: use requestFriend";
-}
-
 /// "`owner` lists `peer`": one direction of a friendship.
 ///
-/// A friendship is two edges. A removed edge stays for a while as a tombstone, so that clients that were away learn of
+/// A friendship is two edges. Only one is made by an account that adds another which blocks it; it ends with the block. A removed edge stays for a while as a tombstone, so that clients that were away learn of
 /// the removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the friend object")]

@@ -28,6 +28,9 @@ impl Rows for SqliteTables<'_> {
             current.edges = relations::page(conn, account, None, usize::MAX, None)?;
             current.requests = relations::open_requests(conn, account)?;
             current.blocks = relations::live_blocks(conn, account)?;
+            for block in current.blocks.iter().filter(|block| block.owner == *account) {
+                current.edges.extend(relations::edge(conn, &block.peer, account)?.filter(|edge| !edge.removed));
+            }
         }
         if let Some(account) = &reads.presence {
             current.presence = profiles::noted(conn, account)?;

@@ -16,7 +16,8 @@ pub struct Reads {
     pub pair: Option<(Account, Account)>,
     /// The accounts whose friends, open requests and blocks are counted.
     pub counts: Vec<Account>,
-    /// The account whose live edges, open requests and live blocks, by it and of it, are all read.
+    /// The account whose live edges, open requests and live blocks, by it and of it, are all read. Of the edges of others,
+    /// those of the accounts that it blocks are enough: any other has one the other way round.
     pub all_of: Option<Account>,
     /// The account whose presence is read.
     pub presence: Option<Account>,

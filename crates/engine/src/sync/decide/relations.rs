@@ -5,8 +5,8 @@
 use super::decision::{CommitPoint, CurrentRows, Decision};
 use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
 use crate::model::{
-    Account, Block, Edge, FriendUpdate, FriendsPolicy, Millis, Outcome, Reason, Request, RequestError, RequestSide,
-    RequestState, Row,
+    Account, Block, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestSide, RequestState, Row,
+    Visibility,
 };
 
 const BOTH_SIDES: [RequestSide; 2] = [RequestSide::Sender, RequestSide::Receiver];
@@ -26,10 +26,7 @@ pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: Comm
 
 pub(super) fn add(current: &CurrentRows, a: &Account, b: &Account, message: &str, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
-    if current.blocks(b, a).is_some() {
-        // The words of a deployment in which nobody may: a client must not learn that it is blocked.
-        return Err(RequestError::new(Reason::PermissionDenied, FriendsPolicy::REQUESTS_ONLY));
-    }
+    let blocked = current.blocks(b, a).is_some();
     let mut rows = edges(current, a, b, at)?;
     if message.is_empty() {
         rows.extend(close_all(current, a, b, RequestState::Accepted, at));
@@ -37,6 +34,14 @@ pub(super) fn add(current: &CurrentRows, a: &Account, b: &Account, message: &str
         rows.extend(close_copies(current, b, a, RequestState::Accepted, at));
         let asked = BOTH_SIDES.map(|side| asked(a, b, side, message, at));
         rows.extend(asked.map(|request| Row::Request(Request { state: RequestState::Accepted, ..request })));
+    }
+    if blocked {
+        // It succeeds as for anyone, and all of it stays on this side: a client must not learn that it is blocked.
+        rows.retain(|row| match row {
+            Row::Edge(edge) => edge.owner == *a,
+            Row::Request(request) => request.owner() == a,
+            _ => true,
+        });
     }
     Ok(Decision::new(rows, Outcome::Created))
 }
@@ -101,13 +106,13 @@ pub(super) fn unfriend(current: &CurrentRows, a: &Account, b: &Account, at: Comm
     if current.edge(a, b).is_none() && current.edge(b, a).is_none() {
         return Ok(Decision::unchanged());
     }
-    Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
+    Ok(Decision::new(ended_edges(current, a, b, at), Outcome::Changed))
 }
 
 pub(super) fn delete(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
     listed(current, a, b)?;
-    Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
+    Ok(Decision::new(ended_edges(current, a, b, at), Outcome::Changed))
 }
 
 pub(super) fn update(
@@ -126,7 +131,13 @@ pub(super) fn update(
     Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
 }
 
-pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
+pub(super) fn block(
+    current: &CurrentRows,
+    a: &Account,
+    b: &Account,
+    at: CommitPoint,
+    visibility: &Visibility,
+) -> Decided {
     two_who_exist(current, a, b, "account")?;
     if current.blocks(a, b).is_some() {
         return Ok(Decision::unchanged());
@@ -137,7 +148,10 @@ pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitP
     let seen = current.presence;
     let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
     let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: revision };
-    let mut rows = vec![Row::Block { block, frozen: Some(current.known(a)?.clone()) }];
+    // One who is no friend may add the account while it is blocked, and then still sees no more than it does now.
+    let profile = current.known(a)?;
+    let frozen = if current.edge(b, a).is_some() { profile.clone() } else { visibility.for_everyone(profile) };
+    let mut rows = vec![Row::Block { block, frozen: Some(frozen) }];
     rows.extend(close_copies(current, a, b, RequestState::Cancelled, at));
     rows.extend(close_copies(current, b, a, RequestState::Rejected, at));
     Ok(Decision::new(rows, Outcome::Created))
@@ -155,7 +169,14 @@ pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: Commi
         return Ok(Decision::unchanged());
     };
     let mut rows = vec![ended(block, at)];
-    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.revision, ..edge.clone() })));
+    if let Some(edge) = current.edge(b, a) {
+        // One that the peer made alone, during the block, ends with it: the owner has not agreed to it.
+        let edge = match current.edge(a, b) {
+            Some(_) => Edge { version: at.revision, ..edge.clone() },
+            None => Edge::tombstone(b.clone(), a.clone(), at.revision, at.now),
+        };
+        rows.push(Row::Edge(edge));
+    }
     if let Some(sent) = current.open(b, a).filter(|_| current.received(b, a).is_none()) {
         let update_time = at.now.max(sent.update_time);
         let (side, version) = (RequestSide::Receiver, at.revision);
@@ -167,7 +188,7 @@ pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: Commi
 /// Checks that two accounts exist, are no friends, and that the first does not block the second.
 fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), RequestError> {
     two_who_exist(current, a, b, "account")?;
-    if current.edge(a, b).is_some() && current.edge(b, a).is_some() {
+    if current.edge(a, b).is_some() {
         let message = format!("\"{b}\" is a friend already");
         return Err(RequestError::new(Reason::AlreadyExists, message).field("account"));
     }
@@ -272,6 +293,12 @@ pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
         block: Block { removed: true, last_seen: 0, update_time, version: at.revision, ..block.clone() },
         frozen: None,
     }
+}
+
+/// Ends the edges that are there between two accounts. One that was added by an account that is blocked has no other.
+fn ended_edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Vec<Row> {
+    let both = [(a, b), (b, a)].into_iter().filter(|(owner, peer)| current.edge(owner, peer).is_some());
+    both.map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.revision, at.now))).collect()
 }
 
 pub(super) fn tombstones(a: &Account, b: &Account, at: CommitPoint) -> [Row; 2] {

@@ -58,6 +58,9 @@ impl Table {
             current.requests = self.open().filter(involved).cloned().collect();
             current.blocks =
                 self.blocks.values().filter(|b| (b.owner == *a || b.peer == *a) && !b.removed).cloned().collect();
+            let blocked = current.blocks.iter().filter(|b| b.owner == *a);
+            let theirs = blocked.filter_map(|b| self.edges.get(&(b.peer.clone(), a.clone())));
+            current.edges.extend(theirs.filter(|e| !e.removed).cloned());
         }
         current.credential = reads.credential.iter().find_map(|a| self.credentials.get(a)).cloned().unwrap_or_default();
         current.counts = reads.counts.iter().map(|a| (a.clone(), self.counts(a))).collect();
@@ -347,7 +350,6 @@ fn a_blocked_account_does_not_notice_the_block_by_asking() {
     assert_eq!(table.refused(&ask("a", "b")).0, Reason::PermissionDenied);
     assert_eq!(table.refused(&accept("a", "b")).0, Reason::PermissionDenied);
     assert_eq!(table.refused(&reject("a", "b")).0, Reason::NotFound);
-    assert_eq!(table.refused(&add("b", "a", "")).0, Reason::PermissionDenied);
     table.run(&unblock("a", "b"), 7).unwrap();
     assert_eq!(table.run(&unblock("a", "b"), 7).unwrap().answer.outcome, Outcome::Unchanged);
     // The receiver is asked now, and the sender's copy is as it was: it cannot tell that from one who takes its time.
@@ -358,6 +360,63 @@ fn a_blocked_account_does_not_notice_the_block_by_asking() {
     assert_eq!(table.refused(&ask("b", "a")).0, Reason::AlreadyExists);
     table.run(&ask("a", "b"), 8).unwrap();
     assert_eq!(table.state("b", "a"), Some(RequestState::Accepted));
+}
+
+/// Adding one that blocks the account succeeds as it does for anyone, on the side of the account alone.
+#[test]
+fn a_blocked_account_does_not_notice_the_block_by_adding() {
+    for (ends, is_gone) in [
+        (unblock("a", "b"), false),
+        (delete("b", "a"), false),
+        (Command::Unfriend { account: account("a"), peer: account("b") }, false),
+        (Command::DeleteUser { account: account("a") }, true),
+    ] {
+        let mut table = Table::with(&["a", "b", "c"]);
+        table.run(&block("a", "b"), 5).unwrap();
+        let added = table.run(&add("b", "a", "hi"), 6).unwrap();
+        let others = table.run(&add("b", "c", "hi"), 6).unwrap();
+        assert_eq!((added.answer.outcome, added.rows.len()), (others.answer.outcome, others.rows.len() / 2));
+        assert_eq!(table.copy("b", "a", Sender).unwrap().state, RequestState::Accepted);
+        assert_eq!(table.copy("b", "a", Receiver), None);
+        let (a, b) = pair("a", "b");
+        assert_eq!((table.friends(&b, &a), table.friends(&a, &b)), (true, false));
+        for again in [add("b", "a", ""), ask("b", "a")] {
+            assert_eq!(table.refused(&again).0, Reason::AlreadyExists);
+        }
+        assert_eq!(table.refused(&delete("a", "b")).0, Reason::NotFound);
+        // It ends on that side alone, too.
+        let edges = table.run(&ends, 7).unwrap().rows.into_iter().filter(|row| matches!(row, Row::Edge(_))).count();
+        assert_eq!((edges, table.friends(&b, &a)), (1, false), "{ends:?}");
+        assert_eq!(table.users.contains_key(&a), !is_gone);
+    }
+    // The backend may make it whole.
+    let mut table = Table::with(&["a", "b"]);
+    table.run(&block("a", "b"), 5).unwrap();
+    table.run(&add("b", "a", ""), 6).unwrap();
+    table.run(&befriend("a", "b"), 7).unwrap();
+    table.run(&unblock("a", "b"), 8).unwrap();
+    let (a, b) = pair("a", "b");
+    assert!(table.friends(&a, &b) && table.friends(&b, &a));
+}
+
+#[test]
+fn a_block_keeps_for_one_who_is_no_friend_what_everyone_sees() {
+    let visibility = Visibility { tel: Audience::Friends, ..Visibility::default() };
+    for (friend, tel) in [(true, "1"), (false, "")] {
+        let mut table = Table { visibility: visibility.clone(), ..Table::with(&["a", "b"]) };
+        let patch = Fields { tel: Some("1".to_owned()), ..Fields::default() }.check().unwrap();
+        let set = Command::SetProfile { account: account("a"), patch, create: false, if_version: None };
+        table.run(&set, 2).unwrap();
+        if friend {
+            table.run(&befriend("a", "b"), 3).unwrap();
+        }
+        let decision = table.run(&block("a", "b"), 5).unwrap();
+        let Row::Block { frozen: Some(frozen), .. } = &decision.rows[0] else { panic!("{decision:?}") };
+        assert_eq!(&*frozen.tel, tel);
+        let seen = |audience| frozen.last_change(audience).version;
+        let moved = if friend { 3 } else { 1 };
+        assert_eq!((seen(Audience::Everyone), seen(Audience::Friends)), (1, moved));
+    }
 }
 
 /// The receiver's client, which was away, still has to learn of the end of the first request.
@@ -515,7 +574,8 @@ fn key(row: &Row) -> Option<(String, u64)> {
 }
 
 proptest! {
-    /// The version of a key never goes back, deletion included. Friendship is mutual and only among accounts that exist.
+    /// The version of a key never goes back, deletion included. Friendship is mutual unless one blocks the other, and only
+    /// among accounts that exist.
     /// Two accounts have at most one open request, friends have none. Its receiver has a copy unless it blocks the sender.
     /// A command that is refused or changes nothing leaves no row.
     #[test]
@@ -532,7 +592,8 @@ proptest! {
                 prop_assert!(newest.insert(key, version).is_none_or(|held| held < version));
             }
             for edge in table.edges.values().filter(|e| !e.removed) {
-                prop_assert!(table.friends(&edge.peer, &edge.owner));
+                let blocked = table.blocks.get(&(edge.peer.clone(), edge.owner.clone())).is_some_and(|b| !b.removed);
+                prop_assert!(table.friends(&edge.peer, &edge.owner) || blocked);
                 prop_assert!(table.users.contains_key(&edge.owner) && table.users.contains_key(&edge.peer));
             }
             for open in table.open() {

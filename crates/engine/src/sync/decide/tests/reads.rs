@@ -74,5 +74,5 @@ fn a_deletion_ends_what_is_live_and_nothing_else() {
         Row::Edge(edge) if edge.removed => Some(format!("{} {}", edge.owner, edge.peer)),
         _ => None,
     });
-    assert_eq!(ended.collect::<Vec<_>>(), ["a b", "b a"]);
+    assert_eq!(ended.collect::<Vec<_>>(), ["a b", "b a", "c a"]);
 }
