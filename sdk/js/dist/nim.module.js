@@ -1276,7 +1276,8 @@ var Replica = class {
   #begin(full) {
     const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
-    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
+    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
     this.#stagedPresence = /* @__PURE__ */ new Map();
   }
   #changes(changes) {
@@ -1587,7 +1588,7 @@ var RosterdClient = class {
   }
   /**
    * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
-   * receive it, `dropped` those that read too slowly.
+   * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
    */
   async signal(to, payload) {
     const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });

@@ -245,7 +245,7 @@ export class RosterdClient {
 
   /**
    * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
-   * receive it, `dropped` those that read too slowly.
+   * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
    */
   async signal(to: string, payload: string): Promise<{ delivered: number; dropped: number }> {
     const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });

@@ -219,7 +219,9 @@ export class Replica {
   #begin(full: boolean): undefined {
     const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
-    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    // Nothing kept strangers up to date meanwhile, and one may have been deleted. Watched ones come again, or are missing.
+    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
+    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
     this.#stagedPresence = new Map();
   }
 

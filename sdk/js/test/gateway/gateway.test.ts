@@ -32,7 +32,7 @@ const REFUSALS: Record<string, number[]> = {
 
 describe('a gateway with its demo users', () => {
   let gateway: Gateway;
-  before(async () => (gateway = await Gateway.start('clients.heartbeat=1s')));
+  before(async () => (gateway = await Gateway.start('clients.heartbeat=1s', 'friends.policy=both')));
   after(() => gateway.end());
 
   test('the first login brings everything, in order', async () => {
