@@ -1,14 +1,12 @@
-//! Decides the commands about two accounts: friendships, requests and blocks.
+//! Decides the commands about friendships and requests.
 //!
 //! Two accounts have at most one open request between them, friends have none.
 
 use super::decision::{CommitPoint, CurrentRows, Decision};
-use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
-use crate::model::{
-    Account, Block, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestState, Row,
-};
+use crate::model::limits::{FRIENDS, REQUESTS};
+use crate::model::{Account, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestState, Row};
 
-type Decided = Result<Decision, RequestError>;
+pub(super) type Decided = Result<Decision, RequestError>;
 
 /// Makes two accounts friends for the backend, despite blocks and requests. Harmless if they are friends.
 pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
@@ -124,38 +122,6 @@ pub(super) fn update(
     Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
 }
 
-pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
-    two_who_exist(current, a, b, "account")?;
-    if current.blocks(a, b).is_some() {
-        return Ok(Decision::unchanged());
-    }
-    at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
-    let (owner, peer) = (a.clone(), b.clone());
-    let CommitPoint { revision, now } = at;
-    let seen = current.presence;
-    let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
-    let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: revision };
-    let mut rows = vec![Row::Block { block, frozen: Some(current.known(a)?.clone()) }];
-    rows.extend(current.open(a, b).map(|mine| close(mine, RequestState::Cancelled, at)));
-    rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Rejected, at)));
-    Ok(Decision::new(rows, Outcome::Created))
-}
-
-/// Ends a block.
-///
-/// The peer's edge gets the same version: because of it the peer receives the profile again, even if it was away
-/// during the whole block.
-pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
-    not_oneself(a, b, "account")?;
-    current.known(a)?;
-    let Some(block) = current.blocks(a, b) else {
-        return Ok(Decision::unchanged());
-    };
-    let mut rows = vec![ended(block, at)];
-    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.revision, ..edge.clone() })));
-    Ok(Decision::new(rows, Outcome::Changed))
-}
-
 /// Checks that two accounts exist, are no friends, and that the first does not block the second.
 fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), RequestError> {
     two_who_exist(current, a, b, "account")?;
@@ -171,14 +137,19 @@ fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), Requ
 }
 
 /// Checks that both accounts exist and are distinct; `field` is the peer's field in the command.
-fn two_who_exist(current: &CurrentRows, a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
+pub(super) fn two_who_exist(
+    current: &CurrentRows,
+    a: &Account,
+    b: &Account,
+    field: &'static str,
+) -> Result<(), RequestError> {
     not_oneself(a, b, field)?;
     current.known(a).map_err(|e| e.field("account"))?;
     current.known(b).map_err(|e| e.field(field))?;
     Ok(())
 }
 
-fn not_oneself(a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
+pub(super) fn not_oneself(a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
     if a == b {
         let message = format!("\"{a}\" cannot be a friend of itself, nor block itself");
         return Err(RequestError::new(Reason::InvalidArgument, message).field(field));
@@ -199,7 +170,7 @@ fn no_such(message: String) -> RequestError {
     RequestError::new(Reason::NotFound, message).field("account")
 }
 
-fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), RequestError> {
+pub(super) fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), RequestError> {
     if count < most {
         return Ok(());
     }
@@ -246,15 +217,6 @@ fn close_all(
 pub(super) fn close(request: &Request, state: RequestState, at: CommitPoint) -> Row {
     let update_time = at.now.max(request.update_time);
     Row::Request(Request { state, update_time, version: at.revision, ..request.clone() })
-}
-
-/// Makes the tombstone of a block.
-pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
-    let update_time = at.now.max(block.update_time);
-    Row::Block {
-        block: Block { removed: true, last_seen: 0, update_time, version: at.revision, ..block.clone() },
-        frozen: None,
-    }
 }
 
 pub(super) fn tombstones(a: &Account, b: &Account, at: CommitPoint) -> [Row; 2] {
