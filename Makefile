@@ -57,8 +57,12 @@ check: lint doc unit ## run the checks that need cargo alone: no root, no other 
 package: ## package the library crates into target/package, and build them from there
 	cargo package --locked $(if $(DIRTY),--allow-dirty) --package rosterd-engine --package rosterd-protocol --package rosterd-client
 
-soak: ## run new simulated histories for MINUTES=10 minutes
-	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --test sim -- --ignored --nocapture soak
+soak: ## run new simulated histories for MINUTES=10 minutes, or HISTORIES=2000 pairs of them for each promise of privacy
+ifdef HISTORIES
+	ROSTERD_SIM_HISTORIES=$(HISTORIES) cargo test --locked --features jemalloc --test sim -- --ignored --nocapture privacy_soak
+else
+	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --features jemalloc --test sim -- --ignored --nocapture --exact soak
+endif
 
 # Fewer random cases than in a normal run: most of them fail on a mutation that any of them notices.
 mutants: $(MUTANTS) ## mutate rosterd-engine, and check that its tests notice; half an hour

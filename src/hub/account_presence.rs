@@ -1,42 +1,95 @@
 //! The presence of one account: what its registry entry keeps of it, and what the service stores.
 
-use rosterd_engine::model::{Millis, User};
+use tokio::time::Instant;
 
-/// An account's presence, which changes as its sessions log in and leave.
+use super::offline_grace::{GracePlace, OfflineGrace};
+use super::user::UserRef;
+use rosterd_engine::model::{Account, Millis, SeenPresence, User};
+
+/// An account's presence, which changes as its sessions log in and leave, and as it hides and shows itself.
 #[derive(Debug, Default)]
 pub(super) struct AccountPresence {
-    /// Whether it counts as online: it has a session, or is in offline grace.
-    pub(super) online: bool,
+    /// Whether it has a session that has logged in.
+    pub(super) connected: bool,
     /// Whether it hides that; `None` until the store was read.
     pub(super) invisible: Option<bool>,
-    /// When it came online or was last online; 0 if it never was.
-    pub(super) last_seen: Millis,
-    /// Its place in [`OfflineGrace`](super::offline_grace::OfflineGrace), while it counts as online without a session.
-    pub(super) grace: Option<u64>,
+    /// What friends see, except peers with a view of their own.
+    pub(super) shown: ShownPresence,
+    /// Whether a transition has yet to be stored. The entry stays until then, because a reader would bring older state.
+    pub(super) unstored: bool,
 }
 
 impl AccountPresence {
     /// Takes what the store has; newer state stays.
     pub(super) fn offer(&mut self, user: &User) {
         self.invisible.get_or_insert(user.invisible);
-        self.last_seen = self.last_seen.max(user.last_seen);
+        self.shown.seen.last_seen = self.shown.seen.last_seen.max(user.last_seen);
     }
 
     pub(super) fn is_invisible(&self) -> bool {
         self.invisible.unwrap_or_default()
     }
 
-    /// Whether friends see it as online.
-    pub(super) fn shows(&self) -> bool {
-        self.online && !self.is_invisible()
+    /// Whether friends are to see it: if not, it is offline for them once offline grace is over.
+    pub(super) fn is_present(&self) -> bool {
+        self.connected && !self.is_invisible()
+    }
+
+    /// Whether it counts as online for its own sessions.
+    pub(super) fn is_online(&self) -> bool {
+        self.connected || self.shown.seen.online
     }
 }
 
-/// A presence transition that the store does not have yet: an account came online or went offline.
-#[derive(Debug, Clone, Copy)]
+/// A presence as some viewers see it. However an account stops being there for them, by leaving, by hiding or by a block,
+/// it goes offline after offline grace; if it is back before, they see nothing.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct ShownPresence {
+    pub(super) seen: SeenPresence,
+    /// Its place in [`OfflineGrace`], while it is seen online without being there.
+    pub(super) grace: Option<GracePlace>,
+}
+
+impl ShownPresence {
+    /// Notes that the account is there from `now` on. Returns whether the viewers see it come.
+    pub(super) fn come(&mut self, now: Millis, grace: &mut OfflineGrace) -> bool {
+        if let Some(place) = self.grace.take() {
+            grace.remove(place);
+        }
+        let comes = !self.seen.online;
+        if comes {
+            self.seen = SeenPresence { online: true, last_seen: now };
+        }
+        comes
+    }
+
+    /// Notes that the account is no longer there since `left`, and begins offline grace. Without a change if grace has
+    /// begun, or the viewers see it offline.
+    pub(super) fn go(&mut self, left: Instant, user: &UserRef, peer: Option<&Account>, grace: &mut OfflineGrace) {
+        if self.seen.online && self.grace.is_none() {
+            self.grace = Some(grace.add(left, user.clone(), peer.cloned()));
+        }
+    }
+
+    /// Ends offline grace: the account was last there at `last_seen`.
+    pub(super) fn expire(&mut self, last_seen: Millis) {
+        self.grace = None;
+        self.seen = SeenPresence { online: false, last_seen: last_seen.max(self.seen.last_seen) };
+    }
+
+    /// Whether from now on both are the same, whatever happens.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        self.seen == other.seen && self.grace.map(GracePlace::left) == other.grace.map(GracePlace::left)
+    }
+}
+
+/// A presence transition that the store does not have yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresenceTransition {
-    /// Whether it is online now.
-    pub online: bool,
-    /// When it came online, or was last online.
-    pub time: Millis,
+    /// The account that came online or went offline.
+    pub account: Account,
+    /// The viewer, which the account blocks or has blocked; `None` for all other friends.
+    pub peer: Option<Account>,
+    /// What they see now; `None` for a peer that sees what others see.
+    pub seen: Option<SeenPresence>,
 }

@@ -187,9 +187,9 @@ impl Feed {
                 self.mark_own(sessions, request.owner(), request.peer(), RecordKinds::REQUEST);
             }
             Row::Block { block, .. } => self.block(sessions, block),
-            Row::Invisible { account, invisible } => {
+            Row::Invisible { account, invisible, time } => {
                 if let Some(user) = self.hub.user(account) {
-                    self.hub.set_invisible(sessions, &user, *invisible);
+                    self.hub.set_invisible(sessions, &user, *invisible, *time);
                 }
             }
             Row::Credential { account, credential } => self.revoke(sessions, account, credential.revoked_before),
@@ -296,8 +296,9 @@ impl Feed {
         }
     }
 
-    /// Applies the begin or end of a block. Marks the block for the owner's sessions, and the owner's presence and profile for
-    /// sessions of the blocked account that follow the owner: they see it go offline, or again as it is.
+    /// Applies the begin or end of a block. Marks the block for the owner's sessions, and for those of the peer that follow
+    /// the owner what they see of it: at the begin nothing, because the owner goes offline for them as if it had left, and at
+    /// the end that it came back, and that its profile changed if it did.
     fn block(&mut self, sessions: &Slab<Arc<Session>>, block: &Block) {
         self.mark_own(sessions, &block.owner, &block.peer, RecordKinds::BLOCK);
         let Some(owner) = self.hub.user(&block.owner) else {
@@ -305,16 +306,18 @@ impl Feed {
         };
         let peers = self.hub.user(&block.peer).map(|peer| peer.state().lock().own.clone()).unwrap_or_default();
         let mut state = owner.state().lock();
-        state.block(block);
+        let seen_by = self.hub.apply_block(&owner, &mut state, block);
+        let presence = self.hub.settings.presence && !seen_by.peers.is_empty();
         for slot in peers {
             let Some(session) = sessions.get(slot as usize) else { continue };
             session.relations_changed();
+            let is_friend = state.friends.contains(slot);
+            let audience = if is_friend { Audience::Friends } else { Audience::Everyone };
             let mut kinds = RecordKinds::default();
-            // Also if the owner is offline now: it may have gone offline after a reader brought the block, unseen.
-            if state.friends.contains(slot) && self.hub.settings.presence {
+            if is_friend && presence {
                 kinds = kinds.with(RecordKinds::PRESENCE);
             }
-            if state.strangers.contains(slot) && block.removed {
+            if block.removed && block.brings_profile(audience) && (is_friend || state.strangers.contains(slot)) {
                 kinds = kinds.with(RecordKinds::PROFILE);
             }
             if kinds != RecordKinds::default() {

@@ -4,7 +4,8 @@
 //! [`SessionHandle`], which follows accounts. Only this module has locks.
 //!
 //! Invariants:
-//! - A user is in the registry exactly while a session follows it or is logged in as it, or while it counts as online.
+//! - A user is in the registry exactly while a session follows it or is logged in as it, or while it counts as online, or
+//!   until its last presence transition is stored.
 //! - Every dirty mark is delivered, or its session ends.
 //! - The watermark passes a change only once all of its watchers are marked.
 //!
@@ -20,6 +21,7 @@ mod flush_queue;
 mod flush_state;
 mod holders;
 mod offline_grace;
+mod peers;
 mod pending;
 mod presence;
 mod presence_sweep;
@@ -29,6 +31,7 @@ mod session_handle;
 mod session_view;
 #[cfg(test)]
 mod tests;
+mod transitions;
 mod user;
 mod writer;
 

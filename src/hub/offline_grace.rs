@@ -1,36 +1,49 @@
-//! The accounts in offline grace: their last session has left, and they still count as online.
+//! The accounts in offline grace: they are no longer there for some viewers, who still see them online.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
 use super::user::UserRef;
+use rosterd_engine::model::Account;
 
-/// Keeps accounts in offline grace in the order in which they left.
+/// A place in [`OfflineGrace`]: when the account left, and a number, because several may leave together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct GracePlace(Instant, u64);
+
+impl GracePlace {
+    /// When the account left.
+    pub(super) fn left(self) -> Instant {
+        self.0
+    }
+}
+
+/// Keeps accounts in offline grace in the order in which they left, each with the viewer that it left, if it is only one.
 #[derive(Debug, Default)]
 pub(super) struct OfflineGrace {
-    waiting: BTreeMap<u64, (Instant, UserRef)>,
+    waiting: BTreeMap<GracePlace, (UserRef, Option<Account>)>,
     last: u64,
 }
 
 impl OfflineGrace {
-    /// Adds an account whose last session leaves now; returns its place.
-    pub(super) fn add(&mut self, user: UserRef) -> u64 {
+    /// Adds an account that left at `left`, for one viewer or for all others; returns its place.
+    pub(super) fn add(&mut self, left: Instant, user: UserRef, peer: Option<Account>) -> GracePlace {
         self.last += 1;
-        self.waiting.insert(self.last, (Instant::now(), user));
-        self.last
+        let place = GracePlace(left, self.last);
+        self.waiting.insert(place, (user, peer));
+        place
     }
 
     /// Removes an account that came back, or that has a newer place.
-    pub(super) fn remove(&mut self, place: u64) {
+    pub(super) fn remove(&mut self, place: GracePlace) {
         self.waiting.remove(&place);
     }
 
-    /// Removes the account that left first, if it left no later than `until`; returns its place and when it left.
-    pub(super) fn pop(&mut self, until: Instant) -> Option<(u64, Instant, UserRef)> {
-        let first = self.waiting.first_entry().filter(|first| first.get().0 <= until)?;
-        let (place, (left, user)) = first.remove_entry();
-        Some((place, left, user))
+    /// Removes the account that left first, if it left no later than `until`.
+    pub(super) fn pop(&mut self, until: Instant) -> Option<(GracePlace, UserRef, Option<Account>)> {
+        let first = self.waiting.first_entry().filter(|first| first.key().left() <= until)?;
+        let (place, (user, peer)) = first.remove_entry();
+        Some((place, user, peer))
     }
 
     #[cfg(test)]

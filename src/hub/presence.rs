@@ -1,8 +1,8 @@
 //! Presence transitions: an account comes online with its first session, and goes offline some time after its last.
 //!
-//! An account that comes back within offline grace never went offline, so nobody sees reconnects and restarts. The hub
-//! keeps the state and marks the watchers; the service decides when to look for accounts whose grace has ended, and stores
-//! the transitions.
+//! An account that comes back within offline grace never went offline, so nobody sees reconnects and restarts. Hiding and
+//! blocking begin the same grace, so nobody can tell them from leaving. The hub keeps the state and marks the watchers; the
+//! service decides when to look for accounts whose grace has ended, and stores the transitions.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,12 +10,12 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::account_presence::{AccountPresence, PresenceTransition};
+use super::account_presence::PresenceTransition;
 use super::presence_sweep::{PresenceSweep, SLICE};
 use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
-use rosterd_engine::model::{Account, Millis, OnlineAccount};
+use rosterd_engine::model::{Account, Millis, OnlineAccount, SeenPresence};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::RecordKinds;
 
@@ -35,56 +35,109 @@ pub struct PresenceView {
     pub invisible: Option<bool>,
 }
 
+/// The viewers that see an account come or go.
+#[derive(Debug, Default)]
+pub(super) struct SeenBy {
+    /// All friends, except peers with a view of their own.
+    friends: bool,
+    /// Peers with a view of their own.
+    pub(super) peers: Vec<Account>,
+}
+
 impl Hub {
-    /// Counts accounts as online that were online when the previous process ended. They go offline unless they come back
-    /// within offline grace.
+    /// Counts accounts as online that were seen online when the previous process ended. They go offline unless they come
+    /// back within offline grace.
     pub fn restore_online(&self, accounts: Vec<OnlineAccount>) {
-        for OnlineAccount { account, invisible, last_seen } in accounts {
+        let now = Instant::now();
+        for OnlineAccount { account, invisible, last_seen, blocks } in accounts {
             let entry = self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account));
-            let grace = Some(self.offline_grace.lock().add(entry.clone()));
-            entry.state().lock().presence =
-                AccountPresence { online: true, invisible: Some(invisible), last_seen, grace };
+            let mut state = entry.state().lock();
+            let mut grace = self.offline_grace.lock();
+            state.presence.invisible = Some(invisible);
+            state.presence.shown.seen = SeenPresence { online: true, last_seen };
+            state.presence.shown.go(now, &entry, None, &mut grace);
+            for block in &blocks {
+                let peer = state.offer_block(block);
+                if let Some(shown) = peer.and_then(|peer| peer.shown.as_mut()) {
+                    shown.go(now, &entry, Some(&block.peer), &mut grace);
+                }
+            }
         }
     }
 
     /// Notes that a session of the account has logged in.
     pub(super) fn came_online(&self, me: &UserRef, now: Millis) {
         let mut state = me.state().lock();
-        if let Some(place) = state.presence.grace.take() {
-            self.offline_grace.lock().remove(place);
-        }
-        if state.presence.online {
-            return;
-        }
-        state.presence.online = true;
-        let shows = state.presence.shows();
-        if shows {
-            state.presence.last_seen = now;
-        }
-        let time = state.presence.last_seen;
-        self.transitions.lock().insert(me.account().clone(), PresenceTransition { online: true, time });
+        state.presence.connected = true;
+        let seen_by = self.follow_presence(me, &mut state, now);
         drop(state);
-        if shows {
-            self.mark_friends(&self.sessions.read(), me);
+        self.mark_seen_by(&self.sessions.read(), me, &seen_by);
+    }
+
+    /// Notes that the account's last session has left.
+    pub(super) fn disconnected(&self, me: &UserRef, state: &mut UserState) {
+        if std::mem::take(&mut state.presence.connected) {
+            // Nobody sees that before offline grace is over.
+            let _ = self.follow_presence(me, state, 0);
         }
     }
 
-    /// Begins offline grace: the account's last session has left.
-    pub(super) fn begin_grace(&self, me: &UserRef, state: &mut UserState) {
-        if state.presence.online {
-            let place = self.offline_grace.lock().add(me.clone());
-            if let Some(before) = state.presence.grace.replace(place) {
-                self.offline_grace.lock().remove(before);
+    /// Lets every view follow whether the account is there; `now` is when it came, if it is. Returns who sees it come.
+    fn follow_presence(&self, user: &UserRef, state: &mut UserState, now: Millis) -> SeenBy {
+        let present = state.presence.is_present();
+        let mut seen_by = SeenBy::default();
+        let mut grace = self.offline_grace.lock();
+        if present {
+            seen_by.friends = state.presence.shown.come(now, &mut grace);
+        } else {
+            state.presence.shown.go(Instant::now(), user, None, &mut grace);
+        }
+        // To one that it blocks it is not there anyway.
+        for (account, peer) in state.peers_mut().filter(|(_, peer)| peer.block.removed) {
+            let Some(shown) = &mut peer.shown else { continue };
+            if !present {
+                shown.go(Instant::now(), user, Some(account), &mut grace);
+            } else if shown.come(now, &mut grace) {
+                seen_by.peers.push(account.clone());
             }
         }
+        drop(grace);
+        self.note_transitions(user.account(), state, &seen_by);
+        self.rejoin_peers(user.account(), state);
+        seen_by
     }
 
-    /// Forgets the transition of an account that was deleted: an account that is made again under its name must not get it.
+    /// Notes for the store what the viewers see now.
+    fn note_transitions(&self, account: &Account, state: &mut UserState, seen_by: &SeenBy) {
+        if seen_by.friends {
+            self.transitions.lock().add(account, None, Some(state.presence.shown.seen));
+            state.presence.unstored = true;
+        }
+        for peer in &seen_by.peers {
+            self.note_peer(account, state, peer);
+        }
+    }
+
+    /// Notes for the store what a peer sees now.
+    pub(super) fn note_peer(&self, account: &Account, state: &mut UserState, peer: &Account) {
+        let shown = state.peer(peer).and_then(|peer| peer.shown.as_ref());
+        self.transitions.lock().add(account, Some(peer), shown.map(|shown| shown.seen));
+        state.presence.unstored = true;
+    }
+
+    /// Ends the views of peers whose block has ended, and that see what others see from now on.
+    pub(super) fn rejoin_peers(&self, account: &Account, state: &mut UserState) {
+        for peer in state.rejoin_peers(&mut self.offline_grace.lock()) {
+            self.note_peer(account, state, &peer);
+        }
+    }
+
+    /// Forgets the transitions of an account that was deleted: an account that is made again under its name must not get them.
     pub(super) fn forget_presence(&self, account: &Account) {
-        self.transitions.lock().remove(account);
+        self.transitions.lock().forget(account);
     }
 
-    /// Takes accounts offline whose last session left no later than `until`; `now` is the wall clock at `instant`.
+    /// Takes accounts offline that left no later than `until`; `now` is the wall clock at `instant`.
     pub fn expire(&self, until: Instant, instant: Instant, now: Millis) {
         while self.expire_some(until, instant, now) {}
     }
@@ -92,63 +145,65 @@ impl Hub {
     /// Does what [`Hub::expire`] does for a bounded number of accounts, and returns whether there may be more.
     pub fn expire_some(&self, until: Instant, instant: Instant, now: Millis) -> bool {
         for _ in 0..EXPIRED {
-            let Some((place, left, user)) = self.offline_grace.lock().pop(until) else { return false };
+            let Some((place, user, peer)) = self.offline_grace.lock().pop(until) else { return false };
             let mut state = user.state().lock();
+            let mut seen_by = SeenBy::default();
+            let shown = match &peer {
+                None => Some(&mut state.presence.shown),
+                Some(peer) => state.peer_mut(peer).and_then(|peer| peer.shown.as_mut()),
+            };
             // It came back meanwhile, and has left later or not at all; or it was deleted.
-            if state.presence.grace != Some(place) {
-                let idle = state.is_idle();
-                drop(state);
-                self.forget_if(idle, &user);
-                continue;
+            if let Some(shown) = shown.filter(|shown| shown.grace == Some(place)) {
+                let ago = instant.saturating_duration_since(place.left()).as_millis() as Millis;
+                shown.expire(now.saturating_sub(ago));
+                seen_by.friends = peer.is_none();
+                seen_by.peers.extend(peer);
+                self.note_transitions(user.account(), &mut state, &seen_by);
+                self.rejoin_peers(user.account(), &mut state);
             }
-            let shows = state.presence.shows();
-            state.presence.grace = None;
-            state.presence.online = false;
-            if shows {
-                let ago = instant.saturating_duration_since(left).as_millis() as Millis;
-                state.presence.last_seen = now.saturating_sub(ago).max(state.presence.last_seen);
-            }
-            let transition = PresenceTransition { online: false, time: state.presence.last_seen };
             let idle = state.is_idle();
-            self.transitions.lock().insert(user.account().clone(), transition);
             drop(state);
-            if shows {
-                self.mark_friends(&self.sessions.read(), &user);
-            }
+            self.mark_seen_by(&self.sessions.read(), &user, &seen_by);
             self.forget_if(idle, &user);
         }
         true
     }
 
-    /// Takes at most so many presence transitions that are not stored yet; of each account the newest.
+    /// Takes at least so many presence transitions that are not stored yet, if there are so many, and those of one more
+    /// account at most; of each account and viewer the newest.
     #[must_use]
-    pub fn take_transitions(&self, most: usize) -> Vec<(Account, PresenceTransition)> {
-        let mut held = self.transitions.lock();
-        let some: Vec<_> = held.keys().take(most).cloned().collect();
-        some.iter().filter_map(|account| held.remove_entry(account)).collect()
+    pub fn take_transitions(&self, some: usize) -> Vec<PresenceTransition> {
+        self.transitions.lock().take(some)
     }
 
     /// Puts back transitions that could not be stored; newer ones stay.
-    pub fn put_back_transitions(&self, transitions: Vec<(Account, PresenceTransition)>) {
+    pub fn put_back_transitions(&self, transitions: Vec<PresenceTransition>) {
         let mut held = self.transitions.lock();
-        for (account, transition) in transitions {
-            held.entry(account).or_insert(transition);
+        transitions.into_iter().for_each(|transition| held.put_back(transition));
+    }
+
+    /// Notes that transitions are stored: their entries may be dropped, because a reader finds what they hold.
+    pub fn transitions_stored(&self, transitions: &[PresenceTransition]) {
+        for transition in transitions {
+            let Some(user) = self.user(&transition.account) else { continue };
+            let mut state = user.state().lock();
+            state.presence.unstored = self.transitions.lock().has(&transition.account);
+            let idle = state.is_idle();
+            drop(state);
+            self.forget_if(idle, &user);
         }
     }
 
     /// Hides an account's presence, or shows it again.
-    pub(super) fn set_invisible(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, invisible: bool) {
+    pub(super) fn set_invisible(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, invisible: bool, time: Millis) {
         let mut state = user.state().lock();
-        let before = state.presence.shows();
         state.presence.invisible = Some(invisible);
-        let changed = before != state.presence.shows();
+        let seen_by = self.follow_presence(user, &mut state, time);
         for session in state.own.iter().filter_map(|slot| sessions.get(*slot as usize)) {
             self.mark(session, user.clone(), RecordKinds::PRESENCE);
         }
         drop(state);
-        if changed {
-            self.mark_friends(sessions, user);
-        }
+        self.mark_seen_by(sessions, user, &seen_by);
     }
 
     /// An account's presence as its own sessions see it.
@@ -158,24 +213,37 @@ impl Hub {
         let presence = &state.presence;
         PresenceView {
             account: user.account().clone(),
-            online: presence.online,
-            last_seen: presence.last_seen,
+            online: presence.is_online(),
+            last_seen: presence.shown.seen.last_seen,
             invisible: Some(presence.is_invisible()),
         }
     }
 
-    /// An account's presence as its friend `viewer` sees it. A blocked friend sees it as it was before the block.
+    /// An account's presence as its friend `viewer` sees it.
     pub(super) fn friends_presence(user: &UserRef, state: &UserState, viewer: &Account) -> PresenceView {
-        let presence = &state.presence;
-        let (online, last_seen) = match state.blocks(viewer) {
-            Some(block) => (false, block.last_seen),
-            None => (presence.shows(), presence.last_seen),
-        };
+        let own_view = state.peer(viewer).and_then(|peer| peer.shown.as_ref());
+        let SeenPresence { online, last_seen } = own_view.unwrap_or(&state.presence.shown).seen;
         PresenceView { account: user.account().clone(), online, last_seen, invisible: None }
     }
 
-    /// Marks the sessions of everyone who lists the account as a friend and is not blocked by it. Those beyond a slice are
-    /// left to [`Hub::sweep_presence`].
+    /// Marks the sessions of those who see the account come or go, and who list it as a friend.
+    pub(super) fn mark_seen_by(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, seen_by: &SeenBy) {
+        if seen_by.friends {
+            self.mark_friends(sessions, user);
+        }
+        for peer in &seen_by.peers {
+            let slots = self.user(peer).map(|peer| peer.state().lock().own.clone()).unwrap_or_default();
+            let state = user.state().lock();
+            for slot in slots.into_iter().filter(|slot| state.friends.contains(*slot)) {
+                if let Some(session) = sessions.get(slot as usize) {
+                    self.mark(session, user.clone(), RecordKinds::PRESENCE);
+                }
+            }
+        }
+    }
+
+    /// Marks the sessions of everyone who lists the account as a friend, except peers with a view of their own. Those beyond
+    /// a slice are left to [`Hub::sweep_presence`].
     pub(super) fn mark_friends(&self, sessions: &Slab<Arc<Session>>, user: &UserRef) {
         let mut slots: Vec<_> = user.state().lock().friends.iter().collect();
         let rest = slots.split_off(slots.len().min(SLICE));
@@ -190,7 +258,7 @@ impl Hub {
     fn mark_presence(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, slots: &[Slot]) {
         let state = user.state().lock();
         for session in slots.iter().filter_map(|slot| sessions.get(*slot as usize)) {
-            if state.blocks(session.account()).is_none() {
+            if state.peer(session.account()).is_none_or(|peer| peer.shown.is_none()) {
                 self.mark(session, user.clone(), RecordKinds::PRESENCE);
             }
         }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::account_presence::PresenceTransition;
 use super::flush_queue::FlushQueue;
 use super::holders::Holders;
 use super::offline_grace::OfflineGrace;
 use super::presence_sweep::PresenceSweeps;
 use super::session::Session;
+use super::transitions::Transitions;
 use super::user::{UserRef, UserState};
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
@@ -43,7 +42,7 @@ pub struct Hub {
     pub(super) settings: HubSettings,
     pub(super) offline_grace: Mutex<OfflineGrace>,
     /// The presence transitions that are not stored yet.
-    pub(super) transitions: Mutex<FxHashMap<Account, PresenceTransition>>,
+    pub(super) transitions: Mutex<Transitions>,
     pub(super) presence_sweeps: Mutex<PresenceSweeps>,
     pub(super) flush_queue: Mutex<FlushQueue>,
     pub(super) holders: Holders,
@@ -103,7 +102,11 @@ impl Hub {
     /// Brings what a reader found in the store, if anything; newer state stays. The reader must have had `entry` before it
     /// began: an entry that was made meanwhile may have missed a change between the two.
     pub fn offer(&self, entry: &UserRef, found: Option<&User>) {
-        entry.state().lock().offer_user(found, &self.settings.visibility);
+        let mut state = entry.state().lock();
+        if let Some(user) = found.filter(|_| !state.is_known()) {
+            self.offer_blocks(entry, &mut state, user);
+        }
+        state.offer_user(found, &self.settings.visibility);
     }
 
     /// A time in microseconds of the hub's clock, never 0.

@@ -296,7 +296,7 @@ impl Hub {
             state.own.retain(|own| *own != slot);
             let was_last = state.own.is_empty();
             if was_last {
-                self.begin_grace(me, &mut state);
+                self.disconnected(me, &mut state);
             }
             (state.is_idle(), was_last)
         };

@@ -86,7 +86,9 @@ impl SessionView<'_> {
         let (audience, follows) = self.relation(user, &state);
         let profile = match state.blocks(self.session.account()) {
             Some(_) => VisibleProfile::Frozen,
-            None => state.encoded(audience).map_or(VisibleProfile::Unknown, VisibleProfile::EncodedProfile),
+            None => state
+                .encoded_for(self.session.account(), audience)
+                .map_or(VisibleProfile::Unknown, VisibleProfile::EncodedProfile),
         };
         (follows, profile)
     }

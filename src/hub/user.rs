@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::account_presence::AccountPresence;
+use super::account_presence::{AccountPresence, ShownPresence};
+use super::offline_grace::OfflineGrace;
+use super::peers::Peer;
 use crate::locks::Mutex;
 use rosterd_engine::model::{Account, Audience, Block, Profile, User, Visibility};
 use rosterd_engine::sync::interest::{Slot, Watchers};
@@ -32,9 +34,9 @@ pub(super) struct UserState {
     /// Whether a reader has brought what the store has of the account. Until then a block or its invisibility may be
     /// missing, so nothing is shown; from then on the feed applies every change.
     known: bool,
-    /// Its blocks, by the blocked account. Until the store's state is known also blocks that have ended, since a late reader
-    /// may still bring them.
-    blocks: Option<Box<FxHashMap<Account, Block>>>,
+    /// The accounts that it blocks or has blocked, as far as that decides what they see. Until the store's state is known
+    /// also blocks that have ended, since a late reader may still bring them.
+    peers: Option<Box<FxHashMap<Account, Peer>>>,
     pub(super) presence: AccountPresence,
 }
 
@@ -66,20 +68,18 @@ impl UserState {
         }
     }
 
-    /// Takes what a reader found in the store, if anything, as far as nothing newer is held. The reader began when this
-    /// entry was in the registry already, so the feed brings whatever it missed.
+    /// Takes what a reader found in the store, if anything, as far as nothing newer is held; blocks come with
+    /// [`Hub::offer`](super::Hub::offer). The reader began when this entry was in the registry already, so the feed brings
+    /// whatever it missed.
     pub(super) fn offer_user(&mut self, found: Option<&User>, visibility: &Visibility) {
         if let Some(user) = found {
             self.offer(&user.profile, visibility);
             if !self.known {
                 self.presence.offer(user);
-                user.blocks.iter().for_each(|block| self.block(block));
             }
         }
         self.known = true;
-        if let Some(blocks) = &mut self.blocks {
-            blocks.retain(|_, block| !block.removed);
-        }
+        self.forget_peers();
     }
 
     /// Applies the deletion of the account. An account that is made again under its name starts afresh. Returns whether a
@@ -89,29 +89,89 @@ impl UserState {
         if !is_made_again {
             self.known_profile = KnownProfile::Gone(version);
         }
-        if let Some(blocks) = &mut self.blocks {
-            blocks.retain(|_, block| !block.removed && block.version > version);
+        if let Some(peers) = &mut self.peers {
+            peers.retain(|_, peer| !peer.block.removed && peer.block.version > version);
         }
         self.presence = AccountPresence::default();
         self.known = true;
         is_made_again
     }
 
-    pub(super) fn block(&mut self, block: &Block) {
-        let blocks = self.blocks.get_or_insert_default();
-        if blocks.get(&block.peer).is_some_and(|held| block.version < held.version) {
-            return;
+    /// Takes a block that a reader found, unless a newer state of it is held. Returns the peer if it was taken.
+    pub(super) fn offer_block(&mut self, block: &Block) -> Option<&mut Peer> {
+        let peers = self.peers.get_or_insert_default();
+        if peers.get(&block.peer).is_some_and(|held| block.version <= held.block.version) {
+            return None;
         }
-        if block.removed && self.known {
-            blocks.remove(&block.peer);
-        } else {
-            blocks.insert(block.peer.clone(), block.clone());
+        let shown = block.presence.map(|seen| ShownPresence { seen, grace: None });
+        peers.insert(block.peer.clone(), Peer { block: block.clone(), shown });
+        peers.get_mut(&block.peer)
+    }
+
+    pub(super) fn peer(&self, account: &Account) -> Option<&Peer> {
+        self.peers.as_ref()?.get(account)
+    }
+
+    pub(super) fn peer_mut(&mut self, account: &Account) -> Option<&mut Peer> {
+        self.peers.as_mut()?.get_mut(account)
+    }
+
+    pub(super) fn peers_mut(&mut self) -> impl Iterator<Item = (&Account, &mut Peer)> {
+        self.peers.iter_mut().flat_map(|peers| peers.iter_mut())
+    }
+
+    pub(super) fn take_peer(&mut self, account: &Account) -> Option<Peer> {
+        self.peers.as_mut()?.remove(account)
+    }
+
+    pub(super) fn put_peer(&mut self, peer: Peer) {
+        self.peers.get_or_insert_default().insert(peer.block.peer.clone(), peer);
+    }
+
+    /// Ends the views of peers whose block has ended, and that see what others see from now on; returns these.
+    pub(super) fn rejoin_peers(&mut self, grace: &mut OfflineGrace) -> Vec<Account> {
+        let Self { peers, presence, .. } = self;
+        let ended = peers.iter_mut().flat_map(|peers| peers.iter_mut()).filter(|(_, peer)| peer.block.removed);
+        let mut rejoined = Vec::new();
+        for (account, peer) in ended {
+            if let Some(shown) = peer.shown.take_if(|shown| shown.agrees(&presence.shown)) {
+                shown.grace.into_iter().for_each(|place| grace.remove(place));
+                rejoined.push(account.clone());
+            }
+        }
+        rejoined
+    }
+
+    /// Drops blocks that have ended and no longer decide what the peer sees.
+    pub(super) fn forget_peers(&mut self) {
+        if let Some(mut peers) = self.peers.take() {
+            if self.known {
+                peers.retain(|_, peer| peer.is_in_force(self));
+            }
+            self.peers = Some(peers).filter(|peers| !peers.is_empty());
+        }
+    }
+
+    /// Whether a reader has brought what the store has of the account.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Whether a view of the profile has not changed since a version.
+    pub(super) fn has_view_of(&self, version: u64) -> bool {
+        match &self.known_profile {
+            KnownProfile::Unknown => true,
+            KnownProfile::Present(views) => {
+                let Profile { friends, everyone, .. } = **views.profile();
+                friends.version.min(everyone.version) <= version
+            }
+            KnownProfile::Gone(_) => false,
         }
     }
 
     /// The block that keeps `viewer` from seeing this account.
     pub(super) fn blocks(&self, viewer: &Account) -> Option<&Block> {
-        self.blocks.as_ref()?.get(viewer).filter(|block| !block.removed)
+        Some(&self.peer(viewer)?.block).filter(|block| !block.removed)
     }
 
     pub(super) fn encoded(&self, audience: Audience) -> Option<Arc<EncodedProfile>> {
@@ -121,13 +181,24 @@ impl UserState {
         }
     }
 
+    /// The profile as `viewer`, which is not blocked, sees it as one of an audience.
+    pub(super) fn encoded_for(&self, viewer: &Account, audience: Audience) -> Option<Arc<EncodedProfile>> {
+        let encoded = self.encoded(audience)?;
+        let KnownProfile::Present(views) = &self.known_profile else { return Some(encoded) };
+        match self.peer(viewer).and_then(|peer| peer.block.last_change(views.profile(), audience)) {
+            Some(at) => Some(Arc::new(encoded.with_last_change(at))),
+            None => Some(encoded),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn held_blocks(&self) -> usize {
-        self.blocks.as_ref().map_or(0, |blocks| blocks.len())
+        self.peers.as_ref().map_or(0, |peers| peers.len())
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.friends.is_empty() && self.strangers.is_empty() && self.own.is_empty() && !self.presence.online
+        let has_sessions = !(self.friends.is_empty() && self.strangers.is_empty() && self.own.is_empty());
+        !has_sessions && !self.presence.is_online() && !self.presence.unstored
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::{Service, unavailable};
-use crate::hub::PresenceView;
+use crate::hub::{PresenceTransition, PresenceView};
 use crate::store;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 use rosterd_protocol::v1;
@@ -40,7 +40,7 @@ impl Service {
         Ok(record(&seen))
     }
 
-    /// Shows an account as offline, or no longer does.
+    /// Shows an account as offline once offline grace is over, or no longer does.
     ///
     /// # Errors
     /// 403 if the deployment has no presence, 404 for an unknown account, 503.
@@ -59,15 +59,12 @@ impl Service {
             if transitions.is_empty() {
                 return;
             }
-            let seen = transitions.iter().map(|(account, transition)| store::PresenceRow {
-                account: account.clone(),
-                online: transition.online,
-                time: transition.time,
-            });
-            if let Err(error) = self.store.put_seen(seen.collect()).await {
+            let row = |PresenceTransition { account, peer, seen }| store::PresenceRow { account, peer, seen };
+            if let Err(error) = self.store.put_seen(transitions.iter().cloned().map(row).collect()).await {
                 tracing::warn!(%error, "who came and went could not be written down; it is tried again");
                 return self.hub.put_back_transitions(transitions);
             }
+            self.hub.transitions_stored(&transitions);
         }
     }
 }

@@ -34,8 +34,8 @@ impl Service {
         if origin.is_some() {
             permit(self.settings.friends, &command)?;
         }
-        if matches!(command, Command::Block { .. }) {
-            // The peer goes on seeing the time before the block at which the account was last seen.
+        if matches!(command, Command::Block { .. } | Command::Unblock { .. }) {
+            // The decision reads in the store what the peer sees now.
             self.write_transitions().await;
         }
         self.write_one(command, origin).await.map(|answer| answer.outcome)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::state::Service;
 use crate::hub::{SessionHandle, UserRef, VisibleProfile};
 use crate::store::StoreError;
-use rosterd_engine::model::{Account, Audience, Edge, Revision};
+use rosterd_engine::model::{Account, Audience, Edge, Revision, User};
 use rosterd_protocol::{EncodedProfile, ProfileViews};
 
 /// A page of a friend list.
@@ -170,9 +170,19 @@ impl Service {
         let now = self.store.users_seen_by(handle.account().clone(), names(users, &free)).await?;
         for at in free {
             let user = now.iter().find(|user| user.profile.account == *users[at].account());
-            settled[at] = user.map(|user| self.view(user.profile.clone(), handle.view().audience(&users[at])));
+            settled[at] = user.map(|user| self.after_block(user, handle.account(), handle.view().audience(&users[at])));
         }
         Ok(())
+    }
+
+    /// The profile of an account that has blocked `viewer`.
+    fn after_block(&self, user: &User, viewer: &Account, audience: Audience) -> Arc<EncodedProfile> {
+        let encoded = self.view(user.profile.clone(), audience);
+        let block = user.ended.iter().find(|block| block.peer == *viewer);
+        match block.and_then(|block| block.last_change(&user.profile, audience)) {
+            Some(at) => Arc::new(encoded.with_last_change(at)),
+            None => encoded,
+        }
     }
 
     fn view(&self, profile: Arc<rosterd_engine::model::Profile>, audience: Audience) -> Arc<EncodedProfile> {

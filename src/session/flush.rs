@@ -1,5 +1,8 @@
 //! Flushes what is pending for a session: the newest state of every marked key, then the cursor, then signals.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::frame_writer::FrameWriter;
@@ -7,9 +10,9 @@ use super::frames::{FRAME, add_presences, fill};
 use super::socket::ClientSocket;
 use crate::hub::{SessionHandle, SessionView, Signal, TakenMarks, UserRef, VisibleProfile};
 use crate::service::{Record, Service};
-use rosterd_engine::model::{CloseReason, Cursor};
+use rosterd_engine::model::{Account, CloseReason, Cursor};
 use rosterd_engine::sync::outbox::{DirtyMarks, RecordKinds};
-use rosterd_protocol::{Changes, v1};
+use rosterd_protocol::{Changes, EncodedProfile, v1};
 
 /// How many friends, requests and blocks, or profiles that are not followed, are looked up at a time.
 const LOOKED_UP: usize = 200;
@@ -96,10 +99,11 @@ where
             changes = send_changes(socket, service, &changes, None).await?;
         }
     }
+    let frozen = frozen_profiles(service, handle, profiles.clone()).await?;
     let mut look_ups: Vec<(&UserRef, &RecordKinds)> = Vec::new();
     loop {
         let rest = profiles.clone();
-        let full = fill_profiles(&mut changes, handle.view(), &mut profiles, &mut look_ups);
+        let full = fill_profiles(&mut changes, handle.view(), &mut profiles, &frozen, &mut look_ups);
         // A change meanwhile may have taken the right to see one of these profiles: none of them is sent, they are
         // pending again, and that change is looked at first.
         if handle.relations_epoch() != relations_epoch {
@@ -162,6 +166,26 @@ where
     Ok(())
 }
 
+/// The frozen copies that a session sees of accounts that it follows.
+pub(super) type FrozenProfiles = HashMap<Account, Arc<EncodedProfile>>;
+
+/// Reads the frozen copies among the marked profiles. They go out in the same place of the same frame, and with the same
+/// cursor, as the profiles of accounts that do not block the session's account.
+async fn frozen_profiles<'a>(
+    service: &Service,
+    handle: &SessionHandle,
+    marks: impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>,
+) -> Result<FrozenProfiles, CloseReason> {
+    let is_frozen =
+        |user: &UserRef| matches!(handle.view().visible_profile_of_marked(user), (true, VisibleProfile::Frozen));
+    let accounts: Vec<_> = marks.filter(|(user, _)| is_frozen(user)).map(|(user, _)| user.account().clone()).collect();
+    if accounts.is_empty() {
+        return Ok(FrozenProfiles::new());
+    }
+    let found = Box::pin(service.profiles(handle, &accounts)).await?;
+    Ok(found.into_iter().map(|profile| (profile.profile().account.clone(), profile)).collect())
+}
+
 /// The type is named, because a closure in an iterator that lives across an await is not general enough to be spawned.
 type IsKind = for<'a, 'b, 'c> fn(&'a (&'b UserRef, &'c RecordKinds)) -> bool;
 
@@ -190,11 +214,12 @@ fn put_back<'a>(
 }
 
 /// Adds marked profiles that the session may see, until the frame is full (true) or there are no more (false). Those
-/// that the registry does not have go to `look_ups`.
+/// that neither the registry nor `frozen` has go to `look_ups`.
 pub(super) fn fill_profiles<'a>(
     changes: &mut Changes,
     view: SessionView<'_>,
     marks: &mut impl Iterator<Item = (&'a UserRef, &'a RecordKinds)>,
+    frozen: &FrozenProfiles,
     look_ups: &mut Vec<(&'a UserRef, &'a RecordKinds)>,
 ) -> bool {
     for (marked, kinds) in marks {
@@ -202,6 +227,9 @@ pub(super) fn fill_profiles<'a>(
         match visible {
             VisibleProfile::EncodedProfile(profile) if view.is_me(marked) => changes.me(&profile),
             VisibleProfile::EncodedProfile(profile) if follows => changes.user(&profile),
+            VisibleProfile::Frozen if follows && frozen.contains_key(marked.account()) => {
+                changes.user(&frozen[marked.account()]);
+            }
             _ if follows || kinds.has(RecordKinds::LOOK_UP) => look_ups.push((marked, kinds)),
             _ => {}
         }

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::flush::fill_profiles;
+use super::flush::{FrozenProfiles, fill_profiles};
 use super::frame_writer::FrameWriter;
 use super::frames::{FRAME, add_presences};
 use crate::hub::{FlushPermit, Session, VisibleProfile};
@@ -73,7 +73,7 @@ impl Flusher<'_> {
         self.begin(permit.encoding());
         let mut look_ups = Vec::new();
         let mut profiles = taken.marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::PROFILE));
-        let is_full = fill_profiles(&mut self.changes, view, &mut profiles, &mut look_ups);
+        let is_full = fill_profiles(&mut self.changes, view, &mut profiles, &FrozenProfiles::new(), &mut look_ups);
         if is_full || !look_ups.is_empty() {
             return;
         }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use rosterd_engine::model::{
     Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, OnlineAccount, Profile, Request,
-    RequestError, Revision, SessionId, User,
+    RequestError, Revision, SeenPresence, SessionId, User,
 };
 
 /// The capacity of the feed: how many batches may wait for its consumer before the store stops committing.
@@ -120,15 +120,15 @@ pub struct LoginRows {
     pub blocks: Vec<Block>,
 }
 
-/// Whether an account is online, and since when.
+/// How an account is seen: whether it seems to be online, and since when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresenceRow {
     /// The account.
     pub account: Account,
-    /// Whether it is online now.
-    pub online: bool,
-    /// When it came online or went offline.
-    pub time: Millis,
+    /// The account that sees it so, which it blocks or has blocked; `None` for all other friends.
+    pub peer: Option<Account>,
+    /// What they see; `None` for a peer that sees what others see.
+    pub seen: Option<SeenPresence>,
 }
 
 /// An open store, and the one feed of its commits.
@@ -196,15 +196,14 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the static token and the revocation of an account, whether or not the account exists.
     fn credential(&self, account: Account) -> BoxFuture<'_, Result<Credential, StoreError>>;
 
-    /// Stores which accounts are online and when each was last seen; later rows win, and accounts that do not exist are
-    /// skipped. This is no change: it gets no revision, is not on the feed, and is durable by the next commit.
+    /// Stores how accounts are seen; later rows win, and accounts and blocks that do not exist are skipped. This is no change: it gets no revision, is not on the feed, and is durable by the next commit.
     fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Returns the accounts that are stored as online, in any order.
+    /// Returns the accounts that are stored as seen online, in any order.
     fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>>;
 
     /// Drops at most [`COMPACTION_LIMIT`] tombstones, closed requests and ended blocks that are older than `before`,
-    /// and raises the compacted revision past them. Returns how many it dropped; 0 means that none is left.
+    /// except ended blocks that still decide what the peer sees, and raises the compacted revision past them. Returns how many it dropped; 0 means that none is left.
     fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>>;
 
     /// Removes what was erased from every file that still holds it, such as a log of older states. Does nothing if

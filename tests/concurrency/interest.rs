@@ -21,7 +21,10 @@ fn follow(hub: &Hub, handle: &mut SessionHandle, store: &Store) -> Revision {
     if user.profile().is_none() {
         let version = *store.lock().unwrap();
         let profile = Arc::new(Profile::new(account(1), version, 0));
-        hub.offer(&user, Some(&User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }));
+        hub.offer(
+            &user,
+            Some(&User { profile, invisible: false, last_seen: 0, blocks: Vec::new(), ended: Vec::new() }),
+        );
     }
     user.profile().map_or(0, |profile| profile.version)
 }

@@ -82,7 +82,16 @@ fn follow(hub: &Arc<Hub>, id: u64, accounts: &[usize]) -> SessionHandle {
 /// Brings the oldest possible state of a user, as a reader of the store.
 pub fn known(hub: &Arc<Hub>, user: &UserRef) {
     let profile = Arc::new(Profile::new(user.account().clone(), 0, 0));
-    hub.offer(user, Some(&rosterd_engine::model::User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }));
+    hub.offer(
+        user,
+        Some(&rosterd_engine::model::User {
+            profile,
+            invisible: false,
+            last_seen: 0,
+            blocks: Vec::new(),
+            ended: Vec::new(),
+        }),
+    );
 }
 
 pub fn none_is_lost() {

@@ -16,6 +16,7 @@ mod model;
 mod net;
 mod node;
 mod plan;
+mod privacy;
 mod random;
 mod world;
 
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rosterd_engine::model::{Audience, Visibility};
 
+use crate::privacy::Relation;
 use crate::world::{History, play};
 
 /// The seeds of every run.
@@ -175,4 +177,116 @@ fn soak() {
     let rate = f64::from(histories) * 60.0 / begun.elapsed().as_secs_f64();
     println!("{histories} histories, {rate:.0} a minute, {} failed: {failed:?}", failed.len());
     assert!(failed.is_empty());
+}
+
+/// The events that must happen in the histories of each relation, because otherwise they prove nothing about them.
+fn privacy_events(relation: Relation) -> &'static [&'static str] {
+    match relation {
+        Relation::Block => &[
+            "an event while she is there",
+            "an event while she is away",
+            "an event with several devices",
+            "a change during a block",
+            "a change was taken back",
+            "she moves",
+            "she returns",
+            "she returns, changed",
+            "it ends while she is away",
+            "it ends while she is away, changed",
+            "a restart",
+            "GetUsers",
+            "Reconnect",
+            "Fresh",
+            "Repair",
+            "Note",
+        ],
+        Relation::Invisible => &[
+            "an event while she is there",
+            "an event while she is away",
+            "an event with several devices",
+            "a change for all to see",
+            "she moves",
+            "she returns",
+            "it ends while she is away",
+            "a restart",
+            "Reconnect",
+            "Fresh",
+        ],
+        Relation::Hidden => &[
+            "a field for herself changes",
+            "a field for friends changes",
+            "a change for all to see",
+            "she moves",
+            "a restart",
+            "GetUsers",
+            "Reconnect",
+            "Fresh",
+            "Repair",
+        ],
+    }
+}
+
+/// Plays each relation with these seeds, and prints what happened.
+fn play_pairs(seeds: std::ops::Range<u64>) {
+    let mut failed = Vec::new();
+    for relation in Relation::ALL {
+        let mut happened = BTreeMap::new();
+        for seed in seeds.clone() {
+            match privacy::pair(relation, seed) {
+                Ok(some) => some.into_iter().for_each(|(what, n)| *happened.entry(what).or_insert(0) += n),
+                Err(why) => failed.push(why),
+            }
+        }
+        println!("{relation:?}: {} histories, each in both worlds\n{happened:#?}", seeds.end - seeds.start);
+        for event in privacy_events(relation) {
+            let event = format!("{relation:?}: {event}");
+            assert!(happened.contains_key(&event) || !failed.is_empty(), "never: {event}\n{happened:#?}");
+        }
+    }
+    assert!(failed.is_empty(), "{} could be told apart, the first:\n{}", failed.len(), failed[0]);
+}
+
+#[test]
+fn a_viewer_sees_the_same_of_a_secret_as_of_what_it_looks_like() {
+    match seed_from_environment() {
+        Some(seed) => play_pairs(seed..seed + 1),
+        None => play_pairs(1..61),
+    }
+}
+
+/// A fair coin is right this often at most, but for one case in 100,000.
+fn chance(guesses: u64) -> u64 {
+    guesses / 2 + (4.3 * (guesses as f64).sqrt() / 2.0) as u64
+}
+
+/// A classifier does no better than chance, and sees what is obvious: the same without offline grace.
+fn cannot_be_told_apart(relation: Relation) {
+    const LEARN: u64 = 300;
+    const TEST: u64 = 1000;
+    const OBVIOUS: u64 = 100;
+    let right = privacy::classify(relation, 1_000_000, (LEARN, TEST), false);
+    println!("{relation:?}: {right} of {TEST} guesses are right; chance is at most {}", chance(TEST));
+    assert!(right <= chance(TEST), "{relation:?}: {right}");
+    let right = privacy::classify(relation, 2_000_000, (OBVIOUS, OBVIOUS), true);
+    println!("{relation:?}, seen at once: {right} of {OBVIOUS} guesses are right");
+    assert!(right > chance(OBVIOUS), "{relation:?}: {right}");
+}
+
+#[test]
+fn a_classifier_cannot_tell_a_block_from_a_departure() {
+    cannot_be_told_apart(Relation::Block);
+}
+
+#[test]
+fn a_classifier_cannot_tell_invisibility_from_a_departure() {
+    cannot_be_told_apart(Relation::Invisible);
+}
+
+/// Plays `ROSTERD_SIM_HISTORIES` new pairs of each relation; not part of a normal run.
+#[test]
+#[ignore = "plays ROSTERD_SIM_HISTORIES pairs of histories"]
+fn privacy_soak() {
+    let histories: u64 = std::env::var("ROSTERD_SIM_HISTORIES").map_or(100, |text| text.parse().expect("a number"));
+    let first = new_seeds().next().expect("there is no end");
+    play_pairs(first..first + histories);
 }

@@ -32,7 +32,7 @@ pub const HEARTBEAT: Duration = Duration::from_secs(2);
 pub const LINGER: Duration = Duration::from_millis(600);
 /// The friends in a page of a catch-up, and the watchers in a slice of marks: few, so that few accounts fill several.
 const PAGE: usize = 2;
-const SLICE: usize = 2;
+pub const SLICE: usize = 2;
 
 /// A process, which lives until it is dropped or dies by itself.
 pub struct Node {
@@ -74,6 +74,10 @@ pub struct Surroundings {
     pub faults: Arc<Faults>,
     pub clock: StoreClock,
     pub random: Random,
+    /// How long an account that left counts as online.
+    pub linger: Duration,
+    /// The watchers in a slice of marks.
+    pub slice: usize,
 }
 
 /// How long after a jump of the clock nothing expires: shorter than a history, so that something does.
@@ -91,7 +95,7 @@ impl Node {
             create_accounts: false,
             friends: FriendsPolicy::Both,
             sessions: SessionsLimit { policy: SessionsPolicy::All, max: 100 },
-            linger: LINGER,
+            linger: on.linger,
         };
         let random = on.random.fork();
         let machine = NodeEnvironment {
@@ -115,7 +119,7 @@ impl Node {
         let (pumped, late) = mpsc::unbounded_channel();
         tasks.spawn(disk::pump(commits, pumped));
         tasks.spawn(disk::group(late, feed, on.random.fork()));
-        tasks.spawn(consume(batches, Feed::new(hub).in_slices_of(SLICE), metrics));
+        tasks.spawn(consume(batches, Feed::new(hub).in_slices_of(on.slice), metrics));
         tasks.spawn(gateway.clone().flush_sleeping());
         tasks.spawn(keep_presence(service.clone(), std::future::pending()));
         tasks.spawn(sweep_presence(service.clone()));

@@ -18,7 +18,7 @@ use crate::client::{Client, Order, View};
 use crate::disk::{Faults, Platter};
 use crate::model::{Expected, Model, SeenProfile};
 use crate::net::{Breaker, End, HandedOverWrites};
-use crate::node::{LINGER, Node, Surroundings};
+use crate::node::{LINGER, Node, SLICE, Surroundings};
 use crate::plan::{self, ACCOUNTS, Act, CLIENTS, Step, account, owner};
 use crate::random::Random;
 
@@ -228,7 +228,14 @@ impl Director {
         };
         let platter = Arc::new(Mutex::new(Platter::new(random.next())));
         let faults = Arc::new(Faults::default());
-        let on = Surroundings { platter: platter.clone(), faults, clock, random: random.fork() };
+        let on = Surroundings {
+            platter: platter.clone(),
+            faults,
+            clock,
+            random: random.fork(),
+            linger: LINGER,
+            slice: SLICE,
+        };
         let node = Node::start(&on).await;
         let shared = Arc::new(Shared {
             random: random.fork(),

@@ -240,7 +240,16 @@ mod tests {
         }
         for n in 0..blocks {
             let (owner, peer) = (Account::stored("a").unwrap(), Account::stored("b").unwrap());
-            let block = Block { owner, peer, removed: n > 0, last_seen: 0, create_time: 1, update_time: 2, version: 8 };
+            let block = Block {
+                owner,
+                peer,
+                removed: n > 0,
+                presence: None,
+                views: None,
+                create_time: 1,
+                update_time: 2,
+                version: 8,
+            };
             joined.block(&block);
             message.blocks.push(v1::BlockRecord::from(&block));
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{Encoding, v1};
-use rosterd_engine::model::Profile;
+use rosterd_engine::model::{LastChange, Profile};
 
 /// An immutable profile that is encoded at most once per encoding, however many sessions it goes to.
 #[derive(Debug)]
@@ -18,6 +18,12 @@ impl EncodedProfile {
     #[must_use]
     pub fn new(profile: Arc<Profile>) -> Self {
         Self { profile, json: OnceLock::new(), protobuf: OnceLock::new() }
+    }
+
+    /// Returns the same fields with another last change.
+    #[must_use]
+    pub fn with_last_change(&self, LastChange { version, time }: LastChange) -> Self {
+        Self::new(Arc::new(Profile { version, update_time: time, ..Profile::clone(&self.profile) }))
     }
 
     /// Returns the profile.

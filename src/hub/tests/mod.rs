@@ -4,8 +4,8 @@ use super::feed::Feed;
 use super::{Hub, HubSettings, SessionHandle, SessionsLimit, UserRef, VisibleProfile};
 use proptest::prelude::*;
 use rosterd_engine::model::{
-    Account, Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision, Row, SessionId,
-    SessionsPolicy, User,
+    Account, Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision, Row, SeenPresence,
+    SessionId, SessionsPolicy, User,
 };
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
@@ -26,7 +26,7 @@ fn profile(n: u8, revision: Revision) -> Row {
 
 fn user(n: u8, version: u64) -> User {
     let profile = Arc::new(Profile::new(account(n), version, 0));
-    User { profile, invisible: false, last_seen: 0, blocks: Vec::new() }
+    User { profile, invisible: false, last_seen: 0, blocks: Vec::new(), ended: Vec::new() }
 }
 
 fn offer(hub: &Arc<Hub>, user: &User) {
@@ -34,7 +34,7 @@ fn offer(hub: &Arc<Hub>, user: &User) {
 }
 
 fn online(n: u8, invisible: bool) -> OnlineAccount {
-    OnlineAccount { account: account(n), invisible, last_seen: 4 }
+    OnlineAccount { account: account(n), invisible, last_seen: 4, blocks: Vec::new() }
 }
 
 fn change(revision: Revision, origin: Option<SessionId>, row: Row) -> Change {
@@ -188,19 +188,10 @@ fn a_change_from_before_a_block_that_is_known_already_is_marked() {
     assert!(bob.take().marks.iter().all(|(_, kinds)| !kinds.has(RecordKinds::PROFILE)));
 }
 
-/// A blocked friend that saw the owner online sees it go offline, though it has gone offline meanwhile.
-#[test]
-fn a_block_marks_presence_whatever_was_sent_before() {
-    let hub = Hub::new(0, HubSettings::default(), Arc::default());
-    let mut feed = Feed::new(hub.clone());
-    let mut bob = hub.join(&account(2), SessionId(2), None);
-    bob.add_friend(&account(1));
-    feed.apply(&[change(1, None, block(1, 2, 1, false))]);
-    assert!(bob.take().marks.iter().any(|(_, kinds)| kinds.has(RecordKinds::PRESENCE)));
-}
-
 fn block(owner: u8, peer: u8, revision: Revision, removed: bool) -> Row {
-    Row::Block { block: Block { removed, ..blocked(owner, peer, revision) }, frozen: None }
+    let begun = blocked(owner, peer, revision);
+    let presence = begun.presence.filter(|_| !removed);
+    Row::Block { block: Block { removed, presence, ..begun }, frozen: None }
 }
 
 fn blocked(owner: u8, peer: u8, version: Revision) -> Block {
@@ -208,7 +199,8 @@ fn blocked(owner: u8, peer: u8, version: Revision) -> Block {
         owner: account(owner),
         peer: account(peer),
         removed: false,
-        last_seen: 7,
+        presence: Some(SeenPresence { online: false, last_seen: 7 }),
+        views: None,
         create_time: 7,
         update_time: 7,
         version,
@@ -228,19 +220,39 @@ fn a_blocked_session_is_not_marked_until_the_block_ends() {
     feed.apply(&[change(2, None, block(1, 2, 2, false))]);
     let marks = ann.take().marks;
     assert!(marks.iter().all(|(_, kinds)| kinds.has(RecordKinds::BLOCK)) && marks.len() == 1);
-    // She goes offline for him; nothing else is marked.
+    // She goes offline for him once offline grace is over; nothing else is marked.
+    assert_eq!(bob.take().marks.len(), 0);
+    assert!(bob.view().presence(ann.me()).unwrap().online);
+    let end = Instant::now();
+    hub.expire(end, end, 8);
     assert!(bob.take().marks.iter().all(|(_, kinds)| *kinds == RecordKinds::PRESENCE));
     let seen = bob.view().presence(ann.me()).unwrap();
-    assert_eq!((seen.online, seen.last_seen), (false, 7));
+    assert_eq!((seen.online, seen.last_seen), (false, 8));
     assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::Frozen));
     feed.apply(&[change(3, None, profile(1, 3))]);
     assert_eq!((ann.take().marks.len(), bob.take().marks.len()), (1, 0));
     // A late reader with the state from before the block is ignored.
     offer(&hub, &user(1, 1));
     assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::Frozen));
-    feed.apply(&[change(4, None, block(1, 2, 4, true))]);
+    let ends = Block {
+        removed: true,
+        presence: Some(SeenPresence { online: true, last_seen: 9 }),
+        update_time: 9,
+        ..blocked(1, 2, 4)
+    };
+    feed.apply(&[change(4, None, Row::Block { block: ends, frozen: None })]);
     assert!(matches!(bob.view().visible_profile(ann.me()), VisibleProfile::EncodedProfile(_)));
-    assert!(bob.view().presence(ann.me()).unwrap().online);
+    // For him she came back when it ended, until she leaves for everyone.
+    let seen = bob.view().presence(ann.me()).unwrap();
+    assert_eq!((seen.online, seen.last_seen, held_blocks(ann.me())), (true, 9, 1));
+    let entry = ann.me().clone();
+    drop(ann);
+    let end = Instant::now();
+    hub.expire(end, end, 20);
+    let seen = bob.view().presence(&entry).unwrap();
+    assert_eq!((seen.online, seen.last_seen), (false, 20));
+    let merged = hub.take_transitions(9).into_iter().find(|transition| transition.peer.is_some()).unwrap();
+    assert_eq!((merged.seen, held_blocks(&entry)), (None, 1));
 }
 
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 100 };
@@ -272,7 +284,7 @@ fn presence_outlives_the_last_session_by_offline_grace() {
     assert_eq!((bob.take().marks.len(), seen.online, seen.last_seen), (1, false, 9));
     let transitions = hub.take_transitions(9);
     assert_eq!(transitions.len(), 1);
-    assert!(!transitions[0].1.online);
+    assert!(!transitions[0].seen.unwrap().online);
     hub.expire(Instant::now(), Instant::now(), 10);
     assert!(hub.take_transitions(9).is_empty());
 }
@@ -286,10 +298,11 @@ fn accounts_that_do_not_come_back_after_a_restart_go_offline() {
     assert!(hub.take_transitions(9).is_empty(), "she never went");
     hub.expire(Instant::now(), Instant::now(), 10);
     let transitions = hub.take_transitions(9);
-    let gone = |n: u8| transitions.iter().find(|(who, _)| *who == account(n)).map(|(_, p)| (p.online, p.time)).unwrap();
-    assert_eq!((transitions.len(), gone(2)), (2, (false, 10)));
-    // Nobody may learn that a hidden account was there.
-    assert_eq!(gone(3), (false, 4));
+    let gone = |n: u8| transitions.iter().find(|transition| transition.account == account(n)).unwrap().seen.unwrap();
+    let offline = SeenPresence { online: false, last_seen: 10 };
+    // One that hid within offline grace is seen to go as any other.
+    assert_eq!((transitions.len(), gone(2), gone(3)), (2, offline, offline));
+    hub.transitions_stored(&transitions);
     assert!(hub.user(&account(2)).is_none() && hub.user(&account(1)).is_some());
 }
 

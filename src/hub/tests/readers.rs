@@ -45,7 +45,7 @@ fn nothing_of_a_deleted_account_is_left_though_a_reader_brings_the_new_one_first
                 Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: true, last_seen: 5, ..user(1, 1) }),
             );
         } else {
-            let hides = Row::Invisible { account: account(1), invisible: true };
+            let hides = Row::Invisible { account: account(1), invisible: true, time: 1 };
             feed.apply(&[change(1, None, hides), change(2, None, block(1, 2, 2, false))]);
         }
         hub.offer(&ann, Some(&user(1, 7)));

@@ -20,8 +20,8 @@ use rosterd::store::{
     StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, RequestSide,
-    RequestState, Revision, Row, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, LastChange, Lineage, Millis, OnlineAccount, Profile, Request, RequestSide,
+    RequestState, Revision, Row, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 
@@ -111,13 +111,12 @@ struct MemoryTables {
 struct StoredUser {
     profile: Arc<Profile>,
     invisible: bool,
-    online: bool,
-    last_seen: Millis,
+    seen: SeenPresence,
 }
 
 impl StoredUser {
     fn presence(&self) -> StoredPresence {
-        StoredPresence { invisible: self.invisible, online: self.online, last_seen: self.last_seen }
+        StoredPresence { invisible: self.invisible, seen: self.seen }
     }
 }
 
@@ -182,7 +181,7 @@ impl MemoryTables {
     }
 
     fn put_profile(&mut self, profile: &Arc<Profile>) {
-        let new = StoredUser { profile: profile.clone(), invisible: false, online: false, last_seen: 0 };
+        let new = StoredUser { profile: profile.clone(), invisible: false, seen: SeenPresence::default() };
         self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
     }
 }
@@ -195,6 +194,10 @@ impl Rows for MemoryTables {
         let mut current = CurrentRows {
             users: reads.users.iter().filter_map(held).map(|held| held.profile.clone()).collect(),
             presence: reads.presence.as_ref().and_then(held).map(StoredUser::presence).unwrap_or_default(),
+            frozen: reads
+                .frozen
+                .as_ref()
+                .and_then(|(owner, peer)| self.frozen.get(&(peer.clone(), owner.clone())).cloned()),
             credential: reads.credential.as_ref().map(|account| self.credential(account)).unwrap_or_default(),
             ..CurrentRows::default()
         };
@@ -233,7 +236,7 @@ impl Rows for MemoryTables {
                 }
                 self.blocks.insert((block.owner.clone(), block.peer.clone()), block.clone());
             }
-            Row::Invisible { account, invisible } => {
+            Row::Invisible { account, invisible, .. } => {
                 if let Some(held) = self.users.get_mut(account) {
                     held.invisible = *invisible;
                 }
@@ -275,7 +278,13 @@ impl MemoryState {
         for ((sender, receiver, side), request) in tables.requests.iter().filter(|(_, request)| closed(request)) {
             old.push((request.update_time, 1, (sender.clone(), receiver.clone()), *side, request.version));
         }
-        for (key, block) in tables.blocks.iter().filter(|(_, block)| block.removed && block.update_time < before) {
+        let is_over = |block: &Block| {
+            let owner = tables.users.get(&block.owner).filter(|_| block.views.is_some());
+            let is_past = |at: LastChange| at.version > block.version;
+            let views = owner.is_none_or(|held| is_past(held.profile.friends) && is_past(held.profile.everyone));
+            block.removed && block.update_time < before && block.presence.is_none() && views
+        };
+        for (key, block) in tables.blocks.iter().filter(|(_, block)| is_over(block)) {
             old.push((block.update_time, 2, key.clone(), RequestSide::Sender, block.version));
         }
         old.sort_unstable();
@@ -324,8 +333,10 @@ impl Store for Memory {
         let user = |account: &Account| {
             let held = state.tables.users.get(account)?;
             let blocks = state.tables.blocks_by(account).filter(|block| !block.removed).cloned().collect();
-            let StoredUser { invisible, last_seen, .. } = *held;
-            Some(User { profile: held.profile.clone(), invisible, last_seen, blocks })
+            let is_ended = |block: &&Block| block.removed && (block.presence.is_some() || block.views.is_some());
+            let ended = state.tables.blocks_by(account).filter(is_ended).cloned().collect();
+            let StoredUser { invisible, seen, .. } = *held;
+            Some(User { profile: held.profile.clone(), invisible, last_seen: seen.last_seen, blocks, ended })
         };
         let found = accounts.iter().filter_map(user).collect();
         Box::pin(async { Ok(found) })
@@ -334,7 +345,10 @@ impl Store for Memory {
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
         Box::pin(async move {
             let mut found = self.users(accounts).await?;
-            found.iter_mut().for_each(|user| user.blocks.retain(|block| block.peer == viewer));
+            for user in &mut found {
+                user.blocks.retain(|block| block.peer == viewer);
+                user.ended.retain(|block| block.peer == viewer);
+            }
             Ok(found)
         })
     }
@@ -430,10 +444,15 @@ impl Store for Memory {
     }
 
     fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut state = self.state.lock();
-        for seen in seen {
-            if let Some(held) = state.tables.users.get_mut(&seen.account) {
-                (held.online, held.last_seen) = (seen.online, seen.time);
+        let tables = &mut self.state.lock().tables;
+        for PresenceRow { account, peer, seen } in seen {
+            if let Some(peer) = peer {
+                let block = tables.blocks.get_mut(&(account, peer));
+                if let Some(block) = block.filter(|block| block.removed || seen.is_some()) {
+                    block.presence = seen;
+                }
+            } else if let Some(held) = tables.users.get_mut(&account) {
+                held.seen = seen.unwrap_or_default();
             }
         }
         Box::pin(async { Ok(()) })
@@ -441,10 +460,13 @@ impl Store for Memory {
 
     fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>> {
         let state = self.state.lock();
-        let online = state.tables.users.iter().filter(|(_, held)| held.online).map(|(account, held)| OnlineAccount {
+        let shows = |block: &&Block| block.presence.is_some_and(|seen| seen.online);
+        let online = state.tables.users.iter().filter(|(_, held)| held.seen.online);
+        let online = online.map(|(account, held)| OnlineAccount {
             account: account.clone(),
             invisible: held.invisible,
-            last_seen: held.last_seen,
+            last_seen: held.seen.last_seen,
+            blocks: state.tables.blocks_by(account).filter(shows).cloned().collect(),
         });
         let online = online.collect();
         Box::pin(async { Ok(online) })

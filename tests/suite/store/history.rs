@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rosterd::store::{LoginRows, PresenceRow};
 use rosterd_engine::model::{
     Account, Block, Change, Command, Credential, Edge, Fields, FriendUpdate, Millis, OnlineAccount, Profile, Request,
-    Revision, User,
+    Revision, SeenPresence, User,
 };
 use tokio::runtime::Runtime;
 
@@ -99,7 +99,8 @@ async fn live_through(place: &Place, history: &[Step]) -> Outcome {
             Step::Write(commands) => format!("{:?}", db.write(commands.clone()).await),
             Step::Compact(age) => format!("{:?}", db.store.compact(now - age).await),
             Step::Presence(name, online) => {
-                let seen = PresenceRow { account: account(name), online: *online, time: now };
+                let seen = Some(SeenPresence { online: *online, last_seen: now });
+                let seen = PresenceRow { account: account(name), peer: None, seen };
                 format!("{:?}", db.store.put_seen(vec![seen]).await)
             }
             Step::Wait(time) => {

@@ -1,7 +1,9 @@
 //! Checks what every store must keep of requests, blocks and presence, and which account sees it.
 
 use rosterd::store::PresenceRow;
-use rosterd_engine::model::{Edge, Fields, Millis, OnlineAccount, Request, RequestSide, RequestState, User};
+use rosterd_engine::model::{
+    Audience, Fields, Millis, OnlineAccount, Request, RequestSide, RequestState, SeenPresence, User,
+};
 
 use super::Place;
 use super::rig::{Running, accept, account, ask, befriend, block, delete, nick, profile, reject, unblock};
@@ -13,6 +15,7 @@ on_every_store! {
     a_block_is_the_owners_alone_and_comes_in_pages
     the_oldest_open_requests_are_found
     who_is_online_is_stored_beside_the_history
+    what_a_peer_sees_is_stored_with_the_block_and_outlives_it
     closed_requests_and_ended_blocks_are_compacted
     an_erased_account_leaves_nothing_of_itself
     users_come_with_all_blocks_or_with_those_of_one_viewer
@@ -84,7 +87,10 @@ async fn who_is_blocked_sees_what_was_until_the_block_ends(place: Place) {
     assert_eq!(db.store.frozen(account("b"), vec![account("a")]).await.unwrap(), []);
     assert_eq!(db.user("a").await.unwrap().blocks, []);
     assert_eq!(db.edge("a", "b").await, mine);
-    assert_eq!(db.edge("b", "a").await, Edge { version: 7, ..theirs });
+    assert_eq!(db.edge("b", "a").await, theirs, "nothing that he sees of it has changed");
+    // He sees the news as a change that was made when the block ended.
+    let ended = db.user("a").await.unwrap().ended;
+    assert_eq!((ended.len(), ended[0].version, ended[0].brings_profile(Audience::Friends)), (1, 7, true));
     db.close().await;
 }
 
@@ -122,16 +128,55 @@ async fn the_oldest_open_requests_are_found(place: Place) {
 
 async fn who_is_online_is_stored_beside_the_history(place: Place) {
     let db = with(&place, &["a", "b"]).await;
-    let seen = |name: &str, online, time| PresenceRow { account: account(name), online, time };
+    let seen = |name: &str, online, last_seen| PresenceRow {
+        account: account(name),
+        peer: None,
+        seen: Some(SeenPresence { online, last_seen }),
+    };
     db.store.put_seen(vec![seen("a", true, 5), seen("b", true, 6), seen("nobody", true, 7)]).await.unwrap();
     db.store.put_seen(vec![seen("b", false, 8)]).await.unwrap();
     db.run(nick("a", "next")).await;
     assert_eq!(
         db.store.online().await.unwrap(),
-        [OnlineAccount { account: account("a"), invisible: false, last_seen: 5 }]
+        [OnlineAccount { account: account("a"), invisible: false, last_seen: 5, blocks: vec![] }]
     );
     assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
     assert_eq!(db.close().await.changes.last().unwrap().revision, 3);
+}
+
+async fn what_a_peer_sees_is_stored_with_the_block_and_outlives_it(place: Place) {
+    let db = with(&place, &["a", "b", "c"]).await;
+    let seen = |peer: Option<&str>, seen: Option<(bool, u64)>| PresenceRow {
+        account: account("a"),
+        peer: peer.map(account),
+        seen: seen.map(|(online, last_seen)| SeenPresence { online, last_seen }),
+    };
+    let shown = async || db.store.relations(account("a"), vec![account("b")]).await.unwrap().blocks[0].presence;
+    db.store.put_seen(vec![seen(None, Some((true, 5)))]).await.unwrap();
+    db.write([befriend("a", "b"), block("a", "b"), block("a", "c")]).await.unwrap();
+    let online = db.store.online().await.unwrap();
+    let peers: Vec<_> = online[0].blocks.iter().map(|block| block.peer.as_str()).collect();
+    assert_eq!((online.len(), peers), (1, vec!["b", "c"]));
+    assert_eq!(shown().await, Some(SeenPresence { online: true, last_seen: 5 }));
+    // Offline grace ends for b; nobody sees otherwise than the others while the block lasts.
+    db.store.put_seen(vec![seen(Some("b"), Some((false, 9))), seen(Some("nobody"), Some((true, 9)))]).await.unwrap();
+    db.store.put_seen(vec![seen(Some("c"), None)]).await.unwrap();
+    assert_eq!(db.store.online().await.unwrap()[0].blocks.len(), 1);
+    assert_eq!(shown().await, Some(SeenPresence { online: false, last_seen: 9 }));
+    // She comes back for him, and nothing may be forgotten before everyone sees the same.
+    db.run(unblock("a", "b")).await;
+    assert!(shown().await.is_some_and(|seen| seen.online && seen.last_seen > 9));
+    assert_eq!(db.store.online().await.unwrap()[0].blocks.len(), 2);
+    assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 0);
+    db.store.put_seen(vec![seen(Some("b"), None)]).await.unwrap();
+    assert_eq!((shown().await, db.user("a").await.unwrap().ended.len()), (None, 0));
+    assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 1);
+    // The same for what he sees of her profile.
+    db.write([nick("a", "news"), unblock("a", "c"), nick("b", "b")]).await.unwrap();
+    assert_eq!((db.user("a").await.unwrap().ended.len(), db.store.compact(Millis::MAX).await.unwrap()), (1, 0));
+    db.run(nick("a", "later")).await;
+    assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 1);
+    db.close().await;
 }
 
 async fn closed_requests_and_ended_blocks_are_compacted(place: Place) {

@@ -172,6 +172,8 @@ pub enum Row {
         account: Account,
         /// Whether it hides.
         invisible: bool,
+        /// When it was set.
+        time: Millis,
     },
     /// The stored facts about an account's tokens.
     Credential {
@@ -189,21 +191,25 @@ pub struct User {
     pub profile: Arc<Profile>,
     /// Whether it hides that it is online.
     pub invisible: bool,
-    /// When it was last online, or came online; 0 if it never was.
+    /// When friends saw it last, or saw it come online; 0 if it never was.
     pub last_seen: Millis,
     /// The blocks it owns, without those that ended.
     pub blocks: Vec<Block>,
+    /// The blocks that ended, and after which the peer still sees the account otherwise than others do.
+    pub ended: Vec<Block>,
 }
 
-/// An account that a store noted as online.
+/// An account that friends saw online, as a store noted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnlineAccount {
     /// The account.
     pub account: Account,
     /// Whether it hides that.
     pub invisible: bool,
-    /// When it came online, or was last seen before it hid.
+    /// When it came online.
     pub last_seen: Millis,
+    /// Its blocks, ended ones included, whose peer has a view of its own and sees it online.
+    pub blocks: Vec<Block>,
 }
 
 /// A committed write, as it is in the feed.

@@ -2,7 +2,7 @@
 
 use super::limits::{ALIAS_CHARS, FRIEND_CUSTOM_CHARS, MESSAGE_CHARS};
 use super::profile::{length, text};
-use super::{Account, Millis, RequestError};
+use super::{Account, Audience, LastChange, Millis, Profile, RequestError};
 
 /// How clients become friends. The backend may do either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -167,13 +167,61 @@ pub struct Block {
     pub owner: Account,
     pub peer: Account,
     pub removed: bool,
-    /// When the peer saw the owner last: the only presence of the owner that it receives until the block ends.
-    pub last_seen: Millis,
+    /// The owner's presence as the peer sees it. A block looks like a departure: the peer sees the owner leave, and after
+    /// the block come back. `None` in a block that ended once the peer sees what other friends see.
+    pub presence: Option<SeenPresence>,
+    /// In a block that ended: the last changes that the peer sees of the owner's profile, until there is a later one.
+    /// `None` if they are those that everybody sees.
+    pub views: Option<SeenChanges>,
     pub create_time: Millis,
     /// When it was made or ended.
     pub update_time: Millis,
     /// Greater at every change, tombstones included.
     pub version: u64,
+}
+
+impl Block {
+    /// Returns the last change of the owner's profile as the peer sees it, if it is another than other accounts see.
+    ///
+    /// What the owner changed during the block reaches the peer as one change, made when the block ended. A profile that
+    /// looks as it did before the block has not changed for the peer.
+    #[must_use]
+    pub fn last_change(&self, profile: &Profile, audience: Audience) -> Option<LastChange> {
+        let views = self.views.filter(|_| self.removed && profile.last_change(audience).version <= self.version)?;
+        match audience {
+            Audience::Own => None,
+            Audience::Friends => Some(views.friends),
+            Audience::Everyone => Some(views.everyone),
+        }
+    }
+
+    /// Whether the owner's profile looks to `audience` as if it had changed when the block ended.
+    #[must_use]
+    pub fn brings_profile(&self, audience: Audience) -> bool {
+        self.views.is_some_and(|views| match audience {
+            Audience::Own => false,
+            Audience::Friends => views.friends.version == self.version,
+            Audience::Everyone => views.everyone.version == self.version,
+        })
+    }
+}
+
+/// An account's presence as somebody sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SeenPresence {
+    /// Whether it seems to be online.
+    pub online: bool,
+    /// When it came online, or was last online; 0 if it never was.
+    pub last_seen: Millis,
+}
+
+/// The last changes of the two views of a profile that others see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenChanges {
+    /// Of what friends see.
+    pub friends: LastChange,
+    /// Of what everyone sees.
+    pub everyone: LastChange,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Accounts and their profiles, frozen ones included.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSql, params};
@@ -8,7 +9,7 @@ use super::relations;
 use super::values::{account, int, number, text};
 use crate::store::PresenceRow;
 use rosterd_engine::for_each_profile_field;
-use rosterd_engine::model::{Account, Block, Gender, LastChange, OnlineAccount, Profile, User};
+use rosterd_engine::model::{Account, Block, Gender, LastChange, OnlineAccount, Profile, SeenPresence, User};
 use rosterd_engine::sync::decide::StoredPresence;
 
 /// Defines the columns of a profile out of the table of profile fields.
@@ -128,7 +129,11 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
 
 /// Reads the users of the accounts that exist, with all their blocks.
 pub(in crate::store::sqlite) fn users(conn: &Connection, accounts: &[Account]) -> Result<Vec<User>> {
-    users_with(conn, accounts, |account| relations::blocks(conn, account, None, usize::MAX, None))
+    users_with(conn, accounts, |account| {
+        let mut blocks = relations::blocks(conn, account, None, usize::MAX, None)?;
+        blocks.extend(relations::ended_blocks(conn, account)?);
+        Ok(blocks)
+    })
 }
 
 /// Reads the users of the accounts that exist, with their blocks of `viewer` alone.
@@ -138,7 +143,8 @@ pub(in crate::store::sqlite) fn users_seen_by(
     accounts: &[Account],
 ) -> Result<Vec<User>> {
     users_with(conn, accounts, |account| {
-        let block = relations::block(conn, account, viewer)?.filter(|block| !block.removed);
+        let decides = |block: &Block| !block.removed || block.presence.is_some() || block.views.is_some();
+        let block = relations::block(conn, account, viewer)?.filter(decides);
         Ok(block.into_iter().collect())
     })
 }
@@ -151,7 +157,8 @@ fn users_with(
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         columns!(),
-        ", invisible, last_seen, EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 0)
+        ", invisible, last_seen, EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 0) OR
+         EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 1 AND (shown <> 0 OR friends_version <> 0))
          FROM user WHERE account = ?1"
     ))?;
     let mut found = Vec::with_capacity(accounts.len());
@@ -160,11 +167,11 @@ fn users_with(
             let has_blocks: bool = record.get(COLUMNS + 2)?;
             let profile = Arc::new(profile(account, record)?);
             let (invisible, last_seen) = (record.get(COLUMNS)?, number(record, COLUMNS + 1)?);
-            Ok((User { profile, invisible, last_seen, blocks: Vec::new() }, has_blocks))
+            Ok((User { profile, invisible, last_seen, blocks: Vec::new(), ended: Vec::new() }, has_blocks))
         });
         if let Some((mut user, has_blocks)) = user.optional()? {
             if has_blocks {
-                user.blocks = blocks(account)?;
+                (user.ended, user.blocks) = blocks(account)?.into_iter().partition(|block| block.removed);
             }
             found.push(user);
         }
@@ -179,18 +186,30 @@ pub(in crate::store::sqlite) fn is_empty(conn: &Connection) -> Result<bool> {
 
 /// Reads the accounts noted as online.
 pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<OnlineAccount>> {
+    let mut blocks: HashMap<Account, Vec<Block>> = HashMap::new();
+    for block in relations::shown_blocks(conn)? {
+        blocks.entry(block.owner.clone()).or_default().push(block);
+    }
     let mut select = conn.prepare_cached("SELECT account, invisible, last_seen FROM user WHERE online = 1")?;
-    let online = |record: &Record<'_>| {
-        Ok(OnlineAccount { account: account(record, 0)?, invisible: record.get(1)?, last_seen: number(record, 2)? })
+    let mut online = |record: &Record<'_>| {
+        let account = account(record, 0)?;
+        let blocks = blocks.remove(&account).unwrap_or_default();
+        Ok(OnlineAccount { account, invisible: record.get(1)?, last_seen: number(record, 2)?, blocks })
     };
-    select.query_map([], online)?.collect()
+    select.query_map([], |record| online(record))?.collect()
 }
 
-/// Notes which accounts came online and went offline.
+/// Stores how accounts are seen now.
 pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[PresenceRow]) -> Result<()> {
     let mut update = conn.prepare_cached("UPDATE user SET online = ?2, last_seen = ?3 WHERE account = ?1")?;
-    for seen in seen {
-        update.execute(params![seen.account.as_str(), seen.online, int(seen.time)])?;
+    for PresenceRow { account, peer, seen } in seen {
+        match (peer, seen) {
+            (None, seen) => {
+                let SeenPresence { online, last_seen } = seen.unwrap_or_default();
+                update.execute(params![account.as_str(), online, int(last_seen)]).map(drop)?;
+            }
+            (Some(peer), seen) => relations::put_seen(conn, account, peer, *seen)?,
+        }
     }
     Ok(())
 }
@@ -198,7 +217,8 @@ pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[PresenceRow]
 pub(super) fn noted(conn: &Connection, account: &Account) -> Result<StoredPresence> {
     let mut select = conn.prepare_cached("SELECT invisible, online, last_seen FROM user WHERE account = ?1")?;
     let noted = |record: &Record<'_>| {
-        Ok(StoredPresence { invisible: record.get(0)?, online: record.get(1)?, last_seen: number(record, 2)? })
+        let seen = SeenPresence { online: record.get(1)?, last_seen: number(record, 2)? };
+        Ok(StoredPresence { invisible: record.get(0)?, seen })
     };
     Ok(select.query_row([account.as_str()], noted).optional()?.unwrap_or_default())
 }

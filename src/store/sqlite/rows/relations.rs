@@ -4,7 +4,9 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, para
 
 use super::values::{account, int, number, text};
 use crate::store::Relations;
-use rosterd_engine::model::{Account, Block, Edge, Millis, Request, RequestSide, RequestState, Revision};
+use rosterd_engine::model::{
+    Account, Block, Edge, LastChange, Millis, Request, RequestSide, RequestState, Revision, SeenChanges, SeenPresence,
+};
 
 macro_rules! edge_columns {
     () => {
@@ -20,7 +22,8 @@ macro_rules! request_columns {
 
 macro_rules! block_columns {
     () => {
-        "owner, peer, removed, last_seen, create_time, update_time, version"
+        "owner, peer, removed, last_seen, create_time, update_time, version,
+         shown, friends_version, friends_time, everyone_version, everyone_time"
     };
 }
 
@@ -205,21 +208,58 @@ pub(super) fn put_block(conn: &Connection, block: &Block) -> Result<()> {
     conn.prepare_cached(concat!(
         "INSERT INTO block (",
         block_columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (owner, peer) DO UPDATE SET
              removed = excluded.removed, last_seen = excluded.last_seen,
-             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version"
+             create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version,
+             shown = excluded.shown,
+             friends_version = excluded.friends_version, friends_time = excluded.friends_time,
+             everyone_version = excluded.everyone_version, everyone_time = excluded.everyone_time"
     ))?
     .execute(params![
         block.owner.as_str(),
         block.peer.as_str(),
         block.removed,
-        int(block.last_seen),
+        int(block.presence.map_or(0, |seen| seen.last_seen)),
         int(block.create_time),
         int(block.update_time),
         int(block.version),
+        shown_number(block.presence),
+        int(block.views.map_or(0, |views| views.friends.version)),
+        int(block.views.map_or(0, |views| views.friends.time)),
+        int(block.views.map_or(0, |views| views.everyone.version)),
+        int(block.views.map_or(0, |views| views.everyone.time)),
     ])
     .map(drop)
+}
+
+/// Stores what the peer of a block now sees of the owner's presence.
+pub(super) fn put_seen(
+    conn: &Connection,
+    owner: &Account,
+    peer: &Account,
+    presence: Option<SeenPresence>,
+) -> Result<()> {
+    let sql = "UPDATE block SET shown = ?3, last_seen = ?4 WHERE owner = ?1 AND peer = ?2 AND (removed = 1 OR ?3 <> 0)";
+    let last_seen = int(presence.map_or(0, |seen| seen.last_seen));
+    let seen = params![owner.as_str(), peer.as_str(), shown_number(presence), last_seen];
+    conn.prepare_cached(sql)?.execute(seen).map(drop)
+}
+
+/// Reads the blocks of an owner that ended, and after which the peer still sees it otherwise than others do.
+pub(super) fn ended_blocks(conn: &Connection, owner: &Account) -> Result<Vec<Block>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        block_columns!(),
+        " FROM block WHERE owner = ?1 AND removed = 1 AND (shown <> 0 OR friends_version <> 0)"
+    ))?;
+    select.query_map([owner.as_str()], record_block)?.collect()
+}
+
+/// Reads all blocks, ended ones included, whose peer has a view of its own and sees the owner online.
+pub(super) fn shown_blocks(conn: &Connection) -> Result<Vec<Block>> {
+    let mut select = conn.prepare_cached(concat!("SELECT ", block_columns!(), " FROM block WHERE shown = 2"))?;
+    select.query_map([], record_block)?.collect()
 }
 
 /// Erases the messages and the frozen profiles of a deleted account.
@@ -267,7 +307,8 @@ fn record_block(record: &Record<'_>) -> Result<Block> {
         owner: account(record, 0)?,
         peer: account(record, 1)?,
         removed: record.get(2)?,
-        last_seen: number(record, 3)?,
+        presence: shown(record)?,
+        views: views(record)?,
         create_time: number(record, 4)?,
         update_time: number(record, 5)?,
         version: number(record, 6)?,
@@ -286,6 +327,30 @@ fn side(record: &Record<'_>, column: usize) -> Result<RequestSide> {
         0 => Ok(RequestSide::Sender),
         1 => Ok(RequestSide::Receiver),
         other => Err(Error::IntegralValueOutOfRange(column, other)),
+    }
+}
+
+fn views(record: &Record<'_>) -> Result<Option<SeenChanges>> {
+    let friends = LastChange { version: number(record, 8)?, time: number(record, 9)? };
+    let everyone = LastChange { version: number(record, 10)?, time: number(record, 11)? };
+    Ok((friends.version != 0).then_some(SeenChanges { friends, everyone }))
+}
+
+fn shown_number(presence: Option<SeenPresence>) -> i64 {
+    match presence {
+        None => 0,
+        Some(SeenPresence { online: false, .. }) => 1,
+        Some(SeenPresence { online: true, .. }) => 2,
+    }
+}
+
+fn shown(record: &Record<'_>) -> Result<Option<SeenPresence>> {
+    let seen = |online| Ok(Some(SeenPresence { online, last_seen: number(record, 3)? }));
+    match record.get(7)? {
+        0 => Ok(None),
+        1 => seen(false),
+        2 => seen(true),
+        other => Err(Error::IntegralValueOutOfRange(7, other)),
     }
 }
 

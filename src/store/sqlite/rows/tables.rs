@@ -35,6 +35,9 @@ impl Rows for SqliteTables<'_> {
         if let Some(account) = &reads.presence {
             current.presence = profiles::noted(conn, account)?;
         }
+        if let Some((owner, peer)) = &reads.frozen {
+            current.frozen = profiles::frozen(conn, peer, std::slice::from_ref(owner))?.pop();
+        }
         if let Some(account) = &reads.credential {
             current.credential = credentials::credential(conn, account)?;
         }
@@ -62,7 +65,7 @@ impl Rows for SqliteTables<'_> {
                     None => profiles::thaw(conn, &block.peer, &block.owner),
                 }
             }
-            Row::Invisible { account, invisible } => profiles::put_invisible(conn, account, *invisible),
+            Row::Invisible { account, invisible, .. } => profiles::put_invisible(conn, account, *invisible),
             Row::Credential { account, credential } => credentials::put(conn, account, credential),
         }
     }
@@ -95,7 +98,7 @@ pub(in crate::store::sqlite) fn put_compacted(conn: &Connection, compacted: Revi
 }
 
 /// Drops the oldest tombstones, closed requests and ended blocks from before a time, at most `limit`, and returns their
-/// versions.
+/// versions. An ended block stays while it decides what its peer sees of the owner.
 pub(in crate::store::sqlite) fn drop_tombstones(
     conn: &Connection,
     before: Millis,
@@ -112,7 +115,10 @@ pub(in crate::store::sqlite) fn drop_tombstones(
              ORDER BY update_time, sender, receiver, side LIMIT ?2)
          RETURNING version",
         "DELETE FROM block WHERE (owner, peer) IN (
-             SELECT owner, peer FROM block WHERE removed = 1 AND update_time < ?1
+             SELECT owner, peer FROM block WHERE removed = 1 AND update_time < ?1 AND shown = 0
+                 AND (friends_version = 0 OR NOT EXISTS (
+                     SELECT 1 FROM user WHERE user.account = block.owner AND (
+                         user.friends_version <= block.version OR user.everyone_version <= block.version)))
              ORDER BY update_time, owner, peer LIMIT ?2)
          RETURNING version",
     ] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Account, Answer, Block, Credential, Edge, Millis, Outcome, Profile, Request, RequestError, RequestSide,
-    RequestState, Revision, Row,
+    RequestState, Revision, Row, SeenPresence,
 };
 
 /// The rows that a decision needs.
@@ -21,6 +21,8 @@ pub struct Reads {
     pub all_of: Option<Account>,
     /// The account whose presence is read.
     pub presence: Option<Account>,
+    /// The owner and the peer of a block whose frozen copy is read.
+    pub frozen: Option<(Account, Account)>,
     /// The account whose credential is read.
     pub credential: Option<Account>,
 }
@@ -30,10 +32,8 @@ pub struct Reads {
 pub struct StoredPresence {
     /// Whether it hides that it is online.
     pub invisible: bool,
-    /// Whether it is online.
-    pub online: bool,
-    /// When it came online, or was last online.
-    pub last_seen: Millis,
+    /// What friends see, apart from those with a view of their own.
+    pub seen: SeenPresence,
 }
 
 /// The numbers of an account's relations.
@@ -64,6 +64,8 @@ pub struct CurrentRows {
     pub counts: Vec<(Account, RelationCounts)>,
     /// The presence asked for.
     pub presence: StoredPresence,
+    /// The frozen copy asked for, if there is one.
+    pub frozen: Option<Arc<Profile>>,
     /// The credential asked for.
     pub credential: Credential,
 }
@@ -99,6 +101,11 @@ impl CurrentRows {
 
     pub(super) fn blocks(&self, owner: &Account, peer: &Account) -> Option<&Block> {
         self.blocks.iter().find(|b| b.owner == *owner && b.peer == *peer && !b.removed)
+    }
+
+    /// The block that ended last, if its tombstone is still there.
+    pub(super) fn ended_block(&self, owner: &Account, peer: &Account) -> Option<&Block> {
+        self.blocks.iter().find(|b| b.owner == *owner && b.peer == *peer && b.removed)
     }
 
     pub(super) fn counts(&self, account: &Account) -> RelationCounts {

@@ -2,8 +2,9 @@
 //!
 //! In one transaction the store reads the rows that [`reads`] names, calls [`decide`], and writes the rows of the
 //! decision. Every write of every origin passes through here; nothing else makes rows. `users` decides commands about
-//! one account, `tokens` those about its tokens, `relations` those about two accounts.
+//! one account, `tokens` those about its tokens, `relations` and `blocks` those about two accounts.
 
+mod blocks;
 mod decision;
 mod relations;
 mod tokens;
@@ -46,8 +47,12 @@ pub fn reads(command: &Command) -> Reads {
         | Command::CancelRequest { account, peer }
         | Command::ExpireRequest { sender: account, receiver: peer, .. }
         | Command::DeleteFriend { account, peer }
-        | Command::UpdateFriend { account, peer, .. }
-        | Command::Unblock { account, peer } => pair(account, peer),
+        | Command::UpdateFriend { account, peer, .. } => pair(account, peer),
+        Command::Unblock { account, peer } => Reads {
+            presence: Some(account.clone()),
+            frozen: Some((account.clone(), peer.clone())),
+            ..pair(account, peer)
+        },
     }
 }
 
@@ -78,7 +83,7 @@ pub fn decide(
         Command::SetProfile { account, patch, create, if_version } => {
             users::set_profile(current, account, patch, *create, *if_version, at, visibility)
         }
-        Command::SetInvisible { account, invisible } => users::set_invisible(current, account, *invisible),
+        Command::SetInvisible { account, invisible } => users::set_invisible(current, account, *invisible, at),
         Command::DeleteUser { account } => users::delete(current, account, at),
         Command::RevokeTokens { account, before } => Ok(tokens::revoke(current, account, *before, at)),
         Command::SetToken { account, token } => tokens::set(current, account, *token, at),
@@ -94,8 +99,8 @@ pub fn decide(
         Command::Unfriend { account, peer } => relations::unfriend(current, account, peer, at),
         Command::DeleteFriend { account, peer } => relations::delete(current, account, peer, at),
         Command::UpdateFriend { account, peer, note } => relations::update(current, account, peer, note, at),
-        Command::Block { account, peer } => relations::block(current, account, peer, at, visibility),
-        Command::Unblock { account, peer } => relations::unblock(current, account, peer, at),
+        Command::Block { account, peer } => blocks::block(current, account, peer, at, visibility),
+        Command::Unblock { account, peer } => blocks::unblock(current, account, peer, at, visibility),
     }
 }
 

@@ -1,17 +1,16 @@
-//! Decides the commands about two accounts: friendships, requests and blocks.
+//! Decides the commands about friendships and requests.
 //!
 //! Two accounts have at most one open request between them, friends have none.
 
 use super::decision::{CommitPoint, CurrentRows, Decision};
-use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
+use crate::model::limits::{FRIENDS, REQUESTS};
 use crate::model::{
-    Account, Block, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestSide, RequestState, Row,
-    Visibility,
+    Account, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestSide, RequestState, Row,
 };
 
 const BOTH_SIDES: [RequestSide; 2] = [RequestSide::Sender, RequestSide::Receiver];
 
-type Decided = Result<Decision, RequestError>;
+pub(super) type Decided = Result<Decision, RequestError>;
 
 /// Makes two accounts friends for the backend, despite blocks and requests. Harmless if they are friends.
 pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
@@ -131,60 +130,6 @@ pub(super) fn update(
     Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
 }
 
-pub(super) fn block(
-    current: &CurrentRows,
-    a: &Account,
-    b: &Account,
-    at: CommitPoint,
-    visibility: &Visibility,
-) -> Decided {
-    two_who_exist(current, a, b, "account")?;
-    if current.blocks(a, b).is_some() {
-        return Ok(Decision::unchanged());
-    }
-    at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
-    let (owner, peer) = (a.clone(), b.clone());
-    let CommitPoint { revision, now } = at;
-    let seen = current.presence;
-    let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
-    let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: revision };
-    // One who is no friend may add the account while it is blocked, and then still sees no more than it does now.
-    let profile = current.known(a)?;
-    let frozen = if current.edge(b, a).is_some() { profile.clone() } else { visibility.for_everyone(profile) };
-    let mut rows = vec![Row::Block { block, frozen: Some(frozen) }];
-    rows.extend(close_copies(current, a, b, RequestState::Cancelled, at));
-    rows.extend(close_copies(current, b, a, RequestState::Rejected, at));
-    Ok(Decision::new(rows, Outcome::Created))
-}
-
-/// Ends a block.
-///
-/// The peer's edge gets the same version: because of it the peer receives the profile again, even if it was away
-/// during the whole block. A request that the peer made meanwhile reaches its receiver now. The peer's own copy stays as
-/// it is, as if the receiver had only not reacted yet.
-pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
-    not_oneself(a, b, "account")?;
-    current.known(a)?;
-    let Some(block) = current.blocks(a, b) else {
-        return Ok(Decision::unchanged());
-    };
-    let mut rows = vec![ended(block, at)];
-    if let Some(edge) = current.edge(b, a) {
-        // One that the peer made alone, during the block, ends with it: the owner has not agreed to it.
-        let edge = match current.edge(a, b) {
-            Some(_) => Edge { version: at.revision, ..edge.clone() },
-            None => Edge::tombstone(b.clone(), a.clone(), at.revision, at.now),
-        };
-        rows.push(Row::Edge(edge));
-    }
-    if let Some(sent) = current.open(b, a).filter(|_| current.received(b, a).is_none()) {
-        let update_time = at.now.max(sent.update_time);
-        let (side, version) = (RequestSide::Receiver, at.revision);
-        rows.push(Row::Request(Request { side, update_time, version, ..sent.clone() }));
-    }
-    Ok(Decision::new(rows, Outcome::Changed))
-}
-
 /// Checks that two accounts exist, are no friends, and that the first does not block the second.
 fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), RequestError> {
     two_who_exist(current, a, b, "account")?;
@@ -200,14 +145,19 @@ fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), Requ
 }
 
 /// Checks that both accounts exist and are distinct; `field` is the peer's field in the command.
-fn two_who_exist(current: &CurrentRows, a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
+pub(super) fn two_who_exist(
+    current: &CurrentRows,
+    a: &Account,
+    b: &Account,
+    field: &'static str,
+) -> Result<(), RequestError> {
     not_oneself(a, b, field)?;
     current.known(a).map_err(|e| e.field("account"))?;
     current.known(b).map_err(|e| e.field(field))?;
     Ok(())
 }
 
-fn not_oneself(a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
+pub(super) fn not_oneself(a: &Account, b: &Account, field: &'static str) -> Result<(), RequestError> {
     if a == b {
         let message = format!("\"{a}\" cannot be a friend of itself, nor block itself");
         return Err(RequestError::new(Reason::InvalidArgument, message).field(field));
@@ -227,7 +177,7 @@ fn no_such(message: String) -> RequestError {
     RequestError::new(Reason::NotFound, message).field("account")
 }
 
-fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), RequestError> {
+pub(super) fn at_limit(account: &Account, count: u64, most: u64, what: &str) -> Result<(), RequestError> {
     if count < most {
         return Ok(());
     }
@@ -271,7 +221,7 @@ fn close_all(
 }
 
 /// Closes the open request of one to the other, in the copies of both.
-fn close_copies(
+pub(super) fn close_copies(
     current: &CurrentRows,
     sender: &Account,
     receiver: &Account,
@@ -284,15 +234,6 @@ fn close_copies(
 pub(super) fn close(request: &Request, state: RequestState, at: CommitPoint) -> Row {
     let update_time = at.now.max(request.update_time);
     Row::Request(Request { state, update_time, version: at.revision, ..request.clone() })
-}
-
-/// Makes the tombstone of a block.
-pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
-    let update_time = at.now.max(block.update_time);
-    Row::Block {
-        block: Block { removed: true, last_seen: 0, update_time, version: at.revision, ..block.clone() },
-        frozen: None,
-    }
 }
 
 /// Ends the edges that are there between two accounts. One that was added by an account that is blocked has no other.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::blocks::ended;
 use super::decision::{CommitPoint, CurrentRows, Decision};
-use super::relations::{close, ended, tombstones};
+use super::relations::{close, tombstones};
 use crate::model::{
     Account, Answer, Audience, Edge, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState,
     Row, Visibility,
@@ -68,12 +69,14 @@ pub(super) fn set_invisible(
     current: &CurrentRows,
     account: &Account,
     invisible: bool,
+    at: CommitPoint,
 ) -> Result<Decision, RequestError> {
     current.known(account)?;
     if current.presence.invisible == invisible {
         return Ok(Decision::unchanged());
     }
-    Ok(Decision::new(vec![Row::Invisible { account: account.clone(), invisible }], Outcome::Changed))
+    let row = Row::Invisible { account: account.clone(), invisible, time: at.now };
+    Ok(Decision::new(vec![row], Outcome::Changed))
 }
 
 /// Deletes an account: ends its friendships, its open requests, and the blocks by it and of it.

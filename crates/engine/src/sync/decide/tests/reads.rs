@@ -1,6 +1,7 @@
 //! The rows that commands read, and the times of those that they write.
 
 use super::*;
+use crate::model::{LastChange, SeenChanges, SeenPresence};
 
 fn hide(name: &str, invisible: bool) -> Command {
     Command::SetInvisible { account: account(name), invisible }
@@ -15,6 +16,8 @@ fn a_command_asks_for_the_rows_it_needs() {
     }
     let read = reads(&block("a", "b"));
     assert_eq!((read.counts, read.presence), (vec![a.clone()], Some(a.clone())));
+    let read = reads(&unblock("a", "b"));
+    assert_eq!((read.frozen, read.presence), (Some((a.clone(), b)), Some(a)));
     let mut table = Table::with(&["a"]);
     for (invisible, outcome) in [(true, Outcome::Changed), (true, Outcome::Unchanged), (false, Outcome::Changed)] {
         assert_eq!(table.run(&hide("a", invisible), 2).unwrap().answer.outcome, outcome, "{invisible}");
@@ -22,24 +25,90 @@ fn a_command_asks_for_the_rows_it_needs() {
     assert_eq!(table.run(&hide("nobody", true), 2).unwrap_err().reason, Reason::NotFound);
 }
 
-#[test]
-fn a_block_freezes_when_the_owner_was_seen() {
-    let mut table = Table::with(&["a", "b"]);
-    for (online, invisible, seen) in [(true, false, 50), (true, true, 7), (false, false, 7), (false, true, 7)] {
-        let command = block("a", "b");
-        let mut current = table.current(&reads(&command));
-        current.presence = StoredPresence { online, invisible, last_seen: 7 };
-        let decision = decide(&current, &command, 9, 50, &Visibility::default()).unwrap();
-        let Row::Block { block, .. } = &decision.rows[0] else { panic!("{decision:?}") };
-        assert_eq!(block.last_seen, seen, "online: {online}, invisible: {invisible}");
-    }
-    let mut current = table.current(&reads(&block("a", "b")));
-    current.presence.last_seen = 7;
-    let decision = decide(&current, &block("a", "b"), 9, 50, &Visibility::default()).unwrap();
-    decision.rows.into_iter().for_each(|row| table.put(row));
-    let decision = table.run(&unblock("a", "b"), 60).unwrap();
+/// Runs a command when friends see the owner so; returns the block.
+fn block_row(table: &mut Table, command: &Command, now: Millis, presence: StoredPresence) -> Block {
+    let current = CurrentRows { presence, ..table.current(&reads(command)) };
+    table.revision += 1;
+    let decision = decide(&current, command, table.revision, now, &table.visibility).unwrap();
+    decision.rows.iter().for_each(|row| table.put(row.clone()));
     let Row::Block { block, .. } = &decision.rows[0] else { panic!("{decision:?}") };
-    assert_eq!((block.removed, block.last_seen, block.create_time, block.update_time), (true, 0, 50, 60));
+    assert!(decision.rows.iter().all(|row| !matches!(row, Row::Edge(_))), "the peer's edge stays as it is");
+    block.clone()
+}
+
+fn seen(online: bool, last_seen: Millis, invisible: bool) -> StoredPresence {
+    StoredPresence { invisible, seen: SeenPresence { online, last_seen } }
+}
+
+#[test]
+fn a_block_begins_with_what_friends_see_and_ends_like_a_return() {
+    let shown = |online, last_seen| Some(SeenPresence { online, last_seen });
+    for (before, after, expected) in [
+        // She is there when it ends, and seems to come then.
+        (shown(false, 50), seen(true, 7, false), shown(true, 90)),
+        // She hides, is away, or came back before he saw her go.
+        (shown(false, 50), seen(true, 7, true), shown(false, 50)),
+        (shown(false, 50), seen(false, 80, false), shown(false, 50)),
+        (shown(true, 7), seen(true, 7, false), None),
+        // What he sees is what everybody sees.
+        (shown(false, 50), seen(false, 50, false), None),
+    ] {
+        let mut table = Table::with(&["a", "b"]);
+        table.run(&befriend("a", "b"), 1).unwrap();
+        let begun = block_row(&mut table, &block("a", "b"), 50, seen(true, 7, false));
+        assert_eq!((begun.removed, begun.presence, begun.views), (false, shown(true, 7), None));
+        table.blocks.get_mut(&(account("a"), account("b"))).unwrap().presence = before;
+        let ended = block_row(&mut table, &unblock("a", "b"), 90, after);
+        let times = (ended.create_time, ended.update_time);
+        assert_eq!((ended.removed, ended.presence, times), (true, expected, (50, 90)), "{before:?} {after:?}");
+        // Another block goes on from there.
+        let again = block_row(&mut table, &block("a", "b"), 95, after);
+        assert_eq!(again.presence, Some(expected.unwrap_or(after.seen)));
+    }
+    // Who does not list her sees nothing of it.
+    let mut table = Table::with(&["a", "b"]);
+    block_row(&mut table, &block("a", "b"), 50, seen(true, 7, false));
+    assert_eq!(block_row(&mut table, &unblock("a", "b"), 90, seen(true, 70, false)).presence, None);
+}
+
+#[test]
+fn what_changed_during_a_block_is_one_change_at_its_end_and_what_did_not_is_none() {
+    let mut table = Table::with(&["a", "b"]);
+    table.visibility = Visibility { tel: Audience::Friends, ..Visibility::default() };
+    let tel = |text: &str| Command::SetProfile {
+        account: account("a"),
+        patch: Fields { tel: Some(text.into()), ..Fields::default() }.check().unwrap(),
+        create: false,
+        if_version: None,
+    };
+    let profile = |table: &Table| table.users[&account("a")].clone();
+    let first = profile(&table);
+    block_row(&mut table, &block("a", "b"), 50, StoredPresence::default());
+    table.run(&tel("5"), 60).unwrap();
+    let ended = block_row(&mut table, &unblock("a", "b"), 90, StoredPresence::default());
+    let views = ended.views.unwrap();
+    assert_eq!(views.friends, LastChange { version: ended.version, time: 90 });
+    assert_eq!(views.everyone, first.everyone);
+    assert!(ended.brings_profile(Audience::Friends) && !ended.brings_profile(Audience::Everyone));
+    let now = profile(&table);
+    assert_eq!(ended.last_change(&now, Audience::Friends), Some(views.friends));
+    // A copy of another block keeps that, and so do its changes back and forth.
+    block_row(&mut table, &block("a", "b"), 100, StoredPresence::default());
+    let frozen = table.frozen[&(account("a"), account("b"))].clone();
+    assert_eq!((frozen.friends, frozen.everyone), (views.friends, views.everyone));
+    table.run(&tel("6"), 110).unwrap();
+    table.run(&tel("5"), 120).unwrap();
+    let ended = block_row(&mut table, &unblock("a", "b"), 130, StoredPresence::default());
+    assert_eq!(ended.views, Some(SeenChanges { friends: views.friends, everyone: first.everyone }));
+    assert!(!ended.brings_profile(Audience::Friends));
+    // The next change ends it.
+    table.run(&tel("7"), 140).unwrap();
+    assert_eq!(ended.last_change(&profile(&table), Audience::Friends), None);
+    assert_eq!(ended.last_change(&profile(&table), Audience::Everyone), Some(first.everyone));
+    // Without a change there is nothing to keep.
+    let mut table = Table::with(&["a", "b"]);
+    block_row(&mut table, &block("a", "b"), 50, StoredPresence::default());
+    assert_eq!(block_row(&mut table, &unblock("a", "b"), 90, StoredPresence::default()).views, None);
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! The peers of an account's blocks: what each sees of it, during the block and for a while after.
+
+use tokio::time::Instant;
+
+use super::account_presence::ShownPresence;
+use super::offline_grace::OfflineGrace;
+use super::presence::SeenBy;
+use super::registry::Hub;
+use super::user::{UserRef, UserState};
+use rosterd_engine::model::{Account, Block, User};
+
+/// An account that another blocks, or has blocked.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) block: Block,
+    /// What the peer sees of the owner's presence; `None` if it is what others see.
+    pub(super) shown: Option<ShownPresence>,
+}
+
+impl Peer {
+    /// Whether it decides what the peer sees of the owner.
+    pub(super) fn is_in_force(&self, owner: &UserState) -> bool {
+        !self.block.removed
+            || self.shown.is_some()
+            || self.block.views.is_some() && owner.has_view_of(self.block.version)
+    }
+}
+
+impl Hub {
+    /// Takes the blocks that a reader found in the store.
+    pub(super) fn offer_blocks(&self, entry: &UserRef, state: &mut UserState, found: &User) {
+        // An entry that is only a name is dropped soon: nobody would take it offline.
+        let is_kept = |seen: &Block| seen.presence.is_some_and(|seen| seen.online) && self.has(entry);
+        for block in found.blocks.iter().chain(&found.ended) {
+            let begins = is_kept(block) && (!block.removed || !state.presence.is_present());
+            let peer = state.offer_block(block);
+            if let Some(shown) = peer.and_then(|peer| peer.shown.as_mut()).filter(|_| begins) {
+                shown.go(Instant::now(), entry, Some(&block.peer), &mut self.offline_grace.lock());
+            }
+        }
+    }
+
+    /// Applies the begin or end of a block. Returns whether the peer sees the owner come or go at once.
+    pub(super) fn apply_block(&self, owner: &UserRef, state: &mut UserState, block: &Block) -> SeenBy {
+        let mut seen_by = SeenBy::default();
+        let held = state.peer(&block.peer);
+        if held.is_some_and(|held| held.block.version >= block.version) {
+            return seen_by;
+        }
+        let mut grace = self.offline_grace.lock();
+        let before = state.take_peer(&block.peer).and_then(|held| held.shown);
+        let mut shown = match (before, state.is_known()) {
+            (Some(shown), _) => shown,
+            (None, true) => state.presence.shown.copy_for(owner, &block.peer, &mut grace),
+            (None, false) => ShownPresence { seen: block.presence.unwrap_or_default(), grace: None },
+        };
+        let is_own = match block.presence {
+            Some(_) if !block.removed || !state.presence.is_present() => {
+                shown.go(Instant::now(), owner, Some(&block.peer), &mut grace);
+                true
+            }
+            Some(_) => {
+                if shown.come(block.update_time, &mut grace) {
+                    seen_by.peers.push(block.peer.clone());
+                }
+                true
+            }
+            // The store says that the peer sees what others see.
+            None => {
+                let place = shown.grace.take();
+                place.into_iter().for_each(|place| grace.remove(place));
+                if shown.seen != state.presence.shown.seen {
+                    seen_by.peers.push(block.peer.clone());
+                }
+                false
+            }
+        };
+        drop(grace);
+        let peer = Peer { block: block.clone(), shown: Some(shown).filter(|_| is_own) };
+        state.put_peer(peer);
+        if is_own && self.settings.presence {
+            self.note_peer(owner.account(), state, &block.peer);
+        }
+        self.rejoin_peers(owner.account(), state);
+        state.forget_peers();
+        seen_by
+    }
+}
+
+impl ShownPresence {
+    /// What a peer that saw the same sees from now on, with a place of its own in offline grace.
+    fn copy_for(&self, user: &UserRef, peer: &Account, grace: &mut OfflineGrace) -> Self {
+        let mut copy = Self { seen: self.seen, grace: None };
+        if let Some(place) = self.grace {
+            copy.go(place.left(), user, Some(peer), grace);
+        }
+        copy
+    }
+}

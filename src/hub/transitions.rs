@@ -1,0 +1,48 @@
+//! The presence transitions that are not stored yet, by account.
+
+use rustc_hash::FxHashMap;
+
+use super::account_presence::PresenceTransition;
+use rosterd_engine::model::{Account, SeenPresence};
+
+/// Of each account and viewer the newest transition.
+#[derive(Debug, Default)]
+pub(super) struct Transitions(FxHashMap<Account, FxHashMap<Option<Account>, Option<SeenPresence>>>);
+
+impl Transitions {
+    /// Adds one; an older one of the same account and viewer is dropped.
+    pub(super) fn add(&mut self, account: &Account, peer: Option<&Account>, seen: Option<SeenPresence>) {
+        self.0.entry(account.clone()).or_default().insert(peer.cloned(), seen);
+    }
+
+    /// Puts one back that could not be stored; a newer one stays.
+    pub(super) fn put_back(&mut self, transition: PresenceTransition) {
+        let PresenceTransition { account, peer, seen } = transition;
+        self.0.entry(account).or_default().entry(peer).or_insert(seen);
+    }
+
+    /// Drops those of an account.
+    pub(super) fn forget(&mut self, account: &Account) {
+        self.0.remove(account);
+    }
+
+    /// Whether there is one of an account.
+    pub(super) fn has(&self, account: &Account) -> bool {
+        self.0.contains_key(account)
+    }
+
+    /// Takes those of one account after the other, until there are at least so many.
+    pub(super) fn take(&mut self, some: usize) -> Vec<PresenceTransition> {
+        let mut taken = Vec::new();
+        let accounts: Vec<_> = self.0.keys().take(some).cloned().collect();
+        for account in accounts {
+            if taken.len() >= some {
+                break;
+            }
+            for (peer, seen) in self.0.remove(&account).into_iter().flatten() {
+                taken.push(PresenceTransition { account: account.clone(), peer, seen });
+            }
+        }
+        taken
+    }
+}
