@@ -324,7 +324,9 @@ impl Store for Memory {
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
         Box::pin(async move {
             let mut found = self.users(accounts).await?;
-            found.iter_mut().for_each(|user| user.blocks.retain(|block| block.peer == viewer));
+            for user in &mut found {
+                user.blocks.retain(|block| block.peer == viewer);
+            }
             Ok(found)
         })
     }
