@@ -182,6 +182,6 @@ pub(super) async fn signal(api: Shared, name: One, body: Body) -> Reply<Signalle
     let from = account(name)?;
     let SignalBody { to, payload } = read(body)?;
     api.service.get_user(&from).await.map_err(|error| error.field("account"))?;
-    let sent = api.service.signal(&from, None, &to, payload).await?;
+    let sent = api.service.signal(&from, &to, payload).await?;
     ok(Signalled { delivered: sent.delivered, dropped: sent.dropped })
 }

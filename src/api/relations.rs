@@ -112,7 +112,7 @@ pub(super) struct Requests {
 pub(super) async fn requests(api: Shared, name: One) -> Reply<Requests> {
     let account = account(name)?;
     let requests = api.service.requests(&account).await?;
-    ok(Requests { requests: requests.iter().map(|request| v1::Request::seen_by(request, &account)).collect() })
+    ok(Requests { requests: requests.iter().map(v1::Request::from).collect() })
 }
 
 /// What goes with a request.

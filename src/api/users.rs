@@ -87,7 +87,7 @@ pub(super) async fn export(api: Shared, name: One) -> Reply<ExportBody> {
     ok(ExportBody {
         user: v1::User::from(&*export.user),
         friends: export.friends.iter().map(v1::Friend::from).collect(),
-        requests: export.requests.iter().map(|request| v1::Request::seen_by(request, &account)).collect(),
+        requests: export.requests.iter().map(v1::Request::from).collect(),
         blocks: export.blocks.iter().map(v1::BlockRecord::from).collect(),
         presence: export.presence,
     })

@@ -23,6 +23,9 @@ pub fn check(options: &SettingsOptions) -> Result<String, String> {
     for (key, by) in &loaded.overridden {
         write!(answer, "\n{key} is set by {by}").expect("writing to a String does not fail");
     }
+    for warning in loaded.config.warnings() {
+        write!(answer, "\nwarning: {warning}").expect("writing to a String does not fail");
+    }
     Ok(answer)
 }
 
@@ -48,6 +51,14 @@ mod tests {
         assert!(check(&options).unwrap().ends_with("rosterd.toml is good"));
         options.overrides.push(("log.level".to_owned(), "debug".to_owned()));
         assert!(check(&options).unwrap().ends_with("rosterd.toml is good\nlog.level is set by the command line"));
+    }
+
+    #[test]
+    fn a_warning_is_told_and_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[friends]\npolicy = \"both\"\n[profile.visibility]\ntel = \"friends\"\n";
+        let answer = check(&options(&folder, text)).unwrap();
+        assert!(answer.contains("rosterd.toml is good\nwarning: friends.policy"), "{answer}");
     }
 
     #[test]

@@ -50,6 +50,9 @@ async fn serve(
 ) -> Result<ExitCode, CliError> {
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let mut hangup = on(SignalKind::hangup())?;
+    for warning in loaded.config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let app = App::start(&loaded.config).await.map_err(CliError::of)?;
     welcome(&loaded.config, &app);
     let mut parts = app.parts();

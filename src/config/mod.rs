@@ -12,6 +12,7 @@ mod form;
 mod load;
 mod ranges;
 mod settings;
+mod warnings;
 
 pub use auth::Auth;
 pub use choice::{LogFormat, Mode};

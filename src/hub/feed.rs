@@ -14,9 +14,7 @@ use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
 use crate::locks::Ordering;
-use rosterd_engine::model::{
-    Account, Audience, Block, Change, CloseReason, Millis, Profile, Request, Revision, Row, SessionId,
-};
+use rosterd_engine::model::{Account, Audience, Block, Change, CloseReason, Millis, Profile, Revision, Row, SessionId};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::{Marked, RecordKinds};
 use rosterd_engine::sync::watermark::Watermark;
@@ -185,7 +183,9 @@ impl Feed {
             Row::Profile(profile) => return self.profile(sessions, change, profile),
             Row::Gone { account, version } => self.gone(sessions, account, *version),
             Row::Edge(edge) => self.mark_own(sessions, &edge.owner, &edge.peer, RecordKinds::EDGE),
-            Row::Request(request) => self.request(sessions, request),
+            Row::Request(request) => {
+                self.mark_own(sessions, request.owner(), request.peer(), RecordKinds::REQUEST);
+            }
             Row::Block { block, .. } => self.block(sessions, block),
             Row::Invisible { account, invisible } => {
                 if let Some(user) = self.hub.user(account) {
@@ -267,13 +267,22 @@ impl Feed {
         false
     }
 
+    /// Applies a deletion: ends the account's sessions, and marks those whose clients may hold its profile, friends aside,
+    /// which lose their edges.
     fn gone(&mut self, sessions: &Slab<Arc<Session>>, account: &Account, version: u64) {
-        if let Some(user) = self.hub.user(account) {
+        let mut holders = self.hub.holders.of(account);
+        let user = self.hub.user(account);
+        if let Some(user) = &user {
             let mut state = user.state().lock();
             // Sessions that logged in as the account that was made again may reconnect as it.
             let is_made_again = state.gone(version);
             let reason = if is_made_again { CloseReason::Internal } else { CloseReason::AccountDisabled };
             in_slots(sessions, &state.own).for_each(|session| session.end(reason));
+            holders.extend(state.strangers.iter());
+        }
+        let user = user.unwrap_or_else(|| UserRef::detached(account.clone()));
+        for slot in holders {
+            self.mark(sessions.get(slot as usize), None, &user, RecordKinds::FORGET);
         }
         self.hub.forget_presence(account);
     }
@@ -284,13 +293,6 @@ impl Feed {
             let state = user.state().lock();
             let revoked = in_slots(sessions, &state.own).filter(|session| session.issued_at() < before);
             revoked.for_each(|session| session.end(CloseReason::BadToken));
-        }
-    }
-
-    fn request(&mut self, sessions: &Slab<Arc<Session>>, request: &Request) {
-        self.mark_own(sessions, &request.sender, &request.receiver, RecordKinds::REQUEST);
-        if !request.hidden {
-            self.mark_own(sessions, &request.receiver, &request.sender, RecordKinds::REQUEST);
         }
     }
 

@@ -18,6 +18,7 @@ pub mod feed;
 mod flush;
 mod flush_queue;
 mod flush_state;
+mod holders;
 mod offline_grace;
 mod pending;
 mod presence;

@@ -8,6 +8,7 @@ use slab::Slab;
 
 use super::account_presence::PresenceTransition;
 use super::flush_queue::FlushQueue;
+use super::holders::Holders;
 use super::offline_grace::OfflineGrace;
 use super::presence_sweep::PresenceSweeps;
 use super::session::Session;
@@ -45,6 +46,7 @@ pub struct Hub {
     pub(super) transitions: Mutex<FxHashMap<Account, PresenceTransition>>,
     pub(super) presence_sweeps: Mutex<PresenceSweeps>,
     pub(super) flush_queue: Mutex<FlushQueue>,
+    pub(super) holders: Holders,
     pub(super) metrics: Arc<Metrics>,
     /// The origin of the hub's clock, in which times of commits are counted.
     started: Instant,
@@ -56,6 +58,7 @@ impl Hub {
     pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
         let (users, sessions, offline_grace, transitions, presence_sweeps, flush_queue) = Default::default();
         let (watermark, feed_steps) = (AtomicU64::new(head), AtomicU64::new(0));
+        let holders = Holders::default();
         let started = Instant::now();
         Arc::new(Self {
             users,
@@ -67,6 +70,7 @@ impl Hub {
             transitions,
             presence_sweeps,
             flush_queue,
+            holders,
             metrics,
             started,
         })

@@ -12,13 +12,14 @@ use super::session::Session;
 use super::session_view::SessionView;
 use super::user::UserRef;
 use super::writer::WriteHandle;
+use rosterd_engine::model::limits::WATCHED_ACCOUNTS;
 use rosterd_engine::model::{Account, Millis, Revision, SessionId};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
 
-/// How many profiles of accounts that it does not follow a session remembers to have sent.
-const REMEMBERED: usize = 32;
+/// How many profiles of accounts that the session does not follow its client holds at most: as many as it may watch.
+const HELD: usize = WATCHED_ACCOUNTS;
 
 /// A session's place in the hub, held by its task alone. Dropping it removes the session and all of its watcher entries.
 #[derive(Debug)]
@@ -40,8 +41,9 @@ struct RareState {
     watched: Vec<UserRef>,
     /// Signals that were taken and not sent yet.
     signals: VecDeque<Arc<Signal>>,
-    /// The versions last sent of profiles of accounts that are not followed, the newest last.
-    sent: VecDeque<(Account, u64)>,
+    /// The accounts whose profiles the client may hold although they are not followed, the one sent last at the end. With
+    /// the version that was sent; 0 if the client may have dropped it.
+    held: VecDeque<(Account, u64)>,
 }
 
 impl SessionHandle {
@@ -93,9 +95,7 @@ impl SessionHandle {
             self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
         }
         // The client drops the profile with the friend.
-        if let Some(rare) = &mut self.rare {
-            rare.sent.retain(|(sent, _)| sent != account);
-        }
+        self.release(account);
     }
 
     /// Watches exactly these accounts, friends or not; returns those that it did not watch before.
@@ -112,6 +112,9 @@ impl SessionHandle {
         let before = std::mem::replace(&mut self.rare.get_or_insert_default().watched, kept);
         let names: rustc_hash::FxHashSet<_> = accounts.iter().collect();
         for user in before.iter().filter(|user| !names.contains(user.account())) {
+            // A client need not drop the profile. Held before it is unfollowed, so that no deletion is missed.
+            self.release(user.account());
+            self.hold(user.account());
             self.hub.unfollow(user, |state| state.strangers.remove(self.session.slot()));
         }
         new
@@ -192,19 +195,41 @@ impl SessionHandle {
         self.hub.mark(&self.session, user, kinds);
     }
 
-    /// Whether this version of the profile of an account that is not followed was sent lately; remembers it if not.
-    pub fn remember_sent(&mut self, account: &Account, version: u64) -> bool {
-        let sent = &mut self.rare.get_or_insert_default().sent;
-        if let Some(at) = sent.iter().position(|(held, _)| held == account) {
-            if sent[at].1 == version {
-                return true;
-            }
-            sent.remove(at);
-        } else if sent.len() == REMEMBERED {
-            sent.pop_front();
+    /// Notes that the client may be sent the profile of an account that the session does not follow. To be called before
+    /// the profile is read: from then on the session learns if the account is deleted. Beyond the most that a client holds,
+    /// it is to forget the one that was sent longest ago.
+    pub fn hold(&mut self, account: &Account) {
+        let held = &mut self.rare.get_or_insert_default().held;
+        if held.iter().any(|(held, _)| held == account) {
+            return;
         }
-        sent.push_back((account.clone(), version));
-        false
+        held.push_back((account.clone(), 0));
+        self.hub.holders.add(account, self.session.slot());
+        let oldest = if held.len() > HELD { held.pop_front() } else { None };
+        if let Some((oldest, _)) = oldest {
+            self.hub.holders.remove(&oldest, self.session.slot());
+            let user = self.hub.user(&oldest).unwrap_or_else(|| UserRef::detached(oldest));
+            self.mark(user, RecordKinds::FORGET);
+        }
+    }
+
+    /// Notes that the client no longer holds the profile of an account that the session does not follow.
+    pub fn release(&mut self, account: &Account) {
+        let Some(rare) = &mut self.rare else { return };
+        if let Some(at) = rare.held.iter().position(|(held, _)| held == account) {
+            rare.held.remove(at);
+            self.hub.holders.remove(account, self.session.slot());
+        }
+    }
+
+    /// Whether the client was sent this version of a profile that it [holds](SessionHandle::hold); remembers it if not.
+    pub fn remember_sent(&mut self, account: &Account, version: u64) -> bool {
+        let held = &mut self.rare.get_or_insert_default().held;
+        let Some(before) = held.iter().position(|(held, _)| held == account).and_then(|at| held.remove(at)) else {
+            return false;
+        };
+        held.push_back((before.0, version));
+        before.1 == version
     }
 
     /// Sets the write handle that flushers may use while the session's task sleeps.
@@ -290,8 +315,13 @@ impl Drop for SessionHandle {
         for user in self.friends.drain(..) {
             self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
         }
-        for user in self.rare.take().into_iter().flat_map(|rare| rare.watched) {
-            self.hub.unfollow(&user, |state| state.strangers.remove(self.session.slot()));
+        if let Some(rare) = self.rare.take() {
+            for user in &rare.watched {
+                self.hub.unfollow(user, |state| state.strangers.remove(self.session.slot()));
+            }
+            for (account, _) in &rare.held {
+                self.hub.holders.remove(account, self.session.slot());
+            }
         }
         self.hub.leave(&self.me, self.session.slot());
     }

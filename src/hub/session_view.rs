@@ -7,6 +7,7 @@ use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
 use rosterd_engine::model::Audience;
+use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::EncodedProfile;
 
 /// The profile of an account as a session may see it.
@@ -99,6 +100,23 @@ impl SessionView<'_> {
         } else {
             (Audience::Everyone, state.strangers.contains(self.session.slot()))
         }
+    }
+
+    /// Whether this session may know how many sessions the account has: if it is its own account, or a friend whose
+    /// presence it sees.
+    #[must_use]
+    pub fn sees_sessions(&self, user: &UserRef) -> bool {
+        if self.is_me(user) {
+            return true;
+        }
+        // The friendship may have ended without the session having looked yet.
+        if !self.hub.has_presence() || self.session.pending(user.account()).has(RecordKinds::EDGE) {
+            return false;
+        }
+        let state = user.state().lock();
+        state.friends.contains(self.session.slot())
+            && !state.presence.is_invisible()
+            && state.blocks(self.session.account()).is_none()
     }
 
     /// The account's presence as this session may see it: its own or a friend's, and only where presence is enabled.

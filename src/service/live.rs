@@ -62,9 +62,7 @@ impl Service {
                 profiles.extend(self.settle(handle, std::slice::from_ref(&user)).await?.into_iter().flatten());
             }
         }
-        let me = handle.account();
-        let requests =
-            read.requests.into_iter().filter(|request| is(request.peer_of(me), RecordKinds::REQUEST)).collect();
+        let requests = read.requests.into_iter().filter(|request| is(request.peer(), RecordKinds::REQUEST)).collect();
         let blocks = read.blocks.into_iter().filter(|block| is(&block.peer, RecordKinds::BLOCK)).collect();
         Ok(RecordPage { friends, profiles, removed, requests, blocks })
     }

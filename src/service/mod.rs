@@ -36,5 +36,6 @@ pub use self::record::{Record, RecordPage};
 pub use self::repair::Repair;
 pub use self::roster::{BlocksPage, FriendsPage};
 pub use self::sessions::{SessionInfo, SessionStatus};
+pub use self::signal::PostponedSignal;
 pub use self::state::{Interleave, NodeEnvironment, Service, ServiceSettings};
 pub use self::tokens::keep_keys;

@@ -4,33 +4,70 @@ use std::sync::Arc;
 
 use super::accounts::distinct;
 use super::state::{STORE_RETRY_MS, Service, unavailable};
-use crate::hub::{Delivered, Signal, UserRef};
+use crate::hub::{Delivered, SessionHandle, Signal, UserRef};
 use rosterd_engine::model::limits::{ACCOUNTS_PER_BATCH, SIGNAL_PAYLOAD_BYTES};
 use rosterd_engine::model::{Account, Reason, RequestError, SessionId, User};
 
+/// A client's signal that is handed over after the answer, so that the time of the answer says nothing of the receiver.
+#[derive(Debug)]
+pub struct PostponedSignal {
+    to: Account,
+    origin: SessionId,
+    signal: Arc<Signal>,
+}
+
 impl Service {
-    /// Hands a message to the sessions of `to`, except the one that it comes from. If one of the two accounts blocks the
-    /// other, the answer is as if no session were there.
+    /// Hands a message of the backend to the sessions of `to`, in the name of `from`. If one of the two accounts blocks
+    /// the other, the answer is as if no session were there.
     ///
     /// # Errors
     /// 414 for an account that cannot be one or too large a payload, 404 for an account that does not exist, 503.
-    pub async fn signal(
-        &self,
-        from: &Account,
-        origin: Option<SessionId>,
-        to: &str,
-        payload: String,
-    ) -> Result<Delivered, RequestError> {
-        let to = Account::parse(to, "to")?;
-        if payload.len() > SIGNAL_PAYLOAD_BYTES {
-            let message = format!("payload is longer than {SIGNAL_PAYLOAD_BYTES} bytes");
-            return Err(RequestError::new(Reason::InvalidArgument, message).field("payload"));
-        }
+    pub async fn signal(&self, from: &Account, to: &str, payload: String) -> Result<Delivered, RequestError> {
+        let to = receiver(to, &payload)?;
         if self.has_blocked(from, &to).await? | self.has_blocked(&to, from).await.map_err(|e| e.field("to"))? {
             return Ok(Delivered::default());
         }
         let from = self.hub.user(from).unwrap_or_else(|| UserRef::detached(from.clone()));
-        Ok(self.hub.signal(&to, origin, &Arc::new(Signal { from, payload })))
+        Ok(self.hub.signal(&to, None, &Arc::new(Signal { from, payload })))
+    }
+
+    /// Hands a client's message to the sessions of `to`, except the client's own.
+    ///
+    /// A client that may not know who is there gets the same answer, after the same work, whoever is there: the message that
+    /// is returned is handed over with [`Service::hand_over`] after the answer.
+    ///
+    /// # Errors
+    /// As [`Service::signal`].
+    pub async fn signal_from(
+        &self,
+        handle: &SessionHandle,
+        to: &str,
+        payload: String,
+    ) -> Result<(Delivered, Option<PostponedSignal>), RequestError> {
+        let to = receiver(to, &payload)?;
+        let from = handle.me().clone();
+        // An account that this session follows is in the registry for that reason. Any other is in it if it is online or
+        // others follow it, and that must not show in the time of the answer: it is always read from the store.
+        let followed = self.hub.user(&to).filter(|user| user.profile().is_some() && handle.view().follows(user));
+        let (blocked, counts) = match &followed {
+            Some(user) => (user.blocks(from.account()), handle.view().sees_sessions(user)),
+            None => {
+                let user = self.user(&to).await.map_err(|e| e.field("to"))?;
+                (user.blocks.iter().any(|block| block.peer == *from.account()), false)
+            }
+        };
+        let blocked = blocked | self.has_blocked(from.account(), &to).await?;
+        let origin = handle.session().id();
+        let signal = PostponedSignal { to, origin, signal: Arc::new(Signal { from, payload }) };
+        if counts && !blocked {
+            return Ok((self.hand_over(&signal), None));
+        }
+        Ok((Delivered::default(), (!blocked).then_some(signal)))
+    }
+
+    /// Hands over a signal that was postponed until its sender had an answer.
+    pub fn hand_over(&self, PostponedSignal { to, origin, signal }: &PostponedSignal) -> Delivered {
+        self.hub.signal(to, Some(*origin), signal)
     }
 
     /// Brings the newest profiles of some accounts to the sessions of `viewer`, and returns those that do not exist.
@@ -73,4 +110,14 @@ impl Service {
             None => self.user(account, account).await.map(drop),
         }
     }
+}
+
+/// Checks a signal, and returns the account that it is for.
+fn receiver(to: &str, payload: &str) -> Result<Account, RequestError> {
+    let to = Account::parse(to, "to")?;
+    if payload.len() > SIGNAL_PAYLOAD_BYTES {
+        let message = format!("payload is longer than {SIGNAL_PAYLOAD_BYTES} bytes");
+        return Err(RequestError::new(Reason::InvalidArgument, message).field("payload"));
+    }
+    Ok(to)
 }

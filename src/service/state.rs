@@ -174,7 +174,8 @@ impl Service {
     }
 }
 
-/// Turns a failure of the store into an answer, 503.
-pub(super) fn unavailable(error: &StoreError) -> RequestError {
-    RequestError::new(Reason::Unavailable, format!("the store cannot do this now: {error}")).retry_after(STORE_RETRY_MS)
+/// Turns a failure of the store into an answer, 503. What failed is for the operator: the store logs it, and the answer
+/// has nothing of it.
+pub(super) fn unavailable(_: &StoreError) -> RequestError {
+    RequestError::new(Reason::Unavailable, "the store cannot do this now; try again later").retry_after(STORE_RETRY_MS)
 }

@@ -6,7 +6,7 @@ use super::frame_writer::FrameWriter;
 use super::frames::fill;
 use super::socket::ClientSocket;
 use crate::service::Record;
-use rosterd_engine::model::{Account, CloseReason};
+use rosterd_engine::model::CloseReason;
 use rosterd_protocol::{Changes, Encoding, v1};
 
 /// The capacity to begin with. It is enough for a client that lacks little.
@@ -26,17 +26,16 @@ impl BulkWriter {
         Self { encoding, writer: FrameWriter::with_capacity(encoding, CAPACITY), changes: Changes::new(encoding) }
     }
 
-    /// Adds records as `viewer` sees them, and writes the frames once there are enough.
+    /// Adds records, and writes the frames once there are enough.
     pub(super) async fn add<'a, S>(
         &mut self,
         socket: &mut ClientSocket<S>,
         records: &mut impl Iterator<Item = Record<'a>>,
-        viewer: &Account,
     ) -> Result<(), CloseReason>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        while fill(&mut self.changes, records, viewer) {
+        while fill(&mut self.changes, records) {
             self.end_changes();
             self.write_enough(socket).await?;
         }

@@ -45,7 +45,7 @@ where
         if mode.is_none() && records.peek().is_some() {
             mode = Some(reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Delta));
         }
-        batch.add(socket, &mut records, logged_in.handle.account()).await?;
+        batch.add(socket, &mut records).await?;
     }
     let mode = mode.unwrap_or_else(|| reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Current));
     batch.end_changes();

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::friend_commands::friend_command;
 use crate::hub::SessionHandle;
 use crate::metrics::{Commanded, Kind};
-use crate::service::{Repair, Service};
+use crate::service::{PostponedSignal, Repair, Service};
 use rosterd_engine::model::{Account, Millis, Reason, RequestError};
 use rosterd_protocol::{ClientCommand, v1};
 
@@ -23,6 +23,8 @@ pub(super) enum AfterReply {
     Renew(Option<Millis>),
     /// Send what differs.
     Repair(Box<Repair>),
+    /// Hand over a signal whose sender may not know who receives it.
+    HandOver(Box<PostponedSignal>),
     Leave,
 }
 
@@ -72,8 +74,8 @@ async fn carry_out(
             v1::ServerFrame { watch_reply: Some(v1::WatchReply { missing }), ..Default::default() }
         }
         ClientCommand::Signal(signal) => {
-            let origin = Some(handle.session().id());
-            let handed = service.signal(handle.account(), origin, &signal.to, signal.payload).await?;
+            let (handed, postponed) = service.signal_from(handle, &signal.to, signal.payload).await?;
+            then = postponed.map_or(AfterReply::Stay, |signal| AfterReply::HandOver(Box::new(signal)));
             let reply = v1::SignalReply { delivered: handed.delivered, dropped: handed.dropped };
             v1::ServerFrame { signal_reply: Some(reply), ..Default::default() }
         }

@@ -72,6 +72,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let TakenMarks { watermark, relations: relations_epoch, ref marks } = *taken;
+    if marks.iter().any(|(_, kinds)| kinds.has(RecordKinds::FORGET)) {
+        Box::pin(flush_forgotten(socket, service, handle, marks)).await?;
+    }
     // Friends, requests and blocks first: they decide which profiles the session may see.
     let mut relations = marks.iter().filter(is_relation as IsKind).peekable();
     let mut profiles = marks.iter().filter(is_profile as IsKind);
@@ -89,7 +92,7 @@ where
             return Ok(false);
         }
         let mut records = page.records();
-        while fill(&mut changes, &mut records, handle.account()) {
+        while fill(&mut changes, &mut records) {
             changes = send_changes(socket, service, &changes, None).await?;
         }
     }
@@ -117,9 +120,10 @@ where
     }
     for some in look_ups.chunks(LOOKED_UP) {
         let accounts: Vec<_> = some.iter().map(|(user, _)| user.account().clone()).collect();
+        accounts.iter().for_each(|account| handle.hold(account));
         for profile in Box::pin(service.profiles(handle, &accounts)).await? {
             if !handle.remember_sent(&profile.profile().account, profile.profile().version) {
-                let _ = fill(&mut changes, &mut std::iter::once(Record::Profile(&profile)), handle.account());
+                let _ = fill(&mut changes, &mut std::iter::once(Record::Profile(&profile)));
             }
         }
         if changes.records() > 0 {
@@ -127,6 +131,35 @@ where
         }
     }
     Ok(true)
+}
+
+/// Flushes which profiles the client is to drop. Before all else, since the account may have been made again.
+async fn flush_forgotten<S>(
+    socket: &mut ClientSocket<S>,
+    service: &Service,
+    handle: &mut SessionHandle,
+    marks: &DirtyMarks<UserRef>,
+) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut changes = Changes::new(socket.encoding());
+    for (user, _) in marks.iter().filter(|(_, kinds)| kinds.has(RecordKinds::FORGET)) {
+        // One that is there and followed by now is kept up to date.
+        let (follows, visible) = handle.view().visible_profile_of_marked(user);
+        if follows && !matches!(visible, VisibleProfile::Unknown) {
+            continue;
+        }
+        handle.release(user.account());
+        changes.removed(user.account());
+        if changes.size() >= FRAME {
+            changes = send_changes(socket, service, &changes, None).await?;
+        }
+    }
+    if changes.records() > 0 {
+        send_changes(socket, service, &changes, None).await?;
+    }
+    Ok(())
 }
 
 /// The type is named, because a closure in an iterator that lives across an await is not general enough to be spawned.
@@ -224,6 +257,7 @@ where
 {
     let mut writer = FrameWriter::new(socket.encoding());
     if !handle.view().follows(&handle.view().entry(&signal.from)) {
+        handle.hold(signal.from.account());
         for profile in service.profiles(handle, std::slice::from_ref(signal.from.account())).await? {
             if !handle.remember_sent(&profile.profile().account, profile.profile().version) {
                 let mut changes = Changes::new(socket.encoding());

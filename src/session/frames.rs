@@ -3,7 +3,6 @@
 use super::frame_writer::FrameWriter;
 use crate::hub::PresenceView;
 use crate::service::{Record, presence_record};
-use rosterd_engine::model::Account;
 use rosterd_protocol::{Changes, v1};
 
 /// Record bytes after which a `changes` frame is full. A client's receive buffer need not be larger than a frame.
@@ -11,12 +10,8 @@ pub(super) const FRAME: usize = 16 * 1024;
 /// The most presences in a frame.
 const PRESENCES: usize = 150;
 
-/// Adds records as `viewer` sees them, until the frame is full (true) or there are no more (false).
-pub(super) fn fill<'a>(
-    changes: &mut Changes,
-    records: &mut impl Iterator<Item = Record<'a>>,
-    viewer: &Account,
-) -> bool {
+/// Adds records until the frame is full (true) or there are no more (false).
+pub(super) fn fill<'a>(changes: &mut Changes, records: &mut impl Iterator<Item = Record<'a>>) -> bool {
     for record in records {
         match record {
             Record::Removed(account) => changes.removed(account),
@@ -25,7 +20,7 @@ pub(super) fn fill<'a>(
                 changes.user(profile);
             }
             Record::Profile(profile) => changes.user(profile),
-            Record::Request(request) => changes.request(request, viewer),
+            Record::Request(request) => changes.request(request),
             Record::Block(block) => changes.block(block),
         }
         if changes.size() >= FRAME {

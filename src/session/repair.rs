@@ -27,7 +27,7 @@ where
         // A client that has gone needs no more of it.
         socket.check_is_there()?;
         records += page.records().count();
-        batch.add(socket, &mut page.records(), handle.account()).await?;
+        batch.add(socket, &mut page.records()).await?;
     }
     socket.has_read_list(handle.account(), repair.pages());
     batch.end_changes();

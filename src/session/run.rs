@@ -255,6 +255,12 @@ where
                 AfterReply::Stay => {}
                 AfterReply::Renew(expires_at) => timers.renew(expires_at, service.now()),
                 AfterReply::Repair(found) => Box::pin(repair(socket, service, handle, *found)).await?,
+                AfterReply::HandOver(signal) => {
+                    // It is handed over even if the sender has gone meanwhile.
+                    let sent = socket.send_deferred().await;
+                    service.hand_over(&signal);
+                    sent?;
+                }
                 AfterReply::Leave => return socket.send_deferred().await.and(Err(CloseReason::ClientLeft)),
             }
         }

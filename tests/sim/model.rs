@@ -90,7 +90,7 @@ struct Request {
 #[derive(Debug, Default)]
 pub struct Model {
     users: BTreeMap<String, User>,
-    /// Aliases, by owner and friend; both directions always exist.
+    /// Aliases, by owner and friend; both directions exist, unless the friend blocks the owner.
     friends: BTreeMap<(String, String), String>,
     /// Open requests, by sender and receiver.
     requests: BTreeMap<(String, String), Request>,
@@ -169,6 +169,10 @@ impl Model {
         }
     }
 
+    fn lists(&self, owner: &str, peer: &str) -> bool {
+        self.friends.contains_key(&(owner.to_owned(), peer.to_owned()))
+    }
+
     fn befriend(&mut self, a: &str, b: &str) {
         self.close(a, b);
         for (owner, peer) in [(a, b), (b, a)] {
@@ -204,9 +208,19 @@ impl Model {
                 self.users.entry(account.to_string()).or_default().invisible = *invisible;
             }
             Command::DeleteUser { account } => self.delete(account.as_str()),
-            Command::Befriend { account, peer } | Command::AddFriend { account, peer, .. } => {
+            Command::Befriend { account, peer } => {
                 let (a, b) = self.relate(account.as_str(), peer.as_str());
-                if !self.friends.contains_key(&(a.clone(), b.clone())) {
+                if !(self.lists(&a, &b) && self.lists(&b, &a)) {
+                    self.befriend(&a, &b);
+                }
+            }
+            Command::AddFriend { account, peer, .. } => {
+                let (a, b) = self.relate(account.as_str(), peer.as_str());
+                if self.blocks.contains_key(&(b.clone(), a.clone())) {
+                    // It is so for the one who adds, and for nobody else.
+                    self.close(&a, &b);
+                    self.friends.entry((a, b)).or_default();
+                } else {
                     self.befriend(&a, &b);
                 }
             }
@@ -240,6 +254,8 @@ impl Model {
             Command::Block { account, peer } => {
                 let key = self.relate(account.as_str(), peer.as_str());
                 let profile = self.profile(account.as_str());
+                let is_friend = self.lists(peer.as_str(), account.as_str());
+                let profile = if is_friend { profile } else { profile.for_everyone() };
                 if !self.blocks.contains_key(&key) {
                     self.close(account.as_str(), peer.as_str());
                     self.blocks.insert(key, profile);
@@ -247,6 +263,13 @@ impl Model {
             }
             Command::Unblock { account, peer } => {
                 self.blocks.remove(&(account.to_string(), peer.to_string()));
+                if !self.lists(account.as_str(), peer.as_str()) {
+                    self.part(account.as_str(), peer.as_str());
+                }
+                // What the other asked for meanwhile arrives.
+                if let Some(request) = self.requests.get_mut(&(peer.to_string(), account.to_string())) {
+                    request.hidden = false;
+                }
             }
             // These decide who may log in, and not what anyone sees.
             Command::RevokeTokens { .. } | Command::SetToken { .. } => {}

@@ -81,7 +81,7 @@ async fn from_the_block_on_nothing_more_comes_by_any_way() {
         let mut bob = gateway.resume("bob", encoding, bobs).await;
         let mut eve = gateway.resume("eve", encoding, eves).await;
         eve.watch(&["ann"]).await;
-        eve.until(|replica| replica.users()["ann"] == frozen).await;
+        eve.until(|replica| replica.users().get("ann") == Some(&frozen)).await;
         stirs(&gateway, &mut ann, 9).await;
         bob.marked(&gateway, "after").await;
         eve.marked(&gateway, "after").await;
@@ -155,7 +155,7 @@ async fn the_list_is_synced_to_own_devices_and_ends_open_requests() {
             assert!(live_blocks(&peer.replica).is_empty());
         }
         assert_eq!(live_blocks(&gateway.resume("ann", encoding, before.clone()).await.replica), ["bob", "cat"]);
-        // What he asks from now on is his alone, and hers once she would ask too.
+        // What he asks from now on is his alone, and hers too once the block ends.
         bob.request(to::ask("ann")).await;
         bob.until(|replica| open_requests(replica).len() == 1).await;
         for account in ["bob", "cat", "cat"] {
@@ -164,7 +164,7 @@ async fn the_list_is_synced_to_own_devices_and_ends_open_requests() {
         for device in [&mut ann, &mut tab] {
             device.until(|replica| live_blocks(replica).is_empty()).await;
             device.agrees(&gateway, encoding).await;
-            assert_eq!(open_requests(&device.replica), []);
+            assert_eq!(open_requests(&device.replica), [("bob".to_owned(), true, String::new())]);
         }
         ann.request(to::ask("bob")).await;
         for (peer, other) in [(&mut ann, "bob"), (&mut bob, "ann")] {
@@ -172,6 +172,126 @@ async fn the_list_is_synced_to_own_devices_and_ends_open_requests() {
             peer.agrees(&gateway, encoding).await;
         }
         ann.request(to::delete("bob")).await;
+    }
+}
+
+/// Everything that a client is sent and answered, by command, until now.
+async fn received(peer: &mut Peer, gateway: &Gateway, mark: &str) -> Vec<v1::ServerFrame> {
+    let mut frames = Vec::new();
+    gateway.patch(&format!("/v1/users/{}", peer.reply.account), json!({"tel": mark})).await;
+    while peer.replica.me().is_none_or(|me| me.tel != mark) {
+        frames.push(peer.next_of_all().await);
+    }
+    frames.pop();
+    frames
+}
+
+/// Bob asks ann, who blocks him, and cat, who does not react. He sees no difference, whatever he does and whatever ann
+/// does about the block; and once it has ended, ann has his request.
+#[tokio::test]
+async fn a_request_to_one_that_blocks_is_like_one_that_is_not_answered_and_arrives_when_the_block_ends() {
+    for encoding in Encoding::ALL {
+        let world = World::new();
+        let gateway = world.start_with(&["friends.policy=both"]);
+        gateway.populate(&["ann", "bob", "cat"], &[]).await;
+        let (mut ann, mut bob) = (gateway.login("ann", JSON).await, gateway.login("bob", encoding).await);
+        let away = ann.replica.clone();
+        ann.request(to::block("bob")).await;
+        for account in ["ann", "cat"] {
+            let ask = v1::RequestFriend { account: account.to_owned(), message: "We met".to_owned() };
+            bob.request(ClientCommand::RequestFriend(ask)).await;
+        }
+        bob.until(|replica| open_requests(replica).len() == 2).await;
+        let sent: Vec<_> = bob.replica.requests().cloned().collect();
+        ann.request(to::unblock("bob")).await;
+        // Nothing comes to bob, and his record of it stays as it was.
+        assert_eq!(received(&mut bob, &gateway, "1").await, []);
+        assert!(bob.replica.requests().eq(&sent));
+        let again: Vec<_> = [bob.refused(to::ask("ann")).await, bob.refused(to::ask("cat")).await].into();
+        assert_eq!(again[0].code, 417);
+        assert_eq!(again[0].message.replace("ann", "cat"), again[1].message);
+        bob.agrees(&gateway, encoding).await;
+        // It comes to ann, whether she was here or away.
+        let expected = [("bob".to_owned(), true, "We met".to_owned())];
+        ann.until(|replica| open_requests(replica) == expected).await;
+        ann.agrees(&gateway, encoding).await;
+        assert_eq!(open_requests(&gateway.resume("ann", encoding, away).await.replica), expected);
+        ann.request(to::accept("bob")).await;
+        for (peer, other) in [(&mut ann, "bob"), (&mut bob, "ann")] {
+            peer.until(|replica| replica.friends().contains_key(other)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_inbox_answers_all_alike() {
+    let world = World::new();
+    let gateway = world.start();
+    let others: Vec<_> = (0..100).map(|n| format!("x{n}")).collect();
+    gateway.populate(&["ann", "bob", "eve"], &[]).await;
+    gateway.populate(&others.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
+    gateway.put("/v1/users/ann/blocks/bob", Value::Null).await;
+    for other in &others[1..] {
+        gateway.put(&format!("/v1/users/{other}/requests/ann"), Value::Null).await;
+    }
+    let (mut bob, mut eve) = (gateway.login("bob", JSON).await, gateway.login("eve", JSON).await);
+    // With room for one, either of them fills it.
+    bob.request(to::ask("ann")).await;
+    let refused = eve.refused(to::ask("ann")).await;
+    assert_eq!(refused.code, 419);
+    bob.request(to::cancel("ann")).await;
+    eve.request(to::ask("ann")).await;
+    assert_eq!(bob.refused(to::ask("ann")).await, refused);
+}
+
+/// What one receives and what one is answered, with the names of the two whom it is about made equal.
+fn same(frames: impl std::fmt::Debug, who: &str) -> String {
+    let text = format!("{frames:?}").replace(&format!("\"{who}\""), "\"x\"");
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    // Times and versions differ for any two accounts.
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        out.push_str(&rest[..at]);
+        rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_digit());
+        out.push('0');
+    }
+    out + rest
+}
+
+/// Bob adds ann, who blocks him, and cat, who does not; neither was ever online. He sees no difference until the block ends,
+/// and then only what cat could have done too; ann sees nothing at all.
+#[tokio::test]
+async fn adding_one_that_blocks_is_for_the_one_who_adds_as_if_it_did_not() {
+    for encoding in Encoding::ALL {
+        let world = World::with("[profile.visibility]\ntel = \"friends\"");
+        let gateway = world.start_with(&["presence.enabled=false"]);
+        gateway.populate(&["ann", "bob", "cat"], &[]).await;
+        gateway.patch("/v1/users/ann", json!({"tel": "1"})).await;
+        gateway.put("/v1/users/ann/blocks/bob", Value::Null).await;
+        let (mut ann, mut bob) = (gateway.login("ann", JSON).await, gateway.login("bob", encoding).await);
+        let mut seen = Vec::new();
+        for (mark, account) in [("1", "ann"), ("2", "cat")] {
+            let add = v1::AddFriend { account: account.to_owned(), message: "We met".to_owned() };
+            let reply = bob.request(ClientCommand::AddFriend(add)).await;
+            let frames = received(&mut bob, &gateway, mark).await;
+            let again = [bob.refused(to::add(account)).await, bob.refused(to::ask(account)).await];
+            assert!(again.iter().all(|again| again.code == 417), "{again:?}");
+            let again = again.map(|again| again.message.replace(account, "x"));
+            seen.push((same(reply, account), same(frames, account).replace(account, "x"), again));
+        }
+        assert_eq!(seen[0], seen[1]);
+        // He is no friend of hers, and sees nothing that is for friends.
+        assert_eq!(bob.replica.users()["ann"].tel, "");
+        bob.agrees(&gateway, encoding).await;
+        assert!(ann.replica.friends().is_empty());
+        ann.quiet().await;
+        gateway.delete("/v1/users/ann/blocks/bob").await;
+        bob.until(|replica| !replica.friends().contains_key("ann")).await;
+        bob.agrees(&gateway, encoding).await;
+        assert!(received(&mut ann, &gateway, "3").await.iter().all(|frame| {
+            let changes = frame.changes.as_ref().unwrap();
+            changes.friends.is_empty() && changes.removed.is_empty() && changes.requests.is_empty()
+        }));
     }
 }
 

@@ -176,9 +176,6 @@ async fn every_refusal_is_one_of_its_own_and_names_the_field() {
         assert!(blocked.message.contains("unblock first"), "{blocked:?}");
     }
     let mut cat = gateway.login("cat", JSON).await;
-    let refused = cat.refused(to::add("bob")).await;
-    assert_eq!(why(&refused), (403, "PERMISSION_DENIED", Some("account")));
-    assert!(!refused.message.contains("block"), "{refused:?}");
     cat.request(to::ask("bob")).await;
     assert_eq!(outcome(&mut cat, "bob").await.0, v1::RequestState::Open);
     bob.marked(&gateway, "1").await;
@@ -313,4 +310,25 @@ async fn who_has_10000_friends_takes_no_more_from_either_side() {
     bob.request(to::accept("ann")).await;
     bob.until(|replica| replica.friends().contains_key("ann") && replica.friends().len() == 10_000).await;
     assert_eq!(gateway.login("bob", Encoding::Protobuf).await.replica.friends().len(), 10_000);
+}
+
+#[tokio::test]
+async fn unless_set_otherwise_nobody_becomes_a_friend_without_consent() {
+    let world = World::with("[friends]");
+    let (gateway, mut ann, mut bob) = two(&world, &[]).await;
+    let refused = bob.refused(to::add("ann")).await;
+    assert_eq!(why(&refused), (403, "PERMISSION_DENIED", None));
+    bob.request(to::ask("ann")).await;
+    ann.until(|replica| !open_requests(replica).is_empty()).await;
+    bob.marked(&gateway, "1").await;
+    assert!(bob.replica.friends().is_empty() && ann.replica.friends().is_empty());
+}
+
+#[tokio::test]
+async fn a_policy_that_opens_what_is_for_friends_is_warned_of() {
+    let world = World::with("[profile.visibility]\ntel = \"friends\"");
+    for (policy, warns) in [("both", true), ("direct", true), ("request", false)] {
+        let _gateway = world.start_with(&[&format!("friends.policy={policy}")]);
+        assert_eq!(world.log().contains("profile.visibility.tel"), warns, "{}", world.log());
+    }
 }

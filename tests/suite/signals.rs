@@ -1,5 +1,7 @@
 //! Small messages that are kept nowhere, and what comes before them: the sender's newest profile.
 
+use std::time::{Duration, Instant};
+
 use hyper::Method;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
@@ -41,12 +43,13 @@ async fn the_senders_newest_profile_comes_first_friend_or_not_and_not_twice() {
         for (sender, at_first) in [("bob", false), ("cat", true)] {
             let mut sender_ = gateway.login(sender, JSON).await;
             let nick = format!("{sender} {n}");
-            // The client has a friend's profile already, and not a stranger's.
-            assert_eq!(sender_.signal("ann", "1").await, (1, 0));
+            // The client has a friend's profile already, and not a stranger's. Only a friend learns who is there.
+            let counted = if sender == "bob" { (1, 0) } else { (0, 0) };
+            assert_eq!(sender_.signal("ann", "1").await, counted);
             let held = gateway.user(sender).await["nick"].as_str().unwrap().to_owned();
             let first = if at_first { vec![held.as_str()] } else { vec![] };
             assert_eq!(heard(&mut ann).await, what(&first, sender, "1"));
-            assert_eq!(sender_.signal("ann", "2").await, (1, 0));
+            assert_eq!(sender_.signal("ann", "2").await, counted);
             assert_eq!(heard(&mut ann).await, what(&[], sender, "2"));
             sender_.nick(&nick).await;
             sender_.signal("ann", "3").await;
@@ -80,6 +83,84 @@ async fn it_reaches_every_session_of_the_account_and_of_ones_own_the_others() {
     phone.quiet().await;
     // Kept nowhere: who comes later hears nothing.
     gateway.login("cat", JSON).await.quiet().await;
+}
+
+/// Whom a sender sees as offline, or never sees, is offline by its answers too, and gets the signals all the same.
+#[tokio::test]
+async fn a_sender_learns_who_is_there_only_of_accounts_whose_presence_it_sees() {
+    for presence in [true, false] {
+        let world = World::new();
+        let gateway = world.start_with(&[&format!("presence.enabled={presence}"), "presence.linger=0s"]);
+        gateway.populate(&["ann", "bob", "cat"], &[("ann", "bob")]).await;
+        for encoding in Encoding::ALL {
+            let mut ann = [gateway.login("ann", JSON).await, gateway.login("ann", encoding).await];
+            let mut bob = [gateway.login("bob", encoding).await, gateway.login("bob", JSON).await];
+            let mut cat = gateway.login("cat", encoding).await;
+            let counted = if presence { (2, 0) } else { (0, 0) };
+            let steps: &[_] = if presence { &["friend", "invisible", "shown"] } else { &["friend"] };
+            for what in steps.iter().copied() {
+                if presence {
+                    ann[0].hide(what == "invisible").await;
+                }
+                let expected = if what == "invisible" { (0, 0) } else { counted };
+                assert_eq!(bob[0].signal("ann", what).await, expected, "{what}");
+                // A stranger, whether or not it watches the account. Its own other devices it sees anyway.
+                assert_eq!(cat.signal("ann", what).await, (0, 0), "{what}");
+                cat.watch(&["ann"]).await;
+                assert_eq!(cat.signal("ann", what).await, (0, 0), "{what}");
+                cat.watch(&[]).await;
+                assert_eq!(bob[0].signal("bob", what).await, (1, 0), "{what}");
+                for ann in &mut ann {
+                    let got = [heard(ann).await, heard(ann).await, heard(ann).await].map(|(_, from, got)| (from, got));
+                    assert_eq!(got, ["bob", "cat", "cat"].map(|from| (from.to_owned(), what.to_owned())));
+                }
+                assert_eq!(heard(&mut bob[1]).await, (vec![], "bob".to_owned(), what.to_owned()));
+                // The backend is told all of it.
+                let body = json!({"to": "ann", "payload": what}).to_string();
+                let (_, answer) = gateway.call(Method::POST, "/v1/users/cat/signals", body).await;
+                assert_eq!(answer, json!({"delivered": 2, "dropped": 0}));
+                for ann in &mut ann {
+                    heard(ann).await;
+                }
+            }
+            // A friend no more, although it has yet to read that.
+            gateway.call(Method::DELETE, "/v1/users/ann/friends/bob", String::new()).await;
+            assert_eq!(bob[0].signal("ann", "no friend").await, (0, 0));
+            gateway.put("/v1/users/ann/friends/bob", Value::Null).await;
+        }
+    }
+}
+
+/// The time of the answer says no more than the answer: it is the same work whether the account is online, and the signal
+/// is handed over afterwards.
+#[tokio::test]
+async fn the_time_of_an_answer_says_nothing_of_a_stranger() {
+    const PAIRS: usize = 400;
+    let world = World::new();
+    let gateway = gateway(&world).await;
+    gateway.populate(&["dan"], &[]).await;
+    let mut ann = gateway.login("ann", Encoding::Protobuf).await;
+    let mut dan = gateway.login("dan", Encoding::Protobuf).await;
+    let time = async |dan: &mut Peer, to: &str| {
+        let begun = Instant::now();
+        dan.signal(to, "hi").await;
+        begun.elapsed()
+    };
+    let mut slower = 0;
+    for pair in 0..PAIRS {
+        let mut times = [Duration::ZERO; 2];
+        // In both orders, and the receiver has read what it got before the next is asked.
+        for who in [pair % 2, 1 - pair % 2] {
+            times[who] = time(&mut dan, ["ann", "cat"][who]).await;
+            if who == 0 {
+                heard(&mut ann).await;
+            }
+        }
+        slower += usize::from(times[0] < times[1]);
+    }
+    println!("the one who is online was answered for faster in {slower} of {PAIRS} pairs");
+    // By chance, it is half of them; the standard deviation is 10.
+    assert!((PAIRS * 3 / 10..PAIRS * 7 / 10).contains(&slower), "{slower} of {PAIRS}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{Gateway, PATIENCE, Peer, World, nick_command, reason};
+use crate::support::{Gateway, PATIENCE, Peer, World, nick_command, reason, to};
 
 /// Checks everything that must work whether or not the store can write.
 async fn readers_are_served(gateway: &Gateway) {
@@ -31,6 +31,39 @@ async fn readers_are_served(gateway: &Gateway) {
 fn is_unavailable(error: &v1::Error) {
     assert_eq!((error.code, error.reason.as_str()), (503, "UNAVAILABLE"), "{error:?}");
     assert!(error.retry_after_ms.is_some_and(|ms| ms > 0), "{error:?}");
+    // What it was is for the operator.
+    assert_eq!(error.message, "the store cannot do this now; try again later");
+}
+
+/// Of the words of the database and of where it is, a client sees none, whatever it asks while nothing can be read.
+#[tokio::test]
+async fn what_fails_in_the_database_is_for_the_operator_alone() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob"], &[]).await;
+    let mut alice = gateway.login("alice", Encoding::Json).await;
+    let damage = Connection::open(world.path().join("rosterd.db")).unwrap();
+    damage.execute_batch("ALTER TABLE user RENAME TO elsewhere").unwrap();
+    let get = v1::GetUsers { accounts: vec!["bob".into()] };
+    let watch = v1::Watch { accounts: vec!["bob".into()] };
+    let signal = v1::Signal { to: "bob".into(), payload: String::new() };
+    for command in [
+        ClientCommand::GetUsers(get),
+        ClientCommand::Watch(watch),
+        ClientCommand::Signal(signal),
+        to::ask("bob"),
+        nick_command("Ally"),
+    ] {
+        is_unavailable(&alice.refused(command).await);
+    }
+    let (status, answer) = gateway.call(Method::GET, "/v1/users/bob", String::new()).await;
+    assert_eq!((status, &answer["error"]["message"]), (503, &json!("the store cannot do this now; try again later")));
+    for told in ["the store cannot read; it keeps trying", "the store cannot write; it keeps trying", "no such table"] {
+        assert!(world.log().contains(told), "{told}: {}", world.log());
+    }
+    damage.execute_batch("ALTER TABLE elsewhere RENAME TO user").unwrap();
+    assert_eq!(alice.look_up("bob").await.account, "bob");
+    assert!(world.log().contains("the store can read again"), "{}", world.log());
 }
 
 #[tokio::test]

@@ -62,11 +62,12 @@ impl World {
         self.directory.path()
     }
 
-    /// Writes the settings and answers their file.
+    /// Writes the settings and answers their file. Unless they say otherwise, clients become friends in both ways.
     pub fn config(&self) -> PathBuf {
+        let friends = if self.settings.contains("[friends]") { "" } else { "[friends]\npolicy = \"both\"\n" };
         let text = format!(
             "[clients]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\napi_key = \"{API_KEY}\"\n\
-             [auth]\n{}\n[store]\nurl = \"sqlite:{}\"\n{}\n",
+             {friends}[auth]\n{}\n[store]\nurl = \"sqlite:{}\"\n{}\n",
             self.auth,
             self.path().join("rosterd.db").display(),
             self.settings,

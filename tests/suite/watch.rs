@@ -1,5 +1,6 @@
 //! Live profiles of people who are no friends: the list, what is sent about whom, and when it stops.
 
+use hyper::Method;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 
@@ -22,6 +23,111 @@ async fn users(peer: &mut Peer) -> Vec<(String, String)> {
 
 fn user(account: &str, sign: &str) -> (String, String) {
     (account.to_owned(), sign.to_owned())
+}
+
+/// The accounts that the next frame removes, and nothing else.
+async fn removed(peer: &mut Peer) -> Vec<String> {
+    let changes = peer.changes().await;
+    assert!(changes.friends.is_empty() && changes.users.is_empty() && changes.cursor.is_none(), "{changes:?}");
+    changes.removed
+}
+
+/// By whatever way it was sent a profile, a client learns when the account is deleted; one that never was, does not.
+#[tokio::test]
+async fn a_deleted_account_is_removed_from_every_client_that_may_hold_its_profile_and_from_no_other() {
+    for encoding in Encoding::ALL {
+        let world = World::new();
+        let gateway = world.start();
+        let everyone = ["ann", "watches", "watched", "blocked", "signalled", "hinted", "friend", "asked", "other"];
+        gateway.populate(&everyone, &[("ann", "friend")]).await;
+        let mut peers = Vec::new();
+        for account in &everyone[1..] {
+            peers.push(gateway.login(account, encoding).await);
+        }
+        let [watches, watched, blocked, signalled, hinted, friend, asked, other] = &mut peers[..] else { panic!() };
+        for peer in [&mut *watches, &mut *watched, &mut *blocked] {
+            peer.watch(&["ann"]).await;
+            assert_eq!(users(peer).await, [user("ann", "")]);
+        }
+        // Off the list, it may hold the profile still.
+        watched.watch(&[]).await;
+        let mut ann = gateway.login("ann", JSON).await;
+        ann.request(to::block("blocked")).await;
+        ann.signal("signalled", "hi").await;
+        while signalled.next().await.signal.is_none() {}
+        gateway.call(Method::POST, "/v1/users/hinted/hints", json!({"accounts": ["ann"]}).to_string()).await;
+        assert_eq!(users(hinted).await, [user("ann", "")]);
+        assert_eq!(asked.look_up("ann").await.account, "ann");
+        friend.until(|replica| replica.users().contains_key("ann")).await;
+        gateway.delete("/v1/users/ann").await;
+        for peer in [&mut *watches, &mut *watched, &mut *blocked, &mut *signalled, &mut *hinted] {
+            assert_eq!(removed(peer).await, ["ann"], "{}", peer.reply.account);
+            assert!(!peer.replica.users().contains_key("ann"));
+        }
+        friend.until(|replica| replica.friends().is_empty() && !replica.users().contains_key("ann")).await;
+        // What was in an answer is not held, and who never knew the account does not learn of it.
+        for peer in [asked, other] {
+            peer.quiet().await;
+        }
+        // Made again, it is on the list of the one that watches, and a stranger to all others.
+        gateway.put("/v1/users/ann", json!({"sign": "new"})).await;
+        for peer in [&mut *watches, &mut *blocked] {
+            assert_eq!(users(peer).await, [user("ann", "new")]);
+        }
+        for peer in [&mut *watched, &mut *signalled, &mut *hinted] {
+            peer.quiet().await;
+        }
+        let mut ann = gateway.login("ann", JSON).await;
+        ann.signal("signalled", "hi").await;
+        assert_eq!(users(signalled).await, [user("ann", "new")]);
+    }
+}
+
+/// A client that comes back holds no stranger but those that it watches again, and the answer says which are missing.
+#[tokio::test]
+async fn a_client_that_was_away_when_an_account_was_deleted_does_not_keep_its_profile() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["ann", "bob", "cat", "dan"], &[("bob", "dan")]).await;
+    for encoding in Encoding::ALL {
+        let mut bob = gateway.login("bob", encoding).await;
+        bob.watch(&["ann", "cat"]).await;
+        bob.until(|replica| replica.users().len() == 3).await;
+        let away = bob.replica.clone();
+        drop(bob);
+        gateway.delete("/v1/users/ann").await;
+        let mut bob = gateway.resume("bob", encoding, away).await;
+        assert_eq!(bob.reply.sync, v1::SyncMode::Current as i32);
+        assert_eq!(bob.replica.users().keys().collect::<Vec<_>>(), ["dan"]);
+        assert_eq!(bob.watch(&["ann", "cat"]).await, ["ann"]);
+        bob.until(|replica| replica.users().contains_key("cat")).await;
+        assert_eq!(bob.replica.users().keys().collect::<Vec<_>>(), ["cat", "dan"]);
+        gateway.put("/v1/users/ann", json!({})).await;
+    }
+}
+
+/// The profiles of strangers that a client holds are bounded, and so is what the gateway remembers of them.
+#[tokio::test]
+async fn the_profile_that_was_sent_longest_ago_is_removed_when_a_client_holds_too_many() {
+    let world = World::new();
+    let gateway = world.start();
+    let names: Vec<_> = (0..503).map(|n| format!("u{n:03}")).collect();
+    gateway.populate(&["ann"], &[]).await;
+    gateway.populate(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[("ann", "u001")]).await;
+    let mut ann = gateway.login("ann", JSON).await;
+    ann.watch(&["u002"]).await;
+    for some in names.chunks(100) {
+        let body = json!({"accounts": some}).to_string();
+        assert_eq!(gateway.call(Method::POST, "/v1/users/ann/hints", body).await.0, 200);
+        ann.until(|replica| some.iter().all(|name| replica.users().contains_key(name))).await;
+    }
+    ann.until(|replica| replica.users().len() == 502).await;
+    assert!(!ann.replica.users().contains_key("u000"));
+    // What is followed is no such profile, however long ago it was sent.
+    for name in ["u001", "u002"] {
+        change(&gateway, name, "still live").await;
+        ann.until(|replica| replica.users()[name].sign == "still live").await;
+    }
 }
 
 #[tokio::test]
@@ -76,7 +182,7 @@ async fn an_account_that_does_not_exist_yet_comes_when_it_does() {
     // Gone and made again.
     gateway.delete("/v1/users/bob").await;
     gateway.put("/v1/users/bob", json!({"sign": "another"})).await;
-    assert_eq!(users(&mut ann).await, [user("bob", "another")]);
+    ann.until(|replica| replica.users().get("bob").is_some_and(|bob| bob.sign == "another")).await;
     // The own account on the list comes once, as one's own.
     gateway.patch("/v1/users/ann", json!({"sign": "mine"})).await;
     let changes = ann.changes().await;

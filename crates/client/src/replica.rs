@@ -101,6 +101,8 @@ impl Replica {
     pub fn begin(&mut self, reply: &v1::LoginReply) {
         self.synced = false;
         self.staged = (reply.sync == v1::SyncMode::Full as i32).then(Lists::default);
+        // Nothing keeps strangers up to date before this connection watches them, and one may have been deleted.
+        self.lists.users.retain(|account, _| self.lists.friends.contains_key(account));
         self.staged_presence = Some(BTreeMap::new());
         // A session that is alone receives no list.
         self.sessions.clear();
@@ -124,6 +126,12 @@ impl Replica {
         }
         if let Some(list) = &frame.sessions {
             self.sessions.clone_from(&list.sessions);
+        }
+        for account in frame.watch_reply.iter().flat_map(|reply| &reply.missing) {
+            let lists = self.current();
+            if !lists.friends.contains_key(account) {
+                lists.users.remove(account);
+            }
         }
         if let Some(reply) = &frame.repair_reply {
             self.staged = Some(self.lists.without(BucketSet::of(&reply.parts)));

@@ -77,9 +77,9 @@ impl Changes {
         self.records += 1;
     }
 
-    /// Adds a request, as `viewer`, one of its two sides, sees it.
-    pub fn request(&mut self, request: &Request, viewer: &Account) {
-        encode(self.encoding, &mut self.requests, REQUESTS, &v1::Request::seen_by(request, viewer));
+    /// Adds the receiver's copy of a request.
+    pub fn request(&mut self, request: &Request) {
+        encode(self.encoding, &mut self.requests, REQUESTS, &v1::Request::from(request));
         self.records += 1;
     }
 
@@ -182,7 +182,7 @@ fn begin(encoding: Encoding, list: &mut Vec<u8>, tag: u32, length: impl FnOnce()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rosterd_engine::model::{Epoch, Gender, Profile, RequestState};
+    use rosterd_engine::model::{Epoch, Gender, Profile, RequestSide, RequestState};
     use std::sync::Arc;
 
     fn encoded(name: &str) -> EncodedProfile {
@@ -201,7 +201,7 @@ mod tests {
             receiver: Account::stored("b").unwrap(),
             message: "\"hi\"\n漢".into(),
             state,
-            hidden: false,
+            side: RequestSide::Sender,
             create_time: 5,
             update_time: 6,
             version: 7,
@@ -233,10 +233,10 @@ mod tests {
             message.removed.push("b".into());
         }
         for n in 0..requests {
-            let request = request([RequestState::Open, RequestState::Expired][n % 2]);
-            let viewer = if n == 0 { &request.sender } else { &request.receiver };
-            joined.request(&request, viewer);
-            message.requests.push(v1::Request::seen_by(&request, viewer));
+            let side = [RequestSide::Sender, RequestSide::Receiver][n % 2];
+            let request = Request { side, ..request([RequestState::Open, RequestState::Expired][n % 2]) };
+            joined.request(&request);
+            message.requests.push(v1::Request::from(&request));
         }
         for n in 0..blocks {
             let (owner, peer) = (Account::stored("a").unwrap(), Account::stored("b").unwrap());

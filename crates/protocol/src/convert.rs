@@ -4,7 +4,7 @@ use crate::v1;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::limits::SESSIONS_PER_ACCOUNT;
 use rosterd_engine::model::{
-    Account, Block, Edge, Fields, Gender, Profile, Reason, Request, RequestError, RequestState, SessionId,
+    Block, Edge, Fields, Gender, Profile, Reason, Request, RequestError, RequestSide, RequestState, SessionId,
 };
 
 /// Defines the conversions of profiles out of the table of profile fields.
@@ -67,14 +67,15 @@ impl From<&Edge> for v1::Friend {
     }
 }
 
-impl v1::Request {
-    /// Makes the record of a request as `account`, one of its two sides, sees it.
-    #[must_use]
-    pub fn seen_by(request: &Request, account: &Account) -> Self {
-        let out = request.sender == *account;
+impl From<&Request> for v1::Request {
+    fn from(request: &Request) -> Self {
+        let direction = match request.side {
+            RequestSide::Sender => v1::Direction::Out,
+            RequestSide::Receiver => v1::Direction::In,
+        };
         Self {
-            account: request.peer_of(account).to_string(),
-            direction: if out { v1::Direction::Out } else { v1::Direction::In } as i32,
+            account: request.peer().to_string(),
+            direction: direction as i32,
             message: request.message.to_string(),
             state: v1::RequestState::from(request.state) as i32,
             create_time: request.create_time,

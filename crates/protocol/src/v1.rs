@@ -809,11 +809,11 @@ pub struct Signal {
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignalReply {
-    /// The number of sessions that will receive it.
+    /// The number of sessions that will receive it; 0 for a sender that does not see the presence of `to`.
     #[prost(uint32, tag = "1")]
     #[serde(deserialize_with = "crate::or_default")]
     pub delivered: u32,
-    /// The number of sessions that read too slowly to receive it.
+    /// The number of sessions that read too slowly to receive it; 0 for the same senders.
     #[prost(uint32, tag = "2")]
     #[serde(deserialize_with = "crate::or_default")]
     pub dropped: u32,
@@ -852,8 +852,8 @@ pub struct RepairReply {
     pub parts: ::prost::alloc::vec::Vec<u32>,
 }
 /// Records to apply, each only if its version is greater than that of the record held. Accounts in `removed` left the
-/// friend list; apply them first. A friend record that is applied also replaces the profile held: the new one is in the
-/// same frame.
+/// friend list, or were deleted; drop their profiles, and apply them first. A friend record that is applied also replaces
+/// the profile held: the new one is in the same frame.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, PartialEq, ::prost::Message)]

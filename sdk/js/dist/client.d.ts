@@ -102,7 +102,7 @@ export declare class RosterdClient {
     }>;
     /**
      * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
-     * receive it, `dropped` those that read too slowly.
+     * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
      */
     signal(to: string, payload: string): Promise<{
         delivered: number;

@@ -24,14 +24,16 @@ export declare class NIM {
     static readonly util: {
         merge: typeof merge;
     };
+    /** The class itself, for pages that write `SDK.NIM`. */
+    static get NIM(): typeof NIM;
     /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
-    static getInstance(options: NIMGetInstanceOptions): NIM;
+    static getInstance<T extends NIMGetInstanceOptions>(options: T): NIM;
     /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
     readonly client: RosterdClient;
     private constructor();
     get account(): string;
     /** Replaces options and callbacks at once, and the token at the next login. */
-    setOptions(options: Partial<NIMGetInstanceOptions>): void;
+    setOptions<T extends Partial<NIMGetInstanceOptions>>(options: T): void;
     /** Connects. Callbacks report the result. */
     connect(): void;
     /** Ends the connection; `connect` continues with the held records. */
@@ -42,6 +44,12 @@ export declare class NIM {
     destroy(options?: {
         done?: Done<object>;
     }): void;
+    /** Ends the session in an orderly way; `connect` starts another with the held records. */
+    logout(options?: {
+        done?: Done<object>;
+    }): void;
+    /** Returns 0 without a login, 1 with one, 2 during a login, and 3 while the client waits before the next attempt. */
+    getLoginStatus(): 0 | 1 | 2 | 3;
     /** Changes fields of the account's own profile. */
     updateMyInfo(options: NIMMyInfo & {
         done?: Done<NIMUser>;
@@ -113,6 +121,11 @@ export declare class NIM {
         account: string;
         done?: Done<NIMMark>;
     }): void;
+    /** Checks the held blocklist. */
+    isUserInBlackList(options: {
+        account: string;
+        done?: Done<boolean>;
+    }): void;
     /** Returns the held blocklist. The mute list is always empty. */
     getRelations(options: {
         done?: Done<{
@@ -144,4 +157,53 @@ export declare class NIM {
     findRelation<T extends object>(relations: T[] | null | undefined, account: string): T | null;
     findUser(users: NIMUser[] | null | undefined, account: string): NIMUser | null;
     findFriend(friends: NIMFriend[] | null | undefined, account: string): NIMFriend | null;
+    /** Returns a new list: system messages of the same request are merged, others appended. */
+    mergeSysMsgs<T extends {
+        idServer?: string;
+    }>(messages: T[] | null | undefined, news: OneOrMore<T> | null | undefined): T[];
+    /** Returns a new list without `gone`. */
+    cutSysMsgs<T extends {
+        idServer?: string;
+    }>(messages: T[] | null | undefined, gone: OneOrMore<T> | null | undefined): T[];
+    findSysMsg<T extends {
+        idServer?: string;
+    }>(messages: T[] | null | undefined, idServer: string): T | null;
+    /** Returns a new list of sessions, merged by `deviceId`. */
+    mergeLoginPorts<T extends object>(ports: T[] | null | undefined, news: OneOrMore<T> | null | undefined): T[];
+    /** Returns a new list without `gone`. */
+    cutLoginPorts<T extends object>(ports: T[] | null | undefined, gone: OneOrMore<T> | null | undefined): T[];
+    /** Returns the address of an image as it is: the gateway keeps no images, so it cannot change one. */
+    viewImageSync({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }): string;
+    viewImageThumbnail: ({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }) => string;
+    viewImageCrop: ({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }) => string;
+    viewImageQuality: ({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }) => string;
+    viewImageRotate: ({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }) => string;
+    viewImageBlur: ({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }) => string;
+    viewImageInterlace: ({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }) => string;
+    viewImageStripMeta: ({ url }: {
+        url: string;
+        [option: string]: unknown;
+    }) => string;
 }
+export default NIM;

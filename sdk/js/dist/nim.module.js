@@ -67,6 +67,7 @@ var Code = {
   denied: 403,
   notFound: 404,
   timeout: 408,
+  invalid: 414,
   internal: 500
 };
 var Close = { kicked: 3503, sessionLimit: 3504, tokenExpired: 3506 };
@@ -92,6 +93,38 @@ var RosterdError = class _RosterdError extends Error {
     return new _RosterdError(body.code, body.reason, body.message, body);
   }
 };
+var UnauthorizedError = class _UnauthorizedError extends RosterdError {
+  constructor(message = "the application has no token for this account", more = {}) {
+    super(Code.unauthenticated, "UNAUTHORIZED", message, more);
+    this.name = "UnauthorizedError";
+  }
+  /** Recognizes the error by its name as well, because a page may have loaded this library twice. */
+  static is(error) {
+    return error instanceof _UnauthorizedError || error?.name === "UnauthorizedError";
+  }
+};
+
+// src/timers.ts
+var TIMER_MAX_MS = 2 ** 31 - 1;
+function after(ms, action) {
+  let timer;
+  const wait = (left) => {
+    const part = Math.min(left, TIMER_MAX_MS);
+    timer = setTimeout(() => left > part ? wait(left - part) : action(), part);
+  };
+  if (ms !== Infinity) wait(ms);
+  return () => clearTimeout(timer);
+}
+function within(ms, what, run) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what} did not settle within ${ms} ms`)), ms);
+    unref(timer);
+    new Promise((settle) => settle(run())).then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+function unref(handle) {
+  handle?.unref?.();
+}
 
 // src/calls.ts
 var Calls = class {
@@ -104,11 +137,11 @@ var Calls = class {
   add(command, timeoutMs, repeatable, here) {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const cancelTimeout = after(timeoutMs, () => {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
-      }, timeoutMs);
-      this.#calls.set(id, { command, repeatable, here, sent: false, timer, resolve, reject });
+      });
+      this.#calls.set(id, { command, repeatable, here, sent: false, cancelTimeout, resolve, reject });
     });
   }
   /** Sends waiting calls, oldest first. */
@@ -151,7 +184,7 @@ var Calls = class {
   #take(id) {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
-    clearTimeout(call?.timer);
+    call?.cancelTimeout();
     return call;
   }
 };
@@ -164,8 +197,9 @@ var Connection = class {
   #handlers;
   #over = false;
   #goodbye;
-  // Fires after a silence of #patience.
-  #silence;
+  // Cancels the timer that ends a silence of #patience.
+  #silence = () => {
+  };
   #patience = LOGIN_MS;
   #paused = false;
   // Frames that arrived while paused, if the socket cannot pause.
@@ -186,7 +220,7 @@ var Connection = class {
   }
   /** Expects a frame every `heartbeatMs` from now on. */
   loggedIn(heartbeatMs) {
-    if (heartbeatMs > 0) this.#patience = Math.min(heartbeatMs * 2.5, 2 ** 31 - 1);
+    if (heartbeatMs > 0) this.#patience = heartbeatMs * 2.5;
     this.#listen();
   }
   /** Expects any frame within `ms`, once. */
@@ -220,7 +254,7 @@ var Connection = class {
   pause() {
     if (this.#over || this.#paused) return;
     this.#paused = true;
-    clearTimeout(this.#silence);
+    this.#silence();
     this.#socket.pause?.();
   }
   resume() {
@@ -243,6 +277,7 @@ var Connection = class {
     try {
       frame = JSON.parse(data);
       if (typeof frame !== "object" || frame === null) throw new TypeError("not an object");
+      freeze(frame);
     } catch {
       this.drop("a frame could not be read");
       return;
@@ -260,9 +295,9 @@ var Connection = class {
     this.#handlers.frame(frame);
   }
   #listen(patience = this.#patience) {
-    clearTimeout(this.#silence);
+    this.#silence();
     if (this.#over || this.#paused) return;
-    this.#silence = setTimeout(() => this.drop("nothing was heard for too long"), patience);
+    this.#silence = after(patience, () => this.drop("nothing was heard for too long"));
   }
   #end(end) {
     if (this.#over) return;
@@ -272,7 +307,7 @@ var Connection = class {
   }
   #release() {
     this.#over = true;
-    clearTimeout(this.#silence);
+    this.#silence();
     this.#held = [];
     const socket = this.#socket;
     socket.onopen = socket.onmessage = socket.onclose = null;
@@ -284,20 +319,45 @@ var Connection = class {
     }
   }
 };
+function freeze(value) {
+  if (typeof value !== "object" || value === null) return;
+  for (const part of Object.values(value)) freeze(part);
+  if (!Array.isArray(value)) Object.freeze(value);
+}
 
 // src/options.ts
+function checkOptions(options) {
+  const { account, token, requestTimeoutMs, backoff, device = {} } = options ?? {};
+  if (typeof account !== "string" || account === "") throw new TypeError("options.account is missing");
+  if (token !== void 0 && (typeof token !== "string" || token === "")) throw new TypeError("options.token must be a text that is not empty");
+  for (const [name, ms] of Object.entries({ requestTimeoutMs, "backoff.minMs": backoff?.minMs, "backoff.maxMs": backoff?.maxMs })) {
+    if (ms !== void 0 && !(ms >= 0)) throw new TypeError(`options.${name} must be a number of milliseconds, or Infinity`);
+  }
+  for (const name of ["id", "type", "tag"]) {
+    const text = device[name];
+    if (text === void 0) continue;
+    if (typeof text !== "string" || [...text].length > DEVICE_MAX) throw new TypeError(`options.device.${name} must be a text of at most ${DEVICE_MAX} characters`);
+  }
+}
+var DEVICE_MAX = 64;
 function webSocket(options) {
   const found = options.WebSocket ?? globalThis.WebSocket;
   if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
   return found;
 }
-function defaultUrl() {
-  const from = /^http(s?):\/\/([^/]+)\/sdk\//.exec(import.meta.url ?? "");
-  return from ? `ws${from[1]}://${from[2]}/v1/ws` : "ws://127.0.0.1:7678/v1/ws";
+function gatewayOf(address2) {
+  const from = /^http(s?):\/\/([^?#]+)\/sdk\/(?:rosterd|nim|core)[\w.-]*\.js(?:[?#]|$)/.exec(address2 ?? "");
+  return from ? `ws${from[1]}://${from[2]}/v1/ws` : void 0;
+}
+function address({ url }) {
+  const found = url ?? gatewayOf(import.meta.url);
+  if (found) return found;
+  throw new TypeError('options.url is missing: this script does not come from a gateway, so give its address, for instance "wss://rosterd.example.com/v1/ws"');
 }
 
 // src/store.ts
 var requestKey = ({ account, direction }) => `${direction} ${account}`;
+var storeKey = (account, url) => `${account} ${url}`;
 var Gathered = class {
   constructor(clear = false) {
     this.clear = clear;
@@ -339,8 +399,8 @@ var Gathered = class {
 };
 var MemoryStore = class {
   #accounts = /* @__PURE__ */ new Map();
-  async load(account) {
-    const held = this.#accounts.get(account);
+  async load(key) {
+    const held = this.#accounts.get(key);
     if (!held) return void 0;
     return {
       me: held.me,
@@ -351,13 +411,13 @@ var MemoryStore = class {
       cursor: held.cursor ?? void 0
     };
   }
-  async save(account, change) {
-    let held = this.#accounts.get(account);
-    if (!held || change.clear) this.#accounts.set(account, held = new Gathered());
+  async save(key, change) {
+    let held = this.#accounts.get(key);
+    if (!held || change.clear) this.#accounts.set(key, held = new Gathered());
     held.add(change);
   }
-  async wipe(account) {
-    this.#accounts.delete(account);
+  async wipe(key) {
+    this.#accounts.delete(key);
   }
 };
 var SCHEMA = 2;
@@ -365,10 +425,12 @@ var TABLES = ["users", "friends", "requests", "blocks", "meta"];
 var BATCH = 250;
 var OPEN_MS = 3e3;
 var IndexedDbStore = class {
-  // Opened at first use. A rejected promise stays: the client drops a store that failed.
+  // Opened at first use.
   #databases = /* @__PURE__ */ new Map();
-  async load(account) {
-    const database = await this.#open(account);
+  // Tell the other pages of this origin about a wipe.
+  #channels = /* @__PURE__ */ new Map();
+  async load(key) {
+    const database = await this.#open(key);
     const transaction = database.transaction(TABLES, "readonly");
     const all = (name) => result(transaction.objectStore(name).getAll());
     const meta = (name) => result(transaction.objectStore("meta").get(name));
@@ -382,8 +444,8 @@ var IndexedDbStore = class {
     ]);
     return { users, friends, requests, blocks, me, cursor };
   }
-  async save(account, change) {
-    const database = await this.#open(account);
+  async save(key, change) {
+    const database = await this.#open(key);
     const transaction = database.transaction(TABLES, "readwrite");
     const tables = TABLES.map((name) => transaction.objectStore(name));
     const [users, friends, requests, blocks, meta] = tables;
@@ -409,31 +471,59 @@ var IndexedDbStore = class {
     abortOnThrow(transaction, () => next(0));
     await done;
   }
-  async wipe(account) {
-    const database = await this.#open(account);
-    const transaction = database.transaction(TABLES, "readwrite");
-    const done = completion(transaction);
-    for (const name of TABLES) transaction.objectStore(name).clear();
-    await done;
-    database.close();
-    this.#databases.delete(account);
-    await remove(account);
+  async wipe(key) {
+    this.#channel(key)?.postMessage("wipe");
+    try {
+      const database = await this.#open(key);
+      const transaction = database.transaction(TABLES, "readwrite");
+      const done = completion(transaction);
+      for (const name of TABLES) transaction.objectStore(name).clear();
+      await done;
+    } finally {
+      this.#forget(key);
+    }
+    await remove(key);
+  }
+  onWipe(key, listener) {
+    const channel = this.#channel(key);
+    channel?.addEventListener("message", () => {
+      this.#forget(key);
+      listener();
+    });
+    unref(channel);
   }
   close() {
-    for (const opening of this.#databases.values()) opening.then((database) => database.close(), () => {
-    });
-    this.#databases.clear();
+    for (const key of [...this.#databases.keys()]) this.#forget(key);
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
   }
-  #open(account) {
-    let opening = this.#databases.get(account);
-    if (!opening) this.#databases.set(account, opening = open(account));
+  #open(key) {
+    let opening = this.#databases.get(key);
+    if (!opening) {
+      this.#databases.set(key, opening = open(key));
+      opening.catch(() => this.#databases.delete(key));
+    }
     return opening;
   }
+  #forget(key) {
+    this.#databases.get(key)?.then((database) => database.close(), () => {
+    });
+    this.#databases.delete(key);
+  }
+  #channel(key) {
+    if (typeof BroadcastChannel !== "function") return void 0;
+    let channel = this.#channels.get(key);
+    if (!channel) {
+      this.#channels.set(key, channel = new BroadcastChannel(nameOf(key)));
+      unref(channel);
+    }
+    return channel;
+  }
 };
-function open(account, again = true) {
+function open(key, again = true) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("IndexedDB does not answer")), OPEN_MS);
-    const request = indexedDB.open(nameOf(account), SCHEMA);
+    const request = indexedDB.open(nameOf(key), SCHEMA);
     request.onupgradeneeded = () => {
       const database = request.result;
       for (const name of [...database.objectStoreNames]) database.deleteObjectStore(name);
@@ -451,19 +541,19 @@ function open(account, again = true) {
     };
     request.onerror = () => {
       clearTimeout(timer);
-      if (again && request.error?.name === "VersionError") resolve(remove(account).then(() => open(account, false)));
+      if (again && request.error?.name === "VersionError") resolve(remove(key).then(() => open(key, false)));
       else reject(request.error);
     };
   });
 }
-function remove(account) {
+function remove(key) {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.deleteDatabase(nameOf(account));
+    const request = indexedDB.deleteDatabase(nameOf(key));
     request.onsuccess = request.onblocked = () => resolve();
     request.onerror = () => reject(request.error);
   });
 }
-var nameOf = (account) => `rosterd:${account}`;
+var nameOf = (key) => `rosterd:${key}`;
 function result(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -504,66 +594,96 @@ function isSound(stored) {
 }
 
 // src/saver.ts
+var ANSWER_MS = 1e4;
+var WRITE_MS = 3e4;
+var IDLE_MS = 5e3;
+var WIPE_WAITS_MS = [0, 200, 1e3];
 var Saver = class {
-  // Unset after a failure. Its contents are consistent and have a cursor, so the next start can use them.
   #store;
-  #account;
+  #key;
   #failed;
+  // A store that failed is not written any more. Its contents are consistent and have a cursor, so the next start can use them.
+  #broken = false;
   #next;
   #writing;
-  constructor(store, account, failed) {
+  constructor(store, key, failed) {
     this.#store = store;
-    this.#account = account;
+    this.#key = key;
     this.#failed = failed;
   }
   /** Reads the records; wipes damaged ones. */
   async load() {
+    if (this.#broken) return void 0;
     try {
-      const stored = await this.#store?.load(this.#account);
+      const stored = await within(ANSWER_MS, "load", () => this.#store.load(this.#key));
       if (stored === void 0 || isSound(stored)) return stored;
       throw new TypeError("the records are damaged");
     } catch (cause) {
       this.#failed("reading", cause);
-      await this.wipe();
+      await this.#try("wiping", () => this.#wipe());
       return void 0;
     }
   }
   save(change) {
-    if (!this.#store) return;
+    if (this.#broken) return;
     if (change.clear) this.#next = new Gathered(true);
     (this.#next ??= new Gathered()).add(change);
     this.#writing ??= this.#write();
   }
-  /** Waits until all is written or the store has failed. */
+  /** Waits until all is written or the store has failed, but not for ever. */
   async idle() {
-    while (this.#writing) await this.#writing;
+    const all = async () => {
+      while (this.#writing) await this.#writing;
+    };
+    await within(IDLE_MS, "save", all).catch(() => {
+    });
   }
+  /** Deletes all records, those of a store that failed as well. Rejects if they are still there. */
   async wipe() {
-    this.#next = void 0;
+    this.drop();
     await this.idle();
-    await this.#try("wiping", (store) => store.wipe(this.#account));
+    for (const [attempt, ms] of WIPE_WAITS_MS.entries()) {
+      try {
+        if (ms) await new Promise((resolve) => setTimeout(resolve, ms));
+        return await this.#wipe();
+      } catch (cause) {
+        if (attempt === WIPE_WAITS_MS.length - 1) throw cause;
+      }
+    }
+  }
+  /** Drops what is not written yet. */
+  drop() {
+    this.#next = void 0;
+  }
+  /** Calls `listener` when another page wipes the records. */
+  onWipe(listener) {
+    this.#store.onWipe?.(this.#key, listener);
+  }
+  async #wipe() {
+    await within(ANSWER_MS, "wipe", () => this.#store.wipe(this.#key));
+    this.#broken = false;
   }
   async #write() {
     await void 0;
     for (let next = this.#next; next; next = this.#next) {
       this.#next = void 0;
       const { change } = next;
-      await this.#try("writing", (store) => store.save(this.#account, change));
+      await this.#try("writing", () => within(WRITE_MS, "save", () => this.#store.save(this.#key, change)));
     }
     this.#writing = void 0;
   }
   async #try(what, action) {
     try {
-      if (this.#store) await action(this.#store);
+      if (!this.#broken) await action();
     } catch (cause) {
-      this.#store = void 0;
+      this.#broken = true;
       this.#failed(what, cause);
     }
   }
 };
 
 // src/tokens.ts
-var TIMER_MAX_MS = 2 ** 31 - 1;
+var TOKEN_MS = 15e3;
 var REFRESH_LEAD_MS = 6e4;
 var REFRESH_PAUSE_MS = 1e3;
 var Tokens = class {
@@ -575,7 +695,8 @@ var Tokens = class {
   #expiresAt;
   // The gateway's clock minus the local one.
   #skew = 0;
-  #timer;
+  #cancel = () => {
+  };
   // Counts connections, to ignore a renewal that began on an earlier one.
   #run = 0;
   constructor(options, handlers) {
@@ -584,11 +705,11 @@ var Tokens = class {
     this.#token = options.token;
   }
   async take() {
-    const { getToken, account } = this.#options;
-    if (!getToken) return this.#token ?? account;
+    const { account } = this.#options;
+    if (!this.#options.getToken) return this.#token ?? account;
     const ended = this.#expiresAt !== void 0 && Date.now() + this.#skew >= this.#expiresAt;
     if (this.#token === void 0 || ended) {
-      this.#token = await getToken(this.#ended || ended ? "expired" : "connect");
+      this.#token = await this.#ask(this.#ended || ended ? "expired" : "connect");
       this.#expiresAt = void 0;
     }
     return this.#token;
@@ -603,7 +724,7 @@ var Tokens = class {
   }
   stop() {
     this.#run++;
-    clearTimeout(this.#timer);
+    this.#cancel();
   }
   /** Drops an expired token; returns whether it is the first since a login. */
   expired() {
@@ -617,19 +738,17 @@ var Tokens = class {
   }
   #expires(at) {
     this.#expiresAt = at;
-    clearTimeout(this.#timer);
+    this.#cancel();
     if (at === void 0 || !this.#options.getToken) return;
     const left = at - Date.now() - this.#skew;
     const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
-    if (left <= 0) return;
-    if (wait > TIMER_MAX_MS) this.#timer = setTimeout(() => this.#expires(at), TIMER_MAX_MS);
-    else this.#timer = setTimeout(() => void this.#renew(at), wait);
+    if (left > 0) this.#cancel = after(wait, () => void this.#renew(at));
   }
   async #renew(endsAt) {
     const run = this.#run;
     try {
-      const token = await this.#options.getToken?.("refresh");
-      if (token === void 0 || run !== this.#run) return;
+      const token = await this.#ask("refresh");
+      if (run !== this.#run) return;
       const { refreshReply } = await this.#handlers.refresh(token);
       this.#token = token;
       if (run === this.#run) this.#expires(refreshReply?.expiresAt);
@@ -639,11 +758,21 @@ var Tokens = class {
       this.#expires(endsAt);
     }
   }
+  /** Calls `getToken`. An answer that cannot be a token is a failure: the gateway would refuse the login for good. */
+  async #ask(why) {
+    const token = await within(TOKEN_MS, "getToken", () => this.#options.getToken?.(why));
+    if (typeof token === "string" && token !== "") return token;
+    throw new TypeError(`getToken returned ${token === "" ? "an empty text" : `no text but ${token === null ? "null" : typeof token}`}`);
+  }
 };
 
 // src/lifecycle.ts
 var LOGOUT_MS = 2e3;
+var REFUSED_MS = 2e3;
+var STUCK_MS = 1e3;
 var PROBE_MS = 5e3;
+var OFFLINE_PROBE_MS = 2e3;
+var UNANSWERED_MS = 3e3;
 var REMEDY = {
   repair: "asking for what differs",
   retry: "that did not help, getting all of it anew",
@@ -664,6 +793,8 @@ var Lifecycle = class {
   // Counts attempts, to ignore what an earlier one awaited.
   #run = 0;
   #cacheRead = false;
+  // When the current attempt began to wait for the store or for `getToken`.
+  #waitsSince;
   #loginId = 0;
   // The id of the `watch` that followed the last login.
   #watchId = 0;
@@ -680,18 +811,22 @@ var Lifecycle = class {
   #resync = false;
   constructor(options, emitter, replica) {
     this.options = options;
-    this.url = options.url ?? defaultUrl();
+    this.url = address(options);
     this.#emitter = emitter;
     this.#replica = replica;
     const { store = "auto" } = options;
     this.#saver = new Saver(
       store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
-      options.account,
+      storeKey(options.account, this.url),
       (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
     );
+    this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
-      failed: (cause) => this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause)
+      failed: (cause) => {
+        if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
+        this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause);
+      }
     });
   }
   connect() {
@@ -703,7 +838,7 @@ var Lifecycle = class {
       this.#tokens.restart();
       this.#watchPage(true);
       void this.#begin();
-    } else if (this.#retry) {
+    } else if (this.#retry || this.#stuck) {
       void this.#begin();
     }
     return connected.promise;
@@ -723,21 +858,39 @@ var Lifecycle = class {
     }
     this.#stop();
     if (!forget) return this.#saver.idle();
+    this.#forget();
+    try {
+      await this.#saver.wipe();
+    } catch (cause) {
+      const message = "the records of this account could not be deleted and are still in the local store; call logout again";
+      throw new RosterdError(Code.internal, "STORE", message, { cause });
+    }
+  }
+  #forget() {
     this.#replica.clear();
     this.#tokens.reset(this.options.token);
-    await this.#saver.wipe();
+    this.#saver.drop();
+    this.#cacheRead = false;
+  }
+  /** Follows another page that logged the account out and wiped its records. */
+  #wipedElsewhere() {
+    this.#stop("FORGOTTEN");
+    this.#forget();
   }
   call(command, { repeatable, timeoutMs, here }) {
     const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8e3, repeatable, here);
+    const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
+    reply.then(cancel, cancel);
     const connection = this.connection;
     if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
   }
   async #begin() {
     const run = ++this.#run;
-    clearTimeout(this.#retry?.timer);
+    this.#retry?.cancel();
     this.#retry = void 0;
     this.#setState("connecting");
+    this.#waitsSince = Date.now();
     if (!this.#cacheRead) await this.#readCache(run);
     if (run !== this.#run) return;
     let token;
@@ -745,10 +898,13 @@ var Lifecycle = class {
       token = await this.#tokens.take();
     } catch (cause) {
       if (run !== this.#run) return;
+      this.#waitsSince = void 0;
+      if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
       this.#error(Code.unauthenticated, "NO_TOKEN", "getToken failed", cause);
       return this.#ended({ code: 1006, reason: "getToken failed" });
     }
     if (run !== this.#run) return;
+    this.#waitsSince = void 0;
     this.#loginError = void 0;
     this.#resync = false;
     try {
@@ -773,11 +929,12 @@ var Lifecycle = class {
     this.#cacheRead = true;
     if (!stored) return;
     this.#replica.load(stored);
-    announceStored(this.#emitter, stored);
+    announceStored(this.#emitter, this.#replica.stored);
   }
   #frame(frame, connection) {
     if (frame.id === this.#loginId && frame.error) {
       this.#loginError = RosterdError.from(frame.error);
+      connection.expectWithin(this.#loginError.code === Code.invalid ? 0 : REFUSED_MS);
       return;
     }
     if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
@@ -858,14 +1015,25 @@ var Lifecycle = class {
     const atOnce = renew && this.#tokens.expired() || this.#resync;
     const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
     const { minMs = 500, maxMs = 2e4 } = this.options.backoff ?? {};
-    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
-    const delayMs = Math.min(Math.round(atOnce ? 0 : requested ?? jittered), TIMER_MAX_MS);
+    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt, 30));
+    const delayMs = Math.round(atOnce ? 0 : requested ?? jittered);
     const attempt = ++this.#attempt;
-    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), byGateway: requested !== void 0 };
+    this.#retry = { cancel: after(delayMs, () => void this.#begin()), byGateway: requested !== void 0 };
     const run = this.#run;
     this.#setState("disconnected");
     this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
     if (run === this.#run) this.#emitter.emit("willReconnect", { attempt, delayMs });
+  }
+  /** The attempt waits for the application's code, and may do so for long. */
+  get #stuck() {
+    return this.#waitsSince !== void 0 && Date.now() - this.#waitsSince >= STUCK_MS;
+  }
+  /** Ends for good because the application says that it has no token. */
+  #unauthorized(cause) {
+    const error = cause instanceof UnauthorizedError ? cause : new UnauthorizedError(cause.message, { cause });
+    this.connection?.close();
+    this.#tokens.reset();
+    this.#giveUp({ code: 1e3, reason: "UNAUTHORIZED" }, error);
   }
   #giveUp({ code, reason }, error) {
     this.#halt(error);
@@ -873,17 +1041,18 @@ var Lifecycle = class {
     this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
     this.#emitter.emit("error", error);
   }
-  #stop() {
+  #stop(reason = "CLIENT") {
     const open2 = this.#wanted || this.state !== "disconnected";
     this.connection?.close();
     this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
     this.#setState("disconnected");
-    if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason: "CLIENT", willReconnect: false });
+    if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason, willReconnect: false });
   }
   #halt(error) {
     this.#wanted = false;
+    this.#waitsSince = void 0;
     this.#run++;
-    clearTimeout(this.#retry?.timer);
+    this.#retry?.cancel();
     this.#retry = void 0;
     this.#watchPage(false);
     this.#detach();
@@ -901,15 +1070,23 @@ var Lifecycle = class {
   // A connection that looks open may have died silently; any answer proves that it is alive.
   #wake = () => {
     if (globalThis.document?.visibilityState === "hidden") return;
-    if (this.#retry && !this.#retry.byGateway) return void this.#begin();
-    if (this.state !== "live") return;
-    this.connection?.expectWithin(PROBE_MS);
-    this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {
-    });
+    if (this.#stuck || this.#retry && !this.#retry.byGateway) return void this.#begin();
+    this.#probe(PROBE_MS);
   };
+  #offline = () => this.#probe(OFFLINE_PROBE_MS);
+  /** Asks for something small. A connection over which nothing comes within `ms` is dead. */
+  #probe(ms) {
+    const { connection } = this;
+    if (!connection || !this.#login) return;
+    connection.expectWithin(ms);
+    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, false).catch(() => {
+    });
+    this.#calls.flush((frame) => connection.send(frame));
+  }
   #watchPage(on) {
     const method = on ? "addEventListener" : "removeEventListener";
     globalThis[method]?.("online", this.#wake);
+    globalThis[method]?.("offline", this.#offline);
     globalThis.document?.[method]?.("visibilitychange", this.#wake);
   }
   #setState(state) {
@@ -1026,15 +1203,21 @@ var Replica = class {
     return this.#cursor;
   }
   load(stored) {
-    const byAccount = (records) => new Map(records.map((record) => [record.account, record]));
+    const own = (record) => Object.freeze({ ...record });
+    const byAccount = (records) => new Map(records.map((record) => [record.account, own(record)]));
     this.#held = {
-      me: stored.me,
+      me: stored.me && own(stored.me),
       users: byAccount(stored.users),
       friends: byAccount(stored.friends),
-      requests: new Map(stored.requests.map((request) => [requestKey(request), request])),
+      requests: new Map(stored.requests.map((request) => [requestKey(request), own(request)])),
       blocks: byAccount(stored.blocks)
     };
     this.#cursor = stored.cursor;
+  }
+  /** The held records in the form of a store's. */
+  get stored() {
+    const { me, users, friends, blocks } = this.#held;
+    return { me, users: [...users.values()], friends: [...friends.values()], requests: this.requests, blocks: [...blocks.values()] };
   }
   /** Drops all records, with the cursor that belongs to them. */
   clear() {
@@ -1093,7 +1276,8 @@ var Replica = class {
   #begin(full) {
     const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
-    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
+    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
     this.#stagedPresence = /* @__PURE__ */ new Map();
   }
   #changes(changes) {
@@ -1141,7 +1325,7 @@ var Replica = class {
     this.#doubt = agrees ? "none" : "unsure";
     this.#cursor = agrees ? synced.cursor : void 0;
     const changed = (now, old) => [...now].flatMap(([key, record]) => full || record !== old.get(key) ? [record] : []);
-    const lifted = [...before.blocks].flatMap(([account, block]) => next.blocks.has(account) ? [] : [{ ...block, removed: true }]);
+    const lifted = [...before.blocks].flatMap(([account, block]) => next.blocks.has(account) ? [] : [Object.freeze({ ...block, removed: true })]);
     const news = {
       me: next.me,
       users: changed(next.users, before.users),
@@ -1185,7 +1369,7 @@ var Replica = class {
     const { users, friends } = this.#held;
     for (const account of this.#watched) {
       const user = friends.has(account) || next.users.has(account) ? void 0 : users.get(account);
-      if (user) next.users.set(account, { ...user, version: 0 });
+      if (user) next.users.set(account, Object.freeze({ ...user, version: 0 }));
     }
   }
   /** Returns the change to store, without strangers' profiles, which nothing would keep up to date. */
@@ -1232,7 +1416,7 @@ var RosterdClient = class {
   #replica = new Replica();
   #lifecycle;
   constructor(options) {
-    if (typeof options?.account !== "string" || options.account === "") throw new TypeError("options.account is missing");
+    checkOptions(options);
     this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
   }
   get account() {
@@ -1404,7 +1588,7 @@ var RosterdClient = class {
   }
   /**
    * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
-   * receive it, `dropped` those that read too slowly.
+   * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
    */
   async signal(to, payload) {
     const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
@@ -1449,14 +1633,20 @@ function merge(...objects) {
   }
   return out;
 }
-function mergeByAccount(old, news) {
+function mergeBy(by, old, news) {
   const map = /* @__PURE__ */ new Map();
-  for (const record of [...list(old), ...list(news)]) map.set(record.account, merge(map.get(record.account), record));
+  for (const record of [...list(old), ...list(news)]) map.set(record[by], merge(map.get(record[by]), record));
   return [...map.values()];
 }
+function cutBy(by, old, gone) {
+  const keys = new Set(list(gone).map((entry) => typeof entry === "string" ? entry : entry[by]));
+  return list(old).filter((record) => !keys.has(record[by]));
+}
+function mergeByAccount(old, news) {
+  return mergeBy("account", old, news);
+}
 function cutByAccount(old, gone) {
-  const accounts = new Set(list(gone).map((entry) => typeof entry === "string" ? entry : entry.account));
-  return list(old).filter((record) => !accounts.has(record.account));
+  return cutBy("account", old, gone);
 }
 
 // src/nim-errors.ts
@@ -1534,6 +1724,8 @@ var Callbacks = class {
   options;
   // The reason of a disconnect by this side.
   leaving;
+  // The client waits before the next attempt.
+  waiting = false;
   // Accounts of pending calls, whose effects only `done` reports.
   own = [];
   #client;
@@ -1563,6 +1755,7 @@ var Callbacks = class {
     const client = this.#client;
     const on = (event, listener) => void client.on(event, listener);
     on("state", (state) => {
+      if (state !== "disconnected") this.waiting = false;
       if (state === "syncing") this.#connected();
     });
     on("me", (user, how) => {
@@ -1604,6 +1797,7 @@ var Callbacks = class {
     on("disconnected", (ended) => {
       this.#catchUp = void 0;
       this.#emittedMe = void 0;
+      this.waiting = ended.willReconnect;
       if (ended.willReconnect) return;
       this.#ended = ended.error;
       const message = ended.error?.message ?? ended.reason;
@@ -1776,10 +1970,14 @@ function warnOfIgnored(options) {
 // src/nim.ts
 var LOOKUP_MAX2 = 150;
 var OWN_FIELDS = ["nick", "avatar", "sign", "gender", "email", "birth", "tel", "custom"];
-var servedFrom = scriptAddress();
+var servedFrom = gatewayOf(globalThis.document?.currentScript?.src);
 var instances = /* @__PURE__ */ new Map();
 var NIM = class _NIM {
   static util = { merge };
+  /** The class itself, for pages that write `SDK.NIM`. */
+  static get NIM() {
+    return _NIM;
+  }
   /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
   static getInstance(options) {
     const known = instances.get(options?.account);
@@ -1808,7 +2006,7 @@ var NIM = class _NIM {
       store: options.db === false ? "memory" : "auto",
       reconnect: options.needReconnect,
       requestTimeoutMs: options.cmdTimeout,
-      device: { type: "web", tag: options.customTag }
+      device: { type: "web", tag: options.customTag ?? void 0 }
     });
     this.#callbacks = new Callbacks(this.client, options);
   }
@@ -1836,6 +2034,15 @@ var NIM = class _NIM {
     this.#destroyed = true;
     if (instances.get(this.account) === this) instances.delete(this.account);
     this.#leave("destroy", options?.done);
+  }
+  /** Ends the session in an orderly way; `connect` starts another with the held records. */
+  logout(options = {}) {
+    this.#leave("logout", options?.done, () => this.client.logout());
+  }
+  /** Returns 0 without a login, 1 with one, 2 during a login, and 3 while the client waits before the next attempt. */
+  getLoginStatus() {
+    const { state } = this.client;
+    return state === "live" ? 1 : state === "disconnected" ? this.#callbacks.waiting ? 3 : 0 : 2;
   }
   /** Changes fields of the account's own profile. */
   updateMyInfo(options) {
@@ -1919,6 +2126,10 @@ var NIM = class _NIM {
   removeFromBlacklist(options) {
     this.#mark("removeFromBlacklist", options, false);
   }
+  /** Checks the held blocklist. */
+  isUserInBlackList(options) {
+    this.#answer("isUserInBlackList", options.done, async () => this.client.blocks.has(options.account));
+  }
   /** Returns the held blocklist. The mute list is always empty. */
   getRelations(options) {
     this.#answer("getRelations", options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
@@ -1964,6 +2175,37 @@ var NIM = class _NIM {
   findFriend(friends, account) {
     return friends?.find((friend) => friend.account === account) ?? null;
   }
+  /** Returns a new list: system messages of the same request are merged, others appended. */
+  mergeSysMsgs(messages, news) {
+    return mergeBy("idServer", messages, news);
+  }
+  /** Returns a new list without `gone`. */
+  cutSysMsgs(messages, gone) {
+    return cutBy("idServer", messages, gone);
+  }
+  findSysMsg(messages, idServer) {
+    return messages?.find((message) => message.idServer === idServer) ?? null;
+  }
+  /** Returns a new list of sessions, merged by `deviceId`. */
+  mergeLoginPorts(ports, news) {
+    return mergeBy("deviceId", ports, news);
+  }
+  /** Returns a new list without `gone`. */
+  cutLoginPorts(ports, gone) {
+    return cutBy("deviceId", ports, gone);
+  }
+  /** Returns the address of an image as it is: the gateway keeps no images, so it cannot change one. */
+  viewImageSync({ url }) {
+    return url;
+  }
+  // The same under NIM's other names, for pages that show avatars with them.
+  viewImageThumbnail = this.viewImageSync;
+  viewImageCrop = this.viewImageSync;
+  viewImageQuality = this.viewImageSync;
+  viewImageRotate = this.viewImageSync;
+  viewImageBlur = this.viewImageSync;
+  viewImageInterlace = this.viewImageSync;
+  viewImageStripMeta = this.viewImageSync;
   #mark(callFunc, options, isAdd) {
     const { account } = options;
     this.#relate(callFunc, options, async () => {
@@ -1986,10 +2228,10 @@ var NIM = class _NIM {
     }
     return this.#shownToken = token;
   }
-  #leave(callFunc, done) {
+  #leave(callFunc, done, leave = () => this.client.disconnect()) {
     this.#callbacks.leaving = { code: "alreadyDisconnected", message: `${callFunc} was called`, callFunc };
     this.#answer(callFunc, done, async () => {
-      await this.client.disconnect();
+      await leave();
       return {};
     });
   }
@@ -2003,15 +2245,12 @@ var NIM = class _NIM {
 function given(fields) {
   return merge(fields);
 }
-function scriptAddress() {
-  const script = globalThis.document?.currentScript?.src;
-  const from = /^http(s?):\/\/([^/]+)\//.exec(script ?? "");
-  return from ? `ws${from[1]}://${from[2]}/v1/ws` : void 0;
-}
 function credential(account, token) {
   const isWhole = token === account || token.startsWith(`${account}:`) || /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
   return isWhole ? token : `${account}:${token}`;
 }
+var nim_default = NIM;
 export {
-  NIM
+  NIM,
+  nim_default as default
 };

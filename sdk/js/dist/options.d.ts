@@ -7,13 +7,16 @@ export type State = 'disconnected' | 'connecting' | 'syncing' | 'live';
 export type TokenReason = 'connect' | 'refresh' | 'expired';
 /** The options of a client. */
 export interface Options {
-    /** `ws://` or `wss://` address. By default the gateway that served this script, else the local one. */
+    /** `ws://` or `wss://` address. By default the gateway that served this script; required in any other place. */
     url?: string;
     /** The account whose records the client keeps. */
     account: string;
     /** Logs in. Without `token` and `getToken` the client uses the account itself, which works in development mode. */
     token?: string;
-    /** Supplies a token when the client needs one. If it rejects, the client treats that as a failed connection and retries later. */
+    /**
+     * Supplies a token when the client needs one. If it rejects, answers no text or an empty one, or does not settle within
+     * 15 s, the client treats that as a failed connection and retries later. `throw new UnauthorizedError()` ends it for good.
+     */
     getToken?: (why: TokenReason) => string | Promise<string>;
     /** Keeps the records. `auto`, the default, uses IndexedDB where it works, otherwise memory. */
     store?: 'auto' | 'memory' | Store;
@@ -93,7 +96,11 @@ export interface Events {
         frame: object;
     }): void;
 }
+/** Checks what would otherwise fail late, or quietly. */
+export declare function checkOptions(options: Options): void;
 /** Returns the WebSocket class to use, or throws if there is none. */
 export declare function webSocket(options: Options): WebSocketConstructor;
-/** Returns the address of the gateway that served this file, else that of a local one. */
-export declare function defaultUrl(): string;
+/** Returns the address of the gateway that served the script at `address`, behind any prefix; nothing if none did. */
+export declare function gatewayOf(address: string | null | undefined): string | undefined;
+/** Returns the address to connect to. There is no guess: it would lead to the visitor's own machine. */
+export declare function address({ url }: Options): string;

@@ -1,78 +1,80 @@
 /** A gender. */
 export type Gender = 'unknown' | 'male' | 'female';
-/** A profile. Unset texts are empty. */
+/** A profile. Unset texts are empty. Records are frozen: an application that changes one changes a copy. */
 export interface User {
-    account: string;
-    nick: string;
-    avatar: string;
-    sign: string;
-    gender: Gender;
-    email: string;
+    readonly account: string;
+    readonly nick: string;
+    readonly avatar: string;
+    readonly sign: string;
+    readonly gender: Gender;
+    readonly email: string;
     /** Empty or `yyyy-mm-dd`. */
-    birth: string;
-    tel: string;
-    custom: string;
+    readonly birth: string;
+    readonly tel: string;
+    readonly custom: string;
     /** Milliseconds since 1970. */
-    createTime: number;
+    readonly createTime: number;
     /** Milliseconds since 1970. */
-    updateTime: number;
-    version: number;
+    readonly updateTime: number;
+    readonly version: number;
 }
 /** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
 export interface Friend {
-    account: string;
-    alias: string;
-    custom: string;
+    readonly account: string;
+    readonly alias: string;
+    readonly custom: string;
     /** Milliseconds since 1970. */
-    createTime: number;
+    readonly createTime: number;
     /** Milliseconds since 1970. */
-    updateTime: number;
-    version: number;
+    readonly updateTime: number;
+    readonly version: number;
 }
 /** A friend request; there is one for each account and direction. */
 export interface FriendRequest {
     /** The other account. */
-    account: string;
+    readonly account: string;
     /** `in`: from the other account. `out`: from this one. */
-    direction: 'in' | 'out';
-    message: string;
+    readonly direction: 'in' | 'out';
+    readonly message: string;
     /** `open` requests can be answered; the other states name the outcome. */
-    state: 'open' | 'accepted' | 'rejected' | 'cancelled' | 'expired';
+    readonly state: 'open' | 'accepted' | 'rejected' | 'cancelled' | 'expired';
     /** Milliseconds since 1970. */
-    createTime: number;
+    readonly createTime: number;
     /** Milliseconds since 1970. */
-    updateTime: number;
-    version: number;
+    readonly updateTime: number;
+    readonly version: number;
 }
 /** A blocked account, which receives nothing from this one. */
 export interface Block {
-    account: string;
+    readonly account: string;
     /** Milliseconds since 1970. */
-    createTime: number;
-    version: number;
+    readonly createTime: number;
+    readonly version: number;
     /** True if the block has ended. */
-    removed: boolean;
+    readonly removed: boolean;
 }
 /** The presence of an account. */
 export interface Presence {
-    account: string;
-    online: boolean;
+    readonly account: string;
+    readonly online: boolean;
     /** The time at which an offline friend was last online, or an online one came online. Milliseconds since 1970, 0 if unknown. */
-    lastSeen: number;
+    readonly lastSeen: number;
     /** Only for this account: true if it appears offline to its friends. */
-    invisible?: boolean;
+    readonly invisible?: boolean;
 }
 /** A session of this account. */
 export interface Session {
-    session: string;
-    device: Required<Device>;
+    readonly session: string;
+    readonly device: Readonly<Required<Device>>;
     /** Milliseconds since 1970. */
-    connectedAt: number;
+    readonly connectedAt: number;
     /** True for this client's session. */
-    current: boolean;
+    readonly current: boolean;
 }
 /** The fields that `updateMyInfo` changes. A missing field stays unchanged, an empty text clears it. */
-export type MyInfo = Partial<Pick<User, 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom'>>;
+export type MyInfo = {
+    -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User[K];
+};
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {
     /** An identifier of the installation. */
@@ -248,6 +250,7 @@ export declare const Code: {
     readonly denied: 403;
     readonly notFound: 404;
     readonly timeout: 408;
+    readonly invalid: 414;
     readonly internal: 500;
 };
 /** Close codes that the client handles by name; it handles others by their range. */
@@ -276,4 +279,15 @@ export declare class RosterdError extends Error {
         cause?: unknown;
     });
     static from(body: ErrorBody): RosterdError;
+}
+/**
+ * Thrown by `getToken`, says that this user gets no token, whatever is tried: the session has ended, or never was. The
+ * client stops, and does not retry.
+ */
+export declare class UnauthorizedError extends RosterdError {
+    constructor(message?: string, more?: {
+        cause?: unknown;
+    });
+    /** Recognizes the error by its name as well, because a page may have loaded this library twice. */
+    static is(error: unknown): error is Error;
 }

@@ -35,15 +35,19 @@ export declare const requestKey: ({ account, direction }: FriendRequest) => stri
  * fallback of its own.
  */
 export interface Store {
-    /** Reads all records of the account; `undefined` if there are none. */
-    load(account: string): Promise<Stored | undefined>;
+    /** Reads the records under `key`; `undefined` if there are none. The key is a text that names account and gateway. */
+    load(key: string): Promise<Stored | undefined>;
     /** Applies `change` completely or not at all. */
-    save(account: string, change: Change): Promise<void>;
-    /** Deletes all records of the account. */
-    wipe(account: string): Promise<void>;
+    save(key: string, change: Change): Promise<void>;
+    /** Deletes all records under `key`. */
+    wipe(key: string): Promise<void>;
+    /** Calls `listener` when somebody else, such as another page, wipes the records under `key`. */
+    onWipe?(key: string, listener: () => void): void;
     /** Releases resources. */
     close?(): void;
 }
+/** Returns the key for an account's records: those of another gateway are others, whatever its accounts are called. */
+export declare const storeKey: (account: string, url: string) => string;
 /** Merges changes into one. */
 export declare class Gathered {
     readonly clear: boolean;
@@ -61,21 +65,22 @@ export declare class Gathered {
 /** Keeps records in memory, as long as the object exists. */
 export declare class MemoryStore implements Store {
     #private;
-    load(account: string): Promise<Stored | undefined>;
-    save(account: string, change: Change): Promise<void>;
-    wipe(account: string): Promise<void>;
+    load(key: string): Promise<Stored | undefined>;
+    save(key: string, change: Change): Promise<void>;
+    wipe(key: string): Promise<void>;
 }
 /**
- * Keeps records in IndexedDB, in one database `rosterd:ACCOUNT` for each account.
+ * Keeps records in IndexedDB, in one database `rosterd:ACCOUNT URL` for each account and gateway.
  *
  * Several pages may write to one database, as they receive the same records. If a page that is behind overwrites newer
  * records just as the last page closes, the comparison at the next login finds the difference.
  */
 export declare class IndexedDbStore implements Store {
     #private;
-    load(account: string): Promise<Stored | undefined>;
-    save(account: string, change: Change): Promise<void>;
-    wipe(account: string): Promise<void>;
+    load(key: string): Promise<Stored | undefined>;
+    save(key: string, change: Change): Promise<void>;
+    wipe(key: string): Promise<void>;
+    onWipe(key: string, listener: () => void): void;
     close(): void;
 }
 /** Returns an IndexedDB store if possible, otherwise a memory store. */

@@ -27,7 +27,7 @@ await build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: 
 if (existsSync(join(root, 'src/nim.ts'))) {
   await build({ ...common, entryPoints: ['src/nim.ts'], format: 'esm', outfile: join(out, 'nim.module.js') });
   // The entry exports NIM; as a classic script that becomes the global of the same name.
-  const footer = { js: 'var NIM = rosterdNim.NIM ?? rosterdNim.default;' };
+  const footer = { js: 'var NIM = rosterdNim.NIM, SDK = Object.assign(globalThis.SDK ?? {}, { NIM });' };
   await build({ ...common, entryPoints: ['src/nim.ts'], format: 'iife', globalName: 'rosterdNim', footer, outfile: join(out, 'nim.js') });
 }
 

@@ -3,6 +3,7 @@
 
 import { Code, RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
+import { after } from './timers.js';
 
 /** One pending command. */
 interface Call {
@@ -14,7 +15,7 @@ interface Call {
   /** The reply, while the call waits for the effect. */
   answer?: ServerFrame;
   sent: boolean;
-  timer: ReturnType<typeof setTimeout>;
+  cancelTimeout(): void;
   resolve(frame: ServerFrame): void;
   reject(error: RosterdError): void;
 }
@@ -32,11 +33,11 @@ export class Calls {
   add(command: Command, timeoutMs: number, repeatable: boolean, here?: () => boolean): Promise<ServerFrame> {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const cancelTimeout = after(timeoutMs, () => {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, 'TIMEOUT', `${sent ? 'no answer' : 'no connection'} within ${timeoutMs} ms`));
-      }, timeoutMs);
-      this.#calls.set(id, { command, repeatable, here, sent: false, timer, resolve, reject });
+      });
+      this.#calls.set(id, { command, repeatable, here, sent: false, cancelTimeout, resolve, reject });
     });
   }
 
@@ -86,7 +87,7 @@ export class Calls {
   #take(id: number): Call | undefined {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
-    clearTimeout(call?.timer);
+    call?.cancelTimeout();
     return call;
   }
 }

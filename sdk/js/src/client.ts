@@ -1,11 +1,15 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The public client: access to the records, the commands, and the control of the connection, which lifecycle.ts runs.
 
 import { Emitter } from './emitter.js';
+import type { ListenerOptions } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
-import type { Events, Options, State } from './options.js';
+import { checkOptions } from './options.js';
+import type { ConnectionState, Events, Options, State } from './options.js';
 import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
+import type { Snapshot } from './snapshot.js';
 
 /** The gateway's limit for accounts in one `getUsers`. */
 const LOOKUP_MAX = 150;
@@ -21,7 +25,7 @@ export class RosterdClient {
   readonly #lifecycle: Lifecycle;
 
   constructor(options: Options) {
-    if (typeof options?.account !== 'string' || options.account === '') throw new TypeError('options.account is missing');
+    checkOptions(options);
     this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
   }
 
@@ -35,6 +39,16 @@ export class RosterdClient {
 
   get state(): State {
     return this.#lifecycle.state;
+  }
+
+  /** The connection in detail: `reconnecting` between two attempts, with `lastError` and `retryAt`. */
+  get connection(): ConnectionState {
+    return this.#lifecycle.connectionState;
+  }
+
+  /** Everything that the client holds, unchanging; the event `change` announces another. The same object if nothing changed. */
+  get snapshot(): Snapshot {
+    return this.#lifecycle.snapshot;
   }
 
   /** The account's own profile as last known. Records are never changed in place. */
@@ -81,9 +95,14 @@ export class RosterdClient {
     return this.#lifecycle.connection?.paused ?? false;
   }
 
-  /** Adds a listener; returns a function that removes it. */
-  on<K extends keyof Events>(event: K, listener: Events[K]): () => void {
-    return this.#emitter.on(event, listener);
+  /** Adds a listener; returns a function that removes it. `signal` removes it as well. */
+  on<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void {
+    return this.#emitter.on(event, listener, options);
+  }
+
+  /** Adds a listener for the next event of this kind only; returns a function that removes it. */
+  once<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void {
+    return this.#emitter.once(event, listener, options);
   }
 
   /** Removes a listener. */
@@ -220,13 +239,13 @@ export class RosterdClient {
     const list = new Set(accounts);
     const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list] } }, { repeatable: true });
     const { missing = [] } = answered(watchReply);
-    this.#replica.watch(list, missing);
+    this.#lifecycle.watched(list, missing);
     return { missing };
   }
 
   /**
    * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
-   * receive it, `dropped` those that read too slowly.
+   * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
    */
   async signal(to: string, payload: string): Promise<{ delivered: number; dropped: number }> {
     const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
@@ -252,6 +271,16 @@ export class RosterdClient {
   /** Continues reading. */
   resume(): void {
     this.#lifecycle.connection?.resume();
+  }
+
+  /** Disconnects, removes all listeners, and closes the store: for `using`. The client is of no use afterwards. */
+  [Symbol.dispose](): void {
+    void this.#lifecycle.dispose();
+  }
+
+  /** The same for `await using`: settles when all is written. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lifecycle.dispose();
   }
 
   /** Makes a call with an empty reply, which is done when its effect is visible. */

@@ -2,6 +2,7 @@
 // It reports its end exactly once and does not wait for the peer: after a network failure, close events come minutes late.
 
 import type { Goodbye, ServerFrame } from './protocol.js';
+import { after } from './timers.js';
 
 /** The part of the platform's WebSocket that the client uses; `ws` for Node has it too. */
 export interface WebSocketLike {
@@ -50,8 +51,8 @@ export class Connection {
   readonly #handlers: Handlers;
   #over = false;
   #goodbye?: Goodbye;
-  // Fires after a silence of #patience.
-  #silence?: ReturnType<typeof setTimeout>;
+  // Cancels the timer that ends a silence of #patience.
+  #silence = (): void => {};
   #patience = LOGIN_MS;
   #paused = false;
   // Frames that arrived while paused, if the socket cannot pause.
@@ -75,7 +76,7 @@ export class Connection {
 
   /** Expects a frame every `heartbeatMs` from now on. */
   loggedIn(heartbeatMs: number): void {
-    if (heartbeatMs > 0) this.#patience = Math.min(heartbeatMs * 2.5, 2 ** 31 - 1);
+    if (heartbeatMs > 0) this.#patience = heartbeatMs * 2.5;
     this.#listen();
   }
 
@@ -114,7 +115,7 @@ export class Connection {
   pause(): void {
     if (this.#over || this.#paused) return;
     this.#paused = true;
-    clearTimeout(this.#silence);
+    this.#silence();
     this.#socket.pause?.();
   }
 
@@ -139,6 +140,7 @@ export class Connection {
     try {
       frame = JSON.parse(data as string) as ServerFrame;
       if (typeof frame !== 'object' || frame === null) throw new TypeError('not an object');
+      freeze(frame);
     } catch {
       // Something is lost; the next login brings it.
       this.drop('a frame could not be read');
@@ -158,9 +160,9 @@ export class Connection {
   }
 
   #listen(patience = this.#patience): void {
-    clearTimeout(this.#silence);
+    this.#silence();
     if (this.#over || this.#paused) return;
-    this.#silence = setTimeout(() => this.drop('nothing was heard for too long'), patience);
+    this.#silence = after(patience, () => this.drop('nothing was heard for too long'));
   }
 
   #end(end: End): void {
@@ -173,7 +175,7 @@ export class Connection {
 
   #release(): void {
     this.#over = true;
-    clearTimeout(this.#silence);
+    this.#silence();
     this.#held = [];
     const socket = this.#socket;
     socket.onopen = socket.onmessage = socket.onclose = null;
@@ -186,4 +188,14 @@ export class Connection {
       // It was not open, or is closed already.
     }
   }
+}
+
+/**
+ * Freezes the records in a frame. Listeners get the records that the client keeps and stores; if one changed a record in
+ * place, contents and version would disagree, which no comparison with the gateway finds.
+ */
+function freeze(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const part of Object.values(value)) freeze(part);
+  if (!Array.isArray(value)) Object.freeze(value);
 }

@@ -1,18 +1,44 @@
 // Typed events.
 
+/** Limits how long a listener listens. */
+export interface ListenerOptions {
+  /** Removes the listener when it is aborted. */
+  signal?: AbortSignal | undefined;
+}
+
 /** Calls listeners. An error of one is reported like an uncaught error and does not affect the others. */
 export class Emitter<E extends object> {
   #listeners = new Map<keyof E, Set<(...args: never[]) => unknown>>();
 
-  on<K extends keyof E>(event: K, listener: E[K]): () => void {
+  on<K extends keyof E>(event: K, listener: E[K], { signal }: ListenerOptions = {}): () => void {
+    const off = (): void => {
+      this.off(event, listener);
+      signal?.removeEventListener('abort', off);
+    };
+    if (signal?.aborted) return off;
     let all = this.#listeners.get(event);
     if (!all) this.#listeners.set(event, (all = new Set()));
     all.add(listener as never);
-    return () => this.off(event, listener);
+    signal?.addEventListener('abort', off);
+    return off;
+  }
+
+  /** Adds a listener for the next event of this kind. */
+  once<K extends keyof E>(event: K, listener: E[K], options?: ListenerOptions): () => void {
+    const wrapped = (...args: unknown[]): unknown => {
+      off();
+      return (listener as (...args: unknown[]) => unknown)(...args);
+    };
+    const off = this.on(event, wrapped as E[K], options);
+    return off;
   }
 
   off<K extends keyof E>(event: K, listener: E[K]): void {
     this.#listeners.get(event)?.delete(listener as never);
+  }
+
+  clear(): void {
+    this.#listeners.clear();
   }
 
   has(event: keyof E): boolean {

@@ -7,19 +7,30 @@ import { Calls } from './calls.js';
 import { Connection } from './connection.js';
 import type { End } from './connection.js';
 import type { Emitter } from './emitter.js';
-import { defaultUrl, webSocket } from './options.js';
-import type { Events, Options, State } from './options.js';
-import { Close, Code, comesBack, RosterdError } from './protocol.js';
-import type { Command, LoginReply, ServerFrame } from './protocol.js';
+import { address, webSocket } from './options.js';
+import type { ConnectionState, Events, Options, State } from './options.js';
+import { Close, Code, comesBack, RosterdError, UnauthorizedError } from './protocol.js';
+import type { Command, ErrorCode, ErrorReason, LoginReply, ServerFrame } from './protocol.js';
 import type { Difference, Replica } from './replica.js';
 import { Saver } from './saver.js';
-import { defaultStore, MemoryStore } from './store.js';
-import { TIMER_MAX_MS, Tokens } from './tokens.js';
+import { Snapshots } from './snapshot.js';
+import type { Snapshot } from './snapshot.js';
+import { defaultStore, MemoryStore, storeKey } from './store.js';
+import { after } from './timers.js';
+import { Tokens } from './tokens.js';
 
 /** How long a logout waits for its reply, which is only a courtesy. */
 const LOGOUT_MS = 2_000;
+/** How long after a refused login the gateway's goodbye may take. */
+const REFUSED_MS = 2_000;
+/** How long an attempt may wait for the application's code before the application or the network can start another. */
+const STUCK_MS = 1_000;
 /** How long a connection may stay silent after a wake-up before it counts as dead. */
 const PROBE_MS = 5_000;
+/** The same, if the browser says that the network is gone. It cannot know: the gateway may be on this machine. */
+const OFFLINE_PROBE_MS = 2_000;
+/** How long a call may wait before the client asks whether the connection lives. */
+const UNANSWERED_MS = 3_000;
 
 /** The remedy for a list that differs from the gateway's, for the error message. */
 const REMEDY = {
@@ -39,6 +50,7 @@ export class Lifecycle {
   readonly options: Options;
   readonly url: string;
   state: State = 'disconnected';
+  connectionState: ConnectionState = Object.freeze({ state: 'disconnected' });
   connection?: Connection;
   readonly #emitter: Emitter<Events>;
   readonly #replica: Replica;
@@ -50,6 +62,8 @@ export class Lifecycle {
   // Counts attempts, to ignore what an earlier one awaited.
   #run = 0;
   #cacheRead = false;
+  // When the current attempt began to wait for the store or for `getToken`.
+  #waitsSince?: number;
   #loginId = 0;
   // The id of the `watch` that followed the last login.
   #watchId = 0;
@@ -60,26 +74,47 @@ export class Lifecycle {
   #connected?: Deferred;
   // Attempts since the last `synced`.
   #attempt = 0;
-  #retry?: { timer: ReturnType<typeof setTimeout>; byGateway: boolean };
+  #retry?: { cancel(): void; byGateway: boolean };
   // A logout is under way.
   #leaving = false;
   #resync = false;
+  // Why the connection is not live.
+  #lastError?: RosterdError;
+  readonly #snapshots: Snapshots;
+  // The snapshot that the last `change` brought.
+  #shown?: Snapshot;
+  // While this is not 0, a frame or an end is being handled, and `change` follows it.
+  #depth = 0;
 
   constructor(options: Options, emitter: Emitter<Events>, replica: Replica) {
     this.options = options;
-    this.url = options.url ?? defaultUrl();
+    this.url = address(options);
     this.#emitter = emitter;
     this.#replica = replica;
+    this.#snapshots = new Snapshots(replica);
     const { store = 'auto' } = options;
     this.#saver = new Saver(
       store === 'auto' ? defaultStore() : store === 'memory' ? new MemoryStore() : store,
-      options.account,
+      storeKey(options.account, this.url),
       (what, cause) => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause),
     );
+    this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
-      failed: (cause) => this.#error(Code.unauthenticated, 'REFRESH_FAILED', 'the token could not be renewed; the old one is used until it ends', cause),
+      failed: (cause) => {
+        if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
+        this.#error(Code.unauthenticated, 'REFRESH_FAILED', 'the token could not be renewed; the old one is used until it ends', cause);
+      },
     });
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshots.take(this.options.account, this.connectionState);
+  }
+
+  /** Takes the list that the gateway has accepted. */
+  watched(accounts: ReadonlySet<string>, missing: readonly string[]): void {
+    this.#batch(() => this.#replica.watch(accounts, missing));
   }
 
   connect(): Promise<void> {
@@ -91,7 +126,7 @@ export class Lifecycle {
       this.#tokens.restart();
       this.#watchPage(true);
       void this.#begin();
-    } else if (this.#retry) {
+    } else if (this.#retry || this.#stuck) {
       void this.#begin();
     }
     return connected.promise;
@@ -114,13 +149,32 @@ export class Lifecycle {
     }
     this.#stop();
     if (!forget) return this.#saver.idle();
-    this.#replica.clear();
+    this.#forget();
+    try {
+      await this.#saver.wipe();
+    } catch (cause) {
+      const message = 'the records of this account could not be deleted and are still in the local store; call logout again';
+      throw new RosterdError(Code.internal, 'STORE', message, { cause });
+    }
+  }
+
+  #forget(): void {
+    this.#batch(() => this.#replica.clear());
     this.#tokens.reset(this.options.token);
-    await this.#saver.wipe();
+    this.#saver.drop();
+    this.#cacheRead = false;
+  }
+
+  /** Follows another page that logged the account out and wiped its records. */
+  #wipedElsewhere(): void {
+    this.#stop('FORGOTTEN');
+    this.#forget();
   }
 
   call(command: Command, { repeatable, timeoutMs, here }: { repeatable: boolean; timeoutMs?: number; here?: () => boolean }): Promise<ServerFrame> {
     const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8_000, repeatable, here);
+    const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
+    reply.then(cancel, cancel);
     const connection = this.connection;
     if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
@@ -128,9 +182,10 @@ export class Lifecycle {
 
   async #begin(): Promise<void> {
     const run = ++this.#run;
-    clearTimeout(this.#retry?.timer);
+    this.#retry?.cancel();
     this.#retry = undefined;
     this.#setState('connecting');
+    this.#waitsSince = Date.now();
     if (!this.#cacheRead) await this.#readCache(run);
     if (run !== this.#run) return;
     let token: string;
@@ -138,10 +193,13 @@ export class Lifecycle {
       token = await this.#tokens.take();
     } catch (cause) {
       if (run !== this.#run) return;
+      this.#waitsSince = undefined;
+      if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
       this.#error(Code.unauthenticated, 'NO_TOKEN', 'getToken failed', cause);
-      return this.#ended({ code: 1006, reason: 'getToken failed' });
+      return this.#batch(() => this.#ended({ code: 1006, reason: 'getToken failed' }, new RosterdError(Code.unauthenticated, 'NO_TOKEN', 'getToken failed', { cause })));
     }
     if (run !== this.#run) return;
+    this.#waitsSince = undefined;
     this.#loginError = undefined;
     this.#resync = false;
     try {
@@ -151,8 +209,8 @@ export class Lifecycle {
           const { device } = this.options;
           connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
         },
-        frame: (frame) => this.#frame(frame, connection),
-        ended: (end) => this.#ended(end),
+        frame: (frame) => this.#batch(() => this.#frame(frame, connection)),
+        ended: (end) => this.#batch(() => this.#ended(end)),
         trace: (direction, frame) => this.#trace(direction, frame),
       });
       this.connection = connection;
@@ -167,13 +225,17 @@ export class Lifecycle {
     if (run !== this.#run) return;
     this.#cacheRead = true;
     if (!stored) return;
-    this.#replica.load(stored);
-    announceStored(this.#emitter, stored);
+    this.#batch(() => {
+      this.#replica.load(stored);
+      announceStored(this.#emitter, this.#replica.stored);
+    });
   }
 
   #frame(frame: ServerFrame, connection: Connection): void {
     if (frame.id === this.#loginId && frame.error) {
       this.#loginError = RosterdError.from(frame.error);
+      // A goodbye with the close code follows; not so for an invalid login, as another client could correct it and try again.
+      connection.expectWithin(this.#loginError.code === Code.invalid ? 0 : REFUSED_MS);
       return;
     }
     // The gateway cannot repair, or cannot now.
@@ -248,7 +310,7 @@ export class Lifecycle {
     connection.drop('out of step');
   }
 
-  #ended(end: End): void {
+  #ended(end: End, cause?: RosterdError): void {
     this.#detach();
     this.#calls.interrupted();
     if (this.#leaving) return;
@@ -267,35 +329,56 @@ export class Lifecycle {
     const atOnce = (renew && this.#tokens.expired()) || this.#resync;
     const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
     const { minMs = 500, maxMs = 20_000 } = this.options.backoff ?? {};
-    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** this.#attempt);
-    const delayMs = Math.min(Math.round(atOnce ? 0 : (requested ?? jittered)), TIMER_MAX_MS);
+    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt, 30));
+    const delayMs = Math.round(atOnce ? 0 : (requested ?? jittered));
     const attempt = ++this.#attempt;
-    this.#retry = { timer: setTimeout(() => void this.#begin(), delayMs), byGateway: requested !== undefined };
+    this.#retry = { cancel: after(delayMs, () => void this.#begin()), byGateway: requested !== undefined };
     const run = this.#run;
-    this.#setState('disconnected');
+    this.#lastError = cause ?? this.#loginError ?? closeError(end);
+    this.#setState('disconnected', Date.now() + delayMs);
     this.#emitter.emit('disconnected', { code, reason, willReconnect: true });
     if (run === this.#run) this.#emitter.emit('willReconnect', { attempt, delayMs });
   }
 
-  #giveUp({ code, reason }: End, error: RosterdError): void {
-    this.#halt(error);
-    this.#setState('disconnected');
-    this.#emitter.emit('disconnected', { code, reason, willReconnect: false, error });
-    this.#emitter.emit('error', error);
+  /** The attempt waits for the application's code, and may do so for long. */
+  get #stuck(): boolean {
+    return this.#waitsSince !== undefined && Date.now() - this.#waitsSince >= STUCK_MS;
   }
 
-  #stop(): void {
+  /** Ends for good because the application says that it has no token. */
+  #unauthorized(cause: Error): void {
+    const error = cause instanceof UnauthorizedError ? cause : new UnauthorizedError(cause.message, { cause });
+    this.connection?.close();
+    this.#tokens.reset();
+    this.#giveUp({ code: 1000, reason: 'UNAUTHORIZED' }, error);
+  }
+
+  #giveUp({ code, reason }: End, error: RosterdError): void {
+    this.#batch(() => {
+      this.#halt(error);
+      this.#lastError = error;
+      this.#setState('disconnected');
+      this.#emitter.emit('disconnected', { code, reason, willReconnect: false, error });
+      this.#emitter.emit('error', error);
+    });
+  }
+
+  #stop(reason = 'CLIENT'): void {
     const open = this.#wanted || this.state !== 'disconnected';
     this.connection?.close();
-    this.#halt(new RosterdError(Code.timeout, 'DISCONNECTED', 'the client was disconnected'));
-    this.#setState('disconnected');
-    if (open) this.#emitter.emit('disconnected', { code: 1000, reason: 'CLIENT', willReconnect: false });
+    this.#batch(() => {
+      this.#halt(new RosterdError(Code.timeout, 'DISCONNECTED', 'the client was disconnected'));
+      this.#lastError = undefined;
+      this.#setState('disconnected');
+      if (open) this.#emitter.emit('disconnected', { code: 1000, reason, willReconnect: false });
+    });
   }
 
   #halt(error: RosterdError): void {
     this.#wanted = false;
+    this.#waitsSince = undefined;
     this.#run++;
-    clearTimeout(this.#retry?.timer);
+    this.#retry?.cancel();
     this.#retry = undefined;
     this.#watchPage(false);
     this.#detach();
@@ -315,26 +398,63 @@ export class Lifecycle {
   // A connection that looks open may have died silently; any answer proves that it is alive.
   readonly #wake = (): void => {
     if (globalThis.document?.visibilityState === 'hidden') return;
-    if (this.#retry && !this.#retry.byGateway) return void this.#begin();
-    if (this.state !== 'live') return;
-    this.connection?.expectWithin(PROBE_MS);
-    this.call({ getUsers: { accounts: [this.options.account] } }, { repeatable: false, timeoutMs: PROBE_MS }).catch(() => {});
+    if (this.#stuck || (this.#retry && !this.#retry.byGateway)) return void this.#begin();
+    this.#probe(PROBE_MS);
   };
+
+  readonly #offline = (): void => this.#probe(OFFLINE_PROBE_MS);
+
+  /** Asks for something small. A connection over which nothing comes within `ms` is dead. */
+  #probe(ms: number): void {
+    const { connection } = this;
+    if (!connection || !this.#login) return;
+    connection.expectWithin(ms);
+    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, false).catch(() => {});
+    this.#calls.flush((frame) => connection.send(frame));
+  }
 
   #watchPage(on: boolean): void {
     const method = on ? 'addEventListener' : 'removeEventListener';
     globalThis[method]?.('online', this.#wake);
+    globalThis[method]?.('offline', this.#offline);
     globalThis.document?.[method]?.('visibilitychange', this.#wake);
   }
 
-  #setState(state: State): void {
+  #setState(state: State, retryAt?: number): void {
     const previous = this.state;
-    if (state === previous) return;
+    if (state === 'live') this.#lastError = undefined;
     this.state = state;
-    this.#emitter.emit('state', state, previous);
+    this.connectionState = Object.freeze({
+      state: retryAt === undefined ? state : 'reconnecting',
+      ...(this.#lastError ? { lastError: this.#lastError } : {}),
+      ...(retryAt === undefined ? {} : { retryAt }),
+    });
+    this.#batch(() => state !== previous && this.#emitter.emit('state', state, previous));
   }
 
-  #error(code: number, reason: string, message: string, cause?: unknown): void {
+  /** Does something that may change what is held, and then emits `change` once, if something did. */
+  #batch(work: () => unknown): void {
+    this.#depth++;
+    try {
+      work();
+    } finally {
+      this.#depth--;
+    }
+    if (this.#depth || !this.#emitter.has('change')) return;
+    const { snapshot } = this;
+    if (snapshot === this.#shown) return;
+    this.#shown = snapshot;
+    this.#emitter.emit('change', snapshot);
+  }
+
+  /** Ends the client and everything that it keeps open. */
+  dispose(): Promise<void> {
+    const ended = this.disconnect().finally(() => this.#saver.close());
+    this.#emitter.clear();
+    return ended;
+  }
+
+  #error(code: ErrorCode, reason: ErrorReason, message: string, cause?: unknown): void {
     this.#emitter.emit('error', new RosterdError(code, reason, message, { cause }));
   }
 

@@ -14,11 +14,22 @@ export function merge<T extends object>(...objects: readonly (Partial<T> | null 
   return out as T;
 }
 
-/** Merges `news` into a copy of `old` by account: known records keep their place, new ones are appended. */
-export function mergeByAccount<T extends Account>(old: readonly T[] | T | null | undefined, news: readonly T[] | T | null | undefined): T[] {
-  const map = new Map<string, T>();
-  for (const record of [...list(old), ...list(news)]) map.set(record.account, merge<T>(map.get(record.account), record));
+/** Merges `news` into a copy of `old` by the field `by`: known records keep their place, new ones are appended. */
+export function mergeBy<T extends object>(by: keyof T, old: readonly T[] | T | null | undefined, news: readonly T[] | T | null | undefined): T[] {
+  const map = new Map<unknown, T>();
+  for (const record of [...list(old), ...list(news)]) map.set(record[by], merge<T>(map.get(record[by]), record));
   return [...map.values()];
+}
+
+/** Copies a list without the records in `gone`, which may be records or values of the field `by`. */
+export function cutBy<T extends object>(by: keyof T, old: readonly T[] | null | undefined, gone: readonly (object | string)[] | object | string | null | undefined): T[] {
+  const keys = new Set(list<object | string>(gone).map((entry) => (typeof entry === 'string' ? entry : (entry as T)[by])));
+  return list(old).filter((record) => !keys.has(record[by]));
+}
+
+/** Merges `news` into a copy of `old` by account. */
+export function mergeByAccount<T extends Account>(old: readonly T[] | T | null | undefined, news: readonly T[] | T | null | undefined): T[] {
+  return mergeBy('account', old, news);
 }
 
 /** Copies a list without the accounts in `gone`, which may be records or accounts. */
@@ -26,8 +37,7 @@ export function cutByAccount<T extends Account>(
   old: readonly T[] | null | undefined,
   gone: readonly (Account | string)[] | Account | string | null | undefined,
 ): T[] {
-  const accounts = new Set(list<Account | string>(gone).map((entry) => (typeof entry === 'string' ? entry : entry.account)));
-  return list(old).filter((record) => !accounts.has(record.account));
+  return cutBy('account', old, gone);
 }
 
 export { mergeByAccount as mergeUsers, mergeByAccount as mergeFriends, cutByAccount as cutFriends };

@@ -23,6 +23,8 @@ export class Callbacks {
   options: NIMGetInstanceOptions;
   // The reason of a disconnect by this side.
   leaving?: NIMDisconnected;
+  // The client waits before the next attempt.
+  waiting = false;
   // Accounts of pending calls, whose effects only `done` reports.
   readonly own: string[] = [];
   readonly #client: RosterdClient;
@@ -55,6 +57,7 @@ export class Callbacks {
     const client = this.#client;
     const on = <K extends keyof Events>(event: K, listener: Events[K]): void => void client.on(event, listener);
     on('state', (state) => {
+      if (state !== 'disconnected') this.waiting = false;
       if (state === 'syncing') this.#connected();
     });
     on('me', (user, how) => {
@@ -97,6 +100,7 @@ export class Callbacks {
     on('disconnected', (ended) => {
       this.#catchUp = undefined;
       this.#emittedMe = undefined;
+      this.waiting = ended.willReconnect;
       if (ended.willReconnect) return;
       this.#ended = ended.error;
       const message = ended.error?.message ?? ended.reason;

@@ -3,7 +3,7 @@
 // As a classic script (dist/nim.js) it defines the global `NIM`.
 
 import { RosterdClient } from './client.js';
-import { cutFriends, merge, mergeFriends, mergeUsers } from './merge.js';
+import { cutBy, cutFriends, merge, mergeBy, mergeFriends, mergeUsers } from './merge.js';
 import { Callbacks, safely } from './nim-callbacks.js';
 import { failure, WRONG_TOKEN } from './nim-errors.js';
 import type { NIMError } from './nim-errors.js';
@@ -13,6 +13,7 @@ import type {
   NIMRelations, NIMSystemMessage, NIMUser,
 } from './nim-options.js';
 import { blocked, profile, relation } from './nim-records.js';
+import { gatewayOf } from './options.js';
 import type { TokenReason } from './options.js';
 import type { MyInfo } from './protocol.js';
 
@@ -42,15 +43,20 @@ const LOOKUP_MAX = 150;
 const OWN_FIELDS = ['nick', 'avatar', 'sign', 'gender', 'email', 'birth', 'tel', 'custom'] as const;
 
 // Known only while a classic script runs for the first time.
-const servedFrom = scriptAddress();
+const servedFrom = gatewayOf((globalThis.document?.currentScript as HTMLScriptElement | null | undefined)?.src);
 const instances = new Map<string, NIM>();
 
 /** One NIM instance, for one account. */
 export class NIM {
   static readonly util = { merge };
 
+  /** The class itself, for pages that write `SDK.NIM`. */
+  static get NIM(): typeof NIM {
+    return NIM;
+  }
+
   /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
-  static getInstance(options: NIMGetInstanceOptions): NIM {
+  static getInstance<T extends NIMGetInstanceOptions>(options: T): NIM {
     const known = instances.get(options?.account);
     if (known) {
       known.setOptions(options);
@@ -79,7 +85,7 @@ export class NIM {
       store: options.db === false ? 'memory' : 'auto',
       reconnect: options.needReconnect,
       requestTimeoutMs: options.cmdTimeout,
-      device: { type: 'web', tag: options.customTag },
+      device: { type: 'web', tag: options.customTag ?? undefined },
     });
     this.#callbacks = new Callbacks(this.client, options);
   }
@@ -89,7 +95,7 @@ export class NIM {
   }
 
   /** Replaces options and callbacks at once, and the token at the next login. */
-  setOptions(options: Partial<NIMGetInstanceOptions>): void {
+  setOptions<T extends Partial<NIMGetInstanceOptions>>(options: T): void {
     warnOfIgnored(options);
     this.#callbacks.options = merge<NIMGetInstanceOptions>(this.#callbacks.options, options);
   }
@@ -111,6 +117,17 @@ export class NIM {
     this.#destroyed = true;
     if (instances.get(this.account) === this) instances.delete(this.account);
     this.#leave('destroy', options?.done);
+  }
+
+  /** Ends the session in an orderly way; `connect` starts another with the held records. */
+  logout(options: { done?: Done<object> } = {}): void {
+    this.#leave('logout', options?.done, () => this.client.logout());
+  }
+
+  /** Returns 0 without a login, 1 with one, 2 during a login, and 3 while the client waits before the next attempt. */
+  getLoginStatus(): 0 | 1 | 2 | 3 {
+    const { state } = this.client;
+    return state === 'live' ? 1 : state === 'disconnected' ? (this.#callbacks.waiting ? 3 : 0) : 2;
   }
 
   /** Changes fields of the account's own profile. */
@@ -209,6 +226,11 @@ export class NIM {
     this.#mark('removeFromBlacklist', options, false);
   }
 
+  /** Checks the held blocklist. */
+  isUserInBlackList(options: { account: string; done?: Done<boolean> }): void {
+    this.#answer('isUserInBlackList', options.done, async () => this.client.blocks.has(options.account));
+  }
+
   /** Returns the held blocklist. The mute list is always empty. */
   getRelations(options: { done?: Done<{ blacklist: NIMRelation[]; mutelist: NIMRelation[] }> }): void {
     this.#answer('getRelations', options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
@@ -265,6 +287,44 @@ export class NIM {
     return friends?.find((friend) => friend.account === account) ?? null;
   }
 
+  /** Returns a new list: system messages of the same request are merged, others appended. */
+  mergeSysMsgs<T extends { idServer?: string }>(messages: T[] | null | undefined, news: OneOrMore<T> | null | undefined): T[] {
+    return mergeBy('idServer', messages, news);
+  }
+
+  /** Returns a new list without `gone`. */
+  cutSysMsgs<T extends { idServer?: string }>(messages: T[] | null | undefined, gone: OneOrMore<T> | null | undefined): T[] {
+    return cutBy('idServer', messages, gone);
+  }
+
+  findSysMsg<T extends { idServer?: string }>(messages: T[] | null | undefined, idServer: string): T | null {
+    return messages?.find((message) => message.idServer === idServer) ?? null;
+  }
+
+  /** Returns a new list of sessions, merged by `deviceId`. */
+  mergeLoginPorts<T extends object>(ports: T[] | null | undefined, news: OneOrMore<T> | null | undefined): T[] {
+    return mergeBy('deviceId' as keyof T, ports, news);
+  }
+
+  /** Returns a new list without `gone`. */
+  cutLoginPorts<T extends object>(ports: T[] | null | undefined, gone: OneOrMore<T> | null | undefined): T[] {
+    return cutBy('deviceId' as keyof T, ports, gone);
+  }
+
+  /** Returns the address of an image as it is: the gateway keeps no images, so it cannot change one. */
+  viewImageSync({ url }: { url: string; [option: string]: unknown }): string {
+    return url;
+  }
+
+  // The same under NIM's other names, for pages that show avatars with them.
+  viewImageThumbnail = this.viewImageSync;
+  viewImageCrop = this.viewImageSync;
+  viewImageQuality = this.viewImageSync;
+  viewImageRotate = this.viewImageSync;
+  viewImageBlur = this.viewImageSync;
+  viewImageInterlace = this.viewImageSync;
+  viewImageStripMeta = this.viewImageSync;
+
   #mark(callFunc: string, options: { account: string; done?: Done<NIMMark> }, isAdd: boolean): void {
     const { account } = options;
     this.#relate(callFunc, options, async () => {
@@ -290,10 +350,10 @@ export class NIM {
     return (this.#shownToken = token);
   }
 
-  #leave(callFunc: string, done?: Done<object>): void {
+  #leave(callFunc: string, done?: Done<object>, leave = (): Promise<void> => this.client.disconnect()): void {
     this.#callbacks.leaving = { code: 'alreadyDisconnected', message: `${callFunc} was called`, callFunc };
     this.#answer(callFunc, done, async () => {
-      await this.client.disconnect();
+      await leave();
       return {};
     });
   }
@@ -311,15 +371,10 @@ function given<T extends object>(fields: T): Partial<T> {
   return merge<Partial<T>>(fields);
 }
 
-/** Returns the address of the gateway that served this script. */
-function scriptAddress(): string | undefined {
-  const script = (globalThis.document?.currentScript as HTMLScriptElement | null | undefined)?.src;
-  const from = /^http(s?):\/\/([^/]+)\//.exec(script ?? '');
-  return from ? `ws${from[1]}://${from[2]}/v1/ws` : undefined;
-}
-
 /** Builds a token: NIM's account and secret form a static token; a token that a backend signed names its account itself. */
 function credential(account: string, token: string): string {
   const isWhole = token === account || token.startsWith(`${account}:`) || /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
   return isWhole ? token : `${account}:${token}`;
 }
+
+export default NIM;

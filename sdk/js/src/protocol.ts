@@ -3,87 +3,87 @@
 /** A gender. */
 export type Gender = 'unknown' | 'male' | 'female';
 
-/** A profile. Unset texts are empty. */
+/** A profile. Unset texts are empty. Records are frozen: an application that changes one changes a copy. */
 export interface User {
-  account: string;
-  nick: string;
-  avatar: string;
-  sign: string;
-  gender: Gender;
-  email: string;
+  readonly account: string;
+  readonly nick: string;
+  readonly avatar: string;
+  readonly sign: string;
+  readonly gender: Gender;
+  readonly email: string;
   /** Empty or `yyyy-mm-dd`. */
-  birth: string;
-  tel: string;
-  custom: string;
+  readonly birth: string;
+  readonly tel: string;
+  readonly custom: string;
   /** Milliseconds since 1970. */
-  createTime: number;
+  readonly createTime: number;
   /** Milliseconds since 1970. */
-  updateTime: number;
-  version: number;
+  readonly updateTime: number;
+  readonly version: number;
 }
 
 /** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
 export interface Friend {
-  account: string;
-  alias: string;
-  custom: string;
+  readonly account: string;
+  readonly alias: string;
+  readonly custom: string;
   /** Milliseconds since 1970. */
-  createTime: number;
+  readonly createTime: number;
   /** Milliseconds since 1970. */
-  updateTime: number;
-  version: number;
+  readonly updateTime: number;
+  readonly version: number;
 }
 
 /** A friend request; there is one for each account and direction. */
 export interface FriendRequest {
   /** The other account. */
-  account: string;
+  readonly account: string;
   /** `in`: from the other account. `out`: from this one. */
-  direction: 'in' | 'out';
-  message: string;
+  readonly direction: 'in' | 'out';
+  readonly message: string;
   /** `open` requests can be answered; the other states name the outcome. */
-  state: 'open' | 'accepted' | 'rejected' | 'cancelled' | 'expired';
+  readonly state: 'open' | 'accepted' | 'rejected' | 'cancelled' | 'expired';
   /** Milliseconds since 1970. */
-  createTime: number;
+  readonly createTime: number;
   /** Milliseconds since 1970. */
-  updateTime: number;
-  version: number;
+  readonly updateTime: number;
+  readonly version: number;
 }
 
 /** A blocked account, which receives nothing from this one. */
 export interface Block {
-  account: string;
+  readonly account: string;
   /** Milliseconds since 1970. */
-  createTime: number;
-  version: number;
+  readonly createTime: number;
+  readonly version: number;
   /** True if the block has ended. */
-  removed: boolean;
+  readonly removed: boolean;
 }
 
 /** The presence of an account. */
 export interface Presence {
-  account: string;
-  online: boolean;
+  readonly account: string;
+  readonly online: boolean;
   /** The time at which an offline friend was last online, or an online one came online. Milliseconds since 1970, 0 if unknown. */
-  lastSeen: number;
+  readonly lastSeen: number;
   /** Only for this account: true if it appears offline to its friends. */
-  invisible?: boolean;
+  readonly invisible?: boolean;
 }
 
 /** A session of this account. */
 export interface Session {
-  session: string;
-  device: Required<Device>;
+  readonly session: string;
+  readonly device: Readonly<Required<Device>>;
   /** Milliseconds since 1970. */
-  connectedAt: number;
+  readonly connectedAt: number;
   /** True for this client's session. */
-  current: boolean;
+  readonly current: boolean;
 }
 
 /** The fields that `updateMyInfo` changes. A missing field stays unchanged, an empty text clears it. */
-export type MyInfo = Partial<
-  Pick<User, 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom'>
->;
+export type MyInfo = {
+  -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User[K];
+};
 
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {
@@ -95,6 +95,33 @@ export interface Device {
   tag?: string;
 }
 
+/** A text or number that a later version may extend: known values complete in an editor, others are allowed. */
+type Open<T extends string | number> = T | (T extends string ? string & {} : number & {});
+
+/** The gateway's words for its close codes. */
+type CloseWords =
+  | 'SHUTDOWN' | 'NO_HEARTBEAT' | 'INTERNAL' | 'TOO_MANY_REQUESTS' | 'OVERLOADED' | 'BAD_TOKEN' | 'MALFORMED_FRAME' | 'LOGIN_TIMEOUT'
+  | 'KICKED' | 'SESSION_LIMIT' | 'ACCOUNT_DISABLED' | 'TOKEN_EXPIRED';
+
+/** The number of an error: the gateway's, the client's, or a close code of 3501 and above. */
+export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419 | 422 | 500 | 503 | 509 | 3501 | 3502 | 3503 | 3504 | 3505>;
+
+/** The word of an error. */
+export type ErrorReason = Open<
+  | 'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS'
+  | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED'
+  | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords
+>;
+
+/** A close code, 1006 for a lost connection, or 1000 for an end that this side asked for. */
+export type CloseCode = Open<1000 | 1006 | 3000 | 3001 | 3002 | 3003 | 3004 | 3500 | 3501 | 3502 | 3503 | 3504 | 3505 | 3506>;
+
+/** The word of an end. */
+export type CloseReason = Open<CloseWords | 'CLIENT' | 'FORGOTTEN' | 'UNAUTHORIZED' | 'OTHER_ACCOUNT' | 'NO_CONNECTION'>;
+
+/** Says why the gateway sent everything. */
+export type SyncReason = Open<'NO_CURSOR' | 'CURSOR_MALFORMED' | 'CURSOR_FOREIGN' | 'CURSOR_FROM_FUTURE' | 'CURSOR_EXPIRED'>;
+
 /** The reply to a login. */
 export interface LoginReply {
   account: string;
@@ -103,7 +130,7 @@ export interface LoginReply {
   serverTime: number;
   heartbeatMs: number;
   sync: 'full' | 'delta' | 'current';
-  because?: string;
+  because?: SyncReason;
   expiresAt?: number;
 }
 
@@ -200,6 +227,7 @@ export const Code = {
   denied: 403,
   notFound: 404,
   timeout: 408,
+  invalid: 414,
   internal: 500,
 } as const;
 
@@ -217,14 +245,14 @@ export function comesBack(code: number): boolean {
  * `code` and `reason` stay the same between versions; `message` is a sentence for developers.
  */
 export class RosterdError extends Error {
-  readonly code: number;
-  readonly reason: string;
+  readonly code: ErrorCode;
+  readonly reason: ErrorReason;
   /** The invalid field, if any. */
   readonly field?: string;
   /** The wait before a retry, if the gateway named one. */
   readonly retryAfterMs?: number;
 
-  constructor(code: number, reason: string, message: string, more: { field?: string; retryAfterMs?: number; cause?: unknown } = {}) {
+  constructor(code: ErrorCode, reason: ErrorReason, message: string, more: { field?: string; retryAfterMs?: number; cause?: unknown } = {}) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
     this.name = 'RosterdError';
     this.code = code;
@@ -235,5 +263,21 @@ export class RosterdError extends Error {
 
   static from(body: ErrorBody): RosterdError {
     return new RosterdError(body.code, body.reason, body.message, body);
+  }
+}
+
+/**
+ * Thrown by `getToken`, says that this user gets no token, whatever is tried: the session has ended, or never was. The
+ * client stops, and does not retry.
+ */
+export class UnauthorizedError extends RosterdError {
+  constructor(message = 'the application has no token for this account', more: { cause?: unknown } = {}) {
+    super(Code.unauthenticated, 'UNAUTHORIZED', message, more);
+    this.name = 'UnauthorizedError';
+  }
+
+  /** Recognizes the error by its name as well, because a page may have loaded this library twice. */
+  static is(error: unknown): error is Error {
+    return error instanceof UnauthorizedError || (error as Error | undefined)?.name === 'UnauthorizedError';
   }
 }

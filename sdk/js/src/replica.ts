@@ -28,6 +28,11 @@ interface News {
   blocks: Block[];
 }
 
+/** A part of what is held. */
+export type Part = 'me' | 'users' | 'friends' | 'requests' | 'blocks' | 'presence' | 'sessions' | 'watched';
+
+const PARTS: readonly Part[] = ['me', 'users', 'friends', 'requests', 'blocks', 'presence', 'sessions', 'watched'];
+
 /** The effect of a frame. */
 export interface Difference extends News {
   /** `sync`: a catch-up is complete. `update`: a change. `reply`: the reply to this client's command. */
@@ -58,6 +63,8 @@ function newer(record: { version: number } | undefined, held: { version: number 
 /** Holds the records and applies frames to them. */
 export class Replica {
   #held = nothing();
+  // The parts that may have changed since the last call of changed().
+  #touched = new Set<Part>(PARTS);
   // The result of a catch-up and its repair so far. It replaces #held when the digests agree.
   #staged?: Records;
   #full = false;
@@ -103,21 +110,41 @@ export class Replica {
     return this.#watched;
   }
 
+  /** Returns the parts that may have changed since the last call. */
+  changed(): ReadonlySet<Part> {
+    const touched = this.#touched;
+    if (touched.size) this.#touched = new Set();
+    return touched;
+  }
+
+  #touch(...parts: readonly Part[]): void {
+    for (const part of parts) this.#touched.add(part);
+  }
+
   /** The cursor for the next login. */
   get cursor(): string | undefined {
     return this.#cursor;
   }
 
   load(stored: Stored): void {
-    const byAccount = <T extends { account: string }>(records: T[]): Map<string, T> => new Map(records.map((record) => [record.account, record]));
+    // Frozen copies: a store of the application's may go on using its own.
+    const own = <T extends object>(record: T): T => Object.freeze({ ...record });
+    const byAccount = <T extends { account: string }>(records: T[]): Map<string, T> => new Map(records.map((record) => [record.account, own(record)]));
     this.#held = {
-      me: stored.me,
+      me: stored.me && own(stored.me),
       users: byAccount(stored.users),
       friends: byAccount(stored.friends),
-      requests: new Map(stored.requests.map((request) => [requestKey(request), request])),
+      requests: new Map(stored.requests.map((request) => [requestKey(request), own(request)])),
       blocks: byAccount(stored.blocks),
     };
     this.#cursor = stored.cursor;
+    this.#touch(...PARTS);
+  }
+
+  /** The held records in the form of a store's. */
+  get stored(): Stored {
+    const { me, users, friends, blocks } = this.#held;
+    return { me, users: [...users.values()], friends: [...friends.values()], requests: this.requests, blocks: [...blocks.values()] };
   }
 
   /** Drops all records, with the cursor that belongs to them. */
@@ -128,6 +155,7 @@ export class Replica {
     this.#presence = new Map();
     this.#sessions = [];
     this.#watched = new Set();
+    this.#touch(...PARTS);
   }
 
   /** Discards an unfinished catch-up or repair when the connection ends. */
@@ -158,6 +186,7 @@ export class Replica {
       for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
     }
     this.#watched = accounts;
+    this.#touch('users', 'watched');
   }
 
   /** Applies a frame. Returns nothing if nothing changed, as after an unknown frame. */
@@ -166,7 +195,10 @@ export class Replica {
     if (frame.changes) return this.#changes(frame.changes);
     if (frame.synced) return this.#synced(frame.synced);
     if (frame.presence) return this.#present(frame.presence.users ?? []);
-    if (frame.sessions) return { ...noNews(), how: 'update', sessions: (this.#sessions = [...(frame.sessions.sessions ?? [])]) };
+    if (frame.sessions) {
+      this.#touch('sessions');
+      return { ...noNews(), how: 'update', sessions: (this.#sessions = [...(frame.sessions.sessions ?? [])]) };
+    }
     if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
     if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
     return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
@@ -187,13 +219,16 @@ export class Replica {
   #begin(full: boolean): undefined {
     const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
-    this.#staged = full ? nothing() : { me, users: new Map(users), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    // Nothing kept strangers up to date meanwhile, and one may have been deleted. Watched ones come again, or are missing.
+    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
+    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
     this.#stagedPresence = new Map();
   }
 
   #changes(changes: Changes): Difference | undefined {
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const account of changes.removed ?? []) presence.delete(account);
+    if (changes.removed?.length) this.#touch('presence');
     if (!this.#staged) return this.#live(changes, 'update');
     apply(this.#staged, changes);
     // Until the repair is answered, the shown records change as usual.
@@ -214,6 +249,10 @@ export class Replica {
 
   #live(changes: Changes, how: 'update' | 'reply'): Difference | undefined {
     const news = apply(this.#held, changes);
+    if (news.me) this.#touch('me');
+    if (news.users.length || news.friends.length || news.removed.length) this.#touch('users', 'friends');
+    if (news.requests.length) this.#touch('requests');
+    if (news.blocks.length) this.#touch('blocks');
     const save = this.#saved(news);
     if (typeof changes.cursor === 'string' && this.#doubt === 'none') save.cursor = this.#cursor = changes.cursor;
     const { me, ...lists } = news;
@@ -224,6 +263,7 @@ export class Replica {
   #present(users: Presence[]): Difference | undefined {
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const user of users) presence.set(user.account, user);
+    this.#touch('presence');
     return this.#staged || !users.length ? undefined : { ...noNews(), how: 'update', presence: users };
   }
 
@@ -239,11 +279,12 @@ export class Replica {
     const full = this.#full;
     if (full) this.#keepWatched(next);
     this.#held = next;
+    this.#touch(...PARTS);
     this.#doubt = agrees ? 'none' : 'unsure';
     this.#cursor = agrees ? synced.cursor : undefined;
     const changed = <T>(now: Map<string, T>, old: Map<string, T>): T[] =>
       [...now].flatMap(([key, record]) => (full || record !== old.get(key) ? [record] : []));
-    const lifted = [...before.blocks].flatMap(([account, block]) => (next.blocks.has(account) ? [] : [{ ...block, removed: true }]));
+    const lifted = [...before.blocks].flatMap(([account, block]) => (next.blocks.has(account) ? [] : [Object.freeze({ ...block, removed: true })]));
     const news: News = {
       me: next.me,
       users: changed(next.users, before.users),
@@ -278,6 +319,7 @@ export class Replica {
   #alone(): { sessions?: Session[] } {
     const before = this.#sessions;
     this.#sessions = [];
+    this.#touch('sessions');
     return before.length ? { sessions: [] } : {};
   }
 
@@ -286,7 +328,7 @@ export class Replica {
     const { users, friends } = this.#held;
     for (const account of this.#watched) {
       const user = friends.has(account) || next.users.has(account) ? undefined : users.get(account);
-      if (user) next.users.set(account, { ...user, version: 0 });
+      if (user) next.users.set(account, Object.freeze({ ...user, version: 0 }));
     }
   }
 

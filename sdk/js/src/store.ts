@@ -2,6 +2,7 @@
 // A store only keeps records; the replica decides what to write and when.
 
 import type { Block, Friend, FriendRequest, User } from './protocol.js';
+import { unref } from './timers.js';
 
 /** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
@@ -42,15 +43,20 @@ export const requestKey = ({ account, direction }: FriendRequest): string => `${
  * fallback of its own.
  */
 export interface Store {
-  /** Reads all records of the account; `undefined` if there are none. */
-  load(account: string): Promise<Stored | undefined>;
+  /** Reads the records under `key`; `undefined` if there are none. The key is a text that names account and gateway. */
+  load(key: string): Promise<Stored | undefined>;
   /** Applies `change` completely or not at all. */
-  save(account: string, change: Change): Promise<void>;
-  /** Deletes all records of the account. */
-  wipe(account: string): Promise<void>;
+  save(key: string, change: Change): Promise<void>;
+  /** Deletes all records under `key`. */
+  wipe(key: string): Promise<void>;
+  /** Calls `listener` when somebody else, such as another page, wipes the records under `key`. */
+  onWipe?(key: string, listener: () => void): void;
   /** Releases resources. */
   close?(): void;
 }
+
+/** Returns the key for an account's records: those of another gateway are others, whatever its accounts are called. */
+export const storeKey = (account: string, url: string): string => `${account} ${url}`;
 
 /** Merges changes into one. */
 export class Gathered {
@@ -91,8 +97,8 @@ export class Gathered {
 export class MemoryStore implements Store {
   #accounts = new Map<string, Gathered>();
 
-  async load(account: string): Promise<Stored | undefined> {
-    const held = this.#accounts.get(account);
+  async load(key: string): Promise<Stored | undefined> {
+    const held = this.#accounts.get(key);
     if (!held) return undefined;
     return {
       me: held.me,
@@ -104,14 +110,14 @@ export class MemoryStore implements Store {
     };
   }
 
-  async save(account: string, change: Change): Promise<void> {
-    let held = this.#accounts.get(account);
-    if (!held || change.clear) this.#accounts.set(account, (held = new Gathered()));
+  async save(key: string, change: Change): Promise<void> {
+    let held = this.#accounts.get(key);
+    if (!held || change.clear) this.#accounts.set(key, (held = new Gathered()));
     held.add(change);
   }
 
-  async wipe(account: string): Promise<void> {
-    this.#accounts.delete(account);
+  async wipe(key: string): Promise<void> {
+    this.#accounts.delete(key);
   }
 }
 
@@ -124,17 +130,19 @@ const BATCH = 250;
 const OPEN_MS = 3000;
 
 /**
- * Keeps records in IndexedDB, in one database `rosterd:ACCOUNT` for each account.
+ * Keeps records in IndexedDB, in one database `rosterd:ACCOUNT URL` for each account and gateway.
  *
  * Several pages may write to one database, as they receive the same records. If a page that is behind overwrites newer
  * records just as the last page closes, the comparison at the next login finds the difference.
  */
 export class IndexedDbStore implements Store {
-  // Opened at first use. A rejected promise stays: the client drops a store that failed.
+  // Opened at first use.
   #databases = new Map<string, Promise<IDBDatabase>>();
+  // Tell the other pages of this origin about a wipe.
+  #channels = new Map<string, BroadcastChannel>();
 
-  async load(account: string): Promise<Stored | undefined> {
-    const database = await this.#open(account);
+  async load(key: string): Promise<Stored | undefined> {
+    const database = await this.#open(key);
     const transaction = database.transaction(TABLES, 'readonly');
     const all = (name: string): Promise<any[]> => result(transaction.objectStore(name).getAll());
     const meta = (name: string): Promise<any> => result(transaction.objectStore('meta').get(name));
@@ -144,8 +152,8 @@ export class IndexedDbStore implements Store {
     return { users, friends, requests, blocks, me, cursor };
   }
 
-  async save(account: string, change: Change): Promise<void> {
-    const database = await this.#open(account);
+  async save(key: string, change: Change): Promise<void> {
+    const database = await this.#open(key);
     const transaction = database.transaction(TABLES, 'readwrite');
     const tables = TABLES.map((name) => transaction.objectStore(name));
     const [users, friends, requests, blocks, meta] = tables as [IDBObjectStore, IDBObjectStore, IDBObjectStore, IDBObjectStore, IDBObjectStore];
@@ -173,35 +181,70 @@ export class IndexedDbStore implements Store {
     await done;
   }
 
-  async wipe(account: string): Promise<void> {
-    const database = await this.#open(account);
-    // Tables are emptied first: deletion waits for other pages that have the database open.
-    const transaction = database.transaction(TABLES, 'readwrite');
-    const done = completion(transaction);
-    for (const name of TABLES) transaction.objectStore(name).clear();
-    await done;
-    database.close();
-    this.#databases.delete(account);
-    await remove(account);
+  async wipe(key: string): Promise<void> {
+    // Other pages stop before the records go, so that they write nothing afterwards.
+    this.#channel(key)?.postMessage('wipe');
+    try {
+      const database = await this.#open(key);
+      // Tables are emptied first: deletion waits for other pages that have the database open.
+      const transaction = database.transaction(TABLES, 'readwrite');
+      const done = completion(transaction);
+      for (const name of TABLES) transaction.objectStore(name).clear();
+      await done;
+    } finally {
+      // Also after a failure: another attempt opens the database anew.
+      this.#forget(key);
+    }
+    await remove(key);
+  }
+
+  onWipe(key: string, listener: () => void): void {
+    const channel = this.#channel(key);
+    channel?.addEventListener('message', () => {
+      // The database was deleted under this connection; the next use opens a new one.
+      this.#forget(key);
+      listener();
+    });
+    unref(channel);
   }
 
   close(): void {
-    for (const opening of this.#databases.values()) opening.then((database) => database.close(), () => {});
-    this.#databases.clear();
+    for (const key of [...this.#databases.keys()]) this.#forget(key);
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
   }
 
-  #open(account: string): Promise<IDBDatabase> {
-    let opening = this.#databases.get(account);
-    if (!opening) this.#databases.set(account, (opening = open(account)));
+  #open(key: string): Promise<IDBDatabase> {
+    let opening = this.#databases.get(key);
+    if (!opening) {
+      this.#databases.set(key, (opening = open(key)));
+      // An attempt that failed does not spoil the next one.
+      opening.catch(() => this.#databases.delete(key));
+    }
     return opening;
+  }
+
+  #forget(key: string): void {
+    this.#databases.get(key)?.then((database) => database.close(), () => {});
+    this.#databases.delete(key);
+  }
+
+  #channel(key: string): BroadcastChannel | undefined {
+    if (typeof BroadcastChannel !== 'function') return undefined;
+    let channel = this.#channels.get(key);
+    if (!channel) {
+      this.#channels.set(key, (channel = new BroadcastChannel(nameOf(key))));
+      unref(channel);
+    }
+    return channel;
   }
 }
 
 /** Opens the database and creates its tables. */
-function open(account: string, again = true): Promise<IDBDatabase> {
+function open(key: string, again = true): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('IndexedDB does not answer')), OPEN_MS);
-    const request = indexedDB.open(nameOf(account), SCHEMA);
+    const request = indexedDB.open(nameOf(key), SCHEMA);
     request.onupgradeneeded = () => {
       const database = request.result;
       for (const name of [...database.objectStoreNames]) database.deleteObjectStore(name);
@@ -221,22 +264,22 @@ function open(account: string, again = true): Promise<IDBDatabase> {
     request.onerror = () => {
       clearTimeout(timer);
       // A newer version of this library wrote it: its records are useless here.
-      if (again && request.error?.name === 'VersionError') resolve(remove(account).then(() => open(account, false)));
+      if (again && request.error?.name === 'VersionError') resolve(remove(key).then(() => open(key, false)));
       else reject(request.error);
     };
   });
 }
 
 /** Deletes the database. If another page has it open, the browser deletes it after that page closes it. */
-function remove(account: string): Promise<void> {
+function remove(key: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.deleteDatabase(nameOf(account));
+    const request = indexedDB.deleteDatabase(nameOf(key));
     request.onsuccess = request.onblocked = () => resolve();
     request.onerror = () => reject(request.error);
   });
 }
 
-const nameOf = (account: string): string => `rosterd:${account}`;
+const nameOf = (key: string): string => `rosterd:${key}`;
 
 /** Waits for a request. */
 function result<T>(request: IDBRequest<T>): Promise<T> {

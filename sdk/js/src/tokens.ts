@@ -1,10 +1,11 @@
 // The token for the next login, and its renewal while a connection is open.
 
-import type { Options } from './options.js';
+import type { Options, TokenReason } from './options.js';
 import type { LoginReply, ServerFrame } from './protocol.js';
+import { after, within } from './timers.js';
 
-/** The longest time that timers support, in milliseconds. */
-export const TIMER_MAX_MS = 2 ** 31 - 1;
+/** How long `getToken` may take. */
+const TOKEN_MS = 15_000;
 /** The earliest renewal before a token's end; otherwise a fifth of its time must be left. */
 const REFRESH_LEAD_MS = 60_000;
 /** The shortest wait before a renewal. */
@@ -26,7 +27,7 @@ export class Tokens {
   #expiresAt?: number;
   // The gateway's clock minus the local one.
   #skew = 0;
-  #timer?: ReturnType<typeof setTimeout>;
+  #cancel = (): void => {};
   // Counts connections, to ignore a renewal that began on an earlier one.
   #run = 0;
 
@@ -37,11 +38,11 @@ export class Tokens {
   }
 
   async take(): Promise<string> {
-    const { getToken, account } = this.#options;
-    if (!getToken) return this.#token ?? account;
+    const { account } = this.#options;
+    if (!this.#options.getToken) return this.#token ?? account;
     const ended = this.#expiresAt !== undefined && Date.now() + this.#skew >= this.#expiresAt;
     if (this.#token === undefined || ended) {
-      this.#token = await getToken(this.#ended || ended ? 'expired' : 'connect');
+      this.#token = await this.#ask(this.#ended || ended ? 'expired' : 'connect');
       this.#expiresAt = undefined;
     }
     return this.#token;
@@ -59,7 +60,7 @@ export class Tokens {
 
   stop(): void {
     this.#run++;
-    clearTimeout(this.#timer);
+    this.#cancel();
   }
 
   /** Drops an expired token; returns whether it is the first since a login. */
@@ -76,21 +77,19 @@ export class Tokens {
 
   #expires(at: number | undefined): void {
     this.#expiresAt = at;
-    clearTimeout(this.#timer);
+    this.#cancel();
     if (at === undefined || !this.#options.getToken) return;
     const left = at - Date.now() - this.#skew;
     const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
     // The gateway closes the connection after the token's end, with the code that requests a new token.
-    if (left <= 0) return;
-    if (wait > TIMER_MAX_MS) this.#timer = setTimeout(() => this.#expires(at), TIMER_MAX_MS);
-    else this.#timer = setTimeout(() => void this.#renew(at), wait);
+    if (left > 0) this.#cancel = after(wait, () => void this.#renew(at));
   }
 
   async #renew(endsAt: number): Promise<void> {
     const run = this.#run;
     try {
-      const token = await this.#options.getToken?.('refresh');
-      if (token === undefined || run !== this.#run) return;
+      const token = await this.#ask('refresh');
+      if (run !== this.#run) return;
       const { refreshReply } = await this.#handlers.refresh(token);
       this.#token = token;
       if (run === this.#run) this.#expires(refreshReply?.expiresAt);
@@ -99,5 +98,12 @@ export class Tokens {
       this.#handlers.failed(cause);
       this.#expires(endsAt);
     }
+  }
+
+  /** Calls `getToken`. An answer that cannot be a token is a failure: the gateway would refuse the login for good. */
+  async #ask(why: TokenReason): Promise<string> {
+    const token: unknown = await within(TOKEN_MS, 'getToken', () => this.#options.getToken?.(why));
+    if (typeof token === 'string' && token !== '') return token;
+    throw new TypeError(`getToken returned ${token === '' ? 'an empty text' : `no text but ${token === null ? 'null' : typeof token}`}`);
   }
 }

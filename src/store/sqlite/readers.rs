@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ struct ReaderPool {
     busy_timeout: Duration,
     state: Mutex<ReaderQueue>,
     work: Condvar,
+    /// Whether the last read failed.
+    failing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -53,7 +56,8 @@ type Read = Box<dyn FnOnce(&ReaderPool, &mut Option<Connection>) + Send>;
 
 impl Readers {
     pub(super) fn new(path: PathBuf, busy_timeout: Duration) -> Self {
-        Self(Arc::new(ReaderPool { path, busy_timeout, state: Mutex::default(), work: Condvar::new() }))
+        let (state, work, failing) = Default::default();
+        Self(Arc::new(ReaderPool { path, busy_timeout, state, work, failing }))
     }
 
     /// Runs a query in a read transaction of its own. Once begun, it runs to its end even if its caller stops waiting.
@@ -65,7 +69,7 @@ impl Readers {
         self.queue(Box::new(move |shared, conn| {
             if !answer.is_closed() {
                 // Sending fails if the caller stopped waiting meanwhile.
-                let _ = answer.send(shared.read(conn, query));
+                let _ = answer.send(shared.report(shared.read(conn, query)));
             }
         }))?;
         let found = answered.await.map_err(|_| StoreError("a read broke off".into()))?;
@@ -162,6 +166,18 @@ impl ReaderPool {
         conn.prepare_cached("COMMIT")?.execute([])?;
         *held = Some(conn);
         Ok(found)
+    }
+
+    /// Logs once that reads fail, and once that they succeed again. Nobody else does: clients are not told what failed.
+    fn report<T>(&self, outcome: Result<T>) -> Result<T> {
+        if self.failing.load(Ordering::Relaxed) != outcome.is_err() {
+            self.failing.store(outcome.is_err(), Ordering::Relaxed);
+            match &outcome {
+                Err(error) => tracing::error!(%error, "the store cannot read; it keeps trying"),
+                Ok(_) => tracing::info!("the store can read again"),
+            }
+        }
+        outcome
     }
 
     fn open(&self) -> Result<Connection> {

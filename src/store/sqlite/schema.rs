@@ -15,11 +15,12 @@ use rosterd_engine::model::{Epoch, Revision, Visibility};
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
     include_str!("../schema/sqlite/0004_relation_counts.sql"),
+    include_str!("../schema/sqlite/0005_request_copies.sql"),
 ];
 
 /// The epoch in a copy, which gets an epoch of its own when it is opened first.

@@ -20,8 +20,8 @@ use rosterd::store::{
     StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, RequestState, Revision,
-    Row, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, RequestSide,
+    RequestState, Revision, Row, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 
@@ -96,8 +96,8 @@ struct MemoryState {
 struct MemoryTables {
     users: BTreeMap<Account, StoredUser>,
     edges: BTreeMap<(Account, Account), Edge>,
-    /// By sender and receiver.
-    requests: BTreeMap<(Account, Account), Request>,
+    /// By sender, receiver and whose copy it is.
+    requests: BTreeMap<(Account, Account, RequestSide), Request>,
     /// By owner and peer.
     blocks: BTreeMap<(Account, Account), Block>,
     /// By viewer and account.
@@ -144,13 +144,19 @@ impl MemoryTables {
 
     fn counts(&self, account: &Account) -> RelationCounts {
         let open = |request: &&Request| request.state == RequestState::Open;
-        let received = |r: &&Request| r.receiver == *account && !r.hidden;
+        let open = |request: &&Request| open(request) && request.side == RequestSide::Sender;
         RelationCounts {
             friends: self.friends(account).count() as u64,
             sent: self.requests_of(account).filter(open).filter(|r| r.sender == *account).count() as u64,
-            received: self.requests_of(account).filter(open).filter(received).count() as u64,
+            received: self.requests_of(account).filter(open).filter(|r| r.receiver == *account).count() as u64,
             blocks: self.blocks_by(account).filter(|block| !block.removed).count() as u64,
         }
+    }
+
+    /// Returns the copies of a request.
+    fn copies<'a>(&'a self, sender: &'a Account, receiver: &'a Account) -> impl Iterator<Item = &'a Request> {
+        let sides = [RequestSide::Sender, RequestSide::Receiver];
+        sides.into_iter().filter_map(|side| self.requests.get(&(sender.clone(), receiver.clone(), side)))
     }
 
     /// Returns all relations between two accounts, in both directions.
@@ -158,7 +164,7 @@ impl MemoryTables {
         let keys = [(a.clone(), b.clone()), (b.clone(), a.clone())];
         Relations {
             edges: keys.iter().filter_map(|key| self.edges.get(key).cloned()).collect(),
-            requests: keys.iter().filter_map(|key| self.requests.get(key).cloned()).collect(),
+            requests: keys.iter().flat_map(|(sender, receiver)| self.copies(sender, receiver)).cloned().collect(),
             blocks: keys.iter().filter_map(|key| self.blocks.get(key).cloned()).collect(),
         }
     }
@@ -202,6 +208,9 @@ impl Rows for MemoryTables {
             let either = |block: &&Block| block.owner == *account || block.peer == *account;
             let of = self.blocks.values().filter(either).filter(|block| !block.removed);
             current.blocks = of.cloned().collect();
+            let blocked = current.blocks.iter().filter(|block| block.owner == *account);
+            let theirs = blocked.filter_map(|block| self.edges.get(&(block.peer.clone(), account.clone())));
+            current.edges.extend(theirs.filter(|edge| !edge.removed).cloned());
         }
         current.counts = reads.counts.into_iter().map(|a| (a.clone(), self.counts(&a))).collect();
         Ok(current)
@@ -213,7 +222,8 @@ impl Rows for MemoryTables {
             Row::Gone { account, .. } => self.erase(account),
             Row::Edge(edge) => drop(self.edges.insert((edge.owner.clone(), edge.peer.clone()), edge.clone())),
             Row::Request(request) => {
-                self.requests.insert((request.sender.clone(), request.receiver.clone()), request.clone());
+                let key = (request.sender.clone(), request.receiver.clone(), request.side);
+                self.requests.insert(key, request.clone());
             }
             Row::Block { block, frozen } => {
                 let key = (block.peer.clone(), block.owner.clone());
@@ -259,21 +269,21 @@ impl MemoryState {
         let mut old = Vec::new();
         let tables = &self.tables;
         for (key, edge) in tables.edges.iter().filter(|(_, edge)| edge.removed && edge.update_time < before) {
-            old.push((edge.update_time, 0, key.clone(), edge.version));
+            old.push((edge.update_time, 0, key.clone(), RequestSide::Sender, edge.version));
         }
         let closed = |request: &Request| request.state != RequestState::Open && request.update_time < before;
-        for (key, request) in tables.requests.iter().filter(|(_, request)| closed(request)) {
-            old.push((request.update_time, 1, key.clone(), request.version));
+        for ((sender, receiver, side), request) in tables.requests.iter().filter(|(_, request)| closed(request)) {
+            old.push((request.update_time, 1, (sender.clone(), receiver.clone()), *side, request.version));
         }
         for (key, block) in tables.blocks.iter().filter(|(_, block)| block.removed && block.update_time < before) {
-            old.push((block.update_time, 2, key.clone(), block.version));
+            old.push((block.update_time, 2, key.clone(), RequestSide::Sender, block.version));
         }
         old.sort_unstable();
         old.truncate(COMPACTION_LIMIT);
-        for (_, kind, key, version) in &old {
+        for (_, kind, key, side, version) in &old {
             match kind {
                 0 => drop(self.tables.edges.remove(key)),
-                1 => drop(self.tables.requests.remove(key)),
+                1 => drop(self.tables.requests.remove(&(key.0.clone(), key.1.clone(), *side))),
                 _ => drop(self.tables.blocks.remove(key)),
             }
             self.compacted = self.compacted.max(*version);
@@ -350,7 +360,7 @@ impl Store for Memory {
         for peer in peers {
             let between = state.tables.between(&account, &peer);
             found.edges.extend(between.edges.into_iter().filter(|edge| edge.owner == account));
-            found.requests.extend(between.requests.into_iter().filter(|request| request.is_seen_by(&account)));
+            found.requests.extend(between.requests.into_iter().filter(|request| *request.owner() == account));
             found.blocks.extend(between.blocks.into_iter().filter(|block| block.owner == account));
         }
         Box::pin(async { Ok(found) })
@@ -360,10 +370,10 @@ impl Store for Memory {
         let state = self.state.lock();
         let shown = |request: &&Request| {
             let late = since.is_some_and(|since| request.version > since);
-            (request.state == RequestState::Open || late) && request.is_seen_by(&account)
+            (request.state == RequestState::Open || late) && *request.owner() == account
         };
         let mut found: Vec<_> = state.tables.requests_of(&account).filter(shown).cloned().collect();
-        found.sort_by_key(|request| (request.peer_of(&account).clone(), request.sender.clone()));
+        found.sort_by_key(|request| (request.peer().clone(), request.sender.clone()));
         Box::pin(async { Ok(found) })
     }
 
@@ -408,7 +418,8 @@ impl Store for Memory {
 
     fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         let state = self.state.lock();
-        let old = |request: &&Request| request.state == RequestState::Open && request.create_time < before;
+        let open = |request: &Request| request.state == RequestState::Open && request.side == RequestSide::Sender;
+        let old = |request: &&Request| open(request) && request.create_time < before;
         let mut found: Vec<_> = state.tables.requests.values().filter(old).cloned().collect();
         found.sort_by_key(|request| request.create_time);
         found.truncate(limit);

@@ -1,7 +1,7 @@
 //! Checks what every store must keep of requests, blocks and presence, and which account sees it.
 
 use rosterd::store::PresenceRow;
-use rosterd_engine::model::{Edge, Fields, Millis, OnlineAccount, Request, RequestState, User};
+use rosterd_engine::model::{Edge, Fields, Millis, OnlineAccount, Request, RequestSide, RequestState, User};
 
 use super::Place;
 use super::rig::{Running, accept, account, ask, befriend, block, delete, nick, profile, reject, unblock};
@@ -33,7 +33,9 @@ async fn both_sides_find_a_request_and_only_open_ones_without_since(place: Place
     db.run(ask("b", "a", "let's")).await;
     let seen = requests(&db, "a", None).await;
     assert_eq!((seen.len(), &*seen[0].message, seen[0].state), (1, "let's", RequestState::Open));
-    assert_eq!(requests(&db, "b", None).await, seen);
+    assert_eq!(seen[0].side, RequestSide::Receiver);
+    let sent = requests(&db, "b", None).await;
+    assert_eq!(sent, [Request { side: RequestSide::Sender, ..seen[0].clone() }]);
     assert_eq!(requests(&db, "c", Some(0)).await, []);
     db.run(reject("a", "b")).await;
     for name in ["a", "b"] {
@@ -54,6 +56,19 @@ async fn a_request_of_one_who_is_blocked_is_the_senders_alone(place: Place) {
     assert_eq!(db.store.relations(account("a"), vec![account("b")]).await.unwrap().requests, []);
     assert_eq!(requests(&db, "b", None).await.len(), 1);
     assert_eq!(db.store.relations(account("b"), vec![account("a")]).await.unwrap().requests.len(), 1);
+    // The receiver's copy comes with the end of the block; the sender's stays as it is.
+    let sent = requests(&db, "b", None).await;
+    db.run(unblock("a", "b")).await;
+    let received = requests(&db, "a", Some(4)).await;
+    assert_eq!(received, [Request { side: RequestSide::Receiver, version: 5, ..sent[0].clone() }]);
+    assert_eq!(db.store.relations(account("a"), vec![account("b")]).await.unwrap().requests, received);
+    assert_eq!(requests(&db, "b", None).await, sent);
+    // Blocked again, it is asked anew: what the receiver's clients are yet to learn of the first is kept.
+    db.write([block("a", "b"), ask("b", "a", "")]).await.unwrap();
+    let states =
+        async |name| requests(&db, name, Some(5)).await.iter().map(|r| (r.state, r.version)).collect::<Vec<_>>();
+    assert_eq!(states("a").await, [(RequestState::Rejected, 6)]);
+    assert_eq!(states("b").await, [(RequestState::Open, 7)]);
     db.close().await;
 }
 
@@ -124,7 +139,7 @@ async fn closed_requests_and_ended_blocks_are_compacted(place: Place) {
     db.write([ask("b", "a", ""), reject("a", "b"), block("a", "c"), unblock("a", "c"), ask("c", "a", "")])
         .await
         .unwrap();
-    assert_eq!(db.store.compact(1001).await.unwrap(), 2);
+    assert_eq!(db.store.compact(1001).await.unwrap(), 3);
     assert_eq!(db.store.lineage().compacted, 7);
     assert_eq!(requests(&db, "a", Some(0)).await.len(), 1, "an open request stays");
     assert_eq!(db.store.blocks(account("a"), None, 9, Some(0)).await.unwrap(), []);

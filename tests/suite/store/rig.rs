@@ -71,8 +71,8 @@ impl Place {
         let counted = "
             SELECT account, sum(f), sum(s), sum(r), sum(b) FROM (
                 SELECT owner AS account, 1 AS f, 0 AS s, 0 AS r, 0 AS b FROM edge WHERE removed = 0
-                UNION ALL SELECT sender, 0, 1, 0, 0 FROM request WHERE state = 0
-                UNION ALL SELECT receiver, 0, 0, 1, 0 FROM request WHERE state = 0 AND hidden = 0
+                UNION ALL SELECT sender, 0, 1, 0, 0 FROM request WHERE state = 0 AND side = 0
+                UNION ALL SELECT receiver, 0, 0, 1, 0 FROM request WHERE state = 0 AND side = 0
                 UNION ALL SELECT owner, 0, 0, 0, 1 FROM block WHERE removed = 0)
             GROUP BY account";
         let kept = "SELECT account, friends, sent, received, blocks FROM relation_count";

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::support::{finished, spawn};
 
-use super::rig::{Place, Running, ask, befriend, block, failed, nick, profile, refused, unfriend};
+use super::rig::{Place, Running, account, befriend, failed, nick, profile, refused, unfriend};
 
 /// Returns why the store does not open.
 fn refusal(place: &Place) -> String {
@@ -392,29 +392,47 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
     assert_eq!(place.miscounted(), Vec::<String>::new());
 }
 
+/// Each side of a request has a copy. One that was hidden from its receiver reaches it with the migration, unless the
+/// block is still in force.
 #[tokio::test]
-async fn relations_of_a_store_that_kept_no_counts_are_counted_once() {
-    let place = Place::sqlite();
+async fn requests_of_before_there_were_copies_and_counts_are_kept_counted_and_arrive_if_hidden_for_nothing() {
+    let place = taken(|path| {
+        let file = Connection::open(path).unwrap();
+        for migration in [
+            include_str!("../../../src/store/schema/sqlite/0001_profiles_and_edges.sql"),
+            include_str!("../../../src/store/schema/sqlite/0002_relations_views_presence.sql"),
+            include_str!("../../../src/store/schema/sqlite/0003_credentials.sql"),
+        ] {
+            file.execute_batch(migration).unwrap();
+        }
+        file.execute_batch(
+            "PRAGMA application_id = 0x72737464; PRAGMA user_version = 3;
+             INSERT INTO meta VALUES (1, 7, 20, 0, '');
+             INSERT INTO block VALUES ('a', 'b', 0, 0, 1, 1, 9), ('a', 'c', 1, 0, 1, 1, 11);
+             INSERT INTO edge VALUES ('a', 'f', 0, '', x'', 1, 1, 4), ('f', 'a', 0, '', x'', 1, 1, 4),
+                                     ('a', 'g', 1, '', x'', 1, 1, 5), ('g', 'a', 1, '', x'', 1, 1, 5);
+             INSERT INTO request VALUES ('b', 'a', x'62', 0, 1, 1, 1, 12), ('c', 'a', x'63', 0, 1, 1, 1, 10),
+                                        ('d', 'a', x'64', 0, 0, 1, 1, 13), ('e', 'a', x'65', 3, 1, 1, 1, 14);",
+        )
+        .unwrap();
+    });
     let db = place.open();
-    db.write(["a", "b", "c", "d"].map(|name| nick(name, ""))).await.unwrap();
-    let relations = [befriend("a", "b"), befriend("c", "d"), ask("a", "c", ""), ask("d", "a", ""), block("b", "d")];
-    db.write(relations).await.unwrap();
-    db.write([unfriend("c", "d"), ask("d", "b", "is hidden")]).await.unwrap();
-    db.close().await;
-    let file = Connection::open(place.path()).unwrap();
-    file.execute_batch("DROP TABLE relation_count").unwrap();
-    for trigger in ["edge_made", "edge_changed", "request_made", "request_changed", "block_made", "block_changed"] {
-        file.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+    let open = async |name: &str, since| {
+        let found = db.store.requests(account(name), since).await.unwrap();
+        found.iter().map(|request| (request.peer().to_string(), request.version)).collect::<Vec<_>>()
+    };
+    assert_eq!(db.head, 21);
+    assert_eq!(open("a", None).await, [("c".to_owned(), 21), ("d".to_owned(), 13)]);
+    for (name, version) in [("b", 12), ("c", 10), ("d", 13)] {
+        assert_eq!(open(name, None).await, [("a".to_owned(), version)]);
     }
-    file.pragma_update(None, "user_version", 3).unwrap();
-    drop(file);
-    place.open().close().await;
+    assert_eq!((open("e", None).await, open("e", Some(1)).await), (vec![], vec![("a".to_owned(), 14)]));
+    db.close().await;
     assert_eq!(place.miscounted(), Vec::<String>::new());
     let kept = Connection::open(place.path()).unwrap();
-    let rows: i64 = kept
-        .query_row("SELECT sum(friends + sent + received + blocks) FROM relation_count", [], |record| record.get(0))
-        .unwrap();
-    assert_eq!(rows, 2 + 2 * 2 + 1 + 1, "a friendship, two requests, a hidden one, a block");
+    let sum = "SELECT sum(friends + sent + received + blocks) FROM relation_count";
+    let sum: i64 = kept.query_row(sum, [], |record| record.get(0)).unwrap();
+    assert_eq!(sum, 2 + 3 * 2 + 1, "a friendship, three requests, two of them hidden, a block");
 }
 
 #[tokio::test]

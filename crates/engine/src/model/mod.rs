@@ -27,7 +27,7 @@ pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
 pub use gender::Gender;
 pub use profile::{Fields, LastChange, Patch, Profile, TextLimits};
-pub use relation::{Block, Edge, FriendUpdate, FriendsPolicy, Request, RequestState};
+pub use relation::{Block, Edge, FriendUpdate, FriendsPolicy, Request, RequestSide, RequestState};
 pub use sessions_policy::SessionsPolicy;
 pub use visibility::{Audience, Visibility};
 

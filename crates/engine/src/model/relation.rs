@@ -7,18 +7,18 @@ use super::{Account, Millis, RequestError};
 /// How clients become friends. The backend may do either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FriendsPolicy {
-    /// Only by accepted requests.
+    /// Only by accepted requests: nobody becomes a friend, and sees what friends see, without the other's consent.
+    #[default]
     Request,
     /// Only by adding, without a request.
     Direct,
     /// By requests or by adding.
-    #[default]
     Both,
 }
 
 /// "`owner` lists `peer`": one direction of a friendship.
 ///
-/// A friendship is two edges. A removed edge stays for a while as a tombstone, so that clients that were away learn of
+/// A friendship is two edges. Only one is made by an account that adds another which blocks it; it ends with the block. A removed edge stays for a while as a tombstone, so that clients that were away learn of
 /// the removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the friend object")]
@@ -98,10 +98,21 @@ pub enum RequestState {
     Expired,
 }
 
-/// "`sender` asks `receiver` for friendship".
+/// The side to which a copy of a request belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum RequestSide {
+    #[default]
+    Sender,
+    Receiver,
+}
+
+/// "`sender` asks `receiver` for friendship", as one of the two knows it.
 ///
-/// There is one row for each ordered pair; another request replaces it. A closed request stays for a while, so that
-/// clients that were away learn how it ended.
+/// Each side has a copy with a version of its own, one for each ordered pair of accounts; another request replaces it.
+/// Nearly always the two say the same. But while the receiver blocks the sender only the sender's copy is written, and
+/// when the block ends only the receiver's is: neither side can see in its copy what happens at the other. A closed copy
+/// stays for a while, so that clients that were away learn how the request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the request object")]
 pub struct Request {
@@ -110,8 +121,8 @@ pub struct Request {
     /// At most [`MESSAGE_CHARS`].
     pub message: Box<str>,
     pub state: RequestState,
-    /// Whether the receiver blocked the sender when it was made, so that only the sender sees it.
-    pub hidden: bool,
+    /// Whose copy this is.
+    pub side: RequestSide,
     pub create_time: Millis,
     pub update_time: Millis,
     /// Greater at every change.
@@ -128,16 +139,22 @@ impl Request {
         Ok(message.into())
     }
 
-    /// Returns whether `account`, one of its two sides, may see it.
+    /// Returns the account to which this copy belongs. No other account sees it.
     #[must_use]
-    pub fn is_seen_by(&self, account: &Account) -> bool {
-        self.sender == *account || !self.hidden
+    pub fn owner(&self) -> &Account {
+        match self.side {
+            RequestSide::Sender => &self.sender,
+            RequestSide::Receiver => &self.receiver,
+        }
     }
 
-    /// Returns the side that is not `account`.
+    /// Returns the other account.
     #[must_use]
-    pub fn peer_of(&self, account: &Account) -> &Account {
-        if self.sender == *account { &self.receiver } else { &self.sender }
+    pub fn peer(&self) -> &Account {
+        match self.side {
+            RequestSide::Sender => &self.receiver,
+            RequestSide::Receiver => &self.sender,
+        }
     }
 }
 
@@ -164,21 +181,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_sender_sees_a_hidden_request_and_each_side_sees_the_other() {
+    fn a_copy_belongs_to_its_side() {
         let account = |name: &str| Account::parse(name, "account").unwrap();
         let (ann, bob) = (account("ann"), account("bob"));
-        let open = Request {
+        let sent = Request {
             sender: ann.clone(),
             receiver: bob.clone(),
+            side: RequestSide::Sender,
             message: Box::default(),
             state: RequestState::Open,
-            hidden: false,
             create_time: 1,
             update_time: 1,
             version: 1,
         };
-        let hidden = Request { hidden: true, ..open.clone() };
-        assert!(open.is_seen_by(&ann) && open.is_seen_by(&bob) && hidden.is_seen_by(&ann) && !hidden.is_seen_by(&bob));
-        assert_eq!((open.peer_of(&ann), open.peer_of(&bob)), (&bob, &ann));
+        let received = Request { side: RequestSide::Receiver, ..sent.clone() };
+        assert_eq!((sent.owner(), sent.peer()), (&ann, &bob));
+        assert_eq!((received.owner(), received.peer()), (&bob, &ann));
     }
 }

@@ -4,6 +4,7 @@
 //! shows does. So a hidden change does not show in a version either, sends nothing, and digests still agree.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::Profile;
 use crate::for_each_profile_field;
@@ -93,6 +94,14 @@ impl Visibility {
             self.clear(&mut view, audience);
             view
         })
+    }
+
+    /// Returns the profile without what only friends may see, whoever looks at it.
+    #[must_use]
+    pub fn for_everyone(&self, profile: &Arc<Profile>) -> Arc<Profile> {
+        let seen = profile.last_change(Audience::Everyone);
+        let view = self.view(profile, Audience::Everyone);
+        view.map_or_else(|| profile.clone(), |view| Arc::new(Profile { friends: seen, everyone: seen, ..view }))
     }
 
     /// Writes the rules as a line, `nick=everyone tel=friends …`, which a store keeps to see whether they change.

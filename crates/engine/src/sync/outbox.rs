@@ -29,6 +29,8 @@ impl RecordKinds {
     pub const SESSIONS: Self = Self(32);
     /// The account's profile, although the session does not follow it.
     pub const LOOK_UP: Self = Self(64);
+    /// That the client is to drop the account's profile: the account was deleted, or its profile was sent long ago.
+    pub const FORGET: Self = Self(128);
 
     /// Returns whether all kinds of `other` are in the set.
     #[must_use]
@@ -53,6 +55,7 @@ impl RecordKinds {
             (Self::PRESENCE, "presence"),
             (Self::SESSIONS, "sessions"),
             (Self::LOOK_UP, "hint"),
+            (Self::FORGET, "removed"),
         ];
         named.into_iter().filter(|(kind, _)| self.has(*kind)).map(|(_, word)| word).collect()
     }

@@ -243,7 +243,7 @@ async function stored(page: Page, account: string, nick: string): Promise<void> 
   await page.waitForFunction(
     ([account, nick]) =>
       new Promise<boolean>((resolve) => {
-        const open = indexedDB.open('rosterd:alice');
+        const open = indexedDB.open(`rosterd:alice ${(window as unknown as { client: { url: string } }).client.url}`);
         open.onsuccess = () => {
           const database = open.result;
           const get = database.transaction('users').objectStore('users').get(account);
@@ -262,7 +262,7 @@ function spoil(page: Page, how: 'nonsense' | 'another version'): Promise<void> {
   return page.evaluate(
     (how) =>
       new Promise<void>((resolve, reject) => {
-        const open = indexedDB.open('rosterd:alice');
+        const open = indexedDB.open(`rosterd:alice ${(window as unknown as { client: { url: string } }).client.url}`);
         open.onsuccess = () => {
           const database = open.result;
           const transaction = database.transaction('users', 'readwrite');
@@ -430,7 +430,7 @@ async function stored3000(page: Page): Promise<void> {
   await page.waitForFunction(
     () =>
       new Promise<boolean>((resolve) => {
-        const open = indexedDB.open('rosterd:erin');
+        const open = indexedDB.open(`rosterd:erin ${(window as unknown as { client: { url: string } }).client.url}`);
         open.onsuccess = () => {
           const database = open.result;
           const count = database.transaction('friends').objectStore('friends').count();

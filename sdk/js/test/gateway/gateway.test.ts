@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { bucket } from '../../src/digest.js';
 import { MemoryStore } from '../../src/index.js';
-import type { RosterdClient } from '../../src/index.js';
+import type { RosterdClient, Store } from '../../src/index.js';
 import { NIM } from '../../src/nim.js';
 import { API_KEY, Gateway, next, reaches, SECRET, token, until } from './gateway.js';
 
@@ -32,7 +32,7 @@ const REFUSALS: Record<string, number[]> = {
 
 describe('a gateway with its demo users', () => {
   let gateway: Gateway;
-  before(async () => (gateway = await Gateway.start('clients.heartbeat=1s')));
+  before(async () => (gateway = await Gateway.start('clients.heartbeat=1s', 'friends.policy=both')));
   after(() => gateway.end());
 
   test('the first login brings everything, in order', async () => {
@@ -160,7 +160,7 @@ describe('a gateway with its demo users', () => {
     const store = new MemoryStore();
     const erin = await gateway.connected('erin', { store });
     await erin.logout({ forget: true });
-    assert.equal(await store.load('erin'), undefined);
+    assert.equal(await store.load(gateway.key('erin')), undefined);
     assert.equal(erin.me, undefined);
   });
 
@@ -274,7 +274,9 @@ describe('a gateway that goes away', () => {
   });
 
   test('a store that was replaced: one full sync, no mixture of two histories', async () => {
-    const store = new MemoryStore();
+    const memory = new MemoryStore();
+    // The same address, as far as the store knows.
+    const store: Store = { load: () => memory.load('alice'), save: (_, change) => memory.save('alice', change), wipe: () => memory.wipe('alice') };
     const before = await Gateway.start();
     const after = await Gateway.start();
     try {
@@ -304,7 +306,7 @@ describe('a gateway that goes away', () => {
       // One is missing, one was never a friend, one profile is old, one friendship is newer than possible.
       const old = { ...fresh.users.get('f2')!, nick: 'of another time', version: 1 };
       const stranger = { account: 'nobody', version: 5 };
-      await store.save('popular', {
+      await store.save(gateway.key('popular'), {
         removed: ['f1'], users: [old, { ...old, ...stranger }],
         friends: [{ ...fresh.friends.get('f3')!, version: 2 ** 40 }, { ...fresh.friends.get('f3')!, ...stranger }],
       });
@@ -371,7 +373,7 @@ describe('a gateway that goes away', () => {
         assert.deepEqual(client.me, fresh.me);
         assert.deepEqual(new Map([...client.users].sort()), new Map([...fresh.users].sort()));
         assert.deepEqual(new Map([...client.friends].sort()), new Map([...fresh.friends].sort()));
-        const stored = await stores.load(names[i] as string);
+        const stored = await stores.load(gateway.key(names[i] as string));
         assert.deepEqual(new Map(stored?.users.map((u) => [u.account, u] as const).sort()), new Map([...fresh.users].sort()));
         assert.deepEqual(complaints[i]?.filter((line) => line.startsWith('error')), []);
       }

@@ -110,6 +110,11 @@ export class Gateway {
     return client;
   }
 
+  /** Returns the key under which clients store the records of an account. */
+  key(account: string): string {
+    return `${account} ${this.url}`;
+  }
+
   raw(): WebSocket {
     return new WebSocket(this.url, 'rosterd.v1.json');
   }

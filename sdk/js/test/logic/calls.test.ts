@@ -152,3 +152,36 @@ test('getUser of a missing account is 404', async () => {
   await settle();
   assert.equal(call.error?.code, 404);
 });
+
+test('times beyond what timers support are waited for, and Infinity is never', async () => {
+  const long = rig({ requestTimeoutMs: 2 ** 31 + 1_000 });
+  const call = outcome(long.client.updateMyInfo({ sign: 'x' }));
+  const endless = rig({ requestTimeoutMs: Infinity });
+  const never = outcome(endless.client.updateMyInfo({ sign: 'x' }));
+  await pass(60_000);
+  assert.deepEqual([call, never], [{}, {}]);
+  await pass(2 ** 31 - 1 - 60_000);
+  assert.deepEqual(call, {});
+  await pass(1_001);
+  assert.equal(call.error?.reason, 'TIMEOUT');
+  assert.deepEqual(never, {});
+});
+
+test('a wait without bound grows, and stays a time', async () => {
+  const it = rig({ backoff: { minMs: 500, maxMs: Infinity } });
+  void it.client.connect();
+  for (let i = 0; i < 40; i++) {
+    await settle();
+    it.socket.ends(1006);
+    void it.client.connect();
+  }
+  const waits = it.of('willReconnect').map(([{ delayMs }]) => delayMs);
+  assert.deepEqual(waits.slice(0, 3), [250, 500, 1_000]);
+  assert.ok(waits.every((ms) => Number.isFinite(ms)), String(waits));
+});
+
+test('times that are none are errors of the constructor', () => {
+  for (const options of [{ requestTimeoutMs: NaN }, { requestTimeoutMs: -1 }, { backoff: { maxMs: 'x' as never } }]) {
+    assert.throws(() => rig(options), /must be a number of milliseconds/);
+  }
+});

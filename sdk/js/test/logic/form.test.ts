@@ -29,7 +29,7 @@ test('the module needs no imports, packages or window', () => {
 test('the built module loads and exports the documented names', async () => {
   const built = await import(new URL('rosterd.js', dist).href);
   assert.deepEqual(Object.keys(built).sort(), [
-    'IndexedDbStore', 'MemoryStore', 'RosterdClient', 'RosterdError', 'cutFriends', 'digest', 'merge', 'mergeFriends', 'mergeUsers',
+    'IndexedDbStore', 'MemoryStore', 'RosterdClient', 'RosterdError', 'UnauthorizedError', 'cutFriends', 'digest', 'merge', 'mergeFriends', 'mergeUsers',
   ]);
 });
 

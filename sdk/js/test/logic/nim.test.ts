@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { NIM } from '../../src/nim.js';
+import SDK, { NIM } from '../../src/nim.js';
 import type { NIMGetInstanceOptions } from '../../src/nim.js';
 import { block, FakeSocket, friend, frozenTime, pass, request, settle, summary, user } from './rig.js';
 
@@ -47,7 +47,7 @@ interface Application {
 async function start(options: Partial<NIMGetInstanceOptions> = {}): Promise<Application> {
   const calls: [string, any][] = [];
   const callbacks = Object.fromEntries(CALLBACKS.map((name) => [name, (data: unknown) => void calls.push([name, data])]));
-  const nim = NIM.getInstance({ account: 'alice', db: false, ...callbacks, ...options });
+  const nim = NIM.getInstance({ account: 'alice', url: 'ws://gateway/v1/ws', db: false, ...callbacks, ...options });
   nims.push(nim);
   await settle();
   return {
@@ -325,4 +325,46 @@ test('callbacks that throw have no other effect', async (t) => {
   app.nim.addToBlacklist({ account: 'zoe', done: broken });
   await answer(app, { blocks: [block('zoe', 11)] });
   assert.deepEqual([app.names().at(-1), app.nim.client.blocks.size, app.nim.client.state], ['onsyncdone', 2, 'live']);
+});
+
+test('helpers for system messages and other sessions, by idServer and deviceId', async () => {
+  const { nim } = await quiet();
+  const message = (idServer: string, state: string): { idServer: string; state: string } => ({ idServer, state });
+  const messages = [message('a', 'init'), message('b', 'init')];
+  assert.deepEqual(nim.mergeSysMsgs(messages, [message('b', 'passed'), message('c', 'init')]).map(({ state }) => state), ['init', 'passed', 'init']);
+  assert.deepEqual(nim.cutSysMsgs(messages, message('a', 'any')), [messages[1]]);
+  assert.deepEqual([nim.findSysMsg(messages, 'b'), nim.findSysMsg(undefined, 'b')], [messages[1], null]);
+  assert.deepEqual(nim.mergeLoginPorts([{ deviceId: 'x', online: true }], { deviceId: 'x', online: false }), [{ deviceId: 'x', online: false }]);
+  assert.deepEqual(nim.cutLoginPorts([{ deviceId: 'x' }, { deviceId: 'y' }], [{ deviceId: 'x' }]), [{ deviceId: 'y' }]);
+  assert.equal(nim.viewImageThumbnail({ url: 'https://example.com/a.png', width: 40 }), 'https://example.com/a.png');
+});
+
+test('isUserInBlackList looks at the held blocklist', async () => {
+  const app = await live({}, { blocks: [block('mallory', 9)] });
+  const answers: unknown[] = [];
+  for (const account of ['mallory', 'bob']) app.nim.isUserInBlackList({ account, done: (error, blocked) => void answers.push([error, blocked]) });
+  await settle();
+  assert.deepEqual(answers, [[null, true], [null, false]]);
+});
+
+test('getLoginStatus through the life of an instance, and logout', async () => {
+  const app = await start();
+  assert.equal(app.nim.getLoginStatus(), 2);
+  app.socket.ends(1006);
+  assert.equal(app.nim.getLoginStatus(), 3);
+  await pass(20_000);
+  assert.equal(app.nim.getLoginStatus(), 2);
+  app.socket.full([], 'c', { account: 'alice' });
+  assert.equal(app.nim.getLoginStatus(), 1);
+  app.nim.logout({ done: app.done('logout') });
+  const { id } = app.socket.last('logout');
+  app.socket.gives({ id, logoutReply: {} });
+  await settle();
+  assert.equal(app.nim.getLoginStatus(), 0);
+  assert.deepEqual(app.of('ondisconnect').map(({ code, callFunc }) => [code, callFunc]), [['alreadyDisconnected', 'logout']]);
+});
+
+test("NIM's other ways to the class", () => {
+  assert.equal(SDK, NIM);
+  assert.equal(SDK.NIM, NIM);
 });

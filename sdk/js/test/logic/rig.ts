@@ -96,6 +96,9 @@ const EVENTS = [
   'willReconnect', 'disconnected', 'error',
 ] as const;
 
+/** The key under which a rig's client stores the records of an account. */
+export const key = (account = 'alice'): string => `${account} ws://gateway/v1/ws`;
+
 export interface Rig {
   client: RosterdClient;
   /** All sockets, the newest last. */

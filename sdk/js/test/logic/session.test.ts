@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { MemoryStore, RosterdClient, RosterdError } from '../../src/index.js';
-import { friend, frozenTime, live, pass, rig, settle, summary, user } from './rig.js';
+import { gatewayOf } from '../../src/options.js';
+import { friend, frozenTime, key, live, pass, rig, settle, summary, user } from './rig.js';
 
 frozenTime({ beforeEach, afterEach });
 
@@ -262,10 +263,10 @@ test('logout with forget leaves nothing', async () => {
   const store = new MemoryStore();
   const it = await live([bob], { store });
   await settle();
-  assert.ok(await store.load('alice'));
+  assert.ok(await store.load(key()));
   it.socket.ends(1006);
   await it.client.logout({ forget: true });
-  assert.equal(await store.load('alice'), undefined);
+  assert.equal(await store.load(key()), undefined);
   assert.equal(it.client.me, undefined);
   assert.equal(it.client.users.size, 0);
   void it.client.connect();
@@ -337,6 +338,7 @@ test('off and the function that on gives', async () => {
   it.client.on('state', listener);
   it.client.off('state', listener);
   void it.client.connect();
+  await it.client.disconnect();
   assert.deepEqual(heard, []);
 });
 
@@ -407,6 +409,17 @@ test('the network or the user is back: the next attempt is immediate', async () 
     listeners.get('online')?.();
     await pass(5_000);
     assert.equal(it.client.state, 'disconnected');
+    listeners.get('online')?.();
+    await settle();
+    it.socket.full([]);
+    // Offline: what is here may still be reached, so an answer decides.
+    listeners.get('offline')?.();
+    it.socket.gives({ id: it.socket.last('getUsers').id, getUsersReply: {} });
+    await pass(2_000);
+    assert.equal(it.client.state, 'live');
+    listeners.get('offline')?.();
+    await pass(2_000);
+    assert.equal(it.client.state, 'disconnected');
     // If the gateway set the time, it did so for all clients: none reconnects earlier.
     listeners.get('online')?.();
     await settle();
@@ -425,4 +438,66 @@ test('the network or the user is back: the next attempt is immediate', async () 
     delete (globalThis as any).document;
     Object.assign(globalThis, { addEventListener: own.add, removeEventListener: own.remove });
   }
+});
+
+test('an unanswered call asks whether the connection lives', async () => {
+  const it = await live([]);
+  it.client.updateMyInfo({ sign: 'x' }).catch(() => {});
+  await pass(3_000);
+  assert.deepEqual(it.socket.sent.slice(1).map((frame) => Object.keys(frame)[1]), ['updateMyInfo', 'getUsers']);
+  // A slow gateway is not a dead one.
+  it.socket.gives({ id: it.socket.last('getUsers').id, getUsersReply: {} });
+  await pass(5_000);
+  assert.equal(it.client.state, 'live');
+  // A hung one is.
+  it.client.updateMyInfo({ sign: 'y' }).catch(() => {});
+  await pass(3_000);
+  await pass(4_999);
+  assert.equal(it.client.state, 'live');
+  await pass(1);
+  assert.equal(it.client.state, 'disconnected');
+});
+
+test('an invalid login is reported at once: the gateway would wait for a better one', async () => {
+  const it = rig();
+  const connecting = it.client.connect();
+  await settle();
+  it.socket.open();
+  it.socket.gives({ id: 1, error: { code: 414, reason: 'INVALID_ARGUMENT', message: 'too long', field: 'device.tag' } });
+  await pass(0);
+  await assert.rejects(connecting, { code: 414, field: 'device.tag' });
+  assert.equal(it.client.state, 'disconnected');
+});
+
+test('a refused login whose goodbye does not come is reported soon', async () => {
+  const it = rig();
+  const connecting = it.client.connect();
+  await settle();
+  it.socket.open();
+  it.socket.gives({ id: 1, error: { code: 302, reason: 'UNAUTHENTICATED', message: 'no' } });
+  await pass(2_000);
+  await assert.rejects(connecting, { code: 302 });
+});
+
+test('a device is checked by the constructor', () => {
+  for (const device of [{ tag: 'x'.repeat(65) }, { id: 7 as never }, { type: null as never }]) assert.throws(() => rig({ device }), /options\.device\.(tag|id|type) must be a text of at most 64/);
+  assert.doesNotThrow(() => rig({ device: { id: '🙂'.repeat(64), type: '', tag: 'x'.repeat(64) } }));
+});
+
+test('the address is that of the gateway that served the script, with its prefix', () => {
+  for (const [script, url] of [
+    ['https://example.com/sdk/rosterd.js', 'wss://example.com/v1/ws'],
+    ['http://127.0.0.1:7678/sdk/nim.js?v=2', 'ws://127.0.0.1:7678/v1/ws'],
+    ['https://example.com/rosterd/sdk/rosterd.abc123.js', 'wss://example.com/rosterd/v1/ws'],
+    ['https://example.com:8443/a/sdk/b/sdk/nim.js#x', 'wss://example.com:8443/a/sdk/b/v1/ws'],
+    ['https://example.com/assets/index-B2c.js', undefined],
+    ['https://example.com/sdk/app.js', undefined],
+    ['http://localhost:5173/node_modules/.vite/deps/rosterd.js?v=1', undefined],
+    ['file:///app/node_modules/rosterd/dist/rosterd.js', undefined],
+    [undefined, undefined],
+  ] as const) assert.equal(gatewayOf(script), url, script);
+});
+
+test('without an address, the constructor says what to do', () => {
+  assert.throws(() => new RosterdClient({ account: 'alice' }), /options\.url is missing.*wss:/);
 });

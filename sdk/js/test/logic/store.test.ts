@@ -4,8 +4,8 @@ import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import { IndexedDbStore, MemoryStore, RosterdClient } from '../../src/index.js';
-import type { Friend, Store, Stored, User } from '../../src/index.js';
-import { block, friend, live, request, rig, settle, user } from './rig.js';
+import type { Friend, RosterdError, Store, Stored, User } from '../../src/index.js';
+import { block, friend, key, live, pass, request, rig, settle, user } from './rig.js';
 
 const sorted = (stored: Stored | undefined): unknown => stored && {
   me: stored.me, cursor: stored.cursor,
@@ -199,11 +199,11 @@ describe('the client and its store', () => {
       assert.equal(it.socket.last('login').login.cursor, 'c7');
       await it.client.logout({ forget: true });
     });
-    assert.ok(!(await indexedDB.databases()).some(({ name }) => name === 'rosterd:auto'));
+    assert.ok(!(await indexedDB.databases()).some(({ name }) => name?.startsWith('rosterd:auto')));
   });
 
   test('invalid records are dropped and fetched again', async () => {
-    await new IndexedDbStore().save('damaged', { users: [{ account: 'bob', version: 'x' } as never], cursor: 'c1' });
+    await new IndexedDbStore().save(key('damaged'), { users: [{ account: 'bob', version: 'x' } as never], cursor: 'c1' });
     await auto('damaged', async (it) => {
       assert.equal(it.of('error')[0]?.[0].reason, 'STORE');
       assert.deepEqual(it.of('users'), []);
@@ -211,7 +211,7 @@ describe('the client and its store', () => {
       assert.equal(it.socket.last('login').login.cursor, undefined);
       it.socket.full([user('bob', 2)], 'c2', { account: 'damaged' });
     });
-    assert.equal((await new IndexedDbStore().load('damaged'))?.cursor, 'c2');
+    assert.equal((await new IndexedDbStore().load(key('damaged')))?.cursor, 'c2');
   });
 
   for (const [what, spoilt] of [['a request without a version', { requests: [{ account: 'erin', direction: 'in' }] }], ['a block without an account that is one', { blocks: [{ account: 7, version: 1 }] }]] as const) {
@@ -262,12 +262,144 @@ describe('the client and its store', () => {
       assert.equal(it.client.users.get('bob')?.version, 8);
       assert.equal(it.client.state, 'live');
       it.socket.ends(1006);
-      await it.client.logout({ forget: true }).catch(() => assert.fail('logout does not fail'));
+      const leaving = it.client.logout({ forget: true }).then(() => undefined, (error: RosterdError) => `${error.code} ${error.reason}`);
+      assert.equal(await leaving, broken === 'wipe' || broken === 'everything' ? '500 STORE' : undefined);
+      const reported = broken !== 'wipe';
       const errors = it.of('error').map(([{ code, reason }]) => `${code} ${reason}`);
-      assert.ok(errors.length >= 1 && errors.every((e) => e === '500 STORE'), String(errors));
+      assert.ok(errors.length >= (reported ? 1 : 0) && errors.every((e) => e === '500 STORE'), String(errors));
       if (broken === 'save') assert.equal(calls.filter((name) => name === 'save').length, 1, 'a store that failed is left alone');
     });
   }
+
+  test('logout with forget wipes a store that failed before, and tries again when the wipe fails', async () => {
+    const memory = new MemoryStore();
+    let fails = 2;
+    const store: Store = {
+      load: (key) => memory.load(key),
+      save: async (key, change) => {
+        await memory.save(key, change);
+        throw new DOMException('full', 'QuotaExceededError');
+      },
+      wipe: async (key) => {
+        if (fails-- > 0) throw new DOMException('busy', 'AbortError');
+        await memory.wipe(key);
+      },
+    };
+    const it = await live([user('bob', 2)], { store });
+    assert.equal(it.of('error')[0]?.[0].reason, 'STORE');
+    assert.equal((await memory.load(key()))?.users.length, 1);
+    it.socket.ends(1006);
+    const leaving = it.client.logout({ forget: true });
+    await leaving;
+    assert.equal(fails, -1);
+    assert.equal(await memory.load(key()), undefined);
+  });
+
+  test("another gateway's records of an account of that name are others", async () => {
+    for (const store of [new MemoryStore(), new IndexedDbStore()]) {
+      const here = await live([user('bob', 2)], { store });
+      await settle();
+      await here.client.disconnect();
+      const there = rig({ store, url: 'ws://other/v1/ws' });
+      void there.client.connect();
+      for (let i = 0; i < 50 && !there.sockets.length; i++) await settle();
+      assert.deepEqual([there.of('users'), there.client.me], [[], undefined]);
+      there.socket.full([user('zoe', 9)], 'z-9');
+      await settle();
+      // Forgetting one leaves the other.
+      await there.client.logout({ forget: true });
+      assert.equal((await store.load(key()))?.cursor, 'e-1');
+      await store.wipe(key());
+    }
+  });
+
+  test('a listener cannot change a record in place: neither what is held nor what is stored', async () => {
+    const store = new MemoryStore();
+    const spoil = (record: object | undefined): void => assert.throws(() => Object.assign(record ?? {}, { nick: 'spoilt', alias: 'spoilt', message: 'spoilt', createTime: 7 }), TypeError);
+    const check = async (): Promise<void> => {
+      const it = rig({ store });
+      let heard = 0;
+      const each = (records: readonly object[]): void => records.forEach((record) => (heard++, spoil(record)));
+      it.client.on('me', (me) => each([me]));
+      it.client.on('userUpdated', (user) => each([user]));
+      for (const event of ['users', 'friends', 'requests', 'blocks', 'presence'] as const) it.client.on(event, each as never);
+      it.client.on('sessions', (sessions) => each([...sessions, ...sessions.map(({ device }) => device)]));
+      void it.client.connect();
+      await settle();
+      it.socket.full([user('bob', 2)]);
+      it.socket.gives({ changes: { me: user('alice', 3), users: [user('bob', 6)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' } });
+      it.socket.gives({ presence: { users: [{ account: 'bob', online: true, lastSeen: 1 }] } });
+      it.socket.gives({ sessions: { sessions: [{ session: 's', device: { id: '', type: '', tag: '' }, connectedAt: 1, current: true }] } });
+      assert.ok(heard >= 10, String(heard));
+      await it.client.disconnect();
+      assert.deepEqual(await store.load(key()), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' });
+    };
+    await check();
+    // The second time the records also come from the store.
+    await check();
+  });
+
+  test('a store may go on using the records it gave', async () => {
+    const mine = { ...user('bob', 2) };
+    const store = { load: async () => ({ users: [mine], friends: [friend('bob', 5)], requests: [], blocks: [], cursor: 'c1' }), save: async () => {}, wipe: async () => {} };
+    const it = rig({ store });
+    void it.client.connect();
+    await settle();
+    mine.nick = 'other';
+    assert.equal(it.client.users.get('bob')?.nick, 'bob');
+    await it.client.disconnect();
+  });
+
+  for (const broken of ['load', 'save', 'wipe'] as const) {
+    test(`a store whose ${broken} never settles: everything else does`, async () => {
+      mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+      try {
+        const method = (name: string) => (): Promise<undefined> => (name === broken ? new Promise(() => {}) : Promise.resolve(undefined));
+        const it = rig({ store: { load: method('load'), save: method('save'), wipe: method('wipe') } });
+        const connected = it.client.connect();
+        if (broken === 'load') await pass(10_000);
+        await settle();
+        it.socket.full([user('bob', 2)]);
+        await connected;
+        const disconnecting = it.client.disconnect();
+        await pass(5_000);
+        await disconnecting;
+        await pass(25_000);
+        assert.deepEqual(it.of('error').map(([{ reason }]) => reason), broken === 'wipe' ? [] : ['STORE']);
+        const leaving = it.client.logout({ forget: true }).then(() => undefined, ({ reason }: RosterdError) => reason);
+        for (let i = 0; i < 6; i++) await pass(10_000);
+        assert.equal(await leaving, broken === 'wipe' ? 'STORE' : undefined);
+      } finally {
+        mock.timers.reset();
+      }
+    });
+  }
+
+  test('logout with forget in one page reaches the others', async () => {
+    const [here, there] = [rig({ account: 'pages', store: 'auto' }), rig({ account: 'pages', store: 'auto' })];
+    for (const it of [here, there]) {
+      void it.client.connect();
+      for (let i = 0; i < 50 && !it.sockets.length; i++) await settle();
+      it.socket.full([user('bob', 2)], 'c7', { account: 'pages' });
+    }
+    await settle();
+    here.socket.ends(1006);
+    const leaving = here.client.logout({ forget: true });
+    for (let i = 0; i < 50 && there.client.state !== 'disconnected'; i++) await settle();
+    await leaving;
+    assert.deepEqual(there.of('disconnected').map(([{ reason, willReconnect }]) => [reason, willReconnect]), [['FORGOTTEN', false]]);
+    assert.deepEqual([there.client.me, there.client.users.size, there.client.friends.size], [undefined, 0, 0]);
+    assert.ok(!(await indexedDB.databases()).some(({ name }) => name?.includes('pages')));
+    // The other page can log in again, and keeps what it gets.
+    void there.client.connect();
+    for (let i = 0; i < 50 && there.sockets.length < 2; i++) await settle();
+    there.socket.open();
+    assert.equal(there.socket.last('login').login.cursor, undefined);
+    there.socket.full([user('bob', 2)], 'c8', { account: 'pages' });
+    await there.client.disconnect();
+    assert.deepEqual(there.of('error'), []);
+    await there.client.logout({ forget: true });
+  });
 
   test('writes are merged while one is running, and nothing is lost or reordered', async () => {
     const memory = new MemoryStore();
@@ -288,11 +420,11 @@ describe('the client and its store', () => {
     it.socket.gives({ changes: { users: [user('bob', 8)], friends: [friend('bob', 10)], removed: ['carol'], cursor: 'e-10' } });
     release();
     await settle();
-    assert.equal((await memory.load('alice'))?.cursor, 'e-1');
+    assert.equal((await memory.load(key()))?.cursor, 'e-1');
     release();
     await settle();
     assert.equal(saves, 2);
-    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'e-10', users: ['bob 8'], friends: ['bob 10'], ...none });
+    assert.deepEqual(sorted(await memory.load(key())), { me: user('alice', 1), cursor: 'e-10', users: ['bob 8'], friends: ['bob 10'], ...none });
     await it.client.disconnect();
   });
 
@@ -316,7 +448,7 @@ describe('the client and its store', () => {
       release();
       await settle();
     }
-    assert.deepEqual(sorted(await memory.load('alice')), { me: user('alice', 1), cursor: 'f-1', users: ['carol 1'], friends: ['carol 5'], ...none });
+    assert.deepEqual(sorted(await memory.load(key())), { me: user('alice', 1), cursor: 'f-1', users: ['carol 1'], friends: ['carol 5'], ...none });
     await it.client.disconnect();
   });
 
@@ -340,6 +472,6 @@ describe('the client and its store', () => {
   });
 
   test('the default store of a client without options', () => {
-    assert.doesNotThrow(() => new RosterdClient({ account: 'a' }));
+    assert.doesNotThrow(() => new RosterdClient({ account: 'a', url: 'ws://gateway/v1/ws' }));
   });
 });

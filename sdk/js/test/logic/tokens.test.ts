@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { RosterdError, UnauthorizedError } from '../../src/index.js';
 import { FakeSocket, frozenTime, live, pass, rig, settle } from './rig.js';
 
 frozenTime({ beforeEach, afterEach });
@@ -150,4 +151,108 @@ test('a token that lasts longer than timers support', async () => {
   it.client.pause(); // No watchdog: this is about the token's timer.
   await pass(1_000);
   assert.deepEqual(asked, ['connect']);
+});
+
+/** Never settles, as a request on a network that swallows packets. */
+const never = <T>(): Promise<T> => new Promise<T>(() => {});
+
+test('a getToken that never settles is a failed attempt', async () => {
+  let calls = 0;
+  const it = rig({ getToken: () => (++calls === 1 ? never<string>() : 't') });
+  void it.client.connect();
+  await pass(14_999);
+  assert.deepEqual([it.of('error'), it.of('willReconnect')], [[], []]);
+  await pass(1);
+  assert.equal(it.of('error')[0]?.[0].reason, 'NO_TOKEN');
+  assert.equal(it.of('willReconnect').length, 1);
+  await pass(500);
+  it.socket.full([]);
+  assert.equal(it.client.state, 'live');
+});
+
+test('connect() starts anew while getToken hangs, but not twice at once', async () => {
+  let calls = 0;
+  const it = rig({ getToken: () => (++calls === 1 ? never<string>() : 't') });
+  void it.client.connect();
+  void it.client.connect();
+  await settle();
+  assert.equal(calls, 1);
+  await pass(1_000);
+  const connected = it.client.connect();
+  await settle();
+  it.socket.full([]);
+  await connected;
+  assert.equal(calls, 2);
+  await pass(20_000);
+  assert.deepEqual(it.of('error'), [], 'the first attempt is over');
+});
+
+test('disconnect settles while getToken hangs', async () => {
+  const it = rig({ getToken: () => never<string>() });
+  const connecting = it.client.connect();
+  await settle();
+  await it.client.disconnect();
+  await assert.rejects(connecting, { reason: 'DISCONNECTED' });
+});
+
+test('a renewal that never settles is reported and retried', async () => {
+  let calls = 0;
+  const it = await live([], { getToken: () => (++calls === 2 ? never<string>() : 't') }, { expiresAt: Date.now() + 100_000 });
+  await pass(40_000);
+  it.socket.gives({});
+  await pass(40_000);
+  assert.equal(calls, 2);
+  await pass(15_000);
+  assert.equal(it.of('error')[0]?.[0].reason, 'REFRESH_FAILED');
+  await pass(4_000);
+  assert.ok(it.socket.last('refresh'));
+});
+
+for (const [what, value] of [['undefined', undefined], ['an empty text', ''], ['null', null], ['an object', { token: 't' }]] as const) {
+  test(`a getToken that gives ${what} is a failed attempt, and nothing is sent`, async () => {
+    let calls = 0;
+    const it = rig({ getToken: (() => (++calls === 1 ? value : 't')) as () => string });
+    void it.client.connect();
+    await settle();
+    assert.equal(it.sockets.length, 0);
+    assert.equal(it.of('error')[0]?.[0].reason, 'NO_TOKEN');
+    assert.equal(it.of('disconnected')[0]?.[0].willReconnect, true);
+    await pass(20_000);
+    it.socket.open();
+    assert.equal(it.socket.last('login').login.token, 't');
+  });
+}
+
+class TheirError extends Error {
+  override name = 'UnauthorizedError';
+}
+
+for (const error of [new UnauthorizedError(), new UnauthorizedError('logged out'), new TheirError('of another copy')]) {
+  test(`an UnauthorizedError of getToken ends the client for good (${error.message})`, async () => {
+    let calls = 0;
+    const it = rig({ getToken: async () => (calls++ ? 't' : Promise.reject(error)) });
+    const connecting = it.client.connect();
+    await assert.rejects(connecting, { code: 302, reason: 'UNAUTHORIZED', message: error.message });
+    await pass(600_000);
+    assert.equal(it.sockets.length, 0);
+    const [ended] = it.of('disconnected').map(([info]) => info);
+    assert.deepEqual([ended.willReconnect, ended.reason, ended.error instanceof RosterdError], [false, 'UNAUTHORIZED', true]);
+    // A new login of the user is a new start.
+    void it.client.connect();
+    await settle();
+    it.socket.open();
+    assert.equal(it.socket.last('login').login.token, 't');
+  });
+}
+
+test('an UnauthorizedError at a renewal ends the session', async () => {
+  let calls = 0;
+  const it = await live([], { getToken: async () => { if (calls++) throw new UnauthorizedError(); return 't'; } }, { expiresAt: Date.now() + 50_000 });
+  await pass(40_000);
+  assert.equal(it.client.state, 'disconnected');
+  assert.deepEqual(it.of('disconnected').map(([{ reason, willReconnect }]) => [reason, willReconnect]), [['UNAUTHORIZED', false]]);
+});
+
+test('a token that is no text is an error of the constructor', () => {
+  for (const token of ['', null, 7] as unknown as string[]) assert.throws(() => rig({ token }), /options\.token/);
 });

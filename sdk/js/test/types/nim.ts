@@ -1,7 +1,7 @@
 // Is compiled but not run: it checks that code written for NIM's published types works with this interface.
 
 import type { NIM as Theirs } from '@yxim/nim-web-sdk';
-import { NIM as Ours } from '../../src/nim.js';
+import SDK, { NIM as Ours } from '../../src/nim.js';
 import type { NIMFriend, NIMGetInstanceOptions, NIMUser } from '../../src/nim.js';
 
 type TheirOptions = Parameters<typeof Theirs.getInstance>[0];
@@ -14,6 +14,8 @@ type Methods =
   | 'updateMyInfo' | 'getUser' | 'getUsers'
   | 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply' | 'deleteFriend' | 'updateFriend' | 'getFriends' | 'isMyFriend'
   | 'markInBlacklist' | 'addToBlacklist' | 'removeFromBlacklist' | 'getRelations' | 'mergeRelations' | 'cutRelations' | 'findRelation' | 'kick'
+  | 'isUserInBlackList' | 'logout' | 'getLoginStatus' | 'mergeSysMsgs' | 'cutSysMsgs' | 'findSysMsg' | 'mergeLoginPorts' | 'cutLoginPorts'
+  | 'viewImageThumbnail' | 'viewImageCrop' | 'viewImageQuality' | 'viewImageRotate' | 'viewImageBlur' | 'viewImageInterlace' | 'viewImageStripMeta'
   | 'mergeUsers' | 'findUser' | 'mergeFriends' | 'cutFriends' | 'cutFriendsByAccounts' | 'findFriend';
 type Callbacks =
   | 'onconnect' | 'onwillreconnect' | 'ondisconnect' | 'onerror' | 'onsyncdone'
@@ -74,3 +76,9 @@ sample.getUsers({ accounts: ['bob'], sync: true, done: (error, users: TheirUser[
 sample.updateMyInfo({ gender: 'both' });
 // @ts-expect-error no account
 Ours.getInstance({ token: 'alice' });
+
+// Options that do nothing here only warn at run time, so they compile; and NIM's other ways to the class work.
+SDK.NIM.getInstance({ account: 'alice', lbsUrl: 'https://lbs', onmsg: (message: { text: string }) => void message.text }).setOptions({ token: 't', debug: true });
+SDK.getInstance({ account: 'alice' }).viewImageSync({ url: 'https://image', quality: 60 }).trim();
+// @ts-expect-error an option that has a meaning is still checked
+Ours.getInstance({ account: 'alice', onmyinfo: (user: number) => void user });

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, para
 
 use super::values::{account, int, number, text};
 use crate::store::Relations;
-use rosterd_engine::model::{Account, Block, Edge, Millis, Request, RequestState, Revision};
+use rosterd_engine::model::{Account, Block, Edge, Millis, Request, RequestSide, RequestState, Revision};
 
 macro_rules! edge_columns {
     () => {
@@ -14,7 +14,7 @@ macro_rules! edge_columns {
 
 macro_rules! request_columns {
     () => {
-        "sender, receiver, message, state, hidden, create_time, update_time, version"
+        "sender, receiver, side, message, state, create_time, update_time, version"
     };
 }
 
@@ -30,10 +30,19 @@ pub(super) fn edge(conn: &Connection, owner: &Account, peer: &Account) -> Result
         .optional()
 }
 
-pub(super) fn request(conn: &Connection, sender: &Account, receiver: &Account) -> Result<Option<Request>> {
-    conn.prepare_cached(concat!("SELECT ", request_columns!(), " FROM request WHERE sender = ?1 AND receiver = ?2"))?
-        .query_row([sender.as_str(), receiver.as_str()], record_request)
-        .optional()
+/// Reads the copies of a request: of one side, or of both.
+pub(super) fn request(
+    conn: &Connection,
+    sender: &Account,
+    receiver: &Account,
+    side: Option<RequestSide>,
+) -> Result<Vec<Request>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        request_columns!(),
+        " FROM request WHERE sender = ?1 AND receiver = ?2 AND side = coalesce(?3, side)"
+    ))?;
+    select.query_map(params![sender.as_str(), receiver.as_str(), side.map(side_number)], record_request)?.collect()
 }
 
 pub(super) fn block(conn: &Connection, owner: &Account, peer: &Account) -> Result<Option<Block>> {
@@ -47,8 +56,8 @@ pub(in crate::store::sqlite) fn between(conn: &Connection, me: &Account, peers: 
     let mut found = Relations::default();
     for peer in peers {
         found.edges.extend(edge(conn, me, peer)?);
-        found.requests.extend(request(conn, me, peer)?);
-        found.requests.extend(request(conn, peer, me)?.filter(|request| request.is_seen_by(me)));
+        found.requests.extend(request(conn, me, peer, Some(RequestSide::Sender))?);
+        found.requests.extend(request(conn, peer, me, Some(RequestSide::Receiver))?);
         found.blocks.extend(block(conn, me, peer)?);
     }
     Ok(found)
@@ -91,7 +100,7 @@ pub(in crate::store::sqlite) fn blocks(
     select.query_map(bounds, record_block)?.collect()
 }
 
-/// Reads the requests from and to an account that it may see: open ones, and closed ones later than `since`.
+/// Reads an account's copies of the requests from and to it: open ones, and closed ones later than `since`.
 pub(in crate::store::sqlite) fn requests(
     conn: &Connection,
     me: &Account,
@@ -100,16 +109,16 @@ pub(in crate::store::sqlite) fn requests(
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         request_columns!(),
-        ", receiver AS other FROM request WHERE sender = ?1 AND (state = 0 OR version > ?2)
+        ", receiver AS other FROM request WHERE sender = ?1 AND side = 0 AND (state = 0 OR version > ?2)
          UNION ALL SELECT ",
         request_columns!(),
-        ", sender AS other FROM request WHERE receiver = ?1 AND hidden = 0 AND (state = 0 OR version > ?2)
+        ", sender AS other FROM request WHERE receiver = ?1 AND side = 1 AND (state = 0 OR version > ?2)
          ORDER BY other, sender"
     ))?;
     select.query_map(params![me.as_str(), since.map_or(i64::MAX, int)], record_request)?.collect()
 }
 
-/// Reads every open request from and to an account, hidden or not.
+/// Reads every copy of the open requests from and to an account.
 pub(super) fn open_requests(conn: &Connection, me: &Account) -> Result<Vec<Request>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
@@ -128,7 +137,7 @@ pub(in crate::store::sqlite) fn stale_requests(
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         request_columns!(),
-        " FROM request WHERE state = 0 AND create_time < ?1 ORDER BY create_time LIMIT ?2"
+        " FROM request WHERE state = 0 AND side = 0 AND create_time < ?1 ORDER BY create_time LIMIT ?2"
     ))?;
     select.query_map([int(before), int(limit as u64)], record_request)?.collect()
 }
@@ -175,16 +184,16 @@ pub(super) fn put_request(conn: &Connection, request: &Request) -> Result<()> {
         "INSERT INTO request (",
         request_columns!(),
         ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (sender, receiver) DO UPDATE SET
-             message = excluded.message, state = excluded.state, hidden = excluded.hidden,
+         ON CONFLICT (sender, receiver, side) DO UPDATE SET
+             message = excluded.message, state = excluded.state,
              create_time = excluded.create_time, update_time = excluded.update_time, version = excluded.version"
     ))?
     .execute(params![
         request.sender.as_str(),
         request.receiver.as_str(),
+        side_number(request.side),
         request.message.as_bytes(),
         state_number(request.state),
-        request.hidden,
         int(request.create_time),
         int(request.update_time),
         int(request.version),
@@ -244,9 +253,9 @@ fn record_request(record: &Record<'_>) -> Result<Request> {
     Ok(Request {
         sender: account(record, 0)?,
         receiver: account(record, 1)?,
-        message: text(record, 2)?,
-        state: state(record, 3)?,
-        hidden: record.get(4)?,
+        side: side(record, 2)?,
+        message: text(record, 3)?,
+        state: state(record, 4)?,
         create_time: number(record, 5)?,
         update_time: number(record, 6)?,
         version: number(record, 7)?,
@@ -263,6 +272,21 @@ fn record_block(record: &Record<'_>) -> Result<Block> {
         update_time: number(record, 5)?,
         version: number(record, 6)?,
     })
+}
+
+fn side_number(side: RequestSide) -> i64 {
+    match side {
+        RequestSide::Sender => 0,
+        RequestSide::Receiver => 1,
+    }
+}
+
+fn side(record: &Record<'_>, column: usize) -> Result<RequestSide> {
+    match record.get(column)? {
+        0 => Ok(RequestSide::Sender),
+        1 => Ok(RequestSide::Receiver),
+        other => Err(Error::IntegralValueOutOfRange(column, other)),
+    }
 }
 
 fn state_number(state: RequestState) -> i64 {

@@ -20,7 +20,7 @@ impl Rows for SqliteTables<'_> {
         if let Some((a, b)) = &reads.pair {
             for (one, other) in [(a, b), (b, a)] {
                 current.edges.extend(relations::edge(conn, one, other)?);
-                current.requests.extend(relations::request(conn, one, other)?);
+                current.requests.extend(relations::request(conn, one, other, None)?);
                 current.blocks.extend(relations::block(conn, one, other)?);
             }
         }
@@ -28,6 +28,9 @@ impl Rows for SqliteTables<'_> {
             current.edges = relations::page(conn, account, None, usize::MAX, None)?;
             current.requests = relations::open_requests(conn, account)?;
             current.blocks = relations::live_blocks(conn, account)?;
+            for block in current.blocks.iter().filter(|block| block.owner == *account) {
+                current.edges.extend(relations::edge(conn, &block.peer, account)?.filter(|edge| !edge.removed));
+            }
         }
         if let Some(account) = &reads.presence {
             current.presence = profiles::noted(conn, account)?;
@@ -104,9 +107,9 @@ pub(in crate::store::sqlite) fn drop_tombstones(
              SELECT owner, peer FROM edge WHERE removed = 1 AND update_time < ?1
              ORDER BY update_time, owner, peer LIMIT ?2)
          RETURNING version",
-        "DELETE FROM request WHERE (sender, receiver) IN (
-             SELECT sender, receiver FROM request WHERE state <> 0 AND update_time < ?1
-             ORDER BY update_time, sender, receiver LIMIT ?2)
+        "DELETE FROM request WHERE (sender, receiver, side) IN (
+             SELECT sender, receiver, side FROM request WHERE state <> 0 AND update_time < ?1
+             ORDER BY update_time, sender, receiver, side LIMIT ?2)
          RETURNING version",
         "DELETE FROM block WHERE (owner, peer) IN (
              SELECT owner, peer FROM block WHERE removed = 1 AND update_time < ?1

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Account, Answer, Block, Credential, Edge, Millis, Outcome, Profile, Request, RequestError, RequestState, Revision,
-    Row,
+    Account, Answer, Block, Credential, Edge, Millis, Outcome, Profile, Request, RequestError, RequestSide,
+    RequestState, Revision, Row,
 };
 
 /// The rows that a decision needs.
@@ -12,11 +12,12 @@ use crate::model::{
 pub struct Reads {
     /// The accounts whose profiles are read, where they exist.
     pub users: Vec<Account>,
-    /// Two accounts whose edges, requests and blocks are read, in both directions and with tombstones.
+    /// Two accounts whose edges, both copies of requests, and blocks are read, in both directions and with tombstones.
     pub pair: Option<(Account, Account)>,
     /// The accounts whose friends, open requests and blocks are counted.
     pub counts: Vec<Account>,
-    /// The account whose live edges, open requests and live blocks, by it and of it, are all read.
+    /// The account whose live edges, open requests and live blocks, by it and of it, are all read. Of the edges of others,
+    /// those of the accounts that it blocks are enough: any other has one the other way round.
     pub all_of: Option<Account>,
     /// The account whose presence is read.
     pub presence: Option<Account>,
@@ -42,7 +43,7 @@ pub struct RelationCounts {
     pub friends: u64,
     /// Open requests it made.
     pub sent: u64,
-    /// Open requests it may answer, without hidden ones.
+    /// Open requests to it, of accounts that it blocks too: a full inbox must not tell them from others.
     pub received: u64,
     /// Live blocks it owns.
     pub blocks: u64,
@@ -80,9 +81,20 @@ impl CurrentRows {
         self.edges.iter().find(|e| e.owner == *owner && e.peer == *peer && !e.removed)
     }
 
+    /// The open request as its sender knows it.
     pub(super) fn open(&self, sender: &Account, receiver: &Account) -> Option<&Request> {
+        self.copies(sender, receiver).find(|request| request.side == RequestSide::Sender)
+    }
+
+    /// The open request as its receiver knows it. It has none while it blocks the sender.
+    pub(super) fn received(&self, sender: &Account, receiver: &Account) -> Option<&Request> {
+        self.copies(sender, receiver).find(|request| request.side == RequestSide::Receiver)
+    }
+
+    /// The copies of the open request.
+    pub(super) fn copies(&self, sender: &Account, receiver: &Account) -> impl Iterator<Item = &Request> {
         let open = |r: &&Request| r.sender == *sender && r.receiver == *receiver && r.state == RequestState::Open;
-        self.requests.iter().find(open)
+        self.requests.iter().filter(open)
     }
 
     pub(super) fn blocks(&self, owner: &Account, peer: &Account) -> Option<&Block> {

@@ -94,7 +94,7 @@ pub fn decide(
         Command::Unfriend { account, peer } => relations::unfriend(current, account, peer, at),
         Command::DeleteFriend { account, peer } => relations::delete(current, account, peer, at),
         Command::UpdateFriend { account, peer, note } => relations::update(current, account, peer, note, at),
-        Command::Block { account, peer } => relations::block(current, account, peer, at),
+        Command::Block { account, peer } => relations::block(current, account, peer, at, visibility),
         Command::Unblock { account, peer } => relations::unblock(current, account, peer, at),
     }
 }

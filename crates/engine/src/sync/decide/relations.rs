@@ -5,8 +5,11 @@
 use super::decision::{CommitPoint, CurrentRows, Decision};
 use crate::model::limits::{BLOCKS, FRIENDS, REQUESTS};
 use crate::model::{
-    Account, Block, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestState, Row,
+    Account, Block, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestSide, RequestState, Row,
+    Visibility,
 };
+
+const BOTH_SIDES: [RequestSide; 2] = [RequestSide::Sender, RequestSide::Receiver];
 
 type Decided = Result<Decision, RequestError>;
 
@@ -23,17 +26,22 @@ pub(super) fn befriend(current: &CurrentRows, a: &Account, b: &Account, at: Comm
 
 pub(super) fn add(current: &CurrentRows, a: &Account, b: &Account, message: &str, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
-    if current.blocks(b, a).is_some() {
-        // Neutral: a client must not learn that it is blocked.
-        let message = format!("\"{b}\" does not take friends directly");
-        return Err(RequestError::new(Reason::PermissionDenied, message).field("account"));
-    }
+    let blocked = current.blocks(b, a).is_some();
     let mut rows = edges(current, a, b, at)?;
     if message.is_empty() {
         rows.extend(close_all(current, a, b, RequestState::Accepted, at));
     } else {
-        rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Accepted, at)));
-        rows.push(Row::Request(Request { state: RequestState::Accepted, ..asked(a, b, message, at) }));
+        rows.extend(close_copies(current, b, a, RequestState::Accepted, at));
+        let asked = BOTH_SIDES.map(|side| asked(a, b, side, message, at));
+        rows.extend(asked.map(|request| Row::Request(Request { state: RequestState::Accepted, ..request })));
+    }
+    if blocked {
+        // It succeeds as for anyone, and all of it stays on this side: a client must not learn that it is blocked.
+        rows.retain(|row| match row {
+            Row::Edge(edge) => edge.owner == *a,
+            Row::Request(request) => request.owner() == a,
+            _ => true,
+        });
     }
     Ok(Decision::new(rows, Outcome::Created))
 }
@@ -44,38 +52,37 @@ pub(super) fn request(current: &CurrentRows, a: &Account, b: &Account, message: 
         let message = format!("the request to \"{b}\" is open already");
         return Err(RequestError::new(Reason::AlreadyExists, message).field("account"));
     }
-    if let Some(theirs) = current.open(b, a) {
+    if current.open(b, a).is_some() {
         let mut rows = edges(current, a, b, at)?;
-        rows.push(close(theirs, RequestState::Accepted, at));
+        rows.extend(close_copies(current, b, a, RequestState::Accepted, at));
         return Ok(Decision::new(rows, Outcome::Created));
     }
-    let hidden = current.blocks(b, a).is_some();
     at_limit(a, current.counts(a).sent, REQUESTS, "open requests")?;
-    if !hidden {
-        at_limit(b, current.counts(b).received, REQUESTS, "requests to answer")?;
-    }
-    let request = Request { hidden, ..asked(a, b, message, at) };
-    Ok(Decision::new(vec![Row::Request(request)], Outcome::Created))
+    at_limit(b, current.counts(b).received, REQUESTS, "requests to answer")?;
+    // One that blocks the sender does not learn of the request, and the sender does not learn of that.
+    let sides = if current.blocks(b, a).is_some() { &BOTH_SIDES[..1] } else { &BOTH_SIDES };
+    let rows = sides.iter().map(|side| Row::Request(asked(a, b, *side, message, at))).collect();
+    Ok(Decision::new(rows, Outcome::Created))
 }
 
 pub(super) fn accept(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     strangers(current, a, b)?;
-    let theirs = to_answer(current, a, b)?;
+    to_answer(current, a, b)?;
     let mut rows = edges(current, a, b, at)?;
-    rows.push(close(theirs, RequestState::Accepted, at));
+    rows.extend(close_copies(current, b, a, RequestState::Accepted, at));
     Ok(Decision::new(rows, Outcome::Changed))
 }
 
 pub(super) fn reject(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
-    let theirs = to_answer(current, a, b)?;
-    Ok(Decision::new(vec![close(theirs, RequestState::Rejected, at)], Outcome::Changed))
+    to_answer(current, a, b)?;
+    Ok(Decision::new(close_copies(current, b, a, RequestState::Rejected, at), Outcome::Changed))
 }
 
 pub(super) fn cancel(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
-    let mine = current.open(a, b).ok_or_else(|| no_such(format!("there is no open request to \"{b}\"")))?;
-    Ok(Decision::new(vec![close(mine, RequestState::Cancelled, at)], Outcome::Changed))
+    current.open(a, b).ok_or_else(|| no_such(format!("there is no open request to \"{b}\"")))?;
+    Ok(Decision::new(close_copies(current, a, b, RequestState::Cancelled, at), Outcome::Changed))
 }
 
 pub(super) fn expire(
@@ -87,7 +94,7 @@ pub(super) fn expire(
 ) -> Decision {
     match current.open(sender, receiver) {
         Some(stale) if stale.create_time < before => {
-            Decision::new(vec![close(stale, RequestState::Expired, at)], Outcome::Changed)
+            Decision::new(close_copies(current, sender, receiver, RequestState::Expired, at), Outcome::Changed)
         }
         _ => Decision::unchanged(),
     }
@@ -99,13 +106,13 @@ pub(super) fn unfriend(current: &CurrentRows, a: &Account, b: &Account, at: Comm
     if current.edge(a, b).is_none() && current.edge(b, a).is_none() {
         return Ok(Decision::unchanged());
     }
-    Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
+    Ok(Decision::new(ended_edges(current, a, b, at), Outcome::Changed))
 }
 
 pub(super) fn delete(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     two_who_exist(current, a, b, "account")?;
     listed(current, a, b)?;
-    Ok(Decision::new(tombstones(a, b, at).into(), Outcome::Changed))
+    Ok(Decision::new(ended_edges(current, a, b, at), Outcome::Changed))
 }
 
 pub(super) fn update(
@@ -124,7 +131,13 @@ pub(super) fn update(
     Ok(Decision::new(vec![Row::Edge(next)], Outcome::Changed))
 }
 
-pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
+pub(super) fn block(
+    current: &CurrentRows,
+    a: &Account,
+    b: &Account,
+    at: CommitPoint,
+    visibility: &Visibility,
+) -> Decided {
     two_who_exist(current, a, b, "account")?;
     if current.blocks(a, b).is_some() {
         return Ok(Decision::unchanged());
@@ -135,16 +148,20 @@ pub(super) fn block(current: &CurrentRows, a: &Account, b: &Account, at: CommitP
     let seen = current.presence;
     let last_seen = if seen.online && !seen.invisible { now } else { seen.last_seen };
     let block = Block { owner, peer, removed: false, last_seen, create_time: now, update_time: now, version: revision };
-    let mut rows = vec![Row::Block { block, frozen: Some(current.known(a)?.clone()) }];
-    rows.extend(current.open(a, b).map(|mine| close(mine, RequestState::Cancelled, at)));
-    rows.extend(current.open(b, a).map(|theirs| close(theirs, RequestState::Rejected, at)));
+    // One who is no friend may add the account while it is blocked, and then still sees no more than it does now.
+    let profile = current.known(a)?;
+    let frozen = if current.edge(b, a).is_some() { profile.clone() } else { visibility.for_everyone(profile) };
+    let mut rows = vec![Row::Block { block, frozen: Some(frozen) }];
+    rows.extend(close_copies(current, a, b, RequestState::Cancelled, at));
+    rows.extend(close_copies(current, b, a, RequestState::Rejected, at));
     Ok(Decision::new(rows, Outcome::Created))
 }
 
 /// Ends a block.
 ///
 /// The peer's edge gets the same version: because of it the peer receives the profile again, even if it was away
-/// during the whole block.
+/// during the whole block. A request that the peer made meanwhile reaches its receiver now. The peer's own copy stays as
+/// it is, as if the receiver had only not reacted yet.
 pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Decided {
     not_oneself(a, b, "account")?;
     current.known(a)?;
@@ -152,14 +169,26 @@ pub(super) fn unblock(current: &CurrentRows, a: &Account, b: &Account, at: Commi
         return Ok(Decision::unchanged());
     };
     let mut rows = vec![ended(block, at)];
-    rows.extend(current.edge(b, a).map(|edge| Row::Edge(Edge { version: at.revision, ..edge.clone() })));
+    if let Some(edge) = current.edge(b, a) {
+        // One that the peer made alone, during the block, ends with it: the owner has not agreed to it.
+        let edge = match current.edge(a, b) {
+            Some(_) => Edge { version: at.revision, ..edge.clone() },
+            None => Edge::tombstone(b.clone(), a.clone(), at.revision, at.now),
+        };
+        rows.push(Row::Edge(edge));
+    }
+    if let Some(sent) = current.open(b, a).filter(|_| current.received(b, a).is_none()) {
+        let update_time = at.now.max(sent.update_time);
+        let (side, version) = (RequestSide::Receiver, at.revision);
+        rows.push(Row::Request(Request { side, update_time, version, ..sent.clone() }));
+    }
     Ok(Decision::new(rows, Outcome::Changed))
 }
 
 /// Checks that two accounts exist, are no friends, and that the first does not block the second.
 fn strangers(current: &CurrentRows, a: &Account, b: &Account) -> Result<(), RequestError> {
     two_who_exist(current, a, b, "account")?;
-    if current.edge(a, b).is_some() && current.edge(b, a).is_some() {
+    if current.edge(a, b).is_some() {
         let message = format!("\"{b}\" is a friend already");
         return Err(RequestError::new(Reason::AlreadyExists, message).field("account"));
     }
@@ -187,8 +216,7 @@ fn not_oneself(a: &Account, b: &Account, field: &'static str) -> Result<(), Requ
 }
 
 fn to_answer<'a>(current: &'a CurrentRows, a: &Account, b: &Account) -> Result<&'a Request, RequestError> {
-    let theirs = current.open(b, a).filter(|request| !request.hidden);
-    theirs.ok_or_else(|| no_such(format!("there is no open request of \"{b}\"")))
+    current.received(b, a).ok_or_else(|| no_such(format!("there is no open request of \"{b}\"")))
 }
 
 fn listed<'a>(current: &'a CurrentRows, a: &Account, b: &Account) -> Result<&'a Edge, RequestError> {
@@ -218,13 +246,13 @@ fn edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Re
     Ok(rows)
 }
 
-fn asked(sender: &Account, receiver: &Account, message: &str, at: CommitPoint) -> Request {
+fn asked(sender: &Account, receiver: &Account, side: RequestSide, message: &str, at: CommitPoint) -> Request {
     Request {
         sender: sender.clone(),
         receiver: receiver.clone(),
+        side,
         message: message.into(),
         state: RequestState::Open,
-        hidden: false,
         create_time: at.now,
         update_time: at.now,
         version: at.revision,
@@ -239,8 +267,18 @@ fn close_all(
     state: RequestState,
     at: CommitPoint,
 ) -> impl Iterator<Item = Row> + use<> {
-    let open = [current.open(a, b), current.open(b, a)];
-    open.into_iter().flatten().map(|request| close(request, state, at)).collect::<Vec<_>>().into_iter()
+    [(a, b), (b, a)].map(|(sender, receiver)| close_copies(current, sender, receiver, state, at)).into_iter().flatten()
+}
+
+/// Closes the open request of one to the other, in the copies of both.
+fn close_copies(
+    current: &CurrentRows,
+    sender: &Account,
+    receiver: &Account,
+    state: RequestState,
+    at: CommitPoint,
+) -> Vec<Row> {
+    current.copies(sender, receiver).map(|request| close(request, state, at)).collect()
 }
 
 pub(super) fn close(request: &Request, state: RequestState, at: CommitPoint) -> Row {
@@ -255,6 +293,12 @@ pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
         block: Block { removed: true, last_seen: 0, update_time, version: at.revision, ..block.clone() },
         frozen: None,
     }
+}
+
+/// Ends the edges that are there between two accounts. One that was added by an account that is blocked has no other.
+fn ended_edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Vec<Row> {
+    let both = [(a, b), (b, a)].into_iter().filter(|(owner, peer)| current.edge(owner, peer).is_some());
+    both.map(|(owner, peer)| Row::Edge(Edge::tombstone(owner.clone(), peer.clone(), at.revision, at.now))).collect()
 }
 
 pub(super) fn tombstones(a: &Account, b: &Account, at: CommitPoint) -> [Row; 2] {

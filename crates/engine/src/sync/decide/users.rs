@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::decision::{CommitPoint, CurrentRows, Decision};
 use super::relations::{close, ended, tombstones};
 use crate::model::{
-    Account, Answer, Audience, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState, Row,
-    Visibility,
+    Account, Answer, Audience, Edge, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState,
+    Row, Visibility,
 };
 
 pub(super) fn set_profile(
@@ -85,6 +85,10 @@ pub(super) fn delete(current: &CurrentRows, account: &Account, at: CommitPoint) 
     let mut rows = vec![Row::Gone { account: account.clone(), version: at.revision }];
     for edge in current.edges.iter().filter(|e| !e.removed && e.owner == *account) {
         rows.extend(tombstones(account, &edge.peer, at));
+    }
+    let alone = |edge: &&Edge| !edge.removed && edge.peer == *account && current.edge(account, &edge.owner).is_none();
+    for edge in current.edges.iter().filter(alone) {
+        rows.push(Row::Edge(Edge::tombstone(edge.owner.clone(), account.clone(), at.revision, at.now)));
     }
     for request in current.requests.iter().filter(|r| r.state == RequestState::Open) {
         // The message is personal data, which a deletion erases.

@@ -4,7 +4,8 @@ mod tokens;
 use super::*;
 use crate::model::limits::{FRIENDS, REQUESTS};
 use crate::model::{Audience, Fields, FriendUpdate, Reason, TokenHash};
-use crate::model::{Block, Credential, Edge, Outcome, Profile, Request, RequestState, Row};
+use crate::model::{Block, Credential, Edge, Outcome, Profile, Request, RequestSide, RequestState, Row};
+use RequestSide::{Receiver, Sender};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ struct Table {
     invisible: BTreeSet<Account>,
     credentials: BTreeMap<Account, Credential>,
     edges: BTreeMap<(Account, Account), Edge>,
-    requests: BTreeMap<(Account, Account), Request>,
+    requests: BTreeMap<(Account, Account, RequestSide), Request>,
     blocks: BTreeMap<(Account, Account), Block>,
     visibility: Visibility,
     revision: Revision,
@@ -47,7 +48,8 @@ impl Table {
         if let Some((a, b)) = &reads.pair {
             let keys = [(a.clone(), b.clone()), (b.clone(), a.clone())];
             current.edges = keys.iter().filter_map(|key| self.edges.get(key).cloned()).collect();
-            current.requests = keys.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
+            let between = |r: &&Request| keys.contains(&(r.sender.clone(), r.receiver.clone()));
+            current.requests = self.requests.values().filter(between).cloned().collect();
             current.blocks = keys.iter().filter_map(|key| self.blocks.get(key).cloned()).collect();
         }
         if let Some(a) = &reads.all_of {
@@ -56,6 +58,9 @@ impl Table {
             current.requests = self.open().filter(involved).cloned().collect();
             current.blocks =
                 self.blocks.values().filter(|b| (b.owner == *a || b.peer == *a) && !b.removed).cloned().collect();
+            let blocked = current.blocks.iter().filter(|b| b.owner == *a);
+            let theirs = blocked.filter_map(|b| self.edges.get(&(b.peer.clone(), a.clone())));
+            current.edges.extend(theirs.filter(|e| !e.removed).cloned());
         }
         current.credential = reads.credential.iter().find_map(|a| self.credentials.get(a)).cloned().unwrap_or_default();
         current.counts = reads.counts.iter().map(|a| (a.clone(), self.counts(a))).collect();
@@ -69,8 +74,8 @@ impl Table {
     fn counts(&self, a: &Account) -> RelationCounts {
         RelationCounts {
             friends: self.edges.values().filter(|e| e.owner == *a && !e.removed).count() as u64,
-            sent: self.open().filter(|r| r.sender == *a).count() as u64,
-            received: self.open().filter(|r| r.receiver == *a && !r.hidden).count() as u64,
+            sent: self.open().filter(|r| r.sender == *a && r.side == RequestSide::Sender).count() as u64,
+            received: self.open().filter(|r| r.receiver == *a && r.side == RequestSide::Sender).count() as u64,
             blocks: self.blocks.values().filter(|b| b.owner == *a && !b.removed).count() as u64,
         }
     }
@@ -95,7 +100,7 @@ impl Table {
                 self.invisible.remove(&account);
             }
             Row::Edge(e) => drop(self.edges.insert((e.owner.clone(), e.peer.clone()), e)),
-            Row::Request(r) => drop(self.requests.insert((r.sender.clone(), r.receiver.clone()), r)),
+            Row::Request(r) => drop(self.requests.insert((r.sender.clone(), r.receiver.clone(), r.side), r)),
             Row::Block { block, frozen } => {
                 assert_eq!(frozen.is_none(), block.removed);
                 self.blocks.insert((block.owner.clone(), block.peer.clone()), block);
@@ -110,8 +115,16 @@ impl Table {
         self.edges.get(&(a.clone(), b.clone())).is_some_and(|e| !e.removed)
     }
 
+    fn copy(&self, sender: &str, receiver: &str, side: RequestSide) -> Option<&Request> {
+        self.requests.get(&(account(sender), account(receiver), side))
+    }
+
+    /// The state of a request of which both sides know the same.
     fn state(&self, sender: &str, receiver: &str) -> Option<RequestState> {
-        self.requests.get(&(account(sender), account(receiver))).map(|request| request.state)
+        let [sent, received] = [Sender, Receiver].map(|side| self.copy(sender, receiver, side));
+        assert_eq!(sent.map(|sent| sent.version), received.map(|received| received.version));
+        assert_eq!(sent.map(|sent| sent.state), received.map(|received| received.state));
+        sent.map(|sent| sent.state)
     }
 
     fn refused(&mut self, command: &Command) -> (Reason, Option<String>) {
@@ -285,7 +298,7 @@ fn two_who_ask_each_other_are_friends_once() {
     let mut table = Table::with(&["a", "b"]);
     table.run(&ask("a", "b"), 5).unwrap();
     let decision = table.run(&ask("b", "a"), 6).unwrap();
-    assert_eq!(decision.rows.len(), 3);
+    assert_eq!(decision.rows.len(), 4);
     assert_eq!((table.state("a", "b"), table.state("b", "a")), (Some(RequestState::Accepted), None));
     assert_eq!(table.refused(&accept("b", "a")).0, Reason::AlreadyExists);
 }
@@ -298,7 +311,8 @@ fn adding_closes_an_open_request_and_brings_its_message() {
     assert_eq!((table.state("a", "b"), table.state("b", "a")), (Some(RequestState::Accepted), None));
     table.run(&ask("a", "c"), 7).unwrap();
     table.run(&add("a", "c", "hi"), 8).unwrap();
-    let request = &table.requests[&pair("a", "c")];
+    assert_eq!(table.state("a", "c"), Some(RequestState::Accepted));
+    let request = table.copy("a", "c", Receiver).unwrap();
     assert_eq!((request.state, &*request.message), (RequestState::Accepted, "hi"));
 }
 
@@ -328,17 +342,116 @@ fn a_blocked_account_does_not_notice_the_block_by_asking() {
     let mut table = Table::with(&["a", "b"]);
     table.run(&block("a", "b"), 5).unwrap();
     assert_eq!(table.run(&block("a", "b"), 5).unwrap().answer.outcome, Outcome::Unchanged);
-    table.run(&ask("b", "a"), 6).unwrap();
-    assert!(table.requests[&pair("b", "a")].hidden);
+    let asked =
+        table.run(&Command::RequestFriend { account: account("b"), peer: account("a"), message: "hi".into() }, 6);
+    assert_eq!(asked.unwrap().rows.len(), 1);
+    let sent = table.copy("b", "a", Sender).unwrap().clone();
+    assert_eq!(table.copy("b", "a", Receiver), None);
     assert_eq!(table.refused(&ask("a", "b")).0, Reason::PermissionDenied);
     assert_eq!(table.refused(&accept("a", "b")).0, Reason::PermissionDenied);
     assert_eq!(table.refused(&reject("a", "b")).0, Reason::NotFound);
-    assert_eq!(table.refused(&add("b", "a", "")).0, Reason::PermissionDenied);
     table.run(&unblock("a", "b"), 7).unwrap();
     assert_eq!(table.run(&unblock("a", "b"), 7).unwrap().answer.outcome, Outcome::Unchanged);
-    assert_eq!(table.refused(&accept("a", "b")).0, Reason::NotFound);
+    // The receiver is asked now, and the sender's copy is as it was: it cannot tell that from one who takes its time.
+    let version = table.revision;
+    assert_eq!(table.copy("b", "a", Sender), Some(&sent));
+    let received = table.copy("b", "a", Receiver).unwrap().clone();
+    assert_eq!(received, Request { side: Receiver, update_time: 7, version, ..sent });
+    assert_eq!(table.refused(&ask("b", "a")).0, Reason::AlreadyExists);
     table.run(&ask("a", "b"), 8).unwrap();
     assert_eq!(table.state("b", "a"), Some(RequestState::Accepted));
+}
+
+/// Adding one that blocks the account succeeds as it does for anyone, on the side of the account alone.
+#[test]
+fn a_blocked_account_does_not_notice_the_block_by_adding() {
+    for (ends, is_gone) in [
+        (unblock("a", "b"), false),
+        (delete("b", "a"), false),
+        (Command::Unfriend { account: account("a"), peer: account("b") }, false),
+        (Command::DeleteUser { account: account("a") }, true),
+    ] {
+        let mut table = Table::with(&["a", "b", "c"]);
+        table.run(&block("a", "b"), 5).unwrap();
+        let added = table.run(&add("b", "a", "hi"), 6).unwrap();
+        let others = table.run(&add("b", "c", "hi"), 6).unwrap();
+        assert_eq!((added.answer.outcome, added.rows.len()), (others.answer.outcome, others.rows.len() / 2));
+        assert_eq!(table.copy("b", "a", Sender).unwrap().state, RequestState::Accepted);
+        assert_eq!(table.copy("b", "a", Receiver), None);
+        let (a, b) = pair("a", "b");
+        assert_eq!((table.friends(&b, &a), table.friends(&a, &b)), (true, false));
+        for again in [add("b", "a", ""), ask("b", "a")] {
+            assert_eq!(table.refused(&again).0, Reason::AlreadyExists);
+        }
+        assert_eq!(table.refused(&delete("a", "b")).0, Reason::NotFound);
+        // It ends on that side alone, too.
+        let edges = table.run(&ends, 7).unwrap().rows.into_iter().filter(|row| matches!(row, Row::Edge(_))).count();
+        assert_eq!((edges, table.friends(&b, &a)), (1, false), "{ends:?}");
+        assert_eq!(table.users.contains_key(&a), !is_gone);
+    }
+    // The backend may make it whole.
+    let mut table = Table::with(&["a", "b"]);
+    table.run(&block("a", "b"), 5).unwrap();
+    table.run(&add("b", "a", ""), 6).unwrap();
+    table.run(&befriend("a", "b"), 7).unwrap();
+    table.run(&unblock("a", "b"), 8).unwrap();
+    let (a, b) = pair("a", "b");
+    assert!(table.friends(&a, &b) && table.friends(&b, &a));
+}
+
+#[test]
+fn a_block_keeps_for_one_who_is_no_friend_what_everyone_sees() {
+    let visibility = Visibility { tel: Audience::Friends, ..Visibility::default() };
+    for (friend, tel) in [(true, "1"), (false, "")] {
+        let mut table = Table { visibility: visibility.clone(), ..Table::with(&["a", "b"]) };
+        let patch = Fields { tel: Some("1".to_owned()), ..Fields::default() }.check().unwrap();
+        let set = Command::SetProfile { account: account("a"), patch, create: false, if_version: None };
+        table.run(&set, 2).unwrap();
+        if friend {
+            table.run(&befriend("a", "b"), 3).unwrap();
+        }
+        let decision = table.run(&block("a", "b"), 5).unwrap();
+        let Row::Block { frozen: Some(frozen), .. } = &decision.rows[0] else { panic!("{decision:?}") };
+        assert_eq!(&*frozen.tel, tel);
+        let seen = |audience| frozen.last_change(audience).version;
+        let moved = if friend { 3 } else { 1 };
+        assert_eq!((seen(Audience::Everyone), seen(Audience::Friends)), (1, moved));
+    }
+}
+
+/// The receiver's client, which was away, still has to learn of the end of the first request.
+#[test]
+fn a_request_of_one_who_is_blocked_leaves_alone_what_the_receiver_knew() {
+    let mut table = Table::with(&["a", "b"]);
+    table.run(&ask("b", "a"), 5).unwrap();
+    table.run(&block("a", "b"), 6).unwrap();
+    assert_eq!(table.state("b", "a"), Some(RequestState::Rejected));
+    let known = table.copy("b", "a", Receiver).unwrap().clone();
+    for end in [cancel("b", "a"), unblock("a", "b")] {
+        table.run(&ask("b", "a"), 7).unwrap();
+        assert_eq!(table.copy("b", "a", Receiver), Some(&known));
+        table.run(&end, 8).unwrap();
+    }
+    assert_eq!(table.copy("b", "a", Receiver).unwrap().state, RequestState::Open);
+}
+
+/// Whether its inbox is full, and who fills it, says nothing of whom an account blocks.
+#[test]
+fn a_full_inbox_is_full_for_those_who_are_blocked_and_because_of_them() {
+    let mut table = Table::with(&["a", "b", "c"]);
+    let others: Vec<_> = (1..REQUESTS).map(|n| format!("x{n}")).collect();
+    for other in &others {
+        table.run(&set(other, "x"), 1).unwrap();
+        table.run(&ask(other, "a"), 2).unwrap();
+    }
+    table.run(&block("a", "b"), 3).unwrap();
+    // Asked in either order, the first is taken and the second is not.
+    for [first, second] in [["b", "c"], ["c", "b"]] {
+        table.run(&ask(first, "a"), 4).unwrap();
+        let full = table.run(&ask(second, "a"), 4).unwrap_err();
+        assert_eq!((full.reason, full.message.contains("\"a\"")), (Reason::LimitExceeded, true));
+        table.run(&cancel(first, "a"), 5).unwrap();
+    }
 }
 
 #[test]
@@ -387,8 +500,10 @@ fn a_deleted_account_leaves_nothing_open() {
     table.run(&block("a", "d"), 5).unwrap();
     table.run(&Command::DeleteUser { account: account("a") }, 6).unwrap();
     for key in [pair("a", "b"), pair("c", "a")] {
-        let request = &table.requests[&key];
-        assert_eq!((request.state, &*request.message), (RequestState::Cancelled, ""));
+        for side in [Sender, Receiver] {
+            let request = &table.requests[&(key.0.clone(), key.1.clone(), side)];
+            assert_eq!((request.state, &*request.message), (RequestState::Cancelled, ""));
+        }
     }
     assert!(table.blocks[&pair("d", "a")].removed && table.blocks[&pair("a", "d")].removed);
 }
@@ -452,15 +567,16 @@ fn key(row: &Row) -> Option<(String, u64)> {
         Row::Profile(p) => (format!("u{}", p.account), p.version),
         Row::Gone { account, version } => (format!("u{account}"), *version),
         Row::Edge(e) => (format!("e{} {}", e.owner, e.peer), e.version),
-        Row::Request(r) => (format!("r{} {}", r.sender, r.receiver), r.version),
+        Row::Request(r) => (format!("r{} {} {:?}", r.sender, r.receiver, r.side), r.version),
         Row::Block { block, .. } => (format!("b{} {}", block.owner, block.peer), block.version),
         Row::Invisible { .. } | Row::Credential { .. } => return None,
     })
 }
 
 proptest! {
-    /// The version of a key never goes back, deletion included. Friendship is mutual and only among accounts that exist.
-    /// Two accounts have at most one open request, friends have none, and a receiver that blocks the sender sees none.
+    /// The version of a key never goes back, deletion included. Friendship is mutual unless one blocks the other, and only
+    /// among accounts that exist.
+    /// Two accounts have at most one open request, friends have none. Its receiver has a copy unless it blocks the sender.
     /// A command that is refused or changes nothing leaves no row.
     #[test]
     fn histories_keep_the_invariants(history in prop::collection::vec(commands(), 1..80)) {
@@ -476,17 +592,20 @@ proptest! {
                 prop_assert!(newest.insert(key, version).is_none_or(|held| held < version));
             }
             for edge in table.edges.values().filter(|e| !e.removed) {
-                prop_assert!(table.friends(&edge.peer, &edge.owner));
+                let blocked = table.blocks.get(&(edge.peer.clone(), edge.owner.clone())).is_some_and(|b| !b.removed);
+                prop_assert!(table.friends(&edge.peer, &edge.owner) || blocked);
                 prop_assert!(table.users.contains_key(&edge.owner) && table.users.contains_key(&edge.peer));
             }
             for open in table.open() {
                 let (sender, receiver) = (&open.sender, &open.receiver);
-                let back = table.requests.get(&(receiver.clone(), sender.clone()));
-                prop_assert!(back.is_none_or(|back| back.state != RequestState::Open));
+                let side = |side| table.requests.get(&(sender.clone(), receiver.clone(), side));
+                let is_open = |copy: Option<&Request>| copy.is_some_and(|copy| copy.state == RequestState::Open);
+                prop_assert!(is_open(side(Sender)));
+                prop_assert!(!table.open().any(|back| back.sender == *receiver && back.receiver == *sender));
                 prop_assert!(!table.friends(sender, receiver));
                 prop_assert!(table.users.contains_key(sender) && table.users.contains_key(receiver));
                 let blocked = table.blocks.get(&(receiver.clone(), sender.clone())).is_some_and(|b| !b.removed);
-                prop_assert!(open.hidden || !blocked);
+                prop_assert_eq!(is_open(side(Receiver)), !blocked);
             }
         }
     }

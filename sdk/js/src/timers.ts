@@ -1,0 +1,29 @@
+// Timers without a longest time, and deadlines for the application's code.
+
+/** The longest time that the platform's timers support, in milliseconds; a longer one fires at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** Runs `action` after `ms`, however long that is; `Infinity` means never. Returns a function that cancels it. */
+export function after(ms: number, action: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const wait = (left: number): void => {
+    const part = Math.min(left, TIMER_MAX_MS);
+    timer = setTimeout(() => (left > part ? wait(left - part) : action()), part);
+  };
+  if (ms !== Infinity) wait(ms);
+  return () => clearTimeout(timer);
+}
+
+/** Waits for the application's code, but at most `ms`: it may never settle. */
+export function within<T>(ms: number, what: string, run: () => T | PromiseLike<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what} did not settle within ${ms} ms`)), ms);
+    unref(timer);
+    new Promise<T>((settle) => settle(run())).then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** Lets a Node process end although this timer or channel is open. Browsers have no such thing. */
+export function unref(handle: unknown): void {
+  (handle as { unref?(): void } | undefined)?.unref?.();
+}

@@ -1,0 +1,42 @@
+// Is compiled but not run: what the types of the client allow, and what they do not.
+
+import { RosterdClient, RosterdError } from '../../src/index.js';
+import type { CloseReason, ConnectionState, ErrorReason, Friend, MyInfo, Snapshot, User } from '../../src/index.js';
+
+declare const client: RosterdClient;
+
+client.on('userUpdated', (user: User) => void user.nick);
+client.on('userUpdated', () => {});
+// @ts-expect-error a listener that wants more than the event brings
+client.on('userUpdated', (user: User & { extra: string }) => void user.extra);
+// @ts-expect-error a listener of another event
+client.on('friendRemoved', (friend: Friend) => void friend.alias);
+// @ts-expect-error no such event
+client.on('userupdated', () => {});
+client.once('change', (snapshot: Snapshot) => void snapshot.friends.size, { signal: AbortSignal.timeout(1) });
+
+client.on('disconnected', ({ code, reason }) => {
+  if (code === 3503 || reason === 'KICKED') return;
+  const words: CloseReason = reason;
+  void words;
+});
+client.on('error', ({ code, reason }) => {
+  const word: ErrorReason = reason;
+  // A word of a later version is possible.
+  if (reason === 'OF_TOMORROW' || code === 999) void word;
+});
+
+// @ts-expect-error records are read-only
+client.me!.nick = 'x';
+// @ts-expect-error so are snapshots
+client.snapshot.users.set('x', client.me!);
+const fields: MyInfo = {};
+fields.nick = 'what is sent is not read-only';
+
+const state: ConnectionState = client.connection;
+if (state.state === 'reconnecting') void [state.retryAt?.toFixed(), state.lastError instanceof RosterdError];
+
+{
+  using mine = client;
+  void mine.url;
+}
