@@ -52,7 +52,7 @@ impl Service {
         let (blocked, counts) = match &followed {
             Some(user) => (user.blocks(from.account()), handle.view().sees_sessions(user)),
             None => {
-                let user = self.user(&to).await.map_err(|e| e.field("to"))?;
+                let user = self.user(&to, from.account()).await.map_err(|e| e.field("to"))?;
                 (user.blocks.iter().any(|block| block.peer == *from.account()), false)
             }
         };
