@@ -32,7 +32,13 @@ fn sit(hub: &Arc<Hub>, who: usize, id: usize) -> SessionHandle {
 }
 
 fn user(n: usize) -> User {
-    User { profile: Arc::new(Profile::new(account(n), 1, 0)), invisible: false, last_seen: 1, blocks: Vec::new() }
+    User {
+        profile: Arc::new(Profile::new(account(n), 1, 0)),
+        invisible: false,
+        last_seen: 1,
+        blocks: Vec::new(),
+        ended: Vec::new(),
+    }
 }
 
 async fn carry_out(store: &dyn Store, command: Command) {

@@ -3,7 +3,6 @@
 use tokio::time::Instant;
 
 use super::offline_grace::{GracePlace, OfflineGrace};
-use super::user::UserRef;
 use rosterd_engine::model::{Account, Millis, SeenPresence, User};
 
 /// An account's presence, which changes as its sessions log in and leave, and as it hides and shows itself.
@@ -65,9 +64,9 @@ impl ShownPresence {
 
     /// Notes that the account is no longer there since `left`, and begins offline grace. Without a change if grace has
     /// begun, or the viewers see it offline.
-    pub(super) fn go(&mut self, left: Instant, user: &UserRef, peer: Option<&Account>, grace: &mut OfflineGrace) {
+    pub(super) fn go(&mut self, left: Instant, account: &Account, peer: Option<&Account>, grace: &mut OfflineGrace) {
         if self.seen.online && self.grace.is_none() {
-            self.grace = Some(grace.add(left, user.clone(), peer.cloned()));
+            self.grace = Some(grace.add(left, account.clone(), peer.cloned()));
         }
     }
 

@@ -21,6 +21,7 @@ mod flush_queue;
 mod flush_state;
 mod holders;
 mod offline_grace;
+mod peer;
 mod peers;
 mod pending;
 mod presence;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::user::UserRef;
 use rosterd_engine::model::Account;
 
 /// A place in [`OfflineGrace`]: when the account left, and a number, because several may leave together.
@@ -21,16 +20,16 @@ impl GracePlace {
 /// Keeps accounts in offline grace in the order in which they left, each with the viewer that it left, if it is only one.
 #[derive(Debug, Default)]
 pub(super) struct OfflineGrace {
-    waiting: BTreeMap<GracePlace, (UserRef, Option<Account>)>,
+    waiting: BTreeMap<GracePlace, (Account, Option<Account>)>,
     last: u64,
 }
 
 impl OfflineGrace {
     /// Adds an account that left at `left`, for one viewer or for all others; returns its place.
-    pub(super) fn add(&mut self, left: Instant, user: UserRef, peer: Option<Account>) -> GracePlace {
+    pub(super) fn add(&mut self, left: Instant, account: Account, peer: Option<Account>) -> GracePlace {
         self.last += 1;
         let place = GracePlace(left, self.last);
-        self.waiting.insert(place, (user, peer));
+        self.waiting.insert(place, (account, peer));
         place
     }
 
@@ -40,10 +39,10 @@ impl OfflineGrace {
     }
 
     /// Removes the account that left first, if it left no later than `until`.
-    pub(super) fn pop(&mut self, until: Instant) -> Option<(GracePlace, UserRef, Option<Account>)> {
+    pub(super) fn pop(&mut self, until: Instant) -> Option<(GracePlace, Account, Option<Account>)> {
         let first = self.waiting.first_entry().filter(|first| first.key().left() <= until)?;
-        let (place, (user, peer)) = first.remove_entry();
-        Some((place, user, peer))
+        let (place, (account, peer)) = first.remove_entry();
+        Some((place, account, peer))
     }
 
     #[cfg(test)]

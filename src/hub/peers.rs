@@ -4,27 +4,11 @@ use tokio::time::Instant;
 
 use super::account_presence::ShownPresence;
 use super::offline_grace::OfflineGrace;
+use super::peer::Peer;
 use super::presence::SeenBy;
 use super::registry::Hub;
 use super::user::{UserRef, UserState};
 use rosterd_engine::model::{Account, Block, User};
-
-/// An account that another blocks, or has blocked.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) block: Block,
-    /// What the peer sees of the owner's presence; `None` if it is what others see.
-    pub(super) shown: Option<ShownPresence>,
-}
-
-impl Peer {
-    /// Whether it decides what the peer sees of the owner.
-    pub(super) fn is_in_force(&self, owner: &UserState) -> bool {
-        !self.block.removed
-            || self.shown.is_some()
-            || self.block.views.is_some() && owner.has_view_of(self.block.version)
-    }
-}
 
 impl Hub {
     /// Takes the blocks that a reader found in the store.
@@ -35,7 +19,7 @@ impl Hub {
             let begins = is_kept(block) && (!block.removed || !state.presence.is_present());
             let peer = state.offer_block(block);
             if let Some(shown) = peer.and_then(|peer| peer.shown.as_mut()).filter(|_| begins) {
-                shown.go(Instant::now(), entry, Some(&block.peer), &mut self.offline_grace.lock());
+                shown.go(Instant::now(), entry.account(), Some(&block.peer), &mut self.offline_grace.lock());
             }
         }
     }
@@ -51,12 +35,12 @@ impl Hub {
         let before = state.take_peer(&block.peer).and_then(|held| held.shown);
         let mut shown = match (before, state.is_known()) {
             (Some(shown), _) => shown,
-            (None, true) => state.presence.shown.copy_for(owner, &block.peer, &mut grace),
+            (None, true) => state.presence.shown.copy_for(owner.account(), &block.peer, &mut grace),
             (None, false) => ShownPresence { seen: block.presence.unwrap_or_default(), grace: None },
         };
         let is_own = match block.presence {
             Some(_) if !block.removed || !state.presence.is_present() => {
-                shown.go(Instant::now(), owner, Some(&block.peer), &mut grace);
+                shown.go(Instant::now(), owner.account(), Some(&block.peer), &mut grace);
                 true
             }
             Some(_) => {
@@ -89,10 +73,10 @@ impl Hub {
 
 impl ShownPresence {
     /// What a peer that saw the same sees from now on, with a place of its own in offline grace.
-    fn copy_for(&self, user: &UserRef, peer: &Account, grace: &mut OfflineGrace) -> Self {
+    fn copy_for(&self, account: &Account, peer: &Account, grace: &mut OfflineGrace) -> Self {
         let mut copy = Self { seen: self.seen, grace: None };
         if let Some(place) = self.grace {
-            copy.go(place.left(), user, Some(peer), grace);
+            copy.go(place.left(), account, Some(peer), grace);
         }
         copy
     }

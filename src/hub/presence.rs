@@ -55,11 +55,11 @@ impl Hub {
             let mut grace = self.offline_grace.lock();
             state.presence.invisible = Some(invisible);
             state.presence.shown.seen = SeenPresence { online: true, last_seen };
-            state.presence.shown.go(now, &entry, None, &mut grace);
+            state.presence.shown.go(now, entry.account(), None, &mut grace);
             for block in &blocks {
                 let peer = state.offer_block(block);
                 if let Some(shown) = peer.and_then(|peer| peer.shown.as_mut()) {
-                    shown.go(now, &entry, Some(&block.peer), &mut grace);
+                    shown.go(now, entry.account(), Some(&block.peer), &mut grace);
                 }
             }
         }
@@ -90,13 +90,13 @@ impl Hub {
         if present {
             seen_by.friends = state.presence.shown.come(now, &mut grace);
         } else {
-            state.presence.shown.go(Instant::now(), user, None, &mut grace);
+            state.presence.shown.go(Instant::now(), user.account(), None, &mut grace);
         }
         // To one that it blocks it is not there anyway.
         for (account, peer) in state.peers_mut().filter(|(_, peer)| peer.block.removed) {
             let Some(shown) = &mut peer.shown else { continue };
             if !present {
-                shown.go(Instant::now(), user, Some(account), &mut grace);
+                shown.go(Instant::now(), user.account(), Some(account), &mut grace);
             } else if shown.come(now, &mut grace) {
                 seen_by.peers.push(account.clone());
             }
@@ -145,7 +145,8 @@ impl Hub {
     /// Does what [`Hub::expire`] does for a bounded number of accounts, and returns whether there may be more.
     pub fn expire_some(&self, until: Instant, instant: Instant, now: Millis) -> bool {
         for _ in 0..EXPIRED {
-            let Some((place, user, peer)) = self.offline_grace.lock().pop(until) else { return false };
+            let Some((place, account, peer)) = self.offline_grace.lock().pop(until) else { return false };
+            let Some(user) = self.user(&account) else { continue };
             let mut state = user.state().lock();
             let mut seen_by = SeenBy::default();
             let shown = match &peer {

@@ -7,7 +7,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::account_presence::{AccountPresence, ShownPresence};
 use super::offline_grace::OfflineGrace;
-use super::peers::Peer;
+use super::peer::Peer;
 use crate::locks::Mutex;
 use rosterd_engine::model::{Account, Audience, Block, Profile, User, Visibility};
 use rosterd_engine::sync::interest::{Slot, Watchers};
@@ -146,10 +146,16 @@ impl UserState {
     pub(super) fn forget_peers(&mut self) {
         if let Some(mut peers) = self.peers.take() {
             if self.known {
-                peers.retain(|_, peer| peer.is_in_force(self));
+                peers.retain(|_, peer| self.depends_on(peer));
             }
             self.peers = Some(peers).filter(|peers| !peers.is_empty());
         }
+    }
+
+    /// Whether this peer's block decides what the peer sees.
+    fn depends_on(&self, peer: &Peer) -> bool {
+        let Peer { block, shown } = peer;
+        !block.removed || shown.is_some() || block.views.is_some() && self.has_view_of(block.version)
     }
 
     /// Whether a reader has brought what the store has of the account.
@@ -158,7 +164,7 @@ impl UserState {
     }
 
     /// Whether a view of the profile has not changed since a version.
-    pub(super) fn has_view_of(&self, version: u64) -> bool {
+    fn has_view_of(&self, version: u64) -> bool {
         match &self.known_profile {
             KnownProfile::Unknown => true,
             KnownProfile::Present(views) => {

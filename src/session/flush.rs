@@ -122,6 +122,21 @@ where
             break;
         }
     }
+    Box::pin(flush_look_ups(socket, service, handle, &look_ups, changes)).await?;
+    Ok(true)
+}
+
+/// Looks profiles up, and flushes those that the session may see and does not have.
+async fn flush_look_ups<S>(
+    socket: &mut ClientSocket<S>,
+    service: &Service,
+    handle: &mut SessionHandle,
+    look_ups: &[(&UserRef, &RecordKinds)],
+    mut changes: Changes,
+) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     for some in look_ups.chunks(LOOKED_UP) {
         let accounts: Vec<_> = some.iter().map(|(user, _)| user.account().clone()).collect();
         accounts.iter().for_each(|account| handle.hold(account));
@@ -134,7 +149,7 @@ where
             changes = send_changes(socket, service, &changes, None).await?;
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Flushes which profiles the client is to drop. Before all else, since the account may have been made again.

@@ -166,8 +166,8 @@ pub fn a_signal_survives_a_flush_that_starts_over() {
     };
     let blocking = thread::spawn(move || {
         let (owner, peer) = (account(1), account(0));
-        let (removed, last_seen, create_time, update_time, version) = Default::default();
-        let block = Block { owner, peer, removed, last_seen, create_time, update_time, version };
+        let (removed, presence, views, create_time, update_time, version) = Default::default();
+        let block = Block { owner, peer, removed, presence, views, create_time, update_time, version };
         Feed::new(hub).apply(&[Change { revision: 1, origin: None, rows: vec![Row::Block { block, frozen: None }] }]);
     });
     loop {

@@ -40,13 +40,13 @@ async fn write_on(peer: &mut Peer) -> u64 {
             Err(ClientError::Refused(error)) if error.code == 503 => return number - 1,
             Err(ClientError::Refused(error)) => panic!("{error:?}"),
             Err(_) => return number - 1,
-        };
+        }
         sleep(Duration::from_millis(5)).await;
     }
     unreachable!("numbers do not end")
 }
 
-async fn start(world: &World, trust: Option<&Trust>) -> Gateway {
+fn start(world: &World, trust: Option<&Trust>) -> Gateway {
     let mut gateway = world.start();
     gateway.trust = trust.cloned();
     gateway
@@ -54,7 +54,7 @@ async fn start(world: &World, trust: Option<&Trust>) -> Gateway {
 
 /// Injects a fault while a client writes; the gateway has to end, and the next one has to serve everyone.
 async fn ends_and_comes_back(mut world: World, trust: Option<&Trust>, task: &str, fault: &str) {
-    let gateway = start(&world, trust).await;
+    let gateway = start(&world, trust);
     gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
     let mut alice = gateway.login("alice", Encoding::Json).await;
     let bob = gateway.login("bob", Encoding::Protobuf).await;
@@ -70,7 +70,7 @@ async fn ends_and_comes_back(mut world: World, trust: Option<&Trust>, task: &str
     assert!(log.contains(&named), "{named}: {log}");
 
     world.through = None;
-    let gateway = start(&world, trust).await;
+    let gateway = start(&world, trust);
     // What was answered is there, and perhaps the write that was under way.
     let stored: u64 = gateway.user("alice").await["nick"].as_str().unwrap().parse().unwrap_or_default();
     assert!(stored == answered || stored == answered + 1, "{task}: {answered} was answered and {stored} is stored");
