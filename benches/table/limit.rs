@@ -3,13 +3,17 @@
 //! for each friend. No store, no parsing, no checks, no locks; one thread.
 //!
 //! `write` does one write for each delivery, as a gateway must when updates come one by one. `coalesce` gathers what one
-//! round of the loop brought for a socket and writes it once, as a gateway may when it is busy.
+//! round of the loop brought for a socket and writes it once, as a gateway may when it is busy. `durable` does as `write`
+//! does, after it has put the updates of one round on the disk with one fdatasync: no answer is sent before.
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use rosterd_bench::frames::{MARK, TEXT};
 use rosterd_bench::graph::Graph;
@@ -18,6 +22,10 @@ use rustix::fd::OwnedFd;
 use socket2::{Domain, Socket, Type};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+/// Bytes of the log, which is written round and round.
+const LOG: u64 = 16 << 20;
+/// Bytes that an update takes in it: a page.
+const PAGE: usize = 4096;
 /// The listener among the sockets.
 const LISTENER: u64 = u64::MAX;
 
@@ -40,10 +48,46 @@ struct Limit {
     /// The socket of each user.
     online: Vec<Option<usize>>,
     dirty: Vec<usize>,
+    /// `durable` only.
+    log: Option<Log>,
+}
+
+/// A file in which updates are before they are sent. It has its size from the start, as a write-ahead log has after a while.
+struct Log {
+    file: File,
+    place: u64,
+    /// The updates of this round: who changed, and the mark.
+    waiting: Vec<(u32, Vec<u8>)>,
+}
+
+impl Log {
+    fn open(directory: &Path) -> Result<Self, Box<dyn Error>> {
+        let mut file = File::create(directory.join("floor.log"))?;
+        file.write_all(&vec![0; LOG as usize])?;
+        file.sync_all()?;
+        Ok(Self { file, place: 0, waiting: Vec::new() })
+    }
+
+    fn append(&mut self, user: u32, mark: &[u8]) -> Result<(), Box<dyn Error>> {
+        let mut page = [0; PAGE];
+        page[..mark.len()].copy_from_slice(mark);
+        self.file.write_all_at(&page, self.place)?;
+        self.place = (self.place + PAGE as u64) % LOG;
+        self.waiting.push((user, mark.to_vec()));
+        Ok(())
+    }
+
+    /// Puts the updates of a round on the disk, and returns them.
+    fn commit(&mut self) -> Result<Vec<(u32, Vec<u8>)>, Box<dyn Error>> {
+        if !self.waiting.is_empty() {
+            self.file.sync_data()?;
+        }
+        Ok(std::mem::take(&mut self.waiting))
+    }
 }
 
 /// Serves for ever; says on standard output where.
-pub(crate) fn serve(mode: &str, graph: Graph) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(mode: &str, graph: Graph, directory: &Path) -> Result<(), Box<dyn Error>> {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     listener.listen(4096)?;
@@ -54,7 +98,8 @@ pub(crate) fn serve(mode: &str, graph: Graph) -> Result<(), Box<dyn Error>> {
     println!("clients ws://{address}/v1/ws");
     let online = vec![None; graph.users() as usize];
     let coalesce = mode == "coalesce";
-    Limit { epoll, listener, graph, coalesce, clients: Vec::new(), online, dirty: Vec::new() }.run()
+    let log = if mode == "durable" { Some(Log::open(directory)?) } else { None };
+    Limit { epoll, listener, graph, coalesce, clients: Vec::new(), online, dirty: Vec::new(), log }.run()
 }
 
 impl Limit {
@@ -69,6 +114,10 @@ impl Limit {
                     LISTENER => self.accept()?,
                     at => self.read(at as usize, &mut chunk),
                 }
+            }
+            let committed = self.log.as_mut().map(Log::commit).transpose()?;
+            for (user, mark) in committed.into_iter().flatten() {
+                self.send_change(user, &mark);
             }
             for at in std::mem::take(&mut self.dirty) {
                 if let Some(client) = &mut self.clients[at] {
@@ -143,7 +192,14 @@ impl Limit {
             }
             Some(user) => {
                 if let Some(mark) = memchr::memmem::find(payload, b"~~").map(|from| &payload[from..from + MARK]) {
-                    self.send_change(user, mark);
+                    match &mut self.log {
+                        Some(log) => {
+                            if let Err(error) = log.append(user, mark) {
+                                eprintln!("limit: an update is not in the log: {error}");
+                            }
+                        }
+                        None => self.send_change(user, mark),
+                    }
                 }
             }
         }

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["limit", mode, users, friends] => return limit::serve(mode, servers::graph(users, friends)?),
+        ["limit", mode, users, friends] => return limit::serve(mode, servers::graph(users, friends)?, &scratch()?),
         ["grow", directory] => {
             let _priority = Priority::raise();
             return grow::grow(Cores::find(), &scratch()?, Path::new(directory));

@@ -61,6 +61,8 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     url: String,
     ops: Option<String>,
+    /// The certificate to trust, if it speaks TLS.
+    ca: Option<PathBuf>,
     cores: Cores,
 }
 
@@ -101,6 +103,27 @@ impl Server {
         Self::started(process, "rosterd", cores)
     }
 
+    /// A gateway that speaks TLS, with a key on the curve P-256.
+    pub(crate) fn gateway_with_tls(
+        cores: Cores,
+        directory: &Path,
+        scenario: &Scenario,
+    ) -> Result<Self, Box<dyn Error>> {
+        let folder = directory.with_extension("tls");
+        std::fs::create_dir_all(&folder)?;
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        std::fs::write(&certificate, made.cert.pem())?;
+        std::fs::write(&key, made.signing_key.serialize_pem())?;
+        let settings = [
+            format!("clients.tls.certificate={}", certificate.display()),
+            format!("clients.tls.key={}", key.display()),
+        ];
+        let mut server = Self::gateway(cores, directory, scenario, &[&settings[0], &settings[1]])?;
+        server.ca = Some(certificate);
+        Ok(server)
+    }
+
     /// The floor, for the accounts of a scenario.
     pub(crate) fn limit(cores: Cores, mode: &'static str, scenario: &Scenario) -> Result<Self, Box<dyn Error>> {
         let (users, friends) = match *scenario {
@@ -119,7 +142,7 @@ impl Server {
 
     fn started(mut process: Child, name: &'static str, cores: Cores) -> Result<Self, Box<dyn Error>> {
         let output = BufReader::new(process.stdout.take().ok_or("no output")?);
-        let mut server = Self { process, name, url: String::new(), ops: None, cores };
+        let mut server = Self { process, name, url: String::new(), ops: None, ca: None, cores };
         for line in output.lines().map_while(Result::ok) {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["clients", url] => url.clone_into(&mut server.url),
@@ -138,6 +161,9 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rosterd"));
         command.arg("bench").args(arguments.split_whitespace()).args(["--json", "--keep", "--url", &self.url]);
         command.args(["--pid", &self.process.id().to_string(), "--seed", &SEED.to_string()]);
+        if let Some(ca) = &self.ca {
+            command.arg("--ca").arg(ca);
+        }
         match &self.ops {
             Some(ops) => command.args(["--ops", ops]),
             None => command.arg("--no-setup"),

@@ -47,12 +47,13 @@ type Done = Result<(), Box<dyn Error>>;
 type Work = fn(&mut Table) -> Done;
 
 /// What can be done, by name.
-pub(crate) const WORK: [(&str, Work); 8] = [
+pub(crate) const WORK: [(&str, Work); 9] = [
     ("fanout", Table::fanout),
     ("celebrity", Table::celebrity),
     ("login", Table::login),
     ("idle", Table::idle_and_storm),
     ("idle500", Table::idle_with_many_friends),
+    ("tls", Table::tls),
     ("write", Table::write),
     ("slow", Table::slow),
     ("footprint", Table::footprint),
@@ -127,8 +128,12 @@ impl Table {
         let write_floor = |found: &[Vec<Value>], key: &str| middle(&found[0], 0, key).map(|value| ("write", value));
         self.add(work, "CPU for each", Unit::Micros, write_floor(&found, cpu), middle(&found[2], 0, cpu), Goal::Open);
 
+        // At these rates the gateway waits for the disk, and so has its floor.
+        drop(write);
+        let durable = self.limit("durable", &scenario)?;
+        let floor = |found: &[Vec<Value>], key: &str| middle(&found[0], 0, key).map(|value| ("durable", value));
         for (rate, goals) in [(1000, [1.3, 2.0]), (100, [1.3, f64::INFINITY])] {
-            let found = self.in_turn(&[&write, &gateway], &load(&format!("--rate {rate}")))?;
+            let found = self.in_turn(&[&durable, &gateway], &load(&format!("--rate {rate}")))?;
             let work = format!("fan-out, 2,000 × 50, {rate} updates/s");
             for (figure, key, goal) in [
                 ("CPU for each", cpu, Goal::AtMost(goals[0])),
@@ -136,9 +141,44 @@ impl Table {
                 ("half within", "p50_us", Goal::Open),
             ] {
                 let goal = if matches!(goal, Goal::AtMost(most) if most.is_infinite()) { Goal::Open } else { goal };
-                self.add(&work, figure, Unit::Micros, write_floor(&found, key), middle(&found[1], 0, key), goal);
+                self.add(&work, figure, Unit::Micros, floor(&found, key), middle(&found[1], 0, key), goal);
             }
         }
+        Ok(())
+    }
+
+    /// What TLS adds: beside the same gateway without it.
+    fn tls(&mut self) -> Done {
+        let seconds = self.size.seconds;
+        let directory = self.directory.join("gateway");
+        let scenario = fanout(2000, 50);
+        let with_tls = Server::gateway_with_tls(self.cores, &directory, &scenario)?;
+        let plain = Server::gateway(self.cores, &directory.with_extension("plain"), &scenario, &[])?;
+        let beside = |found: &[Vec<Value>], row, key: &str| middle(&found[0], row, key).map(|v| ("without TLS", v));
+        let load = format!("fanout --users 2000 --friends 50 --rate 1000 --warm-up 1 --seconds {seconds}");
+        let found = self.in_turn(&[&plain, &with_tls], &load)?;
+        for (figure, key) in [("CPU for each", "server_us_per_delivery"), ("99 % within", "p99_us")] {
+            let (floor, measured) = (beside(&found, 0, key), middle(&found[1], 0, key));
+            self.add("TLS: fan-out, 2,000 × 50, 1000 updates/s", figure, Unit::Micros, floor, measured, Goal::Open);
+        }
+        drop((with_tls, plain));
+        let scenario = Scenario::Login { users: 2000, friends: 50 };
+        let with_tls = Server::gateway_with_tls(self.cores, &directory, &scenario)?;
+        let plain = Server::gateway(self.cores, &directory.with_extension("plain"), &scenario, &[])?;
+        let found = self.in_turn(&[&plain, &with_tls], "login --users 2000 --friends 50")?;
+        for (row, name) in [(1, "CPU, cold"), (2, "CPU, warm, current")] {
+            let key = "server_us_per_login";
+            let (floor, measured) = (beside(&found, row, key), middle(&found[1], row, key));
+            self.add("TLS: login with 50 friends", name, Unit::Micros, floor, measured, Goal::Open);
+        }
+        drop((with_tls, plain));
+        let many = self.size.many.min(8000);
+        let scenario = Scenario::Idle { users: many, friends: 50, rest: Duration::ZERO };
+        let with_tls = Server::gateway_with_tls(self.cores, &directory, &scenario)?;
+        let found = self.run(&with_tls, &format!("idle --users {many} --friends 50 --seconds 10"))?;
+        let work = format!("TLS: {many} idle sessions, 50 friends");
+        let (each, goal) = (figure(&found, 0, "bytes_per_session"), Goal::Below(12.0 * 1024.0));
+        self.add(&work, "memory for each", Unit::Bytes, None, each, goal);
         Ok(())
     }
 

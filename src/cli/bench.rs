@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{CliError, reachable, say, token};
+use super::{CliError, reachable, say, token, trust, trust_file};
 use crate::config::Config;
 use rosterd_bench::outcome::{BenchOutcome, Verdict};
 use rosterd_bench::run::Load;
 use rosterd_bench::scenario::Scenario;
 use rosterd_bench::target::GatewayUrl;
 use rosterd_bench::{BenchSettings, report};
+use rosterd_client::Trust;
 use rosterd_protocol::Encoding;
 
 /// What to measure, and where.
@@ -31,6 +32,9 @@ struct BenchCommon {
     /// The gateway's client listener; by default the one of the settings
     #[arg(long, global = true, value_name = "URL")]
     url: Option<String>,
+    /// A PEM file with the authorities to trust, for `wss://`; by default the certificate of the settings
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Its ops listener; by default the one of the settings
     #[arg(long, global = true, value_name = "URL")]
     ops: Option<String>,
@@ -214,11 +218,22 @@ impl Chosen {
 /// The run cannot start, lost something, or ended early; results up to then are printed all the same.
 pub fn run(config: &Config, arguments: &BenchArguments) -> Result<(), CliError> {
     let common = &arguments.common;
-    let url = common.url.clone().unwrap_or_else(|| format!("ws://{}/v1/ws", reachable(config.clients.listen)));
+    let files = config.clients.tls_files();
+    let own = if files.is_some() { "wss" } else { "ws" };
+    let url = common.url.clone().unwrap_or_else(|| format!("{own}://{}/v1/ws", reachable(config.clients.listen)));
+    let (scheme, trust) = match (url.starts_with("wss://"), &common.ca) {
+        (false, _) => ("ws", None),
+        (true, Some(ca)) => ("wss", Some(trust_file(ca, |pem| Trust::authorities(pem, None))?)),
+        (true, None) if files.is_some() => ("wss", trust(files.as_ref())?),
+        (true, None) => {
+            return Err(CliError("wss:// needs --ca FILE, or the gateway's settings with clients.tls".to_owned()));
+        }
+    };
     let ops = common.ops.clone().unwrap_or_else(|| format!("http://{}", reachable(config.ops.listen)));
     let find = |url: &str, scheme| GatewayUrl::find(url, scheme, common.i_own_this_target).map_err(CliError::of);
     let settings = BenchSettings {
-        clients: find(&url, "ws")?,
+        clients: find(&url, scheme)?,
+        trust,
         ops: if common.no_setup { None } else { Some(find(&ops, "http")?) },
         key: config.ops.api_key.expose(),
         pid: common.pid,

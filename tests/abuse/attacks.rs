@@ -304,7 +304,7 @@ async fn look_ups_of_blockers(stage: &Stage) -> UnderWay {
 
 /// A backend that imports as much as a request may hold, again and again.
 async fn imports(stage: &Stage) -> UnderWay {
-    let mut under_way = UnderWay::new(0);
+    let mut under_way = UnderWay::new(1);
     let mut backend = stage.gateway.backend().await;
     let (bytes, done) = (if stage.strength.is_full() { 8 << 20 } else { 1 << 20 }, under_way.done.clone());
     under_way.tasks.spawn(async move {

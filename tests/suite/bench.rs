@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::Value;
 
+use crate::ops_listener::with_tls;
 use crate::support::{API_KEY, Gateway, World, finished, spawn};
 
 /// `rosterd bench` against this gateway, with its key.
@@ -47,6 +48,34 @@ fn positive(figures: &Value, row: usize, key: &str) {
 
 fn zero(figures: &Value, row: usize, key: &str) {
     assert_eq!(figures["rows"][row][key].as_f64(), Some(0.0), "{key} of row {row} in {figures}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_speaks_tls_is_measured_over_tls() {
+    let mut world = World::new();
+    let certificate = with_tls(&mut world, "clients");
+    let gateway = world.start();
+    assert!(gateway.url().starts_with("wss://"));
+    let (url, ops) = (gateway.url(), format!("http://{}", gateway.ops));
+    let measure = |scenario: &str, ca: &[&str]| {
+        let mut command = Process::new(env!("CARGO_BIN_EXE_rosterd"));
+        command.arg("bench").args(scenario.split_whitespace()).args(["--json", "--url", &url, "--ops", &ops]).args(ca);
+        finished(command.env("ROSTERD_OPS__API_KEY", API_KEY))
+    };
+    let ca = ["--ca", certificate.to_str().unwrap()];
+    for scenario in [
+        "fanout --users 24 --friends 6 --outstanding 8 --seconds 0.5 --warm-up 0.2",
+        "login --users 24 --friends 6",
+        "idle --users 24 --friends 6 --seconds 0.2",
+    ] {
+        let output = measure(scenario, &ca);
+        assert!(output.status.success(), "{scenario}: {}", String::from_utf8_lossy(&output.stderr));
+        let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(figures["verdict"], "passed", "{scenario}: {figures}");
+    }
+    let shaken = gateway.metric("rosterd_tls_failed_handshakes_total").await;
+    assert!(shaken <= 0.0, "{shaken}");
+    assert!(complaint(&measure("login --users 24 --friends 6", &[])).contains("--ca"));
 }
 
 #[tokio::test]
@@ -184,7 +213,8 @@ fn bad_arguments_are_refused_before_anything_is_loaded() {
     for (arguments, says) in [
         (&["bench", "fanout", "--url", "ws://192.0.2.7/v1/ws"][..], "--i-own-this-target"),
         (&["bench", "fanout", "--ops", "http://192.0.2.7:1"], "--i-own-this-target"),
-        (&["bench", "fanout", "--url", "wss://127.0.0.1/"], "is not an address like ws://127.0.0.1:7678"),
+        (&["bench", "fanout", "--url", "http://127.0.0.1/"], "is not an address like ws://127.0.0.1:7678"),
+        (&["bench", "fanout", "--url", "wss://127.0.0.1/"], "--ca"),
         (&["bench", "fanout", "--friends", "7"], "give an even number"),
         (&["bench", "fanout", "--friends", "0"], "there is nobody to tell"),
         (&["bench", "login", "--users", "10", "--friends", "10"], "give more than 10 users"),

@@ -1,6 +1,6 @@
 //! The ops listener under strangers who hold connections: health and the server API stay reachable.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command as Process;
 
 use futures::future::join_all;
@@ -39,15 +39,15 @@ async fn ends(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&got).into_owned()
 }
 
-/// A pair for this machine, in the world's folder and settings.
-fn with_tls(world: &mut World) -> Trust {
+/// A pair for this machine, in the world's folder and in the settings of this listener; the file of the certificate.
+pub fn with_tls(world: &mut World, listener: &str) -> PathBuf {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let write = |name: &str, text: String| std::fs::write(world.path().join(name), text).unwrap();
-    write("certificate.pem", made.cert.pem());
-    write("key.pem", made.signing_key.serialize_pem());
-    let at = |name: &str| Path::display(&world.path().join(name)).to_string();
-    world.settings = format!("[ops.tls]\ncertificate = {:?}\nkey = {:?}\n", at("certificate.pem"), at("key.pem"));
-    Trust::exactly(made.cert.pem().as_bytes()).unwrap()
+    let (certificate, key) = (world.path().join("certificate.pem"), world.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    world.settings =
+        format!("[{listener}.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
+    certificate
 }
 
 /// Strangers hold connections, and health is served on new ones.
@@ -75,7 +75,8 @@ async fn strangers_who_hold_connections_keep_nobody_from_health() {
 #[tokio::test]
 async fn strangers_who_hold_connections_keep_nobody_from_health_over_tls() {
     let mut world = World::new();
-    let trust = with_tls(&mut world);
+    let certificate = std::fs::read(with_tls(&mut world, "ops")).unwrap();
+    let trust = Trust::exactly(&certificate).unwrap();
     strangers_keep_nobody_out(&world, Some(&trust)).await;
 }
 

@@ -17,6 +17,7 @@ use super::ledger::{Ledger, RecordArrival};
 use super::session::{BenchSession, SessionPhase};
 use super::speech::{self, FrameKind};
 use super::tally::{self, Tally};
+use rosterd_client::Trust;
 use rosterd_protocol::Encoding;
 
 /// How many bytes one read takes at most.
@@ -31,8 +32,12 @@ pub struct Way {
     pub address: SocketAddr,
     /// The host of the upgrade request.
     pub host: String,
+    /// The name on the gateway's certificate.
+    pub name: String,
     /// Its path.
     pub path: String,
+    /// The certificates to accept, if the gateway speaks TLS.
+    pub trust: Option<Trust>,
     /// The encoding.
     pub encoding: Encoding,
     /// A token for each user.
@@ -152,8 +157,9 @@ impl Crowd {
     /// The system has no socket or port left.
     pub fn log_in(&mut self, who: u32) -> io::Result<()> {
         let now = self.now();
+        let tls = self.way.trust.as_ref().map(|trust| trust.connection(&self.way.name)).transpose()?;
         let session = &mut self.sessions[who as usize];
-        session.connect(self.way.address, who, who >= self.slow_from, &self.epoll, now)?;
+        session.connect(self.way.address, tls, who, who >= self.slow_from, &self.epoll, now)?;
         self.logging_in += 1;
         Ok(())
     }

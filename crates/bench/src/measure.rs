@@ -12,6 +12,7 @@ use super::run::{Run, bar};
 use super::scenario::Scenario;
 use super::target::{self, GatewayUrl};
 use super::world::World;
+use rosterd_client::Trust;
 use rosterd_protocol::Encoding;
 
 /// How long to wait for a gateway that is still busy with the new accounts.
@@ -21,6 +22,8 @@ const SETTLE: Duration = Duration::from_secs(20);
 pub struct BenchSettings<'a> {
     /// The gateway's client listener.
     pub clients: GatewayUrl,
+    /// The certificates to accept, if the client listener speaks TLS.
+    pub trust: Option<Trust>,
     /// Its ops listener; none if the accounts exist already.
     pub ops: Option<GatewayUrl>,
     /// The key of its server API; may be empty.
@@ -49,7 +52,7 @@ pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOut
     let (graph, kind) = scenario.graph(settings.seed).map_err(BenchError)?;
     let users = graph.users();
     target::allow_files(users)?;
-    target::probe(&settings.clients, settings.encoding)?;
+    target::probe(&settings.clients, settings.encoding, settings.trust.as_ref())?;
     let mut ops = match &settings.ops {
         Some(ops) => Some(OpsConnection::connect(ops.address, settings.key)?),
         None => None,
@@ -87,6 +90,8 @@ fn way(settings: &BenchSettings<'_>, tokens: Vec<String>) -> Way {
     Way {
         address: settings.clients.address,
         host: settings.clients.host.clone(),
+        name: settings.clients.name().to_owned(),
+        trust: settings.trust.clone(),
         path: settings.clients.path.clone(),
         encoding: settings.encoding,
         tokens,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use socket2::{Domain, Socket, Type};
+use tokio_rustls::rustls::ClientConnection;
 
 /// The loopback addresses of the sessions, 127.0.1.1 and on, so that ports do not run out.
 const SOURCES: u32 = 16;
@@ -26,6 +27,8 @@ pub(super) enum SessionPhase {
 #[derive(Debug)]
 pub(super) struct BenchSession {
     socket: Option<Socket>,
+    /// The state of TLS, if the gateway speaks it.
+    tls: Option<Box<ClientConnection>>,
     pub phase: SessionPhase,
     /// Whether the kernel takes no more bytes until epoll reports the socket writable.
     wants_write: bool,
@@ -46,6 +49,7 @@ impl BenchSession {
     pub(super) fn away() -> Self {
         Self {
             socket: None,
+            tls: None,
             phase: SessionPhase::Away,
             wants_write: false,
             stalled: false,
@@ -61,6 +65,7 @@ impl BenchSession {
     pub(super) fn connect(
         &mut self,
         to: SocketAddr,
+        tls: Option<ClientConnection>,
         number: u32,
         is_slow: bool,
         epoll: &OwnedFd,
@@ -84,6 +89,7 @@ impl BenchSession {
         }
         epoll::add(epoll, &socket, EventData::new_u64(number.into()), EventFlags::IN | EventFlags::OUT)?;
         (self.socket, self.phase, self.began) = (Some(socket), SessionPhase::Connecting, now);
+        self.tls = tls.map(Box::new);
         (self.wants_write, self.stalled) = (true, false);
         self.partial.clear();
         self.out.clear();
@@ -98,7 +104,11 @@ impl BenchSession {
     /// Reads once; none if no bytes are there.
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
         let Some(socket) = &self.socket else { return Ok(None) };
-        match (&*socket).read(into) {
+        let read = match &mut self.tls {
+            None => (&*socket).read(into),
+            Some(tls) => read_tls(tls, socket, into),
+        };
+        match read {
             Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed")),
             Ok(count) => Ok(Some(count)),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
@@ -109,14 +119,24 @@ impl BenchSession {
     /// Sends the waiting bytes, as far as the kernel takes them.
     pub(super) fn flush(&mut self, number: u32, epoll: &OwnedFd) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
-        if !self.out.is_empty() {
+        if let Some(tls) = &mut self.tls {
+            tls.writer().write_all(&self.out)?;
+            self.out.clear();
+            while tls.wants_write() {
+                match tls.write_tls(&mut &*socket) {
+                    Ok(_) => {}
+                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        } else if !self.out.is_empty() {
             match (&*socket).write(&self.out) {
                 Ok(count) => drop(self.out.drain(..count)),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(error) => return Err(error),
             }
         }
-        let wants_write = !self.out.is_empty();
+        let wants_write = !self.out.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write());
         if wants_write != self.wants_write {
             self.wants_write = wants_write;
             self.renew_interest(number, epoll)?;
@@ -144,7 +164,17 @@ impl BenchSession {
 
     /// Closes the connection; the cursor stays.
     pub(super) fn leave(&mut self) {
-        self.socket = None;
+        (self.socket, self.tls) = (None, None);
         self.phase = SessionPhase::Away;
+    }
+}
+
+/// Reads what has come, and gives what it says. `WouldBlock` if that is nothing yet.
+fn read_tls(tls: &mut ClientConnection, mut socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
+    let has_ended = tls.read_tls(&mut socket)? == 0;
+    tls.process_new_packets().map_err(io::Error::other)?;
+    match tls.reader().read(into) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock && has_ended => Ok(0),
+        read => read,
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
 
 use super::error::BenchError;
-use rosterd_client::Client;
+use rosterd_client::{Client, Trust};
 use rosterd_protocol::Encoding;
 
 /// How long a gateway may take to answer a first connection.
@@ -27,6 +27,16 @@ pub struct GatewayUrl {
 }
 
 impl GatewayUrl {
+    /// Returns the host without its port, as it stands on a certificate.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let bare = self
+            .host
+            .rsplit_once(':')
+            .map_or(self.host.as_str(), |(name, port)| if port.ends_with(']') { self.host.as_str() } else { name });
+        bare.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// Reads a URL with this scheme and looks its host up.
     ///
     /// # Errors
@@ -38,7 +48,7 @@ impl GatewayUrl {
         let with_port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
             host.to_owned()
         } else {
-            format!("{host}:80")
+            format!("{host}:{}", if scheme == "wss" { 443 } else { 80 })
         };
         let addresses = with_port.to_socket_addrs();
         let addresses: Vec<_> =
@@ -70,10 +80,12 @@ fn is_near(ip: IpAddr) -> bool {
 ///
 /// # Errors
 /// No connection can be opened, or the peer does not answer like a gateway.
-pub fn probe(target: &GatewayUrl, encoding: Encoding) -> Result<(), BenchError> {
-    let url = format!("ws://{}{}", target.host, target.path);
+pub fn probe(target: &GatewayUrl, encoding: Encoding, trust: Option<&Trust>) -> Result<(), BenchError> {
+    let scheme = if trust.is_some() { "wss" } else { "ws" };
+    let url = format!("{scheme}://{}{}", target.host, target.path);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BenchError::of)?;
-    let connected = runtime.block_on(async { timeout(PATIENCE, Client::connect(&url, encoding)).await });
+    let connected =
+        runtime.block_on(async { timeout(PATIENCE, Client::connect_trusting(&url, encoding, trust)).await });
     match connected {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(BenchError(format!("{url} is not a gateway that can be measured: {error}"))),
@@ -127,7 +139,12 @@ mod tests {
     fn an_url_is_read_into_its_parts() {
         let target = GatewayUrl::find("ws://127.0.0.1:7678/v1/ws", "ws", false).unwrap();
         assert_eq!((target.address, target.path.as_str()), (([127, 0, 0, 1], 7678).into(), "/v1/ws"));
+        assert_eq!(target.name(), "127.0.0.1");
+        let target = GatewayUrl::find("wss://localhost/", "wss", false).unwrap();
+        assert_eq!((target.address.port(), target.name()), (443, "localhost"));
+        assert_eq!(GatewayUrl::find("wss://[::1]:9/", "wss", false).unwrap().name(), "::1");
         let target = GatewayUrl::find("http://[::1]", "http", false).unwrap();
+        assert_eq!(target.name(), "::1");
         assert_eq!((target.address.port(), target.path.as_str()), (80, "/"));
         for bad in ["127.0.0.1:1", "wss://127.0.0.1", "ws:/x", "ws://:x"] {
             assert!(GatewayUrl::find(bad, "ws", false).is_err(), "{bad}");

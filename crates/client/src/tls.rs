@@ -13,7 +13,8 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signa
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DEFAULT_VERSIONS, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, DEFAULT_VERSIONS, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
 };
 
 use crate::Trust;
@@ -62,14 +63,25 @@ impl Trust {
 }
 
 impl Trust {
+    /// Begins TLS with `host`, a name or an address, for a program that moves the bytes itself.
+    ///
+    /// # Errors
+    /// The host is no name.
+    pub fn connection(&self, host: &str) -> io::Result<ClientConnection> {
+        ClientConnection::new(self.0.clone(), server_name(host)?).map_err(io::Error::other)
+    }
+
     /// Makes the TLS handshake with `host`, a name or an address.
     pub(crate) async fn handshake(&self, host: &str, stream: TcpStream) -> io::Result<Box<TlsStream<TcpStream>>> {
-        let name = match host.parse::<IpAddr>() {
-            Ok(address) => ServerName::IpAddress(address.into()),
-            Err(_) => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
-        };
-        // Boxed: a load generator has thousands of connections without TLS.
-        Ok(Box::new(TlsConnector::from(self.0.clone()).connect(name, stream).await?))
+        // Boxed: a program may have thousands of connections without TLS.
+        Ok(Box::new(TlsConnector::from(self.0.clone()).connect(server_name(host)?, stream).await?))
+    }
+}
+
+fn server_name(host: &str) -> io::Result<ServerName<'static>> {
+    match host.parse::<IpAddr>() {
+        Ok(address) => Ok(ServerName::IpAddress(address.into())),
+        Err(_) => ServerName::try_from(host.to_owned()).map_err(io::Error::other),
     }
 }
 
