@@ -24,12 +24,16 @@ def before_call(context, case, kwargs):
     body = case.body
     if not isinstance(body, dict):
         return
+    users = body.get("users")
+    # Whole numbers are written as such, without a fraction of zero.
+    for holder in [body, *(users if isinstance(users, list) else [])]:
+        if isinstance(holder, dict):
+            holder |= {k: int(v) for k, v in holder.items() if isinstance(v, float) and v.is_integer()}
     # A revocation is not for tokens that are still to be issued.
     before = body.get("issuedBefore")
     if operation == "revokeTokens" and isinstance(before, int) and 0 <= before < 2**64:
         body["issuedBefore"] = min(before, int(time.time() * 1000))
     # A batch names each account once.
-    users = body.get("users")
     if operation == "updateUsers" and isinstance(users, list) and all(isinstance(user, dict) for user in users):
         named, once = set(), []
         for user in users:
@@ -38,11 +42,6 @@ def before_call(context, case, kwargs):
                 once.append(user)
             named.add(str(account))
         body["users"] = once
-    # Whole numbers are written as such, without a fraction of zero.
-    for holder in [body, *(users if isinstance(users, list) else [])]:
-        if isinstance(holder, dict) and isinstance(holder.get("ifVersion"), float):
-            if holder["ifVersion"].is_integer():
-                holder["ifVersion"] = int(holder["ifVersion"])
 
 
 @schemathesis.serializer("application/x-ndjson")
