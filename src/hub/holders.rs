@@ -34,9 +34,4 @@ impl Holders {
     pub(super) fn of(&self, account: &Account) -> Vec<Slot> {
         self.0.lock().get(account).cloned().unwrap_or_default()
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().len()
-    }
 }
