@@ -1,5 +1,8 @@
-import type { Events, Options, State } from './options.js';
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { ListenerOptions } from './emitter.js';
+import type { ConnectionState, Events, Options, State } from './options.js';
 import type { Block, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
+import type { Snapshot } from './snapshot.js';
 /**
  * Keeps the records of one account in sync with the gateway, over as many connections as that takes.
  *
@@ -11,6 +14,10 @@ export declare class RosterdClient {
     get account(): string;
     get url(): string;
     get state(): State;
+    /** The connection in detail: `reconnecting` between two attempts, with `lastError` and `retryAt`. */
+    get connection(): ConnectionState;
+    /** Everything that the client holds, unchanging; the event `change` announces another. The same object if nothing changed. */
+    get snapshot(): Snapshot;
     /** The account's own profile as last known. Records are never changed in place. */
     get me(): User | undefined;
     /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
@@ -28,8 +35,10 @@ export declare class RosterdClient {
     /** The accounts of the last {@link watch}. */
     get watched(): ReadonlySet<string>;
     get paused(): boolean;
-    /** Adds a listener; returns a function that removes it. */
-    on<K extends keyof Events>(event: K, listener: Events[K]): () => void;
+    /** Adds a listener; returns a function that removes it. `signal` removes it as well. */
+    on<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void;
+    /** Adds a listener for the next event of this kind only; returns a function that removes it. */
+    once<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void;
     /** Removes a listener. */
     off<K extends keyof Events>(event: K, listener: Events[K]): void;
     /**
@@ -118,4 +127,8 @@ export declare class RosterdClient {
     pause(): void;
     /** Continues reading. */
     resume(): void;
+    /** Disconnects, removes all listeners, and closes the store: for `using`. The client is of no use afterwards. */
+    [Symbol.dispose](): void;
+    /** The same for `await using`: settles when all is written. */
+    [Symbol.asyncDispose](): Promise<void>;
 }

@@ -1,14 +1,32 @@
 // src/emitter.ts
 var Emitter = class {
   #listeners = /* @__PURE__ */ new Map();
-  on(event, listener) {
+  on(event, listener, { signal } = {}) {
+    const off = () => {
+      this.off(event, listener);
+      signal?.removeEventListener("abort", off);
+    };
+    if (signal?.aborted) return off;
     let all = this.#listeners.get(event);
     if (!all) this.#listeners.set(event, all = /* @__PURE__ */ new Set());
     all.add(listener);
-    return () => this.off(event, listener);
+    signal?.addEventListener("abort", off);
+    return off;
+  }
+  /** Adds a listener for the next event of this kind. */
+  once(event, listener, options) {
+    const wrapped = (...args) => {
+      off();
+      return listener(...args);
+    };
+    const off = this.on(event, wrapped, options);
+    return off;
   }
   off(event, listener) {
     this.#listeners.get(event)?.delete(listener);
+  }
+  clear() {
+    this.#listeners.clear();
   }
   has(event) {
     return !!this.#listeners.get(event)?.size;
@@ -659,6 +677,9 @@ var Saver = class {
   onWipe(listener) {
     this.#store.onWipe?.(this.#key, listener);
   }
+  close() {
+    this.#store.close?.();
+  }
   async #wipe() {
     await within(ANSWER_MS, "wipe", () => this.#store.wipe(this.#key));
     this.#broken = false;
@@ -681,6 +702,54 @@ var Saver = class {
     }
   }
 };
+
+// src/snapshot.ts
+var Snapshots = class {
+  #replica;
+  #last;
+  constructor(replica) {
+    this.#replica = replica;
+  }
+  take(account, connection) {
+    const last = this.#last;
+    const changed = this.#replica.changed();
+    if (last && !changed.size && last.connection === connection) return last;
+    const { me, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
+    const part = (name, held, copy, equal) => {
+      const before = last?.[name];
+      if (before === void 0) return copy(held);
+      return !changed.has(name) || equal(before, held) ? before : copy(held);
+    };
+    const map = (name, held) => part(name, held, (held2) => new Map(held2), sameMap);
+    const next = {
+      account,
+      connection,
+      me,
+      users: map("users", users),
+      friends: map("friends", friends),
+      blocks: map("blocks", blocks),
+      presence: map("presence", presence),
+      requests: part("requests", requests, (held) => Object.freeze([...held]), sameList),
+      sessions: part("sessions", sessions, (held) => Object.freeze([...held]), sameList),
+      watched: part("watched", watched, (held) => new Set(held), (a, b) => sameList([...a], [...b]))
+    };
+    const names = Object.keys(next);
+    if (last && names.every((name) => last[name] === next[name])) return last;
+    return this.#last = Object.freeze(next);
+  }
+};
+function sameMap(a, b) {
+  if (a.size !== b.size) return false;
+  const others = b.entries();
+  for (const [key, record] of a) {
+    const [otherKey, other] = others.next().value;
+    if (key !== otherKey || record !== other) return false;
+  }
+  return true;
+}
+function sameList(a, b) {
+  return a.length === b.length && a.every((record, i) => record === b[i]);
+}
 
 // src/tokens.ts
 var TOKEN_MS = 15e3;
@@ -782,6 +851,7 @@ var Lifecycle = class {
   options;
   url;
   state = "disconnected";
+  connectionState = Object.freeze({ state: "disconnected" });
   connection;
   #emitter;
   #replica;
@@ -809,11 +879,19 @@ var Lifecycle = class {
   // A logout is under way.
   #leaving = false;
   #resync = false;
+  // Why the connection is not live.
+  #lastError;
+  #snapshots;
+  // The snapshot that the last `change` brought.
+  #shown;
+  // While this is not 0, a frame or an end is being handled, and `change` follows it.
+  #depth = 0;
   constructor(options, emitter, replica) {
     this.options = options;
     this.url = address(options);
     this.#emitter = emitter;
     this.#replica = replica;
+    this.#snapshots = new Snapshots(replica);
     const { store = "auto" } = options;
     this.#saver = new Saver(
       store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
@@ -828,6 +906,13 @@ var Lifecycle = class {
         this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause);
       }
     });
+  }
+  get snapshot() {
+    return this.#snapshots.take(this.options.account, this.connectionState);
+  }
+  /** Takes the list that the gateway has accepted. */
+  watched(accounts, missing) {
+    this.#batch(() => this.#replica.watch(accounts, missing));
   }
   connect() {
     if (this.state === "live") return Promise.resolve();
@@ -867,7 +952,7 @@ var Lifecycle = class {
     }
   }
   #forget() {
-    this.#replica.clear();
+    this.#batch(() => this.#replica.clear());
     this.#tokens.reset(this.options.token);
     this.#saver.drop();
     this.#cacheRead = false;
@@ -901,7 +986,7 @@ var Lifecycle = class {
       this.#waitsSince = void 0;
       if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
       this.#error(Code.unauthenticated, "NO_TOKEN", "getToken failed", cause);
-      return this.#ended({ code: 1006, reason: "getToken failed" });
+      return this.#batch(() => this.#ended({ code: 1006, reason: "getToken failed" }, new RosterdError(Code.unauthenticated, "NO_TOKEN", "getToken failed", { cause })));
     }
     if (run !== this.#run) return;
     this.#waitsSince = void 0;
@@ -914,8 +999,8 @@ var Lifecycle = class {
           const { device } = this.options;
           connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
         },
-        frame: (frame) => this.#frame(frame, connection),
-        ended: (end) => this.#ended(end),
+        frame: (frame) => this.#batch(() => this.#frame(frame, connection)),
+        ended: (end) => this.#batch(() => this.#ended(end)),
         trace: (direction, frame) => this.#trace(direction, frame)
       });
       this.connection = connection;
@@ -928,8 +1013,10 @@ var Lifecycle = class {
     if (run !== this.#run) return;
     this.#cacheRead = true;
     if (!stored) return;
-    this.#replica.load(stored);
-    announceStored(this.#emitter, this.#replica.stored);
+    this.#batch(() => {
+      this.#replica.load(stored);
+      announceStored(this.#emitter, this.#replica.stored);
+    });
   }
   #frame(frame, connection) {
     if (frame.id === this.#loginId && frame.error) {
@@ -999,7 +1086,7 @@ var Lifecycle = class {
     this.#resync = true;
     connection.drop("out of step");
   }
-  #ended(end) {
+  #ended(end, cause) {
     this.#detach();
     this.#calls.interrupted();
     if (this.#leaving) return;
@@ -1020,7 +1107,8 @@ var Lifecycle = class {
     const attempt = ++this.#attempt;
     this.#retry = { cancel: after(delayMs, () => void this.#begin()), byGateway: requested !== void 0 };
     const run = this.#run;
-    this.#setState("disconnected");
+    this.#lastError = cause ?? this.#loginError ?? closeError(end);
+    this.#setState("disconnected", Date.now() + delayMs);
     this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
     if (run === this.#run) this.#emitter.emit("willReconnect", { attempt, delayMs });
   }
@@ -1036,17 +1124,23 @@ var Lifecycle = class {
     this.#giveUp({ code: 1e3, reason: "UNAUTHORIZED" }, error);
   }
   #giveUp({ code, reason }, error) {
-    this.#halt(error);
-    this.#setState("disconnected");
-    this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
-    this.#emitter.emit("error", error);
+    this.#batch(() => {
+      this.#halt(error);
+      this.#lastError = error;
+      this.#setState("disconnected");
+      this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
+      this.#emitter.emit("error", error);
+    });
   }
   #stop(reason = "CLIENT") {
     const open2 = this.#wanted || this.state !== "disconnected";
     this.connection?.close();
-    this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
-    this.#setState("disconnected");
-    if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason, willReconnect: false });
+    this.#batch(() => {
+      this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
+      this.#lastError = void 0;
+      this.#setState("disconnected");
+      if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason, willReconnect: false });
+    });
   }
   #halt(error) {
     this.#wanted = false;
@@ -1089,11 +1183,36 @@ var Lifecycle = class {
     globalThis[method]?.("offline", this.#offline);
     globalThis.document?.[method]?.("visibilitychange", this.#wake);
   }
-  #setState(state) {
+  #setState(state, retryAt) {
     const previous = this.state;
-    if (state === previous) return;
+    if (state === "live") this.#lastError = void 0;
     this.state = state;
-    this.#emitter.emit("state", state, previous);
+    this.connectionState = Object.freeze({
+      state: retryAt === void 0 ? state : "reconnecting",
+      ...this.#lastError ? { lastError: this.#lastError } : {},
+      ...retryAt === void 0 ? {} : { retryAt }
+    });
+    this.#batch(() => state !== previous && this.#emitter.emit("state", state, previous));
+  }
+  /** Does something that may change what is held, and then emits `change` once, if something did. */
+  #batch(work) {
+    this.#depth++;
+    try {
+      work();
+    } finally {
+      this.#depth--;
+    }
+    if (this.#depth || !this.#emitter.has("change")) return;
+    const { snapshot } = this;
+    if (snapshot === this.#shown) return;
+    this.#shown = snapshot;
+    this.#emitter.emit("change", snapshot);
+  }
+  /** Ends the client and everything that it keeps open. */
+  dispose() {
+    const ended = this.disconnect().finally(() => this.#saver.close());
+    this.#emitter.clear();
+    return ended;
   }
   #error(code, reason, message, cause) {
     this.#emitter.emit("error", new RosterdError(code, reason, message, { cause }));
@@ -1154,6 +1273,7 @@ function digests(friends, users) {
 }
 
 // src/replica.ts
+var PARTS = ["me", "users", "friends", "requests", "blocks", "presence", "sessions", "watched"];
 var nothing = () => ({ users: /* @__PURE__ */ new Map(), friends: /* @__PURE__ */ new Map(), requests: /* @__PURE__ */ new Map(), blocks: /* @__PURE__ */ new Map() });
 var noNews = () => ({ users: [], friends: [], removed: [], requests: [], blocks: [] });
 var isOpen = ({ state }) => state === "open";
@@ -1162,6 +1282,8 @@ function newer(record, held) {
 }
 var Replica = class {
   #held = nothing();
+  // The parts that may have changed since the last call of changed().
+  #touched = new Set(PARTS);
   // The result of a catch-up and its repair so far. It replaces #held when the digests agree.
   #staged;
   #full = false;
@@ -1198,6 +1320,15 @@ var Replica = class {
   get watched() {
     return this.#watched;
   }
+  /** Returns the parts that may have changed since the last call. */
+  changed() {
+    const touched = this.#touched;
+    if (touched.size) this.#touched = /* @__PURE__ */ new Set();
+    return touched;
+  }
+  #touch(...parts) {
+    for (const part of parts) this.#touched.add(part);
+  }
   /** The cursor for the next login. */
   get cursor() {
     return this.#cursor;
@@ -1213,6 +1344,7 @@ var Replica = class {
       blocks: byAccount(stored.blocks)
     };
     this.#cursor = stored.cursor;
+    this.#touch(...PARTS);
   }
   /** The held records in the form of a store's. */
   get stored() {
@@ -1227,6 +1359,7 @@ var Replica = class {
     this.#presence = /* @__PURE__ */ new Map();
     this.#sessions = [];
     this.#watched = /* @__PURE__ */ new Set();
+    this.#touch(...PARTS);
   }
   /** Discards an unfinished catch-up or repair when the connection ends. */
   interrupted() {
@@ -1252,6 +1385,7 @@ var Replica = class {
       for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
     }
     this.#watched = accounts;
+    this.#touch("users", "watched");
   }
   /** Applies a frame. Returns nothing if nothing changed, as after an unknown frame. */
   take(frame) {
@@ -1259,7 +1393,10 @@ var Replica = class {
     if (frame.changes) return this.#changes(frame.changes);
     if (frame.synced) return this.#synced(frame.synced);
     if (frame.presence) return this.#present(frame.presence.users ?? []);
-    if (frame.sessions) return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
+    if (frame.sessions) {
+      this.#touch("sessions");
+      return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
+    }
     if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
     if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
     return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
@@ -1283,6 +1420,7 @@ var Replica = class {
   #changes(changes) {
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const account of changes.removed ?? []) presence.delete(account);
+    if (changes.removed?.length) this.#touch("presence");
     if (!this.#staged) return this.#live(changes, "update");
     apply(this.#staged, changes);
     return this.#doubt === "asked" ? this.#live(changes, "update") : void 0;
@@ -1299,6 +1437,10 @@ var Replica = class {
   }
   #live(changes, how) {
     const news = apply(this.#held, changes);
+    if (news.me) this.#touch("me");
+    if (news.users.length || news.friends.length || news.removed.length) this.#touch("users", "friends");
+    if (news.requests.length) this.#touch("requests");
+    if (news.blocks.length) this.#touch("blocks");
     const save = this.#saved(news);
     if (typeof changes.cursor === "string" && this.#doubt === "none") save.cursor = this.#cursor = changes.cursor;
     const { me, ...lists } = news;
@@ -1308,6 +1450,7 @@ var Replica = class {
   #present(users) {
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const user of users) presence.set(user.account, user);
+    this.#touch("presence");
     return this.#staged || !users.length ? void 0 : { ...noNews(), how: "update", presence: users };
   }
   #synced(synced) {
@@ -1322,6 +1465,7 @@ var Replica = class {
     const full = this.#full;
     if (full) this.#keepWatched(next);
     this.#held = next;
+    this.#touch(...PARTS);
     this.#doubt = agrees ? "none" : "unsure";
     this.#cursor = agrees ? synced.cursor : void 0;
     const changed = (now, old) => [...now].flatMap(([key, record]) => full || record !== old.get(key) ? [record] : []);
@@ -1362,6 +1506,7 @@ var Replica = class {
   #alone() {
     const before = this.#sessions;
     this.#sessions = [];
+    this.#touch("sessions");
     return before.length ? { sessions: [] } : {};
   }
   /** Keeps watched strangers until they come again, with any version: this may be another history. */
@@ -1428,6 +1573,14 @@ var RosterdClient = class {
   get state() {
     return this.#lifecycle.state;
   }
+  /** The connection in detail: `reconnecting` between two attempts, with `lastError` and `retryAt`. */
+  get connection() {
+    return this.#lifecycle.connectionState;
+  }
+  /** Everything that the client holds, unchanging; the event `change` announces another. The same object if nothing changed. */
+  get snapshot() {
+    return this.#lifecycle.snapshot;
+  }
   /** The account's own profile as last known. Records are never changed in place. */
   get me() {
     return this.#replica.me;
@@ -1463,9 +1616,13 @@ var RosterdClient = class {
   get paused() {
     return this.#lifecycle.connection?.paused ?? false;
   }
-  /** Adds a listener; returns a function that removes it. */
-  on(event, listener) {
-    return this.#emitter.on(event, listener);
+  /** Adds a listener; returns a function that removes it. `signal` removes it as well. */
+  on(event, listener, options) {
+    return this.#emitter.on(event, listener, options);
+  }
+  /** Adds a listener for the next event of this kind only; returns a function that removes it. */
+  once(event, listener, options) {
+    return this.#emitter.once(event, listener, options);
   }
   /** Removes a listener. */
   off(event, listener) {
@@ -1583,7 +1740,7 @@ var RosterdClient = class {
     const list2 = new Set(accounts);
     const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list2] } }, { repeatable: true });
     const { missing = [] } = answered(watchReply);
-    this.#replica.watch(list2, missing);
+    this.#lifecycle.watched(list2, missing);
     return { missing };
   }
   /**
@@ -1610,6 +1767,14 @@ var RosterdClient = class {
   /** Continues reading. */
   resume() {
     this.#lifecycle.connection?.resume();
+  }
+  /** Disconnects, removes all listeners, and closes the store: for `using`. The client is of no use afterwards. */
+  [Symbol.dispose]() {
+    void this.#lifecycle.dispose();
+  }
+  /** The same for `await using`: settles when all is written. */
+  async [Symbol.asyncDispose]() {
+    await this.#lifecycle.dispose();
   }
   /** Makes a call with an empty reply, which is done when its effect is visible. */
   async #change(command, here, repeatable = false) {

@@ -128,10 +128,10 @@ impl Table {
 
     /// The state of a request of which both sides know the same.
     fn state(&self, sender: &str, receiver: &str) -> Option<RequestState> {
-        let [sent, received] = [Sender, Receiver].map(|side| self.copy(sender, receiver, side));
-        assert_eq!(sent.map(|sent| sent.version), received.map(|received| received.version));
-        assert_eq!(sent.map(|sent| sent.state), received.map(|received| received.state));
-        sent.map(|sent| sent.state)
+        let [one, other] = [Sender, Receiver].map(|side| self.copy(sender, receiver, side));
+        let known = |copy: Option<&Request>| copy.map(|copy| (copy.version, copy.state));
+        assert_eq!(known(one), known(other));
+        one.map(|copy| copy.state)
     }
 
     fn refused(&mut self, command: &Command) -> (Reason, Option<String>) {
