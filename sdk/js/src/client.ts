@@ -10,6 +10,7 @@ import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
 import type { Snapshot } from './snapshot.js';
+import { Watches } from './watches.js';
 
 /** The gateway's limit for accounts in one `getUsers`. */
 const LOOKUP_MAX = 150;
@@ -23,10 +24,20 @@ export class RosterdClient {
   readonly #emitter = new Emitter<Events>();
   readonly #replica = new Replica();
   readonly #lifecycle: Lifecycle;
+  readonly #watches: Watches;
 
   constructor(options: Options) {
     checkOptions(options);
     this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
+    this.#watches = new Watches({
+      send: (accounts) => this.#sendWatch(accounts),
+      isKnown: (account) => account === this.account || this.friends.has(account),
+      watched: () => this.watched,
+      isLive: () => this.state === 'live',
+      failed: (error) => this.#emitter.emit('error', error),
+    });
+    // A friend comes without a watch; one who is no friend any more needs it again.
+    for (const event of ['synced', 'friends', 'friendRemoved'] as const) this.on(event, () => this.#watches.refresh());
   }
 
   get account(): string {
@@ -120,11 +131,14 @@ export class RosterdClient {
 
   /** Closes the connection for good. Held and stored records stay. */
   disconnect(): Promise<void> {
+    this.#watches.stop();
     return this.#lifecycle.disconnect();
   }
 
   /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
   logout({ forget = false }: { forget?: boolean } = {}): Promise<void> {
+    this.#watches.stop();
+    if (forget) this.#watches.clear();
     return this.#lifecycle.logout(forget);
   }
 
@@ -235,12 +249,16 @@ export class RosterdClient {
    * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
    * come when they do.
    */
-  async watch(accounts: Iterable<string>): Promise<{ missing: string[] }> {
-    const list = new Set(accounts);
-    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list] } }, { repeatable: true });
-    const { missing = [] } = answered(watchReply);
-    this.#lifecycle.watched(list, missing);
-    return { missing };
+  watch(accounts: Iterable<string>): Promise<{ missing: string[] }> {
+    return this.#watches.list(new Set(accounts));
+  }
+
+  /**
+   * Watches accounts besides those of {@link watch}, until the returned function is called. Holds are counted, so that
+   * parts of an application do not overwrite each other's. A failure, as with more than 500 in all, is an `error` event.
+   */
+  hold(accounts: Iterable<string>): () => void {
+    return this.#watches.hold(accounts);
   }
 
   /**
@@ -281,6 +299,13 @@ export class RosterdClient {
   /** The same for `await using`: settles when all is written. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lifecycle.dispose();
+  }
+
+  async #sendWatch(list: ReadonlySet<string>): Promise<{ missing: string[] }> {
+    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list] } }, { repeatable: true });
+    const { missing = [] } = answered(watchReply);
+    this.#lifecycle.watched(list, missing);
+    return { missing };
   }
 
   /** Makes a call with an empty reply, which is done when its effect is visible. */
