@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, '../dist');
@@ -25,7 +26,9 @@ try {
   const names = new Set([...files(dist), ...files(fresh)]);
   const read = (directory, name) => {
     try {
-      return readFileSync(join(directory, name), 'utf8');
+      const bytes = readFileSync(join(directory, name));
+      // Versions of zlib compress differently.
+      return (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
     } catch {
       return undefined;
     }

@@ -136,7 +136,7 @@ export class RosterdClient {
   }
 
   /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
-  logout({ forget = false }: { forget?: boolean } = {}): Promise<void> {
+  logout({ forget = false }: { forget?: boolean | undefined } = {}): Promise<void> {
     this.#watches.stop();
     if (forget) this.#watches.clear();
     return this.#lifecycle.logout(forget);
@@ -146,7 +146,7 @@ export class RosterdClient {
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
    * version (412 otherwise); the client does not repeat such a call after a lost connection.
    */
-  async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number } = {}): Promise<User> {
+  async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number | undefined } = {}): Promise<User> {
     const command = { updateMyInfo: { ...fields, ifVersion } };
     const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: ifVersion === undefined });
     return answered(updateMyInfoReply).user;
@@ -156,7 +156,7 @@ export class RosterdClient {
    * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
    * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
    */
-  async getUsers(accounts: readonly string[], { fresh = false }: { fresh?: boolean } = {}): Promise<{ users: User[]; missing: string[] }> {
+  async getUsers(accounts: readonly string[], { fresh = false }: { fresh?: boolean | undefined } = {}): Promise<{ users: User[]; missing: string[] }> {
     const wanted = [...new Set(accounts)];
     const found = new Map<string, User>();
     for (const account of fresh ? [] : wanted) {
@@ -174,7 +174,7 @@ export class RosterdClient {
   }
 
   /** Returns one profile; 404 if the account does not exist. */
-  async getUser(account: string, options: { fresh?: boolean } = {}): Promise<User> {
+  async getUser(account: string, options: { fresh?: boolean | undefined } = {}): Promise<User> {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, 'NOT_FOUND', `there is no account ${account}`);
     return users[0];
@@ -214,7 +214,7 @@ export class RosterdClient {
   }
 
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
-  updateFriend(account: string, { alias, custom }: { alias?: string; custom?: string }): Promise<void> {
+  updateFriend(account: string, { alias, custom }: { alias?: string | undefined; custom?: string | undefined }): Promise<void> {
     const here = (): boolean => {
       const friend = this.friends.get(account);
       return !friend || ((alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom);

@@ -65,7 +65,7 @@ export interface Presence {
 /** A session of this account. */
 export interface Session {
     readonly session: string;
-    readonly device: Readonly<Required<Device>>;
+    readonly device: Readonly<Record<keyof Device, string>>;
     /** Milliseconds since 1970. */
     readonly connectedAt: number;
     /** True for this client's session. */
@@ -73,17 +73,31 @@ export interface Session {
 }
 /** The fields that `updateMyInfo` changes. A missing field stays unchanged, an empty text clears it. */
 export type MyInfo = {
-    -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User[K];
+    -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User[K] | undefined;
 };
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {
     /** An identifier of the installation. */
-    id?: string;
+    id?: string | undefined;
     /** The type of the device, such as `web` or `ios`; a deployment may allow one session of each. */
-    type?: string;
+    type?: string | undefined;
     /** A label to show. */
-    tag?: string;
+    tag?: string | undefined;
 }
+/** A text or number that a later version may extend: known values complete in an editor, others are allowed. */
+type Open<T extends string | number> = T | (T extends string ? string & {} : number & {});
+/** The gateway's words for its close codes. */
+type CloseWords = 'SHUTDOWN' | 'NO_HEARTBEAT' | 'INTERNAL' | 'TOO_MANY_REQUESTS' | 'OVERLOADED' | 'BAD_TOKEN' | 'MALFORMED_FRAME' | 'LOGIN_TIMEOUT' | 'KICKED' | 'SESSION_LIMIT' | 'ACCOUNT_DISABLED' | 'TOKEN_EXPIRED';
+/** The number of an error: the gateway's, the client's, or a close code of 3501 and above. */
+export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419 | 422 | 500 | 503 | 509 | 3501 | 3502 | 3503 | 3504 | 3505>;
+/** The word of an error. */
+export type ErrorReason = Open<'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS' | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED' | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords>;
+/** A close code, 1006 for a lost connection, or 1000 for an end that this side asked for. */
+export type CloseCode = Open<1000 | 1006 | 3000 | 3001 | 3002 | 3003 | 3004 | 3500 | 3501 | 3502 | 3503 | 3504 | 3505 | 3506>;
+/** The word of an end. */
+export type CloseReason = Open<CloseWords | 'CLIENT' | 'FORGOTTEN' | 'UNAUTHORIZED' | 'OTHER_ACCOUNT' | 'NO_CONNECTION'>;
+/** Says why the gateway sent everything. */
+export type SyncReason = Open<'NO_CURSOR' | 'CURSOR_MALFORMED' | 'CURSOR_FOREIGN' | 'CURSOR_FROM_FUTURE' | 'CURSOR_EXPIRED'>;
 /** The reply to a login. */
 export interface LoginReply {
     account: string;
@@ -92,7 +106,7 @@ export interface LoginReply {
     serverTime: number;
     heartbeatMs: number;
     sync: 'full' | 'delta' | 'current';
-    because?: string;
+    because?: SyncReason;
     expiresAt?: number;
 }
 /** Changed records. */
@@ -267,13 +281,13 @@ export declare function comesBack(code: number): boolean;
  * `code` and `reason` stay the same between versions; `message` is a sentence for developers.
  */
 export declare class RosterdError extends Error {
-    readonly code: number;
-    readonly reason: string;
+    readonly code: ErrorCode;
+    readonly reason: ErrorReason;
     /** The invalid field, if any. */
     readonly field?: string;
     /** The wait before a retry, if the gateway named one. */
     readonly retryAfterMs?: number;
-    constructor(code: number, reason: string, message: string, more?: {
+    constructor(code: ErrorCode, reason: ErrorReason, message: string, more?: {
         field?: string;
         retryAfterMs?: number;
         cause?: unknown;
@@ -291,3 +305,4 @@ export declare class UnauthorizedError extends RosterdError {
     /** Recognizes the error by its name as well, because a page may have loaded this library twice. */
     static is(error: unknown): error is Error;
 }
+export {};

@@ -1,5 +1,8 @@
-import type { Events, Options, State } from './options.js';
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { ListenerOptions } from './emitter.js';
+import type { ConnectionState, Events, Options, State } from './options.js';
 import type { Block, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
+import type { Snapshot } from './snapshot.js';
 /**
  * Keeps the records of one account in sync with the gateway, over as many connections as that takes.
  *
@@ -11,6 +14,10 @@ export declare class RosterdClient {
     get account(): string;
     get url(): string;
     get state(): State;
+    /** The connection in detail: `reconnecting` between two attempts, with `lastError` and `retryAt`. */
+    get connection(): ConnectionState;
+    /** Everything that the client holds, unchanging; the event `change` announces another. The same object if nothing changed. */
+    get snapshot(): Snapshot;
     /** The account's own profile as last known. Records are never changed in place. */
     get me(): User | undefined;
     /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
@@ -28,8 +35,10 @@ export declare class RosterdClient {
     /** The accounts of the last {@link watch}. */
     get watched(): ReadonlySet<string>;
     get paused(): boolean;
-    /** Adds a listener; returns a function that removes it. */
-    on<K extends keyof Events>(event: K, listener: Events[K]): () => void;
+    /** Adds a listener; returns a function that removes it. `signal` removes it as well. */
+    on<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void;
+    /** Adds a listener for the next event of this kind only; returns a function that removes it. */
+    once<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void;
     /** Removes a listener. */
     off<K extends keyof Events>(event: K, listener: Events[K]): void;
     /**
@@ -41,28 +50,28 @@ export declare class RosterdClient {
     disconnect(): Promise<void>;
     /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
     logout({ forget }?: {
-        forget?: boolean;
+        forget?: boolean | undefined;
     }): Promise<void>;
     /**
      * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
      * version (412 otherwise); the client does not repeat such a call after a lost connection.
      */
     updateMyInfo(fields: MyInfo, { ifVersion }?: {
-        ifVersion?: number;
+        ifVersion?: number | undefined;
     }): Promise<User>;
     /**
      * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
      * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
      */
     getUsers(accounts: readonly string[], { fresh }?: {
-        fresh?: boolean;
+        fresh?: boolean | undefined;
     }): Promise<{
         users: User[];
         missing: string[];
     }>;
     /** Returns one profile; 404 if the account does not exist. */
     getUser(account: string, options?: {
-        fresh?: boolean;
+        fresh?: boolean | undefined;
     }): Promise<User>;
     /**
      * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
@@ -81,8 +90,8 @@ export declare class RosterdClient {
     deleteFriend(account: string): Promise<void>;
     /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
     updateFriend(account: string, { alias, custom }: {
-        alias?: string;
-        custom?: string;
+        alias?: string | undefined;
+        custom?: string | undefined;
     }): Promise<void>;
     /** Stops everything that this account sends to the other, without notice. A friendship stays. */
     block(account: string): Promise<void>;
@@ -101,6 +110,11 @@ export declare class RosterdClient {
         missing: string[];
     }>;
     /**
+     * Watches accounts besides those of {@link watch}, until the returned function is called. Holds are counted, so that
+     * parts of an application do not overwrite each other's. A failure, as with more than 500 in all, is an `error` event.
+     */
+    hold(accounts: Iterable<string>): () => void;
+    /**
      * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
      * receive it, `dropped` those that read too slowly.
      */
@@ -118,4 +132,8 @@ export declare class RosterdClient {
     pause(): void;
     /** Continues reading. */
     resume(): void;
+    /** Disconnects, removes all listeners, and closes the store: for `using`. The client is of no use afterwards. */
+    [Symbol.dispose](): void;
+    /** The same for `await using`: settles when all is written. */
+    [Symbol.asyncDispose](): Promise<void>;
 }
