@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -62,6 +62,17 @@ test('Jest, as it comes', () => {
   mkdirSync(join(place, 'jest'), { recursive: true });
   write('jest/client.test.js', `test('it loads', () => { const { RosterdClient } = require('rosterd'); const { NIM } = require('rosterd/nim'); const { useFriends } = require('rosterd/react');${PROGRAM} });`);
   run(process.execPath, join(sdk, 'node_modules/jest/bin/jest.js'), '--rootDir', join(place, 'jest'), '--testEnvironment', 'node');
+});
+
+test('Vite builds the example for React, and its types hold', () => {
+  const app = join(place, 'app');
+  cpSync(join(sdk, '../../examples/react'), app, { recursive: true, filter: (source) => !/node_modules|dist/.test(source.slice(sdk.length)) });
+  mkdirSync(join(place, 'node_modules/@types'), { recursive: true });
+  for (const name of ['vite', '@types/react', '@types/react-dom', 'csstype']) symlinkSync(join(sdk, 'node_modules', name), join(place, 'node_modules', name));
+  run(process.execPath, join(sdk, 'node_modules/vite/bin/vite.js'), 'build', app);
+  const [script] = readdirSync(join(app, 'dist/assets')).filter((name) => name.endsWith('.js'));
+  assert.ok(readFileSync(join(app, 'dist/assets', script as string), 'utf8').includes('rosterd.v1.json'));
+  run(process.execPath, join(sdk, 'node_modules/typescript/bin/tsc'), '-p', app);
 });
 
 test('the package has licences, and maps whose sources are there', () => {
