@@ -68,6 +68,60 @@ async fn a_browser_that_has_the_script_gets_304() {
     assert_eq!(other.status, 200);
 }
 
+/// Asks for a script as a browser does, and returns its head in lower case with its body.
+async fn ask_gzip(at: SocketAddr, path: &str, headers: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    (String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase(), answer[end + 4..].to_vec())
+}
+
+#[tokio::test]
+async fn scripts_are_compressed_for_browsers_that_take_it() {
+    let world = World::new();
+    let gateway = world.start();
+    for (path, wire, limit) in [
+        ("/sdk/rosterd.js", &include_bytes!("../../sdk/js/dist/rosterd.js.gz")[..], 13 * 1024),
+        ("/sdk/nim.js", &include_bytes!("../../sdk/js/dist/nim.js.gz")[..], 17 * 1024),
+    ] {
+        let plain = ask(gateway.clients, "GET", path, "").await;
+        assert_eq!(plain.header("content-encoding"), None, "{path}");
+        for accepted in ["gzip, deflate, br", "br;q=1.0, GZIP;q=0.5"] {
+            let (head, body) = ask_gzip(gateway.clients, path, &format!("accept-encoding: {accepted}\r\n")).await;
+            assert!(
+                head.contains("content-encoding: gzip") && head.contains("vary: accept-encoding"),
+                "{path}: {head}"
+            );
+            assert!(head.contains("cross-origin-resource-policy: cross-origin"), "{path}: {head}");
+            assert!(body == wire && body.len() <= limit, "{path}: {} bytes", body.len());
+            // The two forms are two entities.
+            assert!(!head.contains(&format!("etag: {}\r\n", plain.header("etag").unwrap())), "{path}: {head}");
+        }
+        for refused in ["br", "gzip;q=0", "identity, gzip;q=0.0"] {
+            let other = ask(gateway.clients, "GET", path, &format!("accept-encoding: {refused}\r\n")).await;
+            assert_eq!(other.header("content-encoding"), None, "{path}: {refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_script_under_its_hash_may_be_kept_for_ever() {
+    let world = World::new();
+    let gateway = world.start();
+    for name in ["rosterd", "nim"] {
+        let latest = ask(gateway.clients, "GET", &format!("/sdk/{name}.js"), "").await;
+        let hash = latest.header("etag").unwrap().trim_matches('"').to_owned();
+        let kept = ask(gateway.clients, "GET", &format!("/sdk/{name}.{hash}.js"), "").await;
+        assert_eq!((kept.status, kept.body == latest.body), (200, true), "{name}");
+        assert_eq!(kept.header("cache-control"), Some("public, max-age=31536000, immutable"), "{name}");
+        // That of another version is not answered with this one.
+        assert_eq!(ask(gateway.clients, "GET", &format!("/sdk/{name}.0123456789abcdef.js"), "").await.status, 404);
+    }
+}
+
 #[tokio::test]
 async fn the_demo_page_is_there_in_development_mode_only() {
     let mut world = World::new();

@@ -1,14 +1,18 @@
-// Builds what is committed in dist/: the ES module, the classic script, and the declarations.
+// Builds what is committed in dist/:
+//   rosterd.js, nim.js and their .gz    what the gateway serves: an ES module and a classic script, minified
+//   esm/, cjs/                          what the package exports, with declarations; all entries share core.js
 // The same sources always give the same bytes; check-dist.js relies on it.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = resolve(root, process.argv[2] ?? 'dist');
+const ENTRIES = ['index', 'nim', 'react'];
 
 const common = {
   absWorkingDir: root,
@@ -17,22 +21,35 @@ const common = {
   charset: 'utf8',
   legalComments: 'none',
   logLevel: 'warning',
-  // The classic script has no import.meta; what reads it copes with its absence.
+  // A classic script and CommonJS have no import.meta; what reads it copes with its absence.
   logOverride: { 'empty-import-meta': 'silent' },
 };
+const served = { ...common, minify: true, banner: { js: '/* rosterd, MIT OR Apache-2.0 */' } };
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
-await build({ ...common, entryPoints: ['src/index.ts'], format: 'esm', outfile: join(out, 'rosterd.js') });
-if (existsSync(join(root, 'src/nim.ts'))) {
-  await build({ ...common, entryPoints: ['src/nim.ts'], format: 'esm', outfile: join(out, 'nim.module.js') });
-  // The entry exports NIM; as a classic script that becomes the global of the same name.
-  const footer = { js: 'var NIM = rosterdNim.NIM, SDK = Object.assign(globalThis.SDK ?? {}, { NIM });' };
-  await build({ ...common, entryPoints: ['src/nim.ts'], format: 'iife', globalName: 'rosterdNim', footer, outfile: join(out, 'nim.js') });
+await build({ ...served, entryPoints: ['src/index.ts'], format: 'esm', outfile: join(out, 'rosterd.js') });
+// The entry exports NIM; as a classic script that becomes the global of the same name, and part of NIM's SDK.
+const footer = { js: 'var NIM=rosterdNim.NIM,SDK=Object.assign(globalThis.SDK??{},{NIM});' };
+await build({ ...served, entryPoints: ['src/nim.ts'], format: 'iife', globalName: 'rosterdNim', footer, outfile: join(out, 'nim.js') });
+for (const name of ['rosterd.js', 'nim.js']) writeFileSync(join(out, `${name}.gz`), gzipSync(readFileSync(join(out, name)), { level: 9 }));
+
+/** Leaves what core.js has to core.js. */
+const shared = {
+  name: 'shared',
+  setup({ onResolve }) {
+    const own = new Set([...ENTRIES, 'core', 'nim-callbacks', 'nim-errors', 'nim-options', 'nim-records']);
+    onResolve({ filter: /^\.\/[\w-]+\.js$/ }, ({ path }) => (own.has(path.slice(2, -3)) ? undefined : { path: './core.js', external: true }));
+  },
+};
+for (const [format, directory] of [['esm', 'esm'], ['cjs', 'cjs']]) {
+  const here = { ...common, format, sourcemap: true, sourcesContent: false, outdir: join(out, directory), external: ['react'] };
+  await build({ ...here, entryPoints: ['src/core.ts'] });
+  await build({ ...here, entryPoints: ENTRIES.map((name) => `src/${name}.ts`), plugins: [shared] });
 }
 
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-const types = ['--declaration', '--emitDeclarationOnly', '--outDir', out];
+const types = ['--declaration', '--emitDeclarationOnly', '--outDir', join(out, 'esm')];
 const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), ...types], { stdio: 'inherit' });
 process.exitCode = status ?? 1;
 
@@ -41,9 +58,14 @@ const reached = new Set();
 const reach = (name) => {
   if (reached.has(name)) return;
   reached.add(name);
-  for (const [, next] of readFileSync(join(out, name), 'utf8').matchAll(/['"]\.\/([^'"]+)\.js['"]/g)) reach(`${next}.d.ts`);
+  for (const [, next] of readFileSync(join(out, 'esm', name), 'utf8').matchAll(/['"]\.\/([^'"]+)\.js['"]/g)) reach(`${next}.d.ts`);
 };
 if (status === 0) {
-  for (const name of ['index.d.ts', 'nim.d.ts']) reach(name);
-  for (const name of readdirSync(out)) if (name.endsWith('.d.ts') && !reached.has(name)) rmSync(join(out, name));
+  for (const entry of ENTRIES) reach(`${entry}.d.ts`);
+  for (const name of readdirSync(join(out, 'esm')).filter((name) => name.endsWith('.d.ts'))) {
+    if (reached.has(name)) copyFileSync(join(out, 'esm', name), join(out, 'cjs', name));
+    else rmSync(join(out, 'esm', name));
+  }
 }
+// Says that these are no modules, whatever the package says.
+writeFileSync(join(out, 'cjs', 'package.json'), '{ "type": "commonjs" }\n');

@@ -1,13 +1,14 @@
 // Fails if dist/ is not what the sources give: it is committed so that the gateway needs no npm to serve it.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, '../dist');
-const fresh = mkdtempSync(join(tmpdir(), 'rosterd-dist-'));
+// Beside dist/: the maps name the sources by relative paths.
+const fresh = mkdtempSync(join(here, '../.dist-'));
 
 function files(directory) {
   try {
@@ -25,7 +26,9 @@ try {
   const names = new Set([...files(dist), ...files(fresh)]);
   const read = (directory, name) => {
     try {
-      return readFileSync(join(directory, name), 'utf8');
+      const bytes = readFileSync(join(directory, name));
+      // Versions of zlib compress differently.
+      return (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
     } catch {
       return undefined;
     }

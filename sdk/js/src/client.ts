@@ -5,11 +5,13 @@ import { Emitter } from './emitter.js';
 import type { ListenerOptions } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkOptions } from './options.js';
-import type { ConnectionState, Events, Options, State } from './options.js';
+import type { Events, Options } from './options.js';
+import type { ConnectionState, State } from './state.js';
 import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
 import type { Snapshot } from './snapshot.js';
+import { Watches } from './watches.js';
 
 /** The gateway's limit for accounts in one `getUsers`. */
 const LOOKUP_MAX = 150;
@@ -23,10 +25,20 @@ export class RosterdClient {
   readonly #emitter = new Emitter<Events>();
   readonly #replica = new Replica();
   readonly #lifecycle: Lifecycle;
+  readonly #watches: Watches;
 
   constructor(options: Options) {
     checkOptions(options);
     this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
+    this.#watches = new Watches({
+      send: (accounts) => this.#sendWatch(accounts),
+      isKnown: (account) => account === this.account || this.friends.has(account),
+      watched: () => this.watched,
+      isLive: () => this.state === 'live',
+      failed: (error) => this.#emitter.emit('error', error),
+    });
+    // A friend comes without a watch; one who is no friend any more needs it again.
+    for (const event of ['synced', 'friends', 'friendRemoved'] as const) this.on(event, () => this.#watches.refresh());
   }
 
   get account(): string {
@@ -120,11 +132,14 @@ export class RosterdClient {
 
   /** Closes the connection for good. Held and stored records stay. */
   disconnect(): Promise<void> {
+    this.#watches.stop();
     return this.#lifecycle.disconnect();
   }
 
   /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
-  logout({ forget = false }: { forget?: boolean } = {}): Promise<void> {
+  logout({ forget = false }: { forget?: boolean | undefined } = {}): Promise<void> {
+    this.#watches.stop();
+    if (forget) this.#watches.clear();
     return this.#lifecycle.logout(forget);
   }
 
@@ -132,7 +147,7 @@ export class RosterdClient {
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
    * version (412 otherwise); the client does not repeat such a call after a lost connection.
    */
-  async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number } = {}): Promise<User> {
+  async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number | undefined } = {}): Promise<User> {
     const command = { updateMyInfo: { ...fields, ifVersion } };
     const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: ifVersion === undefined });
     return answered(updateMyInfoReply).user;
@@ -142,7 +157,7 @@ export class RosterdClient {
    * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
    * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
    */
-  async getUsers(accounts: readonly string[], { fresh = false }: { fresh?: boolean } = {}): Promise<{ users: User[]; missing: string[] }> {
+  async getUsers(accounts: readonly string[], { fresh = false }: { fresh?: boolean | undefined } = {}): Promise<{ users: User[]; missing: string[] }> {
     const wanted = [...new Set(accounts)];
     const found = new Map<string, User>();
     for (const account of fresh ? [] : wanted) {
@@ -160,7 +175,7 @@ export class RosterdClient {
   }
 
   /** Returns one profile; 404 if the account does not exist. */
-  async getUser(account: string, options: { fresh?: boolean } = {}): Promise<User> {
+  async getUser(account: string, options: { fresh?: boolean | undefined } = {}): Promise<User> {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, 'NOT_FOUND', `there is no account ${account}`);
     return users[0];
@@ -200,7 +215,7 @@ export class RosterdClient {
   }
 
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
-  updateFriend(account: string, { alias, custom }: { alias?: string; custom?: string }): Promise<void> {
+  updateFriend(account: string, { alias, custom }: { alias?: string | undefined; custom?: string | undefined }): Promise<void> {
     const here = (): boolean => {
       const friend = this.friends.get(account);
       return !friend || ((alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom);
@@ -235,12 +250,16 @@ export class RosterdClient {
    * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
    * come when they do.
    */
-  async watch(accounts: Iterable<string>): Promise<{ missing: string[] }> {
-    const list = new Set(accounts);
-    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list] } }, { repeatable: true });
-    const { missing = [] } = answered(watchReply);
-    this.#lifecycle.watched(list, missing);
-    return { missing };
+  watch(accounts: Iterable<string>): Promise<{ missing: string[] }> {
+    return this.#watches.list(new Set(accounts));
+  }
+
+  /**
+   * Watches accounts besides those of {@link watch}, until the returned function is called. Holds are counted, so that
+   * parts of an application do not overwrite each other's. A failure, as with more than 500 in all, is an `error` event.
+   */
+  hold(accounts: Iterable<string>): () => void {
+    return this.#watches.hold(accounts);
   }
 
   /**
@@ -281,6 +300,13 @@ export class RosterdClient {
   /** The same for `await using`: settles when all is written. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lifecycle.dispose();
+  }
+
+  async #sendWatch(list: ReadonlySet<string>): Promise<{ missing: string[] }> {
+    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list] } }, { repeatable: true });
+    const { missing = [] } = answered(watchReply);
+    this.#lifecycle.watched(list, missing);
+    return { missing };
   }
 
   /** Makes a call with an empty reply, which is done when its effect is visible. */

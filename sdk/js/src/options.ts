@@ -3,21 +3,8 @@
 import type { WebSocketConstructor } from './connection.js';
 import type { Block, CloseCode, CloseReason, Device, Friend, FriendRequest, Presence, RosterdError, Session, SyncReason, User } from './protocol.js';
 import type { Snapshot } from './snapshot.js';
+import type { State } from './state.js';
 import type { Store } from './store.js';
-
-/** The state of the connection; `disconnected` also between two attempts. */
-export type State = 'disconnected' | 'connecting' | 'syncing' | 'live';
-
-/**
- * The connection in detail. `reconnecting`: lost, with another attempt at `retryAt`. `disconnected`: down until `connect`.
- * `lastError` is why the connection is not live, until it is again.
- */
-export interface ConnectionState {
-  readonly state: State | 'reconnecting';
-  readonly lastError?: RosterdError;
-  /** Milliseconds since 1970. */
-  readonly retryAt?: number;
-}
 
 /** Says why a token is needed: to connect, to replace one that expires soon, or to replace one that has expired. */
 export type TokenReason = 'connect' | 'refresh' | 'expired';
@@ -25,28 +12,28 @@ export type TokenReason = 'connect' | 'refresh' | 'expired';
 /** The options of a client. */
 export interface Options {
   /** `ws://` or `wss://` address. By default the gateway that served this script; required in any other place. */
-  url?: string;
+  url?: string | undefined;
   /** The account whose records the client keeps. */
   account: string;
   /** Logs in. Without `token` and `getToken` the client uses the account itself, which works in development mode. */
-  token?: string;
+  token?: string | undefined;
   /**
    * Supplies a token when the client needs one. If it rejects, answers no text or an empty one, or does not settle within
    * 15 s, the client treats that as a failed connection and retries later. `throw new UnauthorizedError()` ends it for good.
    */
-  getToken?: (why: TokenReason) => string | Promise<string>;
+  getToken?: ((why: TokenReason) => string | Promise<string>) | undefined;
   /** Keeps the records. `auto`, the default, uses IndexedDB where it works, otherwise memory. */
-  store?: 'auto' | 'memory' | Store;
+  store?: 'auto' | 'memory' | Store | undefined;
   /** Replaces the platform's WebSocket. Needed where there is none, as in Node before 22. */
-  WebSocket?: WebSocketConstructor;
+  WebSocket?: WebSocketConstructor | undefined;
   /** Limits the time of a call in milliseconds, the wait for a connection included. 8000 by default. */
-  requestTimeoutMs?: number;
+  requestTimeoutMs?: number | undefined;
   /** Bounds the wait before attempt n, which is random between 0 and min(maxMs, minMs × 2ⁿ). 500 and 20000 by default. */
-  backoff?: { minMs?: number; maxMs?: number };
+  backoff?: { minMs?: number | undefined; maxMs?: number | undefined } | undefined;
   /** Describes this session to the account's other sessions. */
-  device?: Device;
+  device?: Device | undefined;
   /** Enables reconnecting after a lost connection. True by default. */
-  reconnect?: boolean;
+  reconnect?: boolean | undefined;
 }
 
 /**

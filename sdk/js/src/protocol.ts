@@ -73,7 +73,7 @@ export interface Presence {
 /** A session of this account. */
 export interface Session {
   readonly session: string;
-  readonly device: Readonly<Required<Device>>;
+  readonly device: Readonly<Record<keyof Device, string>>;
   /** Milliseconds since 1970. */
   readonly connectedAt: number;
   /** True for this client's session. */
@@ -82,17 +82,17 @@ export interface Session {
 
 /** The fields that `updateMyInfo` changes. A missing field stays unchanged, an empty text clears it. */
 export type MyInfo = {
-  -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User[K];
+  -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User[K] | undefined;
 };
 
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {
   /** An identifier of the installation. */
-  id?: string;
+  id?: string | undefined;
   /** The type of the device, such as `web` or `ios`; a deployment may allow one session of each. */
-  type?: string;
+  type?: string | undefined;
   /** A label to show. */
-  tag?: string;
+  tag?: string | undefined;
 }
 
 /** A text or number that a later version may extend: known values complete in an editor, others are allowed. */

@@ -1,6 +1,6 @@
 // Immutable views of everything the client holds, for frameworks that draw from a state and compare by identity.
 
-import type { ConnectionState } from './options.js';
+import type { ConnectionState } from './state.js';
 import type { Block, Friend, FriendRequest, Presence, Session, User } from './protocol.js';
 import type { Part, Replica } from './replica.js';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { transform } from 'esbuild';
 import ts from 'typescript';
 import { cutFriends, merge, mergeUsers } from '../../src/index.js';
@@ -11,19 +11,29 @@ import { cutFriends, merge, mergeUsers } from '../../src/index.js';
 const dist = new URL('../../dist/', import.meta.url);
 const read = (name: string): string => readFileSync(new URL(name, dist), 'utf8');
 
-test('the core is at most 12 KB, minified and compressed', async (t) => {
-  const { code } = await transform(read('rosterd.js'), { minify: true, format: 'esm' });
+for (const [name, kilobytes] of [['rosterd.js', 13], ['nim.js', 17]] as const) {
+  test(`${name} is at most ${kilobytes} KB on the wire`, (t) => {
+    const wire = readFileSync(new URL(`${name}.gz`, dist));
+    assert.equal(String(gunzipSync(wire)), read(name));
+    t.diagnostic(`${wire.length} bytes`);
+    assert.ok(wire.length <= kilobytes * 1024, `${wire.length} bytes`);
+  });
+}
+
+test('the hooks for React are at most 3 KB, minified and compressed', async (t) => {
+  const { code } = await transform(read('esm/react.js'), { minify: true, format: 'esm' });
   const bytes = gzipSync(code, { level: 9 }).length;
   t.diagnostic(`${bytes} bytes`);
-  assert.ok(bytes <= 12 * 1024, `${bytes} bytes`);
+  assert.ok(bytes <= 3 * 1024, `${bytes} bytes`);
+  assert.match(read('esm/react.js'), /^"use client";/);
 });
 
 test('the module needs no imports, packages or window', () => {
   const source = read('rosterd.js');
   assert.ok(!/^\s*import\b|\brequire\(|\bimport\(/m.test(source));
   assert.ok(!/\bwindow\b/.test(source.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '')));
-  const { dependencies = {}, peerDependencies = {} } = JSON.parse(readFileSync(new URL('../package.json', dist), 'utf8'));
-  assert.deepEqual({ ...dependencies, ...peerDependencies }, {});
+  const { dependencies = {}, peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync(new URL('../package.json', dist), 'utf8'));
+  assert.deepEqual([dependencies, Object.keys(peerDependencies), peerDependenciesMeta], [{}, ['react'], { react: { optional: true } }]);
 });
 
 test('the built module loads and exports the documented names', async () => {
@@ -50,7 +60,7 @@ test('mergeUsers and cutFriends work on lists and on single records', () => {
 
 test('the reference names every option, event, property and method of the types', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const text = read('client.d.ts') + read('options.d.ts');
+  const text = read('esm/client.d.ts') + read('esm/options.d.ts');
   const missed = new Set(['Options', 'Events', 'RosterdClient']);
   const documented: string[] = [];
   for (const statement of ts.createSourceFile('client.d.ts', text, ts.ScriptTarget.Latest).statements) {

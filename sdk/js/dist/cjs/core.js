@@ -1,3 +1,45 @@
+"use strict";
+var __defProp = Object.defineProperty;
+var __getOwnPropDesc = Object.getOwnPropertyDescriptor;
+var __getOwnPropNames = Object.getOwnPropertyNames;
+var __hasOwnProp = Object.prototype.hasOwnProperty;
+var __export = (target, all) => {
+  for (var name in all)
+    __defProp(target, name, { get: all[name], enumerable: true });
+};
+var __copyProps = (to, from, except, desc) => {
+  if (from && typeof from === "object" || typeof from === "function") {
+    for (let key of __getOwnPropNames(from))
+      if (!__hasOwnProp.call(to, key) && key !== except)
+        __defProp(to, key, { get: () => from[key], enumerable: !(desc = __getOwnPropDesc(from, key)) || desc.enumerable });
+  }
+  return to;
+};
+var __toCommonJS = (mod) => __copyProps(__defProp({}, "__esModule", { value: true }), mod);
+
+// src/core.ts
+var core_exports = {};
+__export(core_exports, {
+  Close: () => Close,
+  Code: () => Code,
+  IndexedDbStore: () => IndexedDbStore,
+  MemoryStore: () => MemoryStore,
+  RosterdClient: () => RosterdClient,
+  RosterdError: () => RosterdError,
+  UnauthorizedError: () => UnauthorizedError,
+  cutBy: () => cutBy,
+  cutFriends: () => cutByAccount,
+  digest: () => digest,
+  gatewayOf: () => gatewayOf,
+  merge: () => merge,
+  mergeBy: () => mergeBy,
+  mergeFriends: () => mergeByAccount,
+  mergeUsers: () => mergeByAccount,
+  report: () => report,
+  requestKey: () => requestKey
+});
+module.exports = __toCommonJS(core_exports);
+
 // src/emitter.ts
 var Emitter = class {
   #listeners = /* @__PURE__ */ new Map();
@@ -344,6 +386,7 @@ function freeze(value) {
 }
 
 // src/options.ts
+var import_meta = {};
 function checkOptions(options) {
   const { account, token, requestTimeoutMs, backoff, device = {} } = options ?? {};
   if (typeof account !== "string" || account === "") throw new TypeError("options.account is missing");
@@ -368,7 +411,7 @@ function gatewayOf(address2) {
   return from ? `ws${from[1]}://${from[2]}/v1/ws` : void 0;
 }
 function address({ url }) {
-  const found = url ?? gatewayOf(import.meta.url);
+  const found = url ?? gatewayOf(import_meta.url);
   if (found) return found;
   throw new TypeError('options.url is missing: this script does not come from a gateway, so give its address, for instance "wss://rosterd.example.com/v1/ws"');
 }
@@ -1554,15 +1597,78 @@ function apply(into, changes) {
   return { me, users, friends, removed, requests, blocks };
 }
 
+// src/watches.ts
+var GATHER_MS = 20;
+var Watches = class {
+  #handlers;
+  #listed = /* @__PURE__ */ new Set();
+  #holds = /* @__PURE__ */ new Map();
+  #timer;
+  constructor(handlers) {
+    this.#handlers = handlers;
+  }
+  /** Replaces the application's list. */
+  async list(accounts) {
+    const { missing } = await this.#handlers.send(this.#with(accounts));
+    this.#listed = accounts;
+    return { missing: missing.filter((account) => accounts.has(account)) };
+  }
+  /** Adds accounts until the returned function is called; the same account may be held several times. */
+  hold(accounts) {
+    const held = new Set(accounts);
+    for (const account of held) this.#holds.set(account, (this.#holds.get(account) ?? 0) + 1);
+    this.refresh();
+    return () => {
+      for (const account of held) {
+        const left = (this.#holds.get(account) ?? 0) - 1;
+        if (left > 0) this.#holds.set(account, left);
+        else this.#holds.delete(account);
+      }
+      held.clear();
+      this.refresh();
+    };
+  }
+  /** Forgets everything. */
+  clear() {
+    this.#listed = /* @__PURE__ */ new Set();
+  }
+  /** Sends the list soon if it is not what the gateway has: after a change of holds or friends, and after a login. */
+  refresh() {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = void 0;
+      const wanted = this.#with(this.#listed);
+      const watched = this.#handlers.watched();
+      const same = wanted.size === watched.size && [...wanted].every((account) => watched.has(account));
+      if (!same && this.#handlers.isLive()) this.#handlers.send(wanted).catch((error) => this.#handlers.failed(error));
+    }, GATHER_MS);
+  }
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = void 0;
+  }
+  #with(accounts) {
+    return /* @__PURE__ */ new Set([...accounts, ...[...this.#holds.keys()].filter((account) => !this.#handlers.isKnown(account))]);
+  }
+};
+
 // src/client.ts
 var LOOKUP_MAX = 150;
 var RosterdClient = class {
   #emitter = new Emitter();
   #replica = new Replica();
   #lifecycle;
+  #watches;
   constructor(options) {
     checkOptions(options);
     this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
+    this.#watches = new Watches({
+      send: (accounts) => this.#sendWatch(accounts),
+      isKnown: (account) => account === this.account || this.friends.has(account),
+      watched: () => this.watched,
+      isLive: () => this.state === "live",
+      failed: (error) => this.#emitter.emit("error", error)
+    });
+    for (const event of ["synced", "friends", "friendRemoved"]) this.on(event, () => this.#watches.refresh());
   }
   get account() {
     return this.#lifecycle.options.account;
@@ -1637,10 +1743,13 @@ var RosterdClient = class {
   }
   /** Closes the connection for good. Held and stored records stay. */
   disconnect() {
+    this.#watches.stop();
     return this.#lifecycle.disconnect();
   }
   /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
   logout({ forget = false } = {}) {
+    this.#watches.stop();
+    if (forget) this.#watches.clear();
     return this.#lifecycle.logout(forget);
   }
   /**
@@ -1736,12 +1845,15 @@ var RosterdClient = class {
    * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
    * come when they do.
    */
-  async watch(accounts) {
-    const list2 = new Set(accounts);
-    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list2] } }, { repeatable: true });
-    const { missing = [] } = answered(watchReply);
-    this.#lifecycle.watched(list2, missing);
-    return { missing };
+  watch(accounts) {
+    return this.#watches.list(new Set(accounts));
+  }
+  /**
+   * Watches accounts besides those of {@link watch}, until the returned function is called. Holds are counted, so that
+   * parts of an application do not overwrite each other's. A failure, as with more than 500 in all, is an `error` event.
+   */
+  hold(accounts) {
+    return this.#watches.hold(accounts);
   }
   /**
    * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
@@ -1775,6 +1887,12 @@ var RosterdClient = class {
   /** The same for `await using`: settles when all is written. */
   async [Symbol.asyncDispose]() {
     await this.#lifecycle.dispose();
+  }
+  async #sendWatch(list2) {
+    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list2] } }, { repeatable: true });
+    const { missing = [] } = answered(watchReply);
+    this.#lifecycle.watched(list2, missing);
+    return { missing };
   }
   /** Makes a call with an empty reply, which is done when its effect is visible. */
   async #change(command, here, repeatable = false) {
@@ -1813,609 +1931,4 @@ function mergeByAccount(old, news) {
 function cutByAccount(old, gone) {
   return cutBy("account", old, gone);
 }
-
-// src/nim-errors.ts
-var WRONG_TOKEN = 302;
-var NETWORK = 415;
-var CLOSE = { 3500: WRONG_TOKEN, 3501: 509, 3502: 408, 3505: 422, 3506: WRONG_TOKEN };
-var REFUSALS = [302, 403, 404];
-function failure(error, callFunc) {
-  const { code = 500, message = String(error) } = error ?? {};
-  const { reason, field } = error instanceof RosterdError ? error : {};
-  const event = { callFunc };
-  if (reason !== void 0) event.reason = reason;
-  if (field !== void 0) event.field = field;
-  return { code, message, event };
-}
-function networkCode(close, error) {
-  return CLOSE[close] ?? (error && REFUSALS.includes(error.code) ? WRONG_TOKEN : NETWORK);
-}
-
-// src/nim-records.ts
-function profile({ version: _, ...fields }) {
-  return fields;
-}
-function relation({ version: _, ...fields }) {
-  return { ...fields, valid: true };
-}
-function changedRelation(friend, before) {
-  const { account, alias, custom, createTime, updateTime } = friend;
-  return {
-    account,
-    ...alias === before.alias ? {} : { alias },
-    ...custom === before.custom ? {} : { custom },
-    createTime,
-    updateTime
-  };
-}
-function blocked({ account, createTime }) {
-  return { account, isBlack: true, createTime, updateTime: createTime };
-}
-var DEVICE_TYPES = { android: "Android", ios: "iOS", pc: "PC", web: "Web", mac: "Mac" };
-function loginPort(account, { session, device, connectedAt }, online) {
-  return {
-    type: DEVICE_TYPES[device.type.toLowerCase()] ?? device.type,
-    os: "",
-    mac: "",
-    deviceId: session,
-    account,
-    connectionId: 0,
-    ip: "",
-    time: connectedAt,
-    online,
-    ...device.tag ? { customTag: device.tag } : {}
-  };
-}
-function systemMessage(own, request, type) {
-  const { account, message, state, createTime, updateTime } = request;
-  const STATES = { open: "init", accepted: "passed", rejected: "rejected", cancelled: "error", expired: "error" };
-  return {
-    // The same for the whole life of a request.
-    type,
-    from: account,
-    to: own,
-    time: updateTime,
-    idServer: `${account}-${createTime}`,
-    category: "friend",
-    state: STATES[state],
-    read: false,
-    ps: message,
-    ...STATES[state] === "error" ? { error: { code: Code.notFound, message: `the request is ${state}`, event: { callFunc: "applyFriend" } } } : {}
-  };
-}
-
-// src/nim-callbacks.ts
-var Callbacks = class {
-  options;
-  // The reason of a disconnect by this side.
-  leaving;
-  // The client waits before the next attempt.
-  waiting = false;
-  // Accounts of pending calls, whose effects only `done` reports.
-  own = [];
-  #client;
-  // Already reported by `ondisconnect`, so not by `onerror`.
-  #ended;
-  // The profile that `onmyinfo` got last, since the login.
-  #emittedMe;
-  #emittedCache = false;
-  // Changes between login and `onsyncdone`.
-  #catchUp;
-  // The application's lists, if it merges all callbacks.
-  #friends = /* @__PURE__ */ new Map();
-  #blocked = [];
-  // The keys of reported open requests.
-  #asked = /* @__PURE__ */ new Set();
-  #ports = [];
-  constructor(client, options) {
-    this.#client = client;
-    this.options = options;
-    this.#listen();
-  }
-  friend(account) {
-    const friend = this.#client.friends.get(account);
-    return friend ? { friend: relation(friend) } : {};
-  }
-  #listen() {
-    const client = this.#client;
-    const on = (event, listener) => void client.on(event, listener);
-    on("state", (state) => {
-      if (state !== "disconnected") this.waiting = false;
-      if (state === "syncing") this.#connected();
-    });
-    on("me", (user, how) => {
-      if (how === "sync") this.#emitMe(user);
-      else if (how === "update") this.#call("onupdatemyinfo", profile(user));
-    });
-    on("users", (users, how) => {
-      if (how === "sync") this.#emitUsers(users);
-    });
-    on("userUpdated", (user) => this.#call("onupdateuser", profile(user)));
-    on("friends", (friends, how) => {
-      if (how === "update") this.#friendsChanged(friends);
-      else if (this.#catchUp) this.#catchUp.friends = friends;
-    });
-    on("friendRemoved", (account) => {
-      this.#friends.delete(account);
-      if (this.#catchUp) this.#catchUp.removed.push(account);
-      else this.#emitFriends([], [account]);
-    });
-    on("requests", (requests, how) => {
-      if (how === "update") for (const request of requests) this.#requestChanged(request);
-      else this.#catchUp?.requests.push(...requests);
-    });
-    on("blocks", (blocks, how) => {
-      if (how === "update") this.#blocksChanged(blocks);
-      else if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
-    });
-    on("sessions", (sessions) => this.#emitPorts(sessions));
-    on("synced", () => this.#synced());
-    on("willReconnect", ({ attempt, delayMs }) => {
-      const { reconnectionAttempts } = this.options;
-      if (reconnectionAttempts !== void 0 && attempt > reconnectionAttempts) {
-        this.leaving = { code: "allAttemptsFailed", message: `${reconnectionAttempts} attempts to connect failed`, callFunc: "connect" };
-        void client.disconnect();
-      } else {
-        this.#call("onwillreconnect", { retryCount: attempt, duration: delayMs });
-      }
-    });
-    on("disconnected", (ended) => {
-      this.#catchUp = void 0;
-      this.#emittedMe = void 0;
-      this.waiting = ended.willReconnect;
-      if (ended.willReconnect) return;
-      this.#ended = ended.error;
-      const message = ended.error?.message ?? ended.reason;
-      this.#call("ondisconnect", this.leaving ?? kicked(ended.code, message) ?? { code: networkCode(ended.code, ended.error), message });
-    });
-    on("error", (error) => {
-      if (error !== this.#ended) this.#call("onerror", failure(error, "connection"));
-    });
-  }
-  /** Reports the login, and then cached records: the catch-up brings only differences to them. */
-  #connected() {
-    this.#catchUp = { removed: [], requests: [] };
-    const { customTag } = this.options;
-    this.#call("onconnect", { lastLoginDeviceId: "", connectionId: "", ip: "", port: "", ...customTag === void 0 ? {} : { customTag } });
-    if (this.#emittedCache) return;
-    this.#emittedCache = true;
-    const { me, users, friends } = this.#client;
-    if (!me) return;
-    this.#emitMe(me);
-    this.#emitUsers([...users.values()]);
-    this.#emitFriends([...friends.values()], []);
-    if (this.#client.blocks.size) this.#emitBlocked();
-    this.#emitRequests([]);
-  }
-  #synced() {
-    const { friends, removed, requests, blocks } = this.#catchUp ?? { removed: [], requests: [] };
-    this.#catchUp = void 0;
-    this.#friends = new Map(this.#client.friends);
-    if (friends || removed.length) this.#emitFriends(friends ?? [], removed);
-    if (blocks) this.#emitBlocked();
-    this.#emitRequests(requests);
-    this.#call("onsyncdone");
-  }
-  #emitMe(user) {
-    if (user === this.#emittedMe) return;
-    this.#emittedMe = user;
-    this.#call("onmyinfo", profile(user));
-  }
-  #emitUsers(users) {
-    if (this.options.syncFriendUsers !== false) this.#call("onusers", users.map(profile));
-  }
-  #emitFriends(friends, removed) {
-    if (this.options.syncFriends === false) return;
-    const list2 = friends.map(relation);
-    list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
-    this.#call("onfriends", list2);
-  }
-  #friendsChanged(friends) {
-    const entered = friends.filter(({ account }) => !this.#friends.has(account));
-    if (entered.length) this.#emitFriends(entered, []);
-    for (const friend of friends) {
-      const before = this.#friends.get(friend.account);
-      this.#friends.set(friend.account, friend);
-      if (before && !this.own.includes(friend.account)) this.#call("onsyncfriendaction", { type: "updateFriend", friend: changedRelation(friend, before) });
-    }
-  }
-  #blocksChanged(blocks) {
-    this.#blocked = [...this.#client.blocks.values()].map(blocked);
-    for (const { account, createTime, removed } of blocks) {
-      const mark = { account, isAdd: !removed, record: { account, updateTime: createTime } };
-      if (!this.own.includes(account)) this.#call("onsyncmarkinblacklist", mark);
-    }
-  }
-  #emitBlocked() {
-    const now = [...this.#client.blocks.values()].map(blocked);
-    const list2 = cutByAccount(now, this.#blocked);
-    list2.invalid = cutByAccount(this.#blocked, now);
-    this.#blocked = now;
-    if (this.options.syncRelations !== false) this.#call("onblacklist", list2);
-  }
-  /** Reports open requests that are new, and the outcome of others. */
-  #emitRequests(changed) {
-    const open2 = this.#client.requests;
-    const messages = [.../* @__PURE__ */ new Set([...open2, ...changed])].flatMap((request) => this.#message(request) ?? []);
-    this.#asked = new Set(open2.map(requestKey));
-    if (messages.length) this.#call("onofflinesysmsgs", messages);
-  }
-  #requestChanged(request) {
-    const { account, direction, state } = request;
-    const wasOpen = this.#asked.has(requestKey(request));
-    const message = this.#message(request);
-    if (message) this.#call("onsysmsg", message);
-    if (this.own.includes(account)) return;
-    const action = (type, more = {}) => this.#call("onsyncfriendaction", { type, account, ...more });
-    if (direction === "out" && state === "open") action("applyFriend");
-    else if (direction === "out" && state === "accepted" && !wasOpen) action("addFriend", this.friend(account));
-    else if (direction === "in" && state === "accepted" && wasOpen) action("passFriendApply", this.friend(account));
-    else if (direction === "in" && state === "rejected") action("rejectFriendApply");
-  }
-  /** Returns the other side's new action, if any. Reports the outcome of a known request at once. */
-  #message(request) {
-    const key = requestKey(request);
-    const { direction, state } = request;
-    const wasOpen = this.#asked.has(key);
-    if (state === "open") this.#asked.add(key);
-    else this.#asked.delete(key);
-    const message = (type) => systemMessage(this.#client.account, request, type);
-    if (direction === "in" && wasOpen && state !== "open") this.#call("onupdatesysmsg", message("applyFriend"));
-    if (direction === "in" && !wasOpen && state === "open") return message("applyFriend");
-    if (direction === "in" && !wasOpen && state === "accepted") return message("addFriend");
-    if (direction === "out" && wasOpen && state === "accepted") return message("passFriendApply");
-    if (direction === "out" && state === "rejected") return message("rejectFriendApply");
-    return void 0;
-  }
-  #emitPorts(sessions) {
-    const there = sessions.filter(({ current }) => !current).map((session) => loginPort(this.#client.account, session, true));
-    const ids = new Set(there.map(({ deviceId }) => deviceId));
-    const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
-    this.#ports = there;
-    if (there.length || gone.length) this.#call("onloginportschange", [...there, ...gone]);
-  }
-  #call(name, ...args) {
-    safely(() => this.options[name]?.(...args));
-  }
-};
-function kicked(close, message) {
-  const reason = { [Close.kicked]: "otherPlatformKick", [Close.sessionLimit]: "samePlatformKick" }[close];
-  return reason === void 0 ? void 0 : { code: "kicked", reason, message, custom: "", from: "Server", customClientType: 0 };
-}
-function safely(callback) {
-  try {
-    callback();
-  } catch (error) {
-    report(error);
-  }
-}
-
-// src/nim-options.ts
-var KNOWN = {
-  appKey: true,
-  account: true,
-  token: true,
-  url: true,
-  db: true,
-  needReconnect: true,
-  reconnectionAttempts: true,
-  quickReconnect: true,
-  syncFriends: true,
-  syncFriendUsers: true,
-  syncRelations: true,
-  customTag: true,
-  cmdTimeout: true,
-  skipConnectionOnInitialize: true,
-  onconnect: true,
-  onwillreconnect: true,
-  ondisconnect: true,
-  onerror: true,
-  onsyncdone: true,
-  onmyinfo: true,
-  onupdatemyinfo: true,
-  onusers: true,
-  onupdateuser: true,
-  onfriends: true,
-  onsyncfriendaction: true,
-  onblacklist: true,
-  onsyncmarkinblacklist: true,
-  onofflinesysmsgs: true,
-  onsysmsg: true,
-  onupdatesysmsg: true,
-  onloginportschange: true
-};
-var warned = /* @__PURE__ */ new Set();
-function warnOfIgnored(options) {
-  const ignored = Object.keys(options).filter((name) => !(name in KNOWN) && !warned.has(name));
-  if (!ignored.length) return;
-  for (const name of ignored) warned.add(name);
-  console.warn(`rosterd: these NIM options do nothing here: ${ignored.join(", ")}`);
-}
-
-// src/nim.ts
-var LOOKUP_MAX2 = 150;
-var OWN_FIELDS = ["nick", "avatar", "sign", "gender", "email", "birth", "tel", "custom"];
-var servedFrom = gatewayOf(globalThis.document?.currentScript?.src);
-var instances = /* @__PURE__ */ new Map();
-var NIM = class _NIM {
-  static util = { merge };
-  /** The class itself, for pages that write `SDK.NIM`. */
-  static get NIM() {
-    return _NIM;
-  }
-  /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
-  static getInstance(options) {
-    const known = instances.get(options?.account);
-    if (known) {
-      known.setOptions(options);
-      known.connect();
-      return known;
-    }
-    const nim = new _NIM(options);
-    instances.set(options.account, nim);
-    if (!options.skipConnectionOnInitialize) nim.connect();
-    return nim;
-  }
-  /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
-  client;
-  #callbacks;
-  // The last token used; the same one after its end is useless.
-  #shownToken;
-  #destroyed = false;
-  constructor(options) {
-    warnOfIgnored(options);
-    this.client = new RosterdClient({
-      url: options.url ?? servedFrom,
-      account: options.account,
-      getToken: (why) => this.#token(why),
-      store: options.db === false ? "memory" : "auto",
-      reconnect: options.needReconnect,
-      requestTimeoutMs: options.cmdTimeout,
-      device: { type: "web", tag: options.customTag ?? void 0 }
-    });
-    this.#callbacks = new Callbacks(this.client, options);
-  }
-  get account() {
-    return this.client.account;
-  }
-  /** Replaces options and callbacks at once, and the token at the next login. */
-  setOptions(options) {
-    warnOfIgnored(options);
-    this.#callbacks.options = merge(this.#callbacks.options, options);
-  }
-  /** Connects. Callbacks report the result. */
-  connect() {
-    if (this.#destroyed) return console.warn(`rosterd: the NIM instance of ${this.account} is destroyed`);
-    this.#callbacks.leaving = void 0;
-    this.client.connect().catch(() => {
-    });
-  }
-  /** Ends the connection; `connect` continues with the held records. */
-  disconnect(options = {}) {
-    this.#leave("disconnect", options?.done);
-  }
-  /** Ends the connection and the instance; the next `getInstance` creates another. */
-  destroy(options = {}) {
-    this.#destroyed = true;
-    if (instances.get(this.account) === this) instances.delete(this.account);
-    this.#leave("destroy", options?.done);
-  }
-  /** Ends the session in an orderly way; `connect` starts another with the held records. */
-  logout(options = {}) {
-    this.#leave("logout", options?.done, () => this.client.logout());
-  }
-  /** Returns 0 without a login, 1 with one, 2 during a login, and 3 while the client waits before the next attempt. */
-  getLoginStatus() {
-    const { state } = this.client;
-    return state === "live" ? 1 : state === "disconnected" ? this.#callbacks.waiting ? 3 : 0 : 2;
-  }
-  /** Changes fields of the account's own profile. */
-  updateMyInfo(options) {
-    const fields = Object.fromEntries(OWN_FIELDS.map((name) => [name, options[name]]));
-    this.#answer("updateMyInfo", options.done, async () => profile(await this.client.updateMyInfo(fields)));
-  }
-  /** Returns a profile: a held one if the client keeps it up to date, unless `sync`. */
-  getUser(options) {
-    const { account, sync: fresh = false, done } = options;
-    this.#answer("getUser", done, async () => profile(await this.client.getUser(account, { fresh })));
-  }
-  /** Returns at most 150 profiles, like `getUser`, without accounts that do not exist. */
-  getUsers(options) {
-    const { accounts, sync: fresh = false, done } = options;
-    this.#answer("getUsers", done, async () => {
-      if (!Array.isArray(accounts)) throw { code: 414, message: "accounts must be a list" };
-      if (accounts.length > LOOKUP_MAX2) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX2}` };
-      return (await this.client.getUsers(accounts, { fresh })).users.map(profile);
-    });
-  }
-  /** Makes friends without a request; 403 where `friends.policy` forbids it. */
-  addFriend(options) {
-    const { account, ps } = options;
-    this.#relate("addFriend", options, async () => {
-      await this.client.addFriend(account, ps);
-      return { account, ...given({ ps }), ...this.#callbacks.friend(account) };
-    });
-  }
-  applyFriend(options) {
-    const { account, ps } = options;
-    this.#relate("applyFriend", options, async () => {
-      await this.client.requestFriend(account, ps);
-      return { account, ...given({ ps }) };
-    });
-  }
-  passFriendApply(options) {
-    const { account, ps, idServer } = options;
-    this.#relate("passFriendApply", options, async () => {
-      await this.client.acceptFriend(account);
-      return { account, ...given({ ps, idServer }), ...this.#callbacks.friend(account) };
-    });
-  }
-  rejectFriendApply(options) {
-    const { account, ps, idServer } = options;
-    this.#relate("rejectFriendApply", options, async () => {
-      await this.client.rejectFriend(account);
-      return { account, ...given({ ps, idServer }) };
-    });
-  }
-  deleteFriend(options) {
-    const { account } = options;
-    this.#relate("deleteFriend", options, async () => {
-      await this.client.deleteFriend(account);
-      return { account };
-    });
-  }
-  /** Changes a friend's `alias` and `custom`: a missing field stays, an empty text clears it. */
-  updateFriend(options) {
-    const { account, alias, custom } = options;
-    this.#relate("updateFriend", options, async () => {
-      await this.client.updateFriend(account, { alias, custom });
-      return this.#callbacks.friend(account).friend;
-    });
-  }
-  /** Returns the held friend list, or those that changed after `updateTime`. */
-  getFriends(options) {
-    const { updateTime = 0, done } = options;
-    this.#answer("getFriends", done, async () => [...this.client.friends.values()].map(relation).filter((friend) => friend.updateTime > updateTime));
-  }
-  /** Checks the held friend list. */
-  isMyFriend(options) {
-    this.#answer("isMyFriend", options.done, async () => this.client.friends.has(options.account));
-  }
-  /** Blocks an account, or with `isAdd: false` unblocks it. */
-  markInBlacklist(options) {
-    this.#mark("markInBlacklist", options, options.isAdd ?? true);
-  }
-  addToBlacklist(options) {
-    this.#mark("addToBlacklist", options, true);
-  }
-  removeFromBlacklist(options) {
-    this.#mark("removeFromBlacklist", options, false);
-  }
-  /** Checks the held blocklist. */
-  isUserInBlackList(options) {
-    this.#answer("isUserInBlackList", options.done, async () => this.client.blocks.has(options.account));
-  }
-  /** Returns the held blocklist. The mute list is always empty. */
-  getRelations(options) {
-    this.#answer("getRelations", options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
-  }
-  /** Ends other sessions by their `deviceId`; `done` receives those that existed. */
-  kick(options) {
-    const { deviceIds, done } = options;
-    this.#answer("kick", done, async () => {
-      if (!Array.isArray(deviceIds)) throw { code: 414, message: "deviceIds must be a list" };
-      return { deviceIds: await this.client.kick(deviceIds) };
-    });
-  }
-  /** Returns a new list: known accounts get the newer fields, others are appended. */
-  mergeUsers(users, news) {
-    return mergeByAccount(users, news);
-  }
-  /** Merges friends like `mergeUsers`. */
-  mergeFriends(friends, news) {
-    return mergeByAccount(friends, news);
-  }
-  /** Returns a new list without `gone`, the `invalid` of `onfriends`. */
-  cutFriends(friends, gone) {
-    return cutByAccount(friends, gone);
-  }
-  /** Returns a new list without these accounts. */
-  cutFriendsByAccounts(friends, accounts) {
-    return cutByAccount(friends, accounts);
-  }
-  /** Merges relations like `mergeUsers`. */
-  mergeRelations(relations, news) {
-    return mergeByAccount(relations, news);
-  }
-  /** Returns a new list without `gone`, the `invalid` of `onblacklist`. */
-  cutRelations(relations, gone) {
-    return cutByAccount(relations, gone);
-  }
-  findRelation(relations, account) {
-    return relations?.find((relation2) => relation2.account === account) ?? null;
-  }
-  findUser(users, account) {
-    return users?.find((user) => user.account === account) ?? null;
-  }
-  findFriend(friends, account) {
-    return friends?.find((friend) => friend.account === account) ?? null;
-  }
-  /** Returns a new list: system messages of the same request are merged, others appended. */
-  mergeSysMsgs(messages, news) {
-    return mergeBy("idServer", messages, news);
-  }
-  /** Returns a new list without `gone`. */
-  cutSysMsgs(messages, gone) {
-    return cutBy("idServer", messages, gone);
-  }
-  findSysMsg(messages, idServer) {
-    return messages?.find((message) => message.idServer === idServer) ?? null;
-  }
-  /** Returns a new list of sessions, merged by `deviceId`. */
-  mergeLoginPorts(ports, news) {
-    return mergeBy("deviceId", ports, news);
-  }
-  /** Returns a new list without `gone`. */
-  cutLoginPorts(ports, gone) {
-    return cutBy("deviceId", ports, gone);
-  }
-  /** Returns the address of an image as it is: the gateway keeps no images, so it cannot change one. */
-  viewImageSync({ url }) {
-    return url;
-  }
-  // The same under NIM's other names, for pages that show avatars with them.
-  viewImageThumbnail = this.viewImageSync;
-  viewImageCrop = this.viewImageSync;
-  viewImageQuality = this.viewImageSync;
-  viewImageRotate = this.viewImageSync;
-  viewImageBlur = this.viewImageSync;
-  viewImageInterlace = this.viewImageSync;
-  viewImageStripMeta = this.viewImageSync;
-  #mark(callFunc, options, isAdd) {
-    const { account } = options;
-    this.#relate(callFunc, options, async () => {
-      await (isAdd ? this.client.block(account) : this.client.unblock(account));
-      return { account, isAdd, record: { account, updateTime: this.client.blocks.get(account)?.createTime ?? Date.now() } };
-    });
-  }
-  /** Makes a call about one account; only `done` reports its effects. */
-  #relate(callFunc, { account, done }, ask) {
-    const { own } = this.#callbacks;
-    own.push(account);
-    this.#answer(callFunc, done, () => ask().finally(() => own.splice(own.indexOf(account), 1)));
-  }
-  #token(why) {
-    const token = credential(this.account, this.#callbacks.options.token ?? this.account);
-    if (why === "expired" && token === this.#shownToken) {
-      const message = "the token has ended, and no other was set in onwillreconnect";
-      this.#callbacks.leaving = { code: WRONG_TOKEN, message };
-      void this.client.disconnect();
-    }
-    return this.#shownToken = token;
-  }
-  #leave(callFunc, done, leave = () => this.client.disconnect()) {
-    this.#callbacks.leaving = { code: "alreadyDisconnected", message: `${callFunc} was called`, callFunc };
-    this.#answer(callFunc, done, async () => {
-      await leave();
-      return {};
-    });
-  }
-  #answer(callFunc, done, ask) {
-    ask().then(
-      (data) => safely(() => done?.(null, data)),
-      (error) => safely(() => done?.(failure(error, callFunc), void 0))
-    );
-  }
-};
-function given(fields) {
-  return merge(fields);
-}
-function credential(account, token) {
-  const isWhole = token === account || token.startsWith(`${account}:`) || /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
-  return isWhole ? token : `${account}:${token}`;
-}
-var nim_default = NIM;
-export {
-  NIM,
-  nim_default as default
-};
+//# sourceMappingURL=core.js.map

@@ -1,4 +1,4 @@
-import type { ConnectionState } from './options.js';
+import type { ConnectionState } from './state.js';
 import type { Block, Friend, FriendRequest, Presence, Session, User } from './protocol.js';
 import type { Replica } from './replica.js';
 /**

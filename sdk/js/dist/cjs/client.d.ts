@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { ListenerOptions } from './emitter.js';
-import type { ConnectionState, Events, Options, State } from './options.js';
+import type { Events, Options } from './options.js';
+import type { ConnectionState, State } from './state.js';
 import type { Block, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import type { Snapshot } from './snapshot.js';
 /**
@@ -50,28 +51,28 @@ export declare class RosterdClient {
     disconnect(): Promise<void>;
     /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
     logout({ forget }?: {
-        forget?: boolean;
+        forget?: boolean | undefined;
     }): Promise<void>;
     /**
      * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
      * version (412 otherwise); the client does not repeat such a call after a lost connection.
      */
     updateMyInfo(fields: MyInfo, { ifVersion }?: {
-        ifVersion?: number;
+        ifVersion?: number | undefined;
     }): Promise<User>;
     /**
      * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
      * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
      */
     getUsers(accounts: readonly string[], { fresh }?: {
-        fresh?: boolean;
+        fresh?: boolean | undefined;
     }): Promise<{
         users: User[];
         missing: string[];
     }>;
     /** Returns one profile; 404 if the account does not exist. */
     getUser(account: string, options?: {
-        fresh?: boolean;
+        fresh?: boolean | undefined;
     }): Promise<User>;
     /**
      * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
@@ -90,8 +91,8 @@ export declare class RosterdClient {
     deleteFriend(account: string): Promise<void>;
     /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
     updateFriend(account: string, { alias, custom }: {
-        alias?: string;
-        custom?: string;
+        alias?: string | undefined;
+        custom?: string | undefined;
     }): Promise<void>;
     /** Stops everything that this account sends to the other, without notice. A friendship stays. */
     block(account: string): Promise<void>;
@@ -109,6 +110,11 @@ export declare class RosterdClient {
     watch(accounts: Iterable<string>): Promise<{
         missing: string[];
     }>;
+    /**
+     * Watches accounts besides those of {@link watch}, until the returned function is called. Holds are counted, so that
+     * parts of an application do not overwrite each other's. A failure, as with more than 500 in all, is an `error` event.
+     */
+    hold(accounts: Iterable<string>): () => void;
     /**
      * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
      * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.

@@ -1,0 +1,4 @@
+export default {
+  // One React, although `rosterd` is linked from another folder.
+  resolve: { dedupe: ['react', 'react-dom'] },
+};

@@ -1,0 +1,1910 @@
+// src/emitter.ts
+var Emitter = class {
+  #listeners = /* @__PURE__ */ new Map();
+  on(event, listener, { signal } = {}) {
+    const off = () => {
+      this.off(event, listener);
+      signal?.removeEventListener("abort", off);
+    };
+    if (signal?.aborted) return off;
+    let all = this.#listeners.get(event);
+    if (!all) this.#listeners.set(event, all = /* @__PURE__ */ new Set());
+    all.add(listener);
+    signal?.addEventListener("abort", off);
+    return off;
+  }
+  /** Adds a listener for the next event of this kind. */
+  once(event, listener, options) {
+    const wrapped = (...args) => {
+      off();
+      return listener(...args);
+    };
+    const off = this.on(event, wrapped, options);
+    return off;
+  }
+  off(event, listener) {
+    this.#listeners.get(event)?.delete(listener);
+  }
+  clear() {
+    this.#listeners.clear();
+  }
+  has(event) {
+    return !!this.#listeners.get(event)?.size;
+  }
+  emit(event, ...args) {
+    for (const listener of [...this.#listeners.get(event) ?? []]) {
+      try {
+        const result2 = listener(...args);
+        if (result2 instanceof Promise) result2.catch(report);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+};
+function report(error) {
+  if (typeof globalThis.reportError === "function") globalThis.reportError(error);
+  else console.error(error);
+}
+
+// src/announce.ts
+function announceStored(emitter, { me, users, friends, requests, blocks }) {
+  if (me) emitter.emit("me", me, "cache");
+  if (!me && !users.length && !friends.length) return;
+  emitter.emit("users", users, "cache");
+  emitter.emit("friends", friends, "cache");
+  if (requests.length) emitter.emit("requests", requests, "cache");
+  if (blocks.length) emitter.emit("blocks", blocks, "cache");
+}
+function announceSync(emitter, difference) {
+  const { me, users, friends, removed, full } = difference;
+  if (me) emitter.emit("me", me, "sync");
+  if (full || users.length) emitter.emit("users", users, "sync");
+  if (full || friends.length) emitter.emit("friends", friends, "sync");
+  for (const account of removed) emitter.emit("friendRemoved", account);
+  announceRest(emitter, difference, "sync");
+}
+function announceUpdate(emitter, difference) {
+  const { how, me, users, friends, removed } = difference;
+  for (const account of removed) emitter.emit("friendRemoved", account);
+  if (me) emitter.emit("me", me, how);
+  for (const user of users) emitter.emit("userUpdated", user);
+  if (friends.length) emitter.emit("friends", friends, "update");
+  announceRest(emitter, difference, "update");
+}
+function announceRest(emitter, { requests, blocks, presence, sessions, full }, how) {
+  if (full || requests.length) emitter.emit("requests", requests, how);
+  if (full || blocks.length) emitter.emit("blocks", blocks, how);
+  if (presence) emitter.emit("presence", presence, how);
+  if (sessions) emitter.emit("sessions", sessions);
+}
+
+// src/protocol.ts
+var Code = {
+  unauthenticated: 302,
+  denied: 403,
+  notFound: 404,
+  timeout: 408,
+  invalid: 414,
+  internal: 500
+};
+var Close = { kicked: 3503, sessionLimit: 3504, tokenExpired: 3506 };
+function comesBack(code) {
+  return code < 3500 || code > 3999;
+}
+var RosterdError = class _RosterdError extends Error {
+  code;
+  reason;
+  /** The invalid field, if any. */
+  field;
+  /** The wait before a retry, if the gateway named one. */
+  retryAfterMs;
+  constructor(code, reason, message, more = {}) {
+    super(message, more.cause === void 0 ? void 0 : { cause: more.cause });
+    this.name = "RosterdError";
+    this.code = code;
+    this.reason = reason;
+    if (more.field !== void 0) this.field = more.field;
+    if (more.retryAfterMs !== void 0) this.retryAfterMs = more.retryAfterMs;
+  }
+  static from(body) {
+    return new _RosterdError(body.code, body.reason, body.message, body);
+  }
+};
+var UnauthorizedError = class _UnauthorizedError extends RosterdError {
+  constructor(message = "the application has no token for this account", more = {}) {
+    super(Code.unauthenticated, "UNAUTHORIZED", message, more);
+    this.name = "UnauthorizedError";
+  }
+  /** Recognizes the error by its name as well, because a page may have loaded this library twice. */
+  static is(error) {
+    return error instanceof _UnauthorizedError || error?.name === "UnauthorizedError";
+  }
+};
+
+// src/timers.ts
+var TIMER_MAX_MS = 2 ** 31 - 1;
+function after(ms, action) {
+  let timer;
+  const wait = (left) => {
+    const part = Math.min(left, TIMER_MAX_MS);
+    timer = setTimeout(() => left > part ? wait(left - part) : action(), part);
+  };
+  if (ms !== Infinity) wait(ms);
+  return () => clearTimeout(timer);
+}
+function within(ms, what, run) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what} did not settle within ${ms} ms`)), ms);
+    unref(timer);
+    new Promise((settle) => settle(run())).then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+function unref(handle) {
+  handle?.unref?.();
+}
+
+// src/calls.ts
+var Calls = class {
+  #calls = /* @__PURE__ */ new Map();
+  #lastId = 0;
+  nextId() {
+    return ++this.#lastId;
+  }
+  /** Adds a call, which the next {@link flush} sends. */
+  add(command, timeoutMs, repeatable, here) {
+    const id = this.nextId();
+    return new Promise((resolve, reject) => {
+      const cancelTimeout = after(timeoutMs, () => {
+        const sent = this.#calls.get(id)?.sent;
+        this.#end(id, new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
+      });
+      this.#calls.set(id, { command, repeatable, here, sent: false, cancelTimeout, resolve, reject });
+    });
+  }
+  /** Sends waiting calls, oldest first. */
+  flush(send) {
+    for (const [id, call] of this.#calls) {
+      if (!call.sent) call.sent = send({ id, ...call.command });
+    }
+  }
+  /** Hands a reply or an error to its caller; false if there is none. */
+  settle(frame) {
+    const id = frame.id ?? 0;
+    const call = this.#calls.get(id);
+    if (!call) return false;
+    call.answer = frame;
+    if (frame.error) this.#take(id)?.reject(RosterdError.from(frame.error));
+    else if (!call.here || call.here()) this.#end(id);
+    return true;
+  }
+  /** Ends answered calls whose effect is visible; with `all`, every answered one. */
+  applied(all) {
+    for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
+  }
+  /** Handles a lost connection: repeatable calls wait for the next one. */
+  interrupted() {
+    for (const [id, call] of this.#calls) {
+      if (!call.sent) continue;
+      if (call.repeatable && !call.answer) call.sent = false;
+      else this.#end(id, new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not"));
+    }
+  }
+  fail(error) {
+    for (const id of [...this.#calls.keys()]) this.#end(id, error);
+  }
+  /** Resolves an answered call, which took effect, or else rejects it. */
+  #end(id, error) {
+    const call = this.#take(id);
+    if (call?.answer) call.resolve(call.answer);
+    else if (error) call?.reject(error);
+  }
+  #take(id) {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    call?.cancelTimeout();
+    return call;
+  }
+};
+
+// src/connection.ts
+var LOGIN_MS = 12e3;
+var GOODBYE_MS = 2e3;
+var Connection = class {
+  #socket;
+  #handlers;
+  #over = false;
+  #goodbye;
+  // Cancels the timer that ends a silence of #patience.
+  #silence = () => {
+  };
+  #patience = LOGIN_MS;
+  #paused = false;
+  // Frames that arrived while paused, if the socket cannot pause.
+  #held = [];
+  /** Opens the WebSocket; throws if the address is invalid. */
+  constructor(url, Socket, handlers) {
+    this.#handlers = handlers;
+    const socket = this.#socket = new Socket(url, ["rosterd.v1.json"]);
+    this.#listen();
+    socket.onopen = () => !this.#over && handlers.opened();
+    socket.onmessage = ({ data }) => this.#message(data);
+    socket.onclose = ({ code, reason }) => this.#end({ code: code ?? 1006, reason: String(reason ?? "") });
+    socket.onerror = () => {
+    };
+  }
+  get paused() {
+    return this.#paused;
+  }
+  /** Expects a frame every `heartbeatMs` from now on. */
+  loggedIn(heartbeatMs) {
+    if (heartbeatMs > 0) this.#patience = heartbeatMs * 2.5;
+    this.#listen();
+  }
+  /** Expects any frame within `ms`, once. */
+  expectWithin(ms) {
+    this.#listen(ms);
+  }
+  /** Sends a frame; false if that is impossible now. True does not mean that it arrives. */
+  send(frame) {
+    if (this.#over || this.#socket.readyState !== 1) return false;
+    this.#handlers.trace("out", frame);
+    try {
+      this.#socket.send(JSON.stringify(frame));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+  /** Closes without calling the handlers. */
+  close() {
+    this.#release();
+    this.#quietly(() => this.#socket.close(1e3));
+  }
+  /** Ends like a network failure. */
+  drop(reason) {
+    const { terminate } = this.#socket;
+    if (this.#over) return;
+    this.#quietly(() => terminate ? terminate.call(this.#socket) : this.#socket.close());
+    this.#end({ code: 1006, reason });
+  }
+  /** Stops reading, or holds frames back and still answers heartbeats. */
+  pause() {
+    if (this.#over || this.#paused) return;
+    this.#paused = true;
+    this.#silence();
+    this.#socket.pause?.();
+  }
+  resume() {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#listen();
+    this.#socket.resume?.();
+    const held = this.#held;
+    this.#held = [];
+    for (const data of held) this.#message(data);
+  }
+  #message(data) {
+    if (this.#over) return;
+    if (this.#paused && data !== "{}") {
+      this.#held.push(data);
+      return;
+    }
+    this.#listen();
+    let frame;
+    try {
+      frame = JSON.parse(data);
+      if (typeof frame !== "object" || frame === null) throw new TypeError("not an object");
+      freeze(frame);
+    } catch {
+      this.drop("a frame could not be read");
+      return;
+    }
+    this.#handlers.trace("in", frame);
+    if (Object.keys(frame).length === 0) {
+      this.send({});
+      return;
+    }
+    if (frame.goodbye) {
+      this.#goodbye = frame.goodbye;
+      this.#patience = GOODBYE_MS;
+      this.#listen();
+    }
+    this.#handlers.frame(frame);
+  }
+  #listen(patience = this.#patience) {
+    this.#silence();
+    if (this.#over || this.#paused) return;
+    this.#silence = after(patience, () => this.drop("nothing was heard for too long"));
+  }
+  #end(end) {
+    if (this.#over) return;
+    this.#release();
+    const goodbye = this.#goodbye;
+    this.#handlers.ended(goodbye ? { code: goodbye.code, reason: goodbye.reason, goodbye } : end);
+  }
+  #release() {
+    this.#over = true;
+    this.#silence();
+    this.#held = [];
+    const socket = this.#socket;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+  }
+  #quietly(action) {
+    try {
+      action();
+    } catch {
+    }
+  }
+};
+function freeze(value) {
+  if (typeof value !== "object" || value === null) return;
+  for (const part of Object.values(value)) freeze(part);
+  if (!Array.isArray(value)) Object.freeze(value);
+}
+
+// src/options.ts
+function checkOptions(options) {
+  const { account, token, requestTimeoutMs, backoff, device = {} } = options ?? {};
+  if (typeof account !== "string" || account === "") throw new TypeError("options.account is missing");
+  if (token !== void 0 && (typeof token !== "string" || token === "")) throw new TypeError("options.token must be a text that is not empty");
+  for (const [name, ms] of Object.entries({ requestTimeoutMs, "backoff.minMs": backoff?.minMs, "backoff.maxMs": backoff?.maxMs })) {
+    if (ms !== void 0 && !(ms >= 0)) throw new TypeError(`options.${name} must be a number of milliseconds, or Infinity`);
+  }
+  for (const name of ["id", "type", "tag"]) {
+    const text = device[name];
+    if (text === void 0) continue;
+    if (typeof text !== "string" || [...text].length > DEVICE_MAX) throw new TypeError(`options.device.${name} must be a text of at most ${DEVICE_MAX} characters`);
+  }
+}
+var DEVICE_MAX = 64;
+function webSocket(options) {
+  const found = options.WebSocket ?? globalThis.WebSocket;
+  if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
+  return found;
+}
+function gatewayOf(address2) {
+  const from = /^http(s?):\/\/([^?#]+)\/sdk\/(?:rosterd|nim|core)[\w.-]*\.js(?:[?#]|$)/.exec(address2 ?? "");
+  return from ? `ws${from[1]}://${from[2]}/v1/ws` : void 0;
+}
+function address({ url }) {
+  const found = url ?? gatewayOf(import.meta.url);
+  if (found) return found;
+  throw new TypeError('options.url is missing: this script does not come from a gateway, so give its address, for instance "wss://rosterd.example.com/v1/ws"');
+}
+
+// src/store.ts
+var requestKey = ({ account, direction }) => `${direction} ${account}`;
+var storeKey = (account, url) => `${account} ${url}`;
+var Gathered = class {
+  constructor(clear = false) {
+    this.clear = clear;
+  }
+  clear;
+  removed = /* @__PURE__ */ new Set();
+  me;
+  users = /* @__PURE__ */ new Map();
+  friends = /* @__PURE__ */ new Map();
+  requests = /* @__PURE__ */ new Map();
+  blocks = /* @__PURE__ */ new Map();
+  cursor;
+  add(change) {
+    for (const account of change.removed ?? []) {
+      this.removed.add(account);
+      this.users.delete(account);
+      this.friends.delete(account);
+    }
+    if (change.me) this.me = change.me;
+    for (const user of change.users ?? []) this.users.set(user.account, user);
+    for (const friend of change.friends ?? []) this.friends.set(friend.account, friend);
+    for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
+    for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
+    if (change.cursor !== void 0) this.cursor = change.cursor;
+  }
+  get change() {
+    const { clear, me, cursor } = this;
+    return {
+      clear,
+      removed: [...this.removed],
+      me,
+      users: [...this.users.values()],
+      friends: [...this.friends.values()],
+      requests: [...this.requests.values()],
+      blocks: [...this.blocks.values()],
+      cursor
+    };
+  }
+};
+var MemoryStore = class {
+  #accounts = /* @__PURE__ */ new Map();
+  async load(key) {
+    const held = this.#accounts.get(key);
+    if (!held) return void 0;
+    return {
+      me: held.me,
+      users: [...held.users.values()],
+      friends: [...held.friends.values()],
+      requests: [...held.requests.values()].filter(({ state }) => state === "open"),
+      blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
+      cursor: held.cursor ?? void 0
+    };
+  }
+  async save(key, change) {
+    let held = this.#accounts.get(key);
+    if (!held || change.clear) this.#accounts.set(key, held = new Gathered());
+    held.add(change);
+  }
+  async wipe(key) {
+    this.#accounts.delete(key);
+  }
+};
+var SCHEMA = 2;
+var TABLES = ["users", "friends", "requests", "blocks", "meta"];
+var BATCH = 250;
+var OPEN_MS = 3e3;
+var IndexedDbStore = class {
+  // Opened at first use.
+  #databases = /* @__PURE__ */ new Map();
+  // Tell the other pages of this origin about a wipe.
+  #channels = /* @__PURE__ */ new Map();
+  async load(key) {
+    const database = await this.#open(key);
+    const transaction = database.transaction(TABLES, "readonly");
+    const all = (name) => result(transaction.objectStore(name).getAll());
+    const meta = (name) => result(transaction.objectStore("meta").get(name));
+    const [users, friends, requests, blocks, me, cursor] = await Promise.all([
+      all("users"),
+      all("friends"),
+      all("requests"),
+      all("blocks"),
+      meta("me"),
+      meta("cursor")
+    ]);
+    return { users, friends, requests, blocks, me, cursor };
+  }
+  async save(key, change) {
+    const database = await this.#open(key);
+    const transaction = database.transaction(TABLES, "readwrite");
+    const tables = TABLES.map((name) => transaction.objectStore(name));
+    const [users, friends, requests, blocks, meta] = tables;
+    const steps = [];
+    if (change.clear) for (const table of tables) steps.push(() => table.clear());
+    for (const gone of change.removed ?? []) steps.push(() => users.delete(gone), () => friends.delete(gone));
+    if (change.me) steps.push(() => meta.put(change.me, "me"));
+    for (const user of change.users ?? []) steps.push(() => users.put(user));
+    for (const friend of change.friends ?? []) steps.push(() => friends.put(friend));
+    for (const request of change.requests ?? []) {
+      steps.push(() => request.state === "open" ? requests.put(request) : requests.delete([request.account, request.direction]));
+    }
+    for (const block of change.blocks ?? []) steps.push(() => block.removed ? blocks.delete(block.account) : blocks.put(block));
+    if (change.cursor === null) steps.push(() => meta.delete("cursor"));
+    else if (change.cursor !== void 0) steps.push(() => meta.put(change.cursor, "cursor"));
+    const done = completion(transaction);
+    const next = (from) => {
+      let last;
+      const until = Math.min(from + BATCH, steps.length);
+      for (let i = from; i < until; i++) last = steps[i]?.();
+      if (last && until < steps.length) last.onsuccess = () => abortOnThrow(transaction, () => next(until));
+    };
+    abortOnThrow(transaction, () => next(0));
+    await done;
+  }
+  async wipe(key) {
+    this.#channel(key)?.postMessage("wipe");
+    try {
+      const database = await this.#open(key);
+      const transaction = database.transaction(TABLES, "readwrite");
+      const done = completion(transaction);
+      for (const name of TABLES) transaction.objectStore(name).clear();
+      await done;
+    } finally {
+      this.#forget(key);
+    }
+    await remove(key);
+  }
+  onWipe(key, listener) {
+    const channel = this.#channel(key);
+    channel?.addEventListener("message", () => {
+      this.#forget(key);
+      listener();
+    });
+    unref(channel);
+  }
+  close() {
+    for (const key of [...this.#databases.keys()]) this.#forget(key);
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
+  }
+  #open(key) {
+    let opening = this.#databases.get(key);
+    if (!opening) {
+      this.#databases.set(key, opening = open(key));
+      opening.catch(() => this.#databases.delete(key));
+    }
+    return opening;
+  }
+  #forget(key) {
+    this.#databases.get(key)?.then((database) => database.close(), () => {
+    });
+    this.#databases.delete(key);
+  }
+  #channel(key) {
+    if (typeof BroadcastChannel !== "function") return void 0;
+    let channel = this.#channels.get(key);
+    if (!channel) {
+      this.#channels.set(key, channel = new BroadcastChannel(nameOf(key)));
+      unref(channel);
+    }
+    return channel;
+  }
+};
+function open(key, again = true) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("IndexedDB does not answer")), OPEN_MS);
+    const request = indexedDB.open(nameOf(key), SCHEMA);
+    request.onupgradeneeded = () => {
+      const database = request.result;
+      for (const name of [...database.objectStoreNames]) database.deleteObjectStore(name);
+      database.createObjectStore("users", { keyPath: "account" });
+      database.createObjectStore("friends", { keyPath: "account" });
+      database.createObjectStore("requests", { keyPath: ["account", "direction"] });
+      database.createObjectStore("blocks", { keyPath: "account" });
+      database.createObjectStore("meta");
+    };
+    request.onsuccess = () => {
+      clearTimeout(timer);
+      const database = request.result;
+      database.onversionchange = () => database.close();
+      resolve(database);
+    };
+    request.onerror = () => {
+      clearTimeout(timer);
+      if (again && request.error?.name === "VersionError") resolve(remove(key).then(() => open(key, false)));
+      else reject(request.error);
+    };
+  });
+}
+function remove(key) {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.deleteDatabase(nameOf(key));
+    request.onsuccess = request.onblocked = () => resolve();
+    request.onerror = () => reject(request.error);
+  });
+}
+var nameOf = (key) => `rosterd:${key}`;
+function result(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+function completion(transaction) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the transaction was aborted"));
+  });
+}
+function abortOnThrow(transaction, body) {
+  try {
+    body();
+  } catch (error) {
+    try {
+      transaction.abort();
+    } catch {
+      throw error;
+    }
+  }
+}
+function defaultStore() {
+  try {
+    if (globalThis.indexedDB) return new IndexedDbStore();
+  } catch {
+  }
+  return new MemoryStore();
+}
+function isSound(stored) {
+  const record = (value) => {
+    const { account, version } = value ?? {};
+    return typeof account === "string" && Number.isSafeInteger(version);
+  };
+  const { me, users, friends, requests, blocks, cursor } = stored;
+  return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string");
+}
+
+// src/saver.ts
+var ANSWER_MS = 1e4;
+var WRITE_MS = 3e4;
+var IDLE_MS = 5e3;
+var WIPE_WAITS_MS = [0, 200, 1e3];
+var Saver = class {
+  #store;
+  #key;
+  #failed;
+  // A store that failed is not written any more. Its contents are consistent and have a cursor, so the next start can use them.
+  #broken = false;
+  #next;
+  #writing;
+  constructor(store, key, failed) {
+    this.#store = store;
+    this.#key = key;
+    this.#failed = failed;
+  }
+  /** Reads the records; wipes damaged ones. */
+  async load() {
+    if (this.#broken) return void 0;
+    try {
+      const stored = await within(ANSWER_MS, "load", () => this.#store.load(this.#key));
+      if (stored === void 0 || isSound(stored)) return stored;
+      throw new TypeError("the records are damaged");
+    } catch (cause) {
+      this.#failed("reading", cause);
+      await this.#try("wiping", () => this.#wipe());
+      return void 0;
+    }
+  }
+  save(change) {
+    if (this.#broken) return;
+    if (change.clear) this.#next = new Gathered(true);
+    (this.#next ??= new Gathered()).add(change);
+    this.#writing ??= this.#write();
+  }
+  /** Waits until all is written or the store has failed, but not for ever. */
+  async idle() {
+    const all = async () => {
+      while (this.#writing) await this.#writing;
+    };
+    await within(IDLE_MS, "save", all).catch(() => {
+    });
+  }
+  /** Deletes all records, those of a store that failed as well. Rejects if they are still there. */
+  async wipe() {
+    this.drop();
+    await this.idle();
+    for (const [attempt, ms] of WIPE_WAITS_MS.entries()) {
+      try {
+        if (ms) await new Promise((resolve) => setTimeout(resolve, ms));
+        return await this.#wipe();
+      } catch (cause) {
+        if (attempt === WIPE_WAITS_MS.length - 1) throw cause;
+      }
+    }
+  }
+  /** Drops what is not written yet. */
+  drop() {
+    this.#next = void 0;
+  }
+  /** Calls `listener` when another page wipes the records. */
+  onWipe(listener) {
+    this.#store.onWipe?.(this.#key, listener);
+  }
+  close() {
+    this.#store.close?.();
+  }
+  async #wipe() {
+    await within(ANSWER_MS, "wipe", () => this.#store.wipe(this.#key));
+    this.#broken = false;
+  }
+  async #write() {
+    await void 0;
+    for (let next = this.#next; next; next = this.#next) {
+      this.#next = void 0;
+      const { change } = next;
+      await this.#try("writing", () => within(WRITE_MS, "save", () => this.#store.save(this.#key, change)));
+    }
+    this.#writing = void 0;
+  }
+  async #try(what, action) {
+    try {
+      if (!this.#broken) await action();
+    } catch (cause) {
+      this.#broken = true;
+      this.#failed(what, cause);
+    }
+  }
+};
+
+// src/snapshot.ts
+var Snapshots = class {
+  #replica;
+  #last;
+  constructor(replica) {
+    this.#replica = replica;
+  }
+  take(account, connection) {
+    const last = this.#last;
+    const changed = this.#replica.changed();
+    if (last && !changed.size && last.connection === connection) return last;
+    const { me, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
+    const part = (name, held, copy, equal) => {
+      const before = last?.[name];
+      if (before === void 0) return copy(held);
+      return !changed.has(name) || equal(before, held) ? before : copy(held);
+    };
+    const map = (name, held) => part(name, held, (held2) => new Map(held2), sameMap);
+    const next = {
+      account,
+      connection,
+      me,
+      users: map("users", users),
+      friends: map("friends", friends),
+      blocks: map("blocks", blocks),
+      presence: map("presence", presence),
+      requests: part("requests", requests, (held) => Object.freeze([...held]), sameList),
+      sessions: part("sessions", sessions, (held) => Object.freeze([...held]), sameList),
+      watched: part("watched", watched, (held) => new Set(held), (a, b) => sameList([...a], [...b]))
+    };
+    const names = Object.keys(next);
+    if (last && names.every((name) => last[name] === next[name])) return last;
+    return this.#last = Object.freeze(next);
+  }
+};
+function sameMap(a, b) {
+  if (a.size !== b.size) return false;
+  const others = b.entries();
+  for (const [key, record] of a) {
+    const [otherKey, other] = others.next().value;
+    if (key !== otherKey || record !== other) return false;
+  }
+  return true;
+}
+function sameList(a, b) {
+  return a.length === b.length && a.every((record, i) => record === b[i]);
+}
+
+// src/tokens.ts
+var TOKEN_MS = 15e3;
+var REFRESH_LEAD_MS = 6e4;
+var REFRESH_PAUSE_MS = 1e3;
+var Tokens = class {
+  #options;
+  #handlers;
+  #token;
+  // The gateway ended a connection because of the token; no login has succeeded since.
+  #ended = false;
+  #expiresAt;
+  // The gateway's clock minus the local one.
+  #skew = 0;
+  #cancel = () => {
+  };
+  // Counts connections, to ignore a renewal that began on an earlier one.
+  #run = 0;
+  constructor(options, handlers) {
+    this.#options = options;
+    this.#handlers = handlers;
+    this.#token = options.token;
+  }
+  async take() {
+    const { account } = this.#options;
+    if (!this.#options.getToken) return this.#token ?? account;
+    const ended = this.#expiresAt !== void 0 && Date.now() + this.#skew >= this.#expiresAt;
+    if (this.#token === void 0 || ended) {
+      this.#token = await this.#ask(this.#ended || ended ? "expired" : "connect");
+      this.#expiresAt = void 0;
+    }
+    return this.#token;
+  }
+  restart() {
+    this.#ended = false;
+  }
+  loggedIn({ serverTime, expiresAt }) {
+    this.#ended = false;
+    this.#skew = serverTime - Date.now();
+    this.#expires(expiresAt);
+  }
+  stop() {
+    this.#run++;
+    this.#cancel();
+  }
+  /** Drops an expired token; returns whether it is the first since a login. */
+  expired() {
+    const first = !this.#ended;
+    this.#token = void 0;
+    this.#ended = true;
+    return first;
+  }
+  reset(token) {
+    this.#token = token;
+  }
+  #expires(at) {
+    this.#expiresAt = at;
+    this.#cancel();
+    if (at === void 0 || !this.#options.getToken) return;
+    const left = at - Date.now() - this.#skew;
+    const wait = Math.max(REFRESH_PAUSE_MS, left - Math.min(REFRESH_LEAD_MS, left / 5));
+    if (left > 0) this.#cancel = after(wait, () => void this.#renew(at));
+  }
+  async #renew(endsAt) {
+    const run = this.#run;
+    try {
+      const token = await this.#ask("refresh");
+      if (run !== this.#run) return;
+      const { refreshReply } = await this.#handlers.refresh(token);
+      this.#token = token;
+      if (run === this.#run) this.#expires(refreshReply?.expiresAt);
+    } catch (cause) {
+      if (run !== this.#run) return;
+      this.#handlers.failed(cause);
+      this.#expires(endsAt);
+    }
+  }
+  /** Calls `getToken`. An answer that cannot be a token is a failure: the gateway would refuse the login for good. */
+  async #ask(why) {
+    const token = await within(TOKEN_MS, "getToken", () => this.#options.getToken?.(why));
+    if (typeof token === "string" && token !== "") return token;
+    throw new TypeError(`getToken returned ${token === "" ? "an empty text" : `no text but ${token === null ? "null" : typeof token}`}`);
+  }
+};
+
+// src/lifecycle.ts
+var LOGOUT_MS = 2e3;
+var REFUSED_MS = 2e3;
+var STUCK_MS = 1e3;
+var PROBE_MS = 5e3;
+var OFFLINE_PROBE_MS = 2e3;
+var UNANSWERED_MS = 3e3;
+var REMEDY = {
+  repair: "asking for what differs",
+  retry: "that did not help, getting all of it anew",
+  accepted: "it was got anew already"
+};
+var Lifecycle = class {
+  options;
+  url;
+  state = "disconnected";
+  connectionState = Object.freeze({ state: "disconnected" });
+  connection;
+  #emitter;
+  #replica;
+  #calls = new Calls();
+  #saver;
+  #tokens;
+  // The application wants a connection: from connect() to disconnect(), logout() or a final end.
+  #wanted = false;
+  // Counts attempts, to ignore what an earlier one awaited.
+  #run = 0;
+  #cacheRead = false;
+  // When the current attempt began to wait for the store or for `getToken`.
+  #waitsSince;
+  #loginId = 0;
+  // The id of the `watch` that followed the last login.
+  #watchId = 0;
+  #repairId = 0;
+  #loginError;
+  #login;
+  // Settled by the first `synced`, or by a final end.
+  #connected;
+  // Attempts since the last `synced`.
+  #attempt = 0;
+  #retry;
+  // A logout is under way.
+  #leaving = false;
+  #resync = false;
+  // Why the connection is not live.
+  #lastError;
+  #snapshots;
+  // The snapshot that the last `change` brought.
+  #shown;
+  // While this is not 0, a frame or an end is being handled, and `change` follows it.
+  #depth = 0;
+  constructor(options, emitter, replica) {
+    this.options = options;
+    this.url = address(options);
+    this.#emitter = emitter;
+    this.#replica = replica;
+    this.#snapshots = new Snapshots(replica);
+    const { store = "auto" } = options;
+    this.#saver = new Saver(
+      store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
+      storeKey(options.account, this.url),
+      (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
+    );
+    this.#saver.onWipe(() => this.#wipedElsewhere());
+    this.#tokens = new Tokens(options, {
+      refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
+      failed: (cause) => {
+        if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
+        this.#error(Code.unauthenticated, "REFRESH_FAILED", "the token could not be renewed; the old one is used until it ends", cause);
+      }
+    });
+  }
+  get snapshot() {
+    return this.#snapshots.take(this.options.account, this.connectionState);
+  }
+  /** Takes the list that the gateway has accepted. */
+  watched(accounts, missing) {
+    this.#batch(() => this.#replica.watch(accounts, missing));
+  }
+  connect() {
+    if (this.state === "live") return Promise.resolve();
+    const connected = this.#connected ??= deferred();
+    if (!this.#wanted) {
+      this.#wanted = true;
+      this.#attempt = 0;
+      this.#tokens.restart();
+      this.#watchPage(true);
+      void this.#begin();
+    } else if (this.#retry || this.#stuck) {
+      void this.#begin();
+    }
+    return connected.promise;
+  }
+  async disconnect() {
+    this.#stop();
+    await this.#saver.idle();
+  }
+  async logout(forget) {
+    if (this.#login && !this.#leaving) {
+      this.#leaving = true;
+      try {
+        await this.call({ logout: {} }, { repeatable: false, timeoutMs: LOGOUT_MS });
+      } catch {
+      }
+      this.#leaving = false;
+    }
+    this.#stop();
+    if (!forget) return this.#saver.idle();
+    this.#forget();
+    try {
+      await this.#saver.wipe();
+    } catch (cause) {
+      const message = "the records of this account could not be deleted and are still in the local store; call logout again";
+      throw new RosterdError(Code.internal, "STORE", message, { cause });
+    }
+  }
+  #forget() {
+    this.#batch(() => this.#replica.clear());
+    this.#tokens.reset(this.options.token);
+    this.#saver.drop();
+    this.#cacheRead = false;
+  }
+  /** Follows another page that logged the account out and wiped its records. */
+  #wipedElsewhere() {
+    this.#stop("FORGOTTEN");
+    this.#forget();
+  }
+  call(command, { repeatable, timeoutMs, here }) {
+    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8e3, repeatable, here);
+    const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
+    reply.then(cancel, cancel);
+    const connection = this.connection;
+    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+    return reply;
+  }
+  async #begin() {
+    const run = ++this.#run;
+    this.#retry?.cancel();
+    this.#retry = void 0;
+    this.#setState("connecting");
+    this.#waitsSince = Date.now();
+    if (!this.#cacheRead) await this.#readCache(run);
+    if (run !== this.#run) return;
+    let token;
+    try {
+      token = await this.#tokens.take();
+    } catch (cause) {
+      if (run !== this.#run) return;
+      this.#waitsSince = void 0;
+      if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
+      this.#error(Code.unauthenticated, "NO_TOKEN", "getToken failed", cause);
+      return this.#batch(() => this.#ended({ code: 1006, reason: "getToken failed" }, new RosterdError(Code.unauthenticated, "NO_TOKEN", "getToken failed", { cause })));
+    }
+    if (run !== this.#run) return;
+    this.#waitsSince = void 0;
+    this.#loginError = void 0;
+    this.#resync = false;
+    try {
+      const connection = new Connection(this.url, webSocket(this.options), {
+        opened: () => {
+          this.#loginId = this.#calls.nextId();
+          const { device } = this.options;
+          connection.send({ id: this.#loginId, login: { token, cursor: this.#replica.cursor, device } });
+        },
+        frame: (frame) => this.#batch(() => this.#frame(frame, connection)),
+        ended: (end) => this.#batch(() => this.#ended(end)),
+        trace: (direction, frame) => this.#trace(direction, frame)
+      });
+      this.connection = connection;
+    } catch (cause) {
+      this.#giveUp({ code: 1006, reason: "NO_CONNECTION" }, new RosterdError(Code.internal, "NO_CONNECTION", String(cause?.message ?? cause), { cause }));
+    }
+  }
+  async #readCache(run) {
+    const stored = await this.#saver.load();
+    if (run !== this.#run) return;
+    this.#cacheRead = true;
+    if (!stored) return;
+    this.#batch(() => {
+      this.#replica.load(stored);
+      announceStored(this.#emitter, this.#replica.stored);
+    });
+  }
+  #frame(frame, connection) {
+    if (frame.id === this.#loginId && frame.error) {
+      this.#loginError = RosterdError.from(frame.error);
+      connection.expectWithin(this.#loginError.code === Code.invalid ? 0 : REFUSED_MS);
+      return;
+    }
+    if (frame.id === this.#repairId && frame.error) return this.#startOver(connection);
+    if (frame.loginReply) {
+      const { account } = frame.loginReply;
+      if (account !== this.options.account) {
+        const error = new RosterdError(Code.denied, "OTHER_ACCOUNT", `the token is ${account}'s, not ${this.options.account}'s`);
+        connection.close();
+        return this.#giveUp({ code: 1e3, reason: "OTHER_ACCOUNT" }, error);
+      }
+      this.#login = frame.loginReply;
+      connection.loggedIn(frame.loginReply.heartbeatMs);
+    }
+    let difference;
+    try {
+      difference = this.#replica.take(frame);
+    } catch (cause) {
+      this.#error(Code.internal, "BAD_FRAME", "a frame could not be applied", cause);
+      return connection.drop("a frame could not be applied");
+    }
+    if (difference?.save) this.#saver.save(difference.save);
+    if (frame.loginReply) this.#loggedIn(frame.loginReply, connection);
+    if (difference?.how === "sync") this.#synced(difference, frame, connection);
+    else if (difference) announceUpdate(this.#emitter, difference);
+    this.#calls.applied(!!frame.changes?.cursor && !this.#replica.staging);
+    if (frame.signal) this.#emitter.emit("signal", frame.signal);
+    if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.#replica.watched, frame.watchReply.missing);
+    if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
+  }
+  #loggedIn(login, connection) {
+    this.#tokens.loggedIn(login);
+    this.#setState("syncing");
+    const { watched } = this.#replica;
+    if (watched.size) {
+      this.#watchId = this.#calls.nextId();
+      connection.send({ id: this.#watchId, watch: { accounts: [...watched] } });
+    }
+    this.#calls.flush((frame) => connection.send(frame));
+  }
+  #synced(difference, frame, connection) {
+    const { count = 0, digest: digest2 = 0 } = frame.synced ?? {};
+    const { mismatch } = difference;
+    if (mismatch) this.#error(Code.internal, "OUT_OF_STEP", `what is held is not what the gateway holds; ${REMEDY[mismatch]}`);
+    if (mismatch === "repair" && this.connection === connection) {
+      if (difference.sessions) this.#emitter.emit("sessions", difference.sessions);
+      this.#repairId = this.#calls.nextId();
+      connection.send({ id: this.#repairId, repair: { leaves: this.#replica.digests } });
+    }
+    if (mismatch === "retry") this.#startOver(connection);
+    if (mismatch === "repair" || mismatch === "retry") return;
+    const { sync = "full", because } = this.#login ?? {};
+    announceSync(this.#emitter, difference);
+    if (this.connection !== connection) return;
+    this.#attempt = 0;
+    this.#setState("live");
+    this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
+    this.#connected?.resolve();
+    this.#connected = void 0;
+  }
+  /** Reconnects at once and fetches everything. */
+  #startOver(connection) {
+    this.#resync = true;
+    connection.drop("out of step");
+  }
+  #ended(end, cause) {
+    this.#detach();
+    this.#calls.interrupted();
+    if (this.#leaving) return;
+    const { code, reason, goodbye } = end;
+    const { getToken, reconnect = true } = this.options;
+    const renew = code === Close.tokenExpired && getToken !== void 0;
+    const refused = this.#loginError && this.#loginError.code < 500 && !renew;
+    if (!this.#resync && (!reconnect || refused || !(renew || comesBack(code)))) {
+      const error = this.#loginError ?? closeError(end);
+      if (getToken && error.code === Code.unauthenticated) this.#tokens.reset();
+      return this.#giveUp(end, error);
+    }
+    const atOnce = renew && this.#tokens.expired() || this.#resync;
+    const requested = goodbye?.retryAfterMs ?? this.#loginError?.retryAfterMs;
+    const { minMs = 500, maxMs = 2e4 } = this.options.backoff ?? {};
+    const jittered = Math.random() * Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt, 30));
+    const delayMs = Math.round(atOnce ? 0 : requested ?? jittered);
+    const attempt = ++this.#attempt;
+    this.#retry = { cancel: after(delayMs, () => void this.#begin()), byGateway: requested !== void 0 };
+    const run = this.#run;
+    this.#lastError = cause ?? this.#loginError ?? closeError(end);
+    this.#setState("disconnected", Date.now() + delayMs);
+    this.#emitter.emit("disconnected", { code, reason, willReconnect: true });
+    if (run === this.#run) this.#emitter.emit("willReconnect", { attempt, delayMs });
+  }
+  /** The attempt waits for the application's code, and may do so for long. */
+  get #stuck() {
+    return this.#waitsSince !== void 0 && Date.now() - this.#waitsSince >= STUCK_MS;
+  }
+  /** Ends for good because the application says that it has no token. */
+  #unauthorized(cause) {
+    const error = cause instanceof UnauthorizedError ? cause : new UnauthorizedError(cause.message, { cause });
+    this.connection?.close();
+    this.#tokens.reset();
+    this.#giveUp({ code: 1e3, reason: "UNAUTHORIZED" }, error);
+  }
+  #giveUp({ code, reason }, error) {
+    this.#batch(() => {
+      this.#halt(error);
+      this.#lastError = error;
+      this.#setState("disconnected");
+      this.#emitter.emit("disconnected", { code, reason, willReconnect: false, error });
+      this.#emitter.emit("error", error);
+    });
+  }
+  #stop(reason = "CLIENT") {
+    const open2 = this.#wanted || this.state !== "disconnected";
+    this.connection?.close();
+    this.#batch(() => {
+      this.#halt(new RosterdError(Code.timeout, "DISCONNECTED", "the client was disconnected"));
+      this.#lastError = void 0;
+      this.#setState("disconnected");
+      if (open2) this.#emitter.emit("disconnected", { code: 1e3, reason, willReconnect: false });
+    });
+  }
+  #halt(error) {
+    this.#wanted = false;
+    this.#waitsSince = void 0;
+    this.#run++;
+    this.#retry?.cancel();
+    this.#retry = void 0;
+    this.#watchPage(false);
+    this.#detach();
+    this.#calls.fail(error);
+    this.#connected?.reject(error);
+    this.#connected = void 0;
+  }
+  #detach() {
+    this.connection = void 0;
+    this.#login = void 0;
+    this.#tokens.stop();
+    this.#replica.interrupted();
+  }
+  // The network or the user is back: retry at once, unless the gateway chose the time, for all clients.
+  // A connection that looks open may have died silently; any answer proves that it is alive.
+  #wake = () => {
+    if (globalThis.document?.visibilityState === "hidden") return;
+    if (this.#stuck || this.#retry && !this.#retry.byGateway) return void this.#begin();
+    this.#probe(PROBE_MS);
+  };
+  #offline = () => this.#probe(OFFLINE_PROBE_MS);
+  /** Asks for something small. A connection over which nothing comes within `ms` is dead. */
+  #probe(ms) {
+    const { connection } = this;
+    if (!connection || !this.#login) return;
+    connection.expectWithin(ms);
+    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, false).catch(() => {
+    });
+    this.#calls.flush((frame) => connection.send(frame));
+  }
+  #watchPage(on) {
+    const method = on ? "addEventListener" : "removeEventListener";
+    globalThis[method]?.("online", this.#wake);
+    globalThis[method]?.("offline", this.#offline);
+    globalThis.document?.[method]?.("visibilitychange", this.#wake);
+  }
+  #setState(state, retryAt) {
+    const previous = this.state;
+    if (state === "live") this.#lastError = void 0;
+    this.state = state;
+    this.connectionState = Object.freeze({
+      state: retryAt === void 0 ? state : "reconnecting",
+      ...this.#lastError ? { lastError: this.#lastError } : {},
+      ...retryAt === void 0 ? {} : { retryAt }
+    });
+    this.#batch(() => state !== previous && this.#emitter.emit("state", state, previous));
+  }
+  /** Does something that may change what is held, and then emits `change` once, if something did. */
+  #batch(work) {
+    this.#depth++;
+    try {
+      work();
+    } finally {
+      this.#depth--;
+    }
+    if (this.#depth || !this.#emitter.has("change")) return;
+    const { snapshot } = this;
+    if (snapshot === this.#shown) return;
+    this.#shown = snapshot;
+    this.#emitter.emit("change", snapshot);
+  }
+  /** Ends the client and everything that it keeps open. */
+  dispose() {
+    const ended = this.disconnect().finally(() => this.#saver.close());
+    this.#emitter.clear();
+    return ended;
+  }
+  #error(code, reason, message, cause) {
+    this.#emitter.emit("error", new RosterdError(code, reason, message, { cause }));
+  }
+  #trace(direction, frame) {
+    if (!this.#emitter.has("frame")) return;
+    const { login, refresh } = frame;
+    const blanked = login ? { ...frame, login: { ...login, token: "…" } } : refresh ? { ...frame, refresh: { token: "…" } } : frame;
+    this.#emitter.emit("frame", { direction, frame: blanked });
+  }
+};
+function closeError({ code, reason }) {
+  if (comesBack(code)) return new RosterdError(Code.timeout, "CONNECTION_LOST", `the connection ended (${code} ${reason})`);
+  const auth = code === 3500 || code === Close.tokenExpired;
+  return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
+}
+function deferred() {
+  let settle;
+  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
+  promise.catch(() => {
+  });
+  return { promise, ...settle };
+}
+
+// src/digest.ts
+function fmix32(h) {
+  h = Math.imul(h ^ h >>> 16, 2246822507);
+  h = Math.imul(h ^ h >>> 13, 3266489909);
+  return (h ^ h >>> 16) >>> 0;
+}
+function fnv1a(account) {
+  let h = 2166136261;
+  for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
+  return h >>> 0;
+}
+function share(account, friendVersion, userVersion) {
+  let h = fnv1a(account);
+  for (const version of [friendVersion, userVersion]) {
+    h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
+  }
+  return h;
+}
+function digest(friends, users) {
+  let sum = 0;
+  for (const [account, friend] of friends) {
+    sum = sum + share(account, friend.version, users.get(account)?.version ?? 0) >>> 0;
+  }
+  return sum;
+}
+var BUCKETS = 64;
+function bucket(account) {
+  return fnv1a(account) % BUCKETS;
+}
+function digests(friends, users) {
+  const buckets = Array.from({ length: BUCKETS }, () => /* @__PURE__ */ new Map());
+  for (const [account, friend] of friends) buckets[bucket(account)]?.set(account, friend);
+  return buckets.map((friends2) => digest(friends2, users));
+}
+
+// src/replica.ts
+var PARTS = ["me", "users", "friends", "requests", "blocks", "presence", "sessions", "watched"];
+var nothing = () => ({ users: /* @__PURE__ */ new Map(), friends: /* @__PURE__ */ new Map(), requests: /* @__PURE__ */ new Map(), blocks: /* @__PURE__ */ new Map() });
+var noNews = () => ({ users: [], friends: [], removed: [], requests: [], blocks: [] });
+var isOpen = ({ state }) => state === "open";
+function newer(record, held) {
+  return !!record && record.version > (held?.version ?? 0);
+}
+var Replica = class {
+  #held = nothing();
+  // The parts that may have changed since the last call of changed().
+  #touched = new Set(PARTS);
+  // The result of a catch-up and its repair so far. It replaces #held when the digests agree.
+  #staged;
+  #full = false;
+  // After a mismatch: a repair is `asked` for and `answered`; if it fails, one `refetch` of everything. If that fails,
+  // the records are shown, but the cursor is `unsure` until a catch-up agrees again.
+  #doubt = "none";
+  #cursor;
+  #presence = /* @__PURE__ */ new Map();
+  #stagedPresence = /* @__PURE__ */ new Map();
+  #sessions = [];
+  // Strangers whose profiles the gateway sends, on all connections.
+  #watched = /* @__PURE__ */ new Set();
+  get me() {
+    return this.#held.me;
+  }
+  get users() {
+    return this.#held.users;
+  }
+  get friends() {
+    return this.#held.friends;
+  }
+  get requests() {
+    return [...this.#held.requests.values()].filter(isOpen);
+  }
+  get blocks() {
+    return this.#held.blocks;
+  }
+  get presence() {
+    return this.#presence;
+  }
+  get sessions() {
+    return this.#sessions;
+  }
+  get watched() {
+    return this.#watched;
+  }
+  /** Returns the parts that may have changed since the last call. */
+  changed() {
+    const touched = this.#touched;
+    if (touched.size) this.#touched = /* @__PURE__ */ new Set();
+    return touched;
+  }
+  #touch(...parts) {
+    for (const part of parts) this.#touched.add(part);
+  }
+  /** The cursor for the next login. */
+  get cursor() {
+    return this.#cursor;
+  }
+  load(stored) {
+    const own = (record) => Object.freeze({ ...record });
+    const byAccount = (records) => new Map(records.map((record) => [record.account, own(record)]));
+    this.#held = {
+      me: stored.me && own(stored.me),
+      users: byAccount(stored.users),
+      friends: byAccount(stored.friends),
+      requests: new Map(stored.requests.map((request) => [requestKey(request), own(request)])),
+      blocks: byAccount(stored.blocks)
+    };
+    this.#cursor = stored.cursor;
+    this.#touch(...PARTS);
+  }
+  /** The held records in the form of a store's. */
+  get stored() {
+    const { me, users, friends, blocks } = this.#held;
+    return { me, users: [...users.values()], friends: [...friends.values()], requests: this.requests, blocks: [...blocks.values()] };
+  }
+  /** Drops all records, with the cursor that belongs to them. */
+  clear() {
+    this.#held = nothing();
+    this.#staged = void 0;
+    this.#cursor = void 0;
+    this.#presence = /* @__PURE__ */ new Map();
+    this.#sessions = [];
+    this.#watched = /* @__PURE__ */ new Set();
+    this.#touch(...PARTS);
+  }
+  /** Discards an unfinished catch-up or repair when the connection ends. */
+  interrupted() {
+    this.#staged = void 0;
+    if (this.#repairing) this.#doubt = "refetch";
+  }
+  /** True during a catch-up or a repair. */
+  get staging() {
+    return this.#staged !== void 0;
+  }
+  /** The bucket digests of the friend list, for a repair. */
+  get digests() {
+    const { friends, users } = this.#staged ?? this.#held;
+    return digests(friends, users);
+  }
+  get #repairing() {
+    return this.#doubt === "asked" || this.#doubt === "answered";
+  }
+  /** Sets the accepted watch list, and forgets strangers that left it or are `missing`. */
+  watch(accounts, missing = []) {
+    const gone = [...this.#watched].filter((account) => !accounts.has(account));
+    for (const { users, friends } of this.#everywhere) {
+      for (const account of [...gone, ...missing]) if (!friends.has(account)) users.delete(account);
+    }
+    this.#watched = accounts;
+    this.#touch("users", "watched");
+  }
+  /** Applies a frame. Returns nothing if nothing changed, as after an unknown frame. */
+  take(frame) {
+    if (frame.loginReply) return this.#begin(frame.loginReply.sync === "full");
+    if (frame.changes) return this.#changes(frame.changes);
+    if (frame.synced) return this.#synced(frame.synced);
+    if (frame.presence) return this.#present(frame.presence.users ?? []);
+    if (frame.sessions) {
+      this.#touch("sessions");
+      return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
+    }
+    if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
+    if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
+    return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
+  }
+  /** Applies a reply, which can come before a repair's. */
+  #replied({ me, users = [] }) {
+    const kept = (records) => ({ ...me ? { me } : {}, users: users.filter(({ account }) => records.users.has(account)) });
+    if (this.#staged) apply(this.#staged, kept(this.#staged));
+    return this.#live(kept(this.#held), "reply");
+  }
+  get #everywhere() {
+    return this.#staged ? [this.#held, this.#staged] : [this.#held];
+  }
+  #begin(full) {
+    const { me, users, friends, requests, blocks } = this.#held;
+    this.#full = full;
+    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
+    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    this.#stagedPresence = /* @__PURE__ */ new Map();
+  }
+  #changes(changes) {
+    const presence = this.#staged ? this.#stagedPresence : this.#presence;
+    for (const account of changes.removed ?? []) presence.delete(account);
+    if (changes.removed?.length) this.#touch("presence");
+    if (!this.#staged) return this.#live(changes, "update");
+    apply(this.#staged, changes);
+    return this.#doubt === "asked" ? this.#live(changes, "update") : void 0;
+  }
+  /** Drops the friends in these buckets from the copy: the gateway sends them again. */
+  #startRepair(buckets) {
+    if (!this.#staged || this.#doubt !== "asked") return;
+    this.#doubt = "answered";
+    const { users, friends } = this.#staged;
+    for (const account of [...friends.keys()].filter((account2) => buckets.has(bucket(account2)))) {
+      friends.delete(account);
+      users.delete(account);
+    }
+  }
+  #live(changes, how) {
+    const news = apply(this.#held, changes);
+    if (news.me) this.#touch("me");
+    if (news.users.length || news.friends.length || news.removed.length) this.#touch("users", "friends");
+    if (news.requests.length) this.#touch("requests");
+    if (news.blocks.length) this.#touch("blocks");
+    const save = this.#saved(news);
+    if (typeof changes.cursor === "string" && this.#doubt === "none") save.cursor = this.#cursor = changes.cursor;
+    const { me, ...lists } = news;
+    const isNews = me || save.cursor !== void 0 || Object.values(lists).some((list2) => list2.length);
+    return isNews ? { ...news, how, save } : void 0;
+  }
+  #present(users) {
+    const presence = this.#staged ? this.#stagedPresence : this.#presence;
+    for (const user of users) presence.set(user.account, user);
+    this.#touch("presence");
+    return this.#staged || !users.length ? void 0 : { ...noNews(), how: "update", presence: users };
+  }
+  #synced(synced) {
+    const next = this.#staged;
+    if (!next) return void 0;
+    const agrees = next.friends.size === synced.count && digest(next.friends, next.users) === synced.digest;
+    if (!agrees && this.#doubt === "none") return this.#doubts("asked", "repair");
+    const repaired = this.#repairing;
+    this.#staged = void 0;
+    if (!agrees && repaired) return this.#doubts("refetch", "retry");
+    const before = this.#held;
+    const full = this.#full;
+    if (full) this.#keepWatched(next);
+    this.#held = next;
+    this.#touch(...PARTS);
+    this.#doubt = agrees ? "none" : "unsure";
+    this.#cursor = agrees ? synced.cursor : void 0;
+    const changed = (now, old) => [...now].flatMap(([key, record]) => full || record !== old.get(key) ? [record] : []);
+    const lifted = [...before.blocks].flatMap(([account, block]) => next.blocks.has(account) ? [] : [Object.freeze({ ...block, removed: true })]);
+    const news = {
+      me: next.me,
+      users: changed(next.users, before.users),
+      friends: changed(next.friends, before.friends),
+      removed: [...before.friends.keys()].filter((account) => !next.friends.has(account)),
+      requests: changed(next.requests, before.requests),
+      blocks: [...changed(next.blocks, before.blocks), ...lifted]
+    };
+    const save = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
+    if (full) save.removed = [];
+    else if (next.me === before.me) delete save.me;
+    const presence = this.#presence;
+    this.#presence = this.#stagedPresence;
+    if (repaired) {
+      for (const { account, invisible } of this.#presence.values()) if (invisible === void 0 && !next.friends.has(account)) this.#presence.delete(account);
+    }
+    return {
+      ...news,
+      how: "sync",
+      save,
+      full,
+      ...presence.size || this.#presence.size ? { presence: [...this.#presence.values()] } : {},
+      ...repaired ? {} : this.#alone(),
+      ...agrees ? {} : { mismatch: "accepted" }
+    };
+  }
+  /** Drops the cursor after a mismatch. */
+  #doubts(doubt, mismatch) {
+    this.#doubt = doubt;
+    this.#cursor = void 0;
+    return { ...noNews(), how: "sync", save: { cursor: null }, mismatch, ...mismatch === "repair" ? this.#alone() : {} };
+  }
+  /** Ends a catch-up with no other sessions: the gateway sends them next, if there are any. */
+  #alone() {
+    const before = this.#sessions;
+    this.#sessions = [];
+    this.#touch("sessions");
+    return before.length ? { sessions: [] } : {};
+  }
+  /** Keeps watched strangers until they come again, with any version: this may be another history. */
+  #keepWatched(next) {
+    const { users, friends } = this.#held;
+    for (const account of this.#watched) {
+      const user = friends.has(account) || next.users.has(account) ? void 0 : users.get(account);
+      if (user) next.users.set(account, Object.freeze({ ...user, version: 0 }));
+    }
+  }
+  /** Returns the change to store, without strangers' profiles, which nothing would keep up to date. */
+  #saved({ me, users, friends, removed, requests, blocks }) {
+    const known = users.filter(({ account }) => this.#held.friends.has(account));
+    return { ...me ? { me } : {}, users: known, friends, removed, requests, blocks };
+  }
+};
+function apply(into, changes) {
+  const removed = (changes.removed ?? []).filter((account) => {
+    into.users.delete(account);
+    return into.friends.delete(account);
+  });
+  let me;
+  if (newer(changes.me, into.me)) into.me = me = changes.me;
+  const replaced = /* @__PURE__ */ new Set();
+  const friends = (changes.friends ?? []).filter((friend) => {
+    const held = into.friends.get(friend.account);
+    if (!newer(friend, held)) return false;
+    if (!held) into.users.delete(friend.account);
+    replaced.add(friend.account);
+    return into.friends.set(friend.account, friend);
+  });
+  const users = (changes.users ?? []).filter((user) => {
+    const held = into.users.get(user.account);
+    const counts = newer(user, held) || replaced.has(user.account) && user.version !== held?.version;
+    return counts && into.users.set(user.account, user);
+  });
+  const requests = (changes.requests ?? []).filter((request) => {
+    const key = requestKey(request);
+    return newer(request, into.requests.get(key)) && into.requests.set(key, request);
+  });
+  const blocks = (changes.blocks ?? []).filter((block) => {
+    if (!newer(block, into.blocks.get(block.account))) return false;
+    return block.removed ? into.blocks.delete(block.account) : into.blocks.set(block.account, block);
+  });
+  return { me, users, friends, removed, requests, blocks };
+}
+
+// src/watches.ts
+var GATHER_MS = 20;
+var Watches = class {
+  #handlers;
+  #listed = /* @__PURE__ */ new Set();
+  #holds = /* @__PURE__ */ new Map();
+  #timer;
+  constructor(handlers) {
+    this.#handlers = handlers;
+  }
+  /** Replaces the application's list. */
+  async list(accounts) {
+    const { missing } = await this.#handlers.send(this.#with(accounts));
+    this.#listed = accounts;
+    return { missing: missing.filter((account) => accounts.has(account)) };
+  }
+  /** Adds accounts until the returned function is called; the same account may be held several times. */
+  hold(accounts) {
+    const held = new Set(accounts);
+    for (const account of held) this.#holds.set(account, (this.#holds.get(account) ?? 0) + 1);
+    this.refresh();
+    return () => {
+      for (const account of held) {
+        const left = (this.#holds.get(account) ?? 0) - 1;
+        if (left > 0) this.#holds.set(account, left);
+        else this.#holds.delete(account);
+      }
+      held.clear();
+      this.refresh();
+    };
+  }
+  /** Forgets everything. */
+  clear() {
+    this.#listed = /* @__PURE__ */ new Set();
+  }
+  /** Sends the list soon if it is not what the gateway has: after a change of holds or friends, and after a login. */
+  refresh() {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = void 0;
+      const wanted = this.#with(this.#listed);
+      const watched = this.#handlers.watched();
+      const same = wanted.size === watched.size && [...wanted].every((account) => watched.has(account));
+      if (!same && this.#handlers.isLive()) this.#handlers.send(wanted).catch((error) => this.#handlers.failed(error));
+    }, GATHER_MS);
+  }
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = void 0;
+  }
+  #with(accounts) {
+    return /* @__PURE__ */ new Set([...accounts, ...[...this.#holds.keys()].filter((account) => !this.#handlers.isKnown(account))]);
+  }
+};
+
+// src/client.ts
+var LOOKUP_MAX = 150;
+var RosterdClient = class {
+  #emitter = new Emitter();
+  #replica = new Replica();
+  #lifecycle;
+  #watches;
+  constructor(options) {
+    checkOptions(options);
+    this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
+    this.#watches = new Watches({
+      send: (accounts) => this.#sendWatch(accounts),
+      isKnown: (account) => account === this.account || this.friends.has(account),
+      watched: () => this.watched,
+      isLive: () => this.state === "live",
+      failed: (error) => this.#emitter.emit("error", error)
+    });
+    for (const event of ["synced", "friends", "friendRemoved"]) this.on(event, () => this.#watches.refresh());
+  }
+  get account() {
+    return this.#lifecycle.options.account;
+  }
+  get url() {
+    return this.#lifecycle.url;
+  }
+  get state() {
+    return this.#lifecycle.state;
+  }
+  /** The connection in detail: `reconnecting` between two attempts, with `lastError` and `retryAt`. */
+  get connection() {
+    return this.#lifecycle.connectionState;
+  }
+  /** Everything that the client holds, unchanging; the event `change` announces another. The same object if nothing changed. */
+  get snapshot() {
+    return this.#lifecycle.snapshot;
+  }
+  /** The account's own profile as last known. Records are never changed in place. */
+  get me() {
+    return this.#replica.me;
+  }
+  /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
+  get users() {
+    return this.#replica.users;
+  }
+  /** The friend list: friendships by account. */
+  get friends() {
+    return this.#replica.friends;
+  }
+  /** The open requests of both directions. */
+  get requests() {
+    return this.#replica.requests;
+  }
+  /** The accounts that this one blocks. */
+  get blocks() {
+    return this.#replica.blocks;
+  }
+  /** Presence as of the last connection: friends that were ever online, and this account if it is invisible. */
+  get presence() {
+    return this.#replica.presence;
+  }
+  /** All sessions of this account, the oldest first; empty if this one has been alone since its login. */
+  get sessions() {
+    return this.#replica.sessions;
+  }
+  /** The accounts of the last {@link watch}. */
+  get watched() {
+    return this.#replica.watched;
+  }
+  get paused() {
+    return this.#lifecycle.connection?.paused ?? false;
+  }
+  /** Adds a listener; returns a function that removes it. `signal` removes it as well. */
+  on(event, listener, options) {
+    return this.#emitter.on(event, listener, options);
+  }
+  /** Adds a listener for the next event of this kind only; returns a function that removes it. */
+  once(event, listener, options) {
+    return this.#emitter.once(event, listener, options);
+  }
+  /** Removes a listener. */
+  off(event, listener) {
+    this.#emitter.off(event, listener);
+  }
+  /**
+   * Reads the store, connects, and stays connected. Resolves at the first `synced`. Rejects if a retry is pointless, for
+   * instance after a refused token. It retries an unreachable gateway for ever.
+   */
+  connect() {
+    return this.#lifecycle.connect();
+  }
+  /** Closes the connection for good. Held and stored records stay. */
+  disconnect() {
+    this.#watches.stop();
+    return this.#lifecycle.disconnect();
+  }
+  /** Ends the session in an orderly way. With `forget`, wipes all records of the account, stored ones included. */
+  logout({ forget = false } = {}) {
+    this.#watches.stop();
+    if (forget) this.#watches.clear();
+    return this.#lifecycle.logout(forget);
+  }
+  /**
+   * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
+   * version (412 otherwise); the client does not repeat such a call after a lost connection.
+   */
+  async updateMyInfo(fields, { ifVersion } = {}) {
+    const command = { updateMyInfo: { ...fields, ifVersion } };
+    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: ifVersion === void 0 });
+    return answered(updateMyInfoReply).user;
+  }
+  /**
+   * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
+   * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
+   */
+  async getUsers(accounts, { fresh = false } = {}) {
+    const wanted = [...new Set(accounts)];
+    const found = /* @__PURE__ */ new Map();
+    for (const account of fresh ? [] : wanted) {
+      const held = account === this.me?.account ? this.me : this.friends.has(account) || this.watched.has(account) ? this.users.get(account) : void 0;
+      if (held) found.set(account, held);
+    }
+    const ask = wanted.filter((account) => !found.has(account));
+    const parts = Array.from({ length: Math.ceil(ask.length / LOOKUP_MAX) }, (_, i) => ask.slice(i * LOOKUP_MAX, (i + 1) * LOOKUP_MAX));
+    const replies = await Promise.all(parts.map((part) => this.#lifecycle.call({ getUsers: { accounts: part } }, { repeatable: true })));
+    for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user);
+    return {
+      users: wanted.flatMap((account) => found.get(account) ?? []),
+      missing: wanted.filter((account) => !found.has(account))
+    };
+  }
+  /** Returns one profile; 404 if the account does not exist. */
+  async getUser(account, options = {}) {
+    const { users } = await this.getUsers([account], options);
+    if (!users[0]) throw new RosterdError(Code.notFound, "NOT_FOUND", `there is no account ${account}`);
+    return users[0];
+  }
+  /**
+   * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
+   * reaches the other side as an accepted request.
+   */
+  addFriend(account, message) {
+    return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
+  }
+  /** Requests a friendship. If the other side has requested one too, both become friends. */
+  requestFriend(account, message) {
+    return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, "out"));
+  }
+  /** Accepts the other side's request. */
+  acceptFriend(account) {
+    return this.#change({ acceptFriend: { account } }, () => this.friends.has(account));
+  }
+  /** Rejects the other side's request. */
+  rejectFriend(account) {
+    return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, "in"));
+  }
+  /** Withdraws this account's request. */
+  cancelRequest(account) {
+    return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, "out"));
+  }
+  /** Ends a friendship in both directions. */
+  deleteFriend(account) {
+    return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
+  }
+  /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
+  updateFriend(account, { alias, custom }) {
+    const here = () => {
+      const friend = this.friends.get(account);
+      return !friend || (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
+    };
+    return this.#change({ updateFriend: { account, alias, custom } }, here, true);
+  }
+  /** Stops everything that this account sends to the other, without notice. A friendship stays. */
+  block(account) {
+    return this.#change({ block: { account } }, () => this.blocks.has(account), true);
+  }
+  /** Ends a block. */
+  unblock(account) {
+    return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
+  }
+  /** Returns the sessions of this account, the oldest first. */
+  async getSessions() {
+    const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { repeatable: true });
+    return answered(getSessionsReply).sessions ?? [];
+  }
+  /** Ends other sessions of this account; returns those that existed. */
+  async kick(sessions) {
+    const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { repeatable: false });
+    return answered(kickReply).kicked ?? [];
+  }
+  /**
+   * Replaces the list of strangers whose profiles the client receives, at most 500. They come with `userUpdated` and are
+   * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
+   * come when they do.
+   */
+  watch(accounts) {
+    return this.#watches.list(new Set(accounts));
+  }
+  /**
+   * Watches accounts besides those of {@link watch}, until the returned function is called. Holds are counted, so that
+   * parts of an application do not overwrite each other's. A failure, as with more than 500 in all, is an `error` event.
+   */
+  hold(accounts) {
+    return this.#watches.hold(accounts);
+  }
+  /**
+   * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
+   * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
+   */
+  async signal(to, payload) {
+    const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
+    return answered(signalReply);
+  }
+  /** Makes this account appear offline to its friends on every device, until it is set again. */
+  setPresence({ invisible }) {
+    const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
+    return this.#change({ setPresence: { invisible } }, here, true);
+  }
+  /** Drops the connection as a bad network would. For tests and demonstrations. */
+  cut() {
+    this.#lifecycle.connection?.drop("cut");
+  }
+  /** Stops reading until `resume` or the end of the connection. Where the WebSocket cannot, holds frames back. */
+  pause() {
+    this.#lifecycle.connection?.pause();
+  }
+  /** Continues reading. */
+  resume() {
+    this.#lifecycle.connection?.resume();
+  }
+  /** Disconnects, removes all listeners, and closes the store: for `using`. The client is of no use afterwards. */
+  [Symbol.dispose]() {
+    void this.#lifecycle.dispose();
+  }
+  /** The same for `await using`: settles when all is written. */
+  async [Symbol.asyncDispose]() {
+    await this.#lifecycle.dispose();
+  }
+  async #sendWatch(list2) {
+    const { watchReply } = await this.#lifecycle.call({ watch: { accounts: [...list2] } }, { repeatable: true });
+    const { missing = [] } = answered(watchReply);
+    this.#lifecycle.watched(list2, missing);
+    return { missing };
+  }
+  /** Makes a call with an empty reply, which is done when its effect is visible. */
+  async #change(command, here, repeatable = false) {
+    await this.#lifecycle.call(command, { repeatable, here });
+  }
+  #isOpen(account, direction) {
+    return this.requests.some((request) => request.account === account && request.direction === direction);
+  }
+};
+function answered(reply) {
+  if (reply === void 0) throw new RosterdError(Code.internal, "BAD_FRAME", "the reply is not one to this command");
+  return reply;
+}
+
+// src/merge.ts
+var list = (value) => value === null || value === void 0 ? [] : Array.isArray(value) ? value : [value];
+function merge(...objects) {
+  const out = {};
+  for (const object of objects) {
+    for (const [key, value] of Object.entries(object ?? {})) if (value !== void 0) out[key] = value;
+  }
+  return out;
+}
+function mergeBy(by, old, news) {
+  const map = /* @__PURE__ */ new Map();
+  for (const record of [...list(old), ...list(news)]) map.set(record[by], merge(map.get(record[by]), record));
+  return [...map.values()];
+}
+function cutBy(by, old, gone) {
+  const keys = new Set(list(gone).map((entry) => typeof entry === "string" ? entry : entry[by]));
+  return list(old).filter((record) => !keys.has(record[by]));
+}
+function mergeByAccount(old, news) {
+  return mergeBy("account", old, news);
+}
+function cutByAccount(old, gone) {
+  return cutBy("account", old, gone);
+}
+export {
+  Close,
+  Code,
+  IndexedDbStore,
+  MemoryStore,
+  RosterdClient,
+  RosterdError,
+  UnauthorizedError,
+  cutBy,
+  cutByAccount as cutFriends,
+  digest,
+  gatewayOf,
+  merge,
+  mergeBy,
+  mergeByAccount as mergeFriends,
+  mergeByAccount as mergeUsers,
+  report,
+  requestKey
+};
+//# sourceMappingURL=core.js.map

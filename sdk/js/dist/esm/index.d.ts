@@ -1,0 +1,12 @@
+export { RosterdClient } from './client.js';
+export type { WebSocketConstructor, WebSocketLike } from './connection.js';
+export type { ListenerOptions } from './emitter.js';
+export { digest } from './digest.js';
+export { cutFriends, merge, mergeFriends, mergeUsers } from './merge.js';
+export type { Events, Options, TokenReason } from './options.js';
+export type { ConnectionState, State } from './state.js';
+export { RosterdError, UnauthorizedError } from './protocol.js';
+export type { Block, CloseCode, CloseReason, Device, ErrorBody, ErrorCode, ErrorReason, Friend, FriendRequest, Gender, MyInfo, Presence, Session, SyncReason, User, } from './protocol.js';
+export type { Snapshot } from './snapshot.js';
+export { IndexedDbStore, MemoryStore } from './store.js';
+export type { Change, Store, Stored } from './store.js';

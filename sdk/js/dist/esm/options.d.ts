@@ -1,0 +1,111 @@
+import type { WebSocketConstructor } from './connection.js';
+import type { Block, CloseCode, CloseReason, Device, Friend, FriendRequest, Presence, RosterdError, Session, SyncReason, User } from './protocol.js';
+import type { Snapshot } from './snapshot.js';
+import type { State } from './state.js';
+import type { Store } from './store.js';
+/** Says why a token is needed: to connect, to replace one that expires soon, or to replace one that has expired. */
+export type TokenReason = 'connect' | 'refresh' | 'expired';
+/** The options of a client. */
+export interface Options {
+    /** `ws://` or `wss://` address. By default the gateway that served this script; required in any other place. */
+    url?: string | undefined;
+    /** The account whose records the client keeps. */
+    account: string;
+    /** Logs in. Without `token` and `getToken` the client uses the account itself, which works in development mode. */
+    token?: string | undefined;
+    /**
+     * Supplies a token when the client needs one. If it rejects, answers no text or an empty one, or does not settle within
+     * 15 s, the client treats that as a failed connection and retries later. `throw new UnauthorizedError()` ends it for good.
+     */
+    getToken?: ((why: TokenReason) => string | Promise<string>) | undefined;
+    /** Keeps the records. `auto`, the default, uses IndexedDB where it works, otherwise memory. */
+    store?: 'auto' | 'memory' | Store | undefined;
+    /** Replaces the platform's WebSocket. Needed where there is none, as in Node before 22. */
+    WebSocket?: WebSocketConstructor | undefined;
+    /** Limits the time of a call in milliseconds, the wait for a connection included. 8000 by default. */
+    requestTimeoutMs?: number | undefined;
+    /** Bounds the wait before attempt n, which is random between 0 and min(maxMs, minMs × 2ⁿ). 500 and 20000 by default. */
+    backoff?: {
+        minMs?: number | undefined;
+        maxMs?: number | undefined;
+    } | undefined;
+    /** Describes this session to the account's other sessions. */
+    device?: Device | undefined;
+    /** Enables reconnecting after a lost connection. True by default. */
+    reconnect?: boolean | undefined;
+}
+/**
+ * The events, with the arguments of their listeners.
+ *
+ * All maps of the client are up to date before the first listener of a frame runs.
+ */
+export interface Events {
+    /** Brings the account's own profile. `cache`: from the store. `sync`: at every login. `update`: changed elsewhere. `reply`: changed by this client. */
+    me: (user: User, how: 'cache' | 'sync' | 'update' | 'reply') => void;
+    /** Brings friends' profiles: all after a full sync, otherwise those that differ. After a repair, also those that were sent again. */
+    users: (users: User[], how: 'cache' | 'sync') => void;
+    /**
+     * Brings the profile of a friend or a watched account that changed while connected.
+     *
+     * It also comes for a new friend, before `friends`, and for the sender of a signal, before `signal`.
+     */
+    userUpdated: (user: User) => void;
+    /** Brings friendships: all after a full sync, otherwise those that differ. `update`: changed while connected. */
+    friends: (friends: Friend[], how: 'cache' | 'sync' | 'update') => void;
+    /** Reports that a friendship ended. */
+    friendRemoved: (account: string) => void;
+    /** Brings new requests and requests that have ended; after a full sync all open ones. */
+    requests: (requests: FriendRequest[], how: 'cache' | 'sync' | 'update') => void;
+    /** Brings new blocks and `removed` ones; after a full sync also all in force. */
+    blocks: (blocks: Block[], how: 'cache' | 'sync' | 'update') => void;
+    /** Reports who came online or went offline. `sync`: everybody, replacing all earlier presence; an account not in it was never online. */
+    presence: (presence: Presence[], how: 'sync' | 'update') => void;
+    /** Brings all sessions of the account when another one starts or ends, this one included. None if this session has been alone since its login. */
+    sessions: (sessions: readonly Session[]) => void;
+    /** Brings a message that another account sent. It is stored nowhere. */
+    signal: (signal: {
+        from: string;
+        payload: string;
+    }) => void;
+    /** Reports that a catch-up is complete: the client's records match the gateway's. */
+    synced: (info: {
+        sync: 'full' | 'delta' | 'current';
+        because?: SyncReason;
+        count: number;
+        digest: number;
+    }) => void;
+    /** Reports a change of the state. */
+    state: (state: State, previous: State) => void;
+    /** Announces the next attempt after a lost connection. */
+    willReconnect: (info: {
+        attempt: number;
+        delayMs: number;
+    }) => void;
+    /** Reports the end of a connection or an attempt. `code` is the close code; `error` is set if the client does not retry. */
+    disconnected: (info: {
+        code: CloseCode;
+        reason: CloseReason;
+        willReconnect: boolean;
+        error?: RosterdError;
+    }) => void;
+    /** Reports a failure that no caller waits for. */
+    error: (error: RosterdError) => void;
+    /** Shows every frame, for inspection; tokens are blanked. */
+    frame: (info: {
+        direction: 'in' | 'out';
+        frame: object;
+    }) => void;
+    /**
+     * Reports that {@link RosterdClient.snapshot} is another one: once for each applied frame and each change of the
+     * connection, after the other events.
+     */
+    change: (snapshot: Snapshot) => void;
+}
+/** Checks what would otherwise fail late, or quietly. */
+export declare function checkOptions(options: Options): void;
+/** Returns the WebSocket class to use, or throws if there is none. */
+export declare function webSocket(options: Options): WebSocketConstructor;
+/** Returns the address of the gateway that served the script at `address`, behind any prefix; nothing if none did. */
+export declare function gatewayOf(address: string | null | undefined): string | undefined;
+/** Returns the address to connect to. There is no guess: it would lead to the visitor's own machine. */
+export declare function address({ url }: Options): string;
