@@ -51,8 +51,9 @@ impl Hub {
             }
             // The store says that the peer sees what others see.
             None => {
-                let place = shown.grace.take();
-                place.into_iter().for_each(|place| grace.remove(place));
+                if let Some(place) = shown.grace.take() {
+                    grace.remove(place);
+                }
                 if shown.seen != state.presence.shown.seen {
                     seen_by.peers.push(block.peer.clone());
                 }

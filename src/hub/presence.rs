@@ -180,7 +180,9 @@ impl Hub {
     /// Puts back transitions that could not be stored; newer ones stay.
     pub fn put_back_transitions(&self, transitions: Vec<PresenceTransition>) {
         let mut held = self.transitions.lock();
-        transitions.into_iter().for_each(|transition| held.put_back(transition));
+        for transition in transitions {
+            held.put_back(transition);
+        }
     }
 
     /// Notes that transitions are stored: their entries may be dropped, because a reader finds what they hold.

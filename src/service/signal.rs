@@ -49,12 +49,11 @@ impl Service {
         // An account that this session follows is in the registry for that reason. Any other is in it if it is online or
         // others follow it, and that must not show in the time of the answer: it is always read from the store.
         let followed = self.hub.user(&to).filter(|user| user.profile().is_some() && handle.view().follows(user));
-        let (blocked, counts) = match &followed {
-            Some(user) => (user.blocks(from.account()), handle.view().sees_sessions(user)),
-            None => {
-                let user = self.user(&to, from.account()).await.map_err(|e| e.field("to"))?;
-                (user.blocks.iter().any(|block| block.peer == *from.account()), false)
-            }
+        let (blocked, counts) = if let Some(user) = &followed {
+            (user.blocks(from.account()), handle.view().sees_sessions(user))
+        } else {
+            let user = self.user(&to, from.account()).await.map_err(|e| e.field("to"))?;
+            (user.blocks.iter().any(|block| block.peer == *from.account()), false)
         };
         let blocked = blocked | self.has_blocked(from.account(), &to).await?;
         let origin = handle.session().id();

@@ -139,7 +139,9 @@ where
 {
     for some in look_ups.chunks(LOOKED_UP) {
         let accounts: Vec<_> = some.iter().map(|(user, _)| user.account().clone()).collect();
-        accounts.iter().for_each(|account| handle.hold(account));
+        for account in &accounts {
+            handle.hold(account);
+        }
         for profile in Box::pin(service.profiles(handle, &accounts)).await? {
             if !handle.remember_sent(&profile.profile().account, profile.profile().version) {
                 let _ = fill(&mut changes, &mut std::iter::once(Record::Profile(&profile)));

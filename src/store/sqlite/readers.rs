@@ -172,9 +172,10 @@ impl ReaderPool {
     fn report<T>(&self, outcome: Result<T>) -> Result<T> {
         if self.failing.load(Ordering::Relaxed) != outcome.is_err() {
             self.failing.store(outcome.is_err(), Ordering::Relaxed);
-            match &outcome {
-                Err(error) => tracing::error!(%error, "the store cannot read; it keeps trying"),
-                Ok(_) => tracing::info!("the store can read again"),
+            if let Err(error) = &outcome {
+                tracing::error!(%error, "the store cannot read; it keeps trying");
+            } else {
+                tracing::info!("the store can read again");
             }
         }
         outcome

@@ -118,5 +118,5 @@ fn frozen(profile: &Arc<Profile>, before: Option<&Block>) -> Arc<Profile> {
     let (friends, everyone) = (friends.unwrap_or(profile.friends), everyone.unwrap_or(profile.everyone));
     // Nobody sees the whole profile in this copy, unless friends do.
     let (version, update_time) = (friends.version, friends.time);
-    Arc::new(Profile { version, update_time, friends, everyone, ..Profile::clone(profile) })
+    Arc::new(Profile { update_time, version, friends, everyone, ..Profile::clone(profile) })
 }
