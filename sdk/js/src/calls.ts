@@ -1,24 +1,55 @@
 // Pending commands. Each gets an answer or an error in time. A command that cannot be sent now waits for the next
 // connection. The gateway answers first and sends the change afterwards; a call with `here` waits for the change too.
+//
+// A command whose answer was lost may have been carried out, and another device may have written since. Commands that only
+// read are sent again. A command that sets state waits in doubt for the end of the next catch-up, and is then settled by
+// what came: docs/protocol.md has the rule. Commands about the same record keep their order meanwhile.
 
 import { Code, RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
 import { after } from './timers.js';
 
-/** One pending command. */
-interface Call {
-  command: Command;
+/** What became of a command in doubt: it is in effect, or is not and something else is, or nobody can tell, or it can be sent again. */
+export type Verdict = 'done' | 'superseded' | 'lost' | Command;
+
+/** A command that sets a record. */
+export interface Setting {
+  /** Names the record. */
+  key: string;
+  /** The version of the record as held. */
+  version(): number | undefined;
+  /** Compares what is held with the command, which was first sent when the record had the version `base`. */
+  verdict(base: number | undefined): Verdict;
+  /** The reply of a command that is in effect, but whose reply was lost. */
+  reply?(): ServerFrame;
+}
+
+/** How to treat a call. */
+export interface CallOptions {
   /** True if sending it twice does no harm. */
   repeatable: boolean;
   /** Returns whether the held records show the command's effect. */
-  here?(): boolean;
+  here?: (() => boolean) | undefined;
+  /** Settles the call after a lost answer. */
+  setting?: Setting | undefined;
+}
+
+/** One pending command. */
+interface Call extends CallOptions {
+  command: Command;
   /** The reply, while the call waits for the effect. */
   answer?: ServerFrame;
   sent: boolean;
+  /** The version of the record when the command was first sent; not set before. */
+  base?: { version: number | undefined };
+  /** `yes`: the answer was lost, and the catch-up is not complete. `repeated`: it was sent again. */
+  doubt: 'no' | 'yes' | 'repeated';
   cancelTimeout(): void;
   resolve(frame: ServerFrame): void;
   reject(error: RosterdError): void;
 }
+
+type Send = (frame: object) => boolean;
 
 /** Matches replies to commands, and repeats commands after a lost connection where that is safe. */
 export class Calls {
@@ -30,22 +61,50 @@ export class Calls {
   }
 
   /** Adds a call, which the next {@link flush} sends. */
-  add(command: Command, timeoutMs: number, repeatable: boolean, here?: () => boolean): Promise<ServerFrame> {
+  add(command: Command, timeoutMs: number, options: CallOptions): Promise<ServerFrame> {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
       const cancelTimeout = after(timeoutMs, () => {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, 'TIMEOUT', `${sent ? 'no answer' : 'no connection'} within ${timeoutMs} ms`));
       });
-      this.#calls.set(id, { command, repeatable, here, sent: false, cancelTimeout, resolve, reject });
+      this.#calls.set(id, { ...options, command, sent: false, doubt: 'no', cancelTimeout, resolve, reject });
     });
   }
 
-  /** Sends waiting calls, oldest first. */
-  flush(send: (frame: object) => boolean): void {
+  /** Sends waiting calls, oldest first; those about a record that is in doubt wait for its settlement. */
+  flush(send: Send): void {
+    const doubtful = new Set<string>();
     for (const [id, call] of this.#calls) {
-      if (!call.sent) call.sent = send({ id, ...call.command });
+      const { setting, doubt } = call;
+      const waits = setting && doubtful.has(setting.key);
+      if (setting && doubt !== 'no') doubtful.add(setting.key);
+      if (call.sent || doubt === 'yes' || waits) continue;
+      call.base ??= { version: setting?.version() };
+      call.sent = send({ id, ...call.command });
     }
+  }
+
+  /** Settles commands in doubt after a catch-up, the oldest of each record first. */
+  reconsider(send: Send): void {
+    const busy = new Set<string>();
+    for (const [id, call] of [...this.#calls]) {
+      const { setting, doubt, base } = call;
+      if (!setting || doubt === 'no') continue;
+      if (doubt === 'yes' && !busy.has(setting.key)) {
+        const verdict = setting.verdict(base?.version);
+        if (verdict === 'done') call.answer = setting.reply?.() ?? {};
+        if (typeof verdict === 'string') {
+          this.#end(id, verdict === 'lost' ? lost() : superseded());
+          if (verdict === 'done') this.#rebase(setting);
+          continue;
+        }
+        call.command = verdict;
+        call.doubt = 'repeated';
+      }
+      busy.add(setting.key);
+    }
+    this.flush(send);
   }
 
   /** Hands a reply or an error to its caller; false if there is none. */
@@ -54,8 +113,12 @@ export class Calls {
     const call = this.#calls.get(id);
     if (!call) return false;
     call.answer = frame;
-    if (frame.error) this.#take(id)?.reject(RosterdError.from(frame.error));
-    else if (!call.here || call.here()) this.#end(id);
+    if (frame.error) {
+      const stale = call.doubt === 'repeated' && frame.error.code === Code.mismatch;
+      this.#take(id)?.reject(stale ? superseded() : RosterdError.from(frame.error));
+    } else if (!call.here || call.here()) {
+      this.#end(id);
+    }
     return true;
   }
 
@@ -64,12 +127,21 @@ export class Calls {
     for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
   }
 
-  /** Handles a lost connection: repeatable calls wait for the next one. */
+  /** Returns whether commands wait, for a connection or for others about the same record. */
+  get waiting(): boolean {
+    return [...this.#calls.values()].some(({ sent }) => !sent);
+  }
+
+  /** Handles a lost connection: calls wait for the next one, or for what it brings. */
   interrupted(): void {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
-      if (call.repeatable && !call.answer) call.sent = false;
-      else this.#end(id, new RosterdError(Code.timeout, 'CONNECTION_LOST', 'the connection was lost before the answer came; it may have been carried out or not'));
+      if (call.answer || !(call.repeatable || call.setting)) {
+        this.#end(id, lost());
+        continue;
+      }
+      call.sent = false;
+      if (call.setting) call.doubt = 'yes';
     }
   }
 
@@ -80,8 +152,14 @@ export class Calls {
   /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id: number, error?: RosterdError): void {
     const call = this.#take(id);
-    if (call?.answer) call.resolve(call.answer);
-    else if (error) call?.reject(error);
+    if (!call?.answer) return void (error && call?.reject(error));
+    call.resolve(call.answer);
+    if (call.doubt === 'repeated' && call.setting) this.#rebase(call.setting);
+  }
+
+  /** The record now has a version of this client's own: later commands about it rest on that. */
+  #rebase({ key, version }: Setting): void {
+    for (const { setting, doubt, base } of this.#calls.values()) if (base && doubt === 'yes' && setting?.key === key) base.version = version();
   }
 
   #take(id: number): Call | undefined {
@@ -90,4 +168,12 @@ export class Calls {
     call?.cancelTimeout();
     return call;
   }
+}
+
+function lost(): RosterdError {
+  return new RosterdError(Code.timeout, 'CONNECTION_LOST', 'the connection was lost before the answer came; it may have been carried out or not');
+}
+
+function superseded(): RosterdError {
+  return new RosterdError(Code.mismatch, 'SUPERSEDED', 'the answer was lost, and then another device changed the same record; what is held now is in force');
 }

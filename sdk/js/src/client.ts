@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The public client: access to the records, the commands, and the control of the connection, which lifecycle.ts runs.
 
+import type { Setting, Verdict } from './calls.js';
 import { Emitter } from './emitter.js';
 import type { ListenerOptions } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
@@ -145,11 +146,18 @@ export class RosterdClient {
 
   /**
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-   * version (412 otherwise); the client does not repeat such a call after a lost connection.
+   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
    */
   async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number | undefined } = {}): Promise<User> {
+    const shown = (): boolean => Object.entries(fields).every(([name, value]) => value === undefined || this.me?.[name as keyof MyInfo] === value);
+    const setting: Setting = {
+      key: 'me',
+      version: () => this.me?.version,
+      verdict: (base) => (shown() ? 'done' : base === this.me?.version ? { updateMyInfo: { ...fields, ifVersion: base } } : 'superseded'),
+      reply: () => ({ updateMyInfoReply: { user: this.me as User } }),
+    };
     const command = { updateMyInfo: { ...fields, ifVersion } };
-    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: ifVersion === undefined });
+    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: false, setting: ifVersion === undefined ? setting : undefined });
     return answered(updateMyInfoReply).user;
   }
 
@@ -216,21 +224,32 @@ export class RosterdClient {
 
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account: string, { alias, custom }: { alias?: string | undefined; custom?: string | undefined }): Promise<void> {
-    const here = (): boolean => {
+    const command = { updateFriend: { account, alias, custom } };
+    const shown = (): boolean => {
       const friend = this.friends.get(account);
-      return !friend || ((alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom);
+      return friend !== undefined && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
-    return this.#change({ updateFriend: { account, alias, custom } }, here, true);
+    return this.#change(command, () => shown() || !this.friends.has(account), {
+      key: `friend ${account}`,
+      version: () => this.friends.get(account)?.version,
+      verdict: (base) => (shown() ? 'done' : base !== undefined && base === this.friends.get(account)?.version ? command : 'superseded'),
+    });
   }
 
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account: string): Promise<void> {
-    return this.#change({ block: { account } }, () => this.blocks.has(account), true);
+    const here = (): boolean => this.blocks.has(account);
+    // Ended blocks are not held, so nobody can tell a block that was not made from one that was made and ended.
+    const verdict = (): Verdict => (here() ? 'done' : 'lost');
+    return this.#change({ block: { account } }, here, { key: `block ${account}`, version: () => this.blocks.get(account)?.version, verdict });
   }
 
   /** Ends a block. */
   unblock(account: string): Promise<void> {
-    return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
+    const command = { unblock: { account } };
+    const version = (): number | undefined => this.blocks.get(account)?.version;
+    const verdict = (base?: number): Verdict => (version() === undefined ? 'done' : version() === base ? command : 'superseded');
+    return this.#change(command, () => !this.blocks.has(account), { key: `block ${account}`, version, verdict });
   }
 
   /** Returns the sessions of this account, the oldest first. */
@@ -274,7 +293,8 @@ export class RosterdClient {
   /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }: { invisible: boolean }): Promise<void> {
     const here = (): boolean => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, true);
+    // This has no version on the wire.
+    return this.#change({ setPresence: { invisible } }, here, { key: 'presence', version: () => undefined, verdict: () => (here() ? 'done' : 'lost') });
   }
 
   /** Drops the connection as a bad network would. For tests and demonstrations. */
@@ -310,8 +330,8 @@ export class RosterdClient {
   }
 
   /** Makes a call with an empty reply, which is done when its effect is visible. */
-  async #change(command: Command, here: () => boolean, repeatable = false): Promise<void> {
-    await this.#lifecycle.call(command, { repeatable, here });
+  async #change(command: Command, here: () => boolean, setting?: Setting): Promise<void> {
+    await this.#lifecycle.call(command, { repeatable: false, here, setting });
   }
 
   #isOpen(account: string, direction: FriendRequest['direction']): boolean {

@@ -4,6 +4,7 @@
 
 import { announceStored, announceSync, announceUpdate } from './announce.js';
 import { Calls } from './calls.js';
+import type { CallOptions } from './calls.js';
 import { Connection } from './connection.js';
 import type { End } from './connection.js';
 import type { Emitter } from './emitter.js';
@@ -172,8 +173,8 @@ export class Lifecycle {
     this.#forget();
   }
 
-  call(command: Command, { repeatable, timeoutMs, here }: { repeatable: boolean; timeoutMs?: number; here?: () => boolean }): Promise<ServerFrame> {
-    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8_000, repeatable, here);
+  call(command: Command, { timeoutMs, ...options }: CallOptions & { timeoutMs?: number }): Promise<ServerFrame> {
+    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8_000, options);
     const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
     reply.then(cancel, cancel);
     const connection = this.connection;
@@ -267,6 +268,8 @@ export class Lifecycle {
     if (frame.signal) this.#emitter.emit('signal', frame.signal);
     if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.#replica.watched, frame.watchReply.missing);
     if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit('error', RosterdError.from(frame.error));
+    // What was settled may be what others about the same record waited for.
+    if (this.state === 'live' && this.connection === connection && this.#calls.waiting) this.#reconsider(connection);
   }
 
   #loggedIn(login: LoginReply, connection: Connection): void {
@@ -303,6 +306,12 @@ export class Lifecycle {
     this.#emitter.emit('synced', { sync, ...(because === undefined ? {} : { because }), count, digest });
     this.#connected?.resolve();
     this.#connected = undefined;
+    // A listener may have disconnected.
+    if (this.connection === connection) this.#reconsider(connection);
+  }
+
+  #reconsider(connection: Connection): void {
+    this.#calls.reconsider((frame) => connection.send(frame));
   }
 
   /** Reconnects at once and fetches everything. */
@@ -410,7 +419,7 @@ export class Lifecycle {
     const { connection } = this;
     if (!connection || !this.#login) return;
     connection.expectWithin(ms);
-    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, false).catch(() => {});
+    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, { repeatable: false }).catch(() => {});
     this.#calls.flush((frame) => connection.send(frame));
   }
 

@@ -109,7 +109,7 @@ export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419
 /** The word of an error. */
 export type ErrorReason = Open<
   | 'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS'
-  | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED'
+  | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'SUPERSEDED' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED'
   | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords
 >;
 
@@ -227,6 +227,7 @@ export const Code = {
   denied: 403,
   notFound: 404,
   timeout: 408,
+  mismatch: 412,
   invalid: 414,
   internal: 500,
 } as const;

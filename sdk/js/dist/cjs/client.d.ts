@@ -55,7 +55,7 @@ export declare class RosterdClient {
     }): Promise<void>;
     /**
      * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-     * version (412 otherwise); the client does not repeat such a call after a lost connection.
+     * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
      */
     updateMyInfo(fields: MyInfo, { ifVersion }?: {
         ifVersion?: number | undefined;

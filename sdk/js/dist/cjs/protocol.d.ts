@@ -91,7 +91,7 @@ type CloseWords = 'SHUTDOWN' | 'NO_HEARTBEAT' | 'INTERNAL' | 'TOO_MANY_REQUESTS'
 /** The number of an error: the gateway's, the client's, or a close code of 3501 and above. */
 export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419 | 422 | 500 | 503 | 509 | 3501 | 3502 | 3503 | 3504 | 3505>;
 /** The word of an error. */
-export type ErrorReason = Open<'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS' | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED' | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords>;
+export type ErrorReason = Open<'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS' | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'SUPERSEDED' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED' | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords>;
 /** A close code, 1006 for a lost connection, or 1000 for an end that this side asked for. */
 export type CloseCode = Open<1000 | 1006 | 3000 | 3001 | 3002 | 3003 | 3004 | 3500 | 3501 | 3502 | 3503 | 3504 | 3505 | 3506>;
 /** The word of an end. */
@@ -264,6 +264,7 @@ export declare const Code: {
     readonly denied: 403;
     readonly notFound: 404;
     readonly timeout: 408;
+    readonly mismatch: 412;
     readonly invalid: 414;
     readonly internal: 500;
 };

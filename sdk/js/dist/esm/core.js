@@ -85,6 +85,7 @@ var Code = {
   denied: 403,
   notFound: 404,
   timeout: 408,
+  mismatch: 412,
   invalid: 414,
   internal: 500
 };
@@ -152,21 +153,48 @@ var Calls = class {
     return ++this.#lastId;
   }
   /** Adds a call, which the next {@link flush} sends. */
-  add(command, timeoutMs, repeatable, here) {
+  add(command, timeoutMs, options) {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
       const cancelTimeout = after(timeoutMs, () => {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
       });
-      this.#calls.set(id, { command, repeatable, here, sent: false, cancelTimeout, resolve, reject });
+      this.#calls.set(id, { ...options, command, sent: false, doubt: "no", cancelTimeout, resolve, reject });
     });
   }
-  /** Sends waiting calls, oldest first. */
+  /** Sends waiting calls, oldest first; those about a record that is in doubt wait for its settlement. */
   flush(send) {
+    const doubtful = /* @__PURE__ */ new Set();
     for (const [id, call] of this.#calls) {
-      if (!call.sent) call.sent = send({ id, ...call.command });
+      const { setting, doubt } = call;
+      const waits = setting && doubtful.has(setting.key);
+      if (setting && doubt !== "no") doubtful.add(setting.key);
+      if (call.sent || doubt === "yes" || waits) continue;
+      call.base ??= { version: setting?.version() };
+      call.sent = send({ id, ...call.command });
     }
+  }
+  /** Settles commands in doubt after a catch-up, the oldest of each record first. */
+  reconsider(send) {
+    const busy = /* @__PURE__ */ new Set();
+    for (const [id, call] of [...this.#calls]) {
+      const { setting, doubt, base } = call;
+      if (!setting || doubt === "no") continue;
+      if (doubt === "yes" && !busy.has(setting.key)) {
+        const verdict = setting.verdict(base?.version);
+        if (verdict === "done") call.answer = setting.reply?.() ?? {};
+        if (typeof verdict === "string") {
+          this.#end(id, verdict === "lost" ? lost() : superseded());
+          if (verdict === "done") this.#rebase(setting);
+          continue;
+        }
+        call.command = verdict;
+        call.doubt = "repeated";
+      }
+      busy.add(setting.key);
+    }
+    this.flush(send);
   }
   /** Hands a reply or an error to its caller; false if there is none. */
   settle(frame) {
@@ -174,20 +202,32 @@ var Calls = class {
     const call = this.#calls.get(id);
     if (!call) return false;
     call.answer = frame;
-    if (frame.error) this.#take(id)?.reject(RosterdError.from(frame.error));
-    else if (!call.here || call.here()) this.#end(id);
+    if (frame.error) {
+      const stale = call.doubt === "repeated" && frame.error.code === Code.mismatch;
+      this.#take(id)?.reject(stale ? superseded() : RosterdError.from(frame.error));
+    } else if (!call.here || call.here()) {
+      this.#end(id);
+    }
     return true;
   }
   /** Ends answered calls whose effect is visible; with `all`, every answered one. */
   applied(all) {
     for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
   }
-  /** Handles a lost connection: repeatable calls wait for the next one. */
+  /** Returns whether commands wait, for a connection or for others about the same record. */
+  get waiting() {
+    return [...this.#calls.values()].some(({ sent }) => !sent);
+  }
+  /** Handles a lost connection: calls wait for the next one, or for what it brings. */
   interrupted() {
     for (const [id, call] of this.#calls) {
       if (!call.sent) continue;
-      if (call.repeatable && !call.answer) call.sent = false;
-      else this.#end(id, new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not"));
+      if (call.answer || !(call.repeatable || call.setting)) {
+        this.#end(id, lost());
+        continue;
+      }
+      call.sent = false;
+      if (call.setting) call.doubt = "yes";
     }
   }
   fail(error) {
@@ -196,8 +236,13 @@ var Calls = class {
   /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id, error) {
     const call = this.#take(id);
-    if (call?.answer) call.resolve(call.answer);
-    else if (error) call?.reject(error);
+    if (!call?.answer) return void (error && call?.reject(error));
+    call.resolve(call.answer);
+    if (call.doubt === "repeated" && call.setting) this.#rebase(call.setting);
+  }
+  /** The record now has a version of this client's own: later commands about it rest on that. */
+  #rebase({ key, version }) {
+    for (const { setting, doubt, base } of this.#calls.values()) if (base && doubt === "yes" && setting?.key === key) base.version = version();
   }
   #take(id) {
     const call = this.#calls.get(id);
@@ -206,6 +251,12 @@ var Calls = class {
     return call;
   }
 };
+function lost() {
+  return new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not");
+}
+function superseded() {
+  return new RosterdError(Code.mismatch, "SUPERSEDED", "the answer was lost, and then another device changed the same record; what is held now is in force");
+}
 
 // src/connection.ts
 var LOGIN_MS = 12e3;
@@ -962,8 +1013,8 @@ var Lifecycle = class {
     this.#stop("FORGOTTEN");
     this.#forget();
   }
-  call(command, { repeatable, timeoutMs, here }) {
-    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8e3, repeatable, here);
+  call(command, { timeoutMs, ...options }) {
+    const reply = this.#calls.add(command, timeoutMs ?? this.options.requestTimeoutMs ?? 8e3, options);
     const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
     reply.then(cancel, cancel);
     const connection = this.connection;
@@ -1050,6 +1101,7 @@ var Lifecycle = class {
     if (frame.signal) this.#emitter.emit("signal", frame.signal);
     if (frame.id === this.#watchId && frame.watchReply) this.#replica.watch(this.#replica.watched, frame.watchReply.missing);
     if (!this.#calls.settle(frame) && frame.error) this.#emitter.emit("error", RosterdError.from(frame.error));
+    if (this.state === "live" && this.connection === connection && this.#calls.waiting) this.#reconsider(connection);
   }
   #loggedIn(login, connection) {
     this.#tokens.loggedIn(login);
@@ -1080,6 +1132,10 @@ var Lifecycle = class {
     this.#emitter.emit("synced", { sync, ...because === void 0 ? {} : { because }, count, digest: digest2 });
     this.#connected?.resolve();
     this.#connected = void 0;
+    if (this.connection === connection) this.#reconsider(connection);
+  }
+  #reconsider(connection) {
+    this.#calls.reconsider((frame) => connection.send(frame));
   }
   /** Reconnects at once and fetches everything. */
   #startOver(connection) {
@@ -1173,7 +1229,7 @@ var Lifecycle = class {
     const { connection } = this;
     if (!connection || !this.#login) return;
     connection.expectWithin(ms);
-    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, false).catch(() => {
+    this.#calls.add({ getUsers: { accounts: [this.options.account] } }, ms, { repeatable: false }).catch(() => {
     });
     this.#calls.flush((frame) => connection.send(frame));
   }
@@ -1711,11 +1767,18 @@ var RosterdClient = class {
   }
   /**
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-   * version (412 otherwise); the client does not repeat such a call after a lost connection.
+   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
    */
   async updateMyInfo(fields, { ifVersion } = {}) {
+    const shown = () => Object.entries(fields).every(([name, value]) => value === void 0 || this.me?.[name] === value);
+    const setting = {
+      key: "me",
+      version: () => this.me?.version,
+      verdict: (base) => shown() ? "done" : base === this.me?.version ? { updateMyInfo: { ...fields, ifVersion: base } } : "superseded",
+      reply: () => ({ updateMyInfoReply: { user: this.me } })
+    };
     const command = { updateMyInfo: { ...fields, ifVersion } };
-    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: ifVersion === void 0 });
+    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: false, setting: ifVersion === void 0 ? setting : void 0 });
     return answered(updateMyInfoReply).user;
   }
   /**
@@ -1773,19 +1836,29 @@ var RosterdClient = class {
   }
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account, { alias, custom }) {
-    const here = () => {
+    const command = { updateFriend: { account, alias, custom } };
+    const shown = () => {
       const friend = this.friends.get(account);
-      return !friend || (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
+      return friend !== void 0 && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
-    return this.#change({ updateFriend: { account, alias, custom } }, here, true);
+    return this.#change(command, () => shown() || !this.friends.has(account), {
+      key: `friend ${account}`,
+      version: () => this.friends.get(account)?.version,
+      verdict: (base) => shown() ? "done" : base !== void 0 && base === this.friends.get(account)?.version ? command : "superseded"
+    });
   }
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account) {
-    return this.#change({ block: { account } }, () => this.blocks.has(account), true);
+    const here = () => this.blocks.has(account);
+    const verdict = () => here() ? "done" : "lost";
+    return this.#change({ block: { account } }, here, { key: `block ${account}`, version: () => this.blocks.get(account)?.version, verdict });
   }
   /** Ends a block. */
   unblock(account) {
-    return this.#change({ unblock: { account } }, () => !this.blocks.has(account), true);
+    const command = { unblock: { account } };
+    const version = () => this.blocks.get(account)?.version;
+    const verdict = (base) => version() === void 0 ? "done" : version() === base ? command : "superseded";
+    return this.#change(command, () => !this.blocks.has(account), { key: `block ${account}`, version, verdict });
   }
   /** Returns the sessions of this account, the oldest first. */
   async getSessions() {
@@ -1823,7 +1896,7 @@ var RosterdClient = class {
   /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }) {
     const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, true);
+    return this.#change({ setPresence: { invisible } }, here, { key: "presence", version: () => void 0, verdict: () => here() ? "done" : "lost" });
   }
   /** Drops the connection as a bad network would. For tests and demonstrations. */
   cut() {
@@ -1852,8 +1925,8 @@ var RosterdClient = class {
     return { missing };
   }
   /** Makes a call with an empty reply, which is done when its effect is visible. */
-  async #change(command, here, repeatable = false) {
-    await this.#lifecycle.call(command, { repeatable, here });
+  async #change(command, here, setting) {
+    await this.#lifecycle.call(command, { repeatable: false, here, setting });
   }
   #isOpen(account, direction) {
     return this.requests.some((request) => request.account === account && request.direction === direction);

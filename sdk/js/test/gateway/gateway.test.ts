@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { bucket } from '../../src/digest.js';
 import { MemoryStore } from '../../src/index.js';
-import type { RosterdClient, Store } from '../../src/index.js';
+import type { RosterdClient, Store, WebSocketConstructor } from '../../src/index.js';
 import { NIM } from '../../src/nim.js';
 import { API_KEY, Gateway, next, reaches, SECRET, token, until } from './gateway.js';
 
@@ -268,6 +268,42 @@ describe('a gateway that goes away', () => {
       await gateway.start();
       await connecting;
       assert.equal(alice.me?.sign, 'Down the rabbit hole', 'what failed was not sent later');
+    } finally {
+      await gateway.end();
+    }
+  });
+
+  test('a stale repeat does not undo a newer write', async () => {
+    const gateway = await Gateway.start();
+    try {
+      let swallowed = 0;
+      // The network swallows what the phone sends at first, and its connection ends later.
+      class Lossy extends WebSocket {
+        override send(data: string): void {
+          if (sockets.length === 1 && /update|unblock/.test(data)) swallowed++;
+          else super.send(data);
+        }
+      }
+      const sockets: WebSocket[] = [];
+      const socket = class extends Lossy {
+        constructor(url: string, protocols?: string | string[]) {
+          super(url, protocols);
+          sockets.push(this);
+        }
+      };
+      const laptop = await gateway.connected('alice');
+      await laptop.block('erin');
+      const phone = await gateway.connected('alice', { requestTimeoutMs: 60_000, WebSocket: socket as unknown as WebSocketConstructor });
+      const outcomes = Promise.allSettled([phone.updateMyInfo({ sign: 'stale' }), phone.updateFriend('bob', { alias: 'stale' }), phone.unblock('erin'), phone.updateMyInfo({ tel: '1' })]);
+      assert.equal(swallowed, 4);
+      await laptop.updateMyInfo({ sign: 'newer' });
+      await laptop.updateFriend('bob', { alias: 'newer' });
+      await laptop.unblock('erin');
+      await laptop.block('erin');
+      phone.cut();
+      const reasons = (await outcomes).map((outcome) => (outcome.status === 'rejected' ? outcome.reason.reason : 'done'));
+      assert.deepEqual(reasons, ['SUPERSEDED', 'SUPERSEDED', 'SUPERSEDED', 'SUPERSEDED']);
+      for (const client of [phone, laptop]) assert.deepEqual([client.me?.sign, client.friends.get('bob')?.alias, client.blocks.has('erin')], ['newer', 'newer', true]);
     } finally {
       await gateway.end();
     }

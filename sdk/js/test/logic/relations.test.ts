@@ -122,7 +122,7 @@ test('errors name the problem, and change nothing', async () => {
   assert.deepEqual(it.heard, []);
 });
 
-test('after a lost connection only harmless calls are repeated', async () => {
+test('after a lost connection only calls that set nothing are repeated before the catch-up', async () => {
   const it = await acquainted();
   const calls = {
     addFriend: it.client.addFriend('erin'), requestFriend: it.client.requestFriend('erin'), acceptFriend: it.client.acceptFriend('zoe'),
@@ -135,7 +135,7 @@ test('after a lost connection only harmless calls are repeated', async () => {
   const lost = outcomes.filter(([, { error }]) => error?.reason === 'CONNECTION_LOST').map(([name]) => name);
   assert.deepEqual(lost, ['addFriend', 'requestFriend', 'acceptFriend', 'deleteFriend', 'kick', 'signal']);
   const again = it.socket.sent.map((frame) => Object.keys(frame)[1]);
-  assert.deepEqual(again, ['login', 'updateFriend', 'block', 'unblock', 'getSessions', 'setPresence', 'watch']);
+  assert.deepEqual(again, ['login', 'getSessions', 'watch']);
 });
 
 test('a request, from its start to its acceptance, on both sides', async () => {

@@ -1,0 +1,157 @@
+// Commands whose answers were lost: nothing that sets state is repeated blindly, so that a stale command does not undo what
+// another device wrote in between.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import type { Block, Friend, RosterdError, User } from '../../src/index.js';
+import { block, friend, frozenTime, live, pass, settle, user } from './rig.js';
+import type { Rig } from './rig.js';
+
+frozenTime({ beforeEach, afterEach });
+
+const bob = user('bob', 2);
+
+/** Names how a call ended: `done`, the reason of its error, or nothing yet. */
+function ending(call: Promise<unknown>): { how?: string; value?: unknown } {
+  const out: { how?: string; value?: unknown } = {};
+  call.then((value) => Object.assign(out, { how: 'done', value }), ({ reason }: RosterdError) => (out.how = reason));
+  return out;
+}
+
+/** Loses the connection and logs in again, where this has changed meanwhile. */
+async function back(it: Rig, changes: { me?: User; friends?: Friend[]; blocks?: Block[]; removed?: string[] } = {}): Promise<void> {
+  it.socket.ends(1006);
+  await pass(20_000);
+  it.socket.login({ sync: 'delta', because: undefined });
+  assert.deepEqual(commands(it), ['login'], 'nothing is sent before the catch-up');
+  it.socket.gives({ changes });
+  // The friend list's sum does not matter here: what is held is accepted.
+  const { digest } = await import('../../src/index.js');
+  const users = new Map(it.client.users);
+  const friends = new Map(it.client.friends);
+  for (const account of changes.removed ?? []) [users, friends].forEach((map) => map.delete(account));
+  for (const record of changes.friends ?? []) friends.set(record.account, record);
+  it.socket.gives({ synced: { cursor: 'e-99', count: friends.size, digest: digest(friends, users) } });
+  await settle();
+}
+
+const commands = (it: Rig): string[] => it.socket.sent.map((frame) => Object.keys(frame)[1] as string);
+
+/** A client whose calls may take long, with a friend and a block. */
+async function start(): Promise<Rig> {
+  const it = await live([bob], { requestTimeoutMs: 600_000 });
+  it.socket.gives({ changes: { blocks: [block('trudy', 6)], cursor: 'e-6' } });
+  return it;
+}
+
+test('updateMyInfo: in effect, and only the answer was lost', async () => {
+  const it = await start();
+  const call = ending(it.client.updateMyInfo({ sign: 'x' }));
+  await back(it, { me: { ...user('alice', 9), sign: 'x' } });
+  assert.equal(call.how, 'done');
+  assert.equal(call.value, it.client.me);
+  assert.deepEqual(commands(it), ['login']);
+});
+
+test('updateMyInfo: not carried out, and nobody wrote since: sent again, for that version only', async () => {
+  const it = await start();
+  const call = ending(it.client.updateMyInfo({ sign: 'x' }));
+  await back(it);
+  const { id, updateMyInfo } = it.socket.last('updateMyInfo');
+  assert.deepEqual(updateMyInfo, { sign: 'x', ifVersion: 1 });
+  it.socket.gives({ id, updateMyInfoReply: { user: { ...user('alice', 9), sign: 'x' } } });
+  await settle();
+  assert.equal(call.how, 'done');
+});
+
+test('updateMyInfo: another device wrote in between, before the login or after it', async () => {
+  const it = await start();
+  const before = ending(it.client.updateMyInfo({ sign: 'x' }));
+  await back(it, { me: { ...user('alice', 9), sign: 'newer' } });
+  assert.deepEqual([before.how, commands(it)], ['SUPERSEDED', ['login']]);
+  const after = ending(it.client.updateMyInfo({ sign: 'y' }));
+  await back(it);
+  it.socket.gives({ id: it.socket.last('updateMyInfo').id, error: { code: 412, reason: 'VERSION_MISMATCH', message: 'no', field: 'ifVersion' } });
+  await settle();
+  assert.equal(after.how, 'SUPERSEDED');
+  assert.equal(it.client.me?.sign, 'newer');
+});
+
+test('commands about one record keep their order: the second rests on the first, and a new one waits', async () => {
+  const it = await start();
+  const first = ending(it.client.updateMyInfo({ sign: '1' }));
+  const second = ending(it.client.updateMyInfo({ sign: '2' }));
+  it.socket.ends(1006);
+  const third = ending(it.client.updateMyInfo({ sign: '3' }));
+  await back(it);
+  for (const [sign, version, ifVersion] of [['1', 9, 1], ['2', 10, 9], ['3', 11, undefined]] as const) {
+    const { id, updateMyInfo } = it.socket.last('updateMyInfo');
+    assert.deepEqual([updateMyInfo.sign, updateMyInfo.ifVersion], [sign, ifVersion]);
+    it.socket.gives({ id, updateMyInfoReply: { user: { ...user('alice', version), sign } } });
+    await settle();
+  }
+  assert.deepEqual([first.how, second.how, third.how], ['done', 'done', 'done']);
+  assert.equal(commands(it).length, 4);
+});
+
+test('the first in effect and the second not: only the second is sent', async () => {
+  const it = await start();
+  const calls = ['1', '2'].map((sign) => ending(it.client.updateMyInfo({ sign })));
+  await back(it, { me: { ...user('alice', 9), sign: '1' } });
+  assert.equal(calls[0]?.how, 'done');
+  assert.deepEqual(it.socket.last('updateMyInfo').updateMyInfo, { sign: '2', ifVersion: 9 });
+});
+
+test('updateFriend: done, sent again, superseded, or no friend any more', async () => {
+  const it = await start();
+  let call = ending(it.client.updateFriend('bob', { alias: 'B' }));
+  await back(it, { friends: [{ ...friend('bob', 9), alias: 'B' }] });
+  assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
+  call = ending(it.client.updateFriend('bob', { alias: 'C' }));
+  await back(it);
+  assert.deepEqual(commands(it), ['login', 'updateFriend']);
+  await back(it, { friends: [{ ...friend('bob', 12), alias: 'newer' }] });
+  assert.deepEqual([call.how, commands(it)], ['SUPERSEDED', ['login']]);
+  call = ending(it.client.updateFriend('bob', { alias: 'D' }));
+  await back(it, { removed: ['bob'] });
+  assert.deepEqual([call.how, commands(it)], ['SUPERSEDED', ['login']]);
+});
+
+test('unblock: done, sent again, or superseded by a newer block', async () => {
+  const it = await start();
+  let call = ending(it.client.unblock('trudy'));
+  await back(it);
+  assert.deepEqual(commands(it), ['login', 'unblock']);
+  await back(it, { blocks: [block('trudy', 12)] });
+  assert.deepEqual([call.how, commands(it)], ['SUPERSEDED', ['login']]);
+  call = ending(it.client.unblock('trudy'));
+  await back(it, { blocks: [block('trudy', 13, true)] });
+  assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
+});
+
+for (const [name, ask, done] of [
+  ['block', (it: Rig) => it.client.block('mallory'), { blocks: [block('mallory', 9)] }],
+  ['setPresence', (it: Rig) => it.client.setPresence({ invisible: false }), {}],
+] as const) {
+  test(`${name}: done if it shows`, async () => {
+    const it = await start();
+    const call = ending(ask(it));
+    await back(it, done as object);
+    assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
+  });
+}
+
+test('block and setPresence end as lost if they do not show: the wire has no version to compare', async () => {
+  const it = await start();
+  const calls = [ending(it.client.block('mallory')), ending(it.client.setPresence({ invisible: true }))];
+  await back(it);
+  assert.deepEqual([calls.map(({ how }) => how), commands(it)], [['CONNECTION_LOST', 'CONNECTION_LOST'], ['login']]);
+});
+
+test('a command in doubt still ends in time', async () => {
+  const it = await live([], { requestTimeoutMs: 3_000 });
+  const call = ending(it.client.updateMyInfo({ sign: 'x' }));
+  it.socket.ends(1006);
+  await pass(3_000);
+  assert.equal(call.how, 'TIMEOUT');
+});
