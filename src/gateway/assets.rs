@@ -16,7 +16,6 @@ use axum::routing::{MethodRouter, get};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PAGE: &str = "text/html; charset=utf-8";
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The browser asks again each time, so that an upgrade of the gateway upgrades the page as well.
 const ASK_AGAIN: &str = "no-cache";
@@ -48,7 +47,7 @@ impl Asset {
         Self { kind: SCRIPT, plain, gzip: Some(gzip) }
     }
 
-    /// Serves a script under `path.js`, and under `path.HASH.js` for ever; the hash is the ETag of the former.
+    /// Serves a script under `path.js`, and under `path.HASH.js` for ever; the hash is the entity tag of the former.
     fn at(self, path: &str) -> Router {
         Router::new()
             .route(&format!("{path}.js"), self.answer(ASK_AGAIN))
@@ -75,7 +74,7 @@ impl Asset {
                 (CACHE_CONTROL, caching),
                 // Nothing here is private: pages of any origin may load it, isolated ones included.
                 (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-                (CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin"),
+                (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
                 (VARY, "accept-encoding"),
                 (ETAG, tag.as_str()),
             ];
