@@ -117,8 +117,9 @@ fn at_times(acts: &[Act], random: &Random, calm: bool) -> Vec<Step> {
     for act in acts {
         at += if random.percent(50) { 400 + random.below(200) } else { 400 + random.below(1500) };
         if calm {
-            // Those that left may be gone for the viewers from the first moment on, and are at the second.
-            let spread = |left: &u64| left + linger - 80..left + linger + 700;
+            // Those that left may be gone for the viewers soon after the first moment, and are at the second. A step may take
+            // a quarter of a second, and what falls together with a departure may share a frame with it or not.
+            let spread = |left: &u64| left + linger - 300..left + linger + 700;
             while let Some(left) = departures.iter().find(|left| spread(left).contains(&at)) {
                 at = spread(left).end;
             }
