@@ -44,13 +44,13 @@ async fn a_deleted_account_is_removed_from_every_client_that_may_hold_its_profil
         for account in &everyone[1..] {
             peers.push(gateway.login(account, encoding).await);
         }
-        let [watches, watched, blocked, signalled, hinted, friend, asked, other] = &mut peers[..] else { panic!() };
-        for peer in [&mut *watches, &mut *watched, &mut *blocked] {
+        let [watches, unwatches, blocked, signalled, hinted, friend, asked, other] = &mut peers[..] else { panic!() };
+        for peer in [&mut *watches, &mut *unwatches, &mut *blocked] {
             peer.watch(&["ann"]).await;
             assert_eq!(users(peer).await, [user("ann", "")]);
         }
         // Off the list, it may hold the profile still.
-        watched.watch(&[]).await;
+        unwatches.watch(&[]).await;
         let mut ann = gateway.login("ann", JSON).await;
         ann.request(to::block("blocked")).await;
         ann.signal("signalled", "hi").await;
@@ -60,7 +60,7 @@ async fn a_deleted_account_is_removed_from_every_client_that_may_hold_its_profil
         assert_eq!(asked.look_up("ann").await.account, "ann");
         friend.until(|replica| replica.users().contains_key("ann")).await;
         gateway.delete("/v1/users/ann").await;
-        for peer in [&mut *watches, &mut *watched, &mut *blocked, &mut *signalled, &mut *hinted] {
+        for peer in [&mut *watches, &mut *unwatches, &mut *blocked, &mut *signalled, &mut *hinted] {
             assert_eq!(removed(peer).await, ["ann"], "{}", peer.reply.account);
             assert!(!peer.replica.users().contains_key("ann"));
         }
@@ -74,7 +74,7 @@ async fn a_deleted_account_is_removed_from_every_client_that_may_hold_its_profil
         for peer in [&mut *watches, &mut *blocked] {
             assert_eq!(users(peer).await, [user("ann", "new")]);
         }
-        for peer in [&mut *watched, &mut *signalled, &mut *hinted] {
+        for peer in [&mut *unwatches, &mut *signalled, &mut *hinted] {
             peer.quiet().await;
         }
         let mut ann = gateway.login("ann", JSON).await;

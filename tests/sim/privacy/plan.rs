@@ -81,15 +81,14 @@ pub fn plan(relation: Relation, seed: u64, calm: bool) -> Vec<Step> {
     }
     acts.push(Act::Event);
     let during = |random: &Random| match random.below(20) {
-        0..5 => Act::Secretly,
         5..8 => Act::MovesSecretly,
         8 | 9 if relation != Relation::Block => Act::Publicly,
-        8..10 => Act::Secretly,
+        0..10 => Act::Secretly,
         10..12 => Act::Bystander,
         12 => Act::Restart,
         _ => Act::Viewer(random.index(2), look(random)),
     };
-    acts.extend((0..1 + random.below(5)).map(|_| during(&random)));
+    acts.extend((0..=random.below(5)).map(|_| during(&random)));
     // A return takes a login more than the end of a block, which rough times would show.
     if calm && random.percent(70) {
         acts.push(Act::Return(random.percent(70)));

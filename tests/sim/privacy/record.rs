@@ -19,7 +19,7 @@ pub struct Seen {
     /// The times in the frame, in order.
     pub times: Vec<u64>,
     /// When the owner was last seen, if the frame says so.
-    pub owner_seen: Option<(bool, u64)>,
+    pub owner: Option<(bool, u64)>,
 }
 
 impl Seen {
@@ -27,10 +27,10 @@ impl Seen {
         let mut value = serde_json::to_value(frame).unwrap();
         let mut times = Vec::new();
         take_times(&mut value, &mut times);
-        let presences = frame.presence.iter().flat_map(|presence| &presence.users);
-        let owner = presences.filter(|user| user.account == super::world::OWNER).next_back();
-        let owner_seen = owner.map(|user| (user.online, user.last_seen));
-        Self { viewer, connection, at, text: value.to_string(), times, owner_seen }
+        let mut presences = frame.presence.iter().flat_map(|presence| &presence.users);
+        let owner = presences.rfind(|user| user.account == super::world::OWNER);
+        let owner = owner.map(|user| (user.online, user.last_seen));
+        Self { viewer, connection, at, text: value.to_string(), times, owner }
     }
 }
 
@@ -95,7 +95,7 @@ pub fn features(seen: &[Seen]) -> Vec<String> {
                 words.push(format!("{viewer} {earlier} then {form}"));
                 words.push(format!("{viewer} {form} {} after", (frame.at - before.at) / 100));
             }
-            if let Some((online, last_seen)) = frame.owner_seen {
+            if let Some((online, last_seen)) = frame.owner {
                 let age = (super::world::EPOCH as u64 + frame.at).saturating_sub(last_seen);
                 words.push(format!("{viewer} {} owner online: {online}, for {}", frame.connection, age.min(3000) / 50));
                 words.push(format!("{viewer} owner since {}", u64::from(last_seen > 0)));

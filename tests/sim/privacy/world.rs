@@ -95,8 +95,8 @@ impl World {
                 world.act(step.act).await;
             }
             sleep(TAIL).await;
-            let seen = std::mem::take(&mut *world.seen.lock().unwrap());
-            Played { seen, happened: std::mem::take(&mut world.happened) }
+            let frames = std::mem::take(&mut *world.seen.lock().unwrap());
+            Played { seen: frames, happened: std::mem::take(&mut world.happened) }
         })
     }
 
@@ -151,10 +151,10 @@ impl World {
             let create = Fields { nick: Some(format!("{account} 0")), ..Fields::default() };
             self.service().set_profile(&name(account), create, None, true, None).await.unwrap();
         }
-        for viewer in 0..2 {
-            self.befriend(BYSTANDER, VIEWERS[viewer]).await;
+        for (viewer, account) in VIEWERS.into_iter().enumerate() {
+            self.befriend(BYSTANDER, account).await;
             if self.friends[viewer] {
-                self.befriend(OWNER, VIEWERS[viewer]).await;
+                self.befriend(OWNER, account).await;
             }
         }
         for viewer in 0..2 {
@@ -323,11 +323,11 @@ impl World {
             (false, false) => "it ends while she is away",
         });
         if self.is_secret() {
-            if there != !self.owner.is_empty() {
+            if there == self.owner.is_empty() {
                 if there {
-                    self.comes()
+                    self.comes();
                 } else {
-                    self.leaves()
+                    self.leaves();
                 }
                 // Until the gateway knows.
                 sleep(Duration::from_millis(150)).await;
