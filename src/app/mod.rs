@@ -54,12 +54,22 @@ const DEMO: &str = include_str!("../../examples/demo.ndjson");
 
 /// An open store with the service on top, which both a gateway and an offline import need.
 pub struct Core {
+    /// The first field, because it is dropped first.
+    supervisor: Supervision,
     /// The use cases.
     pub service: Arc<Service>,
     store: Arc<dyn Store>,
     feed: JoinHandle<()>,
     lifecycle: Arc<Lifecycle>,
-    supervisor: Arc<Supervisor>,
+}
+
+/// The supervisor of a core, which expects the end of its tasks once the core is dropped, as after a failed start.
+struct Supervision(Arc<Supervisor>);
+
+impl Drop for Supervision {
+    fn drop(&mut self) {
+        self.0.stand_down();
+    }
 }
 
 impl Core {
@@ -85,12 +95,13 @@ impl Core {
         let store = opened.store.clone();
         supervisor.spawn("store", MayEnd::Never, async move { store.ended().await });
         let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config));
-        Ok(Self { service: Arc::new(service), store: opened.store, feed, lifecycle, supervisor })
+        let supervisor = Supervision(supervisor);
+        Ok(Self { supervisor, service: Arc::new(service), store: opened.store, feed, lifecycle })
     }
 
     /// Spawns the tasks that no client waits for.
     fn spawn_background(&self, config: &Config, certificates: &Certificates) -> Vec<JoinHandle<()>> {
-        let spawn = |name, work| self.supervisor.spawn(name, MayEnd::Never, work);
+        let spawn = |name, work| self.supervisor.0.spawn(name, MayEnd::Never, work);
         let mut tasks = vec![
             spawn(
                 "compaction",
@@ -113,7 +124,7 @@ impl Core {
 
     /// Waits until every commit is applied, and closes the store.
     pub async fn close(self) {
-        self.supervisor.stand_down();
+        self.supervisor.0.stand_down();
         self.store.close().await;
         drop(self.service);
         let _ = self.feed.await;
@@ -177,7 +188,7 @@ impl App {
         let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy, lifecycle.clone());
         let mut tasks = core.spawn_background(config, &certificates);
         let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
-        let supervisor = &core.supervisor;
+        let supervisor = &core.supervisor.0;
         let accepting = gateway.clone().serve(clients, certificates.clients.clone());
         tasks.push(supervisor.spawn("clients_listener", MayEnd::WhenClosing, accepting));
         let serving = serve_ops(ops, routes, certificates.ops.clone(), gateway.clone());
@@ -212,7 +223,7 @@ impl App {
             self.gateway.drained().await;
         });
         let cut_off = if closed.await.is_ok() { 0 } else { self.gateway.connections() };
-        self.core.supervisor.stand_down();
+        self.core.supervisor.0.stand_down();
         self.tasks.iter().for_each(JoinHandle::abort);
         self.core.close().await;
         cut_off

@@ -1,7 +1,7 @@
 //! What is done to a gateway and its clients, one stage after the other. Each proves that what it does has happened.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command as Process, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command as Process, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -188,8 +188,8 @@ fn is_stopped(pid: u32) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with('T'))
 }
 
-/// A client in a process of its own that is to stand still.
-struct Standing(Child);
+/// A client in a process of its own that is to stand still. It would end if nobody held the other end of its output.
+struct Standing(Child, #[expect(dead_code, reason = "held")] BufReader<ChildStdout>);
 
 impl Standing {
     /// Logs in and waits until it says that it is in sync.
@@ -197,10 +197,10 @@ impl Standing {
         let mut command = Process::new(env!("CARGO_BIN_EXE_rosterd"));
         command.args(["connect", account, "--url", &crowd.gateway().url(), "--config"]).arg(crowd.world.config());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let synced = lines.map_while(Result::ok).any(|line| line.contains("in sync"));
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let synced = output.by_ref().lines().map_while(Result::ok).any(|line| line.contains("in sync"));
         assert!(synced, "{account} did not log in");
-        Self(process)
+        Self(process, output)
     }
 
     fn stop(&mut self) {

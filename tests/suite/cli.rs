@@ -22,13 +22,13 @@ fn bad_settings_are_named_with_their_place_and_what_would_be_right() {
         (
             "[limits]\nlogin_timout = \"1s\"",
             vec![],
-            "config.toml:11:1: there is no key limits.login_timout; did you mean limits.login_timeout?",
+            "config.toml:13:1: there is no key limits.login_timout; did you mean limits.login_timeout?",
         ),
         ("[limit]\nlogin_timeout = \"1s\"", vec![], "there is no section \"limit\"; did you mean [limits]?"),
         (
             "[limits]\nlogin_timeout = \"soon\"",
             vec![],
-            "config.toml:11:17: limits.login_timeout: \"soon\" is not a duration",
+            "config.toml:13:17: limits.login_timeout: \"soon\" is not a duration",
         ),
         ("[limits]\nlogin_timeout = 5", vec![], "limits.login_timeout takes a text in quotes"),
         ("[limits]\nframe_bytes = 5", vec![], "limits.frame_bytes: is 5 bytes, must be 1024 bytes to 1048576 bytes"),
