@@ -219,7 +219,7 @@ async fn the_commands_find_a_gateway_that_speaks_tls() {
     std::fs::write(world.path().join("some.ndjson"), r#"{"user": {"account": "alice", "nick": "Ally"}}"#).unwrap();
     let file = world.path().join("some.ndjson");
     let said = world.run_well(&["import", file.to_str().unwrap(), "--set", &overrides]);
-    assert!(said.contains("through the running gateway"), "{said}");
+    assert!(said.contains("through the gateway at"), "{said}");
     let mut client = Client::connect_trusting(&gateway.url(), Encoding::Json, Some(&authority.trust())).await.unwrap();
     let mut replica = Replica::default();
     client.login("alice", &mut replica).await.unwrap();

@@ -66,7 +66,7 @@ pub(super) fn unblock(
     // Only a friend sees presence.
     let mutual = current.edge(b, a).filter(|_| current.edge(a, b).is_some());
     let presence = mutual.and_then(|_| presence(current, block, at));
-    let views = current.frozen.as_ref().and_then(|frozen| views(frozen, now, at, visibility));
+    let views = current.frozen.as_ref().and_then(|frozen| views(frozen, now, mutual.is_some(), at, visibility));
     let update_time = at.now.max(block.update_time);
     let block = Block { removed: true, presence, views, update_time, version: at.revision, ..block.clone() };
     let mut rows = vec![Row::Block { block, frozen: None }];
@@ -97,14 +97,22 @@ fn presence(current: &CurrentRows, block: &Block, at: CommitPoint) -> Option<See
     (seen != public).then_some(seen)
 }
 
-/// The last changes that the peer sees of the owner's profile after a block, unless they are those that others see.
-fn views(frozen: &Profile, now: &Profile, at: CommitPoint, visibility: &Visibility) -> Option<SeenChanges> {
+/// The last changes that the peer sees of the owner's profile after a block, unless they are those that others see. One that
+/// is no friend has never seen what friends see.
+fn views(
+    frozen: &Profile,
+    now: &Profile,
+    is_friend: bool,
+    at: CommitPoint,
+    visibility: &Visibility,
+) -> Option<SeenChanges> {
     let view = |audience| {
         let held = frozen.last_change(audience);
         let same = visibility.same(frozen, now, audience);
         if same { held } else { LastChange { version: at.revision, time: at.now.max(held.time) } }
     };
-    let seen = SeenChanges { friends: view(Audience::Friends), everyone: view(Audience::Everyone) };
+    let friends = if is_friend { view(Audience::Friends) } else { now.friends };
+    let seen = SeenChanges { friends, everyone: view(Audience::Everyone) };
     (seen != SeenChanges { friends: now.friends, everyone: now.everyone }).then_some(seen)
 }
 

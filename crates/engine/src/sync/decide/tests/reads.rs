@@ -83,6 +83,7 @@ fn what_changed_during_a_block_is_one_change_at_its_end_and_what_did_not_is_none
     };
     let profile = |table: &Table| table.users[&account("a")].clone();
     let first = profile(&table);
+    table.run(&befriend("a", "b"), 1).unwrap();
     block_row(&mut table, &block("a", "b"), 50, StoredPresence::default());
     table.run(&tel("5"), 60).unwrap();
     let ended = block_row(&mut table, &unblock("a", "b"), 90, StoredPresence::default());
@@ -105,10 +106,16 @@ fn what_changed_during_a_block_is_one_change_at_its_end_and_what_did_not_is_none
     table.run(&tel("7"), 140).unwrap();
     assert_eq!(ended.last_change(&profile(&table), Audience::Friends), None);
     assert_eq!(ended.last_change(&profile(&table), Audience::Everyone), Some(first.everyone));
-    // Without a change there is nothing to keep.
-    let mut table = Table::with(&["a", "b"]);
-    block_row(&mut table, &block("a", "b"), 50, StoredPresence::default());
-    assert_eq!(block_row(&mut table, &unblock("a", "b"), 90, StoredPresence::default()).views, None);
+    // Without a change there is nothing to keep, nor for one that sees none of it.
+    for change in [false, true] {
+        let mut table = Table::with(&["a", "b"]);
+        table.visibility = Visibility { tel: Audience::Friends, ..Visibility::default() };
+        block_row(&mut table, &block("a", "b"), 50, StoredPresence::default());
+        if change {
+            table.run(&tel("5"), 60).unwrap();
+        }
+        assert_eq!(block_row(&mut table, &unblock("a", "b"), 90, StoredPresence::default()).views, None);
+    }
 }
 
 #[test]
