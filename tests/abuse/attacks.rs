@@ -149,6 +149,12 @@ pub fn trials() -> Vec<Trial> {
     let syncs = Goal { times: 2, or: Duration::from_secs(4) };
     let health = Goal { times: 5, or: Duration::from_millis(500) };
     let proxy: &[&str] = &["clients.trusted_proxies=127.0.0.1", "sessions.max=1000", "limits.outbound_bytes=2097152"];
+    let crowd: &[&str] = &[
+        "sessions.max=1000",
+        "limits.connections_per_address=2000",
+        "limits.logins_per_second=2000",
+        "limits.logins_burst=2000",
+    ];
     let trial = |name, world, settings, probe, goal, attack| Trial { name, world, settings, probe, goal, attack };
     vec![
         trial("large replies that nobody reads", plain, proxy, Probe::FirstSync, syncs, |stage| {
@@ -179,6 +185,9 @@ pub fn trials() -> Vec<Trial> {
             Box::pin(look_ups_of_blockers(stage))
         }),
         trial("8 MiB imports", plain, &[], Probe::Push, pushes, |stage| Box::pin(imports(stage))),
+        trial("batches that 980 sessions follow", plain, crowd, Probe::Login, logins, |stage| {
+            Box::pin(followed_batches(stage))
+        }),
         trial("repairs with a log that nobody reads", with_stuck_log, &[], Probe::Push, pushes, |stage| {
             Box::pin(ready(repairs(stage)))
         }),
@@ -316,6 +325,29 @@ async fn imports(stage: &Stage) -> UnderWay {
                 }
                 let _ = writeln!(body, r#"{{"user": {{"account": "import{n}", "nick": "round {round}"}}}}"#);
             }
+            backend.request(Method::POST, "/v1/import", body).await.unwrap();
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    under_way
+}
+
+/// A backend that changes 500 accounts over and over, which very many sessions watch.
+async fn followed_batches(stage: &Stage) -> UnderWay {
+    let names: Vec<_> = (0..500).map(|n| format!("famous{n:03}")).collect();
+    stage.import(&names.iter().map(|name| json!({"user": {"account": name, "nick": "0"}})).collect::<Vec<_>>()).await;
+    let mut under_way = UnderWay::new(1);
+    let sessions = if stage.strength.is_full() { 980 } else { 50 };
+    for _ in 0..sessions {
+        let mut client = stage.client("cid").await;
+        client.request(ClientCommand::Watch(v1::Watch { accounts: names.clone() })).await.unwrap();
+        under_way.tasks.spawn(async move { while client.next().await.is_ok() {} });
+    }
+    let (mut backend, done) = (stage.gateway.backend().await, under_way.done.clone());
+    under_way.tasks.spawn(async move {
+        for number in 1.. {
+            let line = |name| format!(r#"{{"user": {{"account": "{name}", "nick": "{number}"}}}}"#);
+            let body = names.iter().map(line).collect::<Vec<_>>().join("\n");
             backend.request(Method::POST, "/v1/import", body).await.unwrap();
             done.fetch_add(1, Ordering::Relaxed);
         }
