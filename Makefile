@@ -40,6 +40,7 @@ lint: ## check format and lints, as `make test` does
 	@echo "== format and lints"
 	cargo fmt --all --check
 	cargo clippy $(CHECKED) --all-targets -- -D warnings
+	cargo clippy $(CHECKED) --bench table -- -D warnings
 
 # Private items are included, so links to them resolve.
 doc: ## build the code's documentation, target/doc/rosterd

@@ -52,12 +52,15 @@ struct Limit {
     log: Option<Log>,
 }
 
+/// Who changed, and the mark.
+type Update = (u32, Vec<u8>);
+
 /// A file in which updates are before they are sent. It has its size from the start, as a write-ahead log has after a while.
 struct Log {
     file: File,
     place: u64,
-    /// The updates of this round: who changed, and the mark.
-    waiting: Vec<(u32, Vec<u8>)>,
+    /// The updates of this round.
+    waiting: Vec<Update>,
 }
 
 impl Log {
@@ -78,7 +81,7 @@ impl Log {
     }
 
     /// Puts the updates of a round on the disk, and returns them.
-    fn commit(&mut self) -> Result<Vec<(u32, Vec<u8>)>, Box<dyn Error>> {
+    fn commit(&mut self) -> Result<Vec<Update>, Box<dyn Error>> {
         if !self.waiting.is_empty() {
             self.file.sync_data()?;
         }
