@@ -149,12 +149,8 @@ pub fn trials() -> Vec<Trial> {
     let syncs = Goal { times: 2, or: Duration::from_secs(4) };
     let health = Goal { times: 5, or: Duration::from_millis(500) };
     let proxy: &[&str] = &["clients.trusted_proxies=127.0.0.1", "sessions.max=1000", "limits.outbound_bytes=2097152"];
-    let crowd: &[&str] = &[
-        "sessions.max=1000",
-        "limits.connections_per_address=2000",
-        "limits.logins_per_second=2000",
-        "limits.logins_burst=2000",
-    ];
+    let crowd: &[&str] =
+        &["limits.connections_per_address=2000", "limits.logins_per_second=2000", "limits.logins_burst=2000"];
     let trial = |name, world, settings, probe, goal, attack| Trial { name, world, settings, probe, goal, attack };
     vec![
         trial("large replies that nobody reads", plain, proxy, Probe::FirstSync, syncs, |stage| {
@@ -338,8 +334,10 @@ async fn followed_batches(stage: &Stage) -> UnderWay {
     stage.import(&names.iter().map(|name| json!({"user": {"account": name, "nick": "0"}})).collect::<Vec<_>>()).await;
     let mut under_way = UnderWay::new(1);
     let sessions = if stage.strength.is_full() { 980 } else { 50 };
-    for _ in 0..sessions {
-        let mut client = stage.client("cid").await;
+    let crowd: Vec<_> = (0..sessions).map(|n| format!("crowd{n:03}")).collect();
+    stage.import(&crowd.iter().map(|name| json!({"user": {"account": name}})).collect::<Vec<_>>()).await;
+    for account in &crowd {
+        let mut client = stage.client(account).await;
         client.request(ClientCommand::Watch(v1::Watch { accounts: names.clone() })).await.unwrap();
         under_way.tasks.spawn(async move { while client.next().await.is_ok() {} });
     }
