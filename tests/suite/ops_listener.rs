@@ -53,9 +53,9 @@ pub fn with_tls(world: &mut World, listener: &str) -> PathBuf {
 /// Strangers hold connections, and health is served on new ones.
 async fn strangers_keep_nobody_out(world: &World, trust: Option<&Trust>) {
     let gateway = world.start_with(&["limits.handshake_timeout=1m"]);
-    // Some say nothing, some have begun a request.
+    // Some have begun a request, which is no handshake and ends those over TLS. The silent ones alone are too many.
     let mut silent = strangers(&gateway).await;
-    for stream in silent.iter_mut().step_by(2) {
+    for stream in silent.iter_mut().step_by(4) {
         let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost:").await;
     }
     is_served(&gateway, trust).await;
