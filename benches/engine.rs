@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rosterd::hub::UserRef;
-use rosterd_engine::model::{Account, Cursor, Edge, Epoch, Profile};
+use rosterd_engine::model::{Account, Cursor, Edge, Epoch, ListedEdge, Profile};
 use rosterd_engine::sync::delta::{Plan, RowDelta, row_delta};
 use rosterd_engine::sync::digest::Digest;
 use rosterd_engine::sync::interest::Watchers;
@@ -123,7 +123,8 @@ fn wire(c: &mut Criterion) {
 fn delta(c: &mut Criterion) {
     let mut group = c.benchmark_group("delta");
     for n in SIZES {
-        let edges: BTreeMap<_, _> = (0..n).map(|n| (n, Edge::new(account(0), account(n), n as u64 + 1, 0))).collect();
+        let edges: BTreeMap<_, _> =
+            (0..n).map(|n| (n, ListedEdge::from(Edge::new(account(0), account(n), n as u64 + 1, 0)))).collect();
         group.throughput(Throughput::Elements(n as u64));
         group.bench_with_input(BenchmarkId::new("row_delta", n), &edges, |b, edges| {
             let plan = Plan::Since(n as u64 - 5);

@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use super::rate_limit::{Rate, RateLimit};
 use rosterd_engine::model::Account;
 
-/// The rate, in pages. A list of 10,000 friends is 20 pages, so that is a login of such an account every second, and forty
+/// The rate, in pages. A list of 10,000 friends is 20 pages, so that is a login of such an account every second, and twenty
 /// of its devices at once.
-const PAGES: Rate = Rate { per_second: 20, burst: 800 };
+const PAGES: Rate = Rate { per_second: 20, burst: 400 };
 
 /// The accounts that have read lately.
 #[derive(Default)]
@@ -64,7 +64,7 @@ mod tests {
             }
             may
         });
-        assert_eq!(begun.count(), 40);
+        assert_eq!(begun.count(), 20);
         let wait = reads.may_begin(&ann, SECOND).unwrap_err();
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(2), "{wait:?}");
         assert!(reads.may_begin(&bob, SECOND).is_ok());

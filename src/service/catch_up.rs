@@ -3,11 +3,11 @@
 use std::mem;
 
 use super::record::RecordPage;
-use super::state::Service;
+use super::state::{Service, unavailable};
 use super::visible::Page;
 use crate::hub::SessionHandle;
 use crate::store::{LoginRows, StoreError};
-use rosterd_engine::model::{Account, Block, CloseReason, Cursor, Edge, Request};
+use rosterd_engine::model::{Account, Block, Cursor, ListedEdge, Request, RequestError};
 use rosterd_engine::sync::delta::{Plan, RowDelta, row_delta};
 use rosterd_engine::sync::repair::ListDigest;
 
@@ -29,7 +29,7 @@ pub struct CatchUp {
 #[derive(Debug)]
 enum CatchUpStage {
     /// The first page of friends, which the login read at this relations epoch.
-    First(Vec<Edge>, u32),
+    First(Vec<ListedEdge>, u32),
     /// Friends after this account.
     Friends(Account),
     /// All requests, and the first page of blocks, as the login read them. A change since is marked.
@@ -79,12 +79,12 @@ impl Service {
     /// was read.
     ///
     /// # Errors
-    /// The store cannot be read, or the plan no longer holds: the client is to come back.
+    /// 503: the store cannot be read, or the plan no longer holds. The client is to come back.
     pub async fn catch_up(
         &self,
         handle: &mut SessionHandle,
         at: &mut CatchUp,
-    ) -> Result<Option<RecordPage>, CloseReason> {
+    ) -> Result<Option<RecordPage>, RequestError> {
         let read = match mem::replace(&mut at.stage, CatchUpStage::Done) {
             CatchUpStage::First(edges, epoch) => self.first_friends(handle, at, edges, epoch).await,
             CatchUpStage::Friends(after) => self.read_friends(handle, at, Some(after)).await,
@@ -99,13 +99,13 @@ impl Service {
             CatchUpStage::Blocks(after) => self.read_blocks(handle, at, after).await,
             CatchUpStage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().compacted) => {
                 // Tombstones this client needed were dropped while it was reading.
-                return Err(CloseReason::Internal);
+                return Err(unavailable(&StoreError("the tombstones were dropped".into())));
             }
             CatchUpStage::Done => return Ok(None),
         };
         read.map(Some).map_err(|error| {
             tracing::error!(%error, "a catch-up could not be read");
-            CloseReason::Internal
+            unavailable(&error)
         })
     }
 
@@ -123,7 +123,7 @@ impl Service {
         &self,
         handle: &mut SessionHandle,
         at: &mut CatchUp,
-        edges: Vec<Edge>,
+        edges: Vec<ListedEdge>,
         relations_epoch: u32,
     ) -> Result<RecordPage, StoreError> {
         match self.follow_page(handle, edges, relations_epoch).await? {
@@ -175,7 +175,7 @@ fn pick(at: &mut CatchUp, page: Page) -> RecordPage {
         }
         match (row_delta(at.plan, &edge, version), profile) {
             (RowDelta::Removal, _) => picked.removed.push(edge.peer),
-            (RowDelta::Friend, Some(profile)) => picked.friends.push((edge, profile)),
+            (RowDelta::Friend, Some(profile)) => picked.friends.extend(edge.edge.map(|edge| (*edge, profile))),
             (RowDelta::EncodedProfile, Some(profile)) => picked.profiles.push(profile),
             _ => {}
         }
@@ -186,7 +186,7 @@ fn pick(at: &mut CatchUp, page: Page) -> RecordPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rosterd_engine::model::Epoch;
+    use rosterd_engine::model::{Edge, Epoch};
     use rosterd_engine::sync::delta::Because;
 
     /// An account may be deleted between the reads of its edge and its profile. A client that may have the friend
@@ -197,7 +197,7 @@ mod tests {
         for (plan, removed) in [(Plan::Since(5), 1), (Plan::Full(Because::NoCursor), 0)] {
             let cursor = Cursor { epoch: Epoch(7), watermark: 9 };
             let mut at = CatchUp::new(plan, cursor, LoginRows::default(), 0);
-            let picked = pick(&mut at, Page { edges: vec![(edge.clone(), None)], next: None });
+            let picked = pick(&mut at, Page { edges: vec![(edge.clone().into(), None)], next: None });
             assert_eq!(
                 (picked.removed.len(), picked.records().count(), at.sum()),
                 (removed, removed, ListDigest::default())

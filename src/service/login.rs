@@ -25,11 +25,16 @@ pub struct LoggedIn {
 
 impl Service {
     /// Verifies the token, joins the session to the hub and plans its catch-up. Sessions that may not stay beside it end.
+    /// `may_begin` looks, before anything is read, whether the account may log in now.
     ///
     /// # Errors
     /// The answer, and how the connection ends.
-    pub async fn login(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
-        let logged_in = self.admit(login).await;
+    pub async fn login(
+        &self,
+        login: v1::Login,
+        may_begin: impl FnOnce(&Account) -> Result<(), RequestError>,
+    ) -> Result<LoggedIn, (RequestError, CloseReason)> {
+        let logged_in = self.admit(login, may_begin).await;
         let kind = match &logged_in {
             Ok(_) => return logged_in,
             Err((error, _)) if error.reason == Reason::Unavailable => "UNAVAILABLE",
@@ -39,8 +44,13 @@ impl Service {
         logged_in
     }
 
-    async fn admit(&self, login: v1::Login) -> Result<LoggedIn, (RequestError, CloseReason)> {
+    async fn admit(
+        &self,
+        login: v1::Login,
+        may_begin: impl FnOnce(&Account) -> Result<(), RequestError>,
+    ) -> Result<LoggedIn, (RequestError, CloseReason)> {
         let identity = self.verify(&login.token).await?;
+        may_begin(&identity.account).map_err(|error| (error, CloseReason::TooManyRequests))?;
         // Interest first, watermark second, rows third: what changes meanwhile is sent twice at worst, never missed.
         let mut handle = self.hub.join(&identity.account, SessionId((self.environment.random)()), login.device);
         handle.session().set_issued_at(identity.issued_at);

@@ -10,7 +10,7 @@ use super::state::{Service, unavailable};
 use super::visible::Page;
 use crate::hub::SessionHandle;
 use crate::store::StoreError;
-use rosterd_engine::model::{Account, Audience, CloseReason, Reason, RequestError};
+use rosterd_engine::model::{Account, Audience, CloseReason, Reason, RequestError, Revision};
 use rosterd_engine::sync::repair::{BUCKETS, BucketDigests, BucketSet, ListDigest};
 use rosterd_protocol::EncodedProfile;
 
@@ -98,7 +98,8 @@ impl Service {
         let (mut sums, mut after, mut pages) = (BucketDigests::default(), None, 0);
         loop {
             pages += 1;
-            let Page { edges, next } = self.friends_page(handle, after, None).await?;
+            // A digest needs only the versions of edges, and so nothing later than the last of all revisions.
+            let Page { edges, next } = self.friends_page(handle, after, Some(Revision::MAX)).await?;
             for (edge, profile) in edges {
                 if let Some(profile) = profile {
                     sums.add(edge.peer.as_str(), edge.version, profile.profile().version);
@@ -124,7 +125,7 @@ impl Service {
         for (edge, profile) in edges.into_iter().filter(|(edge, _)| at.buckets.hold(edge.peer.as_str())) {
             if let Some(profile) = profile {
                 at.sum.add(edge.peer.as_str(), edge.version, profile.profile().version);
-                page.friends.push((edge, profile));
+                page.friends.extend(edge.edge.map(|edge| (*edge, profile)));
             }
         }
         Ok(page)

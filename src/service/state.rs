@@ -1,10 +1,13 @@
 //! Holds what the use cases need: the store, the hub, what verifies tokens, and the settings.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::clock::{ClockLook, ClockWatch};
@@ -31,6 +34,8 @@ pub struct Service {
     pub(super) environment: NodeEnvironment,
     pub(super) feed_progress: FeedProgress,
     pub(super) clock_watch: ClockWatch,
+    /// The pages of long friend lists that may be read at the same time.
+    pub(super) list_pages: Semaphore,
 }
 
 /// The environment that a node runs in. A simulation has its own.
@@ -42,6 +47,9 @@ pub struct NodeEnvironment {
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// The friends read at a time, which a session holds in memory while it catches up.
     pub page: usize,
+    /// How many sessions read a further page of a long list at the same time. Each page costs some milliseconds of CPU, and
+    /// whoever waits for a change or a short answer needs the rest of the machine.
+    pub list_readers: usize,
     /// What a session waits for between taking what is pending and looking at what it may see, where other threads run.
     /// `None` on a machine that has them; a simulation has one thread.
     pub interleave: Option<Interleave>,
@@ -59,6 +67,7 @@ impl Default for NodeEnvironment {
             clock: system_clock(),
             random: Arc::new(random),
             page: 500,
+            list_readers: (thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1),
             interleave: None,
             settle: Duration::from_hours(1),
         }
@@ -87,13 +96,15 @@ impl Service {
         metrics: Arc<Metrics>,
         settings: ServiceSettings,
     ) -> Self {
+        let environment = NodeEnvironment::default();
         Self {
+            list_pages: Semaphore::new(environment.list_readers),
             store,
             hub,
             auth: RwLock::new(Arc::new(auth)),
             metrics,
             settings,
-            environment: NodeEnvironment::default(),
+            environment,
             feed_progress: FeedProgress::default(),
             clock_watch: ClockWatch::default(),
         }
@@ -102,13 +113,19 @@ impl Service {
     /// Runs them in another environment than this machine.
     #[must_use]
     pub fn on(self, environment: NodeEnvironment) -> Self {
-        Self { environment, ..self }
+        Self { list_pages: Semaphore::new(environment.list_readers), environment, ..self }
     }
 
     /// Returns the time of the wall clock.
     #[must_use]
     pub fn now(&self) -> Millis {
         (self.environment.clock)()
+    }
+
+    /// Returns a random number.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        (self.environment.random)()
     }
 
     /// Lets other tasks run where other threads would.

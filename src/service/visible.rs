@@ -7,13 +7,13 @@ use std::sync::Arc;
 use super::state::Service;
 use crate::hub::{SessionHandle, UserRef, VisibleProfile};
 use crate::store::StoreError;
-use rosterd_engine::model::{Account, Audience, Edge, Revision, User};
+use rosterd_engine::model::{Account, Audience, ListedEdge, Revision, User};
 use rosterd_protocol::{EncodedProfile, ProfileViews};
 
 /// A page of a friend list.
 pub(super) struct Page {
     /// Each edge with the friend's profile; none with a removed edge, or while the account is being deleted.
-    pub(super) edges: Vec<(Edge, Option<Arc<EncodedProfile>>)>,
+    pub(super) edges: Vec<(ListedEdge, Option<Arc<EncodedProfile>>)>,
     /// The account after which the next page begins, if there may be one.
     pub(super) next: Option<Account>,
 }
@@ -23,7 +23,7 @@ pub(super) type VisibleProfiles = Vec<Option<Arc<EncodedProfile>>>;
 
 impl Service {
     /// Reads the friends after an account, and follows each from now on. With `since`, edges that were removed after it are
-    /// among them.
+    /// among them, and only later ones are whole.
     pub(super) async fn friends_page(
         &self,
         handle: &mut SessionHandle,
@@ -31,8 +31,11 @@ impl Service {
         since: Option<Revision>,
     ) -> Result<Page, StoreError> {
         loop {
+            // Others get their turn between two pages: long lists are read by few sessions at a time.
+            let _turn = self.list_pages.acquire().await;
             let relations_epoch = handle.relations_epoch();
-            let edges = self.store.page(handle.account().clone(), after.clone(), self.environment.page, since).await?;
+            let edges =
+                self.store.listed(handle.account().clone(), after.clone(), self.environment.page, since).await?;
             if let Some(page) = self.follow_page(handle, edges, relations_epoch).await? {
                 return Ok(page);
             }
@@ -44,7 +47,7 @@ impl Service {
     pub(super) async fn follow_page(
         &self,
         handle: &mut SessionHandle,
-        edges: Vec<Edge>,
+        edges: Vec<ListedEdge>,
         relations_epoch: u32,
     ) -> Result<Option<Page>, StoreError> {
         let peers = || edges.iter().filter(|edge| !edge.removed).map(|edge| &edge.peer);
@@ -55,7 +58,7 @@ impl Service {
         }
         let next = edges.last().filter(|_| edges.len() == self.environment.page).map(|last| last.peer.clone());
         let mut profiles = profiles.into_iter();
-        let with_profile = |edge: Edge| {
+        let with_profile = |edge: ListedEdge| {
             let profile = if edge.removed { None } else { profiles.next().flatten() };
             (edge, profile)
         };

@@ -19,11 +19,14 @@ pub(super) struct BulkWriter {
     encoding: Encoding,
     pub(super) writer: FrameWriter,
     pub(super) changes: Changes,
+    /// Whether anything was written yet.
+    pub(super) has_written: bool,
 }
 
 impl BulkWriter {
     pub(super) fn new(encoding: Encoding) -> Self {
-        Self { encoding, writer: FrameWriter::with_capacity(encoding, CAPACITY), changes: Changes::new(encoding) }
+        let (writer, changes) = (FrameWriter::with_capacity(encoding, CAPACITY), Changes::new(encoding));
+        Self { encoding, writer, changes, has_written: false }
     }
 
     /// Adds records, and writes the frames once there are enough.
@@ -56,6 +59,7 @@ impl BulkWriter {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         if self.writer.bytes().len() >= WRITE {
+            self.has_written = true;
             socket.send(&mut self.writer).await?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::batch::BulkWriter;
+use super::commands::refusal;
 use super::context::SessionContext;
 use super::frame_writer::FrameWriter;
 use super::frames::add_presences;
@@ -34,7 +35,18 @@ where
         mode = Some(reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Full));
     }
     let mut pages = 0;
-    while let Some(page) = service.catch_up(&mut logged_in.handle, &mut logged_in.catch_up).await? {
+    loop {
+        let page = match service.catch_up(&mut logged_in.handle, &mut logged_in.catch_up).await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err(error) => {
+                // A client that has its reply learns when to come back from the goodbye.
+                if !batch.has_written {
+                    socket.send_one(&refusal(Some(id), &error)).await?;
+                }
+                return Err(CloseReason::Internal);
+            }
+        };
         pages += 1;
         // Every login reads a page of friends, and one of requests and blocks.
         context.admission.has_read_list(logged_in.handle.account(), u32::from(pages > 2));

@@ -24,7 +24,7 @@ use crate::admission::Permit;
 use crate::hub::{SessionHandle, WakeReason, WriteHandle};
 use crate::metrics::Kind;
 use crate::service::{LoggedIn, Service};
-use rosterd_engine::model::{CloseReason, Reason, RequestError};
+use rosterd_engine::model::{Account, CloseReason, Reason, RequestError};
 use rosterd_protocol::{ClientCommand, Encoding, Inbound, v1};
 
 /// A session that is logged in and up to date.
@@ -86,17 +86,11 @@ where
         socket.send_one(&refusal(Some(id), &error)).await?;
         return Err(CloseReason::TooManyRequests);
     }
-    match context.service.login(login).await {
+    match context.service.login(login, |account| may_log_in(context, account)).await {
         // A session that joined after closing began is not among those that `Gateway::close` ends.
         Ok(_) if context.lifecycle.is_closing() => Err(CloseReason::Shutdown),
         Ok(mut logged_in) => {
             socket.belongs_to(logged_in.handle.account());
-            if let Err(wait) = context.admission.may_read_list(logged_in.handle.account()) {
-                context.refused("LIST_READS");
-                let error = too_fast("too many logins of this account, for the length of its friend list", wait);
-                socket.send_one(&refusal(Some(id), &error)).await?;
-                return Err(CloseReason::TooManyRequests);
-            }
             catch_up(socket, context, id, &mut logged_in).await?;
             let LoggedIn { mut handle, expires_at, .. } = logged_in;
             handle.hand_over(write_handle);
@@ -109,6 +103,14 @@ where
             Err(reason)
         }
     }
+}
+
+/// Checks what a login costs beyond the rate of logins.
+fn may_log_in(context: &SessionContext, account: &Account) -> Result<(), RequestError> {
+    context.admission.may_read_list(account).map_err(|wait| {
+        context.refused("LIST_READS");
+        too_fast("too many logins of this account, for the length of its friend list", wait)
+    })
 }
 
 /// Logs why a login was refused, and from which address it came.

@@ -337,8 +337,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
         let mut writer = FrameWriter::new(self.encoding);
         let retry_after_ms = match reason {
             CloseReason::Shutdown => self.context.lifecycle.retry_after_ms(),
-            CloseReason::TooManyRequests | CloseReason::Overloaded => {
-                Some(RETRY_MS.start + getrandom::u64().unwrap_or(0) % (RETRY_MS.end - RETRY_MS.start))
+            CloseReason::TooManyRequests | CloseReason::Overloaded | CloseReason::Internal => {
+                Some(RETRY_MS.start + self.context.service.random() % (RETRY_MS.end - RETRY_MS.start))
             }
             _ => None,
         };

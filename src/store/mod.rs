@@ -15,8 +15,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use rosterd_engine::model::{
-    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, Millis, OnlineAccount, Profile, Request,
-    RequestError, Revision, SeenPresence, SessionId, User,
+    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, ListedEdge, Millis, OnlineAccount, Profile,
+    Request, RequestError, Revision, SeenPresence, SessionId, User,
 };
 
 /// The capacity of the feed: how many batches may wait for its consumer before the store stops committing.
@@ -112,8 +112,8 @@ pub struct Relations {
 pub struct LoginRows {
     /// Its static token and the time of the last revocation.
     pub credential: Credential,
-    /// The first page of its edges, as of [`Store::page`].
-    pub edges: Vec<Edge>,
+    /// The first page of its edges, as of [`Store::listed`].
+    pub edges: Vec<ListedEdge>,
     /// Its requests, as of [`Store::requests`].
     pub requests: Vec<Request>,
     /// The first page of its blocks, as of [`Store::blocks`].
@@ -162,6 +162,23 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>>;
+
+    /// Returns the same page for a reader that has every edge up to `since`: of these it may leave out everything but the
+    /// version, and so reads much less.
+    fn listed(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Vec<ListedEdge>, StoreError>> {
+        Box::pin(async move {
+            let page = self.page(owner, after, limit, since).await?;
+            let is_held = |edge: &ListedEdge| since.is_some_and(|since| edge.version <= since);
+            let listed = page.into_iter().map(ListedEdge::from);
+            Ok(listed.map(|edge| if is_held(&edge) { ListedEdge { edge: None, ..edge } } else { edge }).collect())
+        })
+    }
 
     /// Returns all relations between `account` and these peers that `account` may see, tombstones included.
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>>;

@@ -102,6 +102,7 @@ impl Node {
             clock: on.clock.clone(),
             random: Arc::new(move || random.next()),
             page: PAGE,
+            list_readers: 1,
             interleave: Some(interleave(on.random.fork())),
             settle: SETTLE,
         };

@@ -193,6 +193,7 @@ async fn removals_past_their_retention_are_forgotten_and_older_cursors_expire() 
             }
             Ok(_) => {}
             Err(ClientError::Closed { code, .. }) => assert_eq!(code, 3002),
+            Err(ClientError::Refused(error)) => assert_eq!(error.code, 503),
             Err(error) => panic!("{error}"),
         }
     };

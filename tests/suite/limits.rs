@@ -3,9 +3,16 @@
 
 use std::net::SocketAddr;
 use std::process::Command as Process;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use rosterd::auth::{AuthSettings, Authenticator};
+use rosterd::hub::{Hub, HubSettings, SessionsLimit};
+use rosterd::metrics::Metrics;
+use rosterd::service::{Service, ServiceSettings};
+use rosterd::store::{Opened, sqlite};
+use rosterd_engine::model::{Account, CloseReason, FriendsPolicy, Reason, RequestError, SessionsPolicy};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -685,4 +692,29 @@ async fn the_limit_of_open_files_is_raised_and_what_is_not_possible_is_said() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("takes 1064 open files") && said.contains("limits.connections to 32 or less"), "{said}");
+}
+
+/// The rate is looked at before the store is: here it is closed, and fails every read.
+#[tokio::test]
+async fn a_login_beyond_the_rate_of_list_reads_reads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, head, .. } =
+        sqlite::open(&folder.path().join("rosterd.db"), sqlite::SqliteOptions::default()).unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let hub = Hub::new(head, HubSettings::default(), metrics.clone());
+    let auth = Authenticator::new(AuthSettings::Development, None, &metrics).unwrap();
+    let settings = ServiceSettings {
+        create_accounts: false,
+        friends: FriendsPolicy::Request,
+        sessions: SessionsLimit { policy: SessionsPolicy::All, max: 16 },
+        linger: Duration::ZERO,
+    };
+    let service = Service::new(store.clone(), hub, auth, metrics, settings);
+    store.close().await;
+    let login = || v1::Login { token: "alice".to_owned(), ..Default::default() };
+    let (error, _) = service.login(login(), |_| Ok(())).await.unwrap_err();
+    assert_eq!(error.reason, Reason::Unavailable);
+    let later = |_: &Account| Err(RequestError::new(Reason::RateLimited, "later"));
+    let (error, close) = service.login(login(), later).await.unwrap_err();
+    assert_eq!((error.reason, close), (Reason::RateLimited, CloseReason::TooManyRequests));
 }

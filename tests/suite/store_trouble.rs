@@ -66,6 +66,31 @@ async fn what_fails_in_the_database_is_for_the_operator_alone() {
     assert!(world.log().contains("the store can read again"), "{}", world.log());
 }
 
+/// Whoever logs in while its friends cannot be read learns when to come back, with the answer and with the goodbye.
+#[tokio::test]
+async fn a_login_whose_friends_cannot_be_read_is_put_off_with_a_time() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob"), ("alice", "carol")]).await;
+    // She follows alice, whose profile is known from then on; only that of bob has to be read.
+    let carol = gateway.login("carol", Encoding::Json).await;
+    let damage = Connection::open(world.path().join("rosterd.db")).unwrap();
+    damage.execute_batch("ALTER TABLE user RENAME TO elsewhere").unwrap();
+    for encoding in Encoding::ALL {
+        let mut alice = gateway.connect(encoding).await;
+        let login = v1::Login { token: "alice".into(), ..Default::default() };
+        let refused = alice.request(ClientCommand::Login(login)).await;
+        let Err(ClientError::Refused(error)) = refused else { panic!("{refused:?}") };
+        is_unavailable(&error);
+        let goodbye = timeout(PATIENCE, alice.next()).await.expect("a goodbye in time").unwrap().goodbye.unwrap();
+        assert_eq!((goodbye.code, goodbye.reconnect), (3002, true), "{goodbye:?}");
+        assert!(goodbye.retry_after_ms.is_some_and(|ms| ms > 0), "{goodbye:?}");
+    }
+    damage.execute_batch("ALTER TABLE elsewhere RENAME TO user").unwrap();
+    assert_eq!(gateway.login("alice", Encoding::Json).await.replica.friends().len(), 2);
+    drop(carol);
+}
+
 #[tokio::test]
 async fn while_another_process_holds_the_database_writers_are_put_off_and_readers_served() {
     let world = World::new();

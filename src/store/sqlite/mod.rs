@@ -38,8 +38,8 @@ use super::{
     system_clock,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, Revision, User,
-    Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request, Revision,
+    User, Visibility,
 };
 
 /// How a store is opened.
@@ -156,6 +156,16 @@ impl Store for Sqlite {
         Box::pin(self.readers.read(move |conn| rows::relations::page(conn, &owner, after.as_ref(), limit, since)))
     }
 
+    fn listed(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Vec<ListedEdge>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::relations::listed(conn, &owner, after.as_ref(), limit, since)))
+    }
+
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::relations::between(conn, &account, &peers)))
     }
@@ -183,7 +193,7 @@ impl Store for Sqlite {
         Box::pin(self.readers.read(move |conn| {
             Ok(LoginRows {
                 credential: rows::credentials::credential(conn, &account)?,
-                edges: rows::relations::page(conn, &account, None, limit, since)?,
+                edges: rows::relations::listed(conn, &account, None, limit, since)?,
                 requests: rows::relations::requests(conn, &account, since)?,
                 blocks: rows::relations::blocks(conn, &account, None, limit, since)?,
             })

@@ -414,7 +414,7 @@ impl Store for Memory {
         Box::pin(async move {
             Ok(LoginRows {
                 credential: self.credential(account.clone()).await?,
-                edges: self.page(account.clone(), None, limit, since).await?,
+                edges: self.listed(account.clone(), None, limit, since).await?,
                 requests: self.requests(account.clone(), since).await?,
                 blocks: self.blocks(account, None, limit, since).await?,
             })

@@ -146,7 +146,7 @@ async fn everything(db: &Running) -> Everything {
         for since in [None, Some(0)] {
             let parts = LoginRows {
                 credential: db.store.credential(owner.clone()).await.unwrap(),
-                edges: db.store.page(owner.clone(), None, 2, since).await.unwrap(),
+                edges: db.store.listed(owner.clone(), None, 2, since).await.unwrap(),
                 requests: db.store.requests(owner.clone(), since).await.unwrap(),
                 blocks: db.store.blocks(owner.clone(), None, 2, since).await.unwrap(),
             };

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 
 use rosterd::store::{Opened, Relations, Store, Write};
 use rosterd_engine::model::{
-    Answer, Change, Credential, Edge, Fields, Gender, Millis, Outcome, Profile, Reason, Revision, Row, SessionId,
-    StaticToken, TokenHash,
+    Answer, Change, Credential, Edge, Fields, Gender, ListedEdge, Millis, Outcome, Profile, Reason, Revision, Row,
+    SessionId, StaticToken, TokenHash,
 };
 
 use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, revoke, token, unfriend};
@@ -46,6 +46,7 @@ on_every_store! {
     several_commands_are_done_together_or_not_at_all
     later_commands_see_earlier_ones
     many_writers_are_all_answered
+    listed_edges_are_whole_if_the_reader_lacks_them
     pages_come_in_order_of_the_peer
     tombstones_are_on_pages_only_with_since
     edges_are_found_by_peer
@@ -197,6 +198,35 @@ async fn one_of_many(store: Arc<dyn Store>, task: usize) -> Arc<Profile> {
         last = read;
     }
     last.expect("it was written")
+}
+
+/// A reader that has every edge up to some version gets these without their texts, in the same order as all others.
+async fn listed_edges_are_whole_if_the_reader_lacks_them(place: Place) {
+    let db = place.open();
+    db.run(nick("a", "")).await;
+    for peer in ["b", "c", "d", "e"] {
+        db.write([nick(peer, ""), befriend("a", peer)]).await.unwrap();
+    }
+    let since = db.edge("a", "c").await.version;
+    db.run(unfriend("a", "b")).await;
+    let listed =
+        |after: Option<&'static str>, limit, since| db.store.listed(account("a"), after.map(account), limit, since);
+    let show = |edges: Vec<ListedEdge>| -> Vec<_> {
+        edges.into_iter().map(|edge| (edge.peer.to_string(), edge.removed, edge.edge.is_some())).collect()
+    };
+    let is = |peer: &str, removed, whole| (peer.to_owned(), removed, whole);
+    let all = db.store.page(account("a"), None, 9, Some(since)).await.unwrap();
+    let found = listed(None, 9, Some(since)).await.unwrap();
+    for (edge, listed) in all.iter().zip(&found) {
+        assert_eq!((&edge.peer, edge.version, edge.removed), (&listed.peer, listed.version, listed.removed));
+        assert!(listed.edge.as_deref().is_none_or(|whole| whole == edge));
+    }
+    assert_eq!(show(found), [is("b", true, true), is("c", false, false), is("d", false, true), is("e", false, true)]);
+    assert_eq!(show(listed(Some("c"), 1, Some(since)).await.unwrap()), [is("d", false, true)]);
+    assert_eq!(show(listed(None, 1, None).await.unwrap()), [is("c", false, true)]);
+    let held = [is("c", false, false), is("d", false, false), is("e", false, false)];
+    assert_eq!(show(listed(None, 9, Some(Revision::MAX)).await.unwrap()), held);
+    db.close().await;
 }
 
 async fn pages_come_in_order_of_the_peer(place: Place) {

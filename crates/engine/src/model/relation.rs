@@ -50,6 +50,25 @@ impl Edge {
     }
 }
 
+/// An edge on a page of a friend list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedEdge {
+    /// The friend.
+    pub peer: Account,
+    /// Whether it is a tombstone.
+    pub removed: bool,
+    /// The version of the edge.
+    pub version: u64,
+    /// The whole edge; it may be missing if the reader has it.
+    pub edge: Option<Box<Edge>>,
+}
+
+impl From<Edge> for ListedEdge {
+    fn from(edge: Edge) -> Self {
+        Self { peer: edge.peer.clone(), removed: edge.removed, version: edge.version, edge: Some(Box::new(edge)) }
+    }
+}
+
 /// A change to the owner's notes about the peer of an edge.
 ///
 /// `None` leaves a field as it is, an empty text clears it.

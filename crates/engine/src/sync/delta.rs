@@ -3,7 +3,7 @@
 //! [`plan`] reads the cursor. [`row_delta`] then says, edge by edge, what the client must receive to hold the current
 //! friend list. Versions are revisions, so "changed since the cursor" is one comparison.
 
-use crate::model::{Cursor, Edge, Lineage, Revision};
+use crate::model::{Cursor, Lineage, ListedEdge, Revision};
 
 /// Why a client must sync in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ pub enum RowDelta {
 
 /// Decides what a client must receive because of `edge` under `plan`.
 #[must_use]
-pub fn row_delta(plan: Plan, edge: &Edge, profile_version: u64) -> RowDelta {
+pub fn row_delta(plan: Plan, edge: &ListedEdge, profile_version: u64) -> RowDelta {
     let new = |version| plan.since().is_none_or(|since| version > since);
     match (edge.removed, new(edge.version)) {
         (true, _) if plan.since().is_none() => RowDelta::Nothing,
@@ -101,7 +101,7 @@ pub fn row_delta(plan: Plan, edge: &Edge, profile_version: u64) -> RowDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Account, Epoch};
+    use crate::model::{Account, Edge, Epoch};
     use crate::sync::digest::Digest;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn a_full_sync_needs_no_tombstones_and_has_a_documented_reason() {
         assert_eq!((Plan::Since(5).since(), Plan::Full(Because::Expired).since()), (Some(5), None));
-        let gone = Edge::tombstone(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 7, 0);
+        let gone =
+            ListedEdge::from(Edge::tombstone(Account::stored("a").unwrap(), Account::stored("b").unwrap(), 7, 0));
         assert_eq!(row_delta(Plan::Full(Because::Expired), &gone, 0), RowDelta::Nothing);
         assert_eq!(row_delta(Plan::Since(5), &gone, 0), RowDelta::Removal);
         let protocol = include_str!("../../../../docs/protocol.md");
@@ -155,9 +156,9 @@ mod tests {
             history in prop::collection::vec((0..6u8, 0..3u8), 1..80), stop: prop::sample::Index,
         ) {
             let account = |n: u8| Account::stored(&n.to_string()).unwrap();
-            let mut edges: BTreeMap<u8, Edge> = BTreeMap::new();
+            let mut edges: BTreeMap<u8, ListedEdge> = BTreeMap::new();
             let mut profiles: BTreeMap<u8, u64> = (0..6).map(|n| (n, 0)).collect();
-            let live = |edges: &BTreeMap<u8, Edge>, profiles: &BTreeMap<u8, u64>| -> List {
+            let live = |edges: &BTreeMap<u8, ListedEdge>, profiles: &BTreeMap<u8, u64>| -> List {
                 edges.iter().filter(|(_, e)| !e.removed).map(|(n, e)| (*n, (e.version, profiles[n]))).collect()
             };
             let stop = stop.index(history.len());
@@ -166,8 +167,8 @@ mod tests {
                 let revision = at as u64 + 1;
                 match what {
                     0 => drop(profiles.insert(*peer, revision)),
-                    1 => drop(edges.insert(*peer, Edge::new(account(9), account(*peer), revision, 0))),
-                    _ if edges.contains_key(peer) => drop(edges.insert(*peer, Edge::tombstone(account(9), account(*peer), revision, 0))),
+                    1 => drop(edges.insert(*peer, Edge::new(account(9), account(*peer), revision, 0).into())),
+                    _ if edges.contains_key(peer) => drop(edges.insert(*peer, Edge::tombstone(account(9), account(*peer), revision, 0).into())),
                     _ => {}
                 }
                 if at == stop {
