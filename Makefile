@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool proxies
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -88,11 +88,12 @@ schemathesis: $(TOOLS)/venv/installed ## hold the server API to its OpenAPI docu
 	cargo build $(CHECKED)
 	EXAMPLES=$(or $(EXAMPLES),50) SEED=$(SEED) $(PYTHON) tests/interop/document
 
-sdk: sdk/js/node_modules/.package-lock.json chromium ## test the JavaScript SDK: types, built files, Node, a browser
+sdk: sdk/js/node_modules/.package-lock.json chromium proxies ## test the JavaScript SDK: types, built files, Node, a browser, proxies
 	@echo "== sdk"
 	cargo build $(CHECKED)
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
+	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:proxies
 
 deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit, packaging
 	@echo "== deploy"
@@ -159,6 +160,12 @@ chromium:
 
 promtool:
 	@command -v promtool >/dev/null || { set -x; $(INSTALL) prometheus || { apt-get update && $(INSTALL) prometheus; }; }
+
+# Their packages also start services, which the tests do not need.
+proxies:
+	@missing=; for program in nginx caddy haproxy openssl; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	test -z "$$missing" || { set -x; $(INSTALL) $$missing || { apt-get update && $(INSTALL) $$missing; }; \
+		test ! -d /run/systemd/system || systemctl disable --now $$missing || true; }
 
 $(TOOLS)/venv/installed: tests/interop/requirements.txt
 	python3 -m venv $(@D) || { $(INSTALL) python3-venv || { apt-get update && $(INSTALL) python3-venv; }; }
