@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool proxies
+.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -101,6 +101,11 @@ deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit,
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
 
+bundlers: sdk/js/node_modules/.package-lock.json chromium ## build and drive applications with the packed SDK in webpack and Next; a minute
+	@echo "== bundlers"
+	cargo build $(CHECKED)
+	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:bundlers
+
 # The program writes its own manual pages and completions; they go into the tarball and the Debian package.
 dist: ## build the release files into target/packages: a tarball, a .deb, an SBOM and checksums
 	cargo build --locked $(SHIPPED)
@@ -119,6 +124,9 @@ static: ## build a static binary into target/packages; see docs/operations.md
 
 test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
 	@echo "== all is well"
+
+test-all: test bundlers schemathesis soak chaos abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
+	@echo "== all is well, also what takes long"
 
 # INTO=FILE.md also writes the table into a document; ONLY=fanout,login measures a part of it.
 bench: ## measure a gateway beside the machine's floor, against its goals; a quarter of an hour
