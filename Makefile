@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test bench benchquick performance microbench drain-demo chromium promtool
+.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -88,17 +88,23 @@ schemathesis: $(TOOLS)/venv/installed ## hold the server API to its OpenAPI docu
 	cargo build $(CHECKED)
 	EXAMPLES=$(or $(EXAMPLES),50) SEED=$(SEED) $(PYTHON) tests/interop/document
 
-sdk: sdk/js/node_modules/.package-lock.json chromium ## test the JavaScript SDK: types, built files, Node, a browser
+sdk: sdk/js/node_modules/.package-lock.json chromium proxies ## test the JavaScript SDK: types, built files, Node, a browser, proxies
 	@echo "== sdk"
 	cargo build $(CHECKED)
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
+	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:proxies
 
 deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit, packaging
 	@echo "== deploy"
 	promtool check rules deploy/prometheus/alerts.yml
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
+
+bundlers: sdk/js/node_modules/.package-lock.json chromium ## build and drive applications with the packed SDK in webpack and Next; a minute
+	@echo "== bundlers"
+	cargo build $(CHECKED)
+	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:bundlers
 
 # The program writes its own manual pages and completions; they go into the tarball and the Debian package.
 dist: ## build the release files into target/packages: a tarball, a .deb, an SBOM and checksums
@@ -118,6 +124,9 @@ static: ## build a static binary into target/packages; see docs/operations.md
 
 test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
 	@echo "== all is well"
+
+test-all: test bundlers schemathesis soak chaos abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
+	@echo "== all is well, also what takes long"
 
 # INTO=FILE.md also writes the table into a document; ONLY=fanout,login measures a part of it.
 bench: ## measure a gateway beside the machine's floor, against its goals; a quarter of an hour
@@ -159,6 +168,12 @@ chromium:
 
 promtool:
 	@command -v promtool >/dev/null || { set -x; $(INSTALL) prometheus || { apt-get update && $(INSTALL) prometheus; }; }
+
+# Their packages also start services, which the tests do not need.
+proxies:
+	@missing=; for program in nginx caddy haproxy openssl; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	test -z "$$missing" || { set -x; $(INSTALL) $$missing || { apt-get update && $(INSTALL) $$missing; }; \
+		test ! -d /run/systemd/system || systemctl disable --now $$missing || true; }
 
 $(TOOLS)/venv/installed: tests/interop/requirements.txt
 	python3 -m venv $(@D) || { $(INSTALL) python3-venv || { apt-get update && $(INSTALL) python3-venv; }; }

@@ -72,8 +72,8 @@ test('two tabs of two friends follow each other', async () => {
 
   // The page names an invalid field, and the other tab sees no change.
   await edit(page, 'birth', 'tomorrow');
-  await page.locator('label.wrong [name="birth"]').waitFor();
-  assert.match((await page.locator('#saved').textContent()) ?? '', /^414 .*birth/);
+  await page.locator('#edit .wrong [name="birth"]').waitFor();
+  assert.match((await page.locator('#edit .wrong .problem').textContent()) ?? '', /^[^\d]*birth/);
 
   // The backend creates and ends a friendship.
   await gateway.api('PUT', '/v1/users/alice/friends/erin');
@@ -100,7 +100,7 @@ test('two people ask, accept, name, see each other come and go, block, and part;
     await erin.locator('#me .nick', { hasText: 'Erin' }).waitFor();
     await dave.fill('#ask [name="account"]', 'nobody');
     await dave.click('#ask button');
-    await dave.locator('#asked', { hasText: '404' }).waitFor();
+    await dave.locator('#ask .wrong .problem', { hasText: 'nobody' }).waitFor();
 
     await dave.fill('#ask [name="account"]', 'erin');
     await dave.fill('#ask [name="message"]', 'We met at the lake');
@@ -150,6 +150,7 @@ test('two people ask, accept, name, see each other come and go, block, and part;
     await online(dave, 'erin', true);
 
     await press(dave, 'erin', 'Delete');
+    await dave.locator('#sure').getByRole('button', { name: 'Delete' }).click();
     for (const [page, account] of [[dave, 'erin'], [phone, 'erin'], [erin, 'dave']] as const) await friend(page, account).waitFor({ state: 'detached' });
   } finally {
     for (const page of [dave, phone, erin]) await page.context().close();
@@ -373,7 +374,8 @@ test('a slow page falls behind, and catches up when it reads', async () => {
 
 test('an account that does not exist is refused once, and the reason is shown', async () => {
   const { page, frames } = await open('nobody');
-  await page.locator('#notice.bad', { hasText: '3500' }).waitFor();
+  await page.locator('#notice.bad', { hasText: 'Not trying again' }).waitFor();
+  await page.locator('#trace .note.bad', { hasText: '3500' }).first().waitFor();
   await state(page, 'disconnected');
   await page.evaluate(() => dispatchEvent(new Event('online')));
   assert.equal(await page.evaluate(() => (window as unknown as Demo).client.state), 'disconnected');

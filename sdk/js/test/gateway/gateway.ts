@@ -39,6 +39,12 @@ export function token(account: string, endsInMs: number): string {
 export class Gateway {
   url = '';
   #ops = '';
+
+  /** The address of the server API. */
+  get ops(): string {
+    return this.#ops;
+  }
+
   #process?: ChildProcess;
   /** The log since the last start. */
   log = '';

@@ -46,7 +46,7 @@ test('CommonJS of Node, without import.meta', () => {
 
 for (const kind of ['mts', 'cts']) {
   test(`the types in a .${kind} file, as strictly as TypeScript can`, () => {
-    const tests = readFileSync(join(sdk, 'test/types/client.ts'), 'utf8').replaceAll('../../src/index.js', 'rosterd');
+    const tests = readFileSync(join(sdk, 'test/types/client.ts'), 'utf8');
     const more = "\nnew RosterdClient({ account: 'alice', url: undefined, device: { id: undefined } }).updateMyInfo({ nick: undefined }, { ifVersion: undefined });\n";
     write(`types.${kind}`, tests + more);
     const compilerOptions = {

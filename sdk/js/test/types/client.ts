@@ -1,7 +1,7 @@
 // Is compiled but not run: what the types of the client allow, and what they do not.
 
-import { RosterdClient, RosterdError } from '../../src/index.js';
-import type { CloseReason, ConnectionState, ErrorReason, Friend, MyInfo, Snapshot, User } from '../../src/index.js';
+import { RosterdClient, RosterdError } from 'rosterd';
+import type { CloseReason, ConnectionState, ErrorReason, Friend, MyInfo, Snapshot, User } from 'rosterd';
 
 declare const client: RosterdClient;
 

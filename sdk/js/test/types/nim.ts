@@ -1,8 +1,8 @@
 // Is compiled but not run: it checks that code written for NIM's published types works with this interface.
 
 import type { NIM as Theirs } from '@yxim/nim-web-sdk';
-import SDK, { NIM as Ours } from '../../src/nim.js';
-import type { NIMFriend, NIMGetInstanceOptions, NIMUser } from '../../src/nim.js';
+import SDK, { NIM as Ours } from 'rosterd/nim';
+import type { NIMFriend, NIMGetInstanceOptions, NIMUser } from 'rosterd/nim';
 
 type TheirOptions = Parameters<typeof Theirs.getInstance>[0];
 type TheirUser = Parameters<NonNullable<TheirOptions['onmyinfo']>>[0];
