@@ -12,10 +12,10 @@ const FLAGS = [
 /** The limit for every wait; generous, for a busy machine. */
 const PATIENCE_MS = 20_000;
 
-export async function launch(): Promise<Browser> {
+export async function launch(...flags: string[]): Promise<Browser> {
   const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
   if (!existsSync(executablePath)) throw new Error(`there is no ${executablePath}: apt-get install chromium, or set CHROMIUM`);
-  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+  return chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
 }
 
 /** Creates an empty browser profile, separate from other tests. */

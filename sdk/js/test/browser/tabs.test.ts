@@ -1,0 +1,308 @@
+// Tabs that share one connection, in a real browser: the leader is killed, frozen and closed, in the middle of commands.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { RosterdClient, Snapshot } from '../../src/index.js';
+import { launch, profile } from './browser.js';
+import { Gateway } from './gateway.js';
+
+/** How often the leader is killed. */
+const KILLS = Number(process.env['ROSTERD_TAB_KILLS'] ?? 5);
+const TABS = 5;
+const PATIENCE_MS = 20_000;
+
+let browser: Browser;
+let gateway: Gateway;
+let pages: { origin: string; close(): void };
+
+before(async () => {
+  // Every tab has a process of its own, which begins with the tab.
+  browser = await launch('--renderer-process-limit=60', '--disable-features=SpareRendererForSitePerProcess');
+  const device = ['sessions.policy=one_per_device_id', 'limits.commands_per_second=2000', 'limits.commands_burst=4000'];
+  gateway = await Gateway.start('development', ...device);
+  pages = await serve();
+});
+after(async () => {
+  await browser.close();
+  pages.close();
+  await gateway.close();
+});
+
+/** What a tab of these tests has on its window. */
+interface TabWindow {
+  client: RosterdClient;
+  sockets: WebSocket[];
+  lives: number;
+  errors: string[];
+  ended: Record<string, number>;
+  /** The numbers of the last alias that was sent and of the last that was acknowledged. */
+  sent: number;
+  acknowledged: number;
+  running: boolean;
+  /** Settles when no call is open. */
+  stopped: Promise<unknown>;
+  heard: string[];
+}
+
+const PAGE = (): string => `<!doctype html><title>tab</title><script type="module">
+  import { RosterdClient } from '${sdk()}/rosterd.js';
+  import { shareTabs } from '${sdk()}/tabs.js';
+  window.sockets = [];
+  class Counted extends WebSocket {
+    constructor(...args) { super(...args); sockets.push(this); }
+  }
+  const account = new URLSearchParams(location.search).get('account');
+  window.client = new RosterdClient({ account, url: '${gateway.url}', tabs: shareTabs, WebSocket: Counted, device: { id: 'browser-1' } });
+  window.errors = []; window.heard = []; window.lives = 0; window.ended = {}; window.sent = window.acknowledged = 0;
+  client.on('error', ({ reason, message }) => errors.push(reason + ': ' + message));
+  client.on('synced', () => lives++);
+  client.on('disconnected', ({ code, reason, willReconnect }) => willReconnect || heard.push(code + ' ' + reason));
+  client.connect().catch(() => {});
+</script>`;
+
+const sdk = (): string => (process.env['TABS_DIST'] ? '/sdk' : `${gateway.origin}/sdk`);
+
+/** Serves the page, at an origin of its own. */
+async function serve(): Promise<{ origin: string; close(): void }> {
+  const server = createServer(({ url = '' }, response) => {
+    const [, script] = /^\/sdk\/(\w+\.js)$/.exec(url) ?? [];
+    response.setHeader('content-type', script ? 'text/javascript' : 'text/html').end(script ? readFileSync(new URL(`../../dist/${script}`, import.meta.url)) : PAGE());
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => void server.close() };
+}
+
+const FRIENDS = Array.from({ length: 40 }, (_, n) => `friend${n}`);
+
+/** Opens pages of one origin, and knows the process of each. */
+class Tabs {
+  readonly pids = new Map<Page, number>();
+
+  constructor(readonly context: BrowserContext, readonly account: string) {}
+
+  static async of(account: string): Promise<Tabs> {
+    const context = await profile(browser);
+    return new Tabs(context, account);
+  }
+
+  async open(): Promise<Page> {
+    const before = renderers();
+    const page = await this.context.newPage();
+    await page.goto(`${pages.origin}/?account=${this.account}`);
+    await page.waitForFunction(() => (window as unknown as TabWindow).client?.state === 'live', undefined, { timeout: PATIENCE_MS });
+    const fresh = [...renderers()].filter((pid) => !before.has(pid));
+    assert.equal(fresh.length, 1, `one process for the new tab, not ${fresh.length}`);
+    this.pids.set(page, fresh[0] as number);
+    return page;
+  }
+
+  get pages(): Page[] {
+    return [...this.pids.keys()];
+  }
+
+  /** Waits until one tab has the only open connection. */
+  async leader(): Promise<Page> {
+    const until = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const open = await Promise.all(this.pages.map((page) => page.evaluate(() => (window as unknown as TabWindow).sockets.filter(({ readyState }) => readyState === 1).length)));
+      if (open.reduce((sum, n) => sum + n) === 1) return this.pages[open.indexOf(1)] as Page;
+      assert.ok(Date.now() < until, `connections of the tabs: ${open.join()}`);
+    }
+  }
+
+  /** Kills the process of a tab, and waits until the browser has noticed. */
+  async kill(page: Page): Promise<void> {
+    const crashed = page.waitForEvent('crash', { timeout: PATIENCE_MS });
+    process.kill(this.pids.get(page) as number, 'SIGKILL');
+    await crashed;
+    this.pids.delete(page);
+    await page.close();
+  }
+
+  async all(what: (tab: TabWindow) => boolean): Promise<void> {
+    const source = `(${what})(window)`;
+    await Promise.all(this.pages.map((page) => page.waitForFunction(source, undefined, { timeout: PATIENCE_MS })));
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+  }
+}
+
+/** The renderers of this test's browser. */
+function renderers(): Set<number> {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return new Set(pids.filter((pid) => {
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      return line.includes('--type=renderer') && line.includes('--renderer-process-limit') || line.includes('--type=renderer') && descends(Number(pid));
+    } catch {
+      return false;
+    }
+  }).map(Number));
+}
+
+/** Returns whether a process is a child of this one, in any generation. */
+function descends(pid: number): boolean {
+  for (let at = pid; at > 1;) {
+    if (at === process.pid) return true;
+    at = Number(/\) \w (\d+)/.exec(readFileSync(`/proc/${at}/stat`, 'utf8'))?.[1] ?? 0);
+  }
+  return false;
+}
+
+/** What a tab shows, in a form to compare. */
+function view({ me, users, friends, requests, blocks, presence }: Snapshot): unknown {
+  const sorted = <T>(map: Iterable<[string, T]>): [string, T][] => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+  // The gateway may say of a friend that it was never online, or nothing.
+  const seen = sorted(presence).filter(([account, { online, lastSeen }]) => friends.has(account) && (online || lastSeen));
+  const known = [...users].filter(([account]) => friends.has(account));
+  return { me, users: sorted(known), friends: sorted(friends), requests: [...requests], blocks: sorted(blocks), presence: seen };
+}
+
+const VIEW = `(${view})(client.snapshot)`;
+
+/** Compares all tabs with a client that has a connection of its own. */
+async function compare(tabs: Tabs): Promise<void> {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const fresh = await gateway.client(tabs.account);
+    const truth = JSON.stringify(view(fresh.snapshot));
+    await fresh.disconnect();
+    const shown = await Promise.all(tabs.pages.map((page) => page.evaluate(VIEW)));
+    const wrong = shown.filter((view) => !isDeepStrictEqual(view, JSON.parse(truth)));
+    if (!wrong.length) return;
+    // Presence takes its time after the comparing client has come and gone.
+    if (Date.now() > until) assert.deepEqual(wrong[0], JSON.parse(truth));
+  }
+}
+
+/** Lets a tab work: it renames its own friend as often as it can, and writes what the others write as well. */
+function work(slot: number): void {
+  const tab = window as unknown as TabWindow;
+  const { client } = tab;
+  tab.running = true;
+  const count = async (call: Promise<unknown>): Promise<boolean> => {
+    try {
+      await call;
+      tab.ended['done'] = (tab.ended['done'] ?? 0) + 1;
+      return true;
+    } catch (error) {
+      const { reason } = error as { reason: string };
+      tab.ended[reason] = (tab.ended[reason] ?? 0) + 1;
+      return false;
+    }
+  };
+  const loop = async (step: (n: number) => Promise<unknown>): Promise<void> => {
+    for (let n = Number(client.friends.get(`friend${slot}`)?.alias || 0) + 1; tab.running; n++) await step(n);
+  };
+  tab.stopped = Promise.all([
+    loop(async (n) => {
+      tab.sent = n;
+      if (await count(client.updateFriend(`friend${slot}`, { alias: String(n) }))) tab.acknowledged = n;
+    }),
+    loop((n) => count(client.updateMyInfo({ sign: `tab ${slot} says ${n}` }))),
+    loop((n) => count(n % 2 ? client.block(`stranger${slot}`) : client.unblock(`stranger${slot}`))),
+    loop((n) => count(client.getUsers([`stranger${n % 5}`], { fresh: true }))),
+  ]);
+}
+
+test(`${TABS} tabs under load, whose leader is killed ${KILLS} times`, { timeout: 30_000 + KILLS * 30_000 }, async (t) => {
+  await gateway.import([
+    ...['shared', ...FRIENDS, ...Array.from({ length: TABS }, (_, n) => `stranger${n}`)].map((account) => ({ user: { account, nick: account } })),
+  ]);
+  for (const friend of FRIENDS) await gateway.api('PUT', `/v1/users/shared/friends/${friend}`, {});
+  const online = await gateway.client('friend39');
+  const tabs = await Tabs.of('shared');
+  const slots = new Map<Page, number>();
+  const ended: Record<string, number> = {};
+  const start = async (slot: number): Promise<void> => {
+    const page = await tabs.open();
+    slots.set(page, slot);
+    await page.evaluate(`(${work})(${slot})`);
+  };
+  const gather = async (page: Page): Promise<void> => {
+    for (const [reason, n] of Object.entries(await page.evaluate(() => (window as unknown as TabWindow).ended))) ended[reason] = (ended[reason] ?? 0) + n;
+  };
+  for (let slot = 0; slot < TABS; slot++) await start(slot);
+
+  // Others change what the tabs see, and somebody counts the sessions.
+  let busy = true;
+  let most = 0;
+  let changes = 0;
+  const seen = new Set<string>();
+  const others = (async () => {
+    for (; busy; changes++) {
+      await gateway.api('PATCH', `/v1/users/${FRIENDS[changes % FRIENDS.length]}`, { nick: `change ${changes}` });
+      const { sessions } = (await gateway.api('GET', '/v1/users/shared/sessions')) as { sessions: { session: string }[] };
+      most = Math.max(most, sessions.length);
+      for (const { session } of sessions) seen.add(session);
+    }
+  })();
+
+  const acknowledged = new Map<number, number>();
+  let longest = 0;
+  let inFlight = 0;
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const leader = await tabs.leader();
+    const slot = slots.get(leader) as number;
+    const before = await leader.evaluate(() => {
+      const { ended, sent, acknowledged } = window as unknown as TabWindow;
+      return { done: ended['done'] ?? 0, sent, acknowledged };
+    });
+    assert.ok(before.done > 0, 'the leader works');
+    if (before.sent > before.acknowledged) inFlight++;
+    acknowledged.set(slot, before.acknowledged);
+    await gather(leader);
+    const others = tabs.pages.filter((page) => page !== leader);
+    const lives = await Promise.all(others.map((page) => page.evaluate(() => (window as unknown as TabWindow).lives)));
+    const at = Date.now();
+    await tabs.kill(leader);
+    // All others are live again: the leader's connection was theirs.
+    await Promise.all(others.map((page, i) => page.waitForFunction((lives) => {
+      const tab = window as unknown as TabWindow;
+      return tab.lives > lives && tab.client.state === 'live';
+    }, lives[i] as number, { timeout: PATIENCE_MS })));
+    longest = Math.max(longest, Date.now() - at);
+    await start(slot);
+    if (kill % 10 && kill !== KILLS) continue;
+
+    // Everything comes to rest, and is compared.
+    await Promise.all(tabs.pages.map((page) => page.evaluate(() => {
+      const tab = window as unknown as TabWindow;
+      tab.running = false;
+      return tab.stopped;
+    })));
+    if (kill === KILLS) busy = false;
+    for (const page of tabs.pages) {
+      const { acknowledged: n, errors } = await page.evaluate(() => ({ acknowledged: (window as unknown as TabWindow).acknowledged, errors: (window as unknown as TabWindow).errors }));
+      const slot = slots.get(page) as number;
+      acknowledged.set(slot, Math.max(n, acknowledged.get(slot) ?? 0));
+      assert.deepEqual(errors, []);
+    }
+    if (kill === KILLS) {
+      await Promise.all(tabs.pages.map((page) => gather(page)));
+      break;
+    }
+    for (const page of tabs.pages) await page.evaluate(`(${work})(${slots.get(page)})`);
+  }
+  await others;
+  await compare(tabs);
+  // What was acknowledged is in force, or what was sent after it.
+  const fresh = await gateway.client('shared');
+  for (const [slot, n] of acknowledged) assert.ok(Number(fresh.friends.get(`friend${slot}`)?.alias) >= n, `friend${slot}: ${fresh.friends.get(`friend${slot}`)?.alias}, acknowledged ${n}`);
+  await fresh.disconnect();
+  t.diagnostic(`calls ${JSON.stringify(ended)}; ${changes} changes of others; ${seen.size} sessions, at most ${most} at once; all live again within ${longest} ms; in flight at ${inFlight} kills`);
+  assert.deepEqual(Object.keys(ended).filter((reason) => !['done', 'SUPERSEDED', 'CONNECTION_LOST'].includes(reason)), []);
+  assert.ok(inFlight > 0, 'some kill was in the middle of a command');
+  assert.equal(most, 1);
+  await online.disconnect();
+  await tabs.close();
+});
+
