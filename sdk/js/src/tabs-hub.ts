@@ -3,7 +3,7 @@
 
 import type { WebSocketLike } from './connection.js';
 import { digest } from './digest.js';
-import type { Changes, LoginReply, ServerFrame, User } from './protocol.js';
+import type { LoginReply, ServerFrame, User } from './protocol.js';
 import type { Member } from './sharing.js';
 import type { Carrier, Line, Over } from './tabs-line.js';
 
@@ -158,7 +158,8 @@ export class Hub implements Carrier {
     this.#own.gives(text);
     if (this.#over) return;
     const user = frame.updateMyInfoReply?.user;
-    if (user) this.#share({ changes: { me: user } });
+    // The gateway sends this to other sessions only.
+    if (user) this.#push(JSON.stringify({ changes: { me: user } }));
     else if (frame.id === undefined) this.#push(text);
     if (Object.keys(frame).length === 0) this.#prune();
     if (!this.#live && this.#member.state === 'live') {
@@ -204,8 +205,11 @@ export class Hub implements Carrier {
     if (!Object.keys(command).length) return;
     this.#request(command, (frame) => {
       const user = frame.updateMyInfoReply?.user;
-      // The gateway sends this to other sessions only.
-      if (user) this.#share({ changes: { me: user } });
+      if (user) {
+        const text = JSON.stringify({ changes: { me: user } });
+        this.#own.gives(text);
+        this.#push(text, peer);
+      }
       this.#reply(peer, { ...frame, id });
     });
   }
@@ -221,16 +225,9 @@ export class Hub implements Carrier {
     peer.gives(JSON.stringify(frame));
   }
 
-  /** Gives a frame to all tabs. */
-  #share(frame: { changes: Changes }): void {
-    const text = JSON.stringify(frame);
-    this.#own.gives(text);
-    this.#push(text);
-  }
-
-  /** Gives a frame to all other tabs. */
-  #push(text: string): void {
-    for (const peer of this.#peers.values()) peer.gives(text);
+  /** Gives a frame to the other tabs. */
+  #push(text: string, except?: Peer): void {
+    for (const peer of this.#peers.values()) if (peer !== except) peer.gives(text);
   }
 
   #refuse(line: string): void {

@@ -45,11 +45,19 @@ interface Seeker {
 
 /** Lets all tabs of an account and origin share one connection: `new RosterdClient({ account, tabs: shareTabs })`. */
 export const shareTabs: Tabs = (member, store, key) => {
-  const { locks } = globalThis.navigator ?? {};
+  const { navigator, BroadcastChannel: Channel } = globalThis;
+  const locks = navigator?.locks;
   const Socket = member.options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
-  if (!locks || !Socket || typeof BroadcastChannel !== 'function') return undefined;
-  return new Tab(member, new TabStore(store, key), `rosterd-tabs-1 ${key}`, locks, Socket);
+  if (!locks || !Channel || !Socket) return undefined;
+  return new Tab(member, new TabStore(store, key), `rosterd-tabs-1 ${key}`, { locks, Channel, Socket });
 };
+
+/** The platform's parts that sharing needs. */
+interface Platform {
+  locks: LockManager;
+  Channel: typeof BroadcastChannel;
+  Socket: WebSocketConstructor;
+}
 
 /** This tab among the others. */
 class Tab implements Shared {
@@ -58,8 +66,7 @@ class Tab implements Shared {
   readonly #store: TabStore;
   readonly #member: Member;
   readonly #name: string;
-  readonly #locks: LockManager;
-  readonly #Socket: WebSocketConstructor;
+  readonly #platform: Platform;
   #leads = false;
   // The next login has no token, because another tab led.
   #tokenless = false;
@@ -75,12 +82,11 @@ class Tab implements Shared {
   // Settles when the page wakes up again.
   #asleep?: { promise: Promise<void>; wake(): void };
 
-  constructor(member: Member, store: TabStore, name: string, locks: LockManager, Socket: WebSocketConstructor) {
+  constructor(member: Member, store: TabStore, name: string, platform: Platform) {
     this.#member = member;
     this.store = this.#store = store;
     this.#name = name;
-    this.#locks = locks;
-    this.#Socket = Socket;
+    this.#platform = platform;
     store.onSaved = () => this.#hub?.saved();
     store.onWiped = () => this.#wiped();
     const open = (url: string, protocols?: string | string[]): WebSocketLike => this.#open(url, protocols);
@@ -148,10 +154,10 @@ class Tab implements Shared {
         if (got) return this.#deposed(queue);
         if ((cause as Error | undefined)?.name !== 'AbortError') void this.#lead(settle);
       };
-      this.#locks.request(this.#name, { ifAvailable: true }, take).then(() => {
+      this.#platform.locks.request(this.#name, { ifAvailable: true }, take).then(() => {
         if (got || queue.signal.aborted) return settle();
         settle();
-        return this.#locks.request(this.#name, { signal: queue.signal }, take);
+        return this.#platform.locks.request(this.#name, { signal: queue.signal }, take);
       }).catch(failed);
     });
   }
@@ -160,7 +166,7 @@ class Tab implements Shared {
   #steal(): void {
     this.#queue?.abort();
     const queue = (this.#queue = new AbortController());
-    this.#locks.request(this.#name, { steal: true }, () => (queue.signal.aborted ? undefined : this.#lead())).catch(() => this.#deposed(queue));
+    this.#platform.locks.request(this.#name, { steal: true }, () => (queue.signal.aborted ? undefined : this.#lead())).catch(() => this.#deposed(queue));
   }
 
   /** Leads until the returned promise settles. */
@@ -202,7 +208,7 @@ class Tab implements Shared {
 
   /** Connects the line to the gateway. */
   #connect(line: Line, url: string, protocols?: string | string[]): void {
-    const hub: Hub = new Hub(this.#member, line, new this.#Socket(url, protocols), {
+    const hub: Hub = new Hub(this.#member, line, new this.#platform.Socket(url, protocols), {
       channel: (name) => this.#channel(name),
       live: () => this.#say({ lead: hub.id }),
       stored: () => this.#store.cursor,
@@ -279,7 +285,7 @@ class Tab implements Shared {
   }
 
   #channel<T>(name: string, heard?: (data: T) => void): BroadcastChannel {
-    const channel = new BroadcastChannel(`${this.#name} ${name}`);
+    const channel = new this.#platform.Channel(`${this.#name} ${name}`);
     if (heard) channel.onmessage = ({ data }) => heard(data as T);
     return channel;
   }

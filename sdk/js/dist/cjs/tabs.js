@@ -123,7 +123,7 @@ var Hub = class {
     this.#own.gives(text);
     if (this.#over) return;
     const user = frame.updateMyInfoReply?.user;
-    if (user) this.#share({ changes: { me: user } });
+    if (user) this.#push(JSON.stringify({ changes: { me: user } }));
     else if (frame.id === void 0) this.#push(text);
     if (Object.keys(frame).length === 0) this.#prune();
     if (!this.#live && this.#member.state === "live") {
@@ -164,7 +164,11 @@ var Hub = class {
     if (!Object.keys(command).length) return;
     this.#request(command, (frame) => {
       const user = frame.updateMyInfoReply?.user;
-      if (user) this.#share({ changes: { me: user } });
+      if (user) {
+        const text2 = JSON.stringify({ changes: { me: user } });
+        this.#own.gives(text2);
+        this.#push(text2, peer);
+      }
       this.#reply(peer, { ...frame, id });
     });
   }
@@ -177,15 +181,9 @@ var Hub = class {
   #reply(peer, frame) {
     peer.gives(JSON.stringify(frame));
   }
-  /** Gives a frame to all tabs. */
-  #share(frame) {
-    const text = JSON.stringify(frame);
-    this.#own.gives(text);
-    this.#push(text);
-  }
-  /** Gives a frame to all other tabs. */
-  #push(text) {
-    for (const peer of this.#peers.values()) peer.gives(text);
+  /** Gives a frame to the other tabs. */
+  #push(text, except) {
+    for (const peer of this.#peers.values()) if (peer !== except) peer.gives(text);
   }
   #refuse(line) {
     const channel = this.#handlers.channel(line);
@@ -425,10 +423,11 @@ var SILENCE_MS = 3e3;
 var LEAVE_MS = 100;
 var LEAVE_TRIES = 30;
 var shareTabs = (member, store, key) => {
-  const { locks } = globalThis.navigator ?? {};
+  const { navigator, BroadcastChannel: Channel } = globalThis;
+  const locks = navigator?.locks;
   const Socket = member.options.WebSocket ?? globalThis.WebSocket;
-  if (!locks || !Socket || typeof BroadcastChannel !== "function") return void 0;
-  return new Tab(member, new TabStore(store, key), `rosterd-tabs-1 ${key}`, locks, Socket);
+  if (!locks || !Channel || !Socket) return void 0;
+  return new Tab(member, new TabStore(store, key), `rosterd-tabs-1 ${key}`, { locks, Channel, Socket });
 };
 var Tab = class {
   WebSocket;
@@ -436,8 +435,7 @@ var Tab = class {
   #store;
   #member;
   #name;
-  #locks;
-  #Socket;
+  #platform;
   #leads = false;
   // The next login has no token, because another tab led.
   #tokenless = false;
@@ -452,12 +450,11 @@ var Tab = class {
   #seeker;
   // Settles when the page wakes up again.
   #asleep;
-  constructor(member, store, name, locks, Socket) {
+  constructor(member, store, name, platform) {
     this.#member = member;
     this.store = this.#store = store;
     this.#name = name;
-    this.#locks = locks;
-    this.#Socket = Socket;
+    this.#platform = platform;
     store.onSaved = () => this.#hub?.saved();
     store.onWiped = () => this.#wiped();
     const open = (url, protocols) => this.#open(url, protocols);
@@ -517,10 +514,10 @@ var Tab = class {
         if (got) return this.#deposed(queue);
         if (cause?.name !== "AbortError") void this.#lead(settle);
       };
-      this.#locks.request(this.#name, { ifAvailable: true }, take).then(() => {
+      this.#platform.locks.request(this.#name, { ifAvailable: true }, take).then(() => {
         if (got || queue.signal.aborted) return settle();
         settle();
-        return this.#locks.request(this.#name, { signal: queue.signal }, take);
+        return this.#platform.locks.request(this.#name, { signal: queue.signal }, take);
       }).catch(failed);
     });
   }
@@ -528,7 +525,7 @@ var Tab = class {
   #steal() {
     this.#queue?.abort();
     const queue = this.#queue = new AbortController();
-    this.#locks.request(this.#name, { steal: true }, () => queue.signal.aborted ? void 0 : this.#lead()).catch(() => this.#deposed(queue));
+    this.#platform.locks.request(this.#name, { steal: true }, () => queue.signal.aborted ? void 0 : this.#lead()).catch(() => this.#deposed(queue));
   }
   /** Leads until the returned promise settles. */
   #lead(settle) {
@@ -564,7 +561,7 @@ var Tab = class {
   }
   /** Connects the line to the gateway. */
   #connect(line, url, protocols) {
-    const hub = new Hub(this.#member, line, new this.#Socket(url, protocols), {
+    const hub = new Hub(this.#member, line, new this.#platform.Socket(url, protocols), {
       channel: (name) => this.#channel(name),
       live: () => this.#say({ lead: hub.id }),
       stored: () => this.#store.cursor,
@@ -633,7 +630,7 @@ var Tab = class {
     this.#all?.postMessage(message);
   }
   #channel(name, heard) {
-    const channel = new BroadcastChannel(`${this.#name} ${name}`);
+    const channel = new this.#platform.Channel(`${this.#name} ${name}`);
     if (heard) channel.onmessage = ({ data }) => heard(data);
     return channel;
   }
