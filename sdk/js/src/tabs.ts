@@ -49,6 +49,7 @@ export const shareTabs: Tabs = (member, store, key) => {
   const locks = navigator?.locks;
   const Socket = member.options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
   if (!locks || !Channel || !Socket) return undefined;
+  // The number changes with the messages: tabs of another one do not understand them.
   return new Tab(member, new TabStore(store, key), `rosterd-tabs-1 ${key}`, { locks, Channel, Socket });
 };
 

@@ -71,14 +71,12 @@ const PAGE = (): string => `<!doctype html><title>tab</title><script type="modul
   client.connect().catch(() => {});
 </script>`;
 
-const sdk = (): string => (process.env['TABS_DIST'] ? '/sdk' : `${gateway.origin}/sdk`);
+const sdk = (): string => `${gateway.origin}/sdk`;
 
 /** Serves the page, at an origin of its own. */
 async function serve(): Promise<{ origin: string; close(): void }> {
   const server = createServer(({ url = '' }, response) => {
-    const [, script] = /^\/sdk\/(\w+\.js)$/.exec(url) ?? [];
-    response.setHeader('content-type', script ? 'text/javascript' : 'text/html');
-    response.end(script ? readFileSync(new URL(`../../dist/${script}`, import.meta.url)) : url === '/empty' ? '<title>another page</title>' : PAGE());
+    response.setHeader('content-type', 'text/html').end(url === '/empty' ? '<title>another page</title>' : PAGE());
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => void server.close() };
@@ -141,17 +139,17 @@ class Tabs {
   }
 }
 
-/** The renderers of this test's browser. */
+/** The renderers of this test's browsers. */
 function renderers(): Set<number> {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return new Set(pids.filter((pid) => {
+  const isRenderer = (pid: string): boolean => {
     try {
-      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-      return line.includes('--type=renderer') && line.includes('--renderer-process-limit') || line.includes('--type=renderer') && descends(Number(pid));
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('--type=renderer') && descends(Number(pid));
     } catch {
+      // It has just ended.
       return false;
     }
-  }).map(Number));
+  };
+  return new Set(readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isRenderer(name)).map(Number));
 }
 
 /** Returns whether a process is a child of this one, in any generation. */
