@@ -1,14 +1,13 @@
 // What a client and tabs.ts know of each other. The client itself knows nothing of tabs.
 
 import type { WebSocketConstructor } from './connection.js';
-import type { Options } from './options.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
 import type { Store } from './store.js';
 
 /** The client in this tab, as {@link Tabs} sees it. */
 export interface Member {
-  readonly options: Options;
+  readonly options: { readonly WebSocket?: WebSocketConstructor | undefined };
   readonly state: State;
   readonly snapshot: Snapshot;
   readonly connection?: { readonly paused: boolean };

@@ -14,6 +14,11 @@ const BATCH = 500;
 /** How much of the latest changes is kept, in characters, for tabs that hold all but these. */
 const RECENT_MAX = 1_000_000;
 
+/** The close code of a session that another one replaces. */
+const KICKED = 3503;
+/** How long a kick may be another tab's doing. */
+const DOUBT_MS = 100;
+
 /** What the tabs say to each other in the inbox of a line. */
 export interface ToLine {
   /** The leader can take a login. */
@@ -87,7 +92,7 @@ export class Hub implements Carrier {
     this.#own = { gives: (text) => line.gives(text), watched: new Set(), heard: 0 };
     socket.onopen = () => line.opened();
     socket.onmessage = ({ data }) => this.#received(data as string);
-    socket.onclose = ({ code, reason }) => this.#end({ code: code ?? 1006, reason: String(reason ?? '') }, true);
+    socket.onclose = ({ code = 1006, reason = '' }) => this.#doubt(code, () => this.#end({ code, reason: String(reason) }, true));
     socket.onerror = () => {};
     this.#inbox = handlers.channel(this.id);
     this.#inbox.onmessage = ({ data }) => this.#asked(data as ToHub);
@@ -144,7 +149,7 @@ export class Hub implements Carrier {
   #received(text: string): void {
     let frame: Frame;
     try {
-      frame = JSON.parse(text) as Frame;
+      frame = (JSON.parse(text) ?? {}) as Frame;
     } catch {
       // The client ends the connection.
       return this.#own.gives(text);
@@ -154,6 +159,20 @@ export class Hub implements Carrier {
       this.#pending.delete(frame.id ?? 0);
       return pending(frame);
     }
+    this.#doubt(frame.goodbye?.code, () => this.#take(frame, text));
+  }
+
+  /**
+   * Does something, later after a kick: if this page was silent, another tab may have taken its place, and the gateway may
+   * have ended this session for that one's. Then this tab follows, as soon as it hears of it.
+   */
+  #doubt(code: number | undefined, action: () => void): void {
+    if (code === KICKED) setTimeout(action, DOUBT_MS);
+    else action();
+  }
+
+  #take(frame: Frame, text: string): void {
+    if (this.#over) return;
     this.#remember(frame, text);
     this.#own.gives(text);
     if (this.#over) return;

@@ -99,8 +99,10 @@ class Tab implements Shared {
 
   async follows(): Promise<boolean> {
     this.#watchPage(true);
-    while (this.#asleep) await this.#asleep.promise;
-    await (this.#joined ??= this.#join());
+    do {
+      await this.#asleep?.promise;
+      await (this.#joined ??= this.#join());
+    } while (this.#asleep);
     return (this.#tokenless = !this.#leads);
   }
 

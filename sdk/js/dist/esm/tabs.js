@@ -3,6 +3,8 @@ import { digest } from "./core.js";
 var FOREIGN = 2 ** 40;
 var BATCH = 500;
 var RECENT_MAX = 1e6;
+var KICKED = 3503;
+var DOUBT_MS = 100;
 var Hub = class {
   id = crypto.randomUUID();
   #member;
@@ -34,7 +36,7 @@ var Hub = class {
     this.#own = { gives: (text) => line.gives(text), watched: /* @__PURE__ */ new Set(), heard: 0 };
     socket.onopen = () => line.opened();
     socket.onmessage = ({ data }) => this.#received(data);
-    socket.onclose = ({ code, reason }) => this.#end({ code: code ?? 1006, reason: String(reason ?? "") }, true);
+    socket.onclose = ({ code = 1006, reason = "" }) => this.#doubt(code, () => this.#end({ code, reason: String(reason) }, true));
     socket.onerror = () => {
     };
     this.#inbox = handlers.channel(this.id);
@@ -84,7 +86,7 @@ var Hub = class {
   #received(text) {
     let frame;
     try {
-      frame = JSON.parse(text);
+      frame = JSON.parse(text) ?? {};
     } catch {
       return this.#own.gives(text);
     }
@@ -93,6 +95,18 @@ var Hub = class {
       this.#pending.delete(frame.id ?? 0);
       return pending(frame);
     }
+    this.#doubt(frame.goodbye?.code, () => this.#take(frame, text));
+  }
+  /**
+   * Does something, later after a kick: if this page was silent, another tab may have taken its place, and the gateway may
+   * have ended this session for that one's. Then this tab follows, as soon as it hears of it.
+   */
+  #doubt(code, action) {
+    if (code === KICKED) setTimeout(action, DOUBT_MS);
+    else action();
+  }
+  #take(frame, text) {
+    if (this.#over) return;
     this.#remember(frame, text);
     this.#own.gives(text);
     if (this.#over) return;
@@ -438,8 +452,10 @@ var Tab = class {
   }
   async follows() {
     this.#watchPage(true);
-    while (this.#asleep) await this.#asleep.promise;
-    await (this.#joined ??= this.#join());
+    do {
+      await this.#asleep?.promise;
+      await (this.#joined ??= this.#join());
+    } while (this.#asleep);
     return this.#tokenless = !this.#leads;
   }
   leave() {

@@ -412,6 +412,33 @@ test('a leader that is kept for the way back hands over, and follows when the us
   await close();
 });
 
+test('a leader that hangs is replaced, and follows when it is back', { timeout: 120_000 }, async () => {
+  await populate('hanging');
+  const tabs = await Tabs.of('hanging');
+  for (let n = 0; n < 2; n++) await tabs.open();
+  const leader = await tabs.leader();
+  const pids = tabs.pids.get(leader) as number[];
+  tabs.pids.delete(leader);
+  process.kill(pids[0] as number, 'SIGSTOP');
+  try {
+    const next = await tabs.open();
+    assert.equal(await tabs.leader(), next);
+    await tabs.all(({ client }) => client.state === 'live');
+    assert.equal(await sessions('hanging'), 1);
+  } finally {
+    process.kill(pids[0] as number, 'SIGCONT');
+  }
+  const next = await tabs.leader();
+  tabs.pids.set(leader, pids);
+  // Its session ended for the new one's, which is no kick.
+  await tabs.all(({ client, sockets }) => client.state === 'live' && sockets.every(({ readyState }) => readyState === 1 || readyState === 3));
+  await gateway.api('PATCH', '/v1/users/friend0', { nick: 'all are back' });
+  await tabs.all(({ client }) => client.users.get('friend0')?.nick === 'all are back');
+  assert.equal(await tabs.leader(), next);
+  await compare(tabs);
+  await tabs.close();
+});
+
 test('one tab logs out and forgets: all tabs do, and nothing is left', { timeout: 120_000 }, async () => {
   await populate('leaving');
   const tabs = await Tabs.of('leaving');

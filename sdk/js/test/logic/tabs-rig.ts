@@ -20,8 +20,9 @@ interface Waiting {
 /** The locks and channels of one origin. */
 export class Origin {
   readonly #channels = new Map<string, Set<FakeChannel>>();
-  readonly #held = new Map<string, { place: Place; stolen(): void }>();
+  readonly #held = new Map<string, { place: Place; stolen(): unknown }>();
   readonly #queues = new Map<string, Waiting[]>();
+  #untold: { place: Place; lost(): void }[] = [];
 
   channel(place: Place): typeof BroadcastChannel {
     const channels = this.#channels;
@@ -36,7 +37,8 @@ export class Origin {
     const request = (name: string, options: LockOptions, run: (lock: object | null) => Promise<void> | undefined): Promise<void> =>
       new Promise((resolve, reject) => {
         const take = (): void => {
-          const hold = { place, stolen: () => reject(new DOMException('stolen', 'AbortError')) };
+          const lost = (): void => reject(new DOMException('stolen', 'AbortError'));
+          const hold = { place, stolen: () => (place.deaf ? this.#untold.push({ place, lost }) : lost()) };
           this.#held.set(name, hold);
           Promise.resolve(run({ name })).then(() => {
             if (this.#held.get(name) === hold) this.#next(name);
@@ -69,6 +71,12 @@ export class Origin {
   kill(place: Place): void {
     place.dead = true;
     for (const [name, held] of this.#held) if (held.place === place) this.#next(name);
+  }
+
+  /** A deaf tab hears again, and learns what was taken from it. */
+  hears(place: Place): void {
+    place.deaf = false;
+    for (const { place: whose, lost } of this.#untold) if (whose === place) lost();
   }
 
   #next(name: string): void {
