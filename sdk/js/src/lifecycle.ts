@@ -18,7 +18,7 @@ import { Saver } from './saver.js';
 import type { Shared } from './sharing.js';
 import { Snapshots } from './snapshot.js';
 import type { Snapshot } from './snapshot.js';
-import { defaultStore, MemoryStore, storeKey } from './store.js';
+import { storeFor, storeKey } from './store.js';
 import { after } from './timers.js';
 import { Tokens } from './tokens.js';
 
@@ -96,15 +96,10 @@ export class Lifecycle {
     this.#emitter = emitter;
     this.#replica = replica;
     this.#snapshots = new Snapshots(replica);
-    const { store: kind = 'auto', tabs } = options;
-    const store = kind === 'auto' ? defaultStore() : kind === 'memory' ? new MemoryStore() : kind;
-    const key = storeKey(options.account, this.url);
-    this.#shared = tabs?.(this, store, key);
-    this.#saver = new Saver(
-      this.#shared?.store ?? store,
-      key,
-      (what, cause) => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause),
-    );
+    const [store, key] = [storeFor(options.store), storeKey(options.account, this.url)];
+    this.#shared = options.tabs?.(this, store, key);
+    const failed = (what: string, cause: unknown): void => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause);
+    this.#saver = new Saver(this.#shared?.store ?? store, key, failed);
     this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
       needless: () => this.#shared?.follows(),

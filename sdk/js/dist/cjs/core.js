@@ -690,9 +690,10 @@ function abortOnThrow(transaction, body) {
     }
   }
 }
-function defaultStore() {
+function storeFor(option = "auto") {
+  if (typeof option === "object") return option;
   try {
-    if (globalThis.indexedDB) return new IndexedDbStore();
+    if (option === "auto" && globalThis.indexedDB) return new IndexedDbStore();
   } catch {
   }
   return new MemoryStore();
@@ -989,15 +990,10 @@ var Lifecycle = class {
     this.#emitter = emitter;
     this.#replica = replica;
     this.#snapshots = new Snapshots(replica);
-    const { store: kind = "auto", tabs } = options;
-    const store = kind === "auto" ? defaultStore() : kind === "memory" ? new MemoryStore() : kind;
-    const key = storeKey(options.account, this.url);
-    this.#shared = tabs?.(this, store, key);
-    this.#saver = new Saver(
-      this.#shared?.store ?? store,
-      key,
-      (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
-    );
+    const [store, key] = [storeFor(options.store), storeKey(options.account, this.url)];
+    this.#shared = options.tabs?.(this, store, key);
+    const failed = (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause);
+    this.#saver = new Saver(this.#shared?.store ?? store, key, failed);
     this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
       needless: () => this.#shared?.follows(),
