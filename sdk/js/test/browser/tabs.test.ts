@@ -15,7 +15,7 @@ import { Gateway } from './gateway.js';
 /** How often the leader is killed. */
 const KILLS = Number(process.env['ROSTERD_TAB_KILLS'] ?? 5);
 const TABS = 5;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 let browser: Browser;
 let gateway: Gateway;
