@@ -297,6 +297,10 @@ test('the lists of all tabs are one watch, as long as one of them needs it', asy
   await settled();
   answer(socket, 'watch', { error: { code: 419, reason: 'LIMIT_EXCEEDED', message: 'no' } });
   await assert.rejects(refused, { code: 419 });
+  const after = first.client.watch(['x']);
+  await accept([]);
+  await after;
+  assert.deepEqual(watching(), ['nobody', 'x', 'y', 'z']);
   release();
   await pass(20);
   await settled();
@@ -304,7 +308,7 @@ test('the lists of all tabs are one watch, as long as one of them needs it', asy
   await accept([]);
   await second.client.disconnect();
   await settled();
-  assert.deepEqual(watching(), ['x', 'y']);
+  assert.deepEqual(watching(), ['x']);
 });
 
 test('a leader that hangs is replaced, and follows when it is back', async () => {
