@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies
+.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk tabs deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -94,6 +94,11 @@ sdk: sdk/js/node_modules/.package-lock.json chromium proxies ## test the JavaScr
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:proxies
+
+# KILLS=… sets how often the leading tab is killed.
+tabs: sdk/js/node_modules/.package-lock.json chromium ## kill the tab that others share a connection with, 50 times, in Chromium; two minutes
+	cargo build $(CHECKED)
+	ROSTERD_TAB_KILLS=$(or $(KILLS),50) ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser -- --test-name-pattern='under load'
 
 deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit, packaging
 	@echo "== deploy"

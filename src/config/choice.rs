@@ -84,13 +84,14 @@ impl Choice for ForwardedHeader {
 }
 
 impl Choice for SessionsPolicy {
-    const ALL: &'static [Self] = &[Self::All, Self::OnePerDeviceType, Self::One];
+    const ALL: &'static [Self] = &[Self::All, Self::OnePerDeviceType, Self::OnePerDeviceId, Self::One];
     const OTHERWISE: &'static str = "not a policy";
 
     fn word(self) -> &'static str {
         match self {
             Self::All => "all",
             Self::OnePerDeviceType => "one_per_device_type",
+            Self::OnePerDeviceId => "one_per_device_id",
             Self::One => "one",
         }
     }

@@ -29,7 +29,9 @@ pub(super) fn routes(demo: bool) -> Router {
         include_bytes!("../../sdk/js/dist/rosterd.js.gz"),
     );
     let nim = Asset::script(include_bytes!("../../sdk/js/dist/nim.js"), include_bytes!("../../sdk/js/dist/nim.js.gz"));
-    let router = Router::new().merge(rosterd.at("/sdk/rosterd")).merge(nim.at("/sdk/nim"));
+    let tabs =
+        Asset::script(include_bytes!("../../sdk/js/dist/tabs.js"), include_bytes!("../../sdk/js/dist/tabs.js.gz"));
+    let router = Router::new().merge(rosterd.at("/sdk/rosterd")).merge(nim.at("/sdk/nim")).merge(tabs.at("/sdk/tabs"));
     let page = Asset { kind: PAGE, plain: include_bytes!("../../sdk/js/demo/index.html"), gzip: None };
     if demo { router.route("/", page.answer(ASK_AGAIN)) } else { router }
 }

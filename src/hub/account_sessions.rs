@@ -101,6 +101,8 @@ fn make_room(others: &[&Arc<Session>], newest: &Session, limit: SessionsLimit) {
     let is_replaced = |other: &Session| match limit.policy {
         SessionsPolicy::All => false,
         SessionsPolicy::OnePerDeviceType => device_type(other) == device_type(newest),
+        // Sessions without an id say nothing about their device.
+        SessionsPolicy::OnePerDeviceId => !device_id(newest).is_empty() && device_id(other) == device_id(newest),
         SessionsPolicy::One => true,
     };
     let (replaced, stay): (Vec<&Arc<Session>>, Vec<_>) = others.iter().partition(|other| is_replaced(other));
@@ -124,6 +126,10 @@ pub(super) fn in_slots<'a>(
     slots: &'a [u32],
 ) -> impl Iterator<Item = &'a Arc<Session>> {
     slots.iter().filter_map(|slot| sessions.get(*slot as usize))
+}
+
+fn device_id(session: &Session) -> &str {
+    session.device().map_or("", |device: &v1::Device| &device.id)
 }
 
 fn device_type(session: &Session) -> &str {

@@ -145,7 +145,12 @@ async fn the_backend_ends_one_session_or_all_of_an_account() {
 #[tokio::test]
 async fn the_policy_says_which_devices_may_be_there_together() {
     // For each policy, who is left of web, ios, web, none, ios; the newest last.
-    for (policy, left) in [("all", vec![0, 1, 2, 3, 4]), ("one_per_device_type", vec![2, 3, 4]), ("one", vec![4])] {
+    for (policy, left) in [
+        ("all", vec![0, 1, 2, 3, 4]),
+        ("one_per_device_type", vec![2, 3, 4]),
+        ("one_per_device_id", vec![2, 3, 4]),
+        ("one", vec![4]),
+    ] {
         let world = World::new();
         let gateway = world.start_with(&[&format!("sessions.policy={policy}")]);
         gateway.populate(&["ann", "bob"], &[]).await;

@@ -41,6 +41,7 @@ async fn any_page_can_load_the_scripts() {
     for (path, text) in [
         ("/sdk/rosterd.js", include_str!("../../sdk/js/dist/rosterd.js")),
         ("/sdk/nim.js", include_str!("../../sdk/js/dist/nim.js")),
+        ("/sdk/tabs.js", include_str!("../../sdk/js/dist/tabs.js")),
     ] {
         let answer = ask(gateway.clients, "GET", path, "origin: https://elsewhere.example\r\n").await;
         assert_eq!(answer.status, 200, "{path}");
@@ -86,6 +87,7 @@ async fn scripts_are_compressed_for_browsers_that_take_it() {
     for (path, wire, limit) in [
         ("/sdk/rosterd.js", &include_bytes!("../../sdk/js/dist/rosterd.js.gz")[..], 13 * 1024),
         ("/sdk/nim.js", &include_bytes!("../../sdk/js/dist/nim.js.gz")[..], 17 * 1024),
+        ("/sdk/tabs.js", &include_bytes!("../../sdk/js/dist/tabs.js.gz")[..], 5 * 1024),
     ] {
         let plain = ask(gateway.clients, "GET", path, "").await;
         assert_eq!(plain.header("content-encoding"), None, "{path}");
@@ -111,7 +113,7 @@ async fn scripts_are_compressed_for_browsers_that_take_it() {
 async fn a_script_under_its_hash_may_be_kept_for_ever() {
     let world = World::new();
     let gateway = world.start();
-    for name in ["rosterd", "nim"] {
+    for name in ["rosterd", "nim", "tabs"] {
         let latest = ask(gateway.clients, "GET", &format!("/sdk/{name}.js"), "").await;
         let hash = latest.header("etag").unwrap().trim_matches('"').to_owned();
         let kept = ask(gateway.clients, "GET", &format!("/sdk/{name}.{hash}.js"), "").await;

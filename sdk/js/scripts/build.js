@@ -1,5 +1,5 @@
 // Builds what is committed in dist/:
-//   rosterd.js, nim.js and their .gz    what the gateway serves: an ES module and a classic script, minified
+//   rosterd.js, nim.js, tabs.js, .gz    what the gateway serves: two ES modules and a classic script, minified
 //   esm/, cjs/                          what the package exports, with declarations; all entries share core.js
 // The same sources always give the same bytes; check-dist.js relies on it.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = resolve(root, process.argv[2] ?? 'dist');
-const ENTRIES = ['index', 'nim', 'react'];
+const ENTRIES = ['index', 'nim', 'react', 'tabs'];
 
 const common = {
   absWorkingDir: root,
@@ -32,13 +32,14 @@ await build({ ...served, entryPoints: ['src/index.ts'], format: 'esm', outfile: 
 // The entry exports NIM; as a classic script that becomes the global of the same name, and part of NIM's SDK.
 const footer = { js: 'var NIM=rosterdNim.NIM,SDK=Object.assign(globalThis.SDK??{},{NIM});' };
 await build({ ...served, entryPoints: ['src/nim.ts'], format: 'iife', globalName: 'rosterdNim', footer, outfile: join(out, 'nim.js') });
-for (const name of ['rosterd.js', 'nim.js']) writeFileSync(join(out, `${name}.gz`), gzipSync(readFileSync(join(out, name)), { level: 9 }));
+await build({ ...served, entryPoints: ['src/tabs.ts'], format: 'esm', outfile: join(out, 'tabs.js') });
+for (const name of ['rosterd.js', 'nim.js', 'tabs.js']) writeFileSync(join(out, `${name}.gz`), gzipSync(readFileSync(join(out, name)), { level: 9 }));
 
 /** Leaves what core.js has to core.js. */
 const shared = {
   name: 'shared',
   setup({ onResolve }) {
-    const own = new Set([...ENTRIES, 'core', 'nim-callbacks', 'nim-errors', 'nim-options', 'nim-records']);
+    const own = new Set([...ENTRIES, 'core', 'nim-callbacks', 'nim-errors', 'nim-options', 'nim-records', 'tabs-hub', 'tabs-line', 'tabs-store']);
     onResolve({ filter: /^\.\/[\w-]+\.js$/ }, ({ path }) => (own.has(path.slice(2, -3)) ? undefined : { path: './core.js', external: true }));
   },
 };

@@ -5,4 +5,4 @@ export { report } from './emitter.js';
 export { cutBy, mergeBy } from './merge.js';
 export { gatewayOf } from './options.js';
 export { Close, Code } from './protocol.js';
-export { requestKey } from './store.js';
+export { Gathered, requestKey } from './store.js';

@@ -15,9 +15,10 @@ import { Close, Code, comesBack, RosterdError, UnauthorizedError } from './proto
 import type { Command, ErrorCode, ErrorReason, LoginReply, ServerFrame } from './protocol.js';
 import type { Difference, Replica } from './replica.js';
 import { Saver } from './saver.js';
+import type { Shared } from './sharing.js';
 import { Snapshots } from './snapshot.js';
 import type { Snapshot } from './snapshot.js';
-import { defaultStore, MemoryStore, storeKey } from './store.js';
+import { storeFor, storeKey } from './store.js';
 import { after } from './timers.js';
 import { Tokens } from './tokens.js';
 
@@ -59,6 +60,7 @@ export class Lifecycle {
   readonly #calls = new Calls();
   readonly #saver: Saver;
   readonly #tokens: Tokens;
+  readonly #shared?: Shared;
   // The application wants a connection: from connect() to disconnect(), logout() or a final end.
   #wanted = false;
   // Counts attempts, to ignore what an earlier one awaited.
@@ -94,14 +96,13 @@ export class Lifecycle {
     this.#emitter = emitter;
     this.#replica = replica;
     this.#snapshots = new Snapshots(replica);
-    const { store = 'auto' } = options;
-    this.#saver = new Saver(
-      store === 'auto' ? defaultStore() : store === 'memory' ? new MemoryStore() : store,
-      storeKey(options.account, this.url),
-      (what, cause) => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause),
-    );
+    const [store, key] = [storeFor(options.store), storeKey(options.account, this.url)];
+    this.#shared = options.tabs?.(this, store, key);
+    const failed = (what: string, cause: unknown): void => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause);
+    this.#saver = new Saver(this.#shared?.store ?? store, key, failed);
     this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
+      needless: () => this.#shared?.follows(),
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
       failed: (cause) => {
         if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
@@ -205,7 +206,7 @@ export class Lifecycle {
     this.#loginError = undefined;
     this.#resync = false;
     try {
-      const connection: Connection = new Connection(this.url, webSocket(this.options), {
+      const connection: Connection = new Connection(this.url, this.#shared?.WebSocket ?? webSocket(this.options), {
         opened: () => {
           this.#loginId = this.#calls.nextId();
           const { device } = this.options;
@@ -392,6 +393,7 @@ export class Lifecycle {
     this.#retry = undefined;
     this.#watchPage(false);
     this.#detach();
+    this.#shared?.leave();
     this.#calls.fail(error);
     this.#connected?.reject(error);
     this.#connected = undefined;

@@ -310,10 +310,11 @@ function abortOnThrow(transaction: IDBTransaction, body: () => void): void {
   }
 }
 
-/** Returns an IndexedDB store if possible, otherwise a memory store. */
-export function defaultStore(): Store {
+/** Returns the store of that name, by default an IndexedDB store if possible, otherwise a memory store. */
+export function storeFor(option: 'auto' | 'memory' | Store = 'auto'): Store {
+  if (typeof option === 'object') return option;
   try {
-    if (globalThis.indexedDB) return new IndexedDbStore();
+    if (option === 'auto' && globalThis.indexedDB) return new IndexedDbStore();
   } catch {
     // Where storage is forbidden, even reading the property throws.
   }

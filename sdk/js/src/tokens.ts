@@ -13,6 +13,8 @@ const REFRESH_PAUSE_MS = 1_000;
 
 /** The actions that renewing needs. */
 export interface TokenHandlers {
+  /** Returns whether the next login needs no token. */
+  needless(): Promise<boolean> | undefined;
   refresh(token: string): Promise<ServerFrame>;
   failed(cause: unknown): void;
 }
@@ -38,6 +40,7 @@ export class Tokens {
   }
 
   async take(): Promise<string> {
+    if (await this.#handlers.needless()) return '';
     const { account } = this.#options;
     if (!this.#options.getToken) return this.#token ?? account;
     const ended = this.#expiresAt !== undefined && Date.now() + this.#skew >= this.#expiresAt;

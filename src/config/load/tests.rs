@@ -334,7 +334,7 @@ fn a_value_that_is_wrong_is_answered_with_its_key_its_place_and_what_is_right() 
         ),
         (
             "[sessions]\npolicy = \"two\"",
-            "config.toml:2:10: sessions.policy: \"two\" is not a policy; write \"all\", \"one_per_device_type\" or \"one\"",
+            "config.toml:2:10: sessions.policy: \"two\" is not a policy; write \"all\", \"one_per_device_type\", \"one_per_device_id\" or \"one\"",
         ),
         ("[sessions]\nmax = 0", "config.toml:2:7: sessions.max: is 0, must be 1 to 1000"),
         ("[sessions]\nmax = -1", "config.toml:2:7: sessions.max: -1 is not a number of things"),

@@ -308,7 +308,7 @@ fn accounts_that_do_not_come_back_after_a_restart_go_offline() {
 
 #[test]
 fn the_policy_says_which_sessions_end() {
-    let device = |kind: &str| Some(v1::Device { r#type: kind.into(), ..v1::Device::default() });
+    let device = |kind: &str| Some(v1::Device { id: kind.into(), r#type: kind.into(), ..v1::Device::default() });
     let ends = |policy, max, kinds: &[&str]| -> String {
         let hub = Hub::new(0, HubSettings::default(), Arc::default());
         let mut handles = Vec::new();
@@ -331,6 +331,8 @@ fn the_policy_says_which_sessions_end() {
     assert_eq!(ends(SessionsPolicy::All, 10, &kinds), "......");
     assert_eq!(ends(SessionsPolicy::One, 10, &kinds), "kkkkk.");
     assert_eq!(ends(SessionsPolicy::OnePerDeviceType, 10, &kinds), "kk.k..");
+    // The device's id is its kind here: those without one are left alone.
+    assert_eq!(ends(SessionsPolicy::OnePerDeviceId, 10, &kinds), "kk....");
     assert_eq!(ends(SessionsPolicy::All, 2, &kinds), "llll..");
 }
 

@@ -8,6 +8,8 @@ pub enum SessionsPolicy {
     All,
     /// One of each type of device.
     OnePerDeviceType,
+    /// One of each device that has a name for itself, and any without.
+    OnePerDeviceId,
     /// One.
     One,
 }

@@ -7,6 +7,7 @@ export type { Events, Options, TokenReason } from './options.js';
 export type { ConnectionState, State } from './state.js';
 export { RosterdError, UnauthorizedError } from './protocol.js';
 export type { Block, CloseCode, CloseReason, Device, ErrorBody, ErrorCode, ErrorReason, Friend, FriendRequest, Gender, MyInfo, Presence, Session, SyncReason, User, } from './protocol.js';
+export type { Member, Shared, Tabs } from './sharing.js';
 export type { Snapshot } from './snapshot.js';
 export { IndexedDbStore, MemoryStore } from './store.js';
 export type { Change, Store, Stored } from './store.js';

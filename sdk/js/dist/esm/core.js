@@ -646,9 +646,10 @@ function abortOnThrow(transaction, body) {
     }
   }
 }
-function defaultStore() {
+function storeFor(option = "auto") {
+  if (typeof option === "object") return option;
   try {
-    if (globalThis.indexedDB) return new IndexedDbStore();
+    if (option === "auto" && globalThis.indexedDB) return new IndexedDbStore();
   } catch {
   }
   return new MemoryStore();
@@ -825,6 +826,7 @@ var Tokens = class {
     this.#token = options.token;
   }
   async take() {
+    if (await this.#handlers.needless()) return "";
     const { account } = this.#options;
     if (!this.#options.getToken) return this.#token ?? account;
     const ended = this.#expiresAt !== void 0 && Date.now() + this.#skew >= this.#expiresAt;
@@ -909,6 +911,7 @@ var Lifecycle = class {
   #calls = new Calls();
   #saver;
   #tokens;
+  #shared;
   // The application wants a connection: from connect() to disconnect(), logout() or a final end.
   #wanted = false;
   // Counts attempts, to ignore what an earlier one awaited.
@@ -943,14 +946,13 @@ var Lifecycle = class {
     this.#emitter = emitter;
     this.#replica = replica;
     this.#snapshots = new Snapshots(replica);
-    const { store = "auto" } = options;
-    this.#saver = new Saver(
-      store === "auto" ? defaultStore() : store === "memory" ? new MemoryStore() : store,
-      storeKey(options.account, this.url),
-      (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
-    );
+    const [store, key] = [storeFor(options.store), storeKey(options.account, this.url)];
+    this.#shared = options.tabs?.(this, store, key);
+    const failed = (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause);
+    this.#saver = new Saver(this.#shared?.store ?? store, key, failed);
     this.#saver.onWipe(() => this.#wipedElsewhere());
     this.#tokens = new Tokens(options, {
+      needless: () => this.#shared?.follows(),
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
       failed: (cause) => {
         if (UnauthorizedError.is(cause)) return this.#unauthorized(cause);
@@ -1044,7 +1046,7 @@ var Lifecycle = class {
     this.#loginError = void 0;
     this.#resync = false;
     try {
-      const connection = new Connection(this.url, webSocket(this.options), {
+      const connection = new Connection(this.url, this.#shared?.WebSocket ?? webSocket(this.options), {
         opened: () => {
           this.#loginId = this.#calls.nextId();
           const { device } = this.options;
@@ -1206,6 +1208,7 @@ var Lifecycle = class {
     this.#retry = void 0;
     this.#watchPage(false);
     this.#detach();
+    this.#shared?.leave();
     this.#calls.fail(error);
     this.#connected?.reject(error);
     this.#connected = void 0;
@@ -1964,6 +1967,7 @@ function cutByAccount(old, gone) {
 export {
   Close,
   Code,
+  Gathered,
   IndexedDbStore,
   MemoryStore,
   RosterdClient,

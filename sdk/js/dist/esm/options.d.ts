@@ -1,5 +1,6 @@
 import type { WebSocketConstructor } from './connection.js';
 import type { Block, CloseCode, CloseReason, Device, Friend, FriendRequest, Presence, RosterdError, Session, SyncReason, User } from './protocol.js';
+import type { Tabs } from './sharing.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
 import type { Store } from './store.js';
@@ -31,6 +32,8 @@ export interface Options {
     } | undefined;
     /** Describes this session to the account's other sessions. */
     device?: Device | undefined;
+    /** Shares one connection with the other tabs of this account and origin: `shareTabs` of `rosterd/tabs`. */
+    tabs?: Tabs | undefined;
     /** Enables reconnecting after a lost connection. True by default. */
     reconnect?: boolean | undefined;
 }

@@ -83,7 +83,7 @@ export declare class IndexedDbStore implements Store {
     onWipe(key: string, listener: () => void): void;
     close(): void;
 }
-/** Returns an IndexedDB store if possible, otherwise a memory store. */
-export declare function defaultStore(): Store;
+/** Returns the store of that name, by default an IndexedDB store if possible, otherwise a memory store. */
+export declare function storeFor(option?: 'auto' | 'memory' | Store): Store;
 /** Checks that the client can have written these records. */
 export declare function isSound(stored: Stored): boolean;

@@ -1,6 +1,11 @@
 // A real Chromium, and helpers to inspect its pages.
 
-import { existsSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import type { ServerFrame } from '../../src/protocol.js';
@@ -12,10 +17,40 @@ const FLAGS = [
 /** The limit for every wait; generous, for a busy machine. */
 const PATIENCE_MS = 20_000;
 
-export async function launch(): Promise<Browser> {
-  const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-  if (!existsSync(executablePath)) throw new Error(`there is no ${executablePath}: apt-get install chromium, or set CHROMIUM`);
-  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+function executable(): string {
+  const path = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+  if (!existsSync(path)) throw new Error(`there is no ${path}: apt-get install chromium, or set CHROMIUM`);
+  return path;
+}
+
+export async function launch(...flags: string[]): Promise<Browser> {
+  return chromium.launch({ executablePath: executable(), headless: true, args: [...FLAGS, ...flags] });
+}
+
+/**
+ * Starts a Chromium that treats tabs as it does for users: those that are not in front are hidden and can be frozen, and
+ * pages are kept for the way back.
+ */
+export async function ordinary(): Promise<{ context: BrowserContext; close(): Promise<void> }> {
+  const directory = mkdtempSync(join(tmpdir(), 'rosterd-chromium-'));
+  const flags = [...FLAGS, '--headless=new', '--remote-debugging-port=0', `--user-data-dir=${directory}`, 'about:blank'];
+  const child = spawn(executable(), flags, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const exited = once(child, 'exit');
+  let endpoint = '';
+  for await (const line of createInterface({ input: child.stderr })) {
+    endpoint = /DevTools listening on (\S+)/.exec(line)?.[1] ?? '';
+    if (endpoint) break;
+  }
+  child.stderr.resume();
+  const browser = await chromium.connectOverCDP(endpoint, { noDefaults: true });
+  const [context] = browser.contexts() as [BrowserContext];
+  const close = async (): Promise<void> => {
+    await browser.close();
+    child.kill('SIGKILL');
+    await exited;
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  };
+  return { context, close };
 }
 
 /** Creates an empty browser profile, separate from other tests. */

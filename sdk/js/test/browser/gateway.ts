@@ -47,12 +47,15 @@ export class Gateway {
   #process?: ChildProcess;
   #ops = '';
 
-  private constructor(auth: 'development' | 'jwt') {
+  readonly #settings: string[];
+
+  private constructor(auth: 'development' | 'jwt', settings: string[]) {
     this.#auth = auth;
+    this.#settings = settings;
   }
 
-  static async start(auth: 'development' | 'jwt' = 'development'): Promise<Gateway> {
-    const gateway = new Gateway(auth);
+  static async start(auth: 'development' | 'jwt' = 'development', ...settings: string[]): Promise<Gateway> {
+    const gateway = new Gateway(auth, settings);
     await gateway.#wire.listen();
     await gateway.start();
     return gateway;
@@ -83,7 +86,7 @@ ${auth}
 [store]
 url = "sqlite:${store}"
 `);
-    const process = spawn(binary(), ['serve', '--config', config], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const process = spawn(binary(), ['serve', '--config', config, ...this.#settings.flatMap((setting) => ['--set', setting])], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = process;
     let log = '';
     process.stderr.on('data', (data) => (log += String(data)));

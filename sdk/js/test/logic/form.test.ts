@@ -11,7 +11,7 @@ import { cutFriends, merge, mergeUsers } from '../../src/index.js';
 const dist = new URL('../../dist/', import.meta.url);
 const read = (name: string): string => readFileSync(new URL(name, dist), 'utf8');
 
-for (const [name, kilobytes] of [['rosterd.js', 13], ['nim.js', 17]] as const) {
+for (const [name, kilobytes] of [['rosterd.js', 13], ['nim.js', 17], ['tabs.js', 5]] as const) {
   test(`${name} is at most ${kilobytes} KB on the wire`, (t) => {
     const wire = readFileSync(new URL(`${name}.gz`, dist));
     assert.equal(String(gunzipSync(wire)), read(name));
@@ -28,8 +28,8 @@ test('the hooks for React are at most 3 KB, minified and compressed', async (t) 
   assert.match(read('esm/react.js'), /^"use client";/);
 });
 
-test('the module needs no imports, packages or window', () => {
-  const source = read('rosterd.js');
+for (const name of ['rosterd.js', 'tabs.js']) test(`${name} needs no imports, packages or window`, () => {
+  const source = read(name);
   assert.ok(!/^\s*import\b|\brequire\(|\bimport\(/m.test(source));
   assert.ok(!/\bwindow\b/.test(source.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '')));
   const { dependencies = {}, peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync(new URL('../package.json', dist), 'utf8'));

@@ -28,17 +28,17 @@ before(() => {
 after(() => rmSync(place, { recursive: true, force: true }));
 
 const PROGRAM = `
-  const client = new RosterdClient({ url: 'ws://127.0.0.1:1/v1/ws', account: 'alice', store: 'memory', reconnect: false, WebSocket: class { readyState = 0; close() {} } });
+  const client = new RosterdClient({ url: 'ws://127.0.0.1:1/v1/ws', account: 'alice', store: 'memory', reconnect: false, tabs: shareTabs, WebSocket: class { readyState = 0; close() {} } });
   if (!(NIM.getInstance({ account: 'bob', url: 'ws://127.0.0.1:1/v1/ws', skipConnectionOnInitialize: true }).client instanceof RosterdClient)) throw new Error('two cores');
   if (typeof useFriends !== 'function' || client.snapshot.friends.size !== 0) throw new Error('incomplete');`;
 
 test('an ES module of Node, all entries with one core', () => {
-  write('module.mjs', `import { RosterdClient } from 'rosterd'; import NIM from 'rosterd/nim'; import { useFriends } from 'rosterd/react';${PROGRAM}`);
+  write('module.mjs', `import { RosterdClient } from 'rosterd'; import NIM from 'rosterd/nim'; import { useFriends } from 'rosterd/react'; import { shareTabs } from 'rosterd/tabs';${PROGRAM}`);
   run(process.execPath, 'module.mjs');
 });
 
 test('CommonJS of Node, without import.meta', () => {
-  write('script.cjs', `const { RosterdClient } = require('rosterd'); const { NIM } = require('rosterd/nim'); const { useFriends } = require('rosterd/react');${PROGRAM}`);
+  write('script.cjs', `const { RosterdClient } = require('rosterd'); const { NIM } = require('rosterd/nim'); const { useFriends } = require('rosterd/react'); const { shareTabs } = require('rosterd/tabs');${PROGRAM}`);
   run(process.execPath, 'script.cjs');
   const directory = join(place, 'node_modules/rosterd/dist/cjs');
   for (const name of readdirSync(directory).filter((name) => name.endsWith('.js'))) assert.ok(!readFileSync(join(directory, name), 'utf8').includes('import.meta'), name);
@@ -60,7 +60,7 @@ for (const kind of ['mts', 'cts']) {
 
 test('Jest, as it comes', () => {
   mkdirSync(join(place, 'jest'), { recursive: true });
-  write('jest/client.test.js', `test('it loads', () => { const { RosterdClient } = require('rosterd'); const { NIM } = require('rosterd/nim'); const { useFriends } = require('rosterd/react');${PROGRAM} });`);
+  write('jest/client.test.js', `test('it loads', () => { const { RosterdClient } = require('rosterd'); const { NIM } = require('rosterd/nim'); const { useFriends } = require('rosterd/react'); const { shareTabs } = require('rosterd/tabs');${PROGRAM} });`);
   run(process.execPath, join(sdk, 'node_modules/jest/bin/jest.js'), '--rootDir', join(place, 'jest'), '--testEnvironment', 'node');
 });
 

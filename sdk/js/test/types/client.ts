@@ -1,6 +1,7 @@
 // Is compiled but not run: what the types of the client allow, and what they do not.
 
 import { RosterdClient, RosterdError } from 'rosterd';
+import { shareTabs } from 'rosterd/tabs';
 import type { CloseReason, ConnectionState, ErrorReason, Friend, MyInfo, Snapshot, User } from 'rosterd';
 
 declare const client: RosterdClient;
@@ -40,3 +41,8 @@ if (state.state === 'reconnecting') void [state.retryAt?.toFixed(), state.lastEr
   using mine = client;
   void mine.url;
 }
+
+new RosterdClient({ account: 'alice', tabs: shareTabs });
+new RosterdClient({ account: 'alice', tabs: undefined });
+// @ts-expect-error what shares is a function
+new RosterdClient({ account: 'alice', tabs: true });
