@@ -112,7 +112,9 @@ fn about_others(encoding: Encoding) -> Vec<Bad> {
         }
     }
     let long = |n| "漢".repeat(n);
-    let note = |alias, custom| ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom });
+    let note = |alias, custom| {
+        ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom, if_version: None })
+    };
     let kick = |sessions: &[&str]| {
         ClientCommand::Kick(v1::Kick { sessions: sessions.iter().map(|s| (*s).to_owned()).collect() })
     };

@@ -9,17 +9,14 @@ import { Code, RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
 import { after } from './timers.js';
 
-/** What became of a command in doubt: it is in effect, or is not and something else is, or nobody can tell, or it can be sent again. */
-export type Verdict = 'done' | 'superseded' | 'lost' | Command;
-
-/** A command that sets a record. */
+/** A command that sets a record. It takes an `ifVersion`. */
 export interface Setting {
   /** Names the record. */
   key: string;
-  /** The version of the record as held. */
+  /** The version of the record as held; nothing if there is none, and the command makes none. */
   version(): number | undefined;
-  /** Compares what is held with the command, which was first sent when the record had the version `base`. */
-  verdict(base: number | undefined): Verdict;
+  /** Returns whether what is held is what the command sets. */
+  shown(): boolean;
   /** The reply of a command that is in effect, but whose reply was lost. */
   reply?(): ServerFrame;
 }
@@ -85,6 +82,11 @@ export class Calls {
     }
   }
 
+  /** Notes the versions of a complete catch-up: the gateway executes what was sent before its end after it. */
+  caughtUp(): void {
+    for (const call of this.#calls.values()) if (call.sent && call.doubt === 'no') call.base = { version: call.setting?.version() };
+  }
+
   /** Settles commands in doubt after a catch-up, the oldest of each record first. */
   reconsider(send: Send): void {
     const busy = new Set<string>();
@@ -92,14 +94,19 @@ export class Calls {
       const { setting, doubt, base } = call;
       if (!setting || doubt === 'no') continue;
       if (doubt === 'yes' && !busy.has(setting.key)) {
-        const verdict = setting.verdict(base?.version);
-        if (verdict === 'done') call.answer = setting.reply?.() ?? {};
-        if (typeof verdict === 'string') {
-          this.#end(id, verdict === 'lost' ? lost() : superseded());
-          if (verdict === 'done') this.#rebase(setting);
+        const ifVersion = setting.version();
+        if (setting.shown()) {
+          call.answer = setting.reply?.() ?? {};
+          this.#end(id);
+          this.#rebase(setting);
           continue;
         }
-        call.command = verdict;
+        if (ifVersion === undefined || ifVersion !== base?.version) {
+          this.#end(id, superseded());
+          continue;
+        }
+        const [[name, body]] = Object.entries(call.command) as [[string, object]];
+        call.command = { [name]: { ...body, ifVersion } };
         call.doubt = 'repeated';
       }
       busy.add(setting.key);
@@ -115,7 +122,8 @@ export class Calls {
     call.answer = frame;
     if (frame.error) {
       const stale = call.doubt === 'repeated' && frame.error.code === Code.mismatch;
-      this.#take(id)?.reject(stale ? superseded() : RosterdError.from(frame.error));
+      // A block may have ended before this client knew of any.
+      this.#take(id)?.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
     } else if (!call.here || call.here()) {
       this.#end(id);
     }

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The public client: access to the records, the commands, and the control of the connection, which lifecycle.ts runs.
 
-import type { Setting, Verdict } from './calls.js';
+import type { Setting } from './calls.js';
 import { Emitter } from './emitter.js';
 import type { ListenerOptions } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
@@ -149,11 +149,10 @@ export class RosterdClient {
    * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
    */
   async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number | undefined } = {}): Promise<User> {
-    const shown = (): boolean => Object.entries(fields).every(([name, value]) => value === undefined || this.me?.[name as keyof MyInfo] === value);
     const setting: Setting = {
       key: 'me',
       version: () => this.me?.version,
-      verdict: (base) => (shown() ? 'done' : base === this.me?.version ? { updateMyInfo: { ...fields, ifVersion: base } } : 'superseded'),
+      shown: () => Object.entries(fields).every(([name, value]) => value === undefined || this.me?.[name as keyof MyInfo] === value),
       reply: () => ({ updateMyInfoReply: { user: this.me as User } }),
     };
     const command = { updateMyInfo: { ...fields, ifVersion } };
@@ -224,32 +223,22 @@ export class RosterdClient {
 
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account: string, { alias, custom }: { alias?: string | undefined; custom?: string | undefined }): Promise<void> {
-    const command = { updateFriend: { account, alias, custom } };
     const shown = (): boolean => {
       const friend = this.friends.get(account);
       return friend !== undefined && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
-    return this.#change(command, () => shown() || !this.friends.has(account), {
-      key: `friend ${account}`,
-      version: () => this.friends.get(account)?.version,
-      verdict: (base) => (shown() ? 'done' : base !== undefined && base === this.friends.get(account)?.version ? command : 'superseded'),
-    });
+    const setting = { key: `friend ${account}`, version: () => this.friends.get(account)?.version, shown };
+    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), setting);
   }
 
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account: string): Promise<void> {
-    const here = (): boolean => this.blocks.has(account);
-    // Ended blocks are not held, so nobody can tell a block that was not made from one that was made and ended.
-    const verdict = (): Verdict => (here() ? 'done' : 'lost');
-    return this.#change({ block: { account } }, here, { key: `block ${account}`, version: () => this.blocks.get(account)?.version, verdict });
+    return this.#block({ block: { account } }, account, () => this.blocks.has(account));
   }
 
   /** Ends a block. */
   unblock(account: string): Promise<void> {
-    const command = { unblock: { account } };
-    const version = (): number | undefined => this.blocks.get(account)?.version;
-    const verdict = (base?: number): Verdict => (version() === undefined ? 'done' : version() === base ? command : 'superseded');
-    return this.#change(command, () => !this.blocks.has(account), { key: `block ${account}`, version, verdict });
+    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account));
   }
 
   /** Returns the sessions of this account, the oldest first. */
@@ -293,8 +282,7 @@ export class RosterdClient {
   /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }: { invisible: boolean }): Promise<void> {
     const here = (): boolean => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    // This has no version on the wire.
-    return this.#change({ setPresence: { invisible } }, here, { key: 'presence', version: () => undefined, verdict: () => (here() ? 'done' : 'lost') });
+    return this.#change({ setPresence: { invisible } }, here, { key: 'presence', version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
   }
 
   /** Drops the connection as a bad network would. For tests and demonstrations. */
@@ -332,6 +320,10 @@ export class RosterdClient {
   /** Makes a call with an empty reply, which is done when its effect is visible. */
   async #change(command: Command, here: () => boolean, setting?: Setting): Promise<void> {
     await this.#lifecycle.call(command, { repeatable: false, here, setting });
+  }
+
+  #block(command: Command, account: string, shown: () => boolean): Promise<void> {
+    return this.#change(command, shown, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
   }
 
   #isOpen(account: string, direction: FriendRequest['direction']): boolean {

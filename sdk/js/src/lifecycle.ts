@@ -297,6 +297,7 @@ export class Lifecycle {
     }
     if (mismatch === 'retry') this.#startOver(connection);
     if (mismatch === 'repair' || mismatch === 'retry') return;
+    this.#calls.caughtUp();
     const { sync = 'full', because } = this.#login ?? {};
     announceSync(this.#emitter, difference);
     // A listener may have disconnected.

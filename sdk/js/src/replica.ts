@@ -75,6 +75,8 @@ export class Replica {
   #presence = new Map<string, Presence>();
   #stagedPresence = new Map<string, Presence>();
   #sessions: readonly Session[] = [];
+  // The versions of the ends of blocks, as far as this client has heard of them.
+  #ended = new Map<string, number>();
   // Strangers whose profiles the gateway sends, on all connections.
   #watched: ReadonlySet<string> = new Set();
 
@@ -96,6 +98,11 @@ export class Replica {
 
   get blocks(): ReadonlyMap<string, Block> {
     return this.#held.blocks;
+  }
+
+  /** The version of a block or of the end of the last one; 0 if none is known. */
+  blockVersion(account: string): number {
+    return this.#held.blocks.get(account)?.version ?? this.#ended.get(account) ?? 0;
   }
 
   get presence(): ReadonlyMap<string, Presence> {
@@ -226,6 +233,7 @@ export class Replica {
   }
 
   #changes(changes: Changes): Difference | undefined {
+    for (const { account, version, removed } of changes.blocks ?? []) if (removed) this.#ended.set(account, version);
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const account of changes.removed ?? []) presence.delete(account);
     if (changes.removed?.length) this.#touch('presence');

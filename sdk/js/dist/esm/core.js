@@ -175,6 +175,10 @@ var Calls = class {
       call.sent = send({ id, ...call.command });
     }
   }
+  /** Notes the versions of a complete catch-up: the gateway executes what was sent before its end after it. */
+  caughtUp() {
+    for (const call of this.#calls.values()) if (call.sent && call.doubt === "no") call.base = { version: call.setting?.version() };
+  }
   /** Settles commands in doubt after a catch-up, the oldest of each record first. */
   reconsider(send) {
     const busy = /* @__PURE__ */ new Set();
@@ -182,14 +186,19 @@ var Calls = class {
       const { setting, doubt, base } = call;
       if (!setting || doubt === "no") continue;
       if (doubt === "yes" && !busy.has(setting.key)) {
-        const verdict = setting.verdict(base?.version);
-        if (verdict === "done") call.answer = setting.reply?.() ?? {};
-        if (typeof verdict === "string") {
-          this.#end(id, verdict === "lost" ? lost() : superseded());
-          if (verdict === "done") this.#rebase(setting);
+        const ifVersion = setting.version();
+        if (setting.shown()) {
+          call.answer = setting.reply?.() ?? {};
+          this.#end(id);
+          this.#rebase(setting);
           continue;
         }
-        call.command = verdict;
+        if (ifVersion === void 0 || ifVersion !== base?.version) {
+          this.#end(id, superseded());
+          continue;
+        }
+        const [[name, body]] = Object.entries(call.command);
+        call.command = { [name]: { ...body, ifVersion } };
         call.doubt = "repeated";
       }
       busy.add(setting.key);
@@ -204,7 +213,7 @@ var Calls = class {
     call.answer = frame;
     if (frame.error) {
       const stale = call.doubt === "repeated" && frame.error.code === Code.mismatch;
-      this.#take(id)?.reject(stale ? superseded() : RosterdError.from(frame.error));
+      this.#take(id)?.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
     } else if (!call.here || call.here()) {
       this.#end(id);
     }
@@ -1124,6 +1133,7 @@ var Lifecycle = class {
     }
     if (mismatch === "retry") this.#startOver(connection);
     if (mismatch === "repair" || mismatch === "retry") return;
+    this.#calls.caughtUp();
     const { sync = "full", because } = this.#login ?? {};
     announceSync(this.#emitter, difference);
     if (this.connection !== connection) return;
@@ -1350,6 +1360,8 @@ var Replica = class {
   #presence = /* @__PURE__ */ new Map();
   #stagedPresence = /* @__PURE__ */ new Map();
   #sessions = [];
+  // The versions of the ends of blocks, as far as this client has heard of them.
+  #ended = /* @__PURE__ */ new Map();
   // Strangers whose profiles the gateway sends, on all connections.
   #watched = /* @__PURE__ */ new Set();
   get me() {
@@ -1366,6 +1378,10 @@ var Replica = class {
   }
   get blocks() {
     return this.#held.blocks;
+  }
+  /** The version of a block or of the end of the last one; 0 if none is known. */
+  blockVersion(account) {
+    return this.#held.blocks.get(account)?.version ?? this.#ended.get(account) ?? 0;
   }
   get presence() {
     return this.#presence;
@@ -1474,6 +1490,7 @@ var Replica = class {
     this.#stagedPresence = /* @__PURE__ */ new Map();
   }
   #changes(changes) {
+    for (const { account, version, removed } of changes.blocks ?? []) if (removed) this.#ended.set(account, version);
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const account of changes.removed ?? []) presence.delete(account);
     if (changes.removed?.length) this.#touch("presence");
@@ -1770,11 +1787,10 @@ var RosterdClient = class {
    * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
    */
   async updateMyInfo(fields, { ifVersion } = {}) {
-    const shown = () => Object.entries(fields).every(([name, value]) => value === void 0 || this.me?.[name] === value);
     const setting = {
       key: "me",
       version: () => this.me?.version,
-      verdict: (base) => shown() ? "done" : base === this.me?.version ? { updateMyInfo: { ...fields, ifVersion: base } } : "superseded",
+      shown: () => Object.entries(fields).every(([name, value]) => value === void 0 || this.me?.[name] === value),
       reply: () => ({ updateMyInfoReply: { user: this.me } })
     };
     const command = { updateMyInfo: { ...fields, ifVersion } };
@@ -1836,29 +1852,20 @@ var RosterdClient = class {
   }
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account, { alias, custom }) {
-    const command = { updateFriend: { account, alias, custom } };
     const shown = () => {
       const friend = this.friends.get(account);
       return friend !== void 0 && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
-    return this.#change(command, () => shown() || !this.friends.has(account), {
-      key: `friend ${account}`,
-      version: () => this.friends.get(account)?.version,
-      verdict: (base) => shown() ? "done" : base !== void 0 && base === this.friends.get(account)?.version ? command : "superseded"
-    });
+    const setting = { key: `friend ${account}`, version: () => this.friends.get(account)?.version, shown };
+    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), setting);
   }
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account) {
-    const here = () => this.blocks.has(account);
-    const verdict = () => here() ? "done" : "lost";
-    return this.#change({ block: { account } }, here, { key: `block ${account}`, version: () => this.blocks.get(account)?.version, verdict });
+    return this.#block({ block: { account } }, account, () => this.blocks.has(account));
   }
   /** Ends a block. */
   unblock(account) {
-    const command = { unblock: { account } };
-    const version = () => this.blocks.get(account)?.version;
-    const verdict = (base) => version() === void 0 ? "done" : version() === base ? command : "superseded";
-    return this.#change(command, () => !this.blocks.has(account), { key: `block ${account}`, version, verdict });
+    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account));
   }
   /** Returns the sessions of this account, the oldest first. */
   async getSessions() {
@@ -1896,7 +1903,7 @@ var RosterdClient = class {
   /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }) {
     const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, { key: "presence", version: () => void 0, verdict: () => here() ? "done" : "lost" });
+    return this.#change({ setPresence: { invisible } }, here, { key: "presence", version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
   }
   /** Drops the connection as a bad network would. For tests and demonstrations. */
   cut() {
@@ -1927,6 +1934,9 @@ var RosterdClient = class {
   /** Makes a call with an empty reply, which is done when its effect is visible. */
   async #change(command, here, setting) {
     await this.#lifecycle.call(command, { repeatable: false, here, setting });
+  }
+  #block(command, account, shown) {
+    return this.#change(command, shown, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
   }
   #isOpen(account, direction) {
     return this.requests.some((request) => request.account === account && request.direction === direction);

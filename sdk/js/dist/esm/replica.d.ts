@@ -36,6 +36,8 @@ export declare class Replica {
     get friends(): ReadonlyMap<string, Friend>;
     get requests(): FriendRequest[];
     get blocks(): ReadonlyMap<string, Block>;
+    /** The version of a block or of the end of the last one; 0 if none is known. */
+    blockVersion(account: string): number;
     get presence(): ReadonlyMap<string, Presence>;
     get sessions(): readonly Session[];
     get watched(): ReadonlySet<string>;
