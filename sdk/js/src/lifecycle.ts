@@ -18,7 +18,8 @@ import { Saver } from './saver.js';
 import { Snapshots } from './snapshot.js';
 import type { Snapshot } from './snapshot.js';
 import { defaultStore, MemoryStore, storeKey } from './store.js';
-import { after } from './timers.js';
+import { after, deferred } from './timers.js';
+import type { Deferred } from './timers.js';
 import { Tokens } from './tokens.js';
 
 /** How long a logout waits for its reply, which is only a courtesy. */
@@ -40,12 +41,6 @@ const REMEDY = {
   retry: 'that did not help, getting all of it anew',
   accepted: 'it was got anew already',
 } as const;
-
-interface Deferred {
-  promise: Promise<void>;
-  resolve(): void;
-  reject(error: RosterdError): void;
-}
 
 /** Connects, logs in, keeps the replica up to date, and reconnects. */
 export class Lifecycle {
@@ -482,13 +477,4 @@ function closeError({ code, reason }: End): RosterdError {
   if (comesBack(code)) return new RosterdError(Code.timeout, 'CONNECTION_LOST', `the connection ended (${code} ${reason})`);
   const auth = code === 3500 || code === Close.tokenExpired;
   return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
-}
-
-/** Creates a promise that others settle. */
-function deferred(): Deferred {
-  let settle!: Pick<Deferred, 'resolve' | 'reject'>;
-  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
-  // Callers that do not await it have the events; an unhandled rejection must not end their process.
-  promise.catch(() => {});
-  return { promise, ...settle };
 }

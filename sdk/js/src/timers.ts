@@ -27,3 +27,19 @@ export function within<T>(ms: number, what: string, run: () => T | PromiseLike<T
 export function unref(handle: unknown): void {
   (handle as { unref?(): void } | undefined)?.unref?.();
 }
+
+/** A promise that others settle. */
+export interface Deferred {
+  promise: Promise<void>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** Creates a promise that others settle. */
+export function deferred(): Deferred {
+  let settle!: Pick<Deferred, 'resolve' | 'reject'>;
+  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
+  // Callers that do not await it have the events; an unhandled rejection must not end their process.
+  promise.catch(() => {});
+  return { promise, ...settle };
+}

@@ -186,6 +186,13 @@ function within(ms, what, run) {
 function unref(handle) {
   handle?.unref?.();
 }
+function deferred() {
+  let settle;
+  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
+  promise.catch(() => {
+  });
+  return { promise, ...settle };
+}
 
 // src/calls.ts
 var Calls = class {
@@ -1337,13 +1344,6 @@ function closeError({ code, reason }) {
   if (comesBack(code)) return new RosterdError(Code.timeout, "CONNECTION_LOST", `the connection ended (${code} ${reason})`);
   const auth = code === 3500 || code === Close.tokenExpired;
   return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
-}
-function deferred() {
-  let settle;
-  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
-  promise.catch(() => {
-  });
-  return { promise, ...settle };
 }
 
 // src/digest.ts
