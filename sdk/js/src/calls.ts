@@ -29,6 +29,10 @@ export interface CallOptions {
   here?: (() => boolean) | undefined;
   /** Settles the call after a lost answer. */
   setting?: Setting | undefined;
+  /** Sends the command only if the record still has this version, which moves with this client's own writes. */
+  kept?: { version?: number | undefined } | undefined;
+  /** Called before the promise settles, but not for a `kept` command that waits on after the end of the connection. */
+  ended?: ((failed: boolean) => unknown) | undefined;
 }
 
 /** One pending command. */
@@ -38,7 +42,7 @@ interface Call extends CallOptions {
   answer?: ServerFrame;
   sent: boolean;
   /** The version of the record when the command was first sent; not set before. */
-  base?: { version: number | undefined };
+  base?: { version?: number | undefined } | undefined;
   /** `yes`: the answer was lost, and the catch-up is not complete. `repeated`: it was sent again. */
   doubt: 'no' | 'yes' | 'repeated';
   cancelTimeout(): void;
@@ -65,7 +69,8 @@ export class Calls {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, 'TIMEOUT', `${sent ? 'no answer' : 'no connection'} within ${timeoutMs} ms`));
       });
-      this.#calls.set(id, { ...options, command, sent: false, doubt: 'no', cancelTimeout, resolve, reject });
+      const { kept } = options;
+      this.#calls.set(id, { ...options, command, sent: false, base: kept, doubt: kept ? 'yes' : 'no', cancelTimeout, resolve, reject });
     });
   }
 
@@ -84,7 +89,7 @@ export class Calls {
 
   /** Notes the versions of a complete catch-up: the gateway executes what was sent before its end after it. */
   caughtUp(): void {
-    for (const call of this.#calls.values()) if (call.sent && call.doubt === 'no') call.base = { version: call.setting?.version() };
+    for (const { setting, base, sent, doubt } of this.#calls.values()) if (base && sent && doubt === 'no') base.version = setting?.version();
   }
 
   /** Settles commands in doubt after a catch-up, the oldest of each record first. */
@@ -92,13 +97,12 @@ export class Calls {
     const busy = new Set<string>();
     for (const [id, call] of [...this.#calls]) {
       const { setting, doubt, base } = call;
-      if (!setting || doubt === 'no') continue;
+      if (!setting || (doubt === 'no' && !call.sent)) continue;
       if (doubt === 'yes' && !busy.has(setting.key)) {
         const ifVersion = setting.version();
         if (setting.shown()) {
           call.answer = setting.reply?.() ?? {};
           this.#end(id);
-          this.#rebase(setting);
           continue;
         }
         if (ifVersion === undefined || ifVersion !== base?.version) {
@@ -123,7 +127,9 @@ export class Calls {
     if (frame.error) {
       const stale = call.doubt === 'repeated' && frame.error.code === Code.mismatch;
       // A block may have ended before this client knew of any.
-      this.#take(id)?.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
+      this.#take(id);
+      call.ended?.(true);
+      call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
     } else if (!call.here || call.here()) {
       this.#end(id);
     }
@@ -154,20 +160,25 @@ export class Calls {
   }
 
   fail(error: RosterdError): void {
-    for (const id of [...this.#calls.keys()]) this.#end(id, error);
+    for (const [id, call] of [...this.#calls]) {
+      if (call.kept) call.ended = undefined;
+      this.#end(id, error);
+    }
   }
 
   /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id: number, error?: RosterdError): void {
     const call = this.#take(id);
-    if (!call?.answer) return void (error && call?.reject(error));
-    call.resolve(call.answer);
-    if (call.doubt === 'repeated' && call.setting) this.#rebase(call.setting);
-  }
-
-  /** The record now has a version of this client's own: later commands about it rest on that. */
-  #rebase({ key, version }: Setting): void {
-    for (const { setting, doubt, base } of this.#calls.values()) if (base && doubt === 'yes' && setting?.key === key) base.version = version();
+    if (!call) return;
+    const { answer, setting, ended } = call;
+    if (answer && setting) {
+      // The record now has a version of this client's own: later commands that rest on the one before rest on that.
+      const from = call.base?.version;
+      for (const { setting: other, base } of this.#calls.values()) if (base && base.version === from && other?.key === setting.key) base.version = setting.version();
+    }
+    ended?.(!answer);
+    if (answer) call.resolve(answer);
+    else if (error) call.reject(error);
   }
 
   #take(id: number): Call | undefined {

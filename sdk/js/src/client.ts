@@ -6,7 +6,7 @@ import { Emitter } from './emitter.js';
 import type { ListenerOptions } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkOptions } from './options.js';
-import type { Events, Options } from './options.js';
+import type { Events, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
 import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
@@ -67,6 +67,11 @@ export class RosterdClient {
   /** The account's own profile as last known. Records are never changed in place. */
   get me(): User | undefined {
     return this.#replica.me;
+  }
+
+  /** The fields of {@link me} that the gateway has not confirmed; nothing if it has confirmed all. */
+  get pending(): Readonly<MyInfo> | undefined {
+    return this.#replica.pending;
   }
 
   /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
@@ -146,17 +151,12 @@ export class RosterdClient {
 
   /**
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
+   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost. With `optimistic` the change
+   * shows at once. With `keep` it also waits for a connection, over a restart too, and is sent for the version that was
+   * shown when it was made.
    */
-  async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number | undefined } = {}): Promise<User> {
-    const setting: Setting = {
-      key: 'me',
-      version: () => this.me?.version,
-      shown: () => Object.entries(fields).every(([name, value]) => value === undefined || this.me?.[name as keyof MyInfo] === value),
-      reply: () => ({ updateMyInfoReply: { user: this.me as User } }),
-    };
-    const command = { updateMyInfo: { ...fields, ifVersion } };
-    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: false, setting: ifVersion === undefined ? setting : undefined });
+  async updateMyInfo(fields: MyInfo, options: UpdateOptions = {}): Promise<User> {
+    const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user;
   }
 

@@ -1,12 +1,13 @@
 // The client's lifecycle: attempts to connect, logins, catch-ups, waits, and the final end.
 // It decides when the other modules act: connection.ts (one connection), calls.ts (pending commands), replica.ts (the rules for
-// records), tokens.ts, and saver.ts with store.ts (storage).
+// records), edits.ts (changes of the own profile), tokens.ts, and saver.ts with store.ts (storage).
 
 import { announceStored, announceSync, announceUpdate } from './announce.js';
 import { Calls } from './calls.js';
 import type { CallOptions } from './calls.js';
 import { Connection } from './connection.js';
 import type { End } from './connection.js';
+import { Edits } from './edits.js';
 import type { Emitter } from './emitter.js';
 import { address, webSocket } from './options.js';
 import type { Events, Options } from './options.js';
@@ -49,6 +50,7 @@ export class Lifecycle {
   state: State = 'disconnected';
   connectionState: ConnectionState = Object.freeze({ state: 'disconnected' });
   connection?: Connection;
+  readonly edits: Edits;
   readonly #emitter: Emitter<Events>;
   readonly #replica: Replica;
   readonly #calls = new Calls();
@@ -96,6 +98,12 @@ export class Lifecycle {
       (what, cause) => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause),
     );
     this.#saver.onWipe(() => this.#wipedElsewhere());
+    this.edits = new Edits(
+      replica,
+      (command, options) => this.call(command, options),
+      (how) => this.#batch(() => how && replica.me && emitter.emit('me', replica.me, how)),
+      (kept) => this.#saver.save({ kept }),
+    );
     this.#tokens = new Tokens(options, {
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
       failed: (cause) => {
@@ -156,6 +164,7 @@ export class Lifecycle {
   }
 
   #forget(): void {
+    this.edits.clear();
     this.#batch(() => this.#replica.clear());
     this.#tokens.reset(this.options.token);
     this.#saver.drop();
@@ -173,7 +182,8 @@ export class Lifecycle {
     const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
     reply.then(cancel, cancel);
     const connection = this.connection;
-    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+    if (connection && this.state === 'live') this.#reconsider(connection);
+    else if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
   }
 
@@ -221,9 +231,10 @@ export class Lifecycle {
     const stored = await this.#saver.load();
     if (run !== this.#run) return;
     this.#cacheRead = true;
-    if (!stored) return;
     this.#batch(() => {
-      this.#replica.load(stored);
+      if (stored) this.#replica.load(stored);
+      this.edits.restore(stored?.kept);
+      if (!stored) return;
       announceStored(this.#emitter, this.#replica.stored);
     });
   }
@@ -292,6 +303,7 @@ export class Lifecycle {
     }
     if (mismatch === 'retry') this.#startOver(connection);
     if (mismatch === 'repair' || mismatch === 'retry') return;
+    this.edits.resume((error) => this.#emitter.emit('error', error));
     this.#calls.caughtUp();
     const { sync = 'full', because } = this.#login ?? {};
     announceSync(this.#emitter, difference);

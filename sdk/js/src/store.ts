@@ -1,8 +1,15 @@
 // Stores for records: IndexedDB, with one database for each account, and memory.
 // A store only keeps records; the replica decides what to write and when.
 
-import type { Block, Friend, FriendRequest, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, User } from './protocol.js';
 import { unref } from './timers.js';
+
+/** A change of the own profile that waits for a connection. */
+export interface Kept {
+  fields: MyInfo;
+  /** The version of the profile when it was made. */
+  version?: number | undefined;
+}
 
 /** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
@@ -14,6 +21,8 @@ export interface Stored {
   /** The blocks in force. */
   blocks: Block[];
   cursor?: string;
+  /** Changes that the user has made and that are not sent. */
+  kept?: Kept[];
 }
 
 /** One atomic change. Its fields apply in this order. */
@@ -31,6 +40,8 @@ export interface Change {
   blocks?: Block[];
   /** Replaces the cursor; `null` deletes it. */
   cursor?: string | null;
+  /** Replaces the changes that are not sent. */
+  kept?: Kept[];
 }
 
 /** Returns the key of a request. */
@@ -67,6 +78,7 @@ export class Gathered {
   readonly requests = new Map<string, FriendRequest>();
   readonly blocks = new Map<string, Block>();
   cursor?: string | null;
+  kept?: Kept[];
 
   constructor(readonly clear = false) {}
 
@@ -82,13 +94,14 @@ export class Gathered {
     for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
     for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
     if (change.cursor !== undefined) this.cursor = change.cursor;
+    if (change.kept) this.kept = change.kept;
   }
 
   get change(): Change {
-    const { clear, me, cursor } = this;
+    const { clear, me, cursor, kept } = this;
     return {
       clear, removed: [...this.removed], me, users: [...this.users.values()], friends: [...this.friends.values()],
-      requests: [...this.requests.values()], blocks: [...this.blocks.values()], cursor,
+      requests: [...this.requests.values()], blocks: [...this.blocks.values()], cursor, kept,
     };
   }
 }
@@ -107,6 +120,7 @@ export class MemoryStore implements Store {
       requests: [...held.requests.values()].filter(({ state }) => state === 'open'),
       blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
       cursor: held.cursor ?? undefined,
+      kept: held.kept,
     };
   }
 
@@ -146,10 +160,10 @@ export class IndexedDbStore implements Store {
     const transaction = database.transaction(TABLES, 'readonly');
     const all = (name: string): Promise<any[]> => result(transaction.objectStore(name).getAll());
     const meta = (name: string): Promise<any> => result(transaction.objectStore('meta').get(name));
-    const [users, friends, requests, blocks, me, cursor] = await Promise.all([
-      all('users'), all('friends'), all('requests'), all('blocks'), meta('me'), meta('cursor'),
+    const [users, friends, requests, blocks, me, cursor, kept] = await Promise.all([
+      all('users'), all('friends'), all('requests'), all('blocks'), meta('me'), meta('cursor'), meta('kept'),
     ] as const);
-    return { users, friends, requests, blocks, me, cursor };
+    return { users, friends, requests, blocks, me, cursor, kept };
   }
 
   async save(key: string, change: Change): Promise<void> {
@@ -167,6 +181,7 @@ export class IndexedDbStore implements Store {
       steps.push(() => (request.state === 'open' ? requests.put(request) : requests.delete([request.account, request.direction])));
     }
     for (const block of change.blocks ?? []) steps.push(() => (block.removed ? blocks.delete(block.account) : blocks.put(block)));
+    if (change.kept) steps.push(() => meta.put(change.kept, 'kept'));
     if (change.cursor === null) steps.push(() => meta.delete('cursor'));
     else if (change.cursor !== undefined) steps.push(() => meta.put(change.cursor, 'cursor'));
     const done = completion(transaction);
@@ -326,10 +341,11 @@ export function isSound(stored: Stored): boolean {
     const { account, version } = (value ?? {}) as { account?: unknown; version?: unknown };
     return typeof account === 'string' && Number.isSafeInteger(version);
   };
-  const { me, users, friends, requests, blocks, cursor } = stored;
+  const { me, users, friends, requests, blocks, cursor, kept = [] } = stored;
   return (
     (me === undefined || record(me)) &&
     [users, friends, requests, blocks].every((list) => Array.isArray(list) && list.every(record)) &&
-    (cursor === undefined || typeof cursor === 'string')
+    (cursor === undefined || typeof cursor === 'string') &&
+    Array.isArray(kept)
   );
 }

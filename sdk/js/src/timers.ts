@@ -1,4 +1,4 @@
-// Timers without a longest time, and deadlines for the application's code.
+// Timers without a longest time, deadlines for the application's code, and promises that others settle.
 
 /** The longest time that the platform's timers support, in milliseconds; a longer one fires at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;

@@ -1,4 +1,10 @@
-import type { Block, Friend, FriendRequest, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, User } from './protocol.js';
+/** A change of the own profile that waits for a connection. */
+export interface Kept {
+    fields: MyInfo;
+    /** The version of the profile when it was made. */
+    version?: number | undefined;
+}
 /** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
     me?: User;
@@ -9,6 +15,8 @@ export interface Stored {
     /** The blocks in force. */
     blocks: Block[];
     cursor?: string;
+    /** Changes that the user has made and that are not sent. */
+    kept?: Kept[];
 }
 /** One atomic change. Its fields apply in this order. */
 export interface Change {
@@ -25,6 +33,8 @@ export interface Change {
     blocks?: Block[];
     /** Replaces the cursor; `null` deletes it. */
     cursor?: string | null;
+    /** Replaces the changes that are not sent. */
+    kept?: Kept[];
 }
 /** Returns the key of a request. */
 export declare const requestKey: ({ account, direction }: FriendRequest) => string;
@@ -58,6 +68,7 @@ export declare class Gathered {
     readonly requests: Map<string, FriendRequest>;
     readonly blocks: Map<string, Block>;
     cursor?: string | null;
+    kept?: Kept[];
     constructor(clear?: boolean);
     add(change: Change): void;
     get change(): Change;

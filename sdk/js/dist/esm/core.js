@@ -167,7 +167,8 @@ var Calls = class {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
       });
-      this.#calls.set(id, { ...options, command, sent: false, doubt: "no", cancelTimeout, resolve, reject });
+      const { kept } = options;
+      this.#calls.set(id, { ...options, command, sent: false, base: kept, doubt: kept ? "yes" : "no", cancelTimeout, resolve, reject });
     });
   }
   /** Sends waiting calls, oldest first; those about a record that is in doubt wait for its settlement. */
@@ -184,20 +185,19 @@ var Calls = class {
   }
   /** Notes the versions of a complete catch-up: the gateway executes what was sent before its end after it. */
   caughtUp() {
-    for (const call of this.#calls.values()) if (call.sent && call.doubt === "no") call.base = { version: call.setting?.version() };
+    for (const { setting, base, sent, doubt } of this.#calls.values()) if (base && sent && doubt === "no") base.version = setting?.version();
   }
   /** Settles commands in doubt after a catch-up, the oldest of each record first. */
   reconsider(send) {
     const busy = /* @__PURE__ */ new Set();
     for (const [id, call] of [...this.#calls]) {
       const { setting, doubt, base } = call;
-      if (!setting || doubt === "no") continue;
+      if (!setting || doubt === "no" && !call.sent) continue;
       if (doubt === "yes" && !busy.has(setting.key)) {
         const ifVersion = setting.version();
         if (setting.shown()) {
           call.answer = setting.reply?.() ?? {};
           this.#end(id);
-          this.#rebase(setting);
           continue;
         }
         if (ifVersion === void 0 || ifVersion !== base?.version) {
@@ -220,7 +220,9 @@ var Calls = class {
     call.answer = frame;
     if (frame.error) {
       const stale = call.doubt === "repeated" && frame.error.code === Code.mismatch;
-      this.#take(id)?.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
+      this.#take(id);
+      call.ended?.(true);
+      call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
     } else if (!call.here || call.here()) {
       this.#end(id);
     }
@@ -247,18 +249,23 @@ var Calls = class {
     }
   }
   fail(error) {
-    for (const id of [...this.#calls.keys()]) this.#end(id, error);
+    for (const [id, call] of [...this.#calls]) {
+      if (call.kept) call.ended = void 0;
+      this.#end(id, error);
+    }
   }
   /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id, error) {
     const call = this.#take(id);
-    if (!call?.answer) return void (error && call?.reject(error));
-    call.resolve(call.answer);
-    if (call.doubt === "repeated" && call.setting) this.#rebase(call.setting);
-  }
-  /** The record now has a version of this client's own: later commands about it rest on that. */
-  #rebase({ key, version }) {
-    for (const { setting, doubt, base } of this.#calls.values()) if (base && doubt === "yes" && setting?.key === key) base.version = version();
+    if (!call) return;
+    const { answer, setting, ended } = call;
+    if (answer && setting) {
+      const from = call.base?.version;
+      for (const { setting: other, base } of this.#calls.values()) if (base && base.version === from && other?.key === setting.key) base.version = setting.version();
+    }
+    ended?.(!answer);
+    if (answer) call.resolve(answer);
+    else if (error) call.reject(error);
   }
   #take(id) {
     const call = this.#calls.get(id);
@@ -410,6 +417,105 @@ function freeze(value) {
   if (!Array.isArray(value)) Object.freeze(value);
 }
 
+// src/merge.ts
+var list = (value) => value === null || value === void 0 ? [] : Array.isArray(value) ? value : [value];
+function merge(...objects) {
+  const out = {};
+  for (const object of objects) {
+    for (const [key, value] of Object.entries(object ?? {})) if (value !== void 0) out[key] = value;
+  }
+  return out;
+}
+function mergeBy(by, old, news) {
+  const map = /* @__PURE__ */ new Map();
+  for (const record of [...list(old), ...list(news)]) map.set(record[by], merge(map.get(record[by]), record));
+  return [...map.values()];
+}
+function cutBy(by, old, gone) {
+  const keys = new Set(list(gone).map((entry) => typeof entry === "string" ? entry : entry[by]));
+  return list(old).filter((record) => !keys.has(record[by]));
+}
+function mergeByAccount(old, news) {
+  return mergeBy("account", old, news);
+}
+function cutByAccount(old, gone) {
+  return cutBy("account", old, gone);
+}
+
+// src/edits.ts
+var Edits = class {
+  /** `shown`: the own profile shows otherwise; listeners hear of it if it is clear `how`. `save`: the list in the store is another. */
+  constructor(replica, call, shown, save) {
+    this.replica = replica;
+    this.call = call;
+    this.shown = shown;
+    this.save = save;
+  }
+  replica;
+  call;
+  shown;
+  save;
+  #list = [];
+  // The store was read: before that, a save would overwrite what it has.
+  #read = false;
+  update(fields, { ifVersion, optimistic, keep }) {
+    const edit = { fields: merge(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
+    if (optimistic || keep) this.#set([...this.#list, edit], "pending");
+    return this.#send(edit, ifVersion);
+  }
+  /** Takes what the store had kept, which is older. */
+  restore(kept = []) {
+    this.#read = true;
+    this.#set([...kept.map((edit) => ({ ...edit, keep: true })), ...this.#list]);
+  }
+  /** After a catch-up, sends what no call carries, and saves what is kept, for a full sync clears the store. */
+  resume(failed) {
+    for (const edit of this.#list) {
+      edit.version ??= this.replica.confirmed?.version;
+      if (!edit.running) this.#send(edit).catch(failed);
+    }
+    this.#save();
+  }
+  clear() {
+    this.#read = false;
+    this.#set([]);
+  }
+  async #send(edit, ifVersion) {
+    const { fields, keep } = edit;
+    const me = () => this.replica.confirmed;
+    edit.running = true;
+    try {
+      return await this.call({ updateMyInfo: { ...fields, ifVersion } }, {
+        repeatable: false,
+        setting: keep || ifVersion === void 0 ? {
+          key: "me",
+          version: () => me()?.version,
+          shown: () => Object.entries(fields).every(([name, value]) => me()?.[name] === value),
+          reply: () => ({ updateMyInfoReply: { user: me() } })
+        } : void 0,
+        ...keep ? { kept: edit, timeoutMs: Infinity } : {},
+        ended: (failed) => this.#list.includes(edit) && this.#set(this.#list.filter((other) => other !== edit), failed ? "rollback" : void 0)
+      });
+    } finally {
+      edit.running = false;
+    }
+  }
+  #set(list2, how) {
+    if (!list2.length && !this.#list.length) return;
+    const kept = this.#kept.length;
+    this.#list = list2;
+    this.replica.pend(list2.length ? Object.freeze(merge(...list2.map(({ fields }) => fields))) : void 0);
+    this.shown(how);
+    this.#save(kept);
+  }
+  get #kept() {
+    return this.#list.flatMap(({ fields, version, keep }) => keep ? { fields, version } : []);
+  }
+  #save(before = 0) {
+    if (this.#read && (before || this.#kept.length)) this.save(this.#kept);
+  }
+};
+
 // src/options.ts
 function checkOptions(options) {
   const { account, token, requestTimeoutMs, backoff, device = {} } = options ?? {};
@@ -455,6 +561,7 @@ var Gathered = class {
   requests = /* @__PURE__ */ new Map();
   blocks = /* @__PURE__ */ new Map();
   cursor;
+  kept;
   add(change) {
     for (const account of change.removed ?? []) {
       this.removed.add(account);
@@ -467,9 +574,10 @@ var Gathered = class {
     for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
     for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
     if (change.cursor !== void 0) this.cursor = change.cursor;
+    if (change.kept) this.kept = change.kept;
   }
   get change() {
-    const { clear, me, cursor } = this;
+    const { clear, me, cursor, kept } = this;
     return {
       clear,
       removed: [...this.removed],
@@ -478,7 +586,8 @@ var Gathered = class {
       friends: [...this.friends.values()],
       requests: [...this.requests.values()],
       blocks: [...this.blocks.values()],
-      cursor
+      cursor,
+      kept
     };
   }
 };
@@ -493,7 +602,8 @@ var MemoryStore = class {
       friends: [...held.friends.values()],
       requests: [...held.requests.values()].filter(({ state }) => state === "open"),
       blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
-      cursor: held.cursor ?? void 0
+      cursor: held.cursor ?? void 0,
+      kept: held.kept
     };
   }
   async save(key, change) {
@@ -519,15 +629,16 @@ var IndexedDbStore = class {
     const transaction = database.transaction(TABLES, "readonly");
     const all = (name) => result(transaction.objectStore(name).getAll());
     const meta = (name) => result(transaction.objectStore("meta").get(name));
-    const [users, friends, requests, blocks, me, cursor] = await Promise.all([
+    const [users, friends, requests, blocks, me, cursor, kept] = await Promise.all([
       all("users"),
       all("friends"),
       all("requests"),
       all("blocks"),
       meta("me"),
-      meta("cursor")
+      meta("cursor"),
+      meta("kept")
     ]);
-    return { users, friends, requests, blocks, me, cursor };
+    return { users, friends, requests, blocks, me, cursor, kept };
   }
   async save(key, change) {
     const database = await this.#open(key);
@@ -544,6 +655,7 @@ var IndexedDbStore = class {
       steps.push(() => request.state === "open" ? requests.put(request) : requests.delete([request.account, request.direction]));
     }
     for (const block of change.blocks ?? []) steps.push(() => block.removed ? blocks.delete(block.account) : blocks.put(block));
+    if (change.kept) steps.push(() => meta.put(change.kept, "kept"));
     if (change.cursor === null) steps.push(() => meta.delete("cursor"));
     else if (change.cursor !== void 0) steps.push(() => meta.put(change.cursor, "cursor"));
     const done = completion(transaction);
@@ -674,8 +786,8 @@ function isSound(stored) {
     const { account, version } = value ?? {};
     return typeof account === "string" && Number.isSafeInteger(version);
   };
-  const { me, users, friends, requests, blocks, cursor } = stored;
-  return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string");
+  const { me, users, friends, requests, blocks, cursor, kept = [] } = stored;
+  return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string") && Array.isArray(kept);
 }
 
 // src/saver.ts
@@ -781,7 +893,7 @@ var Snapshots = class {
     const last = this.#last;
     const changed = this.#replica.changed();
     if (last && !changed.size && last.connection === connection) return last;
-    const { me, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
+    const { me, pending, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
     const part = (name, held, copy, equal) => {
       const before = last?.[name];
       if (before === void 0) return copy(held);
@@ -792,6 +904,7 @@ var Snapshots = class {
       account,
       connection,
       me,
+      pending,
       users: map("users", users),
       friends: map("friends", friends),
       blocks: map("blocks", blocks),
@@ -920,6 +1033,7 @@ var Lifecycle = class {
   state = "disconnected";
   connectionState = Object.freeze({ state: "disconnected" });
   connection;
+  edits;
   #emitter;
   #replica;
   #calls = new Calls();
@@ -966,6 +1080,12 @@ var Lifecycle = class {
       (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause)
     );
     this.#saver.onWipe(() => this.#wipedElsewhere());
+    this.edits = new Edits(
+      replica,
+      (command, options2) => this.call(command, options2),
+      (how) => this.#batch(() => how && replica.me && emitter.emit("me", replica.me, how)),
+      (kept) => this.#saver.save({ kept })
+    );
     this.#tokens = new Tokens(options, {
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
       failed: (cause) => {
@@ -1019,6 +1139,7 @@ var Lifecycle = class {
     }
   }
   #forget() {
+    this.edits.clear();
     this.#batch(() => this.#replica.clear());
     this.#tokens.reset(this.options.token);
     this.#saver.drop();
@@ -1034,7 +1155,8 @@ var Lifecycle = class {
     const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
     reply.then(cancel, cancel);
     const connection = this.connection;
-    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+    if (connection && this.state === "live") this.#reconsider(connection);
+    else if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
   }
   async #begin() {
@@ -1079,9 +1201,10 @@ var Lifecycle = class {
     const stored = await this.#saver.load();
     if (run !== this.#run) return;
     this.#cacheRead = true;
-    if (!stored) return;
     this.#batch(() => {
-      this.#replica.load(stored);
+      if (stored) this.#replica.load(stored);
+      this.edits.restore(stored?.kept);
+      if (!stored) return;
       announceStored(this.#emitter, this.#replica.stored);
     });
   }
@@ -1140,6 +1263,7 @@ var Lifecycle = class {
     }
     if (mismatch === "retry") this.#startOver(connection);
     if (mismatch === "repair" || mismatch === "retry") return;
+    this.edits.resume((error) => this.#emitter.emit("error", error));
     this.#calls.caughtUp();
     const { sync = "full", because } = this.#login ?? {};
     announceSync(this.#emitter, difference);
@@ -1357,6 +1481,10 @@ var Replica = class {
   // the records are shown, but the cursor is `unsure` until a catch-up agrees again.
   #doubt = "none";
   #cursor;
+  #pending;
+  // The own profile with what is pending, and the one that it was made of.
+  #shown;
+  #shownOf;
   #presence = /* @__PURE__ */ new Map();
   #stagedPresence = /* @__PURE__ */ new Map();
   #sessions = [];
@@ -1364,8 +1492,25 @@ var Replica = class {
   #ended = /* @__PURE__ */ new Map();
   // Strangers whose profiles the gateway sends, on all connections.
   #watched = /* @__PURE__ */ new Set();
+  /** The own profile as it is shown. */
   get me() {
+    const { me } = this.#held;
+    if (!me || !this.#pending) return me;
+    if (this.#shownOf !== me) this.#shown = Object.freeze({ ...this.#shownOf = me, ...this.#pending });
+    return this.#shown;
+  }
+  /** The own profile as the gateway has sent it. */
+  get confirmed() {
     return this.#held.me;
+  }
+  /** What is shown of the own profile and not answered. */
+  get pending() {
+    return this.#pending;
+  }
+  pend(pending) {
+    this.#pending = pending;
+    this.#shownOf = void 0;
+    this.#touch("me");
   }
   get users() {
     return this.#held.users;
@@ -1418,9 +1563,10 @@ var Replica = class {
     this.#cursor = stored.cursor;
     this.#touch(...PARTS);
   }
-  /** The held records in the form of a store's. */
+  /** What is shown, in the form of a store's records. */
   get stored() {
-    const { me, users, friends, blocks } = this.#held;
+    const { me } = this;
+    const { users, friends, blocks } = this.#held;
     return { me, users: [...users.values()], friends: [...friends.values()], requests: this.requests, blocks: [...blocks.values()] };
   }
   /** Drops all records, with the cursor that belongs to them. */
@@ -1518,7 +1664,7 @@ var Replica = class {
     if (typeof changes.cursor === "string" && this.#doubt === "none") save.cursor = this.#cursor = changes.cursor;
     const { me, ...lists } = news;
     const isNews = me || save.cursor !== void 0 || Object.values(lists).some((list2) => list2.length);
-    return isNews ? { ...news, how, save } : void 0;
+    return isNews ? { ...news, ...me ? { me: this.me } : {}, how, save } : void 0;
   }
   #present(users) {
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
@@ -1554,6 +1700,7 @@ var Replica = class {
     const save = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
     if (full) save.removed = [];
     else if (next.me === before.me) delete save.me;
+    if (news.me) news.me = this.me;
     const presence = this.#presence;
     this.#presence = this.#stagedPresence;
     if (repaired) {
@@ -1721,6 +1868,10 @@ var RosterdClient = class {
   get me() {
     return this.#replica.me;
   }
+  /** The fields of {@link me} that the gateway has not confirmed; nothing if it has confirmed all. */
+  get pending() {
+    return this.#replica.pending;
+  }
   /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
   get users() {
     return this.#replica.users;
@@ -1784,17 +1935,12 @@ var RosterdClient = class {
   }
   /**
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
+   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost. With `optimistic` the change
+   * shows at once. With `keep` it also waits for a connection, over a restart too, and is sent for the version that was
+   * shown when it was made.
    */
-  async updateMyInfo(fields, { ifVersion } = {}) {
-    const setting = {
-      key: "me",
-      version: () => this.me?.version,
-      shown: () => Object.entries(fields).every(([name, value]) => value === void 0 || this.me?.[name] === value),
-      reply: () => ({ updateMyInfoReply: { user: this.me } })
-    };
-    const command = { updateMyInfo: { ...fields, ifVersion } };
-    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: false, setting: ifVersion === void 0 ? setting : void 0 });
+  async updateMyInfo(fields, options = {}) {
+    const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user;
   }
   /**
@@ -1945,31 +2091,6 @@ var RosterdClient = class {
 function answered(reply) {
   if (reply === void 0) throw new RosterdError(Code.internal, "BAD_FRAME", "the reply is not one to this command");
   return reply;
-}
-
-// src/merge.ts
-var list = (value) => value === null || value === void 0 ? [] : Array.isArray(value) ? value : [value];
-function merge(...objects) {
-  const out = {};
-  for (const object of objects) {
-    for (const [key, value] of Object.entries(object ?? {})) if (value !== void 0) out[key] = value;
-  }
-  return out;
-}
-function mergeBy(by, old, news) {
-  const map = /* @__PURE__ */ new Map();
-  for (const record of [...list(old), ...list(news)]) map.set(record[by], merge(map.get(record[by]), record));
-  return [...map.values()];
-}
-function cutBy(by, old, gone) {
-  const keys = new Set(list(gone).map((entry) => typeof entry === "string" ? entry : entry[by]));
-  return list(old).filter((record) => !keys.has(record[by]));
-}
-function mergeByAccount(old, news) {
-  return mergeBy("account", old, news);
-}
-function cutByAccount(old, gone) {
-  return cutBy("account", old, gone);
 }
 export {
   Close,

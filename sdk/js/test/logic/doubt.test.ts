@@ -95,6 +95,16 @@ test('commands about one record keep their order: the second rests on the first,
   assert.equal(commands(it).length, 4);
 });
 
+test('the first is answered and the second is not: its own write does not supersede it', async () => {
+  const it = await start();
+  const first = ending(it.client.updateMyInfo({ sign: '1' }));
+  const { id } = it.socket.last('updateMyInfo');
+  const second = ending(it.client.updateMyInfo({ sign: '2' }));
+  it.socket.gives({ id, updateMyInfoReply: { user: { ...user('alice', 9), sign: '1' } } });
+  await back(it, { me: { ...user('alice', 9), sign: '1' } });
+  assert.deepEqual([first.how, second.how, it.socket.last('updateMyInfo').updateMyInfo], ['done', undefined, { sign: '2', ifVersion: 9 }]);
+});
+
 test('the first in effect and the second not: only the second is sent', async () => {
   const it = await start();
   const calls = ['1', '2'].map((sign) => ending(it.client.updateMyInfo({ sign })));

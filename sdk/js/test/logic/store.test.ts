@@ -48,6 +48,21 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
       assert.equal((await store.load(account))?.cursor, undefined);
     });
 
+    test('changes that wait are replaced as a whole, and cleared with the rest', async () => {
+      const [store, account] = await filled();
+      const kept = [{ fields: { sign: 'x' }, version: 1 }, { fields: { tel: '1' }, version: 1 }];
+      await store.save(account, { kept });
+      await store.save(account, { users: [user('bob', 9)] });
+      assert.deepEqual((await store.load(account))?.kept, kept);
+      await store.save(account, { kept: [] });
+      assert.deepEqual((await store.load(account))?.kept, []);
+      await store.save(account, { kept });
+      await store.save(account, { clear: true });
+      assert.equal((await store.load(account))?.kept, undefined);
+      await store.save(account, { clear: true, kept });
+      assert.deepEqual((await store.load(account))?.kept, kept);
+    });
+
     test('clear applies first, then removals, then additions', async () => {
       const [store, account] = await filled();
       await store.save(account, { removed: ['bob', 'carol', 'zoe'], users: [user('bob', 2)], friends: [friend('bob', 9)] });
@@ -332,7 +347,7 @@ describe('the client and its store', () => {
       it.socket.gives({ sessions: { sessions: [{ session: 's', device: { id: '', type: '', tag: '' }, connectedAt: 1, current: true }] } });
       assert.ok(heard >= 10, String(heard));
       await it.client.disconnect();
-      assert.deepEqual(await store.load(key()), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' });
+      assert.deepEqual(await store.load(key()), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8', kept: undefined });
     };
     await check();
     // The second time the records also come from the store.
