@@ -254,7 +254,7 @@ impl World {
                 self.relate(Command::Block { account: name(OWNER), peer, if_version: None }).await;
             }
             (Relation::Invisible, Side::Secret) => {
-                self.service().set_invisible(&name(OWNER), true, None).await.unwrap()
+                self.service().set_invisible(&name(OWNER), true, None).await.unwrap();
             }
             (Relation::Block | Relation::Invisible, Side::Plain) => {
                 self.elsewhere().await;
