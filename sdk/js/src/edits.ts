@@ -9,6 +9,7 @@ import type { Replica } from './replica.js';
 import type { Kept } from './store.js';
 
 interface Edit extends Kept {
+  fields: MyInfo;
   keep?: boolean | undefined;
   /** A call carries it. */
   running?: boolean;
@@ -19,10 +20,9 @@ type How = 'pending' | 'rollback' | undefined;
 /** Sends changes of the own profile, and holds those that show and are not answered. */
 export class Edits {
   #list: readonly Edit[] = [];
-  // The store was read: before that, a save would overwrite what it has.
-  #read = false;
+  #lastId = 0;
 
-  /** `shown`: the own profile shows otherwise; listeners hear of it if it is clear `how`. `save`: the list in the store is another. */
+  /** `shown`: the own profile shows otherwise; listeners hear of it if it is clear `how`. `save`: these changes wait, or wait no more. */
   constructor(
     readonly replica: Replica,
     readonly call: (command: Command, options: CallOptions & { timeoutMs?: number }) => Promise<ServerFrame>,
@@ -31,28 +31,29 @@ export class Edits {
   ) {}
 
   update(fields: MyInfo, { ifVersion, optimistic, keep }: UpdateOptions): Promise<ServerFrame> {
-    const edit: Edit = { fields: merge<MyInfo>(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
+    // Other pages have theirs in the same store.
+    this.#lastId = Math.max(Date.now() + Math.random(), this.#lastId + 0.001);
+    const edit: Edit = { id: this.#lastId, fields: merge<MyInfo>(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
     if (optimistic || keep) this.#set([...this.#list, edit], 'pending');
     return this.#send(edit, ifVersion);
   }
 
-  /** Takes what the store had kept, which is older. */
+  /** Takes what the store has kept, which is older than what it has not. */
   restore(kept: readonly Kept[] = []): void {
-    this.#read = true;
-    this.#set([...kept.map((edit) => ({ ...edit, keep: true })), ...this.#list]);
+    const older = kept.filter(({ id }) => !this.#list.some((edit) => edit.id === id));
+    this.#set([...older.map((edit) => ({ ...edit, keep: true }) as Edit), ...this.#list]);
   }
 
-  /** After a catch-up, sends what no call carries, and saves what is kept, for a full sync clears the store. */
+  /** After a catch-up, sends what no call carries; only now it is known what a change rests on that was made before all else. */
   resume(failed: (error: RosterdError) => void): void {
     for (const edit of this.#list) {
       edit.version ??= this.replica.confirmed?.version;
       if (!edit.running) this.#send(edit).catch(failed);
     }
-    this.#save();
+    this.#save([]);
   }
 
   clear(): void {
-    this.#read = false;
     this.#set([]);
   }
 
@@ -79,18 +80,15 @@ export class Edits {
 
   #set(list: readonly Edit[], how?: How): void {
     if (!list.length && !this.#list.length) return;
-    const kept = this.#kept.length;
+    const gone = this.#list.filter((edit) => !list.includes(edit));
     this.#list = list;
     this.replica.pend(list.length ? Object.freeze(merge<MyInfo>(...list.map(({ fields }) => fields))) : undefined);
     this.shown(how);
-    this.#save(kept);
+    this.#save(gone.map(({ id, keep }) => ({ id, keep })));
   }
 
-  get #kept(): Kept[] {
-    return this.#list.flatMap(({ fields, version, keep }) => (keep ? { fields, version } : []));
-  }
-
-  #save(before = 0): void {
-    if (this.#read && (before || this.#kept.length)) this.save(this.#kept);
+  #save(gone: (Kept & Pick<Edit, 'keep'>)[]): void {
+    const kept = [...gone, ...this.#list].flatMap(({ id, fields, version, keep }) => (keep ? { id, fields, version } : []));
+    if (kept.length) this.save(kept);
   }
 }

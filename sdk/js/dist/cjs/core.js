@@ -486,7 +486,7 @@ function cutByAccount(old, gone) {
 
 // src/edits.ts
 var Edits = class {
-  /** `shown`: the own profile shows otherwise; listeners hear of it if it is clear `how`. `save`: the list in the store is another. */
+  /** `shown`: the own profile shows otherwise; listeners hear of it if it is clear `how`. `save`: these changes wait, or wait no more. */
   constructor(replica, call, shown, save) {
     this.replica = replica;
     this.call = call;
@@ -498,28 +498,27 @@ var Edits = class {
   shown;
   save;
   #list = [];
-  // The store was read: before that, a save would overwrite what it has.
-  #read = false;
+  #lastId = 0;
   update(fields, { ifVersion, optimistic, keep }) {
-    const edit = { fields: merge(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
+    this.#lastId = Math.max(Date.now() + Math.random(), this.#lastId + 1e-3);
+    const edit = { id: this.#lastId, fields: merge(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
     if (optimistic || keep) this.#set([...this.#list, edit], "pending");
     return this.#send(edit, ifVersion);
   }
-  /** Takes what the store had kept, which is older. */
+  /** Takes what the store has kept, which is older than what it has not. */
   restore(kept = []) {
-    this.#read = true;
-    this.#set([...kept.map((edit) => ({ ...edit, keep: true })), ...this.#list]);
+    const older = kept.filter(({ id }) => !this.#list.some((edit) => edit.id === id));
+    this.#set([...older.map((edit) => ({ ...edit, keep: true })), ...this.#list]);
   }
-  /** After a catch-up, sends what no call carries, and saves what is kept, for a full sync clears the store. */
+  /** After a catch-up, sends what no call carries; only now it is known what a change rests on that was made before all else. */
   resume(failed) {
     for (const edit of this.#list) {
       edit.version ??= this.replica.confirmed?.version;
       if (!edit.running) this.#send(edit).catch(failed);
     }
-    this.#save();
+    this.#save([]);
   }
   clear() {
-    this.#read = false;
     this.#set([]);
   }
   async #send(edit, ifVersion) {
@@ -544,17 +543,15 @@ var Edits = class {
   }
   #set(list2, how) {
     if (!list2.length && !this.#list.length) return;
-    const kept = this.#kept.length;
+    const gone = this.#list.filter((edit) => !list2.includes(edit));
     this.#list = list2;
     this.replica.pend(list2.length ? Object.freeze(merge(...list2.map(({ fields }) => fields))) : void 0);
     this.shown(how);
-    this.#save(kept);
+    this.#save(gone.map(({ id, keep }) => ({ id, keep })));
   }
-  get #kept() {
-    return this.#list.flatMap(({ fields, version, keep }) => keep ? { fields, version } : []);
-  }
-  #save(before = 0) {
-    if (this.#read && (before || this.#kept.length)) this.save(this.#kept);
+  #save(gone) {
+    const kept = [...gone, ...this.#list].flatMap(({ id, fields, version, keep }) => keep ? { id, fields, version } : []);
+    if (kept.length) this.save(kept);
   }
 };
 
@@ -593,10 +590,12 @@ function address({ url }) {
 var requestKey = ({ account, direction }) => `${direction} ${account}`;
 var storeKey = (account, url) => `${account} ${url}`;
 var Gathered = class {
-  constructor(clear = false) {
+  constructor(clear = false, kept = /* @__PURE__ */ new Map()) {
     this.clear = clear;
+    this.kept = kept;
   }
   clear;
+  kept;
   removed = /* @__PURE__ */ new Set();
   me;
   users = /* @__PURE__ */ new Map();
@@ -604,7 +603,6 @@ var Gathered = class {
   requests = /* @__PURE__ */ new Map();
   blocks = /* @__PURE__ */ new Map();
   cursor;
-  kept;
   add(change) {
     for (const account of change.removed ?? []) {
       this.removed.add(account);
@@ -617,10 +615,10 @@ var Gathered = class {
     for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
     for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
     if (change.cursor !== void 0) this.cursor = change.cursor;
-    if (change.kept) this.kept = change.kept;
+    for (const edit of change.kept ?? []) this.kept.set(edit.id, edit);
   }
   get change() {
-    const { clear, me, cursor, kept } = this;
+    const { clear, me, cursor } = this;
     return {
       clear,
       removed: [...this.removed],
@@ -630,7 +628,7 @@ var Gathered = class {
       requests: [...this.requests.values()],
       blocks: [...this.blocks.values()],
       cursor,
-      kept
+      kept: [...this.kept.values()]
     };
   }
 };
@@ -646,12 +644,12 @@ var MemoryStore = class {
       requests: [...held.requests.values()].filter(({ state }) => state === "open"),
       blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
       cursor: held.cursor ?? void 0,
-      kept: held.kept
+      kept: [...held.kept.values()].filter(({ fields }) => fields)
     };
   }
   async save(key, change) {
     let held = this.#accounts.get(key);
-    if (!held || change.clear) this.#accounts.set(key, held = new Gathered());
+    if (!held || change.clear) this.#accounts.set(key, held = new Gathered(false, held?.kept));
     held.add(change);
   }
   async wipe(key) {
@@ -679,7 +677,8 @@ var IndexedDbStore = class {
       all("blocks"),
       meta("me"),
       meta("cursor"),
-      meta("kept")
+      // Their keys are numbers, the others are texts.
+      result(transaction.objectStore("meta").getAll(IDBKeyRange.bound(0, Infinity)))
     ]);
     return { users, friends, requests, blocks, me, cursor, kept };
   }
@@ -689,7 +688,7 @@ var IndexedDbStore = class {
     const tables = TABLES.map((name) => transaction.objectStore(name));
     const [users, friends, requests, blocks, meta] = tables;
     const steps = [];
-    if (change.clear) for (const table of tables) steps.push(() => table.clear());
+    if (change.clear) for (const table of tables) steps.push(() => table === meta ? table.delete(IDBKeyRange.lowerBound("")) : table.clear());
     for (const gone of change.removed ?? []) steps.push(() => users.delete(gone), () => friends.delete(gone));
     if (change.me) steps.push(() => meta.put(change.me, "me"));
     for (const user of change.users ?? []) steps.push(() => users.put(user));
@@ -698,7 +697,7 @@ var IndexedDbStore = class {
       steps.push(() => request.state === "open" ? requests.put(request) : requests.delete([request.account, request.direction]));
     }
     for (const block of change.blocks ?? []) steps.push(() => block.removed ? blocks.delete(block.account) : blocks.put(block));
-    if (change.kept) steps.push(() => meta.put(change.kept, "kept"));
+    for (const edit of change.kept ?? []) steps.push(() => edit.fields ? meta.put(edit, edit.id) : meta.delete(edit.id));
     if (change.cursor === null) steps.push(() => meta.delete("cursor"));
     else if (change.cursor !== void 0) steps.push(() => meta.put(change.cursor, "cursor"));
     const done = completion(transaction);
@@ -866,7 +865,7 @@ var Saver = class {
   }
   save(change) {
     if (this.#broken) return;
-    if (change.clear) this.#next = new Gathered(true);
+    if (change.clear) this.#next = new Gathered(true, this.#next?.kept);
     (this.#next ??= new Gathered()).add(change);
     this.#writing ??= this.#write();
   }

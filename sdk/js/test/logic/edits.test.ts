@@ -1,7 +1,7 @@
 // Changes of the own profile that show before they are answered, and those that wait for a connection in the store.
 
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
+import { afterEach, beforeEach, mock, test } from 'node:test';
 import { MemoryStore } from '../../src/index.js';
 import type { RosterdError, Snapshot, User } from '../../src/index.js';
 import { frozenTime, key, live, pass, rig, settle, user } from './rig.js';
@@ -37,11 +37,20 @@ async function login(it: Rig, me: User, sync = 'current'): Promise<void> {
   await settle();
 }
 
+/** Waits for the next attempt to connect. */
+async function again(it: Rig): Promise<Rig> {
+  await pass(20_000);
+  return it;
+}
+
 /** Loses the connection and waits for the next attempt. */
 async function lose(it: Rig): Promise<void> {
   it.socket.ends(1006);
   await pass(20_000);
 }
+
+/** What the store keeps, without ids. */
+const kept = async (store: MemoryStore): Promise<object[] | undefined> => (await store.load(key()))?.kept?.map(({ fields, version }) => ({ fields, version }));
 
 const updates = (it: Rig): any[] => it.socket.sent.flatMap(({ updateMyInfo }) => updateMyInfo ?? []);
 const heard = (it: Rig): string[] => it.of('me').map(([me, how]) => `${me.sign} ${how}`);
@@ -126,7 +135,7 @@ test('what the store keeps is what the gateway has confirmed', async () => {
   it.socket.gives({ changes: { me: mine(7, { nick: 'Ally' }), cursor: 'e-7' } });
   await settle();
   const stored = await store.load(key());
-  assert.deepEqual([stored?.me?.sign, stored?.me?.nick, stored?.kept], ['', 'Ally', undefined]);
+  assert.deepEqual([stored?.me?.sign, stored?.me?.nick, stored?.kept], ['', 'Ally', []]);
 });
 
 test('a kept change waits for a connection as long as that takes, and is sent for its version only', async () => {
@@ -156,7 +165,7 @@ async function leaves(store: MemoryStore, ...signs: string[]): Promise<void> {
   it.socket.ends(1006);
   for (const sign of signs) it.client.updateMyInfo({ sign }, { keep: true }).catch(() => {});
   await settle();
-  assert.deepEqual((await store.load(key()))?.kept, signs.map((sign) => ({ fields: { sign }, version: 1 })));
+  assert.deepEqual(await kept(store), signs.map((sign) => ({ fields: { sign }, version: 1 })));
 }
 
 /** A client that begins with what the store has. */
@@ -176,7 +185,7 @@ test('over a restart: it shows from the cache on, is sent once, and leaves the s
   assert.deepEqual(updates(it), [{ sign: 'offline', ifVersion: 1 }]);
   await answer(it, mine(9, { sign: 'offline' }));
   assert.deepEqual([it.client.me?.version, it.client.pending, it.of('error')], [9, undefined, []]);
-  assert.deepEqual((await store.load(key()))?.kept, []);
+  assert.deepEqual(await kept(store), []);
 });
 
 test('over a restart: superseded if another device has written meanwhile, and done if it is in effect', async () => {
@@ -186,7 +195,7 @@ test('over a restart: superseded if another device has written meanwhile, and do
   await login(it, mine(9, { sign: 'theirs' }));
   assert.deepEqual([updates(it), it.client.me?.sign, it.client.pending], [[], 'theirs', undefined]);
   assert.deepEqual(it.of('error').map(([error]) => error.reason), ['SUPERSEDED']);
-  assert.deepEqual((await store.load(key()))?.kept, []);
+  assert.deepEqual(await kept(store), []);
   const other = new MemoryStore();
   await leaves(other, 'offline');
   it = await returns(other);
@@ -204,7 +213,7 @@ test('over a restart: several go one after the other, each for the version that 
   assert.deepEqual([it.client.me?.sign, it.client.pending], ['2', { sign: '2' }]);
   assert.deepEqual(updates(it), [{ sign: '1', ifVersion: 1 }, { sign: '2', ifVersion: 9 }]);
   // The page ends before the second is answered.
-  assert.deepEqual((await store.load(key()))?.kept, [{ fields: { sign: '2' }, version: 9 }]);
+  assert.deepEqual(await kept(store), [{ fields: { sign: '2' }, version: 9 }]);
   it = await returns(store);
   await login(it, mine(9, { sign: '1' }));
   assert.deepEqual(updates(it), [{ sign: '2', ifVersion: 9 }]);
@@ -215,9 +224,9 @@ test('a full sync clears the store, but not of what is kept', async () => {
   await leaves(store, 'offline');
   const it = await returns(store);
   await login(it, mine(1), 'full');
-  assert.deepEqual((await store.load(key()))?.kept, [{ fields: { sign: 'offline' }, version: 1 }]);
+  assert.deepEqual(await kept(store), [{ fields: { sign: 'offline' }, version: 1 }]);
   await answer(it, mine(9, { sign: 'offline' }));
-  assert.deepEqual((await store.load(key()))?.kept, []);
+  assert.deepEqual(await kept(store), []);
 });
 
 test('the end of the client does not end a kept change, but a refusal does', async () => {
@@ -237,12 +246,13 @@ test('the end of the client does not end a kept change, but a refusal does', asy
 test('made before anything is known, it rests on the first catch-up, and what the store has comes first', async () => {
   const store = new MemoryStore();
   await leaves(store, 'older');
+  mock.timers.tick(1);
   const it = rig({ store });
   const call = ending(it.client.updateMyInfo({ tel: '7' }, { keep: true }));
   void it.client.connect();
   for (let i = 0; i < 50 && !it.sockets.length; i++) await settle();
   assert.deepEqual([it.client.me?.sign, it.client.me?.tel], ['older', '7']);
-  assert.deepEqual((await store.load(key()))?.kept?.map(({ fields }) => fields), [{ sign: 'older' }, { tel: '7' }]);
+  assert.deepEqual(await kept(store), [{ fields: { sign: 'older' }, version: 1 }, { fields: { tel: '7' }, version: undefined }]);
   await login(it, mine(1));
   await answer(it, mine(9, updates(it).at(-1)));
   await answer(it, mine(10, { sign: 'older', tel: '7' }));
@@ -258,6 +268,21 @@ test('a kept change waits for one of this client that is under way', async () =>
   assert.deepEqual(updates(it), [{ tel: '1' }, { sign: 'x', ifVersion: 5 }]);
   await answer(it, mine(6, { tel: '1', sign: 'x' }));
   assert.deepEqual([first.how, second.how], ['done', 'done']);
+});
+
+test('pages that share a store keep their changes side by side', async () => {
+  const store = new MemoryStore();
+  const pages = [await live([], { store }), await live([], { store })];
+  for (const [n, it] of pages.entries()) {
+    it.socket.ends(1006);
+    it.client.updateMyInfo({ [n ? 'sign' : 'tel']: '7' }, { keep: true }).catch(() => {});
+    mock.timers.tick(1);
+  }
+  await settle();
+  assert.deepEqual(await kept(store), [{ fields: { tel: '7' }, version: 1 }, { fields: { sign: '7' }, version: 1 }]);
+  await login(await again(pages[0] as Rig), mine(1));
+  await answer(pages[0] as Rig, mine(9, { tel: '7' }));
+  assert.deepEqual(await kept(store), [{ fields: { sign: '7' }, version: 1 }]);
 });
 
 test('logout with forget drops it', async () => {
