@@ -123,12 +123,18 @@ export class Calls {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
     if (!call) return false;
+    const stale = call.doubt === 'repeated' && frame.error?.code === Code.mismatch;
+    if (stale && call.setting?.shown()) {
+      // It was carried out after all, or another page of this user was faster.
+      call.answer = call.setting.reply?.() ?? {};
+      this.#end(id);
+      return true;
+    }
     call.answer = frame;
     if (frame.error) {
-      const stale = call.doubt === 'repeated' && frame.error.code === Code.mismatch;
-      // A block may have ended before this client knew of any.
       this.#take(id);
       call.ended?.(true);
+      // A block may have ended before this client knew of any.
       call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
     } else if (!call.here || call.here()) {
       this.#end(id);

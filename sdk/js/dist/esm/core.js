@@ -217,9 +217,14 @@ var Calls = class {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
     if (!call) return false;
+    const stale = call.doubt === "repeated" && frame.error?.code === Code.mismatch;
+    if (stale && call.setting?.shown()) {
+      call.answer = call.setting.reply?.() ?? {};
+      this.#end(id);
+      return true;
+    }
     call.answer = frame;
     if (frame.error) {
-      const stale = call.doubt === "repeated" && frame.error.code === Code.mismatch;
       this.#take(id);
       call.ended?.(true);
       call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());

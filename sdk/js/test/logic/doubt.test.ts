@@ -173,6 +173,18 @@ test('block: who knows of no earlier one cannot tell an old end from a new one',
   assert.equal(call.how, 'CONNECTION_LOST');
 });
 
+test('a repeat that is refused because what it wants is in effect by now: done', async () => {
+  const it = await start();
+  const calls = [ending(it.client.updateMyInfo({ sign: 'x' })), ending(it.client.updateFriend('bob', { alias: 'B' }))];
+  await back(it);
+  // The gateway had the first ones still on their way, and carried them out after the login.
+  it.socket.gives({ changes: { me: { ...user('alice', 9), sign: 'x' }, friends: [{ ...friend('bob', 10), alias: 'B' }], users: [bob], cursor: 'e-10' } });
+  await mismatch(it, 'updateMyInfo');
+  await mismatch(it, 'updateFriend');
+  assert.deepEqual(calls.map(({ how }) => how), ['done', 'done']);
+  assert.equal(calls[0]?.value, it.client.me);
+});
+
 const own = (invisible: boolean, version: number): Presence => ({ account: 'alice', online: true, lastSeen: 1, invisible, version });
 
 test('setPresence: done, sent again, or superseded', async () => {
