@@ -133,7 +133,7 @@ pub(super) struct PresenceUpdate {
 pub(super) async fn set_presence(api: Shared, name: One, body: Body) -> Reply<v1::Presence> {
     let account = account(name)?;
     let PresenceUpdate { invisible } = read(body)?;
-    api.service.set_invisible(&account, invisible).await?;
+    api.service.set_invisible(&account, invisible, None).await?;
     ok(api.service.presence(&account).await?)
 }
 

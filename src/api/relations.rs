@@ -93,7 +93,8 @@ pub(super) async fn update_friend(api: Shared, names: Two, body: Body) -> Reply<
     let (account, peer) = parties(names)?;
     let update: FriendUpdateBody = read(body)?;
     let note = FriendUpdate::check(update.alias, update.custom)?;
-    relate(&api, &account, Command::UpdateFriend { account: account.clone(), peer: peer.clone(), note }).await?;
+    let update = Command::UpdateFriend { account: account.clone(), peer: peer.clone(), note, if_version: None };
+    relate(&api, &account, update).await?;
     let friend = api.service.friend(&account, &peer).await.map_err(|error| error.field("peer"))?;
     ok(v1::Friend::from(&friend))
 }
@@ -222,7 +223,7 @@ pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Reply<Block
 )]
 pub(super) async fn block(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    done(relate(&api, &account, Command::Block { account: account.clone(), peer }).await?)
+    done(relate(&api, &account, Command::Block { account: account.clone(), peer, if_version: None }).await?)
 }
 
 /// Ends a block.
@@ -233,6 +234,6 @@ pub(super) async fn block(api: Shared, names: Two) -> Reply<Done> {
 )]
 pub(super) async fn unblock(api: Shared, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    relate(&api, &account, Command::Unblock { account: account.clone(), peer }).await?;
+    relate(&api, &account, Command::Unblock { account: account.clone(), peer, if_version: None }).await?;
     ok(Done {})
 }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::offline_grace::{GracePlace, OfflineGrace};
-use rosterd_engine::model::{Account, Millis, SeenPresence, User};
+use rosterd_engine::model::{Account, Invisibility, Millis, SeenPresence, User};
 
 /// An account's presence, which changes as its sessions log in and leave, and as it hides and shows itself.
 #[derive(Debug, Default)]
@@ -11,7 +11,7 @@ pub(super) struct AccountPresence {
     /// Whether it has a session that has logged in.
     pub(super) connected: bool,
     /// Whether it hides that; `None` until the store was read.
-    pub(super) invisible: Option<bool>,
+    pub(super) invisible: Option<Invisibility>,
     /// What friends see, except peers with a view of their own.
     pub(super) shown: ShownPresence,
     /// Whether a transition has yet to be stored. The entry stays until then, because a reader would bring older state.
@@ -26,7 +26,7 @@ impl AccountPresence {
     }
 
     pub(super) fn is_invisible(&self) -> bool {
-        self.invisible.unwrap_or_default()
+        self.invisible.is_some_and(|invisible| invisible.hides)
     }
 
     /// Whether friends are to see it: if not, it is offline for them once offline grace is over.

@@ -15,7 +15,7 @@ use super::presence_sweep::{PresenceSweep, SLICE};
 use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
-use rosterd_engine::model::{Account, Millis, OnlineAccount, SeenPresence};
+use rosterd_engine::model::{Account, Invisibility, Millis, OnlineAccount, SeenPresence};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::RecordKinds;
 
@@ -32,7 +32,7 @@ pub struct PresenceView {
     /// When it came online or was last online; 0 if that is not known.
     pub last_seen: Millis,
     /// Whether the account hides its presence; only for the account's own sessions.
-    pub invisible: Option<bool>,
+    pub invisible: Option<Invisibility>,
 }
 
 /// The viewers that see an account come or go.
@@ -198,7 +198,13 @@ impl Hub {
     }
 
     /// Hides an account's presence, or shows it again.
-    pub(super) fn set_invisible(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, invisible: bool, time: Millis) {
+    pub(super) fn set_invisible(
+        &self,
+        sessions: &Slab<Arc<Session>>,
+        user: &UserRef,
+        invisible: Invisibility,
+        time: Millis,
+    ) {
         let mut state = user.state().lock();
         state.presence.invisible = Some(invisible);
         let seen_by = self.follow_presence(user, &mut state, time);
@@ -218,7 +224,7 @@ impl Hub {
             account: user.account().clone(),
             online: presence.is_online(),
             last_seen: presence.shown.seen.last_seen,
-            invisible: Some(presence.is_invisible()),
+            invisible: Some(presence.invisible.unwrap_or_default()),
         }
     }
 

@@ -43,12 +43,17 @@ impl Service {
     /// Shows an account as offline once offline grace is over, or no longer does.
     ///
     /// # Errors
-    /// 403 if the deployment has no presence, 404 for an unknown account, 503.
-    pub async fn set_invisible(&self, account: &Account, invisible: bool) -> Result<(), RequestError> {
+    /// 403 if the deployment has no presence, 404 for an unknown account, 412 if `if_version` does not match, 503.
+    pub async fn set_invisible(
+        &self,
+        account: &Account,
+        invisible: bool,
+        if_version: Option<u64>,
+    ) -> Result<(), RequestError> {
         if !self.hub.has_presence() {
             return Err(RequestError::new(Reason::PermissionDenied, "presence is off here"));
         }
-        let command = Command::SetInvisible { account: account.clone(), invisible };
+        let command = Command::SetInvisible { account: account.clone(), invisible, if_version };
         self.write_one(command, None).await.map(drop)
     }
 
@@ -76,7 +81,8 @@ pub fn record(seen: &PresenceView) -> v1::Presence {
         account: seen.account.to_string(),
         online: seen.online,
         last_seen: seen.last_seen,
-        invisible: seen.invisible,
+        invisible: seen.invisible.map(|invisible| invisible.hides),
+        version: seen.invisible.map(|invisible| invisible.version),
     }
 }
 

@@ -63,7 +63,8 @@ where
     batch.end_changes();
     // Presence is read now, before `synced`: so it is complete, and each later change is marked.
     let me = logged_in.handle.view().presence(logged_in.handle.me());
-    let own = me.filter(|me| me.invisible == Some(true));
+    // Its version is 0 unless it was ever set.
+    let own = me.filter(|me| me.invisible.is_some_and(|invisible| invisible.hides || invisible.version > 0));
     let mut presences = own.into_iter().chain(logged_in.handle.friends_presence());
     while add_presences(&mut batch.writer, &mut presences) {
         batch.write_enough(socket).await?;

@@ -81,7 +81,7 @@ async fn carry_out(
         }
         ClientCommand::SetPresence(presence) => {
             if let Some(invisible) = presence.invisible {
-                service.set_invisible(handle.account(), invisible).await?;
+                service.set_invisible(handle.account(), invisible, presence.if_version).await?;
             }
             v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
         }

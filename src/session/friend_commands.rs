@@ -44,15 +44,16 @@ pub(super) fn friend_command(
                 account,
                 peer: peer(&update.account)?,
                 note: FriendUpdate::check(update.alias, update.custom)?,
+                if_version: update.if_version,
             }
         }
         ClientCommand::Block(block) => {
             reply.block_reply = Some(v1::BlockReply {});
-            Command::Block { account, peer: peer(&block.account)? }
+            Command::Block { account, peer: peer(&block.account)?, if_version: block.if_version }
         }
         ClientCommand::Unblock(unblock) => {
             reply.unblock_reply = Some(v1::UnblockReply {});
-            Command::Unblock { account, peer: peer(&unblock.account)? }
+            Command::Unblock { account, peer: peer(&unblock.account)?, if_version: unblock.if_version }
         }
         other => unreachable!("{} is no command about friends", other.name()),
     };

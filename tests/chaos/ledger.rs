@@ -87,7 +87,7 @@ impl Ledger {
             }),
             Register::FriendUpdate => {
                 let (account, alias) = (name((account + 1) % all), Some(step.to_string()));
-                ClientCommand::UpdateFriend(v1::UpdateFriend { account, alias, custom: None })
+                ClientCommand::UpdateFriend(v1::UpdateFriend { account, alias, ..Default::default() })
             }
             Register::Friend if step.is_multiple_of(2) => {
                 ClientCommand::AddFriend(v1::AddFriend { account: friend, ..Default::default() })

@@ -8,7 +8,7 @@ use shuttle::thread;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, SessionHandle};
 use crate::marks::{account, change, hub};
-use rosterd_engine::model::{Profile, Revision, SessionId, User};
+use rosterd_engine::model::{Invisibility, Profile, Revision, SessionId, User};
 
 const LAST: Revision = 3;
 
@@ -23,7 +23,13 @@ fn follow(hub: &Hub, handle: &mut SessionHandle, store: &Store) -> Revision {
         let profile = Arc::new(Profile::new(account(1), version, 0));
         hub.offer(
             &user,
-            Some(&User { profile, invisible: false, last_seen: 0, blocks: Vec::new(), ended: Vec::new() }),
+            Some(&User {
+                profile,
+                invisible: Invisibility::default(),
+                last_seen: 0,
+                blocks: Vec::new(),
+                ended: Vec::new(),
+            }),
         );
     }
     user.profile().map_or(0, |profile| profile.version)

@@ -10,7 +10,7 @@ use shuttle::thread;
 
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, HubSettings, SessionHandle, Signal, TakenMarks, UserRef, WakeReason};
-use rosterd_engine::model::{Account, Block, Change, CloseReason, Profile, Revision, Row, SessionId};
+use rosterd_engine::model::{Account, Block, Change, CloseReason, Invisibility, Profile, Revision, Row, SessionId};
 
 pub fn account(n: usize) -> Account {
     Account::parse(&format!("u{n}"), "account").unwrap()
@@ -86,7 +86,7 @@ pub fn known(hub: &Arc<Hub>, user: &UserRef) {
         user,
         Some(&rosterd_engine::model::User {
             profile,
-            invisible: false,
+            invisible: Invisibility::default(),
             last_seen: 0,
             blocks: Vec::new(),
             ended: Vec::new(),

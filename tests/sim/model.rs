@@ -204,7 +204,7 @@ impl Model {
                 let held = user.profile.take().unwrap_or_else(|| Profile::new(account.clone(), 1, now));
                 user.profile = Some(patch.apply(&held).unwrap_or(held));
             }
-            Command::SetInvisible { account, invisible } => {
+            Command::SetInvisible { account, invisible, .. } => {
                 self.users.entry(account.to_string()).or_default().invisible = *invisible;
             }
             Command::DeleteUser { account } => self.delete(account.as_str()),
@@ -246,12 +246,12 @@ impl Model {
             Command::DeleteFriend { account, peer } | Command::Unfriend { account, peer } => {
                 self.part(account.as_str(), peer.as_str());
             }
-            Command::UpdateFriend { account, peer, note } => {
+            Command::UpdateFriend { account, peer, note, .. } => {
                 let key = (account.to_string(), peer.to_string());
                 let bare = Edge::new(account.clone(), peer.clone(), 1, 0);
                 self.friends.insert(key, note.apply(&bare).unwrap_or(bare).alias.to_string());
             }
-            Command::Block { account, peer } => {
+            Command::Block { account, peer, .. } => {
                 let key = self.relate(account.as_str(), peer.as_str());
                 let profile = self.profile(account.as_str());
                 let is_friend = self.lists(peer.as_str(), account.as_str());
@@ -261,7 +261,7 @@ impl Model {
                     self.blocks.insert(key, profile);
                 }
             }
-            Command::Unblock { account, peer } => {
+            Command::Unblock { account, peer, .. } => {
                 self.blocks.remove(&(account.to_string(), peer.to_string()));
                 if !self.lists(account.as_str(), peer.as_str()) {
                     self.part(account.as_str(), peer.as_str());

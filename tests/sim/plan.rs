@@ -138,15 +138,15 @@ fn command(random: &Random) -> ClientCommand {
         10..12 => ClientCommand::DeleteFriend(v1::DeleteFriend { account: other() }),
         12..14 => {
             let alias = Some(format!("alias {}", random.below(1000)));
-            ClientCommand::UpdateFriend(v1::UpdateFriend { account: other(), alias, custom: None })
+            ClientCommand::UpdateFriend(v1::UpdateFriend { account: other(), alias, ..Default::default() })
         }
-        14..16 => ClientCommand::Block(v1::Block { account: other() }),
-        16..18 => ClientCommand::Unblock(v1::Unblock { account: other() }),
+        14..16 => ClientCommand::Block(v1::Block { account: other(), if_version: None }),
+        16..18 => ClientCommand::Unblock(v1::Unblock { account: other(), if_version: None }),
         18..20 => {
             let accounts = (0..random.below(4)).map(|_| other()).collect();
             ClientCommand::Watch(v1::Watch { accounts })
         }
-        20 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)) }),
+        20 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)), if_version: None }),
         21 => ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
             custom: Some(format!("c{}", random.next())),
             ..Default::default()

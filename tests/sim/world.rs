@@ -136,12 +136,12 @@ fn is_what(committed: &StoreCommand, whose: &str, command: &ClientCommand) -> Op
         (ClientCommand::DeleteFriend(asked), StoreCommand::DeleteFriend { account, peer }) => {
             of(account, peer, &asked.account)
         }
-        (ClientCommand::UpdateFriend(asked), StoreCommand::UpdateFriend { account, peer, note }) => {
+        (ClientCommand::UpdateFriend(asked), StoreCommand::UpdateFriend { account, peer, note, .. }) => {
             let bare = rosterd_engine::model::Edge::new(account.clone(), peer.clone(), 1, 0);
             let alias = note.apply(&bare).map(|edge| edge.alias);
             of(account, peer, &asked.account) && alias.as_deref() == asked.alias.as_deref()
         }
-        (ClientCommand::Block(asked), StoreCommand::Block { account, peer }) => of(account, peer, &asked.account),
+        (ClientCommand::Block(asked), StoreCommand::Block { account, peer, .. }) => of(account, peer, &asked.account),
         _ => false,
     })
 }

@@ -112,7 +112,9 @@ fn about_others(encoding: Encoding) -> Vec<Bad> {
         }
     }
     let long = |n| "漢".repeat(n);
-    let note = |alias, custom| ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom });
+    let note = |alias, custom| {
+        ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom, if_version: None })
+    };
     let kick = |sessions: &[&str]| {
         ClientCommand::Kick(v1::Kick { sessions: sessions.iter().map(|s| (*s).to_owned()).collect() })
     };
@@ -181,6 +183,10 @@ fn about_others_in_json() -> Vec<Bad> {
         (r#""setPresence":{"invisible":"yes"}"#, "invisible", "expected a boolean"),
         (r#""setPresence":{"invisible":1}"#, "invisible", "expected a boolean"),
         (r#""setPresence":null"#, "setPresence", "expected an object"),
+        (r#""setPresence":{"invisible":true,"ifVersion":true}"#, "ifVersion", "expected u64"),
+        (r#""updateFriend":{"account":"bob","alias":"x","ifVersion":"1"}"#, "ifVersion", "expected u64"),
+        (r#""block":{"account":"bob","ifVersion":-1}"#, "ifVersion", "expected u64"),
+        (r#""unblock":{"account":"bob","ifVersion":1.5}"#, "ifVersion", "expected u64"),
         (r#""getSessions":[]"#, "getSessions", "expected an object"),
     ] {
         cases.push((format!(r#"{{"id":77,{body}}}"#), field, says));

@@ -317,7 +317,7 @@ async fn a_friend_who_is_blocked_stays_one_and_may_leave() {
     let friend = bob.replica.users()["ann"].clone();
     assert_eq!((friend.nick.as_str(), friend.tel.as_str()), ("ann", "5"));
     bob.agrees(&gateway, JSON).await;
-    let note = v1::UpdateFriend { account: "ann".into(), alias: Some("A".into()), custom: None };
+    let note = v1::UpdateFriend { account: "ann".into(), alias: Some("A".into()), ..Default::default() };
     bob.request(ClientCommand::UpdateFriend(note)).await;
     bob.until(|replica| replica.friends()["ann"].alias == "A").await;
     bob.request(to::delete("ann")).await;

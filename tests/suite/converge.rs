@@ -239,7 +239,7 @@ fn command(random: &Random, replica: &Replica, at: usize) -> ClientCommand {
         7 => to::delete(&friend),
         8 => {
             let alias = Some(format!("alias {at}"));
-            ClientCommand::UpdateFriend(v1::UpdateFriend { account: friend, alias, custom: None })
+            ClientCommand::UpdateFriend(v1::UpdateFriend { account: friend, alias, ..Default::default() })
         }
         9 => to::block(&anyone),
         10 | 11 => to::unblock(&blocked),
@@ -247,7 +247,7 @@ fn command(random: &Random, replica: &Replica, at: usize) -> ClientCommand {
             let accounts = (0..ACCOUNTS).filter(|_| random.index(2) == 0).map(account).collect();
             ClientCommand::Watch(v1::Watch { accounts })
         }
-        13 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.index(2) == 0) }),
+        13 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.index(2) == 0), if_version: None }),
         14 => ClientCommand::Signal(v1::Signal { to: anyone, payload: format!("{at}") }),
         _ => nick_command(&format!("nick {at}")),
     }

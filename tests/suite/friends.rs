@@ -191,7 +191,7 @@ async fn texts_are_limited_in_characters_and_what_fits_is_kept() {
     let ask = |n| ClientCommand::RequestFriend(v1::RequestFriend { account: "bob".into(), message: "漢".repeat(n) });
     let add = |n| ClientCommand::AddFriend(v1::AddFriend { account: "cat".into(), message: "😀".repeat(n) });
     let note = |alias: Option<String>, custom: Option<String>| {
-        ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom })
+        ClientCommand::UpdateFriend(v1::UpdateFriend { account: "bob".into(), alias, custom, if_version: None })
     };
     for command in [ask(257), add(257)] {
         assert_eq!(why(&ann.refused(command).await), (414, "INVALID_ARGUMENT", Some("message")));

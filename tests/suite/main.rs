@@ -53,6 +53,7 @@ mod support;
 mod terminal;
 mod tls;
 mod tokens;
+mod versions;
 mod visibility;
 mod watch;
 mod websocket;

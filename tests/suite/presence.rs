@@ -158,7 +158,7 @@ async fn without_presence_nothing_is_sent_and_nobody_can_hide() {
     let mut ann = gateway.login("ann", JSON).await;
     for encoding in Encoding::ALL {
         let mut bob = gateway.login("bob", encoding).await;
-        let set = v1::SetPresence { invisible: Some(true) };
+        let set = v1::SetPresence { invisible: Some(true), if_version: None };
         let error = bob.refused(ClientCommand::SetPresence(set)).await;
         assert_eq!((error.code, error.reason.as_str()), (403, "PERMISSION_DENIED"));
     }

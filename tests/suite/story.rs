@@ -87,7 +87,7 @@ async fn from_strangers_to_friends_and_back(by: By, encoding: Encoding) {
     story.seen_by([&mut bob], friends("ann")).await;
     assert_eq!(ann.replica.users()["bob"].nick, "bob");
 
-    let note = v1::UpdateFriend { account: "bob".into(), alias: Some("Bobby".into()), custom: None };
+    let note = v1::UpdateFriend { account: "bob".into(), alias: Some("Bobby".into()), ..Default::default() };
     let body = json!({"alias": "Bobby"}).to_string();
     let noted = Step { body, ..step(ClientCommand::UpdateFriend(note), Method::PATCH, "/v1/users/ann/friends/bob") };
     story.happens(&mut ann, noted).await;

@@ -463,7 +463,7 @@ impl Peer {
 
     /// Hides, or no longer.
     pub async fn hide(&mut self, invisible: bool) {
-        let set = v1::SetPresence { invisible: Some(invisible) };
+        let set = v1::SetPresence { invisible: Some(invisible), if_version: None };
         self.request(ClientCommand::SetPresence(set)).await;
     }
 

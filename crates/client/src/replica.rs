@@ -73,6 +73,13 @@ impl Replica {
         self.lists.blocks.values().filter(|block| !block.removed)
     }
 
+    /// The version of the block of an account, or of the end of the last one that this replica knows of; else 0. It is
+    /// what `block` and `unblock` rest on.
+    #[must_use]
+    pub fn block_version(&self, account: &str) -> u64 {
+        self.lists.blocks.get(account).map_or(0, |block| block.version)
+    }
+
     /// The presence of friends and of the account itself, by account. An account without an entry was never online.
     #[must_use]
     pub fn presence(&self) -> &BTreeMap<String, v1::Presence> {

@@ -44,7 +44,7 @@ pub fn import_line(line: &str) -> Result<Command, RequestError> {
         (None, None, Some(block)) => {
             let (account, peer) = pair("block", block)?;
             distinct("block", "cannot block itself", &account, &peer)?;
-            Ok(Command::Block { account, peer })
+            Ok(Command::Block { account, peer, if_version: None })
         }
         _ => Err(invalid("a line holds either \"user\" or \"friendship\" or \"block\"")),
     }
@@ -145,7 +145,7 @@ mod tests {
         assert!(matches!(import_line(r#"{"friendship": ["alice", "bob"]}"#), Ok(Command::Befriend { .. })));
         assert!(matches!(
             import_line(r#"{"block": ["alice", "bob"]}"#),
-            Ok(Command::Block { account, peer }) if account.as_str() == "alice" && peer.as_str() == "bob"
+            Ok(Command::Block { account, peer, .. }) if account.as_str() == "alice" && peer.as_str() == "bob"
         ));
         for (line, says) in [
             ("", "not readable as JSON"),

@@ -170,6 +170,10 @@ pub struct Presence {
     #[prost(bool, optional, tag = "4")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invisible: ::core::option::Option<bool>,
+    /// Only in the receiver's own presence: the version of `invisible`, 0 if it was never set. The rest has none.
+    #[prost(uint64, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: ::core::option::Option<u64>,
 }
 /// The client's own name for the installation, the kind of device ("web", "ios", ...), and a label to show.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -712,6 +716,10 @@ pub struct UpdateFriend {
     #[prost(string, optional, tag = "3")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: ::core::option::Option<::prost::alloc::string::String>,
+    /// Changes nothing unless the friend record still has this version.
+    #[prost(uint64, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_version: ::core::option::Option<u64>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -726,6 +734,10 @@ pub struct Block {
     #[prost(string, tag = "1")]
     #[serde(deserialize_with = "crate::or_default")]
     pub account: ::prost::alloc::string::String,
+    /// Makes no block unless the last one ended with this version; 0: unless there was none.
+    #[prost(uint64, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_version: ::core::option::Option<u64>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -738,6 +750,10 @@ pub struct Unblock {
     #[prost(string, tag = "1")]
     #[serde(deserialize_with = "crate::or_default")]
     pub account: ::prost::alloc::string::String,
+    /// Ends no block but the one of this version.
+    #[prost(uint64, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_version: ::core::option::Option<u64>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -826,6 +842,10 @@ pub struct SetPresence {
     #[prost(bool, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invisible: ::core::option::Option<bool>,
+    /// Changes nothing unless the account's own presence still has this version.
+    #[prost(uint64, optional, tag = "2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_version: ::core::option::Option<u64>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -903,7 +923,7 @@ pub struct Synced {
     pub digest: u32,
 }
 /// The presence of friends and of the receiver. Between a login and its `synced` it is complete: a friend that is not in
-/// it has never been online, and the receiver is in it only if it is invisible.
+/// it has never been online, and the receiver is in it only if it is invisible, or once was.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { gzip } from '@gfx/zopfli';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -33,7 +33,11 @@ await build({ ...served, entryPoints: ['src/index.ts'], format: 'esm', outfile: 
 const footer = { js: 'var NIM=rosterdNim.NIM,SDK=Object.assign(globalThis.SDK??{},{NIM});' };
 await build({ ...served, entryPoints: ['src/nim.ts'], format: 'iife', globalName: 'rosterdNim', footer, outfile: join(out, 'nim.js') });
 await build({ ...served, entryPoints: ['src/tabs.ts'], format: 'esm', outfile: join(out, 'tabs.js') });
-for (const name of ['rosterd.js', 'nim.js', 'tabs.js']) writeFileSync(join(out, `${name}.gz`), gzipSync(readFileSync(join(out, name)), { level: 9 }));
+// Zopfli writes ordinary gzip, and takes a second to find a form that is 3 % shorter than zlib's.
+for (const name of ['rosterd.js', 'nim.js', 'tabs.js']) {
+  const bytes = await new Promise((resolve, reject) => gzip(readFileSync(join(out, name)), {}, (error, bytes) => (error ? reject(error) : resolve(bytes))));
+  writeFileSync(join(out, `${name}.gz`), bytes);
+}
 
 /** Leaves what core.js has to core.js. */
 const shared = {

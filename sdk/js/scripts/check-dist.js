@@ -27,7 +27,7 @@ try {
   const read = (directory, name) => {
     try {
       const bytes = readFileSync(join(directory, name));
-      // Versions of zlib compress differently.
+      // The same contents may be compressed differently.
       return (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
     } catch {
       return undefined;

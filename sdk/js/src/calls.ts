@@ -9,17 +9,14 @@ import { Code, RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
 import { after } from './timers.js';
 
-/** What became of a command in doubt: it is in effect, or is not and something else is, or nobody can tell, or it can be sent again. */
-export type Verdict = 'done' | 'superseded' | 'lost' | Command;
-
-/** A command that sets a record. */
+/** A command that sets a record. It takes an `ifVersion`. */
 export interface Setting {
   /** Names the record. */
   key: string;
-  /** The version of the record as held. */
+  /** The version of the record as held; nothing if there is none, and the command makes none. */
   version(): number | undefined;
-  /** Compares what is held with the command, which was first sent when the record had the version `base`. */
-  verdict(base: number | undefined): Verdict;
+  /** Returns whether what is held is what the command sets. */
+  shown(): boolean;
   /** The reply of a command that is in effect, but whose reply was lost. */
   reply?(): ServerFrame;
 }
@@ -32,6 +29,10 @@ export interface CallOptions {
   here?: (() => boolean) | undefined;
   /** Settles the call after a lost answer. */
   setting?: Setting | undefined;
+  /** Sends the command only if the record still has this version, which moves with this client's own writes. */
+  kept?: { version?: number | undefined } | undefined;
+  /** Called before the promise settles, but not for a `kept` command that waits on after the end of the connection. */
+  ended?: ((failed: boolean) => unknown) | undefined;
 }
 
 /** One pending command. */
@@ -41,7 +42,7 @@ interface Call extends CallOptions {
   answer?: ServerFrame;
   sent: boolean;
   /** The version of the record when the command was first sent; not set before. */
-  base?: { version: number | undefined };
+  base?: { version?: number | undefined } | undefined;
   /** `yes`: the answer was lost, and the catch-up is not complete. `repeated`: it was sent again. */
   doubt: 'no' | 'yes' | 'repeated';
   cancelTimeout(): void;
@@ -68,7 +69,8 @@ export class Calls {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, 'TIMEOUT', `${sent ? 'no answer' : 'no connection'} within ${timeoutMs} ms`));
       });
-      this.#calls.set(id, { ...options, command, sent: false, doubt: 'no', cancelTimeout, resolve, reject });
+      const { kept } = options;
+      this.#calls.set(id, { ...options, command, sent: false, base: kept, doubt: kept ? 'yes' : 'no', cancelTimeout, resolve, reject });
     });
   }
 
@@ -85,21 +87,30 @@ export class Calls {
     }
   }
 
+  /** Notes the versions of a complete catch-up: the gateway executes what was sent before its end after it. */
+  caughtUp(): void {
+    for (const { setting, base, sent, doubt } of this.#calls.values()) if (base && sent && doubt === 'no') base.version = setting?.version();
+  }
+
   /** Settles commands in doubt after a catch-up, the oldest of each record first. */
   reconsider(send: Send): void {
     const busy = new Set<string>();
     for (const [id, call] of [...this.#calls]) {
       const { setting, doubt, base } = call;
-      if (!setting || doubt === 'no') continue;
+      if (!setting || (doubt === 'no' && !call.sent)) continue;
       if (doubt === 'yes' && !busy.has(setting.key)) {
-        const verdict = setting.verdict(base?.version);
-        if (verdict === 'done') call.answer = setting.reply?.() ?? {};
-        if (typeof verdict === 'string') {
-          this.#end(id, verdict === 'lost' ? lost() : superseded());
-          if (verdict === 'done') this.#rebase(setting);
+        const ifVersion = setting.version();
+        if (setting.shown()) {
+          call.answer = setting.reply?.() ?? {};
+          this.#end(id);
           continue;
         }
-        call.command = verdict;
+        if (ifVersion === undefined || ifVersion !== base?.version) {
+          this.#end(id, superseded());
+          continue;
+        }
+        const [[name, body]] = Object.entries(call.command) as [[string, object]];
+        call.command = { [name]: { ...body, ifVersion } };
         call.doubt = 'repeated';
       }
       busy.add(setting.key);
@@ -112,10 +123,19 @@ export class Calls {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
     if (!call) return false;
+    const stale = call.doubt === 'repeated' && frame.error?.code === Code.mismatch;
+    if (stale && call.setting?.shown()) {
+      // It was carried out after all, or another page of this user was faster.
+      call.answer = call.setting.reply?.() ?? {};
+      this.#end(id);
+      return true;
+    }
     call.answer = frame;
     if (frame.error) {
-      const stale = call.doubt === 'repeated' && frame.error.code === Code.mismatch;
-      this.#take(id)?.reject(stale ? superseded() : RosterdError.from(frame.error));
+      this.#take(id);
+      call.ended?.(true);
+      // A block may have ended before this client knew of any.
+      call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
     } else if (!call.here || call.here()) {
       this.#end(id);
     }
@@ -146,20 +166,25 @@ export class Calls {
   }
 
   fail(error: RosterdError): void {
-    for (const id of [...this.#calls.keys()]) this.#end(id, error);
+    for (const [id, call] of [...this.#calls]) {
+      if (call.kept) call.ended = undefined;
+      this.#end(id, error);
+    }
   }
 
   /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id: number, error?: RosterdError): void {
     const call = this.#take(id);
-    if (!call?.answer) return void (error && call?.reject(error));
-    call.resolve(call.answer);
-    if (call.doubt === 'repeated' && call.setting) this.#rebase(call.setting);
-  }
-
-  /** The record now has a version of this client's own: later commands about it rest on that. */
-  #rebase({ key, version }: Setting): void {
-    for (const { setting, doubt, base } of this.#calls.values()) if (base && doubt === 'yes' && setting?.key === key) base.version = version();
+    if (!call) return;
+    const { answer, setting, ended } = call;
+    if (answer && setting) {
+      // The record now has a version of this client's own: later commands that rest on the one before rest on that.
+      const from = call.base?.version;
+      for (const { setting: other, base } of this.#calls.values()) if (base && base.version === from && other?.key === setting.key) base.version = setting.version();
+    }
+    ended?.(!answer);
+    if (answer) call.resolve(answer);
+    else if (error) call.reject(error);
   }
 
   #take(id: number): Call | undefined {

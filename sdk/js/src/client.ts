@@ -1,12 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The public client: access to the records, the commands, and the control of the connection, which lifecycle.ts runs.
 
-import type { Setting, Verdict } from './calls.js';
+import type { Setting } from './calls.js';
 import { Emitter } from './emitter.js';
 import type { ListenerOptions } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkOptions } from './options.js';
-import type { Events, Options } from './options.js';
+import type { Events, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
 import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
@@ -67,6 +67,11 @@ export class RosterdClient {
   /** The account's own profile as last known. Records are never changed in place. */
   get me(): User | undefined {
     return this.#replica.me;
+  }
+
+  /** The fields of {@link me} that the gateway has not confirmed; nothing if it has confirmed all. */
+  get pending(): Readonly<MyInfo> | undefined {
+    return this.#replica.pending;
   }
 
   /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
@@ -146,18 +151,12 @@ export class RosterdClient {
 
   /**
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
+   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost. With `optimistic` the change
+   * shows at once. With `keep` it also waits for a connection, over a restart too, and is sent for the version that was
+   * shown when it was made.
    */
-  async updateMyInfo(fields: MyInfo, { ifVersion }: { ifVersion?: number | undefined } = {}): Promise<User> {
-    const shown = (): boolean => Object.entries(fields).every(([name, value]) => value === undefined || this.me?.[name as keyof MyInfo] === value);
-    const setting: Setting = {
-      key: 'me',
-      version: () => this.me?.version,
-      verdict: (base) => (shown() ? 'done' : base === this.me?.version ? { updateMyInfo: { ...fields, ifVersion: base } } : 'superseded'),
-      reply: () => ({ updateMyInfoReply: { user: this.me as User } }),
-    };
-    const command = { updateMyInfo: { ...fields, ifVersion } };
-    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: false, setting: ifVersion === undefined ? setting : undefined });
+  async updateMyInfo(fields: MyInfo, options: UpdateOptions = {}): Promise<User> {
+    const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user;
   }
 
@@ -224,32 +223,22 @@ export class RosterdClient {
 
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account: string, { alias, custom }: { alias?: string | undefined; custom?: string | undefined }): Promise<void> {
-    const command = { updateFriend: { account, alias, custom } };
     const shown = (): boolean => {
       const friend = this.friends.get(account);
       return friend !== undefined && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
-    return this.#change(command, () => shown() || !this.friends.has(account), {
-      key: `friend ${account}`,
-      version: () => this.friends.get(account)?.version,
-      verdict: (base) => (shown() ? 'done' : base !== undefined && base === this.friends.get(account)?.version ? command : 'superseded'),
-    });
+    const setting = { key: `friend ${account}`, version: () => this.friends.get(account)?.version, shown };
+    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), setting);
   }
 
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account: string): Promise<void> {
-    const here = (): boolean => this.blocks.has(account);
-    // Ended blocks are not held, so nobody can tell a block that was not made from one that was made and ended.
-    const verdict = (): Verdict => (here() ? 'done' : 'lost');
-    return this.#change({ block: { account } }, here, { key: `block ${account}`, version: () => this.blocks.get(account)?.version, verdict });
+    return this.#block({ block: { account } }, account, () => this.blocks.has(account));
   }
 
   /** Ends a block. */
   unblock(account: string): Promise<void> {
-    const command = { unblock: { account } };
-    const version = (): number | undefined => this.blocks.get(account)?.version;
-    const verdict = (base?: number): Verdict => (version() === undefined ? 'done' : version() === base ? command : 'superseded');
-    return this.#change(command, () => !this.blocks.has(account), { key: `block ${account}`, version, verdict });
+    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account));
   }
 
   /** Returns the sessions of this account, the oldest first. */
@@ -293,8 +282,7 @@ export class RosterdClient {
   /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }: { invisible: boolean }): Promise<void> {
     const here = (): boolean => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    // This has no version on the wire.
-    return this.#change({ setPresence: { invisible } }, here, { key: 'presence', version: () => undefined, verdict: () => (here() ? 'done' : 'lost') });
+    return this.#change({ setPresence: { invisible } }, here, { key: 'presence', version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
   }
 
   /** Drops the connection as a bad network would. For tests and demonstrations. */
@@ -332,6 +320,10 @@ export class RosterdClient {
   /** Makes a call with an empty reply, which is done when its effect is visible. */
   async #change(command: Command, here: () => boolean, setting?: Setting): Promise<void> {
     await this.#lifecycle.call(command, { repeatable: false, here, setting });
+  }
+
+  #block(command: Command, account: string, shown: () => boolean): Promise<void> {
+    return this.#change(command, shown, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
   }
 
   #isOpen(account: string, direction: FriendRequest['direction']): boolean {

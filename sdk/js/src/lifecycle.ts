@@ -1,12 +1,13 @@
 // The client's lifecycle: attempts to connect, logins, catch-ups, waits, and the final end.
 // It decides when the other modules act: connection.ts (one connection), calls.ts (pending commands), replica.ts (the rules for
-// records), tokens.ts, and saver.ts with store.ts (storage).
+// records), edits.ts (changes of the own profile), tokens.ts, and saver.ts with store.ts (storage).
 
 import { announceStored, announceSync, announceUpdate } from './announce.js';
 import { Calls } from './calls.js';
 import type { CallOptions } from './calls.js';
 import { Connection } from './connection.js';
 import type { End } from './connection.js';
+import { Edits } from './edits.js';
 import type { Emitter } from './emitter.js';
 import { address, webSocket } from './options.js';
 import type { Events, Options } from './options.js';
@@ -19,7 +20,8 @@ import type { Shared } from './sharing.js';
 import { Snapshots } from './snapshot.js';
 import type { Snapshot } from './snapshot.js';
 import { storeFor, storeKey } from './store.js';
-import { after } from './timers.js';
+import { after, deferred } from './timers.js';
+import type { Deferred } from './timers.js';
 import { Tokens } from './tokens.js';
 
 /** How long a logout waits for its reply, which is only a courtesy. */
@@ -42,12 +44,6 @@ const REMEDY = {
   accepted: 'it was got anew already',
 } as const;
 
-interface Deferred {
-  promise: Promise<void>;
-  resolve(): void;
-  reject(error: RosterdError): void;
-}
-
 /** Connects, logs in, keeps the replica up to date, and reconnects. */
 export class Lifecycle {
   readonly options: Options;
@@ -55,6 +51,7 @@ export class Lifecycle {
   state: State = 'disconnected';
   connectionState: ConnectionState = Object.freeze({ state: 'disconnected' });
   connection?: Connection;
+  readonly edits: Edits;
   readonly #emitter: Emitter<Events>;
   readonly #replica: Replica;
   readonly #calls = new Calls();
@@ -101,6 +98,12 @@ export class Lifecycle {
     const failed = (what: string, cause: unknown): void => this.#error(Code.internal, 'STORE', `${what} the local store failed`, cause);
     this.#saver = new Saver(this.#shared?.store ?? store, key, failed);
     this.#saver.onWipe(() => this.#wipedElsewhere());
+    this.edits = new Edits(
+      replica,
+      (command, options) => this.call(command, options),
+      (how) => this.#batch(() => how && replica.me && emitter.emit('me', replica.me, how)),
+      (kept) => this.#saver.save({ kept }),
+    );
     this.#tokens = new Tokens(options, {
       needless: () => this.#shared?.follows(),
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
@@ -162,6 +165,7 @@ export class Lifecycle {
   }
 
   #forget(): void {
+    this.edits.clear();
     this.#batch(() => this.#replica.clear());
     this.#tokens.reset(this.options.token);
     this.#saver.drop();
@@ -179,7 +183,8 @@ export class Lifecycle {
     const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
     reply.then(cancel, cancel);
     const connection = this.connection;
-    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+    if (connection && this.state === 'live') this.#reconsider(connection);
+    else if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
   }
 
@@ -227,9 +232,10 @@ export class Lifecycle {
     const stored = await this.#saver.load();
     if (run !== this.#run) return;
     this.#cacheRead = true;
-    if (!stored) return;
     this.#batch(() => {
-      this.#replica.load(stored);
+      if (stored) this.#replica.load(stored);
+      this.edits.restore(stored?.kept);
+      if (!stored) return;
       announceStored(this.#emitter, this.#replica.stored);
     });
   }
@@ -298,6 +304,8 @@ export class Lifecycle {
     }
     if (mismatch === 'retry') this.#startOver(connection);
     if (mismatch === 'repair' || mismatch === 'retry') return;
+    this.edits.resume((error) => this.#emitter.emit('error', error));
+    this.#calls.caughtUp();
     const { sync = 'full', because } = this.#login ?? {};
     announceSync(this.#emitter, difference);
     // A listener may have disconnected.
@@ -483,13 +491,4 @@ function closeError({ code, reason }: End): RosterdError {
   if (comesBack(code)) return new RosterdError(Code.timeout, 'CONNECTION_LOST', `the connection ended (${code} ${reason})`);
   const auth = code === 3500 || code === Close.tokenExpired;
   return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
-}
-
-/** Creates a promise that others settle. */
-function deferred(): Deferred {
-  let settle!: Pick<Deferred, 'resolve' | 'reject'>;
-  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
-  // Callers that do not await it have the events; an unhandled rejection must not end their process.
-  promise.catch(() => {});
-  return { promise, ...settle };
 }

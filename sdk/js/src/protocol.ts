@@ -68,6 +68,8 @@ export interface Presence {
   readonly lastSeen: number;
   /** Only for this account: true if it appears offline to its friends. */
   readonly invisible?: boolean;
+  /** Only for this account: the version of `invisible`, 0 if it was never set. */
+  readonly version?: number;
 }
 
 /** A session of this account. */
@@ -209,14 +211,14 @@ export interface Command {
   rejectFriend?: { account: string };
   cancelRequest?: { account: string };
   deleteFriend?: { account: string };
-  updateFriend?: { account: string; alias?: string; custom?: string };
-  block?: { account: string };
-  unblock?: { account: string };
+  updateFriend?: { account: string; alias?: string; custom?: string; ifVersion?: number };
+  block?: { account: string; ifVersion?: number };
+  unblock?: { account: string; ifVersion?: number };
   getSessions?: object;
   kick?: { sessions: string[] };
   watch?: { accounts: string[] };
   signal?: { to: string; payload: string };
-  setPresence?: { invisible: boolean };
+  setPresence?: { invisible: boolean; ifVersion?: number };
   /** Contains the digest of each of the 64 buckets of the friend list. */
   repair?: { leaves: number[] };
 }

@@ -2,7 +2,7 @@
 // uses no socket, clock or storage. docs/conformance/merge.json has cases for it.
 
 import { bucket, digest, digests } from './digest.js';
-import type { Block, Changes, Friend, FriendRequest, Presence, ServerFrame, Session, Synced, User } from './protocol.js';
+import type { Block, Changes, Friend, FriendRequest, MyInfo, Presence, ServerFrame, Session, Synced, User } from './protocol.js';
 import { requestKey } from './store.js';
 import type { Change, Stored } from './store.js';
 
@@ -72,14 +72,40 @@ export class Replica {
   // the records are shown, but the cursor is `unsure` until a catch-up agrees again.
   #doubt: 'none' | 'asked' | 'answered' | 'refetch' | 'unsure' = 'none';
   #cursor?: string;
+  #pending?: Readonly<MyInfo>;
+  // The own profile with what is pending, and the one that it was made of.
+  #shown?: User;
+  #shownOf?: User;
   #presence = new Map<string, Presence>();
   #stagedPresence = new Map<string, Presence>();
   #sessions: readonly Session[] = [];
+  // The versions of the ends of blocks, as far as this client has heard of them.
+  #ended = new Map<string, number>();
   // Strangers whose profiles the gateway sends, on all connections.
   #watched: ReadonlySet<string> = new Set();
 
+  /** The own profile as it is shown. */
   get me(): User | undefined {
+    const { me } = this.#held;
+    if (!me || !this.#pending) return me;
+    if (this.#shownOf !== me) this.#shown = Object.freeze({ ...(this.#shownOf = me), ...this.#pending } as User);
+    return this.#shown;
+  }
+
+  /** The own profile as the gateway has sent it. */
+  get confirmed(): User | undefined {
     return this.#held.me;
+  }
+
+  /** What is shown of the own profile and not answered. */
+  get pending(): Readonly<MyInfo> | undefined {
+    return this.#pending;
+  }
+
+  pend(pending: Readonly<MyInfo> | undefined): void {
+    this.#pending = pending;
+    this.#shownOf = undefined;
+    this.#touch('me');
   }
 
   get users(): ReadonlyMap<string, User> {
@@ -96,6 +122,11 @@ export class Replica {
 
   get blocks(): ReadonlyMap<string, Block> {
     return this.#held.blocks;
+  }
+
+  /** The version of a block or of the end of the last one; 0 if none is known. */
+  blockVersion(account: string): number {
+    return this.#held.blocks.get(account)?.version ?? this.#ended.get(account) ?? 0;
   }
 
   get presence(): ReadonlyMap<string, Presence> {
@@ -141,9 +172,10 @@ export class Replica {
     this.#touch(...PARTS);
   }
 
-  /** The held records in the form of a store's. */
+  /** What is shown, in the form of a store's records. */
   get stored(): Stored {
-    const { me, users, friends, blocks } = this.#held;
+    const { me } = this;
+    const { users, friends, blocks } = this.#held;
     return { me, users: [...users.values()], friends: [...friends.values()], requests: this.requests, blocks: [...blocks.values()] };
   }
 
@@ -226,6 +258,7 @@ export class Replica {
   }
 
   #changes(changes: Changes): Difference | undefined {
+    for (const { account, version, removed } of changes.blocks ?? []) if (removed) this.#ended.set(account, version);
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const account of changes.removed ?? []) presence.delete(account);
     if (changes.removed?.length) this.#touch('presence');
@@ -257,7 +290,7 @@ export class Replica {
     if (typeof changes.cursor === 'string' && this.#doubt === 'none') save.cursor = this.#cursor = changes.cursor;
     const { me, ...lists } = news;
     const isNews = me || save.cursor !== undefined || Object.values(lists).some((list) => list.length);
-    return isNews ? { ...news, how, save } : undefined;
+    return isNews ? { ...news, ...(me ? { me: this.me } : {}), how, save } : undefined;
   }
 
   #present(users: Presence[]): Difference | undefined {
@@ -296,6 +329,7 @@ export class Replica {
     const save: Change = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
     if (full) save.removed = [];
     else if (next.me === before.me) delete save.me;
+    if (news.me) news.me = this.me;
     const presence = this.#presence;
     this.#presence = this.#stagedPresence;
     // The gateway had sent the presence of those whom the repair removed.

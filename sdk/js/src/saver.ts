@@ -46,7 +46,7 @@ export class Saver {
 
   save(change: Change): void {
     if (this.#broken) return;
-    if (change.clear) this.#next = new Gathered(true);
+    if (change.clear) this.#next = new Gathered(true, this.#next?.kept);
     (this.#next ??= new Gathered()).add(change);
     this.#writing ??= this.#write();
   }

@@ -1,7 +1,7 @@
 // Immutable views of everything the client holds, for frameworks that draw from a state and compare by identity.
 
 import type { ConnectionState } from './state.js';
-import type { Block, Friend, FriendRequest, Presence, Session, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import type { Part, Replica } from './replica.js';
 
 /**
@@ -12,6 +12,8 @@ export interface Snapshot {
   readonly account: string;
   readonly connection: ConnectionState;
   readonly me: User | undefined;
+  /** The fields of `me` that the gateway has not confirmed; nothing if it has confirmed all. */
+  readonly pending: Readonly<MyInfo> | undefined;
   readonly users: ReadonlyMap<string, User>;
   readonly friends: ReadonlyMap<string, Friend>;
   readonly requests: readonly FriendRequest[];
@@ -34,7 +36,7 @@ export class Snapshots {
     const last = this.#last;
     const changed = this.#replica.changed();
     if (last && !changed.size && last.connection === connection) return last;
-    const { me, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
+    const { me, pending, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
     const part = <T>(name: Part, held: T, copy: (held: T) => T, equal: (a: T, b: T) => boolean): T => {
       const before = last?.[name] as T | undefined;
       if (before === undefined) return copy(held);
@@ -42,7 +44,7 @@ export class Snapshots {
     };
     const map = <T>(name: Part, held: ReadonlyMap<string, T>): ReadonlyMap<string, T> => part(name, held, (held) => new Map(held), sameMap);
     const next: Snapshot = {
-      account, connection, me,
+      account, connection, me, pending,
       users: map('users', users), friends: map('friends', friends), blocks: map('blocks', blocks), presence: map('presence', presence),
       requests: part<readonly FriendRequest[]>('requests', requests, (held) => Object.freeze([...held]), sameList),
       sessions: part<readonly Session[]>('sessions', sessions, (held) => Object.freeze([...held]), sameList),

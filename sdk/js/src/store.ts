@@ -1,8 +1,18 @@
 // Stores for records: IndexedDB, with one database for each account, and memory.
 // A store only keeps records; the replica decides what to write and when.
 
-import type { Block, Friend, FriendRequest, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, User } from './protocol.js';
 import { unref } from './timers.js';
+
+/** A change of the own profile that waits for a connection. */
+export interface Kept {
+  /** Its name, which grows. */
+  id: number;
+  /** Nothing if it waits no more. */
+  fields?: MyInfo | undefined;
+  /** The version of the profile when it was made. */
+  version?: number | undefined;
+}
 
 /** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
@@ -14,11 +24,13 @@ export interface Stored {
   /** The blocks in force. */
   blocks: Block[];
   cursor?: string;
+  /** Changes that wait, in the order of their ids. */
+  kept?: Kept[];
 }
 
 /** One atomic change. Its fields apply in this order. */
 export interface Change {
-  /** Drops everything first. */
+  /** Drops everything first, but not what is `kept`. */
   clear?: boolean;
   /** Names accounts whose friend and user records are deleted. */
   removed?: string[];
@@ -31,6 +43,8 @@ export interface Change {
   blocks?: Block[];
   /** Replaces the cursor; `null` deletes it. */
   cursor?: string | null;
+  /** Replaces changes that wait by id; deletes those without `fields`. */
+  kept?: Kept[];
 }
 
 /** Returns the key of a request. */
@@ -68,7 +82,7 @@ export class Gathered {
   readonly blocks = new Map<string, Block>();
   cursor?: string | null;
 
-  constructor(readonly clear = false) {}
+  constructor(readonly clear = false, readonly kept = new Map<number, Kept>()) {}
 
   add(change: Change): void {
     for (const account of change.removed ?? []) {
@@ -82,13 +96,14 @@ export class Gathered {
     for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
     for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
     if (change.cursor !== undefined) this.cursor = change.cursor;
+    for (const edit of change.kept ?? []) this.kept.set(edit.id, edit);
   }
 
   get change(): Change {
     const { clear, me, cursor } = this;
     return {
       clear, removed: [...this.removed], me, users: [...this.users.values()], friends: [...this.friends.values()],
-      requests: [...this.requests.values()], blocks: [...this.blocks.values()], cursor,
+      requests: [...this.requests.values()], blocks: [...this.blocks.values()], cursor, kept: [...this.kept.values()],
     };
   }
 }
@@ -107,12 +122,13 @@ export class MemoryStore implements Store {
       requests: [...held.requests.values()].filter(({ state }) => state === 'open'),
       blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
       cursor: held.cursor ?? undefined,
+      kept: [...held.kept.values()].filter(({ fields }) => fields),
     };
   }
 
   async save(key: string, change: Change): Promise<void> {
     let held = this.#accounts.get(key);
-    if (!held || change.clear) this.#accounts.set(key, (held = new Gathered()));
+    if (!held || change.clear) this.#accounts.set(key, (held = new Gathered(false, held?.kept)));
     held.add(change);
   }
 
@@ -146,10 +162,12 @@ export class IndexedDbStore implements Store {
     const transaction = database.transaction(TABLES, 'readonly');
     const all = (name: string): Promise<any[]> => result(transaction.objectStore(name).getAll());
     const meta = (name: string): Promise<any> => result(transaction.objectStore('meta').get(name));
-    const [users, friends, requests, blocks, me, cursor] = await Promise.all([
+    const [users, friends, requests, blocks, me, cursor, kept] = await Promise.all([
       all('users'), all('friends'), all('requests'), all('blocks'), meta('me'), meta('cursor'),
+      // Their keys are numbers, the others are texts.
+      result<any[]>(transaction.objectStore('meta').getAll(IDBKeyRange.bound(0, Infinity))),
     ] as const);
-    return { users, friends, requests, blocks, me, cursor };
+    return { users, friends, requests, blocks, me, cursor, kept };
   }
 
   async save(key: string, change: Change): Promise<void> {
@@ -158,7 +176,7 @@ export class IndexedDbStore implements Store {
     const tables = TABLES.map((name) => transaction.objectStore(name));
     const [users, friends, requests, blocks, meta] = tables as [IDBObjectStore, IDBObjectStore, IDBObjectStore, IDBObjectStore, IDBObjectStore];
     const steps: (() => IDBRequest)[] = [];
-    if (change.clear) for (const table of tables) steps.push(() => table.clear());
+    if (change.clear) for (const table of tables) steps.push(() => (table === meta ? table.delete(IDBKeyRange.lowerBound('')) : table.clear()));
     for (const gone of change.removed ?? []) steps.push(() => users.delete(gone), () => friends.delete(gone));
     if (change.me) steps.push(() => meta.put(change.me, 'me'));
     for (const user of change.users ?? []) steps.push(() => users.put(user));
@@ -167,6 +185,7 @@ export class IndexedDbStore implements Store {
       steps.push(() => (request.state === 'open' ? requests.put(request) : requests.delete([request.account, request.direction])));
     }
     for (const block of change.blocks ?? []) steps.push(() => (block.removed ? blocks.delete(block.account) : blocks.put(block)));
+    for (const edit of change.kept ?? []) steps.push(() => (edit.fields ? meta.put(edit, edit.id) : meta.delete(edit.id)));
     if (change.cursor === null) steps.push(() => meta.delete('cursor'));
     else if (change.cursor !== undefined) steps.push(() => meta.put(change.cursor, 'cursor'));
     const done = completion(transaction);
@@ -327,10 +346,11 @@ export function isSound(stored: Stored): boolean {
     const { account, version } = (value ?? {}) as { account?: unknown; version?: unknown };
     return typeof account === 'string' && Number.isSafeInteger(version);
   };
-  const { me, users, friends, requests, blocks, cursor } = stored;
+  const { me, users, friends, requests, blocks, cursor, kept = [] } = stored;
   return (
     (me === undefined || record(me)) &&
     [users, friends, requests, blocks].every((list) => Array.isArray(list) && list.every(record)) &&
-    (cursor === undefined || typeof cursor === 'string')
+    (cursor === undefined || typeof cursor === 'string') &&
+    Array.isArray(kept)
   );
 }

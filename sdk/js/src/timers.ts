@@ -1,4 +1,4 @@
-// Timers without a longest time, and deadlines for the application's code.
+// Timers without a longest time, deadlines for the application's code, and promises that others settle.
 
 /** The longest time that the platform's timers support, in milliseconds; a longer one fires at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
@@ -26,4 +26,20 @@ export function within<T>(ms: number, what: string, run: () => T | PromiseLike<T
 /** Lets a Node process end although this timer or channel is open. Browsers have no such thing. */
 export function unref(handle: unknown): void {
   (handle as { unref?(): void } | undefined)?.unref?.();
+}
+
+/** A promise that others settle. */
+export interface Deferred {
+  promise: Promise<void>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** Creates a promise that others settle. */
+export function deferred(): Deferred {
+  let settle!: Pick<Deferred, 'resolve' | 'reject'>;
+  const promise = new Promise<void>((resolve, reject) => (settle = { resolve, reject }));
+  // Callers that do not await it have the events; an unhandled rejection must not end their process.
+  promise.catch(() => {});
+  return { promise, ...settle };
 }

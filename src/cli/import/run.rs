@@ -155,7 +155,7 @@ async fn check(source: &mut Source) -> Result<CheckedLines, CliError> {
         let number = line.number;
         bar.inc(line.text.as_ref().map_or(0, |text| text.len() as u64 + 1));
         match line.text.and_then(|text| rosterd_protocol::import_line(&text).map_err(|error| error.message)) {
-            Ok(Command::Befriend { account, peer } | Command::Block { account, peer }) => {
+            Ok(Command::Befriend { account, peer } | Command::Block { account, peer, .. }) => {
                 named.entry(account).or_insert(number);
                 named.entry(peer).or_insert(number);
             }

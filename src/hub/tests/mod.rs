@@ -4,8 +4,8 @@ use super::feed::Feed;
 use super::{Hub, HubSettings, SessionHandle, SessionsLimit, UserRef, VisibleProfile};
 use proptest::prelude::*;
 use rosterd_engine::model::{
-    Account, Block, Change, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision, Row, SeenPresence,
-    SessionId, SessionsPolicy, User,
+    Account, Block, Change, CloseReason, Edge, Invisibility, LastChange, OnlineAccount, Profile, Revision, Row,
+    SeenPresence, SessionId, SessionsPolicy, User,
 };
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
@@ -26,15 +26,20 @@ fn profile(n: u8, revision: Revision) -> Row {
 
 fn user(n: u8, version: u64) -> User {
     let profile = Arc::new(Profile::new(account(n), version, 0));
-    User { profile, invisible: false, last_seen: 0, blocks: Vec::new(), ended: Vec::new() }
+    User { profile, invisible: Invisibility::default(), last_seen: 0, blocks: Vec::new(), ended: Vec::new() }
 }
 
 fn offer(hub: &Arc<Hub>, user: &User) {
     hub.offer(&hub.user(&user.profile.account).unwrap(), Some(user));
 }
 
-fn online(n: u8, invisible: bool) -> OnlineAccount {
-    OnlineAccount { account: account(n), invisible, last_seen: 4, blocks: Vec::new() }
+fn online(n: u8, hides: bool) -> OnlineAccount {
+    OnlineAccount {
+        account: account(n),
+        invisible: Invisibility { hides, version: 0 },
+        last_seen: 4,
+        blocks: Vec::new(),
+    }
 }
 
 fn change(revision: Revision, origin: Option<SessionId>, row: Row) -> Change {

@@ -15,13 +15,14 @@ use rosterd_engine::model::{Epoch, Revision, Visibility};
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
     include_str!("../schema/sqlite/0004_relation_counts.sql"),
     include_str!("../schema/sqlite/0005_request_copies.sql"),
     include_str!("../schema/sqlite/0006_what_a_peer_sees.sql"),
+    include_str!("../schema/sqlite/0007_version_of_invisible.sql"),
 ];
 
 /// The epoch in a copy, which gets an epoch of its own when it is opened first.

@@ -20,8 +20,8 @@ use rosterd::store::{
     StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, LastChange, Lineage, Millis, OnlineAccount, Profile, Request, RequestSide,
-    RequestState, Revision, Row, SeenPresence, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, Millis, OnlineAccount, Profile,
+    Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 
@@ -110,7 +110,7 @@ struct MemoryTables {
 #[derive(Clone)]
 struct StoredUser {
     profile: Arc<Profile>,
-    invisible: bool,
+    invisible: Invisibility,
     seen: SeenPresence,
 }
 
@@ -181,7 +181,8 @@ impl MemoryTables {
     }
 
     fn put_profile(&mut self, profile: &Arc<Profile>) {
-        let new = StoredUser { profile: profile.clone(), invisible: false, seen: SeenPresence::default() };
+        let new =
+            StoredUser { profile: profile.clone(), invisible: Invisibility::default(), seen: SeenPresence::default() };
         self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
     }
 }

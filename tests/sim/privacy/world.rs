@@ -251,9 +251,11 @@ impl World {
         match (self.relation, self.side) {
             (Relation::Block, Side::Secret) => {
                 let peer = name(VIEWERS[self.target]);
-                self.relate(Command::Block { account: name(OWNER), peer }).await;
+                self.relate(Command::Block { account: name(OWNER), peer, if_version: None }).await;
             }
-            (Relation::Invisible, Side::Secret) => self.service().set_invisible(&name(OWNER), true).await.unwrap(),
+            (Relation::Invisible, Side::Secret) => {
+                self.service().set_invisible(&name(OWNER), true, None).await.unwrap();
+            }
             (Relation::Block | Relation::Invisible, Side::Plain) => {
                 self.elsewhere().await;
                 self.leaves();
@@ -338,9 +340,9 @@ impl World {
         match (self.relation, self.side) {
             (Relation::Block, Side::Secret) => {
                 let peer = name(VIEWERS[self.target]);
-                self.relate(Command::Unblock { account: name(OWNER), peer }).await;
+                self.relate(Command::Unblock { account: name(OWNER), peer, if_version: None }).await;
             }
-            (_, Side::Secret) => self.service().set_invisible(&name(OWNER), false).await.unwrap(),
+            (_, Side::Secret) => self.service().set_invisible(&name(OWNER), false, None).await.unwrap(),
             (_, Side::Plain) => {
                 if changed {
                     let nick = self.nicks.0;
@@ -382,7 +384,11 @@ impl World {
                 let alias = Some(format!("a {}", self.number));
                 send(
                     self,
-                    ClientCommand::UpdateFriend(v1::UpdateFriend { account: OWNER.into(), alias, custom: None }),
+                    ClientCommand::UpdateFriend(v1::UpdateFriend {
+                        account: OWNER.into(),
+                        alias,
+                        ..Default::default()
+                    }),
                 );
             }
         }

@@ -61,7 +61,7 @@ fn commands() -> impl Strategy<Value = Command> {
         6 => (name(), name()).prop_map(|(a, b)| befriend(a, b)),
         3 => (name(), name()).prop_map(|(a, b)| unfriend(a, b)),
         9 => (name(), name(), 0..7u8).prop_map(|(a, b, what)| relation(a, b, what)),
-        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible }),
+        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible, if_version: None }),
         1 => (name(), 990..1020u64).prop_map(|(a, before)| revoke(a, before)),
         2 => (name(), prop::option::of(any::<u8>())).prop_map(|(a, byte)| token(a, byte)),
     ]
@@ -76,7 +76,7 @@ fn relation(a: &str, b: &str, what: u8) -> Command {
         5 => unblock(a, b),
         _ => {
             let note = FriendUpdate::check(Some("x".into()), Some("\0".into())).unwrap();
-            Command::UpdateFriend { account: account(a), peer: account(b), note }
+            Command::UpdateFriend { account: account(a), peer: account(b), note, if_version: None }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use rosterd::store::PresenceRow;
 use rosterd_engine::model::{
-    Audience, Fields, Millis, OnlineAccount, Request, RequestSide, RequestState, SeenPresence, User,
+    Audience, Command, Fields, Invisibility, Millis, OnlineAccount, Request, RequestSide, RequestState, SeenPresence,
+    User,
 };
 
 use super::Place;
@@ -138,10 +139,18 @@ async fn who_is_online_is_stored_beside_the_history(place: Place) {
     db.run(nick("a", "next")).await;
     assert_eq!(
         db.store.online().await.unwrap(),
-        [OnlineAccount { account: account("a"), invisible: false, last_seen: 5, blocks: vec![] }]
+        [OnlineAccount { account: account("a"), invisible: Invisibility::default(), last_seen: 5, blocks: vec![] }]
     );
     assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
-    assert_eq!(db.close().await.changes.last().unwrap().revision, 3);
+    // Whether it hides has a version, which neither profile nor presence moves.
+    assert_eq!(db.user("a").await.unwrap().invisible, Invisibility::default());
+    db.run(Command::SetInvisible { account: account("a"), invisible: true, if_version: None }).await;
+    db.run(nick("a", "last")).await;
+    db.store.put_seen(vec![seen("a", true, 9)]).await.unwrap();
+    let hides = Invisibility { hides: true, version: 4 };
+    assert_eq!(db.user("a").await.unwrap().invisible, hides);
+    assert_eq!(db.store.online().await.unwrap()[0].invisible, hides);
+    assert_eq!(db.close().await.changes.last().unwrap().revision, 5);
 }
 
 async fn what_a_peer_sees_is_stored_with_the_block_and_outlives_it(place: Place) {

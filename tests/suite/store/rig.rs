@@ -229,11 +229,11 @@ pub(super) fn reject(a: &str, b: &str) -> Command {
 }
 
 pub(super) fn block(a: &str, b: &str) -> Command {
-    Command::Block { account: account(a), peer: account(b) }
+    Command::Block { account: account(a), peer: account(b), if_version: None }
 }
 
 pub(super) fn unblock(a: &str, b: &str) -> Command {
-    Command::Unblock { account: account(a), peer: account(b) }
+    Command::Unblock { account: account(a), peer: account(b), if_version: None }
 }
 
 pub(super) fn revoke(name: &str, before: Millis) -> Command {

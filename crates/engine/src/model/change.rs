@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Block, Credential, Edge, FriendUpdate, Millis, Patch, Profile, Request, Revision, SessionId, TokenHash,
+    Account, Block, Credential, Edge, FriendUpdate, Invisibility, Millis, Patch, Profile, Request, Revision, SessionId,
+    TokenHash,
 };
 
 /// A write that a client, the backend or an import asks for.
@@ -98,6 +99,8 @@ pub enum Command {
         peer: Account,
         /// The new notes.
         note: FriendUpdate,
+        /// Changes nothing unless the edge still has this version.
+        if_version: Option<u64>,
     },
     /// Blocks the peer, which from now on receives nothing more of the account. Harmless if it is blocked.
     Block {
@@ -105,6 +108,8 @@ pub enum Command {
         account: Account,
         /// The account that is blocked.
         peer: Account,
+        /// Makes no block unless the tombstone of the last one has this version; 0 if there is none.
+        if_version: Option<u64>,
     },
     /// Ends a block. Harmless if there is none.
     Unblock {
@@ -112,6 +117,8 @@ pub enum Command {
         account: Account,
         /// The account that is blocked.
         peer: Account,
+        /// Ends no block but the one of this version.
+        if_version: Option<u64>,
     },
     /// Makes an account show as offline, or no longer.
     SetInvisible {
@@ -119,6 +126,8 @@ pub enum Command {
         account: Account,
         /// Whether it shows as offline.
         invisible: bool,
+        /// Changes nothing unless that still has this version; see [`Invisibility`].
+        if_version: Option<u64>,
     },
     /// Revokes the tokens of an account that were issued before a time. The account need not exist.
     RevokeTokens {
@@ -171,7 +180,7 @@ pub enum Row {
         /// The account.
         account: Account,
         /// Whether it hides.
-        invisible: bool,
+        invisible: Invisibility,
         /// When it was set.
         time: Millis,
     },
@@ -190,7 +199,7 @@ pub struct User {
     /// The profile.
     pub profile: Arc<Profile>,
     /// Whether it hides that it is online.
-    pub invisible: bool,
+    pub invisible: Invisibility,
     /// When friends saw it last, or saw it come online; 0 if it never was.
     pub last_seen: Millis,
     /// The blocks it owns, without those that ended.
@@ -205,7 +214,7 @@ pub struct OnlineAccount {
     /// The account.
     pub account: Account,
     /// Whether it hides that.
-    pub invisible: bool,
+    pub invisible: Invisibility,
     /// When it came online.
     pub last_seen: Millis,
     /// Its blocks, ended ones included, whose peer has a view of its own and sees it online.

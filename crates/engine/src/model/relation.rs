@@ -234,6 +234,15 @@ pub struct SeenPresence {
     pub last_seen: Millis,
 }
 
+/// Whether an account hides that it is online, which it alone learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Invisibility {
+    /// Whether it hides.
+    pub hides: bool,
+    /// The version of that, 0 if it was never set. When the account comes and goes, this stays.
+    pub version: u64,
+}
+
 /// The last changes of the two views of a profile that others see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenChanges {

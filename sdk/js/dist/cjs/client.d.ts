@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { ListenerOptions } from './emitter.js';
-import type { Events, Options } from './options.js';
+import type { Events, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
 import type { Block, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import type { Snapshot } from './snapshot.js';
@@ -21,6 +21,8 @@ export declare class RosterdClient {
     get snapshot(): Snapshot;
     /** The account's own profile as last known. Records are never changed in place. */
     get me(): User | undefined;
+    /** The fields of {@link me} that the gateway has not confirmed; nothing if it has confirmed all. */
+    get pending(): Readonly<MyInfo> | undefined;
     /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
     get users(): ReadonlyMap<string, User>;
     /** The friend list: friendships by account. */
@@ -55,11 +57,11 @@ export declare class RosterdClient {
     }): Promise<void>;
     /**
      * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-     * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
+     * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost. With `optimistic` the change
+     * shows at once. With `keep` it also waits for a connection, over a restart too, and is sent for the version that was
+     * shown when it was made.
      */
-    updateMyInfo(fields: MyInfo, { ifVersion }?: {
-        ifVersion?: number | undefined;
-    }): Promise<User>;
+    updateMyInfo(fields: MyInfo, options?: UpdateOptions): Promise<User>;
     /**
      * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
      * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.

@@ -187,6 +187,13 @@ function within(ms, what, run) {
 function unref(handle) {
   handle?.unref?.();
 }
+function deferred() {
+  let settle;
+  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
+  promise.catch(() => {
+  });
+  return { promise, ...settle };
+}
 
 // src/calls.ts
 var Calls = class {
@@ -203,7 +210,8 @@ var Calls = class {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
       });
-      this.#calls.set(id, { ...options, command, sent: false, doubt: "no", cancelTimeout, resolve, reject });
+      const { kept } = options;
+      this.#calls.set(id, { ...options, command, sent: false, base: kept, doubt: kept ? "yes" : "no", cancelTimeout, resolve, reject });
     });
   }
   /** Sends waiting calls, oldest first; those about a record that is in doubt wait for its settlement. */
@@ -218,21 +226,29 @@ var Calls = class {
       call.sent = send({ id, ...call.command });
     }
   }
+  /** Notes the versions of a complete catch-up: the gateway executes what was sent before its end after it. */
+  caughtUp() {
+    for (const { setting, base, sent, doubt } of this.#calls.values()) if (base && sent && doubt === "no") base.version = setting?.version();
+  }
   /** Settles commands in doubt after a catch-up, the oldest of each record first. */
   reconsider(send) {
     const busy = /* @__PURE__ */ new Set();
     for (const [id, call] of [...this.#calls]) {
       const { setting, doubt, base } = call;
-      if (!setting || doubt === "no") continue;
+      if (!setting || doubt === "no" && !call.sent) continue;
       if (doubt === "yes" && !busy.has(setting.key)) {
-        const verdict = setting.verdict(base?.version);
-        if (verdict === "done") call.answer = setting.reply?.() ?? {};
-        if (typeof verdict === "string") {
-          this.#end(id, verdict === "lost" ? lost() : superseded());
-          if (verdict === "done") this.#rebase(setting);
+        const ifVersion = setting.version();
+        if (setting.shown()) {
+          call.answer = setting.reply?.() ?? {};
+          this.#end(id);
           continue;
         }
-        call.command = verdict;
+        if (ifVersion === void 0 || ifVersion !== base?.version) {
+          this.#end(id, superseded());
+          continue;
+        }
+        const [[name, body]] = Object.entries(call.command);
+        call.command = { [name]: { ...body, ifVersion } };
         call.doubt = "repeated";
       }
       busy.add(setting.key);
@@ -244,10 +260,17 @@ var Calls = class {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
     if (!call) return false;
+    const stale = call.doubt === "repeated" && frame.error?.code === Code.mismatch;
+    if (stale && call.setting?.shown()) {
+      call.answer = call.setting.reply?.() ?? {};
+      this.#end(id);
+      return true;
+    }
     call.answer = frame;
     if (frame.error) {
-      const stale = call.doubt === "repeated" && frame.error.code === Code.mismatch;
-      this.#take(id)?.reject(stale ? superseded() : RosterdError.from(frame.error));
+      this.#take(id);
+      call.ended?.(true);
+      call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
     } else if (!call.here || call.here()) {
       this.#end(id);
     }
@@ -274,18 +297,23 @@ var Calls = class {
     }
   }
   fail(error) {
-    for (const id of [...this.#calls.keys()]) this.#end(id, error);
+    for (const [id, call] of [...this.#calls]) {
+      if (call.kept) call.ended = void 0;
+      this.#end(id, error);
+    }
   }
   /** Resolves an answered call, which took effect, or else rejects it. */
   #end(id, error) {
     const call = this.#take(id);
-    if (!call?.answer) return void (error && call?.reject(error));
-    call.resolve(call.answer);
-    if (call.doubt === "repeated" && call.setting) this.#rebase(call.setting);
-  }
-  /** The record now has a version of this client's own: later commands about it rest on that. */
-  #rebase({ key, version }) {
-    for (const { setting, doubt, base } of this.#calls.values()) if (base && doubt === "yes" && setting?.key === key) base.version = version();
+    if (!call) return;
+    const { answer, setting, ended } = call;
+    if (answer && setting) {
+      const from = call.base?.version;
+      for (const { setting: other, base } of this.#calls.values()) if (base && base.version === from && other?.key === setting.key) base.version = setting.version();
+    }
+    ended?.(!answer);
+    if (answer) call.resolve(answer);
+    else if (error) call.reject(error);
   }
   #take(id) {
     const call = this.#calls.get(id);
@@ -437,6 +465,102 @@ function freeze(value) {
   if (!Array.isArray(value)) Object.freeze(value);
 }
 
+// src/merge.ts
+var list = (value) => value === null || value === void 0 ? [] : Array.isArray(value) ? value : [value];
+function merge(...objects) {
+  const out = {};
+  for (const object of objects) {
+    for (const [key, value] of Object.entries(object ?? {})) if (value !== void 0) out[key] = value;
+  }
+  return out;
+}
+function mergeBy(by, old, news) {
+  const map = /* @__PURE__ */ new Map();
+  for (const record of [...list(old), ...list(news)]) map.set(record[by], merge(map.get(record[by]), record));
+  return [...map.values()];
+}
+function cutBy(by, old, gone) {
+  const keys = new Set(list(gone).map((entry) => typeof entry === "string" ? entry : entry[by]));
+  return list(old).filter((record) => !keys.has(record[by]));
+}
+function mergeByAccount(old, news) {
+  return mergeBy("account", old, news);
+}
+function cutByAccount(old, gone) {
+  return cutBy("account", old, gone);
+}
+
+// src/edits.ts
+var Edits = class {
+  /** `shown`: the own profile shows otherwise; listeners hear of it if it is clear `how`. `save`: these changes wait, or wait no more. */
+  constructor(replica, call, shown, save) {
+    this.replica = replica;
+    this.call = call;
+    this.shown = shown;
+    this.save = save;
+  }
+  replica;
+  call;
+  shown;
+  save;
+  #list = [];
+  #lastId = 0;
+  update(fields, { ifVersion, optimistic, keep }) {
+    this.#lastId = Math.max(Date.now() + Math.random(), this.#lastId + 1e-3);
+    const edit = { id: this.#lastId, fields: merge(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
+    if (optimistic || keep) this.#set([...this.#list, edit], "pending");
+    return this.#send(edit, ifVersion);
+  }
+  /** Takes what the store has kept, which is older than what it has not. */
+  restore(kept = []) {
+    const older = kept.filter(({ id }) => !this.#list.some((edit) => edit.id === id));
+    this.#set([...older.map((edit) => ({ ...edit, keep: true })), ...this.#list]);
+  }
+  /** After a catch-up, sends what no call carries; only now it is known what a change rests on that was made before all else. */
+  resume(failed) {
+    for (const edit of this.#list) {
+      edit.version ??= this.replica.confirmed?.version;
+      if (!edit.running) this.#send(edit).catch(failed);
+    }
+    this.#save([]);
+  }
+  clear() {
+    this.#set([]);
+  }
+  async #send(edit, ifVersion) {
+    const { fields, keep } = edit;
+    const me = () => this.replica.confirmed;
+    edit.running = true;
+    try {
+      return await this.call({ updateMyInfo: { ...fields, ifVersion } }, {
+        repeatable: false,
+        setting: keep || ifVersion === void 0 ? {
+          key: "me",
+          version: () => me()?.version,
+          shown: () => Object.entries(fields).every(([name, value]) => me()?.[name] === value),
+          reply: () => ({ updateMyInfoReply: { user: me() } })
+        } : void 0,
+        ...keep ? { kept: edit, timeoutMs: Infinity } : {},
+        ended: (failed) => this.#list.includes(edit) && this.#set(this.#list.filter((other) => other !== edit), failed ? "rollback" : void 0)
+      });
+    } finally {
+      edit.running = false;
+    }
+  }
+  #set(list2, how) {
+    if (!list2.length && !this.#list.length) return;
+    const gone = this.#list.filter((edit) => !list2.includes(edit));
+    this.#list = list2;
+    this.replica.pend(list2.length ? Object.freeze(merge(...list2.map(({ fields }) => fields))) : void 0);
+    this.shown(how);
+    this.#save(gone.map(({ id, keep }) => ({ id, keep })));
+  }
+  #save(gone) {
+    const kept = [...gone, ...this.#list].flatMap(({ id, fields, version, keep }) => keep ? { id, fields, version } : []);
+    if (kept.length) this.save(kept);
+  }
+};
+
 // src/options.ts
 var import_meta = {};
 function checkOptions(options) {
@@ -472,10 +596,12 @@ function address({ url }) {
 var requestKey = ({ account, direction }) => `${direction} ${account}`;
 var storeKey = (account, url) => `${account} ${url}`;
 var Gathered = class {
-  constructor(clear = false) {
+  constructor(clear = false, kept = /* @__PURE__ */ new Map()) {
     this.clear = clear;
+    this.kept = kept;
   }
   clear;
+  kept;
   removed = /* @__PURE__ */ new Set();
   me;
   users = /* @__PURE__ */ new Map();
@@ -495,6 +621,7 @@ var Gathered = class {
     for (const request of change.requests ?? []) this.requests.set(requestKey(request), request);
     for (const block of change.blocks ?? []) this.blocks.set(block.account, block);
     if (change.cursor !== void 0) this.cursor = change.cursor;
+    for (const edit of change.kept ?? []) this.kept.set(edit.id, edit);
   }
   get change() {
     const { clear, me, cursor } = this;
@@ -506,7 +633,8 @@ var Gathered = class {
       friends: [...this.friends.values()],
       requests: [...this.requests.values()],
       blocks: [...this.blocks.values()],
-      cursor
+      cursor,
+      kept: [...this.kept.values()]
     };
   }
 };
@@ -521,12 +649,13 @@ var MemoryStore = class {
       friends: [...held.friends.values()],
       requests: [...held.requests.values()].filter(({ state }) => state === "open"),
       blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
-      cursor: held.cursor ?? void 0
+      cursor: held.cursor ?? void 0,
+      kept: [...held.kept.values()].filter(({ fields }) => fields)
     };
   }
   async save(key, change) {
     let held = this.#accounts.get(key);
-    if (!held || change.clear) this.#accounts.set(key, held = new Gathered());
+    if (!held || change.clear) this.#accounts.set(key, held = new Gathered(false, held?.kept));
     held.add(change);
   }
   async wipe(key) {
@@ -547,15 +676,17 @@ var IndexedDbStore = class {
     const transaction = database.transaction(TABLES, "readonly");
     const all = (name) => result(transaction.objectStore(name).getAll());
     const meta = (name) => result(transaction.objectStore("meta").get(name));
-    const [users, friends, requests, blocks, me, cursor] = await Promise.all([
+    const [users, friends, requests, blocks, me, cursor, kept] = await Promise.all([
       all("users"),
       all("friends"),
       all("requests"),
       all("blocks"),
       meta("me"),
-      meta("cursor")
+      meta("cursor"),
+      // Their keys are numbers, the others are texts.
+      result(transaction.objectStore("meta").getAll(IDBKeyRange.bound(0, Infinity)))
     ]);
-    return { users, friends, requests, blocks, me, cursor };
+    return { users, friends, requests, blocks, me, cursor, kept };
   }
   async save(key, change) {
     const database = await this.#open(key);
@@ -563,7 +694,7 @@ var IndexedDbStore = class {
     const tables = TABLES.map((name) => transaction.objectStore(name));
     const [users, friends, requests, blocks, meta] = tables;
     const steps = [];
-    if (change.clear) for (const table of tables) steps.push(() => table.clear());
+    if (change.clear) for (const table of tables) steps.push(() => table === meta ? table.delete(IDBKeyRange.lowerBound("")) : table.clear());
     for (const gone of change.removed ?? []) steps.push(() => users.delete(gone), () => friends.delete(gone));
     if (change.me) steps.push(() => meta.put(change.me, "me"));
     for (const user of change.users ?? []) steps.push(() => users.put(user));
@@ -572,6 +703,7 @@ var IndexedDbStore = class {
       steps.push(() => request.state === "open" ? requests.put(request) : requests.delete([request.account, request.direction]));
     }
     for (const block of change.blocks ?? []) steps.push(() => block.removed ? blocks.delete(block.account) : blocks.put(block));
+    for (const edit of change.kept ?? []) steps.push(() => edit.fields ? meta.put(edit, edit.id) : meta.delete(edit.id));
     if (change.cursor === null) steps.push(() => meta.delete("cursor"));
     else if (change.cursor !== void 0) steps.push(() => meta.put(change.cursor, "cursor"));
     const done = completion(transaction);
@@ -703,8 +835,8 @@ function isSound(stored) {
     const { account, version } = value ?? {};
     return typeof account === "string" && Number.isSafeInteger(version);
   };
-  const { me, users, friends, requests, blocks, cursor } = stored;
-  return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string");
+  const { me, users, friends, requests, blocks, cursor, kept = [] } = stored;
+  return (me === void 0 || record(me)) && [users, friends, requests, blocks].every((list2) => Array.isArray(list2) && list2.every(record)) && (cursor === void 0 || typeof cursor === "string") && Array.isArray(kept);
 }
 
 // src/saver.ts
@@ -740,7 +872,7 @@ var Saver = class {
   }
   save(change) {
     if (this.#broken) return;
-    if (change.clear) this.#next = new Gathered(true);
+    if (change.clear) this.#next = new Gathered(true, this.#next?.kept);
     (this.#next ??= new Gathered()).add(change);
     this.#writing ??= this.#write();
   }
@@ -810,7 +942,7 @@ var Snapshots = class {
     const last = this.#last;
     const changed = this.#replica.changed();
     if (last && !changed.size && last.connection === connection) return last;
-    const { me, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
+    const { me, pending, users, friends, requests, blocks, presence, sessions, watched } = this.#replica;
     const part = (name, held, copy, equal) => {
       const before = last?.[name];
       if (before === void 0) return copy(held);
@@ -821,6 +953,7 @@ var Snapshots = class {
       account,
       connection,
       me,
+      pending,
       users: map("users", users),
       friends: map("friends", friends),
       blocks: map("blocks", blocks),
@@ -950,6 +1083,7 @@ var Lifecycle = class {
   state = "disconnected";
   connectionState = Object.freeze({ state: "disconnected" });
   connection;
+  edits;
   #emitter;
   #replica;
   #calls = new Calls();
@@ -995,6 +1129,12 @@ var Lifecycle = class {
     const failed = (what, cause) => this.#error(Code.internal, "STORE", `${what} the local store failed`, cause);
     this.#saver = new Saver(this.#shared?.store ?? store, key, failed);
     this.#saver.onWipe(() => this.#wipedElsewhere());
+    this.edits = new Edits(
+      replica,
+      (command, options2) => this.call(command, options2),
+      (how) => this.#batch(() => how && replica.me && emitter.emit("me", replica.me, how)),
+      (kept) => this.#saver.save({ kept })
+    );
     this.#tokens = new Tokens(options, {
       needless: () => this.#shared?.follows(),
       refresh: (token) => this.call({ refresh: { token } }, { repeatable: false }),
@@ -1049,6 +1189,7 @@ var Lifecycle = class {
     }
   }
   #forget() {
+    this.edits.clear();
     this.#batch(() => this.#replica.clear());
     this.#tokens.reset(this.options.token);
     this.#saver.drop();
@@ -1064,7 +1205,8 @@ var Lifecycle = class {
     const cancel = after(UNANSWERED_MS, () => this.#probe(PROBE_MS));
     reply.then(cancel, cancel);
     const connection = this.connection;
-    if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
+    if (connection && this.state === "live") this.#reconsider(connection);
+    else if (connection && this.#login) this.#calls.flush((frame) => connection.send(frame));
     return reply;
   }
   async #begin() {
@@ -1109,9 +1251,10 @@ var Lifecycle = class {
     const stored = await this.#saver.load();
     if (run !== this.#run) return;
     this.#cacheRead = true;
-    if (!stored) return;
     this.#batch(() => {
-      this.#replica.load(stored);
+      if (stored) this.#replica.load(stored);
+      this.edits.restore(stored?.kept);
+      if (!stored) return;
       announceStored(this.#emitter, this.#replica.stored);
     });
   }
@@ -1170,6 +1313,8 @@ var Lifecycle = class {
     }
     if (mismatch === "retry") this.#startOver(connection);
     if (mismatch === "repair" || mismatch === "retry") return;
+    this.edits.resume((error) => this.#emitter.emit("error", error));
+    this.#calls.caughtUp();
     const { sync = "full", because } = this.#login ?? {};
     announceSync(this.#emitter, difference);
     if (this.connection !== connection) return;
@@ -1332,13 +1477,6 @@ function closeError({ code, reason }) {
   const auth = code === 3500 || code === Close.tokenExpired;
   return new RosterdError(auth ? Code.unauthenticated : code, reason, `the gateway closed the connection for good (${code} ${reason})`);
 }
-function deferred() {
-  let settle;
-  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
-  promise.catch(() => {
-  });
-  return { promise, ...settle };
-}
 
 // src/digest.ts
 function fmix32(h) {
@@ -1394,13 +1532,36 @@ var Replica = class {
   // the records are shown, but the cursor is `unsure` until a catch-up agrees again.
   #doubt = "none";
   #cursor;
+  #pending;
+  // The own profile with what is pending, and the one that it was made of.
+  #shown;
+  #shownOf;
   #presence = /* @__PURE__ */ new Map();
   #stagedPresence = /* @__PURE__ */ new Map();
   #sessions = [];
+  // The versions of the ends of blocks, as far as this client has heard of them.
+  #ended = /* @__PURE__ */ new Map();
   // Strangers whose profiles the gateway sends, on all connections.
   #watched = /* @__PURE__ */ new Set();
+  /** The own profile as it is shown. */
   get me() {
+    const { me } = this.#held;
+    if (!me || !this.#pending) return me;
+    if (this.#shownOf !== me) this.#shown = Object.freeze({ ...this.#shownOf = me, ...this.#pending });
+    return this.#shown;
+  }
+  /** The own profile as the gateway has sent it. */
+  get confirmed() {
     return this.#held.me;
+  }
+  /** What is shown of the own profile and not answered. */
+  get pending() {
+    return this.#pending;
+  }
+  pend(pending) {
+    this.#pending = pending;
+    this.#shownOf = void 0;
+    this.#touch("me");
   }
   get users() {
     return this.#held.users;
@@ -1413,6 +1574,10 @@ var Replica = class {
   }
   get blocks() {
     return this.#held.blocks;
+  }
+  /** The version of a block or of the end of the last one; 0 if none is known. */
+  blockVersion(account) {
+    return this.#held.blocks.get(account)?.version ?? this.#ended.get(account) ?? 0;
   }
   get presence() {
     return this.#presence;
@@ -1449,9 +1614,10 @@ var Replica = class {
     this.#cursor = stored.cursor;
     this.#touch(...PARTS);
   }
-  /** The held records in the form of a store's. */
+  /** What is shown, in the form of a store's records. */
   get stored() {
-    const { me, users, friends, blocks } = this.#held;
+    const { me } = this;
+    const { users, friends, blocks } = this.#held;
     return { me, users: [...users.values()], friends: [...friends.values()], requests: this.requests, blocks: [...blocks.values()] };
   }
   /** Drops all records, with the cursor that belongs to them. */
@@ -1521,6 +1687,7 @@ var Replica = class {
     this.#stagedPresence = /* @__PURE__ */ new Map();
   }
   #changes(changes) {
+    for (const { account, version, removed } of changes.blocks ?? []) if (removed) this.#ended.set(account, version);
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
     for (const account of changes.removed ?? []) presence.delete(account);
     if (changes.removed?.length) this.#touch("presence");
@@ -1548,7 +1715,7 @@ var Replica = class {
     if (typeof changes.cursor === "string" && this.#doubt === "none") save.cursor = this.#cursor = changes.cursor;
     const { me, ...lists } = news;
     const isNews = me || save.cursor !== void 0 || Object.values(lists).some((list2) => list2.length);
-    return isNews ? { ...news, how, save } : void 0;
+    return isNews ? { ...news, ...me ? { me: this.me } : {}, how, save } : void 0;
   }
   #present(users) {
     const presence = this.#staged ? this.#stagedPresence : this.#presence;
@@ -1584,6 +1751,7 @@ var Replica = class {
     const save = { ...this.#saved(news), clear: full, cursor: this.#cursor ?? null };
     if (full) save.removed = [];
     else if (next.me === before.me) delete save.me;
+    if (news.me) news.me = this.me;
     const presence = this.#presence;
     this.#presence = this.#stagedPresence;
     if (repaired) {
@@ -1751,6 +1919,10 @@ var RosterdClient = class {
   get me() {
     return this.#replica.me;
   }
+  /** The fields of {@link me} that the gateway has not confirmed; nothing if it has confirmed all. */
+  get pending() {
+    return this.#replica.pending;
+  }
   /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
   get users() {
     return this.#replica.users;
@@ -1814,18 +1986,12 @@ var RosterdClient = class {
   }
   /**
    * Changes fields of the account's own profile and returns the new profile. With `ifVersion` only if that is still its
-   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost.
+   * version (412 otherwise); such a call ends with `CONNECTION_LOST` if its answer is lost. With `optimistic` the change
+   * shows at once. With `keep` it also waits for a connection, over a restart too, and is sent for the version that was
+   * shown when it was made.
    */
-  async updateMyInfo(fields, { ifVersion } = {}) {
-    const shown = () => Object.entries(fields).every(([name, value]) => value === void 0 || this.me?.[name] === value);
-    const setting = {
-      key: "me",
-      version: () => this.me?.version,
-      verdict: (base) => shown() ? "done" : base === this.me?.version ? { updateMyInfo: { ...fields, ifVersion: base } } : "superseded",
-      reply: () => ({ updateMyInfoReply: { user: this.me } })
-    };
-    const command = { updateMyInfo: { ...fields, ifVersion } };
-    const { updateMyInfoReply } = await this.#lifecycle.call(command, { repeatable: false, setting: ifVersion === void 0 ? setting : void 0 });
+  async updateMyInfo(fields, options = {}) {
+    const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user;
   }
   /**
@@ -1883,29 +2049,20 @@ var RosterdClient = class {
   }
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
   updateFriend(account, { alias, custom }) {
-    const command = { updateFriend: { account, alias, custom } };
     const shown = () => {
       const friend = this.friends.get(account);
       return friend !== void 0 && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
-    return this.#change(command, () => shown() || !this.friends.has(account), {
-      key: `friend ${account}`,
-      version: () => this.friends.get(account)?.version,
-      verdict: (base) => shown() ? "done" : base !== void 0 && base === this.friends.get(account)?.version ? command : "superseded"
-    });
+    const setting = { key: `friend ${account}`, version: () => this.friends.get(account)?.version, shown };
+    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), setting);
   }
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
   block(account) {
-    const here = () => this.blocks.has(account);
-    const verdict = () => here() ? "done" : "lost";
-    return this.#change({ block: { account } }, here, { key: `block ${account}`, version: () => this.blocks.get(account)?.version, verdict });
+    return this.#block({ block: { account } }, account, () => this.blocks.has(account));
   }
   /** Ends a block. */
   unblock(account) {
-    const command = { unblock: { account } };
-    const version = () => this.blocks.get(account)?.version;
-    const verdict = (base) => version() === void 0 ? "done" : version() === base ? command : "superseded";
-    return this.#change(command, () => !this.blocks.has(account), { key: `block ${account}`, version, verdict });
+    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account));
   }
   /** Returns the sessions of this account, the oldest first. */
   async getSessions() {
@@ -1943,7 +2100,7 @@ var RosterdClient = class {
   /** Makes this account appear offline to its friends on every device, until it is set again. */
   setPresence({ invisible }) {
     const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, { key: "presence", version: () => void 0, verdict: () => here() ? "done" : "lost" });
+    return this.#change({ setPresence: { invisible } }, here, { key: "presence", version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
   }
   /** Drops the connection as a bad network would. For tests and demonstrations. */
   cut() {
@@ -1975,6 +2132,9 @@ var RosterdClient = class {
   async #change(command, here, setting) {
     await this.#lifecycle.call(command, { repeatable: false, here, setting });
   }
+  #block(command, account, shown) {
+    return this.#change(command, shown, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
+  }
   #isOpen(account, direction) {
     return this.requests.some((request) => request.account === account && request.direction === direction);
   }
@@ -1982,30 +2142,5 @@ var RosterdClient = class {
 function answered(reply) {
   if (reply === void 0) throw new RosterdError(Code.internal, "BAD_FRAME", "the reply is not one to this command");
   return reply;
-}
-
-// src/merge.ts
-var list = (value) => value === null || value === void 0 ? [] : Array.isArray(value) ? value : [value];
-function merge(...objects) {
-  const out = {};
-  for (const object of objects) {
-    for (const [key, value] of Object.entries(object ?? {})) if (value !== void 0) out[key] = value;
-  }
-  return out;
-}
-function mergeBy(by, old, news) {
-  const map = /* @__PURE__ */ new Map();
-  for (const record of [...list(old), ...list(news)]) map.set(record[by], merge(map.get(record[by]), record));
-  return [...map.values()];
-}
-function cutBy(by, old, gone) {
-  const keys = new Set(list(gone).map((entry) => typeof entry === "string" ? entry : entry[by]));
-  return list(old).filter((record) => !keys.has(record[by]));
-}
-function mergeByAccount(old, news) {
-  return mergeBy("account", old, news);
-}
-function cutByAccount(old, gone) {
-  return cutBy("account", old, gone);
 }
 //# sourceMappingURL=core.js.map

@@ -61,6 +61,8 @@ export interface Presence {
     readonly lastSeen: number;
     /** Only for this account: true if it appears offline to its friends. */
     readonly invisible?: boolean;
+    /** Only for this account: the version of `invisible`, 0 if it was never set. */
+    readonly version?: number;
 }
 /** A session of this account. */
 export interface Session {
@@ -232,12 +234,15 @@ export interface Command {
         account: string;
         alias?: string;
         custom?: string;
+        ifVersion?: number;
     };
     block?: {
         account: string;
+        ifVersion?: number;
     };
     unblock?: {
         account: string;
+        ifVersion?: number;
     };
     getSessions?: object;
     kick?: {
@@ -252,6 +257,7 @@ export interface Command {
     };
     setPresence?: {
         invisible: boolean;
+        ifVersion?: number;
     };
     /** Contains the digest of each of the 64 buckets of the friend list. */
     repair?: {

@@ -1,4 +1,4 @@
-import type { Block, Friend, FriendRequest, Presence, ServerFrame, Session, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, Presence, ServerFrame, Session, User } from './protocol.js';
 import type { Change, Stored } from './store.js';
 /** Records that changed. */
 interface News {
@@ -31,11 +31,19 @@ export interface Difference extends News {
 /** Holds the records and applies frames to them. */
 export declare class Replica {
     #private;
+    /** The own profile as it is shown. */
     get me(): User | undefined;
+    /** The own profile as the gateway has sent it. */
+    get confirmed(): User | undefined;
+    /** What is shown of the own profile and not answered. */
+    get pending(): Readonly<MyInfo> | undefined;
+    pend(pending: Readonly<MyInfo> | undefined): void;
     get users(): ReadonlyMap<string, User>;
     get friends(): ReadonlyMap<string, Friend>;
     get requests(): FriendRequest[];
     get blocks(): ReadonlyMap<string, Block>;
+    /** The version of a block or of the end of the last one; 0 if none is known. */
+    blockVersion(account: string): number;
     get presence(): ReadonlyMap<string, Presence>;
     get sessions(): readonly Session[];
     get watched(): ReadonlySet<string>;
@@ -44,7 +52,7 @@ export declare class Replica {
     /** The cursor for the next login. */
     get cursor(): string | undefined;
     load(stored: Stored): void;
-    /** The held records in the form of a store's. */
+    /** What is shown, in the form of a store's records. */
     get stored(): Stored;
     /** Drops all records, with the cursor that belongs to them. */
     clear(): void;

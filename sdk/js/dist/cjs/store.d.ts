@@ -1,4 +1,13 @@
-import type { Block, Friend, FriendRequest, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, User } from './protocol.js';
+/** A change of the own profile that waits for a connection. */
+export interface Kept {
+    /** Its name, which grows. */
+    id: number;
+    /** Nothing if it waits no more. */
+    fields?: MyInfo | undefined;
+    /** The version of the profile when it was made. */
+    version?: number | undefined;
+}
 /** The contents of a store. The cursor belongs to exactly these records. */
 export interface Stored {
     me?: User;
@@ -9,10 +18,12 @@ export interface Stored {
     /** The blocks in force. */
     blocks: Block[];
     cursor?: string;
+    /** Changes that wait, in the order of their ids. */
+    kept?: Kept[];
 }
 /** One atomic change. Its fields apply in this order. */
 export interface Change {
-    /** Drops everything first. */
+    /** Drops everything first, but not what is `kept`. */
     clear?: boolean;
     /** Names accounts whose friend and user records are deleted. */
     removed?: string[];
@@ -25,6 +36,8 @@ export interface Change {
     blocks?: Block[];
     /** Replaces the cursor; `null` deletes it. */
     cursor?: string | null;
+    /** Replaces changes that wait by id; deletes those without `fields`. */
+    kept?: Kept[];
 }
 /** Returns the key of a request. */
 export declare const requestKey: ({ account, direction }: FriendRequest) => string;
@@ -51,6 +64,7 @@ export declare const storeKey: (account: string, url: string) => string;
 /** Merges changes into one. */
 export declare class Gathered {
     readonly clear: boolean;
+    readonly kept: Map<number, Kept>;
     readonly removed: Set<string>;
     me?: User;
     readonly users: Map<string, User>;
@@ -58,7 +72,7 @@ export declare class Gathered {
     readonly requests: Map<string, FriendRequest>;
     readonly blocks: Map<string, Block>;
     cursor?: string | null;
-    constructor(clear?: boolean);
+    constructor(clear?: boolean, kept?: Map<number, Kept>);
     add(change: Change): void;
     get change(): Change;
 }

@@ -37,14 +37,23 @@ export interface Options {
     /** Enables reconnecting after a lost connection. True by default. */
     reconnect?: boolean | undefined;
 }
+/** How to treat a change of the own profile. */
+export interface UpdateOptions {
+    /** Changes the profile only if it still has this version. */
+    ifVersion?: number | undefined;
+    /** Shows the change at once, and takes it back if it is refused. */
+    optimistic?: boolean | undefined;
+    /** The same, and without a connection the change waits for one, in the store over a restart too. */
+    keep?: boolean | undefined;
+}
 /**
  * The events, with the arguments of their listeners.
  *
  * All maps of the client are up to date before the first listener of a frame runs.
  */
 export interface Events {
-    /** Brings the account's own profile. `cache`: from the store. `sync`: at every login. `update`: changed elsewhere. `reply`: changed by this client. */
-    me: (user: User, how: 'cache' | 'sync' | 'update' | 'reply') => void;
+    /** Brings the account's own profile. `cache`: from the store. `sync`: at every login. `update`: changed elsewhere. `reply`: changed by this client. `pending`: an optimistic change shows. `rollback`: it was refused. */
+    me: (user: User, how: 'cache' | 'sync' | 'update' | 'reply' | 'pending' | 'rollback') => void;
     /** Brings friends' profiles: all after a full sync, otherwise those that differ. After a repair, also those that were sent again. */
     users: (users: User[], how: 'cache' | 'sync') => void;
     /**

@@ -1,5 +1,5 @@
 import type { ConnectionState } from './state.js';
-import type { Block, Friend, FriendRequest, Presence, Session, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import type { Replica } from './replica.js';
 /**
  * Everything that the client holds at one moment. It never changes; a later one is another object. Each part is the same
@@ -9,6 +9,8 @@ export interface Snapshot {
     readonly account: string;
     readonly connection: ConnectionState;
     readonly me: User | undefined;
+    /** The fields of `me` that the gateway has not confirmed; nothing if it has confirmed all. */
+    readonly pending: Readonly<MyInfo> | undefined;
     readonly users: ReadonlyMap<string, User>;
     readonly friends: ReadonlyMap<string, Friend>;
     readonly requests: readonly FriendRequest[];

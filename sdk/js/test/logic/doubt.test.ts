@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { Block, Friend, RosterdError, User } from '../../src/index.js';
-import { block, friend, frozenTime, live, pass, settle, user } from './rig.js';
+import type { Block, Friend, Presence, RosterdError, User } from '../../src/index.js';
+import { block, friend, frozenTime, live, pass, rig, settle, user } from './rig.js';
 import type { Rig } from './rig.js';
 
 frozenTime({ beforeEach, afterEach });
@@ -19,12 +19,13 @@ function ending(call: Promise<unknown>): { how?: string; value?: unknown } {
 }
 
 /** Loses the connection and logs in again, where this has changed meanwhile. */
-async function back(it: Rig, changes: { me?: User; friends?: Friend[]; blocks?: Block[]; removed?: string[] } = {}): Promise<void> {
+async function back(it: Rig, changes: { me?: User; friends?: Friend[]; blocks?: Block[]; removed?: string[] } = {}, presence?: Presence[]): Promise<void> {
   it.socket.ends(1006);
   await pass(20_000);
   it.socket.login({ sync: 'delta', because: undefined });
   assert.deepEqual(commands(it), ['login'], 'nothing is sent before the catch-up');
   it.socket.gives({ changes });
+  if (presence) it.socket.gives({ presence: { users: presence } });
   // The friend list's sum does not matter here: what is held is accepted.
   const { digest } = await import('../../src/index.js');
   const users = new Map(it.client.users);
@@ -94,6 +95,16 @@ test('commands about one record keep their order: the second rests on the first,
   assert.equal(commands(it).length, 4);
 });
 
+test('the first is answered and the second is not: its own write does not supersede it', async () => {
+  const it = await start();
+  const first = ending(it.client.updateMyInfo({ sign: '1' }));
+  const { id } = it.socket.last('updateMyInfo');
+  const second = ending(it.client.updateMyInfo({ sign: '2' }));
+  it.socket.gives({ id, updateMyInfoReply: { user: { ...user('alice', 9), sign: '1' } } });
+  await back(it, { me: { ...user('alice', 9), sign: '1' } });
+  assert.deepEqual([first.how, second.how, it.socket.last('updateMyInfo').updateMyInfo], ['done', undefined, { sign: '2', ifVersion: 9 }]);
+});
+
 test('the first in effect and the second not: only the second is sent', async () => {
   const it = await start();
   const calls = ['1', '2'].map((sign) => ending(it.client.updateMyInfo({ sign })));
@@ -109,7 +120,7 @@ test('updateFriend: done, sent again, superseded, or no friend any more', async 
   assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
   call = ending(it.client.updateFriend('bob', { alias: 'C' }));
   await back(it);
-  assert.deepEqual(commands(it), ['login', 'updateFriend']);
+  assert.deepEqual(it.socket.last('updateFriend').updateFriend, { account: 'bob', alias: 'C', ifVersion: 9 });
   await back(it, { friends: [{ ...friend('bob', 12), alias: 'newer' }] });
   assert.deepEqual([call.how, commands(it)], ['SUPERSEDED', ['login']]);
   call = ending(it.client.updateFriend('bob', { alias: 'D' }));
@@ -121,7 +132,7 @@ test('unblock: done, sent again, or superseded by a newer block', async () => {
   const it = await start();
   let call = ending(it.client.unblock('trudy'));
   await back(it);
-  assert.deepEqual(commands(it), ['login', 'unblock']);
+  assert.deepEqual(it.socket.last('unblock').unblock, { account: 'trudy', ifVersion: 6 });
   await back(it, { blocks: [block('trudy', 12)] });
   assert.deepEqual([call.how, commands(it)], ['SUPERSEDED', ['login']]);
   call = ending(it.client.unblock('trudy'));
@@ -129,23 +140,84 @@ test('unblock: done, sent again, or superseded by a newer block', async () => {
   assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
 });
 
-for (const [name, ask, done] of [
-  ['block', (it: Rig) => it.client.block('mallory'), { blocks: [block('mallory', 9)] }],
-  ['setPresence', (it: Rig) => it.client.setPresence({ invisible: false }), {}],
-] as const) {
-  test(`${name}: done if it shows`, async () => {
-    const it = await start();
-    const call = ending(ask(it));
-    await back(it, done as object);
-    assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
-  });
+/** Refuses the last command of that name, because the record has another version. */
+async function mismatch(it: Rig, command: string): Promise<void> {
+  it.socket.gives({ id: it.socket.last(command).id, error: { code: 412, reason: 'VERSION_MISMATCH', message: 'no', field: 'ifVersion' } });
+  await settle();
 }
 
-test('block and setPresence end as lost if they do not show: the wire has no version to compare', async () => {
+test('block: done, sent again for the end of the last block, or superseded', async () => {
   const it = await start();
-  const calls = [ending(it.client.block('mallory')), ending(it.client.setPresence({ invisible: true }))];
+  // Of trudy's block it has seen the end.
+  it.socket.gives({ changes: { blocks: [block('trudy', 8, true)], cursor: 'e-8' } });
+  let call = ending(it.client.block('trudy'));
   await back(it);
-  assert.deepEqual([calls.map(({ how }) => how), commands(it)], [['CONNECTION_LOST', 'CONNECTION_LOST'], ['login']]);
+  assert.deepEqual(it.socket.last('block').block, { account: 'trudy', ifVersion: 8 });
+  await mismatch(it, 'block');
+  assert.equal(call.how, 'SUPERSEDED');
+  call = ending(it.client.block('trudy'));
+  // The tablet has made a block and ended it.
+  await back(it, { blocks: [block('trudy', 12, true)] });
+  assert.deepEqual([call.how, commands(it)], ['SUPERSEDED', ['login']]);
+  call = ending(it.client.block('trudy'));
+  await back(it, { blocks: [block('trudy', 14)] });
+  assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
+});
+
+test('block: who knows of no earlier one cannot tell an old end from a new one', async () => {
+  const it = await start();
+  const call = ending(it.client.block('mallory'));
+  await back(it);
+  assert.deepEqual(it.socket.last('block').block, { account: 'mallory', ifVersion: 0 });
+  await mismatch(it, 'block');
+  assert.equal(call.how, 'CONNECTION_LOST');
+});
+
+test('a repeat that is refused because what it wants is in effect by now: done', async () => {
+  const it = await start();
+  const calls = [ending(it.client.updateMyInfo({ sign: 'x' })), ending(it.client.updateFriend('bob', { alias: 'B' }))];
+  await back(it);
+  // The gateway had the first ones still on their way, and carried them out after the login.
+  it.socket.gives({ changes: { me: { ...user('alice', 9), sign: 'x' }, friends: [{ ...friend('bob', 10), alias: 'B' }], users: [bob], cursor: 'e-10' } });
+  await mismatch(it, 'updateMyInfo');
+  await mismatch(it, 'updateFriend');
+  assert.deepEqual(calls.map(({ how }) => how), ['done', 'done']);
+  assert.equal(calls[0]?.value, it.client.me);
+});
+
+const own = (invisible: boolean, version: number): Presence => ({ account: 'alice', online: true, lastSeen: 1, invisible, version });
+
+test('setPresence: done, sent again, or superseded', async () => {
+  const it = await start();
+  let call = ending(it.client.setPresence({ invisible: true }));
+  await back(it);
+  assert.deepEqual(it.socket.last('setPresence').setPresence, { invisible: true, ifVersion: 0 });
+  await mismatch(it, 'setPresence');
+  assert.equal(call.how, 'SUPERSEDED');
+  call = ending(it.client.setPresence({ invisible: true }));
+  await back(it, {}, [own(true, 9)]);
+  assert.deepEqual([call.how, commands(it)], ['done', ['login']]);
+  call = ending(it.client.setPresence({ invisible: false }));
+  await back(it, {}, [own(true, 9)]);
+  assert.deepEqual(it.socket.last('setPresence').setPresence, { invisible: false, ifVersion: 9 });
+  // The tablet has shown the account, and hidden it again.
+  await back(it, {}, [own(true, 12)]);
+  assert.deepEqual([call.how, commands(it)], ['SUPERSEDED', ['login']]);
+});
+
+test('what is sent before the catch-up is complete rests on what that brings', async () => {
+  const it = rig({ requestTimeoutMs: 600_000 });
+  const calls = [ending(it.client.updateMyInfo({ sign: 'x' })), ending(it.client.setPresence({ invisible: true }))];
+  void it.client.connect();
+  await settle();
+  it.socket.login();
+  assert.deepEqual(commands(it), ['login', 'updateMyInfo', 'setPresence'], 'nothing is held that they could rest on');
+  it.socket.gives({ changes: { me: user('alice', 7) } });
+  it.socket.gives({ presence: { users: [own(false, 5)] } });
+  it.socket.gives({ synced: { cursor: 'e-7', count: 0, digest: 0 } });
+  await back(it, {}, [own(false, 5)]);
+  assert.deepEqual([it.socket.last('updateMyInfo').updateMyInfo.ifVersion, it.socket.last('setPresence').setPresence.ifVersion], [7, 5]);
+  assert.deepEqual(calls.map(({ how }) => how), [undefined, undefined]);
 });
 
 test('a command in doubt still ends in time', async () => {

@@ -48,6 +48,20 @@ for (const [name, make] of [['memory', () => new MemoryStore()], ['IndexedDB', (
       assert.equal((await store.load(account))?.cursor, undefined);
     });
 
+    test('changes that wait are kept by id, in its order, until they wait no more, and not cleared with the rest', async () => {
+      const [store, account] = await filled();
+      const [first, second] = [{ id: 1.5, fields: { sign: 'x' }, version: 1 }, { id: 10.25, fields: { tel: '1' }, version: 1 }];
+      await store.save(account, { kept: [first] });
+      await store.save(account, { kept: [second], users: [user('bob', 9)] });
+      assert.deepEqual((await store.load(account))?.kept, [first, second]);
+      await store.save(account, { clear: true, cursor: 'c9' });
+      assert.deepEqual(sorted(await store.load(account)), { ...nothing, cursor: 'c9' });
+      await store.save(account, { kept: [{ id: 1.5 }, { ...second, version: 9 }] });
+      assert.deepEqual((await store.load(account))?.kept, [{ ...second, version: 9 }]);
+      await store.wipe(account);
+      assert.deepEqual((await store.load(account))?.kept ?? [], []);
+    });
+
     test('clear applies first, then removals, then additions', async () => {
       const [store, account] = await filled();
       await store.save(account, { removed: ['bob', 'carol', 'zoe'], users: [user('bob', 2)], friends: [friend('bob', 9)] });
@@ -332,7 +346,7 @@ describe('the client and its store', () => {
       it.socket.gives({ sessions: { sessions: [{ session: 's', device: { id: '', type: '', tag: '' }, connectedAt: 1, current: true }] } });
       assert.ok(heard >= 10, String(heard));
       await it.client.disconnect();
-      assert.deepEqual(await store.load(key()), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8' });
+      assert.deepEqual(await store.load(key()), { me: user('alice', 3), users: [user('bob', 6)], friends: [friend('bob', 5)], requests: [request('erin', 'in', 7)], blocks: [block('trudy', 8)], cursor: 'c8', kept: [] });
     };
     await check();
     // The second time the records also come from the store.

@@ -2,7 +2,7 @@
 
 import { RosterdClient, RosterdError } from 'rosterd';
 import { shareTabs } from 'rosterd/tabs';
-import type { CloseReason, ConnectionState, ErrorReason, Friend, MyInfo, Snapshot, User } from 'rosterd';
+import type { CloseReason, ConnectionState, ErrorReason, Friend, MyInfo, Snapshot, UpdateOptions, User } from 'rosterd';
 
 declare const client: RosterdClient;
 
@@ -33,6 +33,14 @@ client.me!.nick = 'x';
 client.snapshot.users.set('x', client.me!);
 const fields: MyInfo = {};
 fields.nick = 'what is sent is not read-only';
+
+const change: UpdateOptions = { optimistic: true, keep: undefined };
+void client.updateMyInfo(fields, change).then((user) => user.nick);
+const pending: Readonly<MyInfo> | undefined = client.snapshot.pending ?? client.pending;
+void pending?.nick;
+// @ts-expect-error what is pending is read-only
+client.pending!.nick = 'x';
+client.on('me', (_, how) => how === 'pending' || how === 'rollback');
 
 const state: ConnectionState = client.connection;
 if (state.state === 'reconnecting') void [state.retryAt?.toFixed(), state.lastError instanceof RosterdError];

@@ -9,7 +9,9 @@ use super::relations;
 use super::values::{account, int, number, text};
 use crate::store::PresenceRow;
 use rosterd_engine::for_each_profile_field;
-use rosterd_engine::model::{Account, Block, Gender, LastChange, OnlineAccount, Profile, SeenPresence, User};
+use rosterd_engine::model::{
+    Account, Block, Gender, Invisibility, LastChange, OnlineAccount, Profile, SeenPresence, User,
+};
 use rosterd_engine::sync::decide::StoredPresence;
 
 /// Defines the columns of a profile out of the table of profile fields.
@@ -157,16 +159,16 @@ fn users_with(
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         columns!(),
-        ", invisible, last_seen, EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 0) OR
+        ", invisible, invisible_version, last_seen, EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 0) OR
          EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 1 AND (shown <> 0 OR friends_version <> 0))
          FROM user WHERE account = ?1"
     ))?;
     let mut found = Vec::with_capacity(accounts.len());
     for account in accounts {
         let user = select.query_row([account.as_str()], |record| {
-            let has_blocks: bool = record.get(COLUMNS + 2)?;
+            let has_blocks: bool = record.get(COLUMNS + 3)?;
             let profile = Arc::new(profile(account, record)?);
-            let (invisible, last_seen) = (record.get(COLUMNS)?, number(record, COLUMNS + 1)?);
+            let (invisible, last_seen) = (invisibility(record, COLUMNS)?, number(record, COLUMNS + 2)?);
             Ok((User { profile, invisible, last_seen, blocks: Vec::new(), ended: Vec::new() }, has_blocks))
         });
         if let Some((mut user, has_blocks)) = user.optional()? {
@@ -190,11 +192,12 @@ pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<OnlineAc
     for block in relations::shown_blocks(conn)? {
         blocks.entry(block.owner.clone()).or_default().push(block);
     }
-    let mut select = conn.prepare_cached("SELECT account, invisible, last_seen FROM user WHERE online = 1")?;
+    let mut select =
+        conn.prepare_cached("SELECT account, invisible, invisible_version, last_seen FROM user WHERE online = 1")?;
     let mut online = |record: &Record<'_>| {
         let account = account(record, 0)?;
         let blocks = blocks.remove(&account).unwrap_or_default();
-        Ok(OnlineAccount { account, invisible: record.get(1)?, last_seen: number(record, 2)?, blocks })
+        Ok(OnlineAccount { account, invisible: invisibility(record, 1)?, last_seen: number(record, 3)?, blocks })
     };
     select.query_map([], |record| online(record))?.collect()
 }
@@ -215,17 +218,24 @@ pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[PresenceRow]
 }
 
 pub(super) fn noted(conn: &Connection, account: &Account) -> Result<StoredPresence> {
-    let mut select = conn.prepare_cached("SELECT invisible, online, last_seen FROM user WHERE account = ?1")?;
+    let mut select =
+        conn.prepare_cached("SELECT invisible, invisible_version, online, last_seen FROM user WHERE account = ?1")?;
     let noted = |record: &Record<'_>| {
-        let seen = SeenPresence { online: record.get(1)?, last_seen: number(record, 2)? };
-        Ok(StoredPresence { invisible: record.get(0)?, seen })
+        let seen = SeenPresence { online: record.get(2)?, last_seen: number(record, 3)? };
+        Ok(StoredPresence { invisible: invisibility(record, 0)?, seen })
     };
     Ok(select.query_row([account.as_str()], noted).optional()?.unwrap_or_default())
 }
 
-pub(super) fn put_invisible(conn: &Connection, account: &Account, invisible: bool) -> Result<()> {
-    let mut update = conn.prepare_cached("UPDATE user SET invisible = ?2 WHERE account = ?1")?;
-    update.execute(params![account.as_str(), invisible]).map(drop)
+/// Reads the columns `invisible` and `invisible_version`, which begin at `first`.
+fn invisibility(record: &Record<'_>, first: usize) -> Result<Invisibility> {
+    Ok(Invisibility { hides: record.get(first)?, version: number(record, first + 1)? })
+}
+
+pub(super) fn put_invisible(conn: &Connection, account: &Account, invisible: Invisibility) -> Result<()> {
+    let mut update =
+        conn.prepare_cached("UPDATE user SET invisible = ?2, invisible_version = ?3 WHERE account = ?1")?;
+    update.execute(params![account.as_str(), invisible.hides, int(invisible.version)]).map(drop)
 }
 
 pub(super) fn put(conn: &Connection, profile: &Profile) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::decision::{CommitPoint, CurrentRows, Decision};
+use super::decision::{CommitPoint, CurrentRows, Decision, expect_version};
 use super::relations::{Decided, at_limit, close_copies, not_oneself, two_who_exist};
 use crate::model::limits::BLOCKS;
 use crate::model::{
@@ -18,6 +18,7 @@ pub(super) fn block(
     current: &CurrentRows,
     a: &Account,
     b: &Account,
+    if_version: Option<u64>,
     at: CommitPoint,
     visibility: &Visibility,
 ) -> Decided {
@@ -25,8 +26,9 @@ pub(super) fn block(
     if current.blocks(a, b).is_some() {
         return Ok(Decision::unchanged());
     }
-    at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
     let before = current.ended_block(a, b);
+    expect_version("the end of the last block", before.map_or(0, |block| block.version), if_version)?;
+    at_limit(a, current.counts(a).blocks, BLOCKS, "blocks")?;
     let block = Block {
         owner: a.clone(),
         peer: b.clone(),
@@ -55,6 +57,7 @@ pub(super) fn unblock(
     current: &CurrentRows,
     a: &Account,
     b: &Account,
+    if_version: Option<u64>,
     at: CommitPoint,
     visibility: &Visibility,
 ) -> Decided {
@@ -63,6 +66,7 @@ pub(super) fn unblock(
     let Some(block) = current.blocks(a, b) else {
         return Ok(Decision::unchanged());
     };
+    expect_version("the block", block.version, if_version)?;
     // Only a friend sees presence.
     let mutual = current.edge(b, a).filter(|_| current.edge(a, b).is_some());
     let presence = mutual.and_then(|_| presence(current, block, at));
@@ -92,7 +96,7 @@ pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
 /// The owner's presence that the peer sees after a block, unless it is what others see.
 fn presence(current: &CurrentRows, block: &Block, at: CommitPoint) -> Option<SeenPresence> {
     let (public, held) = (current.presence.seen, block.presence?);
-    let comes = !held.online && public.online && !current.presence.invisible;
+    let comes = !held.online && public.online && !current.presence.invisible.hides;
     let seen = if comes { SeenPresence { online: true, last_seen: at.now } } else { held };
     (seen != public).then_some(seen)
 }

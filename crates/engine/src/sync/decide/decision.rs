@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Account, Answer, Block, Credential, Edge, Millis, Outcome, Profile, Request, RequestError, RequestSide,
-    RequestState, Revision, Row, SeenPresence,
+    Account, Answer, Block, Credential, Edge, Invisibility, Millis, Outcome, Profile, Reason, Request, RequestError,
+    RequestSide, RequestState, Revision, Row, SeenPresence,
 };
 
 /// The rows that a decision needs.
@@ -31,7 +31,7 @@ pub struct Reads {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct StoredPresence {
     /// Whether it hides that it is online.
-    pub invisible: bool,
+    pub invisible: Invisibility,
     /// What friends see, apart from those with a view of their own.
     pub seen: SeenPresence,
 }
@@ -129,6 +129,17 @@ impl Decision {
 
     pub(super) fn unchanged() -> Self {
         Self::new(Vec::new(), Outcome::Unchanged)
+    }
+}
+
+/// Refuses a command that rests on another version than the one held.
+pub(super) fn expect_version(what: &str, held: u64, expected: Option<u64>) -> Result<(), RequestError> {
+    match expected {
+        Some(version) if version != held => {
+            let message = format!("{what} has version {held}, not {version}");
+            Err(RequestError::new(Reason::VersionMismatch, message).field("ifVersion"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -39,7 +39,7 @@ pub fn reads(command: &Command) -> Reads {
         | Command::AcceptFriend { account, peer } => {
             Reads { counts: vec![account.clone(), peer.clone()], ..pair(account, peer) }
         }
-        Command::Block { account, peer } => {
+        Command::Block { account, peer, .. } => {
             Reads { counts: vec![account.clone()], presence: Some(account.clone()), ..pair(account, peer) }
         }
         Command::Unfriend { account, peer }
@@ -48,7 +48,7 @@ pub fn reads(command: &Command) -> Reads {
         | Command::ExpireRequest { sender: account, receiver: peer, .. }
         | Command::DeleteFriend { account, peer }
         | Command::UpdateFriend { account, peer, .. } => pair(account, peer),
-        Command::Unblock { account, peer } => Reads {
+        Command::Unblock { account, peer, .. } => Reads {
             presence: Some(account.clone()),
             frozen: Some((account.clone(), peer.clone())),
             ..pair(account, peer)
@@ -83,7 +83,9 @@ pub fn decide(
         Command::SetProfile { account, patch, create, if_version } => {
             users::set_profile(current, account, patch, *create, *if_version, at, visibility)
         }
-        Command::SetInvisible { account, invisible } => users::set_invisible(current, account, *invisible, at),
+        Command::SetInvisible { account, invisible, if_version } => {
+            users::set_invisible(current, account, *invisible, *if_version, at)
+        }
         Command::DeleteUser { account } => users::delete(current, account, at),
         Command::RevokeTokens { account, before } => Ok(tokens::revoke(current, account, *before, at)),
         Command::SetToken { account, token } => tokens::set(current, account, *token, at),
@@ -98,9 +100,15 @@ pub fn decide(
         }
         Command::Unfriend { account, peer } => relations::unfriend(current, account, peer, at),
         Command::DeleteFriend { account, peer } => relations::delete(current, account, peer, at),
-        Command::UpdateFriend { account, peer, note } => relations::update(current, account, peer, note, at),
-        Command::Block { account, peer } => blocks::block(current, account, peer, at, visibility),
-        Command::Unblock { account, peer } => blocks::unblock(current, account, peer, at, visibility),
+        Command::UpdateFriend { account, peer, note, if_version } => {
+            relations::update(current, account, peer, note, *if_version, at)
+        }
+        Command::Block { account, peer, if_version } => {
+            blocks::block(current, account, peer, *if_version, at, visibility)
+        }
+        Command::Unblock { account, peer, if_version } => {
+            blocks::unblock(current, account, peer, *if_version, at, visibility)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Two accounts have at most one open request between them, friends have none.
 
-use super::decision::{CommitPoint, CurrentRows, Decision};
+use super::decision::{CommitPoint, CurrentRows, Decision, expect_version};
 use crate::model::limits::{FRIENDS, REQUESTS};
 use crate::model::{
     Account, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestSide, RequestState, Row,
@@ -119,10 +119,12 @@ pub(super) fn update(
     a: &Account,
     b: &Account,
     update: &FriendUpdate,
+    if_version: Option<u64>,
     at: CommitPoint,
 ) -> Decided {
     two_who_exist(current, a, b, "account")?;
     let edge = listed(current, a, b)?;
+    expect_version("the friend record", edge.version, if_version)?;
     let Some(next) = update.apply(edge) else {
         return Ok(Decision::unchanged());
     };

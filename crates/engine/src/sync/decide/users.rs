@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::blocks::ended;
-use super::decision::{CommitPoint, CurrentRows, Decision};
+use super::decision::{CommitPoint, CurrentRows, Decision, expect_version};
 use super::relations::{close, tombstones};
 use crate::model::{
-    Account, Answer, Audience, Edge, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState,
-    Row, Visibility,
+    Account, Answer, Audience, Edge, Invisibility, LastChange, Outcome, Patch, Profile, Request, RequestError,
+    RequestState, Row, Visibility,
 };
 
 pub(super) fn set_profile(
@@ -23,7 +23,7 @@ pub(super) fn set_profile(
         None if !create => return Err(RequestError::unknown_account(account)),
         before => before,
     };
-    expect_version(before, if_version)?;
+    expect_version("the profile", before.map_or(0, |profile| profile.version), if_version)?;
     let (next, outcome) = match before {
         None => {
             let empty = Profile::new(account.clone(), at.revision, at.now);
@@ -54,27 +54,20 @@ fn moved(before: &Profile, next: Profile, at: CommitPoint, visibility: &Visibili
     Profile { version: at.revision, update_time: at.now.max(before.update_time), friends, everyone, ..next }
 }
 
-fn expect_version(before: Option<&Arc<Profile>>, expected: Option<u64>) -> Result<(), RequestError> {
-    let held = before.map_or(0, |p| p.version);
-    match expected {
-        Some(version) if version != held => {
-            let message = format!("the profile has version {held}, not {version}");
-            Err(RequestError::new(Reason::VersionMismatch, message).field("ifVersion"))
-        }
-        _ => Ok(()),
-    }
-}
-
 pub(super) fn set_invisible(
     current: &CurrentRows,
     account: &Account,
-    invisible: bool,
+    hides: bool,
+    if_version: Option<u64>,
     at: CommitPoint,
 ) -> Result<Decision, RequestError> {
     current.known(account)?;
-    if current.presence.invisible == invisible {
+    let held = current.presence.invisible;
+    if held.hides == hides {
         return Ok(Decision::unchanged());
     }
+    expect_version("the account's own presence", held.version, if_version)?;
+    let invisible = Invisibility { hides, version: at.revision };
     let row = Row::Invisible { account: account.clone(), invisible, time: at.now };
     Ok(Decision::new(vec![row], Outcome::Changed))
 }

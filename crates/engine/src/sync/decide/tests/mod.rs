@@ -1,10 +1,11 @@
 mod reads;
 mod tokens;
+mod versions;
 
 use super::*;
 use crate::model::limits::{FRIENDS, REQUESTS};
 use crate::model::{Audience, Fields, FriendUpdate, Reason, TokenHash};
-use crate::model::{Block, Credential, Edge, Outcome, Profile, Request, RequestSide, RequestState, Row};
+use crate::model::{Block, Credential, Edge, Invisibility, Outcome, Profile, Request, RequestSide, RequestState, Row};
 use RequestSide::{Receiver, Sender};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ fn account(name: &str) -> Account {
 #[derive(Default)]
 struct Table {
     users: BTreeMap<Account, Arc<Profile>>,
-    invisible: BTreeSet<Account>,
+    invisible: BTreeMap<Account, Invisibility>,
     credentials: BTreeMap<Account, Credential>,
     edges: BTreeMap<(Account, Account), Edge>,
     requests: BTreeMap<(Account, Account, RequestSide), Request>,
@@ -41,7 +42,7 @@ impl Table {
         let mut current = CurrentRows {
             users: reads.users.iter().filter_map(|a| self.users.get(a).cloned()).collect(),
             presence: StoredPresence {
-                invisible: reads.presence.as_ref().is_some_and(|a| self.invisible.contains(a)),
+                invisible: reads.presence.as_ref().and_then(|a| self.invisible.get(a)).copied().unwrap_or_default(),
                 ..StoredPresence::default()
             },
             frozen: reads.frozen.as_ref().and_then(|key| self.frozen.get(key).cloned()),
@@ -112,8 +113,7 @@ impl Table {
                 }
                 self.blocks.insert(key, block);
             }
-            Row::Invisible { account, invisible: true, .. } => drop(self.invisible.insert(account)),
-            Row::Invisible { account, .. } => drop(self.invisible.remove(&account)),
+            Row::Invisible { account, invisible, .. } => drop(self.invisible.insert(account, invisible)),
             Row::Credential { account, credential } => drop(self.credentials.insert(account, credential)),
         }
     }
@@ -150,8 +150,20 @@ fn if_version(command: Command, version: u64) -> Command {
         Command::SetProfile { account, patch, .. } => {
             Command::SetProfile { account, patch, create: false, if_version: Some(version) }
         }
+        Command::UpdateFriend { account, peer, note, .. } => {
+            Command::UpdateFriend { account, peer, note, if_version: Some(version) }
+        }
+        Command::Block { account, peer, .. } => Command::Block { account, peer, if_version: Some(version) },
+        Command::Unblock { account, peer, .. } => Command::Unblock { account, peer, if_version: Some(version) },
+        Command::SetInvisible { account, invisible, .. } => {
+            Command::SetInvisible { account, invisible, if_version: Some(version) }
+        }
         other => other,
     }
+}
+
+fn hide(name: &str, invisible: bool) -> Command {
+    Command::SetInvisible { account: account(name), invisible, if_version: None }
 }
 
 fn befriend(a: &str, b: &str) -> Command {
@@ -235,17 +247,22 @@ fn delete(a: &str, b: &str) -> Command {
 
 fn note(a: &str, b: &str, alias: &str) -> Command {
     let (account, peer) = pair(a, b);
-    Command::UpdateFriend { account, peer, note: FriendUpdate::check(Some(alias.into()), None).unwrap() }
+    Command::UpdateFriend {
+        account,
+        peer,
+        note: FriendUpdate::check(Some(alias.into()), None).unwrap(),
+        if_version: None,
+    }
 }
 
 fn block(a: &str, b: &str) -> Command {
     let (account, peer) = pair(a, b);
-    Command::Block { account, peer }
+    Command::Block { account, peer, if_version: None }
 }
 
 fn unblock(a: &str, b: &str) -> Command {
     let (account, peer) = pair(a, b);
-    Command::Unblock { account, peer }
+    Command::Unblock { account, peer, if_version: None }
 }
 
 #[test]
@@ -560,11 +577,12 @@ fn commands() -> impl Strategy<Value = Command> {
         2 => (name(), "[xy]").prop_map(|(a, n)| set(a, &n)),
         1 => (name(), "[xy]", 0..9u64).prop_map(|(a, n, v)| if_version(set(a, &n), v)),
         1 => name().prop_map(|a| Command::DeleteUser { account: account(a) }),
-        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible }),
+        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| hide(a, invisible)),
         1 => (name(), name()).prop_map(|(a, b)| Command::Unfriend { account: account(a), peer: account(b) }),
         1 => (name(), 0..9u64).prop_map(|(a, before)| Command::RevokeTokens { account: account(a), before }),
         1 => (name(), any::<bool>()).prop_map(|(a, some)| token(a, some.then_some(1))),
-        8 => two,
+        6 => two.clone(),
+        2 => (two, 0..40u64).prop_map(|(command, version)| if_version(command, version)),
     ]
 }
 

@@ -3,10 +3,6 @@
 use super::*;
 use crate::model::{LastChange, SeenChanges, SeenPresence};
 
-fn hide(name: &str, invisible: bool) -> Command {
-    Command::SetInvisible { account: account(name), invisible }
-}
-
 /// The table gives a command only the rows that it asked for.
 #[test]
 fn a_command_asks_for_the_rows_it_needs() {
@@ -37,6 +33,7 @@ fn block_row(table: &mut Table, command: &Command, now: Millis, presence: Stored
 }
 
 fn seen(online: bool, last_seen: Millis, invisible: bool) -> StoredPresence {
+    let invisible = Invisibility { hides: invisible, version: 0 };
     StoredPresence { invisible, seen: SeenPresence { online, last_seen } }
 }
 
