@@ -5,6 +5,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { launch, profile } from '../test/browser/browser.js';
 import { Gateway } from '../test/browser/gateway.js';
@@ -26,6 +28,25 @@ const PLAIN = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:
   client.on('synced', ({ count }) => (document.querySelector('#count').textContent = count));
   client.connect();
 </script>`;
+
+/** The same with the hooks for React: all friends sorted by name, and the first fifty drawn. */
+const REACT = `
+  import { createElement as draw } from 'react';
+  import { createRoot } from 'react-dom/client';
+  import { RosterdClient } from 'rosterd';
+  import { RosterdProvider, useConnection, useFriends } from 'rosterd/react';
+
+  const client = (window.client = new RosterdClient({ account: 'erin', url: new URLSearchParams(location.search).get('gateway') }));
+  function Friends() {
+    const friends = useFriends();
+    const { state } = useConnection();
+    return [
+      draw('p', { id: 'count', key: 'count' }, state === 'live' ? friends.length : ''),
+      draw('ul', { id: 'friends', key: 'friends' }, friends.slice(0, 50).map(({ account, name }) => draw('li', { key: account, 'data-account': account }, name))),
+    ];
+  }
+  createRoot(document.querySelector('#app')).render(draw(RosterdProvider, { client }, draw(Friends)));
+  client.connect();`;
 
 interface Measured {
   /** From the start of the navigation to the paint of the first friends, in milliseconds. */
@@ -88,8 +109,16 @@ async function settled(page: Page, nick: string): Promise<void> {
 
 const gateway = await Gateway.start();
 const browser = await launch();
-const server = createServer((_, response) => {
-  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(PLAIN.replace('GATEWAY', gateway.origin));
+const sdk = fileURLToPath(new URL('../', import.meta.url));
+const { outputFiles } = await build({
+  stdin: { contents: REACT, resolveDir: sdk }, bundle: true, minify: true, write: false, format: 'iife', target: 'es2022', logLevel: 'error',
+  define: { 'process.env.NODE_ENV': '"production"' },
+});
+const server = createServer(({ url }, response) => {
+  const has = (type: string, text: string): unknown => response.writeHead(200, { 'content-type': `text/${type}; charset=utf-8` }).end(text);
+  if (url === '/react.js') has('javascript', outputFiles[0]?.text ?? '');
+  else if (url?.startsWith('/react')) has('html', '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="app"></div><script src="/react.js"></script>');
+  else has('html', PLAIN.replace('GATEWAY', gateway.origin));
 }).listen(0, '127.0.0.1');
 await once(server, 'listening');
 
@@ -103,7 +132,8 @@ const add = (name: string, row: Measured): void => void rows.set(name, [...(rows
 try {
   await gateway.import(accounts.map((account) => user(account, `Nick ${account}`)));
   await gateway.import(accounts.map((account) => ({ friendship: ['erin', account] })));
-  const pages = { 'plain page': `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, 'demo page': `${gateway.origin}/?as=erin` };
+  const own = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const pages = { 'plain page': `${own}/`, 'page with React': `${own}/react?gateway=${encodeURIComponent(gateway.url)}`, 'demo page': `${gateway.origin}/?as=erin` };
   for (const [name, address] of Object.entries(pages)) {
     for (let round = 0; round < ROUNDS; round++) {
       const context: BrowserContext = await profile(browser);

@@ -61,17 +61,22 @@ function useFriends({ sort = byName, filter } = {}) {
   const views = (0, import_react.useMemo)(() => {
     const next = /* @__PURE__ */ new Map();
     for (const [account, friend] of friends) {
-      const [user, here, before] = [users.get(account), presence.get(account), known.current.get(account)];
-      const same = before && before.friend === friend && before.user === user && before.presence === here;
-      next.set(account, same ? before : { account, friend, user, presence: here, name: friend.alias || user?.nick || account });
+      const [user, here, before2] = [users.get(account), presence.get(account), known.current.get(account)];
+      const same = before2 && before2.friend === friend && before2.user === user && before2.presence === here;
+      next.set(account, same ? before2 : { account, friend, user, presence: here, name: friend.alias || user?.nick || account });
     }
     return next;
   }, [friends, users, presence]);
   (0, import_react.useEffect)(() => void (known.current = views), [views]);
-  return (0, import_react.useMemo)(() => {
-    const list = [...views.values()];
-    return (filter ? list.filter(filter) : list).sort(sort);
+  const before = (0, import_react.useRef)([]);
+  const list = (0, import_react.useMemo)(() => {
+    const rest = new Map(views);
+    const inOrder = (sort === byName ? before.current : []).filter(({ account }) => rest.delete(account));
+    const list2 = [...inOrder.map(({ account }) => views.get(account)), ...rest.values()];
+    return (filter ? list2.filter(filter) : list2).sort(sort);
   }, [views, sort, filter]);
+  (0, import_react.useEffect)(() => void (before.current = list), [list]);
+  return list;
 }
 function useUser(account) {
   const client = useRosterd();

@@ -77,6 +77,9 @@ test('useFriends sorts by name, or as told, and filters', async () => {
   const names = (friends: readonly FriendView[]): string => friends.map(({ name }) => name).join();
   const text = await show(it, () => [useFriends(), useFriends({ sort }), useFriends({ filter })].map(names).join(' · '));
   assert.equal(text(), 'Ängel,Bob 9,bob 10,zoe · Bob 9,bob 10,zoe,Ängel · Bob 9,bob 10');
+  // A name that changes moves, a friend that is new is in its place, and one that has gone is not there.
+  await gives(it, { changes: { users: [user('b', 9, 'adam'), user('e', 10, 'Bob 9b')], friends: [friend('e', 10)], removed: ['c'], cursor: 'e-10' } });
+  assert.equal(text(), 'adam,Ängel,Bob 9,Bob 9b · Bob 9b,Bob 9,adam,Ängel · Bob 9,Bob 9b');
 });
 
 test('useUser watches once for all components, and no longer than they are shown', async () => {
