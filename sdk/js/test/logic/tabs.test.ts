@@ -123,7 +123,7 @@ test('commands that were in flight when the leader died end as done, superseded 
   synced.digest = digest(new Map([['bob', friend('bob', 31)], ['carol', friend('carol', 5)]]), new Map(FRIENDS.map((user) => [user.account, user])));
   second.socket.gives({ synced });
   await settled();
-  assert.deepEqual(second.socket.last('updateFriend').updateFriend, { account: 'carol', alias: 'Caroline' });
+  assert.deepEqual(second.socket.last('updateFriend').updateFriend, { account: 'carol', alias: 'Caroline', ifVersion: 5 });
   assert.deepEqual([second.socket.last('updateMyInfo'), second.socket.last('signal')], [undefined, undefined]);
   second.socket.gives({ id: second.socket.last('updateFriend').id, updateFriendReply: {} });
   second.socket.gives({ changes: { friends: [{ ...friend('carol', 32), alias: 'Caroline' }], users: [user('carol', 3)], cursor: 'e-32' } });
@@ -187,6 +187,39 @@ test('only the leader writes the cache, and the next one writes what it had not'
   // A tab that begins with the cache needs no records.
   const fourth = await join(origin, { store: store() });
   assert.deepEqual([fourth.client.state, fourth.of('synced').map(([{ sync }]) => sync)], ['live', ['current']]);
+});
+
+test('a change that waits is stored at once by the tab that made it, whoever writes the cache', async () => {
+  const store = new MemoryStore();
+  const { all, socket } = await tabs(2, { store });
+  const [first, second] = all as [TabRig, TabRig];
+  socket.ends(1006);
+  await settled();
+  second.client.updateMyInfo({ nick: 'later' }, { keep: true }).catch(() => {});
+  await settled();
+  assert.deepEqual((await store.load(key()))?.kept?.map(({ fields }) => fields), [{ nick: 'later' }]);
+  await pass(250);
+  first.socket.login({ sync: 'current' });
+  first.socket.gives({ synced: summary(FRIENDS, 'e-1') });
+  await settled();
+  await pass(500);
+  answer(first.socket, 'updateMyInfo', { updateMyInfoReply: { user: user('alice', 20, 'later') } });
+  await settled();
+  assert.deepEqual([(await store.load(key()))?.kept, all.map(({ client }) => client.me?.nick)], [[], ['later', 'later']]);
+});
+
+test('what one tab shows before the gateway has answered is no record of the others', async () => {
+  const { origin, all, socket } = await tabs(1);
+  const [first] = all as [TabRig];
+  const refused = first.client.updateMyInfo({ nick: 'too soon' }, { optimistic: true });
+  await settled();
+  assert.equal(first.client.me?.nick, 'too soon');
+  const second = await join(origin);
+  assert.equal(second.client.me?.nick, 'alice');
+  answer(socket, 'updateMyInfo', { error: { code: 414, reason: 'INVALID_ARGUMENT', message: 'no', field: 'nick' } });
+  await assert.rejects(refused, { code: 414 });
+  await settled();
+  assert.deepEqual([first.client.me?.nick, second.client.me?.nick], ['alice', 'alice']);
 });
 
 test('one tab logs out and forgets: all do, and nobody connects again', async () => {
