@@ -1,5 +1,6 @@
-// The store of a tab: only the leader writes. The others keep what they would have written until the leader says that it
-// has, and write it if they come to lead before that.
+// The store of a tab: only the leader writes, apart from changes of the user's that wait for a connection, which no other
+// tab has. The others keep what they would have written until the leader says that it has, and write it if they come to
+// lead before that.
 
 import { Gathered } from './store.js';
 import type { Change, Store, Stored } from './store.js';
@@ -45,7 +46,9 @@ export class TabStore implements Store {
     return stored;
   }
 
-  async save(_key: string, change: Change): Promise<void> {
+  async save(key: string, { kept = [], ...change }: Change): Promise<void> {
+    // What the user has changed here no other tab has.
+    if (kept.length) await this.#store.save(key, { kept });
     this.#kept.push(change);
     if (this.#writes) return this.#write();
     if (this.#kept.length > KEPT_MAX) this.#kept = [merged(this.#kept)];

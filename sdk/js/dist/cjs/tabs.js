@@ -367,7 +367,8 @@ var TabStore = class {
     this.cursor ??= stored?.cursor;
     return stored;
   }
-  async save(_key, change) {
+  async save(key, { kept = [], ...change }) {
+    if (kept.length) await this.#store.save(key, { kept });
     this.#kept.push(change);
     if (this.#writes) return this.#write();
     if (this.#kept.length > KEPT_MAX) this.#kept = [merged(this.#kept)];

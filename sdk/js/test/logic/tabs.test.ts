@@ -123,7 +123,7 @@ test('commands that were in flight when the leader died end as done, superseded 
   synced.digest = digest(new Map([['bob', friend('bob', 31)], ['carol', friend('carol', 5)]]), new Map(FRIENDS.map((user) => [user.account, user])));
   second.socket.gives({ synced });
   await settled();
-  assert.deepEqual(second.socket.last('updateFriend').updateFriend, { account: 'carol', alias: 'Caroline' });
+  assert.deepEqual(second.socket.last('updateFriend').updateFriend, { account: 'carol', alias: 'Caroline', ifVersion: 5 });
   assert.deepEqual([second.socket.last('updateMyInfo'), second.socket.last('signal')], [undefined, undefined]);
   second.socket.gives({ id: second.socket.last('updateFriend').id, updateFriendReply: {} });
   second.socket.gives({ changes: { friends: [{ ...friend('carol', 32), alias: 'Caroline' }], users: [user('carol', 3)], cursor: 'e-32' } });
@@ -187,6 +187,21 @@ test('only the leader writes the cache, and the next one writes what it had not'
   // A tab that begins with the cache needs no records.
   const fourth = await join(origin, { store: store() });
   assert.deepEqual([fourth.client.state, fourth.of('synced').map(([{ sync }]) => sync)], ['live', ['current']]);
+});
+
+test('what the user has changed in a tab that follows is in the store before it is answered', async () => {
+  const store = new MemoryStore();
+  const { all, socket } = await tabs(2, { store });
+  const [first, second] = all as [TabRig, TabRig];
+  const call = second.client.updateMyInfo({ sign: 'x' }, { keep: true });
+  await settled();
+  assert.deepEqual((await store.load(key()))?.kept?.map(({ fields, version }) => [fields, version]), [[{ sign: 'x' }, 1]]);
+  assert.deepEqual([second.client.me?.sign, first.client.me?.sign], ['x', '']);
+  assert.deepEqual(socket.last('updateMyInfo').updateMyInfo, { sign: 'x', ifVersion: 1 });
+  answer(socket, 'updateMyInfo', { updateMyInfoReply: { user: { ...user('alice', 20), sign: 'x' } } });
+  assert.equal((await call).sign, 'x');
+  await settled();
+  assert.deepEqual([second.client.pending, first.client.me?.sign, (await store.load(key()))?.kept], [undefined, 'x', []]);
 });
 
 test('one tab logs out and forgets: all do, and nobody connects again', async () => {
