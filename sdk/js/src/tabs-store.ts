@@ -1,5 +1,6 @@
-// The store of a tab: only the leader writes. The others keep what they would have written until the leader says that it
-// has, and write it if they come to lead before that.
+// The store of a tab: only the leader writes, apart from changes of the user's that wait for a connection, which no other
+// tab has. The others keep what they would have written until the leader says that it has, and write it if they come to
+// lead before that.
 
 import { Gathered } from './store.js';
 import type { Change, Store, Stored } from './store.js';

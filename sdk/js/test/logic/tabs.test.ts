@@ -222,6 +222,21 @@ test('what one tab shows before the gateway has answered is no record of the oth
   assert.deepEqual([first.client.me?.nick, second.client.me?.nick], ['alice', 'alice']);
 });
 
+test('what the user has changed in a tab that follows is in the store before it is answered', async () => {
+  const store = new MemoryStore();
+  const { all, socket } = await tabs(2, { store });
+  const [first, second] = all as [TabRig, TabRig];
+  const call = second.client.updateMyInfo({ sign: 'x' }, { keep: true });
+  await settled();
+  assert.deepEqual((await store.load(key()))?.kept?.map(({ fields, version }) => [fields, version]), [[{ sign: 'x' }, 1]]);
+  assert.deepEqual([second.client.me?.sign, first.client.me?.sign], ['x', '']);
+  assert.deepEqual(socket.last('updateMyInfo').updateMyInfo, { sign: 'x', ifVersion: 1 });
+  answer(socket, 'updateMyInfo', { updateMyInfoReply: { user: { ...user('alice', 20), sign: 'x' } } });
+  assert.equal((await call).sign, 'x');
+  await settled();
+  assert.deepEqual([second.client.pending, first.client.me?.sign, (await store.load(key()))?.kept], [undefined, 'x', []]);
+});
+
 test('one tab logs out and forgets: all do, and nobody connects again', async () => {
   const { all, socket } = await tabs(3);
   const third = all[2] as TabRig;
