@@ -76,6 +76,8 @@ export class Hub implements Carrier {
   #goodbye?: string;
   #login?: LoginReply & { skew: number };
   #cursor?: string;
+  // As the gateway sent it: the leader may show changes that it has not confirmed.
+  #me?: User;
   // The frames that followed a cursor, so far back as they are kept.
   #recent: { cursor?: string | undefined; text?: string }[] = [];
   #recentSize = 0;
@@ -177,7 +179,6 @@ export class Hub implements Carrier {
     this.#own.gives(text);
     if (this.#over) return;
     const user = frame.updateMyInfoReply?.user;
-    // The gateway sends this to other sessions only.
     if (user) this.#push(JSON.stringify({ changes: { me: user } }));
     else if (frame.id === undefined) this.#push(text);
     if (Object.keys(frame).length === 0) this.#prune();
@@ -189,12 +190,14 @@ export class Hub implements Carrier {
 
   /** Keeps what later logins of tabs need. */
   #remember(frame: Frame, text: string): void {
-    const { loginReply, changes, synced, goodbye } = frame;
+    const { loginReply, updateMyInfoReply, changes, synced, goodbye } = frame;
     if (loginReply) {
       this.#login = { ...loginReply, skew: loginReply.serverTime - Date.now() };
       if (loginReply.sync === 'full') this.#recent = [];
     }
     if (goodbye) this.#goodbye = text;
+    this.#keep(changes?.me);
+    this.#keep(updateMyInfoReply?.user);
     this.#cursor = synced?.cursor ?? changes?.cursor ?? this.#cursor;
     if (synced) this.#recent.push({ cursor: synced.cursor });
     if (!changes) return;
@@ -206,6 +209,10 @@ export class Hub implements Carrier {
     this.#recent.push({ cursor: changes.cursor, text });
     this.#recentSize += text.length;
     while (this.#recentSize > RECENT_MAX) this.#recentSize -= this.#recent.shift()?.text?.length ?? 0;
+  }
+
+  #keep(user: User | undefined): void {
+    if (user && user.version > (this.#me?.version ?? 0)) this.#me = user;
   }
 
   /** Handles what another tab says. */
@@ -224,7 +231,9 @@ export class Hub implements Carrier {
     if (!Object.keys(command).length) return;
     this.#request(command, (frame) => {
       const user = frame.updateMyInfoReply?.user;
+      // The gateway sends this to other sessions only.
       if (user) {
+        this.#keep(user);
         const text = JSON.stringify({ changes: { me: user } });
         this.#own.gives(text);
         this.#push(text, peer);
@@ -280,11 +289,11 @@ export class Hub implements Carrier {
     const saved = this.#handlers.stored();
     say(JSON.stringify({ id, loginReply: { ...reply, serverTime: Date.now() + skew, sync, ...(since < 0 ? { because } : {}) } }));
     if (since < 0) {
-      const { me, users, friends, requests, blocks } = snapshot;
+      const { users, friends, requests, blocks } = snapshot;
       // A friend comes with the profile.
       const all = [...friends.values()];
       const others = [...users.values()].filter(({ account }) => !friends.has(account));
-      say(JSON.stringify({ changes: { me, users: others, requests, blocks: [...blocks.values()] } }));
+      say(JSON.stringify({ changes: { me: this.#me, users: others, requests, blocks: [...blocks.values()] } }));
       for (let at = 0; at < all.length; at += BATCH) {
         if (at) await turn();
         if (this.#peers.get(line) !== peer) return;
@@ -292,7 +301,7 @@ export class Hub implements Carrier {
         say(JSON.stringify({ changes: { friends: part, users: part.flatMap(({ account }) => users.get(account) ?? []) } }));
       }
     } else {
-      say(JSON.stringify({ changes: { me: snapshot.me } }));
+      say(JSON.stringify({ changes: { me: this.#me } }));
       for (const text of recent) say(text);
     }
     if (snapshot.presence.size) say(JSON.stringify({ presence: { users: [...snapshot.presence.values()] } }));

@@ -5,14 +5,14 @@
 import { Gathered } from './store.js';
 import type { Change, Store, Stored } from './store.js';
 
-/** How many changes are kept apart. */
-const KEPT_MAX = 200;
+/** How many unwritten changes stand apart. */
+const UNWRITTEN_MAX = 200;
 
 /** Merges changes into one. */
 function merged(changes: readonly Change[]): Change {
   let all = new Gathered();
   for (const change of changes) {
-    if (change.clear) all = new Gathered(true);
+    if (change.clear) all = new Gathered(true, all.kept);
     all.add(change);
   }
   return all.change;
@@ -29,7 +29,7 @@ export class TabStore implements Store {
   /** Called when this tab wipes the records. */
   onWiped?: () => void;
   #writes = false;
-  #kept: Change[] = [];
+  #unwritten: Change[] = [];
   #last: Promise<unknown> = Promise.resolve();
   /** The number of writes under way. */
   busy = 0;
@@ -46,16 +46,17 @@ export class TabStore implements Store {
     return stored;
   }
 
-  async save(key: string, { kept = [], ...change }: Change): Promise<void> {
-    // What the user has changed here no other tab has.
-    if (kept.length) await this.#store.save(key, { kept });
-    this.#kept.push(change);
+  async save(_key: string, change: Change): Promise<void> {
+    const { kept, ...records } = change;
+    this.#unwritten.push(this.#writes ? change : records);
     if (this.#writes) return this.#write();
-    if (this.#kept.length > KEPT_MAX) this.#kept = [merged(this.#kept)];
+    // Changes that wait are this tab's own, and no part of the cache.
+    if (kept?.length) await this.#inOrder(() => this.#store.save(this.#key, { kept }));
+    if (this.#unwritten.length > UNWRITTEN_MAX) this.#unwritten = [merged(this.#unwritten)];
   }
 
   async wipe(key: string): Promise<void> {
-    this.#kept = [];
+    this.#unwritten = [];
     this.cursor = undefined;
     this.onWiped?.();
     await this.#last;
@@ -64,7 +65,7 @@ export class TabStore implements Store {
 
   onWipe(key: string, listener: () => void): void {
     this.#listener = () => {
-      this.#kept = [];
+      this.#unwritten = [];
       this.cursor = undefined;
       listener();
     };
@@ -84,14 +85,14 @@ export class TabStore implements Store {
   saved(cursor: string | undefined): void {
     if (cursor === undefined) return;
     this.cursor = cursor;
-    this.#kept.splice(0, this.#kept.map((change) => change.cursor).lastIndexOf(cursor) + 1);
+    this.#unwritten.splice(0, this.#unwritten.map((change) => change.cursor).lastIndexOf(cursor) + 1);
   }
 
   /** This tab leads: writes what the last leader may not have written. */
   begin(): void {
     this.#writes = true;
     // The next write brings it as well.
-    if (this.#kept.length) this.#write().catch(() => {});
+    if (this.#unwritten.length) this.#write().catch(() => {});
   }
 
   end(): void {
@@ -99,22 +100,26 @@ export class TabStore implements Store {
   }
 
   #write(): Promise<void> {
-    this.busy++;
-    const written = this.#last.then(async () => {
-      const changes = this.#kept;
+    return this.#inOrder(async () => {
+      const changes = this.#unwritten;
       if (!changes.length) return;
-      this.#kept = [];
+      this.#unwritten = [];
       const change = merged(changes);
       try {
         await this.#store.save(this.#key, change);
       } catch (cause) {
-        this.#kept = [...changes, ...this.#kept];
+        this.#unwritten = [...changes, ...this.#unwritten];
         throw cause;
       }
       if (typeof change.cursor !== 'string') return;
       this.cursor = change.cursor;
       this.onSaved?.();
     });
+  }
+
+  #inOrder(write: () => Promise<void>): Promise<void> {
+    this.busy++;
+    const written = this.#last.then(write);
     this.#last = written.catch(() => {}).then(() => this.busy--);
     return written;
   }

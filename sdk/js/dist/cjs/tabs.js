@@ -47,6 +47,8 @@ var Hub = class {
   #goodbye;
   #login;
   #cursor;
+  // As the gateway sent it: the leader may show changes that it has not confirmed.
+  #me;
   // The frames that followed a cursor, so far back as they are kept.
   #recent = [];
   #recentSize = 0;
@@ -147,12 +149,14 @@ var Hub = class {
   }
   /** Keeps what later logins of tabs need. */
   #remember(frame, text) {
-    const { loginReply, changes, synced, goodbye } = frame;
+    const { loginReply, updateMyInfoReply, changes, synced, goodbye } = frame;
     if (loginReply) {
       this.#login = { ...loginReply, skew: loginReply.serverTime - Date.now() };
       if (loginReply.sync === "full") this.#recent = [];
     }
     if (goodbye) this.#goodbye = text;
+    this.#keep(changes?.me);
+    this.#keep(updateMyInfoReply?.user);
     this.#cursor = synced?.cursor ?? changes?.cursor ?? this.#cursor;
     if (synced) this.#recent.push({ cursor: synced.cursor });
     if (!changes) return;
@@ -163,6 +167,9 @@ var Hub = class {
     this.#recent.push({ cursor: changes.cursor, text });
     this.#recentSize += text.length;
     while (this.#recentSize > RECENT_MAX) this.#recentSize -= this.#recent.shift()?.text?.length ?? 0;
+  }
+  #keep(user) {
+    if (user && user.version > (this.#me?.version ?? 0)) this.#me = user;
   }
   /** Handles what another tab says. */
   #asked({ from, text, bye }) {
@@ -179,6 +186,7 @@ var Hub = class {
     this.#request(command, (frame) => {
       const user = frame.updateMyInfoReply?.user;
       if (user) {
+        this.#keep(user);
         const text2 = JSON.stringify({ changes: { me: user } });
         this.#own.gives(text2);
         this.#push(text2, peer);
@@ -228,10 +236,10 @@ var Hub = class {
     const saved = this.#handlers.stored();
     say(JSON.stringify({ id, loginReply: { ...reply, serverTime: Date.now() + skew, sync, ...since < 0 ? { because } : {} } }));
     if (since < 0) {
-      const { me, users, friends, requests, blocks } = snapshot;
+      const { users, friends, requests, blocks } = snapshot;
       const all = [...friends.values()];
       const others = [...users.values()].filter(({ account }) => !friends.has(account));
-      say(JSON.stringify({ changes: { me, users: others, requests, blocks: [...blocks.values()] } }));
+      say(JSON.stringify({ changes: { me: this.#me, users: others, requests, blocks: [...blocks.values()] } }));
       for (let at = 0; at < all.length; at += BATCH) {
         if (at) await turn();
         if (this.#peers.get(line) !== peer) return;
@@ -239,7 +247,7 @@ var Hub = class {
         say(JSON.stringify({ changes: { friends: part, users: part.flatMap(({ account }) => users.get(account) ?? []) } }));
       }
     } else {
-      say(JSON.stringify({ changes: { me: snapshot.me } }));
+      say(JSON.stringify({ changes: { me: this.#me } }));
       for (const text of recent) say(text);
     }
     if (snapshot.presence.size) say(JSON.stringify({ presence: { users: [...snapshot.presence.values()] } }));
@@ -334,11 +342,11 @@ var Line = class {
 
 // src/tabs-store.ts
 var import_store = require("./core.js");
-var KEPT_MAX = 200;
+var UNWRITTEN_MAX = 200;
 function merged(changes) {
   let all = new import_store.Gathered();
   for (const change of changes) {
-    if (change.clear) all = new import_store.Gathered(true);
+    if (change.clear) all = new import_store.Gathered(true, all.kept);
     all.add(change);
   }
   return all.change;
@@ -353,7 +361,7 @@ var TabStore = class {
   /** Called when this tab wipes the records. */
   onWiped;
   #writes = false;
-  #kept = [];
+  #unwritten = [];
   #last = Promise.resolve();
   /** The number of writes under way. */
   busy = 0;
@@ -367,14 +375,15 @@ var TabStore = class {
     this.cursor ??= stored?.cursor;
     return stored;
   }
-  async save(key, { kept = [], ...change }) {
-    if (kept.length) await this.#store.save(key, { kept });
-    this.#kept.push(change);
+  async save(_key, change) {
+    const { kept, ...records } = change;
+    this.#unwritten.push(this.#writes ? change : records);
     if (this.#writes) return this.#write();
-    if (this.#kept.length > KEPT_MAX) this.#kept = [merged(this.#kept)];
+    if (kept?.length) await this.#inOrder(() => this.#store.save(this.#key, { kept }));
+    if (this.#unwritten.length > UNWRITTEN_MAX) this.#unwritten = [merged(this.#unwritten)];
   }
   async wipe(key) {
-    this.#kept = [];
+    this.#unwritten = [];
     this.cursor = void 0;
     this.onWiped?.();
     await this.#last;
@@ -382,7 +391,7 @@ var TabStore = class {
   }
   onWipe(key, listener) {
     this.#listener = () => {
-      this.#kept = [];
+      this.#unwritten = [];
       this.cursor = void 0;
       listener();
     };
@@ -399,34 +408,37 @@ var TabStore = class {
   saved(cursor) {
     if (cursor === void 0) return;
     this.cursor = cursor;
-    this.#kept.splice(0, this.#kept.map((change) => change.cursor).lastIndexOf(cursor) + 1);
+    this.#unwritten.splice(0, this.#unwritten.map((change) => change.cursor).lastIndexOf(cursor) + 1);
   }
   /** This tab leads: writes what the last leader may not have written. */
   begin() {
     this.#writes = true;
-    if (this.#kept.length) this.#write().catch(() => {
+    if (this.#unwritten.length) this.#write().catch(() => {
     });
   }
   end() {
     this.#writes = false;
   }
   #write() {
-    this.busy++;
-    const written = this.#last.then(async () => {
-      const changes = this.#kept;
+    return this.#inOrder(async () => {
+      const changes = this.#unwritten;
       if (!changes.length) return;
-      this.#kept = [];
+      this.#unwritten = [];
       const change = merged(changes);
       try {
         await this.#store.save(this.#key, change);
       } catch (cause) {
-        this.#kept = [...changes, ...this.#kept];
+        this.#unwritten = [...changes, ...this.#unwritten];
         throw cause;
       }
       if (typeof change.cursor !== "string") return;
       this.cursor = change.cursor;
       this.onSaved?.();
     });
+  }
+  #inOrder(write) {
+    this.busy++;
+    const written = this.#last.then(write);
     this.#last = written.catch(() => {
     }).then(() => this.busy--);
     return written;

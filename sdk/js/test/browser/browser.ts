@@ -45,10 +45,10 @@ export async function ordinary(): Promise<{ context: BrowserContext; close(): Pr
   const browser = await chromium.connectOverCDP(endpoint, { noDefaults: true });
   const [context] = browser.contexts() as [BrowserContext];
   const close = async (): Promise<void> => {
-    await browser.close();
-    child.kill('SIGKILL');
+    await (await browser.newBrowserCDPSession()).send('Browser.close');
     await exited;
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    // Some of its processes end a moment later.
+    rmSync(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
   };
   return { context, close };
 }

@@ -321,10 +321,10 @@ test(`${TABS} tabs under load, whose leader is killed ${KILLS} times`, { timeout
   for (const [slot, n] of acknowledged) assert.ok(Number(fresh.friends.get(`friend${slot}`)?.alias) >= n, `friend${slot}: ${fresh.friends.get(`friend${slot}`)?.alias}, acknowledged ${n}`);
   await fresh.disconnect();
   t.diagnostic(`calls ${JSON.stringify(ended)}; ${changes} changes of others; ${seen.size} sessions, at most ${most} at once; all live again within ${longest} ms; in flight at ${inFlight} kills`);
-  // A friend's alias has one writer, and a version: those calls are all done. The profile has five writers, and the end of a
-  // block leaves nothing to compare.
-  const allowed = ['alias done', 'lookup done', 'me done', 'me SUPERSEDED', 'block done', 'block CONNECTION_LOST', 'unblock done'];
-  assert.deepEqual(Object.keys(ended).filter((end) => !allowed.includes(end)), []);
+  // No call is left over or too late. One that was sent again is superseded if the gateway had read the first copy after all,
+  // and its answer is faster than the change that the first copy made. Only the end of an unknown block cannot be told.
+  const allowed = ['alias', 'me', 'block', 'unblock'].flatMap((name) => [`${name} done`, `${name} SUPERSEDED`]);
+  assert.deepEqual(Object.keys(ended).filter((end) => ![...allowed, 'block CONNECTION_LOST', 'lookup done'].includes(end)), []);
   assert.ok(inFlight > 0, 'some kill was in the middle of a command');
   assert.equal(most, 1);
   await online.disconnect();

@@ -189,6 +189,39 @@ test('only the leader writes the cache, and the next one writes what it had not'
   assert.deepEqual([fourth.client.state, fourth.of('synced').map(([{ sync }]) => sync)], ['live', ['current']]);
 });
 
+test('a change that waits is stored at once by the tab that made it, whoever writes the cache', async () => {
+  const store = new MemoryStore();
+  const { all, socket } = await tabs(2, { store });
+  const [first, second] = all as [TabRig, TabRig];
+  socket.ends(1006);
+  await settled();
+  second.client.updateMyInfo({ nick: 'later' }, { keep: true }).catch(() => {});
+  await settled();
+  assert.deepEqual((await store.load(key()))?.kept?.map(({ fields }) => fields), [{ nick: 'later' }]);
+  await pass(250);
+  first.socket.login({ sync: 'current' });
+  first.socket.gives({ synced: summary(FRIENDS, 'e-1') });
+  await settled();
+  await pass(500);
+  answer(first.socket, 'updateMyInfo', { updateMyInfoReply: { user: user('alice', 20, 'later') } });
+  await settled();
+  assert.deepEqual([(await store.load(key()))?.kept, all.map(({ client }) => client.me?.nick)], [[], ['later', 'later']]);
+});
+
+test('what one tab shows before the gateway has answered is no record of the others', async () => {
+  const { origin, all, socket } = await tabs(1);
+  const [first] = all as [TabRig];
+  const refused = first.client.updateMyInfo({ nick: 'too soon' }, { optimistic: true });
+  await settled();
+  assert.equal(first.client.me?.nick, 'too soon');
+  const second = await join(origin);
+  assert.equal(second.client.me?.nick, 'alice');
+  answer(socket, 'updateMyInfo', { error: { code: 414, reason: 'INVALID_ARGUMENT', message: 'no', field: 'nick' } });
+  await assert.rejects(refused, { code: 414 });
+  await settled();
+  assert.deepEqual([first.client.me?.nick, second.client.me?.nick], ['alice', 'alice']);
+});
+
 test('what the user has changed in a tab that follows is in the store before it is answered', async () => {
   const store = new MemoryStore();
   const { all, socket } = await tabs(2, { store });
