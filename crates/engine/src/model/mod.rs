@@ -28,8 +28,8 @@ pub use error::{CloseReason, Reason, RequestError};
 pub use gender::Gender;
 pub use profile::{Fields, LastChange, Patch, Profile, TextLimits};
 pub use relation::{
-    Block, Edge, FriendUpdate, FriendsPolicy, Invisibility, ListedEdge, Request, RequestSide, RequestState, SeenChanges,
-    SeenPresence,
+    Block, Edge, FriendUpdate, FriendsPolicy, Invisibility, ListedEdge, Request, RequestSide, RequestState,
+    SeenChanges, SeenPresence,
 };
 pub use sessions_policy::SessionsPolicy;
 pub use visibility::{Audience, Visibility};
