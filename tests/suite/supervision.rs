@@ -73,7 +73,7 @@ async fn ends_soon_and_comes_back(task: &str, fault: &str) {
         };
         took.push(ends_and_comes_back(world, trusts, task, fault).await);
         if took.last() < Some(&SOON) {
-            println!("{task}: {took:?}");
+            eprintln!("{task}: {took:?}");
             return;
         }
     }
