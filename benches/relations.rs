@@ -37,6 +37,7 @@ fn user(n: usize) -> User {
         invisible: Invisibility::default(),
         last_seen: 1,
         blocks: Vec::new(),
+        has_more_blocks: false,
         ended: Vec::new(),
     }
 }

@@ -354,7 +354,8 @@ impl Feed {
     ) {
         let session = sessions.get(slot as usize);
         let may_see = |session: &Session| state.blocks(session.account()).is_none_or(|block| block.version > oldest);
-        if session.is_some_and(|session| may_see(session)) {
+        // One that is yet to read whether it is blocked reads the profile with that.
+        if !state.is_unread(slot) && session.is_some_and(|session| may_see(session)) {
             self.mark(session, origin, user, RecordKinds::PROFILE);
         }
     }

@@ -8,14 +8,19 @@ use super::peer::Peer;
 use super::presence::SeenBy;
 use super::registry::Hub;
 use super::user::{UserRef, UserState};
-use rosterd_engine::model::{Account, Block, User};
+use rosterd_engine::model::{Account, Block};
 
 impl Hub {
-    /// Takes the blocks that a reader found in the store.
-    pub(super) fn offer_blocks(&self, entry: &UserRef, state: &mut UserState, found: &User) {
+    /// Takes blocks that a reader found in the store.
+    pub(super) fn offer_blocks<'a>(
+        &self,
+        entry: &UserRef,
+        state: &mut UserState,
+        found: impl Iterator<Item = &'a Block>,
+    ) {
         // An entry that is only a name is dropped soon: nobody would take it offline.
         let is_kept = |seen: &Block| seen.presence.is_some_and(|seen| seen.online) && self.has(entry);
-        for block in found.blocks.iter().chain(&found.ended) {
+        for block in found {
             let begins = is_kept(block) && (!block.removed || !state.presence.is_present());
             let peer = state.offer_block(block);
             if let Some(shown) = peer.and_then(|peer| peer.shown.as_mut()).filter(|_| begins) {
@@ -33,7 +38,9 @@ impl Hub {
         }
         let mut grace = self.offline_grace.lock();
         let before = state.take_peer(&block.peer).and_then(|held| held.shown);
-        let mut shown = match (before, state.is_known()) {
+        // A block that ends and is not held: the store says what the peer saw.
+        let is_held = state.holds_all_blocks() || state.is_known() && !block.removed;
+        let mut shown = match (before, is_held) {
             (Some(shown), _) => shown,
             (None, true) => state.presence.shown.copy_for(owner.account(), &block.peer, &mut grace),
             (None, false) => ShownPresence { seen: block.presence.unwrap_or_default(), grace: None },

@@ -267,7 +267,9 @@ impl Hub {
     fn mark_presence(&self, sessions: &Slab<Arc<Session>>, user: &UserRef, slots: &[Slot]) {
         let state = user.state().lock();
         for session in slots.iter().filter_map(|slot| sessions.get(*slot as usize)) {
-            if state.peer(session.account()).is_none_or(|peer| peer.shown.is_none()) {
+            // One that is yet to read whether it is blocked reads the presence after that.
+            let is_unread = state.is_unread(session.slot());
+            if !is_unread && state.peer(session.account()).is_none_or(|peer| peer.shown.is_none()) {
                 self.mark(session, user.clone(), RecordKinds::PRESENCE);
             }
         }

@@ -102,11 +102,25 @@ impl Hub {
     /// Brings what a reader found in the store, if anything; newer state stays. The reader must have had `entry` before it
     /// began: an entry that was made meanwhile may have missed a change between the two.
     pub fn offer(&self, entry: &UserRef, found: Option<&User>) {
+        self.offer_from(entry, found, None);
+    }
+
+    /// Does what [`Hub::offer`] does. The reader read for a session that follows the account, if for one.
+    pub(super) fn offer_from(&self, entry: &UserRef, found: Option<&User>, reader: Option<&Session>) {
         let mut state = entry.state().lock();
-        if let Some(user) = found.filter(|_| !state.is_known()) {
-            self.offer_blocks(entry, &mut state, user);
+        if let Some(user) = found {
+            if !state.is_known() {
+                self.offer_blocks(entry, &mut state, user.blocks.iter().chain(&user.ended));
+            } else if let Some(session) = reader.filter(|session| state.is_unread(session.slot())) {
+                // All others that have ended, and that still decide something, came with the first reader.
+                let own = user.blocks.iter().filter(|block| block.peer == *session.account());
+                self.offer_blocks(entry, &mut state, own);
+            }
         }
         state.offer_user(found, &self.settings.visibility);
+        if let Some(session) = reader {
+            state.has_read(session.slot());
+        }
     }
 
     /// A time in microseconds of the hub's clock, never 0.
@@ -164,7 +178,7 @@ impl Hub {
     }
 
     /// Withdraws someone's interest in an account, and drops the entry if that was the last.
-    pub(super) fn unfollow(&self, user: &UserRef, withdraw: impl FnOnce(&mut UserState) -> bool) {
+    pub(super) fn unfollow(&self, user: &UserRef, withdraw: impl FnOnce(&mut UserState)) {
         let idle = {
             let mut state = user.state().lock();
             withdraw(&mut state);

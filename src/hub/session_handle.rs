@@ -71,7 +71,7 @@ impl SessionHandle {
 
     /// Follows a friend: from now on the friend's changes mark this session. Does nothing if it is followed already.
     pub fn add_friend(&mut self, account: &Account) -> UserRef {
-        let (user, new) = self.hub.follow(account, |state| state.friends.insert(self.session.slot()));
+        let (user, new) = self.hub.follow(account, |state| state.add_friend(self.session.slot()));
         if new {
             self.friends.push(user.clone());
         }
@@ -92,7 +92,7 @@ impl SessionHandle {
     pub fn remove_friend(&mut self, account: &Account) {
         if let Some(at) = self.friends.iter().position(|user| user.account() == account) {
             let user = self.friends.swap_remove(at);
-            self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
+            self.hub.unfollow(&user, |state| state.remove_friend(self.session.slot()));
         }
         // The client drops the profile with the friend.
         self.release(account);
@@ -103,7 +103,7 @@ impl SessionHandle {
         let mut kept = Vec::with_capacity(accounts.len());
         let mut new = Vec::new();
         for account in accounts {
-            let (user, is_new) = self.hub.follow(account, |state| state.strangers.insert(self.session.slot()));
+            let (user, is_new) = self.hub.follow(account, |state| state.add_stranger(self.session.slot()));
             if is_new {
                 new.push(user.clone());
             }
@@ -115,7 +115,7 @@ impl SessionHandle {
             // A client need not drop the profile. Held before it is unfollowed, so that no deletion is missed.
             self.release(user.account());
             self.hold(user.account());
-            self.hub.unfollow(user, |state| state.strangers.remove(self.session.slot()));
+            self.hub.unfollow(user, |state| state.remove_stranger(self.session.slot()));
         }
         new
     }
@@ -313,11 +313,11 @@ impl Hub {
 impl Drop for SessionHandle {
     fn drop(&mut self) {
         for user in self.friends.drain(..) {
-            self.hub.unfollow(&user, |state| state.friends.remove(self.session.slot()));
+            self.hub.unfollow(&user, |state| state.remove_friend(self.session.slot()));
         }
         if let Some(rare) = self.rare.take() {
             for user in &rare.watched {
-                self.hub.unfollow(user, |state| state.strangers.remove(self.session.slot()));
+                self.hub.unfollow(user, |state| state.remove_stranger(self.session.slot()));
             }
             for (account, _) in &rare.held {
                 self.hub.holders.remove(account, self.session.slot());

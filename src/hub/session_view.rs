@@ -6,7 +6,7 @@ use super::presence::PresenceView;
 use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
-use rosterd_engine::model::Audience;
+use rosterd_engine::model::{Audience, User};
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::EncodedProfile;
 
@@ -82,15 +82,40 @@ impl SessionView<'_> {
     }
 
     fn look(&self, user: &UserRef) -> (bool, VisibleProfile) {
-        let state = user.state().lock();
+        let mut state = user.state().lock();
         let (audience, follows) = self.relation(user, &state);
-        let profile = match state.blocks(self.session.account()) {
-            Some(_) => VisibleProfile::Frozen,
-            None => state
-                .encoded_for(self.session.account(), audience)
-                .map_or(VisibleProfile::Unknown, VisibleProfile::EncodedProfile),
+        let is_blocked = state.blocks(self.session.account()).is_some();
+        if is_blocked {
+            // The feed or another session has brought the block: it need not be read.
+            state.has_read(self.session.slot());
+        }
+        let profile = if is_blocked {
+            VisibleProfile::Frozen
+        } else if !self.knows_block(&state, follows) {
+            VisibleProfile::Unknown
+        } else {
+            let encoded = state.encoded_for(self.session.account(), audience);
+            encoded.map_or(VisibleProfile::Unknown, VisibleProfile::EncodedProfile)
         };
         (follows, profile)
+    }
+
+    /// Whether the state has the account's block of the session's account, if there is one.
+    fn knows_block(&self, state: &UserState, follows: bool) -> bool {
+        state.holds_all_blocks() || follows && state.is_known() && !state.is_unread(self.session.slot())
+    }
+
+    /// Whether an account that the session follows blocks the session's account; `None` if the store has to be asked.
+    #[must_use]
+    pub fn is_blocked_by(&self, user: &UserRef) -> Option<bool> {
+        let state = user.state().lock();
+        let follows = self.relation(user, &state).1;
+        self.knows_block(&state, follows).then(|| state.blocks(self.session.account()).is_some())
+    }
+
+    /// Brings what a reader found in the store for this session, which follows the account. As [`Hub::offer`].
+    pub fn offer(&self, entry: &UserRef, found: Option<&User>) {
+        self.hub.offer_from(entry, found, Some(self.session));
     }
 
     /// The session's audience, and whether the account's changes mark it.
@@ -119,6 +144,7 @@ impl SessionView<'_> {
         state.friends.contains(self.session.slot())
             && !state.presence.is_invisible()
             && state.blocks(self.session.account()).is_none()
+            && self.knows_block(&state, true)
     }
 
     /// The account's presence as this session may see it: its own or a friend's, and only where presence is enabled.
@@ -131,7 +157,7 @@ impl SessionView<'_> {
             return Some(self.hub.own_presence(user));
         }
         let state = user.state().lock();
-        let is_friend = state.friends.contains(self.session.slot());
+        let is_friend = state.friends.contains(self.session.slot()) && !state.is_unread(self.session.slot());
         is_friend.then(|| Hub::friends_presence(user, &state, self.session.account()))
     }
 }

@@ -37,6 +37,9 @@ pub(super) struct UserState {
     /// The accounts that it blocks or has blocked, as far as that decides what they see. Until the store's state is known
     /// also blocks that have ended, since a late reader may still bring them.
     peers: Option<Box<FxHashMap<Account, Peer>>>,
+    /// The followers whose accounts' blocks are yet to be read, if the account blocks more others than were read for all
+    /// of them; `None` if every block is held.
+    unread: Option<Box<Watchers>>,
     pub(super) presence: AccountPresence,
 }
 
@@ -76,10 +79,69 @@ impl UserState {
             self.offer(&user.profile, visibility);
             if !self.known {
                 self.presence.offer(user);
+                if user.has_more_blocks {
+                    let mut unread = Watchers::default();
+                    for slot in self.friends.iter().chain(self.strangers.iter()) {
+                        unread.insert(slot);
+                    }
+                    self.unread = Some(Box::new(unread));
+                }
             }
         }
         self.known = true;
         self.forget_peers();
+    }
+
+    /// Enters a session whose account lists this one as a friend; false if it was there.
+    pub(super) fn add_friend(&mut self, slot: Slot) -> bool {
+        self.begin_to_follow(slot);
+        self.friends.insert(slot)
+    }
+
+    /// Enters a session that watches the account; false if it was there.
+    pub(super) fn add_stranger(&mut self, slot: Slot) -> bool {
+        self.begin_to_follow(slot);
+        self.strangers.insert(slot)
+    }
+
+    fn begin_to_follow(&mut self, slot: Slot) {
+        let Some(unread) = &mut self.unread else { return };
+        if !self.friends.contains(slot) && !self.strangers.contains(slot) {
+            unread.insert(slot);
+        }
+    }
+
+    pub(super) fn remove_friend(&mut self, slot: Slot) {
+        self.friends.remove(slot);
+        self.end_following(slot);
+    }
+
+    pub(super) fn remove_stranger(&mut self, slot: Slot) {
+        self.strangers.remove(slot);
+        self.end_following(slot);
+    }
+
+    fn end_following(&mut self, slot: Slot) {
+        if self.unread.is_some() && !self.friends.contains(slot) && !self.strangers.contains(slot) {
+            self.has_read(slot);
+        }
+    }
+
+    /// Notes that the block of a follower's account is held, if there is one.
+    pub(super) fn has_read(&mut self, slot: Slot) {
+        if self.unread.as_mut().is_some_and(|unread| unread.remove(slot) && unread.is_empty()) {
+            self.forget_peers();
+        }
+    }
+
+    /// Whether it is yet to be read whether a follower's account is blocked. Until then nothing is shown to it.
+    pub(super) fn is_unread(&self, slot: Slot) -> bool {
+        self.unread.as_ref().is_some_and(|unread| unread.contains(slot))
+    }
+
+    /// Whether every block of the account is held.
+    pub(super) fn holds_all_blocks(&self) -> bool {
+        self.known && self.unread.is_none()
     }
 
     /// Applies the deletion of the account. An account that is made again under its name starts afresh. Returns whether a
@@ -93,6 +155,8 @@ impl UserState {
             peers.retain(|_, peer| !peer.block.removed && peer.block.version > version);
         }
         self.presence = AccountPresence::default();
+        // The feed brings every block that is made from now on.
+        self.unread = None;
         self.known = true;
         is_made_again
     }
@@ -142,10 +206,11 @@ impl UserState {
         rejoined
     }
 
-    /// Drops blocks that have ended and no longer decide what the peer sees.
+    /// Drops blocks that have ended and no longer decide what the peer sees, unless a late reader may still bring them.
     pub(super) fn forget_peers(&mut self) {
+        let is_read = self.known && self.unread.as_ref().is_none_or(|unread| unread.is_empty());
         if let Some(mut peers) = self.peers.take() {
-            if self.known {
+            if is_read {
                 peers.retain(|_, peer| self.depends_on(peer));
             }
             self.peers = Some(peers).filter(|peers| !peers.is_empty());
@@ -233,10 +298,12 @@ impl UserRef {
         self.state().lock().encoded(Audience::Own).map(|encoded| encoded.profile().clone())
     }
 
-    /// Whether it blocks an account.
+    /// Whether it blocks an account; `None` if the store has to be asked.
     #[must_use]
-    pub fn blocks(&self, account: &Account) -> bool {
-        self.state().lock().blocks(account).is_some()
+    pub fn blocks(&self, account: &Account) -> Option<bool> {
+        let state = self.state().lock();
+        let blocks = state.blocks(account).is_some();
+        (blocks || state.holds_all_blocks()).then_some(blocks)
     }
 
     pub(super) fn state(&self) -> &Mutex<UserState> {

@@ -113,8 +113,9 @@ impl Service {
     ) -> Result<Option<Arc<EncodedProfile>>, RequestError> {
         let me = handle.me().clone();
         if me.profile().is_none() {
-            let found = self.store.users(vec![account.clone()]).await.map_err(|e| unavailable(&e))?;
-            self.hub.offer(&me, found.first());
+            let few = self.environment.few_blocks;
+            let found = self.store.users_followed_by(account.clone(), vec![account.clone()], few).await;
+            handle.view().offer(&me, found.map_err(|e| unavailable(&e))?.first());
         }
         Ok(match handle.view().visible_profile(&me) {
             VisibleProfile::EncodedProfile(profile) => Some(profile),

@@ -49,8 +49,9 @@ impl Service {
         // An account that this session follows is in the registry for that reason. Any other is in it if it is online or
         // others follow it, and that must not show in the time of the answer: it is always read from the store.
         let followed = self.hub.user(&to).filter(|user| user.profile().is_some() && handle.view().follows(user));
-        let (blocked, counts) = if let Some(user) = &followed {
-            (user.blocks(from.account()), handle.view().sees_sessions(user))
+        let followed = followed.and_then(|user| Some((handle.view().is_blocked_by(&user)?, user)));
+        let (blocked, counts) = if let Some((blocked, user)) = &followed {
+            (*blocked, handle.view().sees_sessions(user))
         } else {
             let user = self.user(&to, from.account()).await.map_err(|e| e.field("to"))?;
             (user.blocks.iter().any(|block| block.peer == *from.account()), false)
@@ -88,8 +89,9 @@ impl Service {
 
     /// Returns whether an account, which must exist, blocks another.
     async fn has_blocked(&self, account: &Account, other: &Account) -> Result<bool, RequestError> {
-        if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
-            return Ok(user.blocks(other));
+        let user = self.hub.user(account).filter(|user| user.profile().is_some());
+        if let Some(blocks) = user.and_then(|user| user.blocks(other)) {
+            return Ok(blocks);
         }
         let user = self.user(account, other).await?;
         Ok(user.blocks.iter().any(|block| block.peer == *other))

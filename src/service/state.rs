@@ -50,6 +50,9 @@ pub struct NodeEnvironment {
     /// How many sessions read a further page of a long list at the same time. Each page costs some milliseconds of CPU, and
     /// whoever waits for a change or a short answer needs the rest of the machine.
     pub list_readers: usize,
+    /// How many blocks of an account are read at most for all its followers together. Of an account with more, each
+    /// follower reads its own.
+    pub few_blocks: usize,
     /// What a session waits for between taking what is pending and looking at what it may see, where other threads run.
     /// `None` on a machine that has them; a simulation has one thread.
     pub interleave: Option<Interleave>,
@@ -67,6 +70,7 @@ impl Default for NodeEnvironment {
             clock: system_clock(),
             random: Arc::new(random),
             page: 500,
+            few_blocks: 32,
             list_readers: (thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1),
             interleave: None,
             settle: Duration::from_hours(1),

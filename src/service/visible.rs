@@ -125,23 +125,30 @@ impl Service {
         settled: &mut VisibleProfiles,
         frozen: &mut Vec<usize>,
     ) -> Result<(), StoreError> {
-        // Everyone who follows an account in the registry goes by the blocks there, so all are read. Of the others, only
-        // whether they block this viewer matters: whoever asks must not make the gateway read thousands of blocks.
-        let is_followed = |at: &usize| self.hub.has(&users[*at]);
+        // What is read of an account that this session follows is for others who follow it as well, as far as that is
+        // little: whoever asks must not make the gateway read thousands of blocks.
+        let is_followed = |at: &usize| self.hub.has(&users[*at]) && handle.view().follows(&users[*at]);
         let (followed, others): (Vec<_>, Vec<_>) = unknown.iter().copied().partition(is_followed);
         let mut found = Vec::new();
         if !followed.is_empty() {
-            found = self.store.users(names(users, &followed)).await?;
+            let (viewer, few) = (handle.account().clone(), self.environment.few_blocks);
+            found = self.store.users_followed_by(viewer, names(users, &followed), few).await?;
         }
         if !others.is_empty() {
             found.extend(self.store.users_seen_by(handle.account().clone(), names(users, &others)).await?);
         }
         let found: HashMap<_, _> = found.iter().map(|user| (&user.profile.account, user)).collect();
         for at in unknown {
+            let (name, brought) = (users[*at].account(), found.get(users[*at].account()).copied());
             // What holds for this viewer alone must not get into an entry that others may have as well.
-            let is_shared = followed.contains(at);
-            let user = if is_shared { users[*at].clone() } else { UserRef::detached(users[*at].account().clone()) };
-            self.hub.offer(&user, found.get(user.account()).copied());
+            let user = if followed.contains(at) {
+                handle.view().offer(&users[*at], brought);
+                users[*at].clone()
+            } else {
+                let user = UserRef::detached(name.clone());
+                self.hub.offer(&user, brought);
+                user
+            };
             match handle.view().visible_profile(&user) {
                 VisibleProfile::EncodedProfile(profile) => settled[*at] = Some(profile),
                 VisibleProfile::Frozen => frozen.push(*at),

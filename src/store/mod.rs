@@ -149,6 +149,16 @@ pub trait Store: Send + Sync + 'static {
     /// Returns those of the accounts that exist with all their blocks, in any order.
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
 
+    /// Returns those of the accounts that exist, in any order, as a session of `viewer` needs them to follow them. Of an
+    /// account that has more than `few` live blocks these come with no others than that of `viewer`, and those whose peer
+    /// still sees the account online.
+    fn users_followed_by(
+        &self,
+        viewer: Account,
+        accounts: Vec<Account>,
+        few: usize,
+    ) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
+
     /// Returns those of the accounts that exist, in any order, with no other blocks than those of `viewer`. An account may
     /// block thousands of others, and a look-up must not read them all.
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;

@@ -28,6 +28,7 @@ fn follow(hub: &Hub, handle: &mut SessionHandle, store: &Store) -> Revision {
                 invisible: Invisibility::default(),
                 last_seen: 0,
                 blocks: Vec::new(),
+                has_more_blocks: false,
                 ended: Vec::new(),
             }),
         );

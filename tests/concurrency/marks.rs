@@ -89,6 +89,7 @@ pub fn known(hub: &Arc<Hub>, user: &UserRef) {
             invisible: Invisibility::default(),
             last_seen: 0,
             blocks: Vec::new(),
+            has_more_blocks: false,
             ended: Vec::new(),
         }),
     );

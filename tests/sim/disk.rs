@@ -211,6 +211,15 @@ impl Store for SimStore {
         Box::pin(self.read(async { self.inner.users(accounts).await }))
     }
 
+    fn users_followed_by(
+        &self,
+        viewer: Account,
+        accounts: Vec<Account>,
+        few: usize,
+    ) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(self.read(async move { self.inner.users_followed_by(viewer, accounts, few).await }))
+    }
+
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
         Box::pin(self.read(async { self.inner.users_seen_by(viewer, accounts).await }))
     }

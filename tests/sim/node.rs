@@ -32,6 +32,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(2);
 pub const LINGER: Duration = Duration::from_millis(600);
 /// The friends in a page of a catch-up, and the watchers in a slice of marks: few, so that few accounts fill several.
 const PAGE: usize = 2;
+/// So that an account with two blocks has many.
+const FEW_BLOCKS: usize = 1;
 pub const SLICE: usize = 2;
 
 /// A process, which lives until it is dropped or dies by itself.
@@ -103,6 +105,7 @@ impl Node {
             random: Arc::new(move || random.next()),
             page: PAGE,
             list_readers: 1,
+            few_blocks: FEW_BLOCKS,
             interleave: Some(interleave(on.random.fork())),
             settle: SETTLE,
         };

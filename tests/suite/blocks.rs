@@ -20,6 +20,13 @@ struct Three {
 async fn three(world: &World, encoding: Encoding) -> Three {
     let gateway = world.start_with(&["presence.linger=100ms"]);
     gateway.populate(&["ann", "bob", "cat", "eve"], &[("ann", "bob"), ("ann", "cat")]).await;
+    if encoding != JSON {
+        // So many that nobody else's are read for one who follows her.
+        let names: Vec<_> = (0..40).map(|n| format!("other{n}")).collect();
+        gateway.populate(&names.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
+        let blocks: Vec<_> = names.iter().map(|name| json!({"block": ["ann", name]}).to_string()).collect();
+        gateway.backend().await.request(Method::POST, "/v1/import", blocks.join("\n")).await.unwrap();
+    }
     let (ann, bob) = (gateway.login("ann", JSON).await, gateway.login("bob", encoding).await);
     let mut eve = gateway.login("eve", encoding).await;
     eve.watch(&["ann"]).await;

@@ -11,12 +11,14 @@ use rosterd_client::{Backend, ClientError, Trust};
 use rosterd_protocol::Encoding;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{API_KEY, Gateway, PATIENCE, Peer, World, nick_command};
+use crate::support::{API_KEY, PATIENCE, Peer, World, nick_command};
 
 /// The exit code of a gateway that a task has failed.
 const FAILED: Option<i32> = Some(70);
-/// How long the end may take on a busy machine; without other work it is some 20 ms.
-const SOON: Duration = Duration::from_secs(5);
+/// How long the end may take at most. Without other work it is some 20 ms, and a machine that is busy for all tries is not
+/// a machine to run a gateway on.
+const SOON: Duration = Duration::from_secs(2);
+const TRIES: usize = 5;
 
 /// A world whose gateways have the faults that are put into its folder.
 fn world() -> World {
@@ -46,15 +48,51 @@ async fn write_on(peer: &mut Peer) -> u64 {
     unreachable!("numbers do not end")
 }
 
-fn start(world: &World, trust: Option<&Trust>) -> Gateway {
-    let mut gateway = world.start();
-    gateway.trust = trust.cloned();
-    gateway
+/// A world with the certificate of one listener, and whom its callers trust.
+fn with_certificate(section: &str) -> (World, Trust) {
+    let mut world = world();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (world.path().join("certificate.pem"), world.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    world.settings =
+        format!("[{section}.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
+    (world, Trust::exactly(made.cert.pem().as_bytes()).unwrap())
 }
 
-/// Injects a fault while a client writes; the gateway has to end, and the next one has to serve everyone.
-async fn ends_and_comes_back(mut world: World, trust: Option<&Trust>, task: &str, fault: &str) {
-    let gateway = start(&world, trust);
+/// Injects a fault into the task; the gateway has to end soon, and the next one has to serve everyone.
+async fn ends_soon_and_comes_back(task: &str, fault: &str) {
+    let mut took = Vec::new();
+    while took.len() < TRIES {
+        let (world, trusts) = match task.strip_suffix("_certificate") {
+            None => (world(), [None, None]),
+            Some(section) => {
+                let (world, trust) = with_certificate(section);
+                (world, if section == "ops" { [None, Some(trust)] } else { [Some(trust), None] })
+            }
+        };
+        took.push(ends_and_comes_back(world, trusts, task, fault).await);
+        if took.last() < Some(&SOON) {
+            eprintln!("{task}: {took:?}");
+            return;
+        }
+    }
+    panic!("{task}: the gateway took {took:?} to end");
+}
+
+/// Injects a fault while a client writes. Returns how long the gateway took to end.
+async fn ends_and_comes_back(
+    mut world: World,
+    [trust, ops_trust]: [Option<Trust>; 2],
+    task: &str,
+    fault: &str,
+) -> Duration {
+    let start = |world: &World| {
+        let mut gateway = world.start();
+        (gateway.trust, gateway.ops_trust) = (trust.clone(), ops_trust.clone());
+        gateway
+    };
+    let gateway = start(&world);
     gateway.populate(&["alice", "bob"], &[("alice", "bob")]).await;
     let mut alice = gateway.login("alice", Encoding::Json).await;
     let bob = gateway.login("bob", Encoding::Protobuf).await;
@@ -62,7 +100,7 @@ async fn ends_and_comes_back(mut world: World, trust: Option<&Trust>, task: &str
     let begun = Instant::now();
     let (answered, code) = tokio::join!(write_on(&mut alice), gateway.exit());
     assert_eq!(code, FAILED, "{task}: {}", world.log());
-    assert!(begun.elapsed() < SOON, "{task}: {:?}", begun.elapsed());
+    let took = begun.elapsed();
     let log = world.log();
     assert!(log.contains("a task that the gateway needs has ended"), "{log}");
     // That the store's thread is gone may show in the feed first.
@@ -70,7 +108,7 @@ async fn ends_and_comes_back(mut world: World, trust: Option<&Trust>, task: &str
     assert!(log.contains(&named), "{named}: {log}");
 
     world.through = None;
-    let gateway = start(&world, trust);
+    let gateway = start(&world);
     // What was answered is there, and perhaps the write that was under way.
     let stored: u64 = gateway.user("alice").await["nick"].as_str().unwrap().parse().unwrap_or_default();
     assert!(stored == answered || stored == answered + 1, "{task}: {answered} was answered and {stored} is stored");
@@ -81,6 +119,7 @@ async fn ends_and_comes_back(mut world: World, trust: Option<&Trust>, task: &str
     bob.until(|replica| replica.users()["alice"].nick == "again").await;
     alice.agrees(&gateway, Encoding::Json).await;
     bob.agrees(&gateway, Encoding::Protobuf).await;
+    took
 }
 
 #[cfg_attr(not(debug_assertions), ignore = "only debug builds have faults")]
@@ -99,25 +138,18 @@ async fn the_end_of_any_task_that_the_gateway_needs_ends_the_process_and_a_resta
         "expiry",
     ];
     for task in tasks {
-        ends_and_comes_back(world(), None, task, "panic").await;
+        ends_soon_and_comes_back(task, "panic").await;
     }
     // Quiet ends are as bad.
-    ends_and_comes_back(world(), None, "feed", "end").await;
-    ends_and_comes_back(world(), None, "clients_listener", "end").await;
+    ends_soon_and_comes_back("feed", "end").await;
+    ends_soon_and_comes_back("clients_listener", "end").await;
 }
 
 #[cfg_attr(not(debug_assertions), ignore = "only debug builds have faults")]
 #[tokio::test]
-async fn the_end_of_the_task_that_reads_certificates_ends_the_process() {
-    let mut world = world();
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let (certificate, key) = (world.path().join("certificate.pem"), world.path().join("key.pem"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    world.settings =
-        format!("[clients.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
-    let trust = Trust::exactly(made.cert.pem().as_bytes()).unwrap();
-    ends_and_comes_back(world, Some(&trust), "clients_certificate", "panic").await;
+async fn the_end_of_a_task_that_reads_certificates_ends_the_process() {
+    ends_soon_and_comes_back("clients_certificate", "panic").await;
+    ends_soon_and_comes_back("ops_certificate", "panic").await;
 }
 
 #[cfg_attr(not(debug_assertions), ignore = "only debug builds have faults")]

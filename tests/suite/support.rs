@@ -28,6 +28,8 @@ pub struct Gateway {
     pub ops: SocketAddr,
     /// Whom its clients believe, if it speaks TLS to them.
     pub trust: Option<Trust>,
+    /// Whom the callers of its ops listener believe, if it speaks TLS to them.
+    pub ops_trust: Option<Trust>,
     scheme: &'static str,
 }
 
@@ -107,7 +109,7 @@ impl World {
         let (scheme, clients) = find("clients");
         let (_, ops) = find("ops");
         let scheme = if scheme == "wss" { "wss" } else { "ws" };
-        Gateway { process, clients, ops, trust: None, scheme }
+        Gateway { process, clients, ops, trust: None, ops_trust: None, scheme }
     }
 
     pub fn start(&self) -> Gateway {
@@ -229,7 +231,7 @@ impl Gateway {
     }
 
     pub async fn backend_with_key(&self, key: &str) -> Backend {
-        Backend::connect(self.ops, key).await.unwrap()
+        Backend::connect_trusting(self.ops, key, self.ops_trust.as_ref()).await.unwrap()
     }
 
     /// Reads an account's profile from the server API.

@@ -26,7 +26,8 @@ fn profile(n: u8, revision: Revision) -> Row {
 
 fn user(n: u8, version: u64) -> User {
     let profile = Arc::new(Profile::new(account(n), version, 0));
-    User { profile, invisible: Invisibility::default(), last_seen: 0, blocks: Vec::new(), ended: Vec::new() }
+    let invisible = Invisibility::default();
+    User { profile, invisible, last_seen: 0, blocks: Vec::new(), has_more_blocks: false, ended: Vec::new() }
 }
 
 fn offer(hub: &Arc<Hub>, user: &User) {

@@ -107,3 +107,57 @@ fn a_reader_that_began_without_an_entry_brings_nothing_to_one_made_meanwhile() {
     assert!(matches!(bob.view().visible_profile(&entry), VisibleProfile::Unknown), "he has to read for himself");
     assert!(matches!(bob.view().visible_profile(&name), VisibleProfile::EncodedProfile(_)));
 }
+
+fn sees(session: &SessionHandle, user: &UserRef) -> Option<u64> {
+    match session.view().visible_profile(user) {
+        VisibleProfile::EncodedProfile(encoded) => Some(encoded.profile().version),
+        VisibleProfile::Frozen => Some(0),
+        VisibleProfile::Unknown => None,
+    }
+}
+
+/// Of an account that blocks thousands, each follower brings the block of its own account and no other.
+#[test]
+fn nothing_is_shown_to_a_follower_before_it_has_read_whether_it_is_blocked() {
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
+    let mut feed = Feed::new(hub.clone());
+    let join = |n: u8| hub.join(&account(n), SessionId(n.into()), None);
+    let (mut bob, mut cid, mut dan, eve) = (join(2), join(3), join(4), join(5));
+    let ann = bob.add_friend(&account(1));
+    cid.watch(&[account(1)]);
+    let many = |blocks| User { blocks, has_more_blocks: true, ..user(1, 1) };
+    bob.view().offer(&ann, Some(&many(vec![blocked(1, 2, 1)])));
+    assert_eq!(held_blocks(&ann), 1);
+    assert_eq!([&bob, &cid, &eve].map(|session| sees(session, &ann)), [Some(0), None, None]);
+    // It is not marked either: it may be blocked, and reads the newest profile anyway.
+    feed.apply(&[change(2, None, profile(1, 2))]);
+    assert!(bob.is_clean() && cid.is_clean());
+    cid.view().offer(&ann, Some(&many(Vec::new())));
+    dan.add_friend(&account(1));
+    assert_eq!([&bob, &cid, &dan].map(|session| sees(session, &ann)), [Some(0), Some(2), None]);
+    feed.apply(&[change(3, None, profile(1, 3))]);
+    assert!(bob.is_clean() && !cid.is_clean() && dan.is_clean());
+    // A block and its end come from the feed while dan reads: what he brings is older.
+    feed.apply(&[change(4, None, block(1, 4, 4, false)), change(5, None, block(1, 4, 5, true))]);
+    dan.view().offer(&ann, Some(&many(vec![blocked(1, 4, 4)])));
+    assert_eq!((sees(&dan, &ann), sees(&eve, &ann)), (Some(3), None));
+    // A block that the feed brings while gil reads need not be read, and what comes after it is marked.
+    let mut gil = join(7);
+    gil.add_friend(&account(1));
+    feed.apply(&[change(6, None, block(1, 7, 6, false))]);
+    assert_eq!(sees(&gil, &ann), Some(0));
+    feed.apply(&[change(7, None, block(1, 7, 7, true))]);
+    assert_eq!((gil.take().marks.len(), sees(&gil, &ann)), (0, Some(3)));
+    feed.apply(&[change(8, None, profile(1, 8))]);
+    assert_eq!((gil.is_clean(), sees(&dan, &ann)), (false, Some(8)));
+    // A second interest of a session that has read changes nothing, and nothing is left of one that goes.
+    dan.watch(&[account(1)]);
+    assert_eq!(sees(&dan, &ann), Some(8));
+    drop(dan);
+    let mut fay = join(6);
+    fay.add_friend(&account(1));
+    assert_eq!(sees(&fay, &ann), None);
+    drop((bob, cid, fay, gil));
+    let state = ann.state().lock();
+    assert!(state.friends.is_empty() && state.strangers.is_empty() && !(0..9).any(|slot| state.is_unread(slot)));
+}

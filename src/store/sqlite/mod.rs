@@ -142,6 +142,15 @@ impl Store for Sqlite {
         Box::pin(self.readers.read(move |conn| rows::profiles::users(conn, &accounts)))
     }
 
+    fn users_followed_by(
+        &self,
+        viewer: Account,
+        accounts: Vec<Account>,
+        few: usize,
+    ) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| rows::profiles::users_followed_by(conn, &viewer, &accounts, few)))
+    }
+
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
         Box::pin(self.readers.read(move |conn| rows::profiles::users_seen_by(conn, &viewer, &accounts)))
     }

@@ -337,10 +337,28 @@ impl Store for Memory {
             let is_ended = |block: &&Block| block.removed && (block.presence.is_some() || block.views.is_some());
             let ended = state.tables.blocks_by(account).filter(is_ended).cloned().collect();
             let StoredUser { invisible, seen, .. } = *held;
-            Some(User { profile: held.profile.clone(), invisible, last_seen: seen.last_seen, blocks, ended })
+            let (profile, last_seen) = (held.profile.clone(), seen.last_seen);
+            Some(User { profile, invisible, last_seen, blocks, has_more_blocks: false, ended })
         };
         let found = accounts.iter().filter_map(user).collect();
         Box::pin(async { Ok(found) })
+    }
+
+    fn users_followed_by(
+        &self,
+        viewer: Account,
+        accounts: Vec<Account>,
+        few: usize,
+    ) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        Box::pin(async move {
+            let mut found = self.users(accounts).await?;
+            for user in found.iter_mut().filter(|user| user.blocks.len() > few) {
+                let is_online = |block: &Block| block.presence.is_some_and(|seen| seen.online);
+                user.blocks.retain(|block| block.peer == viewer || is_online(block));
+                user.has_more_blocks = true;
+            }
+            Ok(found)
+        })
     }
 
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {

@@ -20,6 +20,7 @@ on_every_store! {
     closed_requests_and_ended_blocks_are_compacted
     an_erased_account_leaves_nothing_of_itself
     users_come_with_all_blocks_or_with_those_of_one_viewer
+    users_who_block_many_come_to_a_follower_with_the_block_of_its_account_alone
 }
 
 async fn with(place: &Place, names: &[&str]) -> Running {
@@ -241,5 +242,32 @@ async fn users_come_with_all_blocks_or_with_those_of_one_viewer(place: Place) {
         let of_a = of_a.into_iter().map(str::to_owned).collect();
         assert_eq!(blocked(seen), [("a".to_owned(), of_a), ("d".to_owned(), vec![])]);
     }
+    db.close().await;
+}
+
+async fn users_who_block_many_come_to_a_follower_with_the_block_of_its_account_alone(place: Place) {
+    let others: Vec<_> = (0..3000).map(|n| format!("other{n:04}")).collect();
+    let db = with(&place, &["a", "b", "c", "d"]).await;
+    db.write(others.iter().map(|name| nick(name, ""))).await.unwrap();
+    db.write(others[..2998].iter().map(|name| block("a", name))).await.unwrap();
+    // Of the one that has ended it still decides what the peer sees.
+    db.write([block("a", "b"), block("a", "c"), unblock("a", "c"), block("d", "b"), block("d", "c")]).await.unwrap();
+    for (viewer, of_a, few) in
+        [("b", vec!["b"], 2), ("c", vec![], 2), ("d", vec![], 2), ("other0007", vec!["other0007"], 2)]
+    {
+        let found = db.store.users_followed_by(account(viewer), vec![account("a"), account("d")], few).await.unwrap();
+        let peers = |user: &User| user.blocks.iter().map(|block| block.peer.to_string()).collect::<Vec<_>>();
+        assert_eq!((peers(&found[0]), found[0].has_more_blocks), (of_a.into_iter().map(str::to_owned).collect(), true));
+        assert_eq!((peers(&found[1]), found[1].has_more_blocks), (vec!["b".to_owned(), "c".to_owned()], false));
+        let all = db.store.users(vec![account("a")]).await.unwrap().remove(0);
+        assert_eq!((&found[0].profile, &found[0].ended), (&all.profile, &all.ended));
+        assert_eq!(all.blocks.len(), 2999);
+    }
+    // One whose peer sees the account online is to go offline for it, so every follower brings it.
+    let seen = SeenPresence { online: true, last_seen: 5 };
+    let row = PresenceRow { account: account("a"), peer: Some(account("b")), seen: Some(seen) };
+    db.store.put_seen(vec![row]).await.unwrap();
+    let found = db.store.users_followed_by(account("d"), vec![account("a")], 2).await.unwrap();
+    assert_eq!(found[0].blocks.iter().map(|block| block.peer.as_str()).collect::<Vec<_>>(), ["b"]);
     db.close().await;
 }

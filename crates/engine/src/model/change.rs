@@ -204,6 +204,8 @@ pub struct User {
     pub last_seen: Millis,
     /// The blocks it owns, without those that ended.
     pub blocks: Vec<Block>,
+    /// Whether it owns others that were not read.
+    pub has_more_blocks: bool,
     /// The blocks that ended, and after which the peer still sees the account otherwise than others do.
     pub ended: Vec<Block>,
 }

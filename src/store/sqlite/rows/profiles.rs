@@ -131,10 +131,34 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
 
 /// Reads the users of the accounts that exist, with all their blocks.
 pub(in crate::store::sqlite) fn users(conn: &Connection, accounts: &[Account]) -> Result<Vec<User>> {
-    users_with(conn, accounts, |account| {
+    users_with(conn, accounts, |account, _| {
         let mut blocks = relations::blocks(conn, account, None, usize::MAX, None)?;
         blocks.extend(relations::ended_blocks(conn, account)?);
-        Ok(blocks)
+        Ok((blocks, false))
+    })
+}
+
+/// Reads the users of the accounts that exist. Of those with more than `few` live blocks, no others come than that of
+/// `viewer` and those whose peer sees the owner online.
+pub(in crate::store::sqlite) fn users_followed_by(
+    conn: &Connection,
+    viewer: &Account,
+    accounts: &[Account],
+    few: usize,
+) -> Result<Vec<User>> {
+    users_with(conn, accounts, |account, live| {
+        let has_more = live > few as u64;
+        let mut blocks = match live {
+            0 => Vec::new(),
+            _ if has_more => relations::blocks_shown_online(conn, account)?,
+            _ => relations::blocks(conn, account, None, few, None)?,
+        };
+        if has_more {
+            let own = relations::block(conn, account, viewer)?.filter(|block| !block.removed);
+            blocks.extend(own.filter(|own| blocks.iter().all(|block| block.peer != own.peer)));
+        }
+        blocks.extend(relations::ended_blocks(conn, account)?);
+        Ok((blocks, has_more))
     })
 }
 
@@ -144,36 +168,42 @@ pub(in crate::store::sqlite) fn users_seen_by(
     viewer: &Account,
     accounts: &[Account],
 ) -> Result<Vec<User>> {
-    users_with(conn, accounts, |account| {
+    users_with(conn, accounts, |account, _| {
         let decides = |block: &Block| !block.removed || block.presence.is_some() || block.views.is_some();
         let block = relations::block(conn, account, viewer)?.filter(decides);
-        Ok(block.into_iter().collect())
+        Ok((block.into_iter().collect(), false))
     })
 }
 
+/// Reads the users of the accounts that exist. `blocks` reads those of an account that has so many live ones, or some that
+/// have ended.
 fn users_with(
     conn: &Connection,
     accounts: &[Account],
-    blocks: impl Fn(&Account) -> Result<Vec<Block>>,
+    blocks: impl Fn(&Account, u64) -> Result<(Vec<Block>, bool)>,
 ) -> Result<Vec<User>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         columns!(),
-        ", invisible, invisible_version, last_seen, EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 0) OR
+        ", invisible, invisible_version, last_seen,
+         coalesce((SELECT blocks FROM relation_count WHERE account = ?1), 0),
          EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 1 AND (shown <> 0 OR friends_version <> 0))
          FROM user WHERE account = ?1"
     ))?;
     let mut found = Vec::with_capacity(accounts.len());
     for account in accounts {
         let user = select.query_row([account.as_str()], |record| {
-            let has_blocks: bool = record.get(COLUMNS + 3)?;
+            let (live, has_ended) = (number(record, COLUMNS + 3)?, record.get(COLUMNS + 4)?);
             let profile = Arc::new(profile(account, record)?);
             let (invisible, last_seen) = (invisibility(record, COLUMNS)?, number(record, COLUMNS + 2)?);
-            Ok((User { profile, invisible, last_seen, blocks: Vec::new(), ended: Vec::new() }, has_blocks))
+            let (blocks, ended) = Default::default();
+            Ok((User { profile, invisible, last_seen, blocks, has_more_blocks: false, ended }, (live, has_ended)))
         });
-        if let Some((mut user, has_blocks)) = user.optional()? {
-            if has_blocks {
-                (user.ended, user.blocks) = blocks(account)?.into_iter().partition(|block| block.removed);
+        if let Some((mut user, (live, has_ended))) = user.optional()? {
+            if live > 0 || has_ended {
+                let (found, has_more) = blocks(account, live)?;
+                (user.ended, user.blocks) = found.into_iter().partition(|block| block.removed);
+                user.has_more_blocks = has_more;
             }
             found.push(user);
         }

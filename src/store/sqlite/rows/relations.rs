@@ -287,6 +287,16 @@ pub(super) fn ended_blocks(conn: &Connection, owner: &Account) -> Result<Vec<Blo
     select.query_map([owner.as_str()], record_block)?.collect()
 }
 
+/// Reads an owner's live blocks whose peer sees it online.
+pub(super) fn blocks_shown_online(conn: &Connection, owner: &Account) -> Result<Vec<Block>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        block_columns!(),
+        " FROM block INDEXED BY block_shown WHERE owner = ?1 AND shown = 2 AND removed = 0"
+    ))?;
+    select.query_map([owner.as_str()], record_block)?.collect()
+}
+
 /// Reads all blocks, ended ones included, whose peer has a view of its own and sees the owner online.
 pub(super) fn shown_blocks(conn: &Connection) -> Result<Vec<Block>> {
     let mut select = conn.prepare_cached(concat!("SELECT ", block_columns!(), " FROM block WHERE shown = 2"))?;
