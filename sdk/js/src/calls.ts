@@ -7,7 +7,8 @@
 
 import { Code, RosterdError } from './protocol.js';
 import type { Command, ServerFrame } from './protocol.js';
-import { after } from './timers.js';
+import { after, onAbort } from './timers.js';
+import type { CallLimits } from './timers.js';
 
 /** A command that sets a record. It takes an `ifVersion`. */
 export interface Setting {
@@ -29,6 +30,7 @@ export interface CallOptions {
   here?: (() => boolean) | undefined;
   /** Settles the call after a lost answer. */
   setting?: Setting | undefined;
+  limits?: CallLimits | undefined;
   /** Sends the command only if the record still has this version, which moves with this client's own writes. */
   kept?: { version?: number | undefined } | undefined;
   /** Called before the promise settles, but not for a `kept` command that waits on after the end of the connection. */
@@ -47,7 +49,7 @@ interface Call extends CallOptions {
   doubt: 'no' | 'yes' | 'repeated';
   cancelTimeout(): void;
   resolve(frame: ServerFrame): void;
-  reject(error: RosterdError): void;
+  reject(error: unknown): void;
 }
 
 type Send = (frame: object) => boolean;
@@ -65,12 +67,15 @@ export class Calls {
   add(command: Command, timeoutMs: number, options: CallOptions): Promise<ServerFrame> {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
-      const cancelTimeout = after(timeoutMs, () => {
+      const cancel = after(timeoutMs, () => {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, 'TIMEOUT', `${sent ? 'no answer' : 'no connection'} within ${timeoutMs} ms`));
       });
-      const { kept } = options;
-      this.#calls.set(id, { ...options, command, sent: false, base: kept, doubt: kept ? 'yes' : 'no', cancelTimeout, resolve, reject });
+      const { kept, limits = {} } = options;
+      const call: Call = { ...options, command, sent: false, base: kept, doubt: kept ? 'yes' : 'no', cancelTimeout: cancel, resolve, reject };
+      this.#calls.set(id, call);
+      const stop = onAbort(limits, (reason) => this.#end(id, reason));
+      call.cancelTimeout = () => (cancel(), stop());
     });
   }
 
@@ -173,7 +178,7 @@ export class Calls {
   }
 
   /** Resolves an answered call, which took effect, or else rejects it. */
-  #end(id: number, error?: RosterdError): void {
+  #end(id: number, error?: unknown): void {
     const call = this.#take(id);
     if (!call) return;
     const { answer, setting, ended } = call;
@@ -196,9 +201,9 @@ export class Calls {
 }
 
 function lost(): RosterdError {
-  return new RosterdError(Code.timeout, 'CONNECTION_LOST', 'the connection was lost before the answer came; it may have been carried out or not');
+  return new RosterdError(Code.timeout, 'CONNECTION_LOST', 'the connection was lost before the answer; it may have been carried out');
 }
 
 function superseded(): RosterdError {
-  return new RosterdError(Code.mismatch, 'SUPERSEDED', 'the answer was lost, and then another device changed the same record; what is held now is in force');
+  return new RosterdError(Code.mismatch, 'SUPERSEDED', 'another device has changed the same record since; what is held now is in force');
 }

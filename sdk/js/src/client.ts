@@ -6,12 +6,14 @@ import { Emitter } from './emitter.js';
 import type { ListenerOptions } from './emitter.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkOptions } from './options.js';
-import type { Events, Options, UpdateOptions } from './options.js';
+import type { Events, LookupOptions, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
 import { Code, RosterdError } from './protocol.js';
 import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
 import type { Snapshot } from './snapshot.js';
+import { onAbort } from './timers.js';
+import type { CallLimits } from './timers.js';
 import { Watches } from './watches.js';
 
 /** The gateway's limit for accounts in one `getUsers`. */
@@ -20,9 +22,10 @@ const LOOKUP_MAX = 150;
 /**
  * Keeps the records of one account in sync with the gateway, over as many connections as that takes.
  *
- * The records are the account's own profile, friends with their profiles, requests, blocks, presence and sessions.
+ * The records are the account's own profile, friends with their profiles, requests, blocks, presence and sessions. The
+ * type parameters say what the `custom` of profiles and of friendships is, for texts of a type of the application's own.
  */
-export class RosterdClient {
+export class RosterdClient<UserCustom extends string = string, FriendCustom extends string = string> {
   readonly #emitter = new Emitter<Events>();
   readonly #replica = new Replica();
   readonly #lifecycle: Lifecycle;
@@ -60,28 +63,28 @@ export class RosterdClient {
   }
 
   /** Everything that the client holds, unchanging; the event `change` announces another. The same object if nothing changed. */
-  get snapshot(): Snapshot {
-    return this.#lifecycle.snapshot;
+  get snapshot(): Snapshot<UserCustom, FriendCustom> {
+    return this.#lifecycle.snapshot as Snapshot<UserCustom, FriendCustom>;
   }
 
   /** The account's own profile as last known. Records are never changed in place. */
-  get me(): User | undefined {
-    return this.#replica.me;
+  get me(): User<UserCustom> | undefined {
+    return this.#replica.me as User<UserCustom> | undefined;
   }
 
   /** The fields of {@link me} that the gateway has not confirmed; nothing if it has confirmed all. */
-  get pending(): Readonly<MyInfo> | undefined {
-    return this.#replica.pending;
+  get pending(): Readonly<MyInfo<UserCustom>> | undefined {
+    return this.#replica.pending as MyInfo<UserCustom> | undefined;
   }
 
   /** Profiles by account: of friends, watched accounts and senders of signals. A full sync replaces the map. */
-  get users(): ReadonlyMap<string, User> {
-    return this.#replica.users;
+  get users(): ReadonlyMap<string, User<UserCustom>> {
+    return this.#replica.users as ReadonlyMap<string, User<UserCustom>>;
   }
 
   /** The friend list: friendships by account. */
-  get friends(): ReadonlyMap<string, Friend> {
-    return this.#replica.friends;
+  get friends(): ReadonlyMap<string, Friend<FriendCustom>> {
+    return this.#replica.friends as ReadonlyMap<string, Friend<FriendCustom>>;
   }
 
   /** The open requests of both directions. */
@@ -114,26 +117,26 @@ export class RosterdClient {
   }
 
   /** Adds a listener; returns a function that removes it. `signal` removes it as well. */
-  on<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void {
-    return this.#emitter.on(event, listener, options);
+  on<K extends keyof Events>(event: K, listener: Events<UserCustom, FriendCustom>[K], options?: ListenerOptions): () => void {
+    return this.#emitter.on(event, listener as Events[K], options);
   }
 
   /** Adds a listener for the next event of this kind only; returns a function that removes it. */
-  once<K extends keyof Events>(event: K, listener: Events[K], options?: ListenerOptions): () => void {
-    return this.#emitter.once(event, listener, options);
+  once<K extends keyof Events>(event: K, listener: Events<UserCustom, FriendCustom>[K], options?: ListenerOptions): () => void {
+    return this.#emitter.once(event, listener as Events[K], options);
   }
 
   /** Removes a listener. */
-  off<K extends keyof Events>(event: K, listener: Events[K]): void {
-    this.#emitter.off(event, listener);
+  off<K extends keyof Events>(event: K, listener: Events<UserCustom, FriendCustom>[K]): void {
+    this.#emitter.off(event, listener as Events[K]);
   }
 
   /**
    * Reads the store, connects, and stays connected. Resolves at the first `synced`. Rejects if a retry is pointless, for
-   * instance after a refused token. It retries an unreachable gateway for ever.
+   * instance after a refused token. It retries an unreachable gateway for ever, also when `signal` has ended the wait.
    */
-  connect(): Promise<void> {
-    return this.#lifecycle.connect();
+  connect(limits?: CallLimits): Promise<void> {
+    return until(limits, this.#lifecycle.connect());
   }
 
   /** Closes the connection for good. Held and stored records stay. */
@@ -155,26 +158,27 @@ export class RosterdClient {
    * shows at once. With `keep` it also waits for a connection, over a restart too, and is sent for the version that was
    * shown when it was made.
    */
-  async updateMyInfo(fields: MyInfo, options: UpdateOptions = {}): Promise<User> {
+  async updateMyInfo(fields: MyInfo<UserCustom>, options: UpdateOptions = {}): Promise<User<UserCustom>> {
     const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
-    return answered(updateMyInfoReply).user;
+    return answered(updateMyInfoReply).user as User<UserCustom>;
   }
 
   /**
    * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
    * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
    */
-  async getUsers(accounts: readonly string[], { fresh = false }: { fresh?: boolean | undefined } = {}): Promise<{ users: User[]; missing: string[] }> {
+  async getUsers(accounts: readonly string[], limits: LookupOptions = {}): Promise<{ users: User<UserCustom>[]; missing: string[] }> {
+    const { fresh } = limits;
     const wanted = [...new Set(accounts)];
-    const found = new Map<string, User>();
+    const found = new Map<string, User<UserCustom>>();
     for (const account of fresh ? [] : wanted) {
       const held = account === this.me?.account ? this.me : this.friends.has(account) || this.watched.has(account) ? this.users.get(account) : undefined;
       if (held) found.set(account, held);
     }
     const ask = wanted.filter((account) => !found.has(account));
     const parts = Array.from({ length: Math.ceil(ask.length / LOOKUP_MAX) }, (_, i) => ask.slice(i * LOOKUP_MAX, (i + 1) * LOOKUP_MAX));
-    const replies = await Promise.all(parts.map((part) => this.#lifecycle.call({ getUsers: { accounts: part } }, { repeatable: true })));
-    for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user);
+    const replies = await Promise.all(parts.map((part) => this.#lifecycle.call({ getUsers: { accounts: part } }, { limits, repeatable: true })));
+    for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user as User<UserCustom>);
     return {
       users: wanted.flatMap((account) => found.get(account) ?? []),
       missing: wanted.filter((account) => !found.has(account)),
@@ -182,7 +186,7 @@ export class RosterdClient {
   }
 
   /** Returns one profile; 404 if the account does not exist. */
-  async getUser(account: string, options: { fresh?: boolean | undefined } = {}): Promise<User> {
+  async getUser(account: string, options?: LookupOptions): Promise<User<UserCustom>> {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, 'NOT_FOUND', `there is no account ${account}`);
     return users[0];
@@ -192,64 +196,64 @@ export class RosterdClient {
    * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
    * reaches the other side as an accepted request.
    */
-  addFriend(account: string, message?: string): Promise<void> {
-    return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
+  addFriend(account: string, message?: string, limits?: CallLimits): Promise<void> {
+    return this.#change({ addFriend: { account, message } }, () => this.friends.has(account), limits);
   }
 
   /** Requests a friendship. If the other side has requested one too, both become friends. */
-  requestFriend(account: string, message?: string): Promise<void> {
-    return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, 'out'));
+  requestFriend(account: string, message?: string, limits?: CallLimits): Promise<void> {
+    return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, 'out'), limits);
   }
 
   /** Accepts the other side's request. */
-  acceptFriend(account: string): Promise<void> {
-    return this.#change({ acceptFriend: { account } }, () => this.friends.has(account));
+  acceptFriend(account: string, limits?: CallLimits): Promise<void> {
+    return this.#change({ acceptFriend: { account } }, () => this.friends.has(account), limits);
   }
 
   /** Rejects the other side's request. */
-  rejectFriend(account: string): Promise<void> {
-    return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, 'in'));
+  rejectFriend(account: string, limits?: CallLimits): Promise<void> {
+    return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, 'in'), limits);
   }
 
   /** Withdraws this account's request. */
-  cancelRequest(account: string): Promise<void> {
-    return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, 'out'));
+  cancelRequest(account: string, limits?: CallLimits): Promise<void> {
+    return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, 'out'), limits);
   }
 
   /** Ends a friendship in both directions. */
-  deleteFriend(account: string): Promise<void> {
-    return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
+  deleteFriend(account: string, limits?: CallLimits): Promise<void> {
+    return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account), limits);
   }
 
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
-  updateFriend(account: string, { alias, custom }: { alias?: string | undefined; custom?: string | undefined }): Promise<void> {
+  updateFriend(account: string, { alias, custom }: { alias?: string | undefined; custom?: FriendCustom | undefined }, limits?: CallLimits): Promise<void> {
     const shown = (): boolean => {
       const friend = this.friends.get(account);
       return friend !== undefined && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
     const setting = { key: `friend ${account}`, version: () => this.friends.get(account)?.version, shown };
-    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), setting);
+    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), limits, setting);
   }
 
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
-  block(account: string): Promise<void> {
-    return this.#block({ block: { account } }, account, () => this.blocks.has(account));
+  block(account: string, limits?: CallLimits): Promise<void> {
+    return this.#block({ block: { account } }, account, () => this.blocks.has(account), limits);
   }
 
   /** Ends a block. */
-  unblock(account: string): Promise<void> {
-    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account));
+  unblock(account: string, limits?: CallLimits): Promise<void> {
+    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account), limits);
   }
 
   /** Returns the sessions of this account, the oldest first. */
-  async getSessions(): Promise<Session[]> {
-    const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { repeatable: true });
+  async getSessions(limits?: CallLimits): Promise<Session[]> {
+    const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { limits, repeatable: true });
     return answered(getSessionsReply).sessions ?? [];
   }
 
   /** Ends other sessions of this account; returns those that existed. */
-  async kick(sessions: readonly string[]): Promise<string[]> {
-    const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { repeatable: false });
+  async kick(sessions: readonly string[], limits?: CallLimits): Promise<string[]> {
+    const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { limits, repeatable: false });
     return answered(kickReply).kicked ?? [];
   }
 
@@ -258,8 +262,8 @@ export class RosterdClient {
    * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
    * come when they do.
    */
-  watch(accounts: Iterable<string>): Promise<{ missing: string[] }> {
-    return this.#watches.list(new Set(accounts));
+  watch(accounts: Iterable<string>, limits?: CallLimits): Promise<{ missing: string[] }> {
+    return until(limits, this.#watches.list(new Set(accounts)));
   }
 
   /**
@@ -274,15 +278,15 @@ export class RosterdClient {
    * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
    * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
    */
-  async signal(to: string, payload: string): Promise<{ delivered: number; dropped: number }> {
-    const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
+  async signal(to: string, payload: string, limits?: CallLimits): Promise<{ delivered: number; dropped: number }> {
+    const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { limits, repeatable: false });
     return answered(signalReply);
   }
 
   /** Makes this account appear offline to its friends on every device, until it is set again. */
-  setPresence({ invisible }: { invisible: boolean }): Promise<void> {
+  setPresence({ invisible }: { invisible: boolean }, limits?: CallLimits): Promise<void> {
     const here = (): boolean => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, { key: 'presence', version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
+    return this.#change({ setPresence: { invisible } }, here, limits, { key: 'presence', version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
   }
 
   /** Drops the connection as a bad network would. For tests and demonstrations. */
@@ -318,17 +322,26 @@ export class RosterdClient {
   }
 
   /** Makes a call with an empty reply, which is done when its effect is visible. */
-  async #change(command: Command, here: () => boolean, setting?: Setting): Promise<void> {
-    await this.#lifecycle.call(command, { repeatable: false, here, setting });
+  async #change(command: Command, here: () => boolean, limits?: CallLimits, setting?: Setting): Promise<void> {
+    await this.#lifecycle.call(command, { limits, repeatable: false, here, setting });
   }
 
-  #block(command: Command, account: string, shown: () => boolean): Promise<void> {
-    return this.#change(command, shown, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
+  #block(command: Command, account: string, shown: () => boolean, limits?: CallLimits): Promise<void> {
+    return this.#change(command, shown, limits, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
   }
 
   #isOpen(account: string, direction: FriendRequest['direction']): boolean {
     return this.requests.some((request) => request.account === account && request.direction === direction);
   }
+}
+
+/** Waits for a promise, but not longer than until the signal is aborted. */
+function until<T>(limits: CallLimits | undefined, wait: Promise<T>): Promise<T> {
+  if (!limits?.signal) return wait;
+  return new Promise((resolve, reject) => {
+    const stop = onAbort(limits, reject);
+    wait.then(resolve, reject).finally(stop);
+  });
 }
 
 /** Returns the expected reply, or throws. */

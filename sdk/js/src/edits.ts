@@ -30,12 +30,13 @@ export class Edits {
     readonly save: (kept: Kept[]) => void,
   ) {}
 
-  update(fields: MyInfo, { ifVersion, optimistic, keep }: UpdateOptions): Promise<ServerFrame> {
+  update(fields: MyInfo, options: UpdateOptions): Promise<ServerFrame> {
+    const { ifVersion, optimistic, keep } = options;
     // Other pages have theirs in the same store.
     this.#lastId = Math.max(Date.now() + Math.random(), this.#lastId + 0.001);
     const edit: Edit = { id: this.#lastId, fields: merge<MyInfo>(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
     if (optimistic || keep) this.#set([...this.#list, edit], 'pending');
-    return this.#send(edit, ifVersion);
+    return this.#send(edit, ifVersion, options);
   }
 
   /** Takes what the store has kept, which is older than what it has not. */
@@ -57,13 +58,13 @@ export class Edits {
     this.#set([]);
   }
 
-  async #send(edit: Edit, ifVersion?: number): Promise<ServerFrame> {
+  async #send(edit: Edit, ifVersion?: number, limits?: UpdateOptions): Promise<ServerFrame> {
     const { fields, keep } = edit;
     const me = (): User | undefined => this.replica.confirmed;
     edit.running = true;
     try {
       return await this.call({ updateMyInfo: { ...fields, ifVersion } }, {
-        repeatable: false,
+        repeatable: false, limits,
         setting: keep || ifVersion === undefined ? {
           key: 'me',
           version: () => me()?.version,

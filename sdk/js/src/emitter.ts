@@ -1,5 +1,7 @@
 // Typed events.
 
+import { onAbort } from './timers.js';
+
 /** Limits how long a listener listens. */
 export interface ListenerOptions {
   /** Removes the listener when it is aborted. */
@@ -10,16 +12,16 @@ export interface ListenerOptions {
 export class Emitter<E extends object> {
   #listeners = new Map<keyof E, Set<(...args: never[]) => unknown>>();
 
-  on<K extends keyof E>(event: K, listener: E[K], { signal }: ListenerOptions = {}): () => void {
+  on<K extends keyof E>(event: K, listener: E[K], options: ListenerOptions = {}): () => void {
+    let stop: (() => void) | undefined;
     const off = (): void => {
       this.off(event, listener);
-      signal?.removeEventListener('abort', off);
+      stop?.();
     };
-    if (signal?.aborted) return off;
     let all = this.#listeners.get(event);
     if (!all) this.#listeners.set(event, (all = new Set()));
     all.add(listener as never);
-    signal?.addEventListener('abort', off);
+    stop = onAbort(options, off);
     return off;
   }
 

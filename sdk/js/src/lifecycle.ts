@@ -159,7 +159,7 @@ export class Lifecycle {
     try {
       await this.#saver.wipe();
     } catch (cause) {
-      const message = 'the records of this account could not be deleted and are still in the local store; call logout again';
+      const message = 'the records of this account are still in the local store; call logout again';
       throw new RosterdError(Code.internal, 'STORE', message, { cause });
     }
   }

@@ -6,6 +6,7 @@ import type { Tabs } from './sharing.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
 import type { Store } from './store.js';
+import type { CallLimits } from './timers.js';
 
 /** Says why a token is needed: to connect, to replace one that expires soon, or to replace one that has expired. */
 export type TokenReason = 'connect' | 'refresh' | 'expired';
@@ -39,8 +40,14 @@ export interface Options {
   reconnect?: boolean | undefined;
 }
 
+/** How to look up profiles. */
+export interface LookupOptions extends CallLimits {
+  /** Asks the gateway also for profiles that the client holds. */
+  fresh?: boolean | undefined;
+}
+
 /** How to treat a change of the own profile. */
-export interface UpdateOptions {
+export interface UpdateOptions extends CallLimits {
   /** Changes the profile only if it still has this version. */
   ifVersion?: number | undefined;
   /** Shows the change at once, and takes it back if it is refused. */
@@ -54,19 +61,19 @@ export interface UpdateOptions {
  *
  * All maps of the client are up to date before the first listener of a frame runs.
  */
-export interface Events {
+export interface Events<UserCustom extends string = string, FriendCustom extends string = string> {
   /** Brings the account's own profile. `cache`: from the store. `sync`: at every login. `update`: changed elsewhere. `reply`: changed by this client. `pending`: an optimistic change shows. `rollback`: it was refused. */
-  me: (user: User, how: 'cache' | 'sync' | 'update' | 'reply' | 'pending' | 'rollback') => void;
+  me: (user: User<UserCustom>, how: 'cache' | 'sync' | 'update' | 'reply' | 'pending' | 'rollback') => void;
   /** Brings friends' profiles: all after a full sync, otherwise those that differ. After a repair, also those that were sent again. */
-  users: (users: User[], how: 'cache' | 'sync') => void;
+  users: (users: User<UserCustom>[], how: 'cache' | 'sync') => void;
   /**
    * Brings the profile of a friend or a watched account that changed while connected.
    *
    * It also comes for a new friend, before `friends`, and for the sender of a signal, before `signal`.
    */
-  userUpdated: (user: User) => void;
+  userUpdated: (user: User<UserCustom>) => void;
   /** Brings friendships: all after a full sync, otherwise those that differ. `update`: changed while connected. */
-  friends: (friends: Friend[], how: 'cache' | 'sync' | 'update') => void;
+  friends: (friends: Friend<FriendCustom>[], how: 'cache' | 'sync' | 'update') => void;
   /** Reports that a friendship ended. */
   friendRemoved: (account: string) => void;
   /** Brings new requests and requests that have ended; after a full sync all open ones. */
@@ -95,7 +102,7 @@ export interface Events {
    * Reports that {@link RosterdClient.snapshot} is another one: once for each applied frame and each change of the
    * connection, after the other events.
    */
-  change: (snapshot: Snapshot) => void;
+  change: (snapshot: Snapshot<UserCustom, FriendCustom>) => void;
 }
 
 /** Checks what would otherwise fail late, or quietly. */
@@ -119,7 +126,7 @@ const DEVICE_MAX = 64;
 /** Returns the WebSocket class to use, or throws if there is none. */
 export function webSocket(options: Options): WebSocketConstructor {
   const found = options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
-  if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
+  if (!found) throw new TypeError('there is no WebSocket: give one as options.WebSocket, such as that of "ws"');
   return found;
 }
 
@@ -133,5 +140,5 @@ export function gatewayOf(address: string | null | undefined): string | undefine
 export function address({ url }: Options): string {
   const found = url ?? gatewayOf(import.meta.url);
   if (found) return found;
-  throw new TypeError('options.url is missing: this script does not come from a gateway, so give its address, for instance "wss://rosterd.example.com/v1/ws"');
+  throw new TypeError('options.url is missing: no gateway served this script, so give the address of one, such as "wss://rosterd.example.com/v1/ws"');
 }

@@ -43,3 +43,17 @@ export function deferred(): Deferred {
   promise.catch(() => {});
   return { promise, ...settle };
 }
+
+/** Ends the wait of a call. */
+export interface CallLimits {
+  /** Rejects the call with the signal's reason. A command that was not sent is not sent any more; one that was may be carried out. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Calls `act` with the reason when the signal is aborted, at once if it is already; returns a function that ends that. */
+export function onAbort({ signal }: CallLimits, act: (reason: unknown) => void): () => void {
+  const aborted = (): void => act(signal?.reason);
+  if (signal?.aborted) aborted();
+  signal?.addEventListener('abort', aborted);
+  return () => signal?.removeEventListener('abort', aborted);
+}

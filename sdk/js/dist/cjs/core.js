@@ -41,19 +41,54 @@ __export(core_exports, {
 });
 module.exports = __toCommonJS(core_exports);
 
+// src/timers.ts
+var TIMER_MAX_MS = 2 ** 31 - 1;
+function after(ms, action) {
+  let timer;
+  const wait = (left) => {
+    const part = Math.min(left, TIMER_MAX_MS);
+    timer = setTimeout(() => left > part ? wait(left - part) : action(), part);
+  };
+  if (ms !== Infinity) wait(ms);
+  return () => clearTimeout(timer);
+}
+function within(ms, what, run) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what} did not settle within ${ms} ms`)), ms);
+    unref(timer);
+    new Promise((settle) => settle(run())).then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+function unref(handle) {
+  handle?.unref?.();
+}
+function deferred() {
+  let settle;
+  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
+  promise.catch(() => {
+  });
+  return { promise, ...settle };
+}
+function onAbort({ signal }, act) {
+  const aborted = () => act(signal?.reason);
+  if (signal?.aborted) aborted();
+  signal?.addEventListener("abort", aborted);
+  return () => signal?.removeEventListener("abort", aborted);
+}
+
 // src/emitter.ts
 var Emitter = class {
   #listeners = /* @__PURE__ */ new Map();
-  on(event, listener, { signal } = {}) {
+  on(event, listener, options = {}) {
+    let stop;
     const off = () => {
       this.off(event, listener);
-      signal?.removeEventListener("abort", off);
+      stop?.();
     };
-    if (signal?.aborted) return off;
     let all = this.#listeners.get(event);
     if (!all) this.#listeners.set(event, all = /* @__PURE__ */ new Set());
     all.add(listener);
-    signal?.addEventListener("abort", off);
+    stop = onAbort(options, off);
     return off;
   }
   /** Adds a listener for the next event of this kind. */
@@ -166,35 +201,6 @@ var UnauthorizedError = class _UnauthorizedError extends RosterdError {
   }
 };
 
-// src/timers.ts
-var TIMER_MAX_MS = 2 ** 31 - 1;
-function after(ms, action) {
-  let timer;
-  const wait = (left) => {
-    const part = Math.min(left, TIMER_MAX_MS);
-    timer = setTimeout(() => left > part ? wait(left - part) : action(), part);
-  };
-  if (ms !== Infinity) wait(ms);
-  return () => clearTimeout(timer);
-}
-function within(ms, what, run) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${what} did not settle within ${ms} ms`)), ms);
-    unref(timer);
-    new Promise((settle) => settle(run())).then(resolve, reject).finally(() => clearTimeout(timer));
-  });
-}
-function unref(handle) {
-  handle?.unref?.();
-}
-function deferred() {
-  let settle;
-  const promise = new Promise((resolve, reject) => settle = { resolve, reject });
-  promise.catch(() => {
-  });
-  return { promise, ...settle };
-}
-
 // src/calls.ts
 var Calls = class {
   #calls = /* @__PURE__ */ new Map();
@@ -206,12 +212,15 @@ var Calls = class {
   add(command, timeoutMs, options) {
     const id = this.nextId();
     return new Promise((resolve, reject) => {
-      const cancelTimeout = after(timeoutMs, () => {
+      const cancel = after(timeoutMs, () => {
         const sent = this.#calls.get(id)?.sent;
         this.#end(id, new RosterdError(Code.timeout, "TIMEOUT", `${sent ? "no answer" : "no connection"} within ${timeoutMs} ms`));
       });
-      const { kept } = options;
-      this.#calls.set(id, { ...options, command, sent: false, base: kept, doubt: kept ? "yes" : "no", cancelTimeout, resolve, reject });
+      const { kept, limits = {} } = options;
+      const call = { ...options, command, sent: false, base: kept, doubt: kept ? "yes" : "no", cancelTimeout: cancel, resolve, reject };
+      this.#calls.set(id, call);
+      const stop = onAbort(limits, (reason) => this.#end(id, reason));
+      call.cancelTimeout = () => (cancel(), stop());
     });
   }
   /** Sends waiting calls, oldest first; those about a record that is in doubt wait for its settlement. */
@@ -323,10 +332,10 @@ var Calls = class {
   }
 };
 function lost() {
-  return new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer came; it may have been carried out or not");
+  return new RosterdError(Code.timeout, "CONNECTION_LOST", "the connection was lost before the answer; it may have been carried out");
 }
 function superseded() {
-  return new RosterdError(Code.mismatch, "SUPERSEDED", "the answer was lost, and then another device changed the same record; what is held now is in force");
+  return new RosterdError(Code.mismatch, "SUPERSEDED", "another device has changed the same record since; what is held now is in force");
 }
 
 // src/connection.ts
@@ -505,11 +514,12 @@ var Edits = class {
   save;
   #list = [];
   #lastId = 0;
-  update(fields, { ifVersion, optimistic, keep }) {
+  update(fields, options) {
+    const { ifVersion, optimistic, keep } = options;
     this.#lastId = Math.max(Date.now() + Math.random(), this.#lastId + 1e-3);
     const edit = { id: this.#lastId, fields: merge(fields), version: ifVersion ?? this.replica.confirmed?.version, keep };
     if (optimistic || keep) this.#set([...this.#list, edit], "pending");
-    return this.#send(edit, ifVersion);
+    return this.#send(edit, ifVersion, options);
   }
   /** Takes what the store has kept, which is older than what it has not. */
   restore(kept = []) {
@@ -527,13 +537,14 @@ var Edits = class {
   clear() {
     this.#set([]);
   }
-  async #send(edit, ifVersion) {
+  async #send(edit, ifVersion, limits) {
     const { fields, keep } = edit;
     const me = () => this.replica.confirmed;
     edit.running = true;
     try {
       return await this.call({ updateMyInfo: { ...fields, ifVersion } }, {
         repeatable: false,
+        limits,
         setting: keep || ifVersion === void 0 ? {
           key: "me",
           version: () => me()?.version,
@@ -579,7 +590,7 @@ function checkOptions(options) {
 var DEVICE_MAX = 64;
 function webSocket(options) {
   const found = options.WebSocket ?? globalThis.WebSocket;
-  if (!found) throw new TypeError('this platform has no WebSocket: give one as options.WebSocket, for instance that of "ws"');
+  if (!found) throw new TypeError('there is no WebSocket: give one as options.WebSocket, such as that of "ws"');
   return found;
 }
 function gatewayOf(address2) {
@@ -589,7 +600,7 @@ function gatewayOf(address2) {
 function address({ url }) {
   const found = url ?? gatewayOf(import_meta.url);
   if (found) return found;
-  throw new TypeError('options.url is missing: this script does not come from a gateway, so give its address, for instance "wss://rosterd.example.com/v1/ws"');
+  throw new TypeError('options.url is missing: no gateway served this script, so give the address of one, such as "wss://rosterd.example.com/v1/ws"');
 }
 
 // src/store.ts
@@ -709,9 +720,9 @@ var IndexedDbStore = class {
     const done = completion(transaction);
     const next = (from) => {
       let last;
-      const until = Math.min(from + BATCH, steps.length);
-      for (let i = from; i < until; i++) last = steps[i]?.();
-      if (last && until < steps.length) last.onsuccess = () => abortOnThrow(transaction, () => next(until));
+      const until2 = Math.min(from + BATCH, steps.length);
+      for (let i = from; i < until2; i++) last = steps[i]?.();
+      if (last && until2 < steps.length) last.onsuccess = () => abortOnThrow(transaction, () => next(until2));
     };
     abortOnThrow(transaction, () => next(0));
     await done;
@@ -1184,7 +1195,7 @@ var Lifecycle = class {
     try {
       await this.#saver.wipe();
     } catch (cause) {
-      const message = "the records of this account could not be deleted and are still in the local store; call logout again";
+      const message = "the records of this account are still in the local store; call logout again";
       throw new RosterdError(Code.internal, "STORE", message, { cause });
     }
   }
@@ -1968,10 +1979,10 @@ var RosterdClient = class {
   }
   /**
    * Reads the store, connects, and stays connected. Resolves at the first `synced`. Rejects if a retry is pointless, for
-   * instance after a refused token. It retries an unreachable gateway for ever.
+   * instance after a refused token. It retries an unreachable gateway for ever, also when `signal` has ended the wait.
    */
-  connect() {
-    return this.#lifecycle.connect();
+  connect(limits) {
+    return until(limits, this.#lifecycle.connect());
   }
   /** Closes the connection for good. Held and stored records stay. */
   disconnect() {
@@ -1998,7 +2009,8 @@ var RosterdClient = class {
    * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
    * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.
    */
-  async getUsers(accounts, { fresh = false } = {}) {
+  async getUsers(accounts, limits = {}) {
+    const { fresh } = limits;
     const wanted = [...new Set(accounts)];
     const found = /* @__PURE__ */ new Map();
     for (const account of fresh ? [] : wanted) {
@@ -2007,7 +2019,7 @@ var RosterdClient = class {
     }
     const ask = wanted.filter((account) => !found.has(account));
     const parts = Array.from({ length: Math.ceil(ask.length / LOOKUP_MAX) }, (_, i) => ask.slice(i * LOOKUP_MAX, (i + 1) * LOOKUP_MAX));
-    const replies = await Promise.all(parts.map((part) => this.#lifecycle.call({ getUsers: { accounts: part } }, { repeatable: true })));
+    const replies = await Promise.all(parts.map((part) => this.#lifecycle.call({ getUsers: { accounts: part } }, { limits, repeatable: true })));
     for (const { getUsersReply } of replies) for (const user of answered(getUsersReply).users ?? []) found.set(user.account, user);
     return {
       users: wanted.flatMap((account) => found.get(account) ?? []),
@@ -2015,7 +2027,7 @@ var RosterdClient = class {
     };
   }
   /** Returns one profile; 404 if the account does not exist. */
-  async getUser(account, options = {}) {
+  async getUser(account, options) {
     const { users } = await this.getUsers([account], options);
     if (!users[0]) throw new RosterdError(Code.notFound, "NOT_FOUND", `there is no account ${account}`);
     return users[0];
@@ -2024,54 +2036,54 @@ var RosterdClient = class {
    * Makes two accounts friends without a request, where `friends.policy` allows it. A message of at most 256 characters
    * reaches the other side as an accepted request.
    */
-  addFriend(account, message) {
-    return this.#change({ addFriend: { account, message } }, () => this.friends.has(account));
+  addFriend(account, message, limits) {
+    return this.#change({ addFriend: { account, message } }, () => this.friends.has(account), limits);
   }
   /** Requests a friendship. If the other side has requested one too, both become friends. */
-  requestFriend(account, message) {
-    return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, "out"));
+  requestFriend(account, message, limits) {
+    return this.#change({ requestFriend: { account, message } }, () => this.friends.has(account) || this.#isOpen(account, "out"), limits);
   }
   /** Accepts the other side's request. */
-  acceptFriend(account) {
-    return this.#change({ acceptFriend: { account } }, () => this.friends.has(account));
+  acceptFriend(account, limits) {
+    return this.#change({ acceptFriend: { account } }, () => this.friends.has(account), limits);
   }
   /** Rejects the other side's request. */
-  rejectFriend(account) {
-    return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, "in"));
+  rejectFriend(account, limits) {
+    return this.#change({ rejectFriend: { account } }, () => !this.#isOpen(account, "in"), limits);
   }
   /** Withdraws this account's request. */
-  cancelRequest(account) {
-    return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, "out"));
+  cancelRequest(account, limits) {
+    return this.#change({ cancelRequest: { account } }, () => !this.#isOpen(account, "out"), limits);
   }
   /** Ends a friendship in both directions. */
-  deleteFriend(account) {
-    return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account));
+  deleteFriend(account, limits) {
+    return this.#change({ deleteFriend: { account } }, () => !this.friends.has(account), limits);
   }
   /** Changes the notes about a friend, which only this account sees. A missing field stays, `''` clears. */
-  updateFriend(account, { alias, custom }) {
+  updateFriend(account, { alias, custom }, limits) {
     const shown = () => {
       const friend = this.friends.get(account);
       return friend !== void 0 && (alias ?? friend.alias) === friend.alias && (custom ?? friend.custom) === friend.custom;
     };
     const setting = { key: `friend ${account}`, version: () => this.friends.get(account)?.version, shown };
-    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), setting);
+    return this.#change({ updateFriend: { account, alias, custom } }, () => shown() || !this.friends.has(account), limits, setting);
   }
   /** Stops everything that this account sends to the other, without notice. A friendship stays. */
-  block(account) {
-    return this.#block({ block: { account } }, account, () => this.blocks.has(account));
+  block(account, limits) {
+    return this.#block({ block: { account } }, account, () => this.blocks.has(account), limits);
   }
   /** Ends a block. */
-  unblock(account) {
-    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account));
+  unblock(account, limits) {
+    return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account), limits);
   }
   /** Returns the sessions of this account, the oldest first. */
-  async getSessions() {
-    const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { repeatable: true });
+  async getSessions(limits) {
+    const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { limits, repeatable: true });
     return answered(getSessionsReply).sessions ?? [];
   }
   /** Ends other sessions of this account; returns those that existed. */
-  async kick(sessions) {
-    const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { repeatable: false });
+  async kick(sessions, limits) {
+    const { kickReply } = await this.#lifecycle.call({ kick: { sessions: [...sessions] } }, { limits, repeatable: false });
     return answered(kickReply).kicked ?? [];
   }
   /**
@@ -2079,8 +2091,8 @@ var RosterdClient = class {
    * in `users`, which drops accounts that leave the list. The list outlives connections. `missing` do not exist yet; they
    * come when they do.
    */
-  watch(accounts) {
-    return this.#watches.list(new Set(accounts));
+  watch(accounts, limits) {
+    return until(limits, this.#watches.list(new Set(accounts)));
   }
   /**
    * Watches accounts besides those of {@link watch}, until the returned function is called. Holds are counted, so that
@@ -2093,14 +2105,14 @@ var RosterdClient = class {
    * Sends a text of at most 4096 bytes, at most once, to all sessions of `to`. `delivered` counts the sessions that will
    * receive it, `dropped` those that read too slowly; both are 0 unless this account sees the presence of `to`.
    */
-  async signal(to, payload) {
-    const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { repeatable: false });
+  async signal(to, payload, limits) {
+    const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { limits, repeatable: false });
     return answered(signalReply);
   }
   /** Makes this account appear offline to its friends on every device, until it is set again. */
-  setPresence({ invisible }) {
+  setPresence({ invisible }, limits) {
     const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, { key: "presence", version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
+    return this.#change({ setPresence: { invisible } }, here, limits, { key: "presence", version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
   }
   /** Drops the connection as a bad network would. For tests and demonstrations. */
   cut() {
@@ -2129,16 +2141,23 @@ var RosterdClient = class {
     return { missing };
   }
   /** Makes a call with an empty reply, which is done when its effect is visible. */
-  async #change(command, here, setting) {
-    await this.#lifecycle.call(command, { repeatable: false, here, setting });
+  async #change(command, here, limits, setting) {
+    await this.#lifecycle.call(command, { limits, repeatable: false, here, setting });
   }
-  #block(command, account, shown) {
-    return this.#change(command, shown, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
+  #block(command, account, shown, limits) {
+    return this.#change(command, shown, limits, { key: `block ${account}`, version: () => this.#replica.blockVersion(account), shown });
   }
   #isOpen(account, direction) {
     return this.requests.some((request) => request.account === account && request.direction === direction);
   }
 };
+function until(limits, wait) {
+  if (!limits?.signal) return wait;
+  return new Promise((resolve, reject) => {
+    const stop = onAbort(limits, reject);
+    wait.then(resolve, reject).finally(stop);
+  });
+}
 function answered(reply) {
   if (reply === void 0) throw new RosterdError(Code.internal, "BAD_FRAME", "the reply is not one to this command");
   return reply;

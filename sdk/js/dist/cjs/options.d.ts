@@ -4,6 +4,7 @@ import type { Tabs } from './sharing.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
 import type { Store } from './store.js';
+import type { CallLimits } from './timers.js';
 /** Says why a token is needed: to connect, to replace one that expires soon, or to replace one that has expired. */
 export type TokenReason = 'connect' | 'refresh' | 'expired';
 /** The options of a client. */
@@ -37,8 +38,13 @@ export interface Options {
     /** Enables reconnecting after a lost connection. True by default. */
     reconnect?: boolean | undefined;
 }
+/** How to look up profiles. */
+export interface LookupOptions extends CallLimits {
+    /** Asks the gateway also for profiles that the client holds. */
+    fresh?: boolean | undefined;
+}
 /** How to treat a change of the own profile. */
-export interface UpdateOptions {
+export interface UpdateOptions extends CallLimits {
     /** Changes the profile only if it still has this version. */
     ifVersion?: number | undefined;
     /** Shows the change at once, and takes it back if it is refused. */
@@ -51,19 +57,19 @@ export interface UpdateOptions {
  *
  * All maps of the client are up to date before the first listener of a frame runs.
  */
-export interface Events {
+export interface Events<UserCustom extends string = string, FriendCustom extends string = string> {
     /** Brings the account's own profile. `cache`: from the store. `sync`: at every login. `update`: changed elsewhere. `reply`: changed by this client. `pending`: an optimistic change shows. `rollback`: it was refused. */
-    me: (user: User, how: 'cache' | 'sync' | 'update' | 'reply' | 'pending' | 'rollback') => void;
+    me: (user: User<UserCustom>, how: 'cache' | 'sync' | 'update' | 'reply' | 'pending' | 'rollback') => void;
     /** Brings friends' profiles: all after a full sync, otherwise those that differ. After a repair, also those that were sent again. */
-    users: (users: User[], how: 'cache' | 'sync') => void;
+    users: (users: User<UserCustom>[], how: 'cache' | 'sync') => void;
     /**
      * Brings the profile of a friend or a watched account that changed while connected.
      *
      * It also comes for a new friend, before `friends`, and for the sender of a signal, before `signal`.
      */
-    userUpdated: (user: User) => void;
+    userUpdated: (user: User<UserCustom>) => void;
     /** Brings friendships: all after a full sync, otherwise those that differ. `update`: changed while connected. */
-    friends: (friends: Friend[], how: 'cache' | 'sync' | 'update') => void;
+    friends: (friends: Friend<FriendCustom>[], how: 'cache' | 'sync' | 'update') => void;
     /** Reports that a friendship ended. */
     friendRemoved: (account: string) => void;
     /** Brings new requests and requests that have ended; after a full sync all open ones. */
@@ -111,7 +117,7 @@ export interface Events {
      * Reports that {@link RosterdClient.snapshot} is another one: once for each applied frame and each change of the
      * connection, after the other events.
      */
-    change: (snapshot: Snapshot) => void;
+    change: (snapshot: Snapshot<UserCustom, FriendCustom>) => void;
 }
 /** Checks what would otherwise fail late, or quietly. */
 export declare function checkOptions(options: Options): void;

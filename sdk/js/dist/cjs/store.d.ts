@@ -67,8 +67,8 @@ export declare class Gathered {
     readonly kept: Map<number, Kept>;
     readonly removed: Set<string>;
     me?: User;
-    readonly users: Map<string, User>;
-    readonly friends: Map<string, Friend>;
+    readonly users: Map<string, User<string>>;
+    readonly friends: Map<string, Friend<string>>;
     readonly requests: Map<string, FriendRequest>;
     readonly blocks: Map<string, Block>;
     cursor?: string | null;

@@ -6,7 +6,7 @@ export interface ListenerOptions {
 /** Calls listeners. An error of one is reported like an uncaught error and does not affect the others. */
 export declare class Emitter<E extends object> {
     #private;
-    on<K extends keyof E>(event: K, listener: E[K], { signal }?: ListenerOptions): () => void;
+    on<K extends keyof E>(event: K, listener: E[K], options?: ListenerOptions): () => void;
     /** Adds a listener for the next event of this kind. */
     once<K extends keyof E>(event: K, listener: E[K], options?: ListenerOptions): () => void;
     off<K extends keyof E>(event: K, listener: E[K]): void;

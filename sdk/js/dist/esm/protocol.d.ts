@@ -1,7 +1,7 @@
 /** A gender. */
 export type Gender = 'unknown' | 'male' | 'female';
 /** A profile. Unset texts are empty. Records are frozen: an application that changes one changes a copy. */
-export interface User {
+export interface User<Custom extends string = string> {
     readonly account: string;
     readonly nick: string;
     readonly avatar: string;
@@ -11,7 +11,7 @@ export interface User {
     /** Empty or `yyyy-mm-dd`. */
     readonly birth: string;
     readonly tel: string;
-    readonly custom: string;
+    readonly custom: Custom;
     /** Milliseconds since 1970. */
     readonly createTime: number;
     /** Milliseconds since 1970. */
@@ -19,10 +19,10 @@ export interface User {
     readonly version: number;
 }
 /** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
-export interface Friend {
+export interface Friend<Custom extends string = string> {
     readonly account: string;
     readonly alias: string;
-    readonly custom: string;
+    readonly custom: Custom;
     /** Milliseconds since 1970. */
     readonly createTime: number;
     /** Milliseconds since 1970. */
@@ -74,8 +74,8 @@ export interface Session {
     readonly current: boolean;
 }
 /** The fields that `updateMyInfo` changes. A missing field stays unchanged, an empty text clears it. */
-export type MyInfo = {
-    -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User[K] | undefined;
+export type MyInfo<Custom extends string = string> = {
+    -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User<Custom>[K] | undefined;
 };
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {

@@ -54,3 +54,28 @@ new RosterdClient({ account: 'alice', tabs: shareTabs });
 new RosterdClient({ account: 'alice', tabs: undefined });
 // @ts-expect-error what shares is a function
 new RosterdClient({ account: 'alice', tabs: true });
+
+// Every call that waits takes a signal.
+const limits = { signal: AbortSignal.timeout(1_000) };
+void [
+  client.connect(limits), client.updateMyInfo({}, limits), client.getUsers(['bob'], limits), client.getUser('bob', { fresh: true, ...limits }), client.watch(['bob'], limits),
+  client.addFriend('bob', undefined, limits), client.requestFriend('bob', 'Hi', limits), client.acceptFriend('bob', limits), client.rejectFriend('bob', limits),
+  client.cancelRequest('bob', limits), client.deleteFriend('bob', limits), client.updateFriend('bob', {}, limits), client.block('bob', limits), client.unblock('bob', limits),
+  client.getSessions(limits), client.kick([], limits), client.signal('bob', '', limits), client.setPresence({ invisible: true }, limits),
+];
+
+// `custom` may be of a type of the application's own.
+type Json<T> = string & { readonly json?: T };
+interface Team { team: string }
+declare const typed: RosterdClient<Json<Team>, Json<{ since: number }>>;
+function parse<T>(text: Json<T>): T {
+  return JSON.parse(text) as T;
+}
+const team: string = parse(typed.me!.custom).team;
+typed.on('userUpdated', ({ custom }) => void parse(custom).team.length);
+typed.on('change', ({ users, friends }) => void [parse(users.get('bob')!.custom).team, parse(friends.get('bob')!.custom).since]);
+void typed.updateMyInfo({ custom: JSON.stringify({ team }) as Json<Team> }).then(({ custom }) => parse(custom).team);
+// @ts-expect-error no such field
+parse(typed.friends.get('bob')!.custom).team;
+// A client with such types works wherever one is wanted.
+const any: RosterdClient = typed;

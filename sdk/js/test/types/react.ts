@@ -22,3 +22,11 @@ const size: number = useSnapshot(({ friends }) => friends.size);
 useUser('bob').nick;
 const online: boolean | undefined = usePresence('bob')?.online;
 void [names, size, online];
+
+// `custom` may be of a type of the application's own.
+type Team = string & { readonly team?: true };
+declare const typed: RosterdClient<Team>;
+RosterdProvider({ client: typed });
+const custom: Team | undefined = useUser<Team>('bob')?.custom;
+const customs: (Team | undefined)[] = useFriends<Team>({ filter: ({ user }) => user?.custom !== undefined }).map(({ user }) => user?.custom);
+void [custom, customs];
