@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rosterd::hub::{Hub, HubSettings, SessionHandle, SessionsLimit, feed::Feed};
 use rosterd::store::{Opened, Store, Write, sqlite};
 use rosterd_engine::model::limits::WATCHED_ACCOUNTS;
-use rosterd_engine::model::{Account, Command, Invisibility, Profile, SessionId, SessionsPolicy, User};
+use rosterd_engine::model::{Account, Command, Invisibility, Profile, SessionId, SessionsPolicy, User, WriteOrigin};
 use tokio::runtime::Runtime;
 
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 16 };
@@ -43,7 +43,7 @@ fn user(n: usize) -> User {
 }
 
 async fn carry_out(store: &dyn Store, command: Command) {
-    store.write(Write { commands: vec![command], origin: None }).await.expect("what was asked is done");
+    store.write(Write { commands: vec![command], origin: WriteOrigin::Import }).await.expect("what was asked is done");
 }
 
 /// Three commits to the disk, one after the other, and the marks on both sides.
@@ -51,7 +51,7 @@ fn request_and_accept(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a directory");
     let options = sqlite::SqliteOptions::default();
-    let Opened { store, mut feed, head } =
+    let Opened { store, mut feed, head, .. } =
         sqlite::open(&directory.path().join("rosterd.db"), options).expect("a store");
     let hub = Hub::new(head, HubSettings::default(), Arc::default());
     let mut handles = [sit(&hub, 0, 1), sit(&hub, 1, 2)];
@@ -103,7 +103,7 @@ fn befriend_beside_many(c: &mut Criterion) {
     });
     let befriend = |n| Command::Befriend { account: account(0), peer: account(n) };
     let commands = made.chain((1..=MANY).map(befriend)).collect();
-    runtime.block_on(store.write(Write { commands, origin: None })).expect("all are made");
+    runtime.block_on(store.write(Write { commands, origin: WriteOrigin::Import })).expect("all are made");
     let mut group = c.benchmark_group("relations");
     group.bench_function("befriend and unfriend beside 9,900 friends", |b| {
         b.iter(|| {

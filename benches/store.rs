@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
 use rosterd::store::{Opened, Store, Write, sqlite};
-use rosterd_engine::model::{Account, Command, Fields};
+use rosterd_engine::model::{Account, Command, Fields, WriteOrigin};
 use tokio::runtime::Runtime;
 
 fn account(n: usize) -> Account {
@@ -19,7 +19,7 @@ async fn update(store: &dyn Store, writer: usize, times: &AtomicU64) {
     let nick = format!("Nick {}", times.fetch_add(1, Ordering::Relaxed));
     let patch = Fields { nick: Some(nick), ..Fields::default() }.check().expect("a good nick");
     let command = Command::SetProfile { account: account(writer), patch, create: true, if_version: None };
-    let written = store.write(Write { commands: vec![command], origin: None }).await;
+    let written = store.write(Write { commands: vec![command], origin: WriteOrigin::Import }).await;
     written.expect("a disk with room");
 }
 

@@ -1,9 +1,11 @@
 //! Decides who may use the server API.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
@@ -12,10 +14,35 @@ use axum::response::Response;
 use super::answer::Refusal;
 use super::request::Shared;
 use super::state::Access;
-use rosterd_engine::model::{Reason, RequestError};
+use rosterd_engine::model::{Reason, RequestError, WriteOrigin};
+
+/// Who sends a request to the server API: the name of a key.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(Arc<str>);
+
+impl Caller {
+    /// The caller whose key is `ops.api_key`, or that needs none.
+    fn default_key() -> Self {
+        Self("default".into())
+    }
+
+    /// Returns who asks for what this request writes.
+    pub(super) fn origin(&self) -> WriteOrigin {
+        WriteOrigin::Key(self.0.clone())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let known = parts.extensions.get::<Self>().cloned();
+        known.ok_or_else(|| Refusal(RequestError::new(Reason::Unavailable, "the caller is not known")))
+    }
+}
 
 /// Lets a request pass if its caller may use the server API.
-pub(super) async fn authorize(State(api): Shared, request: Request, next: Next) -> Result<Response, Refusal> {
+pub(super) async fn authorize(State(api): Shared, mut request: Request, next: Next) -> Result<Response, Refusal> {
     match &api.access {
         Access::Open if is_local(request.headers()) => {}
         Access::Open => {
@@ -32,6 +59,7 @@ pub(super) async fn authorize(State(api): Shared, request: Request, next: Next) 
             return Err(Refusal(RequestError::new(Reason::PermissionDenied, message)));
         }
     }
+    request.extensions_mut().insert(Caller::default_key());
     Ok(next.run(request).await)
 }
 

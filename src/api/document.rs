@@ -99,6 +99,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
             schema["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
         }
         match name.as_str() {
+            _ if schema.get("pattern").is_some() => {}
             _ if of_session => schema["pattern"] = SESSION.into(),
             "account" | "peer" | "after" | "viewer" => name_form(schema),
             _ => {}

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::answer::{Reply, ok};
 use super::request::{Body, One, PageOf, Shared, Two, account, account_and, read, sessions_page};
 use super::users::Accounts;
@@ -130,10 +131,10 @@ pub(super) struct PresenceUpdate {
     put, path = "/v1/users/{account}/presence", tag = "presence", operation_id = "setPresence", params(("account" = String, Path)),
     request_body = PresenceUpdate, responses((status = 200, description = "as it now is", body = v1::Presence))
 )]
-pub(super) async fn set_presence(api: Shared, name: One, body: Body) -> Reply<v1::Presence> {
+pub(super) async fn set_presence(api: Shared, caller: Caller, name: One, body: Body) -> Reply<v1::Presence> {
     let account = account(name)?;
     let PresenceUpdate { invisible } = read(body)?;
-    api.service.set_invisible(&account, invisible, None).await?;
+    api.service.set_invisible(&account, invisible, None, caller.origin()).await?;
     ok(api.service.presence(&account).await?)
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod classic_text;
 mod document;
 mod explain;
+mod feed;
 mod health;
 mod live;
 mod openapi;

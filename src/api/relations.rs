@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::answer::{Done, Refusal, Reply, done, ok};
 use super::request::{Body, One, PageOf, Shared, Two, account, page, parties, read, read_if_any};
 use super::state::Api;
@@ -16,9 +17,9 @@ use rosterd_protocol::v1;
 /// Carries out a command as if a client of `account` had sent it.
 ///
 /// In such a command the field `account` names the peer, so an error about that field is one about `peer` here.
-async fn relate(api: &Api, account: &Account, command: Command) -> Result<Outcome, RequestError> {
+async fn relate(api: &Api, caller: &Caller, account: &Account, command: Command) -> Result<Outcome, RequestError> {
     api.service.get_user(account).await.map_err(|error| error.field("account"))?;
-    let related = api.service.relate(command, None).await;
+    let related = api.service.relate(command, caller.origin()).await;
     related.map_err(|error| if error.field.as_deref() == Some("account") { error.field("peer") } else { error })
 }
 
@@ -55,9 +56,9 @@ pub(super) async fn friends(api: Shared, name: One, query: PageOf) -> Reply<Frie
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are", body = Done), (status = 201, description = "now they are", body = Done))
 )]
-pub(super) async fn befriend(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn befriend(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    done(api.service.relate(Command::Befriend { account, peer }, None).await?)
+    done(api.service.relate(Command::Befriend { account, peer }, caller.origin()).await?)
 }
 
 /// Ends a friendship, in both directions.
@@ -66,9 +67,9 @@ pub(super) async fn befriend(api: Shared, names: Two) -> Reply<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are none", body = Done))
 )]
-pub(super) async fn unfriend(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn unfriend(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    api.service.relate(Command::Unfriend { account, peer }, None).await?;
+    api.service.relate(Command::Unfriend { account, peer }, caller.origin()).await?;
     ok(Done {})
 }
 
@@ -89,12 +90,12 @@ pub(super) struct FriendUpdateBody {
     params(("account" = String, Path), ("peer" = String, Path)), request_body = FriendUpdateBody,
     responses((status = 200, description = "the relation", body = v1::Friend))
 )]
-pub(super) async fn update_friend(api: Shared, names: Two, body: Body) -> Reply<v1::Friend> {
+pub(super) async fn update_friend(api: Shared, caller: Caller, names: Two, body: Body) -> Reply<v1::Friend> {
     let (account, peer) = parties(names)?;
     let update: FriendUpdateBody = read(body)?;
     let note = FriendUpdate::check(update.alias, update.custom)?;
     let update = Command::UpdateFriend { account: account.clone(), peer: peer.clone(), note, if_version: None };
-    relate(&api, &account, update).await?;
+    relate(&api, &caller, &account, update).await?;
     let friend = api.service.friend(&account, &peer).await.map_err(|error| error.field("peer"))?;
     ok(v1::Friend::from(&friend))
 }
@@ -132,11 +133,11 @@ pub(super) struct Ask {
     params(("account" = String, Path), ("peer" = String, Path)), request_body = Option<Ask>,
     responses((status = 200, description = "it is open", body = Done), (status = 201, description = "made", body = Done))
 )]
-pub(super) async fn ask(api: Shared, names: Two, body: Body) -> Reply<Done> {
+pub(super) async fn ask(api: Shared, caller: Caller, names: Two, body: Body) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     let message = Request::check(read_if_any::<Ask>(body)?.message)?;
     let command = Command::RequestFriend { account: account.clone(), peer: peer.clone(), message };
-    match relate(&api, &account, command).await {
+    match relate(&api, &caller, &account, command).await {
         Err(error) if error.reason == Reason::AlreadyExists && is_open(&api, &account, &peer).await? => ok(Done {}),
         asked => done(asked?),
     }
@@ -148,10 +149,10 @@ pub(super) async fn ask(api: Shared, names: Two, body: Body) -> Reply<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "none is open", body = Done))
 )]
-pub(super) async fn cancel(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn cancel(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     api.service.get_user(&peer).await.map_err(|error| error.field("peer"))?;
-    match relate(&api, &account, Command::CancelRequest { account: account.clone(), peer }).await {
+    match relate(&api, &caller, &account, Command::CancelRequest { account: account.clone(), peer }).await {
         // Both accounts exist, so the request is what does not.
         Err(error) if error.reason == Reason::NotFound && error.field.as_deref() != Some("account") => ok(Done {}),
         Err(error) => Err(Refusal(error)),
@@ -165,9 +166,9 @@ pub(super) async fn cancel(api: Shared, names: Two) -> Reply<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "they are friends", body = Done))
 )]
-pub(super) async fn accept(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn accept(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    relate(&api, &account, Command::AcceptFriend { account: account.clone(), peer }).await?;
+    relate(&api, &caller, &account, Command::AcceptFriend { account: account.clone(), peer }).await?;
     ok(Done {})
 }
 
@@ -177,9 +178,9 @@ pub(super) async fn accept(api: Shared, names: Two) -> Reply<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "rejected", body = Done))
 )]
-pub(super) async fn reject(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn reject(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    relate(&api, &account, Command::RejectFriend { account: account.clone(), peer }).await?;
+    relate(&api, &caller, &account, Command::RejectFriend { account: account.clone(), peer }).await?;
     ok(Done {})
 }
 
@@ -221,9 +222,9 @@ pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Reply<Block
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "it did", body = Done), (status = 201, description = "now it does", body = Done))
 )]
-pub(super) async fn block(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn block(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    done(relate(&api, &account, Command::Block { account: account.clone(), peer, if_version: None }).await?)
+    done(relate(&api, &caller, &account, Command::Block { account: account.clone(), peer, if_version: None }).await?)
 }
 
 /// Ends a block.
@@ -232,8 +233,8 @@ pub(super) async fn block(api: Shared, names: Two) -> Reply<Done> {
     params(("account" = String, Path), ("peer" = String, Path)),
     responses((status = 200, description = "it does not", body = Done))
 )]
-pub(super) async fn unblock(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn unblock(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
-    relate(&api, &account, Command::Unblock { account: account.clone(), peer, if_version: None }).await?;
+    relate(&api, &caller, &account, Command::Unblock { account: account.clone(), peer, if_version: None }).await?;
     ok(Done {})
 }

@@ -22,7 +22,7 @@ pub(super) type PageOf = Result<Query<PageQuery>, QueryRejection>;
 pub(super) const PAGE: (usize, usize) = (100, 1000);
 
 /// Turns path and query that cannot be read into an error.
-fn named<T, R>(part: Result<T, R>) -> Result<T, Refusal> {
+pub(super) fn named<T, R>(part: Result<T, R>) -> Result<T, Refusal> {
     part.map_err(|_| Refusal(RequestError::new(Reason::InvalidArgument, "the path or its query cannot be read")))
 }
 

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::answer::{self, Refusal};
 use super::state::{Access, Api};
-use super::{access, explain, health, live, openapi, relations, tokens, users};
+use super::{access, explain, feed, health, live, openapi, relations, tokens, users};
 use crate::lifecycle::Lifecycle;
 use crate::service::Service;
 use rosterd_engine::model::{Reason, RequestError};
@@ -24,7 +24,7 @@ const BODY_BYTES: usize = 64 * 1024;
 type Route = (&'static str, MethodRouter<Arc<Api>>);
 
 /// The routes that need the key.
-fn server_api() -> [Route; 22] {
+fn server_api() -> [Route; 24] {
     let import = post(users::import).layer(DefaultBodyLimit::max(IMPORT_BYTES));
     [
         ("/v1/users:batchGet", post(users::batch_get)),
@@ -50,6 +50,8 @@ fn server_api() -> [Route; 22] {
         ("/v1/users/{account}/hints", post(live::hint)),
         ("/v1/users/{account}/signals", post(live::signal)),
         ("/v1/import", import),
+        ("/v1/feed", get(feed::feed)),
+        ("/v1/snapshot", get(feed::snapshot)),
         ("/v1/sessions", get(live::all_sessions)),
         ("/v1/accounts/{account}/explain", get(explain::explain)),
     ]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::answer::{Done, Reply, ok};
 use super::request::{Body, One, Shared, account, read_if_any};
 use rosterd_engine::model::Millis;
@@ -27,10 +28,10 @@ pub(super) struct Token {
     put, path = "/v1/users/{account}/token", tag = "tokens", operation_id = "setToken", params(("account" = String, Path)),
     request_body = Option<NewToken>, responses((status = 200, description = "good from now on", body = Token))
 )]
-pub(super) async fn set(api: Shared, name: One, body: Body) -> Reply<Token> {
+pub(super) async fn set(api: Shared, caller: Caller, name: One, body: Body) -> Reply<Token> {
     let account = account(name)?;
     let NewToken { secret } = read_if_any(body)?;
-    ok(Token { token: api.service.set_token(&account, secret).await? })
+    ok(Token { token: api.service.set_token(&account, secret, caller.origin()).await? })
 }
 
 /// Takes the static token of an account away. Sessions that are there stay.
@@ -38,8 +39,8 @@ pub(super) async fn set(api: Shared, name: One, body: Body) -> Reply<Token> {
     delete, path = "/v1/users/{account}/token", tag = "tokens", operation_id = "deleteToken", params(("account" = String, Path)),
     responses((status = 200, description = "it has none", body = Done))
 )]
-pub(super) async fn withdraw(api: Shared, name: One) -> Reply<Done> {
-    api.service.delete_token(&account(name)?).await?;
+pub(super) async fn withdraw(api: Shared, caller: Caller, name: One) -> Reply<Done> {
+    api.service.delete_token(&account(name)?, caller.origin()).await?;
     ok(Done {})
 }
 
@@ -64,8 +65,8 @@ pub(super) struct Revoked {
     post, path = "/v1/users/{account}/tokens:revoke", tag = "tokens", operation_id = "revokeTokens", params(("account" = String, Path)),
     request_body = Option<Revocation>, responses((status = 200, description = "revoked", body = Revoked))
 )]
-pub(super) async fn revoke(api: Shared, name: One, body: Body) -> Reply<Revoked> {
+pub(super) async fn revoke(api: Shared, caller: Caller, name: One, body: Body) -> Reply<Revoked> {
     let account = account(name)?;
     let Revocation { issued_before } = read_if_any(body)?;
-    ok(Revoked { issued_before: api.service.revoke_tokens(&account, issued_before).await? })
+    ok(Revoked { issued_before: api.service.revoke_tokens(&account, issued_before, caller.origin()).await? })
 }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::answer::{Done, Reply, made, ok};
 use super::request::{Body, One, Shared, account, bytes, read};
 use crate::service::IMPORT_SLICE;
@@ -19,12 +20,12 @@ use rosterd_protocol::v1;
     request_body = v1::UpdateMyInfo,
     responses((status = 200, description = "replaced", body = v1::User), (status = 201, description = "made", body = v1::User))
 )]
-pub(super) async fn put(api: Shared, name: One, body: Body) -> Reply<v1::User> {
+pub(super) async fn put(api: Shared, caller: Caller, name: One, body: Body) -> Reply<v1::User> {
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
     let fields = rosterd_protocol::fields(update)?.or_cleared();
-    Ok(user(&api.service.set_profile(&account, fields, if_version, true, None).await?))
+    Ok(user(&api.service.set_profile(&account, fields, if_version, true, caller.origin()).await?))
 }
 
 /// Changes the given fields of a profile.
@@ -32,11 +33,15 @@ pub(super) async fn put(api: Shared, name: One, body: Body) -> Reply<v1::User> {
     patch, path = "/v1/users/{account}", tag = "users", operation_id = "updateUser", params(("account" = String, Path)),
     request_body = v1::UpdateMyInfo, responses((status = 200, description = "the whole profile", body = v1::User))
 )]
-pub(super) async fn patch(api: Shared, name: One, body: Body) -> Reply<v1::User> {
+pub(super) async fn patch(api: Shared, caller: Caller, name: One, body: Body) -> Reply<v1::User> {
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
-    Ok(user(&api.service.set_profile(&account, rosterd_protocol::fields(update)?, if_version, false, None).await?))
+    Ok(user(
+        &api.service
+            .set_profile(&account, rosterd_protocol::fields(update)?, if_version, false, caller.origin())
+            .await?,
+    ))
 }
 
 fn user(answer: &rosterd_engine::model::Answer) -> (StatusCode, Json<v1::User>) {
@@ -59,8 +64,8 @@ pub(super) async fn get(api: Shared, name: One) -> Reply<v1::User> {
     delete, path = "/v1/users/{account}", tag = "users", operation_id = "deleteUser", params(("account" = String, Path)),
     responses((status = 200, description = "gone", body = Done))
 )]
-pub(super) async fn delete(api: Shared, name: One) -> Reply<Done> {
-    api.service.delete_user(&account(name)?).await?;
+pub(super) async fn delete(api: Shared, caller: Caller, name: One) -> Reply<Done> {
+    api.service.delete_user(&account(name)?, caller.origin()).await?;
     ok(Done {})
 }
 
@@ -153,9 +158,9 @@ pub(super) struct Users {
     post, path = "/v1/users:batchUpdate", tag = "users", operation_id = "updateUsers", request_body = Batch,
     responses((status = 200, description = "the whole profiles", body = Users))
 )]
-pub(super) async fn batch_update(api: Shared, body: Body) -> Reply<Users> {
+pub(super) async fn batch_update(api: Shared, caller: Caller, body: Body) -> Reply<Users> {
     let commands = rosterd_protocol::batch(&bytes(body)?)?;
-    let profiles = api.service.set_profiles(commands).await.map_err(|(at, error)| {
+    let profiles = api.service.set_profiles(commands, caller.origin()).await.map_err(|(at, error)| {
         if error.reason == Reason::Unavailable {
             return error;
         }

@@ -5,6 +5,7 @@ mod open_files;
 mod policy;
 mod reload;
 mod start_error;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use self::certificates::{Listener, watch};
 use self::policy::policy;
 pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 pub use self::start_error::StartError;
+use self::upkeep::{Retention, clean};
 use crate::api::{self, Access};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
@@ -31,10 +33,10 @@ use crate::service::{
     self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence, sweep_presence,
 };
 use crate::session::SessionSettings;
-use crate::store::{Store, StoreClock, sqlite, system_clock};
+use crate::store::{ChangeLog, Store, StoreClock, sqlite, system_clock};
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
-use rosterd_engine::model::{Millis, RequestError};
+use rosterd_engine::model::RequestError;
 
 /// How much of the deadline is left for the last sessions to close. Closing the others gets the rest, at least half.
 const LAST: Duration = Duration::from_secs(4);
@@ -44,10 +46,6 @@ const LAST: Duration = Duration::from_secs(4);
 /// A client whose connection finds no room tries again after a second and then at growing intervals, which makes the
 /// return of all clients slow.
 const BACKLOG: u32 = 65_535;
-/// How often tombstones past their retention are dropped.
-const COMPACTION: Duration = Duration::from_hours(1);
-/// How often the store's files are purged, if something was erased.
-const PURGE: Duration = Duration::from_secs(10);
 
 /// The users of a new development store and their friendships, one import line each.
 const DEMO: &str = include_str!("../../examples/demo.ndjson");
@@ -59,6 +57,7 @@ pub struct Core {
     /// The use cases.
     pub service: Arc<Service>,
     store: Arc<dyn Store>,
+    log: Arc<dyn ChangeLog>,
     feed: JoinHandle<()>,
     lifecycle: Arc<Lifecycle>,
 }
@@ -84,6 +83,7 @@ impl Core {
         let options = sqlite::SqliteOptions {
             visibility: config.profile.visibility.clone(),
             clock: store_clock(),
+            keeps_log: !config.feed.retention.is_zero(),
             ..sqlite::SqliteOptions::default()
         };
         let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;
@@ -94,19 +94,18 @@ impl Core {
         let feed = supervisor.spawn("feed", MayEnd::Never, consuming);
         let store = opened.store.clone();
         supervisor.spawn("store", MayEnd::Never, async move { store.ended().await });
-        let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config));
+        let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config))
+            .with_log(opened.log.clone());
         let supervisor = Supervision(supervisor);
-        Ok(Self { supervisor, service: Arc::new(service), store: opened.store, feed, lifecycle })
+        Ok(Self { supervisor, service: Arc::new(service), store: opened.store, log: opened.log, feed, lifecycle })
     }
 
     /// Spawns the tasks that no client waits for.
     fn spawn_background(&self, config: &Config, certificates: &Certificates) -> Vec<JoinHandle<()>> {
         let spawn = |name, work| self.supervisor.0.spawn(name, MayEnd::Never, work);
+        let retention = Retention { tombstones: config.store.tombstone_retention, feed: config.feed.clone() };
         let mut tasks = vec![
-            spawn(
-                "compaction",
-                boxed(clean(self.service.clone(), self.store.clone(), config.store.tombstone_retention)),
-            ),
+            spawn("compaction", boxed(clean(self.service.clone(), self.store.clone(), self.log.clone(), retention))),
             spawn("presence_sweep", boxed(sweep_presence(self.service.clone()))),
             spawn("keys", boxed(keep_keys(self.service.clone()))),
             spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),
@@ -325,35 +324,6 @@ fn access(config: &Config) -> Access {
 /// Serves the ops listener, by the limit that the clients' handshakes have too.
 async fn serve_ops(listener: TcpListener, routes: axum::Router, tls: Option<Arc<Tls>>, gateway: Arc<Gateway>) {
     api::serve(listener, routes, tls, || gateway.handshake_timeout()).await;
-}
-
-/// Removes erased data from the store's files, and drops tombstones older than the retention, for ever.
-async fn clean(service: Arc<Service>, store: Arc<dyn Store>, retention: Duration) {
-    let mut compacted: Option<Instant> = None;
-    loop {
-        let due = compacted.is_none_or(|at| at.elapsed() >= COMPACTION);
-        if let Some(now) = service.settled_now().filter(|_| due) {
-            compact(&*store, now.saturating_sub(retention.as_millis() as u64)).await;
-            compacted = Some(Instant::now());
-        }
-        if let Err(error) = store.purge().await {
-            tracing::warn!(%error, "what was erased may still be in the store's log; it is tried again");
-        }
-        tokio::time::sleep(PURGE).await;
-    }
-}
-
-async fn compact(store: &dyn Store, before: Millis) {
-    loop {
-        match store.compact(before).await {
-            Ok(0) => return,
-            Ok(dropped) => tracing::info!(dropped, "tombstones past their retention were dropped"),
-            Err(error) => {
-                tracing::warn!(%error, "tombstones could not be dropped");
-                return;
-            }
-        }
-    }
 }
 
 async fn demo_users(service: &Service) -> Result<Vec<String>, StartError> {

@@ -20,8 +20,8 @@ pub use error::Error;
 pub use form::{Secret, StoreUrl};
 pub use load::{LoadedConfig, SettingsOptions, load};
 pub use settings::{
-    ClientsConfig, ClientsTls, Config, DemoConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig, OpsTls,
-    PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,
+    ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,
+    OpsTls, PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,
 };
 
 /// Returns the annotated `config.toml`: every key with its default and why it is there.

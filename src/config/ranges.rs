@@ -33,6 +33,7 @@ pub(super) fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("shutdown.away", config.shutdown.away, Duration::ZERO, 10 * MINUTE);
     duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
+    duration("feed.retention", config.feed.retention, Duration::ZERO, 365 * DAY);
     duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);
     duration("presence.linger", config.presence.linger, Duration::ZERO, HOUR);
     duration("auth.jwks_refresh", config.auth.jwks_refresh, 10 * SECOND, DAY);
@@ -46,6 +47,7 @@ pub(super) fn ranges(config: &Config, list: &mut Vec<Problem>) {
 fn limits(config: &Config, list: &mut Vec<Problem>) {
     let limits = &config.limits;
     for (key, bytes, least, most) in [
+        ("feed.max_bytes", config.feed.max_bytes, 1 << 20, 1 << 40),
         ("limits.header_bytes", limits.header_bytes, 1024, 1 << 20),
         ("limits.frame_bytes", limits.frame_bytes, 1024, 1 << 20),
         ("limits.outbound_bytes", limits.outbound_bytes, 1 << 20, 1 << 40),
@@ -136,10 +138,14 @@ mod tests {
         for (linger, expected) in [(Duration::ZERO, &[][..]), (HOUR, &[]), (HOUR + step, &["presence.linger"])] {
             assert_eq!(wrong(|c| c.presence.linger = linger), expected);
         }
+        for (age, expected) in [(Duration::ZERO, none), (365 * DAY, none), (366 * DAY, &["feed.retention"])] {
+            assert_eq!(wrong(|c| c.feed.retention = age), expected);
+        }
         for (max, expected) in [(0, &["sessions.max"][..]), (1, &[]), (1000, &[]), (1001, &["sessions.max"])] {
             assert_eq!(wrong(|c| c.sessions.max = max), expected);
         }
-        let counts: [Count; 10] = [
+        let counts: [Count; 11] = [
+            ("feed.max_bytes", |c| &mut c.feed.max_bytes, 1 << 20, 1 << 40),
             ("limits.frame_bytes", |c| &mut c.limits.frame_bytes, 1024, 1 << 20),
             ("limits.header_bytes", |c| &mut c.limits.header_bytes, 1024, 1 << 20),
             ("limits.outbound_bytes", |c| &mut c.limits.outbound_bytes, 1 << 20, 1 << 40),

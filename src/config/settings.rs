@@ -25,6 +25,8 @@ pub struct Config {
     pub auth: Auth,
     /// What is stored, where and for how long.
     pub store: StoreConfig,
+    /// How long changes are kept for those who follow them.
+    pub feed: FeedConfig,
     /// How clients become friends.
     pub friends: FriendsConfig,
     /// Which sessions of an account may exist together.
@@ -111,6 +113,17 @@ pub struct StoreConfig {
     /// How long deletions are remembered, 1 h to 36500 days.
     #[serde(with = "form::duration")]
     pub tombstone_retention: Duration,
+}
+
+/// `[feed]`: the change log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedConfig {
+    /// How long changes are kept, up to 365 days; zero = no log.
+    #[serde(with = "form::duration")]
+    pub retention: Duration,
+    /// The size beyond which the oldest changes are dropped, 1 MiB to 1 TiB.
+    pub max_bytes: usize,
 }
 
 /// `[friends]`: how clients become friends.
@@ -293,6 +306,12 @@ impl Default for StoreConfig {
             url: StoreUrl::Sqlite(PathBuf::from("data/rosterd.db")),
             tombstone_retention: Duration::from_hours(90 * 24),
         }
+    }
+}
+
+impl Default for FeedConfig {
+    fn default() -> Self {
+        Self { retention: Duration::from_hours(7 * 24), max_bytes: 1 << 30 }
     }
 }
 

@@ -82,7 +82,7 @@ struct Round {
 
 impl Round {
     fn new(change: &Change, audience: Audience, at: u64) -> Self {
-        Self { revisions: vec![change.revision], origin: change.origin, audience, at }
+        Self { revisions: vec![change.revision], origin: change.origin.session(), audience, at }
     }
 }
 
@@ -98,7 +98,7 @@ impl Sweep {
         match &mut self.again {
             Some(round) => {
                 round.revisions.push(change.revision);
-                round.origin = round.origin.filter(|origin| Some(*origin) == change.origin);
+                round.origin = round.origin.filter(|origin| Some(*origin) == change.origin.session());
                 round.audience = round.audience.max(audience);
             }
             None => self.again = Some(Round::new(change, audience, at)),
@@ -125,6 +125,11 @@ impl Feed {
     /// Sets when the changes that are applied next were committed; their time to the clients is measured from then.
     pub fn committed(&mut self, at: Instant) {
         self.at = self.hub.at(at);
+    }
+
+    /// Makes it known that everything so far is applied.
+    pub fn publish_applied(&self) {
+        self.hub.applied.send_replace(self.last);
     }
 
     /// Applies changes. Afterwards the registry has them, and every watcher is marked, except those left to
@@ -262,7 +267,7 @@ impl Feed {
             return true;
         }
         for slot in slots {
-            self.mark_profile(sessions, slot, (change.revision, change.origin), &user, &state);
+            self.mark_profile(sessions, slot, (change.revision, change.origin.session()), &user, &state);
         }
         false
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
+use tokio::sync::watch;
 
 use super::flush_queue::FlushQueue;
 use super::holders::Holders;
@@ -39,6 +40,8 @@ pub struct Hub {
     pub(super) watermark: AtomicU64,
     /// How often the feed has published what it applied or marked. It shows that the feed moves.
     pub(super) feed_steps: AtomicU64,
+    /// The last revision whose rows are all applied.
+    pub(super) applied: watch::Sender<Revision>,
     pub(super) settings: HubSettings,
     pub(super) offline_grace: Mutex<OfflineGrace>,
     /// The presence transitions that are not stored yet.
@@ -64,6 +67,7 @@ impl Hub {
             sessions,
             watermark,
             feed_steps,
+            applied: watch::Sender::new(head),
             settings,
             offline_grace,
             transitions,
@@ -79,6 +83,13 @@ impl Hub {
     #[must_use]
     pub fn watermark(&self) -> Revision {
         self.watermark.load(Ordering::Acquire)
+    }
+
+    /// The last revision whose rows are all applied: whoever knows it reads nothing older from this node. Watchers of the
+    /// newest changes may not be marked yet.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<Revision> {
+        self.applied.subscribe()
     }
 
     /// How often the feed has published what it applied or marked.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::state::{Service, unavailable};
 use crate::store::{StoreError, Write};
-use rosterd_engine::model::{Account, Block, Command, Edge, Outcome, Profile, Request, RequestError};
+use rosterd_engine::model::{Account, Block, Command, Edge, Outcome, Profile, Request, RequestError, WriteOrigin};
 use rosterd_protocol::v1;
 
 /// The most commands of an import in one transaction, behind which the writes of clients wait.
@@ -40,7 +40,7 @@ impl Service {
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let commands: Vec<_> = commands.by_ref().take(IMPORT_SLICE).collect();
-            let answers = self.write(Write { commands, origin: None }).await;
+            let answers = self.write(Write { commands, origin: WriteOrigin::Import }).await;
             let answers = answers.map_err(|(at, error)| (done + at, error))?;
             changed += answers.iter().filter(|answer| answer.outcome != Outcome::Unchanged).count();
             done += answers.len();
@@ -52,8 +52,12 @@ impl Service {
     ///
     /// # Errors
     /// The first refused one, by its position.
-    pub async fn set_profiles(&self, commands: Vec<Command>) -> Result<Vec<Arc<Profile>>, (usize, RequestError)> {
-        let answers = self.write(Write { commands, origin: None }).await?;
+    pub async fn set_profiles(
+        &self,
+        commands: Vec<Command>,
+        origin: WriteOrigin,
+    ) -> Result<Vec<Arc<Profile>>, (usize, RequestError)> {
+        let answers = self.write(Write { commands, origin }).await?;
         Ok(answers.into_iter().filter_map(|answer| answer.profile).collect())
     }
 

@@ -35,6 +35,7 @@ pub async fn consume(mut commits: mpsc::Receiver<CommitBatch>, mut feed: Feed, m
                     tokio::task::yield_now().await;
                 }
             }
+            feed.publish_applied();
             batch.answer();
         }
         feed.sweep();

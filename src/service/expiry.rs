@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::Service;
 use crate::store::{StoreError, Write};
-use rosterd_engine::model::{Command, Millis, RequestError};
+use rosterd_engine::model::{Command, Millis, RequestError, WriteOrigin};
 
 /// The most requests that are closed in one transaction.
 const SOME: usize = 200;
@@ -48,7 +48,7 @@ impl Service {
                 receiver: request.receiver,
                 before,
             });
-            let write = Write { commands: commands.collect(), origin: None };
+            let write = Write { commands: commands.collect(), origin: WriteOrigin::Expiry };
             self.write(write).await.map_err(|(_, error)| ExpiryError::Write(error))?;
         }
         Ok(found)

@@ -6,7 +6,9 @@ use super::catch_up::CatchUp;
 use super::state::{Service, unavailable};
 use super::tokens::not_revoked;
 use crate::hub::{Session, SessionHandle, VisibleProfile};
-use rosterd_engine::model::{Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId};
+use rosterd_engine::model::{
+    Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId, WriteOrigin,
+};
 use rosterd_engine::sync::delta::{Plan, plan};
 use rosterd_protocol::{EncodedProfile, v1};
 
@@ -101,7 +103,7 @@ impl Service {
         }
         let (account, patch) = (account.clone(), Patch::default());
         let create = Command::SetProfile { account: account.clone(), patch, create: true, if_version: None };
-        self.write_one(create, None).await.map_err(failed)?;
+        self.write_one(create, WriteOrigin::Login).await.map_err(failed)?;
         let profile = self.read_own_profile(handle, &account).await.map_err(failed)?;
         profile.ok_or_else(|| (RequestError::unknown_account(&account), CloseReason::AccountDisabled))
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::state::{Service, unavailable};
 use crate::hub::{PresenceTransition, PresenceView};
 use crate::store;
-use rosterd_engine::model::{Account, Command, Reason, RequestError};
+use rosterd_engine::model::{Account, Command, Reason, RequestError, WriteOrigin};
 use rosterd_protocol::v1;
 
 /// The shortest and the longest pause between looking for accounts that left.
@@ -49,12 +49,13 @@ impl Service {
         account: &Account,
         invisible: bool,
         if_version: Option<u64>,
+        origin: WriteOrigin,
     ) -> Result<(), RequestError> {
         if !self.hub.has_presence() {
             return Err(RequestError::new(Reason::PermissionDenied, "presence is off here"));
         }
         let command = Command::SetInvisible { account: account.clone(), invisible, if_version };
-        self.write_one(command, None).await.map(drop)
+        self.write_one(command, origin).await.map(drop)
     }
 
     /// Stores the presence transitions since the last time, [`SOME`] at a time, so that no write waits for all of them.

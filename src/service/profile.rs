@@ -7,7 +7,7 @@ use super::accounts::distinct;
 use super::state::{Service, unavailable};
 use crate::hub::SessionHandle;
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
-use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, SessionId};
+use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, WriteOrigin};
 use rosterd_protocol::EncodedProfile;
 
 impl Service {
@@ -21,7 +21,7 @@ impl Service {
         fields: Fields,
         if_version: Option<u64>,
         create: bool,
-        origin: Option<SessionId>,
+        origin: WriteOrigin,
     ) -> Result<Answer, RequestError> {
         let (account, patch) = (account.clone(), fields.check()?);
         self.write_one(Command::SetProfile { account, patch, create, if_version }, origin).await
@@ -31,8 +31,8 @@ impl Service {
     ///
     /// # Errors
     /// 404, 503.
-    pub async fn delete_user(&self, account: &Account) -> Result<(), RequestError> {
-        self.write_one(Command::DeleteUser { account: account.clone() }, None).await.map(drop)
+    pub async fn delete_user(&self, account: &Account, origin: WriteOrigin) -> Result<(), RequestError> {
+        self.write_one(Command::DeleteUser { account: account.clone() }, origin).await.map(drop)
     }
 
     /// Looks up what a session may see of some profiles. Returns the profiles that exist and the accounts that do not, each

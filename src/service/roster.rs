@@ -3,7 +3,7 @@
 use super::state::{Service, unavailable};
 use crate::store::StoreError;
 use rosterd_engine::model::{
-    Account, Block, Command, Edge, FriendsPolicy, Outcome, Reason, Request, RequestError, SessionId,
+    Account, Block, Command, Edge, FriendsPolicy, Outcome, Reason, Request, RequestError, WriteOrigin,
 };
 
 /// One page of a friend list.
@@ -30,8 +30,8 @@ impl Service {
     ///
     /// # Errors
     /// Those of the command, 403 if clients may not do this here, 503.
-    pub async fn relate(&self, command: Command, origin: Option<SessionId>) -> Result<Outcome, RequestError> {
-        if origin.is_some() {
+    pub async fn relate(&self, command: Command, origin: WriteOrigin) -> Result<Outcome, RequestError> {
+        if origin.session().is_some() {
             permit(self.settings.friends, &command)?;
         }
         if matches!(command, Command::Block { .. } | Command::Unblock { .. }) {

@@ -15,13 +15,16 @@ use super::feed_progress::FeedProgress;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreClock, StoreError, Write, WriteError, system_clock};
+use crate::store::{ChangeLog, Store, StoreClock, StoreError, Write, WriteError, system_clock};
 use rosterd_engine::model::{
-    Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, SessionId,
+    Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, WriteOrigin,
 };
 
 /// The milliseconds after which a client may try again what the store could not do.
 pub(super) const STORE_RETRY_MS: u64 = 1000;
+
+/// The most readers of the feed that wait for an event.
+pub(super) const WAITING_READERS: usize = 64;
 
 /// The use cases, with what they need. There is one for the whole node.
 pub struct Service {
@@ -34,6 +37,10 @@ pub struct Service {
     pub(super) environment: NodeEnvironment,
     pub(super) feed_progress: FeedProgress,
     pub(super) clock_watch: ClockWatch,
+    /// `None` where nobody follows the changes.
+    pub(super) log: Option<Arc<dyn ChangeLog>>,
+    /// Places for readers of the feed that wait for an event.
+    pub(super) feed_readers: Semaphore,
     /// The pages of long friend lists that may be read at the same time.
     pub(super) list_pages: Semaphore,
 }
@@ -111,6 +118,8 @@ impl Service {
             environment,
             feed_progress: FeedProgress::default(),
             clock_watch: ClockWatch::default(),
+            log: None,
+            feed_readers: Semaphore::new(WAITING_READERS),
         }
     }
 
@@ -189,7 +198,7 @@ impl Service {
         })
     }
 
-    pub(super) async fn write_one(&self, command: Command, origin: Option<SessionId>) -> Result<Answer, RequestError> {
+    pub(super) async fn write_one(&self, command: Command, origin: WriteOrigin) -> Result<Answer, RequestError> {
         let mut answers = self.write(Write { commands: vec![command], origin }).await.map_err(|(_, error)| error)?;
         Ok(answers.pop().expect("a store answers every command"))
     }

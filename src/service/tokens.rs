@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::{STORE_RETRY_MS, Service, unavailable};
 use crate::auth::{AuthError, Authenticator, Shown, VerifiedToken, static_token};
-use rosterd_engine::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError};
+use rosterd_engine::model::{Account, CloseReason, Command, Credential, Millis, Reason, RequestError, WriteOrigin};
 
 /// How far ahead of this clock a revocation may ask to be, in milliseconds, because clocks differ. It counts as now; a
 /// mistaken unit is refused.
@@ -72,7 +72,12 @@ impl Service {
     ///
     /// # Errors
     /// 414 for a time that is ahead, 503.
-    pub async fn revoke_tokens(&self, account: &Account, before: Option<Millis>) -> Result<Millis, RequestError> {
+    pub async fn revoke_tokens(
+        &self,
+        account: &Account,
+        before: Option<Millis>,
+        origin: WriteOrigin,
+    ) -> Result<Millis, RequestError> {
         let now = self.now();
         // A token issued in this very millisecond was issued before the answer.
         let before = before.unwrap_or(now + 1);
@@ -81,7 +86,7 @@ impl Service {
             return Err(RequestError::new(Reason::InvalidArgument, message).field("issuedBefore"));
         }
         let before = before.min(now + 1);
-        self.write_one(Command::RevokeTokens { account: account.clone(), before }, None).await?;
+        self.write_one(Command::RevokeTokens { account: account.clone(), before }, origin).await?;
         Ok(before)
     }
 
@@ -89,9 +94,14 @@ impl Service {
     ///
     /// # Errors
     /// 404, 414 for a secret that cannot be one, 503.
-    pub async fn set_token(&self, account: &Account, secret: Option<String>) -> Result<String, RequestError> {
+    pub async fn set_token(
+        &self,
+        account: &Account,
+        secret: Option<String>,
+        origin: WriteOrigin,
+    ) -> Result<String, RequestError> {
         let (token, hash) = static_token(account, secret)?;
-        self.write_one(Command::SetToken { account: account.clone(), token: Some(hash) }, None).await?;
+        self.write_one(Command::SetToken { account: account.clone(), token: Some(hash) }, origin).await?;
         Ok(token)
     }
 
@@ -99,8 +109,8 @@ impl Service {
     ///
     /// # Errors
     /// 404, 503.
-    pub async fn delete_token(&self, account: &Account) -> Result<(), RequestError> {
-        self.write_one(Command::SetToken { account: account.clone(), token: None }, None).await.map(drop)
+    pub async fn delete_token(&self, account: &Account, origin: WriteOrigin) -> Result<(), RequestError> {
+        self.write_one(Command::SetToken { account: account.clone(), token: None }, origin).await.map(drop)
     }
 }
 

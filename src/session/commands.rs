@@ -6,7 +6,7 @@ use super::friend_commands::friend_command;
 use crate::hub::SessionHandle;
 use crate::metrics::{Commanded, Kind};
 use crate::service::{PostponedSignal, Repair, Service};
-use rosterd_engine::model::{Account, Millis, Reason, RequestError};
+use rosterd_engine::model::{Account, Millis, Reason, RequestError, WriteOrigin};
 use rosterd_protocol::{ClientCommand, v1};
 
 /// The result of a command.
@@ -81,7 +81,8 @@ async fn carry_out(
         }
         ClientCommand::SetPresence(presence) => {
             if let Some(invisible) = presence.invisible {
-                service.set_invisible(handle.account(), invisible, presence.if_version).await?;
+                let origin = WriteOrigin::Client(handle.session().id());
+                service.set_invisible(handle.account(), invisible, presence.if_version, origin).await?;
             }
             v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
         }
@@ -101,7 +102,7 @@ async fn carry_out(
         | ClientCommand::Block(_)
         | ClientCommand::Unblock(_)) => {
             let (command, reply) = friend_command(handle.account().clone(), command)?;
-            service.relate(command, Some(handle.session().id())).await?;
+            service.relate(command, WriteOrigin::Client(handle.session().id())).await?;
             reply
         }
     };
@@ -115,7 +116,9 @@ async fn update_my_info(
 ) -> Result<v1::ServerFrame, RequestError> {
     let if_version = update.if_version;
     let fields = rosterd_protocol::fields(update)?;
-    let answer = service.set_profile(handle.account(), fields, if_version, false, Some(handle.session().id())).await?;
+    let answer = service
+        .set_profile(handle.account(), fields, if_version, false, WriteOrigin::Client(handle.session().id()))
+        .await?;
     let user = answer.profile.map(|profile| v1::User::from(&*profile));
     let reply = v1::UpdateMyInfoReply { user };
     Ok(v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() })

@@ -74,7 +74,10 @@ pub fn carry_out<R: Rows>(
             rows.put(row).map_err(Abort::Failed)?;
         }
         if !decision.rows.is_empty() {
-            done.changes.push(Change { revision, origin: write.origin, rows: decision.rows });
+            let cause = decide::cause(&current, command, &decision.rows);
+            let replaced = decide::replaced(&current, &decision.rows);
+            let origin = write.origin.clone();
+            done.changes.push(Change { revision, time: now, origin, cause, rows: decision.rows, replaced });
         }
         done.answers.push(decision.answer);
     }

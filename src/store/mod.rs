@@ -5,8 +5,13 @@
 //! [`sqlite`] is the only adapter in the binary; `tests/memory-store` has one for tests. A further one implements
 //! [`Store`] and uses [`commit`], the part that all adapters share.
 
+mod change_log;
 pub mod commit;
+mod error;
 pub mod sqlite;
+
+pub use self::change_log::{ChangeLog, LOG_PAGE, LogExtent, LogPage, SnapshotKind};
+pub use self::error::StoreError;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -16,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use rosterd_engine::model::{
     Account, Answer, Block, Change, Command, Credential, Edge, Lineage, ListedEdge, Millis, OnlineAccount, Profile,
-    Request, RequestError, Revision, SeenPresence, SessionId, User,
+    Request, RequestError, Revision, SeenPresence, User, WriteOrigin,
 };
 
 /// The capacity of the feed: how many batches may wait for its consumer before the store stops committing.
@@ -38,11 +43,6 @@ pub fn system_clock() -> StoreClock {
         Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
     })
 }
-
-/// Why a store could not carry out a call; nothing was changed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
 
 /// Why a write was not carried out. Of a write of several commands, none was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -68,8 +68,8 @@ pub type Written = Result<Vec<Answer>, WriteError>;
 pub struct Write {
     /// In this order; each sees the rows of those before.
     pub commands: Vec<Command>,
-    /// The session that sent the commands, if one did.
-    pub origin: Option<SessionId>,
+    /// Who asks for them.
+    pub origin: WriteOrigin,
 }
 
 /// One commit, on its way to the hub.
@@ -135,6 +135,8 @@ pub struct PresenceRow {
 pub struct Opened {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Its change log.
+    pub log: Arc<dyn ChangeLog>,
     /// Commits, in order. It must be consumed, or no write is answered.
     pub feed: mpsc::Receiver<CommitBatch>,
     /// The last revision committed.

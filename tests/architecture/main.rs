@@ -51,7 +51,7 @@ pub(crate) fn module(file: &Path) -> Vec<String> {
 }
 
 /// What no hand has written.
-const GENERATED: [&str; 1] = ["crates/protocol/src/v1.rs"];
+const GENERATED: [&str; 2] = ["crates/protocol/src/v1.rs", "crates/protocol/src/feed_v1.rs"];
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -10,7 +10,9 @@ use shuttle::thread;
 
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, HubSettings, SessionHandle, Signal, TakenMarks, UserRef, WakeReason};
-use rosterd_engine::model::{Account, Block, Change, CloseReason, Invisibility, Profile, Revision, Row, SessionId};
+use rosterd_engine::model::{
+    Account, Block, Cause, Change, CloseReason, Invisibility, Profile, Revision, Row, SessionId, WriteOrigin,
+};
 
 pub fn account(n: usize) -> Account {
     Account::parse(&format!("u{n}"), "account").unwrap()
@@ -22,8 +24,12 @@ pub fn hub() -> Arc<Hub> {
 
 /// The commit of a profile at a revision.
 pub fn change(n: usize, revision: Revision) -> Change {
-    let profile = Arc::new(Profile::new(account(n), revision, 0));
-    Change { revision, origin: None, rows: vec![Row::Profile(profile)] }
+    of_row(revision, Row::Profile(Arc::new(Profile::new(account(n), revision, 0))))
+}
+
+fn of_row(revision: Revision, row: Row) -> Change {
+    let (origin, cause) = (WriteOrigin::Import, Cause::UserCreated);
+    Change { revision, time: 0, origin, cause, rows: vec![row], replaced: vec![0] }
 }
 
 /// Applies batches of changes, in slices of one watcher, as the consumer of the feed does.
@@ -169,7 +175,7 @@ pub fn a_signal_survives_a_flush_that_starts_over() {
         let (owner, peer) = (account(1), account(0));
         let (removed, presence, views, create_time, update_time, version) = Default::default();
         let block = Block { owner, peer, removed, presence, views, create_time, update_time, version };
-        Feed::new(hub).apply(&[Change { revision: 1, origin: None, rows: vec![Row::Block { block, frozen: None }] }]);
+        Feed::new(hub).apply(&[of_row(1, Row::Block { block, frozen: None })]);
     });
     loop {
         // A signal that lies where nobody looks is a deadlock here, which fails.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rosterd::store::StoreClock;
 use rosterd_client::Replica;
-use rosterd_engine::model::{Account, Command as StoreCommand, Fields, Millis, Outcome};
+use rosterd_engine::model::{Account, Command as StoreCommand, Fields, Millis, Outcome, WriteOrigin};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -322,7 +322,7 @@ impl Director {
             tokio::select! {
                 biased;
                 () = process.death() => {}
-                done = service.relate(command.clone(), None) => {
+                done = service.relate(command.clone(), WriteOrigin::Import) => {
                     if let Ok(outcome) = done {
                         let safe = outcome == Outcome::Unchanged || shared.holds(&command);
                         shared.demand(safe, &format!("{command:?} was answered and is not safe"));

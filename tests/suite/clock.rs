@@ -9,7 +9,7 @@ use rosterd::hub::{Hub, HubSettings, SessionsLimit, feed::Feed};
 use rosterd::metrics::Metrics;
 use rosterd::service::{NodeEnvironment, Service, ServiceSettings, consume, expire_requests};
 use rosterd::store::{Opened, Store, StoreClock, Write};
-use rosterd_engine::model::{Account, Command, FriendsPolicy, Patch, SessionsPolicy, Visibility};
+use rosterd_engine::model::{Account, Command, FriendsPolicy, Patch, SessionsPolicy, Visibility, WriteOrigin};
 use tokio::time::{Instant, sleep};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -27,7 +27,7 @@ async fn after_a_jump_of_the_clock_requests_stay_open_until_it_has_settled() {
     let (begun, start) = (Instant::now(), Arc::new(AtomicU64::new(1_700_000_000_000)));
     let set = start.clone();
     let clock: StoreClock = Arc::new(move || set.load(Ordering::Relaxed) + begun.elapsed().as_millis() as u64);
-    let Opened { store, feed, head } = rosterd_memory_store::open(clock.clone(), Visibility::default()).unwrap();
+    let Opened { store, feed, head, .. } = rosterd_memory_store::open(clock.clone(), Visibility::default()).unwrap();
     let metrics = Arc::new(Metrics::default());
     let hub = Hub::new(head, HubSettings::default(), metrics.clone());
     let auth = Authenticator::new(AuthSettings::Development, None, &metrics).unwrap();
@@ -48,7 +48,7 @@ async fn after_a_jump_of_the_clock_requests_stay_open_until_it_has_settled() {
     });
     let asked = Command::RequestFriend { account: account("ann"), peer: account("bob"), message: Box::default() };
     let commands = made.into_iter().chain([asked]).collect();
-    store.write(Write { commands, origin: None }).await.unwrap();
+    store.write(Write { commands, origin: WriteOrigin::Import }).await.unwrap();
     tokio::spawn(expire_requests(Arc::new(service), 24 * HOUR));
     sleep(HOUR).await;
 

@@ -21,6 +21,7 @@ mod deploy;
 mod devices;
 mod durability;
 mod explain;
+mod feed;
 mod files;
 mod frames;
 mod friends;

@@ -1,4 +1,5 @@
-//! Writes the wire types, `crates/protocol/src/v1.rs`, from `proto/`: `cargo run -p rosterd-codegen`, or `make proto`.
+//! Writes the types of `proto/` into `crates/protocol/src`, from the wire's to `v1.rs`, those of the change log to
+//! `feed_v1.rs`: `cargo run -p rosterd-codegen`, or `make proto`.
 //!
 //! The generated file is in the repository, so a build needs no code generator; a test here compares the two.
 //! The JSON encoding is the same schema through serde. Its rules come from the descriptors, so a new field needs no line
@@ -7,11 +8,12 @@
 use std::fs;
 
 use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{DescriptorProto, FieldDescriptorProto};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 /// Where the schema is, and what is written.
 const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
-const WRITTEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/src/v1.rs");
+const WIRE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/src/v1.rs");
+const CHANGE_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/src/feed_v1.rs");
 
 /// The messages that the server API speaks, too; the document that describes it has them as schemas.
 const DOCUMENTED: [&str; 9] =
@@ -22,11 +24,21 @@ const DOCUMENTED_ENUMS: [&str; 3] = ["Gender", "Direction", "RequestState"];
 const LARGE: [&str; 3] = ["changes", "login_reply", "update_my_info_reply"];
 
 fn main() {
-    fs::write(WRITTEN, generate()).expect("crates/protocol/src can be written to");
+    for (path, source) in [(WIRE, wire()), (CHANGE_LOG, change_log())] {
+        fs::write(path, source).expect("crates/protocol/src can be written to");
+    }
 }
 
-/// Generates the Rust source of the schema.
-fn generate() -> String {
+/// Generates the types of the change log, which has no JSON form.
+fn change_log() -> String {
+    let files = protox::compile(["rosterd/feed/v1/change.proto"], [PROTO]).expect("the schema compiles");
+    let mut config = prost_build::Config::new();
+    config.extern_path(".rosterd.v1", "crate::v1");
+    written(&mut config, files, "rosterd.feed.v1.rs")
+}
+
+/// Generates the types of the wire.
+fn wire() -> String {
     let files = protox::compile(["rosterd/v1/gateway.proto"], [PROTO]).expect("the schema compiles");
     let mut config = prost_build::Config::new();
     for file in &files.file {
@@ -45,9 +57,14 @@ fn generate() -> String {
     for field in LARGE {
         config.boxed(format!(".rosterd.v1.ServerFrame.{field}"));
     }
+    written(&mut config, files, "rosterd.v1.rs")
+}
+
+/// Returns the source that is generated for a package.
+fn written(config: &mut prost_build::Config, files: FileDescriptorSet, package: &str) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     config.out_dir(folder.path()).compile_fds(files).expect("the schema generates");
-    fs::read_to_string(folder.path().join("rosterd.v1.rs")).expect("the package is rosterd.v1")
+    fs::read_to_string(folder.path().join(package)).expect("the package has types")
 }
 
 fn json_rules(config: &mut prost_build::Config, package: &str, message: &DescriptorProto) {
@@ -110,7 +127,8 @@ fn presence_rule(message: &DescriptorProto, field: &FieldDescriptorProto) -> Opt
 }
 
 #[test]
-fn the_wire_types_are_those_of_the_schema() {
-    let committed = fs::read_to_string(WRITTEN).unwrap();
-    assert!(committed == generate(), "crates/protocol/src/v1.rs differs from what proto/ gives: run `make proto`");
+fn the_types_are_those_of_the_schema() {
+    for (path, source) in [(WIRE, wire()), (CHANGE_LOG, change_log())] {
+        assert!(fs::read_to_string(path).unwrap() == source, "{path} differs from what proto/ gives: run `make proto`");
+    }
 }

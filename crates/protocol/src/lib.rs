@@ -3,21 +3,25 @@
 //! One schema (`proto/rosterd/v1`) gives both encodings. There are no sockets here: the gateway puts these payloads into
 //! WebSocket messages.
 
+mod change_log;
 mod changes;
 mod convert;
 mod decode;
 mod encoded_profile;
 mod encoding;
+mod events;
 mod import;
 mod profile_views;
 mod strict;
 pub mod words;
 
+pub use change_log::{MalformedChange, decode_changes, encode_changes, encode_logged};
 pub use changes::Changes;
 pub use convert::{error, fields, sessions};
 pub use decode::{ClientCommand, Inbound, body, decode};
 pub use encoded_profile::EncodedProfile;
 pub use encoding::{Encoding, Malformed};
+pub use events::{EventFields, EventTypes, SnapshotRow, event_json, snapshot_json};
 pub use import::{batch, import_line};
 pub use profile_views::ProfileViews;
 pub use strict::nearest;
@@ -28,6 +32,11 @@ use serde::{Deserialize, Deserializer};
 #[allow(missing_docs, clippy::pedantic, reason = "generated; documented in the schema")]
 #[rustfmt::skip]
 pub mod v1;
+
+/// The generated types of `proto/rosterd/feed/v1`.
+#[allow(missing_docs, clippy::pedantic, reason = "generated; documented in the schema")]
+#[rustfmt::skip]
+pub mod feed_v1;
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 pub(crate) fn is_zero(id: &u64) -> bool {

@@ -74,6 +74,8 @@ fn the_names_and_defaults_are_a_contract() {
             "clients.tls.key",
             "clients.trusted_proxies",
             "demo.users",
+            "feed.max_bytes",
+            "feed.retention",
             "friends.policy",
             "friends.request_expiry",
             "limits.commands_burst",

@@ -4,8 +4,8 @@ use super::feed::Feed;
 use super::{Hub, HubSettings, SessionHandle, SessionsLimit, UserRef, VisibleProfile};
 use proptest::prelude::*;
 use rosterd_engine::model::{
-    Account, Block, Change, CloseReason, Edge, Invisibility, LastChange, OnlineAccount, Profile, Revision, Row,
-    SeenPresence, SessionId, SessionsPolicy, User,
+    Account, Block, Cause, Change, CloseReason, Edge, Invisibility, LastChange, OnlineAccount, Profile, Revision, Row,
+    SeenPresence, SessionId, SessionsPolicy, User, WriteOrigin,
 };
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
@@ -44,7 +44,9 @@ fn online(n: u8, hides: bool) -> OnlineAccount {
 }
 
 fn change(revision: Revision, origin: Option<SessionId>, row: Row) -> Change {
-    Change { revision, origin, rows: vec![row] }
+    let origin = origin.map_or(WriteOrigin::Import, WriteOrigin::Client);
+    // The hub goes by the rows.
+    Change { revision, time: 0, origin, cause: Cause::InvisibleSet, rows: vec![row], replaced: vec![0] }
 }
 
 /// The registry has exactly the entries that the session handles account for.

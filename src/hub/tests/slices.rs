@@ -72,7 +72,7 @@ fn a_batch_and_a_change_of_many_rows_are_applied_in_parts() {
 
     // As when an account with ten thousand friends is erased.
     let edge = |n: usize| Row::Edge(Edge::new(account(1), Account::stored(&format!("f{n}")).unwrap(), 102, 0));
-    let erased = [Change { revision: 102, origin: None, rows: (0..10_000).map(edge).collect() }];
+    let erased = [Change { rows: (0..10_000).map(edge).collect(), ..change(102, None, edge(0)) }];
     let (mut done, mut calls) = (0, 0);
     while done == 0 {
         assert_eq!(hub.watermark(), 101);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::files::{beside, claim, create_private, directory, real_path};
+use super::rows::change_log;
 use super::schema::{self, COPIED, SchemaError, explain};
 use crate::store::StoreError;
 
@@ -117,8 +118,23 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), Failed> {
     let name = to.to_str().ok_or_else(|| Failed::Copy(rusqlite::Error::InvalidPath(to.to_owned())))?;
     conn.execute("VACUUM INTO ?1", [name]).map_err(Failed::Copy)?;
     let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(Failed::Copy)?;
-    copy.execute("UPDATE meta SET epoch = ?1", [COPIED]).map_err(Failed::Copy)?;
+    begin_anew(&copy).map_err(Failed::Copy)?;
     copy.close().map_err(|(_, error)| Failed::Copy(error))
+}
+
+/// Makes a copy the beginning of another history. Its change log, which nobody can go on reading, is left out, and with it
+/// what it may still hold of deleted accounts.
+fn begin_anew(copy: &Connection) -> rusqlite::Result<()> {
+    copy.execute("UPDATE meta SET epoch = ?1", [COPIED])?;
+    // A database of an older version gets a log when it is migrated.
+    let has_log =
+        copy.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'feed'", [], |r| r.get::<_, bool>(0))?;
+    if has_log {
+        copy.execute("UPDATE meta SET history = ?1", [COPIED])?;
+        change_log::clear(copy)?;
+        copy.execute_batch("VACUUM")?;
+    }
+    Ok(())
 }
 
 /// Opens a database of ours for reading, together with the log of a running gateway.
@@ -169,7 +185,7 @@ mod tests {
     fn database(at: &Path, revision: i64) {
         let original = beside(at, ".original");
         let mut conn = Connection::open(&original).unwrap();
-        schema::prepare(&mut conn, &Visibility::default()).unwrap();
+        schema::prepare(&mut conn, &Visibility::default(), true).unwrap();
         conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
         conn.execute("UPDATE meta SET stamp = ?1", [revision]).unwrap();
         for part in ["", "-wal", "-shm"] {

@@ -8,6 +8,7 @@ mod backup;
 mod connection;
 mod files;
 mod log;
+mod log_writer;
 mod readers;
 mod rows;
 mod schema;
@@ -30,17 +31,19 @@ use self::backup::finish_restore;
 use self::connection::{closed, set_up};
 use self::files::{claim, create_private};
 use self::log::WriteAheadLog;
-use self::readers::Readers;
+use self::log_writer::{LogTask, LogWriter};
+use self::readers::{READERS, Readers};
 use self::schema::{Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
-    FEED_CAPACITY, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock, StoreError, Write, Written,
-    system_clock,
+    ChangeLog, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store,
+    StoreClock, StoreError, Write, Written, system_clock,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request, Revision,
-    User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile, Request,
+    Revision, User, Visibility,
 };
+use rosterd_protocol::SnapshotRow;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -51,12 +54,15 @@ pub struct SqliteOptions {
     pub clock: StoreClock,
     /// Which fields of a profile each audience may see. Other rules than before begin a new history.
     pub visibility: Visibility,
+    /// Whether to keep a change log. To keep none for once ends its history.
+    pub keeps_log: bool,
 }
 
 impl Default for SqliteOptions {
-    /// Five seconds, the clock of the machine, and the default visibility.
+    /// Five seconds, the clock of the machine, the default visibility, and a change log.
     fn default() -> Self {
-        Self { busy_timeout: Duration::from_secs(5), clock: system_clock(), visibility: Visibility::default() }
+        let (clock, visibility) = (system_clock(), Visibility::default());
+        Self { busy_timeout: Duration::from_secs(5), clock, visibility, keeps_log: true }
     }
 }
 
@@ -74,7 +80,7 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
     finish_restore(path)?;
     create_private(path).map_err(|e| StoreError(format!("cannot create the database {}: {e}", path.display())))?;
     let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
-    let meta = schema::prepare(&mut conn, &options.visibility).map_err(|e| explain(path, &e))?;
+    let meta = schema::prepare(&mut conn, &options.visibility, options.keeps_log).map_err(|e| explain(path, &e))?;
     start(path, options, lock, conn, &meta)
 }
 
@@ -93,15 +99,20 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
         head: head.clone(),
         compacted: compacted.clone(),
         log: WriteAheadLog::new(path, options.busy_timeout),
+        change_log: LogWriter::new(meta),
         failing: false,
         feed,
         running,
     };
     let thread = thread::Builder::new().name("rosterd-store".into());
     thread.spawn(move || writer.run(inbox)).map_err(|e| StoreError(format!("cannot start the store's thread: {e}")))?;
-    let readers = Readers::new(path.to_owned(), options.busy_timeout);
-    let store = Sqlite { readers, messages, epoch: meta.epoch, head, compacted, ended };
-    Ok(Opened { store: Arc::new(store), feed: commits, head: meta.revision })
+    let readers = Readers::new(path.to_owned(), options.busy_timeout, READERS);
+    // Logins wait for the others, and not behind those who read far back.
+    let log_reader = Readers::new(path.to_owned(), options.busy_timeout, 1);
+    let history = meta.history;
+    let store = Sqlite { readers, log_reader, messages, epoch: meta.epoch, history, head, compacted, ended };
+    let store = Arc::new(store);
+    Ok(Opened { store: store.clone(), log: store, feed: commits, head: meta.revision })
 }
 
 fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
@@ -114,8 +125,11 @@ fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> 
 struct Sqlite {
     /// Before `messages`, so that the writer closes the file last and removes its log.
     readers: Readers,
+    /// Reads the change log.
+    log_reader: Readers,
     messages: mpsc::Sender<Message>,
     epoch: Epoch,
+    history: Option<LogHistory>,
     /// Raised by the writer.
     head: Arc<AtomicU64>,
     /// Raised by the writer.
@@ -258,9 +272,42 @@ impl Store for Sqlite {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.readers.close().await;
+            self.log_reader.close().await;
             // An error means that it was closed before; then only the end of the writer is left to wait for.
             let _ = self.messages.send(Message::Close).await;
             self.ended().await;
         })
+    }
+}
+
+impl ChangeLog for Sqlite {
+    fn history(&self) -> Option<LogHistory> {
+        self.history
+    }
+
+    fn log_page(&self, after: Revision) -> BoxFuture<'_, Result<LogPage, StoreError>> {
+        Box::pin(self.log_reader.read(move |conn| rows::change_log::page(conn, after)))
+    }
+
+    fn log_extent(&self) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
+        Box::pin(self.log_reader.read(rows::change_log::extent))
+    }
+
+    fn snapshot_page(
+        &self,
+        kind: SnapshotKind,
+        after: Option<(Account, Account)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<SnapshotRow>, StoreError>> {
+        let read = move |conn: &Connection| rows::change_log::snapshot_page(conn, kind, after.as_ref(), limit);
+        Box::pin(self.log_reader.read(read))
+    }
+
+    fn prune_log(&self, before: Millis, most: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move { self.ask(|answer| Message::Log(LogTask::Prune { before, most }, answer)).await? })
+    }
+
+    fn scrub_log(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async { self.ask(|answer| Message::Log(LogTask::Scrub, answer)).await? })
     }
 }

@@ -19,7 +19,7 @@ use super::connection::{closed, set_up};
 use crate::store::StoreError;
 
 /// The most threads that read. A point read takes microseconds, so a few threads serve many sessions.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 
 /// How many reads may wait for each busy thread before another thread is woken.
 ///
@@ -35,6 +35,8 @@ pub(super) struct Readers(Arc<ReaderPool>);
 struct ReaderPool {
     path: PathBuf,
     busy_timeout: Duration,
+    /// The most threads.
+    most: usize,
     state: Mutex<ReaderQueue>,
     work: Condvar,
     /// Whether the last read failed.
@@ -55,9 +57,9 @@ struct ReaderQueue {
 type Read = Box<dyn FnOnce(&ReaderPool, &mut Option<Connection>) + Send>;
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, busy_timeout: Duration) -> Self {
+    pub(super) fn new(path: PathBuf, busy_timeout: Duration, most: usize) -> Self {
         let (state, work, failing) = Default::default();
-        Self(Arc::new(ReaderPool { path, busy_timeout, state, work, failing }))
+        Self(Arc::new(ReaderPool { path, busy_timeout, most, state, work, failing }))
     }
 
     /// Runs a query in a read transaction of its own. Once begun, it runs to its end even if its caller stops waiting.
@@ -92,7 +94,7 @@ impl Readers {
         if state.idle > 0 {
             state.idle -= 1;
             self.0.work.notify_one();
-        } else if state.threads.len() < READERS {
+        } else if state.threads.len() < self.0.most {
             let shared = self.0.clone();
             match thread::Builder::new().name("rosterd-read".into()).spawn(move || shared.run()) {
                 Ok(thread) => state.threads.push(thread),
@@ -199,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reads.db");
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
-        let readers = Readers::new(path, Duration::from_secs(1));
+        let readers = Readers::new(path, Duration::from_secs(1), READERS);
         let (shut, gate) = std::sync::mpsc::channel::<()>();
         let gate = Arc::new(Mutex::new(gate));
         let mut waiting = Vec::new();
@@ -231,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE some (one INTEGER)").unwrap();
-        let readers = Readers::new(path, Duration::from_secs(5));
+        let readers = Readers::new(path, Duration::from_secs(5), READERS);
         for _ in 0..2 * READERS {
             let broken = readers.read(|_| -> Result<()> { panic!("in a test") }).await;
             assert!(broken.is_err());

@@ -7,15 +7,15 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::rows::number;
+use super::rows::{change_log, number};
 use crate::store::StoreError;
-use rosterd_engine::model::{Epoch, Revision, Visibility};
+use rosterd_engine::model::{Epoch, LogHistory, Revision, Visibility};
 
 /// The bytes "rstd", which `SQLite` keeps in the header of the file.
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -23,9 +23,10 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../schema/sqlite/0005_request_copies.sql"),
     include_str!("../schema/sqlite/0006_what_a_peer_sees.sql"),
     include_str!("../schema/sqlite/0007_version_of_invisible.sql"),
+    include_str!("../schema/sqlite/0008_change_log.sql"),
 ];
 
-/// The epoch in a copy, which gets an epoch of its own when it is opened first.
+/// The epoch and the history in a copy, which gets its own when it is opened first.
 pub(super) const COPIED: i64 = 0;
 
 /// The pages of the write-ahead log at which it is copied back into the database.
@@ -75,10 +76,14 @@ pub(super) struct Meta {
     pub epoch: Epoch,
     pub revision: Revision,
     pub compacted: Revision,
+    /// The identity of the change log, unless none is kept.
+    pub history: Option<LogHistory>,
+    /// The size of the change log.
+    pub log_bytes: u64,
 }
 
 /// Verifies and migrates the database, and sets the connection up for writing.
-pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaError> {
+pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility, keeps_log: bool) -> Result<Meta, SchemaError> {
     // Closing must not touch even the log of a database that turns out not to be ours.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     verify(conn)?;
@@ -99,6 +104,7 @@ pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility) -> Result<
     // What is erased is overwritten, and does not stay in a free part of the file.
     conn.pragma_update(None, "secure_delete", true)?;
     migrate(conn)?;
+    begin_log(conn, keeps_log)?;
     rule(conn, visibility)
 }
 
@@ -121,6 +127,19 @@ fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaEr
     let meta = meta(&tx)?;
     tx.commit()?;
     Ok(meta)
+}
+
+/// Begins a new change log where changes may be missing in the old one: in a copy that was put back, and after no log was
+/// kept.
+fn begin_log(conn: &mut Connection, keeps_log: bool) -> Result<(), SchemaError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let history: i64 = tx.query_row("SELECT history FROM meta", [], |record| record.get(0))?;
+    if history == COPIED || !keeps_log {
+        change_log::clear(&tx)?;
+        let history = if keeps_log { epoch()? } else { COPIED };
+        tx.execute("UPDATE meta SET history = ?1", [history])?;
+    }
+    Ok(tx.commit()?)
 }
 
 /// Makes a random epoch, as it is stored.
@@ -174,11 +193,13 @@ fn migrate(conn: &mut Connection) -> Result<(), SchemaError> {
 }
 
 fn meta(conn: &Connection) -> rusqlite::Result<Meta> {
-    conn.query_row("SELECT epoch, stamp, floor FROM meta", [], |record| {
+    conn.query_row("SELECT epoch, stamp, floor, history, feed_bytes FROM meta", [], |record| {
         Ok(Meta {
             epoch: Epoch(record.get::<_, i64>(0)?.cast_unsigned()),
             revision: number(record, 1)?,
             compacted: number(record, 2)?,
+            history: Some(record.get::<_, i64>(3)?).filter(|it| *it != COPIED).map(|it| LogHistory(it.cast_unsigned())),
+            log_bytes: number(record, 4)?,
         })
     })
 }

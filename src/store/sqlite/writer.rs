@@ -14,6 +14,7 @@ use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::log::WriteAheadLog;
+use super::log_writer::{LogTask, LogWriter};
 use super::rows::{self, SqliteTables};
 use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
 use crate::store::{COMPACTION_LIMIT, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written};
@@ -30,7 +31,9 @@ pub(super) enum Message {
     Presence(Vec<PresenceRow>, oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Drops tombstones from before this time, and answers how many.
     Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
-    /// Removes what was erased from the log.
+    /// Does a part of what is to be done to the change log, and answers whether there was something to do.
+    Log(LogTask, oneshot::Sender<std::result::Result<bool, StoreError>>),
+    /// Removes what was erased from the write-ahead log.
     Purge(oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Takes no further messages, finishes those that wait, and ends.
     Close,
@@ -50,6 +53,7 @@ pub(super) struct Writer {
     /// Read by the store, raised here.
     pub compacted: Arc<AtomicU64>,
     pub log: WriteAheadLog,
+    pub change_log: LogWriter,
     /// Whether the last transaction failed. A full disk is logged when it begins and when it ends.
     pub failing: bool,
     pub feed: mpsc::Sender<CommitBatch>,
@@ -66,6 +70,7 @@ struct WriterRound {
     writes: Vec<QueuedWrite>,
     presence: Vec<QueuedPresence>,
     compactions: Vec<(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>)>,
+    log_tasks: Vec<(LogTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
     purges: Vec<oneshot::Sender<std::result::Result<(), StoreError>>>,
 }
 
@@ -97,6 +102,7 @@ impl Writer {
                     Message::Write(write, answer) => round.writes.push((write, answer)),
                     Message::Presence(rows, answer) => round.presence.push((rows, answer)),
                     Message::Compact(before, answer) => round.compactions.push((before, answer)),
+                    Message::Log(task, answer) => round.log_tasks.push((task, answer)),
                     Message::Purge(answer) => round.purges.push(answer),
                     Message::Close => inbox.close(),
                 }
@@ -107,7 +113,7 @@ impl Writer {
     }
 
     fn carry_out(&mut self, round: WriterRound) {
-        let WriterRound { writes, presence, compactions, purges } = round;
+        let WriterRound { writes, presence, compactions, log_tasks, purges } = round;
         if writes.is_empty() && !presence.is_empty() {
             self.note(presence);
         } else if !writes.is_empty() {
@@ -116,6 +122,14 @@ impl Writer {
         for (before, answer) in compactions {
             let dropped = self.compact(before);
             let _ = answer.send(self.report(dropped));
+        }
+        for (task, answer) in log_tasks {
+            let done = self.change_log.run(&mut self.conn, &task);
+            if matches!(done, Ok(true)) {
+                // Old states of what was dropped or rewritten are in the write-ahead log.
+                self.log.erased();
+            }
+            let _ = answer.send(self.report(done));
         }
         for answer in purges {
             let purged = self.log.purge(&self.conn);
@@ -177,11 +191,13 @@ impl Writer {
                 done.answers
             }));
         }
+        let log_bytes = self.change_log.append(&tx, now, &committed.changes)?;
         if revision != self.revision {
             rows::put_revision(&tx, revision)?;
         }
         tx.commit()?;
         self.revision = revision;
+        self.change_log.committed(log_bytes);
         if committed.changes.iter().flat_map(|change| &change.rows).any(|row| matches!(row, Row::Gone { .. })) {
             self.log.erased();
         }

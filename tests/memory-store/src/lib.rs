@@ -4,6 +4,8 @@
 //! store unless a test keeps its [`Disk`]. A write of several commands copies the maps, so that a refusal can restore
 //! them.
 
+mod log;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::Bound;
@@ -14,16 +16,18 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use self::log::MemoryLog;
 use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out};
 use rosterd::store::{
-    COMPACTION_LIMIT, CommitBatch, FEED_CAPACITY, LoginRows, Opened, PresenceRow, Relations, Store, StoreClock,
-    StoreError, Write, WriteError, Written,
+    COMPACTION_LIMIT, ChangeLog, CommitBatch, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow,
+    Relations, SnapshotKind, Store, StoreClock, StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, Millis, OnlineAccount, Profile,
-    Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, LogHistory, Millis, OnlineAccount,
+    Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
+use rosterd_protocol::SnapshotRow;
 
 /// Makes an empty store.
 ///
@@ -39,8 +43,9 @@ pub fn open(clock: StoreClock, visibility: Visibility) -> Result<Opened, StoreEr
 pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened {
     let (feed, commits) = mpsc::channel(FEED_CAPACITY);
     let head = disk.head();
-    let store = Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) };
-    Opened { store: Arc::new(store), feed: commits, head }
+    let store =
+        Arc::new(Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) });
+    Opened { store: store.clone(), log: store, feed: commits, head }
 }
 
 /// The rows of a store, which a test keeps when one store ends and another begins.
@@ -90,6 +95,7 @@ struct MemoryState {
     tables: MemoryTables,
     revision: Revision,
     compacted: Revision,
+    log: MemoryLog,
 }
 
 #[derive(Default, Clone)]
@@ -176,6 +182,41 @@ impl MemoryTables {
         }
     }
 
+    /// Returns the live records of a kind whose accounts come after some, in order.
+    fn snapshot(&self, kind: SnapshotKind, later: &dyn Fn(&Account, &Account) -> bool) -> Vec<SnapshotRow> {
+        match kind {
+            SnapshotKind::Users => {
+                let users = self.users.iter().filter(|(account, _)| later(account, &Account::none()));
+                users.map(|(_, held)| SnapshotRow::User(held.profile.clone())).collect()
+            }
+            SnapshotKind::Friends => {
+                let live = self.edges.values().filter(|edge| !edge.removed && later(&edge.owner, &edge.peer));
+                live.cloned().map(SnapshotRow::Friend).collect()
+            }
+            SnapshotKind::Requests => {
+                let sent = self.requests.values().filter(|request| {
+                    let open = request.state == RequestState::Open && request.side == RequestSide::Sender;
+                    open && later(&request.sender, &request.receiver)
+                });
+                sent.map(|sent| self.request_record(sent)).collect()
+            }
+            SnapshotKind::Blocks => {
+                let live = self.blocks.values().filter(|block| !block.removed && later(&block.owner, &block.peer));
+                live.cloned().map(SnapshotRow::Block).collect()
+            }
+        }
+    }
+
+    /// Returns the newer copy of a request, and whether the receiver does not see it.
+    fn request_record(&self, sent: &Request) -> SnapshotRow {
+        let key = (sent.sender.clone(), sent.receiver.clone(), RequestSide::Receiver);
+        match self.requests.get(&key) {
+            Some(received) if received.version > sent.version => SnapshotRow::Request(received.clone(), false),
+            Some(received) if received.version == sent.version => SnapshotRow::Request(sent.clone(), false),
+            _ => SnapshotRow::Request(sent.clone(), true),
+        }
+    }
+
     fn credential(&self, account: &Account) -> Credential {
         self.credentials.get(account).cloned().unwrap_or_default()
     }
@@ -258,6 +299,7 @@ impl MemoryState {
         match carry_out(&mut self.tables, write, CommitContext { head: self.revision, now, visibility }) {
             Ok(done) => {
                 self.revision += done.changes.len() as Revision;
+                self.log.append(&done.changes);
                 Ok(done)
             }
             Err(Abort::Refused { at, error }) => {
@@ -521,5 +563,47 @@ impl Store for Memory {
     fn close(&self) -> BoxFuture<'_, ()> {
         self.feed.lock().take();
         Box::pin(async {})
+    }
+}
+
+impl ChangeLog for Memory {
+    fn history(&self) -> Option<LogHistory> {
+        Some(LogHistory(self.epoch.0))
+    }
+
+    fn log_page(&self, after: Revision) -> BoxFuture<'_, Result<LogPage, StoreError>> {
+        let state = self.state.lock();
+        let page = state.log.page(after, state.revision);
+        Box::pin(async { Ok(page) })
+    }
+
+    fn log_extent(&self) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
+        let state = self.state.lock();
+        let extent = state.log.extent(state.revision);
+        Box::pin(async move { Ok(extent) })
+    }
+
+    fn snapshot_page(
+        &self,
+        kind: SnapshotKind,
+        after: Option<(Account, Account)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<SnapshotRow>, StoreError>> {
+        let state = self.state.lock();
+        let later = |one: &Account, other: &Account| {
+            after.as_ref().is_none_or(|(first, second)| (one, other) > (first, second))
+        };
+        let rows = state.tables.snapshot(kind, &later).into_iter().take(limit).collect();
+        Box::pin(async { Ok(rows) })
+    }
+
+    fn prune_log(&self, before: Millis, most: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let dropped = self.state.lock().log.prune(before, most);
+        Box::pin(async move { Ok(dropped) })
+    }
+
+    fn scrub_log(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        // An erasure is done at once here.
+        Box::pin(async { Ok(false) })
     }
 }

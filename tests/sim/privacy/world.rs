@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use rosterd::service::Service;
 use rosterd_client::Replica;
-use rosterd_engine::model::{Account, Command, Fields, Millis};
+use rosterd_engine::model::{Account, Command, Fields, Millis, WriteOrigin};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -149,7 +149,7 @@ impl World {
     async fn prepare(&mut self) {
         for account in [OWNER, BYSTANDER, UNKNOWN].into_iter().chain(VIEWERS) {
             let create = Fields { nick: Some(format!("{account} 0")), ..Fields::default() };
-            self.service().set_profile(&name(account), create, None, true, None).await.unwrap();
+            self.service().set_profile(&name(account), create, None, true, WriteOrigin::Import).await.unwrap();
         }
         for (viewer, account) in VIEWERS.into_iter().enumerate() {
             self.befriend(BYSTANDER, account).await;
@@ -175,7 +175,7 @@ impl World {
     }
 
     async fn relate(&self, command: Command) {
-        self.service().relate(command, None).await.unwrap();
+        self.service().relate(command, WriteOrigin::Import).await.unwrap();
     }
 
     fn happened(&mut self, what: &str) {
@@ -191,12 +191,12 @@ impl World {
     async fn elsewhere(&mut self) {
         self.elsewhere += 1;
         let fields = Fields { sign: Some(self.elsewhere.to_string()), ..Fields::default() };
-        self.service().set_profile(&name(UNKNOWN), fields, None, false, None).await.unwrap();
+        self.service().set_profile(&name(UNKNOWN), fields, None, false, WriteOrigin::Import).await.unwrap();
     }
 
     async fn nick(&mut self, nick: u64) {
         let fields = Fields { nick: Some(format!("ann {nick}")), ..Fields::default() };
-        self.service().set_profile(&name(OWNER), fields, None, false, None).await.unwrap();
+        self.service().set_profile(&name(OWNER), fields, None, false, WriteOrigin::Import).await.unwrap();
         self.nicks.0 = nick;
     }
 
@@ -254,7 +254,7 @@ impl World {
                 self.relate(Command::Block { account: name(OWNER), peer, if_version: None }).await;
             }
             (Relation::Invisible, Side::Secret) => {
-                self.service().set_invisible(&name(OWNER), true, None).await.unwrap();
+                self.service().set_invisible(&name(OWNER), true, None, WriteOrigin::Import).await.unwrap();
             }
             (Relation::Block | Relation::Invisible, Side::Plain) => {
                 self.elsewhere().await;
@@ -291,7 +291,7 @@ impl World {
                 } else {
                     Fields { tel: text, ..Fields::default() }
                 };
-                self.service().set_profile(&name(OWNER), fields, None, false, None).await.unwrap();
+                self.service().set_profile(&name(OWNER), fields, None, false, WriteOrigin::Import).await.unwrap();
             }
             Relation::Hidden => {
                 self.elsewhere().await;
@@ -342,7 +342,9 @@ impl World {
                 let peer = name(VIEWERS[self.target]);
                 self.relate(Command::Unblock { account: name(OWNER), peer, if_version: None }).await;
             }
-            (_, Side::Secret) => self.service().set_invisible(&name(OWNER), false, None).await.unwrap(),
+            (_, Side::Secret) => {
+                self.service().set_invisible(&name(OWNER), false, None, WriteOrigin::Import).await.unwrap();
+            }
             (_, Side::Plain) => {
                 if changed {
                     let nick = self.nicks.0;

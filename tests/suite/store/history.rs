@@ -1,11 +1,12 @@
 //! Random histories on every adapter: rows, answers and feed must be equal.
 
 use proptest::prelude::*;
-use rosterd::store::{LoginRows, PresenceRow};
+use rosterd::store::{LoginRows, PresenceRow, SnapshotKind};
 use rosterd_engine::model::{
-    Account, Block, Change, Command, Credential, Edge, Fields, FriendUpdate, Millis, OnlineAccount, Profile, Request,
-    Revision, SeenPresence, User,
+    Account, Block, Change, Command, Credential, Edge, Fields, FriendUpdate, LoggedChange, Millis, OnlineAccount,
+    Profile, Request, Revision, SeenPresence, User,
 };
+use rosterd_protocol::SnapshotRow;
 use tokio::runtime::Runtime;
 
 use super::rig::{
@@ -46,6 +47,8 @@ struct Everything {
     blocks: Vec<Block>,
     frozen: Vec<Profile>,
     credentials: Vec<Credential>,
+    log: Vec<LoggedChange>,
+    snapshot: Vec<SnapshotRow>,
 }
 
 fn commands() -> impl Strategy<Value = Command> {
@@ -153,12 +156,29 @@ async fn everything(db: &Running) -> Everything {
             assert_eq!(db.store.login_rows(owner.clone(), 2, since).await.unwrap(), parts);
         }
     }
+    all.log = db.logged(0).await;
+    all.snapshot = snapshot(db).await;
     all.requests.push(db.store.stale_requests(Millis::MAX, 99).await.unwrap());
     all.requests.last_mut().unwrap().sort_by_key(|request| (request.sender.clone(), request.receiver.clone()));
     all.online = db.store.online().await.unwrap();
     all.online.sort_by_key(|online| online.account.clone());
     all.users = db.store.users(accounts).await.unwrap();
     all.users.sort_by_key(|user| user.profile.account.clone());
+    all
+}
+
+/// Reads a snapshot, in pages of two.
+async fn snapshot(db: &Running) -> Vec<SnapshotRow> {
+    let mut all = Vec::new();
+    for kind in SnapshotKind::ALL {
+        let mut after = None;
+        loop {
+            let page = db.log.snapshot_page(kind, after, 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.key());
+            all.extend(page);
+        }
+    }
     all
 }
 

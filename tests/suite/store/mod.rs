@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 
 use rosterd::store::{Opened, Relations, Store, Write};
 use rosterd_engine::model::{
-    Answer, Change, Credential, Edge, Fields, Gender, ListedEdge, Millis, Outcome, Profile, Reason, Revision, Row,
-    SessionId, StaticToken, TokenHash,
+    Added, Answer, Cause, Change, Credential, Edge, Fields, Gender, ListedEdge, Millis, Outcome, Profile, Reason,
+    Revision, Row, SessionId, StaticToken, TokenHash, WriteOrigin,
 };
 
 use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, revoke, token, unfriend};
@@ -36,6 +36,7 @@ macro_rules! on_store {
     };
 }
 
+mod change_log;
 mod relations;
 
 on_every_store! {
@@ -89,21 +90,46 @@ async fn every_command_is_answered(place: Place) {
 
 async fn a_change_has_its_rows_revision_and_origin(place: Place) {
     let db = place.open();
-    let origin = Some(SessionId(7));
+    let origin = WriteOrigin::Client(SessionId(7));
     let commands = vec![nick("a", "Ann"), nick("b", "Bob"), befriend("a", "b"), nick("a", "Ann")];
-    db.store.write(Write { commands, origin }).await.unwrap();
+    db.store.write(Write { commands, origin: origin.clone() }).await.unwrap();
     db.run(delete("a")).await;
     let (ann, bob) = (Profile::new(account("a"), 1, 1000), Profile::new(account("b"), 2, 1000));
     let edge = |owner, peer| Row::Edge(Edge::new(account(owner), account(peer), 3, 1000));
     let ended = |owner, peer| Row::Edge(Edge::tombstone(account(owner), account(peer), 4, 1000));
     let expected = vec![
-        Change { revision: 1, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Ann".into(), ..ann }))] },
-        Change { revision: 2, origin, rows: vec![Row::Profile(Arc::new(Profile { nick: "Bob".into(), ..bob }))] },
-        Change { revision: 3, origin, rows: vec![edge("a", "b"), edge("b", "a")] },
+        Change {
+            revision: 1,
+            time: 1000,
+            origin: origin.clone(),
+            cause: Cause::UserCreated,
+            rows: vec![Row::Profile(Arc::new(Profile { nick: "Ann".into(), ..ann }))],
+            replaced: vec![0],
+        },
+        Change {
+            revision: 2,
+            time: 1000,
+            origin: origin.clone(),
+            cause: Cause::UserCreated,
+            rows: vec![Row::Profile(Arc::new(Profile { nick: "Bob".into(), ..bob }))],
+            replaced: vec![0],
+        },
+        Change {
+            revision: 3,
+            time: 1000,
+            origin,
+            cause: Cause::FriendAdded(Added::Backend),
+            rows: vec![edge("a", "b"), edge("b", "a")],
+            replaced: vec![0, 0],
+        },
         Change {
             revision: 4,
-            origin: None,
+            time: 1000,
+            origin: WriteOrigin::Import,
+            cause: Cause::UserDeleted,
             rows: vec![Row::Gone { account: account("a"), version: 4 }, ended("a", "b"), ended("b", "a")],
+            // The edges of others are not read for a deletion.
+            replaced: vec![1, 3, 0],
         },
     ];
     assert_eq!(db.close().await.changes, expected);
@@ -191,7 +217,7 @@ async fn one_of_many(store: Arc<dyn Store>, task: usize) -> Arc<Profile> {
     let name = format!("user{task}");
     let mut last = None;
     for turn in 0..WRITES {
-        let write = Write { commands: vec![nick(&name, &format!("turn {turn}"))], origin: None };
+        let write = Write { commands: vec![nick(&name, &format!("turn {turn}"))], origin: WriteOrigin::Import };
         let answer = store.write(write).await.unwrap().remove(0);
         let read = store.users(vec![account(&name)]).await.unwrap().pop().map(|user| user.profile);
         assert_eq!(answer.profile, read);
@@ -419,7 +445,7 @@ async fn a_closed_store_takes_no_writes(place: Place) {
 
 async fn a_write_stands_without_anyone_waiting_for_it(place: Place) {
     let db = place.open();
-    let write = db.store.write(Write { commands: vec![nick("a", "Ann")], origin: None });
+    let write = db.store.write(Write { commands: vec![nick("a", "Ann")], origin: WriteOrigin::Import });
     // Polls the write once and drops it, whether or not it was answered.
     let _ = futures::FutureExt::now_or_never(write);
     let seen = db.close().await;
@@ -429,7 +455,7 @@ async fn a_write_stands_without_anyone_waiting_for_it(place: Place) {
 async fn an_answer_waits_until_the_consumer_gives_it(place: Place) {
     let Opened { store, mut feed, .. } = place.try_open().unwrap();
     let asker = store.clone();
-    let ask = |commands| Write { commands, origin: None };
+    let ask = |commands| Write { commands, origin: WriteOrigin::Import };
     let write = tokio::spawn(async move { asker.write(ask(vec![nick("a", "Ann"), nick("a", "Ann")])).await });
     let batch = feed.recv().await.unwrap();
     assert!(!store.is_empty().await.unwrap(), "the feed has it before it is committed");
@@ -441,7 +467,7 @@ async fn an_answer_waits_until_the_consumer_gives_it(place: Place) {
 async fn without_a_consumer_writes_are_answered_still(place: Place) {
     let Opened { store, feed, .. } = place.try_open().unwrap();
     drop(feed);
-    store.write(Write { commands: vec![nick("a", "Ann")], origin: None }).await.unwrap();
+    store.write(Write { commands: vec![nick("a", "Ann")], origin: WriteOrigin::Import }).await.unwrap();
     assert!(!store.is_empty().await.unwrap());
     store.close().await;
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rosterd::store::{self, Opened, Store, StoreClock, StoreError, Write, WriteError, Written};
+use rosterd::store::{self, ChangeLog, Opened, Store, StoreClock, StoreError, Write, WriteError, Written};
 use rosterd_engine::model::{
-    Account, Answer, Change, Command, Edge, Fields, Millis, Profile, Reason, Revision, TokenHash, User, Visibility,
+    Account, Answer, Change, Command, Edge, Fields, LoggedChange, Millis, Profile, Reason, Revision, TokenHash, User,
+    Visibility, WriteOrigin,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -43,7 +44,12 @@ impl Place {
     pub(super) fn sqlite() -> Self {
         let opener = |place: &Self| {
             let (clock, visibility) = (place.clock(), place.visibility.clone());
-            let options = store::sqlite::SqliteOptions { busy_timeout: place.busy_timeout, clock, visibility };
+            let options = store::sqlite::SqliteOptions {
+                busy_timeout: place.busy_timeout,
+                clock,
+                visibility,
+                ..store::sqlite::SqliteOptions::default()
+            };
             store::sqlite::open(&place.path(), options)
         };
         Self { directory: Some(tempfile::tempdir().unwrap()), opener, ..Self::memory() }
@@ -109,6 +115,7 @@ impl Place {
 /// An open store, and a consumer of its feed that replaces the hub.
 pub(super) struct Running {
     pub(super) store: Arc<dyn Store>,
+    pub(super) log: Arc<dyn ChangeLog>,
     pub(super) head: Revision,
     pub(super) received: Arc<Mutex<Received>>,
     pub(super) consumer: JoinHandle<()>,
@@ -123,7 +130,7 @@ pub(super) struct Received {
 
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { store, mut feed, head } = opened;
+        let Opened { store, log, mut feed, head } = opened;
         let received = Arc::new(Mutex::new(Received::default()));
         let receiving = received.clone();
         let consumer = tokio::spawn(async move {
@@ -136,11 +143,11 @@ impl Running {
                 batch.answer();
             }
         });
-        Self { store, head, received, consumer }
+        Self { store, log, head, received, consumer }
     }
 
     pub(super) async fn write(&self, commands: impl IntoIterator<Item = Command>) -> Written {
-        self.store.write(Write { commands: commands.into_iter().collect(), origin: None }).await
+        self.store.write(Write { commands: commands.into_iter().collect(), origin: WriteOrigin::Import }).await
     }
 
     /// Runs one command, which must succeed.
@@ -174,10 +181,24 @@ impl Running {
         }
     }
 
+    /// Reads the change log from a position to its end.
+    pub(super) async fn logged(&self, after: Revision) -> Vec<LoggedChange> {
+        let mut all: Vec<LoggedChange> = Vec::new();
+        loop {
+            let after = all.last().map_or(after, |last| last.change.revision);
+            let page = self.log.log_page(after).await.unwrap();
+            assert!(page.floor <= after, "changes are missing");
+            if page.changes.is_empty() {
+                return all;
+            }
+            all.extend(page.changes);
+        }
+    }
+
     /// Closes the store, waits until everything is released, and returns what came through the feed.
     pub(super) async fn close(self) -> Received {
         self.store.close().await;
-        drop(self.store);
+        drop((self.store, self.log));
         self.consumer.await.unwrap();
         Arc::into_inner(self.received).expect("the consumer has ended").into_inner().unwrap()
     }

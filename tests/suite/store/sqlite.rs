@@ -43,6 +43,42 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 #[tokio::test]
+async fn the_change_log_is_there_after_reopening_and_begins_anew_in_a_copy_or_after_none_was_kept() {
+    let place = Place::sqlite();
+    let db = place.open();
+    db.run(nick("a", "Ann")).await;
+    let (history, logged) = (db.log.history(), db.logged(0).await);
+    assert!(history.is_some());
+    db.close().await;
+
+    let db = place.open();
+    assert_eq!((db.log.history(), db.logged(0).await), (history, logged));
+    db.run(nick("a", "Anna")).await;
+    let copy = Place::sqlite();
+    fs::create_dir_all(copy.path().parent().unwrap()).unwrap();
+    store::sqlite::backup(&place.path(), &copy.path()).unwrap();
+    db.close().await;
+
+    let copied = copy.open();
+    let (other, extent) = (copied.log.history(), copied.log.log_extent().await.unwrap());
+    assert!(other.is_some() && other != history);
+    assert_eq!((extent.floor, extent.bytes), (2, 0));
+    copied.close().await;
+
+    // Without a log, nobody can go on where it ended.
+    let options = || store::sqlite::SqliteOptions { keeps_log: false, ..store::sqlite::SqliteOptions::default() };
+    let without = Running::new(store::sqlite::open(&place.path(), options()).unwrap());
+    assert_eq!(without.log.history(), None);
+    without.run(nick("b", "Bob")).await;
+    assert_eq!(without.log.log_extent().await.unwrap().bytes, 0);
+    without.close().await;
+    let db = place.open();
+    assert!(db.log.history().is_some() && db.log.history() != history);
+    assert_eq!(db.log.log_extent().await.unwrap().floor, 3);
+    db.close().await;
+}
+
+#[tokio::test]
 async fn everything_is_there_after_reopening() {
     let place = Place::sqlite();
     let db = place.open();
@@ -69,7 +105,7 @@ async fn a_dropped_store_releases_its_file() {
     let place = Place::sqlite();
     let db = place.open();
     db.run(nick("a", "Ann")).await;
-    drop(db.store);
+    drop((db.store, db.log));
     db.consumer.await.unwrap();
     assert!(!beside(&place.path(), "-wal").exists(), "the log was not copied back");
     let db = place.open();

@@ -39,6 +39,12 @@ impl Account {
         ArrayString::from(text).ok().map(Self)
     }
 
+    /// The empty text, which is no account and sorts before all of them.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(ArrayString::new())
+    }
+
     /// The id itself.
     #[must_use]
     pub fn as_str(&self) -> &str {

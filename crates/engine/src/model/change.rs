@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Block, Credential, Edge, FriendUpdate, Invisibility, Millis, Patch, Profile, Request, Revision, SessionId,
-    TokenHash,
+    Account, Block, Cause, Credential, Edge, FriendUpdate, Invisibility, Millis, Patch, Profile, Request, Revision,
+    TokenHash, WriteOrigin,
 };
 
 /// A write that a client, the backend or an import asks for.
@@ -228,10 +228,17 @@ pub struct OnlineAccount {
 pub struct Change {
     /// Its position in commit order.
     pub revision: Revision,
-    /// The session that asked for it, which receives an answer instead of a push.
-    pub origin: Option<SessionId>,
+    /// When it was decided, by the clock of the store.
+    pub time: Millis,
+    /// Who asked for it.
+    pub origin: WriteOrigin,
+    /// What it was.
+    pub cause: Cause,
     /// The rows that it wrote, each at most once.
     pub rows: Vec<Row>,
+    /// The version that each row replaced, in their order; 0 where there was none, where rows have no versions, and for the
+    /// edges of others when an account is deleted.
+    pub replaced: Vec<Revision>,
 }
 
 /// The effect of a command.

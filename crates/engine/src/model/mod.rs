@@ -12,8 +12,11 @@ mod change;
 mod credential;
 mod cursor;
 mod error;
+mod feed_position;
 mod gender;
 pub mod limits;
+mod logged_change;
+mod origin;
 mod profile;
 mod profile_fields;
 mod relation;
@@ -25,7 +28,10 @@ pub use change::{Answer, Change, Command, OnlineAccount, Outcome, Row, User};
 pub use credential::{Credential, StaticToken, TokenHash};
 pub use cursor::{Cursor, Epoch, Lineage, SessionId};
 pub use error::{CloseReason, Reason, RequestError};
+pub use feed_position::FeedPosition;
 pub use gender::Gender;
+pub use logged_change::{LogHistory, LoggedChange};
+pub use origin::{Added, Cause, ChangedFields, WriteOrigin};
 pub use profile::{Fields, LastChange, Patch, Profile, TextLimits};
 pub use relation::{
     Block, Edge, FriendUpdate, FriendsPolicy, Invisibility, ListedEdge, Request, RequestSide, RequestState,

@@ -94,6 +94,18 @@ macro_rules! define {
             }
         }
 
+        impl Profile {
+            /// Returns the names of the fields that differ.
+            #[must_use]
+            pub fn changed_fields(&self, other: &Self) -> Vec<&'static str> {
+                let mut changed = Vec::new();
+                $(if self.$name != other.$name {
+                    changed.push(stringify!($name));
+                })+
+                changed
+            }
+        }
+
         impl Patch {
             /// Returns the profile after the change, or `None` if nothing would differ.
             ///

@@ -43,6 +43,13 @@ impl Edge {
         Self { owner, peer, removed: false, alias, custom, create_time: now, update_time: now, version }
     }
 
+    /// Returns the names of the owner's notes that differ.
+    #[must_use]
+    pub fn changed_fields(&self, other: &Self) -> Vec<&'static str> {
+        let fields = [("alias", &self.alias, &other.alias), ("custom", &self.custom, &other.custom)];
+        fields.into_iter().filter(|(_, held, given)| held != given).map(|(name, ..)| name).collect()
+    }
+
     /// Makes the tombstone of an edge, without the owner's notes about the peer.
     #[must_use]
     pub fn tombstone(owner: Account, peer: Account, version: u64, now: Millis) -> Self {

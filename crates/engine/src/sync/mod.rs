@@ -9,6 +9,7 @@
 pub mod decide;
 pub mod delta;
 pub mod digest;
+pub mod events;
 pub mod interest;
 pub mod outbox;
 pub mod repair;

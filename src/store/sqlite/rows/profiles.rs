@@ -129,6 +129,15 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
     Ok(found)
 }
 
+/// Reads the profiles after an account, in order of the account.
+pub(super) fn profiles_after(conn: &Connection, after: &str, limit: usize) -> Result<Vec<Profile>> {
+    let sql = concat!("SELECT ", columns!(), ", account FROM user WHERE account > ?1 ORDER BY account LIMIT ?2");
+    let mut select = conn.prepare_cached(sql)?;
+    let rows =
+        select.query_map(params![after, int(limit as u64)], |record| profile(&account(record, COLUMNS)?, record))?;
+    rows.collect()
+}
+
 /// Reads the users of the accounts that exist, with all their blocks.
 pub(in crate::store::sqlite) fn users(conn: &Connection, accounts: &[Account]) -> Result<Vec<User>> {
     users_with(conn, accounts, |account, _| {

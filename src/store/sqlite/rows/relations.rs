@@ -191,6 +191,53 @@ pub(super) fn live_blocks(conn: &Connection, account: &Account) -> Result<Vec<Bl
 
 /// Puts an edge. Like requests and blocks, it is updated and never replaced, or the triggers that keep the counts would
 /// not see the row before.
+/// Reads the live edges of all owners after a pair, in order of owner and peer.
+pub(super) fn edges_after(conn: &Connection, (owner, peer): (&str, &str), limit: usize) -> Result<Vec<Edge>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        edge_columns!(),
+        " FROM edge WHERE (owner, peer) > (?1, ?2) AND removed = 0 ORDER BY owner, peer LIMIT ?3"
+    ))?;
+    let rows = select
+        .query_map(params![owner, peer, int(limit as u64)], |record| record_edge(&account(record, 0)?, record))?;
+    rows.collect()
+}
+
+/// Reads the live blocks of all owners after a pair, in order of owner and peer.
+pub(super) fn blocks_after(conn: &Connection, (owner, peer): (&str, &str), limit: usize) -> Result<Vec<Block>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        block_columns!(),
+        " FROM block WHERE (owner, peer) > (?1, ?2) AND removed = 0 ORDER BY owner, peer LIMIT ?3"
+    ))?;
+    select.query_map(params![owner, peer, int(limit as u64)], record_block)?.collect()
+}
+
+/// Reads the open requests after a pair, in order of sender and receiver: the newer one of the two copies, and whether the
+/// receiver does not see it.
+pub(super) fn requests_after(
+    conn: &Connection,
+    (sender, receiver): (&str, &str),
+    limit: usize,
+) -> Result<Vec<(Request, bool)>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        request_columns!(),
+        " FROM request WHERE (sender, receiver) > (?1, ?2) AND side = 0 AND state = 0
+         ORDER BY sender, receiver LIMIT ?3"
+    ))?;
+    let copies = select.query_map(params![sender, receiver, int(limit as u64)], record_request)?;
+    copies
+        .map(|copy| {
+            let copy = copy?;
+            let theirs = request(conn, &copy.sender, &copy.receiver, Some(RequestSide::Receiver))?.pop();
+            let theirs = theirs.filter(|theirs| theirs.version >= copy.version);
+            let hidden = theirs.is_none();
+            Ok((theirs.filter(|theirs| theirs.version > copy.version).unwrap_or(copy), hidden))
+        })
+        .collect()
+}
+
 pub(super) fn put_edge(conn: &Connection, edge: &Edge) -> Result<()> {
     conn.prepare_cached(concat!(
         "INSERT INTO edge (",

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record};
 
 use super::values::{int, number};
-use super::{credentials, profiles, relations};
+use super::{change_log, credentials, profiles, relations};
 use crate::store::commit::Rows;
 use rosterd_engine::model::{Account, Millis, Revision, Row};
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts};
@@ -52,7 +52,8 @@ impl Rows for SqliteTables<'_> {
         let conn = self.0;
         match row {
             Row::Profile(profile) => profiles::put(conn, profile),
-            Row::Gone { account, .. } => {
+            Row::Gone { account, version } => {
+                change_log::erase_below(conn, account, *version)?;
                 profiles::delete(conn, account)?;
                 relations::forget(conn, account)
             }

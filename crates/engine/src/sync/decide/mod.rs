@@ -5,11 +5,13 @@
 //! one account, `tokens` those about its tokens, `relations` and `blocks` those about two accounts.
 
 mod blocks;
+mod cause;
 mod decision;
 mod relations;
 mod tokens;
 mod users;
 
+pub use self::cause::{cause, replaced};
 pub use self::decision::{CurrentRows, Decision, Reads, RelationCounts, StoredPresence};
 
 use self::decision::CommitPoint;

@@ -1,0 +1,73 @@
+//! Says what a decision is about, and which versions its rows replace: for those who read the change log.
+
+use super::decision::CurrentRows;
+use crate::model::{Added, Cause, ChangedFields, Command, Request, Revision, Row};
+
+/// Returns what the rows of a decided command are about.
+#[must_use]
+pub fn cause(current: &CurrentRows, command: &Command, rows: &[Row]) -> Cause {
+    match command {
+        Command::SetProfile { account, .. } => match current.user(account) {
+            Some(_) => Cause::UserUpdated(changed_fields(current, rows)),
+            None => Cause::UserCreated,
+        },
+        Command::DeleteUser { .. } => Cause::UserDeleted,
+        Command::Befriend { .. } => Cause::FriendAdded(Added::Backend),
+        Command::AddFriend { .. } => Cause::FriendAdded(Added::Direct),
+        Command::RequestFriend { .. } if rows.iter().any(|row| matches!(row, Row::Edge(_))) => {
+            Cause::FriendAdded(Added::Request)
+        }
+        Command::RequestFriend { .. } => Cause::RequestCreated,
+        Command::AcceptFriend { .. } => Cause::RequestAccepted,
+        Command::RejectFriend { .. } => Cause::RequestRejected,
+        Command::CancelRequest { .. } => Cause::RequestCancelled,
+        Command::ExpireRequest { .. } => Cause::RequestExpired,
+        Command::DeleteFriend { .. } | Command::Unfriend { .. } => Cause::FriendRemoved,
+        Command::UpdateFriend { .. } => Cause::FriendUpdated(changed_fields(current, rows)),
+        Command::Block { .. } => Cause::BlockAdded,
+        Command::Unblock { .. } => Cause::BlockRemoved,
+        Command::SetInvisible { .. } => Cause::InvisibleSet,
+        Command::RevokeTokens { .. } => Cause::TokensRevoked,
+        Command::SetToken { token: Some(_), .. } => Cause::TokenSet,
+        Command::SetToken { token: None, .. } => Cause::TokenRemoved,
+    }
+}
+
+/// Returns the version that each row replaces, in their order; 0 where there was none, or where rows have no version.
+#[must_use]
+pub fn replaced(current: &CurrentRows, rows: &[Row]) -> Vec<Revision> {
+    rows.iter().map(|row| current.replaced(row)).collect()
+}
+
+fn changed_fields(current: &CurrentRows, rows: &[Row]) -> ChangedFields {
+    let changed = rows.iter().find_map(|row| match row {
+        Row::Profile(profile) => Some(current.user(&profile.account)?.changed_fields(profile)),
+        Row::Edge(edge) => Some(current.edge(&edge.owner, &edge.peer)?.changed_fields(edge)),
+        _ => None,
+    });
+    changed.unwrap_or_default().into_iter().map(Into::into).collect()
+}
+
+impl CurrentRows {
+    fn replaced(&self, row: &Row) -> Revision {
+        let held = match row {
+            Row::Profile(profile) => self.user(&profile.account).map(|held| held.version),
+            Row::Gone { account, .. } => self.user(account).map(|held| held.version),
+            Row::Edge(edge) => {
+                self.edges.iter().find(|e| e.owner == edge.owner && e.peer == edge.peer).map(|held| held.version)
+            }
+            Row::Request(request) => {
+                let same = |held: &&Request| {
+                    held.side == request.side && held.sender == request.sender && held.receiver == request.receiver
+                };
+                self.requests.iter().find(same).map(|held| held.version)
+            }
+            Row::Block { block, .. } => {
+                self.blocks.iter().find(|b| b.owner == block.owner && b.peer == block.peer).map(|held| held.version)
+            }
+            Row::Invisible { .. } => Some(self.presence.invisible.version),
+            Row::Credential { .. } => None,
+        };
+        held.unwrap_or_default()
+    }
+}

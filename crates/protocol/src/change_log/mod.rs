@@ -1,0 +1,8 @@
+//! Changes as a store keeps them in its change log: protobuf, by `proto/rosterd/feed/v1`.
+
+mod change;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use self::change::{MalformedChange, decode_changes, encode_changes, encode_logged};

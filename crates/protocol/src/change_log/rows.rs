@@ -1,0 +1,214 @@
+//! The rows of a change.
+
+use std::sync::Arc;
+
+use super::change::MalformedChange;
+use crate::feed_v1 as log;
+use crate::feed_v1::row::Row as LoggedRow;
+use crate::v1;
+use rosterd_engine::for_each_profile_field;
+use rosterd_engine::model::{
+    Account, Block, Credential, Edge, Gender, Invisibility, LastChange, Profile, Request, RequestSide, RequestState,
+    Row, SeenChanges, SeenPresence,
+};
+
+/// Defines how a profile is read back, out of the table of profile fields.
+macro_rules! define {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        fn profile(logged: log::Profile) -> Result<Profile, MalformedChange> {
+            let user = logged.user.ok_or(MalformedChange)?;
+            Ok(Profile {
+                account: account(&user.account)?,
+                $($name: from_log!($kind, user.$name),)+
+                create_time: user.create_time,
+                update_time: user.update_time,
+                version: user.version,
+                friends: logged.friends.ok_or(MalformedChange)?.into(),
+                everyone: logged.everyone.ok_or(MalformedChange)?.into(),
+            })
+        }
+    };
+}
+
+/// A field as it was logged, by its kind.
+macro_rules! from_log {
+    (gender, $field:expr) => {
+        match v1::Gender::try_from($field).map_err(|_| MalformedChange)? {
+            v1::Gender::Unknown => Gender::Unknown,
+            v1::Gender::Male => Gender::Male,
+            v1::Gender::Female => Gender::Female,
+        }
+    };
+    ($text:ident, $field:expr) => {
+        $field.into()
+    };
+}
+
+for_each_profile_field!(define);
+
+fn account(name: &str) -> Result<Account, MalformedChange> {
+    Account::stored(name).ok_or(MalformedChange)
+}
+
+impl From<LastChange> for log::LastChange {
+    fn from(LastChange { version, time }: LastChange) -> Self {
+        Self { version, time }
+    }
+}
+
+impl From<log::LastChange> for LastChange {
+    fn from(log::LastChange { version, time }: log::LastChange) -> Self {
+        Self { version, time }
+    }
+}
+
+impl From<&Row> for LoggedRow {
+    fn from(row: &Row) -> Self {
+        match row {
+            Row::Profile(profile) => Self::Profile(log::Profile {
+                user: Some((&**profile).into()),
+                friends: Some(profile.friends.into()),
+                everyone: Some(profile.everyone.into()),
+            }),
+            Row::Gone { account, version } => Self::Gone(log::Gone { account: account.to_string(), version: *version }),
+            Row::Edge(edge) => Self::Edge(edge.into()),
+            Row::Request(request) => Self::Request(request.into()),
+            Row::Block { block, .. } => Self::Block(block.into()),
+            Row::Invisible { account, invisible, time } => {
+                let (account, hides, version) = (account.to_string(), invisible.hides, invisible.version);
+                Self::Invisible(log::Invisible { account, hides, time: *time, version })
+            }
+            Row::Credential { account, credential } => Self::Credential(log::Credential {
+                account: account.to_string(),
+                revoked_before: credential.revoked_before,
+            }),
+        }
+    }
+}
+
+impl TryFrom<LoggedRow> for Row {
+    type Error = MalformedChange;
+
+    fn try_from(row: LoggedRow) -> Result<Self, MalformedChange> {
+        Ok(match row {
+            LoggedRow::Profile(logged) => Self::Profile(Arc::new(profile(logged)?)),
+            LoggedRow::Gone(gone) => Self::Gone { account: account(&gone.account)?, version: gone.version },
+            LoggedRow::Edge(edge) => Self::Edge(edge.try_into()?),
+            LoggedRow::Request(request) => Self::Request(request.try_into()?),
+            LoggedRow::Block(block) => Self::Block { block: block.try_into()?, frozen: None },
+            LoggedRow::Invisible(set) => {
+                let invisible = Invisibility { hides: set.hides, version: set.version };
+                Self::Invisible { account: account(&set.account)?, invisible, time: set.time }
+            }
+            LoggedRow::Credential(log::Credential { account: name, revoked_before }) => {
+                Self::Credential { account: account(&name)?, credential: Credential { revoked_before, token: None } }
+            }
+        })
+    }
+}
+
+impl From<&Edge> for log::Edge {
+    fn from(edge: &Edge) -> Self {
+        Self {
+            owner: edge.owner.to_string(),
+            peer: edge.peer.to_string(),
+            removed: edge.removed,
+            alias: edge.alias.to_string(),
+            custom: edge.custom.to_string(),
+            create_time: edge.create_time,
+            update_time: edge.update_time,
+            version: edge.version,
+        }
+    }
+}
+
+impl TryFrom<log::Edge> for Edge {
+    type Error = MalformedChange;
+
+    fn try_from(edge: log::Edge) -> Result<Self, MalformedChange> {
+        Ok(Self {
+            owner: account(&edge.owner)?,
+            peer: account(&edge.peer)?,
+            removed: edge.removed,
+            alias: edge.alias.into(),
+            custom: edge.custom.into(),
+            create_time: edge.create_time,
+            update_time: edge.update_time,
+            version: edge.version,
+        })
+    }
+}
+
+impl From<&Request> for log::RequestCopy {
+    fn from(request: &Request) -> Self {
+        Self {
+            sender: request.sender.to_string(),
+            receiver: request.receiver.to_string(),
+            of_receiver: request.side == RequestSide::Receiver,
+            message: request.message.to_string(),
+            state: v1::RequestState::from(request.state) as i32,
+            create_time: request.create_time,
+            update_time: request.update_time,
+            version: request.version,
+        }
+    }
+}
+
+impl TryFrom<log::RequestCopy> for Request {
+    type Error = MalformedChange;
+
+    fn try_from(copy: log::RequestCopy) -> Result<Self, MalformedChange> {
+        let state = match v1::RequestState::try_from(copy.state).map_err(|_| MalformedChange)? {
+            v1::RequestState::Open => RequestState::Open,
+            v1::RequestState::Accepted => RequestState::Accepted,
+            v1::RequestState::Rejected => RequestState::Rejected,
+            v1::RequestState::Cancelled => RequestState::Cancelled,
+            v1::RequestState::Expired => RequestState::Expired,
+        };
+        Ok(Self {
+            sender: account(&copy.sender)?,
+            receiver: account(&copy.receiver)?,
+            side: if copy.of_receiver { RequestSide::Receiver } else { RequestSide::Sender },
+            message: copy.message.into(),
+            state,
+            create_time: copy.create_time,
+            update_time: copy.update_time,
+            version: copy.version,
+        })
+    }
+}
+
+impl From<&Block> for log::Block {
+    fn from(block: &Block) -> Self {
+        let SeenPresence { online, last_seen } = block.presence.unwrap_or_default();
+        Self {
+            owner: block.owner.to_string(),
+            peer: block.peer.to_string(),
+            removed: block.removed,
+            presence: block.presence.map(|_| log::SeenPresence { online, last_seen }),
+            friends: block.views.map(|views| views.friends.into()),
+            everyone: block.views.map(|views| views.everyone.into()),
+            create_time: block.create_time,
+            update_time: block.update_time,
+            version: block.version,
+        }
+    }
+}
+
+impl TryFrom<log::Block> for Block {
+    type Error = MalformedChange;
+
+    fn try_from(block: log::Block) -> Result<Self, MalformedChange> {
+        let views = block.friends.zip(block.everyone);
+        Ok(Self {
+            owner: account(&block.owner)?,
+            peer: account(&block.peer)?,
+            removed: block.removed,
+            presence: block.presence.map(|log::SeenPresence { online, last_seen }| SeenPresence { online, last_seen }),
+            views: views.map(|(friends, everyone)| SeenChanges { friends: friends.into(), everyone: everyone.into() }),
+            create_time: block.create_time,
+            update_time: block.update_time,
+            version: block.version,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! What is done to the store now and then: dropping what is past its retention, and removing what was erased.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::config::FeedConfig;
+use crate::service::Service;
+use crate::store::{ChangeLog, Store, StoreError};
+use rosterd_engine::model::Millis;
+
+/// How often it is looked whether something is to be done.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How often tombstones past their retention are dropped.
+const COMPACTION: Duration = Duration::from_hours(1);
+/// How long after a pass over the change log, which takes out what was erased, the next one begins.
+const SCRUB: Duration = Duration::from_mins(10);
+
+/// What is kept, and for how long.
+pub(super) struct Retention {
+    /// Of tombstones.
+    pub tombstones: Duration,
+    /// Of changes.
+    pub feed: FeedConfig,
+}
+
+/// Drops what is past its retention, and removes erased data from the store's files, for ever.
+pub(super) async fn clean(service: Arc<Service>, store: Arc<dyn Store>, log: Arc<dyn ChangeLog>, retention: Retention) {
+    let (mut compacted, mut scrubbed): (Option<Instant>, Option<Instant>) = (None, None);
+    let is_due = |last: Option<Instant>, pause| last.is_none_or(|at| at.elapsed() >= pause);
+    loop {
+        // By a clock that has not jumped of late. The size of the log is no matter of time.
+        let now = service.settled_now();
+        let before = |kept: Duration| now.map_or(0, |now| now.saturating_sub(kept.as_millis() as u64));
+        if now.is_some() && is_due(compacted, COMPACTION) {
+            compact(&*store, before(retention.tombstones)).await;
+            compacted = Some(Instant::now());
+        }
+        if log.history().is_some() {
+            let (before, most) = (before(retention.feed.retention), retention.feed.max_bytes as u64);
+            repeat("old changes could not be dropped", || log.prune_log(before, most)).await;
+            let failed = "what was erased may still be in the change log";
+            if is_due(scrubbed, SCRUB) && repeat(failed, || log.scrub_log()).await {
+                scrubbed = Some(Instant::now());
+            }
+        }
+        if let Err(error) = store.purge().await {
+            tracing::warn!(%error, "what was erased may still be in the store's log; it is tried again");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Does a bounded part of some work until there is no more, and returns whether there was any.
+async fn repeat<'a>(failed: &str, part: impl Fn() -> BoxFuture<'a, Result<bool, StoreError>>) -> bool {
+    let mut any = false;
+    loop {
+        match part().await {
+            Ok(true) => any = true,
+            Ok(false) => return any,
+            Err(error) => {
+                tracing::warn!(%error, "{failed}; it is tried again");
+                return any;
+            }
+        }
+    }
+}
+
+async fn compact(store: &dyn Store, before: Millis) {
+    loop {
+        match store.compact(before).await {
+            Ok(0) => return,
+            Ok(dropped) => tracing::info!(dropped, "tombstones past their retention were dropped"),
+            Err(error) => {
+                tracing::warn!(%error, "tombstones could not be dropped");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Writes the change log: in the transactions of the changes, and in small ones of its own for what is dropped or erased.
+
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+
+use super::rows::change_log::{self, ScrubPass};
+use super::schema::Meta;
+use rosterd_engine::model::{Change, Millis};
+
+/// What is done to the log now and then. Each is a bounded part, and answers whether there was something to do.
+pub(super) enum LogTask {
+    /// Drops changes from before a time, and the oldest ones beyond a size.
+    Prune { before: Millis, most: u64 },
+    /// Takes out the personal data of deleted accounts.
+    Scrub,
+}
+
+/// The state of the log.
+pub(super) struct LogWriter {
+    /// The epoch that goes with the changes; `None` if no log is kept.
+    epoch: Option<i64>,
+    /// The bytes of all changes in it.
+    bytes: u64,
+    /// The pass under way.
+    scrub: Option<ScrubPass>,
+}
+
+impl LogWriter {
+    pub(super) fn new(meta: &Meta) -> Self {
+        let epoch = meta.history.map(|_| meta.epoch.0.cast_signed());
+        Self { epoch, bytes: meta.log_bytes, scrub: None }
+    }
+
+    /// Appends the changes of a transaction. Returns the size of the log after it, for [`LogWriter::committed`].
+    pub(super) fn append(&self, tx: &Transaction<'_>, now: Millis, changes: &[Change]) -> Result<u64> {
+        let Some(epoch) = self.epoch.filter(|_| !changes.is_empty()) else { return Ok(self.bytes) };
+        let bytes = self.bytes + change_log::append(tx, epoch, now, changes)?;
+        change_log::put_bytes(tx, bytes)?;
+        Ok(bytes)
+    }
+
+    /// Notes that the transaction was committed.
+    pub(super) fn committed(&mut self, bytes: u64) {
+        self.bytes = bytes;
+    }
+
+    /// Does a part of a task in a transaction of its own.
+    pub(super) fn run(&mut self, conn: &mut Connection, task: &LogTask) -> Result<bool> {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (more, freed) = match task {
+            LogTask::Prune { before, most } => {
+                let (rows, freed) = change_log::prune(&tx, *before, *most, self.bytes)?;
+                (rows > 0, freed)
+            }
+            LogTask::Scrub => self.scrub(&tx)?,
+        };
+        let bytes = self.bytes.saturating_sub(freed);
+        if freed > 0 {
+            change_log::put_bytes(&tx, bytes)?;
+        }
+        tx.commit()?;
+        self.bytes = bytes;
+        Ok(more)
+    }
+
+    fn scrub(&mut self, tx: &Transaction<'_>) -> Result<(bool, u64)> {
+        // A pass that fails begins anew.
+        let pass = match self.scrub.take() {
+            Some(pass) => Some(pass),
+            None => ScrubPass::begin(tx)?,
+        };
+        let Some(mut pass) = pass else { return Ok((false, 0)) };
+        let part = pass.some(tx)?;
+        if !part.is_last {
+            self.scrub = Some(pass);
+        }
+        Ok((true, part.freed))
+    }
+}

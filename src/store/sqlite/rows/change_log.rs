@@ -1,0 +1,239 @@
+//! The change log's rows.
+
+use std::sync::Arc;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, params};
+
+use super::values::{account, int, number};
+use super::{profiles, relations};
+use crate::store::{LOG_PAGE, LogExtent, LogPage, SnapshotKind};
+use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision};
+use rosterd_protocol::SnapshotRow;
+
+/// The most changes and, unless one change has more, bytes of a row.
+const ROW: (usize, usize) = (1000, 256 * 1024);
+/// The most bytes of a page, unless one row has more.
+const PAGE_BYTES: u64 = 1024 * 1024;
+/// The most rows and bytes that are dropped or rewritten in a transaction, so that no write waits long behind it.
+const AT_A_TIME: (usize, u64) = (200, 5_000_000);
+/// The form of the rows.
+const FORMAT: i64 = 1;
+
+/// Appends the changes of a transaction, and returns the bytes they took.
+pub(in crate::store::sqlite) fn append(conn: &Connection, epoch: i64, now: Millis, changes: &[Change]) -> Result<u64> {
+    let mut bytes = 0;
+    for changes in changes.chunks(ROW.0) {
+        bytes += append_row(conn, epoch, now, changes)?;
+    }
+    Ok(bytes)
+}
+
+fn append_row(conn: &Connection, epoch: i64, now: Millis, changes: &[Change]) -> Result<u64> {
+    let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Ok(0) };
+    let encoded = rosterd_protocol::encode_changes(changes);
+    if encoded.len() > ROW.1 && changes.len() > 1 {
+        let (half, rest) = changes.split_at(changes.len() / 2);
+        return Ok(append_row(conn, epoch, now, half)? + append_row(conn, epoch, now, rest)?);
+    }
+    let size = encoded.len() as u64;
+    let sql = "INSERT INTO feed (first, last, epoch, writer, nonce, time, format, size, changes)
+               VALUES (?1, ?2, ?3, 0, 0, ?4, ?5, ?6, ?7)";
+    let [first, last] = [first.revision, last.revision].map(int);
+    conn.prepare_cached(sql)?.execute(params![first, last, epoch, int(now), FORMAT, int(size), encoded])?;
+    Ok(size)
+}
+
+/// Reads changes after a position. `head` is the last revision of the store.
+pub(in crate::store::sqlite) fn page(conn: &Connection, after: Revision) -> Result<LogPage> {
+    let floor = floor(conn)?;
+    let mut page = LogPage { floor, changes: Vec::new() };
+    if after < floor {
+        return Ok(page);
+    }
+    let erased = erased(conn)?;
+    // The row that the position is in, and those after it.
+    let sql = "SELECT first, size, changes FROM feed
+               WHERE first >= coalesce((SELECT max(first) FROM feed WHERE first <= ?1), ?1) ORDER BY first";
+    let mut select = conn.prepare_cached(sql)?;
+    let mut rows = select.query([int(after.saturating_add(1))])?;
+    let mut bytes = 0;
+    while let Some(record) = rows.next()? {
+        bytes += number(record, 1)?;
+        if !page.changes.is_empty() && bytes > PAGE_BYTES {
+            break;
+        }
+        for mut logged in changes(record, 2)?.into_iter().filter(|logged| logged.change.revision > after) {
+            if page.changes.len() >= LOG_PAGE {
+                return Ok(page);
+            }
+            for (account, below) in &erased {
+                logged.erase(account, *below);
+            }
+            page.changes.push(logged);
+        }
+    }
+    Ok(page)
+}
+
+fn changes(record: &Record<'_>, column: usize) -> Result<Vec<LoggedChange>> {
+    let bytes = record.get_ref(column)?.as_blob()?;
+    rosterd_protocol::decode_changes(bytes)
+        .map_err(|error| Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
+}
+
+/// Returns the first position from which nothing is missing.
+fn floor(conn: &Connection) -> Result<Revision> {
+    let first = conn.prepare_cached("SELECT min(first) FROM feed")?.query_row([], |r| r.get::<_, Option<i64>>(0))?;
+    match first {
+        Some(first) => Ok(u64::try_from(first - 1).unwrap_or_default()),
+        None => conn.prepare_cached("SELECT stamp FROM meta")?.query_row([], |r| number(r, 0)),
+    }
+}
+
+/// Returns what the log holds.
+pub(in crate::store::sqlite) fn extent(conn: &Connection) -> Result<LogExtent> {
+    let sql = "SELECT time FROM feed ORDER BY first LIMIT 1";
+    let since = conn.prepare_cached(sql)?.query_row([], |r| number(r, 0)).optional()?;
+    let bytes = conn.prepare_cached("SELECT feed_bytes FROM meta")?.query_row([], |r| number(r, 0))?;
+    Ok(LogExtent { floor: floor(conn)?, since, bytes })
+}
+
+/// Reads the records of a kind for a snapshot.
+pub(in crate::store::sqlite) fn snapshot_page(
+    conn: &Connection,
+    kind: SnapshotKind,
+    after: Option<&(Account, Account)>,
+    limit: usize,
+) -> Result<Vec<SnapshotRow>> {
+    // No account is empty, so the empty text is before all.
+    let (first, second) = after.map_or(("", ""), |(first, second)| (first.as_str(), second.as_str()));
+    Ok(match kind {
+        SnapshotKind::Users => {
+            let users = profiles::profiles_after(conn, first, limit)?;
+            users.into_iter().map(|profile| SnapshotRow::User(Arc::new(profile))).collect()
+        }
+        SnapshotKind::Friends => {
+            relations::edges_after(conn, (first, second), limit)?.into_iter().map(SnapshotRow::Friend).collect()
+        }
+        SnapshotKind::Requests => {
+            let requests = relations::requests_after(conn, (first, second), limit)?.into_iter();
+            requests.map(|(request, hidden)| SnapshotRow::Request(request, hidden)).collect()
+        }
+        SnapshotKind::Blocks => {
+            relations::blocks_after(conn, (first, second), limit)?.into_iter().map(SnapshotRow::Block).collect()
+        }
+    })
+}
+
+/// Drops the oldest rows while they are older than `before`, or there are more than `most` of the `held` bytes. Returns how
+/// many rows and bytes it dropped.
+pub(in crate::store::sqlite) fn prune(conn: &Connection, before: Millis, most: u64, held: u64) -> Result<(usize, u64)> {
+    let (mut rows, mut bytes, mut last) = (0, 0, None);
+    let mut select = conn.prepare_cached("SELECT first, time, size FROM feed ORDER BY first LIMIT ?1")?;
+    let mut oldest = select.query([int(AT_A_TIME.0 as u64)])?;
+    while let Some(record) = oldest.next()? {
+        let (first, time, size) = (number(record, 0)?, number(record, 1)?, number(record, 2)?);
+        let is_over = time < before || held - bytes > most;
+        if !is_over || rows > 0 && bytes + size > AT_A_TIME.1 {
+            break;
+        }
+        (rows, bytes, last) = (rows + 1, bytes + size, Some(first));
+    }
+    if let Some(last) = last {
+        conn.prepare_cached("DELETE FROM feed WHERE first <= ?1")?.execute([int(last)])?;
+    }
+    Ok((rows, bytes))
+}
+
+/// Empties the log.
+pub(in crate::store::sqlite) fn clear(conn: &Connection) -> Result<()> {
+    conn.execute_batch("DELETE FROM feed; DELETE FROM feed_erase; UPDATE meta SET feed_bytes = 0")
+}
+
+/// Stores the size of the log.
+pub(in crate::store::sqlite) fn put_bytes(conn: &Connection, bytes: u64) -> Result<()> {
+    conn.prepare_cached("UPDATE meta SET feed_bytes = ?1")?.execute([int(bytes)]).map(drop)
+}
+
+/// Notes that the personal data of an account is to be taken out of changes below a revision.
+pub(super) fn erase_below(conn: &Connection, account: &Account, below: Revision) -> Result<()> {
+    let sql = "INSERT INTO feed_erase (account, below) VALUES (?1, ?2)
+               ON CONFLICT (account) DO UPDATE SET below = excluded.below";
+    conn.prepare_cached(sql)?.execute(params![account.as_str(), int(below)]).map(drop)
+}
+
+fn erased(conn: &Connection) -> Result<Vec<(Account, Revision)>> {
+    let mut select = conn.prepare_cached("SELECT account, below FROM feed_erase")?;
+    let rows = select.query_map([], |record| Ok((account(record, 0)?, number(record, 1)?)))?;
+    rows.collect()
+}
+
+/// One pass over the log, which takes out the personal data of all accounts that waited when it began.
+pub(in crate::store::sqlite) struct ScrubPass {
+    accounts: Vec<(Account, Revision)>,
+    next: Revision,
+}
+
+/// A part of a pass.
+pub(in crate::store::sqlite) struct ScrubbedPart {
+    /// Whether the pass is over.
+    pub is_last: bool,
+    /// By how much the log became smaller.
+    pub freed: u64,
+}
+
+impl ScrubPass {
+    /// Begins a pass, unless no account waits.
+    pub(in crate::store::sqlite) fn begin(conn: &Connection) -> Result<Option<Self>> {
+        let accounts = erased(conn)?;
+        Ok((!accounts.is_empty()).then_some(Self { accounts, next: 0 }))
+    }
+
+    /// Rewrites some rows. The accounts do not wait any more once the last is rewritten.
+    pub(in crate::store::sqlite) fn some(&mut self, conn: &Connection) -> Result<ScrubbedPart> {
+        let below = self.accounts.iter().map(|(_, below)| *below).max().unwrap_or_default();
+        let sql = "SELECT first, size, changes FROM feed WHERE first >= ?1 AND first < ?2 ORDER BY first LIMIT ?3";
+        let mut select = conn.prepare_cached(sql)?;
+        let mut rows = select.query([int(self.next), int(below), int(AT_A_TIME.0 as u64)])?;
+        let (mut read, mut bytes, mut freed, mut next) = (0, 0, 0, self.next);
+        while let Some(record) = rows.next()? {
+            let (first, size) = (number(record, 0)?, number(record, 1)?);
+            if read > 0 && bytes + size > AT_A_TIME.1 {
+                self.next = next;
+                return Ok(ScrubbedPart { is_last: false, freed });
+            }
+            freed += self.rewrite(conn, first, size, changes(record, 2)?)?;
+            (read, bytes, next) = (read + 1, bytes + size, first + 1);
+        }
+        self.next = next;
+        let is_last = read < AT_A_TIME.0;
+        if is_last {
+            for (account, below) in &self.accounts {
+                // Unless the account was made again and deleted again meanwhile.
+                let sql = "DELETE FROM feed_erase WHERE account = ?1 AND below = ?2";
+                conn.prepare_cached(sql)?.execute(params![account.as_str(), int(*below)])?;
+            }
+        }
+        Ok(ScrubbedPart { is_last, freed })
+    }
+
+    /// Writes a row without the personal data, if it has any, and returns by how much it became smaller.
+    fn rewrite(&self, conn: &Connection, first: Revision, size: u64, mut changes: Vec<LoggedChange>) -> Result<u64> {
+        let mut touched = false;
+        for logged in &mut changes {
+            for (account, below) in &self.accounts {
+                touched |= logged.erase(account, *below);
+            }
+        }
+        if !touched {
+            return Ok(0);
+        }
+        let encoded = rosterd_protocol::encode_logged(&changes);
+        let now = encoded.len() as u64;
+        let sql = "UPDATE feed SET size = ?2, changes = ?3 WHERE first = ?1";
+        conn.prepare_cached(sql)?.execute(params![int(first), int(now), encoded])?;
+        // The mark that something was erased takes two bytes.
+        Ok(size.saturating_sub(now))
+    }
+}

@@ -1,0 +1,135 @@
+//! Checks what every store must keep of the change log.
+
+use std::fs;
+
+use rosterd::store;
+use rosterd_engine::model::{Cause, Fields, FriendUpdate, Millis, Row, SessionId, WriteOrigin};
+
+use super::Place;
+use super::rig::{account, ask, befriend, delete, nick, profile, token};
+use rosterd::store::Write;
+use rosterd_engine::model::Command;
+
+on_every_store! {
+    the_log_has_every_change_in_order_and_says_who_asked
+    a_position_is_read_on_from_across_transactions
+    what_is_old_or_too_much_is_dropped_and_missed_positions_are_below_the_floor
+    what_is_refused_or_changes_nothing_is_not_logged
+    an_erasure_takes_personal_data_out_and_leaves_the_versions
+}
+
+async fn the_log_has_every_change_in_order_and_says_who_asked(place: Place) {
+    let db = place.open();
+    let origin = WriteOrigin::Client(SessionId(7));
+    let write =
+        Write { commands: vec![nick("a", "Ann"), nick("b", "Bob"), befriend("a", "b")], origin: origin.clone() };
+    db.store.write(write).await.unwrap();
+    db.run(nick("a", "Anna")).await;
+    db.run(token("a", Some(9))).await;
+    let logged = db.logged(0).await;
+    assert!(logged.iter().all(|logged| !logged.erased));
+    assert_eq!((&logged[2].change.origin, logged[2].change.time, logged[2].change.rows.len()), (&origin, 1000, 2));
+    assert_eq!(logged[3].change.cause, Cause::UserUpdated(vec!["nick".into()]));
+    assert_eq!((&logged[3].change.origin, &logged[3].change.replaced[..]), (&WriteOrigin::Import, &[1][..]));
+    // A token is set, and its hash is not in the log.
+    assert!(matches!(&logged[4].change.rows[..], [Row::Credential { credential, .. }] if credential.token.is_none()));
+    let (log, sent) = (logged.into_iter().map(|logged| logged.change), db.close().await.changes);
+    assert!(log.take(4).eq(sent.into_iter().take(4)));
+}
+
+async fn a_position_is_read_on_from_across_transactions(place: Place) {
+    let db = place.open();
+    for batch in 0..3 {
+        db.write((0..700).map(|n| nick(&format!("u{batch}x{n}"), "x"))).await.unwrap();
+    }
+    let all: Vec<_> = (1..=2100).collect();
+    for after in [0, 1, 699, 700, 701, 1399, 2099] {
+        let revisions: Vec<_> = db.logged(after).await.iter().map(|logged| logged.change.revision).collect();
+        assert_eq!(revisions, all[after as usize..], "after {after}");
+    }
+    assert_eq!(db.log.log_page(2100).await.unwrap().changes, []);
+    db.close().await;
+}
+
+async fn what_is_old_or_too_much_is_dropped_and_missed_positions_are_below_the_floor(place: Place) {
+    let db = place.open();
+    assert_eq!(db.log.log_extent().await.unwrap(), store::LogExtent { floor: 0, since: None, bytes: 0 });
+    for n in 0..4 {
+        place.at(1000 + n);
+        db.run(nick("a", &format!("{n}"))).await;
+    }
+    let full = db.log.log_extent().await.unwrap();
+    assert_eq!((full.floor, full.since), (0, Some(1000)));
+    assert!(!db.log.prune_log(1000, full.bytes).await.unwrap());
+    // By age.
+    while db.log.prune_log(1002, u64::MAX).await.unwrap() {}
+    let rest = db.log.log_extent().await.unwrap();
+    assert_eq!((rest.floor, rest.since, rest.bytes < full.bytes), (2, Some(1002), true));
+    let missed = db.log.log_page(1).await.unwrap();
+    assert_eq!((missed.floor, missed.changes.len()), (2, 0));
+    assert_eq!(db.logged(2).await.len(), 2);
+    // By size.
+    while db.log.prune_log(0, rest.bytes - 1).await.unwrap() {}
+    assert_eq!(db.log.log_extent().await.unwrap().floor, 3);
+    // All of it: whoever has the last change has missed nothing.
+    while db.log.prune_log(Millis::MAX, 0).await.unwrap() {}
+    assert_eq!(db.log.log_extent().await.unwrap(), store::LogExtent { floor: 4, since: None, bytes: 0 });
+    assert_eq!(db.logged(4).await, []);
+    db.run(nick("a", "more")).await;
+    assert_eq!(db.logged(4).await.len(), 1);
+    db.close().await;
+}
+
+async fn what_is_refused_or_changes_nothing_is_not_logged(place: Place) {
+    let db = place.open();
+    db.run(nick("a", "Ann")).await;
+    db.run(nick("a", "Ann")).await;
+    // The first command of these is undone with the second.
+    db.write([nick("a", "never"), delete("nobody")]).await.unwrap_err();
+    db.run(nick("a", "Anna")).await;
+    let nicks: Vec<_> = db.logged(0).await.into_iter().map(|logged| logged.change.revision).collect();
+    assert_eq!(nicks, [1, 2]);
+    db.close().await;
+}
+
+/// Texts of every kind that a deletion erases.
+const PRIVATE: [&str; 4] = ["Annabel-the-nick", "Annabel-the-alias", "Annabel-the-note", "Annabel-the-message"];
+
+async fn an_erasure_takes_personal_data_out_and_leaves_the_versions(place: Place) {
+    let db = place.open();
+    let fields = Fields { nick: Some(PRIVATE[0].into()), email: Some("annabel@x.example".into()), ..Fields::default() };
+    db.write([profile("a", fields), nick("b", "Bob-the-nick"), nick("c", "C"), befriend("a", "b")]).await.unwrap();
+    let note = FriendUpdate::check(Some(PRIVATE[1].into()), Some(PRIVATE[2].into())).unwrap();
+    db.run(Command::UpdateFriend { account: account("b"), peer: account("a"), note, if_version: None }).await;
+    db.run(ask("a", "c", PRIVATE[3])).await;
+    let before = db.logged(0).await;
+    db.run(delete("a")).await;
+    db.run(nick("a", "another-a")).await;
+    // At once for readers, and later on the disk.
+    for scrubbed in [false, true] {
+        let after = db.logged(0).await;
+        let text = format!("{after:?}");
+        assert!(PRIVATE.iter().all(|text_of_a| !text.contains(text_of_a)), "{text}");
+        assert!(!text.contains("annabel@") && text.contains("Bob-the-nick") && text.contains("another-a"));
+        let erased: Vec<_> = after.iter().map(|logged| logged.erased).collect();
+        assert_eq!(erased, [true, false, false, false, true, true, false, false]);
+        for (one, other) in before.iter().zip(&after) {
+            let (one, other) = (&one.change, &other.change);
+            assert_eq!((one.revision, &one.cause, &one.replaced), (other.revision, &other.cause, &other.replaced));
+        }
+        if !scrubbed {
+            while db.log.scrub_log().await.unwrap() {}
+        }
+    }
+    let bytes = db.log.log_extent().await.unwrap().bytes;
+    db.store.purge().await.unwrap();
+    if let Some(directory) = &place.directory {
+        for file in fs::read_dir(directory.path().join("data")).unwrap() {
+            let held = fs::read(file.unwrap().path()).unwrap();
+            let holds = |text: &str| held.windows(text.len()).any(|part| part == text.as_bytes());
+            assert!(!PRIVATE.iter().any(|text| holds(text)), "{PRIVATE:?} are on the disk");
+        }
+    }
+    assert!(bytes > 0);
+    db.close().await;
+}
