@@ -30,12 +30,6 @@ impl Default for EventFields {
 }
 
 impl EventFields {
-    /// All fields.
-    #[must_use]
-    pub fn all() -> Self {
-        Self(Self::known().collect())
-    }
-
     fn known() -> impl Iterator<Item = &'static str> {
         Profile::FIELDS.iter().copied().chain(RELATION_FIELDS)
     }
