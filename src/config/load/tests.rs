@@ -281,7 +281,7 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
     let error = file("[zzz]\n").unwrap_err();
     assert!(
         error.ends_with(
-            "the sections are auth, clients, clients.tls, demo, friends, limits, log, ops, ops.tls, presence, \
+            "the sections are auth, clients, clients.tls, demo, feed, friends, limits, log, ops, ops.tls, presence, \
              profile.visibility, sessions, shutdown, store"
         ),
         "{error}"
