@@ -48,6 +48,8 @@ CALLS = [
     ("explain_delivery", {"account": "frank", "viewer": "bob"}),
     ("export_user", {"account": "frank"}),
     ("delete_user", {"account": "frank"}),
+    ("read_snapshot", {"fields": "nick"}),
+    ("read_feed", {"after": "now", "types": "user.*"}),
 ]
 
 

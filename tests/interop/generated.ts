@@ -67,6 +67,8 @@ const viewed = { params: { path: frank, query: { viewer: "bob" } } };
 await done(client.GET("/v1/accounts/{account}/explain", viewed));
 await done(client.GET("/v1/users/{account}/export", frankly));
 await done(client.DELETE("/v1/users/{account}", frankly));
+await done(client.GET("/v1/snapshot", { ...text, params: { query: { fields: "nick" } } }));
+await done(client.GET("/v1/feed", { ...text, params: { query: { after: "now", limit: 10 } } }));
 
 const document = JSON.parse(readFileSync(file, "utf8")) as { paths: Record<string, Record<string, unknown>> };
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
