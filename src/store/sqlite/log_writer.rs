@@ -57,7 +57,8 @@ impl LogWriter {
         if freed > 0 {
             change_log::put_bytes(&tx, bytes)?;
         }
-        tx.commit()?;
+        // What a pass has rewritten does not stand then.
+        tx.commit().inspect_err(|_| self.scrub = None)?;
         self.bytes = bytes;
         Ok(more)
     }

@@ -44,7 +44,7 @@ fn append_row(conn: &Connection, epoch: i64, now: Millis, changes: &[Change]) ->
     Ok(size)
 }
 
-/// Reads changes after a position. `head` is the last revision of the store.
+/// Reads changes after a position.
 pub(in crate::store::sqlite) fn page(conn: &Connection, after: Revision) -> Result<LogPage> {
     let floor = floor(conn)?;
     let mut page = LogPage { floor, changes: Vec::new() };
@@ -134,7 +134,7 @@ pub(in crate::store::sqlite) fn prune(conn: &Connection, before: Millis, most: u
     let mut oldest = select.query([int(AT_A_TIME.0 as u64)])?;
     while let Some(record) = oldest.next()? {
         let (first, time, size) = (number(record, 0)?, number(record, 1)?, number(record, 2)?);
-        let is_over = time < before || held - bytes > most;
+        let is_over = time < before || held.saturating_sub(bytes) > most;
         if !is_over || rows > 0 && bytes + size > AT_A_TIME.1 {
             break;
         }

@@ -1,5 +1,7 @@
 //! Says what a decision is about, and which versions its rows replace: for those who read the change log.
 
+use std::collections::HashMap;
+
 use super::decision::CurrentRows;
 use crate::model::{Added, Cause, ChangedFields, Command, Request, Revision, Row};
 
@@ -36,7 +38,15 @@ pub fn cause(current: &CurrentRows, command: &Command, rows: &[Row]) -> Cause {
 /// Returns the version that each row replaces, in their order; 0 where there was none, or where rows have no version.
 #[must_use]
 pub fn replaced(current: &CurrentRows, rows: &[Row]) -> Vec<Revision> {
-    rows.iter().map(|row| current.replaced(row)).collect()
+    // The deletion of an account has thousands of rows.
+    let edges: HashMap<_, _> = current.edges.iter().map(|held| ((&held.owner, &held.peer), held.version)).collect();
+    let blocks: HashMap<_, _> = current.blocks.iter().map(|held| ((&held.owner, &held.peer), held.version)).collect();
+    let held = |row: &Row| match row {
+        Row::Edge(edge) => edges.get(&(&edge.owner, &edge.peer)).copied().unwrap_or_default(),
+        Row::Block { block, .. } => blocks.get(&(&block.owner, &block.peer)).copied().unwrap_or_default(),
+        _ => current.replaced(row),
+    };
+    rows.iter().map(held).collect()
 }
 
 fn changed_fields(current: &CurrentRows, rows: &[Row]) -> ChangedFields {
@@ -49,24 +59,19 @@ fn changed_fields(current: &CurrentRows, rows: &[Row]) -> ChangedFields {
 }
 
 impl CurrentRows {
+    /// The version that a row replaces, except of edges and blocks.
     fn replaced(&self, row: &Row) -> Revision {
         let held = match row {
             Row::Profile(profile) => self.user(&profile.account).map(|held| held.version),
             Row::Gone { account, .. } => self.user(account).map(|held| held.version),
-            Row::Edge(edge) => {
-                self.edges.iter().find(|e| e.owner == edge.owner && e.peer == edge.peer).map(|held| held.version)
-            }
             Row::Request(request) => {
                 let same = |held: &&Request| {
                     held.side == request.side && held.sender == request.sender && held.receiver == request.receiver
                 };
                 self.requests.iter().find(same).map(|held| held.version)
             }
-            Row::Block { block, .. } => {
-                self.blocks.iter().find(|b| b.owner == block.owner && b.peer == block.peer).map(|held| held.version)
-            }
             Row::Invisible { .. } => Some(self.presence.invisible.version),
-            Row::Credential { .. } => None,
+            Row::Edge(_) | Row::Block { .. } | Row::Credential { .. } => None,
         };
         held.unwrap_or_default()
     }
