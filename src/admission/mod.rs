@@ -167,9 +167,11 @@ impl Admission {
         self.list_reads.may_begin(account, self.now())
     }
 
-    /// Counts pages of the friend list that were read for an account.
-    pub(crate) fn has_read_list(&self, account: &Account, pages: u32) {
-        self.list_reads.count(account, pages, self.now());
+    /// Counts pages of the friend list that were read for an account, and returns how long it waits before the next. In
+    /// development there is no limit.
+    pub(crate) fn has_read_list(&self, account: &Account, pages: u32) -> Option<Duration> {
+        self.policy().commands?;
+        self.list_reads.count(account, pages, self.now())
     }
 
     #[cfg(test)]

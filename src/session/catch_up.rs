@@ -48,8 +48,6 @@ where
             }
         };
         pages += 1;
-        // Every login reads a page of friends, and one of requests and blocks.
-        context.admission.has_read_list(logged_in.handle.account(), u32::from(pages > 2));
         // A client that has gone needs no more of it.
         socket.check_is_there()?;
         // Whether anything changed is known once a record is found, or everything was read.
@@ -58,6 +56,10 @@ where
             mode = Some(reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Delta));
         }
         batch.add(socket, &mut records).await?;
+        // Every login reads a page of friends, and one of requests and blocks.
+        if pages > 2 {
+            socket.has_read_list(logged_in.handle.account(), 1).await?;
+        }
     }
     let mode = mode.unwrap_or_else(|| reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Current));
     batch.end_changes();

@@ -22,14 +22,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut batch = BulkWriter::new(socket.encoding());
-    let mut records = 0;
+    let (mut records, mut counted) = (0, 0);
     while let Some(page) = service.repair(handle, &mut repair).await? {
         // A client that has gone needs no more of it.
         socket.check_is_there()?;
         records += page.records().count();
         batch.add(socket, &mut page.records()).await?;
+        socket.has_read_list(handle.account(), repair.pages() - counted).await?;
+        counted = repair.pages();
     }
-    socket.has_read_list(handle.account(), repair.pages());
     batch.end_changes();
     // A client that takes a friend back may not have kept whether it is online.
     let mut presences = handle.friends_presence().filter(|seen| repair.buckets().hold(seen.account.as_str()));

@@ -141,20 +141,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
         if self.early.is_some() {
             return Ok(());
         }
-        match self.websocket.next().now_or_never() {
-            None => Ok(()),
-            Some(Some(Ok(message))) => {
+        self.websocket.next().now_or_never().map_or(Ok(()), |message| self.keep(message))
+    }
+
+    /// Keeps what came while nobody received, unless it is the end.
+    fn keep(&mut self, message: Option<Result<Message, Error>>) -> Result<(), CloseReason> {
+        match message {
+            Some(Ok(message)) => {
                 self.early = Some(Box::new(message));
                 Ok(())
             }
-            Some(Some(Err(error))) => Err(self.close_reason(&error)),
-            Some(None) => Err(CloseReason::ClientLeft),
+            Some(Err(error)) => Err(self.close_reason(&error)),
+            None => Err(CloseReason::ClientLeft),
         }
     }
 
-    /// Counts pages of its friend list that were read for an account.
-    pub(super) fn has_read_list(&self, account: &Account, pages: u32) {
-        self.context.admission.has_read_list(account, pages);
+    /// Counts pages of the friend list that were read for an account, and waits until it may read another. Ends at once if
+    /// the client leaves or the gateway closes.
+    pub(super) async fn has_read_list(&mut self, account: &Account, pages: u32) -> Result<(), CloseReason> {
+        let context = self.context.clone();
+        let Some(wait) = context.admission.has_read_list(account, pages) else { return Ok(()) };
+        let (mut over, mut closing) = (pin!(sleep(wait)), pin!(context.lifecycle.closing()));
+        loop {
+            tokio::select! {
+                () = &mut over => return Ok(()),
+                () = &mut closing => return Err(CloseReason::Shutdown),
+                message = self.websocket.next(), if self.early.is_none() => self.keep(message)?,
+            }
+        }
     }
 
     /// Lets the session repair its friend list, once, and if its account has not read too much lately.

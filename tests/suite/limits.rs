@@ -12,6 +12,7 @@ use rosterd::hub::{Hub, HubSettings, SessionsLimit};
 use rosterd::metrics::Metrics;
 use rosterd::service::{Service, ServiceSettings};
 use rosterd::store::{Opened, sqlite};
+use rosterd_client::{Client, Replica};
 use rosterd_engine::model::{Account, CloseReason, FriendsPolicy, Reason, RequestError, SessionsPolicy};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -692,6 +693,43 @@ async fn the_limit_of_open_files_is_raised_and_what_is_not_possible_is_said() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("takes 1064 open files") && said.contains("limits.connections to 32 or less"), "{said}");
+}
+
+/// They all begin before the first of them counts: so their pages keep to the rate, and not only their beginnings.
+#[tokio::test]
+async fn however_many_devices_log_in_at_once_their_long_list_is_read_at_its_rate() {
+    // A list of four pages. A login counts those after the first.
+    const FRIENDS: usize = 1600;
+    const COUNTED: f64 = 3.0;
+    let world = with_secret();
+    let gateway = world.start_with(&["sessions.max=1000", "limits.logins_burst=1000"]);
+    let friends: Vec<_> = (0..FRIENDS).map(|n| format!("friend{n}")).collect();
+    let users: Vec<_> = friends.iter().map(String::as_str).chain(["alice"]).collect();
+    let pairs: Vec<_> = friends.iter().map(|friend| ("alice", friend.as_str())).collect();
+    gateway.populate(&users, &pairs).await;
+
+    let (token, mut known) = (token("alice", 600), Replica::default());
+    let mut first = Client::connect(&gateway.url(), Encoding::Protobuf).await.unwrap();
+    first.login(&token, &mut known).await.unwrap();
+
+    // They have everything, so the reading is what takes its time.
+    let begun = Instant::now();
+    let sessions = join_all((0..60).map(|_| async {
+        let mut client = Client::connect(&gateway.url(), Encoding::Protobuf).await.unwrap();
+        let mut replica = known.clone();
+        client.login(&token, &mut replica).await.is_ok().then_some((client, replica))
+    }))
+    .await;
+    let took = begun.elapsed();
+    let served: Vec<_> = sessions.into_iter().flatten().collect();
+    assert!(served.len() >= 90 / COUNTED as usize, "{} logins", served.len());
+    assert!(served.iter().all(|(_, replica)| replica.friends().len() == FRIENDS));
+    // All at once would have taken less: what is beyond a hundred pages comes at twenty a second.
+    let paced = (COUNTED * served.len() as f64 - 100.0) / 20.0;
+    assert!(took.as_secs_f64() >= paced - 1.0, "{} logins in {took:?}", served.len());
+    // Another account has a rate of its own.
+    let mut friend = Client::connect(&gateway.url(), Encoding::Protobuf).await.unwrap();
+    friend.login(&crate::auth::token("friend0", 600), &mut Replica::default()).await.unwrap();
 }
 
 /// The rate is looked at before the store is: here it is closed, and fails every read.
