@@ -1,29 +1,27 @@
-//! The server API's routes for backends that follow all changes: the feed, and the snapshot that one begins with.
+//! The server API's route for backends that follow all changes.
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use futures::stream;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::Refusal;
 use super::request::{Shared, named};
-use crate::service::{FeedError, FeedEvents, FeedQuery, FeedStart, Snapshot};
+use crate::service::{FeedError, FeedEvents, FeedQuery, FeedStart};
 use rosterd_engine::model::{Account, FeedPosition, Reason, RequestError};
-use rosterd_protocol::{EventFields, EventTypes, SnapshotRow, snapshot_json};
+use rosterd_protocol::{EventFields, EventTypes};
 
 /// The events of an answer unless asked otherwise, and at most.
 const EVENTS: (usize, usize) = (500, 5000);
 /// The longest wait for an event, in seconds.
 const WAIT: u64 = 60;
 /// One JSON text in each line.
-const NDJSON: &str = "application/x-ndjson";
+pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// The query of the feed.
 #[derive(Debug, Deserialize)]
@@ -105,7 +103,7 @@ fn read(query: &FeedParameters) -> Result<FeedQuery, Refusal> {
     })
 }
 
-fn fields(list: Option<&str>) -> Result<EventFields, Refusal> {
+pub(super) fn fields(list: Option<&str>) -> Result<EventFields, Refusal> {
     Ok(list.map_or(Ok(EventFields::default()), EventFields::parse)?)
 }
 
@@ -144,75 +142,4 @@ fn refused(error: FeedError) -> Response {
         body["oldest"] = oldest.to_string().into();
     }
     (StatusCode::GONE, axum::Json(body)).into_response()
-}
-
-/// The query of the snapshot.
-#[derive(Debug, Deserialize)]
-pub(super) struct SnapshotParameters {
-    fields: Option<String>,
-}
-
-/// Everything that is kept now, a line of JSON for each record, between a first line with the position from which to
-/// follow the feed, and a last line with the numbers of records.
-///
-/// Records are read while others are written: some are newer than the position. Keep the newer version of a record.
-#[utoipa::path(
-    get, path = "/v1/snapshot", tag = "feed", operation_id = "readSnapshot",
-    params(("fields" = Option<String>, Query, pattern = r"^([a-z]+(,[a-z]+)*)?$",
-        description = "Fields in the records, with commas between; nick,avatar,sign,gender,custom unless given")),
-    responses((status = 200, description = "all records", content(
-        (String = "application/x-ndjson"), (String = "text/plain"),
-    )))
-)]
-pub(super) async fn snapshot(
-    api: Shared,
-    query: Result<Query<SnapshotParameters>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let Query(query) = named(query)?;
-    let fields = fields(query.fields.as_deref())?;
-    // Before the first record is read.
-    let position = api.service.feed_head()?;
-    let time = api.service.now();
-    let first = json!({"snapshot": {"position": position.to_string(), "rosterd": 1, "time": time}});
-    let reading = SnapshotReading { snapshot: Snapshot::new(api.service.clone()), fields, counts: [0; 4] };
-    let pages = stream::unfold(Some(reading), |reading| async { reading?.page().await });
-    let lines = stream::iter([Ok(format!("{first}\n"))]);
-    let body = Body::from_stream(futures::StreamExt::chain(lines, pages));
-    Ok(([(CONTENT_TYPE, NDJSON)], body).into_response())
-}
-
-/// A snapshot that is being sent.
-struct SnapshotReading {
-    snapshot: Snapshot,
-    fields: EventFields,
-    /// The users, friends, requests and blocks so far.
-    counts: [u64; 4],
-}
-
-/// A reader whose answer breaks off sees no last line.
-type SnapshotPart = Result<String, RequestError>;
-
-impl SnapshotReading {
-    /// Returns the next lines, and what is left.
-    async fn page(mut self) -> Option<(SnapshotPart, Option<Self>)> {
-        let rows = match self.snapshot.page().await {
-            Ok(Some(rows)) => rows,
-            Ok(None) => {
-                let [users, friends, requests, blocks] = self.counts;
-                let end = json!({"end": {"users": users, "friends": friends, "requests": requests, "blocks": blocks}});
-                return Some((Ok(format!("{end}\n")), None));
-            }
-            Err(error) => return Some((Err(error), None)),
-        };
-        for row in &rows {
-            self.counts[match row {
-                SnapshotRow::User(_) => 0,
-                SnapshotRow::Friend(_) => 1,
-                SnapshotRow::Request(..) => 2,
-                SnapshotRow::Block(_) => 3,
-            }] += 1;
-        }
-        let lines = rows.iter().map(|row| snapshot_json(row, &self.fields) + "\n").collect();
-        Some((Ok(lines), Some(self)))
-    }
 }

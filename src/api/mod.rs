@@ -16,6 +16,7 @@ mod relations;
 mod request;
 mod router;
 mod serve;
+mod snapshot;
 mod state;
 mod tokens;
 mod users;

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::document::complete;
-use super::{explain, feed, health, live, relations, tokens, users};
+use super::{explain, feed, health, live, relations, snapshot, tokens, users};
 use rosterd_protocol::v1;
 
 /// What is answered instead when something cannot be done; nothing was changed then.
@@ -34,7 +34,7 @@ struct Failure {
         relations::friends, relations::befriend, relations::unfriend, relations::update_friend,
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
         relations::blocks, relations::block, relations::unblock,
-        feed::feed, feed::snapshot,
+        feed::feed, snapshot::snapshot,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
         live::all_sessions, explain::explain,

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 
 use super::answer::{self, Refusal};
 use super::state::{Access, Api};
-use super::{access, explain, feed, health, live, openapi, relations, tokens, users};
+use super::{access, explain, feed, health, live, openapi, relations, snapshot, tokens, users};
 use crate::lifecycle::Lifecycle;
 use crate::service::Service;
 use rosterd_engine::model::{Reason, RequestError};
@@ -51,7 +51,7 @@ fn server_api() -> [Route; 24] {
         ("/v1/users/{account}/signals", post(live::signal)),
         ("/v1/import", import),
         ("/v1/feed", get(feed::feed)),
-        ("/v1/snapshot", get(feed::snapshot)),
+        ("/v1/snapshot", get(snapshot::snapshot)),
         ("/v1/sessions", get(live::all_sessions)),
         ("/v1/accounts/{account}/explain", get(explain::explain)),
     ]

@@ -9,17 +9,15 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::state::{STORE_RETRY_MS, Service, WAITING_READERS, unavailable};
-use crate::store::{ChangeLog, SnapshotKind, StoreError};
+use crate::store::{ChangeLog, StoreError};
 use rosterd_engine::model::{Account, FeedPosition, LogHistory, LoggedChange, Reason, RequestError};
 use rosterd_engine::sync::events::{ChangeEvent, events};
-use rosterd_protocol::{EventFields, EventTypes, SnapshotRow, event_json};
+use rosterd_protocol::{EventFields, EventTypes, event_json};
 
 /// The most bytes of events in an answer, unless one event has more.
 const BYTES: usize = 4 * 1024 * 1024;
 /// The most pages that are read for an answer without events.
 const PAGES: usize = 20;
-/// The records of a snapshot that are read at a time.
-const SNAPSHOT_PAGE: usize = 1000;
 
 /// Where a reader begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +78,7 @@ impl Service {
         Self { log: Some(log), ..self }
     }
 
-    fn log(&self) -> Result<(&dyn ChangeLog, LogHistory), RequestError> {
+    pub(super) fn log(&self) -> Result<(&dyn ChangeLog, LogHistory), RequestError> {
         let log = self.log.as_deref().and_then(|log| Some((log, log.history()?)));
         log.ok_or_else(|| {
             RequestError::new(Reason::PermissionDenied, "there is no change log: feed.retention is \"0s\"")
@@ -149,40 +147,6 @@ impl Service {
             FeedStart::At(position) if position.revision > head.revision => Err(FeedError::FromFuture),
             FeedStart::At(position) => Ok(position),
         }
-    }
-}
-
-/// A snapshot that is being read, page by page: no read lasts longer than a page, so some records are newer than others.
-pub struct Snapshot {
-    service: Arc<Service>,
-    /// The position of the kind in [`SnapshotKind::ALL`].
-    kind: usize,
-    after: Option<(Account, Account)>,
-}
-
-impl Snapshot {
-    /// Begins a snapshot.
-    #[must_use]
-    pub fn new(service: Arc<Service>) -> Self {
-        Self { service, kind: 0, after: None }
-    }
-
-    /// Reads the next records; `None` after the last.
-    ///
-    /// # Errors
-    /// 403 if no log is kept, 503.
-    pub async fn page(&mut self) -> Result<Option<Vec<SnapshotRow>>, RequestError> {
-        let (log, _) = self.service.log()?;
-        while let Some(kind) = SnapshotKind::ALL.get(self.kind) {
-            let rows = log.snapshot_page(*kind, self.after.take(), SNAPSHOT_PAGE).await;
-            let rows = rows.map_err(|error| unavailable(&error))?;
-            if let Some(last) = rows.last() {
-                self.after = Some(last.key());
-                return Ok(Some(rows));
-            }
-            self.kind += 1;
-        }
-        Ok(None)
     }
 }
 
