@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use axum::extract::Query;
+use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::Refusal;
+use super::feed_stream;
+use super::positions::{parse_position, refused};
 use super::request::{Shared, named};
-use crate::service::{FeedError, FeedEvents, FeedQuery, FeedStart};
-use rosterd_engine::model::{Account, FeedPosition, Reason, RequestError};
+use crate::service::{FeedEvents, FeedQuery, FeedStart};
+use rosterd_engine::model::{Account, Reason, RequestError};
 use rosterd_protocol::{EventFields, EventTypes};
 
 /// The events of an answer unless asked otherwise, and at most.
@@ -36,7 +39,8 @@ pub(super) struct FeedParameters {
 
 /// The changes after a position, as events: a line of JSON for each, and a last line with the next position.
 ///
-/// Without `after` it begins with the oldest change that is kept.
+/// Without `after` it begins with the oldest change that is kept. With `Accept: text/event-stream` it goes on for ever, as
+/// server-sent events.
 #[utoipa::path(
     get, path = "/v1/feed", tag = "feed", operation_id = "readFeed",
     params(
@@ -53,54 +57,58 @@ pub(super) struct FeedParameters {
     ),
     responses(
         (status = 200, description = "events, and the position after them", content(
-            (String = "application/x-ndjson"), (String = "text/plain"),
+            (String = "application/x-ndjson"), (String = "text/event-stream"), (String = "text/plain"),
         )),
         (status = 410, description = "the position cannot be read on from; begin with a snapshot",
             body = serde_json::Value, content_type = "application/json"),
     )
 )]
-pub(super) async fn feed(api: Shared, query: Result<Query<FeedParameters>, QueryRejection>) -> Response {
-    let query = match named(query).and_then(|Query(query)| read(&query)) {
-        Ok(query) => query,
+pub(super) async fn feed(
+    State(api): Shared,
+    headers: HeaderMap,
+    query: Result<Query<FeedParameters>, QueryRejection>,
+) -> Response {
+    let is_stream = feed_stream::is_wanted(&headers);
+    let read = named(query).and_then(|Query(query)| {
+        let wait = number("wait", query.wait.as_deref(), 0, 0, WAIT)?;
+        Ok((read(&query, feed_stream::last_event(&headers).filter(|_| is_stream))?, Duration::from_secs(wait)))
+    });
+    let (query, wait) = match read {
+        Ok(read) => read,
         Err(refusal) => return refusal.into_response(),
     };
-    match api.service.read_feed(&query).await {
-        Ok(found) => ([(CONTENT_TYPE, NDJSON)], lines(&found)).into_response(),
-        Err(error) => refused(error),
-    }
+    let answered = async {
+        let mut reader = api.service.clone().feed_reader(query, is_stream || !wait.is_zero())?;
+        if is_stream {
+            return feed_stream::events(reader).await;
+        }
+        let found = reader.next(wait).await?;
+        Ok(([(CONTENT_TYPE, NDJSON)], lines(&found)).into_response())
+    };
+    answered.await.unwrap_or_else(refused)
 }
 
 fn lines(found: &FeedEvents) -> String {
     let last = json!({"position": found.position.to_string(), "head": found.head.to_string()}).to_string();
-    let mut text = String::with_capacity(found.events.iter().map(|event| event.len() + 1).sum::<usize>() + last.len());
-    for line in found.events.iter().chain([&last]) {
+    let lines = || found.events.iter().map(|event| &event.json).chain([&last]);
+    let mut text = String::with_capacity(lines().map(|line| line.len() + 1).sum());
+    for line in lines() {
         text.push_str(line);
         text.push('\n');
     }
     text
 }
 
-fn read(query: &FeedParameters) -> Result<FeedQuery, Refusal> {
-    let start = match query.after.as_deref() {
+fn read(query: &FeedParameters, last_event: Option<&str>) -> Result<FeedQuery, Refusal> {
+    let start = match last_event.or(query.after.as_deref()) {
         None => FeedStart::Oldest,
         Some("now") => FeedStart::Now,
-        Some(position) => FeedStart::At(position.parse::<FeedPosition>().map_err(|()| {
-            let message = "CURSOR_MALFORMED: after is no position of the feed";
-            RequestError::new(Reason::InvalidArgument, message).field("after")
-        })?),
+        Some(position) => FeedStart::At(parse_position(position, "after")?),
     };
     let limit = number("limit", query.limit.as_deref(), EVENTS.0, 1, EVENTS.1)?;
-    let wait = number("wait", query.wait.as_deref(), 0, 0, WAIT)?;
     let types = query.types.as_deref().map_or(Ok(EventTypes::ALL), EventTypes::parse)?;
     let account = query.account.as_deref().map(|account| Account::parse(account, "account")).transpose()?;
-    Ok(FeedQuery {
-        start,
-        limit,
-        wait: Duration::from_secs(wait),
-        types,
-        account,
-        fields: fields(query.fields.as_deref())?,
-    })
+    Ok(FeedQuery { start, limit, types, account, fields: fields(query.fields.as_deref())? })
 }
 
 pub(super) fn fields(list: Option<&str>) -> Result<EventFields, Refusal> {
@@ -122,24 +130,4 @@ fn number<T: Copy + std::str::FromStr + PartialOrd + std::fmt::Display>(
             Err(RequestError::new(Reason::InvalidArgument, message).field(field).into())
         }
     }
-}
-
-/// A position that nobody can read on from is gone, and the answer says how to begin anew.
-fn refused(error: FeedError) -> Response {
-    let (reason, message, oldest) = match error {
-        FeedError::Expired(oldest) => {
-            ("CURSOR_EXPIRED", "changes after this position are not kept any more", Some(oldest))
-        }
-        FeedError::Foreign => ("CURSOR_FOREIGN", "this position is one of another store", None),
-        FeedError::FromFuture => ("CURSOR_FROM_FUTURE", "this position is ahead of all changes", None),
-        FeedError::Refused(error) => return Refusal(error).into_response(),
-    };
-    let mut body = json!({
-        "error": {"code": 410, "reason": reason, "message": format!("{message}; begin with the snapshot")},
-        "snapshot": "/v1/snapshot",
-    });
-    if let Some(oldest) = oldest {
-        body["oldest"] = oldest.to_string().into();
-    }
-    (StatusCode::GONE, axum::Json(body)).into_response()
 }

@@ -174,14 +174,13 @@ impl hyper::service::Service<Request<Incoming>> for TimedService {
         let end = Box::pin(sleep(self.body));
         let answering = self.inner.call(request.map(|body| Body::new(TimedBody { body, end })));
         Box::pin(async move {
-            let answered = answering.await;
-            drop(being_answered);
-            answered
+            let answer = answering.await?;
+            Ok(answer.map(|body| Body::new(AnswerBody { body, _being_answered: being_answered })))
         })
     }
 }
 
-/// Counts a request as long as it is being answered, also if its connection ends before.
+/// Counts a request until the last byte of its answer, also if its connection ends before.
 struct BeingAnswered(Arc<ConnectionActivity>);
 
 impl BeingAnswered {
@@ -194,6 +193,29 @@ impl BeingAnswered {
 impl Drop for BeingAnswered {
     fn drop(&mut self) {
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer. A long one, such as a snapshot, is not to make room for another connection.
+struct AnswerBody {
+    body: Body,
+    _being_answered: BeingAnswered,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::state::{STORE_RETRY_MS, Service, WAITING_READERS, unavailable};
@@ -37,8 +38,6 @@ pub struct FeedQuery {
     pub start: FeedStart,
     /// The most events.
     pub limit: usize,
-    /// How long to wait while there is none.
-    pub wait: Duration,
     /// The types of events.
     pub types: EventTypes,
     /// Only events about this account, or between it and another.
@@ -47,11 +46,22 @@ pub struct FeedQuery {
     pub fields: EventFields,
 }
 
+/// An event as it is sent.
+#[derive(Debug, Clone)]
+pub struct FeedEvent {
+    /// The event as JSON.
+    pub json: String,
+    /// Its type.
+    pub event_type: &'static str,
+    /// The position of a reader that has it.
+    pub position: FeedPosition,
+}
+
 /// Events, and how far the reader has come with them.
 #[derive(Debug, Clone)]
 pub struct FeedEvents {
-    /// Each as JSON.
-    pub events: Vec<String>,
+    /// In commit order.
+    pub events: Vec<FeedEvent>,
     /// Where to go on. It moves over what the reader did not ask for, too.
     pub position: FeedPosition,
     /// The newest position.
@@ -94,16 +104,35 @@ impl Service {
         Ok(FeedPosition { history, revision: *self.hub.applied().borrow(), index: None })
     }
 
-    /// Reads events. Waits while there are none, if the reader asks for that.
+    /// Begins to read. A reader that may wait takes one of [`WAITING_READERS`] places until it is dropped.
     ///
     /// # Errors
-    /// The reader has missed changes, or is at another log; 403 if no log is kept, 503.
-    pub async fn read_feed(&self, query: &FeedQuery) -> Result<FeedEvents, FeedError> {
+    /// 503 if every place is taken.
+    pub fn feed_reader(self: Arc<Self>, query: FeedQuery, may_wait: bool) -> Result<FeedReader, FeedError> {
+        let place = if may_wait { Some(self.feed_place()?) } else { None };
+        Ok(FeedReader { service: self, query, _place: place })
+    }
+
+    /// Checks that nothing after a position is missing.
+    ///
+    /// # Errors
+    /// The changes after it are not kept any more, or it is one of another log; 403 if no log is kept, 503.
+    pub async fn check_position(&self, position: FeedPosition) -> Result<(), FeedError> {
         let (log, history) = self.log().map_err(FeedError::Refused)?;
-        let deadline = Instant::now() + query.wait;
-        let place = if query.wait.is_zero() { None } else { Some(self.feed_place()?) };
+        let position = self.begin(log, FeedStart::At(position)).await?;
+        let extent = log.log_extent().await.map_err(|error| failed(&error))?;
+        if position.after() < extent.floor {
+            return Err(FeedError::Expired(FeedPosition { history, revision: extent.floor, index: None }));
+        }
+        Ok(())
+    }
+
+    async fn read_feed(&self, query: &FeedQuery, wait: Duration) -> Result<FeedEvents, FeedError> {
+        let (log, history) = self.log().map_err(FeedError::Refused)?;
+        let deadline = Instant::now() + wait;
         let mut applied = self.hub.applied();
-        let mut reading = FeedReading { query, events: Vec::new(), bytes: 0, position: self.begin(log, query).await? };
+        let mut reading =
+            FeedReading { query, events: Vec::new(), bytes: 0, position: self.begin(log, query.start).await? };
         for _ in 0..PAGES {
             let head = *applied.borrow_and_update();
             let page = log.log_page(reading.position.after()).await.map_err(|error| failed(&error))?;
@@ -120,7 +149,7 @@ impl Service {
             if is_full || !reading.events.is_empty() {
                 break;
             }
-            if is_last && (place.is_none() || timeout_at(deadline, applied.changed()).await.is_err()) {
+            if is_last && (wait.is_zero() || timeout_at(deadline, applied.changed()).await.is_err()) {
                 break;
             }
         }
@@ -128,16 +157,16 @@ impl Service {
         Ok(FeedEvents { events: reading.events, position: reading.position, head })
     }
 
-    fn feed_place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, FeedError> {
-        self.feed_readers.try_acquire().map_err(|_| {
+    fn feed_place(&self) -> Result<OwnedSemaphorePermit, FeedError> {
+        self.feed_readers.clone().try_acquire_owned().map_err(|_| {
             let message = format!("{WAITING_READERS} readers of the feed wait already");
             FeedError::Refused(RequestError::new(Reason::Unavailable, message).retry_after(STORE_RETRY_MS))
         })
     }
 
-    async fn begin(&self, log: &dyn ChangeLog, query: &FeedQuery) -> Result<FeedPosition, FeedError> {
+    async fn begin(&self, log: &dyn ChangeLog, start: FeedStart) -> Result<FeedPosition, FeedError> {
         let head = self.feed_head().map_err(FeedError::Refused)?;
-        match query.start {
+        match start {
             FeedStart::Now => Ok(head),
             FeedStart::Oldest => {
                 let extent = log.log_extent().await.map_err(|error| failed(&error))?;
@@ -150,6 +179,26 @@ impl Service {
     }
 }
 
+/// A reader of the feed.
+pub struct FeedReader {
+    service: Arc<Service>,
+    query: FeedQuery,
+    /// Set if it may wait.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl FeedReader {
+    /// Reads the next events. Waits while there are none, for so long.
+    ///
+    /// # Errors
+    /// The reader has missed changes, or is at another log; 403 if no log is kept, 503.
+    pub async fn next(&mut self, wait: Duration) -> Result<FeedEvents, FeedError> {
+        let found = self.service.read_feed(&self.query, wait).await?;
+        self.query.start = FeedStart::At(found.position);
+        Ok(found)
+    }
+}
+
 fn failed(error: &StoreError) -> FeedError {
     FeedError::Refused(unavailable(error))
 }
@@ -157,7 +206,7 @@ fn failed(error: &StoreError) -> FeedError {
 /// An answer under way.
 struct FeedReading<'a> {
     query: &'a FeedQuery,
-    events: Vec<String>,
+    events: Vec<FeedEvent>,
     bytes: usize,
     position: FeedPosition,
 }
@@ -171,15 +220,16 @@ impl FeedReading<'_> {
             if self.position.has(revision, number) {
                 continue;
             }
+            let position = FeedPosition { history, revision, index: Some(number) };
             if self.wants(event) {
                 if self.events.len() >= self.query.limit || self.bytes >= BYTES {
                     return false;
                 }
                 let json = event_json(history, logged, (index, event), &self.query.fields);
                 self.bytes += json.len();
-                self.events.push(json);
+                self.events.push(FeedEvent { json, event_type: event.event_type(), position });
             }
-            self.position = FeedPosition { history, revision, index: Some(number) };
+            self.position = position;
         }
         self.position = FeedPosition { history, revision, index: None };
         true

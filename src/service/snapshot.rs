@@ -25,6 +25,13 @@ impl Snapshot {
         Self { service, kind: 0, after: None }
     }
 
+    /// Goes on with a snapshot that broke off after a record.
+    #[must_use]
+    pub fn resume(self, kind: SnapshotKind, after: (Account, Account)) -> Self {
+        let kind = SnapshotKind::ALL.iter().position(|one| *one == kind).unwrap_or_default();
+        Self { kind, after: Some(after), ..self }
+    }
+
     /// Reads the next records; `None` after the last.
     ///
     /// # Errors

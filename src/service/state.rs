@@ -40,7 +40,7 @@ pub struct Service {
     /// `None` where nobody follows the changes.
     pub(super) log: Option<Arc<dyn ChangeLog>>,
     /// Places for readers of the feed that wait for an event.
-    pub(super) feed_readers: Semaphore,
+    pub(super) feed_readers: Arc<Semaphore>,
     /// The pages of long friend lists that may be read at the same time.
     pub(super) list_pages: Semaphore,
 }
@@ -119,7 +119,7 @@ impl Service {
             feed_progress: FeedProgress::default(),
             clock_watch: ClockWatch::default(),
             log: None,
-            feed_readers: Semaphore::new(WAITING_READERS),
+            feed_readers: Arc::new(Semaphore::new(WAITING_READERS)),
         }
     }
 

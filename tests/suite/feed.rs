@@ -6,10 +6,12 @@ use hyper::Method;
 use rosterd_client::Backend;
 use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
 
 use crate::raw::Raw;
-use crate::support::{API_KEY, Gateway, PATIENCE, World};
+use crate::support::{API_KEY, Gateway, PATIENCE, World, connect_with_small_buffer};
 
 /// Reads lines of JSON.
 async fn get(backend: &mut Backend, path: &str) -> (u16, Vec<Value>) {
@@ -342,4 +344,131 @@ async fn a_snapshot_and_the_events_after_it_are_the_store() {
         at = next;
     }
     assert_eq!(all.live().keys().collect::<Vec<_>>(), store.live().keys().collect::<Vec<_>>());
+}
+
+/// Reads an answer that goes on, until it has what is looked for.
+struct Stream {
+    stream: TcpStream,
+    text: String,
+}
+
+impl Stream {
+    async fn open(gateway: &Gateway, path: &str, headers: &str) -> Self {
+        let mut stream = connect_with_small_buffer(gateway.ops).await;
+        // Without pieces, which HTTP/1.0 does not have.
+        let request = format!("GET {path} HTTP/1.0\r\nAuthorization: Bearer {API_KEY}\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Self { stream, text: String::new() }
+    }
+
+    async fn until(&mut self, what: &str) -> &str {
+        let mut bytes = [0; 4096];
+        while !self.text.contains(what) {
+            let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await.expect(what).unwrap();
+            assert!(read > 0, "the end, before {what:?}: {}", self.text);
+            self.text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        }
+        &self.text
+    }
+}
+
+#[tokio::test]
+async fn server_sent_events_go_on_after_the_last_one_that_a_reader_has() {
+    let world = World::new();
+    let gateway = world.start();
+    let mut backend = backend(&gateway).await;
+    let (_, before) = events(&mut backend, "after=now").await;
+    put(&mut backend, "/v1/users/ann", json!({"nick": "Ann"})).await;
+
+    let path = format!("/v1/feed?after={before}&types=user.*");
+    let accept = "Accept: text/event-stream\r\n";
+    let mut first = Stream::open(&gateway, &path, accept).await;
+    let text = first.until("event: position").await;
+    assert!(text.contains("content-type: text/event-stream") && text.contains("event: user.created"), "{text}");
+    // What is written later comes without being asked for.
+    put(&mut backend, "/v1/users/ann", json!({"nick": "Anna"})).await;
+    let text = first.until("event: user.updated").await;
+    let updated =
+        text[text.find("event: user.updated").unwrap()..].lines().find_map(|line| line.strip_prefix("data: "));
+    let updated: Value = serde_json::from_str(updated.unwrap()).unwrap();
+    assert_eq!(updated["data"]["user"]["nick"], "Anna");
+    let ids = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect::<Vec<_>>();
+    let created = ids[0].to_owned();
+    drop(first);
+
+    let mut again = Stream::open(&gateway, &path, &format!("{accept}Last-Event-ID: {created}\r\n")).await;
+    let text = again.until("event: position").await;
+    assert!(text.contains("event: user.updated") && !text.contains("event: user.created"), "{text}");
+
+    let foreign = format!("{accept}Last-Event-ID: 000000000000000a-1-0\r\n");
+    let mut lost = Stream::open(&gateway, &path, &foreign).await;
+    assert!(lost.until("/v1/snapshot").await.starts_with("HTTP/1.0 410"), "{}", lost.text);
+    let mut bad = Stream::open(&gateway, &path, &format!("{accept}Last-Event-ID: xyz\r\n")).await;
+    assert!(bad.until("CURSOR_MALFORMED").await.starts_with("HTTP/1.0 400"), "{}", bad.text);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_broke_off_goes_on_after_its_last_record() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["ann", "bob", "cid", "dee"], &[("ann", "bob"), ("cid", "bob")]).await;
+    let mut backend = backend(&gateway).await;
+    put(&mut backend, "/v1/users/ann/requests/dee", json!({"message": "hi"})).await;
+    put(&mut backend, "/v1/users/dee/blocks/cid", json!({})).await;
+    let (_, whole) = get(&mut backend, "/v1/snapshot").await;
+    let position = whole[0]["snapshot"]["position"].as_str().unwrap();
+    let records = &whole[1..whole.len() - 1];
+    assert_eq!(records.len(), 4 + 4 + 1 + 1, "{records:?}");
+    for (n, record) in records.iter().enumerate() {
+        let (kind, fields) = record.as_object().unwrap().iter().next().unwrap();
+        let names = match kind.as_str() {
+            "user" => vec!["account"],
+            "request" => vec!["sender", "receiver"],
+            _ => vec!["owner", "peer"],
+        };
+        let names: Vec<_> = names.into_iter().map(|name| fields[name].as_str().unwrap()).collect();
+        let path = format!("/v1/snapshot?after={kind}:{}&position={position}", names.join(":"));
+        let (status, rest) = get(&mut backend, &path).await;
+        assert_eq!((status, &rest[0]["snapshot"]["position"]), (200, &json!(position)), "{path}");
+        assert_eq!(rest[1..rest.len() - 1], records[n + 1..], "{path}");
+        assert!(rest.last().unwrap()["end"].is_object(), "{path}");
+    }
+    let foreign = "000000000000000a-1-0";
+    for (query, status) in [
+        ("after=user:ann".to_owned(), 400),
+        (format!("position={position}"), 400),
+        (format!("after=user:ann:bob&position={position}"), 400),
+        (format!("after=friend:ann&position={position}"), 400),
+        (format!("after=ann&position={position}"), 400),
+        ("after=user:ann&position=xyz".to_owned(), 400),
+        (format!("after=user:ann&position={foreign}"), 410),
+    ] {
+        let (got, answer) = get(&mut backend, &format!("/v1/snapshot?{query}")).await;
+        assert_eq!(got, status, "{query}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_under_way_does_not_make_room_for_other_connections() {
+    let world = World::new();
+    let gateway = world.start();
+    let mut backend = backend(&gateway).await;
+    let lines: Vec<_> = (0..3000)
+        .map(|n| json!({"user": {"account": format!("user{n}"), "custom": "x".repeat(1000)}}).to_string())
+        .collect();
+    backend.request(Method::POST, "/v1/import", lines.join("\n")).await.unwrap();
+    let mut snapshot = Stream::open(&gateway, "/v1/snapshot", "").await;
+    snapshot.until("\"snapshot\"").await;
+    // More than the listener has places for, and all have asked for something: those who do nothing make room.
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(gateway.ops).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        timeout(PATIENCE, stream.read_exact(&mut [0; 15])).await.expect("an answer").unwrap();
+        held.push(stream);
+    }
+    let mut other = self::backend(&gateway).await;
+    assert_eq!(other.send(Method::GET, "/readyz", String::new()).await.unwrap().0, 200);
+    let text = snapshot.until("\"end\"").await;
+    assert_eq!(text.matches("\"user\":").count(), 3000);
 }

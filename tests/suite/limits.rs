@@ -700,7 +700,7 @@ async fn the_limit_of_open_files_is_raised_and_what_is_not_possible_is_said() {
 async fn however_many_devices_log_in_at_once_their_long_list_is_read_at_its_rate() {
     // A list of four pages. A login counts those after the first.
     const FRIENDS: usize = 1600;
-    const COUNTED: f64 = 3.0;
+    const COUNTED: u32 = 3;
     let world = with_secret();
     let gateway = world.start_with(&["sessions.max=1000", "limits.logins_burst=1000"]);
     let friends: Vec<_> = (0..FRIENDS).map(|n| format!("friend{n}")).collect();
@@ -725,7 +725,8 @@ async fn however_many_devices_log_in_at_once_their_long_list_is_read_at_its_rate
     assert!(served.len() >= 90 / COUNTED as usize, "{} logins", served.len());
     assert!(served.iter().all(|(_, replica)| replica.friends().len() == FRIENDS));
     // All at once would have taken less: what is beyond a hundred pages comes at twenty a second.
-    let paced = (COUNTED * served.len() as f64 - 100.0) / 20.0;
+    let pages = COUNTED * u32::try_from(served.len()).unwrap();
+    let paced = f64::from(pages.saturating_sub(100)) / 20.0;
     assert!(took.as_secs_f64() >= paced - 1.0, "{} logins in {took:?}", served.len());
     // Another account has a rate of its own.
     let mut friend = Client::connect(&gateway.url(), Encoding::Protobuf).await.unwrap();
