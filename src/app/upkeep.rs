@@ -39,6 +39,7 @@ pub(super) async fn clean(service: Arc<Service>, store: Arc<dyn Store>, log: Arc
             compacted = Some(Instant::now());
         }
         if log.history().is_some() {
+            measure(&service, &*log).await;
             let (before, most) = (before(retention.feed.retention), retention.feed.max_bytes as u64);
             repeat("old changes could not be dropped", || log.prune_log(before, most)).await;
             let failed = "what was erased may still be in the change log";
@@ -50,6 +51,18 @@ pub(super) async fn clean(service: Arc<Service>, store: Arc<dyn Store>, log: Arc
             tracing::warn!(%error, "what was erased may still be in the store's log; it is tried again");
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Shows how large the change log is, and how far it goes back.
+async fn measure(service: &Service, log: &dyn ChangeLog) {
+    match log.log_extent().await {
+        Ok(extent) => {
+            let age = extent.since.map_or(0, |since| service.now().saturating_sub(since) / 1000);
+            service.metrics().feed_bytes.set(extent.bytes as i64);
+            service.metrics().feed_age.set(age as i64);
+        }
+        Err(error) => tracing::warn!(%error, "the size of the change log could not be read"),
     }
 }
 

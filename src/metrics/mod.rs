@@ -56,6 +56,10 @@ pub struct Metrics {
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
+    pub feed_bytes: Gauge,
+    pub feed_age: Gauge,
+    pub feed_readers: Gauge,
+    pub feed_events: Counter,
     pub key_sets: Family<Kind, Counter>,
     pub refused: Family<Kind, Counter>,
     pub outbound: Gauge,
@@ -108,6 +112,10 @@ impl Default for Metrics {
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
+            feed_bytes: Gauge::default(),
+            feed_age: Gauge::default(),
+            feed_readers: Gauge::default(),
+            feed_events: Counter::default(),
             key_sets: Family::default(),
             refused: Family::default(),
             outbound: Gauge::default(),
@@ -128,6 +136,7 @@ impl Metrics {
         self.register_clients();
         self.register_sync();
         self.register_operation();
+        self.register_feed();
     }
 
     fn register_clients(&mut self) {
@@ -222,6 +231,19 @@ impl Metrics {
             "Lines that are not in the log, by reason: nobody read them (UNREAD), others of their kind came before (TOO_FAST)",
             self.log_dropped.clone(),
         );
+    }
+
+    fn register_feed(&mut self) {
+        let r = &mut self.registry;
+        r.register_with_unit("feed", "Size of the changes in the change log", Unit::Bytes, self.feed_bytes.clone());
+        r.register_with_unit(
+            "feed_oldest",
+            "Age of the oldest change in the change log",
+            Unit::Seconds,
+            self.feed_age.clone(),
+        );
+        r.register("feed_readers", "Readers of the feed that may wait", self.feed_readers.clone());
+        r.register("feed_events", "Events given to readers of the feed", self.feed_events.clone());
     }
 
     /// Renders the metrics in the Prometheus text format.

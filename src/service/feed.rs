@@ -110,7 +110,10 @@ impl Service {
     /// 503 if every place is taken.
     pub fn feed_reader(self: Arc<Self>, query: FeedQuery, may_wait: bool) -> Result<FeedReader, FeedError> {
         let place = if may_wait { Some(self.feed_place()?) } else { None };
-        Ok(FeedReader { service: self, query, _place: place })
+        if place.is_some() {
+            self.metrics.feed_readers.inc();
+        }
+        Ok(FeedReader { service: self, query, place })
     }
 
     /// Checks that nothing after a position is missing.
@@ -184,7 +187,7 @@ pub struct FeedReader {
     service: Arc<Service>,
     query: FeedQuery,
     /// Set if it may wait.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl FeedReader {
@@ -195,7 +198,16 @@ impl FeedReader {
     pub async fn next(&mut self, wait: Duration) -> Result<FeedEvents, FeedError> {
         let found = self.service.read_feed(&self.query, wait).await?;
         self.query.start = FeedStart::At(found.position);
+        self.service.metrics.feed_events.inc_by(found.events.len() as u64);
         Ok(found)
+    }
+}
+
+impl Drop for FeedReader {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            self.service.metrics.feed_readers.dec();
+        }
     }
 }
 

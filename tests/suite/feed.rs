@@ -472,3 +472,24 @@ async fn a_snapshot_under_way_does_not_make_room_for_other_connections() {
     let text = snapshot.until("\"end\"").await;
     assert_eq!(text.matches("\"user\":").count(), 3000);
 }
+
+#[tokio::test]
+async fn metrics_show_the_log_and_its_readers() {
+    let world = World::new();
+    let gateway = world.start();
+    let mut backend = backend(&gateway).await;
+    put(&mut backend, "/v1/users/ann", json!({"nick": "Ann"})).await;
+    let (found, _) = events(&mut backend, "").await;
+    assert_eq!((found.len(), gateway.metric("rosterd_feed_events_total").await), (1, 1.0));
+    let mut stream = Stream::open(&gateway, "/v1/feed", "Accept: text/event-stream\r\n").await;
+    stream.until("event: position").await;
+    assert_eq!(gateway.metric("rosterd_feed_readers").await, 1.0);
+    drop(stream);
+    // It is noticed when the next event cannot be sent.
+    let begun = Instant::now();
+    while gateway.metric("rosterd_feed_readers").await > 0.0 {
+        assert!(begun.elapsed() < PATIENCE, "a reader that is gone keeps its place");
+        put(&mut backend, "/v1/users/ann", json!({"nick": begun.elapsed().as_nanos().to_string()})).await;
+    }
+    gateway.until_metric("rosterd_feed_bytes", "", |bytes| bytes > 0.0).await;
+}
