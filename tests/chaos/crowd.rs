@@ -9,7 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use hyper::Method;
+
 use crate::client::{ClientStats, Guest, Latencies, Phase, Shared};
+use crate::follower::Follower;
 use crate::ledger::{Ledger, name};
 use crate::random::Random;
 use crate::support::{Gateway, World, resident};
@@ -31,6 +34,9 @@ pub struct Crowd {
     address: watch::Sender<Option<SocketAddr>>,
     phase: watch::Sender<Phase>,
     pub shared: Arc<Shared>,
+    /// Where the server API is.
+    ops: watch::Sender<Option<SocketAddr>>,
+    pub follower: Follower,
     clients: Vec<JoinHandle<()>>,
     /// The most memory of the gateway since it was last asked for, in bytes.
     memory: Arc<AtomicU64>,
@@ -51,7 +57,10 @@ impl Crowd {
         let guests = (0..clients).map(|number| tokio::spawn(Guest::new(number, shared.clone(), random.fork()).live()));
         let clients = guests.collect();
         let (memory, watching, overrides) = Default::default();
-        let mut crowd = Self { world, overrides, gateway: None, address, phase, shared, clients, memory, watching };
+        let ops = watch::Sender::new(None);
+        let follower = Follower::begin(ops.subscribe());
+        let mut crowd =
+            Self { world, overrides, gateway: None, address, phase, shared, ops, follower, clients, memory, watching };
         let gateway = crowd.start();
         let names: Vec<_> = (0..accounts).map(name).collect();
         let pairs = crowd.shared.ledger.friendships();
@@ -84,6 +93,7 @@ impl Crowd {
             }
         }));
         self.address.send_replace(Some(gateway.clients));
+        self.ops.send_replace(Some(gateway.ops));
         self.gateway = Some(gateway);
     }
 
@@ -94,6 +104,7 @@ impl Crowd {
     /// Returns the gateway, whose address no client gets any more. It runs on.
     pub fn close(&mut self) -> Gateway {
         self.address.send_replace(None);
+        self.ops.send_replace(None);
         if let Some(watching) = self.watching.take() {
             watching.abort();
         }
@@ -138,6 +149,8 @@ impl Crowd {
         self.everyone_is_here().await;
         self.everyone_does(Phase::Quiet).await;
         let truth = Arc::new(self.check(self.gateway()).await);
+        let (_, newest) = self.gateway().call(Method::GET, "/v1/feed?after=now", "").await;
+        self.follower.agrees(newest["position"].as_str().expect("a position"), &truth).await;
         self.everyone_does(Phase::Compare(truth)).await;
         let full = self.shared.stats.full_syncs.load(Ordering::Relaxed);
         assert_eq!(full, 0, "some who came back got everything anew: their cursors were not good");

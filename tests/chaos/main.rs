@@ -14,6 +14,7 @@ mod client;
 mod crowd;
 mod disk;
 mod faults;
+mod follower;
 mod ledger;
 #[path = "../sim/random.rs"]
 #[allow(dead_code, reason = "not all of it is used here")]
@@ -49,10 +50,13 @@ async fn nothing_acknowledged_is_lost_and_every_view_becomes_the_true_one() {
     table.add(faults::slow_readers(&crowd, &scale).await);
     table.add(faults::half_open(&mut crowd, &scale).await);
     table.add(faults::storms(&mut crowd, &scale).await);
+    let (events, broken) = crowd.follower.figures();
     crowd.end().await;
     let bound = table.0[0].memory + (scale.clients as u64 / 10) * SLOW + SPARE;
     let most = table.0.iter().map(|row| row.memory).max().unwrap_or_default();
     table.add(disk::full_disk(&scale, &mut random).await);
+    println!("a backend that follows the feed: {events} events, each once and in order; {broken} answers broke off");
+    assert!(events > 0 && broken > 0, "{events} events, {broken} answers broke off");
     println!("\n{table}\nmemory: at most {} MiB, allowed were {} MiB; seed {}", most >> 20, bound >> 20, scale.seed);
     assert!(most > 0 && most <= bound, "the gateway took {most} bytes, allowed were {bound}");
 }
