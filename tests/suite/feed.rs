@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::Method;
 use rosterd_client::Backend;
-use rosterd_protocol::Encoding;
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -492,4 +492,45 @@ async fn metrics_show_the_log_and_its_readers() {
         put(&mut backend, "/v1/users/ann", json!({"nick": begun.elapsed().as_nanos().to_string()})).await;
     }
     gateway.until_metric("rosterd_feed_bytes", "", |bytes| bytes > 0.0).await;
+}
+
+/// The fixture was written by the release before the log; see its head.
+#[tokio::test]
+async fn a_store_from_before_the_log_is_taken_over_and_followed_from_then_on() {
+    let world = World::new();
+    // Nothing in it expires on the day on which this runs.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis().to_string();
+    let made = include_str!("fixtures/store-6.sql").replace("1796011", &now[..7]);
+    let store = rusqlite::Connection::open(world.path().join("rosterd.db")).unwrap();
+    store.execute_batch(&made).unwrap();
+    drop(store);
+    let gateway = world.start();
+
+    // A client that was in sync has nothing to fetch.
+    let mut ann = Raw::open(&gateway, Encoding::Json).await;
+    let cursor = Some("ad2a4c4eb9492196-23".to_owned());
+    let login = v1::Login { token: "ann".to_owned(), cursor, ..Default::default() };
+    let reply = ann.command(ClientCommand::Login(login)).await;
+    assert_eq!(reply.login_reply.map(|reply| reply.sync), Some(v1::SyncMode::Current as i32));
+    let synced = loop {
+        if let Some(synced) = ann.server().await.synced {
+            break synced;
+        }
+    };
+    assert_eq!((synced.cursor.as_str(), synced.count, synced.digest), ("ad2a4c4eb9492196-23", 1, 942_971_363));
+
+    let mut backend = backend(&gateway).await;
+    let (old, position) = events(&mut backend, "").await;
+    assert_eq!(types(&old), Vec::<&str>::new(), "what was not logged");
+    let (_, snapshot) = get(&mut backend, "/v1/snapshot?fields=nick,alias,message").await;
+    let (end, records) = snapshot.split_last().unwrap();
+    assert_eq!(end["end"], json!({"users": 8, "friends": 10, "requests": 1, "blocks": 1}));
+    let note = records.iter().find(|record| record["friend"]["alias"] == "Bobby").expect("ann's note of bob");
+    assert_eq!((&note["friend"]["owner"], &note["friend"]["version"]), (&json!("ann"), &json!(19)));
+
+    let (status, _) = backend.send(Method::POST, "/v1/users/ann/requests/cid/accept", String::new()).await.unwrap();
+    assert_eq!(status, 200);
+    let (new, _) = events(&mut backend, &format!("after={position}")).await;
+    assert_eq!(types(&new), ["request.accepted", "friend.added"]);
+    assert_eq!(new[0]["stamp"], 24);
 }
