@@ -9,7 +9,9 @@ mod check;
 mod choice;
 mod error;
 mod form;
+mod keys;
 mod load;
+mod named;
 mod ranges;
 mod settings;
 mod warnings;
@@ -18,6 +20,7 @@ pub use auth::Auth;
 pub use choice::{LogFormat, Mode};
 pub use error::Error;
 pub use form::{Secret, StoreUrl};
+pub use keys::KeyConfig;
 pub use load::{LoadedConfig, SettingsOptions, load};
 pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,

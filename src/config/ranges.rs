@@ -1,5 +1,6 @@
 //! The least and the most that each duration, size and count may be.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// A setting that is not valid.
 pub(super) struct Problem {
     /// `section.key`.
-    pub(super) key: &'static str,
+    pub(super) key: Cow<'static, str>,
     /// What would be right. It never contains a secret.
     pub(super) message: String,
 }
@@ -75,7 +76,7 @@ fn between<T: PartialOrd + Copy, S: Display>(
 ) {
     if value < least || value > most {
         let message = format!("is {}, must be {} to {}", show(value), show(least), show(most));
-        list.push(Problem { key, message });
+        list.push(Problem { key: key.into(), message });
     }
 }
 
@@ -94,10 +95,10 @@ mod tests {
     use super::*;
 
     /// Returns the keys of all problems after `change`.
-    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<&'static str> {
+    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<Cow<'static, str>> {
         let mut config = Config::default();
         change(&mut config);
-        problems(&config).iter().map(|p| p.key).collect()
+        problems(&config).into_iter().map(|p| p.key).collect()
     }
 
     const NONE: [&str; 0] = [];

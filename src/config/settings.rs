@@ -1,5 +1,6 @@
 //! All settings, by section of `config.toml`, with their defaults.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::Auth;
 use super::choice::{self, LogFormat, Mode};
 use super::form::{self, Secret, StoreUrl};
+use super::keys::KeyConfig;
 use crate::admission::ForwardedHeader;
 use crate::tls;
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
@@ -88,6 +90,8 @@ pub struct OpsConfig {
     pub listen: SocketAddr,
     /// The bearer token of the server API, 16 bytes or more; empty = none is required, on loopback only.
     pub api_key: Secret,
+    /// `[ops.keys.NAME]`: further keys, by their names.
+    pub keys: BTreeMap<String, KeyConfig>,
     /// `[ops.tls]`: TLS of this listener.
     pub tls: OpsTls,
 }
@@ -296,7 +300,7 @@ impl Default for ClientsConfig {
 
 impl Default for OpsConfig {
     fn default() -> Self {
-        Self { listen: loopback(7679), api_key: Secret::default(), tls: OpsTls::default() }
+        Self { listen: loopback(7679), api_key: Secret::default(), keys: BTreeMap::new(), tls: OpsTls::default() }
     }
 }
 
