@@ -10,14 +10,12 @@ use tracing_subscriber::filter::Targets;
 use super::auth::is_set;
 use super::choice::Mode;
 use super::error::Error;
-use super::form::Secret;
-use super::ranges::{Problem, ranges};
+use super::key_checks::{API_KEY_BYTES, keys};
+use super::ranges::{Problem, ranges, secret};
 use super::settings::Config;
 use crate::admission::{Origins, Proxies};
 use crate::auth::Url;
 
-/// The length of the shortest API key, in bytes: 128 bits if they are random.
-const API_KEY_BYTES: usize = 16;
 /// The length of the shortest secret for HS256, in bytes: that of the hash (RFC 7518, section 3.2).
 const HS256_BYTES: usize = 32;
 
@@ -65,11 +63,11 @@ fn listeners(config: &Config, list: &mut Vec<Problem>) {
         );
         list.push(Problem { key: "clients.listen".into(), message });
     }
-    secret("ops.api_key", &config.ops.api_key, API_KEY_BYTES, list);
-    if config.ops.api_key.is_empty() && !is_loopback(ops) {
+    keys(&config.ops, list);
+    if config.ops.key_ring().is_empty() && !is_loopback(ops) {
         let message = format!(
             "is needed because ops.listen is {ops}, where others can connect; \
-             set {API_KEY_BYTES} bytes or more, or listen at a loopback address such as 127.0.0.1:{}",
+             set {API_KEY_BYTES} bytes or more, or a key in [ops.keys.NAME], or listen at a loopback address such as 127.0.0.1:{}",
             ops.port()
         );
         list.push(Problem { key: "ops.api_key".into(), message });
@@ -152,22 +150,6 @@ fn previous(config: &Config, list: &mut Vec<Problem>) {
     }
 }
 
-fn secret(key: &'static str, secret: &Secret, least: usize, list: &mut Vec<Problem>) {
-    let text = secret.expose();
-    if !text.is_empty() && text.len() < least {
-        let message =
-            format!("has {} bytes, must have {least} or more; `openssl rand -hex {least}` makes one", text.len());
-        list.push(Problem { key: key.into(), message });
-    }
-    // Left over from reading it out of a file. No client sends it.
-    if text.trim() != text {
-        list.push(Problem {
-            key: key.into(),
-            message: "begins or ends with white space (a line break?); remove it".to_owned(),
-        });
-    }
-}
-
 fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
@@ -188,6 +170,7 @@ fn filter(text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::form::Secret;
     use super::*;
     use std::borrow::Cow;
 

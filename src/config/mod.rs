@@ -9,6 +9,7 @@ mod check;
 mod choice;
 mod error;
 mod form;
+mod key_checks;
 mod keys;
 mod load;
 mod named;
@@ -22,6 +23,7 @@ pub use error::Error;
 pub use form::{Secret, StoreUrl};
 pub use keys::KeyConfig;
 pub use load::{LoadedConfig, SettingsOptions, load};
+pub use named::check_name;
 pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,
     OpsTls, PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,

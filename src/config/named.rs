@@ -50,8 +50,11 @@ impl NamedTable {
     }
 }
 
-/// Says what is wrong with the name of a section.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+/// Checks the name of a section.
+///
+/// # Errors
+/// Says what a name is made of.
+pub fn check_name(name: &str) -> Result<(), String> {
     let is_known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let is_good = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.len() <= NAME_CHARS

@@ -301,7 +301,12 @@ impl Layers {
         // A value that could not be read has its default here, so an error from `check` about it would mislead.
         if self.problems.is_empty() {
             for Problem { key, message } in check::problems(&config) {
-                let given = self.given.get(&*key).map(|given| &given.origin).or_else(|| self.sections.get(&*key));
+                let given = self
+                    .given
+                    .get(&*key)
+                    .map(|given| &given.origin)
+                    .or_else(|| self.sections.get(&*key))
+                    .or_else(|| self.sections.get(split(&key).0));
                 let place = given.map_or(String::new(), |origin| format!("{origin}: "));
                 self.problems.push(format!("{place}{key}: {message}"));
             }

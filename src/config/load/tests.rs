@@ -81,20 +81,17 @@ fn a_named_section_is_read_from_everywhere() {
     let keys = &loaded.config.ops.keys;
     assert_eq!(keys.keys().collect::<Vec<_>>(), ["a_b", "crm", "other"]);
     assert_eq!((&keys["crm"].sha256, keys["crm"].until.is_some()), (&hash, true));
-    let scopes = |name: &str| toml::Value::try_from(&keys[name]).unwrap()["scopes"].to_string();
-    assert_eq!(
-        (scopes("crm"), scopes("other"), scopes("a_b")),
-        ("[\"write\"]".to_owned(), "[\"read\", \"write\"]".to_owned(), "[\"feed\"]".to_owned())
-    );
+    let scopes = |name: &str| keys[name].scopes.iter().map(crate::keys::Scope::word).collect::<Vec<_>>().join(",");
+    assert_eq!([scopes("crm"), scopes("other"), scopes("a_b")], ["write", "read,write", "feed"]);
     assert_eq!(keys["a_b"].key.expose(), "0123456789abcdef");
     let overridden: Vec<_> = loaded.overridden.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(overridden.len(), 5, "{overridden:?}");
     // What changed is named like any other setting, sections that came and went too.
-    let other = load_with(&text.replace("a_b", "b"), &variables[..1], &flags).unwrap();
-    assert_eq!(
-        loaded.changed(&other),
-        ["ops.keys.a_b.key", "ops.keys.a_b.scopes", "ops.keys.b.scopes", "ops.keys.other.scopes"]
-    );
+    let text = text.replace("[ops.keys.a_b]", "[ops.keys.b]\nkey = \"0123456789abcdef\"");
+    let other = load_with(&text, &[variables[0], variables[2]], &flags).unwrap();
+    let changed = ["ops.keys.a_b.key", "ops.keys.a_b.scopes", "ops.keys.b.key", "ops.keys.b.scopes"];
+    assert_eq!(loaded.changed(&other), changed);
+    assert_eq!(other.changed(&loaded), changed);
 }
 
 #[test]
@@ -111,6 +108,15 @@ fn a_named_section_that_is_wrong_is_answered_with_what_is_right() {
         ("[[ops.keys]]", "config.toml:1:7: ops.keys is a section; write [ops.keys.NAME] and its keys below"),
         ("[ops.key.crm]\nx = 1", "config.toml:1:6: there is no section \"ops.key\"; did you mean [ops.keys]?"),
         ("[ops.keys.crm]\nscopes = 5", "config.toml:2:10: ops.keys.crm.scopes takes a list of texts in quotes, not"),
+        (
+            "[ops.keys.crm]\nscopes = [\"raed\"]",
+            "config.toml:2:10: ops.keys.crm.scopes: \"raed\" is not a scope; did you mean \"read\"?",
+        ),
+        (
+            "[ops.keys.crm]\nscopes = [\"everything\"]",
+            "config.toml:2:10: ops.keys.crm.scopes: \"everything\" is not a scope; the scopes are read",
+        ),
+        ("[ops.keys.crm]", "config.toml:1:11: ops.keys.crm: has no key; `rosterd key crm` makes one"),
         ("[ops.keys.crm]\nuntil = \"soon\"", "config.toml:2:9: ops.keys.crm.until: \"soon\" is not a moment"),
         ("[ops.keys.crm.more]\nx = 1", "config.toml:1:15: there is no section \"ops.keys.crm.more\""),
     ] {
