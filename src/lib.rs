@@ -22,11 +22,12 @@
 //! | [`lifecycle`] | the phases of a gateway's life, and the schedule of its drain | – |
 //! | [`supervisor`] | the tasks that a gateway cannot do without: the end of one ends the process | lifecycle |
 //! | [`tls`] | the listeners' certificates: read, checked, replaced while connections live | – |
+//! | [`keys`] | the keys of the server API, and what each may do | – |
 //! | [`admission`] | limits by address, trusted proxies, origins, rate limits | – |
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
-//! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, metrics, tls |
+//! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls, keys |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
@@ -55,6 +56,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod hub;
+pub mod keys;
 pub mod lifecycle;
 mod locks;
 pub mod metrics;

@@ -48,6 +48,11 @@ enum CliCommand {
         #[arg(long, value_parser = humantime::parse_duration)]
         ttl: Option<Duration>,
     },
+    /// Make a key of the server API, and print the section for the settings
+    Key {
+        /// Its name: a-z, 0-9 and single underscores
+        name: String,
+    },
     /// Import users and friendships: JSON lines, or CSV with a header row
     Import {
         /// The file; "-" is standard input
@@ -122,6 +127,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         CliCommand::Token { account, ttl } => {
             cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(CliError)?)?;
         }
+        CliCommand::Key { name } => cli::say(&cli::key::key(&name).map_err(CliError)?)?,
         CliCommand::Import { file } => cli::import::run(&load()?.config, &file)?,
         CliCommand::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?)?,
         CliCommand::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?)?,

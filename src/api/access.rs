@@ -13,22 +13,60 @@ use axum::response::Response;
 
 use super::answer::Refusal;
 use super::request::Shared;
-use super::state::Access;
-use rosterd_engine::model::{Reason, RequestError, WriteOrigin};
+use super::state::{Access, AccessControl};
+use crate::keys::{ApiKey, DEFAULT_KEY, KeyHash, Scope, Scopes};
+use rosterd_engine::model::{Millis, Reason, RequestError, WriteOrigin};
 
-/// Who sends a request to the server API: the name of a key.
+/// Who sends a request to the server API, and what it may do.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(Arc<str>);
+pub(super) struct Caller {
+    name: Arc<str>,
+    scopes: Scopes,
+    until: Option<Millis>,
+    /// The hash of its key; `None` if it needs none.
+    key: Option<KeyHash>,
+}
 
 impl Caller {
-    /// The caller whose key is `ops.api_key`, or that needs none.
-    fn default_key() -> Self {
-        Self("default".into())
+    /// The caller that needs no key.
+    fn open() -> Self {
+        Self { name: DEFAULT_KEY.into(), scopes: Scopes::ALL, until: None, key: None }
+    }
+
+    fn of(key: &ApiKey) -> Self {
+        Self { name: key.name.clone(), scopes: key.scopes, until: key.until, key: Some(key.hash) }
+    }
+
+    /// Returns the name of its key.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns what it may do.
+    pub(super) fn scopes(&self) -> Scopes {
+        self.scopes
+    }
+
+    /// Returns the time from which its key is not valid any more.
+    pub(super) fn until(&self) -> Option<Millis> {
+        self.until
+    }
+
+    /// Reports whether it has a scope.
+    pub(super) fn has(&self, scope: Scope) -> bool {
+        self.scopes.has(scope)
+    }
+
+    /// Returns the error for a caller that lacks the scope that `what` needs.
+    pub(super) fn lacks(&self, scope: Scope, what: &str) -> Refusal {
+        let (name, scope) = (&self.name, scope.word());
+        let message = format!("{what} needs the scope \"{scope}\", which the key \"{name}\" does not have");
+        Refusal(RequestError::new(Reason::PermissionDenied, message))
     }
 
     /// Returns who asks for what this request writes.
     pub(super) fn origin(&self) -> WriteOrigin {
-        WriteOrigin::Key(self.0.clone())
+        WriteOrigin::Key(self.name.clone())
     }
 }
 
@@ -41,26 +79,47 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets a request pass if its caller may use the server API.
-pub(super) async fn authorize(State(api): Shared, mut request: Request, next: Next) -> Result<Response, Refusal> {
-    match &api.access {
-        Access::Open if is_local(request.headers()) => {}
-        Access::Open => {
-            let message = "without ops.api_key the server API answers programs on this machine, not web pages";
-            return Err(Refusal(RequestError::new(Reason::PermissionDenied, message)));
-        }
-        Access::Key(key) if shows(request.headers(), key) => {}
-        Access::Key(_) => {
-            let message = "the server API needs the header \"Authorization: Bearer KEY\", with the key of ops.api_key";
-            return Err(Refusal(RequestError::new(Reason::Unauthenticated, message)));
-        }
-        Access::Closed => {
-            let message = "the server API is off: set ops.api_key";
-            return Err(Refusal(RequestError::new(Reason::PermissionDenied, message)));
+impl AccessControl {
+    /// Reports whether a caller that was let in is still allowed to do what needs this scope.
+    pub(super) fn is_allowed(&self, caller: &Caller, scope: Scope, now: Millis) -> bool {
+        match (&*self.current(), caller.key) {
+            (Access::Keys(keys), Some(hash)) => {
+                keys.get(hash).is_some_and(|key| key.is_valid(now) && key.scopes.has(scope))
+            }
+            (Access::Open, None) => true,
+            _ => false,
         }
     }
-    request.extensions_mut().insert(Caller::default_key());
+}
+
+/// Lets a request pass if its caller may use the server API.
+pub(super) async fn authorize(State(api): Shared, mut request: Request, next: Next) -> Result<Response, Refusal> {
+    let caller = caller(&api.access.current(), request.headers(), api.service.now())?;
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+fn caller(access: &Access, headers: &HeaderMap, now: Millis) -> Result<Caller, Refusal> {
+    let refused = |reason, message| Err(Refusal(RequestError::new(reason, message)));
+    match access {
+        Access::Open if is_local(headers) => Ok(Caller::open()),
+        Access::Open => {
+            let message = "without ops.api_key the server API answers programs on this machine, not web pages";
+            refused(Reason::PermissionDenied, message)
+        }
+        Access::Keys(keys) => match shown(headers).and_then(|key| keys.find(key)) {
+            Some(key) if key.is_valid(now) => Ok(Caller::of(key)),
+            Some(_) => refused(Reason::Unauthenticated, "this key is not valid any more: its `until` has passed"),
+            None => {
+                let message = "the server API needs the header \"Authorization: Bearer KEY\", with the key of \
+                               ops.api_key or of a section in ops.keys";
+                refused(Reason::Unauthenticated, message)
+            }
+        },
+        Access::Closed => {
+            refused(Reason::PermissionDenied, "the server API is off: set ops.api_key, or a key in ops.keys")
+        }
+    }
 }
 
 /// Returns whether the request did not come from a page in a browser on this machine.
@@ -78,15 +137,10 @@ fn is_local(headers: &HeaderMap) -> bool {
     is_here && !from_page
 }
 
-fn shows(headers: &HeaderMap, key: &str) -> bool {
-    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|value| value.split_at_checked(7));
+/// Returns the key that a request shows, if any.
+fn shown(headers: &HeaderMap) -> Option<&[u8]> {
+    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)?;
+    let (scheme, shown) = given.split_at_checked(7)?;
     // The name of a scheme has no case (RFC 9110, section 11.1).
-    given.is_some_and(|(scheme, shown)| {
-        scheme.eq_ignore_ascii_case(b"Bearer ") && equal(shown.trim_ascii(), key.as_bytes())
-    })
-}
-
-/// Compares in a time that does not depend on how much of the key is right.
-fn equal(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| shown.trim_ascii())
 }

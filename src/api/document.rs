@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::private::SCHEMAS;
 use rosterd_engine::model::Profile;
 use rosterd_engine::model::limits::{ACCOUNT_CHARS, SIGNAL_PAYLOAD_BYTES};
 
@@ -39,10 +40,18 @@ const ERRORS: [Documented; 9] = [
     documented("400", "BadRequest", "something in the path, the query or the body is wrong; `field` names it", |_| {
         true
     }),
-    documented("401", "Unauthorized", "the header `Authorization: Bearer KEY` is missing or holds another key", |_| {
-        true
-    }),
-    documented("403", "Forbidden", "the server API is off, or a web page asks", |_| true),
+    documented(
+        "401",
+        "Unauthorized",
+        "the header `Authorization: Bearer KEY` is missing, or holds no key that is valid now",
+        |_| true,
+    ),
+    documented(
+        "403",
+        "Forbidden",
+        "the key lacks the scope of this operation, which the message names; or the server API is off, or a web page asks",
+        |_| true,
+    ),
     documented("404", "NotFound", "an account does not exist, or there is no such friend or open request", |op| {
         // These take an account that does not exist yet.
         let makes = matches!(op.id, "replaceUser" | "revokeTokens");
@@ -129,6 +138,13 @@ fn complete_operation(path: &str, operation: &mut Value) {
 }
 
 fn complete_schema(name: &str, schema: &mut Value) {
+    for (_, private) in SCHEMAS.iter().filter(|(of, _)| *of == name) {
+        let required = schema.get_mut("required").and_then(Value::as_array_mut);
+        required.into_iter().for_each(|list| list.retain(|field| !private.iter().any(|name| field == name)));
+        for field in *private {
+            schema["properties"][field]["description"] = "Absent without the scope `private`.".into();
+        }
+    }
     let is_body = BODIES.contains(&name);
     if is_body {
         merge(schema);

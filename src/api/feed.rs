@@ -11,10 +11,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::access::Caller;
 use super::answer::Refusal;
 use super::feed_stream;
 use super::positions::{parse_position, refused};
 use super::request::{Shared, named};
+use crate::keys::Scope;
 use crate::service::{FeedEvents, FeedQuery, FeedStart};
 use rosterd_engine::model::{Account, Reason, RequestError};
 use rosterd_protocol::{EventFields, EventTypes};
@@ -65,13 +67,14 @@ pub(super) struct FeedParameters {
 )]
 pub(super) async fn feed(
     State(api): Shared,
+    caller: Caller,
     headers: HeaderMap,
     query: Result<Query<FeedParameters>, QueryRejection>,
 ) -> Response {
     let is_stream = feed_stream::is_wanted(&headers);
     let read = named(query).and_then(|Query(query)| {
         let wait = number("wait", query.wait.as_deref(), 0, 0, WAIT)?;
-        Ok((read(&query, feed_stream::last_event(&headers).filter(|_| is_stream))?, Duration::from_secs(wait)))
+        Ok((read(&caller, &query, feed_stream::last_event(&headers).filter(|_| is_stream))?, Duration::from_secs(wait)))
     });
     let (query, wait) = match read {
         Ok(read) => read,
@@ -80,7 +83,8 @@ pub(super) async fn feed(
     let answered = async {
         let mut reader = api.service.clone().feed_reader(query, is_stream || !wait.is_zero())?;
         if is_stream {
-            return feed_stream::events(reader).await;
+            let is_allowed = move || api.access.is_allowed(&caller, Scope::Feed, api.service.now());
+            return feed_stream::events(reader, is_allowed).await;
         }
         let found = reader.next(wait).await?;
         Ok(([(CONTENT_TYPE, NDJSON)], lines(&found)).into_response())
@@ -99,7 +103,7 @@ fn lines(found: &FeedEvents) -> String {
     text
 }
 
-fn read(query: &FeedParameters, last_event: Option<&str>) -> Result<FeedQuery, Refusal> {
+fn read(caller: &Caller, query: &FeedParameters, last_event: Option<&str>) -> Result<FeedQuery, Refusal> {
     let start = match last_event.or(query.after.as_deref()) {
         None => FeedStart::Oldest,
         Some("now") => FeedStart::Now,
@@ -108,11 +112,19 @@ fn read(query: &FeedParameters, last_event: Option<&str>) -> Result<FeedQuery, R
     let limit = number("limit", query.limit.as_deref(), EVENTS.0, 1, EVENTS.1)?;
     let types = query.types.as_deref().map_or(Ok(EventTypes::ALL), EventTypes::parse)?;
     let account = query.account.as_deref().map(|account| Account::parse(account, "account")).transpose()?;
-    Ok(FeedQuery { start, limit, types, account, fields: fields(query.fields.as_deref())? })
+    Ok(FeedQuery { start, limit, types, account, fields: fields(caller, query.fields.as_deref())? })
 }
 
-pub(super) fn fields(list: Option<&str>) -> Result<EventFields, Refusal> {
-    Ok(list.map_or(Ok(EventFields::default()), EventFields::parse)?)
+/// Reads the list of fields. Private ones need their scope.
+pub(super) fn fields(caller: &Caller, list: Option<&str>) -> Result<EventFields, Refusal> {
+    let fields = list.map_or(Ok(EventFields::default()), EventFields::parse)?;
+    match fields.private() {
+        Some(name) if !caller.has(Scope::Private) => {
+            let Refusal(error) = caller.lacks(Scope::Private, &format!("the field \"{name}\""));
+            Err(Refusal(error.field("fields")))
+        }
+        _ => Ok(fields),
+    }
 }
 
 fn number<T: Copy + std::str::FromStr + PartialOrd + std::fmt::Display>(

@@ -31,17 +31,22 @@ pub(super) fn last_event(headers: &HeaderMap) -> Option<&str> {
     headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty())
 }
 
-/// Sends events for as long as the reader stays.
+/// Sends events for as long as the reader stays and is allowed to.
 ///
 /// # Errors
 /// It cannot be read on from where the reader is.
-pub(super) async fn events(mut reader: FeedReader) -> Result<Response, FeedError> {
+pub(super) async fn events(
+    mut reader: FeedReader,
+    is_allowed: impl Fn() -> bool + Send + 'static,
+) -> Result<Response, FeedError> {
     // Before the status is sent.
     let first = reader.next(Duration::ZERO).await?;
-    let rest = stream::unfold(Some(reader), |reader| async {
-        let mut reader = reader?;
+    let rest = stream::unfold(Some((reader, is_allowed)), |state| async {
+        let (mut reader, is_allowed) = state?;
         match reader.next(POSITION).await {
-            Ok(found) => Some((batch(&found), Some(reader))),
+            // A key may end, or be taken away, while its caller reads. It connects again, and is told so.
+            _ if !is_allowed() => None,
+            Ok(found) => Some((batch(&found), Some((reader, is_allowed)))),
             Err(error) => Some((vec![Event::default().event("error").data(gone(&error).to_string())], None)),
         }
     });

@@ -10,7 +10,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::document::complete;
-use super::{explain, feed, health, live, relations, snapshot, tokens, users};
+use super::routes::server_api;
+use super::{explain, feed, health, live, me, relations, snapshot, tokens, users};
+use crate::keys::Scope;
 use rosterd_protocol::v1;
 
 /// What is answered instead when something cannot be done; nothing was changed then.
@@ -37,7 +39,7 @@ struct Failure {
         feed::feed, snapshot::snapshot,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
-        live::all_sessions, explain::explain,
+        live::all_sessions, explain::explain, me::me,
     ),
     components(schemas(Failure)),
     security(("key" = [])),
@@ -51,7 +53,9 @@ struct Key;
 
 impl Modify for Key {
     fn modify(&self, document: &mut Document) {
-        let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`ops.api_key`"));
+        let key = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("`ops.api_key`, or a key in `ops.keys`; each operation lists the scope that it needs"));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(key.build()));
     }
@@ -60,8 +64,26 @@ impl Modify for Key {
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let mut document = serde_json::to_value(ServerApi::openapi()).expect("the document has only text keys");
     complete(&mut document);
+    list_scopes(&mut document);
     document.to_string()
 });
+
+/// Adds to each operation the scope that its caller needs, as a role (`OpenAPI` 3.1), and in words.
+fn list_scopes(document: &mut serde_json::Value) {
+    for (path, route) in server_api() {
+        for (method, scope) in route.scopes {
+            let operation = &mut document["paths"][path][method.as_str().to_lowercase()];
+            let (roles, needs) = match scope.map(Scope::word) {
+                Some(scope) => (vec![scope], format!("Scope: `{scope}`.")),
+                None => (vec![], "Any key will do.".to_owned()),
+            };
+            operation["security"] = serde_json::json!([{"key": roles}]);
+            let description =
+                operation["description"].as_str().map_or(needs.clone(), |text| format!("{text}\n\n{needs}"));
+            operation["description"] = description.into();
+        }
+    }
+}
 
 /// This document.
 #[utoipa::path(
@@ -117,7 +139,12 @@ mod tests {
                 assert!(names.insert(name), "{name} twice");
                 assert!(name.contains(|c: char| c.is_ascii_uppercase()), "{method} {path}: {name} is one word");
                 let fails = operation["responses"].get("400").is_some();
-                assert_eq!(fails, operation.get("security").is_none(), "{method} {path}");
+                let roles = operation["security"][0]["key"].as_array();
+                assert_eq!(fails, roles.is_some(), "{method} {path}");
+                let is_known = |role: &Value| Scope::of(role.as_str().unwrap()).is_some();
+                assert!(roles.is_none_or(|roles| roles.iter().all(is_known)), "{method} {path}");
+                let any = path == "/v1/me";
+                assert!(roles.is_none_or(|roles| roles.len() == usize::from(!any)), "{method} {path}: {roles:?}");
                 let body = &operation["requestBody"]["content"]["application/json"]["schema"];
                 let schema = [body, &body["oneOf"][1]].into_iter().find_map(|schema| schema["$ref"].as_str());
                 if let Some(name) = schema.and_then(|name| name.rsplit('/').next()) {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::access::Caller;
 use super::answer::{Done, Refusal, Reply, done, ok};
+use super::private::ForCaller;
 use super::request::{Body, One, PageOf, Shared, Two, account, page, parties, read, read_if_any};
 use super::state::Api;
 use rosterd_engine::model::{Account, Command, FriendUpdate, Outcome, Reason, Request, RequestError};
@@ -26,7 +27,8 @@ async fn relate(api: &Api, caller: &Caller, account: &Account, command: Command)
 /// A page of a friend list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Friends {
-    friends: Vec<v1::Friend>,
+    #[schema(value_type = Vec<v1::Friend>)]
+    friends: Vec<ForCaller<v1::Friend>>,
     /// Where the next page begins: its `after`. Absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -42,11 +44,11 @@ pub(super) struct Friends {
     ),
     responses((status = 200, description = "a page", body = Friends))
 )]
-pub(super) async fn friends(api: Shared, name: One, query: PageOf) -> Reply<Friends> {
+pub(super) async fn friends(api: Shared, caller: Caller, name: One, query: PageOf) -> Reply<Friends> {
     let account = account(name)?;
     let (after, limit) = page(query)?;
     let page = api.service.friends(&account, after, limit).await?;
-    let friends = page.friends.iter().map(v1::Friend::from).collect();
+    let friends = page.friends.iter().map(|friend| caller.sees(v1::Friend::from(friend))).collect();
     ok(Friends { friends, next: page.next.map(|next| next.to_string()) })
 }
 
@@ -90,20 +92,21 @@ pub(super) struct FriendUpdateBody {
     params(("account" = String, Path), ("peer" = String, Path)), request_body = FriendUpdateBody,
     responses((status = 200, description = "the relation", body = v1::Friend))
 )]
-pub(super) async fn update_friend(api: Shared, caller: Caller, names: Two, body: Body) -> Reply<v1::Friend> {
+pub(super) async fn update_friend(api: Shared, caller: Caller, names: Two, body: Body) -> Reply<ForCaller<v1::Friend>> {
     let (account, peer) = parties(names)?;
     let update: FriendUpdateBody = read(body)?;
     let note = FriendUpdate::check(update.alias, update.custom)?;
     let update = Command::UpdateFriend { account: account.clone(), peer: peer.clone(), note, if_version: None };
     relate(&api, &caller, &account, update).await?;
     let friend = api.service.friend(&account, &peer).await.map_err(|error| error.field("peer"))?;
-    ok(v1::Friend::from(&friend))
+    ok(caller.sees(v1::Friend::from(&friend)))
 }
 
 /// Open requests, in order of the other side.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Requests {
-    requests: Vec<v1::Request>,
+    #[schema(value_type = Vec<v1::Request>)]
+    requests: Vec<ForCaller<v1::Request>>,
 }
 
 /// The open requests from and to an account.
@@ -111,10 +114,10 @@ pub(super) struct Requests {
     get, path = "/v1/users/{account}/requests", tag = "requests", operation_id = "listRequests", params(("account" = String, Path)),
     responses((status = 200, description = "all of them", body = Requests))
 )]
-pub(super) async fn requests(api: Shared, name: One) -> Reply<Requests> {
+pub(super) async fn requests(api: Shared, caller: Caller, name: One) -> Reply<Requests> {
     let account = account(name)?;
     let requests = api.service.requests(&account).await?;
-    ok(Requests { requests: requests.iter().map(v1::Request::from).collect() })
+    ok(Requests { requests: requests.iter().map(|request| caller.sees(v1::Request::from(request))).collect() })
 }
 
 /// What goes with a request.

@@ -9,6 +9,7 @@ use futures::stream;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::access::Caller;
 use super::feed::{NDJSON, fields};
 use super::positions::{parse_position, refused};
 use super::request::{Shared, named};
@@ -49,8 +50,12 @@ pub(super) struct SnapshotParameters {
             body = serde_json::Value, content_type = "application/json"),
     )
 )]
-pub(super) async fn snapshot(State(api): Shared, query: Result<Query<SnapshotParameters>, QueryRejection>) -> Response {
-    let read = named(query).and_then(|Query(query)| Ok((fields(query.fields.as_deref())?, resumed(&query)?)));
+pub(super) async fn snapshot(
+    State(api): Shared,
+    caller: Caller,
+    query: Result<Query<SnapshotParameters>, QueryRejection>,
+) -> Response {
+    let read = named(query).and_then(|Query(query)| Ok((fields(&caller, query.fields.as_deref())?, resumed(&query)?)));
     let (fields, resumed) = match read {
         Ok(read) => read,
         Err(refusal) => return refusal.into_response(),

@@ -9,9 +9,10 @@ use utoipa::ToSchema;
 
 use super::access::Caller;
 use super::answer::{Done, Reply, made, ok};
+use super::private::ForCaller;
 use super::request::{Body, One, Shared, account, bytes, read};
 use crate::service::IMPORT_SLICE;
-use rosterd_engine::model::{Reason, RequestError};
+use rosterd_engine::model::{Answer, Reason, RequestError};
 use rosterd_protocol::v1;
 
 /// Makes an account, or replaces its whole profile: a field that is not given is cleared.
@@ -20,12 +21,12 @@ use rosterd_protocol::v1;
     request_body = v1::UpdateMyInfo,
     responses((status = 200, description = "replaced", body = v1::User), (status = 201, description = "made", body = v1::User))
 )]
-pub(super) async fn put(api: Shared, caller: Caller, name: One, body: Body) -> Reply<v1::User> {
+pub(super) async fn put(api: Shared, caller: Caller, name: One, body: Body) -> Reply<ForCaller<v1::User>> {
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
     let fields = rosterd_protocol::fields(update)?.or_cleared();
-    Ok(user(&api.service.set_profile(&account, fields, if_version, true, caller.origin()).await?))
+    Ok(user(&caller, &api.service.set_profile(&account, fields, if_version, true, caller.origin()).await?))
 }
 
 /// Changes the given fields of a profile.
@@ -33,20 +34,21 @@ pub(super) async fn put(api: Shared, caller: Caller, name: One, body: Body) -> R
     patch, path = "/v1/users/{account}", tag = "users", operation_id = "updateUser", params(("account" = String, Path)),
     request_body = v1::UpdateMyInfo, responses((status = 200, description = "the whole profile", body = v1::User))
 )]
-pub(super) async fn patch(api: Shared, caller: Caller, name: One, body: Body) -> Reply<v1::User> {
+pub(super) async fn patch(api: Shared, caller: Caller, name: One, body: Body) -> Reply<ForCaller<v1::User>> {
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
     Ok(user(
+        &caller,
         &api.service
             .set_profile(&account, rosterd_protocol::fields(update)?, if_version, false, caller.origin())
             .await?,
     ))
 }
 
-fn user(answer: &rosterd_engine::model::Answer) -> (StatusCode, Json<v1::User>) {
+fn user(caller: &Caller, answer: &Answer) -> (StatusCode, Json<ForCaller<v1::User>>) {
     let profile = answer.profile.as_ref().expect("a profile that was set is answered");
-    (made(answer.outcome), Json(v1::User::from(&**profile)))
+    (made(answer.outcome), Json(caller.sees(v1::User::from(&**profile))))
 }
 
 /// One profile, whole.
@@ -54,9 +56,9 @@ fn user(answer: &rosterd_engine::model::Answer) -> (StatusCode, Json<v1::User>) 
     get, path = "/v1/users/{account}", tag = "users", operation_id = "getUser", params(("account" = String, Path)),
     responses((status = 200, description = "the whole profile", body = v1::User))
 )]
-pub(super) async fn get(api: Shared, name: One) -> Reply<v1::User> {
+pub(super) async fn get(api: Shared, caller: Caller, name: One) -> Reply<ForCaller<v1::User>> {
     let profile = api.service.get_user(&account(name)?).await?;
-    ok(v1::User::from(&*profile))
+    ok(caller.sees(v1::User::from(&*profile)))
 }
 
 /// Deletes an account and erases everything that is kept about it. Its sessions end, and its friends receive the removal.
@@ -110,7 +112,8 @@ pub(super) struct Accounts {
 /// What of the accounts asked for exists, and what does not; each once and in the order asked.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Found {
-    users: Vec<v1::User>,
+    #[schema(value_type = Vec<v1::User>)]
+    users: Vec<ForCaller<v1::User>>,
     missing: Vec<String>,
 }
 
@@ -119,10 +122,10 @@ pub(super) struct Found {
     post, path = "/v1/users:batchGet", tag = "users", operation_id = "getUsers", request_body = Accounts,
     responses((status = 200, description = "every account in one of the lists", body = Found))
 )]
-pub(super) async fn batch_get(api: Shared, body: Body) -> Reply<Found> {
+pub(super) async fn batch_get(api: Shared, caller: Caller, body: Body) -> Reply<Found> {
     let asked: Accounts = read(body)?;
     let (users, missing) = api.service.get_users(&asked.accounts).await?;
-    let users = users.iter().map(|profile| v1::User::from(&**profile)).collect();
+    let users = users.iter().map(|profile| caller.sees(v1::User::from(&**profile))).collect();
     ok(Found { users, missing: missing.iter().map(ToString::to_string).collect() })
 }
 
@@ -150,7 +153,8 @@ pub(super) struct Batch {
 /// Profiles, in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Users {
-    users: Vec<v1::User>,
+    #[schema(value_type = Vec<v1::User>)]
+    users: Vec<ForCaller<v1::User>>,
 }
 
 /// Changes several profiles, all of them or none.
@@ -167,7 +171,7 @@ pub(super) async fn batch_update(api: Shared, caller: Caller, body: Body) -> Rep
         let field = format!("users[{at}].{}", error.field.as_deref().unwrap_or("account"));
         error.field(field)
     })?;
-    ok(Users { users: profiles.iter().map(|profile| v1::User::from(&**profile)).collect() })
+    ok(Users { users: profiles.iter().map(|profile| caller.sees(v1::User::from(&**profile))).collect() })
 }
 
 /// What an import did.

@@ -19,11 +19,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::certificates::{Listener, watch};
-use self::policy::policy;
+use self::policy::{access, policy};
 pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 pub use self::start_error::StartError;
 use self::upkeep::{Retention, clean};
-use crate::api::{self, Access};
+use crate::api::{self, AccessControl};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
@@ -152,6 +152,7 @@ pub struct App {
     core: Core,
     gateway: Arc<Gateway>,
     certificates: Certificates,
+    access: Arc<AccessControl>,
     mode: Mode,
     tasks: Vec<JoinHandle<()>>,
     /// The task that stores who is online. It ends with a last write.
@@ -186,7 +187,8 @@ impl App {
         open_files::warn_of_lowered(config.limits.connections, policy.connections);
         let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy, lifecycle.clone());
         let mut tasks = core.spawn_background(config, &certificates);
-        let routes = api::router(core.service.clone(), lifecycle.clone(), access(config));
+        let access = Arc::new(AccessControl::new(access(config)));
+        let routes = api::router(core.service.clone(), lifecycle.clone(), access.clone());
         let supervisor = &core.supervisor.0;
         let accepting = gateway.clone().serve(clients, certificates.clients.clone());
         tasks.push(supervisor.spawn("clients_listener", MayEnd::WhenClosing, accepting));
@@ -202,7 +204,7 @@ impl App {
         let (clients, ops) = addresses;
         let mode = config.auth.mode;
         let shutdown = Arc::new(Mutex::new(config.shutdown.clone()));
-        Ok(Self { clients, ops, demo, core, gateway, certificates, mode, tasks, presence, shutdown })
+        Ok(Self { clients, ops, demo, core, gateway, certificates, access, mode, tasks, presence, shutdown })
     }
 
     /// Stops the gateway: shows that it is draining, keeps serving for the lame duck, ends every session with a goodbye,
@@ -244,6 +246,7 @@ impl App {
             certificates::part(Listener::Ops, self.certificates.ops.clone()),
             policy::keys(self.mode, self.core.service.clone()),
             policy::limits(self.mode, self.gateway.clone()),
+            policy::api_keys(self.mode, self.access.clone()),
             ReloadablePart::new(keys, move |config| {
                 let (shutdown, new) = (shutdown.clone(), config.shutdown.clone());
                 Ok(PreparedChange::live(move || *shutdown.lock() = new))
@@ -310,14 +313,6 @@ fn service_settings(config: &Config) -> service::ServiceSettings {
         friends: config.friends.policy,
         sessions: SessionsLimit { policy: config.sessions.policy, max: config.sessions.max },
         linger: config.presence.linger,
-    }
-}
-
-fn access(config: &Config) -> Access {
-    match (config.ops.api_key.is_empty(), config.auth.mode) {
-        (false, _) => Access::Key(config.ops.api_key.expose().to_owned()),
-        (true, Mode::Development) => Access::Open,
-        (true, Mode::Jwt | Mode::Static) => Access::Closed,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keys, origins, proxies and limits, at the start and by a reload.
+//! Keys of tokens and of the server API, origins, proxies and limits, at the start and by a reload.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use super::open_files::room_for;
 use super::reload::{PreparedChange, ReloadablePart};
 use super::start_error::StartError;
 use crate::admission::{AdmissionPolicy, Origins, Proxies, Rate};
+use crate::api::{Access, AccessControl};
 use crate::config::{Config, Mode};
 use crate::gateway::Gateway;
 use crate::service::Service;
@@ -59,6 +60,31 @@ pub(super) fn keys(mode: Mode, service: Arc<Service>) -> ReloadablePart {
         let authenticator = config.auth.authenticator(Some(&service.authenticator()), service.metrics())?;
         let service = service.clone();
         Ok(PreparedChange::live(move || service.set_authenticator(authenticator)))
+    })
+}
+
+/// Returns who may use the server API by these settings.
+pub(super) fn access(config: &Config) -> Access {
+    let keys = config.ops.key_ring();
+    match (keys.is_empty(), config.auth.mode) {
+        (false, _) => Access::Keys(keys),
+        (true, Mode::Development) => Access::Open,
+        (true, Mode::Jwt | Mode::Static) => Access::Closed,
+    }
+}
+
+/// Creates the part that replaces the keys of the server API. Requests that have passed go on.
+///
+/// To take the last key away would open the server API in development mode, and so waits for a restart, which checks the
+/// address that it then listens at.
+pub(super) fn api_keys(mode: Mode, control: Arc<AccessControl>) -> ReloadablePart {
+    ReloadablePart::new(&["ops.api_key", "ops.keys."], move |config| {
+        let access = access(config);
+        if config.auth.mode != mode || !matches!(access, Access::Keys(_)) {
+            return Ok(PreparedChange::needs_restart());
+        }
+        let control = control.clone();
+        Ok(PreparedChange::live(move || control.replace(access)))
     })
 }
 

@@ -4,6 +4,7 @@ use crate::config::{Config, LoadedConfig};
 
 /// A part of the settings that a reload can replace.
 pub struct ReloadablePart {
+    /// A key that ends with a dot stands for all that begin with it.
     keys: &'static [&'static str],
     prepare: Box<Prepare>,
 }
@@ -53,7 +54,9 @@ impl Reloaded {
     pub fn take_over(parts: &[ReloadablePart], before: &LoadedConfig, after: &LoadedConfig) -> Result<Self, String> {
         let prepared = parts.iter().map(|part| Ok((part.keys, (part.prepare)(&after.config)?)));
         let prepared = prepared.collect::<Result<Vec<_>, String>>()?;
-        let takes = |key: &String| prepared.iter().any(|(keys, change)| change.0.is_some() && keys.contains(&&**key));
+        let is_of =
+            |keys: &[&str], key: &str| keys.iter().any(|k| *k == key || k.ends_with('.') && key.starts_with(*k));
+        let takes = |key: &String| prepared.iter().any(|(keys, change)| change.0.is_some() && is_of(keys, key));
         let (live, restart) = before.changed(after).into_iter().partition(takes);
         prepared.into_iter().filter_map(|(_, change)| change.0).for_each(|take_over| take_over());
         Ok(Self { live, restart })

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 pub mod connect;
 pub mod import;
+pub mod key;
 mod log;
 pub mod man;
 pub mod serve;

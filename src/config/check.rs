@@ -10,14 +10,12 @@ use tracing_subscriber::filter::Targets;
 use super::auth::is_set;
 use super::choice::Mode;
 use super::error::Error;
-use super::form::Secret;
-use super::ranges::{Problem, ranges};
+use super::key_checks::{API_KEY_BYTES, keys};
+use super::ranges::{Problem, ranges, secret};
 use super::settings::Config;
 use crate::admission::{Origins, Proxies};
 use crate::auth::Url;
 
-/// The length of the shortest API key, in bytes: 128 bits if they are random.
-const API_KEY_BYTES: usize = 16;
 /// The length of the shortest secret for HS256, in bytes: that of the hash (RFC 7518, section 3.2).
 const HS256_BYTES: usize = 32;
 
@@ -40,13 +38,13 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     certificates(config, &mut list);
     tokens(config, &mut list);
     if let Err(message) = Origins::parse(&config.clients.origins) {
-        list.push(Problem { key: "clients.origins", message });
+        list.push(Problem { key: "clients.origins".into(), message });
     }
     if let Err(message) = Proxies::parse(&config.clients.trusted_proxies) {
-        list.push(Problem { key: "clients.trusted_proxies", message });
+        list.push(Problem { key: "clients.trusted_proxies".into(), message });
     }
     if let Err(message) = filter(&config.log.level) {
-        list.push(Problem { key: "log.level", message });
+        list.push(Problem { key: "log.level".into(), message });
     }
     list
 }
@@ -55,7 +53,7 @@ fn listeners(config: &Config, list: &mut Vec<Problem>) {
     let (clients, ops) = (config.clients.listen, config.ops.listen);
     if clients == ops && ops.port() != 0 {
         let message = format!("is {ops}, the same as clients.listen; give it another port");
-        list.push(Problem { key: "ops.listen", message });
+        list.push(Problem { key: "ops.listen".into(), message });
     }
     if config.auth.mode == Mode::Development && !is_loopback(clients) {
         let message = format!(
@@ -63,16 +61,16 @@ fn listeners(config: &Config, list: &mut Vec<Problem>) {
              set auth.mode = \"jwt\", or listen at a loopback address such as 127.0.0.1:{}",
             clients.port()
         );
-        list.push(Problem { key: "clients.listen", message });
+        list.push(Problem { key: "clients.listen".into(), message });
     }
-    secret("ops.api_key", &config.ops.api_key, API_KEY_BYTES, list);
-    if config.ops.api_key.is_empty() && !is_loopback(ops) {
+    keys(&config.ops, list);
+    if config.ops.key_ring().is_empty() && !is_loopback(ops) {
         let message = format!(
             "is needed because ops.listen is {ops}, where others can connect; \
-             set {API_KEY_BYTES} bytes or more, or listen at a loopback address such as 127.0.0.1:{}",
+             set {API_KEY_BYTES} bytes or more, or a key in [ops.keys.NAME], or listen at a loopback address such as 127.0.0.1:{}",
             ops.port()
         );
-        list.push(Problem { key: "ops.api_key", message });
+        list.push(Problem { key: "ops.api_key".into(), message });
     }
 }
 
@@ -81,7 +79,7 @@ fn certificates(config: &Config, list: &mut Vec<Problem>) {
     let (clients, ops) = (&config.clients.tls, &config.ops.tls);
     let mut needs = |key: &'static str, path: &Path, other: &Path, because: &str| {
         if path.as_os_str().is_empty() && !other.as_os_str().is_empty() {
-            list.push(Problem { key, message: format!("is needed because {because} is set") });
+            list.push(Problem { key: key.into(), message: format!("is needed because {because} is set") });
         }
     };
     needs("clients.tls.certificate", &clients.certificate, &clients.key, "clients.tls.key");
@@ -103,7 +101,7 @@ fn tokens(config: &Config, list: &mut Vec<Problem>) {
         ("auth.jwks_url", !auth.jwks_url.is_empty()),
     ];
     let set: Vec<_> = keys.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key).collect();
-    let mut wrong = |key, message: String| list.push(Problem { key, message });
+    let mut wrong = |key: &'static str, message: String| list.push(Problem { key: key.into(), message });
     match (auth.mode, set.as_slice()) {
         (Mode::Jwt, [first, second, ..]) => {
             wrong(second, format!("is set beside {first}; only one of them can be right, remove the other"));
@@ -137,7 +135,8 @@ fn previous(config: &Config, list: &mut Vec<Problem>) {
     let auth = &config.auth;
     secret("auth.previous_hs256_secret", &auth.previous_hs256_secret, HS256_BYTES, list);
     let some = !auth.previous_hs256_secret.is_empty() || is_set(&auth.previous_public_key_file);
-    let mut wrong = |key, message: &str| list.push(Problem { key, message: message.to_owned() });
+    let mut wrong =
+        |key: &'static str, message: &str| list.push(Problem { key: key.into(), message: message.to_owned() });
     if some && auth.mode != Mode::Jwt {
         wrong("auth.mode", "takes no keys, but one of before is set; remove it, or set auth.mode = \"jwt\"");
     }
@@ -148,19 +147,6 @@ fn previous(config: &Config, list: &mut Vec<Problem>) {
         ),
         (false, Some(_)) => wrong("auth.previous_until", "is set, but no key of before is; remove it"),
         (true, Some(_)) | (false, None) => {}
-    }
-}
-
-fn secret(key: &'static str, secret: &Secret, least: usize, list: &mut Vec<Problem>) {
-    let text = secret.expose();
-    if !text.is_empty() && text.len() < least {
-        let message =
-            format!("has {} bytes, must have {least} or more; `openssl rand -hex {least}` makes one", text.len());
-        list.push(Problem { key, message });
-    }
-    // Left over from reading it out of a file. No client sends it.
-    if text.trim() != text {
-        list.push(Problem { key, message: "begins or ends with white space (a line break?); remove it".to_owned() });
     }
 }
 
@@ -184,13 +170,15 @@ fn filter(text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::form::Secret;
     use super::*;
+    use std::borrow::Cow;
 
     /// Returns the keys of all problems after `change`.
-    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<&'static str> {
+    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<Cow<'static, str>> {
         let mut config = Config::default();
         change(&mut config);
-        problems(&config).iter().map(|p| p.key).collect()
+        problems(&config).into_iter().map(|p| p.key).collect()
     }
 
     /// Sets JSON Web Tokens that are signed with a secret.

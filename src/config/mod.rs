@@ -9,7 +9,10 @@ mod check;
 mod choice;
 mod error;
 mod form;
+mod key_checks;
+mod keys;
 mod load;
+mod named;
 mod ranges;
 mod settings;
 mod warnings;
@@ -18,7 +21,9 @@ pub use auth::Auth;
 pub use choice::{LogFormat, Mode};
 pub use error::Error;
 pub use form::{Secret, StoreUrl};
+pub use keys::KeyConfig;
 pub use load::{LoadedConfig, SettingsOptions, load};
+pub use named::check_name;
 pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,
     OpsTls, PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,

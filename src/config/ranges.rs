@@ -1,8 +1,10 @@
-//! The least and the most that each duration, size and count may be.
+//! The least and the most that each duration, size, count and secret may be.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
+use super::form::Secret;
 use super::settings::Config;
 use rosterd_engine::model::limits::SESSIONS_PER_ACCOUNT;
 
@@ -15,7 +17,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// A setting that is not valid.
 pub(super) struct Problem {
     /// `section.key`.
-    pub(super) key: &'static str,
+    pub(super) key: Cow<'static, str>,
     /// What would be right. It never contains a secret.
     pub(super) message: String,
 }
@@ -75,7 +77,21 @@ fn between<T: PartialOrd + Copy, S: Display>(
 ) {
     if value < least || value > most {
         let message = format!("is {}, must be {} to {}", show(value), show(least), show(most));
-        list.push(Problem { key, message });
+        list.push(Problem { key: key.into(), message });
+    }
+}
+
+/// Checks the length of a secret, and that it is nothing but the secret.
+pub(super) fn secret(key: impl Into<Cow<'static, str>>, secret: &Secret, least: usize, list: &mut Vec<Problem>) {
+    let (key, text) = (key.into(), secret.expose());
+    if !text.is_empty() && text.len() < least {
+        let message =
+            format!("has {} bytes, must have {least} or more; `openssl rand -hex {least}` makes one", text.len());
+        list.push(Problem { key: key.clone(), message });
+    }
+    // Left over from reading it out of a file. No client sends it.
+    if text.trim() != text {
+        list.push(Problem { key, message: "begins or ends with white space (a line break?); remove it".to_owned() });
     }
 }
 
@@ -94,10 +110,10 @@ mod tests {
     use super::*;
 
     /// Returns the keys of all problems after `change`.
-    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<&'static str> {
+    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<Cow<'static, str>> {
         let mut config = Config::default();
         change(&mut config);
-        problems(&config).iter().map(|p| p.key).collect()
+        problems(&config).into_iter().map(|p| p.key).collect()
     }
 
     const NONE: [&str; 0] = [];

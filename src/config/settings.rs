@@ -1,5 +1,6 @@
 //! All settings, by section of `config.toml`, with their defaults.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::auth::Auth;
 use super::choice::{self, LogFormat, Mode};
 use super::form::{self, Secret, StoreUrl};
+use super::keys::KeyConfig;
 use crate::admission::ForwardedHeader;
+use crate::keys::{ApiKey, KeyRing, Scope, hash};
 use crate::tls;
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
 
@@ -88,6 +91,8 @@ pub struct OpsConfig {
     pub listen: SocketAddr,
     /// The bearer token of the server API, 16 bytes or more; empty = none is required, on loopback only.
     pub api_key: Secret,
+    /// `[ops.keys.NAME]`: further keys, by their names.
+    pub keys: BTreeMap<String, KeyConfig>,
     /// `[ops.tls]`: TLS of this listener.
     pub tls: OpsTls,
 }
@@ -253,7 +258,7 @@ impl Config {
     /// Reports whether an empty store starts with demo users. It does only where nobody relies on the store, which is in
     /// development mode without an API key.
     pub fn wants_demo_users(&self) -> bool {
-        self.demo.users && self.auth.mode == Mode::Development && self.ops.api_key.is_empty()
+        self.demo.users && self.auth.mode == Mode::Development && self.ops.key_ring().is_empty()
     }
 }
 
@@ -268,6 +273,23 @@ impl OpsConfig {
     /// Returns the files of this listener's TLS, if it has any.
     pub fn tls_files(&self) -> Option<tls::Files> {
         files(&self.tls.certificate, &self.tls.key, &self.tls.client_ca)
+    }
+
+    /// Returns all keys of the server API.
+    pub fn key_ring(&self) -> KeyRing {
+        let key = self.api_key.expose().as_bytes();
+        let unlimited = (!key.is_empty()).then(|| ApiKey::unlimited(hash(key)));
+        KeyRing::new(unlimited.into_iter().chain(self.keys.iter().filter_map(|(name, key)| key.named(name))).collect())
+    }
+
+    /// Returns a key with these scopes that is written out in the settings, for a command on this machine that calls the
+    /// server API; an empty text if there is none.
+    pub fn own_key(&self, scopes: &[Scope]) -> &str {
+        let has_all = |key: &&KeyConfig| !key.key.is_empty() && scopes.iter().all(|scope| key.scopes.has(*scope));
+        match self.api_key.expose() {
+            "" => self.keys.values().find(has_all).map_or("", |key| key.key.expose()),
+            key => key,
+        }
     }
 }
 
@@ -296,7 +318,7 @@ impl Default for ClientsConfig {
 
 impl Default for OpsConfig {
     fn default() -> Self {
-        Self { listen: loopback(7679), api_key: Secret::default(), tls: OpsTls::default() }
+        Self { listen: loopback(7679), api_key: Secret::default(), keys: BTreeMap::new(), tls: OpsTls::default() }
     }
 }
 

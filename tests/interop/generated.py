@@ -37,6 +37,7 @@ CALLS = [
     ("set_token", {"account": "frank", "body": {}}),
     ("delete_token", {"account": "frank"}),
     ("revoke_tokens", {"account": "frank", "body": {"issuedBefore": 1}}),
+    ("get_me", {}),
     ("list_sessions", {"account": "frank"}),
     ("list_all_sessions", {"limit": 10}),
     ("end_session", {"account": "frank", "session": "0000000000000001"}),

@@ -42,6 +42,7 @@ mod random;
 mod raw;
 mod reload;
 mod repair;
+mod scopes;
 mod shutdown;
 mod signals;
 mod slow;

@@ -7,7 +7,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-const OPERATIONS: [(Method, &str, &str); 39] = [
+pub const OPERATIONS: [(Method, &str, &str); 40] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -38,6 +38,7 @@ const OPERATIONS: [(Method, &str, &str); 39] = [
     (Method::POST, "/v1/users/ann/tokens:revoke", "{\"issuedBefore\": 1}"),
     (Method::POST, "/v1/users/ann/hints", "{\"accounts\": [\"bob\"]}"),
     (Method::POST, "/v1/users/ann/signals", "{\"to\": \"bob\", \"payload\": \"hi\"}"),
+    (Method::GET, "/v1/me", ""),
     (Method::GET, "/v1/sessions", ""),
     (Method::GET, "/v1/feed", ""),
     (Method::GET, "/v1/snapshot", ""),
@@ -49,7 +50,8 @@ const OPERATIONS: [(Method, &str, &str); 39] = [
     (Method::GET, "/v1/openapi.json", ""),
 ];
 
-fn is_open(path: &str) -> bool {
+/// Whether it needs no key.
+pub fn is_open(path: &str) -> bool {
     !path.starts_with("/v1/") || path == "/v1/openapi.json"
 }
 

@@ -5,7 +5,7 @@ use rosterd_protocol::Encoding;
 use crate::support::{Gateway, World};
 
 /// Hangs up and waits until the gateway has done what comes of it.
-async fn reload(gateway: &Gateway) {
+pub async fn reload(gateway: &Gateway) {
     let before = gateway.metric("rosterd_config_reloads_total").await;
     gateway.hang_up();
     while gateway.metric("rosterd_config_reloads_total").await == before {}

@@ -44,6 +44,12 @@ impl EventFields {
         fields.collect::<Result<Vec<_>, _>>().map(Self).map_err(|name| unknown("fields", "field", name, Self::known()))
     }
 
+    /// Returns a field in the list that is private, if there is one: those that nobody is given without asking.
+    #[must_use]
+    pub fn private(&self) -> Option<&'static str> {
+        self.0.iter().copied().find(|name| !DEFAULT_FIELDS.contains(name))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.0.contains(&name)
     }

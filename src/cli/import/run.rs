@@ -18,6 +18,7 @@ use crate::api::IMPORT_BYTES;
 use crate::app::Core;
 use crate::cli::{CliError, reachable, runtime, say, trust};
 use crate::config::{Config, StoreUrl};
+use crate::keys::Scope;
 use rosterd_client::{Backend, BackendError};
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Command};
@@ -65,7 +66,8 @@ impl fmt::Display for ImportTarget {
 impl ImportTarget {
     async fn find(config: &Config) -> Result<Self, CliError> {
         let trust = trust(config.ops.tls_files().as_ref())?;
-        let (address, key) = (reachable(config.ops.listen), config.ops.api_key.expose());
+        let key = config.ops.own_key(&[Scope::Read, Scope::Write]);
+        let address = reachable(config.ops.listen);
         if let Ok(backend) = Backend::connect_trusting(address, key, trust.as_ref()).await {
             return Ok(Self::Gateway(backend, address));
         }

@@ -3,7 +3,7 @@
 //! A layer does not interpret its values: it looks up the key, compares the type, and remembers the place, so that a
 //! later error can name it. An error never shows the line itself, because it may hold a secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -16,6 +16,7 @@ use toml::{Spanned, Table, Value};
 
 use super::check;
 use super::error::Error;
+use super::named::{NamedTable, check_name, flatten, named_tables};
 use super::ranges::Problem;
 use super::settings::Config;
 use rosterd_protocol::nearest;
@@ -63,9 +64,11 @@ impl LoadedConfig {
     /// Returns the keys whose values differ, in order.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<String> {
-        let keys = keys();
-        let value = |loaded: &Self, key: &String| loaded.values.0.get(key).or_else(|| keys.get(key)).cloned();
-        keys.keys().filter(|key| value(self, key) != value(other, key)).cloned().collect()
+        let defaults = keys();
+        let keys: BTreeSet<_> =
+            [defaults.keys(), self.values.0.keys(), other.values.0.keys()].into_iter().flatten().collect();
+        let value = |loaded: &Self, key: &String| loaded.values.0.get(key).or_else(|| defaults.get(key)).cloned();
+        keys.into_iter().filter(|key| value(self, key) != value(other, key)).cloned().collect()
     }
 }
 
@@ -83,7 +86,13 @@ fn load_from(
     default_file: &Path,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<LoadedConfig, Error> {
-    let mut layers = Layers { keys: keys(), given: BTreeMap::new(), problems: Vec::new() };
+    let mut layers = Layers {
+        keys: keys(),
+        named: named_tables(),
+        sections: BTreeMap::new(),
+        given: BTreeMap::new(),
+        problems: Vec::new(),
+    };
     let file = read(options.file.as_deref(), default_file)?;
     if let Some((path, text)) = &file {
         layers.file(path, text);
@@ -108,23 +117,13 @@ fn read(named: Option<&Path>, default_file: &Path) -> Result<Option<(PathBuf, St
     }
 }
 
-/// Returns every key as `section.key` or `section.section.key`, with its default, whose type the key takes.
+/// Returns every key as `section.key` or `section.section.key`, with its default, whose type the key takes. Those of named
+/// sections are not among them.
 pub(super) fn keys() -> BTreeMap<String, Value> {
     let sections = Table::try_from(Config::default()).expect("settings are sections of strings, numbers and booleans");
     let mut keys = BTreeMap::new();
     flatten("", sections, &mut keys);
     keys
-}
-
-/// Collects the keys of a section and of the sections in it.
-fn flatten(section: &str, values: Table, keys: &mut BTreeMap<String, Value>) {
-    for (name, value) in values {
-        let path = if section.is_empty() { name } else { format!("{section}.{name}") };
-        match value {
-            Value::Table(values) => flatten(&path, values, keys),
-            value => drop(keys.insert(path, value)),
-        }
-    }
 }
 
 /// Returns the name of the variable that sets a key.
@@ -158,7 +157,11 @@ struct Given {
 
 /// The values that have been given so far, by `section.key`.
 struct Layers {
+    /// Every key with its default, those of named sections from when the section is given.
     keys: BTreeMap<String, Value>,
+    named: Vec<NamedTable>,
+    /// The named sections that were given, and where first.
+    sections: BTreeMap<String, Origin>,
     given: BTreeMap<String, Given>,
     problems: Vec<String>,
 }
@@ -188,16 +191,29 @@ impl Layers {
     }
 
     fn section(&mut self, section: &str, place: &Origin, values: Spanned<DeValue<'_>>, at: &impl Fn(usize) -> Origin) {
-        if !self.has_section(section) {
+        let holds_named = self.holds_named(section);
+        let is_named = split(section).0 != section && self.holds_named(split(section).0);
+        if !is_named && !self.has_section(section) {
             let message = self.unknown_section(section);
             return self.problem(place, message);
         }
         let DeValue::Table(values) = values.into_inner() else {
-            return self.problem(place, format_args!("{section} is a section; write [{section}] and its keys below"));
+            let name = if holds_named { ".NAME" } else { "" };
+            let message = format!("{section} is a section; write [{section}{name}] and its keys below");
+            return self.problem(place, message);
         };
+        if is_named {
+            self.declare(section, place);
+        }
         for (key, value) in values {
             let (path, place) = (format!("{section}.{}", key.get_ref()), at(key.span().start));
-            if self.has_section(&path) || !self.keys.contains_key(&path) && matches!(value.get_ref(), DeValue::Table(_))
+            if holds_named {
+                match check_name(key.get_ref()) {
+                    Ok(()) => self.section(&path, &place, value, at),
+                    Err(message) => self.problem(&place, format_args!("{section}: {message}")),
+                }
+            } else if self.has_section(&path)
+                || !self.keys.contains_key(&path) && matches!(value.get_ref(), DeValue::Table(_))
             {
                 self.section(&path, &place, value, at);
             } else {
@@ -224,6 +240,9 @@ impl Layers {
             return;
         };
         let origin = Origin::Variable(name.to_owned());
+        if let Some(message) = self.declare_for(&rest.to_lowercase().replace("__", "."), &origin) {
+            return self.problem(&origin, message);
+        }
         let key = self.keys.keys().find(|key| variable_of(key) == name).cloned();
         // One underscore too few is the likeliest mistake, and the setting would be lost silently without this.
         let meant = self.keys.keys().map(|key| variable_of(key)).find(|known| known.replace("__", "_") == name);
@@ -245,6 +264,9 @@ impl Layers {
     /// Takes a text for a key: as it is if the key takes text, else as a TOML value. So a secret of digits stays a text.
     /// A list may also be written with commas.
     fn set(&mut self, key: &str, text: &str, origin: Origin) {
+        if let Some(message) = self.declare_for(key, &origin) {
+            return self.problem(&origin, message);
+        }
         let Some(default) = self.keys.get(key) else {
             let message = self.unknown_key(key, str::to_owned);
             return self.problem(&origin, message);
@@ -279,7 +301,13 @@ impl Layers {
         // A value that could not be read has its default here, so an error from `check` about it would mislead.
         if self.problems.is_empty() {
             for Problem { key, message } in check::problems(&config) {
-                let place = self.given.get(key).map_or(String::new(), |given| format!("{}: ", given.origin));
+                let given = self
+                    .given
+                    .get(&*key)
+                    .map(|given| &given.origin)
+                    .or_else(|| self.sections.get(&*key))
+                    .or_else(|| self.sections.get(split(&key).0));
+                let place = given.map_or(String::new(), |origin| format!("{origin}: "));
                 self.problems.push(format!("{place}{key}: {message}"));
             }
         }
@@ -312,24 +340,52 @@ impl Layers {
 
     fn table(&self) -> Value {
         let mut sections = Table::new();
+        for section in self.sections.keys() {
+            section_of(&mut sections, section);
+        }
         for (key, given) in &self.given {
             let (section, key) = split(key);
-            let mut values = &mut sections;
-            for name in section.split('.') {
-                let inner = values.entry(name).or_insert_with(|| Value::Table(Table::new()));
-                values = inner.as_table_mut().expect("a section holds keys and sections, and no key is named like one");
-            }
-            values.insert(key.to_owned(), given.value.clone());
+            section_of(&mut sections, section).insert(key.to_owned(), given.value.clone());
         }
         Value::Table(sections)
     }
 
     fn has_section(&self, section: &str) -> bool {
-        self.keys.keys().any(|key| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')))
+        let is_in = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
+        self.keys.keys().any(|key| is_in(key))
+            || self.named.iter().any(|table| table.path == section || is_in(table.path))
+    }
+
+    /// Returns whether the sections in this one are named by the operator.
+    fn holds_named(&self, section: &str) -> bool {
+        self.named.iter().any(|table| table.path == section)
+    }
+
+    /// Makes the keys of a named section known.
+    fn declare(&mut self, section: &str, origin: &Origin) {
+        let (path, _) = split(section);
+        for (key, default) in self.named.iter().filter(|table| table.path == path).flat_map(|table| &table.keys) {
+            self.keys.insert(format!("{section}.{key}"), default.clone());
+        }
+        self.sections.entry(section.to_owned()).or_insert_with(|| origin.clone());
+    }
+
+    /// Makes the keys of the named section known that a key is in, if it is in one. Returns what is wrong with the name.
+    fn declare_for(&mut self, key: &str, origin: &Origin) -> Option<String> {
+        let (path, name) = self.named.iter().find_map(|table| Some((table.path, table.name_in(key)?)))?;
+        if key.len() == path.len() + 1 + name.len() {
+            return None;
+        }
+        match check_name(name) {
+            Ok(()) => self.declare(&format!("{path}.{name}"), origin),
+            Err(message) => return Some(format!("{path}: {message}")),
+        }
+        None
     }
 
     fn sections(&self) -> Vec<&str> {
-        let mut sections: Vec<_> = self.keys.keys().map(|key| split(key).0).collect();
+        let named = self.named.iter().map(|table| table.path);
+        let mut sections: Vec<_> = self.keys.keys().map(|key| split(key).0).chain(named).collect();
         sections.sort_unstable();
         sections.dedup();
         sections
@@ -349,6 +405,9 @@ impl Layers {
     /// Describes an unknown key; `write` formats a key as its source would.
     fn unknown_key(&self, path: &str, write: impl Fn(&str) -> String) -> String {
         let (section, key) = split(path);
+        if let Some(table) = self.named.iter().find(|table| table.path == section) {
+            return format!("there is no key {path}; did you mean {}?", write(&table.meant(key)));
+        }
         let here: Vec<_> = self.keys.keys().map(String::as_str).filter(|known| split(known).0 == section).collect();
         let elsewhere = || self.keys.keys().map(String::as_str).find(|known| split(known).1 == key);
         let names = || here.iter().map(|known| split(known).1);
@@ -363,6 +422,14 @@ impl Layers {
         };
         format!("there is no key {path}; {hint}")
     }
+}
+
+/// Returns a section of the settings, which it makes if need be.
+fn section_of<'a>(sections: &'a mut Table, section: &str) -> &'a mut Table {
+    section.split('.').fold(sections, |values, name| {
+        let inner = values.entry(name).or_insert_with(|| Value::Table(Table::new()));
+        inner.as_table_mut().expect("a section holds keys and sections, and no key is named like one")
+    })
 }
 
 /// Splits `section.key` into its two parts; a section may stand in another.

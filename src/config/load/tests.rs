@@ -38,6 +38,106 @@ fn the_annotated_file_says_the_defaults_and_every_key() {
     }
 }
 
+/// The example of a named section in the annotated file, without the marks that make it a comment.
+fn example_of(table: &NamedTable) -> String {
+    let head = format!("# [{}.", table.path);
+    let lines = default_text().lines().skip_while(|line| !line.starts_with(&head));
+    let lines = lines.map_while(|line| line.strip_prefix("# ")).collect::<Vec<_>>();
+    assert!(!lines.is_empty(), "config.toml has no example of [{}.NAME]", table.path);
+    lines.join("\n")
+}
+
+#[test]
+fn the_annotated_file_has_an_example_of_each_named_section_with_every_key() {
+    for table in named_tables() {
+        let example = example_of(&table);
+        let written: Table = example.parse().unwrap();
+        let path: Vec<_> = table.path.split('.').collect();
+        let sections = path.iter().fold(&Value::Table(written), |section, name| &section[*name]).clone();
+        for (name, section) in sections.as_table().unwrap() {
+            assert_eq!(check_name(name), Ok(()));
+            for key in table.keys.keys() {
+                assert!(section.get(key).is_some(), "{key} is not in the example of [{}.NAME]", table.path);
+            }
+        }
+        // It is read as it stands; only its values may be incomplete.
+        let layers = load_with(&example, &[], &[]);
+        assert!(!layers.err().unwrap_or_default().contains("there is no"), "{example}");
+    }
+}
+
+#[test]
+fn a_named_section_is_read_from_everywhere() {
+    let text =
+        "[ops.keys.crm]\nscopes = [\"read\"]\nuntil = \"2027-01-01T00:00:00Z\"\n[ops.keys.a_b]\nscopes = [\"feed\"]";
+    let hash = "a".repeat(64);
+    let variables = [
+        ("ROSTERD_OPS__KEYS__CRM__SHA256", &*hash),
+        ("ROSTERD_OPS__KEYS__A_B__KEY", "0123456789abcdef"),
+        ("ROSTERD_OPS__KEYS__OTHER__SCOPES", "read, write"),
+    ];
+    let flags = [("ops.keys.other.key", "0123456789abcdeg"), ("ops.keys.crm.scopes", "write")];
+    let loaded = load_with(text, &variables, &flags).unwrap();
+    let keys = &loaded.config.ops.keys;
+    assert_eq!(keys.keys().collect::<Vec<_>>(), ["a_b", "crm", "other"]);
+    assert_eq!((&keys["crm"].sha256, keys["crm"].until.is_some()), (&hash, true));
+    let scopes = |name: &str| keys[name].scopes.iter().map(crate::keys::Scope::word).collect::<Vec<_>>().join(",");
+    assert_eq!([scopes("crm"), scopes("other"), scopes("a_b")], ["write", "read,write", "feed"]);
+    assert_eq!(keys["a_b"].key.expose(), "0123456789abcdef");
+    let overridden: Vec<_> = loaded.overridden.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(overridden.len(), 5, "{overridden:?}");
+    // What changed is named like any other setting, sections that came and went too.
+    let text = text.replace("[ops.keys.a_b]", "[ops.keys.b]\nkey = \"0123456789abcdef\"");
+    let other = load_with(&text, &[variables[0], variables[2]], &flags).unwrap();
+    let changed = ["ops.keys.a_b.key", "ops.keys.a_b.scopes", "ops.keys.b.key", "ops.keys.b.scopes"];
+    assert_eq!(loaded.changed(&other), changed);
+    assert_eq!(other.changed(&loaded), changed);
+}
+
+#[test]
+fn a_named_section_that_is_wrong_is_answered_with_what_is_right() {
+    for (text, answer) in [
+        (
+            "[ops.keys.crm]\nsha265 = \"\"",
+            "config.toml:2:1: there is no key ops.keys.crm.sha265; did you mean ops.keys.crm.sha256?",
+        ),
+        ("[ops.keys.CRM]", "config.toml:1:11: ops.keys: \"CRM\" is not a name; write 1 to 32 characters out of"),
+        ("[ops.keys.\"a.b\"]", "config.toml:1:11: ops.keys: \"a.b\" is not a name"),
+        ("[ops.keys]\ncrm = 5", "config.toml:2:1: ops.keys.crm is a section; write [ops.keys.crm] and its keys below"),
+        ("[ops]\nkeys = 5", "config.toml:2:1: ops.keys is a section; write [ops.keys.NAME] and its keys below"),
+        ("[[ops.keys]]", "config.toml:1:7: ops.keys is a section; write [ops.keys.NAME] and its keys below"),
+        ("[ops.key.crm]\nx = 1", "config.toml:1:6: there is no section \"ops.key\"; did you mean [ops.keys]?"),
+        ("[ops.keys.crm]\nscopes = 5", "config.toml:2:10: ops.keys.crm.scopes takes a list of texts in quotes, not"),
+        (
+            "[ops.keys.crm]\nscopes = [\"raed\"]",
+            "config.toml:2:10: ops.keys.crm.scopes: \"raed\" is not a scope; did you mean \"read\"?",
+        ),
+        (
+            "[ops.keys.crm]\nscopes = [\"everything\"]",
+            "config.toml:2:10: ops.keys.crm.scopes: \"everything\" is not a scope; the scopes are read",
+        ),
+        ("[ops.keys.crm]", "config.toml:1:11: ops.keys.crm: has no key; `rosterd key crm` makes one"),
+        ("[ops.keys.crm]\nuntil = \"soon\"", "config.toml:2:9: ops.keys.crm.until: \"soon\" is not a moment"),
+        ("[ops.keys.crm.more]\nx = 1", "config.toml:1:15: there is no section \"ops.keys.crm.more\""),
+    ] {
+        let error = file(text).unwrap_err();
+        assert!(error.starts_with(answer), "{text}: {error}");
+    }
+    for (name, meant) in [
+        ("ROSTERD_OPS__KEYS__CRM__SHA265", "ROSTERD_OPS__KEYS__CRM__SHA256"),
+        ("ROSTERD_OPS__KEYS__CRM_SHA256", "ROSTERD_OPS__KEYS__CRM__SHA256"),
+        ("ROSTERD_OPS__KEYS__CRM", "ROSTERD_OPS__KEYS__CRM__KEY"),
+    ] {
+        let error = environment(&[(name, "hunter2")]).unwrap_err();
+        assert!(error.starts_with(name) && error.ends_with(&format!("did you mean {meant}?")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let error = environment(&[("ROSTERD_OPS__KEYS__2CRM__SHA256", "x")]).unwrap_err();
+    assert!(error.contains("\"2crm\" is not a name"), "{error}");
+    let error = load_with("", &[], &[("ops.keys.CRM.key", "hunter2")]).unwrap_err();
+    assert!(error.contains("\"CRM\" is not a name") && !error.contains("hunter2"), "{error}");
+}
+
 /// What a file says of a key.
 fn value<'a>(written: &'a Table, key: &str) -> &'a Value {
     let (first, rest) = key.split_once('.').unwrap();
@@ -117,6 +217,13 @@ fn the_names_and_defaults_are_a_contract() {
             "store.url",
         ]
     );
+    let in_named = named_tables()
+        .into_iter()
+        .flat_map(|table| table.keys.into_keys().map(move |key| format!("{}.NAME.{key}", table.path)));
+    assert_eq!(
+        in_named.collect::<Vec<_>>(),
+        ["ops.keys.NAME.key", "ops.keys.NAME.scopes", "ops.keys.NAME.sha256", "ops.keys.NAME.until"]
+    );
     assert_eq!(variable_of("store.tombstone_retention"), "ROSTERD_STORE__TOMBSTONE_RETENTION");
     assert_eq!(variable_of("profile.visibility.tel"), "ROSTERD_PROFILE__VISIBILITY__TEL");
 }
@@ -125,11 +232,15 @@ fn the_names_and_defaults_are_a_contract() {
 fn the_documentation_names_every_key_its_variable_and_its_default() {
     let text = include_str!("../../../docs/configuration.md");
     let written: Table = default_text().parse().unwrap();
-    for key in keys().keys() {
+    let own = keys().into_keys().map(|key| (value(&written, &key).to_string(), key));
+    let named = named_tables().into_iter().flat_map(|table| {
+        table.keys.into_iter().map(move |(key, default)| (default.to_string(), format!("{}.NAME.{key}", table.path)))
+    });
+    for (default, key) in own.chain(named) {
         let heading = format!("### `{key}`");
         let part = text.split(&heading).nth(1).unwrap_or_else(|| panic!("{key} is not in docs/configuration.md"));
         let part = part.split("\n##").next().unwrap();
-        for said in [variable_of(key), value(&written, key).to_string()] {
+        for said in [variable_of(&key), default] {
             assert!(part.contains(&format!("`{said}`")), "docs/configuration.md does not say {said} of {key}");
         }
     }
@@ -281,7 +392,8 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
     let error = file("[zzz]\n").unwrap_err();
     assert!(
         error.ends_with(
-            "the sections are auth, clients, clients.tls, demo, feed, friends, limits, log, ops, ops.tls, presence, \
+            "the sections are auth, clients, clients.tls, demo, feed, friends, limits, log, ops, ops.keys, ops.tls, \
+             presence, \
              profile.visibility, sessions, shutdown, store"
         ),
         "{error}"
@@ -401,6 +513,8 @@ fn no_secret_is_shown_by_any_error() {
         "[ops]\napi_key = \"12345678\\q\"",
         "[ops]\napi_key = \"12345678\"\napi_key = \"12345678\"",
         "[auth]\nhs256_secret = \"12345678\"",
+        "[ops.keys.crm]\nkey = 12345678",
+        "[ops.keys.crm]\nkey = [\"12345678\"]",
         "[auth]\nhs256_secret = 123456789012345678901234567890",
     ] {
         let error = file(text).unwrap_err();

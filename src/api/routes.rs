@@ -1,0 +1,56 @@
+//! The routes of the server API that need a key, with the scope of each.
+
+use super::scoped::{ScopedRoute, delete, get, get_with_any_key, post, put};
+use super::{explain, feed, live, me, relations, snapshot, tokens, users};
+use crate::keys::Scope;
+
+/// The largest body of an import, in bytes; of a batch, [`BATCH_BYTES`].
+pub const IMPORT_BYTES: usize = 8 * 1024 * 1024;
+/// Enough for 150 profiles with every field at its limit.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Returns every path with what answers there.
+pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
+    let mut routes = users_and_relations();
+    routes.extend([
+        ("/v1/users/{account}/sessions", get(Scope::Read, live::sessions).delete(Scope::Sessions, live::kick_all)),
+        ("/v1/users/{account}/sessions/{session}", delete(Scope::Sessions, live::kick)),
+        ("/v1/users/{account}/presence", get(Scope::Read, live::presence).put(Scope::Write, live::set_presence)),
+        ("/v1/users/{account}/token", put(Scope::Tokens, tokens::set).delete(Scope::Tokens, tokens::withdraw)),
+        ("/v1/users/{account}/tokens:revoke", post(Scope::Tokens, tokens::revoke)),
+        ("/v1/users/{account}/hints", post(Scope::Write, live::hint)),
+        ("/v1/users/{account}/signals", post(Scope::Write, live::signal)),
+        ("/v1/import", post(Scope::Write, users::import).body_limit(IMPORT_BYTES)),
+        ("/v1/feed", get(Scope::Feed, feed::feed)),
+        ("/v1/snapshot", get(Scope::Feed, snapshot::snapshot)),
+        ("/v1/sessions", get(Scope::Read, live::all_sessions)),
+        ("/v1/accounts/{account}/explain", get(Scope::Read, explain::explain)),
+        ("/v1/me", get_with_any_key(me::me)),
+    ]);
+    routes
+}
+
+fn users_and_relations() -> Vec<(&'static str, ScopedRoute)> {
+    let user = put(Scope::Write, users::put).patch(Scope::Write, users::patch);
+    let friend = put(Scope::Write, relations::befriend).patch(Scope::Write, relations::update_friend);
+    vec![
+        ("/v1/users:batchGet", post(Scope::Read, users::batch_get)),
+        ("/v1/users:batchUpdate", post(Scope::Write, users::batch_update).body_limit(BATCH_BYTES)),
+        ("/v1/users/{account}", user.get(Scope::Read, users::get).delete(Scope::Erase, users::delete)),
+        ("/v1/users/{account}/export", get(Scope::Private, users::export)),
+        ("/v1/users/{account}/friends", get(Scope::Read, relations::friends)),
+        ("/v1/users/{account}/friends/{peer}", friend.delete(Scope::Write, relations::unfriend)),
+        ("/v1/users/{account}/requests", get(Scope::Read, relations::requests)),
+        (
+            "/v1/users/{account}/requests/{peer}",
+            put(Scope::Write, relations::ask).delete(Scope::Write, relations::cancel),
+        ),
+        ("/v1/users/{account}/requests/{peer}/accept", post(Scope::Write, relations::accept)),
+        ("/v1/users/{account}/requests/{peer}/reject", post(Scope::Write, relations::reject)),
+        ("/v1/users/{account}/blocks", get(Scope::Read, relations::blocks)),
+        (
+            "/v1/users/{account}/blocks/{peer}",
+            put(Scope::Write, relations::block).delete(Scope::Write, relations::unblock),
+        ),
+    ]
+}
