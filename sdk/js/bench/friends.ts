@@ -97,10 +97,10 @@ async function settled(page: Page, nick: string): Promise<void> {
   await page.waitForFunction((nick) => new Promise((resolve) => {
     const request = indexedDB.open(`rosterd:erin ${(window as any).client.url}`);
     request.onsuccess = () => {
-      const get = request.result.transaction('users').objectStore('users').get('friend-00999');
+      const get = request.result.transaction('changes').objectStore('changes').getAll();
       get.onsuccess = () => {
         request.result.close();
-        resolve(get.result?.nick.startsWith(nick));
+        resolve(get.result.some((text) => text.includes(`${nick} friend-00999`)));
       };
     };
   }), nick, { timeout: 120_000, polling: 250 });

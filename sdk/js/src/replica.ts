@@ -159,7 +159,7 @@ export class Replica {
 
   load(stored: Stored): void {
     // Frozen copies: a store of the application's may go on using its own.
-    const own = <T extends object>(record: T): T => Object.freeze({ ...record });
+    const own = <T extends object>(record: T): T => (Object.isFrozen(record) ? record : Object.freeze({ ...record }));
     const byAccount = <T extends { account: string }>(records: T[]): Map<string, T> => new Map(records.map((record) => [record.account, own(record)]));
     this.#held = {
       me: stored.me && own(stored.me),

@@ -16,6 +16,16 @@ function within(ms, what, run) {
     new Promise((settle) => settle(run())).then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
+function pause() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
+}
 function unref(handle) {
   handle?.unref?.();
 }
@@ -591,34 +601,27 @@ var Gathered = class {
     for (const edit of change.kept ?? []) this.kept.set(edit.id, edit);
   }
   get change() {
-    const { clear, me, cursor } = this;
+    const { clear, removed, requests, blocks, cursor, kept } = this;
+    return { ...this.stored, clear, removed: [...removed], requests: [...requests.values()], blocks: [...blocks.values()], cursor, kept: [...kept.values()] };
+  }
+  /** The records that a store has after these changes, if it had none before. */
+  get stored() {
+    const { me, users, friends, requests, blocks, cursor, kept } = this;
     return {
-      clear,
-      removed: [...this.removed],
       me,
-      users: [...this.users.values()],
-      friends: [...this.friends.values()],
-      requests: [...this.requests.values()],
-      blocks: [...this.blocks.values()],
-      cursor,
-      kept: [...this.kept.values()]
+      users: [...users.values()],
+      friends: [...friends.values()],
+      requests: [...requests.values()].filter(({ state }) => state === "open"),
+      blocks: [...blocks.values()].filter(({ removed }) => !removed),
+      cursor: cursor ?? void 0,
+      kept: [...kept.values()].filter(({ fields }) => fields)
     };
   }
 };
 var MemoryStore = class {
   #accounts = /* @__PURE__ */ new Map();
   async load(key) {
-    const held = this.#accounts.get(key);
-    if (!held) return void 0;
-    return {
-      me: held.me,
-      users: [...held.users.values()],
-      friends: [...held.friends.values()],
-      requests: [...held.requests.values()].filter(({ state }) => state === "open"),
-      blocks: [...held.blocks.values()].filter(({ removed }) => !removed),
-      cursor: held.cursor ?? void 0,
-      kept: [...held.kept.values()].filter(({ fields }) => fields)
-    };
+    return this.#accounts.get(key)?.stored;
   }
   async save(key, change) {
     let held = this.#accounts.get(key);
@@ -629,9 +632,11 @@ var MemoryStore = class {
     this.#accounts.delete(key);
   }
 };
-var SCHEMA = 2;
-var TABLES = ["users", "friends", "requests", "blocks", "meta"];
-var BATCH = 250;
+var SCHEMA = 3;
+var TABLES = ["changes", "meta"];
+var PIECE = 250;
+var TEXTS_MAX = 256;
+var SLICE_MS = 10;
 var OPEN_MS = 3e3;
 var IndexedDbStore = class {
   // Opened at first use.
@@ -642,45 +647,49 @@ var IndexedDbStore = class {
     const database = await this.#open(key);
     const transaction = database.transaction(TABLES, "readonly");
     const all = (name) => result(transaction.objectStore(name).getAll());
-    const meta = (name) => result(transaction.objectStore("meta").get(name));
-    const [users, friends, requests, blocks, me, cursor, kept] = await Promise.all([
-      all("users"),
-      all("friends"),
-      all("requests"),
-      all("blocks"),
-      meta("me"),
-      meta("cursor"),
-      // Their keys are numbers, the others are texts.
-      result(transaction.objectStore("meta").getAll(IDBKeyRange.bound(0, Infinity)))
-    ]);
-    return { users, friends, requests, blocks, me, cursor, kept };
+    const [texts, kept] = await Promise.all([all("changes"), all("meta")]);
+    const gathered = new Gathered();
+    let since = Date.now();
+    for (const text of texts) {
+      const change = JSON.parse(text);
+      Object.values(change).flat().forEach(Object.freeze);
+      gathered.add(change);
+      if (Date.now() - since < SLICE_MS) continue;
+      await pause();
+      since = Date.now();
+    }
+    return { ...gathered.stored, kept };
   }
-  async save(key, change) {
+  async save(key, { clear, kept = [], ...change }) {
     const database = await this.#open(key);
     const transaction = database.transaction(TABLES, "readwrite");
-    const tables = TABLES.map((name) => transaction.objectStore(name));
-    const [users, friends, requests, blocks, meta] = tables;
-    const steps = [];
-    if (change.clear) for (const table of tables) steps.push(() => table === meta ? table.delete(IDBKeyRange.lowerBound("")) : table.clear());
-    for (const gone of change.removed ?? []) steps.push(() => users.delete(gone), () => friends.delete(gone));
-    if (change.me) steps.push(() => meta.put(change.me, "me"));
-    for (const user of change.users ?? []) steps.push(() => users.put(user));
-    for (const friend of change.friends ?? []) steps.push(() => friends.put(friend));
-    for (const request of change.requests ?? []) {
-      steps.push(() => request.state === "open" ? requests.put(request) : requests.delete([request.account, request.direction]));
-    }
-    for (const block of change.blocks ?? []) steps.push(() => block.removed ? blocks.delete(block.account) : blocks.put(block));
-    for (const edit of change.kept ?? []) steps.push(() => edit.fields ? meta.put(edit, edit.id) : meta.delete(edit.id));
-    if (change.cursor === null) steps.push(() => meta.delete("cursor"));
-    else if (change.cursor !== void 0) steps.push(() => meta.put(change.cursor, "cursor"));
+    const changes = transaction.objectStore("changes");
+    const meta = transaction.objectStore("meta");
     const done = completion(transaction);
-    const next = (from) => {
-      let last;
-      const until2 = Math.min(from + BATCH, steps.length);
-      for (let i = from; i < until2; i++) last = steps[i]?.();
-      if (last && until2 < steps.length) last.onsuccess = () => abortOnThrow(transaction, () => next(until2));
+    const after2 = (request, next) => {
+      request.onsuccess = () => abortOnThrow(transaction, () => next(request.result));
     };
-    abortOnThrow(transaction, () => next(0));
+    const write = ({ users = [], friends = [], ...rest }, next) => {
+      const text = JSON.stringify({ ...rest, users: users.slice(0, PIECE), friends: friends.slice(0, PIECE) });
+      after2(changes.add(text), () => users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next());
+    };
+    const fold = () => {
+      const all = new Gathered();
+      after2(changes.openCursor(), (cursor) => {
+        if (cursor) {
+          all.add(JSON.parse(cursor.value));
+          return cursor.continue();
+        }
+        changes.clear();
+        write(all.stored, () => {
+        });
+      });
+    };
+    abortOnThrow(transaction, () => {
+      if (clear) changes.clear();
+      for (const edit of kept) edit.fields ? meta.put(edit, edit.id) : meta.delete(edit.id);
+      write(change, () => after2(changes.count(), (count) => count > TEXTS_MAX && fold()));
+    });
     await done;
   }
   async wipe(key) {
@@ -733,30 +742,25 @@ var IndexedDbStore = class {
   }
 };
 function open(key, again = true) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("IndexedDB does not answer")), OPEN_MS);
+  return within(OPEN_MS, "indexedDB.open", () => new Promise((resolve, reject) => {
     const request = indexedDB.open(nameOf(key), SCHEMA);
     request.onupgradeneeded = () => {
       const database = request.result;
-      for (const name of [...database.objectStoreNames]) database.deleteObjectStore(name);
-      database.createObjectStore("users", { keyPath: "account" });
-      database.createObjectStore("friends", { keyPath: "account" });
-      database.createObjectStore("requests", { keyPath: ["account", "direction"] });
-      database.createObjectStore("blocks", { keyPath: "account" });
-      database.createObjectStore("meta");
+      for (const name of [...database.objectStoreNames]) if (name !== "meta") database.deleteObjectStore(name);
+      database.createObjectStore("changes", { autoIncrement: true });
+      if (database.objectStoreNames.contains("meta")) request.transaction?.objectStore("meta").delete(IDBKeyRange.lowerBound(""));
+      else database.createObjectStore("meta");
     };
     request.onsuccess = () => {
-      clearTimeout(timer);
       const database = request.result;
       database.onversionchange = () => database.close();
       resolve(database);
     };
     request.onerror = () => {
-      clearTimeout(timer);
       if (again && request.error?.name === "VersionError") resolve(remove(key).then(() => open(key, false)));
       else reject(request.error);
     };
-  });
+  }));
 }
 function remove(key) {
   return new Promise((resolve, reject) => {
@@ -1569,7 +1573,7 @@ var Replica = class {
     return this.#cursor;
   }
   load(stored) {
-    const own = (record) => Object.freeze({ ...record });
+    const own = (record) => Object.isFrozen(record) ? record : Object.freeze({ ...record });
     const byAccount = (records) => new Map(records.map((record) => [record.account, own(record)]));
     this.#held = {
       me: stored.me && own(stored.me),

@@ -75,6 +75,8 @@ export declare class Gathered {
     constructor(clear?: boolean, kept?: Map<number, Kept>);
     add(change: Change): void;
     get change(): Change;
+    /** The records that a store has after these changes, if it had none before. */
+    get stored(): Stored;
 }
 /** Keeps records in memory, as long as the object exists. */
 export declare class MemoryStore implements Store {
@@ -92,7 +94,7 @@ export declare class MemoryStore implements Store {
 export declare class IndexedDbStore implements Store {
     #private;
     load(key: string): Promise<Stored | undefined>;
-    save(key: string, change: Change): Promise<void>;
+    save(key: string, { clear, kept, ...change }: Change): Promise<void>;
     wipe(key: string): Promise<void>;
     onWipe(key: string, listener: () => void): void;
     close(): void;

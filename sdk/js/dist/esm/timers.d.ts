@@ -2,6 +2,8 @@
 export declare function after(ms: number, action: () => void): () => void;
 /** Waits for the application's code, but at most `ms`: it may never settle. */
 export declare function within<T>(ms: number, what: string, run: () => T | PromiseLike<T>): Promise<T>;
+/** Lets the page paint and react before more work. Unlike a timer, it is as quick in a page that is hidden. */
+export declare function pause(): Promise<void>;
 /** Lets a Node process end although this timer or channel is open. Browsers have no such thing. */
 export declare function unref(handle: unknown): void;
 /** A promise that others settle. */

@@ -4,7 +4,7 @@ import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import { IndexedDbStore, MemoryStore, RosterdClient } from '../../src/index.js';
-import type { Friend, RosterdError, Store, Stored, User } from '../../src/index.js';
+import type { Change, Friend, RosterdError, Store, Stored, User } from '../../src/index.js';
 import { block, friend, key, live, pass, request, rig, settle, user } from './rig.js';
 
 const sorted = (stored: Stored | undefined): unknown => stored && {
@@ -122,8 +122,8 @@ describe('IndexedDB alone', () => {
     const store = new IndexedDbStore();
     await store.save('atomic', { users: [user('bob', 2)], cursor: 'c1' });
     const names = Array.from({ length: 600 }, (_, i) => user(`u${i}`, 1));
-    // A value that cannot be cloned cannot be stored; this one is in the third batch.
-    await assert.rejects(store.save('atomic', { removed: ['bob'], users: [...names, { ...user('bad', 1), nick: (() => {}) as never }], cursor: 'c2' }));
+    // A value that is no JSON cannot be stored; this one is in the third text.
+    await assert.rejects(store.save('atomic', { removed: ['bob'], users: [...names, { ...user('bad', 1), nick: 1n as never }], cursor: 'c2' }));
     assert.deepEqual(sorted(await store.load('atomic')), { me: undefined, cursor: 'c1', users: ['bob 2'], friends: [], ...none });
   });
 
@@ -155,6 +155,83 @@ describe('IndexedDB alone', () => {
     assert.deepEqual(sorted(await store.load('older')), { ...nothing, cursor: 'c8', requests: ['erin in 7'], blocks: ['trudy 8'] });
   });
 
+  test('a database of the second layout is emptied, but what the user has changed offline waits on', async () => {
+    const edit = { id: 1.5, fields: { sign: 'x' }, version: 1 };
+    const opening = indexedDB.open('rosterd:second', 2);
+    opening.onupgradeneeded = () => {
+      for (const name of ['users', 'friends', 'blocks']) opening.result.createObjectStore(name, { keyPath: 'account' });
+      opening.result.createObjectStore('requests', { keyPath: ['account', 'direction'] });
+      const meta = opening.result.createObjectStore('meta');
+      for (const [name, value] of [['me', user('second', 1)], ['cursor', 'c1'], [edit.id, edit]] as const) meta.put(value, name);
+    };
+    (await answer(opening)).close();
+    const stored = await new IndexedDbStore().load('second');
+    assert.deepEqual([sorted(stored), stored?.kept], [nothing, [edit]]);
+  });
+
+  /** Returns the texts of a database. */
+  async function texts(account: string): Promise<string[]> {
+    const database = await answer(indexedDB.open(`rosterd:${account}`));
+    const all = await answer(database.transaction('changes').objectStore('changes').getAll());
+    database.close();
+    return all;
+  }
+
+  test('a long list is a few texts, and a change is one more until there are many', async () => {
+    const store = new IndexedDbStore();
+    const names = Array.from({ length: 1_000 }, (_, i) => `friend-${i}`);
+    await store.save('texts', { clear: true, users: names.map((n) => user(n, 1)), friends: names.map((n) => friend(n, 2)), cursor: 'big' });
+    assert.equal((await texts('texts')).length, 4);
+    let most = 0;
+    for (let i = 0; i < 300; i++) {
+      await store.save('texts', { users: [user('friend-7', i + 2)], cursor: `c${i}` });
+      most = Math.max(most, (await texts('texts')).length);
+    }
+    assert.equal(most, 256);
+    assert.ok((await texts('texts')).length < 100, 'they became one change again');
+    const loaded = await store.load('texts');
+    assert.deepEqual([loaded?.users.map(({ account }) => account), loaded?.users[7]?.version, loaded?.friends.length, loaded?.cursor], [names, 301, 1_000, 'c299']);
+  });
+
+  test('whatever is saved, in any order: the same as in memory', async () => {
+    let seed = 7;
+    const any = <T>(of: readonly T[]): T => of[(seed = (seed * 48_271) % 2_147_483_647) % of.length] as T;
+    const names = ['bob', 'carol', 'dave', 'erin', 'frank'];
+    const [store, memory] = [new IndexedDbStore(), new MemoryStore()];
+    for (let i = 1; i < 600; i++) {
+      const change: Change = any<Change>([
+        { users: [user(any(names), i)] }, { friends: [friend(any(names), i)], users: [user(any(names), i)] }, { removed: [any(names), any(names)] },
+        { requests: [request(any(names), any(['in', 'out']), i, any(['open', 'rejected', 'accepted']))] }, { blocks: [block(any(names), i, any([true, false]))] },
+        { me: user('random', i), cursor: any([`c${i}`, null]) }, { kept: [any([{ id: i, fields: { sign: 'x' }, version: i }, { id: i - 1 }])] },
+        ...(i % 97 ? [] : [{ clear: true, users: [user('zoe', i)], cursor: 'new' }]),
+      ]);
+      for (const each of [store, memory]) await each.save('random', change);
+      if (i % 20) continue;
+      const [stored, expected] = [await store.load('random'), await memory.load('random')].map((stored) => {
+        // One that ended and began anew may be in another place.
+        const text = (record: object): string => JSON.stringify(record);
+        return { ...JSON.parse(JSON.stringify(stored)), requests: stored?.requests.map(text).sort(), blocks: stored?.blocks.map(text).sort() };
+      });
+      assert.deepEqual(stored, expected);
+    }
+  });
+
+  test('a text that is damaged is damage: nothing of it is used, and all is fetched again', async () => {
+    await new IndexedDbStore().save(key('torn'), { users: [user('bob', 2)], cursor: 'c1' });
+    const database = await answer(indexedDB.open(`rosterd:${key('torn')}`));
+    const transaction = database.transaction('changes', 'readwrite');
+    transaction.objectStore('changes').add('{"users":[');
+    await new Promise((resolve) => (transaction.oncomplete = resolve));
+    database.close();
+    const it = rig({ account: 'torn', store: 'auto' });
+    void it.client.connect();
+    for (let i = 0; i < 50 && !it.sockets.length; i++) await settle();
+    assert.deepEqual([it.of('error')[0]?.[0].reason, it.of('users')], ['STORE', []]);
+    it.socket.open();
+    assert.equal(it.socket.last('login').login.cursor, undefined);
+    await it.client.logout({ forget: true });
+  });
+
   test('a page with the first layout open closes it', async () => {
     const old = await firstLayout('both');
     old.onversionchange = () => old.close();
@@ -164,7 +241,7 @@ describe('IndexedDB alone', () => {
   test('requests and blocks go with the change that fails', async () => {
     const store = new IndexedDbStore();
     await store.save('whole', { requests: [request('erin', 'in', 7)], cursor: 'c7' });
-    await assert.rejects(store.save('whole', { requests: [request('erin', 'in', 8, 'rejected')], blocks: [{ ...block('trudy', 9), createTime: (() => {}) as never }], cursor: 'c9' }));
+    await assert.rejects(store.save('whole', { requests: [request('erin', 'in', 8, 'rejected')], blocks: [{ ...block('trudy', 9), createTime: 1n as never }], cursor: 'c9' }));
     assert.deepEqual(sorted(await store.load('whole')), { ...nothing, cursor: 'c7', requests: ['erin in 7'] });
   });
 
