@@ -31,7 +31,7 @@ struct Failure {
     ),
     paths(
         health::livez, health::ready, health::metrics, openapi_json,
-        users::put, users::patch, users::get, users::delete, users::export, users::batch_get, users::batch_update,
+        users::list, users::put, users::patch, users::get, users::delete, users::export, users::batch_get, users::batch_update,
         users::import,
         relations::friends, relations::befriend, relations::unfriend, relations::update_friend,
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,

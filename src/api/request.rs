@@ -69,8 +69,8 @@ pub(super) fn read_if_any<T: for<'a> Deserialize<'a> + Default>(body: Body) -> R
 /// `?after=` the `next` of the page before, `&limit=` at most 1000.
 #[derive(Debug, Deserialize)]
 pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<String>,
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<String>,
 }
 
 /// Reads the account that the page starts after, and the number of records asked for.

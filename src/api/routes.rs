@@ -34,6 +34,7 @@ fn users_and_relations() -> Vec<(&'static str, ScopedRoute)> {
     let user = put(Scope::Write, users::put).patch(Scope::Write, users::patch);
     let friend = put(Scope::Write, relations::befriend).patch(Scope::Write, relations::update_friend);
     vec![
+        ("/v1/users", get(Scope::Read, users::list)),
         ("/v1/users:batchGet", post(Scope::Read, users::batch_get)),
         ("/v1/users:batchUpdate", post(Scope::Write, users::batch_update).body_limit(BATCH_BYTES)),
         ("/v1/users/{account}", user.get(Scope::Read, users::get).delete(Scope::Erase, users::delete)),

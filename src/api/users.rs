@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use axum::Json;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,9 +12,9 @@ use utoipa::ToSchema;
 use super::access::Caller;
 use super::answer::{Done, Reply, made, ok};
 use super::private::ForCaller;
-use super::request::{Body, One, Shared, account, bytes, read};
+use super::request::{Body, One, PageQuery, Shared, account, bytes, named, page, read};
 use crate::service::IMPORT_SLICE;
-use rosterd_engine::model::{Answer, Reason, RequestError};
+use rosterd_engine::model::{Account, Answer, Reason, RequestError};
 use rosterd_protocol::v1;
 
 /// Makes an account, or replaces its whole profile: a field that is not given is cleared.
@@ -59,6 +61,53 @@ fn user(caller: &Caller, answer: &Answer) -> (StatusCode, Json<ForCaller<v1::Use
 pub(super) async fn get(api: Shared, caller: Caller, name: One) -> Reply<ForCaller<v1::User>> {
     let profile = api.service.get_user(&account(name)?).await?;
     ok(caller.sees(v1::User::from(&*profile)))
+}
+
+/// The query of a page of accounts.
+#[derive(Debug, Deserialize)]
+pub(super) struct UsersQuery {
+    prefix: Option<String>,
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+/// A page of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UsersPage {
+    #[schema(value_type = Vec<v1::User>)]
+    users: Vec<ForCaller<v1::User>>,
+    /// `after` of the next page, unless this is the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// All profiles, or those whose account begins with a text, in order of the account, in pages.
+///
+/// There is no search by other fields: a search index that follows the feed answers that better.
+#[utoipa::path(
+    get, path = "/v1/users", tag = "users", operation_id = "listUsers",
+    params(
+        ("prefix" = Option<String>, Query, pattern = r"^[A-Za-z0-9_@.-]{0,32}$",
+            description = "What the account begins with; all unless given"),
+        ("after" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given"),
+    ),
+    responses((status = 200, description = "a page", body = UsersPage))
+)]
+pub(super) async fn list(
+    api: Shared,
+    caller: Caller,
+    query: Result<Query<UsersQuery>, QueryRejection>,
+) -> Reply<UsersPage> {
+    let Query(UsersQuery { prefix, after, limit }) = named(query)?;
+    let prefix = prefix.unwrap_or_default();
+    if !prefix.is_empty() && prefix.bytes().any(|byte| byte != b'.') {
+        Account::parse(&prefix, "prefix")?;
+    }
+    let (after, limit) = page(Ok(Query(PageQuery { after, limit })))?;
+    let (found, next) = api.service.users(&prefix, after, limit).await?;
+    let users = found.iter().map(|profile| caller.sees(v1::User::from(profile))).collect();
+    ok(UsersPage { users, next: next.map(|next| next.to_string()) })
 }
 
 /// Deletes an account and erases everything that is kept about it. Its sessions end, and its friends receive the removal.

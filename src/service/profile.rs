@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::accounts::distinct;
+use super::roster::cut;
 use super::state::{Service, unavailable};
 use crate::hub::SessionHandle;
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
@@ -73,6 +74,21 @@ impl Service {
             }
         }
         Ok((users, missing))
+    }
+
+    /// Reads the profiles whose account begins with a text, in order of the account. Returns also the account after which
+    /// the next page begins, if there is one.
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn users(
+        &self,
+        prefix: &str,
+        after: Option<Account>,
+        limit: usize,
+    ) -> Result<(Vec<Profile>, Option<Account>), RequestError> {
+        let page = self.store.profiles(prefix.to_owned(), after, limit + 1).await;
+        cut(page, limit, |profile| &profile.account)
     }
 
     /// Looks up one profile.

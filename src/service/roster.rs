@@ -96,7 +96,7 @@ impl Service {
 
 /// Cuts the record that only shows that there are more off a page. Returns the rest, and the account to go on after if
 /// there are more.
-fn cut<T>(
+pub(super) fn cut<T>(
     page: Result<Vec<T>, StoreError>,
     limit: usize,
     peer: impl Fn(&T) -> &Account,

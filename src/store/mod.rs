@@ -165,6 +165,14 @@ pub trait Store: Send + Sync + 'static {
     /// block thousands of others, and a look-up must not read them all.
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
 
+    /// Returns the profiles whose account begins with a text: at most `limit`, in order of the account, after `after`.
+    fn profiles(
+        &self,
+        prefix: String,
+        after: Option<Account>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Profile>, StoreError>>;
+
     /// Returns one page of an owner's edges: at most `limit`, in order of the peer, after `after`. These are the live
     /// ones and, with `since`, also tombstones of a later version.
     fn page(

@@ -40,6 +40,7 @@ CALLS = [
     ("get_me", {}),
     ("list_sessions", {"account": "frank"}),
     ("list_all_sessions", {"limit": 10}),
+    ("list_users", {"prefix": "f", "limit": 10}),
     ("end_session", {"account": "frank", "session": "0000000000000001"}),
     ("end_sessions", {"account": "frank"}),
     ("set_presence", {"account": "frank", "body": {"invisible": True}}),

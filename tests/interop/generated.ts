@@ -68,6 +68,7 @@ await done(client.POST("/v1/users/{account}/signals", { ...frankly, body: { to: 
 const viewed = { params: { path: frank, query: { viewer: "bob" } } };
 await done(client.GET("/v1/accounts/{account}/explain", viewed));
 await done(client.GET("/v1/users/{account}/export", frankly));
+await done(client.GET("/v1/users", { params: { query: { prefix: "f", limit: 10 } } }));
 await done(client.DELETE("/v1/users/{account}", frankly));
 await done(client.GET("/v1/snapshot", { ...text, params: { query: { fields: "nick" } } }));
 await done(client.GET("/v1/feed", { ...text, params: { query: { after: "now", limit: 10 } } }));

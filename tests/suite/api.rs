@@ -67,6 +67,30 @@ pub fn error((status, body): &(u16, Value)) -> (u16, u64, &str, Option<&str>) {
 }
 
 #[tokio::test]
+async fn accounts_are_listed_in_pages_and_by_how_they_begin() {
+    let world = World::new();
+    let names = ["ann", "ann.b", "anna", "bob", "Ann", "zoe"];
+    let (_gateway, mut api) = with_users(&world, &names).await;
+    let mut listed = async |query: &str| {
+        let (status, page) = api.get(&format!("/v1/users?{query}")).await;
+        assert_eq!(status, 200, "{query}: {page}");
+        let names = page["users"].as_array().unwrap().iter().map(|user| user["account"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), page["next"].as_str().map(str::to_owned))
+    };
+    let whole = |names: &[&str]| (names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), None);
+    assert_eq!(listed("").await, whole(&["Ann", "ann", "ann.b", "anna", "bob", "zoe"]));
+    assert_eq!(listed("prefix=ann").await, whole(&["ann", "ann.b", "anna"]));
+    assert_eq!(listed("prefix=anna").await, whole(&["anna"]));
+    assert_eq!(listed("prefix=.").await, whole(&[]));
+    let (first, next) = listed("prefix=ann&limit=2").await;
+    assert_eq!((first, next.as_deref()), (vec!["ann".to_owned(), "ann.b".to_owned()], Some("ann.b")));
+    assert_eq!(listed("prefix=ann&limit=2&after=ann.b").await, whole(&["anna"]));
+    for (query, field) in [("prefix=a%20b", "prefix"), ("after=a%20b", "after"), ("limit=0", "limit")] {
+        assert_eq!(error(&api.get(&format!("/v1/users?{query}")).await).3, Some(field), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn put_makes_an_account_or_replaces_the_whole_profile() {
     let world = World::new();
     let (_gateway, mut api) = with_users(&world, &[]).await;
@@ -373,7 +397,7 @@ async fn an_import_may_be_large_but_not_endless() {
 async fn other_paths_and_methods_are_refused() {
     let world = World::new();
     let (gateway, mut api) = with_users(&world, &["ann"]).await;
-    for path in ["/", "/v1/users", "/v1/users/", "/v1/users/ann/enemies", "/v2/users/ann", "/v1/ws"] {
+    for path in ["/", "/v1/accounts", "/v1/users/", "/v1/users/ann/enemies", "/v2/users/ann", "/v1/ws"] {
         assert_eq!(error(&api.get(path).await), (404, 404, "NOT_FOUND", None), "{path}");
     }
     for (method, path) in [

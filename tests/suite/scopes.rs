@@ -104,7 +104,7 @@ async fn the_scope_of_each_operation_is_a_contract() {
         "private": ["exportUser"],
         "read": [
             "explainDelivery", "getPresence", "getUser", "getUsers", "listAllSessions", "listBlocks", "listFriends",
-            "listRequests", "listSessions",
+            "listRequests", "listSessions", "listUsers",
         ],
         "sessions": ["endSession", "endSessions"],
         "tokens": ["deleteToken", "revokeTokens", "setToken"],

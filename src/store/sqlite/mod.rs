@@ -169,6 +169,16 @@ impl Store for Sqlite {
         Box::pin(self.readers.read(move |conn| rows::profiles::users_seen_by(conn, &viewer, &accounts)))
     }
 
+    fn profiles(
+        &self,
+        prefix: String,
+        after: Option<Account>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Profile>, StoreError>> {
+        let after = after.unwrap_or_else(Account::none);
+        Box::pin(self.readers.read(move |conn| rows::profiles::profiles_from(conn, &prefix, after.as_str(), limit)))
+    }
+
     fn page(
         &self,
         owner: Account,

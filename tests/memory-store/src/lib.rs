@@ -414,6 +414,21 @@ impl Store for Memory {
         })
     }
 
+    fn profiles(
+        &self,
+        prefix: String,
+        after: Option<Account>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Profile>, StoreError>> {
+        let state = self.state.lock();
+        let wanted = |account: &Account| {
+            account.as_str().starts_with(&prefix) && after.as_ref().is_none_or(|after| account > after)
+        };
+        let users = state.tables.users.iter().filter(|(account, _)| wanted(account));
+        let page = users.take(limit).map(|(_, held)| Profile::clone(&held.profile)).collect();
+        Box::pin(async { Ok(page) })
+    }
+
     fn page(
         &self,
         owner: Account,

@@ -131,10 +131,26 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
 
 /// Reads the profiles after an account, in order of the account.
 pub(super) fn profiles_after(conn: &Connection, after: &str, limit: usize) -> Result<Vec<Profile>> {
-    let sql = concat!("SELECT ", columns!(), ", account FROM user WHERE account > ?1 ORDER BY account LIMIT ?2");
+    profiles_from(conn, "", after, limit)
+}
+
+/// Reads the profiles after an account whose accounts begin with a text, in order of the account.
+pub(in crate::store::sqlite) fn profiles_from(
+    conn: &Connection,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Profile>> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        ", account FROM user WHERE account > ?1 AND account >= ?2 AND account < ?3 ORDER BY account LIMIT ?4"
+    );
+    // Accounts are ASCII, so this is behind all that begin so.
+    let end = format!("{prefix}\u{7f}");
     let mut select = conn.prepare_cached(sql)?;
-    let rows =
-        select.query_map(params![after, int(limit as u64)], |record| profile(&account(record, COLUMNS)?, record))?;
+    let given = params![after, prefix, end, int(limit as u64)];
+    let rows = select.query_map(given, |record| profile(&account(record, COLUMNS)?, record))?;
     rows.collect()
 }
 
