@@ -45,8 +45,11 @@ interface Call extends CallOptions {
   sent: boolean;
   /** The version of the record when the command was first sent; not set before. */
   base?: { version?: number | undefined } | undefined;
-  /** `yes`: the answer was lost, and the catch-up is not complete. `repeated`: it was sent again. */
-  doubt: 'no' | 'yes' | 'repeated';
+  /**
+   * `yes`: the answer was lost, and the catch-up is not complete. `repeated`: it was sent again. `refused`: the record has
+   * another version by now, which has not come yet.
+   */
+  doubt: 'no' | 'yes' | 'repeated' | 'refused';
   cancelTimeout(): void;
   resolve(frame: ServerFrame): void;
   reject(error: unknown): void;
@@ -104,18 +107,9 @@ export class Calls {
       const { setting, doubt, base } = call;
       if (!setting || (doubt === 'no' && !call.sent)) continue;
       if (doubt === 'yes' && !busy.has(setting.key)) {
-        const ifVersion = setting.version();
-        if (setting.shown()) {
-          call.answer = setting.reply?.() ?? {};
-          this.#end(id);
-          continue;
-        }
-        if (ifVersion === undefined || ifVersion !== base?.version) {
-          this.#end(id, superseded());
-          continue;
-        }
+        if (this.#compared(id, call)) continue;
         const [[name, body]] = Object.entries(call.command) as [[string, object]];
-        call.command = { [name]: { ...body, ifVersion } };
+        call.command = { [name]: { ...body, ifVersion: base?.version } };
         call.doubt = 'repeated';
       }
       busy.add(setting.key);
@@ -128,28 +122,38 @@ export class Calls {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
     if (!call) return false;
-    const stale = call.doubt === 'repeated' && frame.error?.code === Code.mismatch;
-    if (stale && call.setting?.shown()) {
-      // It was carried out after all, or another page of this user was faster.
-      call.answer = call.setting.reply?.() ?? {};
-      this.#end(id);
+    if (call.doubt === 'repeated' && frame.error?.code === Code.mismatch) {
+      // The first one was carried out after all, or somebody else was faster: the change may come after this answer.
+      call.doubt = 'refused';
+      // A block may have ended before this client knew of any: no change need come.
+      if (!this.#compared(id, call) && call.command.block?.ifVersion === 0) this.#end(id, lost());
       return true;
     }
-    call.answer = frame;
     if (frame.error) {
-      this.#take(id);
-      call.ended?.(true);
-      // A block may have ended before this client knew of any.
-      call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
-    } else if (!call.here || call.here()) {
-      this.#end(id);
+      this.#end(id, RosterdError.from(frame.error));
+    } else {
+      call.answer = frame;
+      if (!call.here || call.here()) this.#end(id);
     }
     return true;
   }
 
   /** Ends answered calls whose effect is visible; with `all`, every answered one. */
   applied(all: boolean): void {
-    for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
+    for (const [id, call] of this.#calls) {
+      if (call.doubt === 'refused') this.#compared(id, call);
+      else if (call.answer && (all || call.here?.())) this.#end(id);
+    }
+  }
+
+  /** Ends a command in doubt if what is held shows it, or is not what the command rests on. */
+  #compared(id: number, call: Call): boolean {
+    const { setting, base } = call;
+    const version = setting?.version();
+    if (setting?.shown()) call.answer = setting.reply?.() ?? {};
+    else if (version !== undefined && version === base?.version) return false;
+    this.#end(id, superseded());
+    return true;
   }
 
   /** Returns whether commands wait, for a connection or for others about the same record. */

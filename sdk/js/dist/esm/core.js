@@ -213,18 +213,9 @@ var Calls = class {
       const { setting, doubt, base } = call;
       if (!setting || doubt === "no" && !call.sent) continue;
       if (doubt === "yes" && !busy.has(setting.key)) {
-        const ifVersion = setting.version();
-        if (setting.shown()) {
-          call.answer = setting.reply?.() ?? {};
-          this.#end(id);
-          continue;
-        }
-        if (ifVersion === void 0 || ifVersion !== base?.version) {
-          this.#end(id, superseded());
-          continue;
-        }
+        if (this.#compared(id, call)) continue;
         const [[name, body]] = Object.entries(call.command);
-        call.command = { [name]: { ...body, ifVersion } };
+        call.command = { [name]: { ...body, ifVersion: base?.version } };
         call.doubt = "repeated";
       }
       busy.add(setting.key);
@@ -236,25 +227,34 @@ var Calls = class {
     const id = frame.id ?? 0;
     const call = this.#calls.get(id);
     if (!call) return false;
-    const stale = call.doubt === "repeated" && frame.error?.code === Code.mismatch;
-    if (stale && call.setting?.shown()) {
-      call.answer = call.setting.reply?.() ?? {};
-      this.#end(id);
+    if (call.doubt === "repeated" && frame.error?.code === Code.mismatch) {
+      call.doubt = "refused";
+      if (!this.#compared(id, call) && call.command.block?.ifVersion === 0) this.#end(id, lost());
       return true;
     }
-    call.answer = frame;
     if (frame.error) {
-      this.#take(id);
-      call.ended?.(true);
-      call.reject(!stale ? RosterdError.from(frame.error) : call.command.block?.ifVersion === 0 ? lost() : superseded());
-    } else if (!call.here || call.here()) {
-      this.#end(id);
+      this.#end(id, RosterdError.from(frame.error));
+    } else {
+      call.answer = frame;
+      if (!call.here || call.here()) this.#end(id);
     }
     return true;
   }
   /** Ends answered calls whose effect is visible; with `all`, every answered one. */
   applied(all) {
-    for (const [id, { answer, here }] of this.#calls) if (answer && (all || here?.())) this.#end(id);
+    for (const [id, call] of this.#calls) {
+      if (call.doubt === "refused") this.#compared(id, call);
+      else if (call.answer && (all || call.here?.())) this.#end(id);
+    }
+  }
+  /** Ends a command in doubt if what is held shows it, or is not what the command rests on. */
+  #compared(id, call) {
+    const { setting, base } = call;
+    const version = setting?.version();
+    if (setting?.shown()) call.answer = setting.reply?.() ?? {};
+    else if (version !== void 0 && version === base?.version) return false;
+    this.#end(id, superseded());
+    return true;
   }
   /** Returns whether commands wait, for a connection or for others about the same record. */
   get waiting() {

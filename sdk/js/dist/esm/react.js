@@ -20,9 +20,10 @@ function useSnapshot(select) {
 function useMe() {
   return useSnapshot(({ me }) => me);
 }
-var collator = new Intl.Collator(void 0, { sensitivity: "base", numeric: true });
-var byName = (a, b) => collator.compare(a.name, b.name) || (a.account < b.account ? -1 : 1);
+var collator;
+var byName = (a, b) => collator?.compare(a.name, b.name) || (a.account < b.account ? -1 : 1);
 function useFriends({ sort = byName, filter } = {}) {
+  collator ??= new Intl.Collator(void 0, { sensitivity: "base", numeric: true });
   const friends = useSnapshot(({ friends: friends2 }) => friends2);
   const users = useSnapshot(({ users: users2 }) => users2);
   const presence = useSnapshot(({ presence: presence2 }) => presence2);

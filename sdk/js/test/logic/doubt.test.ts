@@ -72,10 +72,10 @@ test('updateMyInfo: another device wrote in between, before the login or after i
   assert.deepEqual([before.how, commands(it)], ['SUPERSEDED', ['login']]);
   const after = ending(it.client.updateMyInfo({ sign: 'y' }));
   await back(it);
-  it.socket.gives({ id: it.socket.last('updateMyInfo').id, error: { code: 412, reason: 'VERSION_MISMATCH', message: 'no', field: 'ifVersion' } });
-  await settle();
+  it.socket.gives({ changes: { me: { ...user('alice', 12), sign: 'newest' }, cursor: 'e-12' } });
+  await mismatch(it, 'updateMyInfo');
   assert.equal(after.how, 'SUPERSEDED');
-  assert.equal(it.client.me?.sign, 'newer');
+  assert.equal(it.client.me?.sign, 'newest');
 });
 
 test('commands about one record keep their order: the second rests on the first, and a new one waits', async () => {
@@ -154,6 +154,10 @@ test('block: done, sent again for the end of the last block, or superseded', asy
   await back(it);
   assert.deepEqual(it.socket.last('block').block, { account: 'trudy', ifVersion: 8 });
   await mismatch(it, 'block');
+  // The tablet has made a block and ended it, which comes after the answer.
+  assert.equal(call.how, undefined);
+  it.socket.gives({ changes: { blocks: [block('trudy', 10, true)], cursor: 'e-10' } });
+  await settle();
   assert.equal(call.how, 'SUPERSEDED');
   call = ending(it.client.block('trudy'));
   // The tablet has made a block and ended it.
@@ -185,6 +189,38 @@ test('a repeat that is refused because what it wants is in effect by now: done',
   assert.equal(calls[0]?.value, it.client.me);
 });
 
+test('the refusal of a repeat comes before the change that it is about: the call waits for that', async () => {
+  const it = await start();
+  const calls = [ending(it.client.updateMyInfo({ sign: 'x' })), ending(it.client.updateFriend('bob', { alias: 'B' })), ending(it.client.updateMyInfo({ sign: 'y' }))];
+  await back(it);
+  await mismatch(it, 'updateMyInfo');
+  await mismatch(it, 'updateFriend');
+  // Something else comes first.
+  it.socket.gives({ changes: { users: [user('bob', 7)], cursor: 'e-7' } });
+  await settle();
+  assert.deepEqual(calls.map(({ how }) => how), [undefined, undefined, undefined]);
+  assert.equal(commands(it).length, 3, 'a later command about the same record waits');
+  it.socket.gives({ changes: { me: { ...user('alice', 9), sign: 'x' }, friends: [{ ...friend('bob', 10), alias: 'newer' }], cursor: 'e-10' } });
+  await settle();
+  assert.deepEqual(calls.map(({ how }) => how), ['done', 'SUPERSEDED', undefined]);
+  assert.equal(calls[0]?.value, it.client.me);
+  assert.deepEqual(it.socket.last('updateMyInfo').updateMyInfo, { sign: 'y', ifVersion: 9 });
+});
+
+test('the connection is lost before that change: the next catch-up brings it', async () => {
+  const it = await start();
+  const calls = ['x', 'y'].map((alias) => ending(it.client.updateFriend('bob', { alias })));
+  await back(it);
+  await mismatch(it, 'updateFriend');
+  await back(it, { friends: [{ ...friend('bob', 10), alias: 'x' }] });
+  assert.deepEqual(calls.map(({ how }) => how), ['done', undefined]);
+  assert.deepEqual(it.socket.last('updateFriend').updateFriend, { account: 'bob', alias: 'y', ifVersion: 10 });
+  await mismatch(it, 'updateFriend');
+  it.socket.gives({ changes: { removed: ['bob'], cursor: 'e-11' } });
+  await settle();
+  assert.equal(calls[1]?.how, 'SUPERSEDED');
+});
+
 const own = (invisible: boolean, version: number): Presence => ({ account: 'alice', online: true, lastSeen: 1, invisible, version });
 
 test('setPresence: done, sent again, or superseded', async () => {
@@ -193,6 +229,8 @@ test('setPresence: done, sent again, or superseded', async () => {
   await back(it);
   assert.deepEqual(it.socket.last('setPresence').setPresence, { invisible: true, ifVersion: 0 });
   await mismatch(it, 'setPresence');
+  it.socket.gives({ presence: { users: [own(false, 5)] } });
+  await settle();
   assert.equal(call.how, 'SUPERSEDED');
   call = ending(it.client.setPresence({ invisible: true }));
   await back(it, {}, [own(true, 9)]);
