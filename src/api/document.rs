@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use super::private::SCHEMAS;
 use rosterd_engine::model::Profile;
 use rosterd_engine::model::limits::{ACCOUNT_CHARS, SIGNAL_PAYLOAD_BYTES};
+use rosterd_engine::sync::events::ChangeEvent;
+use rosterd_protocol::EventFields;
 
 /// An account: one of its characters is no dot.
 const ACCOUNT: &str = r"^\.{0,31}[A-Za-z0-9_@-][A-Za-z0-9_@.-]{0,31}$";
@@ -111,6 +113,10 @@ fn complete_operation(path: &str, operation: &mut Value) {
             _ if schema.get("pattern").is_some() => {}
             _ if of_session => schema["pattern"] = SESSION.into(),
             "account" | "peer" | "after" | "viewer" => name_form(schema),
+            "types" => schema["pattern"] = format!("^{}$", list_of(&types())).into(),
+            "fields" => {
+                schema["pattern"] = format!("^({})?$", list_of(&EventFields::known().collect::<Vec<_>>())).into()
+            }
             _ => {}
         }
     }
@@ -233,6 +239,22 @@ fn name_form(schema: &mut Value) {
     schema["minLength"] = 1.into();
     schema["maxLength"] = ACCOUNT_CHARS.into();
     schema["pattern"] = ACCOUNT.into();
+}
+
+/// Returns the types of events, and the beginnings of their names, as a pattern has them.
+fn types() -> Vec<String> {
+    let mut types: Vec<_> = ChangeEvent::TYPES.iter().map(|name| name.replace('.', r"\.")).collect();
+    let mut groups: Vec<_> = ChangeEvent::TYPES.iter().filter_map(|name| name.split('.').next()).collect();
+    groups.dedup();
+    types.extend(groups.iter().map(|group| format!(r"{group}\.\*")));
+    types.push(r"\*".to_owned());
+    types
+}
+
+/// Returns the pattern of some of these words with commas between.
+fn list_of(words: &[impl AsRef<str>]) -> String {
+    let words = words.iter().map(AsRef::as_ref).collect::<Vec<_>>().join("|");
+    format!("({words})(,({words}))*")
 }
 
 /// Returns what stands under a name, if it does: an index would make it.

@@ -33,7 +33,7 @@ pub(super) struct SnapshotParameters {
 #[utoipa::path(
     get, path = "/v1/snapshot", tag = "feed", operation_id = "readSnapshot",
     params(
-        ("fields" = Option<String>, Query, pattern = r"^([a-z]+(,[a-z]+)*)?$",
+        ("fields" = Option<String>, Query,
             description = "Fields in the records, with commas between; nick,avatar,sign,gender,custom unless given"),
         ("after" = Option<String>, Query,
             pattern = r"^(user:[A-Za-z0-9_@.-]{1,32}|(friend|request|block):[A-Za-z0-9_@.-]{1,32}:[A-Za-z0-9_@.-]{1,32})$",

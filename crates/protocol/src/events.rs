@@ -30,7 +30,8 @@ impl Default for EventFields {
 }
 
 impl EventFields {
-    fn known() -> impl Iterator<Item = &'static str> {
+    /// Returns the names of all fields.
+    pub fn known() -> impl Iterator<Item = &'static str> {
         Profile::FIELDS.iter().copied().chain(RELATION_FIELDS)
     }
 
