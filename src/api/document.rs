@@ -110,7 +110,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
         match name.as_str() {
             _ if schema.get("pattern").is_some() => {}
             _ if of_session => schema["pattern"] = SESSION.into(),
-            "account" | "peer" | "after" | "viewer" => name_form(schema),
+            "account" | "peer" | "after" | "viewer" | "subject" => name_form(schema),
             _ => {}
         }
     }
