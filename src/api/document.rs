@@ -140,7 +140,9 @@ fn complete_operation(path: &str, operation: &mut Value) {
 fn complete_schema(name: &str, schema: &mut Value) {
     for (_, private) in SCHEMAS.iter().filter(|(of, _)| *of == name) {
         let required = schema.get_mut("required").and_then(Value::as_array_mut);
-        required.into_iter().for_each(|list| list.retain(|field| !private.iter().any(|name| field == name)));
+        if let Some(required) = required {
+            required.retain(|field| !private.iter().any(|name| field == name));
+        }
         for field in *private {
             schema["properties"][field]["description"] = "Absent without the scope `private`.".into();
         }

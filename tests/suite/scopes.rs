@@ -97,7 +97,9 @@ async fn the_scope_of_each_operation_is_a_contract() {
     for (.., scope, id) in documented(&document) {
         by_scope.entry(scope.unwrap_or_default()).or_default().push(id);
     }
-    by_scope.values_mut().for_each(|ids| ids.sort());
+    for ids in by_scope.values_mut() {
+        ids.sort();
+    }
     let expected = json!({
         "": ["getMe"],
         "erase": ["deleteUser"],
@@ -155,13 +157,13 @@ async fn private_fields_are_for_callers_with_their_scope() {
         (Method::PATCH, "/v1/users/ann/friends/bob", update.as_str()),
     ];
     let mut reader = with_key(&gateway, "rk_reader_0123456789").await;
-    let mut writer = with_key(&gateway, "rk_writer_0123456789").await;
+    let mut author = with_key(&gateway, "rk_writer_0123456789").await;
     let mut all = with_key(&gateway, "rk_private_0123456789").await;
     let mut shown = String::new();
     for (is_write, (method, path, body)) in
         reads.into_iter().map(|read| (false, read)).chain(writes.into_iter().map(|write| (true, write)))
     {
-        let caller = if is_write { &mut writer } else { &mut reader };
+        let caller = if is_write { &mut author } else { &mut reader };
         let (status, text) = caller.send(method.clone(), path, body).await;
         assert_eq!(status, 200, "{method} {path}: {text}");
         for secret in secrets {
