@@ -112,10 +112,11 @@ fn complete_operation(path: &str, operation: &mut Value) {
         match name.as_str() {
             _ if schema.get("pattern").is_some() => {}
             _ if of_session => schema["pattern"] = SESSION.into(),
-            "account" | "peer" | "after" | "viewer" => name_form(schema),
+            "account" | "peer" | "after" | "viewer" | "subject" => name_form(schema),
             "types" => schema["pattern"] = format!("^{}$", list_of(&types())).into(),
             "fields" => {
-                schema["pattern"] = format!("^({})?$", list_of(&EventFields::known().collect::<Vec<_>>())).into()
+                let fields: Vec<_> = EventFields::known().collect();
+                schema["pattern"] = format!("^({})?$", list_of(&fields)).into();
             }
             _ => {}
         }
@@ -146,7 +147,9 @@ fn complete_operation(path: &str, operation: &mut Value) {
 fn complete_schema(name: &str, schema: &mut Value) {
     for (_, private) in SCHEMAS.iter().filter(|(of, _)| *of == name) {
         let required = schema.get_mut("required").and_then(Value::as_array_mut);
-        required.into_iter().for_each(|list| list.retain(|field| !private.iter().any(|name| field == name)));
+        if let Some(required) = required {
+            required.retain(|field| !private.iter().any(|name| field == name));
+        }
         for field in *private {
             schema["properties"][field]["description"] = "Absent without the scope `private`.".into();
         }

@@ -90,10 +90,10 @@ pub(super) struct Kicked {
     delete, path = "/v1/users/{account}/sessions", tag = "sessions", operation_id = "endSessions", params(("account" = String, Path)),
     responses((status = 200, description = "ended", body = Kicked))
 )]
-pub(super) async fn kick_all(api: Shared, name: One) -> Reply<Kicked> {
+pub(super) async fn kick_all(api: Shared, caller: Caller, name: One) -> Reply<Kicked> {
     let account = account(name)?;
     api.service.get_user(&account).await?;
-    let kicked = api.service.kick(&account, None);
+    let kicked = api.service.kick_for(&caller.origin(), &account, None).await?;
     ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })
 }
 
@@ -103,11 +103,11 @@ pub(super) async fn kick_all(api: Shared, name: One) -> Reply<Kicked> {
     params(("account" = String, Path), ("session" = String, Path)),
     responses((status = 200, description = "ended", body = Kicked))
 )]
-pub(super) async fn kick(api: Shared, names: Two) -> Reply<Kicked> {
+pub(super) async fn kick(api: Shared, caller: Caller, names: Two) -> Reply<Kicked> {
     let (account, session) = account_and(names)?;
     let sessions = rosterd_protocol::sessions(&[session]).map_err(|error| error.field("session"))?;
     api.service.get_user(&account).await?;
-    let kicked = api.service.kick(&account, Some(&sessions));
+    let kicked = api.service.kick_for(&caller.origin(), &account, Some(&sessions)).await?;
     ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })
 }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod answer;
+mod audit;
 mod classic_text;
 mod document;
 mod explain;

@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::document::complete;
 use super::routes::server_api;
-use super::{explain, feed, health, live, me, relations, snapshot, tokens, users};
+use super::{audit, explain, feed, health, live, me, relations, snapshot, tokens, users};
 use crate::keys::Scope;
 use rosterd_protocol::v1;
 
@@ -39,7 +39,7 @@ struct Failure {
         feed::feed, snapshot::snapshot,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
-        live::all_sessions, explain::explain, me::me,
+        live::all_sessions, explain::explain, audit::audit, me::me,
     ),
     components(schemas(Failure)),
     security(("key" = [])),

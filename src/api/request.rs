@@ -104,7 +104,8 @@ pub(super) fn viewer(query: ViewerOf) -> Result<Account, Refusal> {
     Ok(Account::parse(query.viewer.as_deref().unwrap_or_default(), "viewer")?)
 }
 
-fn limit(asked: Option<&str>) -> Result<usize, Refusal> {
+/// Reads how many records a page may have.
+pub(super) fn limit(asked: Option<&str>) -> Result<usize, Refusal> {
     match asked.map(str::parse) {
         None => Ok(PAGE.0),
         Some(Ok(limit @ 1..)) if limit <= PAGE.1 => Ok(limit),

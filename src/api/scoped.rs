@@ -79,13 +79,12 @@ impl ScopedRoute {
         scope: Option<Scope>,
         handler: H,
     ) -> Self {
-        let handled = routing::on(filter, handler);
-        let handled = match scope {
-            Some(scope) => handled.route_layer(from_fn(move |request, next| require(scope, request, next))),
-            None => handled,
-        };
+        let mut methods = routing::on(filter, handler);
+        if let Some(scope) = scope {
+            methods = methods.route_layer(from_fn(move |request, next| require(scope, request, next)));
+        }
         self.scopes.push((method, scope));
-        Self { methods: self.methods.merge(handled), ..self }
+        Self { methods: self.methods.merge(methods), ..self }
     }
 }
 

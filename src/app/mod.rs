@@ -22,7 +22,7 @@ use self::certificates::{Listener, watch};
 use self::policy::{access, policy};
 pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 pub use self::start_error::StartError;
-use self::upkeep::{Retention, clean};
+use self::upkeep::{KeptData, Retention, clean};
 use crate::api::{self, AccessControl};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
@@ -33,7 +33,7 @@ use crate::service::{
     self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence, sweep_presence,
 };
 use crate::session::SessionSettings;
-use crate::store::{ChangeLog, Store, StoreClock, sqlite, system_clock};
+use crate::store::{AuditLog, ChangeLog, Store, StoreClock, sqlite, system_clock};
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
 use rosterd_engine::model::RequestError;
@@ -58,6 +58,7 @@ pub struct Core {
     pub service: Arc<Service>,
     store: Arc<dyn Store>,
     log: Arc<dyn ChangeLog>,
+    audit: Arc<dyn AuditLog>,
     feed: JoinHandle<()>,
     lifecycle: Arc<Lifecycle>,
 }
@@ -95,17 +96,31 @@ impl Core {
         let store = opened.store.clone();
         supervisor.spawn("store", MayEnd::Never, async move { store.ended().await });
         let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config))
-            .with_log(opened.log.clone());
+            .with_log(opened.log.clone())
+            .with_audit(opened.audit.clone());
         let supervisor = Supervision(supervisor);
-        Ok(Self { supervisor, service: Arc::new(service), store: opened.store, log: opened.log, feed, lifecycle })
+        Ok(Self {
+            supervisor,
+            service: Arc::new(service),
+            store: opened.store,
+            log: opened.log,
+            audit: opened.audit,
+            feed,
+            lifecycle,
+        })
     }
 
     /// Spawns the tasks that no client waits for.
     fn spawn_background(&self, config: &Config, certificates: &Certificates) -> Vec<JoinHandle<()>> {
         let spawn = |name, work| self.supervisor.0.spawn(name, MayEnd::Never, work);
-        let retention = Retention { tombstones: config.store.tombstone_retention, feed: config.feed.clone() };
+        let retention = Retention {
+            tombstones: config.store.tombstone_retention,
+            feed: config.feed.clone(),
+            audit: config.ops.audit_retention,
+        };
+        let kept = KeptData { store: self.store.clone(), log: self.log.clone(), audit: self.audit.clone() };
         let mut tasks = vec![
-            spawn("compaction", boxed(clean(self.service.clone(), self.store.clone(), self.log.clone(), retention))),
+            spawn("compaction", boxed(clean(self.service.clone(), kept, retention))),
             spawn("presence_sweep", boxed(sweep_presence(self.service.clone()))),
             spawn("keys", boxed(keep_keys(self.service.clone()))),
             spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),

@@ -8,15 +8,18 @@ use tokio::time::Instant;
 
 use crate::config::FeedConfig;
 use crate::service::Service;
-use crate::store::{ChangeLog, Store, StoreError};
+use crate::store::{AuditLog, ChangeLog, Store, StoreError};
 use rosterd_engine::model::Millis;
 
 /// How often it is looked whether something is to be done.
 const PAUSE: Duration = Duration::from_secs(10);
-/// How often tombstones past their retention are dropped.
+/// How often tombstones and entries of the audit log past their retention are dropped.
 const COMPACTION: Duration = Duration::from_hours(1);
 /// How long after a pass over the change log, which takes out what was erased, the next one begins.
 const SCRUB: Duration = Duration::from_mins(10);
+
+/// The most entries of the audit log.
+const AUDIT_ENTRIES: u64 = 1_000_000;
 
 /// What is kept, and for how long.
 pub(super) struct Retention {
@@ -24,10 +27,20 @@ pub(super) struct Retention {
     pub tombstones: Duration,
     /// Of changes.
     pub feed: FeedConfig,
+    /// Of what operators did.
+    pub audit: Duration,
+}
+
+/// What a store keeps.
+pub(super) struct KeptData {
+    pub store: Arc<dyn Store>,
+    pub log: Arc<dyn ChangeLog>,
+    pub audit: Arc<dyn AuditLog>,
 }
 
 /// Drops what is past its retention, and removes erased data from the store's files, for ever.
-pub(super) async fn clean(service: Arc<Service>, store: Arc<dyn Store>, log: Arc<dyn ChangeLog>, retention: Retention) {
+pub(super) async fn clean(service: Arc<Service>, kept: KeptData, retention: Retention) {
+    let KeptData { store, log, audit } = kept;
     let (mut compacted, mut scrubbed): (Option<Instant>, Option<Instant>) = (None, None);
     let is_due = |last: Option<Instant>, pause| last.is_none_or(|at| at.elapsed() >= pause);
     loop {
@@ -36,6 +49,9 @@ pub(super) async fn clean(service: Arc<Service>, store: Arc<dyn Store>, log: Arc
         let before = |kept: Duration| now.map_or(0, |now| now.saturating_sub(kept.as_millis() as u64));
         if now.is_some() && is_due(compacted, COMPACTION) {
             compact(&*store, before(retention.tombstones)).await;
+            let before = before(retention.audit);
+            repeat("old entries of the audit log could not be dropped", || audit.prune_audit(before, AUDIT_ENTRIES))
+                .await;
             compacted = Some(Instant::now());
         }
         if log.history().is_some() {

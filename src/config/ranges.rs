@@ -35,6 +35,7 @@ pub(super) fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("shutdown.away", config.shutdown.away, Duration::ZERO, 10 * MINUTE);
     duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
+    duration("ops.audit_retention", config.ops.audit_retention, HOUR, 36500 * DAY);
     duration("feed.retention", config.feed.retention, Duration::ZERO, 365 * DAY);
     duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);
     duration("presence.linger", config.presence.linger, Duration::ZERO, HOUR);
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn ranges_include_their_ends() {
-        let cases: [Range; 7] = [
+        let cases: [Range; 8] = [
+            ("ops.audit_retention", |c| &mut c.ops.audit_retention, HOUR, 36500 * DAY),
             ("limits.handshake_timeout", |c| &mut c.limits.handshake_timeout, MILLI_100, 5 * MINUTE),
             ("clients.heartbeat", |c| &mut c.clients.heartbeat, SECOND, 10 * MINUTE),
             ("clients.stall_timeout", |c| &mut c.clients.stall_timeout, SECOND, HOUR),

@@ -91,6 +91,9 @@ pub struct OpsConfig {
     pub listen: SocketAddr,
     /// The bearer token of the server API, 16 bytes or more; empty = none is required, on loopback only.
     pub api_key: Secret,
+    /// How long the audit log keeps what operators did, 1 h to 36500 days.
+    #[serde(with = "form::duration")]
+    pub audit_retention: Duration,
     /// `[ops.keys.NAME]`: further keys, by their names.
     pub keys: BTreeMap<String, KeyConfig>,
     /// `[ops.tls]`: TLS of this listener.
@@ -318,7 +321,13 @@ impl Default for ClientsConfig {
 
 impl Default for OpsConfig {
     fn default() -> Self {
-        Self { listen: loopback(7679), api_key: Secret::default(), keys: BTreeMap::new(), tls: OpsTls::default() }
+        Self {
+            listen: loopback(7679),
+            api_key: Secret::default(),
+            audit_retention: Duration::from_hours(180 * 24),
+            keys: BTreeMap::new(),
+            tls: OpsTls::default(),
+        }
     }
 }
 

@@ -38,6 +38,9 @@ impl fmt::Debug for KeyHash {
 }
 
 /// Returns the hash of a key.
+///
+/// # Panics
+/// Never: a SHA-256 has 32 bytes.
 #[must_use]
 pub fn hash(key: &[u8]) -> KeyHash {
     KeyHash(digest(&SHA256, key).as_ref().try_into().expect("SHA-256 has 32 bytes"))

@@ -11,6 +11,9 @@ pub struct NewKey {
 }
 
 /// Makes a random key. The name in it tells whoever finds it somewhere whose it is.
+///
+/// # Panics
+/// The system has no randomness, which it does once it has started.
 #[must_use]
 pub fn new_key(name: &str) -> NewKey {
     use std::fmt::Write as _;

@@ -4,6 +4,7 @@
 //! encoding and no socket.
 
 mod accounts;
+mod audit;
 mod bulk;
 mod catch_up;
 mod clock;
@@ -43,4 +44,4 @@ pub use self::signal::PostponedSignal;
 pub use self::snapshot::Snapshot;
 pub use self::state::{Interleave, NodeEnvironment, Service, ServiceSettings};
 pub use self::tokens::keep_keys;
-pub use crate::store::SnapshotKind;
+pub use crate::store::{AuditQuery, SnapshotKind};

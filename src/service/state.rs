@@ -15,7 +15,7 @@ use super::feed_progress::FeedProgress;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::Metrics;
-use crate::store::{ChangeLog, Store, StoreClock, StoreError, Write, WriteError, system_clock};
+use crate::store::{AuditEntry, AuditLog, ChangeLog, Store, StoreClock, StoreError, Write, WriteError, system_clock};
 use rosterd_engine::model::{
     Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, WriteOrigin,
 };
@@ -39,6 +39,8 @@ pub struct Service {
     pub(super) clock_watch: ClockWatch,
     /// `None` where nobody follows the changes.
     pub(super) log: Option<Arc<dyn ChangeLog>>,
+    /// `None` where there are no operators.
+    pub(super) audit: Option<Arc<dyn AuditLog>>,
     /// Places for readers of the feed that wait for an event.
     pub(super) feed_readers: Arc<Semaphore>,
     /// The pages of long friend lists that may be read at the same time.
@@ -119,6 +121,7 @@ impl Service {
             feed_progress: FeedProgress::default(),
             clock_watch: ClockWatch::default(),
             log: None,
+            audit: None,
             feed_readers: Arc::new(Semaphore::new(WAITING_READERS)),
         }
     }
@@ -189,7 +192,14 @@ impl Service {
     }
 
     pub(super) async fn write(&self, write: Write) -> Result<Vec<Answer>, (usize, RequestError)> {
-        self.store.write(write).await.map_err(|error| match error {
+        let now = self.now();
+        let audited = write.commands.iter().filter_map(|command| AuditEntry::of(&write.origin, command, now));
+        let audited: Vec<_> = audited.collect();
+        let written = self.store.write(write).await;
+        if written.is_ok() {
+            audited.iter().for_each(AuditEntry::log);
+        }
+        written.map_err(|error| match error {
             WriteError::Refused { at, error } => (at, error),
             WriteError::Failed(error) => {
                 self.metrics.failed_writes.inc();

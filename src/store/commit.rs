@@ -4,7 +4,7 @@
 //! [`carry_out`] inside a transaction, and commits it. `carry_out` opens no transaction and undoes nothing: on an
 //! [`Abort`] the adapter rolls back the rows that were put.
 
-use crate::store::Write;
+use crate::store::{AuditEntry, Write};
 use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row, Visibility};
 use rosterd_engine::sync::decide::{self, CurrentRows, Reads};
 
@@ -18,6 +18,9 @@ pub trait Rows {
 
     /// Inserts or replaces one row.
     fn put(&mut self, row: &Row) -> Result<(), Self::Error>;
+
+    /// Appends an entry to the audit log. A row that is put later and erases its account takes the account out of it.
+    fn record(&mut self, entry: &AuditEntry) -> Result<(), Self::Error>;
 }
 
 /// The result of one write, to be published once its transaction is committed.
@@ -70,6 +73,9 @@ pub fn carry_out<R: Rows>(
         let current = rows.current(decide::reads(command)).map_err(Abort::Failed)?;
         let decision = decide::decide(&current, command, revision, now, visibility);
         let decision = decision.map_err(|error| Abort::Refused { at, error })?;
+        if let Some(entry) = AuditEntry::of(&write.origin, command, now) {
+            rows.record(&entry).map_err(Abort::Failed)?;
+        }
         for row in &decision.rows {
             rows.put(row).map_err(Abort::Failed)?;
         }

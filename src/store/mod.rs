@@ -5,11 +5,13 @@
 //! [`sqlite`] is the only adapter in the binary; `tests/memory-store` has one for tests. A further one implements
 //! [`Store`] and uses [`commit`], the part that all adapters share.
 
+mod audit;
 mod change_log;
 pub mod commit;
 mod error;
 pub mod sqlite;
 
+pub use self::audit::{AuditEntry, AuditLog, AuditQuery, AuditRow, erased_subject};
 pub use self::change_log::{ChangeLog, LOG_PAGE, LogExtent, LogPage, SnapshotKind};
 pub use self::error::StoreError;
 
@@ -137,6 +139,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// Its change log.
     pub log: Arc<dyn ChangeLog>,
+    /// Its audit log.
+    pub audit: Arc<dyn AuditLog>,
     /// Commits, in order. It must be consumed, or no write is answered.
     pub feed: mpsc::Receiver<CommitBatch>,
     /// The last revision committed.

@@ -38,6 +38,7 @@ CALLS = [
     ("delete_token", {"account": "frank"}),
     ("revoke_tokens", {"account": "frank", "body": {"issuedBefore": 1}}),
     ("get_me", {}),
+    ("list_audit", {"limit": 10, "caller": "default"}),
     ("list_sessions", {"account": "frank"}),
     ("list_all_sessions", {"limit": 10}),
     ("list_users", {"prefix": "f", "limit": 10}),

@@ -26,6 +26,7 @@ await done(client.GET("/metrics", text));
 await done(client.GET("/v1/openapi.json"));
 const { data: me } = await done(client.GET("/v1/me"));
 if (me?.name !== "default") throw new Error(JSON.stringify(me));
+await done(client.GET("/v1/audit", { params: { query: { limit: 10, subject: "frank" } } }));
 await done(client.PUT("/v1/users/{account}", { ...frankly, body: { nick: "Frank", gender: "male" } }));
 await done(client.PATCH("/v1/users/{account}", { ...frankly, body: { sign: "hi", ifVersion: null } }));
 const { data: user } = await done(client.GET("/v1/users/{account}", frankly));

@@ -224,6 +224,15 @@ impl Store for SimStore {
         Box::pin(self.read(async { self.inner.users_seen_by(viewer, accounts).await }))
     }
 
+    fn profiles(
+        &self,
+        prefix: String,
+        after: Option<Account>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Profile>, StoreError>> {
+        Box::pin(self.read(async move { self.inner.profiles(prefix, after, limit).await }))
+    }
+
     fn page(
         &self,
         owner: Account,

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "what tests share is public to them all, and nobody is outside")]
 
 mod api;
+mod audit;
 mod auth;
 mod backend;
 mod backup;

@@ -7,7 +7,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 41] = [
+pub const OPERATIONS: [(Method, &str, &str); 42] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -40,6 +40,7 @@ pub const OPERATIONS: [(Method, &str, &str); 41] = [
     (Method::POST, "/v1/users/ann/hints", "{\"accounts\": [\"bob\"]}"),
     (Method::POST, "/v1/users/ann/signals", "{\"to\": \"bob\", \"payload\": \"hi\"}"),
     (Method::GET, "/v1/me", ""),
+    (Method::GET, "/v1/audit?limit=10", ""),
     (Method::GET, "/v1/sessions", ""),
     (Method::GET, "/v1/feed", ""),
     (Method::GET, "/v1/snapshot", ""),

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rosterd::keys::{Scope, hash};
 use rosterd_client::Backend;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::api::{Api, error, with_users};
 use crate::operations::{OPERATIONS, is_open};
@@ -96,11 +97,14 @@ async fn the_scope_of_each_operation_is_a_contract() {
     for (.., scope, id) in documented(&document) {
         by_scope.entry(scope.unwrap_or_default()).or_default().push(id);
     }
-    by_scope.values_mut().for_each(|ids| ids.sort());
+    for ids in by_scope.values_mut() {
+        ids.sort();
+    }
     let expected = json!({
         "": ["getMe"],
         "erase": ["deleteUser"],
         "feed": ["readFeed", "readSnapshot"],
+        "operate": ["listAudit"],
         "private": ["exportUser"],
         "read": [
             "explainDelivery", "getPresence", "getUser", "getUsers", "listAllSessions", "listBlocks", "listFriends",
@@ -153,13 +157,13 @@ async fn private_fields_are_for_callers_with_their_scope() {
         (Method::PATCH, "/v1/users/ann/friends/bob", update.as_str()),
     ];
     let mut reader = with_key(&gateway, "rk_reader_0123456789").await;
-    let mut writer = with_key(&gateway, "rk_writer_0123456789").await;
+    let mut author = with_key(&gateway, "rk_writer_0123456789").await;
     let mut all = with_key(&gateway, "rk_private_0123456789").await;
     let mut shown = String::new();
     for (is_write, (method, path, body)) in
         reads.into_iter().map(|read| (false, read)).chain(writes.into_iter().map(|write| (true, write)))
     {
-        let caller = if is_write { &mut writer } else { &mut reader };
+        let caller = if is_write { &mut author } else { &mut reader };
         let (status, text) = caller.send(method.clone(), path, body).await;
         assert_eq!(status, 200, "{method} {path}: {text}");
         for secret in secrets {
@@ -326,4 +330,34 @@ fn keys_that_cannot_be_meant_are_refused_at_the_start() {
         }
     }
     assert!(world.run_badly(&["key", "CRM"]).contains("\"CRM\" is not a name"));
+}
+
+#[tokio::test]
+async fn a_stream_of_events_ends_with_its_key() {
+    let mut world = World::with(&section("search", "rk_search_0123456789", &["feed"]));
+    let (gateway, mut api) = with_users(&world, &[]).await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.ops).await.unwrap();
+    let request = "GET /v1/feed?after=now HTTP/1.0\r\nAuthorization: Bearer rk_search_0123456789\r\n\
+                   Accept: text/event-stream\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut text, mut bytes) = (String::new(), [0; 4096]);
+    while !text.contains("event: position") {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut bytes)).await.unwrap().unwrap();
+        assert!(read > 0, "{text}");
+        text += std::str::from_utf8(&bytes[..read]).unwrap();
+    }
+    world.settings = String::new();
+    world.config();
+    reload(&gateway).await;
+    assert_eq!(api.put("/v1/users/ann", "{\"nick\": \"too late\"}").await.0, 201);
+    let rest = async {
+        loop {
+            match stream.read(&mut bytes).await.unwrap() {
+                0 => break,
+                read => text += std::str::from_utf8(&bytes[..read]).unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, rest).await.unwrap();
+    assert!(!text.contains("too late"), "{text}");
 }

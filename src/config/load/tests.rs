@@ -193,6 +193,7 @@ fn the_names_and_defaults_are_a_contract() {
             "log.format",
             "log.level",
             "ops.api_key",
+            "ops.audit_retention",
             "ops.listen",
             "ops.tls.certificate",
             "ops.tls.client_ca",

@@ -36,8 +36,8 @@ use self::readers::{READERS, Readers};
 use self::schema::{Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
-    ChangeLog, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store,
-    StoreClock, StoreError, Write, Written, system_clock,
+    AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened,
+    PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, Write, Written, system_clock,
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile, Request,
@@ -112,7 +112,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let history = meta.history;
     let store = Sqlite { readers, log_reader, messages, epoch: meta.epoch, history, head, compacted, ended };
     let store = Arc::new(store);
-    Ok(Opened { store: store.clone(), log: store, feed: commits, head: meta.revision })
+    Ok(Opened { store: store.clone(), log: store.clone(), audit: store, feed: commits, head: meta.revision })
 }
 
 fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
@@ -319,5 +319,19 @@ impl ChangeLog for Sqlite {
 
     fn scrub_log(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async { self.ask(|answer| Message::Log(LogTask::Scrub, answer)).await? })
+    }
+}
+
+impl AuditLog for Sqlite {
+    fn record(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.ask(|answer| Message::Record(entry, answer)).await? })
+    }
+
+    fn audit_page(&self, query: AuditQuery) -> BoxFuture<'_, Result<Vec<AuditRow>, StoreError>> {
+        Box::pin(self.log_reader.read(move |conn| rows::audit::page(conn, &query)))
+    }
+
+    fn prune_audit(&self, before: Millis, most: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async move { self.ask(|answer| Message::PruneAudit(before, most, answer)).await? })
     }
 }

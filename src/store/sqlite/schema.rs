@@ -15,7 +15,7 @@ use rosterd_engine::model::{Epoch, LogHistory, Revision, Visibility};
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../schema/sqlite/0006_what_a_peer_sees.sql"),
     include_str!("../schema/sqlite/0007_version_of_invisible.sql"),
     include_str!("../schema/sqlite/0008_change_log.sql"),
+    include_str!("../schema/sqlite/0009_audit.sql"),
 ];
 
 /// The epoch and the history in a copy, which gets its own when it is opened first.

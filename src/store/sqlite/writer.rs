@@ -17,7 +17,9 @@ use super::log::WriteAheadLog;
 use super::log_writer::{LogTask, LogWriter};
 use super::rows::{self, SqliteTables};
 use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
-use crate::store::{COMPACTION_LIMIT, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written};
+use crate::store::{
+    AuditEntry, COMPACTION_LIMIT, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written,
+};
 use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row, Visibility};
 
 /// The most writes in one transaction; it bounds how long the first of them waits for the last.
@@ -33,6 +35,10 @@ pub(super) enum Message {
     Compact(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>),
     /// Does a part of what is to be done to the change log, and answers whether there was something to do.
     Log(LogTask, oneshot::Sender<std::result::Result<bool, StoreError>>),
+    /// Keeps an action in the audit log.
+    Record(AuditEntry, oneshot::Sender<std::result::Result<(), StoreError>>),
+    /// Drops entries of the audit log from before a time or beyond a number, and answers whether there were any.
+    PruneAudit(Millis, u64, oneshot::Sender<std::result::Result<bool, StoreError>>),
     /// Removes what was erased from the write-ahead log.
     Purge(oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Takes no further messages, finishes those that wait, and ends.
@@ -71,7 +77,14 @@ struct WriterRound {
     presence: Vec<QueuedPresence>,
     compactions: Vec<(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>)>,
     log_tasks: Vec<(LogTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
+    audit: Vec<AuditTask>,
     purges: Vec<oneshot::Sender<std::result::Result<(), StoreError>>>,
+}
+
+/// What is to be done to the audit log besides what writes do to it.
+enum AuditTask {
+    Record(AuditEntry, oneshot::Sender<std::result::Result<(), StoreError>>),
+    Prune(Millis, u64, oneshot::Sender<std::result::Result<bool, StoreError>>),
 }
 
 /// The result of a transaction, with one entry for each write.
@@ -103,6 +116,10 @@ impl Writer {
                     Message::Presence(rows, answer) => round.presence.push((rows, answer)),
                     Message::Compact(before, answer) => round.compactions.push((before, answer)),
                     Message::Log(task, answer) => round.log_tasks.push((task, answer)),
+                    Message::Record(entry, answer) => round.audit.push(AuditTask::Record(entry, answer)),
+                    Message::PruneAudit(before, most, answer) => {
+                        round.audit.push(AuditTask::Prune(before, most, answer));
+                    }
                     Message::Purge(answer) => round.purges.push(answer),
                     Message::Close => inbox.close(),
                 }
@@ -113,7 +130,7 @@ impl Writer {
     }
 
     fn carry_out(&mut self, round: WriterRound) {
-        let WriterRound { writes, presence, compactions, log_tasks, purges } = round;
+        let WriterRound { writes, presence, compactions, log_tasks, audit, purges } = round;
         if writes.is_empty() && !presence.is_empty() {
             self.note(presence);
         } else if !writes.is_empty() {
@@ -130,6 +147,9 @@ impl Writer {
                 self.log.erased();
             }
             let _ = answer.send(self.report(done));
+        }
+        for task in audit {
+            self.audit(task);
         }
         for answer in purges {
             let purged = self.log.purge(&self.conn);
@@ -218,6 +238,27 @@ impl Writer {
             // No consumer is left to apply it, but it is durable.
             batch.answer();
         }
+    }
+
+    /// Does what is to be done to the audit log, in a transaction of its own.
+    fn audit(&mut self, task: AuditTask) {
+        match task {
+            AuditTask::Record(entry, answer) => {
+                let kept = rows::audit::append(&self.conn, &entry);
+                let _ = answer.send(self.report(kept));
+            }
+            AuditTask::Prune(before, most, answer) => {
+                let pruned = self.prune_audit(before, most);
+                let _ = answer.send(self.report(pruned));
+            }
+        }
+    }
+
+    fn prune_audit(&mut self, before: Millis, most: u64) -> Result<bool> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let pruned = rows::audit::prune(&tx, before, most)?;
+        tx.commit()?;
+        Ok(pruned)
     }
 
     fn compact(&mut self, before: Millis) -> Result<u64> {

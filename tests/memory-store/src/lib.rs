@@ -4,6 +4,7 @@
 //! store unless a test keeps its [`Disk`]. A write of several commands copies the maps, so that a refusal can restore
 //! them.
 
+mod audit;
 mod log;
 
 use std::collections::BTreeMap;
@@ -16,11 +17,13 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use self::audit::MemoryAudit;
 use self::log::MemoryLog;
 use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out};
 use rosterd::store::{
-    COMPACTION_LIMIT, ChangeLog, CommitBatch, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow,
-    Relations, SnapshotKind, Store, StoreClock, StoreError, Write, WriteError, Written,
+    AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, FEED_CAPACITY, LogExtent,
+    LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, Write, WriteError,
+    Written,
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, LogHistory, Millis, OnlineAccount,
@@ -45,7 +48,7 @@ pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened 
     let head = disk.head();
     let store =
         Arc::new(Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) });
-    Opened { store: store.clone(), log: store, feed: commits, head }
+    Opened { store: store.clone(), log: store.clone(), audit: store, feed: commits, head }
 }
 
 /// The rows of a store, which a test keeps when one store ends and another begins.
@@ -110,6 +113,7 @@ struct MemoryTables {
     frozen: BTreeMap<(Account, Account), Arc<Profile>>,
     /// An empty credential has no entry.
     credentials: BTreeMap<Account, Credential>,
+    audit: MemoryAudit,
 }
 
 /// The row of an account.
@@ -175,6 +179,7 @@ impl MemoryTables {
     }
 
     fn erase(&mut self, account: &Account) {
+        self.audit.erase(account);
         self.users.remove(account);
         self.frozen.retain(|(viewer, frozen), _| viewer != account && frozen != account);
         for request in self.requests.values_mut().filter(|r| r.sender == *account || r.receiver == *account) {
@@ -288,6 +293,11 @@ impl Rows for MemoryTables {
                 self.credentials.retain(|_, credential| *credential != Credential::default());
             }
         }
+        Ok(())
+    }
+
+    fn record(&mut self, entry: &AuditEntry) -> Result<(), Infallible> {
+        self.audit.append(entry);
         Ok(())
     }
 }
@@ -620,5 +630,22 @@ impl ChangeLog for Memory {
     fn scrub_log(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
         // An erasure is done at once here.
         Box::pin(async { Ok(false) })
+    }
+}
+
+impl AuditLog for Memory {
+    fn record(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.state.lock().tables.audit.append(&entry);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn audit_page(&self, query: AuditQuery) -> BoxFuture<'_, Result<Vec<AuditRow>, StoreError>> {
+        let page = self.state.lock().tables.audit.page(&query);
+        Box::pin(async { Ok(page) })
+    }
+
+    fn prune_audit(&self, before: Millis, most: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let pruned = self.state.lock().tables.audit.prune(before, most);
+        Box::pin(async move { Ok(pruned) })
     }
 }

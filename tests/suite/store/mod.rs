@@ -36,6 +36,7 @@ macro_rules! on_store {
     };
 }
 
+mod audit;
 mod change_log;
 mod relations;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rosterd::store::{self, ChangeLog, Opened, Store, StoreClock, StoreError, Write, WriteError, Written};
+use rosterd::store::{self, AuditLog, ChangeLog, Opened, Store, StoreClock, StoreError, Write, WriteError, Written};
 use rosterd_engine::model::{
     Account, Answer, Change, Command, Edge, Fields, LoggedChange, Millis, Profile, Reason, Revision, TokenHash, User,
     Visibility, WriteOrigin,
@@ -116,6 +116,7 @@ impl Place {
 pub(super) struct Running {
     pub(super) store: Arc<dyn Store>,
     pub(super) log: Arc<dyn ChangeLog>,
+    pub(super) audit: Arc<dyn AuditLog>,
     pub(super) head: Revision,
     pub(super) received: Arc<Mutex<Received>>,
     pub(super) consumer: JoinHandle<()>,
@@ -130,7 +131,7 @@ pub(super) struct Received {
 
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { store, log, mut feed, head } = opened;
+        let Opened { store, log, audit, mut feed, head } = opened;
         let received = Arc::new(Mutex::new(Received::default()));
         let receiving = received.clone();
         let consumer = tokio::spawn(async move {
@@ -143,7 +144,7 @@ impl Running {
                 batch.answer();
             }
         });
-        Self { store, log, head, received, consumer }
+        Self { store, log, audit, head, received, consumer }
     }
 
     pub(super) async fn write(&self, commands: impl IntoIterator<Item = Command>) -> Written {
@@ -198,7 +199,7 @@ impl Running {
     /// Closes the store, waits until everything is released, and returns what came through the feed.
     pub(super) async fn close(self) -> Received {
         self.store.close().await;
-        drop((self.store, self.log));
+        drop((self.store, self.log, self.audit));
         self.consumer.await.unwrap();
         Arc::into_inner(self.received).expect("the consumer has ended").into_inner().unwrap()
     }

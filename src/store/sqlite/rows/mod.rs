@@ -1,8 +1,9 @@
 //! Rows and their SQL: everything that names a table or a column, except the migrations and their bookkeeping.
 //!
-//! [`profiles`] is about one account, [`change_log`] about all, [`credentials`] about its tokens, [`relations`] about two accounts. No function
+//! [`profiles`] is about one account, [`change_log`] about all, [`audit`] about operators, [`credentials`] about its tokens, [`relations`] about two accounts. No function
 //! here begins or ends a transaction: the writer and the readers call them inside their own.
 
+pub(super) mod audit;
 pub(super) mod change_log;
 pub(super) mod credentials;
 pub(super) mod profiles;

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record};
 
 use super::values::{int, number};
-use super::{change_log, credentials, profiles, relations};
+use super::{audit, change_log, credentials, profiles, relations};
+use crate::store::AuditEntry;
 use crate::store::commit::Rows;
 use rosterd_engine::model::{Account, Millis, Revision, Row};
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts};
@@ -54,6 +55,7 @@ impl Rows for SqliteTables<'_> {
             Row::Profile(profile) => profiles::put(conn, profile),
             Row::Gone { account, version } => {
                 change_log::erase_below(conn, account, *version)?;
+                audit::erase(conn, account)?;
                 profiles::delete(conn, account)?;
                 relations::forget(conn, account)
             }
@@ -69,6 +71,10 @@ impl Rows for SqliteTables<'_> {
             Row::Invisible { account, invisible, .. } => profiles::put_invisible(conn, account, *invisible),
             Row::Credential { account, credential } => credentials::put(conn, account, credential),
         }
+    }
+
+    fn record(&mut self, entry: &AuditEntry) -> Result<()> {
+        audit::append(self.0, entry)
     }
 }
 

@@ -1,0 +1,85 @@
+//! The server API's route for the audit log.
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::answer::{Refusal, Reply, ok};
+use super::request::{Shared, limit, named};
+use crate::service::AuditQuery;
+use rosterd_engine::model::{Account, Reason, RequestError};
+
+/// The query of the audit log.
+#[derive(Debug, Deserialize)]
+pub(super) struct AuditParameters {
+    after: Option<String>,
+    limit: Option<String>,
+    caller: Option<String>,
+    subject: Option<String>,
+}
+
+/// What an operator did.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub(super) struct AuditEntryBody {
+    /// Its place in the log.
+    number: u64,
+    /// When it was done, in milliseconds since 1970.
+    time: u64,
+    /// The name of the caller's key.
+    caller: String,
+    /// `user.deleted`, `tokens.revoked`, `token.set`, `token.removed` or `sessions.ended`.
+    action: String,
+    /// The account that it was done to; `erased:` and a hash once the account was deleted.
+    subject: String,
+    /// More about it, such as `session=00c0ffee00c0ffee`; often empty.
+    detail: String,
+}
+
+/// A page of the audit log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AuditPage {
+    entries: Vec<AuditEntryBody>,
+    /// Where the next page begins: its `after`. Absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// What operators did to accounts, the oldest first: ended sessions, deleted users, and set, withdrew and revoked tokens.
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "operations", operation_id = "listAudit",
+    params(
+        ("after" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "The `next` of the page before, or the `number` of the last entry that you have"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given"),
+        ("caller" = Option<String>, Query, pattern = "^[a-z][a-z0-9_]{0,31}$", description = "Only what was done with the key of this name"),
+        ("subject" = Option<String>, Query, description = "Only what was done to this account, also before it was deleted"),
+    ),
+    responses((status = 200, description = "a page", body = AuditPage))
+)]
+pub(super) async fn audit(api: Shared, query: Result<Query<AuditParameters>, QueryRejection>) -> Reply<AuditPage> {
+    let Query(query) = named(query)?;
+    let limit = limit(query.limit.as_deref())?;
+    let query = AuditQuery {
+        after: query.after.as_deref().map_or(Ok(0), after)?,
+        limit,
+        caller: query.caller,
+        subject: query.subject.as_deref().map(|subject| Account::parse(subject, "subject")).transpose()?,
+    };
+    let rows = api.service.audit_page(query).await?;
+    let next = (rows.len() == limit).then(|| rows.last().map(|last| last.number.to_string())).flatten();
+    let entries = rows.into_iter().map(|row| AuditEntryBody {
+        number: row.number,
+        time: row.time,
+        caller: row.caller,
+        action: row.action,
+        subject: row.subject,
+        detail: row.detail,
+    });
+    ok(AuditPage { entries: entries.collect(), next })
+}
+
+fn after(text: &str) -> Result<u64, Refusal> {
+    let wrong = || RequestError::new(Reason::InvalidArgument, "after must be the number of an entry").field("after");
+    Ok(text.parse().map_err(|_| wrong())?)
+}

@@ -1,0 +1,46 @@
+//! The audit log: what operators did to accounts.
+
+use std::sync::Arc;
+
+use super::state::{Service, unavailable};
+use crate::store::{AuditEntry, AuditLog, AuditQuery, AuditRow};
+use rosterd_engine::model::{Account, Reason, RequestError, SessionId, WriteOrigin};
+
+impl Service {
+    /// Keeps what operators do in this audit log.
+    #[must_use]
+    pub fn with_audit(self, audit: Arc<dyn AuditLog>) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
+    /// Ends sessions of an account, all or those that are named, for an operator. It is in the audit log before any of
+    /// them ends.
+    ///
+    /// # Errors
+    /// 503 if it cannot be written down; no session has ended then.
+    pub async fn kick_for(
+        &self,
+        origin: &WriteOrigin,
+        account: &Account,
+        named: Option<&[SessionId]>,
+    ) -> Result<Vec<SessionId>, RequestError> {
+        if let (WriteOrigin::Key(caller), Some(audit)) = (origin, &self.audit) {
+            let sessions = named.unwrap_or_default().iter().map(|session| format!("session={session}"));
+            let detail = sessions.collect::<Vec<_>>().join(" ");
+            let entry = AuditEntry::sessions_ended(self.now(), caller.clone(), account, detail);
+            audit.record(entry.clone()).await.map_err(|error| unavailable(&error))?;
+            entry.log();
+        }
+        Ok(self.kick(account, named))
+    }
+
+    /// Returns entries of the audit log, oldest first.
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn audit_page(&self, query: AuditQuery) -> Result<Vec<AuditRow>, RequestError> {
+        let none = || RequestError::new(Reason::Unavailable, "there is no audit log");
+        let audit = self.audit.as_ref().ok_or_else(none)?;
+        audit.audit_page(query).await.map_err(|error| unavailable(&error))
+    }
+}

@@ -1,0 +1,59 @@
+//! The audit log of the store in memory.
+
+use std::collections::VecDeque;
+
+use rosterd::store::{AuditEntry, AuditQuery, AuditRow, erased_subject};
+use rosterd_engine::model::{Account, Millis};
+
+/// A test does not guess accounts.
+const SALT: &[u8] = b"salt";
+
+/// The entries, oldest first.
+#[derive(Default, Clone)]
+pub(crate) struct MemoryAudit {
+    rows: VecDeque<AuditRow>,
+    last: u64,
+}
+
+impl MemoryAudit {
+    pub(crate) fn append(&mut self, entry: &AuditEntry) {
+        self.last += 1;
+        let AuditEntry { time, caller, action, subject, detail } = entry;
+        self.rows.push_back(AuditRow {
+            number: self.last,
+            time: *time,
+            caller: caller.to_string(),
+            action: (*action).to_owned(),
+            subject: subject.to_string(),
+            detail: detail.clone(),
+        });
+    }
+
+    pub(crate) fn erase(&mut self, account: &Account) {
+        for row in self.rows.iter_mut().filter(|row| row.subject == account.as_str()) {
+            row.subject = erased_subject(SALT, account);
+        }
+    }
+
+    pub(crate) fn page(&self, query: &AuditQuery) -> Vec<AuditRow> {
+        let is_about = |row: &&AuditRow| {
+            query
+                .subject
+                .as_ref()
+                .is_none_or(|account| row.subject == account.as_str() || row.subject == erased_subject(SALT, account))
+        };
+        let later = self.rows.iter().filter(|row| row.number > query.after);
+        let of_caller = later.filter(|row| query.caller.as_ref().is_none_or(|caller| row.caller == *caller));
+        of_caller.filter(is_about).take(query.limit).cloned().collect()
+    }
+
+    pub(crate) fn prune(&mut self, before: Millis, most: u64) -> bool {
+        let held = self.rows.len();
+        while let Some(oldest) = self.rows.front()
+            && (oldest.time < before || self.rows.len() as u64 > most)
+        {
+            self.rows.pop_front();
+        }
+        self.rows.len() < held
+    }
+}
