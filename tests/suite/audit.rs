@@ -54,6 +54,7 @@ async fn what_operators_do_is_kept_before_they_are_answered() {
     assert_eq!(crm.put("/v1/users/ann/token", body).await.0, 200);
     assert_eq!(crm.delete("/v1/users/ann/token").await.0, 200);
     assert_eq!(crm.post("/v1/users/bob/tokens:revoke", "{\"issuedBefore\": 1}").await.0, 200);
+    world.until_logged("action=\"tokens.revoked\"").await;
     // A kill now loses nothing of it.
     gateway.kill();
     let log = world.log();
