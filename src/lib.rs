@@ -16,7 +16,8 @@
 //! | [`metrics`] | every metric, named once | – |
 //! | [`locks`] | the locks of `hub`, so that a test can replace them | – |
 //! | [`store`] | durable rows and the feed of commits: the trait and its SQLite adapter | – |
-//! | [`auth`] | verifying tokens | metrics |
+//! | [`outbound`] | calls to other servers: which URLs and addresses, with which limits | – |
+//! | [`auth`] | verifying tokens | metrics, outbound |
 //! | [`hub`] | live state: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the schedule of its drain | – |
@@ -27,7 +28,7 @@
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
 //! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls, keys |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, tls |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, outbound, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
@@ -60,6 +61,7 @@ pub mod keys;
 pub mod lifecycle;
 mod locks;
 pub mod metrics;
+pub mod outbound;
 pub mod service;
 pub mod session;
 pub mod store;

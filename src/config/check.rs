@@ -14,7 +14,7 @@ use super::key_checks::{API_KEY_BYTES, keys};
 use super::ranges::{Problem, ranges, secret};
 use super::settings::Config;
 use crate::admission::{Origins, Proxies};
-use crate::auth::Url;
+use crate::outbound::Url;
 
 /// The length of the shortest secret for HS256, in bytes: that of the hash (RFC 7518, section 3.2).
 const HS256_BYTES: usize = 32;
