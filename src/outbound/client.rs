@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(4);
 const TRUSTED: Duration = Duration::from_mins(10);
 
 /// How a URL is called.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundSettings {
     /// The URL.
     pub url: Url,
@@ -59,8 +59,8 @@ pub struct CalledAnswer {
 pub enum CallError {
     /// It took too long.
     Timeout(Duration),
-    /// The body has more bytes than this.
-    TooLarge(usize),
+    /// The body of the answer, which has this status, is larger than this.
+    TooLarge(StatusCode, usize),
     /// Something else: an address that is not called, no connection, another's certificate, a broken answer.
     Failed(String),
 }
@@ -69,7 +69,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout(limit) => write!(f, "no answer in {limit:?}"),
-            Self::TooLarge(most) => write!(f, "the answer has more than {most} bytes"),
+            Self::TooLarge(_, most) => write!(f, "the answer has more than {most} bytes"),
             Self::Failed(why) => f.write_str(why),
         }
     }
@@ -131,7 +131,11 @@ impl OutboundClient {
         let (head, body) = answer.into_parts();
         let most = self.settings.answer_bytes;
         let body = Limited::new(body, most).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() { CallError::TooLarge(most) } else { CallError::Failed(causes(&*error)) }
+            if error.is::<LengthLimitError>() {
+                CallError::TooLarge(head.status, most)
+            } else {
+                CallError::Failed(causes(&*error))
+            }
         })?;
         Ok(CalledAnswer { status: head.status, headers: head.headers, body: body.to_bytes() })
     }

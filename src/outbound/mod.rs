@@ -8,11 +8,13 @@
 mod address_rules;
 mod client;
 mod resolver;
+mod signature;
 mod trust;
 mod url;
 
 pub use address_rules::AddressRules;
 pub use client::{CallError, CalledAnswer, OutboundClient, OutboundSettings};
 pub use resolver::{NameLookup, system_lookup};
+pub use signature::{SigningSecret, SigningSecrets};
 pub use trust::TrustFiles;
 pub use url::Url;

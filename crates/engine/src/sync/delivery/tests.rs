@@ -309,14 +309,13 @@ fn after_a_day_of_failures_there_is_one_request_an_hour() {
         DeliveryBatch { content: DeliveryContent::Events(1, EventKey { revision: 1, index: 0 }), end: at(1, 1, None) };
     let (mut now, mut requests) = (0, 0);
     while now < 8 * 24 * HOUR {
-        match delivery.step(now) {
-            DeliveryStep::Wait(until) => now = until,
-            _ => {
-                requests += usize::from(now > 2 * 24 * HOUR);
-                delivery.begin(batch);
-                delivery.finish(DeliveryOutcome::Unavailable(None), now, 1000);
-            }
+        if let DeliveryStep::Wait(until) = delivery.step(now) {
+            now = until;
+            continue;
         }
+        requests += usize::from(now > 2 * 24 * HOUR);
+        delivery.begin(batch);
+        delivery.finish(DeliveryOutcome::Unavailable(None), now, 1000);
     }
     assert_eq!(requests, 6 * 24);
 }
