@@ -16,7 +16,8 @@
 //! | [`metrics`] | every metric, named once | – |
 //! | [`locks`] | the locks of `hub`, so that a test can replace them | – |
 //! | [`store`] | durable rows and the feed of commits: the trait and its SQLite adapter | – |
-//! | [`auth`] | verifying tokens | metrics |
+//! | [`outbound`] | calls to other servers: which URLs and addresses, with which limits | – |
+//! | [`auth`] | verifying tokens | metrics, outbound |
 //! | [`hub`] | live state: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the schedule of its drain | – |
@@ -26,8 +27,9 @@
 //! | [`admission`] | limits by address, trusted proxies, origins, rate limits | – |
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
+//! | [`callback`] | calls to backends: events for the endpoints of the settings | service, store, outbound, metrics |
 //! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls, keys |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, tls |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, outbound, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
@@ -52,6 +54,7 @@ pub mod admission;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod callback;
 pub mod cli;
 pub mod config;
 pub mod gateway;
@@ -60,6 +63,7 @@ pub mod keys;
 pub mod lifecycle;
 mod locks;
 pub mod metrics;
+pub mod outbound;
 pub mod service;
 pub mod session;
 pub mod store;

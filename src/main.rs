@@ -53,6 +53,9 @@ enum CliCommand {
         /// Its name: a-z, 0-9 and single underscores
         name: String,
     },
+    /// Manage endpoints that are sent events
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Import users and friendships: JSON lines, or CSV with a header row
     Import {
         /// The file; "-" is standard input
@@ -99,6 +102,12 @@ enum ConfigCommand {
     Default,
 }
 
+#[derive(Debug, Subcommand)]
+enum WebhookCommand {
+    /// Print a new secret, for `secret` in [webhooks.NAME] and for the receiver
+    Secret,
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::try_parse() {
         Ok(arguments) => run(arguments),
@@ -128,6 +137,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
             cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(CliError)?)?;
         }
         CliCommand::Key { name } => cli::say(&cli::key::key(&name).map_err(CliError)?)?,
+        CliCommand::Webhook(WebhookCommand::Secret) => cli::say(&cli::webhook::secret().map_err(CliError)?)?,
         CliCommand::Import { file } => cli::import::run(&load()?.config, &file)?,
         CliCommand::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?)?,
         CliCommand::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?)?,

@@ -54,11 +54,18 @@ const ERRORS: [Documented; 9] = [
         "the key lacks the scope of this operation, which the message names; or the server API is off, or a web page asks",
         |_| true,
     ),
-    documented("404", "NotFound", "an account does not exist, or there is no such friend or open request", |op| {
-        // These take an account that does not exist yet.
-        let makes = matches!(op.id, "replaceUser" | "revokeTokens");
-        (op.of_account && !makes) || matches!(op.id, "updateUsers" | "importLines")
-    }),
+    documented(
+        "404",
+        "NotFound",
+        "an account does not exist, or there is no such friend, open request or webhook",
+        |op| {
+            // These take an account that does not exist yet.
+            let makes = matches!(op.id, "replaceUser" | "revokeTokens");
+            let of_webhook =
+                op.id.ends_with("Webhook") || op.id.ends_with("DeadEvents") || op.id.ends_with("DeadEvent");
+            of_webhook || (op.of_account && !makes) || matches!(op.id, "updateUsers" | "importLines")
+        },
+    ),
     documented("409", "Conflict", "the two are friends already", |op| {
         matches!(op.id, "requestFriend" | "acceptFriend" | "rejectFriend")
     }),
@@ -174,7 +181,7 @@ fn complete_schema(name: &str, schema: &mut Value) {
 }
 
 /// The schemas of request bodies: what is not in them is an error.
-const BODIES: [&str; 10] = [
+const BODIES: [&str; 11] = [
     "Accounts",
     "Ask",
     "Batch",
@@ -185,6 +192,7 @@ const BODIES: [&str; 10] = [
     "Revocation",
     "Signal",
     "UpdateMyInfo",
+    "WebhookReplay",
 ];
 
 fn complete_field(schema: &str, field: &str, property: &mut Value) {

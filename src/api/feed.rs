@@ -17,7 +17,7 @@ use super::feed_stream;
 use super::positions::{parse_position, refused};
 use super::request::{Shared, named};
 use crate::keys::Scope;
-use crate::service::{FeedEvents, FeedQuery, FeedStart};
+use crate::service::{FEED_BYTES, FeedEvents, FeedQuery, FeedStart};
 use rosterd_engine::model::{Account, Reason, RequestError};
 use rosterd_protocol::{EventFields, EventTypes};
 
@@ -112,7 +112,7 @@ fn read(caller: &Caller, query: &FeedParameters, last_event: Option<&str>) -> Re
     let limit = number("limit", query.limit.as_deref(), EVENTS.0, 1, EVENTS.1)?;
     let types = query.types.as_deref().map_or(Ok(EventTypes::ALL), EventTypes::parse)?;
     let account = query.account.as_deref().map(|account| Account::parse(account, "account")).transpose()?;
-    Ok(FeedQuery { start, limit, types, account, fields: fields(caller, query.fields.as_deref())? })
+    Ok(FeedQuery { start, limit, bytes: FEED_BYTES, types, account, fields: fields(caller, query.fields.as_deref())? })
 }
 
 /// Reads the list of fields. Private ones need their scope.

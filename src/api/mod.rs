@@ -27,6 +27,7 @@ mod snapshot;
 mod state;
 mod tokens;
 mod users;
+mod webhooks;
 
 pub use self::router::router;
 pub use self::routes::IMPORT_BYTES;

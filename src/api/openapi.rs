@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::document::complete;
 use super::routes::server_api;
-use super::{audit, explain, feed, health, live, me, relations, snapshot, tokens, users};
+use super::{audit, explain, feed, health, live, me, relations, snapshot, tokens, users, webhooks};
 use crate::keys::Scope;
 use rosterd_protocol::v1;
 
@@ -37,6 +37,8 @@ struct Failure {
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
         relations::blocks, relations::block, relations::unblock,
         feed::feed, snapshot::snapshot,
+        webhooks::list, webhooks::one, webhooks::pause, webhooks::resume, webhooks::test, webhooks::replay,
+        webhooks::dead, webhooks::remove_dead,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
         live::all_sessions, explain::explain, audit::audit, me::me,

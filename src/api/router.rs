@@ -13,7 +13,7 @@ use super::routes::server_api;
 use super::state::{AccessControl, Api};
 use super::{access, health, openapi};
 use crate::lifecycle::Lifecycle;
-use crate::service::Service;
+use crate::service::{Endpoints, Service};
 use rosterd_engine::model::{Reason, RequestError};
 
 /// The largest body of a request that has no limit of its own.
@@ -36,8 +36,13 @@ fn routed(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Api>> {
 }
 
 /// Builds all routes of the listener.
-pub fn router(service: Arc<Service>, lifecycle: Arc<Lifecycle>, access: Arc<AccessControl>) -> Router {
-    let api = Arc::new(Api { service, lifecycle, access });
+pub fn router(
+    service: Arc<Service>,
+    endpoints: Arc<dyn Endpoints>,
+    lifecycle: Arc<Lifecycle>,
+    access: Arc<AccessControl>,
+) -> Router {
+    let api = Arc::new(Api { service, endpoints, lifecycle, access });
     let server_api = server_api().into_iter().map(|(path, route)| (path, route.methods));
     let server_api = routed(server_api).route_layer(middleware::from_fn_with_state(api.clone(), access::authorize));
     routed(open())

@@ -1,7 +1,7 @@
 //! The routes of the server API that need a key, with the scope of each.
 
 use super::scoped::{ScopedRoute, delete, get, get_with_any_key, post, put};
-use super::{audit, explain, feed, live, me, relations, snapshot, tokens, users};
+use super::{audit, explain, feed, live, me, relations, snapshot, tokens, users, webhooks};
 use crate::keys::Scope;
 
 /// The largest body of an import, in bytes; of a batch, [`BATCH_BYTES`].
@@ -12,6 +12,7 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Returns every path with what answers there.
 pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
     let mut routes = users_and_relations();
+    routes.extend(endpoints());
     routes.extend([
         ("/v1/users/{account}/sessions", get(Scope::Read, live::sessions).delete(Scope::Sessions, live::kick_all)),
         ("/v1/users/{account}/sessions/{session}", delete(Scope::Sessions, live::kick)),
@@ -29,6 +30,19 @@ pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
         ("/v1/me", get_with_any_key(me::me)),
     ]);
     routes
+}
+
+fn endpoints() -> [(&'static str, ScopedRoute); 8] {
+    [
+        ("/v1/webhooks", get(Scope::Read, webhooks::list)),
+        ("/v1/webhooks/{name}", get(Scope::Read, webhooks::one)),
+        ("/v1/webhooks/{name}/pause", post(Scope::Operate, webhooks::pause)),
+        ("/v1/webhooks/{name}/resume", post(Scope::Operate, webhooks::resume)),
+        ("/v1/webhooks/{name}/test", post(Scope::Operate, webhooks::test)),
+        ("/v1/webhooks/{name}/replay", post(Scope::Operate, webhooks::replay)),
+        ("/v1/webhooks/{name}/dead", get(Scope::Read, webhooks::dead)),
+        ("/v1/webhooks/{name}/dead/{event}", delete(Scope::Operate, webhooks::remove_dead)),
+    ]
 }
 
 fn users_and_relations() -> Vec<(&'static str, ScopedRoute)> {

@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use crate::keys::KeyRing;
 use crate::lifecycle::Lifecycle;
-use crate::service::Service;
+use crate::service::{Endpoints, Service};
 
 /// Who may use the server API.
 #[derive(Debug, Clone)]
@@ -45,6 +45,7 @@ impl AccessControl {
 /// The state that the handlers share.
 pub(super) struct Api {
     pub(super) service: Arc<Service>,
+    pub(super) endpoints: Arc<dyn Endpoints>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) access: Arc<AccessControl>,
 }

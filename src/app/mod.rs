@@ -6,6 +6,7 @@ mod policy;
 mod reload;
 mod start_error;
 mod upkeep;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 pub use self::start_error::StartError;
 use self::upkeep::{KeptData, Retention, clean};
 use crate::api::{self, AccessControl};
+use crate::callback::Webhooks;
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
@@ -33,7 +35,7 @@ use crate::service::{
     self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence, sweep_presence,
 };
 use crate::session::SessionSettings;
-use crate::store::{AuditLog, ChangeLog, Store, StoreClock, sqlite, system_clock};
+use crate::store::{AuditLog, ChangeLog, DeliveryStore, Store, StoreClock, sqlite, system_clock};
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
 use rosterd_engine::model::RequestError;
@@ -59,6 +61,7 @@ pub struct Core {
     store: Arc<dyn Store>,
     log: Arc<dyn ChangeLog>,
     audit: Arc<dyn AuditLog>,
+    deliveries: Arc<dyn DeliveryStore>,
     feed: JoinHandle<()>,
     lifecycle: Arc<Lifecycle>,
 }
@@ -105,6 +108,7 @@ impl Core {
             store: opened.store,
             log: opened.log,
             audit: opened.audit,
+            deliveries: opened.deliveries,
             feed,
             lifecycle,
         })
@@ -172,6 +176,9 @@ pub struct App {
     tasks: Vec<JoinHandle<()>>,
     /// The task that stores who is online. It ends with a last write.
     presence: JoinHandle<()>,
+    webhooks: Arc<Webhooks>,
+    /// The task that delivers events to the endpoints. It ends once each of them has ended its request.
+    delivering: JoinHandle<()>,
     shutdown: Arc<Mutex<config::ShutdownConfig>>,
 }
 
@@ -203,8 +210,14 @@ impl App {
         let gateway = Gateway::new(core.service.clone(), gateway_settings(config), policy, lifecycle.clone());
         let mut tasks = core.spawn_background(config, &certificates);
         let access = Arc::new(AccessControl::new(access(config)));
-        let routes = api::router(core.service.clone(), lifecycle.clone(), access.clone());
+        let (webhooks, deliveries) = Webhooks::new(core.service.clone(), core.deliveries.clone());
+        webhooks.apply(webhooks::endpoints(config).map_err(StartError)?);
+        if let Err(error) = webhooks.forget_old().await {
+            tracing::warn!(%error, "endpoints that are no more in the settings could not be forgotten");
+        }
+        let routes = api::router(core.service.clone(), webhooks.clone(), lifecycle.clone(), access.clone());
         let supervisor = &core.supervisor.0;
+        let delivering = supervisor.spawn("webhooks", MayEnd::WhenClosing, deliveries);
         let accepting = gateway.clone().serve(clients, certificates.clients.clone());
         tasks.push(supervisor.spawn("clients_listener", MayEnd::WhenClosing, accepting));
         let serving = serve_ops(ops, routes, certificates.ops.clone(), gateway.clone());
@@ -219,12 +232,26 @@ impl App {
         let (clients, ops) = addresses;
         let mode = config.auth.mode;
         let shutdown = Arc::new(Mutex::new(config.shutdown.clone()));
-        Ok(Self { clients, ops, demo, core, gateway, certificates, access, mode, tasks, presence, shutdown })
+        Ok(Self {
+            clients,
+            ops,
+            demo,
+            core,
+            gateway,
+            certificates,
+            access,
+            mode,
+            tasks,
+            presence,
+            webhooks,
+            delivering,
+            shutdown,
+        })
     }
 
     /// Stops the gateway: shows that it is draining, keeps serving for the lame duck, ends every session with a goodbye,
     /// and closes the store. Returns how many connections were cut off at the deadline.
-    pub async fn stop(self) -> usize {
+    pub async fn stop(mut self) -> usize {
         let config::ShutdownConfig { lame_duck, rate, away, deadline } = self.shutdown.lock().clone();
         self.core.lifecycle.drain();
         if !lame_duck.is_zero() {
@@ -235,12 +262,15 @@ impl App {
         let schedule = |sessions| DrainSchedule::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
         let closed = timeout(deadline, async {
             self.gateway.close(schedule).await;
+            self.webhooks.stop();
             let _ = self.presence.await;
+            let _ = (&mut self.delivering).await;
             self.gateway.drained().await;
         });
         let cut_off = if closed.await.is_ok() { 0 } else { self.gateway.connections() };
         self.core.supervisor.0.stand_down();
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.delivering.abort();
         self.core.close().await;
         cut_off
     }
@@ -262,6 +292,7 @@ impl App {
             policy::keys(self.mode, self.core.service.clone()),
             policy::limits(self.mode, self.gateway.clone()),
             policy::api_keys(self.mode, self.access.clone()),
+            webhooks::part(self.webhooks.clone()),
             ReloadablePart::new(keys, move |config| {
                 let (shutdown, new) = (shutdown.clone(), config.shutdown.clone());
                 Ok(PreparedChange::live(move || *shutdown.lock() = new))

@@ -8,16 +8,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::StatusCode;
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use jsonwebtoken::Algorithm;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::AuthError;
-use super::fetch;
 use super::key::{VerifyingKey, key_set};
 use super::settings::KeySetUrl;
 use crate::metrics::{Kind, Metrics};
+use crate::outbound::{OutboundClient, OutboundSettings, TrustFiles, Url, system_lookup};
 
 /// The shortest time between two reads that tokens cause, and the longest before a failed read is repeated.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -25,6 +27,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 const UNKNOWN: (Duration, usize) = (Duration::from_mins(5), 64);
 /// The size of the largest set, in bytes.
 const SET_BYTES: usize = 256 * 1024;
+/// How long fetching a set may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The algorithms of a set that is fetched. A file may also hold secrets, for HS256.
 const PUBLIC: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -169,7 +173,7 @@ impl Jwks {
         self.held.write().tried = Some(begun);
         let text = match &self.place {
             KeySetUrl::File(path) => read_file(path.clone()).await,
-            KeySetUrl::Url(url) => fetch::get(url, SET_BYTES).await,
+            KeySetUrl::Url(url) => fetch(url.clone()).await,
         };
         let taken = text.and_then(|text| self.take(&text, begun));
         let kind = if taken.is_ok() { "OK" } else { "FAILED" };
@@ -191,6 +195,20 @@ impl Jwks {
 async fn read_file(path: PathBuf) -> Result<Vec<u8>, String> {
     let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await.map_err(|error| error.to_string())?;
     read.map_err(|error| error.to_string())
+}
+
+/// Fetches a set. Fetches are rare, so each makes a connection of its own and reads anew whom this machine trusts.
+async fn fetch(url: Url) -> Result<Vec<u8>, String> {
+    let trust = TrustFiles::default();
+    let settings = OutboundSettings { url, networks: Vec::new(), trust, timeout: PATIENCE, answer_bytes: SET_BYTES };
+    let client = OutboundClient::new(settings, system_lookup());
+    let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    let answer = client.get(headers).await.map_err(|error| error.to_string())?;
+    if answer.status == StatusCode::OK {
+        Ok(answer.body.into())
+    } else {
+        Err(format!("the answer is {}", answer.status))
+    }
 }
 
 fn unavailable() -> AuthError {

@@ -7,7 +7,6 @@
 
 mod authenticator;
 mod error;
-mod fetch;
 mod jwks;
 mod jwt;
 mod key;
@@ -17,7 +16,6 @@ mod verified_token;
 
 pub use authenticator::Authenticator;
 pub use error::AuthError;
-pub use fetch::Url;
 pub use jwt::{TOKEN_BYTES, sign_hs256};
 pub use settings::{AuthSettings, Expected, KeySetUrl, KeySource, Previous};
 pub use static_token::{Shown, static_token};

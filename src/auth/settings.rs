@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::fetch::Url;
+use crate::outbound::Url;
 use rosterd_engine::model::Millis;
 
 /// Selects how tokens are verified. Not `Debug`, because it holds secrets.

@@ -12,6 +12,7 @@ mod log;
 pub mod man;
 pub mod serve;
 pub mod token;
+pub mod webhook;
 
 use std::fmt::Write as _;
 use std::io::Write;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::{self, Mode};
 use super::form::{self, Secret};
-use crate::auth::{AuthSettings, Authenticator, Expected, KeySetUrl, KeySource, Previous, Url};
+use crate::auth::{AuthSettings, Authenticator, Expected, KeySetUrl, KeySource, Previous};
 use crate::metrics::Metrics;
+use crate::outbound::Url;
 
 /// The default for `auth.audience`: a token whose `aud` names another service is refused.
 const AUDIENCE: &str = "rosterd";

@@ -13,8 +13,9 @@ use super::error::Error;
 use super::key_checks::{API_KEY_BYTES, keys};
 use super::ranges::{Problem, ranges, secret};
 use super::settings::Config;
+use super::webhook_checks;
 use crate::admission::{Origins, Proxies};
-use crate::auth::Url;
+use crate::outbound::Url;
 
 /// The length of the shortest secret for HS256, in bytes: that of the hash (RFC 7518, section 3.2).
 const HS256_BYTES: usize = 32;
@@ -37,6 +38,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     listeners(config, &mut list);
     certificates(config, &mut list);
     tokens(config, &mut list);
+    webhook_checks::problems(config, &mut list);
     if let Err(message) = Origins::parse(&config.clients.origins) {
         list.push(Problem { key: "clients.origins".into(), message });
     }

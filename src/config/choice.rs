@@ -27,6 +27,26 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where an endpoint that is new begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WebhookStart {
+    /// After all changes so far.
+    #[default]
+    Now,
+    /// At the oldest change that is kept.
+    Start,
+}
+
+/// The content type of requests to an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WebhookFormat {
+    /// That of JSON.
+    #[default]
+    Json,
+    /// That of a batch of `CloudEvents`.
+    CloudEvents,
+}
+
 /// A setting that is one of a few words.
 pub(super) trait Choice: Copy + 'static {
     /// Every choice, in the order in which an error names them.
@@ -65,6 +85,30 @@ impl Choice for LogFormat {
         match self {
             Self::Text => "text",
             Self::Json => "json",
+        }
+    }
+}
+
+impl Choice for WebhookStart {
+    const ALL: &'static [Self] = &[Self::Now, Self::Start];
+    const OTHERWISE: &'static str = "not a place to begin";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Start => "start",
+        }
+    }
+}
+
+impl Choice for WebhookFormat {
+    const ALL: &'static [Self] = &[Self::Json, Self::CloudEvents];
+    const OTHERWISE: &'static str = "not a format";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::CloudEvents => "cloudevents",
         }
     }
 }

@@ -16,9 +16,11 @@ mod named;
 mod ranges;
 mod settings;
 mod warnings;
+mod webhook_checks;
+mod webhooks;
 
 pub use auth::Auth;
-pub use choice::{LogFormat, Mode};
+pub use choice::{LogFormat, Mode, WebhookFormat, WebhookStart};
 pub use error::Error;
 pub use form::{Secret, StoreUrl};
 pub use keys::KeyConfig;
@@ -28,6 +30,7 @@ pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,
     OpsTls, PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,
 };
+pub use webhooks::WebhookConfig;
 
 /// Returns the annotated `config.toml`: every key with its default and why it is there.
 pub fn default_text() -> &'static str {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::keys::KeyConfig;
+use super::webhooks::WebhookConfig;
 
 /// The most characters of a name.
 const NAME_CHARS: usize = 32;
@@ -23,7 +24,7 @@ pub(super) struct NamedTable {
 
 /// Returns every table with named sections.
 pub(super) fn named_tables() -> Vec<NamedTable> {
-    vec![NamedTable::of::<KeyConfig>("ops.keys")]
+    vec![NamedTable::of::<KeyConfig>("ops.keys"), NamedTable::of::<WebhookConfig>("webhooks")]
 }
 
 impl NamedTable {

@@ -11,6 +11,7 @@ use super::auth::Auth;
 use super::choice::{self, LogFormat, Mode};
 use super::form::{self, Secret, StoreUrl};
 use super::keys::KeyConfig;
+use super::webhooks::WebhookConfig;
 use crate::admission::ForwardedHeader;
 use crate::keys::{ApiKey, KeyRing, Scope, hash};
 use crate::tls;
@@ -30,6 +31,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How long changes are kept for those who follow them.
     pub feed: FeedConfig,
+    /// `[webhooks.NAME]`: endpoints that are sent events, by their names.
+    pub webhooks: BTreeMap<String, WebhookConfig>,
     /// How clients become friends.
     pub friends: FriendsConfig,
     /// Which sessions of an account may exist together.

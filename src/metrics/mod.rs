@@ -26,6 +26,21 @@ pub struct Commanded {
     pub result: &'static str,
 }
 
+/// An endpoint of the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[allow(missing_docs, reason = "the label's own name")]
+pub struct EndpointLabel {
+    pub endpoint: String,
+}
+
+/// What came of something that was sent to an endpoint of the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[allow(missing_docs, reason = "the labels' own names")]
+pub struct EndpointResult {
+    pub endpoint: String,
+    pub result: &'static str,
+}
+
 /// The metrics of one gateway, shared by reference.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each field's help text stands where it is registered")]
@@ -69,6 +84,13 @@ pub struct Metrics {
     pub clock_jumps: Counter,
     pub draining: Gauge,
     pub log_dropped: Family<Kind, Counter>,
+    pub webhook_events: Family<EndpointResult, Counter>,
+    pub webhook_requests: Family<EndpointResult, Counter>,
+    pub webhook_request_times: Family<EndpointLabel, Histogram, fn() -> Histogram>,
+    pub webhook_behind: Family<EndpointLabel, Gauge>,
+    pub webhook_behind_changes: Family<EndpointLabel, Gauge>,
+    pub webhook_state: Family<EndpointLabel, Gauge>,
+    pub webhook_gaps: Family<EndpointLabel, Counter>,
 }
 
 /// Durations by kind.
@@ -125,6 +147,13 @@ impl Default for Metrics {
             clock_jumps: Counter::default(),
             draining: Gauge::default(),
             log_dropped: Family::default(),
+            webhook_events: Family::default(),
+            webhook_requests: Family::default(),
+            webhook_request_times: Family::new_with_constructor(seconds),
+            webhook_behind: Family::default(),
+            webhook_behind_changes: Family::default(),
+            webhook_state: Family::default(),
+            webhook_gaps: Family::default(),
         };
         metrics.register();
         metrics
@@ -137,6 +166,7 @@ impl Metrics {
         self.register_sync();
         self.register_operation();
         self.register_feed();
+        self.register_webhooks();
     }
 
     fn register_clients(&mut self) {
@@ -244,6 +274,44 @@ impl Metrics {
         );
         r.register("feed_readers", "Readers of the feed that may wait", self.feed_readers.clone());
         r.register("feed_events", "Events given to readers of the feed", self.feed_events.clone());
+    }
+
+    fn register_webhooks(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "webhook_events",
+            "Events that endpoints have (delivered) or refused (dead), by endpoint",
+            self.webhook_events.clone(),
+        );
+        r.register(
+            "webhook_requests",
+            "Requests to endpoints, by result (ok, refused, failed, timeout)",
+            self.webhook_requests.clone(),
+        );
+        r.register_with_unit(
+            "webhook_request",
+            "From the beginning of a request to the end of its answer, by endpoint",
+            Unit::Seconds,
+            self.webhook_request_times.clone(),
+        );
+        r.register_with_unit(
+            "webhook_behind",
+            "The age of the oldest event that an endpoint lacks",
+            Unit::Seconds,
+            self.webhook_behind.clone(),
+        );
+        r.register_with_unit(
+            "webhook_behind",
+            "Changes after the position of an endpoint",
+            Unit::Other("changes".to_owned()),
+            self.webhook_behind_changes.clone(),
+        );
+        r.register(
+            "webhook_state",
+            "0: events are sent, 1: paused, 2: the endpoint is gone (410), 3: too many events were refused",
+            self.webhook_state.clone(),
+        );
+        r.register("webhook_gaps", "Times that an endpoint was told of missing events", self.webhook_gaps.clone());
     }
 
     /// Renders the metrics in the Prometheus text format.

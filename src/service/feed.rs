@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::state::{STORE_RETRY_MS, Service, WAITING_READERS, unavailable};
 use crate::store::{ChangeLog, StoreError};
-use rosterd_engine::model::{Account, FeedPosition, LogHistory, LoggedChange, Reason, RequestError};
+use rosterd_engine::model::{Account, FeedPosition, LogHistory, LoggedChange, Millis, Reason, RequestError};
 use rosterd_engine::sync::events::{ChangeEvent, events};
 use rosterd_protocol::{EventFields, EventTypes, event_json};
 
-/// The most bytes of events in an answer, unless one event has more.
-const BYTES: usize = 4 * 1024 * 1024;
+/// The most bytes of events in an answer to a reader of the feed, unless one event has more.
+pub const FEED_BYTES: usize = 4 * 1024 * 1024;
 /// The most pages that are read for an answer without events.
 const PAGES: usize = 20;
 
@@ -38,6 +38,8 @@ pub struct FeedQuery {
     pub start: FeedStart,
     /// The most events.
     pub limit: usize,
+    /// The most bytes of events, unless one event has more.
+    pub bytes: usize,
     /// The types of events.
     pub types: EventTypes,
     /// Only events about this account, or between it and another.
@@ -51,6 +53,8 @@ pub struct FeedQuery {
 pub struct FeedEvent {
     /// The event as JSON.
     pub json: String,
+    /// When its change was made.
+    pub time: Millis,
     /// Its type.
     pub event_type: &'static str,
     /// The position of a reader that has it.
@@ -234,12 +238,16 @@ impl FeedReading<'_> {
             }
             let position = FeedPosition { history, revision, index: Some(number) };
             if self.wants(event) {
-                if self.events.len() >= self.query.limit || self.bytes >= BYTES {
+                if self.events.len() >= self.query.limit {
                     return false;
                 }
                 let json = event_json(history, logged, (index, event), &self.query.fields);
+                if !self.events.is_empty() && self.bytes + json.len() > self.query.bytes {
+                    return false;
+                }
                 self.bytes += json.len();
-                self.events.push(FeedEvent { json, event_type: event.event_type(), position });
+                let time = logged.change.time;
+                self.events.push(FeedEvent { json, time, event_type: event.event_type(), position });
             }
             self.position = position;
         }

@@ -8,11 +8,13 @@
 mod audit;
 mod change_log;
 pub mod commit;
+mod delivery;
 mod error;
 pub mod sqlite;
 
 pub use self::audit::{AuditEntry, AuditLog, AuditQuery, AuditRow, erased_subject};
 pub use self::change_log::{ChangeLog, LOG_PAGE, LogExtent, LogPage, SnapshotKind};
+pub use self::delivery::{DEAD_LETTERS, DeadLetter, DeliveryStore};
 pub use self::error::StoreError;
 
 use std::sync::Arc;
@@ -141,6 +143,8 @@ pub struct Opened {
     pub log: Arc<dyn ChangeLog>,
     /// Its audit log.
     pub audit: Arc<dyn AuditLog>,
+    /// What is kept of deliveries to endpoints.
+    pub deliveries: Arc<dyn DeliveryStore>,
     /// Commits, in order. It must be consumed, or no write is answered.
     pub feed: mpsc::Receiver<CommitBatch>,
     /// The last revision committed.

@@ -18,7 +18,7 @@ class Gateway:
     """Development mode with the demo users, and a heartbeat every second; more settings as section_key=value."""
 
     def __init__(self, **settings):
-        self.settings = {name.replace("_", ".", 1): value for name, value in settings.items()}
+        self.settings = {name if "." in name else name.replace("_", ".", 1): value for name, value in settings.items()}
         self.directory = tempfile.TemporaryDirectory(prefix="rosterd-interop-")
         self.clients, self.ops, self.process = "127.0.0.1:0", "127.0.0.1:0", None
 

@@ -71,6 +71,16 @@ await done(client.GET("/v1/accounts/{account}/explain", viewed));
 await done(client.GET("/v1/users/{account}/export", frankly));
 await done(client.GET("/v1/users", { params: { query: { prefix: "f", limit: 10 } } }));
 await done(client.DELETE("/v1/users/{account}", frankly));
+const crm = { params: { path: { name: "crm" } } };
+await done(client.GET("/v1/webhooks"));
+await done(client.POST("/v1/webhooks/{name}/pause", crm));
+await done(client.POST("/v1/webhooks/{name}/resume", crm));
+await done(client.POST("/v1/webhooks/{name}/test", crm));
+await done(client.POST("/v1/webhooks/{name}/replay", { ...crm, body: { dead: true } }));
+await done(client.GET("/v1/webhooks/{name}", crm));
+await done(client.GET("/v1/webhooks/{name}/dead", { params: { path: { name: "crm" }, query: { limit: 10 } } }));
+const refused = { params: { path: { name: "crm", event: "000000000000000a-1-0" } } };
+await done(client.DELETE("/v1/webhooks/{name}/dead/{event}", refused));
 await done(client.GET("/v1/snapshot", { ...text, params: { query: { fields: "nick" } } }));
 await done(client.GET("/v1/feed", { ...text, params: { query: { after: "now", limit: 10 } } }));
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rosterd::metrics::{Commanded, Kind, Metrics};
+use rosterd::metrics::{Commanded, EndpointLabel, EndpointResult, Kind, Metrics};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -31,6 +31,15 @@ fn series() -> BTreeSet<String> {
     }
     drop(metrics.certificate_end.get_or_create(&kind));
     drop(metrics.commands.get_or_create(&Commanded { command: "x", result: "x" }));
+    for family in [&metrics.webhook_events, &metrics.webhook_requests] {
+        drop(family.get_or_create(&EndpointResult { endpoint: "x".to_owned(), result: "x" }));
+    }
+    let endpoint = EndpointLabel { endpoint: "x".to_owned() };
+    for family in [&metrics.webhook_behind, &metrics.webhook_behind_changes, &metrics.webhook_state] {
+        drop(family.get_or_create(&endpoint));
+    }
+    drop(metrics.webhook_request_times.get_or_create(&endpoint));
+    drop(metrics.webhook_gaps.get_or_create(&endpoint));
     let text = metrics.render();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let named = types.flat_map(|(name, kind)| {

@@ -59,4 +59,5 @@ mod tokens;
 mod versions;
 mod visibility;
 mod watch;
+mod webhooks;
 mod websocket;

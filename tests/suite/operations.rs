@@ -7,7 +7,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 42] = [
+pub const OPERATIONS: [(Method, &str, &str); 50] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -44,6 +44,14 @@ pub const OPERATIONS: [(Method, &str, &str); 42] = [
     (Method::GET, "/v1/sessions", ""),
     (Method::GET, "/v1/feed", ""),
     (Method::GET, "/v1/snapshot", ""),
+    (Method::GET, "/v1/webhooks", ""),
+    (Method::GET, "/v1/webhooks/crm", ""),
+    (Method::POST, "/v1/webhooks/crm/pause", ""),
+    (Method::POST, "/v1/webhooks/crm/replay", "{\"since\": \"2026-01-01T00:00:00Z\"}"),
+    (Method::POST, "/v1/webhooks/crm/resume", ""),
+    (Method::POST, "/v1/webhooks/crm/test", ""),
+    (Method::GET, "/v1/webhooks/crm/dead", ""),
+    (Method::DELETE, "/v1/webhooks/crm/dead/000000000000000a-1-0", ""),
     (Method::GET, "/v1/accounts/ann/explain?viewer=bob", ""),
     (Method::POST, "/v1/import", "{\"user\": {\"account\": \"intruder\"}}"),
     (Method::DELETE, "/v1/users/ann", ""),
@@ -52,6 +60,10 @@ pub const OPERATIONS: [(Method, &str, &str); 42] = [
     (Method::GET, "/v1/openapi.json", ""),
 ];
 
+/// A section with an endpoint, where nobody listens.
+pub const WEBHOOK: &str =
+    "[webhooks.crm]\nurl = \"http://127.0.0.1:1/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n";
+
 /// Whether it needs no key.
 pub fn is_open(path: &str) -> bool {
     !path.starts_with("/v1/") || path == "/v1/openapi.json"
@@ -59,7 +71,7 @@ pub fn is_open(path: &str) -> bool {
 
 #[tokio::test]
 async fn the_document_names_every_operation_and_no_other_method_is_taken() {
-    let world = World::new();
+    let world = World::with(WEBHOOK);
     let (_gateway, mut api) = with_users(&world, &["ann", "bob"]).await;
     let (status, document) = api.get("/v1/openapi.json").await;
     assert_eq!((status, document["openapi"].as_str()), (200, Some("3.1.0")));
@@ -97,7 +109,7 @@ async fn the_document_names_every_operation_and_no_other_method_is_taken() {
 
 #[tokio::test]
 async fn without_the_key_nothing_is_answered_and_nothing_done() {
-    let world = World::new();
+    let world = World::with(WEBHOOK);
     let (gateway, mut api) = with_users(&world, &["ann", "bob"]).await;
     let before = gateway.user("ann").await;
     let shorter = &API_KEY[..API_KEY.len() - 1];

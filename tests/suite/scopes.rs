@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::api::{Api, error, with_users};
-use crate::operations::{OPERATIONS, is_open};
+use crate::operations::{OPERATIONS, WEBHOOK, is_open};
 use crate::reload::reload;
 use crate::support::{Gateway, PATIENCE, World};
 
@@ -52,7 +52,7 @@ fn documented(document: &Value) -> Vec<(Method, String, Option<String>, String)>
 
 #[tokio::test]
 async fn every_operation_is_for_keys_with_its_scope_and_for_no_others() {
-    let world = World::with(&one_key_for_each_scope());
+    let world = World::with(&(one_key_for_each_scope() + WEBHOOK));
     let (gateway, mut api) = with_users(&world, &["ann", "bob"]).await;
     let (_, document) = api.get("/v1/openapi.json").await;
     let operations = documented(&document);
@@ -104,11 +104,11 @@ async fn the_scope_of_each_operation_is_a_contract() {
         "": ["getMe"],
         "erase": ["deleteUser"],
         "feed": ["readFeed", "readSnapshot"],
-        "operate": ["listAudit"],
+        "operate": ["deleteDeadEvent", "listAudit", "pauseWebhook", "replayWebhook", "resumeWebhook", "testWebhook"],
         "private": ["exportUser"],
         "read": [
-            "explainDelivery", "getPresence", "getUser", "getUsers", "listAllSessions", "listBlocks", "listFriends",
-            "listRequests", "listSessions", "listUsers",
+            "explainDelivery", "getPresence", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
+            "listDeadEvents", "listFriends", "listRequests", "listSessions", "listUsers", "listWebhooks",
         ],
         "sessions": ["endSession", "endSessions"],
         "tokens": ["deleteToken", "revokeTokens", "setToken"],

@@ -136,6 +136,7 @@ async fn the_end_of_any_task_that_the_gateway_needs_ends_the_process_and_a_resta
         "compaction",
         "keys",
         "expiry",
+        "webhooks",
     ];
     for task in tasks {
         ends_soon_and_comes_back(task, "panic").await;

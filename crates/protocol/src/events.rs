@@ -123,7 +123,7 @@ pub fn event_json(
 }
 
 /// Formats a time as `CloudEvents` wants it.
-fn rfc3339(time: Millis) -> String {
+pub(super) fn rfc3339(time: Millis) -> String {
     // The last moment of the year 9999, which is the last one that the format has.
     const LAST: Millis = 253_402_300_799_999;
     let time: SystemTime = UNIX_EPOCH + Duration::from_millis(time.min(LAST));

@@ -7,6 +7,7 @@ mod change_log;
 mod changes;
 mod convert;
 mod decode;
+mod delivery_events;
 mod encoded_profile;
 mod encoding;
 mod events;
@@ -19,6 +20,7 @@ pub use change_log::{MalformedChange, decode_changes, encode_changes, encode_log
 pub use changes::Changes;
 pub use convert::{error, fields, sessions};
 pub use decode::{ClientCommand, Inbound, body, decode};
+pub use delivery_events::{GapReason, gap_json, test_json};
 pub use encoded_profile::EncodedProfile;
 pub use encoding::{Encoding, Malformed};
 pub use events::{EventFields, EventTypes, SnapshotRow, event_json, snapshot_json};

@@ -218,15 +218,42 @@ fn the_names_and_defaults_are_a_contract() {
             "store.url",
         ]
     );
+    assert_eq!(variable_of("store.tombstone_retention"), "ROSTERD_STORE__TOMBSTONE_RETENTION");
+    assert_eq!(variable_of("profile.visibility.tel"), "ROSTERD_PROFILE__VISIBILITY__TEL");
+}
+
+#[test]
+fn the_names_in_named_sections_are_a_contract() {
     let in_named = named_tables()
         .into_iter()
         .flat_map(|table| table.keys.into_keys().map(move |key| format!("{}.NAME.{key}", table.path)));
     assert_eq!(
         in_named.collect::<Vec<_>>(),
-        ["ops.keys.NAME.key", "ops.keys.NAME.scopes", "ops.keys.NAME.sha256", "ops.keys.NAME.until"]
+        [
+            "ops.keys.NAME.key",
+            "ops.keys.NAME.scopes",
+            "ops.keys.NAME.sha256",
+            "ops.keys.NAME.until",
+            "webhooks.NAME.authorization",
+            "webhooks.NAME.batch",
+            "webhooks.NAME.batch_bytes",
+            "webhooks.NAME.ca",
+            "webhooks.NAME.client_certificate",
+            "webhooks.NAME.client_key",
+            "webhooks.NAME.enabled",
+            "webhooks.NAME.events",
+            "webhooks.NAME.fields",
+            "webhooks.NAME.format",
+            "webhooks.NAME.from",
+            "webhooks.NAME.networks",
+            "webhooks.NAME.plain",
+            "webhooks.NAME.previous_secret",
+            "webhooks.NAME.previous_until",
+            "webhooks.NAME.secret",
+            "webhooks.NAME.timeout",
+            "webhooks.NAME.url",
+        ]
     );
-    assert_eq!(variable_of("store.tombstone_retention"), "ROSTERD_STORE__TOMBSTONE_RETENTION");
-    assert_eq!(variable_of("profile.visibility.tel"), "ROSTERD_PROFILE__VISIBILITY__TEL");
 }
 
 #[test]
@@ -395,7 +422,7 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
         error.ends_with(
             "the sections are auth, clients, clients.tls, demo, feed, friends, limits, log, ops, ops.keys, ops.tls, \
              presence, \
-             profile.visibility, sessions, shutdown, store"
+             profile.visibility, sessions, shutdown, store, webhooks"
         ),
         "{error}"
     );

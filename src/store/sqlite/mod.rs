@@ -6,6 +6,7 @@
 
 mod backup;
 mod connection;
+mod delivery_writer;
 mod files;
 mod log;
 mod log_writer;
@@ -29,6 +30,7 @@ pub use self::backup::{backup, restore};
 
 use self::backup::finish_restore;
 use self::connection::{closed, set_up};
+use self::delivery_writer::DeliveryTask;
 use self::files::{claim, create_private};
 use self::log::WriteAheadLog;
 use self::log_writer::{LogTask, LogWriter};
@@ -36,13 +38,15 @@ use self::readers::{READERS, Readers};
 use self::schema::{Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
-    AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened,
-    PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, Write, Written, system_clock,
+    AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, DeadLetter, DeliveryStore, FEED_CAPACITY, LogExtent,
+    LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, Write, Written,
+    system_clock,
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile, Request,
     Revision, User, Visibility,
 };
+use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 use rosterd_protocol::SnapshotRow;
 
 /// How a store is opened.
@@ -112,7 +116,8 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let history = meta.history;
     let store = Sqlite { readers, log_reader, messages, epoch: meta.epoch, history, head, compacted, ended };
     let store = Arc::new(store);
-    Ok(Opened { store: store.clone(), log: store.clone(), audit: store, feed: commits, head: meta.revision })
+    let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
+    Ok(Opened { store, log, audit, deliveries, feed: commits, head: meta.revision })
 }
 
 fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
@@ -333,5 +338,44 @@ impl AuditLog for Sqlite {
 
     fn prune_audit(&self, before: Millis, most: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async move { self.ask(|answer| Message::PruneAudit(before, most, answer)).await? })
+    }
+}
+
+impl DeliveryStore for Sqlite {
+    fn delivery(&self, name: String) -> BoxFuture<'_, Result<Option<KeptDelivery>, StoreError>> {
+        Box::pin(self.log_reader.read(move |conn| rows::delivery::delivery(conn, &name)))
+    }
+
+    fn put_delivery(
+        &self,
+        name: String,
+        kept: KeptDelivery,
+        dead: Option<DeadLetter>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let task = DeliveryTask::Put { name, kept, dead };
+        Box::pin(async move { self.ask(|answer| Message::Delivery(task, answer)).await?.map(drop) })
+    }
+
+    fn forget_deliveries(&self, except: Vec<String>, before: Millis) -> BoxFuture<'_, Result<(), StoreError>> {
+        let task = DeliveryTask::Forget { except, before };
+        Box::pin(async move { self.ask(|answer| Message::Delivery(task, answer)).await?.map(drop) })
+    }
+
+    fn dead_letters(
+        &self,
+        name: String,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
+        Box::pin(self.log_reader.read(move |conn| rows::delivery::dead_letters(conn, &name, after, limit)))
+    }
+
+    fn count_dead_letters(&self, name: String) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.log_reader.read(move |conn| rows::delivery::count(conn, &name)))
+    }
+
+    fn remove_dead_letter(&self, name: String, event: EventKey) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let task = DeliveryTask::RemoveDead { name, event };
+        Box::pin(async move { self.ask(|answer| Message::Delivery(task, answer)).await? })
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::rows::{change_log, number};
+use super::rows::{change_log, delivery, number};
 use crate::store::StoreError;
 use rosterd_engine::model::{Epoch, LogHistory, Revision, Visibility};
 
@@ -15,7 +15,7 @@ use rosterd_engine::model::{Epoch, LogHistory, Revision, Visibility};
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -25,6 +25,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../schema/sqlite/0007_version_of_invisible.sql"),
     include_str!("../schema/sqlite/0008_change_log.sql"),
     include_str!("../schema/sqlite/0009_audit.sql"),
+    include_str!("../schema/sqlite/0010_webhooks.sql"),
 ];
 
 /// The epoch and the history in a copy, which gets its own when it is opened first.
@@ -137,6 +138,7 @@ fn begin_log(conn: &mut Connection, keeps_log: bool) -> Result<(), SchemaError> 
     let history: i64 = tx.query_row("SELECT history FROM meta", [], |record| record.get(0))?;
     if history == COPIED || !keeps_log {
         change_log::clear(&tx)?;
+        delivery::clear_dead(&tx)?;
         let history = if keeps_log { epoch()? } else { COPIED };
         tx.execute("UPDATE meta SET history = ?1", [history])?;
     }

@@ -13,6 +13,7 @@ use std::time::Instant;
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::delivery_writer::DeliveryTask;
 use super::log::WriteAheadLog;
 use super::log_writer::{LogTask, LogWriter};
 use super::rows::{self, SqliteTables};
@@ -39,6 +40,8 @@ pub(super) enum Message {
     Record(AuditEntry, oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Drops entries of the audit log from before a time or beyond a number, and answers whether there were any.
     PruneAudit(Millis, u64, oneshot::Sender<std::result::Result<bool, StoreError>>),
+    /// Writes something about deliveries, and answers whether there was something to do.
+    Delivery(DeliveryTask, oneshot::Sender<std::result::Result<bool, StoreError>>),
     /// Removes what was erased from the write-ahead log.
     Purge(oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Takes no further messages, finishes those that wait, and ends.
@@ -78,6 +81,7 @@ struct WriterRound {
     compactions: Vec<(Millis, oneshot::Sender<std::result::Result<u64, StoreError>>)>,
     log_tasks: Vec<(LogTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
     audit: Vec<AuditTask>,
+    delivery_tasks: Vec<(DeliveryTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
     purges: Vec<oneshot::Sender<std::result::Result<(), StoreError>>>,
 }
 
@@ -120,6 +124,7 @@ impl Writer {
                     Message::PruneAudit(before, most, answer) => {
                         round.audit.push(AuditTask::Prune(before, most, answer));
                     }
+                    Message::Delivery(task, answer) => round.delivery_tasks.push((task, answer)),
                     Message::Purge(answer) => round.purges.push(answer),
                     Message::Close => inbox.close(),
                 }
@@ -130,7 +135,7 @@ impl Writer {
     }
 
     fn carry_out(&mut self, round: WriterRound) {
-        let WriterRound { writes, presence, compactions, log_tasks, audit, purges } = round;
+        let WriterRound { writes, presence, compactions, log_tasks, audit, delivery_tasks, purges } = round;
         if writes.is_empty() && !presence.is_empty() {
             self.note(presence);
         } else if !writes.is_empty() {
@@ -150,6 +155,10 @@ impl Writer {
         }
         for task in audit {
             self.audit(task);
+        }
+        for (task, answer) in delivery_tasks {
+            let done = task.run(&mut self.conn, (self.clock)());
+            let _ = answer.send(self.report(done));
         }
         for answer in purges {
             let purged = self.log.purge(&self.conn);

@@ -21,15 +21,16 @@ use self::audit::MemoryAudit;
 use self::log::MemoryLog;
 use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out};
 use rosterd::store::{
-    AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, FEED_CAPACITY, LogExtent,
-    LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, Write, WriteError,
-    Written,
+    AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, DEAD_LETTERS, DeadLetter,
+    DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store,
+    StoreClock, StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, LogHistory, Millis, OnlineAccount,
     Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
+use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 use rosterd_protocol::SnapshotRow;
 
 /// Makes an empty store.
@@ -48,7 +49,8 @@ pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened 
     let head = disk.head();
     let store =
         Arc::new(Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) });
-    Opened { store: store.clone(), log: store.clone(), audit: store, feed: commits, head }
+    let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
+    Opened { store, log, audit, deliveries, feed: commits, head }
 }
 
 /// The rows of a store, which a test keeps when one store ends and another begins.
@@ -99,6 +101,9 @@ struct MemoryState {
     revision: Revision,
     compacted: Revision,
     log: MemoryLog,
+    /// With the time at which each was written.
+    deliveries: BTreeMap<String, (KeptDelivery, Millis)>,
+    dead: BTreeMap<(String, EventKey), DeadLetter>,
 }
 
 #[derive(Default, Clone)]
@@ -647,5 +652,61 @@ impl AuditLog for Memory {
     fn prune_audit(&self, before: Millis, most: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
         let pruned = self.state.lock().tables.audit.prune(before, most);
         Box::pin(async move { Ok(pruned) })
+    }
+}
+
+impl DeliveryStore for Memory {
+    fn delivery(&self, name: String) -> BoxFuture<'_, Result<Option<KeptDelivery>, StoreError>> {
+        let kept = self.state.lock().deliveries.get(&name).map(|(kept, _)| kept.clone());
+        Box::pin(async { Ok(kept) })
+    }
+
+    fn put_delivery(
+        &self,
+        name: String,
+        kept: KeptDelivery,
+        dead: Option<DeadLetter>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let mut state = self.state.lock();
+        state.deliveries.insert(name.clone(), (kept, (self.clock)()));
+        if let Some(dead) = dead {
+            state.dead.insert((name.clone(), dead.event), dead);
+            let of_name: Vec<_> = state.dead.keys().filter(|(other, _)| *other == name).cloned().collect();
+            for key in of_name.iter().rev().skip(DEAD_LETTERS) {
+                state.dead.remove(key);
+            }
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn forget_deliveries(&self, except: Vec<String>, before: Millis) -> BoxFuture<'_, Result<(), StoreError>> {
+        let state = &mut *self.state.lock();
+        state.deliveries.retain(|name, (_, written)| *written >= before || except.contains(name));
+        let deliveries = &state.deliveries;
+        state.dead.retain(|(name, _), _| deliveries.contains_key(name));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn dead_letters(
+        &self,
+        name: String,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
+        let state = self.state.lock();
+        let is_next = |dead: &&DeadLetter| after.is_none_or(|after| dead.event > after);
+        let of_name = state.dead.iter().filter(|((other, _), _)| *other == name).map(|(_, dead)| dead);
+        let letters = of_name.filter(is_next).take(limit).copied().collect();
+        Box::pin(async { Ok(letters) })
+    }
+
+    fn count_dead_letters(&self, name: String) -> BoxFuture<'_, Result<u64, StoreError>> {
+        let count = self.state.lock().dead.keys().filter(|(other, _)| *other == name).count();
+        Box::pin(async move { Ok(count as u64) })
+    }
+
+    fn remove_dead_letter(&self, name: String, event: EventKey) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let removed = self.state.lock().dead.remove(&(name, event)).is_some();
+        Box::pin(async move { Ok(removed) })
     }
 }

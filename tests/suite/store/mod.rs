@@ -38,6 +38,7 @@ macro_rules! on_store {
 
 mod audit;
 mod change_log;
+mod deliveries;
 mod relations;
 
 on_every_store! {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rosterd::store::{self, AuditLog, ChangeLog, Opened, Store, StoreClock, StoreError, Write, WriteError, Written};
+use rosterd::store::{
+    self, AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, StoreError, Write, WriteError, Written,
+};
 use rosterd_engine::model::{
     Account, Answer, Change, Command, Edge, Fields, LoggedChange, Millis, Profile, Reason, Revision, TokenHash, User,
     Visibility, WriteOrigin,
@@ -117,6 +119,7 @@ pub(super) struct Running {
     pub(super) store: Arc<dyn Store>,
     pub(super) log: Arc<dyn ChangeLog>,
     pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) deliveries: Arc<dyn DeliveryStore>,
     pub(super) head: Revision,
     pub(super) received: Arc<Mutex<Received>>,
     pub(super) consumer: JoinHandle<()>,
@@ -131,7 +134,7 @@ pub(super) struct Received {
 
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { store, log, audit, mut feed, head } = opened;
+        let Opened { store, log, audit, deliveries, mut feed, head } = opened;
         let received = Arc::new(Mutex::new(Received::default()));
         let receiving = received.clone();
         let consumer = tokio::spawn(async move {
@@ -144,7 +147,7 @@ impl Running {
                 batch.answer();
             }
         });
-        Self { store, log, audit, head, received, consumer }
+        Self { store, log, audit, deliveries, head, received, consumer }
     }
 
     pub(super) async fn write(&self, commands: impl IntoIterator<Item = Command>) -> Written {

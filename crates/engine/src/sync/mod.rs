@@ -4,9 +4,11 @@
 //! [`decide`] turns a command into rows · [`outbox`] collects the dirty marks of a session · [`interest`] knows the
 //! watchers of an account · [`watermark`] tracks up to which revision all watchers have been marked · [`delta`] finds
 //! what a returning client lacks · [`digest`] is the sum by which both sides prove that they hold the same friend
-//! list · [`repair`] finds the buckets of a friend list that differ.
+//! list · [`repair`] finds the buckets of a friend list that differ · [`events`] says what a change means to a backend
+//! · [`delivery`] brings events to an endpoint.
 
 pub mod decide;
+pub mod delivery;
 pub mod delta;
 pub mod digest;
 pub mod events;
