@@ -197,7 +197,7 @@ export class IndexedDbStore implements Store {
     };
     const write = ({ users = [], friends = [], ...rest }: Change, next: () => void): void => {
       const text = JSON.stringify({ ...rest, users: users.slice(0, PIECE), friends: friends.slice(0, PIECE) });
-      after(changes.add(text), () => (users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next()));
+      after(changes.put(text), () => (users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next()));
     };
     const fold = (): void => {
       const all = new Gathered();

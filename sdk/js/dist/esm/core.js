@@ -671,7 +671,7 @@ var IndexedDbStore = class {
     };
     const write = ({ users = [], friends = [], ...rest }, next) => {
       const text = JSON.stringify({ ...rest, users: users.slice(0, PIECE), friends: friends.slice(0, PIECE) });
-      after2(changes.add(text), () => users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next());
+      after2(changes.put(text), () => users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next());
     };
     const fold = () => {
       const all = new Gathered();
