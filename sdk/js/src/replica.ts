@@ -252,8 +252,9 @@ export class Replica {
     const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
     // Nothing kept strangers up to date meanwhile, and one may have been deleted. Watched ones come again, or are missing.
-    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
-    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    const known = new Map<string, User>();
+    for (const [account, user] of users) if (friends.has(account) || this.#watched.has(account)) known.set(account, user);
+    this.#staged = full ? nothing() : { me, users: known, friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
     this.#stagedPresence = new Map();
   }
 
@@ -315,8 +316,11 @@ export class Replica {
     this.#touch(...PARTS);
     this.#doubt = agrees ? 'none' : 'unsure';
     this.#cursor = agrees ? synced.cursor : undefined;
-    const changed = <T>(now: Map<string, T>, old: Map<string, T>): T[] =>
-      [...now].flatMap(([key, record]) => (full || record !== old.get(key) ? [record] : []));
+    const changed = <T>(now: Map<string, T>, old: Map<string, T>): T[] => {
+      const values: T[] = [];
+      for (const [key, record] of now) if (full || record !== old.get(key)) values.push(record);
+      return values;
+    };
     const lifted = [...before.blocks].flatMap(([account, block]) => (next.blocks.has(account) ? [] : [Object.freeze({ ...block, removed: true })]));
     const news: News = {
       me: next.me,

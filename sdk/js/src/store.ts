@@ -140,8 +140,8 @@ export class MemoryStore implements Store {
  * The version of the layout. A database with another layout is emptied, but for changes that wait: the gateway has the rest.
  *
  * `changes` has changes of records as JSON, in their order; what is stored is what they make of nothing. So 10,000 friends
- * are 40 texts, which a browser reads in a tenth of the time that it needs for 20,000 objects, and a page can parse them
- * one by one. A change of one friend is one more short text. `meta` has changes that wait, by id.
+ * are 40 texts, which a browser reads and parses in a fifth of the time that it needs for 20,000 objects, and a page can parse
+ * them one by one. A change of one friend is one more short text. `meta` has changes that wait, by id.
  */
 const SCHEMA = 3;
 const TABLES = ['changes', 'meta'] as const;
@@ -197,7 +197,7 @@ export class IndexedDbStore implements Store {
     };
     const write = ({ users = [], friends = [], ...rest }: Change, next: () => void): void => {
       const text = JSON.stringify({ ...rest, users: users.slice(0, PIECE), friends: friends.slice(0, PIECE) });
-      after(changes.add(text), () => (users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next()));
+      after(changes.put(text), () => (users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next()));
     };
     const fold = (): void => {
       const all = new Gathered();

@@ -715,7 +715,7 @@ var IndexedDbStore = class {
     };
     const write = ({ users = [], friends = [], ...rest }, next) => {
       const text = JSON.stringify({ ...rest, users: users.slice(0, PIECE), friends: friends.slice(0, PIECE) });
-      after2(changes.add(text), () => users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next());
+      after2(changes.put(text), () => users[PIECE] || friends[PIECE] ? write({ users: users.slice(PIECE), friends: friends.slice(PIECE) }, next) : next());
     };
     const fold = () => {
       const all = new Gathered();
@@ -1497,19 +1497,16 @@ function closeError({ code, reason }) {
 function fmix32(h) {
   h = Math.imul(h ^ h >>> 16, 2246822507);
   h = Math.imul(h ^ h >>> 13, 3266489909);
-  return (h ^ h >>> 16) >>> 0;
+  return h ^ h >>> 16;
 }
 function fnv1a(account) {
   let h = 2166136261;
   for (let i = 0; i < account.length; i++) h = Math.imul(h ^ account.charCodeAt(i), 16777619);
-  return h >>> 0;
-}
-function share(account, friendVersion, userVersion) {
-  let h = fnv1a(account);
-  for (const version of [friendVersion, userVersion]) {
-    h = fmix32(fmix32(h ^ version >>> 0) ^ Math.floor(version / 2 ** 32));
-  }
   return h;
+}
+var mix = (h, version) => fmix32(fmix32(h ^ version) ^ version / 2 ** 32);
+function share(account, friendVersion, userVersion) {
+  return mix(mix(fnv1a(account), friendVersion), userVersion) >>> 0;
 }
 function digest(friends, users) {
   let sum = 0;
@@ -1520,7 +1517,7 @@ function digest(friends, users) {
 }
 var BUCKETS = 64;
 function bucket(account) {
-  return fnv1a(account) % BUCKETS;
+  return (fnv1a(account) >>> 0) % BUCKETS;
 }
 function digests(friends, users) {
   const buckets = Array.from({ length: BUCKETS }, () => /* @__PURE__ */ new Map());
@@ -1697,8 +1694,9 @@ var Replica = class {
   #begin(full) {
     const { me, users, friends, requests, blocks } = this.#held;
     this.#full = full;
-    const known = [...users].filter(([account]) => friends.has(account) || this.#watched.has(account));
-    this.#staged = full ? nothing() : { me, users: new Map(known), friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
+    const known = /* @__PURE__ */ new Map();
+    for (const [account, user] of users) if (friends.has(account) || this.#watched.has(account)) known.set(account, user);
+    this.#staged = full ? nothing() : { me, users: known, friends: new Map(friends), requests: new Map(requests), blocks: new Map(blocks) };
     this.#stagedPresence = /* @__PURE__ */ new Map();
   }
   #changes(changes) {
@@ -1753,7 +1751,11 @@ var Replica = class {
     this.#touch(...PARTS);
     this.#doubt = agrees ? "none" : "unsure";
     this.#cursor = agrees ? synced.cursor : void 0;
-    const changed = (now, old) => [...now].flatMap(([key, record]) => full || record !== old.get(key) ? [record] : []);
+    const changed = (now, old) => {
+      const values = [];
+      for (const [key, record] of now) if (full || record !== old.get(key)) values.push(record);
+      return values;
+    };
     const lifted = [...before.blocks].flatMap(([account, block]) => next.blocks.has(account) ? [] : [Object.freeze({ ...block, removed: true })]);
     const news = {
       me: next.me,

@@ -10,14 +10,14 @@ import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import type { ServerFrame } from '../../src/protocol.js';
 
-const FLAGS = [
+export const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync',
 ];
 /** The limit for every wait; generous, for a busy machine. */
 const PATIENCE_MS = 20_000;
 
-function executable(): string {
+export function executable(): string {
   const path = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
   if (!existsSync(path)) throw new Error(`there is no ${path}: apt-get install chromium, or set CHROMIUM`);
   return path;
