@@ -105,7 +105,7 @@ async fn a_dropped_store_releases_its_file() {
     let place = Place::sqlite();
     let db = place.open();
     db.run(nick("a", "Ann")).await;
-    drop((db.store, db.log, db.audit));
+    drop((db.store, db.log, db.audit, db.deliveries));
     db.consumer.await.unwrap();
     assert!(!beside(&place.path(), "-wal").exists(), "the log was not copied back");
     let db = place.open();
