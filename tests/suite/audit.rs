@@ -54,8 +54,8 @@ async fn what_operators_do_is_kept_before_they_are_answered() {
     assert_eq!(crm.put("/v1/users/ann/token", body).await.0, 200);
     assert_eq!(crm.delete("/v1/users/ann/token").await.0, 200);
     assert_eq!(crm.post("/v1/users/bob/tokens:revoke", "{\"issuedBefore\": 1}").await.0, 200);
-    world.until_logged("action=\"tokens.revoked\"").await;
-    // A kill now loses nothing of it.
+    // The log is written by a thread of its own; the entries are in the store already.
+    world.until_logged("tokens.revoked").await;
     gateway.kill();
     let log = world.log();
     let gateway = world.start();
