@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{Refusal, Reply, ok};
-use super::request::{Shared, limit, named};
+use super::request::{Shared, limit, named, position};
 use crate::service::AuditQuery;
 use rosterd_engine::model::{Account, Reason, RequestError};
 
@@ -61,9 +61,9 @@ pub(super) async fn audit(api: Shared, query: Result<Query<AuditParameters>, Que
     let Query(query) = named(query)?;
     let limit = limit(query.limit.as_deref())?;
     let query = AuditQuery {
-        after: query.after.as_deref().map_or(Ok(0), after)?,
+        after: query.after.as_deref().map_or(Ok(0), |after| position("after", after))?,
         limit,
-        caller: query.caller,
+        caller: query.caller.map(caller).transpose()?,
         subject: query.subject.as_deref().map(|subject| Account::parse(subject, "subject")).transpose()?,
     };
     let rows = api.service.audit_page(query).await?;
@@ -79,7 +79,13 @@ pub(super) async fn audit(api: Shared, query: Result<Query<AuditParameters>, Que
     ok(AuditPage { entries: entries.collect(), next })
 }
 
-fn after(text: &str) -> Result<u64, Refusal> {
-    let wrong = || RequestError::new(Reason::InvalidArgument, "after must be the number of an entry").field("after");
-    Ok(text.parse().map_err(|_| wrong())?)
+/// Checks the name of a key; a slip of the pen would be silence.
+fn caller(name: String) -> Result<String, Refusal> {
+    let is_known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.len() <= 32 && name.bytes().all(is_known) {
+        return Ok(name);
+    }
+    let message =
+        "caller must be the name of a key: 1 to 32 characters out of a-z, 0-9 and underscores, a letter first";
+    Err(RequestError::new(Reason::InvalidArgument, message).field("caller").into())
 }

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use super::access::Caller;
 use super::answer::Refusal;
 use super::feed::fields;
-use super::request::{One, Shared, account, limit, named};
+use super::request::{One, Shared, account, limit, named, position};
 use crate::service::UserChanges;
-use rosterd_engine::model::{Reason, RequestError, Revision};
+use rosterd_engine::model::{Reason, RequestError};
 
 /// The most changes of a page.
 const CHANGES: usize = 100;
@@ -63,15 +63,10 @@ pub(super) async fn changes(
         let message = format!("limit must be a whole number from 1 to {CHANGES}");
         return Err(RequestError::new(Reason::InvalidArgument, message).field("limit").into());
     }
-    let before = query.before.as_deref().map(revision).transpose()?;
+    let before = query.before.as_deref().map(|before| position("before", before)).transpose()?;
     let fields = fields(&caller, query.fields.as_deref())?;
     let found = api.service.user_changes(&account, before, limit, &fields).await?;
     Ok(([(CONTENT_TYPE, "application/json")], page(&found)).into_response())
-}
-
-fn revision(text: &str) -> Result<Revision, Refusal> {
-    let wrong = || RequestError::new(Reason::InvalidArgument, "before must be the stamp of a change").field("before");
-    Ok(text.parse().map_err(|_| wrong())?)
 }
 
 fn page(found: &UserChanges) -> String {

@@ -137,6 +137,10 @@ async fn a_question_that_cannot_be_meant_is_answered_with_its_field() {
     for (query, field) in [
         ("?after=x", "after"),
         ("?after=-1", "after"),
+        ("?after=%2B1", "after"),
+        ("?after=1234567890123456789", "after"),
+        ("?caller=CRM", "caller"),
+        ("?caller=", "caller"),
         ("?limit=0", "limit"),
         ("?limit=1001", "limit"),
         ("?subject=a%20b", "subject"),
