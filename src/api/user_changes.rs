@@ -45,7 +45,7 @@ pub(super) struct ChangePage {
         ("account" = String, Path),
         ("before" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "The `next` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "100 unless given"),
-        ("fields" = Option<String>, Query, pattern = r"^([a-z]+(,[a-z]+)*)?$",
+        ("fields" = Option<String>, Query,
             description = "Fields in the events, with commas between; nick,avatar,sign,gender,custom unless given"),
     ),
     responses((status = 200, description = "a page", body = ChangePage))
