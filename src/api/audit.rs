@@ -29,9 +29,10 @@ pub(super) struct AuditEntryBody {
     time: u64,
     /// The name of the caller's key.
     caller: String,
-    /// `user.deleted`, `tokens.revoked`, `token.set`, `token.removed` or `sessions.ended`.
+    /// `user.deleted`, `tokens.revoked`, `token.set`, `token.removed`, `sessions.ended`, or of a webhook `webhook.paused`,
+    /// `webhook.resumed`, `webhook.tested`, `webhook.replayed`, `webhook.dead_removed`.
     action: String,
-    /// The account that it was done to; `erased:` and a hash once the account was deleted.
+    /// The account that it was done to; `erased:` and a hash once the account was deleted; empty if it is about none.
     subject: String,
     /// More about it, such as `session=00c0ffee00c0ffee`; often empty.
     detail: String,
@@ -46,7 +47,8 @@ pub(super) struct AuditPage {
     next: Option<String>,
 }
 
-/// What operators did to accounts, the oldest first: ended sessions, deleted users, and set, withdrew and revoked tokens.
+/// What operators did, the oldest first: ended sessions, deleted users, set, withdrew and revoked tokens, and controlled
+/// webhooks.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "operations", operation_id = "listAudit",
     params(
