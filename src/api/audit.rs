@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{Refusal, Reply, ok};
-use super::request::{Shared, limit, named};
+use super::request::{Shared, limit, named, position};
 use crate::service::AuditQuery;
 use rosterd_engine::model::{Account, Reason, RequestError};
 
@@ -29,9 +29,10 @@ pub(super) struct AuditEntryBody {
     time: u64,
     /// The name of the caller's key.
     caller: String,
-    /// `user.deleted`, `tokens.revoked`, `token.set`, `token.removed` or `sessions.ended`.
+    /// `user.deleted`, `tokens.revoked`, `token.set`, `token.removed`, `sessions.ended`, or of a webhook `webhook.paused`,
+    /// `webhook.resumed`, `webhook.tested`, `webhook.replayed`, `webhook.dead_removed`.
     action: String,
-    /// The account that it was done to; `erased:` and a hash once the account was deleted.
+    /// The account that it was done to; `erased:` and a hash once the account was deleted; empty if it is about none.
     subject: String,
     /// More about it, such as `session=00c0ffee00c0ffee`; often empty.
     detail: String,
@@ -46,7 +47,8 @@ pub(super) struct AuditPage {
     next: Option<String>,
 }
 
-/// What operators did to accounts, the oldest first: ended sessions, deleted users, and set, withdrew and revoked tokens.
+/// What operators did, the oldest first: ended sessions, deleted users, set, withdrew and revoked tokens, and controlled
+/// webhooks.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "operations", operation_id = "listAudit",
     params(
@@ -61,9 +63,9 @@ pub(super) async fn audit(api: Shared, query: Result<Query<AuditParameters>, Que
     let Query(query) = named(query)?;
     let limit = limit(query.limit.as_deref())?;
     let query = AuditQuery {
-        after: query.after.as_deref().map_or(Ok(0), after)?,
+        after: query.after.as_deref().map_or(Ok(0), |after| position("after", after))?,
         limit,
-        caller: query.caller,
+        caller: query.caller.map(caller).transpose()?,
         subject: query.subject.as_deref().map(|subject| Account::parse(subject, "subject")).transpose()?,
     };
     let rows = api.service.audit_page(query).await?;
@@ -79,7 +81,13 @@ pub(super) async fn audit(api: Shared, query: Result<Query<AuditParameters>, Que
     ok(AuditPage { entries: entries.collect(), next })
 }
 
-fn after(text: &str) -> Result<u64, Refusal> {
-    let wrong = || RequestError::new(Reason::InvalidArgument, "after must be the number of an entry").field("after");
-    Ok(text.parse().map_err(|_| wrong())?)
+/// Checks the name of a key; a slip of the pen would be silence.
+fn caller(name: String) -> Result<String, Refusal> {
+    let is_known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.len() <= 32 && name.bytes().all(is_known) {
+        return Ok(name);
+    }
+    let message =
+        "caller must be the name of a key: 1 to 32 characters out of a-z, 0-9 and underscores, a letter first";
+    Err(RequestError::new(Reason::InvalidArgument, message).field("caller").into())
 }

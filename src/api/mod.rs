@@ -26,6 +26,7 @@ mod serve;
 mod snapshot;
 mod state;
 mod tokens;
+mod user_changes;
 mod users;
 mod webhooks;
 

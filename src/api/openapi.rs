@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::document::complete;
 use super::routes::server_api;
-use super::{audit, explain, feed, health, live, me, relations, snapshot, tokens, users, webhooks};
+use super::{audit, explain, feed, health, live, me, relations, snapshot, tokens, user_changes, users, webhooks};
 use crate::keys::Scope;
 use rosterd_protocol::v1;
 
@@ -32,6 +32,7 @@ struct Failure {
     paths(
         health::livez, health::ready, health::metrics, openapi_json,
         users::list, users::put, users::patch, users::get, users::delete, users::export, users::batch_get, users::batch_update,
+        user_changes::changes,
         users::import,
         relations::friends, relations::befriend, relations::unfriend, relations::update_friend,
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
@@ -126,7 +127,9 @@ mod tests {
             let limit = parameters.iter().find(|parameter| parameter["name"] == "limit").unwrap();
             usize::try_from(limit["schema"]["maximum"].as_u64().unwrap()).unwrap()
         };
-        for path in ["/v1/users/{account}/friends", "/v1/users/{account}/blocks", "/v1/sessions"] {
+        for path in
+            ["/v1/users/{account}/friends", "/v1/users/{account}/blocks", "/v1/sessions", "/v1/users", "/v1/audit"]
+        {
             assert_eq!(of_path(path), super::super::request::PAGE.1, "{path}");
         }
     }

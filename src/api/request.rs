@@ -104,6 +104,14 @@ pub(super) fn viewer(query: ViewerOf) -> Result<Account, Refusal> {
     Ok(Account::parse(query.viewer.as_deref().unwrap_or_default(), "viewer")?)
 }
 
+/// Reads the number of an entry or a change, as the server API writes them.
+pub(super) fn position(field: &'static str, text: &str) -> Result<u64, Refusal> {
+    let digits = (1..=18).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    let wrong = || RequestError::new(Reason::InvalidArgument, format!("{field} must be a number of at most 18 digits"));
+    Ok(number.ok_or_else(|| wrong().field(field))?)
+}
+
 /// Reads how many records a page may have.
 pub(super) fn limit(asked: Option<&str>) -> Result<usize, Refusal> {
     match asked.map(str::parse) {

@@ -1,7 +1,7 @@
 //! The routes of the server API that need a key, with the scope of each.
 
 use super::scoped::{ScopedRoute, delete, get, get_with_any_key, post, put};
-use super::{audit, explain, feed, live, me, relations, snapshot, tokens, users, webhooks};
+use super::{audit, explain, feed, live, me, relations, snapshot, tokens, user_changes, users, webhooks};
 use crate::keys::Scope;
 
 /// The largest body of an import, in bytes; of a batch, [`BATCH_BYTES`].
@@ -53,6 +53,7 @@ fn users_and_relations() -> Vec<(&'static str, ScopedRoute)> {
         ("/v1/users:batchGet", post(Scope::Read, users::batch_get)),
         ("/v1/users:batchUpdate", post(Scope::Write, users::batch_update).body_limit(BATCH_BYTES)),
         ("/v1/users/{account}", user.get(Scope::Read, users::get).delete(Scope::Erase, users::delete)),
+        ("/v1/users/{account}/changes", get(Scope::Read, user_changes::changes)),
         ("/v1/users/{account}/export", get(Scope::Private, users::export)),
         ("/v1/users/{account}/friends", get(Scope::Read, relations::friends)),
         ("/v1/users/{account}/friends/{peer}", friend.delete(Scope::Write, relations::unfriend)),

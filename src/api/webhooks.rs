@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::answer::{Done, Refusal, Reply, ok};
 use super::request::{Body, One, Shared, Two, limit, named, read};
+use super::state::Api;
 use crate::service::{EndpointFailure, EndpointStatus, Replay, ReplayError};
 use rosterd_engine::model::{FeedPosition, LogHistory, Millis, Reason, RequestError};
 use rosterd_engine::sync::delivery::EventKey;
@@ -113,8 +115,9 @@ pub(super) async fn one(api: Shared, name: One) -> Reply<Webhook> {
     post, path = "/v1/webhooks/{name}/pause", tag = "webhooks", operation_id = "pauseWebhook",
     params(("name" = String, Path, pattern = "^[a-z][a-z0-9_]{0,31}$")), responses((status = 200, description = "paused", body = Done))
 )]
-pub(super) async fn pause(api: Shared, name: One) -> Reply<Done> {
+pub(super) async fn pause(api: Shared, caller: Caller, name: One) -> Reply<Done> {
     let Path(name) = named(name)?;
+    audit(&api, &caller, "webhook.paused", &name).await?;
     api.endpoints.pause(&name).await?;
     ok(Done {})
 }
@@ -124,8 +127,9 @@ pub(super) async fn pause(api: Shared, name: One) -> Reply<Done> {
     post, path = "/v1/webhooks/{name}/resume", tag = "webhooks", operation_id = "resumeWebhook",
     params(("name" = String, Path, pattern = "^[a-z][a-z0-9_]{0,31}$")), responses((status = 200, description = "resumed", body = Done))
 )]
-pub(super) async fn resume(api: Shared, name: One) -> Reply<Done> {
+pub(super) async fn resume(api: Shared, caller: Caller, name: One) -> Reply<Done> {
     let Path(name) = named(name)?;
+    audit(&api, &caller, "webhook.resumed", &name).await?;
     api.endpoints.resume(&name).await?;
     ok(Done {})
 }
@@ -145,8 +149,9 @@ pub(super) struct WebhookAnswer {
     params(("name" = String, Path, pattern = "^[a-z][a-z0-9_]{0,31}$")),
     responses((status = 200, description = "what the endpoint answered", body = WebhookAnswer))
 )]
-pub(super) async fn test(api: Shared, name: One) -> Reply<WebhookAnswer> {
+pub(super) async fn test(api: Shared, caller: Caller, name: One) -> Reply<WebhookAnswer> {
     let Path(name) = named(name)?;
+    audit(&api, &caller, "webhook.tested", &name).await?;
     let tested = api.endpoints.test(&name).await?;
     ok(WebhookAnswer { status: tested.status, text: tested.text })
 }
@@ -194,10 +199,11 @@ impl WebhookReplay {
             body = serde_json::Value, content_type = "application/json"),
     )
 )]
-pub(super) async fn replay(api: Shared, name: One, body: Body) -> Response {
+pub(super) async fn replay(api: Shared, caller: Caller, name: One, body: Body) -> Response {
     let replay = async {
         let Path(name) = named(name)?;
         let replay = read::<WebhookReplay>(body)?.read()?;
+        audit(&api, &caller, "webhook.replayed", &name).await?;
         Ok::<_, Refusal>((name, replay))
     };
     let (name, replay) = match replay.await {
@@ -276,11 +282,18 @@ pub(super) async fn dead(
     params(("name" = String, Path, pattern = "^[a-z][a-z0-9_]{0,31}$"), ("event" = String, Path, pattern = r"^[0-9a-f]{16}-[0-9]{1,16}-[0-9]{1,9}$")),
     responses((status = 200, description = "forgotten", body = Done))
 )]
-pub(super) async fn remove_dead(api: Shared, names: Two) -> Reply<Done> {
+pub(super) async fn remove_dead(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let Path((name, event)) = named(names)?;
     let (_, key) = event_key(&event, "event")?;
+    audit(&api, &caller, "webhook.dead_removed", &name).await?;
     api.endpoints.remove_dead(&name, key).await?;
     ok(Done {})
+}
+
+/// Writes down what is about to be done to an endpoint, if there is one.
+async fn audit(api: &Api, caller: &Caller, action: &'static str, name: &str) -> Result<(), RequestError> {
+    api.endpoints.endpoint(name).await?;
+    api.service.audit_webhook(&caller.origin(), action, name).await
 }
 
 /// Reads the id of an event.

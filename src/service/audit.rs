@@ -24,14 +24,33 @@ impl Service {
         account: &Account,
         named: Option<&[SessionId]>,
     ) -> Result<Vec<SessionId>, RequestError> {
-        if let (WriteOrigin::Key(caller), Some(audit)) = (origin, &self.audit) {
+        if let WriteOrigin::Key(caller) = origin {
             let sessions = named.unwrap_or_default().iter().map(|session| format!("session={session}"));
             let detail = sessions.collect::<Vec<_>>().join(" ");
-            let entry = AuditEntry::sessions_ended(self.now(), caller.clone(), account, detail);
-            audit.record(entry.clone()).await.map_err(|error| unavailable(&error))?;
-            entry.log();
+            self.keep(AuditEntry::sessions_ended(self.now(), caller.clone(), account, detail)).await?;
         }
         Ok(self.kick(account, named))
+    }
+
+    /// Writes down what an operator is about to do to a webhook.
+    ///
+    /// # Errors
+    /// 503 if it cannot be written down; then it is not to be done.
+    pub async fn audit_webhook(
+        &self,
+        origin: &WriteOrigin,
+        action: &'static str,
+        name: &str,
+    ) -> Result<(), RequestError> {
+        let WriteOrigin::Key(caller) = origin else { return Ok(()) };
+        self.keep(AuditEntry::webhook(self.now(), caller.clone(), action, name)).await
+    }
+
+    async fn keep(&self, entry: AuditEntry) -> Result<(), RequestError> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        audit.record(entry.clone()).await.map_err(|error| unavailable(&error))?;
+        entry.log();
+        Ok(())
     }
 
     /// Returns entries of the audit log, oldest first.

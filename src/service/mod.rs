@@ -27,6 +27,7 @@ mod signal;
 mod snapshot;
 mod state;
 mod tokens;
+mod user_changes;
 mod visible;
 mod watch;
 
@@ -47,4 +48,5 @@ pub use self::signal::PostponedSignal;
 pub use self::snapshot::Snapshot;
 pub use self::state::{Interleave, NodeEnvironment, Service, ServiceSettings};
 pub use self::tokens::keep_keys;
+pub use self::user_changes::UserChanges;
 pub use crate::store::{AuditQuery, SnapshotKind};

@@ -1,4 +1,4 @@
-//! The audit log of a store: what operators did to accounts, for those who have to answer for it.
+//! The audit log of a store: what operators did to accounts and webhooks, for those who have to answer for it.
 //!
 //! Only single actions are in it, such as ending sessions or deleting a user. Who wrote each of the other changes is in the
 //! change log.
@@ -20,7 +20,7 @@ pub struct AuditEntry {
     pub caller: Arc<str>,
     /// What was done: the type of the event where there is one.
     pub action: &'static str,
-    /// The account that it was done to.
+    /// The account that it was done to; the empty one if it is about none.
     pub subject: Account,
     /// More about it, such as which session; often empty.
     pub detail: String,
@@ -31,6 +31,12 @@ impl AuditEntry {
     #[must_use]
     pub fn sessions_ended(time: Millis, caller: Arc<str>, subject: &Account, detail: String) -> Self {
         Self { time, caller, action: "sessions.ended", subject: subject.clone(), detail }
+    }
+
+    /// Creates the entry for what is done to a webhook.
+    #[must_use]
+    pub fn webhook(time: Millis, caller: Arc<str>, action: &'static str, name: &str) -> Self {
+        Self { time, caller, action, subject: Account::none(), detail: format!("webhook={name}") }
     }
 
     /// Creates the entry for a command, if it is an action of an operator.

@@ -55,6 +55,9 @@ pub trait ChangeLog: Send + Sync + 'static {
     /// Returns changes after a position, with what was erased since taken out.
     fn log_page(&self, after: Revision) -> BoxFuture<'_, Result<LogPage, StoreError>>;
 
+    /// Returns the change of a revision, with what was erased since taken out; `None` if it is not kept.
+    fn log_change(&self, revision: Revision) -> BoxFuture<'_, Result<Option<LoggedChange>, StoreError>>;
+
     /// Returns what the log holds.
     fn log_extent(&self) -> BoxFuture<'_, Result<LogExtent, StoreError>>;
 

@@ -17,6 +17,7 @@ CALLS = [
     ("replace_user", {"account": "frank", "body": {"nick": "Frank", "gender": "male", "birth": "1990-05-04"}}),
     ("update_user", {"account": "frank", "body": {"sign": "hi"}}),
     ("get_user", {"account": "frank"}),
+    ("list_changes", {"account": "frank", "limit": 10}),
     ("get_users", {"body": {"accounts": ["frank", "nobody"]}}),
     ("update_users", {"body": {"users": [{"account": "grace", "create": True, "nick": "Grace"}]}}),
     ("import_lines", {"body": b'{"friendship": ["frank", "grace"]}\n'}),

@@ -31,6 +31,7 @@ await done(client.PUT("/v1/users/{account}", { ...frankly, body: { nick: "Frank"
 await done(client.PATCH("/v1/users/{account}", { ...frankly, body: { sign: "hi", ifVersion: null } }));
 const { data: user } = await done(client.GET("/v1/users/{account}", frankly));
 if (user?.sign !== "hi") throw new Error(JSON.stringify(user));
+await done(client.GET("/v1/users/{account}/changes", { params: { path: frank, query: { limit: 10 } } }));
 await done(client.POST("/v1/users:batchGet", { body: { accounts: ["frank", "nobody"] } }));
 await done(client.POST("/v1/users:batchUpdate", { body: { users: [{ account: "grace", create: true }] } }));
 const line = JSON.stringify({ friendship: ["frank", "grace"] });

@@ -54,8 +54,8 @@ async fn what_operators_do_is_kept_before_they_are_answered() {
     assert_eq!(crm.put("/v1/users/ann/token", body).await.0, 200);
     assert_eq!(crm.delete("/v1/users/ann/token").await.0, 200);
     assert_eq!(crm.post("/v1/users/bob/tokens:revoke", "{\"issuedBefore\": 1}").await.0, 200);
-    world.until_logged("action=\"tokens.revoked\"").await;
-    // A kill now loses nothing of it.
+    // The log is written by a thread of its own; the entries are in the store already.
+    world.until_logged("tokens.revoked").await;
     gateway.kill();
     let log = world.log();
     let gateway = world.start();
@@ -137,6 +137,10 @@ async fn a_question_that_cannot_be_meant_is_answered_with_its_field() {
     for (query, field) in [
         ("?after=x", "after"),
         ("?after=-1", "after"),
+        ("?after=%2B1", "after"),
+        ("?after=1234567890123456789", "after"),
+        ("?caller=CRM", "caller"),
+        ("?caller=", "caller"),
         ("?limit=0", "limit"),
         ("?limit=1001", "limit"),
         ("?subject=a%20b", "subject"),

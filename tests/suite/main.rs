@@ -56,6 +56,7 @@ mod support;
 mod terminal;
 mod tls;
 mod tokens;
+mod user_changes;
 mod versions;
 mod visibility;
 mod watch;

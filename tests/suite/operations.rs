@@ -7,11 +7,12 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 50] = [
+pub const OPERATIONS: [(Method, &str, &str); 51] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
     (Method::GET, "/v1/users?prefix=a", ""),
+    (Method::GET, "/v1/users/ann/changes", ""),
     (Method::GET, "/v1/users/ann/export", ""),
     (Method::POST, "/v1/users:batchGet", "{\"accounts\": [\"ann\"]}"),
     (Method::POST, "/v1/users:batchUpdate", "{\"users\": [{\"account\": \"ann\", \"nick\": \"intruder\"}]}"),

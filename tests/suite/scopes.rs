@@ -108,6 +108,7 @@ async fn the_scope_of_each_operation_is_a_contract() {
         "private": ["exportUser"],
         "read": [
             "explainDelivery", "getPresence", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
+            "listChanges",
             "listDeadEvents", "listFriends", "listRequests", "listSessions", "listUsers", "listWebhooks",
         ],
         "sessions": ["endSession", "endSessions"],
@@ -142,6 +143,8 @@ async fn private_fields_are_for_callers_with_their_scope() {
     let reads = [
         (Method::GET, "/v1/users/ann", ""),
         (Method::POST, "/v1/users:batchGet", "{\"accounts\": [\"ann\"]}"),
+        (Method::GET, "/v1/users", ""),
+        (Method::GET, "/v1/users/ann/changes", ""),
         (Method::GET, "/v1/users/ann/friends", ""),
         (Method::GET, "/v1/users/ann/requests", ""),
         (Method::GET, "/v1/users/cyd/requests", ""),
@@ -178,7 +181,12 @@ async fn private_fields_are_for_callers_with_their_scope() {
     assert!(user["nick"] == "ann" && ["email", "birth", "tel"].iter().all(|name| user.get(name).is_none()), "{user}");
 
     // Named where fields are named, they are refused, and the error says which.
-    for path in ["/v1/feed?fields=nick,email", "/v1/snapshot?fields=message", "/v1/feed?fields=alias"] {
+    for path in [
+        "/v1/feed?fields=nick,email",
+        "/v1/snapshot?fields=message",
+        "/v1/feed?fields=alias",
+        "/v1/users/ann/changes?fields=tel",
+    ] {
         let answer = reader.get(path).await;
         assert_eq!(error(&answer), (403, 403, "PERMISSION_DENIED", Some("fields")), "{path}");
         let (status, text) = all.send(Method::GET, path, "").await;

@@ -447,6 +447,13 @@ async fn an_operator_pauses_resumes_tests_and_replays() {
         let (status, answer) = gateway.call(method, &format!("/v1/webhooks/{path}"), "").await;
         assert_eq!(status, 404, "{path}: {answer}");
     }
+    // Each is in the audit log, and what was refused or about no endpoint is not.
+    let (_, page) = gateway.call(Method::GET, "/v1/audit", "").await;
+    let entries = page["entries"].as_array().unwrap();
+    let actions: Vec<_> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(actions[..2], ["webhook.paused", "webhook.tested"]);
+    assert!(["webhook.resumed", "webhook.replayed"].iter().all(|action| actions.contains(action)), "{actions:?}");
+    assert!(entries.iter().all(|entry| entry["detail"] == "webhook=crm" && entry["subject"] == ""), "{page}");
     assert_eq!(gateway.terminate().await, Some(0));
 }
 

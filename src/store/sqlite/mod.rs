@@ -43,8 +43,8 @@ use super::{
     system_clock,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile, Request,
-    Revision, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, LoggedChange, Millis, OnlineAccount,
+    Profile, Request, Revision, User, Visibility,
 };
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 use rosterd_protocol::SnapshotRow;
@@ -302,6 +302,10 @@ impl ChangeLog for Sqlite {
 
     fn log_page(&self, after: Revision) -> BoxFuture<'_, Result<LogPage, StoreError>> {
         Box::pin(self.log_reader.read(move |conn| rows::change_log::page(conn, after)))
+    }
+
+    fn log_change(&self, revision: Revision) -> BoxFuture<'_, Result<Option<LoggedChange>, StoreError>> {
+        Box::pin(self.log_reader.read(move |conn| rows::change_log::change(conn, revision)))
     }
 
     fn log_extent(&self) -> BoxFuture<'_, Result<LogExtent, StoreError>> {

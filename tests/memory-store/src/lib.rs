@@ -26,8 +26,8 @@ use rosterd::store::{
     StoreClock, StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, LogHistory, Millis, OnlineAccount,
-    Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, LogHistory, LoggedChange, Millis,
+    OnlineAccount, Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
@@ -605,6 +605,11 @@ impl ChangeLog for Memory {
         let state = self.state.lock();
         let page = state.log.page(after, state.revision);
         Box::pin(async { Ok(page) })
+    }
+
+    fn log_change(&self, revision: Revision) -> BoxFuture<'_, Result<Option<LoggedChange>, StoreError>> {
+        let found = self.state.lock().log.change(revision);
+        Box::pin(async { Ok(found) })
     }
 
     fn log_extent(&self) -> BoxFuture<'_, Result<LogExtent, StoreError>> {

@@ -41,6 +41,11 @@ impl MemoryLog {
         LogPage { floor, changes }
     }
 
+    pub(crate) fn change(&self, revision: Revision) -> Option<LoggedChange> {
+        let found = self.changes.iter().find(|(_, logged)| logged.change.revision == revision);
+        found.map(|(_, logged)| without_secrets(logged))
+    }
+
     pub(crate) fn extent(&self, head: Revision) -> LogExtent {
         let since = self.changes.front().map(|(_, oldest)| oldest.change.time);
         LogExtent { floor: self.floor(head), since, bytes: self.bytes }

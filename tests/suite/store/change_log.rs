@@ -13,6 +13,7 @@ use rosterd_engine::model::Command;
 on_every_store! {
     the_log_has_every_change_in_order_and_says_who_asked
     a_position_is_read_on_from_across_transactions
+    a_change_is_found_by_its_revision
     what_is_old_or_too_much_is_dropped_and_missed_positions_are_below_the_floor
     what_is_refused_or_changes_nothing_is_not_logged
     an_erasure_takes_personal_data_out_and_leaves_the_versions
@@ -35,6 +36,28 @@ async fn the_log_has_every_change_in_order_and_says_who_asked(place: Place) {
     assert!(matches!(&logged[4].change.rows[..], [Row::Credential { credential, .. }] if credential.token.is_none()));
     let (log, sent) = (logged.into_iter().map(|logged| logged.change), db.close().await.changes);
     assert!(log.take(4).eq(sent.into_iter().take(4)));
+}
+
+async fn a_change_is_found_by_its_revision(place: Place) {
+    let db = place.open();
+    for batch in 0..3 {
+        place.at(1000 + batch);
+        db.write((0..700).map(|n| nick(&format!("u{batch}x{n}"), "x"))).await.unwrap();
+    }
+    let all = db.logged(0).await;
+    for revision in [1, 2, 699, 700, 701, 1400, 1401, 2100] {
+        let found = db.log.log_change(revision).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&all[revision as usize - 1]), "{revision}");
+    }
+    for none in [0, 2101, 5000] {
+        assert_eq!(db.log.log_change(none).await.unwrap(), None, "{none}");
+    }
+    db.run(delete("u1x3")).await;
+    let erased = db.log.log_change(all[703].change.revision).await.unwrap().unwrap();
+    assert!(erased.erased && erased == db.logged(703).await[0]);
+    while db.log.prune_log(1001, u64::MAX).await.unwrap() {}
+    assert_eq!((db.log.log_change(700).await.unwrap(), db.log.log_change(701).await.unwrap().is_some()), (None, true));
+    db.close().await;
 }
 
 async fn a_position_is_read_on_from_across_transactions(place: Place) {

@@ -76,6 +76,19 @@ pub(in crate::store::sqlite) fn page(conn: &Connection, after: Revision) -> Resu
     Ok(page)
 }
 
+/// Reads the change of a revision.
+pub(in crate::store::sqlite) fn change(conn: &Connection, revision: Revision) -> Result<Option<LoggedChange>> {
+    let sql = "SELECT changes FROM feed WHERE first <= ?1 AND last >= ?1 ORDER BY first DESC LIMIT 1";
+    let row = conn.prepare_cached(sql)?.query_row([int(revision)], |record| changes(record, 0)).optional()?;
+    let mut found = row.into_iter().flatten().find(|logged| logged.change.revision == revision);
+    if let Some(logged) = &mut found {
+        for (account, below) in erased(conn)? {
+            logged.erase(&account, below);
+        }
+    }
+    Ok(found)
+}
+
 fn changes(record: &Record<'_>, column: usize) -> Result<Vec<LoggedChange>> {
     let bytes = record.get_ref(column)?.as_blob()?;
     rosterd_protocol::decode_changes(bytes)
