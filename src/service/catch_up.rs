@@ -62,6 +62,12 @@ impl CatchUp {
         self.cursor
     }
 
+    /// Returns whether the friend list goes on after the page that was read last.
+    #[must_use]
+    pub fn has_more_friends(&self) -> bool {
+        matches!(self.stage, CatchUpStage::Friends(_))
+    }
+
     /// Returns how many friends there are, and their digest; complete once the last page was read.
     #[must_use]
     pub fn sum(&self) -> ListDigest {

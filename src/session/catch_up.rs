@@ -48,6 +48,9 @@ where
             }
         };
         pages += 1;
+        // Every login reads a page of friends, and one of requests and blocks: these count only for long lists.
+        let is_long = pages > 2 || logged_in.catch_up.has_more_friends();
+        let wait = if is_long { socket.has_read_list(logged_in.handle.account(), 1) } else { None };
         // A client that has gone needs no more of it.
         socket.check_is_there()?;
         // Whether anything changed is known once a record is found, or everything was read.
@@ -56,10 +59,7 @@ where
             mode = Some(reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Delta));
         }
         batch.add(socket, &mut records).await?;
-        // Every login reads a page of friends, and one of requests and blocks.
-        if pages > 2 {
-            socket.has_read_list(logged_in.handle.account(), 1).await?;
-        }
+        socket.pause(wait).await?;
     }
     let mode = mode.unwrap_or_else(|| reply(&mut batch.writer, context, id, logged_in, v1::SyncMode::Current));
     batch.end_changes();

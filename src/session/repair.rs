@@ -24,12 +24,13 @@ where
     let mut batch = BulkWriter::new(socket.encoding());
     let (mut records, mut counted) = (0, 0);
     while let Some(page) = service.repair(handle, &mut repair).await? {
+        let wait = socket.has_read_list(handle.account(), repair.pages() - counted);
+        counted = repair.pages();
         // A client that has gone needs no more of it.
         socket.check_is_there()?;
         records += page.records().count();
         batch.add(socket, &mut page.records()).await?;
-        socket.has_read_list(handle.account(), repair.pages() - counted).await?;
-        counted = repair.pages();
+        socket.pause(wait).await?;
     }
     batch.end_changes();
     // A client that takes a friend back may not have kept whether it is online.

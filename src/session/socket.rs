@@ -156,11 +156,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
         }
     }
 
-    /// Counts pages of the friend list that were read for an account, and waits until it may read another. Ends at once if
-    /// the client leaves or the gateway closes.
-    pub(super) async fn has_read_list(&mut self, account: &Account, pages: u32) -> Result<(), CloseReason> {
+    /// Counts pages of the friend list that were read for an account, whether or not its client is still there. Returns how
+    /// long it waits before the next.
+    pub(super) fn has_read_list(&self, account: &Account, pages: u32) -> Option<Duration> {
+        self.context.admission.has_read_list(account, pages)
+    }
+
+    /// Waits before the next page of a list. Ends at once if the client leaves or the gateway closes.
+    pub(super) async fn pause(&mut self, wait: Option<Duration>) -> Result<(), CloseReason> {
+        let Some(wait) = wait else { return Ok(()) };
         let context = self.context.clone();
-        let Some(wait) = context.admission.has_read_list(account, pages) else { return Ok(()) };
         let (mut over, mut closing) = (pin!(sleep(wait)), pin!(context.lifecycle.closing()));
         loop {
             tokio::select! {

@@ -698,9 +698,9 @@ async fn the_limit_of_open_files_is_raised_and_what_is_not_possible_is_said() {
 /// They all begin before the first of them counts: so their pages keep to the rate, and not only their beginnings.
 #[tokio::test]
 async fn however_many_devices_log_in_at_once_their_long_list_is_read_at_its_rate() {
-    // A list of four pages. A login counts those after the first.
+    // A list of four pages, which all count, and the page of requests and blocks after them.
     const FRIENDS: usize = 1600;
-    const COUNTED: u32 = 3;
+    const COUNTED: u32 = 5;
     let world = with_secret();
     let gateway = world.start_with(&["sessions.max=1000", "limits.logins_burst=1000"]);
     let friends: Vec<_> = (0..FRIENDS).map(|n| format!("friend{n}")).collect();
@@ -756,4 +756,26 @@ async fn a_login_beyond_the_rate_of_list_reads_reads_nothing() {
     let later = |_: &Account| Err(RequestError::new(Reason::RateLimited, "later"));
     let (error, close) = service.login(login(), later).await.unwrap_err();
     assert_eq!((error.reason, close), (Reason::RateLimited, CloseReason::TooManyRequests));
+}
+
+/// Whoever reads one page and leaves reads long lists, too.
+#[tokio::test]
+async fn logins_that_are_left_after_a_page_keep_to_the_rate_of_list_reads() {
+    let world = with_secret();
+    let gateway = world.start_with(&["sessions.max=1000", "limits.logins_burst=1000"]);
+    let friends: Vec<_> = (0..501).map(|n| format!("friend{n}")).collect();
+    let users: Vec<_> = friends.iter().map(String::as_str).chain(["alice"]).collect();
+    let pairs: Vec<_> = friends.iter().map(|friend| ("alice", friend.as_str())).collect();
+    gateway.populate(&users, &pairs).await;
+    let (token, begun) = (token("alice", 600), Instant::now());
+    let mut served = 0.0;
+    loop {
+        let mut raw = Raw::open(&gateway, Encoding::Json).await;
+        if raw.log_in(&token).await.error.is_some_and(|error| error.code == 416) {
+            break;
+        }
+        served += 1.0;
+        let allowed = 110.0 + 20.0 * begun.elapsed().as_secs_f64();
+        assert!(served <= allowed && begun.elapsed() < PATIENCE, "{served} logins in {:?}", begun.elapsed());
+    }
 }
