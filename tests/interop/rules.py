@@ -21,6 +21,9 @@ def before_call(context, case, kwargs):
     # Nobody is a friend of itself, asks itself or blocks itself.
     if "peer" in path and path["peer"] == path.get("account"):
         path["peer"] = "erin"
+    # The feed would wait for an event that does not come.
+    if operation == "readFeed" and str((case.query or {}).get("wait")) in map(str, range(61)):
+        case.query["wait"] = 0
     body = case.body
     if not isinstance(body, dict):
         return
