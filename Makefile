@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk tabs deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies
+.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk tabs deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -77,7 +77,7 @@ deny: $(DENY) ## check the dependencies' licences, banned libraries and sources
 	@echo "== licences, bans, sources"
 	$(DENY) --locked check licenses bans sources
 
-interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium ## test clients by other people against a running gateway
+interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium nats ## test clients by other people against a running gateway
 	@echo "== interop"
 	cargo build $(CHECKED)
 	$(PYTHON) tests/interop/run
@@ -174,7 +174,12 @@ chromium:
 promtool:
 	@command -v promtool >/dev/null || { set -x; $(INSTALL) prometheus || { apt-get update && $(INSTALL) prometheus; }; }
 
-# Their packages also start services, which the tests do not need.
+# The packages of these also start services, which the tests do not need.
+
+nats:
+	@PATH=$$PATH:/usr/sbin command -v nats-server >/dev/null || { set -x; $(INSTALL) nats-server || { apt-get update && $(INSTALL) nats-server; }; \
+		test ! -d /run/systemd/system || systemctl disable --now nats-server || true; }
+
 proxies:
 	@missing=; for program in nginx caddy haproxy openssl; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	test -z "$$missing" || { set -x; $(INSTALL) $$missing || { apt-get update && $(INSTALL) $$missing; }; \
