@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""How fast events reach a webhook: python3 benches/webhook.py [target/dist/rosterd [EVENTS]]
+"""How fast events reach a webhook: python3 benches/webhook.py [target/dist/rosterd [EVENTS [DELAY]]]
 
 A gateway of its own makes the events while the endpoint is paused, then delivers them in batches of 100 to a receiver here,
-which verifies the signature of each request and parses each event. Only the standard library is needed."""
+which verifies the signature of each request and parses each event, and answers after DELAY milliseconds, as one that is far
+away. Only the standard library is needed."""
 
 import base64
 import hashlib
@@ -16,11 +17,12 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
-binary, wanted = (sys.argv[1:] + ["target/dist/rosterd", "100000"][len(sys.argv) - 1:])[:2]
-wanted, secret, key = int(wanted), os.urandom(32), "a-key-that-only-benchmarks-use"
+binary, wanted, delay = (sys.argv[1:] + ["target/dist/rosterd", "100000", "0"][len(sys.argv) - 1:])[:3]
+wanted, delay, secret, key = int(wanted), int(delay) / 1000, os.urandom(32), "a-key-that-only-benchmarks-use"
 seen, done, begun = 0, threading.Event(), None
 
 
@@ -41,6 +43,7 @@ class Receiver(socketserver.StreamRequestHandler):
             assert right in headers["webhook-signature"].split(" "), "a signature that is not the gateway's"
             events = json.loads(body)
             seen += sum(event["type"] == "user.created" for event in events)
+            time.sleep(delay)
             self.wfile.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             if seen >= wanted:
                 done.set()
@@ -80,7 +83,15 @@ secret = "whsec_{base64.b64encode(secret).decode()}"
     gateway = subprocess.Popen([binary, "serve", "--config", config], stdout=subprocess.PIPE, text=True)
     try:
         ops = next(found[1] for line in gateway.stdout if (found := re.search(r"ops +http://([\d.:]+)", line)))
-        call("POST", "/v1/webhooks/bench/pause")
+        while True:
+            try:
+                call("POST", "/v1/webhooks/bench/pause")
+                break
+            except urllib.error.HTTPError as error:
+                # The gateway has not read yet how far the endpoint is.
+                if error.code != 503:
+                    raise
+                time.sleep(0.1)
         user = lambda n: json.dumps({"user": {"account": f"user{n}", "nick": f"User {n}", "sign": "x" * 60, "custom": "y" * 60}})
         for first in range(0, wanted, 2000):
             call("POST", "/v1/import", "\n".join(map(user, range(first, min(first + 2000, wanted)))).encode())
