@@ -5,6 +5,7 @@ The stream then has what the feed has: each event once, and in order."""
 import asyncio
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -27,9 +28,11 @@ class Nats:
     def __init__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="rosterd-nats-")
         self.port = "-1"
-        self.user = "nobody" if os.geteuid() == 0 else None
-        if self.user:
-            shutil.chown(self.directory.name, self.user)
+        self.user = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(self.directory.name, nobody.pw_uid, nobody.pw_gid)
 
     def __enter__(self):
         self.start()
@@ -48,7 +51,7 @@ class Nats:
         assert program, "there is no nats-server; `make nats` installs it"
         command = [program, "--addr", "127.0.0.1", "--port", self.port, "--jetstream", "--store_dir", "store"]
         self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, cwd=self.directory.name, user=self.user, env={}
+            command, stderr=subprocess.PIPE, text=True, cwd=self.directory.name, env={}, **self.user
         )
         for line in self.process.stderr:
             if found := re.search(r"Listening for client connections on 127\.0\.0\.1:(\d+)", line):
