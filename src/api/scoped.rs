@@ -79,12 +79,17 @@ impl ScopedRoute {
         scope: Option<Scope>,
         handler: H,
     ) -> Self {
-        let mut methods = routing::on(filter, handler);
+        self.add(method, scope, routing::on(filter, handler));
+        self
+    }
+
+    // Not generic, so that all handlers share one copy of what stands before them.
+    fn add(&mut self, method: Method, scope: Option<Scope>, mut methods: MethodRouter<Arc<Api>>) {
         if let Some(scope) = scope {
             methods = methods.route_layer(from_fn(move |request, next| require(scope, request, next)));
         }
         self.scopes.push((method, scope));
-        Self { methods: self.methods.merge(methods), ..self }
+        self.methods = std::mem::take(&mut self.methods).merge(methods);
     }
 }
 
