@@ -46,6 +46,7 @@ fn status(reason: Reason) -> StatusCode {
         Reason::AlreadyExists => StatusCode::CONFLICT,
         Reason::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
         Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The handlers' attributes take no constants, and one rule for every place where an account stands needs no list of
 //! those places.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::private::SCHEMAS;
 use rosterd_engine::model::Profile;
@@ -38,7 +38,7 @@ const fn documented(
     Documented { status, name, why, applies }
 }
 
-const ERRORS: [Documented; 9] = [
+const ERRORS: [Documented; 10] = [
     documented("400", "BadRequest", "something in the path, the query or the body is wrong; `field` names it", |_| {
         true
     }),
@@ -82,6 +82,7 @@ const ERRORS: [Documented; 9] = [
         |op| op.id == "sendHint",
     ),
     documented("503", "ServiceUnavailable", "the store cannot do it now; `Retry-After` says when to go on", |_| true),
+    documented("504", "OutcomeUnknown", "whether it was done is not known; read before you try again", |op| op.writes),
 ];
 
 /// What decides which errors an operation may answer.
@@ -89,13 +90,14 @@ struct Traits<'a> {
     id: &'a str,
     of_account: bool,
     has_body: bool,
+    writes: bool,
 }
 
 /// Completes the document.
 pub(super) fn complete(document: &mut Value) {
     for (path, operations) in entries(document, "paths") {
-        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
-            complete_operation(path, operation);
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            complete_operation(path, method, operation);
         }
     }
     let failure = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}});
@@ -107,7 +109,7 @@ pub(super) fn complete(document: &mut Value) {
     }
 }
 
-fn complete_operation(path: &str, operation: &mut Value) {
+fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         // A parameter is there or not: there is no way to write `null` in a query.
         let name = parameter["name"].as_str().unwrap_or_default().to_owned();
@@ -140,7 +142,8 @@ fn complete_operation(path: &str, operation: &mut Value) {
     }
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let has_body = operation.get("requestBody").is_some();
-    let traits = Traits { id: &id, of_account: path.contains("{account}"), has_body };
+    let writes = method != "get";
+    let traits = Traits { id: &id, of_account: path.contains("{account}"), has_body, writes };
     for Documented { status, name, applies, .. } in ERRORS {
         if applies(&traits) {
             operation["responses"][status] = json!({"$ref": format!("#/components/responses/{name}")});

@@ -130,6 +130,7 @@ impl Feed {
     /// Makes it known that everything so far is applied.
     pub fn publish_applied(&self) {
         self.hub.applied.send_replace(self.last);
+        self.hub.applied_more.notify_waiters();
     }
 
     /// Applies changes. Afterwards the registry has them, and every watcher is marked, except those left to

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::flush_queue::FlushQueue;
 use super::holders::Holders;
@@ -42,6 +42,8 @@ pub struct Hub {
     pub(super) feed_steps: AtomicU64,
     /// The last revision whose rows are all applied.
     pub(super) applied: watch::Sender<Revision>,
+    /// Wakes those who wait for a revision, in the order in which they came: a watch would choose one at random.
+    pub(super) applied_more: Notify,
     pub(super) settings: HubSettings,
     pub(super) offline_grace: Mutex<OfflineGrace>,
     /// The presence transitions that are not stored yet.
@@ -68,6 +70,7 @@ impl Hub {
             watermark,
             feed_steps,
             applied: watch::Sender::new(head),
+            applied_more: Notify::new(),
             settings,
             offline_grace,
             transitions,
@@ -90,6 +93,17 @@ impl Hub {
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<Revision> {
         self.applied.subscribe()
+    }
+
+    /// Waits until everything up to a revision is applied.
+    pub async fn until_applied(&self, revision: Revision) {
+        loop {
+            let more = self.applied_more.notified();
+            if *self.applied.borrow() >= revision {
+                return;
+            }
+            more.await;
+        }
     }
 
     /// How often the feed has published what it applied or marked.

@@ -71,6 +71,7 @@ pub struct Metrics {
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
+    pub in_doubt: Family<Kind, Counter>,
     pub feed_bytes: Gauge,
     pub feed_age: Gauge,
     pub feed_readers: Gauge,
@@ -134,6 +135,7 @@ impl Default for Metrics {
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
+            in_doubt: Family::default(),
             feed_bytes: Gauge::default(),
             feed_age: Gauge::default(),
             feed_readers: Gauge::default(),
@@ -237,6 +239,11 @@ impl Metrics {
         r.register("draining", "1 from the signal to stop on, 0 before", self.draining.clone());
         r.register("store_commits", "Transactions committed", self.commits.clone());
         r.register("store_failed_writes", "Writes that could not be made durable", self.failed_writes.clone());
+        r.register(
+            "store_in_doubt",
+            "Commits whose outcome was not known at once, by what came out (UNKNOWN)",
+            self.in_doubt.clone(),
+        );
         r.register("key_set_reads", "Reads of the key set, by result (OK, FAILED)", self.key_sets.clone());
         r.register("refused", "What was refused or ended at a limit, or by a rule, by its name", self.refused.clone());
         r.register_with_unit(

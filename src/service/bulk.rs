@@ -91,7 +91,7 @@ impl Service {
         let mut blocks: Vec<Block> = Vec::new();
         loop {
             let after = blocks.last().map(|block| block.peer.clone());
-            let page = self.store.blocks(account.clone(), after, PAGE, None).await?;
+            let page = self.store.blocks(account.clone(), after, PAGE, None).await?.rows;
             let last = page.len() < PAGE;
             blocks.extend(page);
             if last {

@@ -4,11 +4,11 @@ use std::mem;
 
 use super::record::RecordPage;
 use super::state::{Service, unavailable};
-use super::visible::Page;
+use super::visible::{Page, reaches_back};
 use crate::hub::SessionHandle;
 use crate::store::{LoginRows, StoreError};
 use rosterd_engine::model::{Account, Block, Cursor, ListedEdge, Request, RequestError};
-use rosterd_engine::sync::delta::{Plan, RowDelta, row_delta};
+use rosterd_engine::sync::delta::{Plan, RowDelta, plan, row_delta};
 use rosterd_engine::sync::repair::ListDigest;
 
 /// The progress of a catch-up.
@@ -76,9 +76,22 @@ impl CatchUp {
 }
 
 impl Service {
-    /// Reads the rows of an account that a login needs for a plan.
-    pub(super) async fn read_login(&self, account: &Account, plan: Plan) -> Result<LoginRows, StoreError> {
-        self.store.login_rows(account.clone(), self.environment.page, plan.since()).await
+    /// Plans how a client is brought up to date, and reads the rows of its account that a login needs for that.
+    pub(super) async fn read_login(
+        &self,
+        account: &Account,
+        cursor: Option<&str>,
+    ) -> Result<(Plan, LoginRows), StoreError> {
+        let mut guess = plan(cursor, self.store.lineage(), self.store.head());
+        loop {
+            let read = self.store.login_rows(account.clone(), self.environment.page, guess.since()).await?;
+            let plan = plan(cursor, read.lineage, read.head);
+            if plan.since() == guess.since() {
+                return Ok((plan, read));
+            }
+            // What is known here was older than the snapshot. Both only rise, so this ends.
+            guess = plan;
+        }
     }
 
     /// Reads the next page and returns its pending records; `None` after the last. The session follows every friend that
@@ -103,10 +116,6 @@ impl Service {
                 })
             }
             CatchUpStage::Blocks(after) => self.read_blocks(handle, at, after).await,
-            CatchUpStage::Done if at.plan.since().is_some_and(|since| since < self.store.lineage().compacted) => {
-                // Tombstones this client needed were dropped while it was reading.
-                return Err(unavailable(&StoreError("the tombstones were dropped".into())));
-            }
             CatchUpStage::Done => return Ok(None),
         };
         read.map(Some).map_err(|error| {
@@ -144,9 +153,10 @@ impl Service {
         at: &mut CatchUp,
         after: Account,
     ) -> Result<RecordPage, StoreError> {
-        let blocks =
-            self.store.blocks(handle.account().clone(), Some(after), self.environment.page, at.plan.since()).await?;
-        Ok(RecordPage { blocks: pick_blocks(at, blocks, self.environment.page), ..RecordPage::default() })
+        let (limit, since) = (self.environment.page, at.plan.since());
+        let read = self.store.blocks(handle.account().clone(), Some(after), limit, since).await?;
+        reaches_back(&read, since)?;
+        Ok(RecordPage { blocks: pick_blocks(at, read.rows, limit), ..RecordPage::default() })
     }
 }
 

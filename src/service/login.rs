@@ -1,16 +1,21 @@
 //! Logs a session in, and finds out what its client lacks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::catch_up::CatchUp;
 use super::state::{Service, unavailable};
 use super::tokens::not_revoked;
 use crate::hub::{Session, SessionHandle, VisibleProfile};
+use crate::store::StoreError;
 use rosterd_engine::model::{
-    Account, CloseReason, Command, Millis, Patch, Reason, RequestError, SessionId, WriteOrigin,
+    Account, CloseReason, Command, Millis, Patch, Reason, RequestError, Revision, SessionId, WriteOrigin,
 };
-use rosterd_engine::sync::delta::{Plan, plan};
+use rosterd_engine::sync::delta::Plan;
 use rosterd_protocol::{EncodedProfile, v1};
+
+/// How long a login waits for changes that its first read saw.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(2);
 
 /// A session that has logged in and has yet to be brought up to date.
 #[derive(Debug)]
@@ -57,9 +62,9 @@ impl Service {
         let mut handle = self.hub.join(&identity.account, SessionId((self.environment.random)()), login.device);
         handle.session().set_issued_at(identity.issued_at);
         let (watermark, relations_epoch) = (self.hub.watermark(), handle.relations_epoch());
-        let plan = plan(login.cursor.as_deref(), self.store.lineage(), watermark);
-        let read = self.read_login(&identity.account, plan).await;
-        let read = read.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
+        let read = self.read_login(&identity.account, login.cursor.as_deref()).await;
+        let (plan, read) = read.map_err(|error| (unavailable(&error), CloseReason::Internal))?;
+        self.caught_up(read.head).await.map_err(|error| (error, CloseReason::Internal))?;
         not_revoked(&read.credential, identity.issued_at)?;
         let me = self.own_profile(&mut handle, &identity.account).await?;
         if let Plan::Full(because) = plan {
@@ -68,6 +73,16 @@ impl Service {
         self.hub.arrive(&handle, self.now(), self.settings.sessions);
         let catch_up = CatchUp::new(plan, self.cursor(watermark), read, relations_epoch);
         Ok(LoggedIn { handle, me, expires_at: identity.expires_at, catch_up })
+    }
+
+    /// Waits until everything up to a revision is applied here: what was answered before this login began is in what it
+    /// brings, whoever answered it.
+    async fn caught_up(&self, head: Revision) -> Result<(), RequestError> {
+        if tokio::time::timeout(CATCH_UP_WAIT, self.hub.until_applied(head)).await.is_ok() {
+            return Ok(());
+        }
+        tracing::error!(head, applied = *self.hub.applied().borrow(), "changes are not applied in time for a login");
+        Err(unavailable(&StoreError("changes are not applied in time".into())))
     }
 
     /// Replaces the token of a session that is logged in, and returns when the new one ends.
@@ -103,7 +118,12 @@ impl Service {
         }
         let (account, patch) = (account.clone(), Patch::default());
         let create = Command::SetProfile { account: account.clone(), patch, create: true, if_version: None };
-        self.write_one(create, WriteOrigin::Login).await.map_err(failed)?;
+        // If it is not known whether the account was made, the next login finds out.
+        let put_off = |error: RequestError| match error.reason {
+            Reason::OutcomeUnknown => unavailable(&StoreError(error.message)),
+            _ => error,
+        };
+        self.write_one(create, WriteOrigin::Login).await.map_err(|error| failed(put_off(error)))?;
         let profile = self.read_own_profile(handle, &account).await.map_err(failed)?;
         profile.ok_or_else(|| (RequestError::unknown_account(&account), CloseReason::AccountDisabled))
     }

@@ -88,7 +88,7 @@ impl Service {
         limit: usize,
     ) -> Result<BlocksPage, RequestError> {
         self.get_user(account).await?;
-        let page = self.store.blocks(account.clone(), after, limit + 1, None).await;
+        let page = self.store.blocks(account.clone(), after, limit + 1, None).await.map(|page| page.rows);
         let (blocks, next) = cut(page, limit, |block| &block.peer)?;
         Ok(BlocksPage { blocks, next })
     }

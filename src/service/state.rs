@@ -14,7 +14,7 @@ use super::clock::{ClockLook, ClockWatch};
 use super::feed_progress::FeedProgress;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
-use crate::metrics::Metrics;
+use crate::metrics::{Kind, Metrics};
 use crate::store::{AuditEntry, AuditLog, ChangeLog, Store, StoreClock, StoreError, Write, WriteError, system_clock};
 use rosterd_engine::model::{
     Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, WriteOrigin,
@@ -204,6 +204,12 @@ impl Service {
             WriteError::Failed(error) => {
                 self.metrics.failed_writes.inc();
                 (0, unavailable(&error))
+            }
+            WriteError::Unknown(error) => {
+                self.metrics.in_doubt.get_or_create(&Kind { kind: "UNKNOWN" }).inc();
+                tracing::error!(%error, "whether a write was carried out is not known");
+                let told = "whether this was done is not known; read before you try again";
+                (0, RequestError::new(Reason::OutcomeUnknown, told))
             }
         })
     }

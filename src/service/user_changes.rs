@@ -84,7 +84,7 @@ impl Service {
         }
         let mut after = None;
         loop {
-            let page = self.store.blocks(account.clone(), after, PAGE, Some(0)).await.map_err(failed)?;
+            let page = self.store.blocks(account.clone(), after, PAGE, Some(0)).await.map_err(failed)?.rows;
             heads.extend(page.iter().map(|block| block.version));
             if page.len() < PAGE {
                 break;

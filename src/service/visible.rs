@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::state::Service;
 use crate::hub::{SessionHandle, UserRef, VisibleProfile};
-use crate::store::StoreError;
+use crate::store::{StoreError, StorePage};
 use rosterd_engine::model::{Account, Audience, ListedEdge, Revision, User};
 use rosterd_protocol::{EncodedProfile, ProfileViews};
 
@@ -16,6 +16,14 @@ pub(super) struct Page {
     pub(super) edges: Vec<(ListedEdge, Option<Arc<EncodedProfile>>)>,
     /// The account after which the next page begins, if there may be one.
     pub(super) next: Option<Account>,
+}
+
+/// Checks that a page lacks no tombstone of a removal after `since`: they may be dropped while a client reads.
+pub(super) fn reaches_back<T>(page: &StorePage<T>, since: Option<Revision>) -> Result<(), StoreError> {
+    if since.is_some_and(|since| since < page.compacted) {
+        return Err(StoreError("tombstones that a catch-up needs were dropped meanwhile".into()));
+    }
+    Ok(())
 }
 
 /// The profiles in the order of the accounts asked for; `None` for an account that does not exist.
@@ -34,9 +42,9 @@ impl Service {
             // Others get their turn between two pages: long lists are read by few sessions at a time.
             let _turn = self.list_pages.acquire().await;
             let relations_epoch = handle.relations_epoch();
-            let edges =
-                self.store.listed(handle.account().clone(), after.clone(), self.environment.page, since).await?;
-            if let Some(page) = self.follow_page(handle, edges, relations_epoch).await? {
+            let read = self.store.listed(handle.account().clone(), after.clone(), self.environment.page, since).await?;
+            reaches_back(&read, since)?;
+            if let Some(page) = self.follow_page(handle, read.rows, relations_epoch).await? {
                 return Ok(page);
             }
         }

@@ -26,6 +26,8 @@ pub(super) enum AfterReply {
     /// Hand over a signal whose sender may not know who receives it.
     HandOver(Box<PostponedSignal>),
     Leave,
+    /// Send no reply and end: whether the command was carried out is not known.
+    End,
 }
 
 /// Carries out a command of a session that is logged in.
@@ -38,7 +40,10 @@ pub(super) async fn execute(
     let (name, begun) = (command.name(), Instant::now());
     let (result, executed) = match carry_out(service, handle, command).await {
         Ok((reply, then)) => ("OK", CommandResult { reply: v1::ServerFrame { id, ..reply }, then }),
-        Err(error) => (error.reason.word(), CommandResult { reply: refusal(Some(id), &error), then: AfterReply::Stay }),
+        Err(error) => {
+            let then = if error.reason == Reason::OutcomeUnknown { AfterReply::End } else { AfterReply::Stay };
+            (error.reason.word(), CommandResult { reply: refusal(Some(id), &error), then })
+        }
     };
     let metrics = service.metrics();
     metrics.commands.get_or_create(&Commanded { command: name, result }).inc();

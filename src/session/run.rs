@@ -250,11 +250,14 @@ where
                 Ok(()) => execute(service, handle, id, command).await,
                 Err(error) => CommandResult { reply: refusal(Some(id), &error), then: AfterReply::Stay },
             };
+            if matches!(then, AfterReply::End) {
+                return socket.send_deferred().await.and(Err(CloseReason::Internal));
+            }
             socket.defer(&reply);
             // It may be large, and a slow client takes long for its bytes.
             drop(reply);
             match then {
-                AfterReply::Stay => {}
+                AfterReply::Stay | AfterReply::End => {}
                 AfterReply::Renew(expires_at) => timers.renew(expires_at, service.now()),
                 AfterReply::Repair(found) => Box::pin(repair(socket, service, handle, *found)).await?,
                 AfterReply::HandOver(signal) => {

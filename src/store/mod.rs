@@ -62,6 +62,9 @@ pub enum WriteError {
     /// The rows could not be made durable.
     #[error(transparent)]
     Failed(#[from] StoreError),
+    /// Whether it was carried out is not known.
+    #[error("{0}")]
+    Unknown(StoreError),
 }
 
 /// The result of a write: an answer for every command, in order.
@@ -111,9 +114,22 @@ pub struct Relations {
     pub blocks: Vec<Block>,
 }
 
-/// The rows that a login needs to find out how far its client is.
+/// Rows that were read, and how far back their snapshot goes.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct StorePage<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Tombstones up to this revision may be missing among them.
+    pub compacted: Revision,
+}
+
+/// The rows that a login needs to find out how far its client is, all of one snapshot.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct LoginRows {
+    /// The history that the snapshot belongs to, and how far back it goes.
+    pub lineage: Lineage,
+    /// The last revision in the snapshot.
+    pub head: Revision,
     /// Its static token and the time of the last revocation.
     pub credential: Credential,
     /// The first page of its edges, as of [`Store::listed`].
@@ -199,14 +215,7 @@ pub trait Store: Send + Sync + 'static {
         after: Option<Account>,
         limit: usize,
         since: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Vec<ListedEdge>, StoreError>> {
-        Box::pin(async move {
-            let page = self.page(owner, after, limit, since).await?;
-            let is_held = |edge: &ListedEdge| since.is_some_and(|since| edge.version <= since);
-            let listed = page.into_iter().map(ListedEdge::from);
-            Ok(listed.map(|edge| if is_held(&edge) { ListedEdge { edge: None, ..edge } } else { edge }).collect())
-        })
-    }
+    ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>>;
 
     /// Returns all relations between `account` and these peers that `account` may see, tombstones included.
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>>;
@@ -222,7 +231,7 @@ pub trait Store: Send + Sync + 'static {
         after: Option<Account>,
         limit: usize,
         since: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>>;
+    ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>>;
 
     /// Reads everything that a login needs in one call, because a call costs more than the rows that it finds.
     fn login_rows(
@@ -255,10 +264,7 @@ pub trait Store: Send + Sync + 'static {
     /// nothing was erased since the last time.
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Returns the current lineage of the store.
-    ///
-    /// The compacted revision rises before the tombstones below it can be missing: a caller that asks *after* its last
-    /// [`Store::page`] and finds the compacted revision at or below its cursor has missed none.
+    /// Returns the lineage of the store, as far as it is known here. That of a snapshot comes with what was read from it.
     fn lineage(&self) -> Lineage;
 
     /// Returns the last revision committed here. It runs ahead of the feed's consumer.

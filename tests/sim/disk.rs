@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rosterd::store::{
-    CommitBatch, LoginRows, PresenceRow, Relations, Store, StoreClock, StoreError, Write, WriteError, Written,
+    CommitBatch, LoginRows, PresenceRow, Relations, Store, StoreClock, StoreError, StorePage, Write, WriteError,
+    Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Command, Credential, Edge, Epoch, Lineage, Millis, OnlineAccount, Profile, Request, Revision, User,
+    Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request,
+    Revision, User,
 };
 use rosterd_memory_store::{self as memory_store, Disk};
 use tokio::sync::mpsc;
@@ -243,6 +245,16 @@ impl Store for SimStore {
         Box::pin(self.read(async move { self.inner.page(owner, after, limit, since).await }))
     }
 
+    fn listed(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
+        Box::pin(self.read(async move { self.inner.listed(owner, after, limit, since).await }))
+    }
+
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
         Box::pin(self.read(async { self.inner.relations(account, peers).await }))
     }
@@ -257,7 +269,7 @@ impl Store for SimStore {
         after: Option<Account>,
         limit: usize,
         since: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
+    ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>> {
         Box::pin(self.read(async move { self.inner.blocks(owner, after, limit, since).await }))
     }
 

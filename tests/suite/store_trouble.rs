@@ -1,5 +1,7 @@
 //! Checks a store that cannot write: writers get 503, readers are still served, and nothing acknowledged is lost.
 
+use std::process::Command as Process;
+
 use hyper::Method;
 use rosterd_client::ClientError;
 use rosterd_protocol::{ClientCommand, Encoding, v1};
@@ -64,6 +66,67 @@ async fn what_fails_in_the_database_is_for_the_operator_alone() {
     damage.execute_batch("ALTER TABLE elsewhere RENAME TO user").unwrap();
     assert_eq!(alice.look_up("bob").await.account, "bob");
     assert!(world.log().contains("the store can read again"), "{}", world.log());
+}
+
+/// Fails every sync of the write-ahead log while a file is there.
+const FAILING_SYNC: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <stdio.h>
+static int fails(int fd) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 4 || access(getenv("SYNC_FAILS"), F_OK)) return 0;
+    return !strncmp(path + length - 4, "-wal", 4);
+}
+int fsync(int fd) { if (fails(fd)) { errno = EIO; return -1; } return syscall(SYS_fsync, fd); }
+int fdatasync(int fd) { if (fails(fd)) { errno = EIO; return -1; } return syscall(SYS_fdatasync, fd); }
+"#;
+
+/// A commit whose sync failed may stand after a crash, so whoever asked for it is not told that nothing was changed.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_commit_that_the_disk_does_not_confirm_is_never_said_to_have_changed_nothing() {
+    let tools = tempfile::tempdir().unwrap();
+    let (source, library, fails) = (tools.path().join("sync.c"), tools.path().join("sync.so"), tools.path().join("f"));
+    std::fs::write(&source, FAILING_SYNC).unwrap();
+    let built = Process::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(built.success());
+    let through =
+        format!("export LD_PRELOAD={} SYNC_FAILS={}; exec \"$@\"", library.to_str().unwrap(), fails.to_str().unwrap());
+    let world = World { through: Some(through), ..World::new() };
+    let gateway = world.start_with(&["presence.enabled=false"]);
+    gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob")]).await;
+    for encoding in Encoding::ALL {
+        let mut alice = gateway.login("alice", encoding).await;
+        std::fs::write(&fails, "").unwrap();
+        let sent = alice.client.send(nick_command("Ally")).await.unwrap();
+        let goodbye = loop {
+            let frame = timeout(PATIENCE, alice.client.next()).await.expect("a goodbye in time").unwrap();
+            assert_ne!(frame.id, sent, "{frame:?}");
+            if let Some(goodbye) = frame.goodbye {
+                break goodbye;
+            }
+        };
+        assert_eq!((goodbye.code, goodbye.reconnect), (3002, true), "{goodbye:?}");
+        let (status, answer) = gateway.call(Method::PATCH, "/v1/users/carol", r#"{"nick": "Cara"}"#.to_owned()).await;
+        assert_eq!((status, &answer["error"]["reason"]), (504, &json!("OUTCOME_UNKNOWN")), "{answer}");
+        // Whoever reads is served meanwhile, and sees neither.
+        assert_eq!(gateway.user("carol").await["nick"], "carol");
+        std::fs::remove_file(&fails).unwrap();
+    }
+    assert_eq!(gateway.metric_of("rosterd_store_in_doubt_total", "UNKNOWN").await, 4.0);
+    // Once the disk confirms, writes go on, and everybody converges.
+    let mut bob = gateway.login("bob", Encoding::Json).await;
+    let mut alice = gateway.login("alice", Encoding::Protobuf).await;
+    alice.request(nick_command("Alice A.")).await;
+    bob.until(|replica| replica.users().get("alice").is_some_and(|alice| alice.nick == "Alice A.")).await;
+    readers_are_served(&gateway).await;
 }
 
 /// Whoever logs in while its friends cannot be read learns when to come back, with the answer and with the goodbye.

@@ -39,8 +39,8 @@ use self::schema::{Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, DeadLetter, DeliveryStore, FEED_CAPACITY, LogExtent,
-    LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, Write, Written,
-    system_clock,
+    LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, StorePage, Write,
+    WriteError, Written, system_clock,
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, LoggedChange, Millis, OnlineAccount,
@@ -148,13 +148,21 @@ impl Sqlite {
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.messages.send(message(answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| StoreError("the store broke off: whether this was done is not known".into()))
+        answered.await.map_err(|_| broke_off())
     }
+}
+
+fn broke_off() -> StoreError {
+    StoreError("the store broke off: whether this was done is not known".into())
 }
 
 impl Store for Sqlite {
     fn write(&self, write: Write) -> BoxFuture<'_, Written> {
-        Box::pin(async move { self.ask(|answer| Message::Write(write, answer)).await? })
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            self.messages.send(Message::Write(write, answer)).await.map_err(|_| closed())?;
+            answered.await.unwrap_or_else(|_| Err(WriteError::Unknown(broke_off())))
+        })
     }
 
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
@@ -200,8 +208,12 @@ impl Store for Sqlite {
         after: Option<Account>,
         limit: usize,
         since: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Vec<ListedEdge>, StoreError>> {
-        Box::pin(self.readers.read(move |conn| rows::relations::listed(conn, &owner, after.as_ref(), limit, since)))
+    ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| {
+            let (lineage, _) = rows::extent(conn)?;
+            let rows = rows::relations::listed(conn, &owner, after.as_ref(), limit, since)?;
+            Ok(StorePage { rows, compacted: lineage.compacted })
+        }))
     }
 
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
@@ -218,8 +230,12 @@ impl Store for Sqlite {
         after: Option<Account>,
         limit: usize,
         since: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
-        Box::pin(self.readers.read(move |conn| rows::relations::blocks(conn, &owner, after.as_ref(), limit, since)))
+    ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>> {
+        Box::pin(self.readers.read(move |conn| {
+            let (lineage, _) = rows::extent(conn)?;
+            let rows = rows::relations::blocks(conn, &owner, after.as_ref(), limit, since)?;
+            Ok(StorePage { rows, compacted: lineage.compacted })
+        }))
     }
 
     fn login_rows(
@@ -229,7 +245,10 @@ impl Store for Sqlite {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         Box::pin(self.readers.read(move |conn| {
+            let (lineage, head) = rows::extent(conn)?;
             Ok(LoginRows {
+                lineage,
+                head,
                 credential: rows::credentials::credential(conn, &account)?,
                 edges: rows::relations::listed(conn, &account, None, limit, since)?,
                 requests: rows::relations::requests(conn, &account, since)?,

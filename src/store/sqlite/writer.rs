@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use rusqlite::ffi::SQLITE_IOERR_FSYNC;
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -95,6 +96,12 @@ enum AuditTask {
 struct Committed {
     changes: Vec<Change>,
     results: Vec<std::result::Result<Vec<Answer>, RefusedCommand>>,
+}
+
+/// Whether a transaction that failed may be found to be committed after a crash: everything of it was written, and only
+/// the disk did not confirm it. This process goes on without it, and the next commit overwrites it.
+fn is_in_doubt(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_FSYNC)
 }
 
 /// The position of the refused command, and its error.
@@ -191,6 +198,7 @@ impl Writer {
         let (writes, waiting): (Vec<_>, Vec<_>) = queued.into_iter().unzip();
         let (seen, noting): (Vec<_>, Vec<_>) = presence.into_iter().unzip();
         let committed = self.transact(&writes, &seen);
+        let is_in_doubt = committed.as_ref().is_err_and(is_in_doubt);
         let committed = self.report(committed);
         let noted = committed.as_ref().map(drop).map_err(Clone::clone);
         for noting in noting {
@@ -198,7 +206,12 @@ impl Writer {
         }
         match committed {
             Ok(committed) => self.publish(committed, waiting),
-            Err(error) => waiting.into_iter().for_each(|waiting| drop(waiting.send(Err(error.clone().into())))),
+            Err(error) => {
+                let error = if is_in_doubt { WriteError::Unknown(error) } else { WriteError::Failed(error) };
+                for waiting in waiting {
+                    let _ = waiting.send(Err(error.clone()));
+                }
+            }
         }
     }
 

@@ -23,11 +23,11 @@ use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_o
 use rosterd::store::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, DEAD_LETTERS, DeadLetter,
     DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store,
-    StoreClock, StoreError, Write, WriteError, Written,
+    StoreClock, StoreError, StorePage, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, LogHistory, LoggedChange, Millis,
-    OnlineAccount, Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, ListedEdge, LogHistory, LoggedChange,
+    Millis, OnlineAccount, Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
@@ -142,6 +142,11 @@ impl MemoryTables {
         let after = after.cloned().unwrap_or_else(|| Account::stored("").expect("it fits"));
         let from = (Bound::Excluded((owner.clone(), after)), Bound::Unbounded);
         self.edges.range(from).map(|(_, edge)| edge).take_while(move |edge| edge.owner == *owner)
+    }
+
+    fn page(&self, owner: &Account, after: Option<&Account>, limit: usize, since: Option<Revision>) -> Vec<Edge> {
+        let shown = |edge: &&Edge| !edge.removed || since.is_some_and(|since| edge.version > since);
+        self.of(owner, after).filter(shown).take(limit).cloned().collect()
     }
 
     fn friends<'a>(&'a self, owner: &'a Account) -> impl Iterator<Item = &'a Edge> {
@@ -451,9 +456,7 @@ impl Store for Memory {
         limit: usize,
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
-        let state = self.state.lock();
-        let shown = |edge: &&Edge| !edge.removed || since.is_some_and(|since| edge.version > since);
-        let page = state.tables.of(&owner, after.as_ref()).filter(shown).take(limit).cloned().collect();
+        let page = self.state.lock().tables.page(&owner, after.as_ref(), limit, since);
         Box::pin(async { Ok(page) })
     }
 
@@ -480,19 +483,35 @@ impl Store for Memory {
         Box::pin(async { Ok(found) })
     }
 
+    fn listed(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
+        let state = self.state.lock();
+        let is_held = |edge: &ListedEdge| since.is_some_and(|since| edge.version <= since);
+        let listed = state.tables.page(&owner, after.as_ref(), limit, since).into_iter().map(ListedEdge::from);
+        let rows = listed.map(|edge| if is_held(&edge) { ListedEdge { edge: None, ..edge } } else { edge }).collect();
+        let page = StorePage { rows, compacted: state.compacted };
+        Box::pin(async { Ok(page) })
+    }
+
     fn blocks(
         &self,
         owner: Account,
         after: Option<Account>,
         limit: usize,
         since: Option<Revision>,
-    ) -> BoxFuture<'_, Result<Vec<Block>, StoreError>> {
+    ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>> {
         let state = self.state.lock();
         let shown = |block: &&Block| {
             let live = !block.removed || since.is_some_and(|since| block.version > since);
             live && after.as_ref().is_none_or(|after| block.peer > *after)
         };
-        let page = state.tables.blocks_by(&owner).filter(shown).take(limit).cloned().collect();
+        let rows = state.tables.blocks_by(&owner).filter(shown).take(limit).cloned().collect();
+        let page = StorePage { rows, compacted: state.compacted };
         Box::pin(async { Ok(page) })
     }
 
@@ -502,12 +521,15 @@ impl Store for Memory {
         limit: usize,
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
+        // Nothing is written between these, which do not wait.
         Box::pin(async move {
             Ok(LoginRows {
+                lineage: self.lineage(),
+                head: self.head(),
                 credential: self.credential(account.clone()).await?,
-                edges: self.listed(account.clone(), None, limit, since).await?,
+                edges: self.listed(account.clone(), None, limit, since).await?.rows,
                 requests: self.requests(account.clone(), since).await?,
-                blocks: self.blocks(account, None, limit, since).await?,
+                blocks: self.blocks(account, None, limit, since).await?.rows,
             })
         })
     }

@@ -133,7 +133,7 @@ async fn everything(db: &Running) -> Everything {
         }
         after = None;
         loop {
-            let page = db.store.blocks(owner.clone(), after, 2, Some(0)).await.unwrap();
+            let page = db.store.blocks(owner.clone(), after, 2, Some(0)).await.unwrap().rows;
             let Some(last) = page.last() else { break };
             after = Some(last.peer.clone());
             all.blocks.extend(page);
@@ -148,10 +148,12 @@ async fn everything(db: &Running) -> Everything {
         assert!(between.edges.iter().all(|edge| all.edges.contains(edge)));
         for since in [None, Some(0)] {
             let parts = LoginRows {
+                lineage: db.store.lineage(),
+                head: db.store.head(),
                 credential: db.store.credential(owner.clone()).await.unwrap(),
-                edges: db.store.listed(owner.clone(), None, 2, since).await.unwrap(),
+                edges: db.store.listed(owner.clone(), None, 2, since).await.unwrap().rows,
                 requests: db.store.requests(owner.clone(), since).await.unwrap(),
-                blocks: db.store.blocks(owner.clone(), None, 2, since).await.unwrap(),
+                blocks: db.store.blocks(owner.clone(), None, 2, since).await.unwrap().rows,
             };
             assert_eq!(db.store.login_rows(owner.clone(), 2, since).await.unwrap(), parts);
         }

@@ -244,16 +244,16 @@ async fn listed_edges_are_whole_if_the_reader_lacks_them(place: Place) {
     };
     let is = |peer: &str, removed, whole| (peer.to_owned(), removed, whole);
     let all = db.store.page(account("a"), None, 9, Some(since)).await.unwrap();
-    let found = listed(None, 9, Some(since)).await.unwrap();
+    let found = listed(None, 9, Some(since)).await.unwrap().rows;
     for (edge, listed) in all.iter().zip(&found) {
         assert_eq!((&edge.peer, edge.version, edge.removed), (&listed.peer, listed.version, listed.removed));
         assert!(listed.edge.as_deref().is_none_or(|whole| whole == edge));
     }
     assert_eq!(show(found), [is("b", true, true), is("c", false, false), is("d", false, true), is("e", false, true)]);
-    assert_eq!(show(listed(Some("c"), 1, Some(since)).await.unwrap()), [is("d", false, true)]);
-    assert_eq!(show(listed(None, 1, None).await.unwrap()), [is("c", false, true)]);
+    assert_eq!(show(listed(Some("c"), 1, Some(since)).await.unwrap().rows), [is("d", false, true)]);
+    assert_eq!(show(listed(None, 1, None).await.unwrap().rows), [is("c", false, true)]);
     let held = [is("c", false, false), is("d", false, false), is("e", false, false)];
-    assert_eq!(show(listed(None, 9, Some(Revision::MAX)).await.unwrap()), held);
+    assert_eq!(show(listed(None, 9, Some(Revision::MAX)).await.unwrap().rows), held);
     db.close().await;
 }
 
@@ -330,6 +330,11 @@ async fn compaction_drops_only_what_is_old_and_raises_the_compacted_revision(pla
     assert_eq!(db.store.lineage(), before);
     assert_eq!(db.store.compact(2001).await.unwrap(), 2);
     assert_eq!((db.store.lineage().epoch, db.store.lineage().compacted), (before.epoch, 8));
+    // Whatever is read says how far back it goes.
+    let login = db.store.login_rows(account("a"), 9, Some(0)).await.unwrap();
+    assert_eq!((login.lineage, login.head), (db.store.lineage(), 9));
+    assert_eq!(db.store.listed(account("a"), None, 9, Some(0)).await.unwrap().compacted, 8);
+    assert_eq!(db.store.blocks(account("a"), None, 9, Some(0)).await.unwrap().compacted, 8);
     assert_eq!(db.peers("a", 9, Some(0)).await, [["-c", "d"]]);
     assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 2);
     assert_eq!(db.store.compact(Millis::MAX).await.unwrap(), 0);

@@ -101,13 +101,13 @@ async fn a_block_is_the_owners_alone_and_comes_in_pages(place: Place) {
     db.write([block("a", "b"), block("a", "c"), block("a", "d"), unblock("a", "c")]).await.unwrap();
     let page = async |after: Option<&str>, limit, since| {
         let page = db.store.blocks(account("a"), after.map(account), limit, since).await.unwrap();
-        page.iter().map(|block| (block.peer.to_string(), block.removed)).collect::<Vec<_>>()
+        page.rows.iter().map(|block| (block.peer.to_string(), block.removed)).collect::<Vec<_>>()
     };
     let (b, c, d) = (("b".to_owned(), false), ("c".to_owned(), true), ("d".to_owned(), false));
     assert_eq!(page(None, 9, None).await, [b.clone(), d.clone()]);
     assert_eq!(page(None, 2, Some(7)).await, [b, c]);
     assert_eq!(page(Some("b"), 9, Some(8)).await, [d]);
-    assert_eq!(db.store.blocks(account("b"), None, 9, Some(0)).await.unwrap(), []);
+    assert_eq!(db.store.blocks(account("b"), None, 9, Some(0)).await.unwrap().rows, []);
     db.close().await;
 }
 
@@ -197,7 +197,7 @@ async fn closed_requests_and_ended_blocks_are_compacted(place: Place) {
     assert_eq!(db.store.compact(1001).await.unwrap(), 3);
     assert_eq!(db.store.lineage().compacted, 7);
     assert_eq!(requests(&db, "a", Some(0)).await.len(), 1, "an open request stays");
-    assert_eq!(db.store.blocks(account("a"), None, 9, Some(0)).await.unwrap(), []);
+    assert_eq!(db.store.blocks(account("a"), None, 9, Some(0)).await.unwrap().rows, []);
     db.close().await;
 }
 

@@ -8,7 +8,7 @@ use super::Revision;
 /// The identity of a store's history.
 ///
 /// A store that is new, or was restored to an earlier state, has another epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
 impl fmt::Display for Epoch {
@@ -18,7 +18,7 @@ impl fmt::Display for Epoch {
 }
 
 /// The identity of a store's history, and how far back it reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Lineage {
     /// The history's identity.
     pub epoch: Epoch,

@@ -26,6 +26,8 @@ pub enum Reason {
     LimitExceeded,
     /// 503: the gateway cannot do this now; nothing was changed.
     Unavailable,
+    /// 504: whether this was done is not known. A session is never told so: it ends.
+    OutcomeUnknown,
 }
 
 impl Reason {
@@ -42,6 +44,7 @@ impl Reason {
             Self::AlreadyExists => 417,
             Self::LimitExceeded => 419,
             Self::Unavailable => 503,
+            Self::OutcomeUnknown => 504,
         }
     }
 
@@ -58,6 +61,7 @@ impl Reason {
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::Unavailable => "UNAVAILABLE",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
         }
     }
 }
@@ -204,6 +208,7 @@ mod tests {
             Reason::AlreadyExists,
             Reason::LimitExceeded,
             Reason::Unavailable,
+            Reason::OutcomeUnknown,
         ] {
             assert!(PROTOCOL.contains(&row(reason.code(), reason.word())), "{reason:?}");
         }

@@ -57,16 +57,18 @@ impl Plan {
     }
 }
 
-/// Decides how to sync a client by its cursor, the store's lineage and the current watermark.
+/// Decides how to sync a client by its cursor, and by the store's lineage and last revision in the snapshot that is read.
+///
+/// The last revision, and not the watermark of this node: the client may come from a node that was ahead.
 #[must_use]
-pub fn plan(cursor: Option<&str>, lineage: Lineage, watermark: Revision) -> Plan {
+pub fn plan(cursor: Option<&str>, lineage: Lineage, head: Revision) -> Plan {
     let Some(text) = cursor else {
         return Plan::Full(Because::NoCursor);
     };
     match text.parse::<Cursor>() {
         Err(()) => Plan::Full(Because::Malformed),
         Ok(c) if c.epoch != lineage.epoch => Plan::Full(Because::Foreign),
-        Ok(c) if c.watermark > watermark => Plan::Full(Because::FromFuture),
+        Ok(c) if c.watermark > head => Plan::Full(Because::FromFuture),
         Ok(c) if c.watermark < lineage.compacted => Plan::Full(Because::Expired),
         Ok(c) => Plan::Since(c.watermark),
     }

@@ -6,7 +6,7 @@ use super::values::{int, number};
 use super::{audit, change_log, credentials, profiles, relations};
 use crate::store::AuditEntry;
 use crate::store::commit::Rows;
-use rosterd_engine::model::{Account, Millis, Revision, Row};
+use rosterd_engine::model::{Account, Epoch, Lineage, Millis, Revision, Row};
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts};
 
 /// The tables as the transaction open on a connection sees them.
@@ -92,6 +92,14 @@ fn counts(conn: &Connection, account: &Account) -> Result<RelationCounts> {
     };
     // An account without any has no row.
     Ok(select.query_row([account.as_str()], counts).optional()?.unwrap_or_default())
+}
+
+/// Reads the lineage and the last revision.
+pub(in crate::store::sqlite) fn extent(conn: &Connection) -> Result<(Lineage, Revision)> {
+    conn.prepare_cached("SELECT epoch, floor, stamp FROM meta")?.query_row([], |record| {
+        let epoch = Epoch(record.get::<_, i64>(0)?.cast_unsigned());
+        Ok((Lineage { epoch, compacted: number(record, 1)? }, number(record, 2)?))
+    })
 }
 
 /// Stores the last revision.
