@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::private::SCHEMAS;
 use rosterd_engine::model::Profile;
 use rosterd_engine::model::limits::{ACCOUNT_CHARS, SIGNAL_PAYLOAD_BYTES};
-use rosterd_engine::sync::events::ChangeEvent;
-use rosterd_protocol::EventFields;
+use rosterd_protocol::{EventFields, EventTypes};
 
 /// An account: one of its characters is no dot.
 const ACCOUNT: &str = r"^\.{0,31}[A-Za-z0-9_@-][A-Za-z0-9_@.-]{0,31}$";
@@ -257,8 +256,8 @@ fn name_form(schema: &mut Value) {
 
 /// Returns the types of events, and the beginnings of their names, as a pattern has them.
 fn types() -> Vec<String> {
-    let mut types: Vec<_> = ChangeEvent::TYPES.iter().map(|name| name.replace('.', r"\.")).collect();
-    let mut groups: Vec<_> = ChangeEvent::TYPES.iter().filter_map(|name| name.split('.').next()).collect();
+    let mut types: Vec<_> = EventTypes::known().map(|name| name.replace('.', r"\.")).collect();
+    let mut groups: Vec<_> = EventTypes::known().filter_map(|name| name.split('.').next()).collect();
     groups.dedup();
     types.extend(groups.iter().map(|group| format!(r"{group}\.\*")));
     types.push(r"\*".to_owned());

@@ -46,7 +46,7 @@ pub(super) struct FeedParameters {
 #[utoipa::path(
     get, path = "/v1/feed", tag = "feed", operation_id = "readFeed",
     params(
-        ("after" = Option<String>, Query, pattern = r"^(now|[0-9a-f]{16}-[0-9]{1,16}(\.[0-9]{1,9})?-0)$",
+        ("after" = Option<String>, Query, pattern = r"^(now|[0-9a-f]{16}-[0-9]{1,16}(\.[0-9]{1,9})?-[0-9]{1,16})$",
             description = "The `position` of the answer before; `now` for a position without events"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 5000, description = "500 unless given"),
         ("wait" = Option<u32>, Query, minimum = 0, maximum = 60,

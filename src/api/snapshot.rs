@@ -39,7 +39,7 @@ pub(super) struct SnapshotParameters {
             pattern = r"^(user:[A-Za-z0-9_@.-]{1,32}|(friend|request|block):[A-Za-z0-9_@.-]{1,32}:[A-Za-z0-9_@.-]{1,32})$",
             description = "The last record of an answer that broke off: `user:ACCOUNT`, `friend:OWNER:PEER`, \
                            `request:SENDER:RECEIVER` or `block:OWNER:PEER`; needs `position`"),
-        ("position" = Option<String>, Query, pattern = r"^[0-9a-f]{16}-[0-9]{1,16}(\.[0-9]{1,9})?-0$",
+        ("position" = Option<String>, Query, pattern = r"^[0-9a-f]{16}-[0-9]{1,16}(\.[0-9]{1,9})?-[0-9]{1,16}$",
             description = "The `position` of the answer that broke off; needs `after`"),
     ),
     responses(
@@ -63,7 +63,11 @@ pub(super) async fn snapshot(
     let snapshot = Snapshot::new(api.service.clone());
     let begun = match resumed {
         // Its position is from before the first record was read.
-        None => api.service.feed_head().map(|position| (position, snapshot)).map_err(FeedError::Refused),
+        // Presence is not among the records, so the feed begins with all of it.
+        None => {
+            let head = api.service.feed_head();
+            head.map(|head| (FeedPosition { seen: 0, ..head }, snapshot)).map_err(FeedError::Refused)
+        }
         Some((position, kind, after)) => {
             api.service.check_position(position).await.map(|()| (position, snapshot.resume(kind, after)))
         }

@@ -254,7 +254,7 @@ pub(super) struct RefusedQuery {
     get, path = "/v1/webhooks/{name}/dead", tag = "webhooks", operation_id = "listDeadEvents",
     params(
         ("name" = String, Path, pattern = "^[a-z][a-z0-9_]{0,31}$"),
-        ("after" = Option<String>, Query, pattern = r"^[0-9a-f]{16}-[0-9]{1,16}-[0-9]{1,9}$",
+        ("after" = Option<String>, Query, pattern = r"^[0-9a-f]{16}-([0-9]{1,16}-[0-9]{1,9}|p[0-9]{1,16})$",
             description = "The `next` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given"),
     ),
@@ -269,7 +269,7 @@ pub(super) async fn dead(
     let limit = limit(query.limit.as_deref())?;
     let after = query.after.as_deref().map(|after| event_key(after, "after")).transpose()?;
     let (history, letters) = api.endpoints.dead_letters(&name, after.map(|(_, key)| key), limit).await?;
-    let id = |key: EventKey| format!("{history}-{}-{}", key.revision, key.index);
+    let id = |key: EventKey| key.id(history);
     let next = letters.last().filter(|_| letters.len() == limit).map(|last| id(last.event));
     let dead =
         letters.iter().map(|letter| RefusedEvent { event: id(letter.event), time: letter.time, status: letter.status });
@@ -298,12 +298,6 @@ async fn audit(api: &Api, caller: &Caller, action: &'static str, name: &str) -> 
 
 /// Reads the id of an event.
 fn event_key(id: &str, field: &'static str) -> Result<(LogHistory, EventKey), RequestError> {
-    let key = || {
-        let mut parts = id.split('-');
-        let history = parts.next()?.parse().ok()?;
-        let key = EventKey { revision: parts.next()?.parse().ok()?, index: parts.next()?.parse().ok()? };
-        parts.next().is_none().then_some((history, key))
-    };
-    key()
+    EventKey::of_id(id)
         .ok_or_else(|| RequestError::new(Reason::InvalidArgument, format!("{field} is no id of an event")).field(field))
 }

@@ -88,6 +88,7 @@ impl Core {
             visibility: config.profile.visibility.clone(),
             clock: store_clock(),
             keeps_log: !config.feed.retention.is_zero(),
+            numbers_presence: config.feed.presence,
             ..sqlite::SqliteOptions::default()
         };
         let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;

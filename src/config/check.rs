@@ -39,6 +39,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     certificates(config, &mut list);
     tokens(config, &mut list);
     webhook_checks::problems(config, &mut list);
+    webhook_checks::feed_problems(config, &mut list);
     if let Err(message) = Origins::parse(&config.clients.origins) {
         list.push(Problem { key: "clients.origins".into(), message });
     }

@@ -135,6 +135,8 @@ pub struct FeedConfig {
     pub retention: Duration,
     /// The size beyond which the oldest changes are dropped, 1 MiB to 1 TiB.
     pub max_bytes: usize,
+    /// Whether those who follow the changes learn who comes and goes, too.
+    pub presence: bool,
 }
 
 /// `[friends]`: how clients become friends.
@@ -345,7 +347,7 @@ impl Default for StoreConfig {
 
 impl Default for FeedConfig {
     fn default() -> Self {
-        Self { retention: Duration::from_hours(7 * 24), max_bytes: 1 << 30 }
+        Self { retention: Duration::from_hours(7 * 24), max_bytes: 1 << 30, presence: false }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ranges::Problem;
+use super::ranges::{Problem, written};
 use super::settings::Config;
 use super::webhooks::Wrong;
+use rosterd_protocol::EventTypes;
 
 /// Checks all endpoints.
 pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
@@ -27,6 +28,35 @@ pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
     if !config.webhooks.is_empty() && config.feed.retention.is_zero() {
         let message = "is \"0s\", so no log is kept, which webhooks are sent from; set \"7d\", or remove [webhooks]";
         list.push(Problem { key: "feed.retention".into(), message: message.to_owned() });
+    }
+}
+
+/// Checks the feed.
+pub(super) fn feed_problems(config: &Config, list: &mut Vec<Problem>) {
+    let mut wrong = |key: &str, message: String| list.push(Problem { key: key.to_owned().into(), message });
+    let (retention, tombstones) = (config.feed.retention, config.store.tombstone_retention);
+    if retention > tombstones {
+        let [retention, tombstones] = [retention, tombstones].map(written);
+        wrong(
+            "feed.retention",
+            format!(
+                "is {retention}, longer than store.tombstone_retention, which is {tombstones}: changes would outlive the \
+                 deletions that they tell of; set {tombstones} or less, or raise store.tombstone_retention"
+            ),
+        );
+    }
+    if config.feed.presence && retention.is_zero() {
+        wrong("feed.presence", "is true, but feed.retention is \"0s\", so there is no feed; set \"7d\"".to_owned());
+    }
+    if config.feed.presence && !config.presence.enabled {
+        wrong("feed.presence", "is true, but presence.enabled is false; set both to the same".to_owned());
+    }
+    for (name, webhook) in config.webhooks.iter().filter(|_| !config.feed.presence) {
+        let is_presence = |pattern: &&String| EventTypes::parse(pattern).is_ok_and(|types| types.is_presence_alone());
+        if let Some(pattern) = webhook.events.iter().find(is_presence) {
+            let message = format!("names {pattern}, of which there are none: set feed.presence = true, or remove it");
+            wrong(&format!("webhooks.{name}.events"), message);
+        }
     }
 }
 
@@ -56,6 +86,11 @@ mod tests {
         );
         let mut list = Vec::new();
         problems(&config, &mut list);
+        feed_problems(&config, &mut list);
+        written(list)
+    }
+
+    fn written(list: Vec<Problem>) -> Vec<String> {
         list.into_iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect()
     }
 
@@ -63,7 +98,7 @@ mod tests {
     fn what_is_wrong_is_named_with_what_would_be_right() {
         type Break = fn(&mut WebhookConfig);
         assert_eq!(wrong(|_| {}), [""; 0]);
-        let cases: [(Break, &str); 21] = [
+        let cases: [(Break, &str); 22] = [
             (|w| w.url = String::new(), "webhooks.crm.url: is not a URL"),
             (|w| w.url = "http://crm.example.com/".into(), "webhooks.crm.url: needs TLS"),
             (|w| w.url = "https://u:p@crm.example.com/".into(), "webhooks.crm.url: takes no user and password"),
@@ -74,6 +109,10 @@ mod tests {
             (|w| w.previous_until = Some(UNIX_EPOCH), "webhooks.crm.previous_until: is set, but"),
             (|w| w.events = vec!["usr.*".into()], "webhooks.crm.events: there is no type of event \"usr.*\""),
             (|w| w.events = vec!["user.craeted".into()], "did you mean user.created?"),
+            (
+                |w| w.events = vec!["user.*".into(), "presence.*".into()],
+                "webhooks.crm.events: names presence.*, of which",
+            ),
             (|w| w.events = vec![], "webhooks.crm.events: there is no type"),
             (|w| w.fields = vec!["nik".into()], "did you mean nick?"),
             (|w| w.batch = 0, "webhooks.crm.batch: is 0, must be 1 to 1000"),
@@ -103,5 +142,36 @@ mod tests {
         let mut list = Vec::new();
         problems(&config, &mut list);
         assert_eq!(list.iter().map(|problem| &*problem.key).collect::<Vec<_>>(), ["feed.retention"]);
+    }
+
+    #[test]
+    fn changes_are_not_kept_longer_than_deletions_and_presence_needs_what_it_comes_from() {
+        const DAY: Duration = Duration::from_hours(24);
+        let wrong = |change: fn(&mut Config)| {
+            let mut config = Config { webhooks: [("crm".to_owned(), good())].into(), ..Config::default() };
+            change(&mut config);
+            let mut list = Vec::new();
+            feed_problems(&config, &mut list);
+            written(list)
+        };
+        assert_eq!(wrong(|_| {}), [""; 0]);
+        assert_eq!(wrong(|c| c.feed.retention = c.store.tombstone_retention), [""; 0]);
+        let longer = wrong(|c| (c.feed.retention, c.store.tombstone_retention) = (8 * DAY, 7 * DAY));
+        assert_eq!(
+            longer,
+            ["feed.retention: is 8d, longer than store.tombstone_retention, which is 7d: changes would outlive the \
+                 deletions that they tell of; set 7d or less, or raise store.tombstone_retention"]
+        );
+        let none = wrong(|c| (c.feed.presence, c.feed.retention) = (true, Duration::ZERO));
+        assert!(none.len() == 1 && none[0].starts_with("feed.presence: is true, but feed.retention"), "{none:?}");
+        let off = wrong(|c| (c.feed.presence, c.presence.enabled) = (true, false));
+        assert!(off.len() == 1 && off[0].starts_with("feed.presence: is true, but presence.enabled"), "{off:?}");
+        let events = |c: &mut Config| {
+            c.feed.presence = true;
+            c.webhooks.values_mut().for_each(|webhook| webhook.events = vec!["presence.changed".into()]);
+        };
+        assert_eq!(wrong(events), [""; 0]);
+        // All of them are no slip of the pen.
+        assert_eq!(wrong(|c| c.webhooks.values_mut().for_each(|webhook| webhook.events = vec!["*".into()])), [""; 0]);
     }
 }

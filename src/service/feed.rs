@@ -6,14 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::state::{STORE_RETRY_MS, Service, WAITING_READERS, unavailable};
-use crate::store::{ChangeLog, StoreError};
-use rosterd_engine::model::{Account, FeedPosition, LogHistory, LoggedChange, Millis, Reason, RequestError};
+use crate::store::{ChangeLog, LOG_PAGE, StoreError};
+use rosterd_engine::model::{
+    Account, FeedPosition, LogHistory, LoggedChange, Millis, NumberedPresence, Reason, RequestError, Revision,
+    SeenNumber,
+};
+use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, events};
-use rosterd_protocol::{EventFields, EventTypes, event_json};
+use rosterd_protocol::{EventFields, EventTypes, PRESENCE_CHANGED, event_json, presence_json};
 
 /// The most bytes of events in an answer to a reader of the feed, unless one event has more.
 pub const FEED_BYTES: usize = 4 * 1024 * 1024;
@@ -53,8 +57,12 @@ pub struct FeedQuery {
 pub struct FeedEvent {
     /// The event as JSON.
     pub json: String,
-    /// When its change was made.
-    pub time: Millis,
+    /// What names it.
+    pub key: EventKey,
+    /// When its change was made; `None` for presence, which is state and no change.
+    pub time: Option<Millis>,
+    /// Whether personal data was taken out of it.
+    pub erased: bool,
     /// Its type.
     pub event_type: &'static str,
     /// The position of a reader that has it.
@@ -105,14 +113,24 @@ impl Service {
     /// 403 if no log is kept.
     pub fn feed_head(&self) -> Result<FeedPosition, RequestError> {
         let (_, history) = self.log()?;
-        Ok(FeedPosition { history, revision: *self.hub.applied().borrow(), index: None })
+        Ok(FeedPosition { history, revision: *self.hub.applied().borrow(), index: None, seen: self.head_seen() })
+    }
+
+    /// Returns the number of the last presence transition; 0 if they get none.
+    fn head_seen(&self) -> SeenNumber {
+        self.seen().map_or(0, |seen| *seen.borrow())
     }
 
     /// Begins to read. A reader that may wait takes one of [`WAITING_READERS`] places until it is dropped.
     ///
     /// # Errors
-    /// 503 if every place is taken.
+    /// 503 if every place is taken, 403 if it asks for presence alone and that is not in the feed.
     pub fn feed_reader(self: Arc<Self>, query: FeedQuery, may_wait: bool) -> Result<FeedReader, FeedError> {
+        if query.types.is_presence_alone() && self.seen().is_none() {
+            // Silence would look like an account that never comes.
+            let message = format!("there are no {PRESENCE_CHANGED} events: feed.presence is false");
+            return Err(FeedError::Refused(RequestError::new(Reason::PermissionDenied, message)));
+        }
         let place = if may_wait { Some(self.feed_place()?) } else { None };
         if place.is_some() {
             self.metrics.feed_readers.inc();
@@ -129,7 +147,7 @@ impl Service {
         let position = self.begin(log, FeedStart::At(position)).await?;
         let extent = log.log_extent().await.map_err(|error| failed(&error))?;
         if position.after() < extent.floor {
-            return Err(FeedError::Expired(FeedPosition { history, revision: extent.floor, index: None }));
+            return Err(FeedError::Expired(FeedPosition { history, revision: extent.floor, index: None, ..position }));
         }
         Ok(())
     }
@@ -137,26 +155,30 @@ impl Service {
     async fn read_feed(&self, query: &FeedQuery, wait: Duration) -> Result<FeedEvents, FeedError> {
         let (log, history) = self.log().map_err(FeedError::Refused)?;
         let deadline = Instant::now() + wait;
-        let mut applied = self.hub.applied();
+        let mut news = FeedNews { applied: self.hub.applied(), seen: log.seen() };
         let mut reading =
             FeedReading { query, events: Vec::new(), bytes: 0, position: self.begin(log, query.start).await? };
         for _ in 0..PAGES {
-            let head = *applied.borrow_and_update();
+            let (head, seen) = news.look();
             let page = log.log_page(reading.position.after()).await.map_err(|error| failed(&error))?;
             if reading.position.after() < page.floor {
-                return Err(FeedError::Expired(FeedPosition { history, revision: page.floor, index: None }));
+                let oldest = FeedPosition { history, revision: page.floor, index: None, ..reading.position };
+                return Err(FeedError::Expired(oldest));
             }
-            let is_last = page.changes.last().is_none_or(|last| last.change.revision >= head);
+            let mut is_last = page.changes.last().is_none_or(|last| last.change.revision >= head);
             let rest = page.changes.iter().filter(|logged| logged.change.revision <= head);
             let is_full = !rest.into_iter().all(|logged| reading.take(logged));
             if !is_full && page.changes.is_empty() {
                 // Revisions without a change are none that a reader waits for.
                 reading.position.revision = reading.position.revision.max(head);
             }
+            if !is_full && is_last {
+                is_last = reading.take_presence(log, head, seen).await.map_err(|error| failed(&error))?;
+            }
             if is_full || !reading.events.is_empty() {
                 break;
             }
-            if is_last && (wait.is_zero() || timeout_at(deadline, applied.changed()).await.is_err()) {
+            if is_last && (wait.is_zero() || timeout_at(deadline, news.wait(&query.types)).await.is_err()) {
                 break;
             }
         }
@@ -177,11 +199,35 @@ impl Service {
             FeedStart::Now => Ok(head),
             FeedStart::Oldest => {
                 let extent = log.log_extent().await.map_err(|error| failed(&error))?;
-                Ok(FeedPosition { revision: extent.floor, ..head })
+                Ok(FeedPosition { revision: extent.floor, seen: 0, ..head })
             }
             FeedStart::At(position) if position.history != head.history => Err(FeedError::Foreign),
             FeedStart::At(position) if position.revision > head.revision => Err(FeedError::FromFuture),
+            // Without numbers, those of the past are not looked at.
+            FeedStart::At(position) if position.seen > head.seen && log.seen().is_some() => Err(FeedError::FromFuture),
             FeedStart::At(position) => Ok(position),
+        }
+    }
+}
+
+/// What a reader waits for.
+struct FeedNews {
+    applied: watch::Receiver<Revision>,
+    /// `None` if presence transitions get no numbers.
+    seen: Option<watch::Receiver<SeenNumber>>,
+}
+
+impl FeedNews {
+    /// Returns up to where can be read.
+    fn look(&mut self) -> (Revision, Option<SeenNumber>) {
+        (*self.applied.borrow_and_update(), self.seen.as_mut().map(|seen| *seen.borrow_and_update()))
+    }
+
+    /// Waits for more of what a reader asks for.
+    async fn wait(&mut self, types: &EventTypes) {
+        match self.seen.as_mut().filter(|_| types.has_presence()) {
+            Some(seen) => drop(tokio::select! { it = self.applied.changed() => it, it = seen.changed() => it }),
+            None => drop(self.applied.changed().await),
         }
     }
 }
@@ -236,7 +282,7 @@ impl FeedReading<'_> {
             if self.position.has(revision, number) {
                 continue;
             }
-            let position = FeedPosition { history, revision, index: Some(number) };
+            let position = FeedPosition { revision, index: Some(number), ..self.position };
             if self.wants(event) {
                 if self.events.len() >= self.query.limit {
                     return false;
@@ -246,12 +292,56 @@ impl FeedReading<'_> {
                     return false;
                 }
                 self.bytes += json.len();
-                let time = logged.change.time;
-                self.events.push(FeedEvent { json, time, event_type: event.event_type(), position });
+                let (key, time) = (EventKey::Change { revision, index: number }, Some(logged.change.time));
+                let (event_type, erased) = (event.event_type(), logged.erased);
+                self.events.push(FeedEvent { json, key, time, erased, event_type, position });
             }
             self.position = position;
         }
-        self.position = FeedPosition { history, revision, index: None };
+        self.position = FeedPosition { revision, index: None, ..self.position };
+        true
+    }
+
+    /// Takes presence, once the reader has all changes up to `head`: it knows the accounts then, and one that it knows to be
+    /// deleted is not found. Returns whether nothing is left of it now.
+    async fn take_presence(
+        &mut self,
+        log: &dyn ChangeLog,
+        head: Revision,
+        seen: Option<SeenNumber>,
+    ) -> Result<bool, StoreError> {
+        let Some(seen) = seen.filter(|seen| *seen > self.position.seen) else { return Ok(true) };
+        let mut is_last = true;
+        if self.query.types.has_presence() {
+            let page = log.seen_page(self.position.seen, seen, LOG_PAGE).await?;
+            is_last = page.len() < LOG_PAGE;
+            for found in page {
+                // Its account was changed meanwhile, or made. That comes first.
+                if found.revision > head || !self.take_one(&found) {
+                    return Ok(true);
+                }
+            }
+        }
+        if is_last {
+            self.position.seen = seen;
+        }
+        Ok(is_last)
+    }
+
+    /// Takes the presence of an account. Returns false once the answer is full.
+    fn take_one(&mut self, found: &NumberedPresence) -> bool {
+        let position = FeedPosition { seen: found.seen, ..self.position };
+        if self.query.account.as_ref().is_none_or(|account| *account == found.account) {
+            let json = presence_json(position.history, found, &self.query.fields);
+            let is_over = !self.events.is_empty() && self.bytes + json.len() > self.query.bytes;
+            if is_over || self.events.len() >= self.query.limit {
+                return false;
+            }
+            self.bytes += json.len();
+            let (key, event_type) = (EventKey::Presence(found.seen), PRESENCE_CHANGED);
+            self.events.push(FeedEvent { json, key, time: None, erased: false, event_type, position });
+        }
+        self.position = position;
         true
     }
 

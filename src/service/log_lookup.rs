@@ -4,10 +4,10 @@ use tokio::sync::watch;
 
 use super::feed::FeedError;
 use super::state::{Service, unavailable};
-use rosterd_engine::model::{FeedPosition, Millis, RequestError, Revision};
+use rosterd_engine::model::{FeedPosition, Millis, RequestError, Revision, SeenNumber};
 use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::events;
-use rosterd_protocol::{EventFields, event_json};
+use rosterd_protocol::{EventFields, event_json, presence_json};
 
 impl Service {
     /// Returns the position before the oldest change that is kept.
@@ -17,7 +17,7 @@ impl Service {
     pub async fn feed_oldest(&self) -> Result<FeedPosition, RequestError> {
         let (log, history) = self.log()?;
         let extent = log.log_extent().await.map_err(|error| unavailable(&error))?;
-        Ok(FeedPosition { history, revision: extent.floor, index: None })
+        Ok(FeedPosition { history, revision: extent.floor, index: None, seen: 0 })
     }
 
     /// Returns the revision up to which changes can be read, and notice of later ones.
@@ -26,15 +26,23 @@ impl Service {
         self.hub.applied()
     }
 
-    /// Returns the position at a time: all that was changed since comes after it.
+    /// Returns the number of the last presence transition that can be read, and notice of later ones. `None` if presence is
+    /// not in the feed.
+    #[must_use]
+    pub fn seen(&self) -> Option<watch::Receiver<SeenNumber>> {
+        self.log.as_ref().and_then(|log| log.seen())
+    }
+
+    /// Returns the position at a time: all that was changed since comes after it. Presence has no past, so the position is
+    /// that of now there.
     ///
     /// # Errors
     /// The log does not go back so far; 403 if no log is kept, 503.
     pub async fn feed_position_at(&self, time: Millis) -> Result<FeedPosition, FeedError> {
         let refused = |error| FeedError::Refused(error);
-        let (log, history) = self.log().map_err(refused)?;
+        let (log, _) = self.log().map_err(refused)?;
         let extent = log.log_extent().await.map_err(|error| refused(unavailable(&error)))?;
-        let mut position = FeedPosition { history, revision: extent.floor, index: None };
+        let mut position = FeedPosition { revision: extent.floor, index: None, ..self.feed_head().map_err(refused)? };
         if extent.floor > 0 && extent.since.is_none_or(|since| time < since) {
             return Err(FeedError::Expired(position));
         }
@@ -52,17 +60,23 @@ impl Service {
         Ok(position)
     }
 
-    /// Returns an event of the log as JSON; `None` if it is not there any more.
+    /// Returns an event as JSON; `None` if the log does not have it any more, or the account has other presence since.
     ///
     /// # Errors
     /// 403 if no log is kept, 503.
     pub async fn event(&self, key: EventKey, fields: &EventFields) -> Result<Option<String>, RequestError> {
         let (log, history) = self.log()?;
-        let page = log.log_page(key.revision.saturating_sub(1)).await.map_err(|error| unavailable(&error))?;
-        let Some(logged) = page.changes.first().filter(|logged| logged.change.revision == key.revision) else {
-            return Ok(None);
+        let (revision, index) = match key {
+            EventKey::Change { revision, index } => (revision, index as usize),
+            EventKey::Presence(seen) => {
+                let found =
+                    log.seen_page(seen.saturating_sub(1), seen, 1).await.map_err(|error| unavailable(&error))?;
+                return Ok(found.first().map(|found| presence_json(history, found, fields)));
+            }
         };
-        let event = events(&logged.change).into_iter().enumerate().nth(key.index as usize);
-        Ok(event.map(|(index, event)| event_json(history, logged, (index, &event), fields)))
+        let logged = log.log_change(revision).await.map_err(|error| unavailable(&error))?;
+        let Some(logged) = logged else { return Ok(None) };
+        let event = events(&logged.change).into_iter().nth(index);
+        Ok(event.map(|event| event_json(history, &logged, (index, &event), fields)))
     }
 }

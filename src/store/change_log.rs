@@ -4,9 +4,10 @@
 //! and does not hold the log: beyond the retention changes are dropped, and the reader is told so.
 
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 use super::error::StoreError;
-use rosterd_engine::model::{Account, LogHistory, LoggedChange, Millis, Revision};
+use rosterd_engine::model::{Account, LogHistory, LoggedChange, Millis, NumberedPresence, Revision, SeenNumber};
 use rosterd_protocol::SnapshotRow;
 
 /// The most changes of a page.
@@ -60,6 +61,19 @@ pub trait ChangeLog: Send + Sync + 'static {
 
     /// Returns what the log holds.
     fn log_extent(&self) -> BoxFuture<'_, Result<LogExtent, StoreError>>;
+
+    /// Returns the number of the last presence transition that is durable, and notice of later ones. `None` if transitions
+    /// get no numbers.
+    fn seen(&self) -> Option<watch::Receiver<SeenNumber>>;
+
+    /// Returns the presence of the accounts whose last transition came after a number and not after another: at most
+    /// `limit`, in order of their numbers.
+    fn seen_page(
+        &self,
+        after: SeenNumber,
+        until: SeenNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<NumberedPresence>, StoreError>>;
 
     /// Returns the records of a kind that are there now, without removed ones: at most `limit`, in the order of their two
     /// accounts, after `after`. An account has an empty second one.

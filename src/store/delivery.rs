@@ -6,7 +6,7 @@ use super::error::StoreError;
 use rosterd_engine::model::Millis;
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 
-/// The most dead letters that are kept for an endpoint. Beyond them the oldest are forgotten.
+/// The most dead letters that are kept for an endpoint. Beyond them those of the lowest numbers are forgotten.
 pub const DEAD_LETTERS: usize = 10_000;
 
 /// An event that an endpoint refused by itself. It names the event in the change log and is no copy of it.

@@ -14,30 +14,30 @@ use crate::raw::Raw;
 use crate::support::{API_KEY, Gateway, PATIENCE, World, connect_with_small_buffer};
 
 /// Reads lines of JSON.
-async fn get(backend: &mut Backend, path: &str) -> (u16, Vec<Value>) {
+pub async fn get(backend: &mut Backend, path: &str) -> (u16, Vec<Value>) {
     let (status, body) = backend.send(Method::GET, path, String::new()).await.unwrap();
     let lines = body.lines().filter(|line| !line.is_empty());
     (status, lines.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect())
 }
 
-async fn put(backend: &mut Backend, path: &str, body: Value) {
+pub async fn put(backend: &mut Backend, path: &str, body: Value) {
     let (status, answer) = backend.send(Method::PUT, path, body.to_string()).await.unwrap();
     assert!(status < 300, "{path}: {status} {answer}");
 }
 
 /// Reads the events after a position, and the next position.
-async fn events(backend: &mut Backend, query: &str) -> (Vec<Value>, String) {
+pub async fn events(backend: &mut Backend, query: &str) -> (Vec<Value>, String) {
     let (status, mut lines) = get(backend, &format!("/v1/feed?{query}")).await;
     assert_eq!(status, 200, "{lines:?}");
     let last = lines.pop().expect("a last line");
     (lines, last["position"].as_str().expect("a position").to_owned())
 }
 
-fn types(events: &[Value]) -> Vec<&str> {
+pub fn types(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().unwrap()).collect()
 }
 
-async fn backend(gateway: &Gateway) -> Backend {
+pub async fn backend(gateway: &Gateway) -> Backend {
     Backend::connect(gateway.ops, API_KEY).await.unwrap()
 }
 
@@ -347,13 +347,13 @@ async fn a_snapshot_and_the_events_after_it_are_the_store() {
 }
 
 /// Reads an answer that goes on, until it has what is looked for.
-struct Stream {
+pub struct Stream {
     stream: TcpStream,
     text: String,
 }
 
 impl Stream {
-    async fn open(gateway: &Gateway, path: &str, headers: &str) -> Self {
+    pub async fn open(gateway: &Gateway, path: &str, headers: &str) -> Self {
         let mut stream = connect_with_small_buffer(gateway.ops).await;
         // Without pieces, which HTTP/1.0 does not have.
         let request = format!("GET {path} HTTP/1.0\r\nAuthorization: Bearer {API_KEY}\r\n{headers}\r\n");
@@ -361,7 +361,7 @@ impl Stream {
         Self { stream, text: String::new() }
     }
 
-    async fn until(&mut self, what: &str) -> &str {
+    pub async fn until(&mut self, what: &str) -> &str {
         let mut bytes = [0; 4096];
         while !self.text.contains(what) {
             let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await.expect(what).unwrap();

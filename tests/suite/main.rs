@@ -36,6 +36,7 @@ mod ops_listener;
 mod origins;
 mod pages;
 mod presence;
+mod presence_feed;
 mod races;
 #[path = "../sim/random.rs"]
 #[allow(dead_code, reason = "not all of it is used here")]

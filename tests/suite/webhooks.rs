@@ -16,11 +16,12 @@ use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, World};
 
-const SECRETS: [&str; 2] = ["whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "whsec_ZGlmZmVyZW50IGRpZmZlcmVudCBkaWZmZXJlbnQ="];
+pub const SECRETS: [&str; 2] =
+    ["whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "whsec_ZGlmZmVyZW50IGRpZmZlcmVudCBkaWZmZXJlbnQ="];
 
 /// What a receiver does with a request.
 #[derive(Clone)]
-enum Reaction {
+pub enum Reaction {
     Status(u16),
     /// A whole answer.
     Raw(String),
@@ -32,18 +33,18 @@ enum Reaction {
 
 /// A request that arrived, with the status that it was answered with.
 #[derive(Debug, Clone)]
-struct Received {
-    headers: Vec<(String, String)>,
-    body: String,
-    status: u16,
+pub struct Received {
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    pub status: u16,
 }
 
 impl Received {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
-    fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         serde_json::from_str(&self.body).unwrap()
     }
 }
@@ -58,8 +59,8 @@ struct ReceiverState {
 }
 
 /// An HTTP server that takes events.
-struct Receiver {
-    address: SocketAddr,
+pub struct Receiver {
+    pub address: SocketAddr,
     state: Arc<Mutex<ReceiverState>>,
     task: JoinHandle<()>,
 }
@@ -71,7 +72,7 @@ impl Drop for Receiver {
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, state) = (listener.local_addr().unwrap(), Arc::<Mutex<ReceiverState>>::default());
         let shared = state.clone();
@@ -85,34 +86,34 @@ impl Receiver {
     }
 
     /// The section of the settings for it.
-    fn section(&self, name: &str, secret: &str, more: &str) -> String {
+    pub fn section(&self, name: &str, secret: &str, more: &str) -> String {
         format!("[webhooks.{name}]\nurl = \"http://{}/hook?key=1\"\nsecret = \"{secret}\"\n{more}\n", self.address)
     }
 
-    fn next(&self, reactions: impl IntoIterator<Item = Reaction>) {
+    pub fn next(&self, reactions: impl IntoIterator<Item = Reaction>) {
         self.state.lock().reactions.extend(reactions);
     }
 
-    fn always(&self, reaction: Option<Reaction>) {
+    pub fn always(&self, reaction: Option<Reaction>) {
         self.state.lock().always = reaction;
     }
 
-    fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Received> {
         self.state.lock().received.clone()
     }
 
     /// The events of the requests that were taken, in order.
-    fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         let taken = self.received().into_iter().filter(|received| received.status < 300);
         taken.flat_map(|received| received.events()).collect()
     }
 
     /// Waits until something is true of what was received.
-    async fn until(&self, what: &str, good: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, what: &str, good: impl Fn(&Self) -> bool) {
         self.until_within(PATIENCE, what, good).await;
     }
 
-    async fn until_within(&self, patience: Duration, what: &str, good: impl Fn(&Self) -> bool) {
+    pub async fn until_within(&self, patience: Duration, what: &str, good: impl Fn(&Self) -> bool) {
         let wait = async {
             while !good(self) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -123,7 +124,7 @@ impl Receiver {
     }
 
     /// Waits for an event about this account with this nick, and returns all.
-    async fn until_nick(&self, nick: &str) -> Vec<Value> {
+    pub async fn until_nick(&self, nick: &str) -> Vec<Value> {
         let has = |events: &[Value]| events.iter().any(|event| event["data"]["user"]["nick"] == nick);
         self.until(nick, |receiver| has(&receiver.events())).await;
         self.events()
@@ -178,18 +179,18 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<ReceiverState>>) {
     }
 }
 
-async fn nick(gateway: &Gateway, nick: &str) {
+pub async fn nick(gateway: &Gateway, nick: &str) {
     gateway.put("/v1/users/ann", json!({"nick": nick})).await;
 }
 
-async fn webhook(gateway: &Gateway, name: &str) -> Value {
+pub async fn webhook(gateway: &Gateway, name: &str) -> Value {
     let (status, body) = gateway.call(Method::GET, &format!("/v1/webhooks/{name}"), "").await;
     assert_eq!(status, 200, "{body}");
     body
 }
 
 /// Waits until something is true of an endpoint's status.
-async fn until_status(gateway: &Gateway, name: &str, good: impl Fn(&Value) -> bool) -> Value {
+pub async fn until_status(gateway: &Gateway, name: &str, good: impl Fn(&Value) -> bool) -> Value {
     let wait = async {
         loop {
             // It is 503 until the endpoint's task has begun.
@@ -206,18 +207,18 @@ async fn until_status(gateway: &Gateway, name: &str, good: impl Fn(&Value) -> bo
     panic!("{}", webhook(gateway, name).await)
 }
 
-async fn post(gateway: &Gateway, path: &str, body: &str) -> Value {
+pub async fn post(gateway: &Gateway, path: &str, body: &str) -> Value {
     let (status, answer) = gateway.call(Method::POST, &format!("/v1/webhooks/{path}"), body).await;
     assert_eq!(status, 200, "{path}: {answer}");
     answer
 }
 
 /// The numbers of the changes of events, in order.
-fn stamps(events: &[Value]) -> Vec<u64> {
+pub fn stamps(events: &[Value]) -> Vec<u64> {
     events.iter().map(|event| event["stamp"].as_u64().unwrap()).collect()
 }
 
-fn unique(stamps: Vec<u64>) -> Vec<u64> {
+pub fn unique(stamps: Vec<u64>) -> Vec<u64> {
     let mut seen = std::collections::BTreeSet::new();
     stamps.into_iter().filter(|stamp| seen.insert(*stamp)).collect()
 }
@@ -454,6 +455,52 @@ async fn an_operator_pauses_resumes_tests_and_replays() {
     assert_eq!(actions[..2], ["webhook.paused", "webhook.tested"]);
     assert!(["webhook.resumed", "webhook.replayed"].iter().all(|action| actions.contains(action)), "{actions:?}");
     assert!(entries.iter().all(|entry| entry["detail"] == "webhook=crm" && entry["subject"] == ""), "{page}");
+    assert_eq!(gateway.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn events_of_an_account_that_was_deleted_meanwhile_have_keys_and_versions_alone() {
+    let receiver = Receiver::start().await;
+    let fields = "fields = [\"nick\", \"email\", \"message\"]";
+    let world = World::with(&receiver.section("crm", SECRETS[0], fields));
+    let gateway = world.start();
+    until_status(&gateway, "crm", |status| status["state"] == "running").await;
+    post(&gateway, "crm/pause", "").await;
+    gateway.put("/v1/users/ann", json!({"nick": "Annabel-the-nick", "email": "annabel@x.example"})).await;
+    gateway.put("/v1/users/bob", json!({"nick": "Bob"})).await;
+    gateway.put("/v1/users/ann/requests/bob", json!({"message": "Annabel-the-message"})).await;
+    gateway.delete("/v1/users/ann").await;
+    post(&gateway, "crm/resume", "").await;
+    let is_last = |receiver: &Receiver| receiver.events().iter().any(|event| event["type"] == "user.deleted");
+    receiver.until("the deletion", is_last).await;
+    let count = receiver.events().len();
+    // A replay brings the same once more.
+    post(&gateway, "crm/replay", "{\"since\": \"2026-01-01T00:00:00Z\"}").await;
+    receiver.until("all once more", |receiver| receiver.events().len() == 2 * count).await;
+    let events = receiver.events();
+    assert_eq!(events[..count], events[count..]);
+    let text = serde_json::to_string(&events).unwrap();
+    assert!(!text.contains("Annabel-the") && !text.contains("annabel@") && text.contains("Bob"), "{text}");
+    let erased: Vec<_> =
+        events[..count].iter().map(|event| (event["type"].as_str().unwrap(), event.get("erased"))).collect();
+    let yes = json!(true);
+    assert_eq!(
+        erased,
+        [("user.created", Some(&yes)), ("user.created", None), ("request.created", Some(&yes)), ("user.deleted", None)]
+    );
+    assert_eq!(events[0]["data"]["user"]["version"], 1);
+    assert_eq!(
+        (&events[2]["data"]["request"]["message"], &events[2]["data"]["request"]["version"]),
+        (&json!(""), &json!(3))
+    );
+    until_status(&gateway, "crm", |status| status["behind"]["changes"] == 0 && status["replay"].is_null()).await;
+    let metrics = gateway.backend().await.send(Method::GET, "/metrics", String::new()).await.unwrap().1;
+    for line in [
+        "rosterd_webhook_events_total{endpoint=\"crm\",result=\"delivered\"} 4",
+        "rosterd_webhook_events_total{endpoint=\"crm\",result=\"erased\"} 4",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     assert_eq!(gateway.terminate().await, Some(0));
 }
 

@@ -12,10 +12,14 @@ use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
     Account, Block, Edge, LogHistory, LoggedChange, Millis, Profile, Reason, Request, RequestError, WriteOrigin,
 };
+use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, how};
 
-/// The texts of a relation that a reader may be given: a request's message, and a friend's alias and note (`custom`).
-const RELATION_FIELDS: [&str; 3] = ["message", "alias", "note"];
+/// What a reader may be given besides the fields of profiles: a request's message, a friend's alias and note (`custom`),
+/// and whether an account hides its presence.
+const OTHER_FIELDS: [&str; 4] = ["message", "alias", "note", "invisible"];
+/// The type of the events about presence, which are not in the change log.
+pub const PRESENCE_CHANGED: &str = "presence.changed";
 /// The fields that a reader is given unless it asks for others. The rest is personal.
 const DEFAULT_FIELDS: [&str; 5] = ["nick", "avatar", "sign", "gender", "custom"];
 
@@ -32,7 +36,7 @@ impl Default for EventFields {
 impl EventFields {
     /// Returns the names of all fields.
     pub fn known() -> impl Iterator<Item = &'static str> {
-        Profile::FIELDS.iter().copied().chain(RELATION_FIELDS)
+        Profile::FIELDS.iter().copied().chain(OTHER_FIELDS)
     }
 
     /// Reads a list of names with commas between; an empty one gives keys and versions only.
@@ -51,7 +55,7 @@ impl EventFields {
         self.0.iter().copied().find(|name| !DEFAULT_FIELDS.contains(name))
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains(&name)
     }
 }
@@ -63,6 +67,11 @@ pub struct EventTypes(Option<Vec<&'static str>>);
 impl EventTypes {
     /// Every type, those of later releases too.
     pub const ALL: Self = Self(None);
+
+    /// Returns the names of all types.
+    pub fn known() -> impl Iterator<Item = &'static str> {
+        ChangeEvent::TYPES.into_iter().chain([PRESENCE_CHANGED])
+    }
 
     /// Reads a list of types with commas between, each a name or the beginning of some with `*`: `user.*,friend.added`.
     ///
@@ -76,9 +85,9 @@ impl EventTypes {
                 None => **name == *pattern,
             };
             let before = types.len();
-            types.extend(ChangeEvent::TYPES.iter().copied().filter(matches));
+            types.extend(Self::known().filter(matches));
             if types.len() == before {
-                return Err(unknown("types", "type of event", pattern, ChangeEvent::TYPES.into_iter()));
+                return Err(unknown("types", "type of event", pattern, Self::known()));
             }
         }
         Ok(Self(Some(types)))
@@ -87,7 +96,23 @@ impl EventTypes {
     /// Whether the reader asks for events like this.
     #[must_use]
     pub fn has(&self, event: &ChangeEvent) -> bool {
-        self.0.as_ref().is_none_or(|types| types.contains(&event.event_type()))
+        self.has_type(event.event_type())
+    }
+
+    /// Whether the reader asks for events about presence.
+    #[must_use]
+    pub fn has_presence(&self) -> bool {
+        self.has_type(PRESENCE_CHANGED)
+    }
+
+    /// Whether the reader asks for nothing but presence.
+    #[must_use]
+    pub fn is_presence_alone(&self) -> bool {
+        self.0.as_ref().is_some_and(|types| types.iter().all(|name| *name == PRESENCE_CHANGED))
+    }
+
+    fn has_type(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|types| types.contains(&name))
     }
 }
 
@@ -110,7 +135,7 @@ pub fn event_json(
     let change = &logged.change;
     let envelope = Envelope {
         specversion: "1.0",
-        id: format!("{history}-{}-{index}", change.revision),
+        id: EventKey::Change { revision: change.revision, index: u32::try_from(index).unwrap_or(u32::MAX) }.id(history),
         source: format!("/rosterd/{history}"),
         kind: event.event_type(),
         time: rfc3339(change.time),

@@ -12,6 +12,7 @@ mod encoded_profile;
 mod encoding;
 mod events;
 mod import;
+mod presence_event;
 mod profile_views;
 mod strict;
 pub mod words;
@@ -23,8 +24,9 @@ pub use decode::{ClientCommand, Inbound, body, decode};
 pub use delivery_events::{GapReason, gap_json, test_json};
 pub use encoded_profile::EncodedProfile;
 pub use encoding::{Encoding, Malformed};
-pub use events::{EventFields, EventTypes, SnapshotRow, event_json, snapshot_json};
+pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, SnapshotRow, event_json, snapshot_json};
 pub use import::{batch, import_line};
+pub use presence_event::presence_json;
 pub use profile_views::ProfileViews;
 pub use strict::nearest;
 

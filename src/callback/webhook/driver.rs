@@ -14,9 +14,9 @@ use super::settings::EndpointSettings;
 use crate::outbound::{OutboundClient, system_lookup};
 use crate::service::{EndpointFailure, FeedError, FeedEvents, FeedQuery, FeedStart, Service};
 use crate::store::{DeadLetter, DeliveryStore, StoreError};
-use rosterd_engine::model::{FeedPosition, Millis, Revision};
+use rosterd_engine::model::{FeedPosition, Millis, Revision, SeenNumber};
 use rosterd_engine::sync::delivery::{
-    Delivery, DeliveryBatch, DeliveryContent, DeliveryEffect, DeliveryOutcome, DeliveryState, DeliveryStep, EventKey,
+    Delivery, DeliveryBatch, DeliveryContent, DeliveryEffect, DeliveryOutcome, DeliveryState, DeliveryStep,
     KeptDelivery,
 };
 use rosterd_protocol::{GapReason, gap_json};
@@ -64,6 +64,10 @@ struct RunningDriver {
     client: Arc<OutboundClient>,
     delivery: Delivery,
     applied: watch::Receiver<Revision>,
+    /// `None` if presence is not in the feed.
+    seen: Option<watch::Receiver<SeenNumber>>,
+    /// How many events of the request that is out have lost personal data.
+    sent_erased: usize,
     /// Whether the delivery is not kept as it is, and when it was kept last.
     unkept: (bool, Instant),
     /// A skipped event that is not kept yet: nothing is sent before that.
@@ -106,6 +110,8 @@ impl Driver {
             client: client_of(&self.settings),
             delivery: Delivery::new(kept, self.settings.batch),
             applied: self.service.applied(),
+            seen: self.service.seen(),
+            sent_erased: 0,
             unkept: (true, Instant::now()),
             dead: None,
             last_status: 0,
@@ -134,6 +140,14 @@ impl Driver {
         let position = position.map_err(|error| error.to_string())?;
         let since = self.service.now();
         Ok(KeptDelivery { position, state: DeliveryState::Running, since, failures: 0, failing_since: 0 })
+    }
+}
+
+/// Waits for another value, and returns false if there will be none.
+async fn changed(seen: Option<&mut watch::Receiver<SeenNumber>>) -> bool {
+    match seen {
+        Some(seen) => seen.changed().await.is_ok(),
+        None => std::future::pending().await,
     }
 }
 
@@ -190,12 +204,14 @@ impl RunningDriver {
     /// Waits for an order, or a change, or for so long; not longer than until the position is to be kept.
     async fn rest(&mut self, most: Duration, for_changes: bool) -> bool {
         let most = most.min(if self.unkept.0 { KEEP } else { TICK.0 });
+        let wants_presence = self.driver.settings.types.has_presence();
         tokio::select! {
             order = self.driver.orders.recv() => match order {
                 Some(order) => self.obey(order).await,
                 None => false,
             },
             changed = self.applied.changed(), if for_changes => changed.is_ok(),
+            changed = changed(self.seen.as_mut()), if for_changes && wants_presence => changed,
             () = sleep(most) => true,
         }
     }
@@ -203,6 +219,7 @@ impl RunningDriver {
     /// Prepares the next request. `None` if there is nothing to send.
     async fn next(&mut self, most: usize) -> Result<Option<PreparedRequest>, ()> {
         self.applied.borrow_and_update();
+        self.seen.as_mut().map(|seen| *seen.borrow_and_update());
         loop {
             let position = self.delivery.kept().position;
             let settings = &self.driver.settings;
@@ -224,12 +241,13 @@ impl RunningDriver {
                 Err(FeedError::Refused(_)) => return Err(()),
             };
             if let Some(first) = found.events.first() {
-                self.behind_since = Some(first.time);
-                let FeedPosition { history, revision, index } = first.position;
-                let key = EventKey { revision, index: index.unwrap_or_default() };
-                let id = format!("{history}-{revision}-{}", key.index);
-                let content = DeliveryContent::Events(found.events.len(), key);
+                // Presence waits since it was found, because it is a state and has no time.
+                let now = self.driver.service.now();
+                self.behind_since = first.time.or(self.behind_since).or(Some(now));
+                let id = first.key.id(first.position.history);
+                let content = DeliveryContent::Events(found.events.len(), first.key);
                 let batch = DeliveryBatch { content, end: found.position };
+                self.sent_erased = found.events.iter().filter(|event| event.erased).count();
                 let events: Vec<_> = found.events.into_iter().map(|event| event.json).collect();
                 return Ok(Some(self.prepare(batch, &id, &events)));
             }
@@ -237,8 +255,12 @@ impl RunningDriver {
                 self.delivery.skip(found.position);
                 self.unkept.0 = true;
             }
-            if found.position.revision >= found.head.revision {
+            let has_all = found.position.revision >= found.head.revision;
+            if has_all {
                 self.behind_since = None;
+            }
+            // What is left comes with a change that is yet to be applied.
+            if has_all && found.position.seen >= found.head.seen || found.position == position {
                 return Ok(None);
             }
         }
@@ -296,7 +318,7 @@ impl RunningDriver {
         let endpoint = &self.driver.settings.name;
         match self.delivery.finish(result.outcome, now, chance) {
             DeliveryEffect::Delivered(content) => {
-                self.metrics().delivered(content);
+                self.metrics().delivered(content, self.sent_erased);
                 if let DeliveryContent::Gap = content {
                     tracing::warn!(endpoint, "events are missing, and the endpoint knows; it can take a snapshot");
                     // So that it is not said twice.

@@ -34,7 +34,7 @@ pub(super) async fn redeliver(
     };
     let mut redelivered = Redelivered::default();
     if let Some(event) = event {
-        let id = format!("{}-{}-{}", head.history, letter.event.revision, letter.event.index);
+        let id = letter.event.id(head.history);
         let request = SignedRequest::new(settings, &id, &[event], service.now(), true);
         let begun = Instant::now();
         let result = RequestResult::of(client.post(request.headers, request.body).await);

@@ -102,10 +102,16 @@ impl EndpointMetrics<'_> {
         self.metrics.webhook_request_times.get_or_create(&self.label()).observe(took.as_secs_f64());
     }
 
-    pub(super) fn delivered(&self, content: DeliveryContent) {
+    /// Counts what the endpoint took. Of so many events personal data was taken out before.
+    pub(super) fn delivered(&self, content: DeliveryContent, erased: usize) {
         match content {
             DeliveryContent::Events(count, _) => {
-                self.metrics.webhook_events.get_or_create(&self.result("delivered")).inc_by(count as u64);
+                let whole = count.saturating_sub(erased) as u64;
+                for (result, count) in [("delivered", whole), ("erased", erased as u64)] {
+                    if count > 0 {
+                        self.metrics.webhook_events.get_or_create(&self.result(result)).inc_by(count);
+                    }
+                }
             }
             DeliveryContent::Gap => {
                 self.metrics.webhook_gaps.get_or_create(&self.label()).inc();

@@ -175,6 +175,7 @@ fn the_names_and_defaults_are_a_contract() {
             "clients.trusted_proxies",
             "demo.users",
             "feed.max_bytes",
+            "feed.presence",
             "feed.retention",
             "friends.policy",
             "friends.request_expiry",
@@ -356,6 +357,7 @@ fn the_environment_is_read_by_the_type_of_its_key() {
         ("ROSTERD_LIMITS__FRAME_BYTES", " 4096 "),
         ("ROSTERD_LOG__FORMAT", "json"),
         ("ROSTERD_STORE__TOMBSTONE_RETENTION", "1h 30m"),
+        ("ROSTERD_FEED__RETENTION", "1h"),
     ])
     .unwrap();
     assert_eq!((config.ops.api_key.expose(), config.auth.hs256_secret.expose()), ("1234567890123456", digits));

@@ -185,7 +185,8 @@ mod tests {
     fn database(at: &Path, revision: i64) {
         let original = beside(at, ".original");
         let mut conn = Connection::open(&original).unwrap();
-        schema::prepare(&mut conn, &Visibility::default(), true).unwrap();
+        let keeps = schema::KeptForFollowers { log: true, presence: false };
+        schema::prepare(&mut conn, &Visibility::default(), keeps).unwrap();
         conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
         conn.execute("UPDATE meta SET stamp = ?1", [revision]).unwrap();
         for part in ["", "-wal", "-shm"] {

@@ -10,6 +10,7 @@ mod delivery_writer;
 mod files;
 mod log;
 mod log_writer;
+mod presence_numbers;
 mod readers;
 mod rows;
 mod schema;
@@ -34,8 +35,9 @@ use self::delivery_writer::DeliveryTask;
 use self::files::{claim, create_private};
 use self::log::WriteAheadLog;
 use self::log_writer::{LogTask, LogWriter};
+use self::presence_numbers::PresenceNumbers;
 use self::readers::{READERS, Readers};
-use self::schema::{Meta, explain};
+use self::schema::{KeptForFollowers, Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, DeadLetter, DeliveryStore, FEED_CAPACITY, LogExtent,
@@ -43,8 +45,8 @@ use super::{
     WriteError, Written, system_clock,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, LoggedChange, Millis, OnlineAccount,
-    Profile, Request, Revision, User, Visibility,
+    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, LoggedChange, Millis, NumberedPresence,
+    OnlineAccount, Profile, Request, Revision, SeenNumber, User, Visibility,
 };
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 use rosterd_protocol::SnapshotRow;
@@ -60,13 +62,15 @@ pub struct SqliteOptions {
     pub visibility: Visibility,
     /// Whether to keep a change log. To keep none for once ends its history.
     pub keeps_log: bool,
+    /// Whether presence transitions get numbers, so that they can be followed as the change log is.
+    pub numbers_presence: bool,
 }
 
 impl Default for SqliteOptions {
-    /// Five seconds, the clock of the machine, the default visibility, and a change log.
+    /// Five seconds, the clock of the machine, the default visibility, and a change log without presence.
     fn default() -> Self {
         let (clock, visibility) = (system_clock(), Visibility::default());
-        Self { busy_timeout: Duration::from_secs(5), clock, visibility, keeps_log: true }
+        Self { busy_timeout: Duration::from_secs(5), clock, visibility, keeps_log: true, numbers_presence: false }
     }
 }
 
@@ -84,7 +88,8 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
     finish_restore(path)?;
     create_private(path).map_err(|e| StoreError(format!("cannot create the database {}: {e}", path.display())))?;
     let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
-    let meta = schema::prepare(&mut conn, &options.visibility, options.keeps_log).map_err(|e| explain(path, &e))?;
+    let keeps = KeptForFollowers { log: options.keeps_log, presence: options.numbers_presence };
+    let meta = schema::prepare(&mut conn, &options.visibility, keeps).map_err(|e| explain(path, &e))?;
     start(path, options, lock, conn, &meta)
 }
 
@@ -94,6 +99,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let (running, ended) = watch::channel(());
     let compacted = Arc::new(AtomicU64::new(meta.compacted));
     let head = Arc::new(AtomicU64::new(meta.revision));
+    let (presence_numbers, seen) = PresenceNumbers::new(meta.seen);
     let writer = Writer {
         conn,
         lock,
@@ -104,6 +110,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
         compacted: compacted.clone(),
         log: WriteAheadLog::new(path, options.busy_timeout),
         change_log: LogWriter::new(meta),
+        presence_numbers,
         failing: false,
         feed,
         running,
@@ -114,7 +121,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     // Logins wait for the others, and not behind those who read far back.
     let log_reader = Readers::new(path.to_owned(), options.busy_timeout, 1);
     let history = meta.history;
-    let store = Sqlite { readers, log_reader, messages, epoch: meta.epoch, history, head, compacted, ended };
+    let store = Sqlite { readers, log_reader, messages, epoch: meta.epoch, history, seen, head, compacted, ended };
     let store = Arc::new(store);
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
     Ok(Opened { store, log, audit, deliveries, feed: commits, head: meta.revision })
@@ -135,6 +142,7 @@ struct Sqlite {
     messages: mpsc::Sender<Message>,
     epoch: Epoch,
     history: Option<LogHistory>,
+    seen: Option<watch::Receiver<SeenNumber>>,
     /// Raised by the writer.
     head: Arc<AtomicU64>,
     /// Raised by the writer.
@@ -329,6 +337,19 @@ impl ChangeLog for Sqlite {
 
     fn log_extent(&self) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
         Box::pin(self.log_reader.read(rows::change_log::extent))
+    }
+
+    fn seen(&self) -> Option<watch::Receiver<SeenNumber>> {
+        self.seen.clone()
+    }
+
+    fn seen_page(
+        &self,
+        after: SeenNumber,
+        until: SeenNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<NumberedPresence>, StoreError>> {
+        Box::pin(self.log_reader.read(move |conn| rows::profiles::seen_page(conn, after, until, limit)))
     }
 
     fn snapshot_page(

@@ -7,15 +7,15 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::rows::{change_log, delivery, number};
+use super::rows::{change_log, delivery, number, profiles};
 use crate::store::StoreError;
-use rosterd_engine::model::{Epoch, LogHistory, Revision, Visibility};
+use rosterd_engine::model::{Epoch, LogHistory, Revision, SeenNumber, Visibility};
 
 /// The bytes "rstd", which `SQLite` keeps in the header of the file.
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -26,6 +26,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../schema/sqlite/0008_change_log.sql"),
     include_str!("../schema/sqlite/0009_audit.sql"),
     include_str!("../schema/sqlite/0010_webhooks.sql"),
+    include_str!("../schema/sqlite/0011_presence_numbers.sql"),
 ];
 
 /// The epoch and the history in a copy, which gets its own when it is opened first.
@@ -82,10 +83,23 @@ pub(super) struct Meta {
     pub history: Option<LogHistory>,
     /// The size of the change log.
     pub log_bytes: u64,
+    /// The number of the last presence transition, unless they get none.
+    pub seen: Option<SeenNumber>,
+}
+
+/// What is kept for those who follow the store from outside.
+#[derive(Clone, Copy)]
+pub(super) struct KeptForFollowers {
+    pub log: bool,
+    pub presence: bool,
 }
 
 /// Verifies and migrates the database, and sets the connection up for writing.
-pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility, keeps_log: bool) -> Result<Meta, SchemaError> {
+pub(super) fn prepare(
+    conn: &mut Connection,
+    visibility: &Visibility,
+    keeps: KeptForFollowers,
+) -> Result<Meta, SchemaError> {
     // Closing must not touch even the log of a database that turns out not to be ours.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     verify(conn)?;
@@ -106,7 +120,8 @@ pub(super) fn prepare(conn: &mut Connection, visibility: &Visibility, keeps_log:
     // What is erased is overwritten, and does not stay in a free part of the file.
     conn.pragma_update(None, "secure_delete", true)?;
     migrate(conn)?;
-    begin_log(conn, keeps_log)?;
+    begin_log(conn, keeps.log)?;
+    number_presence(conn, keeps.log && keeps.presence)?;
     rule(conn, visibility)
 }
 
@@ -141,6 +156,20 @@ fn begin_log(conn: &mut Connection, keeps_log: bool) -> Result<(), SchemaError> 
         delivery::clear_dead(&tx)?;
         let history = if keeps_log { epoch()? } else { COPIED };
         tx.execute("UPDATE meta SET history = ?1", [history])?;
+    }
+    Ok(tx.commit()?)
+}
+
+/// Begins to number presence transitions, or ends that. Where it begins, all accounts that are online or that a follower may
+/// think to be take a number: nobody saw what they did meanwhile.
+fn number_presence(conn: &mut Connection, numbers: bool) -> Result<(), SchemaError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let numbered: bool = tx.query_row("SELECT numbers_seen FROM meta", [], |record| record.get(0))?;
+    if numbered != numbers {
+        if numbers {
+            profiles::number_all(&tx)?;
+        }
+        tx.execute("UPDATE meta SET numbers_seen = ?1", [numbers])?;
     }
     Ok(tx.commit()?)
 }
@@ -196,13 +225,14 @@ fn migrate(conn: &mut Connection) -> Result<(), SchemaError> {
 }
 
 fn meta(conn: &Connection) -> rusqlite::Result<Meta> {
-    conn.query_row("SELECT epoch, stamp, floor, history, feed_bytes FROM meta", [], |record| {
+    conn.query_row("SELECT epoch, stamp, floor, history, feed_bytes, seen, numbers_seen FROM meta", [], |record| {
         Ok(Meta {
             epoch: Epoch(record.get::<_, i64>(0)?.cast_unsigned()),
             revision: number(record, 1)?,
             compacted: number(record, 2)?,
             history: Some(record.get::<_, i64>(3)?).filter(|it| *it != COPIED).map(|it| LogHistory(it.cast_unsigned())),
             log_bytes: number(record, 4)?,
+            seen: if record.get(6)? { Some(number(record, 5)?) } else { None },
         })
     })
 }

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::delivery_writer::DeliveryTask;
 use super::log::WriteAheadLog;
 use super::log_writer::{LogTask, LogWriter};
+use super::presence_numbers::PresenceNumbers;
 use super::rows::{self, SqliteTables};
 use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
 use crate::store::{
@@ -64,6 +65,7 @@ pub(super) struct Writer {
     pub compacted: Arc<AtomicU64>,
     pub log: WriteAheadLog,
     pub change_log: LogWriter,
+    pub presence_numbers: PresenceNumbers,
     /// Whether the last transaction failed. A full disk is logged when it begins and when it ends.
     pub failing: bool,
     pub feed: mpsc::Sender<CommitBatch>,
@@ -182,9 +184,12 @@ impl Writer {
     }
 
     /// Stores who came and went. It is durable by the next commit; to wait for the disk would keep that commit waiting.
+    /// Where transitions have numbers it is durable at once: a follower must not have one that a crash of the machine gives
+    /// to another.
     fn note(&mut self, presence: Vec<QueuedPresence>) {
         let (seen, waiting): (Vec<_>, Vec<_>) = presence.into_iter().unzip();
-        let noted = self.conn.pragma_update(None, "synchronous", "NORMAL");
+        let sync = if self.presence_numbers.last().is_some() { "FULL" } else { "NORMAL" };
+        let noted = self.conn.pragma_update(None, "synchronous", sync);
         let noted = noted.and_then(|()| self.transact(&[], &seen).map(drop));
         let synced = self.conn.pragma_update(None, "synchronous", "FULL");
         let noted = self.report(noted.and(synced));
@@ -221,8 +226,9 @@ impl Writer {
         let mut committed = Committed { changes: Vec::new(), results: Vec::with_capacity(writes.len()) };
         let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Presence goes first, because a block keeps the last time at which its peer was seen.
+        let mut last_seen = self.presence_numbers.last();
         for seen in seen {
-            rows::profiles::put_seen(&tx, seen)?;
+            rows::profiles::put_seen(&tx, seen, &mut last_seen)?;
         }
         for write in writes {
             let result =
@@ -237,7 +243,9 @@ impl Writer {
         if revision != self.revision {
             rows::put_revision(&tx, revision)?;
         }
+        let last_seen = self.presence_numbers.finish(&tx, &committed.changes, last_seen)?;
         tx.commit()?;
+        self.presence_numbers.committed(last_seen);
         self.revision = revision;
         self.change_log.committed(log_bytes);
         if committed.changes.iter().flat_map(|change| &change.rows).any(|row| matches!(row, Row::Gone { .. })) {

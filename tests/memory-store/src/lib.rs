@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::audit::MemoryAudit;
 use self::log::MemoryLog;
@@ -27,7 +27,8 @@ use rosterd::store::{
 };
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, ListedEdge, LogHistory, LoggedChange,
-    Millis, OnlineAccount, Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence, User, Visibility,
+    Millis, NumberedPresence, OnlineAccount, Profile, Request, RequestSide, RequestState, Revision, Row, SeenNumber,
+    SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
@@ -47,8 +48,9 @@ pub fn open(clock: StoreClock, visibility: Visibility) -> Result<Opened, StoreEr
 pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened {
     let (feed, commits) = mpsc::channel(FEED_CAPACITY);
     let head = disk.head();
-    let store =
-        Arc::new(Memory { clock, visibility, epoch: disk.epoch, state: disk.state, feed: Mutex::new(Some(feed)) });
+    let (seen, _) = watch::channel(disk.state.lock().tables.seen);
+    let (epoch, state, feed) = (disk.epoch, disk.state, Mutex::new(Some(feed)));
+    let store = Arc::new(Memory { clock, visibility, epoch, state, feed, seen });
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
     Opened { store, log, audit, deliveries, feed: commits, head }
 }
@@ -93,6 +95,8 @@ struct Memory {
     state: Arc<Mutex<MemoryState>>,
     /// Taken by `close`.
     feed: Mutex<Option<mpsc::Sender<CommitBatch>>>,
+    /// The number of the last presence transition.
+    seen: watch::Sender<SeenNumber>,
 }
 
 #[derive(Default, Clone)]
@@ -119,6 +123,8 @@ struct MemoryTables {
     /// An empty credential has no entry.
     credentials: BTreeMap<Account, Credential>,
     audit: MemoryAudit,
+    /// The number of the last presence transition.
+    seen: SeenNumber,
 }
 
 /// The row of an account.
@@ -127,6 +133,8 @@ struct StoredUser {
     profile: Arc<Profile>,
     invisible: Invisibility,
     seen: SeenPresence,
+    /// The number of its last presence transition; 0 if there was none.
+    number: SeenNumber,
 }
 
 impl StoredUser {
@@ -237,8 +245,8 @@ impl MemoryTables {
     }
 
     fn put_profile(&mut self, profile: &Arc<Profile>) {
-        let new =
-            StoredUser { profile: profile.clone(), invisible: Invisibility::default(), seen: SeenPresence::default() };
+        let (invisible, seen) = (Invisibility::default(), SeenPresence::default());
+        let new = StoredUser { profile: profile.clone(), invisible, seen, number: 0 };
         self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
     }
 }
@@ -296,6 +304,8 @@ impl Rows for MemoryTables {
             Row::Invisible { account, invisible, .. } => {
                 if let Some(held) = self.users.get_mut(account) {
                     held.invisible = *invisible;
+                    self.seen += 1;
+                    held.number = self.seen;
                 }
             }
             Row::Credential { account, credential } => {
@@ -377,6 +387,7 @@ impl Memory {
                 Err(refusal) => (Vec::new(), Err(refusal)),
             };
             let batch = CommitBatch { changes, answers: vec![(answer, written)], committed: Instant::now() };
+            self.seen.send_replace(state.tables.seen);
             match room {
                 Some(room) => room.send(batch),
                 None => batch.answer(),
@@ -566,8 +577,11 @@ impl Store for Memory {
                 }
             } else if let Some(held) = tables.users.get_mut(&account) {
                 held.seen = seen.unwrap_or_default();
+                tables.seen += 1;
+                held.number = tables.seen;
             }
         }
+        self.seen.send_replace(tables.seen);
         Box::pin(async { Ok(()) })
     }
 
@@ -640,6 +654,32 @@ impl ChangeLog for Memory {
         Box::pin(async move { Ok(extent) })
     }
 
+    fn seen(&self) -> Option<watch::Receiver<SeenNumber>> {
+        Some(self.seen.subscribe())
+    }
+
+    fn seen_page(
+        &self,
+        after: SeenNumber,
+        until: SeenNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<NumberedPresence>, StoreError>> {
+        let state = self.state.lock();
+        let users = state.tables.users.iter().filter(|(_, held)| held.number > after && held.number <= until);
+        let mut found: Vec<_> = users
+            .map(|(account, held)| NumberedPresence {
+                account: account.clone(),
+                presence: held.seen,
+                invisible: held.invisible.hides,
+                revision: held.profile.version.max(held.invisible.version),
+                seen: held.number,
+            })
+            .collect();
+        found.sort_by_key(|found| found.seen);
+        found.truncate(limit);
+        Box::pin(async { Ok(found) })
+    }
+
     fn snapshot_page(
         &self,
         kind: SnapshotKind,
@@ -698,7 +738,11 @@ impl DeliveryStore for Memory {
         state.deliveries.insert(name.clone(), (kept, (self.clock)()));
         if let Some(dead) = dead {
             state.dead.insert((name.clone(), dead.event), dead);
-            let of_name: Vec<_> = state.dead.keys().filter(|(other, _)| *other == name).cloned().collect();
+            let mut of_name: Vec<_> = state.dead.keys().filter(|(other, _)| *other == name).cloned().collect();
+            of_name.sort_by_key(|(_, event)| match event {
+                EventKey::Change { revision, index } => (*revision, i64::from(*index)),
+                EventKey::Presence(seen) => (*seen, -1),
+            });
             for key in of_name.iter().rev().skip(DEAD_LETTERS) {
                 state.dead.remove(key);
             }

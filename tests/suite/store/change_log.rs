@@ -3,11 +3,13 @@
 use std::fs;
 
 use rosterd::store;
-use rosterd_engine::model::{Cause, Fields, FriendUpdate, Millis, Row, SessionId, WriteOrigin};
+use rosterd_engine::model::{
+    Cause, Fields, FriendUpdate, Millis, NumberedPresence, Row, SeenPresence, SessionId, WriteOrigin,
+};
 
 use super::Place;
 use super::rig::{account, ask, befriend, delete, nick, profile, token};
-use rosterd::store::Write;
+use rosterd::store::{PresenceRow, Write};
 use rosterd_engine::model::Command;
 
 on_every_store! {
@@ -17,6 +19,7 @@ on_every_store! {
     what_is_old_or_too_much_is_dropped_and_missed_positions_are_below_the_floor
     what_is_refused_or_changes_nothing_is_not_logged
     an_erasure_takes_personal_data_out_and_leaves_the_versions
+    each_presence_transition_takes_the_next_number_and_an_account_has_that_of_its_last
 }
 
 async fn the_log_has_every_change_in_order_and_says_who_asked(place: Place) {
@@ -155,4 +158,54 @@ async fn an_erasure_takes_personal_data_out_and_leaves_the_versions(place: Place
     }
     assert!(bytes > 0);
     db.close().await;
+}
+
+async fn each_presence_transition_takes_the_next_number_and_an_account_has_that_of_its_last(place: Place) {
+    let db = place.open();
+    db.write([nick("a", "Ann"), nick("b", "Bob"), nick("c", "C")]).await.unwrap();
+    let seen = |name, online, last_seen| {
+        let seen = Some(SeenPresence { online, last_seen });
+        PresenceRow { account: account(name), peer: None, seen }
+    };
+    let number = |db: &super::rig::Running| *db.log.seen().expect("numbers").borrow();
+    let found = |name, online, last_seen, invisible, revision, seen| NumberedPresence {
+        account: account(name),
+        presence: SeenPresence { online, last_seen },
+        invisible,
+        revision,
+        seen,
+    };
+    assert_eq!((number(&db), db.log.seen_page(0, 99, 9).await.unwrap()), (0, vec![]));
+    // One who does not exist takes none, and what a peer sees is not what friends see.
+    let peer = PresenceRow { peer: Some(account("c")), ..seen("a", true, 9) };
+    db.store.put_seen(vec![seen("a", true, 5), seen("nobody", true, 5), seen("b", true, 6), peer]).await.unwrap();
+    assert_eq!(number(&db), 2);
+    for time in 0..10 {
+        db.store.put_seen(vec![seen("a", time % 2 == 1, 10 + time)]).await.unwrap();
+    }
+    let all = [found("b", true, 6, false, 2, 2), found("a", true, 19, false, 1, 12)];
+    assert_eq!((number(&db), db.log.seen_page(0, 99, 9).await.unwrap()), (12, all.to_vec()));
+    // Bounds on both sides, and of the number.
+    assert_eq!(db.log.seen_page(2, 12, 9).await.unwrap(), all[1..]);
+    assert_eq!(db.log.seen_page(0, 11, 9).await.unwrap(), all[..1]);
+    assert_eq!(db.log.seen_page(0, 99, 1).await.unwrap(), all[..1]);
+    // Whether an account hides takes a number, too; nothing else does, and a refused write takes none.
+    db.run(Command::SetInvisible { account: account("c"), invisible: true, if_version: None }).await;
+    db.run(nick("b", "Bobby")).await;
+    db.write([Command::SetInvisible { account: account("a"), invisible: true, if_version: None }, delete("nobody")])
+        .await
+        .unwrap_err();
+    let rest =
+        [found("b", true, 6, false, 5, 2), found("a", true, 19, false, 1, 12), found("c", false, 0, true, 4, 13)];
+    assert_eq!((number(&db), db.log.seen_page(0, 99, 9).await.unwrap()), (13, rest.to_vec()));
+    // An account that is gone has none, and neither has a later one of its name.
+    db.write([delete("a"), nick("a", "another")]).await.unwrap();
+    assert_eq!(db.log.seen_page(2, 99, 9).await.unwrap(), rest[2..]);
+    let durable = place.directory.is_some();
+    db.close().await;
+    if durable {
+        let db = place.open();
+        assert_eq!((number(&db), db.log.seen_page(2, 99, 9).await.unwrap()), (13, rest[2..].to_vec()));
+        db.close().await;
+    }
 }

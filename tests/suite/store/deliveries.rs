@@ -9,12 +9,13 @@ use super::Place;
 on_every_store! {
     a_delivery_is_kept_as_it_was_put
     dead_letters_are_listed_in_order_and_have_a_bound
+    a_dead_letter_of_presence_is_told_from_one_of_a_change
     forgotten_deliveries_are_those_of_no_name
 }
 
 fn kept(revision: u64, index: Option<u32>) -> KeptDelivery {
     KeptDelivery {
-        position: FeedPosition { history: LogHistory(u64::MAX - 7), revision, index },
+        position: FeedPosition { history: LogHistory(u64::MAX - 7), revision, index, seen: revision + 5 },
         state: DeliveryState::Held,
         since: 5,
         failures: 3,
@@ -23,7 +24,7 @@ fn kept(revision: u64, index: Option<u32>) -> KeptDelivery {
 }
 
 fn dead(revision: u64, index: u32) -> DeadLetter {
-    DeadLetter { event: EventKey { revision, index }, time: revision + 1, status: 422 }
+    DeadLetter { event: EventKey::Change { revision, index }, time: revision + 1, status: 422 }
 }
 
 async fn a_delivery_is_kept_as_it_was_put(place: Place) {
@@ -56,6 +57,24 @@ async fn dead_letters_are_listed_in_order_and_have_a_bound(place: Place) {
     assert_eq!(db.deliveries.count_dead_letters("many".into()).await.unwrap(), DEAD_LETTERS as u64);
     assert_eq!(db.deliveries.dead_letters("many".into(), None, 1).await.unwrap(), [dead(1, 0)]);
     assert_eq!(db.deliveries.count_dead_letters("crm".into()).await.unwrap(), 2);
+    db.close().await;
+}
+
+async fn a_dead_letter_of_presence_is_told_from_one_of_a_change(place: Place) {
+    let db = place.open();
+    let presence = |seen| DeadLetter { event: EventKey::Presence(seen), time: 9, status: 400 };
+    for event in [presence(7), dead(7, 0), presence(3), dead(9, 1)] {
+        db.deliveries.put_delivery("crm".into(), kept(9, None), Some(event)).await.unwrap();
+    }
+    let letters = |after, limit| db.deliveries.dead_letters("crm".into(), after, limit);
+    let all = [dead(7, 0), dead(9, 1), presence(3), presence(7)];
+    assert_eq!(letters(None, 10).await.unwrap(), all);
+    for (at, letter) in all.iter().enumerate() {
+        assert_eq!(letters(Some(letter.event), 10).await.unwrap(), all[at + 1..], "{letter:?}");
+    }
+    let remove = |event| db.deliveries.remove_dead_letter("crm".into(), event);
+    assert!(remove(EventKey::Presence(7)).await.unwrap() && !remove(EventKey::Presence(7)).await.unwrap());
+    assert_eq!(letters(None, 10).await.unwrap(), all[..3]);
     db.close().await;
 }
 

@@ -50,6 +50,7 @@ impl Place {
                 busy_timeout: place.busy_timeout,
                 clock,
                 visibility,
+                numbers_presence: true,
                 ..store::sqlite::SqliteOptions::default()
             };
             store::sqlite::open(&place.path(), options)

@@ -7,8 +7,8 @@ use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use futures::future::join_all;
-use rosterd::store::{self, WriteError};
-use rosterd_engine::model::{Audience, Fields, Invisibility, Millis, Reason};
+use rosterd::store::{self, PresenceRow, WriteError};
+use rosterd_engine::model::{Audience, Fields, Invisibility, Millis, Reason, SeenPresence};
 use rusqlite::Connection;
 
 use crate::support::{finished, spawn};
@@ -75,6 +75,46 @@ async fn the_change_log_is_there_after_reopening_and_begins_anew_in_a_copy_or_af
     let db = place.open();
     assert!(db.log.history().is_some() && db.log.history() != history);
     assert_eq!(db.log.log_extent().await.unwrap().floor, 3);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn where_numbers_of_presence_begin_whoever_may_be_thought_online_takes_one() {
+    let place = Place::sqlite();
+    let without = || {
+        let options = store::sqlite::SqliteOptions::default();
+        Running::new(store::sqlite::open(&place.path(), options).unwrap())
+    };
+    let seen = |name, online| PresenceRow {
+        account: account(name),
+        peer: None,
+        seen: Some(SeenPresence { online, last_seen: 9 }),
+    };
+    async fn page(db: &Running, after: u64) -> Vec<(String, bool, u64)> {
+        let page = db.log.seen_page(after, 99, 99).await.unwrap();
+        page.into_iter().map(|found| (found.account.to_string(), found.presence.online, found.seen)).collect()
+    }
+    let db = without();
+    db.write(["a", "b", "c"].map(|name| nick(name, "x"))).await.unwrap();
+    db.store.put_seen(vec![seen("a", true), seen("b", false)]).await.unwrap();
+    assert!(db.log.seen().is_none() && page(&db, 0).await.is_empty());
+    db.close().await;
+    // Those who are online.
+    let db = place.open();
+    assert_eq!(page(&db, 0).await, [("a".to_owned(), true, 1)]);
+    db.store.put_seen(vec![seen("c", true)]).await.unwrap();
+    db.close().await;
+    // Opened once more it gives none anew.
+    let db = place.open();
+    assert_eq!(page(&db, 0).await, [("a".to_owned(), true, 1), ("c".to_owned(), true, 2)]);
+    db.close().await;
+    // Nobody saw that one leaves and another comes.
+    let db = without();
+    db.store.put_seen(vec![seen("a", false), seen("b", true)]).await.unwrap();
+    db.close().await;
+    let db = place.open();
+    let all = [("a".to_owned(), false, 3), ("b".to_owned(), true, 4), ("c".to_owned(), true, 5)];
+    assert_eq!((page(&db, 2).await, *db.log.seen().unwrap().borrow()), (all.to_vec(), 5));
     db.close().await;
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{LogHistory, Revision};
+use super::{LogHistory, Revision, SeenNumber};
 
-/// How far a reader has come: it has all events of the changes up to a revision.
+/// How far a reader has come: it has all events of the changes up to a revision, and the presence transitions up to a
+/// number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedPosition {
     /// The log that it belongs to.
@@ -14,6 +15,8 @@ pub struct FeedPosition {
     pub revision: Revision,
     /// If more events of that change follow: the number of the last one that the reader has.
     pub index: Option<u32>,
+    /// The presence transitions that the reader has, or that newer ones of the same accounts replaced.
+    pub seen: SeenNumber,
 }
 
 impl FeedPosition {
@@ -34,11 +37,11 @@ impl FeedPosition {
 }
 
 impl fmt::Display for FeedPosition {
-    /// `HISTORY-REVISION[.INDEX]-0`; the last part is kept for presence, which has positions of its own.
+    /// `HISTORY-REVISION[.INDEX]-SEEN`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.index {
-            Some(index) => write!(f, "{}-{}.{index}-0", self.history, self.revision),
-            None => write!(f, "{}-{}-0", self.history, self.revision),
+            Some(index) => write!(f, "{}-{}.{index}-{}", self.history, self.revision, self.seen),
+            None => write!(f, "{}-{}-{}", self.history, self.revision, self.seen),
         }
     }
 }
@@ -48,17 +51,18 @@ impl FromStr for FeedPosition {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.split('-');
-        let (Some(history), Some(at), Some("0"), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(history), Some(at), Some(seen), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(());
         };
         let (revision, index) = at.split_once('.').map_or((at, None), |(revision, index)| (revision, Some(index)));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if !digits(revision) || index.is_some_and(|index| !digits(index)) {
+        if !digits(revision) || !digits(seen) || index.is_some_and(|index| !digits(index)) {
             return Err(());
         }
         let index = index.map(str::parse).transpose().map_err(drop)?;
-        Ok(Self { history: history.parse()?, revision: revision.parse().map_err(drop)?, index })
+        let [revision, seen] = [revision, seen].map(|number| number.parse().map_err(drop));
+        Ok(Self { history: history.parse()?, revision: revision?, index, seen: seen? })
     }
 }
 
@@ -69,8 +73,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_position_is_read_as_it_was_written(history: u64, revision: u64, index: Option<u32>) {
-            let position = FeedPosition { history: LogHistory(history), revision, index };
+        fn a_position_is_read_as_it_was_written(history: u64, revision: u64, index: Option<u32>, seen: u64) {
+            let position = FeedPosition { history: LogHistory(history), revision, index, seen };
             prop_assert_eq!(position.to_string().parse(), Ok(position));
         }
 
@@ -87,7 +91,9 @@ mod tests {
             "now",
             "0-1-0",
             "000000000000000a-1",
-            "000000000000000a-1-1",
+            "000000000000000a-1-",
+            "000000000000000a-1-+1",
+            "000000000000000a-1-99999999999999999999",
             "000000000000000a-+1-0",
             "000000000000000a-1.-0",
             "000000000000000a-1.+2-0",
@@ -100,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_position_within_a_change_has_a_part_of_its_events() {
-        let position = |index| FeedPosition { history: LogHistory(1), revision: 5, index };
+        let position = |index| FeedPosition { history: LogHistory(1), revision: 5, index, seen: 0 };
         assert_eq!((position(None).after(), position(Some(1)).after()), (5, 4));
         assert!(position(None).has(5, 9) && !position(None).has(6, 0));
         assert!(position(Some(1)).has(4, 9) && position(Some(1)).has(5, 1) && !position(Some(1)).has(5, 2));

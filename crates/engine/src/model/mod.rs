@@ -34,14 +34,17 @@ pub use logged_change::{LogHistory, LoggedChange};
 pub use origin::{Added, Cause, ChangedFields, WriteOrigin};
 pub use profile::{Fields, LastChange, Patch, Profile, TextLimits};
 pub use relation::{
-    Block, Edge, FriendUpdate, FriendsPolicy, Invisibility, ListedEdge, Request, RequestSide, RequestState,
-    SeenChanges, SeenPresence,
+    Block, Edge, FriendUpdate, FriendsPolicy, Invisibility, ListedEdge, NumberedPresence, Request, RequestSide,
+    RequestState, SeenChanges, SeenPresence,
 };
 pub use sessions_policy::SessionsPolicy;
 pub use visibility::{Audience, Visibility};
 
 /// A change's position in commit order; the first is 1. Below 2^53, so that JSON numbers hold it.
 pub type Revision = u64;
+
+/// Counts the presence transitions of a store, as friends see them. An account has the number of its last one.
+pub type SeenNumber = u64;
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;

@@ -2,7 +2,7 @@
 
 use super::limits::{ALIAS_CHARS, FRIEND_CUSTOM_CHARS, MESSAGE_CHARS};
 use super::profile::{length, text};
-use super::{Account, Audience, LastChange, Millis, Profile, RequestError};
+use super::{Account, Audience, LastChange, Millis, Profile, RequestError, Revision, SeenNumber};
 
 /// How clients become friends. The backend may do either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -239,6 +239,21 @@ pub struct SeenPresence {
     pub online: bool,
     /// When it came online, or was last online; 0 if it never was.
     pub last_seen: Millis,
+}
+
+/// An account's presence as friends see it, with the number of its last transition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberedPresence {
+    /// The account.
+    pub account: Account,
+    /// What friends see, peers with a view of their own aside.
+    pub presence: SeenPresence,
+    /// Whether it hides. Setting that takes a number, too.
+    pub invisible: bool,
+    /// The last change of the account itself: whoever has it knows the account, and whether it hides.
+    pub revision: Revision,
+    /// The number.
+    pub seen: SeenNumber,
 }
 
 /// Whether an account hides that it is online, which it alone learns.

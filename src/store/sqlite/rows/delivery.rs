@@ -9,7 +9,7 @@ use rosterd_engine::sync::delivery::{DeliveryState, EventKey, KeptDelivery};
 
 /// Reads what is kept of a delivery.
 pub(in crate::store::sqlite) fn delivery(conn: &Connection, name: &str) -> Result<Option<KeptDelivery>> {
-    let sql = "SELECT history, stamp, idx, state, since, failures, failing_since FROM webhook WHERE name = ?1";
+    let sql = "SELECT history, stamp, idx, state, since, failures, failing_since, seen FROM webhook WHERE name = ?1";
     conn.prepare_cached(sql)?.query_row([name], kept).optional()
 }
 
@@ -20,6 +20,7 @@ fn kept(record: &Record<'_>) -> Result<KeptDelivery> {
             history: LogHistory(record.get::<_, i64>(0)?.cast_unsigned()),
             revision: number(record, 1)?,
             index: u32::try_from(record.get::<_, i64>(2)?).ok(),
+            seen: number(record, 7)?,
         },
         // A state of a later release is one that an operator looks at.
         state: DeliveryState::ALL.get(usize::from(state)).copied().unwrap_or(DeliveryState::Held),
@@ -38,13 +39,14 @@ pub(in crate::store::sqlite) fn put_delivery(
 ) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO webhook
                (name, history, stamp, idx, seen, state, since, failures, failing_since, fence, kept)
-               VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, 0, ?9)";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10)";
     let position = kept.position;
     conn.prepare_cached(sql)?.execute(params![
         name,
         position.history.0.cast_signed(),
         int(position.revision),
         position.index.map_or(-1, i64::from),
+        int(position.seen),
         kept.state.number(),
         int(kept.since),
         kept.failures,
@@ -53,12 +55,20 @@ pub(in crate::store::sqlite) fn put_delivery(
     ])?;
     let Some(dead) = dead else { return Ok(()) };
     let sql = "INSERT OR REPLACE INTO dead (name, stamp, idx, time, status) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let EventKey { revision, index } = dead.event;
-    conn.prepare_cached(sql)?.execute(params![name, int(revision), index, int(dead.time), dead.status])?;
+    let (number, index) = columns(dead.event);
+    conn.prepare_cached(sql)?.execute(params![name, number, index, int(dead.time), dead.status])?;
     let sql = "DELETE FROM dead WHERE name = ?1 AND (stamp, idx) IN
                (SELECT stamp, idx FROM dead WHERE name = ?1 ORDER BY stamp DESC, idx DESC LIMIT -1 OFFSET ?2)";
     conn.prepare_cached(sql)?.execute(params![name, DEAD_LETTERS as i64])?;
     Ok(())
+}
+
+/// Returns `stamp` and `idx` of an event; presence, which is no part of a change, has no index.
+fn columns(event: EventKey) -> (i64, i64) {
+    match event {
+        EventKey::Change { revision, index } => (int(revision), i64::from(index)),
+        EventKey::Presence(seen) => (int(seen), -1),
+    }
 }
 
 /// Forgets the deliveries last written before a time, except those of these names.
@@ -79,12 +89,17 @@ pub(in crate::store::sqlite) fn dead_letters(
     after: Option<EventKey>,
     limit: usize,
 ) -> Result<Vec<DeadLetter>> {
-    let sql = "SELECT stamp, idx, time, status FROM dead WHERE name = ?1 AND (stamp, idx) > (?2, ?3)
-               ORDER BY stamp, idx LIMIT ?4";
-    let (revision, index) = after.map_or((-1, 0), |after| (int(after.revision), after.index));
+    // Those of changes come first.
+    let sql = "SELECT stamp, idx, time, status FROM dead WHERE name = ?1 AND (idx < 0, stamp, idx) > (?2 < 0, ?3, ?2)
+               ORDER BY idx < 0, stamp, idx LIMIT ?4";
+    let (after, index) = after.map_or((-1, 0), columns);
     let mut select = conn.prepare_cached(sql)?;
-    let rows = select.query_map(params![name, revision, index, int(limit as u64)], |record| {
-        let event = EventKey { revision: number(record, 0)?, index: record.get(1)? };
+    let rows = select.query_map(params![name, index, after, int(limit as u64)], |record| {
+        let key = number(record, 0)?;
+        let event = match u32::try_from(record.get::<_, i64>(1)?) {
+            Ok(index) => EventKey::Change { revision: key, index },
+            Err(_) => EventKey::Presence(key),
+        };
         Ok(DeadLetter { event, time: number(record, 2)?, status: record.get(3)? })
     })?;
     rows.collect()
@@ -98,7 +113,8 @@ pub(in crate::store::sqlite) fn count(conn: &Connection, name: &str) -> Result<u
 /// Removes a dead letter, and returns whether it was there.
 pub(in crate::store::sqlite) fn remove(conn: &Connection, name: &str, event: EventKey) -> Result<bool> {
     let mut delete = conn.prepare_cached("DELETE FROM dead WHERE name = ?1 AND stamp = ?2 AND idx = ?3")?;
-    Ok(delete.execute(params![name, int(event.revision), event.index])? > 0)
+    let (number, index) = columns(event);
+    Ok(delete.execute(params![name, number, index])? > 0)
 }
 
 /// Removes all dead letters: the log that they refer to is gone.

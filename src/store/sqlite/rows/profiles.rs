@@ -10,7 +10,8 @@ use super::values::{account, int, number, text};
 use crate::store::PresenceRow;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Gender, Invisibility, LastChange, OnlineAccount, Profile, SeenPresence, User,
+    Account, Block, Gender, Invisibility, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber,
+    SeenPresence, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 
@@ -257,19 +258,76 @@ pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<OnlineAc
     select.query_map([], |record| online(record))?.collect()
 }
 
-/// Stores how accounts are seen now.
-pub(in crate::store::sqlite) fn put_seen(conn: &Connection, seen: &[PresenceRow]) -> Result<()> {
+/// Stores how accounts are seen now. What friends see takes the next number, if there is a last one.
+pub(in crate::store::sqlite) fn put_seen(
+    conn: &Connection,
+    seen: &[PresenceRow],
+    last: &mut Option<SeenNumber>,
+) -> Result<()> {
     let mut update = conn.prepare_cached("UPDATE user SET online = ?2, last_seen = ?3 WHERE account = ?1")?;
     for PresenceRow { account, peer, seen } in seen {
         match (peer, seen) {
             (None, seen) => {
                 let SeenPresence { online, last_seen } = seen.unwrap_or_default();
-                update.execute(params![account.as_str(), online, int(last_seen)]).map(drop)?;
+                update.execute(params![account.as_str(), online, int(last_seen)])?;
+                put_number(conn, account, last)?;
             }
             (Some(peer), seen) => relations::put_seen(conn, account, peer, *seen)?,
         }
     }
     Ok(())
+}
+
+/// Gives an account that exists the next number, if there is a last one.
+pub(in crate::store::sqlite) fn put_number(
+    conn: &Connection,
+    account: &Account,
+    last: &mut Option<SeenNumber>,
+) -> Result<()> {
+    if let Some(last) = last {
+        let mut update = conn.prepare_cached("UPDATE user SET seen_stamp = ?2 WHERE account = ?1")?;
+        *last += update.execute(params![account.as_str(), int(*last + 1)])? as SeenNumber;
+    }
+    Ok(())
+}
+
+/// Stores the last number.
+pub(in crate::store::sqlite) fn put_last_number(conn: &Connection, last: SeenNumber) -> Result<()> {
+    conn.prepare_cached("UPDATE meta SET seen = ?1")?.execute([int(last)]).map(drop)
+}
+
+/// Gives a number to each account that is online, and anew to each that has one.
+pub(in crate::store::sqlite) fn number_all(conn: &Connection) -> Result<()> {
+    let last = conn.query_row("SELECT seen FROM meta", [], |record| number(record, 0))?;
+    let sql = "UPDATE user SET seen_stamp = ?1 + numbered.row
+               FROM (SELECT account AS name, row_number() OVER (ORDER BY account) AS row
+                     FROM user WHERE online = 1 OR seen_stamp > 0) AS numbered
+               WHERE user.account = numbered.name";
+    let numbered = conn.execute(sql, [int(last)])?;
+    put_last_number(conn, last + numbered as SeenNumber)
+}
+
+/// Reads the presence of accounts whose last transition came after a number and not after another.
+pub(in crate::store::sqlite) fn seen_page(
+    conn: &Connection,
+    after: SeenNumber,
+    until: SeenNumber,
+    limit: usize,
+) -> Result<Vec<NumberedPresence>> {
+    // The first condition is that of the index.
+    let sql = "SELECT account, online, last_seen, invisible, max(version, invisible_version), seen_stamp FROM user
+               WHERE seen_stamp > 0 AND seen_stamp > ?1 AND seen_stamp <= ?2 ORDER BY seen_stamp LIMIT ?3";
+    let mut select = conn.prepare_cached(sql)?;
+    let found = select.query_map([int(after), int(until), int(limit as u64)], |record| {
+        Ok(NumberedPresence {
+            account: account(record, 0)?,
+            presence: SeenPresence { online: record.get(1)?, last_seen: number(record, 2)? },
+            invisible: record.get(3)?,
+            revision: number(record, 4)?,
+            seen: number(record, 5)?,
+        })
+    })?;
+    found.collect()
 }
 
 pub(super) fn noted(conn: &Connection, account: &Account) -> Result<StoredPresence> {

@@ -185,8 +185,10 @@ impl Delivery {
         (self.waiting, self.refused, self.dead_in_a_row, self.size) = (None, None, 0, 1);
     }
 
-    /// Goes back to a position, from which events are sent once more.
+    /// Goes back to a position, from which events are sent once more. It never goes forward in presence.
     pub fn replay(&mut self, from: FeedPosition) {
+        let seen = from.seen.min(self.kept.position.seen);
+        let from = FeedPosition { seen, ..from };
         self.replay_end = Some(self.replay_end.unwrap_or(self.kept.position));
         self.sending = None;
         self.refused = None;
@@ -209,7 +211,8 @@ impl Delivery {
     fn end_replay(&mut self) {
         let position = self.kept.position;
         let is_over = |end: &FeedPosition| {
-            end.history != position.history || position.has(end.revision, end.index.unwrap_or(u32::MAX))
+            let has_changes = position.has(end.revision, end.index.unwrap_or(u32::MAX));
+            end.history != position.history || has_changes && position.seen >= end.seen
         };
         if self.replay_end.as_ref().is_some_and(is_over) {
             self.replay_end = None;

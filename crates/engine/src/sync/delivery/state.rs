@@ -1,6 +1,6 @@
 //! What a delivery has come to, what it sends, and what comes of that.
 
-use crate::model::{FeedPosition, Millis, Revision};
+use crate::model::{FeedPosition, LogHistory, Millis, Revision, SeenNumber};
 
 /// Whether events are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +52,41 @@ pub struct KeptDelivery {
     pub failing_since: Millis,
 }
 
-/// The number of an event: the revision of its change, and its place among the events of that.
+/// What names an event in one history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventKey {
-    /// The revision of the change.
-    pub revision: Revision,
-    /// Its place among the events of the change, from 0.
-    pub index: u32,
+pub enum EventKey {
+    /// An event of a change.
+    Change {
+        /// The revision of the change.
+        revision: Revision,
+        /// Its place among the events of the change, from 0.
+        index: u32,
+    },
+    /// The presence that an account has had since this transition.
+    Presence(SeenNumber),
+}
+
+impl EventKey {
+    /// Returns the id that receivers know the event by.
+    #[must_use]
+    pub fn id(self, history: LogHistory) -> String {
+        match self {
+            Self::Change { revision, index } => format!("{history}-{revision}-{index}"),
+            Self::Presence(seen) => format!("{history}-p{seen}"),
+        }
+    }
+
+    /// Reads an id.
+    #[must_use]
+    pub fn of_id(id: &str) -> Option<(LogHistory, Self)> {
+        let mut parts = id.split('-');
+        let (history, number) = (parts.next()?.parse().ok()?, parts.next()?);
+        let key = match number.strip_prefix('p') {
+            Some(seen) => Self::Presence(seen.parse().ok()?),
+            None => Self::Change { revision: number.parse().ok()?, index: parts.next()?.parse().ok()? },
+        };
+        parts.next().is_none().then_some((history, key))
+    }
 }
 
 /// What a request carries.

@@ -1,7 +1,7 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::model::{FeedPosition, LogHistory, Millis, Revision};
+use crate::model::{FeedPosition, LogHistory, Millis, Revision, SeenNumber};
 
 const HOUR: Millis = 3_600_000;
 
@@ -18,7 +18,7 @@ impl Random {
 }
 
 fn at(history: u64, revision: Revision, index: Option<u32>) -> FeedPosition {
-    FeedPosition { history: LogHistory(history), revision, index }
+    FeedPosition { history: LogHistory(history), revision, index, seen: 0 }
 }
 
 fn begun(position: FeedPosition) -> KeptDelivery {
@@ -28,12 +28,27 @@ fn begun(position: FeedPosition) -> KeptDelivery {
 /// An event in the histories that a plan goes through.
 type ModelEvent = (u64, EventKey);
 
+/// Whether whoever is at a position has an event of its history.
+fn has(position: FeedPosition, key: EventKey) -> bool {
+    match key {
+        EventKey::Change { revision, index } => position.has(revision, index),
+        EventKey::Presence(seen) => seen <= position.seen,
+    }
+}
+
 /// A log, an endpoint, and what became of each event.
 struct Model {
     history: u64,
     floor: Revision,
     /// The number of events of each change from revision 1 on, with one bit for each that is wanted.
     changes: Vec<(u32, u64)>,
+    /// The number of the last presence transition, and that of each account.
+    seen: SeenNumber,
+    present: BTreeMap<u64, SeenNumber>,
+    /// Whether the endpoint asks for presence.
+    wants_presence: bool,
+    /// Presence that newer presence replaced: it may arrive or not.
+    replaced: BTreeSet<ModelEvent>,
     poisonous: BTreeSet<ModelEvent>,
     all: BTreeSet<ModelEvent>,
     delivered: BTreeSet<ModelEvent>,
@@ -56,6 +71,10 @@ impl Model {
             history: 1,
             floor: 0,
             changes: Vec::new(),
+            seen: 0,
+            present: BTreeMap::new(),
+            wants_presence: true,
+            replaced: BTreeSet::new(),
             poisonous: BTreeSet::new(),
             all: BTreeSet::new(),
             delivered: BTreeSet::new(),
@@ -74,7 +93,7 @@ impl Model {
         self.changes.push((events, wanted));
         let revision = self.changes.len() as Revision;
         for index in (0..events).filter(|index| wanted >> index & 1 == 1) {
-            let event = (self.history, EventKey { revision, index });
+            let event = (self.history, EventKey::Change { revision, index });
             self.all.insert(event);
             if poisonous >> index & 1 == 1 {
                 self.poisonous.insert(event);
@@ -82,26 +101,64 @@ impl Model {
         }
     }
 
+    /// An account comes or goes.
+    fn pass(&mut self, account: u64, is_poisonous: bool) {
+        self.seen += 1;
+        let event = (self.history, EventKey::Presence(self.seen));
+        if let Some(before) = self.present.insert(account, self.seen) {
+            self.replaced.insert((self.history, EventKey::Presence(before)));
+        }
+        if self.wants_presence {
+            self.all.insert(event);
+        }
+        if is_poisonous {
+            self.poisonous.insert(event);
+        }
+    }
+
+    /// Another store is put in place, with its own history and the presence that it knows.
+    fn replace(&mut self, changes: usize) {
+        let lost = self.present.values().map(|seen| (self.history, EventKey::Presence(*seen)));
+        self.replaced.extend(lost);
+        self.history += 1;
+        self.changes.truncate(changes);
+        self.floor = self.changes.len() as Revision;
+        if self.wants_presence {
+            self.all.extend(self.present.values().map(|seen| (self.history, EventKey::Presence(*seen))));
+        }
+    }
+
     /// Returns the next request and its events. Moves over what is not wanted, as a driver does.
     fn request(&mut self, most: usize) -> Option<(DeliveryBatch, Vec<ModelEvent>)> {
         let position = self.delivery.kept().position;
         if position.history.0 != self.history || position.after() < self.floor {
-            let end = at(self.history, self.floor, None);
+            let seen = if position.history.0 == self.history { position.seen } else { 0 };
+            let end = FeedPosition { seen, ..at(self.history, self.floor, None) };
             return Some((DeliveryBatch { content: DeliveryContent::Gap, end }, Vec::new()));
         }
-        let (mut end, mut events) = (position, Vec::new());
+        let (mut end, mut events, mut is_full) = (position, Vec::new(), false);
         'log: for revision in position.after() + 1..=self.changes.len() as Revision {
             let (count, wanted) = self.changes[revision as usize - 1];
             for index in (0..count).filter(|index| !position.has(revision, *index)) {
                 if wanted >> index & 1 == 1 {
                     if events.len() == most {
+                        is_full = true;
                         break 'log;
                     }
-                    events.push((self.history, EventKey { revision, index }));
+                    events.push((self.history, EventKey::Change { revision, index }));
                 }
-                end = at(self.history, revision, Some(index));
+                end = FeedPosition { index: Some(index), revision, ..end };
             }
-            end = at(self.history, revision, None);
+            end = FeedPosition { index: None, revision, ..end };
+        }
+        // Presence comes once no change waits.
+        let newer: BTreeSet<_> = self.present.values().copied().filter(|seen| *seen > position.seen).collect();
+        for seen in newer.into_iter().filter(|_| self.wants_presence && !is_full).take(most - events.len()) {
+            events.push((self.history, EventKey::Presence(seen)));
+            end.seen = seen;
+        }
+        if !is_full && events.len() < most {
+            end.seen = self.seen;
         }
         match events.first() {
             None => {
@@ -136,10 +193,11 @@ impl Model {
                 }
             }
             DeliveryEffect::Delivered(DeliveryContent::Gap) => {
-                let floor = (self.history, EventKey { revision: self.floor + 1, index: 0 });
+                let floor = (self.history, EventKey::Change { revision: self.floor + 1, index: 0 });
                 let is_missing = |event: &&ModelEvent| {
-                    **event < floor
-                        && !(event.0 == from.history.0 && from.has(event.1.revision, event.1.index))
+                    matches!(event.1, EventKey::Change { .. })
+                        && **event < floor
+                        && !(event.0 == from.history.0 && has(from, event.1))
                         && event.0 >= from.history.0
                 };
                 self.gap.extend(self.all.iter().filter(is_missing));
@@ -161,9 +219,8 @@ impl Model {
 
     fn kill(&mut self, batch: usize) {
         let kept = self.kept.position;
-        let is_again = |(history, key): &&ModelEvent| {
-            *history > kept.history.0 || *history == kept.history.0 && !kept.has(key.revision, key.index)
-        };
+        let is_again =
+            |(history, key): &&ModelEvent| *history > kept.history.0 || *history == kept.history.0 && !has(kept, *key);
         self.uncertain.extend(self.delivered.iter().filter(is_again));
         self.delivery = Delivery::new(self.kept.clone(), batch);
     }
@@ -181,27 +238,34 @@ impl Model {
                 }
             }
         }
-        let head = at(self.history, self.changes.len() as Revision, None);
+        let head = FeedPosition { seen: self.seen, ..at(self.history, self.changes.len() as Revision, None) };
         assert_eq!(self.delivery.kept().position, head, "seed {seed}: it comes to the end");
         let mut became = self.delivered.clone();
         became.extend(&self.dead);
         became.extend(&self.gap);
-        assert_eq!(became, self.all, "seed {seed}: each event is delivered, dead, or in a gap");
+        let left: Vec<_> = self.all.difference(&became).filter(|event| !self.replaced.contains(event)).collect();
+        assert!(left.is_empty(), "seed {seed}: {left:?} are neither delivered, nor dead, nor in a gap");
+        assert!(became.is_subset(&self.all), "seed {seed}: {:?} is no event", became.difference(&self.all).next());
         for (one, other) in [(&self.delivered, &self.dead), (&self.delivered, &self.gap), (&self.dead, &self.gap)] {
             let both: Vec<_> = one.intersection(other).filter(|event| !self.uncertain.contains(event)).collect();
             assert!(both.is_empty(), "seed {seed}: {both:?} became two things");
         }
-        assert!(self.arrivals.is_sorted(), "seed {seed}: first arrivals are in order");
+        for of_presence in [false, true] {
+            let is_one = |event: &&ModelEvent| matches!(event.1, EventKey::Presence(_)) == of_presence;
+            let arrivals = self.arrivals.iter().filter(is_one);
+            assert!(arrivals.is_sorted(), "seed {seed}: first arrivals are in order (presence: {of_presence})");
+        }
     }
 }
 
-fn play(seed: u64) -> [usize; 4] {
+fn play(seed: u64) -> [usize; 6] {
     let mut random = Random(seed);
     let batches = [1, 2, 3, 10, 100];
     let mut batch = batches[random.below(5) as usize];
     let mut model = Model::new(batch);
+    model.wants_presence = random.below(4) > 0;
     for _ in 0..random.below(200) {
-        match random.below(20) {
+        match random.below(22) {
             0..=5 => {
                 let poisonous = if random.below(8) == 0 { random.below(8) } else { 0 };
                 model.write(1 + random.below(3) as u32, random.below(8), poisonous);
@@ -245,20 +309,21 @@ fn play(seed: u64) -> [usize; 4] {
                 model.floor = model.floor.max(random.below(head + 1));
             }
             19 if random.below(20) == 0 => {
-                // Another store is put in place.
-                model.history += 1;
-                model.changes.truncate(random.below(5) as usize);
-                model.floor = model.changes.len() as Revision;
+                model.replace(random.below(5) as usize);
             }
+            20 | 21 => model.pass(random.below(4), random.below(16) == 0),
             _ => {}
         }
     }
     model.settle(seed);
-    [model.delivered.len(), model.dead.len(), model.gap.len(), model.uncertain.len()]
+    let presence = model.delivered.iter().filter(|(_, key)| matches!(key, EventKey::Presence(_))).count();
+    let unseen = model.replaced.iter().filter(|event| model.all.contains(event) && !model.delivered.contains(event));
+    let fates = [model.delivered.len(), model.dead.len(), model.gap.len(), model.uncertain.len()];
+    [fates[0], fates[1], fates[2], fates[3], presence, unseen.count()]
 }
 
 fn play_all(seeds: u64) {
-    let mut reached = [0; 4];
+    let mut reached = [0; 6];
     for seed in 0..seeds {
         let counts = play(seed);
         for (sum, count) in reached.iter_mut().zip(counts) {
@@ -305,8 +370,10 @@ fn an_hour_down_costs_35_requests_and_the_first_one_after_it_has_one_event() {
 #[test]
 fn after_a_day_of_failures_there_is_one_request_an_hour() {
     let mut delivery = Delivery::new(begun(at(1, 0, None)), 100);
-    let batch =
-        DeliveryBatch { content: DeliveryContent::Events(1, EventKey { revision: 1, index: 0 }), end: at(1, 1, None) };
+    let batch = DeliveryBatch {
+        content: DeliveryContent::Events(1, EventKey::Change { revision: 1, index: 0 }),
+        end: at(1, 1, None),
+    };
     let (mut now, mut requests) = (0, 0);
     while now < 8 * 24 * HOUR {
         if let DeliveryStep::Wait(until) = delivery.step(now) {
@@ -403,6 +470,20 @@ fn a_replay_sends_once_more_and_ends_where_it_was() {
     while model.step(DeliveryOutcome::Accepted, 0) {}
     assert_eq!((model.delivery.replay_end(), model.delivery.kept().position), (None, at(1, 10, None)));
     assert_eq!(model.requests - before, 2);
+    // Presence comes once more from the number of the position, and a replay skips none.
+    model.pass(1, false);
+    model.pass(2, false);
+    while model.step(DeliveryOutcome::Accepted, 0) {}
+    assert_eq!(model.delivery.kept().position.seen, 2);
+    model.delivery.replay(FeedPosition { seen: 1, ..at(1, 10, None) });
+    let before = model.requests;
+    while model.step(DeliveryOutcome::Accepted, 0) {}
+    assert_eq!((model.requests - before, model.delivery.replay_end()), (1, None));
+    model.delivery.replay(FeedPosition { seen: 1, ..at(1, 10, None) });
+    model.delivery.replay(FeedPosition { seen: 9, ..at(1, 9, None) });
+    assert_eq!(model.delivery.kept().position, FeedPosition { seen: 1, ..at(1, 9, None) });
+    while model.step(DeliveryOutcome::Accepted, 0) {}
+    assert_eq!(model.delivery.replay_end(), None);
     // A request that was out when the replay began does not move the position.
     model.write(1, 1, 0);
     let (batch, _) = model.request(3).unwrap();
@@ -410,4 +491,19 @@ fn a_replay_sends_once_more_and_ends_where_it_was() {
     model.delivery.replay(at(1, 0, None));
     assert_eq!(model.delivery.finish(DeliveryOutcome::Accepted, model.now, 0), DeliveryEffect::Nothing);
     assert_eq!(model.delivery.kept().position, at(1, 0, None));
+}
+
+#[test]
+fn the_id_of_an_event_is_read_as_it_was_written() {
+    for (key, text) in [
+        (EventKey::Change { revision: 4711, index: 2 }, "0000000000000007-4711-2"),
+        (EventKey::Presence(9), "0000000000000007-p9"),
+    ] {
+        assert_eq!((key.id(LogHistory(7)), EventKey::of_id(text)), (text.to_owned(), Some((LogHistory(7), key))));
+    }
+    for text in
+        ["", "1-2-3", "0000000000000007-1", "0000000000000007-p1-0", "0000000000000007-p", "0000000000000007-1-2-3"]
+    {
+        assert_eq!(EventKey::of_id(text), None, "{text}");
+    }
 }

@@ -1,0 +1,87 @@
+//! The event about an account's presence, which is state and in no change log.
+
+use serde::Serialize;
+
+use super::events::{EventFields, PRESENCE_CHANGED, rfc3339};
+use rosterd_engine::model::{LogHistory, Millis, NumberedPresence, SeenNumber};
+use rosterd_engine::sync::delivery::EventKey;
+
+/// Encodes how friends see an account since its last transition.
+///
+/// # Panics
+/// Never: an event is plain data.
+#[must_use]
+pub fn presence_json(history: LogHistory, found: &NumberedPresence, fields: &EventFields) -> String {
+    let last_seen = found.presence.last_seen;
+    let envelope = PresenceEnvelope {
+        specversion: "1.0",
+        id: EventKey::Presence(found.seen).id(history),
+        source: format!("/rosterd/{history}"),
+        kind: PRESENCE_CHANGED,
+        // One that was never online has only said whether it hides.
+        time: (last_seen > 0).then(|| rfc3339(last_seen)),
+        subject: found.account.as_str(),
+        data: PresenceData {
+            account: found.account.as_str(),
+            online: found.presence.online,
+            last_seen,
+            seen: found.seen,
+            invisible: fields.has("invisible").then_some(found.invisible),
+        },
+    };
+    serde_json::to_string(&envelope).expect("an event is plain data")
+}
+
+#[derive(Serialize)]
+struct PresenceEnvelope<'a> {
+    specversion: &'static str,
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    subject: &'a str,
+    data: PresenceData<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PresenceData<'a> {
+    account: &'a str,
+    online: bool,
+    last_seen: Millis,
+    seen: SeenNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invisible: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rosterd_engine::model::{Account, SeenPresence};
+
+    #[test]
+    fn whether_an_account_hides_is_for_those_who_ask() {
+        let mut found = NumberedPresence {
+            account: Account::parse("ann", "account").unwrap(),
+            presence: SeenPresence { online: true, last_seen: 1_772_356_364_120 },
+            invisible: false,
+            revision: 3,
+            seen: 7,
+        };
+        let encode = |found: &NumberedPresence, fields| {
+            presence_json(LogHistory(10), found, &EventFields::parse(fields).unwrap())
+        };
+        assert_eq!(
+            encode(&found, "nick"),
+            "{\"specversion\":\"1.0\",\"id\":\"000000000000000a-p7\",\"source\":\"/rosterd/000000000000000a\",\
+             \"type\":\"presence.changed\",\"time\":\"2026-03-01T09:12:44.120Z\",\"subject\":\"ann\",\
+             \"data\":{\"account\":\"ann\",\"online\":true,\"lastSeen\":1772356364120,\"seen\":7}}"
+        );
+        found.invisible = true;
+        found.presence = SeenPresence::default();
+        assert!(encode(&found, "invisible").ends_with("\"lastSeen\":0,\"seen\":7,\"invisible\":true}}"));
+        assert!(!encode(&found, "invisible").contains("\"time\""));
+    }
+}
