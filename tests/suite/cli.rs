@@ -32,6 +32,11 @@ fn bad_settings_are_named_with_their_place_and_what_would_be_right() {
         ),
         ("[limits]\nlogin_timeout = 5", vec![], "limits.login_timeout takes a text in quotes"),
         ("[limits]\nframe_bytes = 5", vec![], "limits.frame_bytes: is 5 bytes, must be 1024 bytes to 1048576 bytes"),
+        (
+            "[feed]\nretention = \"91d\"",
+            vec![],
+            "feed.retention: is 91d, longer than store.tombstone_retention, which is 90d",
+        ),
         ("[limits\n", vec![], "this is not TOML"),
         (
             "",
