@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos abuse fuzz mutants proto deny interop schemathesis sdk tabs deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -130,7 +130,7 @@ static: ## build a static binary into target/packages; see docs/operations.md
 test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
-test-all: test bundlers tabs schemathesis soak chaos abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
+test-all: test bundlers tabs schemathesis soak chaos kills abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
 	@echo "== all is well, also what takes long"
 
 # INTO=FILE.md also writes the table into a document; ONLY=fanout,login measures a part of it.
@@ -144,6 +144,10 @@ benchquick: ## the same in three minutes; do not quote its figures
 # The full disk needs root, to mount a small file system.
 chaos: ## test the release binary under kill -9, stops, full disks, slow and half-open peers, and storms; five minutes
 	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked $(SHIPPED) --test chaos -- --nocapture
+
+# KILLS=… sets how often.
+kills: ## kill a gateway 200 times while it delivers events to a webhook, and look that none is missing; five minutes
+	ROSTERD_WEBHOOK_KILLS=$(or $(KILLS),200) cargo test $(CHECKED) --test suite -- --nocapture --exact webhooks::after_a_kill_nothing_is_missing_and_first_arrivals_are_in_order
 
 # ONLY=ClientHellos,repairs runs the attacks whose names have such a part.
 abuse: ## attack the release binary beside a client that behaves, and print what that client notices; four minutes

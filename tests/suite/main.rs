@@ -61,5 +61,6 @@ mod user_changes;
 mod versions;
 mod visibility;
 mod watch;
+mod webhook_faults;
 mod webhooks;
 mod websocket;

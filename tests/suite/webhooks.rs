@@ -8,13 +8,14 @@ use std::time::Duration;
 use hyper::Method;
 use parking_lot::Mutex;
 use rosterd::outbound::{SigningSecret, SigningSecrets};
+use rosterd_client::Backend;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::support::{Gateway, PATIENCE, World};
+use crate::support::{API_KEY, Gateway, PATIENCE, World};
 
 pub const SECRETS: [&str; 2] =
     ["whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "whsec_ZGlmZmVyZW50IGRpZmZlcmVudCBkaWZmZXJlbnQ="];
@@ -27,6 +28,8 @@ pub enum Reaction {
     Raw(String),
     /// Answers never.
     Hang,
+    /// Answers with a status after a while.
+    Late(Duration, u16),
     /// Refuses requests with this text in their body.
     Refuse(u16, String),
 }
@@ -52,6 +55,8 @@ impl Received {
 #[derive(Default)]
 struct ReceiverState {
     received: Vec<Received>,
+    /// How many events were taken, and the number of the newest change among them.
+    taken: (usize, u64),
     /// For the next requests; those after them are taken.
     reactions: VecDeque<Reaction>,
     /// For all requests.
@@ -108,6 +113,11 @@ impl Receiver {
         taken.flat_map(|received| received.events()).collect()
     }
 
+    /// The number of the newest change of which events were taken.
+    fn newest_stamp(&self) -> u64 {
+        self.state.lock().taken.1
+    }
+
     /// Waits until something is true of what was received.
     pub async fn until(&self, what: &str, good: impl Fn(&Self) -> bool) {
         self.until_within(PATIENCE, what, good).await;
@@ -159,13 +169,23 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<ReceiverState>>) {
             next.or_else(|| state.always.clone()).unwrap_or(Reaction::Status(200))
         };
         let (status, answer) = match &reaction {
-            Reaction::Status(status) => (*status, String::new()),
+            Reaction::Status(status) | Reaction::Late(_, status) => (*status, String::new()),
             Reaction::Raw(answer) => (answer[9..12].parse().unwrap(), answer.clone()),
             Reaction::Hang => (999, String::new()),
             Reaction::Refuse(status, text) if body.contains(text) => (*status, String::new()),
             Reaction::Refuse(..) => (200, String::new()),
         };
-        state.lock().received.push(Received { headers, body, status });
+        let received = Received { headers, body, status };
+        let events = if status < 300 { received.events() } else { Vec::new() };
+        {
+            let mut state = state.lock();
+            let newest = events.iter().filter_map(|event| event["stamp"].as_u64()).fold(state.taken.1, u64::max);
+            state.taken = (state.taken.0 + events.len(), newest);
+            state.received.push(received);
+        }
+        if let Reaction::Late(wait, _) = reaction {
+            tokio::time::sleep(wait).await;
+        }
         if matches!(reaction, Reaction::Hang) {
             // Until the other side gives up.
             let _ = stream.read_buf(&mut unread).await;
@@ -504,29 +524,65 @@ async fn events_of_an_account_that_was_deleted_meanwhile_have_keys_and_versions_
     assert_eq!(gateway.terminate().await, Some(0));
 }
 
+/// How often the gateway is killed: `ROSTERD_WEBHOOK_KILLS`, or a few times.
+fn kills() -> usize {
+    std::env::var("ROSTERD_WEBHOOK_KILLS").map_or(4, |text| text.parse().expect("ROSTERD_WEBHOOK_KILLS is a number"))
+}
+
+/// Writes nicks of an account, as fast as they are answered, until the gateway is gone. Returns the last one that was
+/// answered.
+async fn write_until_killed(ops: SocketAddr, account: String, from: u64) -> u64 {
+    let mut last = from;
+    let Ok(mut backend) = Backend::connect(ops, API_KEY).await else { return last };
+    while let Ok((200 | 201, _)) = {
+        let body = json!({"nick": (last + 1).to_string()}).to_string();
+        backend.send(Method::PUT, &format!("/v1/users/{account}"), body).await
+    } {
+        last += 1;
+    }
+    last
+}
+
 #[tokio::test]
 async fn after_a_kill_nothing_is_missing_and_first_arrivals_are_in_order() {
+    const WRITERS: usize = 4;
     let receiver = Receiver::start().await;
-    let world = World::with(&receiver.section("crm", SECRETS[0], "from = \"start\"\nbatch = 3"));
-    let mut written = 0;
-    for _ in 0..4 {
-        let (seen, gateway) = (receiver.events().len(), world.start());
-        for _ in 0..25 {
-            written += 1;
-            nick(&gateway, &format!("n{written}")).await;
-        }
-        receiver.until("events of this gateway", |receiver| receiver.events().len() > seen).await;
+    let world = World::with(&receiver.section("crm", SECRETS[0], "from = \"start\"\nbatch = 20"));
+    let (mut answered, mut random) = ([0; WRITERS], 7_u64);
+    for _ in 0..kills() {
+        let (newest, gateway) = (receiver.newest_stamp(), world.start());
+        let writers: Vec<_> =
+            (0..WRITERS).map(|n| tokio::spawn(write_until_killed(gateway.ops, format!("w{n}"), answered[n]))).collect();
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Under load, and at another moment each time.
+        let enough = newest + 1 + (random >> 33) % 300;
+        receiver.until("events of this gateway", |receiver| receiver.newest_stamp() >= enough).await;
         gateway.kill();
+        for (last, writer) in answered.iter_mut().zip(writers) {
+            *last = writer.await.unwrap();
+        }
     }
     let gateway = world.start();
-    let events = receiver.until_nick(&format!("n{written}")).await;
-    assert_eq!(unique(stamps(&events)), (1..=written).collect::<Vec<_>>());
+    nick(&gateway, "last").await;
+    let head = gateway.user("ann").await["version"].as_u64().unwrap();
+    let patience = PATIENCE + Duration::from_millis(10 * head);
+    receiver.until_within(patience, "the last event", |receiver| receiver.newest_stamp() == head).await;
+    let events = receiver.events();
+    let (all, first) = (receiver.state.lock().taken.0, unique(stamps(&events)));
+    assert_eq!(first, (1..=head).collect::<Vec<_>>(), "each change, and first arrivals in order");
+    // What was answered is among them.
+    for (n, last) in answered.iter().enumerate() {
+        let of_writer = events.iter().filter(|event| event["subject"] == format!("w{n}"));
+        let newest = of_writer.filter_map(|event| event["data"]["user"]["nick"].as_str()?.parse::<u64>().ok()).max();
+        assert!(*last > 0 && newest >= Some(*last), "w{n}: {newest:?} came, {last} was answered");
+    }
+    println!("{} kills, {} events, {} of them again, 0 missing", kills(), head, all as u64 - head);
     until_status(&gateway, "crm", |status| status["behind"]["changes"] == 0).await;
     assert_eq!(gateway.terminate().await, Some(0));
     // A stop keeps the position: nothing comes again.
     let (count, gateway) = (receiver.events().len(), world.start());
-    nick(&gateway, "last").await;
-    receiver.until_nick("last").await;
+    nick(&gateway, "after all").await;
+    receiver.until_nick("after all").await;
     assert_eq!(receiver.events().len(), count + 1);
     assert_eq!(gateway.terminate().await, Some(0));
 }

@@ -78,6 +78,12 @@ async fn the_change_log_is_there_after_reopening_and_begins_anew_in_a_copy_or_af
     db.close().await;
 }
 
+/// Returns who came or went after a number, whether they are online, and their numbers.
+async fn page(db: &Running, after: u64) -> Vec<(String, bool, u64)> {
+    let page = db.log.seen_page(after, 99, 99).await.unwrap();
+    page.into_iter().map(|found| (found.account.to_string(), found.presence.online, found.seen)).collect()
+}
+
 #[tokio::test]
 async fn where_numbers_of_presence_begin_whoever_may_be_thought_online_takes_one() {
     let place = Place::sqlite();
@@ -90,10 +96,6 @@ async fn where_numbers_of_presence_begin_whoever_may_be_thought_online_takes_one
         peer: None,
         seen: Some(SeenPresence { online, last_seen: 9 }),
     };
-    async fn page(db: &Running, after: u64) -> Vec<(String, bool, u64)> {
-        let page = db.log.seen_page(after, 99, 99).await.unwrap();
-        page.into_iter().map(|found| (found.account.to_string(), found.presence.online, found.seen)).collect()
-    }
     let db = without();
     db.write(["a", "b", "c"].map(|name| nick(name, "x"))).await.unwrap();
     db.store.put_seen(vec![seen("a", true), seen("b", false)]).await.unwrap();
