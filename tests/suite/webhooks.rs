@@ -577,7 +577,7 @@ async fn after_a_kill_nothing_is_missing_and_first_arrivals_are_in_order() {
         let newest = of_writer.filter_map(|event| event["data"]["user"]["nick"].as_str()?.parse::<u64>().ok()).max();
         assert!(*last > 0 && newest >= Some(*last), "w{n}: {newest:?} came, {last} was answered");
     }
-    println!("{} kills, {} events, {} of them again, 0 missing", kills(), head, all as u64 - head);
+    println!("{} kills, {head} events, 0 missing, {} repeats", kills(), all as u64 - head);
     until_status(&gateway, "crm", |status| status["behind"]["changes"] == 0).await;
     assert_eq!(gateway.terminate().await, Some(0));
     // A stop keeps the position: nothing comes again.
