@@ -206,6 +206,7 @@ impl Service {
                 (0, unavailable(&error))
             }
             WriteError::Unknown(error) => {
+                self.metrics.failed_writes.inc();
                 self.metrics.in_doubt.get_or_create(&Kind { kind: "UNKNOWN" }).inc();
                 tracing::error!(%error, "whether a write was carried out is not known");
                 let told = "whether this was done is not known; read before you try again";

@@ -23,7 +23,8 @@ fn series() -> BTreeSet<String> {
     // Of those with labels nothing shows before the first of a kind.
     let kind = Kind { kind: "x" };
     let counters = [&metrics.closed, &metrics.logins, &metrics.full_syncs, &metrics.repairs, &metrics.reloads];
-    for family in counters.into_iter().chain([&metrics.refused, &metrics.key_sets, &metrics.log_dropped]) {
+    let further = [&metrics.refused, &metrics.key_sets, &metrics.log_dropped, &metrics.in_doubt];
+    for family in counters.into_iter().chain(further) {
         drop(family.get_or_create(&kind));
     }
     for family in [&metrics.catch_ups, &metrics.command_times] {

@@ -309,6 +309,20 @@ async fn events_come_in_order_signed_and_with_the_fields_that_were_asked_for() {
     assert_eq!(gateway.terminate().await, Some(0));
 }
 
+/// What is asked of an endpoint right after the gateway is ready is done: it need not have read where it was left.
+#[tokio::test]
+async fn an_endpoint_can_be_controlled_as_soon_as_the_gateway_is_ready() {
+    let receiver = Receiver::start().await;
+    let world = World::with(&receiver.section("crm", SECRETS[0], ""));
+    for _ in 0..4 {
+        let gateway = world.start();
+        post(&gateway, "crm/pause", "").await;
+        gateway.kill();
+    }
+    let gateway = world.start();
+    assert_eq!(webhook(&gateway, "crm").await["state"], "paused");
+}
+
 #[tokio::test]
 async fn an_endpoint_that_fails_gets_one_event_at_a_time_and_then_all_in_order() {
     let receiver = Receiver::start().await;

@@ -125,7 +125,7 @@ impl Webhooks {
     async fn status(&self, endpoint: &RunningEndpoint) -> Result<EndpointStatus, RequestError> {
         let dead = self.deliveries.count_dead_letters(endpoint.settings.name.clone()).await;
         let (dead, head) = (dead.map_err(|_| unavailable())?, self.service.feed_head()?);
-        let status = endpoint.report.status(&endpoint.settings, head, self.service.now(), dead);
+        let status = endpoint.report.status(&endpoint.settings, head, self.service.now(), dead).await;
         status.ok_or_else(unavailable)
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::settings::EndpointSettings;
 use crate::metrics::{EndpointLabel, EndpointResult, Metrics};
@@ -12,7 +13,10 @@ use rosterd_engine::sync::delivery::{Delivery, DeliveryContent, KeptDelivery};
 
 /// The status of one delivery, which its task writes and the server API reads.
 #[derive(Debug, Default)]
-pub(super) struct DeliveryReport(Mutex<Option<ReportedDelivery>>);
+pub(super) struct DeliveryReport(watch::Sender<Option<ReportedDelivery>>);
+
+/// How long a status is waited for, which is there once the task has read where the delivery was left.
+const BEGUN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 struct ReportedDelivery {
@@ -26,40 +30,46 @@ struct ReportedDelivery {
 
 impl DeliveryReport {
     pub(super) fn put(&self, delivery: &Delivery, behind_since: Option<Millis>) {
-        let mut reported = self.0.lock();
-        let (last_success, last_failure) =
-            reported.take().map_or((None, None), |before| (before.last_success, before.last_failure));
-        *reported = Some(ReportedDelivery {
-            kept: delivery.kept().clone(),
-            next_try: delivery.next_try(),
-            replay_end: delivery.replay_end(),
-            behind_since,
-            last_success,
-            last_failure,
+        self.0.send_modify(|reported| {
+            let (last_success, last_failure) =
+                reported.take().map_or((None, None), |before| (before.last_success, before.last_failure));
+            *reported = Some(ReportedDelivery {
+                kept: delivery.kept().clone(),
+                next_try: delivery.next_try(),
+                replay_end: delivery.replay_end(),
+                behind_since,
+                last_success,
+                last_failure,
+            });
         });
     }
 
     pub(super) fn succeeded(&self, now: Millis) {
-        if let Some(reported) = &mut *self.0.lock() {
-            reported.last_success = Some(now);
-        }
+        self.0.send_modify(|reported| {
+            if let Some(reported) = reported {
+                reported.last_success = Some(now);
+            }
+        });
     }
 
     pub(super) fn failed(&self, failure: EndpointFailure) {
-        if let Some(reported) = &mut *self.0.lock() {
-            reported.last_failure = Some(failure);
-        }
+        self.0.send_modify(|reported| {
+            if let Some(reported) = reported {
+                reported.last_failure = Some(failure);
+            }
+        });
     }
 
-    /// Returns the status, unless the task has not begun yet.
-    pub(super) fn status(
+    /// Returns the status, unless the task cannot begin.
+    pub(super) async fn status(
         &self,
         settings: &EndpointSettings,
         head: FeedPosition,
         now: Millis,
         dead: u64,
     ) -> Option<EndpointStatus> {
-        let reported = self.0.lock().clone()?;
+        let mut begun = self.0.subscribe();
+        let reported = timeout(BEGUN, begun.wait_for(Option::is_some)).await.ok()?.ok()?.clone()?;
         Some(EndpointStatus {
             name: settings.name.clone(),
             url: settings.outbound.url.to_string(),
