@@ -95,17 +95,17 @@ async fn a_rehearsal_says_what_a_command_would_come_to_and_changes_nothing(place
     let db = place.open();
     db.run(nick("a", "Ann")).await;
     db.run(nick("b", "Bob")).await;
-    let (head, held) = (db.store.head(), db.profile("a").await.unwrap());
+    let (head, ann) = (db.store.head(), db.profile("a").await.unwrap());
     let would = db.store.rehearse(nick("a", "Anna")).await.unwrap().unwrap();
     assert_eq!((would.answer.outcome, &*would.answer.profile.unwrap().nick), (Outcome::Changed, "Anna"));
-    assert_eq!(would.users, [held.clone()], "the profile as it is");
+    assert_eq!(would.users, std::slice::from_ref(&ann), "the profile as it is");
     assert_eq!(db.store.rehearse(nick("a", "Ann")).await.unwrap().unwrap().answer.outcome, Outcome::Unchanged);
     let would = db.store.rehearse(befriend("a", "b")).await.unwrap().unwrap();
     assert_eq!((would.answer.outcome, would.users.len()), (Outcome::Created, 2));
     let would = db.store.rehearse(nick_if("a", "x", 99)).await.unwrap();
     assert_eq!(would.unwrap_err().reason, Reason::VersionMismatch);
     assert_eq!(db.store.rehearse(befriend("a", "zoe")).await.unwrap().unwrap_err().reason, Reason::NotFound);
-    assert_eq!((db.store.head(), db.profile("a").await), (head, Some(held)));
+    assert_eq!((db.store.head(), db.profile("a").await), (head, Some(ann)));
     db.close().await;
 }
 

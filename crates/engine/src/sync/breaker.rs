@@ -74,8 +74,8 @@ impl Breaker {
     }
 
     /// Takes the result of a call.
-    pub fn finish(&mut self, pass: BreakerPass, failed: bool, now: Millis) {
-        if pass.generation != self.generation {
+    pub fn finish(&mut self, BreakerPass { generation }: BreakerPass, failed: bool, now: Millis) {
+        if generation != self.generation {
             return;
         }
         match self.stop {
@@ -94,8 +94,8 @@ impl Breaker {
     }
 
     /// Takes back a call that has no result because nobody waits for it any more.
-    pub fn abandon(&mut self, pass: BreakerPass) {
-        if let Some(stop) = self.stop.as_mut().filter(|_| pass.generation == self.generation) {
+    pub fn abandon(&mut self, BreakerPass { generation }: BreakerPass) {
+        if let Some(stop) = self.stop.as_mut().filter(|_| generation == self.generation) {
             stop.probing = false;
         }
     }
@@ -229,29 +229,26 @@ mod tests {
             for (wait, failed, kind) in steps {
                 now += if kind == 0 { wait } else { wait / 50 };
                 let pass = breaker.begin(now);
-                match open_until {
-                    Some(until) => {
-                        prop_assert_eq!(pass.is_some(), now >= until);
-                        let Some(pass) = pass else { continue };
-                        prop_assert!(breaker.begin(now).is_none());
-                        if kind == 1 {
-                            breaker.abandon(pass);
-                            continue;
-                        }
-                        breaker.finish(pass, failed, now);
-                        lasts = if failed { (lasts * 2).min(60_000) } else { 5000 };
-                        open_until = failed.then_some(now + lasts);
-                        since = results.len();
+                if let Some(until) = open_until {
+                    prop_assert_eq!(pass.is_some(), now >= until);
+                    let Some(pass) = pass else { continue };
+                    prop_assert!(breaker.begin(now).is_none());
+                    if kind == 1 {
+                        breaker.abandon(pass);
+                        continue;
                     }
-                    None => {
-                        breaker.finish(pass.unwrap(), failed, now);
-                        results.push((now, failed));
-                        let recent = |(at, _): &&(Millis, bool)| at / SECOND + 10 > now / SECOND;
-                        let recent: Vec<_> = results[since..].iter().filter(recent).collect();
-                        let failures = recent.iter().filter(|(_, failed)| *failed).count();
-                        if recent.len() >= 20 && failures * 2 >= recent.len() {
-                            (open_until, lasts, since) = (Some(now + 5000), 5000, results.len());
-                        }
+                    breaker.finish(pass, failed, now);
+                    lasts = if failed { (lasts * 2).min(60_000) } else { 5000 };
+                    open_until = failed.then_some(now + lasts);
+                    since = results.len();
+                } else {
+                    breaker.finish(pass.unwrap(), failed, now);
+                    results.push((now, failed));
+                    let recent = |(at, _): &&(Millis, bool)| at / SECOND + 10 > now / SECOND;
+                    let recent: Vec<_> = results[since..].iter().filter(recent).collect();
+                    let failures = recent.iter().filter(|(_, failed)| *failed).count();
+                    if recent.len() >= 20 && failures * 2 >= recent.len() {
+                        (open_until, lasts, since) = (Some(now + 5000), 5000, results.len());
                     }
                 }
                 prop_assert_eq!(breaker.state() == BreakerState::Closed, open_until.is_none());
