@@ -19,6 +19,8 @@ use tokio::time::timeout;
 
 use crate::raw::{Raw, payload};
 use crate::reload::reload;
+#[cfg(target_os = "linux")]
+use crate::store_trouble::with_failing_sync;
 use crate::support::{Gateway, PATIENCE, World, nick_command, open_requests, to};
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
@@ -561,6 +563,29 @@ async fn a_profile_that_changed_meanwhile_is_asked_about_again() {
     };
     let (error, ()) = tokio::join!(ann.refused(ClientCommand::UpdateMyInfo(command)), change);
     assert_eq!((error.code, hook.asked().len()), (412, asked + 1));
+}
+
+/// The hook allowed it, and whether it was done is not known: the session is not told anything.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_write_that_the_disk_does_not_confirm_ends_the_session_as_without_a_hook() {
+    let (hook, tools) = (HookServer::start().await, tempfile::tempdir().unwrap());
+    let (through, fails) = with_failing_sync(tools.path());
+    let world = World { through: Some(through), ..World::with(&hook.section("profile", "")) };
+    let gateway = started_with(&world, &["presence.enabled=false"]).await;
+    let mut ann = gateway.login("ann", JSON).await;
+    std::fs::write(&fails, "").unwrap();
+    let sent = ann.client.send(nick_command("Ann")).await.unwrap();
+    let goodbye = loop {
+        let frame = ann.next_of_all().await;
+        assert_ne!(frame.id, sent, "{frame:?}");
+        if let Some(goodbye) = frame.goodbye {
+            break goodbye;
+        }
+    };
+    assert_eq!((goodbye.code, hook.asked().len()), (3002, 1));
+    assert_eq!(gateway.metric_of("rosterd_store_in_doubt_total", "UNKNOWN").await, 1.0);
+    std::fs::remove_file(&fails).unwrap();
 }
 
 #[tokio::test]
