@@ -27,7 +27,7 @@
 //! | [`admission`] | limits by address, trusted proxies, origins, rate limits | – |
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
-//! | [`callback`] | calls to backends: events for the endpoints of the settings | service, store, outbound, metrics |
+//! | [`callback`] | calls to backends: events for the endpoints of the settings, questions to hooks | service, store, outbound, metrics |
 //! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls, keys |
 //! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, outbound, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |

@@ -45,6 +45,7 @@ fn status(reason: Reason) -> StatusCode {
         Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Reason::AlreadyExists => StatusCode::CONFLICT,
         Reason::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
+        Reason::Rejected => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
         Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Reason::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
     }

@@ -12,6 +12,7 @@ mod explain;
 mod feed;
 mod feed_stream;
 mod health;
+mod hooks;
 mod live;
 mod me;
 mod openapi;

@@ -11,7 +11,9 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::document::complete;
 use super::routes::server_api;
-use super::{audit, explain, feed, health, live, me, relations, snapshot, tokens, user_changes, users, webhooks};
+use super::{
+    audit, explain, feed, health, hooks, live, me, relations, snapshot, tokens, user_changes, users, webhooks,
+};
 use crate::keys::Scope;
 use rosterd_protocol::v1;
 
@@ -39,7 +41,7 @@ struct Failure {
         relations::blocks, relations::block, relations::unblock,
         feed::feed, snapshot::snapshot,
         webhooks::list, webhooks::one, webhooks::pause, webhooks::resume, webhooks::test, webhooks::replay,
-        webhooks::dead, webhooks::remove_dead,
+        webhooks::dead, webhooks::remove_dead, hooks::list,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
         live::all_sessions, explain::explain, audit::audit, me::me,

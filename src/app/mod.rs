@@ -1,6 +1,7 @@
 //! The composition root: settings → store → hub → listeners → run → drain. It is the only place that names adapters.
 
 mod certificates;
+mod hooks;
 mod open_files;
 mod policy;
 mod reload;
@@ -25,7 +26,7 @@ pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 pub use self::start_error::StartError;
 use self::upkeep::{KeptData, Retention, clean};
 use crate::api::{self, AccessControl};
-use crate::callback::Webhooks;
+use crate::callback::{Hooks, Webhooks};
 use crate::config::{self, Config, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
@@ -62,6 +63,7 @@ pub struct Core {
     log: Arc<dyn ChangeLog>,
     audit: Arc<dyn AuditLog>,
     deliveries: Arc<dyn DeliveryStore>,
+    hooks: Arc<Hooks>,
     feed: JoinHandle<()>,
     lifecycle: Arc<Lifecycle>,
 }
@@ -99,9 +101,12 @@ impl Core {
         let feed = supervisor.spawn("feed", MayEnd::Never, consuming);
         let store = opened.store.clone();
         supervisor.spawn("store", MayEnd::Never, async move { store.ended().await });
+        let hooks = Arc::new(Hooks::new(metrics.clone()));
+        hooks::apply(&hooks, hooks::settings(config).map_err(StartError)?);
         let service = Service::new(opened.store.clone(), hub, auth, metrics, service_settings(config))
             .with_log(opened.log.clone())
-            .with_audit(opened.audit.clone());
+            .with_audit(opened.audit.clone())
+            .with_hooks(hooks.clone());
         let supervisor = Supervision(supervisor);
         Ok(Self {
             supervisor,
@@ -110,6 +115,7 @@ impl Core {
             log: opened.log,
             audit: opened.audit,
             deliveries: opened.deliveries,
+            hooks,
             feed,
             lifecycle,
         })
@@ -294,6 +300,7 @@ impl App {
             policy::limits(self.mode, self.gateway.clone()),
             policy::api_keys(self.mode, self.access.clone()),
             webhooks::part(self.webhooks.clone()),
+            hooks::part(self.core.hooks.clone()),
             ReloadablePart::new(keys, move |config| {
                 let (shutdown, new) = (shutdown.clone(), config.shutdown.clone());
                 Ok(PreparedChange::live(move || *shutdown.lock() = new))

@@ -200,7 +200,8 @@ async fn read_file(path: PathBuf) -> Result<Vec<u8>, String> {
 /// Fetches a set. Fetches are rare, so each makes a connection of its own and reads anew whom this machine trusts.
 async fn fetch(url: Url) -> Result<Vec<u8>, String> {
     let trust = TrustFiles::default();
-    let settings = OutboundSettings { url, networks: Vec::new(), trust, timeout: PATIENCE, answer_bytes: SET_BYTES };
+    let (networks, timeout) = (Vec::new(), PATIENCE);
+    let settings = OutboundSettings { url, networks, trust, timeout, answer_bytes: SET_BYTES, connections: 1 };
     let client = OutboundClient::new(settings, system_lookup());
     let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
     let answer = client.get(headers).await.map_err(|error| error.to_string())?;

@@ -47,6 +47,18 @@ pub enum WebhookFormat {
     CloudEvents,
 }
 
+/// What happens to a write about which a hook gives no decision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HookFailure {
+    /// It passes.
+    Allow,
+    /// It is refused.
+    Deny,
+    /// The operator has not decided, which is right only without a hook.
+    #[default]
+    Undecided,
+}
+
 /// A setting that is one of a few words.
 pub(super) trait Choice: Copy + 'static {
     /// Every choice, in the order in which an error names them.
@@ -109,6 +121,19 @@ impl Choice for WebhookFormat {
         match self {
             Self::Json => "json",
             Self::CloudEvents => "cloudevents",
+        }
+    }
+}
+
+impl Choice for HookFailure {
+    const ALL: &'static [Self] = &[Self::Allow, Self::Deny, Self::Undecided];
+    const OTHERWISE: &'static str = "no answer to a failure";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Undecided => "",
         }
     }
 }

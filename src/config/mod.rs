@@ -5,10 +5,12 @@
 //! Secrets never appear in an error or in `Debug` output.
 
 mod auth;
+mod called_server;
 mod check;
 mod choice;
 mod error;
 mod form;
+mod hooks;
 mod key_checks;
 mod keys;
 mod load;
@@ -20,9 +22,10 @@ mod webhook_checks;
 mod webhooks;
 
 pub use auth::Auth;
-pub use choice::{LogFormat, Mode, WebhookFormat, WebhookStart};
+pub use choice::{HookFailure, LogFormat, Mode, WebhookFormat, WebhookStart};
 pub use error::Error;
 pub use form::{Secret, StoreUrl};
+pub use hooks::{HookConfig, HooksConfig};
 pub use keys::KeyConfig;
 pub use load::{LoadedConfig, SettingsOptions, load};
 pub use named::check_name;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::Auth;
 use super::choice::{self, LogFormat, Mode};
 use super::form::{self, Secret, StoreUrl};
+use super::hooks::HooksConfig;
 use super::keys::KeyConfig;
 use super::webhooks::WebhookConfig;
 use crate::admission::ForwardedHeader;
@@ -33,6 +34,8 @@ pub struct Config {
     pub feed: FeedConfig,
     /// `[webhooks.NAME]`: endpoints that are sent events, by their names.
     pub webhooks: BTreeMap<String, WebhookConfig>,
+    /// Servers that are asked before a client's write.
+    pub hooks: HooksConfig,
     /// How clients become friends.
     pub friends: FriendsConfig,
     /// Which sessions of an account may exist together.

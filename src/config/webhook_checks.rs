@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::called_server::Wrong;
 use super::ranges::{Problem, written};
 use super::settings::Config;
-use super::webhooks::Wrong;
 use rosterd_protocol::EventTypes;
 
 /// Checks all endpoints.
@@ -12,15 +12,22 @@ pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
     let mut wrong = |name: &str, (key, message): Wrong| {
         list.push(Problem { key: format!("webhooks.{name}.{key}").into(), message });
     };
-    let mut secrets: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut secrets: BTreeMap<&str, String> = BTreeMap::new();
+    // One server may be both hooks, but events must not pass for questions.
+    for (name, hook) in config.hooks.each() {
+        for secret in [&hook.secret, &hook.previous_secret].into_iter().filter(|secret| !secret.is_empty()) {
+            secrets.insert(secret.expose(), format!("hooks.{name}"));
+        }
+    }
     for (name, webhook) in &config.webhooks {
         webhook.problems().into_iter().for_each(|problem| wrong(name, problem));
         for (key, secret) in [("secret", &webhook.secret), ("previous_secret", &webhook.previous_secret)] {
             if secret.is_empty() {
                 continue;
             }
-            if let Some(other) = secrets.insert(secret.expose(), name).filter(|other| other != name) {
-                let message = format!("is that of webhooks.{other}, too; each endpoint needs one of its own");
+            let path = format!("webhooks.{name}");
+            if let Some(other) = secrets.insert(secret.expose(), path.clone()).filter(|other| *other != path) {
+                let message = format!("is that of {other}, too; each endpoint needs one of its own");
                 wrong(name, (key, message));
             }
         }
@@ -138,6 +145,11 @@ mod tests {
         let same = wrong(|w| w.secret = Secret::new("whsec_ZGlmZmVyZW50IGRpZmZlcmVudCBkaWZmZXJlbnQ="));
         assert!(same.len() == 1 && same[0].starts_with("webhooks.other.secret: is that of webhooks.crm"), "{same:?}");
         let mut config = Config { webhooks: [("crm".to_owned(), good())].into(), ..Config::default() };
+        config.hooks.friend.secret = Secret::new(SECRET);
+        let mut list = Vec::new();
+        problems(&config, &mut list);
+        assert!(list.len() == 1 && list[0].message.starts_with("is that of hooks.friend, too"));
+        config.hooks.friend.secret = Secret::default();
         config.feed.retention = Duration::ZERO;
         let mut list = Vec::new();
         problems(&config, &mut list);

@@ -1,17 +1,15 @@
 //! `[webhooks.NAME]`: the endpoints that are sent events.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use hyper::header::HeaderValue;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::auth::is_set;
+use super::called_server::{CalledServer, Wrong};
 use super::choice::{self, WebhookFormat, WebhookStart};
 use super::form::{self, Secret};
-use crate::outbound::{OutboundSettings, SigningSecret, SigningSecrets, TrustFiles, Url};
-use rosterd_engine::model::Millis;
+use crate::outbound::{OutboundSettings, SigningSecrets};
 use rosterd_protocol::{EventFields, EventTypes};
 
 /// The least and the most that a request may take.
@@ -20,8 +18,6 @@ const TIMEOUT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)]
 const BATCH: usize = 1000;
 /// The least and the most bytes of a request.
 const BATCH_BYTES: [usize; 2] = [1024, 4 * 1024 * 1024];
-/// The most bytes of an answer that are read.
-const ANSWER_BYTES: usize = 64 * 1024;
 
 /// `[webhooks.NAME]`: an endpoint, and what it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,30 +91,30 @@ impl Default for WebhookConfig {
     }
 }
 
-/// What is wrong with a key, and the key.
-pub(super) type Wrong = (&'static str, String);
-
 impl WebhookConfig {
+    /// Returns the server that is called.
+    pub(super) fn server(&self) -> CalledServer<'_> {
+        CalledServer {
+            url: &self.url,
+            plain: self.plain,
+            networks: &self.networks,
+            ca: &self.ca,
+            client_certificate: &self.client_certificate,
+            client_key: &self.client_key,
+            timeout: self.timeout,
+            connections: 1,
+            secret: &self.secret,
+            previous_secret: &self.previous_secret,
+            previous_until: self.previous_until,
+        }
+    }
+
     /// Returns how the endpoint is called.
     ///
     /// # Errors
     /// The first key that is wrong, and what would be right.
     pub fn outbound(&self) -> Result<OutboundSettings, Wrong> {
-        let url = if self.plain { Url::parse_plain(&self.url) } else { Url::parse(&self.url) };
-        let url = url.map_err(|why| ("url", why))?;
-        let networks = self.networks.iter().map(|network| {
-            let parsed = network.parse::<IpNet>();
-            parsed.map_err(|_| ("networks", format!("{network:?} is not a network; write one such as 10.0.0.0/8")))
-        });
-        let networks = networks.collect::<Result<Vec<_>, _>>()?;
-        let client = match (is_set(&self.client_certificate), is_set(&self.client_key)) {
-            (true, true) => Some((self.client_certificate.clone(), self.client_key.clone())),
-            (false, false) => None,
-            (true, false) => return Err(("client_key", "is needed because client_certificate is set".to_owned())),
-            (false, true) => return Err(("client_certificate", "is needed because client_key is set".to_owned())),
-        };
-        let trust = TrustFiles { authorities: is_set(&self.ca).then(|| self.ca.clone()), client };
-        Ok(OutboundSettings { url, networks, trust, timeout: self.timeout, answer_bytes: ANSWER_BYTES })
+        self.server().outbound()
     }
 
     /// Returns what requests are signed with.
@@ -126,22 +122,7 @@ impl WebhookConfig {
     /// # Errors
     /// The first key that is wrong, and what would be right.
     pub fn secrets(&self) -> Result<SigningSecrets, Wrong> {
-        let secret = SigningSecret::parse(self.secret.expose()).map_err(|why| ("secret", why))?;
-        let previous = match (self.previous_secret.is_empty(), self.previous_until) {
-            (true, None) => None,
-            (true, Some(_)) => return Err(("previous_until", "is set, but previous_secret is not; remove it".into())),
-            (false, None) => {
-                let why =
-                    "is needed where previous_secret is set: until when is it good? Such as \"2026-12-01T00:00:00Z\"";
-                return Err(("previous_until", why.to_owned()));
-            }
-            (false, Some(until)) => {
-                let previous = SigningSecret::parse(self.previous_secret.expose());
-                let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as Millis;
-                Some((previous.map_err(|why| ("previous_secret", why))?, until))
-            }
-        };
-        Ok(SigningSecrets { secret, previous })
+        self.server().secrets()
     }
 
     /// Returns the types of events that the endpoint gets.

@@ -41,6 +41,21 @@ pub struct EndpointResult {
     pub result: &'static str,
 }
 
+/// A hook of the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[allow(missing_docs, reason = "the label's own name")]
+pub struct HookLabel {
+    pub hook: &'static str,
+}
+
+/// What came of a call of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[allow(missing_docs, reason = "the labels' own names")]
+pub struct HookResult {
+    pub hook: &'static str,
+    pub result: &'static str,
+}
+
 /// The metrics of one gateway, shared by reference.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each field's help text stands where it is registered")]
@@ -92,6 +107,10 @@ pub struct Metrics {
     pub webhook_behind_changes: Family<EndpointLabel, Gauge>,
     pub webhook_state: Family<EndpointLabel, Gauge>,
     pub webhook_gaps: Family<EndpointLabel, Counter>,
+    pub hook_calls: Family<HookResult, Counter>,
+    pub hook_times: Family<HookLabel, Histogram, fn() -> Histogram>,
+    pub hook_in_flight: Family<HookLabel, Gauge>,
+    pub hook_open: Family<HookLabel, Gauge>,
 }
 
 /// Durations by kind.
@@ -156,6 +175,10 @@ impl Default for Metrics {
             webhook_behind_changes: Family::default(),
             webhook_state: Family::default(),
             webhook_gaps: Family::default(),
+            hook_calls: Family::default(),
+            hook_times: Family::new_with_constructor(seconds),
+            hook_in_flight: Family::default(),
+            hook_open: Family::default(),
         };
         metrics.register();
         metrics
@@ -169,6 +192,7 @@ impl Metrics {
         self.register_operation();
         self.register_feed();
         self.register_webhooks();
+        self.register_hooks();
     }
 
     fn register_clients(&mut self) {
@@ -319,6 +343,23 @@ impl Metrics {
             self.webhook_state.clone(),
         );
         r.register("webhook_gaps", "Times that an endpoint was told of missing events", self.webhook_gaps.clone());
+    }
+
+    fn register_hooks(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "hook_calls",
+            "Decisions of hooks, by result (allow, changed, deny; without a decision: timeout, error, open, full)",
+            self.hook_calls.clone(),
+        );
+        r.register_with_unit(
+            "hook",
+            "From a question to its decision, the wait for a connection included, by hook",
+            Unit::Seconds,
+            self.hook_times.clone(),
+        );
+        r.register("hook_in_flight", "Calls of hooks that are out", self.hook_in_flight.clone());
+        r.register("hook_open", "1 while a hook mostly fails and is not called", self.hook_open.clone());
     }
 
     /// Renders the metrics in the Prometheus text format.

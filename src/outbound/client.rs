@@ -41,6 +41,8 @@ pub struct OutboundSettings {
     pub timeout: Duration,
     /// The most bytes of an answer's body.
     pub answer_bytes: usize,
+    /// The most connections that are kept while nothing is called.
+    pub connections: usize,
 }
 
 /// An answer, of whatever status.
@@ -79,7 +81,7 @@ impl Error for CallError {}
 
 type Connections = Client<HttpsConnector<HttpConnector<CheckingResolver>>, Full<Bytes>>;
 
-/// Calls one URL, one call after the other over one connection while that lives.
+/// Calls one URL, over connections that are kept for the next call while they live.
 pub struct OutboundClient {
     settings: OutboundSettings,
     resolver: CheckingResolver,
@@ -153,7 +155,7 @@ impl OutboundClient {
         tcp.set_connect_timeout(Some(self.settings.timeout));
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(1);
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(self.settings.connections);
         let connections = builder.build(connector.wrap_connector(tcp));
         *self.connections.lock() = Some((connections.clone(), Instant::now()));
         Ok(connections)

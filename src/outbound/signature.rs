@@ -3,6 +3,7 @@
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use rosterd_engine::model::Millis;
 
@@ -58,6 +59,26 @@ pub struct SigningSecrets {
 }
 
 impl SigningSecrets {
+    /// Returns the headers of a request with this body, signed.
+    #[must_use]
+    pub fn headers(&self, id: &str, now: Millis, body: &[u8], content_type: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (CONTENT_TYPE, content_type),
+            (ACCEPT, "*/*"),
+            (USER_AGENT, concat!("rosterd/", env!("CARGO_PKG_VERSION"))),
+            (HeaderName::from_static("webhook-id"), id),
+            (HeaderName::from_static("webhook-timestamp"), &(now / 1000).to_string()),
+            (HeaderName::from_static("webhook-signature"), &self.header(id, now, body)),
+        ] {
+            // What is made here has no sign that a header cannot have.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        headers
+    }
+
     /// Returns the value of `webhook-signature` for a message.
     #[must_use]
     pub fn header(&self, id: &str, now: Millis, body: &[u8]) -> String {

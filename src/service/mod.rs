@@ -14,6 +14,8 @@ mod expiry;
 mod explain;
 mod feed;
 mod feed_progress;
+mod hooked_write;
+mod hooks;
 mod live;
 mod log_lookup;
 mod login;
@@ -38,6 +40,8 @@ pub use self::endpoints::{EndpointFailure, EndpointStatus, EndpointTest, Endpoin
 pub use self::expiry::expire_requests;
 pub use self::explain::{ExplainedSession, Explanation, Obstacle, Relation};
 pub use self::feed::{FEED_BYTES, FeedError, FeedEvent, FeedEvents, FeedQuery, FeedReader, FeedStart};
+pub use self::hooked_write::{AskedWrite, HookStep, HookedWrite};
+pub use self::hooks::{HookDecisions, HookKind, HookStatus, LastHookCall};
 pub use self::login::LoggedIn;
 pub use self::presence::{keep_presence, record as presence_record, restore_presence, sweep_presence};
 pub use self::record::{Record, RecordPage};

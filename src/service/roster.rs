@@ -108,7 +108,7 @@ pub(super) fn cut<T>(
     Ok((records, next))
 }
 
-fn permit(policy: FriendsPolicy, command: &Command) -> Result<(), RequestError> {
+pub(super) fn permit(policy: FriendsPolicy, command: &Command) -> Result<(), RequestError> {
     let message = match (policy, command) {
         (FriendsPolicy::Request, Command::AddFriend { .. }) => "friends are made by requests here: use requestFriend",
         (FriendsPolicy::Direct, Command::RequestFriend { .. }) => "friends are made at once here: use addFriend",

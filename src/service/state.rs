@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::clock::{ClockLook, ClockWatch};
 use super::feed_progress::FeedProgress;
+use super::hooks::HookDecisions;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::{Kind, Metrics};
@@ -41,6 +42,8 @@ pub struct Service {
     pub(super) log: Option<Arc<dyn ChangeLog>>,
     /// `None` where there are no operators.
     pub(super) audit: Option<Arc<dyn AuditLog>>,
+    /// `None` where nobody is asked before a write.
+    pub(super) hooks: Option<Arc<dyn HookDecisions>>,
     /// Places for readers of the feed that wait for an event.
     pub(super) feed_readers: Arc<Semaphore>,
     /// The pages of long friend lists that may be read at the same time.
@@ -122,6 +125,7 @@ impl Service {
             clock_watch: ClockWatch::default(),
             log: None,
             audit: None,
+            hooks: None,
             feed_readers: Arc::new(Semaphore::new(WAITING_READERS)),
         }
     }

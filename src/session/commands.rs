@@ -6,7 +6,7 @@ use super::friend_commands::friend_command;
 use crate::hub::SessionHandle;
 use crate::metrics::{Commanded, Kind};
 use crate::service::{PostponedSignal, Repair, Service};
-use rosterd_engine::model::{Account, Millis, Reason, RequestError, WriteOrigin};
+use rosterd_engine::model::{Account, Answer, Millis, Reason, RequestError, WriteOrigin};
 use rosterd_protocol::{ClientCommand, v1};
 
 /// The result of a command.
@@ -37,18 +37,37 @@ pub(super) async fn execute(
     id: u64,
     command: ClientCommand,
 ) -> CommandResult {
-    let (name, begun) = (command.name(), Instant::now());
-    let (result, executed) = match carry_out(service, handle, command).await {
-        Ok((reply, then)) => ("OK", CommandResult { reply: v1::ServerFrame { id, ..reply }, then }),
-        Err(error) => {
-            let then = if error.reason == Reason::OutcomeUnknown { AfterReply::End } else { AfterReply::Stay };
-            (error.reason.word(), CommandResult { reply: refusal(Some(id), &error), then })
-        }
-    };
-    let metrics = service.metrics();
-    metrics.commands.get_or_create(&Commanded { command: name, result }).inc();
-    metrics.command_times.get_or_create(&Kind { kind: name }).observe(begun.elapsed().as_secs_f64());
-    executed
+    let run = CommandRun { id, name: command.name(), begun: Instant::now() };
+    run.finish(service, carry_out(service, handle, command).await)
+}
+
+/// A command that is carried out.
+pub(super) struct CommandRun {
+    pub(super) id: u64,
+    pub(super) name: &'static str,
+    pub(super) begun: Instant,
+}
+
+impl CommandRun {
+    /// Makes the answer, and counts.
+    pub(super) fn finish(
+        &self,
+        service: &Service,
+        result: Result<(v1::ServerFrame, AfterReply), RequestError>,
+    ) -> CommandResult {
+        let (id, name) = (self.id, self.name);
+        let (result, executed) = match result {
+            Ok((reply, then)) => ("OK", CommandResult { reply: v1::ServerFrame { id, ..reply }, then }),
+            Err(error) => {
+                let then = if error.reason == Reason::OutcomeUnknown { AfterReply::End } else { AfterReply::Stay };
+                (error.reason.word(), CommandResult { reply: refusal(Some(id), &error), then })
+            }
+        };
+        let metrics = service.metrics();
+        metrics.commands.get_or_create(&Commanded { command: name, result }).inc();
+        metrics.command_times.get_or_create(&Kind { kind: name }).observe(self.begun.elapsed().as_secs_f64());
+        executed
+    }
 }
 
 async fn carry_out(
@@ -124,9 +143,14 @@ async fn update_my_info(
     let answer = service
         .set_profile(handle.account(), fields, if_version, false, WriteOrigin::Client(handle.session().id()))
         .await?;
-    let user = answer.profile.map(|profile| v1::User::from(&*profile));
+    Ok(my_info(&answer))
+}
+
+/// Makes the reply to a change of the profile.
+pub(super) fn my_info(answer: &Answer) -> v1::ServerFrame {
+    let user = answer.profile.as_ref().map(|profile| v1::User::from(&**profile));
     let reply = v1::UpdateMyInfoReply { user };
-    Ok(v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() })
+    v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() }
 }
 
 async fn get_users(

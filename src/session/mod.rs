@@ -13,6 +13,7 @@ mod fragments;
 mod frame_writer;
 mod frames;
 mod friend_commands;
+mod hooked;
 mod memory_budget;
 mod repair;
 mod run;

@@ -2,7 +2,8 @@
 //!
 //! It is one task, generic over the stream. Commands are carried out one after the other, and nothing is flushed
 //! meanwhile: so a reply and what follows from it reach the client in order, a cursor never runs ahead of a reply, and
-//! a client that sends faster than it reads is held back by TCP.
+//! a client that sends faster than it reads is held back by TCP. While a hook is asked about a command the session goes
+//! on, except that no further command is carried out.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,6 +18,7 @@ use super::catch_up::catch_up;
 use super::commands::{AfterReply, CommandResult, execute, refusal};
 use super::context::SessionContext;
 use super::flush::flush;
+use super::hooked::{self, AskedCommand, HookedResult};
 use super::repair::repair;
 use super::socket::{ClientSocket, too_fast};
 use super::timers::{SessionTimers, tick};
@@ -154,8 +156,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut flushed = false;
+    // A command that a hook is asked about. It ends with the session, and has written nothing then.
+    let mut asked: Option<Box<AskedCommand>> = None;
     loop {
-        let event = next(socket, handle, timers, std::mem::take(&mut flushed)).await;
+        let event = next(socket, handle, timers, &mut asked, std::mem::take(&mut flushed)).await;
         if let Some(rest) = handle.take_rest() {
             socket.finish_frame(&rest);
         }
@@ -168,9 +172,21 @@ where
             Event::Woken(WakeReason::End(CloseReason::Shutdown)) => {
                 Box::pin(flush(socket, service, handle)).await.and(Err(CloseReason::Shutdown))
             }
-            Event::Inbound(Ok(inbound)) => Box::pin(answer(socket, service, handle, timers, inbound)).await,
+            Event::Inbound(Ok(inbound)) => match &mut asked {
+                // Answers come in the order of their commands.
+                Some(asked) => {
+                    asked.keep(inbound);
+                    Ok(())
+                }
+                None => Box::pin(answer(socket, service, (handle, timers), &mut asked, inbound)).await,
+            },
+            Event::Decided => Box::pin(decided(socket, service, (handle, timers), &mut asked)).await,
             Event::Woken(WakeReason::End(reason)) | Event::Inbound(Err(reason)) => Err(reason),
-            Event::Timer => Box::pin(tick(socket, timers)).await,
+            Event::Timer => {
+                // A client whose frames are not read because of a hook is not silent.
+                socket.heard |= asked.is_some();
+                Box::pin(tick(socket, timers)).await
+            }
         };
         if let Err(reason) = step {
             return reason;
@@ -182,6 +198,8 @@ where
 enum Event {
     Woken(WakeReason),
     Inbound(Result<Inbound, CloseReason>),
+    /// The hook has answered.
+    Decided,
     Timer,
 }
 
@@ -194,6 +212,7 @@ async fn next<S>(
     socket: &mut ClientSocket<S>,
     handle: &mut SessionHandle,
     timers: &mut SessionTimers,
+    asked: &mut Option<Box<AskedCommand>>,
     mut flushed: bool,
 ) -> Event
 where
@@ -208,7 +227,14 @@ where
         {
             return Poll::Ready(Event::Woken(wake));
         }
-        if let Poll::Ready(inbound) = receive.as_mut().poll(cx) {
+        if let Some(asked) = asked
+            && asked.poll_answer(cx).is_ready()
+        {
+            return Poll::Ready(Event::Decided);
+        }
+        if asked.as_ref().is_none_or(|asked| asked.reads_on())
+            && let Poll::Ready(inbound) = receive.as_mut().poll(cx)
+        {
             return Poll::Ready(Event::Inbound(inbound));
         }
         if timers.timer.as_mut().poll(cx).is_ready() {
@@ -231,12 +257,71 @@ where
     if matches!(command, ClientCommand::Repair(_)) { socket.may_repair(handle.account()) } else { Ok(()) }
 }
 
+/// Goes on with the command whose hook has answered, and then with the frame that came next.
+async fn decided<S>(
+    socket: &mut ClientSocket<S>,
+    service: &Service,
+    (handle, timers): (&mut SessionHandle, &mut SessionTimers),
+    asked: &mut Option<Box<AskedCommand>>,
+) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Some(mut command) = asked.take() else { return Ok(()) };
+    let next = command.take_next();
+    match command.proceed(service).await {
+        HookedResult::Asks(mut again) => {
+            if let Some(next) = next {
+                again.keep(next);
+            }
+            *asked = Some(again);
+            Ok(())
+        }
+        HookedResult::Done(done) => {
+            reply(socket, service, (handle, timers), *done).await?;
+            // Without a next frame there is the reply to send.
+            answer(socket, service, (handle, timers), asked, next.unwrap_or(Inbound::Heartbeat)).await
+        }
+    }
+}
+
+/// Defers the reply of a command to the next write, and takes the step after it.
+async fn reply<S>(
+    socket: &mut ClientSocket<S>,
+    service: &Service,
+    (handle, timers): (&mut SessionHandle, &mut SessionTimers),
+    CommandResult { reply, then }: CommandResult,
+) -> Result<(), CloseReason>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if matches!(then, AfterReply::End) {
+        return socket.send_deferred().await.and(Err(CloseReason::Internal));
+    }
+    socket.defer(&reply);
+    // It may be large, and a slow client takes long for its bytes.
+    drop(reply);
+    match then {
+        AfterReply::Stay | AfterReply::End => {}
+        AfterReply::Renew(expires_at) => timers.renew(expires_at, service.now()),
+        AfterReply::Repair(found) => Box::pin(repair(socket, service, handle, *found)).await?,
+        AfterReply::HandOver(signal) => {
+            // It is handed over even if the sender has gone meanwhile.
+            let sent = socket.send_deferred().await;
+            service.hand_over(&signal);
+            sent?;
+        }
+        AfterReply::Leave => return socket.send_deferred().await.and(Err(CloseReason::ClientLeft)),
+    }
+    Ok(())
+}
+
 /// Answers one frame.
 async fn answer<S>(
     socket: &mut ClientSocket<S>,
     service: &Service,
-    handle: &mut SessionHandle,
-    timers: &mut SessionTimers,
+    (handle, timers): (&mut SessionHandle, &mut SessionTimers),
+    asked: &mut Option<Box<AskedCommand>>,
     inbound: Inbound,
 ) -> Result<(), CloseReason>
 where
@@ -246,27 +331,21 @@ where
         Inbound::Heartbeat => {}
         Inbound::Refused { id, error } => socket.defer(&refusal(id, &error)),
         Inbound::Command { id, command } => {
-            let CommandResult { reply, then } = match may_begin(socket, handle, &command) {
-                Ok(()) => execute(service, handle, id, command).await,
-                Err(error) => CommandResult { reply: refusal(Some(id), &error), then: AfterReply::Stay },
-            };
-            if matches!(then, AfterReply::End) {
-                return socket.send_deferred().await.and(Err(CloseReason::Internal));
-            }
-            socket.defer(&reply);
-            // It may be large, and a slow client takes long for its bytes.
-            drop(reply);
-            match then {
-                AfterReply::Stay | AfterReply::End => {}
-                AfterReply::Renew(expires_at) => timers.renew(expires_at, service.now()),
-                AfterReply::Repair(found) => Box::pin(repair(socket, service, handle, *found)).await?,
-                AfterReply::HandOver(signal) => {
-                    // It is handed over even if the sender has gone meanwhile.
-                    let sent = socket.send_deferred().await;
-                    service.hand_over(&signal);
-                    sent?;
+            let result = match may_begin(socket, handle, &command) {
+                Ok(()) if hooked::asks(service, &command) => {
+                    match Box::pin(hooked::begin(service, handle, id, command)).await {
+                        HookedResult::Done(result) => Some(*result),
+                        HookedResult::Asks(command) => {
+                            *asked = Some(command);
+                            None
+                        }
+                    }
                 }
-                AfterReply::Leave => return socket.send_deferred().await.and(Err(CloseReason::ClientLeft)),
+                Ok(()) => Some(execute(service, handle, id, command).await),
+                Err(error) => Some(CommandResult { reply: refusal(Some(id), &error), then: AfterReply::Stay }),
+            };
+            if let Some(result) = result {
+                reply(socket, service, (handle, timers), result).await?;
             }
         }
     }

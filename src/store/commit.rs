@@ -1,11 +1,12 @@
-//! Carries one write out on an adapter's rows: the loop around [`decide`] that every adapter shares.
+//! Carries one write out on an adapter's rows, or only says what it would come to: the loop around [`decide`] that every
+//! adapter shares.
 //!
 //! This is the interface for implementers of a store. An adapter gives access to its rows with [`Rows`], calls
 //! [`carry_out`] inside a transaction, and commits it. `carry_out` opens no transaction and undoes nothing: on an
 //! [`Abort`] the adapter rolls back the rows that were put.
 
-use crate::store::{AuditEntry, Write};
-use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row, Visibility};
+use crate::store::{AuditEntry, Rehearsal, Write};
+use rosterd_engine::model::{Answer, Change, Command, Millis, RequestError, Revision, Row, Visibility};
 use rosterd_engine::sync::decide::{self, CurrentRows, Reads};
 
 /// The rows of a store inside one transaction.
@@ -88,4 +89,19 @@ pub fn carry_out<R: Rows>(
         done.answers.push(decision.answer);
     }
     Ok(done)
+}
+
+/// Decides a command on the current rows, and puts nothing.
+///
+/// # Errors
+/// The command would be refused, or the rows could not be read.
+pub fn rehearse<R: Rows>(
+    rows: &R,
+    command: &Command,
+    context: CommitContext<'_>,
+) -> Result<Result<Rehearsal, RequestError>, R::Error> {
+    let CommitContext { head, now, visibility } = context;
+    let current = rows.current(decide::reads(command))?;
+    let decision = decide::decide(&current, command, head + 1, now, visibility);
+    Ok(decision.map(|decision| Rehearsal { answer: decision.answer, users: current.users }))
 }

@@ -79,6 +79,15 @@ pub struct Write {
     pub origin: WriteOrigin,
 }
 
+/// What a command would come to now.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// The answer that it would have.
+    pub answer: Answer,
+    /// The profiles that it rests on, as they are.
+    pub users: Vec<Arc<Profile>>,
+}
+
 /// One commit, on its way to the hub.
 ///
 /// The answers travel with it: the consumer applies the changes and then calls [`CommitBatch::answer`]. So a caller
@@ -171,6 +180,10 @@ pub struct Opened {
 pub trait Store: Send + Sync + 'static {
     /// Decides and commits a write. Resolves once the change is durable and the hub of this node has applied it.
     fn write(&self, write: Write) -> BoxFuture<'_, Written>;
+
+    /// Decides a command on the current rows without writing anything, and without the writer.
+    /// The inner error is the command's.
+    fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>>;
 
     /// Returns those of the accounts that exist with all their blocks, in any order.
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;

@@ -52,6 +52,7 @@ CALLS = [
     ("explain_delivery", {"account": "frank", "viewer": "bob"}),
     ("export_user", {"account": "frank"}),
     ("delete_user", {"account": "frank"}),
+    ("list_hooks", {}),
     ("list_webhooks", {}),
     ("pause_webhook", {"name": "crm"}),
     ("resume_webhook", {"name": "crm"}),

@@ -73,6 +73,7 @@ await done(client.GET("/v1/users/{account}/export", frankly));
 await done(client.GET("/v1/users", { params: { query: { prefix: "f", limit: 10 } } }));
 await done(client.DELETE("/v1/users/{account}", frankly));
 const crm = { params: { path: { name: "crm" } } };
+await done(client.GET("/v1/hooks"));
 await done(client.GET("/v1/webhooks"));
 await done(client.POST("/v1/webhooks/{name}/pause", crm));
 await done(client.POST("/v1/webhooks/{name}/resume", crm));

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rosterd::store::{
-    CommitBatch, LoginRows, PresenceRow, Relations, Store, StoreClock, StoreError, StorePage, Write, WriteError,
-    Written,
+    CommitBatch, LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write,
+    WriteError, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request,
-    Revision, User,
+    RequestError, Revision, User,
 };
 use rosterd_memory_store::{self as memory_store, Disk};
 use tokio::sync::mpsc;
@@ -207,6 +207,10 @@ impl SimStore {
 impl Store for SimStore {
     fn write(&self, write: Write) -> BoxFuture<'_, Written> {
         Box::pin(self.commit(write))
+    }
+
+    fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
+        self.inner.rehearse(command)
     }
 
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {

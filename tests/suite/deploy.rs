@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rosterd::metrics::{Commanded, EndpointLabel, EndpointResult, Kind, Metrics};
+use rosterd::metrics::{Commanded, EndpointLabel, EndpointResult, HookLabel, HookResult, Kind, Metrics};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -41,6 +41,11 @@ fn series() -> BTreeSet<String> {
     }
     drop(metrics.webhook_request_times.get_or_create(&endpoint));
     drop(metrics.webhook_gaps.get_or_create(&endpoint));
+    drop(metrics.hook_calls.get_or_create(&HookResult { hook: "x", result: "x" }));
+    let hook = HookLabel { hook: "x" };
+    drop(metrics.hook_times.get_or_create(&hook));
+    drop(metrics.hook_in_flight.get_or_create(&hook));
+    drop(metrics.hook_open.get_or_create(&hook));
     let text = metrics.render();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let named = types.flat_map(|(name, kind)| {

@@ -26,6 +26,7 @@ mod feed;
 mod files;
 mod frames;
 mod friends;
+mod hooks;
 mod import;
 mod keys;
 mod limits;

@@ -7,7 +7,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 51] = [
+pub const OPERATIONS: [(Method, &str, &str); 52] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -45,6 +45,7 @@ pub const OPERATIONS: [(Method, &str, &str); 51] = [
     (Method::GET, "/v1/sessions", ""),
     (Method::GET, "/v1/feed", ""),
     (Method::GET, "/v1/snapshot", ""),
+    (Method::GET, "/v1/hooks", ""),
     (Method::GET, "/v1/webhooks", ""),
     (Method::GET, "/v1/webhooks/crm", ""),
     (Method::POST, "/v1/webhooks/crm/pause", ""),

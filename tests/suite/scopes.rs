@@ -109,7 +109,7 @@ async fn the_scope_of_each_operation_is_a_contract() {
         "read": [
             "explainDelivery", "getPresence", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
             "listChanges",
-            "listDeadEvents", "listFriends", "listRequests", "listSessions", "listUsers", "listWebhooks",
+            "listDeadEvents", "listFriends", "listHooks", "listRequests", "listSessions", "listUsers", "listWebhooks",
         ],
         "sessions": ["endSession", "endSessions"],
         "tokens": ["deleteToken", "revokeTokens", "setToken"],

@@ -1,5 +1,6 @@
 //! Checks a store that cannot write: writers get 503, readers are still served, and nothing acknowledged is lost.
 
+use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
 use hyper::Method;
@@ -88,17 +89,24 @@ int fsync(int fd) { if (fails(fd)) { errno = EIO; return -1; } return syscall(SY
 int fdatasync(int fd) { if (fails(fd)) { errno = EIO; return -1; } return syscall(SYS_fdatasync, fd); }
 "#;
 
-/// A commit whose sync failed may stand after a crash, so whoever asked for it is not told that nothing was changed.
+/// Makes the command that starts a gateway whose syncs fail while a file is there, and returns it with the file.
 #[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_commit_that_the_disk_does_not_confirm_is_never_said_to_have_changed_nothing() {
-    let tools = tempfile::tempdir().unwrap();
-    let (source, library, fails) = (tools.path().join("sync.c"), tools.path().join("sync.so"), tools.path().join("f"));
+pub fn with_failing_sync(tools: &Path) -> (String, PathBuf) {
+    let (source, library, fails) = (tools.join("sync.c"), tools.join("sync.so"), tools.join("f"));
     std::fs::write(&source, FAILING_SYNC).unwrap();
     let built = Process::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
     assert!(built.success());
     let through =
         format!("export LD_PRELOAD={} SYNC_FAILS={}; exec \"$@\"", library.to_str().unwrap(), fails.to_str().unwrap());
+    (through, fails)
+}
+
+/// A commit whose sync failed may stand after a crash, so whoever asked for it is not told that nothing was changed.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_commit_that_the_disk_does_not_confirm_is_never_said_to_have_changed_nothing() {
+    let tools = tempfile::tempdir().unwrap();
+    let (through, fails) = with_failing_sync(tools.path());
     let world = World { through: Some(through), ..World::new() };
     let gateway = world.start_with(&["presence.enabled=false"]);
     gateway.populate(&["alice", "bob", "carol"], &[("alice", "bob")]).await;

@@ -156,5 +156,6 @@ pub fn error(error: &RequestError) -> v1::Error {
         message: error.message.clone(),
         field: error.field.as_deref().map(str::to_owned),
         retry_after_ms: error.retry_after_ms,
+        detail: error.detail.as_deref().map(str::to_owned),
     }
 }

@@ -254,9 +254,9 @@ impl Serialize for By<'_> {
 }
 
 /// A profile with the fields that the reader is given.
-struct UserRecord<'a> {
-    profile: &'a Profile,
-    fields: &'a EventFields,
+pub(super) struct UserRecord<'a> {
+    pub(super) profile: &'a Profile,
+    pub(super) fields: &'a EventFields,
 }
 
 /// Defines the record of a profile out of the table of profile fields.

@@ -1,4 +1,4 @@
-// Errors in NIM's form. The gateway's numbers are NIM's already.
+// Errors in NIM's form. The gateway's numbers are NIM's already, except that of a refusal by the operator's hook.
 
 import { RosterdError } from './protocol.js';
 
@@ -6,14 +6,17 @@ import { RosterdError } from './protocol.js';
 export interface NIMError {
   code: number;
   message: string;
-  /** Names the failed method, with the gateway's `reason` and `field` if there are any. */
-  event: { callFunc: string; reason?: string; field?: string };
+  /** Names the failed method, with the gateway's `reason`, `field` and `detail` if there are any. */
+  event: { callFunc: string; reason?: string; field?: string; detail?: string };
 }
 
 /** NIM's number for a refused account or token. */
 export const WRONG_TOKEN = 302;
 /** NIM's number for a network failure. */
 const NETWORK = 415;
+/** NIM's numbers for a profile and for a request that its content check refuses. */
+const PROFILE_CONTENT = 103451;
+const FRIEND_CONTENT = 104451;
 
 /** NIM's numbers for close codes of the gateway. */
 const CLOSE: Record<number, number> = { 3500: WRONG_TOKEN, 3501: 509, 3502: 408, 3505: 422, 3506: WRONG_TOKEN };
@@ -24,11 +27,12 @@ const REFUSALS = [302, 403, 404];
 /** Converts an error into a plain object, which survives JSON and prints well. */
 export function failure(error: unknown, callFunc: string): NIMError {
   const { code = 500, message = String(error) } = (error ?? {}) as { code?: number; message?: string };
-  const { reason, field } = error instanceof RosterdError ? error : {};
+  const { reason, field, detail } = error instanceof RosterdError ? error : {};
   const event: NIMError['event'] = { callFunc };
   if (reason !== undefined) event.reason = reason;
   if (field !== undefined) event.field = field;
-  return { code, message, event };
+  if (detail !== undefined) event.detail = detail;
+  return { code: reason === 'REJECTED' ? (callFunc === 'updateMyInfo' ? PROFILE_CONTENT : FRIEND_CONTENT) : code, message, event };
 }
 
 /** Returns NIM's number for an unexpected end of the connection. */

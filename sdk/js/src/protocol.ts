@@ -106,12 +106,12 @@ type CloseWords =
   | 'KICKED' | 'SESSION_LIMIT' | 'ACCOUNT_DISABLED' | 'TOKEN_EXPIRED';
 
 /** The number of an error: the gateway's, the client's, or a close code of 3501 and above. */
-export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419 | 422 | 500 | 503 | 509 | 3501 | 3502 | 3503 | 3504 | 3505>;
+export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419 | 422 | 451 | 500 | 503 | 509 | 3501 | 3502 | 3503 | 3504 | 3505>;
 
 /** The word of an error. */
 export type ErrorReason = Open<
   | 'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS'
-  | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'SUPERSEDED' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED'
+  | 'LIMIT_EXCEEDED' | 'REJECTED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'SUPERSEDED' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED'
   | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords
 >;
 
@@ -169,6 +169,7 @@ export interface ErrorBody {
   message: string;
   field?: string;
   retryAfterMs?: number;
+  detail?: string;
 }
 
 /**
@@ -251,17 +252,20 @@ export class RosterdError extends Error {
   readonly code: ErrorCode;
   readonly reason: ErrorReason;
   /** The invalid field, if any. */
-  readonly field?: string;
+  readonly field?: string | undefined;
   /** The wait before a retry, if the gateway named one. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | undefined;
+  /** With `REJECTED`, the word of the operator's hook that refused, if it gave one. */
+  readonly detail?: string | undefined;
 
-  constructor(code: ErrorCode, reason: ErrorReason, message: string, more: { field?: string; retryAfterMs?: number; cause?: unknown } = {}) {
-    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+  constructor(code: ErrorCode, reason: ErrorReason, message: string, more: { field?: string; retryAfterMs?: number; detail?: string; cause?: unknown } = {}) {
+    super(message, more);
     this.name = 'RosterdError';
     this.code = code;
     this.reason = reason;
-    if (more.field !== undefined) this.field = more.field;
-    if (more.retryAfterMs !== undefined) this.retryAfterMs = more.retryAfterMs;
+    this.field = more.field;
+    this.retryAfterMs = more.retryAfterMs;
+    this.detail = more.detail;
   }
 
   static from(body: ErrorBody): RosterdError {

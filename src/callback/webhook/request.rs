@@ -1,7 +1,7 @@
 //! One request to an endpoint, and what its answer means.
 
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::settings::EndpointSettings;
 use crate::outbound::{CallError, CalledAnswer};
@@ -31,22 +31,12 @@ impl SignedRequest {
         let body = format!("[{}]", events.join(","));
         let id = format!("{first}_{}", events.len());
         let content = if settings.cloudevents { "application/cloudevents-batch+json" } else { "application/json" };
-        let mut headers = HeaderMap::new();
-        let mut put = |name: HeaderName, value: &str| {
-            // What is made here has no sign that a header cannot have.
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(name, value);
-            }
-        };
-        put(CONTENT_TYPE, content);
-        put(ACCEPT, "*/*");
-        put(USER_AGENT, concat!("rosterd/", env!("CARGO_PKG_VERSION")));
-        put(HeaderName::from_static("webhook-id"), &id);
-        put(HeaderName::from_static("webhook-timestamp"), &(now / 1000).to_string());
-        put(HeaderName::from_static("webhook-signature"), &settings.secrets.header(&id, now, body.as_bytes()));
-        put(HeaderName::from_static("rosterd-endpoint"), &settings.name);
+        let mut headers = settings.secrets.headers(&id, now, body.as_bytes(), content);
+        if let Ok(name) = HeaderValue::from_str(&settings.name) {
+            headers.insert(HeaderName::from_static("rosterd-endpoint"), name);
+        }
         if is_replay {
-            put(HeaderName::from_static("rosterd-replay"), "1");
+            headers.insert(HeaderName::from_static("rosterd-replay"), HeaderValue::from_static("1"));
         }
         if let Some(authorization) = &settings.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());

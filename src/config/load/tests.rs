@@ -147,7 +147,8 @@ fn value<'a>(written: &'a Table, key: &str) -> &'a Value {
 #[test]
 fn the_names_and_defaults_are_a_contract() {
     let keys = keys();
-    let names: Vec<_> = keys.keys().map(String::as_str).collect();
+    // Those of the hooks are below.
+    let names: Vec<_> = keys.keys().map(String::as_str).filter(|key| !key.starts_with("hooks.")).collect();
     assert_eq!(
         names,
         [
@@ -221,6 +222,36 @@ fn the_names_and_defaults_are_a_contract() {
     );
     assert_eq!(variable_of("store.tombstone_retention"), "ROSTERD_STORE__TOMBSTONE_RETENTION");
     assert_eq!(variable_of("profile.visibility.tel"), "ROSTERD_PROFILE__VISIBILITY__TEL");
+}
+
+#[test]
+fn the_names_of_hooks_are_a_contract() {
+    let keys = keys();
+    for hook in ["profile", "friend"] {
+        let section = format!("hooks.{hook}.");
+        let names: Vec<_> = keys.keys().filter_map(|key| key.strip_prefix(section.as_str())).collect();
+        assert_eq!(
+            names,
+            [
+                "ca",
+                "client_certificate",
+                "client_key",
+                "fields",
+                "in_flight",
+                "networks",
+                "on_failure",
+                "previous_secret",
+                "previous_until",
+                "profile_fields",
+                "secret",
+                "timeout",
+                "url",
+                "waiting",
+            ]
+        );
+    }
+    assert_eq!(keys.keys().filter(|key| key.starts_with("hooks.")).count(), 2 * 14);
+    assert_eq!(variable_of("hooks.profile.on_failure"), "ROSTERD_HOOKS__PROFILE__ON_FAILURE");
 }
 
 #[test]
@@ -422,7 +453,7 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
     let error = file("[zzz]\n").unwrap_err();
     assert!(
         error.ends_with(
-            "the sections are auth, clients, clients.tls, demo, feed, friends, limits, log, ops, ops.keys, ops.tls, \
+            "the sections are auth, clients, clients.tls, demo, feed, friends, hooks.friend, hooks.profile, limits, log, ops, ops.keys, ops.tls, \
              presence, \
              profile.visibility, sessions, shutdown, store, webhooks"
         ),

@@ -17,7 +17,8 @@ const LONG: Duration = Duration::from_mins(1);
 
 fn settings(url: &str) -> OutboundSettings {
     let url = Url::parse_plain(url).unwrap();
-    OutboundSettings { url, networks: Vec::new(), trust: TrustFiles::default(), timeout: LONG, answer_bytes: 100 }
+    let (networks, trust, timeout) = (Vec::new(), TrustFiles::default(), LONG);
+    OutboundSettings { url, networks, trust, timeout, answer_bytes: 100, connections: 1 }
 }
 
 /// A name that has these addresses, and the number of times that it was looked up.

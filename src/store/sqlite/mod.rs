@@ -37,16 +37,18 @@ use self::log::WriteAheadLog;
 use self::log_writer::{LogTask, LogWriter};
 use self::presence_numbers::PresenceNumbers;
 use self::readers::{READERS, Readers};
+use self::rows::SqliteTables;
 use self::schema::{KeptForFollowers, Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, DeadLetter, DeliveryStore, FEED_CAPACITY, LogExtent,
-    LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store, StoreClock, StoreError, StorePage, Write,
-    WriteError, Written, system_clock,
+    LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations, SnapshotKind, Store, StoreClock, StoreError,
+    StorePage, Write, WriteError, Written, system_clock,
 };
+use crate::store::commit::{CommitContext, rehearse};
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, LoggedChange, Millis, NumberedPresence,
-    OnlineAccount, Profile, Request, Revision, SeenNumber, User, Visibility,
+    Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, LoggedChange, Millis,
+    NumberedPresence, OnlineAccount, Profile, Request, RequestError, Revision, SeenNumber, User, Visibility,
 };
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 use rosterd_protocol::SnapshotRow;
@@ -103,8 +105,8 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let writer = Writer {
         conn,
         lock,
-        clock: options.clock,
-        visibility: options.visibility,
+        clock: options.clock.clone(),
+        visibility: options.visibility.clone(),
         revision: meta.revision,
         head: head.clone(),
         compacted: compacted.clone(),
@@ -121,7 +123,10 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     // Logins wait for the others, and not behind those who read far back.
     let log_reader = Readers::new(path.to_owned(), options.busy_timeout, 1);
     let history = meta.history;
-    let store = Sqlite { readers, log_reader, messages, epoch: meta.epoch, history, seen, head, compacted, ended };
+    let SqliteOptions { clock, visibility, .. } = options;
+    let epoch = meta.epoch;
+    let store =
+        Sqlite { readers, log_reader, messages, clock, visibility, epoch, history, seen, head, compacted, ended };
     let store = Arc::new(store);
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
     Ok(Opened { store, log, audit, deliveries, feed: commits, head: meta.revision })
@@ -140,6 +145,8 @@ struct Sqlite {
     /// Reads the change log.
     log_reader: Readers,
     messages: mpsc::Sender<Message>,
+    clock: StoreClock,
+    visibility: Visibility,
     epoch: Epoch,
     history: Option<LogHistory>,
     seen: Option<watch::Receiver<SeenNumber>>,
@@ -171,6 +178,13 @@ impl Store for Sqlite {
             self.messages.send(Message::Write(write, answer)).await.map_err(|_| closed())?;
             answered.await.unwrap_or_else(|_| Err(WriteError::Unknown(broke_off())))
         })
+    }
+
+    fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
+        let (head, now, visibility) = (self.head(), (self.clock)(), self.visibility.clone());
+        Box::pin(self.readers.read(move |conn| {
+            rehearse(&SqliteTables(conn), &command, CommitContext { head, now, visibility: &visibility })
+        }))
     }
 
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {

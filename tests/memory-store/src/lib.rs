@@ -19,16 +19,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::audit::MemoryAudit;
 use self::log::MemoryLog;
-use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out};
+use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out, rehearse};
 use rosterd::store::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, DEAD_LETTERS, DeadLetter,
-    DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Relations, SnapshotKind, Store,
-    StoreClock, StoreError, StorePage, Write, WriteError, Written,
+    DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations,
+    SnapshotKind, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, ListedEdge, LogHistory, LoggedChange,
-    Millis, NumberedPresence, OnlineAccount, Profile, Request, RequestSide, RequestState, Revision, Row, SeenNumber,
-    SeenPresence, User, Visibility,
+    Account, Block, Command, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, ListedEdge, LogHistory,
+    LoggedChange, Millis, NumberedPresence, OnlineAccount, Profile, Request, RequestError, RequestSide, RequestState,
+    Revision, Row, SeenNumber, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
@@ -400,6 +400,13 @@ impl Memory {
 impl Store for Memory {
     fn write(&self, write: Write) -> BoxFuture<'_, Written> {
         Box::pin(self.commit(write))
+    }
+
+    fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
+        let state = self.state.lock();
+        let context = CommitContext { head: state.revision, now: (self.clock)(), visibility: &self.visibility };
+        let Ok(rehearsed) = rehearse(&state.tables, &command, context);
+        Box::pin(async { Ok(rehearsed) })
     }
 
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {

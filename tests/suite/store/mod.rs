@@ -43,6 +43,7 @@ mod relations;
 
 on_every_store! {
     every_command_is_answered
+    a_rehearsal_says_what_a_command_would_come_to_and_changes_nothing
     a_change_has_its_rows_revision_and_origin
     revisions_ascend_without_gaps
     versions_do_not_go_back_over_a_deletion
@@ -87,6 +88,24 @@ async fn every_command_is_answered(place: Place) {
     assert_eq!(refused(db.write([befriend("a", "b")]).await), (0, Reason::NotFound));
     assert_eq!(refused(db.write([nick_if("a", "x", 99)]).await), (0, Reason::VersionMismatch));
     assert_eq!(db.write([]).await.unwrap(), []);
+    db.close().await;
+}
+
+async fn a_rehearsal_says_what_a_command_would_come_to_and_changes_nothing(place: Place) {
+    let db = place.open();
+    db.run(nick("a", "Ann")).await;
+    db.run(nick("b", "Bob")).await;
+    let (head, ann) = (db.store.head(), db.profile("a").await.unwrap());
+    let would = db.store.rehearse(nick("a", "Anna")).await.unwrap().unwrap();
+    assert_eq!((would.answer.outcome, &*would.answer.profile.unwrap().nick), (Outcome::Changed, "Anna"));
+    assert_eq!(would.users, std::slice::from_ref(&ann), "the profile as it is");
+    assert_eq!(db.store.rehearse(nick("a", "Ann")).await.unwrap().unwrap().answer.outcome, Outcome::Unchanged);
+    let would = db.store.rehearse(befriend("a", "b")).await.unwrap().unwrap();
+    assert_eq!((would.answer.outcome, would.users.len()), (Outcome::Created, 2));
+    let would = db.store.rehearse(nick_if("a", "x", 99)).await.unwrap();
+    assert_eq!(would.unwrap_err().reason, Reason::VersionMismatch);
+    assert_eq!(db.store.rehearse(befriend("a", "zoe")).await.unwrap().unwrap_err().reason, Reason::NotFound);
+    assert_eq!((db.store.head(), db.profile("a").await), (head, Some(ann)));
     db.close().await;
 }
 

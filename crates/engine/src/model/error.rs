@@ -24,6 +24,8 @@ pub enum Reason {
     AlreadyExists,
     /// 419: a count is over its limit.
     LimitExceeded,
+    /// 451: the operator's hook does not want this; the error may say why.
+    Rejected,
     /// 503: the gateway cannot do this now; nothing was changed.
     Unavailable,
     /// 504: whether this was done is not known. A session is never told so: it ends.
@@ -43,6 +45,7 @@ impl Reason {
             Self::RateLimited => 416,
             Self::AlreadyExists => 417,
             Self::LimitExceeded => 419,
+            Self::Rejected => 451,
             Self::Unavailable => 503,
             Self::OutcomeUnknown => 504,
         }
@@ -60,6 +63,7 @@ impl Reason {
             Self::RateLimited => "RATE_LIMITED",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::Rejected => "REJECTED",
             Self::Unavailable => "UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
         }
@@ -71,18 +75,21 @@ impl Reason {
 pub struct RequestError {
     /// The reason.
     pub reason: Reason,
-    /// One sentence for a developer. It may name accounts and fields, but never contains the value of a field or a token.
+    /// One sentence for a developer. It may name accounts and fields, but never contains the value of a field or a token. Of
+    /// [`Reason::Rejected`] it is what the hook said.
     pub message: String,
     /// The wrong field, by its name on the wire.
     pub field: Option<Cow<'static, str>>,
     /// How long to wait before another attempt makes sense, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// The word of the hook that refused, of `A` to `Z`, digits and `_`.
+    pub detail: Option<Box<str>>,
 }
 
 impl RequestError {
     /// Makes an error without a field and a retry time.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), field: None, retry_after_ms: None }
+        Self { reason, message: message.into(), field: None, retry_after_ms: None, detail: None }
     }
 
     /// Sets the wrong field.
@@ -207,6 +214,7 @@ mod tests {
             Reason::RateLimited,
             Reason::AlreadyExists,
             Reason::LimitExceeded,
+            Reason::Rejected,
             Reason::Unavailable,
             Reason::OutcomeUnknown,
         ] {

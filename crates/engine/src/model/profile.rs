@@ -87,6 +87,22 @@ macro_rules! define {
                 Ok(Patch(self))
             }
 
+            /// Returns the names of the fields that it gives.
+            #[must_use]
+            pub fn given(&self) -> Vec<&'static str> {
+                let mut given = Vec::new();
+                $(if self.$name.is_some() {
+                    given.push(stringify!($name));
+                })+
+                given
+            }
+
+            /// Takes the fields that it does not give from another change.
+            #[must_use]
+            pub fn or(self, other: Self) -> Self {
+                Self { $($name: self.$name.or(other.$name),)+ }
+            }
+
             /// Makes the change clear the fields that it does not give.
             #[must_use]
             pub fn or_cleared(self) -> Self {
@@ -167,6 +183,14 @@ for_each_profile_field!(define);
 /// A partial change whose fields are within their limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patch(Fields);
+
+impl Patch {
+    /// Returns the fields that it gives.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.0
+    }
+}
 
 impl Profile {
     /// Returns the last change to what `audience` sees.

@@ -5,8 +5,9 @@
 //! watchers of an account · [`watermark`] tracks up to which revision all watchers have been marked · [`delta`] finds
 //! what a returning client lacks · [`digest`] is the sum by which both sides prove that they hold the same friend
 //! list · [`repair`] finds the buckets of a friend list that differ · [`events`] says what a change means to a backend
-//! · [`delivery`] brings events to an endpoint.
+//! · [`delivery`] brings events to an endpoint · [`breaker`] stops calls to a server that mostly fails.
 
+pub mod breaker;
 pub mod decide;
 pub mod delivery;
 pub mod delta;

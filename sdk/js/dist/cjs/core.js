@@ -188,13 +188,16 @@ var RosterdError = class _RosterdError extends Error {
   field;
   /** The wait before a retry, if the gateway named one. */
   retryAfterMs;
+  /** With `REJECTED`, the word of the operator's hook that refused, if it gave one. */
+  detail;
   constructor(code, reason, message, more = {}) {
-    super(message, more.cause === void 0 ? void 0 : { cause: more.cause });
+    super(message, more);
     this.name = "RosterdError";
     this.code = code;
     this.reason = reason;
-    if (more.field !== void 0) this.field = more.field;
-    if (more.retryAfterMs !== void 0) this.retryAfterMs = more.retryAfterMs;
+    this.field = more.field;
+    this.retryAfterMs = more.retryAfterMs;
+    this.detail = more.detail;
   }
   static from(body) {
     return new _RosterdError(body.code, body.reason, body.message, body);

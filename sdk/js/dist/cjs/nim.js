@@ -35,15 +35,18 @@ var import_merge = require("./core.js");
 var import_protocol = require("./core.js");
 var WRONG_TOKEN = 302;
 var NETWORK = 415;
+var PROFILE_CONTENT = 103451;
+var FRIEND_CONTENT = 104451;
 var CLOSE = { 3500: WRONG_TOKEN, 3501: 509, 3502: 408, 3505: 422, 3506: WRONG_TOKEN };
 var REFUSALS = [302, 403, 404];
 function failure(error, callFunc) {
   const { code = 500, message = String(error) } = error ?? {};
-  const { reason, field } = error instanceof import_protocol.RosterdError ? error : {};
+  const { reason, field, detail } = error instanceof import_protocol.RosterdError ? error : {};
   const event = { callFunc };
   if (reason !== void 0) event.reason = reason;
   if (field !== void 0) event.field = field;
-  return { code, message, event };
+  if (detail !== void 0) event.detail = detail;
+  return { code: reason === "REJECTED" ? callFunc === "updateMyInfo" ? PROFILE_CONTENT : FRIEND_CONTENT : code, message, event };
 }
 function networkCode(close, error) {
   return CLOSE[close] ?? (error && REFUSALS.includes(error.code) ? WRONG_TOKEN : NETWORK);

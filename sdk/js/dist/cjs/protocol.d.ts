@@ -91,9 +91,9 @@ type Open<T extends string | number> = T | (T extends string ? string & {} : num
 /** The gateway's words for its close codes. */
 type CloseWords = 'SHUTDOWN' | 'NO_HEARTBEAT' | 'INTERNAL' | 'TOO_MANY_REQUESTS' | 'OVERLOADED' | 'BAD_TOKEN' | 'MALFORMED_FRAME' | 'LOGIN_TIMEOUT' | 'KICKED' | 'SESSION_LIMIT' | 'ACCOUNT_DISABLED' | 'TOKEN_EXPIRED';
 /** The number of an error: the gateway's, the client's, or a close code of 3501 and above. */
-export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419 | 422 | 500 | 503 | 509 | 3501 | 3502 | 3503 | 3504 | 3505>;
+export type ErrorCode = Open<302 | 403 | 404 | 408 | 412 | 414 | 416 | 417 | 419 | 422 | 451 | 500 | 503 | 509 | 3501 | 3502 | 3503 | 3504 | 3505>;
 /** The word of an error. */
-export type ErrorReason = Open<'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS' | 'LIMIT_EXCEEDED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'SUPERSEDED' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED' | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords>;
+export type ErrorReason = Open<'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'NOT_FOUND' | 'VERSION_MISMATCH' | 'INVALID_ARGUMENT' | 'RATE_LIMITED' | 'ALREADY_EXISTS' | 'LIMIT_EXCEEDED' | 'REJECTED' | 'UNAVAILABLE' | 'TIMEOUT' | 'CONNECTION_LOST' | 'SUPERSEDED' | 'DISCONNECTED' | 'NO_TOKEN' | 'REFRESH_FAILED' | 'UNAUTHORIZED' | 'OTHER_ACCOUNT' | 'STORE' | 'OUT_OF_STEP' | 'BAD_FRAME' | 'NO_CONNECTION' | CloseWords>;
 /** A close code, 1006 for a lost connection, or 1000 for an end that this side asked for. */
 export type CloseCode = Open<1000 | 1006 | 3000 | 3001 | 3002 | 3003 | 3004 | 3500 | 3501 | 3502 | 3503 | 3504 | 3505 | 3506>;
 /** The word of an end. */
@@ -141,6 +141,7 @@ export interface ErrorBody {
     message: string;
     field?: string;
     retryAfterMs?: number;
+    detail?: string;
 }
 /**
  * A message from the gateway: a reply or an error with its `id`, a push without one, or the empty heartbeat.
@@ -291,12 +292,15 @@ export declare class RosterdError extends Error {
     readonly code: ErrorCode;
     readonly reason: ErrorReason;
     /** The invalid field, if any. */
-    readonly field?: string;
+    readonly field?: string | undefined;
     /** The wait before a retry, if the gateway named one. */
-    readonly retryAfterMs?: number;
+    readonly retryAfterMs?: number | undefined;
+    /** With `REJECTED`, the word of the operator's hook that refused, if it gave one. */
+    readonly detail?: string | undefined;
     constructor(code: ErrorCode, reason: ErrorReason, message: string, more?: {
         field?: string;
         retryAfterMs?: number;
+        detail?: string;
         cause?: unknown;
     });
     static from(body: ErrorBody): RosterdError;

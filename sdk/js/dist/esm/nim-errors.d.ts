@@ -3,11 +3,12 @@ import { RosterdError } from './protocol.js';
 export interface NIMError {
     code: number;
     message: string;
-    /** Names the failed method, with the gateway's `reason` and `field` if there are any. */
+    /** Names the failed method, with the gateway's `reason`, `field` and `detail` if there are any. */
     event: {
         callFunc: string;
         reason?: string;
         field?: string;
+        detail?: string;
     };
 }
 /** NIM's number for a refused account or token. */

@@ -39,6 +39,16 @@ test("errors have the gateway's fields", async () => {
   await settle();
   assert.ok(call.error instanceof RosterdError && call.error instanceof Error);
   assert.deepEqual([call.error.code, call.error.reason, call.error.field, call.error.message], [414, 'INVALID_ARGUMENT', 'birth', 'no']);
+  assert.deepEqual([call.error.detail, call.error.retryAfterMs, 'cause' in call.error], [undefined, undefined, false]);
+});
+
+test('a refusal by a hook has its word and its sentence', async () => {
+  const it = await live();
+  const call = outcome(it.client.updateMyInfo({ nick: 'N4zi' }));
+  it.socket.gives({ id: it.socket.last('updateMyInfo').id, error: { code: 451, reason: 'REJECTED', message: 'Please choose another name', field: 'nick', detail: 'NICK_NOT_ALLOWED' } });
+  await settle();
+  const { code, reason, message, field, detail } = call.error as RosterdError;
+  assert.deepEqual({ code, reason, message, field, detail }, { code: 451, reason: 'REJECTED', message: 'Please choose another name', field: 'nick', detail: 'NICK_NOT_ALLOWED' });
 });
 
 test('no answer in time is 408; an answer after that is still applied', async () => {

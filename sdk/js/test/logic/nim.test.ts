@@ -282,6 +282,16 @@ test('errors have NIM’s numbers, and name the call', async () => {
   assert.equal(app.of('onerror').length, 0);
 });
 
+test('a refusal by a hook has NIM’s number for refused content, and the word of the hook', async () => {
+  const app = await quiet();
+  for (const [method, code, options] of [['updateMyInfo', 103451, { nick: 'x' }], ['applyFriend', 104451, { account: 'erin' }], ['addFriend', 104451, { account: 'erin' }]] as const) {
+    app.nim[method]({ ...options, done: app.done(method) } as never);
+    app.socket.gives({ id: app.socket.sent.at(-1).id, error: { code: 451, reason: 'REJECTED', message: 'no', detail: 'WORD' } });
+    await settle();
+    assert.deepEqual(app.of(method), [{ code, message: 'no', event: { callFunc: method, reason: 'REJECTED', detail: 'WORD' } }]);
+  }
+});
+
 test('other devices: reported when they start and end, and ended by kick', async () => {
   const app = await quiet();
   const session = (name: string, current: boolean): object => ({ session: name, device: { id: '', type: 'ios', tag: 'phone' }, connectedAt: 7, current });
