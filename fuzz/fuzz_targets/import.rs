@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use rosterd_engine::model::{Account, Command};
+use rosterd_engine::model::{Account, Command, WriteOrigin};
 use rosterd_fuzz::{Kind, Node, in_time, run};
 use rosterd_protocol::{batch, import_line};
 
@@ -38,7 +38,7 @@ fn profile_of(command: &Command) -> Option<Account> {
 
 async fn carry_out(commands: Vec<Command>, again: bool) {
     let node = Node::start(Kind::default()).await;
-    let changed = in_time("an import", node.service.import(commands.clone())).await;
+    let changed = in_time("an import", node.service.import(commands.clone(), &WriteOrigin::Import)).await;
     if let Err((at, _)) = changed {
         assert!(at < commands.len());
         assert!(node.service.is_empty().await.expect("a store"), "half of it was done");
@@ -46,7 +46,7 @@ async fn carry_out(commands: Vec<Command>, again: bool) {
     }
     if again {
         assert_eq!(
-            in_time("an import", node.service.import(commands)).await.ok(),
+            in_time("an import", node.service.import(commands, &WriteOrigin::Import)).await.ok(),
             Some(0),
             "it changed something again"
         );

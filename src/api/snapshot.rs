@@ -144,12 +144,13 @@ impl SnapshotReading {
             Err(error) => return Some((Err(error), None)),
         };
         for row in &rows {
-            self.counts[match row {
-                SnapshotRow::User(_) => 0,
-                SnapshotRow::Friend(_) => 1,
-                SnapshotRow::Request(..) => 2,
-                SnapshotRow::Block(_) => 3,
-            }] += 1;
+            match row {
+                SnapshotRow::User(..) => self.counts[0] += 1,
+                SnapshotRow::Friend(_) => self.counts[1] += 1,
+                SnapshotRow::Request(..) => self.counts[2] += 1,
+                SnapshotRow::Block(..) => self.counts[3] += 1,
+                SnapshotRow::Credential(..) => {}
+            }
         }
         let lines = rows.iter().map(|row| snapshot_json(row, &self.fields) + "\n").collect();
         Some((Ok(lines), Some(self)))

@@ -3,6 +3,7 @@
 //! One schema (`proto/rosterd/v1`) gives both encodings. There are no sockets here: the gateway puts these payloads into
 //! WebSocket messages.
 
+mod archive;
 mod change_log;
 mod changes;
 mod convert;
@@ -12,11 +13,13 @@ mod encoded_profile;
 mod encoding;
 mod events;
 mod import;
+mod import_records;
 mod presence_event;
 mod profile_views;
 mod strict;
 pub mod words;
 
+pub use archive::{ArchiveLine, RecordCounts, RecordKey, RecordKind, archive_line};
 pub use change_log::{MalformedChange, decode_changes, encode_changes, encode_logged};
 pub use changes::Changes;
 pub use convert::{error, fields, sessions};
