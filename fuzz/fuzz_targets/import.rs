@@ -21,17 +21,28 @@ fuzz_target!(|text: &str| {
             Err(error) => assert!(error.reason.code() == 414 && !error.message.is_empty(), "{error}"),
         }
     }
-    // The second import must change nothing. A line that a later one contradicts would, so such an input is imported once.
-    let named: BTreeSet<_> = commands.iter().filter_map(profile_of).collect();
-    let alike = commands.iter().filter_map(profile_of).count() == named.len();
     if !commands.is_empty() {
+        let alike = are_alike(&commands);
         run(carry_out(commands, alike));
     }
 });
 
-fn profile_of(command: &Command) -> Option<Account> {
+/// Whether a second import must change nothing. A line that another contradicts would, so such an input is imported once.
+fn are_alike(commands: &[Command]) -> bool {
+    let said: Vec<_> = commands.iter().filter_map(says).collect();
+    let distinct: BTreeSet<_> = said.iter().collect();
+    let asks = commands.iter().any(|command| matches!(command, Command::AdoptRequest { .. }));
+    // A block ends a request, which the second import makes anew.
+    let blocks = commands.iter().any(|command| matches!(command, Command::Block { .. } | Command::AdoptBlock { .. }));
+    said.len() == distinct.len() && !(asks && blocks)
+}
+
+/// What a line says something about that another may contradict.
+fn says(command: &Command) -> Option<(u8, Account, Option<Account>)> {
     match command {
-        Command::SetProfile { account, .. } => Some(account.clone()),
+        Command::SetProfile { account, .. } | Command::AdoptUser { account, .. } => Some((0, account.clone(), None)),
+        Command::AdoptFriend { account, peer, .. } => Some((1, account.clone(), Some(peer.clone()))),
+        Command::AdoptCredential { account, .. } => Some((2, account.clone(), None)),
         _ => None,
     }
 }

@@ -21,7 +21,10 @@ async fn socket(settings: u8, bytes: &[u8]) {
     let commands = (settings & 2 != 0).then_some(Rate { per_second: 10, burst: 4 });
     let node = Node::start(Kind { commands, ..Kind::default() }).await;
     let made = ["a", "b"].map(|account| import_line(&format!("{{\"user\":{{\"account\":\"{account}\"}}}}")));
-    node.service.import(made.into_iter().collect::<Result<_, _>>().expect("good lines"), &WriteOrigin::Import).await.expect("a store");
+    node.service
+        .import(made.into_iter().collect::<Result<_, _>>().expect("good lines"), &WriteOrigin::Import)
+        .await
+        .expect("a store");
 
     let mut stream = open(&node, encoding).await;
     let mut login = Vec::new();

@@ -1,5 +1,6 @@
 //! `rosterd export`, beside a running gateway and straight from the store, and the import of what it wrote.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command as Process;
 use std::sync::Arc;
@@ -123,6 +124,8 @@ async fn everything_goes_out_through_a_gateway_or_from_the_store_and_comes_back(
     let offline = world.export(None, "offline.ndjson");
     assert!(records(&beside) == records(&offline), "{beside}\n{offline}");
     assert_eq!(world.files().len(), 2, "{:?}", world.files());
+    let mode = std::fs::metadata(world.place("offline.ndjson").0).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it has everybody's private fields");
     for running in [false, true] {
         let other = World::new();
         let beside = running.then(|| other.start());
@@ -297,6 +300,17 @@ async fn an_answer_that_breaks_off_goes_on_and_one_that_never_ends_leaves_no_fil
     ]);
     assert!(said.contains("broke off again and again, nothing was exported"), "{said}");
     assert!(cutting.connections.load(Ordering::Relaxed) >= 6);
+    // Nor does one for which there is no room.
+    let (binary, config) = (env!("CARGO_BIN_EXE_rosterd"), world.config());
+    let rest = format!("--config {} --set {}", config.display(), at(Some(&gateway)));
+    for script in [
+        format!("trap '' XFSZ; ulimit -f 8; {binary} export {} {rest}", world.place("large.ndjson").1),
+        format!("{binary} export - {rest} > /dev/full"),
+    ] {
+        let output = finished(Process::new("bash").args(["-c", &script]));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("cannot write"), "{script}: {said}");
+    }
     let mut files = world.files();
     files.sort();
     assert_eq!(files, ["pieces.ndjson", "whole.ndjson"]);
