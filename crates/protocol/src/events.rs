@@ -359,14 +359,15 @@ impl Serialize for EdgeRecord<'_> {
     }
 }
 
-/// The directions of a friendship, with the owners' notes only if there are fields.
+/// The directions of a friendship, with the owners' notes only if there are fields, and notes.
 struct Edges<'a>(&'a [Edge], Option<&'a EventFields>);
 
 impl Serialize for Edges<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut edges = to.serialize_seq(Some(self.0.len()))?;
         for edge in self.0 {
-            edges.serialize_element(&EdgeRecord { edge, fields: self.1 })?;
+            let fields = self.1.filter(|_| !edge.alias.is_empty() || !edge.custom.is_empty());
+            edges.serialize_element(&EdgeRecord { edge, fields })?;
         }
         edges.end()
     }

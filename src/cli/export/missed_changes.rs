@@ -39,7 +39,14 @@ impl MissedChanges {
             }
             kind @ ("friend.added" | "friend.removed") => {
                 for edge in data["edges"].as_array().into_iter().flatten() {
-                    self.put(RecordKind::Friend, "friend", edge, kind == "friend.added");
+                    let mut edge = edge.clone();
+                    // The event of a friendship has notes only if there are any.
+                    for note in ["alias", "custom"].into_iter().filter(|_| kind == "friend.added") {
+                        if edge[note].is_null() {
+                            edge[note] = "".into();
+                        }
+                    }
+                    self.put(RecordKind::Friend, "friend", &edge, kind == "friend.added");
                 }
             }
             "friend.updated" => self.put(RecordKind::Friend, "friend", &data["edge"], true),
