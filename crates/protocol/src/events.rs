@@ -1,8 +1,6 @@
 //! Events as JSON, in the form of `CloudEvents` 1.0, and which of their fields a reader is given.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -11,8 +9,7 @@ use serde::{Serialize, Serializer};
 use super::v1;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, LogHistory, LoggedChange, Millis, Profile, Reason, Request, RequestError,
-    StaticToken, WriteOrigin,
+    Block, Edge, LogHistory, LoggedChange, Millis, Profile, Reason, Request, RequestError, WriteOrigin,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_engine::sync::delivery::EventKey;
@@ -267,10 +264,10 @@ impl Serialize for By<'_> {
 }
 
 /// A profile with the fields that the reader is given, and in a snapshot how friends see the account.
-struct UserRecord<'a> {
-    profile: &'a Profile,
-    presence: Option<StoredPresence>,
-    fields: &'a EventFields,
+pub(super) struct UserRecord<'a> {
+    pub(super) profile: &'a Profile,
+    pub(super) presence: Option<StoredPresence>,
+    pub(super) fields: &'a EventFields,
 }
 
 /// The fields of a frozen profile that the reader is given.
@@ -336,9 +333,9 @@ fn word(name: &str) -> String {
 for_each_profile_field!(define);
 
 /// One direction of a friendship, with the owner's notes only if there are fields.
-struct EdgeRecord<'a> {
-    edge: &'a Edge,
-    fields: Option<&'a EventFields>,
+pub(super) struct EdgeRecord<'a> {
+    pub(super) edge: &'a Edge,
+    pub(super) fields: Option<&'a EventFields>,
 }
 
 impl Serialize for EdgeRecord<'_> {
@@ -374,10 +371,10 @@ impl Serialize for Edges<'_> {
 }
 
 /// A request.
-struct RequestRecord<'a> {
-    request: &'a Request,
-    hidden: bool,
-    fields: &'a EventFields,
+pub(super) struct RequestRecord<'a> {
+    pub(super) request: &'a Request,
+    pub(super) hidden: bool,
+    pub(super) fields: &'a EventFields,
 }
 
 impl Serialize for RequestRecord<'_> {
@@ -399,9 +396,9 @@ impl Serialize for RequestRecord<'_> {
 }
 
 /// A block, and in a snapshot what the peer sees of the owner.
-struct BlockRecord<'a> {
-    block: &'a Block,
-    seen: Option<(Option<&'a Profile>, &'a EventFields)>,
+pub(super) struct BlockRecord<'a> {
+    pub(super) block: &'a Block,
+    pub(super) seen: Option<(Option<&'a Profile>, &'a EventFields)>,
 }
 
 impl Serialize for BlockRecord<'_> {
@@ -421,94 +418,5 @@ impl Serialize for BlockRecord<'_> {
             }
         }
         record.end()
-    }
-}
-
-/// What is kept about an account's tokens.
-struct CredentialRecord<'a>(&'a Account, &'a Credential);
-
-impl Serialize for CredentialRecord<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self(account, Credential { revoked_before, token }) = self;
-        let mut record = to.serialize_map(None)?;
-        record.serialize_entry("account", account.as_str())?;
-        record.serialize_entry("revokedBefore", revoked_before)?;
-        if let Some(StaticToken { hash, issued }) = token {
-            let (salt, hash) = (hex(&hash.salt), hex(&hash.hash));
-            record.serialize_entry("token", &serde_json::json!({"salt": salt, "hash": hash, "issued": issued}))?;
-        }
-        record.end()
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// A record of a snapshot or an export.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SnapshotRow {
-    /// A profile, and how friends see the account.
-    User(Arc<Profile>, StoredPresence),
-    /// One direction of a friendship.
-    Friend(Edge),
-    /// An open request, and whether the receiver, who blocks the sender, does not see it.
-    Request(Request, bool),
-    /// A block, and the profile that the peer sees.
-    Block(Block, Option<Arc<Profile>>),
-    /// What is kept about an account's tokens; only in an export.
-    Credential(Account, Credential),
-}
-
-impl SnapshotRow {
-    /// Returns the two accounts that it is between; an account has an empty second one.
-    #[must_use]
-    pub fn key(&self) -> (Account, Account) {
-        let (one, other) = match self {
-            Self::User(profile, _) => (&profile.account, None),
-            Self::Friend(edge) => (&edge.owner, Some(&edge.peer)),
-            Self::Request(request, _) => (&request.sender, Some(&request.receiver)),
-            Self::Block(block, _) => (&block.owner, Some(&block.peer)),
-            Self::Credential(account, _) => (account, None),
-        };
-        (one.clone(), other.cloned().unwrap_or_else(Account::none))
-    }
-}
-
-/// Encodes a record as a line of a snapshot.
-///
-/// # Panics
-/// Never: a record is plain data.
-#[must_use]
-pub fn snapshot_json(row: &SnapshotRow, fields: &EventFields) -> String {
-    serde_json::to_string(&SnapshotLine(row, fields)).expect("a record is plain data")
-}
-
-struct SnapshotLine<'a>(&'a SnapshotRow, &'a EventFields);
-
-impl Serialize for SnapshotLine<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self(row, fields) = self;
-        let mut line = to.serialize_map(Some(1))?;
-        match row {
-            SnapshotRow::User(profile, presence) => {
-                line.serialize_entry("user", &UserRecord { profile, presence: Some(*presence), fields })?;
-            }
-            SnapshotRow::Friend(edge) => line.serialize_entry("friend", &EdgeRecord { edge, fields: Some(fields) })?,
-            SnapshotRow::Request(request, hidden) => {
-                line.serialize_entry("request", &RequestRecord { request, hidden: *hidden, fields })?;
-            }
-            SnapshotRow::Block(block, frozen) => {
-                let seen = Some((frozen.as_deref(), *fields));
-                line.serialize_entry("block", &BlockRecord { block, seen })?;
-            }
-            SnapshotRow::Credential(account, credential) => {
-                line.serialize_entry("credential", &CredentialRecord(account, credential))?;
-            }
-        }
-        line.end()
     }
 }

@@ -16,6 +16,7 @@ mod import;
 mod import_records;
 mod presence_event;
 mod profile_views;
+mod snapshot;
 mod strict;
 pub mod words;
 
@@ -27,10 +28,11 @@ pub use decode::{ClientCommand, Inbound, body, decode};
 pub use delivery_events::{GapReason, gap_json, test_json};
 pub use encoded_profile::EncodedProfile;
 pub use encoding::{Encoding, Malformed};
-pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, SnapshotRow, event_json, snapshot_json};
+pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, event_json};
 pub use import::{batch, import_line};
 pub use presence_event::presence_json;
 pub use profile_views::ProfileViews;
+pub use snapshot::{SnapshotRow, snapshot_json};
 pub use strict::nearest;
 
 use serde::{Deserialize, Deserializer};
