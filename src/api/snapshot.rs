@@ -34,7 +34,8 @@ pub(super) struct SnapshotParameters {
     get, path = "/v1/snapshot", tag = "feed", operation_id = "readSnapshot",
     params(
         ("fields" = Option<String>, Query,
-            description = "Fields in the records, with commas between; nick,avatar,sign,gender,custom unless given"),
+            description = "Fields in the records, with commas between; nick,avatar,sign,gender,custom unless given. `invisible`, \
+                           `lastSeen` and `frozen` are in snapshots alone"),
         ("after" = Option<String>, Query,
             pattern = r"^(user:[A-Za-z0-9_@.-]{1,32}|(friend|request|block):[A-Za-z0-9_@.-]{1,32}:[A-Za-z0-9_@.-]{1,32})$",
             description = "The last record of an answer that broke off: `user:ACCOUNT`, `friend:OWNER:PEER`, \
