@@ -9,11 +9,16 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::cli::CliError;
 
+/// How many bytes are written before they are put on the disk: a store on the same disk would wait for all of them at once.
+const SYNC: usize = 4 << 20;
+
 /// A temporary file beside the place where the export goes, with access for nobody else.
 pub(super) struct ExportFile {
     /// `None` for standard output.
     to: Option<PathBuf>,
     file: BufWriter<NamedTempFile>,
+    /// The bytes that are not on the disk yet.
+    unsynced: usize,
 }
 
 impl ExportFile {
@@ -40,7 +45,7 @@ impl ExportFile {
         let name = to.as_deref().and_then(Path::file_name).unwrap_or(OsStr::new("export")).to_string_lossy();
         let made = Builder::new().prefix(&format!(".{name}.")).suffix(".partial").tempfile_in(&folder);
         let cannot = |error| CliError(format!("cannot make a file in {}: {error}", folder.display()));
-        Ok(Self { to, file: BufWriter::with_capacity(1 << 16, made.map_err(cannot)?) })
+        Ok(Self { to, file: BufWriter::with_capacity(1 << 16, made.map_err(cannot)?), unsynced: 0 })
     }
 
     /// Begins another file that may take the place of this one.
@@ -51,7 +56,15 @@ impl ExportFile {
     /// Writes a line.
     pub(super) fn line(&mut self, line: &str) -> Result<(), CliError> {
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
-        written.map_err(|error| self.cannot(&error))
+        self.unsynced += line.len() + 1;
+        let synced = written.and_then(|()| if self.unsynced < SYNC { Ok(()) } else { self.sync() });
+        synced.map_err(|error| self.cannot(&error))
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.unsynced = 0;
+        self.file.flush()?;
+        self.file.get_ref().as_file().sync_data()
     }
 
     /// Drops what was written.
