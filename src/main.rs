@@ -56,10 +56,25 @@ enum CliCommand {
     /// Manage endpoints that are sent events
     #[command(subcommand)]
     Webhook(WebhookCommand),
-    /// Import users and friendships: JSON lines, or CSV with a header row
+    /// Import users and friendships: JSON lines, CSV with a header row, or what export wrote
     Import {
         /// The file; "-" is standard input
         file: PathBuf,
+        /// Import an export that is not whole: its last line is missing, or its numbers do not add up
+        #[arg(long)]
+        partial: bool,
+    },
+    /// Export users, friendships, requests and blocks as JSON lines, with all fields
+    ///
+    /// Reads them through the gateway if one runs, and otherwise from the store. The lines are those of GET /v1/snapshot;
+    /// import takes them back. The file appears once it is whole.
+    Export {
+        /// The new file; "-" is standard output
+        file: PathBuf,
+        /// Export the hashes of static tokens and the times of revocations too; only straight from a store that no gateway
+        /// uses, such as a copy that backup made
+        #[arg(long)]
+        credentials: bool,
     },
     /// Copy the store to a new file, also while the gateway runs
     Backup { file: PathBuf },
@@ -138,7 +153,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         }
         CliCommand::Key { name } => cli::say(&cli::key::key(&name).map_err(CliError)?)?,
         CliCommand::Webhook(WebhookCommand::Secret) => cli::say(&cli::webhook::secret().map_err(CliError)?)?,
-        CliCommand::Import { file } => cli::import::run(&load()?.config, &file)?,
+        CliCommand::Import { file, partial } => cli::import::run(&load()?.config, &file, partial)?,
+        CliCommand::Export { file, credentials } => cli::export::run(&load()?.config, &file, credentials)?,
         CliCommand::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?)?,
         CliCommand::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?)?,
         CliCommand::Connect { account, url, ca, token, protobuf } => {

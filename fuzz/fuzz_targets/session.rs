@@ -9,7 +9,9 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rosterd::service::keep_presence;
 use rosterd_client::{Client, ClientError, Replica};
-use rosterd_engine::model::{Account, Audience, Command as Write, FriendsPolicy, SessionsPolicy, Visibility};
+use rosterd_engine::model::{
+    Account, Audience, Command as Write, FriendsPolicy, SessionsPolicy, Visibility, WriteOrigin,
+};
 use rosterd_fuzz::{Kind, Node, PATIENCE, in_time, run};
 use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
 use tokio::time::timeout;
@@ -146,7 +148,7 @@ impl World {
 
     /// Writes as a backend; a refusal is a valid answer.
     async fn write(&self, command: Write) {
-        let _ = in_time("a write", self.node.service.import(vec![command])).await;
+        let _ = in_time("a write", self.node.service.import(vec![command], &WriteOrigin::Import)).await;
     }
 
     async fn step(&mut self, step: Step) {

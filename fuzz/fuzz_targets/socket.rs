@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use rosterd::admission::Rate;
 use rosterd_client::{Client, Replica};
+use rosterd_engine::model::WriteOrigin;
 use rosterd_fuzz::{Kind, Node, in_time, run};
 use rosterd_protocol::{ClientCommand, Encoding, import_line, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +21,10 @@ async fn socket(settings: u8, bytes: &[u8]) {
     let commands = (settings & 2 != 0).then_some(Rate { per_second: 10, burst: 4 });
     let node = Node::start(Kind { commands, ..Kind::default() }).await;
     let made = ["a", "b"].map(|account| import_line(&format!("{{\"user\":{{\"account\":\"{account}\"}}}}")));
-    node.service.import(made.into_iter().collect::<Result<_, _>>().expect("good lines")).await.expect("a store");
+    node.service
+        .import(made.into_iter().collect::<Result<_, _>>().expect("good lines"), &WriteOrigin::Import)
+        .await
+        .expect("a store");
 
     let mut stream = open(&node, encoding).await;
     let mut login = Vec::new();

@@ -68,6 +68,11 @@ impl Caller {
     pub(super) fn origin(&self) -> WriteOrigin {
         WriteOrigin::Key(self.name.clone())
     }
+
+    /// Returns who asks for what an import writes.
+    pub(super) fn import_origin(&self) -> WriteOrigin {
+        WriteOrigin::KeyImport(self.name.clone())
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

@@ -34,7 +34,8 @@ pub(super) struct SnapshotParameters {
     get, path = "/v1/snapshot", tag = "feed", operation_id = "readSnapshot",
     params(
         ("fields" = Option<String>, Query,
-            description = "Fields in the records, with commas between; nick,avatar,sign,gender,custom unless given"),
+            description = "Fields in the records, with commas between; nick,avatar,sign,gender,custom unless given. `invisible`, \
+                           `lastSeen` and `frozen` are in snapshots alone"),
         ("after" = Option<String>, Query,
             pattern = r"^(user:[A-Za-z0-9_@.-]{1,32}|(friend|request|block):[A-Za-z0-9_@.-]{1,32}:[A-Za-z0-9_@.-]{1,32})$",
             description = "The last record of an answer that broke off: `user:ACCOUNT`, `friend:OWNER:PEER`, \
@@ -144,12 +145,13 @@ impl SnapshotReading {
             Err(error) => return Some((Err(error), None)),
         };
         for row in &rows {
-            self.counts[match row {
-                SnapshotRow::User(_) => 0,
-                SnapshotRow::Friend(_) => 1,
-                SnapshotRow::Request(..) => 2,
-                SnapshotRow::Block(_) => 3,
-            }] += 1;
+            match row {
+                SnapshotRow::User(..) => self.counts[0] += 1,
+                SnapshotRow::Friend(_) => self.counts[1] += 1,
+                SnapshotRow::Request(..) => self.counts[2] += 1,
+                SnapshotRow::Block(..) => self.counts[3] += 1,
+                SnapshotRow::Credential(..) => {}
+            }
         }
         let lines = rows.iter().map(|row| snapshot_json(row, &self.fields) + "\n").collect();
         Some((Ok(lines), Some(self)))

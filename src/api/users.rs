@@ -14,7 +14,7 @@ use super::answer::{Done, Reply, made, ok};
 use super::private::ForCaller;
 use super::request::{Body, One, PageQuery, Shared, account, bytes, named, page, read};
 use crate::service::IMPORT_SLICE;
-use rosterd_engine::model::{Account, Answer, Reason, RequestError};
+use rosterd_engine::model::{Account, Answer, Command, Reason, RequestError};
 use rosterd_protocol::v1;
 
 /// Makes an account, or replaces its whole profile: a field that is not given is cleared.
@@ -233,23 +233,29 @@ pub(super) struct Imported {
 }
 
 /// Imports lines: `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`,
-/// `{"block": ["alice", "mallory"]}`. If a line cannot be read, nothing is imported and the error names the line by its
+/// `{"block": ["alice", "mallory"]}`, and the records of a snapshot: its users first, then its blocks, friends and
+/// requests. If a line cannot be read, nothing is imported and the error names the line by its
 /// number. Every 100 lines are one transaction, so that the writes of clients get their turn: if a line is refused, its
 /// transaction is not done and those before it stay. To import the same lines again is harmless.
 #[utoipa::path(
     post, path = "/v1/import", tag = "users", operation_id = "importLines", request_body(content((String = "application/x-ndjson"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 200, description = "imported", body = Imported))
 )]
-pub(super) async fn import(api: Shared, body: Body) -> Reply<Imported> {
+pub(super) async fn import(api: Shared, caller: Caller, body: Body) -> Reply<Imported> {
     let body = bytes(body)?;
     let text =
         std::str::from_utf8(&body).map_err(|_| RequestError::new(Reason::InvalidArgument, "the body is not UTF-8"))?;
     let (mut commands, mut numbers) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        commands.push(rosterd_protocol::import_line(line).map_err(|error| at_line(number, error))?);
+        let command = rosterd_protocol::import_line(line).map_err(|error| at_line(number, error))?;
+        if matches!(command, Command::AdoptCredential { .. }) {
+            let message = "token hashes do not go over HTTP: import them straight into the store";
+            return Err(at_line(number, RequestError::new(Reason::PermissionDenied, message)).into());
+        }
+        commands.push(command);
         numbers.push(number);
     }
-    let changed = api.service.import(commands).await.map_err(|(at, error)| {
+    let changed = api.service.import(commands, &caller.import_origin()).await.map_err(|(at, error)| {
         if error.reason == Reason::Unavailable {
             return error;
         }

@@ -39,7 +39,7 @@ use crate::session::SessionSettings;
 use crate::store::{AuditLog, ChangeLog, DeliveryStore, Store, StoreClock, sqlite, system_clock};
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
-use rosterd_engine::model::RequestError;
+use rosterd_engine::model::{RequestError, WriteOrigin};
 
 /// How much of the deadline is left for the last sessions to close. Closing the others gets the rest, at least half.
 const LAST: Duration = Duration::from_secs(4);
@@ -119,6 +119,12 @@ impl Core {
             feed,
             lifecycle,
         })
+    }
+
+    /// Returns the change log of the store.
+    #[must_use]
+    pub fn log(&self) -> &dyn ChangeLog {
+        &*self.log
     }
 
     /// Spawns the tasks that no client waits for.
@@ -386,6 +392,6 @@ async fn demo_users(service: &Service) -> Result<Vec<String>, StartError> {
         _ => None,
     });
     let accounts = accounts.collect();
-    service.import(commands).await.map_err(|(_, error)| failed(error))?;
+    service.import(commands, &WriteOrigin::Import).await.map_err(|(_, error)| failed(error))?;
     Ok(accounts)
 }

@@ -35,12 +35,12 @@ impl Service {
     ///
     /// # Errors
     /// The first refused one, by its position. Nothing of its transaction is done; the transactions before it stay.
-    pub async fn import(&self, commands: Vec<Command>) -> Result<usize, (usize, RequestError)> {
+    pub async fn import(&self, commands: Vec<Command>, origin: &WriteOrigin) -> Result<usize, (usize, RequestError)> {
         let (mut done, mut changed) = (0, 0);
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let commands: Vec<_> = commands.by_ref().take(IMPORT_SLICE).collect();
-            let answers = self.write(Write { commands, origin: WriteOrigin::Import }).await;
+            let answers = self.write(Write { commands, origin: origin.clone() }).await;
             let answers = answers.map_err(|(at, error)| (done + at, error))?;
             changed += answers.iter().filter(|answer| answer.outcome != Outcome::Unchanged).count();
             done += answers.len();

@@ -41,10 +41,11 @@ pub enum SnapshotKind {
     Friends,
     Requests,
     Blocks,
+    Credentials,
 }
 
 impl SnapshotKind {
-    /// All kinds, in order.
+    /// The kinds of a snapshot, in order. Credentials are in no snapshot, because one goes over HTTP.
     pub const ALL: [Self; 4] = [Self::Users, Self::Friends, Self::Requests, Self::Blocks];
 }
 

@@ -6,7 +6,7 @@
 //! [`Abort`] the adapter rolls back the rows that were put.
 
 use crate::store::{AuditEntry, Rehearsal, Write};
-use rosterd_engine::model::{Answer, Change, Command, Millis, RequestError, Revision, Row, Visibility};
+use rosterd_engine::model::{Account, Answer, Change, Command, Millis, RequestError, Revision, Row, Visibility};
 use rosterd_engine::sync::decide::{self, CurrentRows, Reads};
 
 /// The rows of a store inside one transaction.
@@ -19,6 +19,9 @@ pub trait Rows {
 
     /// Inserts or replaces one row.
     fn put(&mut self, row: &Row) -> Result<(), Self::Error>;
+
+    /// Stores when friends saw an account last. It is no part of the history.
+    fn put_last_seen(&mut self, account: &Account, last_seen: Millis) -> Result<(), Self::Error>;
 
     /// Appends an entry to the audit log. A row that is put later and erases its account takes the account out of it.
     fn record(&mut self, entry: &AuditEntry) -> Result<(), Self::Error>;
@@ -79,6 +82,9 @@ pub fn carry_out<R: Rows>(
         }
         for row in &decision.rows {
             rows.put(row).map_err(Abort::Failed)?;
+            if let (Row::Profile(profile), Some(last_seen)) = (row, decision.last_seen) {
+                rows.put_last_seen(&profile.account, last_seen).map_err(Abort::Failed)?;
+            }
         }
         if !decision.rows.is_empty() {
             let cause = decide::cause(&current, command, &decision.rows);

@@ -273,6 +273,11 @@ impl Model {
             }
             // These decide who may log in, and not what anyone sees.
             Command::RevokeTokens { .. } | Command::SetToken { .. } => {}
+            Command::AdoptUser { .. }
+            | Command::AdoptFriend { .. }
+            | Command::AdoptRequest { .. }
+            | Command::AdoptBlock { .. }
+            | Command::AdoptCredential { .. } => unreachable!("nothing is brought from another store here"),
         }
     }
 

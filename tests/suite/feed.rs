@@ -119,6 +119,22 @@ async fn every_change_is_an_event_that_says_who_asked() {
 }
 
 #[tokio::test]
+async fn an_import_through_a_key_is_told_from_its_other_writes() {
+    let world = World::new();
+    let gateway = world.start();
+    let mut backend = backend(&gateway).await;
+    let (_, before) = events(&mut backend, "after=now").await;
+    let lines = [r#"{"user":{"account":"ann"}}"#, r#"{"user":{"account":"bob"}}"#, r#"{"friendship":["ann","bob"]}"#];
+    backend.request(Method::POST, "/v1/import", lines.join("\n")).await.unwrap();
+    let (found, _) = events(&mut backend, &format!("after={before}")).await;
+    assert_eq!(types(&found), ["user.created", "user.created", "friend.added"]);
+    for event in &found {
+        assert_eq!(event["data"]["by"], json!({"kind": "key", "key": "default"}));
+    }
+    assert_eq!(found[2]["data"]["how"], "import");
+}
+
+#[tokio::test]
 async fn a_reader_waits_for_the_next_event_and_no_longer_than_it_said() {
     let world = World::new();
     let gateway = world.start();

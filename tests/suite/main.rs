@@ -22,6 +22,7 @@ mod deploy;
 mod devices;
 mod durability;
 mod explain;
+mod export;
 mod feed;
 mod files;
 mod frames;

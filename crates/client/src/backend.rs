@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
@@ -26,6 +26,29 @@ pub enum BackendError {
     /// The gateway refuses the request.
     #[error("{}", .0.message)]
     Refused(v1::Error),
+}
+
+/// The body of an answer, read piece by piece.
+#[derive(Debug)]
+pub struct BackendBody {
+    address: SocketAddr,
+    body: Incoming,
+}
+
+impl BackendBody {
+    /// Returns the next piece; `None` after the last.
+    ///
+    /// # Errors
+    /// The connection ended before that.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, BackendError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| BackendError::Lost(self.address, error.to_string()))?;
+            if let Ok(piece) = frame.into_data() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// A connection to a gateway's ops listener.
@@ -64,6 +87,26 @@ impl Backend {
     /// # Errors
     /// The connection ended.
     pub async fn send(&mut self, method: Method, path: &str, body: String) -> Result<(u16, String), BackendError> {
+        let (status, body) = self.begin(method, path, body).await?;
+        let body = body.collect().await.map_err(|error| BackendError::Lost(self.address, error.to_string()))?;
+        Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+    }
+
+    /// Asks for something large, and returns its body to be read piece by piece.
+    ///
+    /// # Errors
+    /// The gateway refuses, the connection ended, or the peer is not a gateway.
+    pub async fn open(&mut self, path: &str) -> Result<BackendBody, BackendError> {
+        let address = self.address;
+        let (status, body) = self.begin(Method::GET, path, String::new()).await?;
+        if (200..300).contains(&status) {
+            return Ok(BackendBody { address, body });
+        }
+        let body = body.collect().await.map_err(|error| BackendError::Lost(address, error.to_string()))?;
+        Err(self.refused(status, &String::from_utf8_lossy(&body.to_bytes())))
+    }
+
+    async fn begin(&mut self, method: Method, path: &str, body: String) -> Result<(u16, Incoming), BackendError> {
         let address = self.address;
         let lost = |error: hyper::Error| BackendError::Lost(address, error.to_string());
         let mut request = Request::builder().method(method).uri(path).header(HOST, address.to_string());
@@ -74,9 +117,7 @@ impl Backend {
         let request = request.map_err(|error| BackendError::Lost(address, error.to_string()))?;
         self.sender.ready().await.map_err(lost)?;
         let response = self.sender.send_request(request).await.map_err(lost)?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.map_err(lost)?.to_bytes();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        Ok((response.status().as_u16(), response.into_body()))
     }
 
     /// Sends a request and reads the JSON of its answer.
@@ -85,11 +126,18 @@ impl Backend {
     /// The gateway refuses, the connection ended, or the peer is not a gateway.
     pub async fn request(&mut self, method: Method, path: &str, body: String) -> Result<Value, BackendError> {
         let (status, text) = self.send(method, path, body).await?;
-        let foreign = || BackendError::Foreign(self.address, hyper::StatusCode::from_u16(status).unwrap_or_default());
         if (200..300).contains(&status) {
-            return serde_json::from_str(&text).map_err(|_| foreign());
+            return serde_json::from_str(&text).map_err(|_| self.foreign(status));
         }
-        let refused = serde_json::from_str::<v1::ServerFrame>(&text).ok().and_then(|frame| frame.error);
-        Err(refused.map_or_else(foreign, BackendError::Refused))
+        Err(self.refused(status, &text))
+    }
+
+    fn refused(&self, status: u16, text: &str) -> BackendError {
+        let refused = serde_json::from_str::<v1::ServerFrame>(text).ok().and_then(|frame| frame.error);
+        refused.map_or_else(|| self.foreign(status), BackendError::Refused)
+    }
+
+    fn foreign(&self, status: u16) -> BackendError {
+        BackendError::Foreign(self.address, hyper::StatusCode::from_u16(status).unwrap_or_default())
     }
 }

@@ -17,7 +17,7 @@ mod stream;
 mod tls;
 
 #[cfg(feature = "server-api")]
-pub use backend::{Backend, BackendError};
+pub use backend::{Backend, BackendBody, BackendError};
 pub use replica::{Replica, SyncError};
 pub use stream::Trust;
 #[cfg(feature = "tls")]

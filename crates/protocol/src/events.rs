@@ -1,7 +1,6 @@
 //! Events as JSON, in the form of `CloudEvents` 1.0, and which of their fields a reader is given.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -10,8 +9,9 @@ use serde::{Serialize, Serializer};
 use super::v1;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Edge, LogHistory, LoggedChange, Millis, Profile, Reason, Request, RequestError, WriteOrigin,
+    Block, Edge, LogHistory, LoggedChange, Millis, Profile, Reason, Request, RequestError, WriteOrigin,
 };
+use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, how};
 
@@ -20,6 +20,8 @@ use rosterd_engine::sync::events::{ChangeEvent, how};
 const OTHER_FIELDS: [&str; 4] = ["message", "alias", "note", "invisible"];
 /// The type of the events about presence, which are not in the change log.
 pub const PRESENCE_CHANGED: &str = "presence.changed";
+/// What only a snapshot has, and no event: when friends saw a user last, and the profile that a blocked account sees.
+const SNAPSHOT_FIELDS: [&str; 2] = ["lastSeen", "frozen"];
 /// The fields that a reader is given unless it asks for others. The rest is personal.
 const DEFAULT_FIELDS: [&str; 5] = ["nick", "avatar", "sign", "gender", "custom"];
 
@@ -34,9 +36,15 @@ impl Default for EventFields {
 }
 
 impl EventFields {
+    /// Returns all fields.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(Self::known().collect())
+    }
+
     /// Returns the names of all fields.
     pub fn known() -> impl Iterator<Item = &'static str> {
-        Profile::FIELDS.iter().copied().chain(OTHER_FIELDS)
+        Profile::FIELDS.iter().copied().chain(OTHER_FIELDS).chain(SNAPSHOT_FIELDS)
     }
 
     /// Reads a list of names with commas between; an empty one gives keys and versions only.
@@ -182,9 +190,11 @@ impl Serialize for EventData<'_> {
         let fields = self.fields;
         let mut data = to.serialize_map(None)?;
         match self.event {
-            ChangeEvent::UserCreated(profile) => data.serialize_entry("user", &UserRecord { profile, fields })?,
+            ChangeEvent::UserCreated(profile) => {
+                data.serialize_entry("user", &UserRecord { profile, presence: None, fields })?;
+            }
             ChangeEvent::UserUpdated(profile, changed) => {
-                data.serialize_entry("user", &UserRecord { profile, fields })?;
+                data.serialize_entry("user", &UserRecord { profile, presence: None, fields })?;
                 data.serialize_entry("changed", &given(changed, fields, |name| name))?;
             }
             ChangeEvent::UserDeleted { account, version } => {
@@ -193,12 +203,12 @@ impl Serialize for EventData<'_> {
             }
             ChangeEvent::FriendAdded(edges, added) => {
                 data.serialize_entry("accounts", &[edges[0].owner.as_str(), edges[0].peer.as_str()])?;
-                data.serialize_entry("edges", &Bare(edges))?;
+                data.serialize_entry("edges", &Edges(edges, Some(fields)))?;
                 data.serialize_entry("how", how(*added, self.origin))?;
             }
             ChangeEvent::FriendRemoved(edges) => {
                 data.serialize_entry("accounts", &[edges[0].owner.as_str(), edges[0].peer.as_str()])?;
-                data.serialize_entry("edges", &Bare(edges))?;
+                data.serialize_entry("edges", &Edges(edges, None))?;
             }
             ChangeEvent::FriendUpdated(edge, changed) => {
                 data.serialize_entry("edge", &EdgeRecord { edge, fields: Some(fields) })?;
@@ -208,7 +218,7 @@ impl Serialize for EventData<'_> {
             ChangeEvent::Request { request, hidden } => {
                 data.serialize_entry("request", &RequestRecord { request, hidden: *hidden, fields })?;
             }
-            ChangeEvent::Block(block) => data.serialize_entry("block", &BlockOf(block))?,
+            ChangeEvent::Block(block) => data.serialize_entry("block", &BlockRecord { block, seen: None })?,
             ChangeEvent::TokensRevoked(account, before) => {
                 data.serialize_entry("account", account.as_str())?;
                 data.serialize_entry("before", before)?;
@@ -242,7 +252,7 @@ impl Serialize for By<'_> {
                 by.serialize_entry("session", &session.to_string())?;
             }
             WriteOrigin::Login => by.serialize_entry("kind", "login")?,
-            WriteOrigin::Key(name) => {
+            WriteOrigin::Key(name) | WriteOrigin::KeyImport(name) => {
                 by.serialize_entry("kind", "key")?;
                 by.serialize_entry("key", &**name)?;
             }
@@ -253,10 +263,17 @@ impl Serialize for By<'_> {
     }
 }
 
-/// A profile with the fields that the reader is given.
+/// A profile with the fields that the reader is given, and in a snapshot how friends see the account.
 pub(super) struct UserRecord<'a> {
     pub(super) profile: &'a Profile,
+    pub(super) presence: Option<StoredPresence>,
     pub(super) fields: &'a EventFields,
+}
+
+/// The fields of a frozen profile that the reader is given.
+struct FrozenRecord<'a> {
+    profile: &'a Profile,
+    fields: &'a EventFields,
 }
 
 /// Defines the record of a profile out of the table of profile fields.
@@ -273,7 +290,26 @@ macro_rules! define {
                 user.serialize_entry("createTime", &profile.create_time)?;
                 user.serialize_entry("updateTime", &profile.update_time)?;
                 user.serialize_entry("version", &profile.version)?;
+                if let Some(presence) = self.presence {
+                    if self.fields.has("invisible") {
+                        user.serialize_entry("invisible", &presence.invisible.hides)?;
+                    }
+                    if self.fields.has("lastSeen") {
+                        user.serialize_entry("lastSeen", &presence.seen.last_seen)?;
+                    }
+                }
                 user.end()
+            }
+        }
+
+        impl Serialize for FrozenRecord<'_> {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                let profile = self.profile;
+                let mut frozen = to.serialize_map(None)?;
+                $(if self.fields.has(stringify!($name)) {
+                    frozen.serialize_entry(stringify!($name), field!($kind, profile.$name))?;
+                })+
+                frozen.end()
             }
         }
     };
@@ -297,9 +333,9 @@ fn word(name: &str) -> String {
 for_each_profile_field!(define);
 
 /// One direction of a friendship, with the owner's notes only if there are fields.
-struct EdgeRecord<'a> {
-    edge: &'a Edge,
-    fields: Option<&'a EventFields>,
+pub(super) struct EdgeRecord<'a> {
+    pub(super) edge: &'a Edge,
+    pub(super) fields: Option<&'a EventFields>,
 }
 
 impl Serialize for EdgeRecord<'_> {
@@ -320,24 +356,25 @@ impl Serialize for EdgeRecord<'_> {
     }
 }
 
-/// Edges without notes.
-struct Bare<'a>(&'a [Edge]);
+/// The directions of a friendship, with the owners' notes only if there are fields, and notes.
+struct Edges<'a>(&'a [Edge], Option<&'a EventFields>);
 
-impl Serialize for Bare<'_> {
+impl Serialize for Edges<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut edges = to.serialize_seq(Some(self.0.len()))?;
         for edge in self.0 {
-            edges.serialize_element(&EdgeRecord { edge, fields: None })?;
+            let fields = self.1.filter(|_| !edge.alias.is_empty() || !edge.custom.is_empty());
+            edges.serialize_element(&EdgeRecord { edge, fields })?;
         }
         edges.end()
     }
 }
 
 /// A request.
-struct RequestRecord<'a> {
-    request: &'a Request,
-    hidden: bool,
-    fields: &'a EventFields,
+pub(super) struct RequestRecord<'a> {
+    pub(super) request: &'a Request,
+    pub(super) hidden: bool,
+    pub(super) fields: &'a EventFields,
 }
 
 impl Serialize for RequestRecord<'_> {
@@ -358,71 +395,28 @@ impl Serialize for RequestRecord<'_> {
     }
 }
 
-/// A block.
-struct BlockOf<'a>(&'a Block);
+/// A block, and in a snapshot what the peer sees of the owner.
+pub(super) struct BlockRecord<'a> {
+    pub(super) block: &'a Block,
+    pub(super) seen: Option<(Option<&'a Profile>, &'a EventFields)>,
+}
 
-impl Serialize for BlockOf<'_> {
+impl Serialize for BlockRecord<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let block = self.0;
+        let Self { block, seen } = self;
         let mut record = to.serialize_map(None)?;
         record.serialize_entry("owner", block.owner.as_str())?;
         record.serialize_entry("peer", block.peer.as_str())?;
         record.serialize_entry("createTime", &block.create_time)?;
         record.serialize_entry("version", &block.version)?;
-        record.end()
-    }
-}
-
-/// A record of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SnapshotRow {
-    /// A profile.
-    User(Arc<Profile>),
-    /// One direction of a friendship.
-    Friend(Edge),
-    /// An open request, and whether the receiver, who blocks the sender, does not see it.
-    Request(Request, bool),
-    /// A block.
-    Block(Block),
-}
-
-impl SnapshotRow {
-    /// Returns the two accounts that it is between; an account has an empty second one.
-    #[must_use]
-    pub fn key(&self) -> (Account, Account) {
-        let (one, other) = match self {
-            Self::User(profile) => (&profile.account, None),
-            Self::Friend(edge) => (&edge.owner, Some(&edge.peer)),
-            Self::Request(request, _) => (&request.sender, Some(&request.receiver)),
-            Self::Block(block) => (&block.owner, Some(&block.peer)),
-        };
-        (one.clone(), other.cloned().unwrap_or_else(Account::none))
-    }
-}
-
-/// Encodes a record as a line of a snapshot.
-///
-/// # Panics
-/// Never: a record is plain data.
-#[must_use]
-pub fn snapshot_json(row: &SnapshotRow, fields: &EventFields) -> String {
-    serde_json::to_string(&SnapshotLine(row, fields)).expect("a record is plain data")
-}
-
-struct SnapshotLine<'a>(&'a SnapshotRow, &'a EventFields);
-
-impl Serialize for SnapshotLine<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self(row, fields) = self;
-        let mut line = to.serialize_map(Some(1))?;
-        match row {
-            SnapshotRow::User(profile) => line.serialize_entry("user", &UserRecord { profile, fields })?,
-            SnapshotRow::Friend(edge) => line.serialize_entry("friend", &EdgeRecord { edge, fields: Some(fields) })?,
-            SnapshotRow::Request(request, hidden) => {
-                line.serialize_entry("request", &RequestRecord { request, hidden: *hidden, fields })?;
+        if let Some((frozen, fields)) = seen {
+            if let Some(presence) = block.presence.filter(|_| fields.has("lastSeen")) {
+                record.serialize_entry("lastSeen", &presence.last_seen)?;
             }
-            SnapshotRow::Block(block) => line.serialize_entry("block", &BlockOf(block))?,
+            if let Some(profile) = frozen.filter(|_| fields.has("frozen")) {
+                record.serialize_entry("frozen", &FrozenRecord { profile, fields })?;
+            }
         }
-        line.end()
+        record.end()
     }
 }

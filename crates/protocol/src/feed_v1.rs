@@ -29,7 +29,7 @@ pub struct Origin {
     /// The session, for CLIENT.
     #[prost(uint64, tag = "2")]
     pub session: u64,
-    /// The name of the API key, for KEY.
+    /// The name of the API key, for KEY, and for an IMPORT through the server API.
     #[prost(string, tag = "3")]
     pub key: ::prost::alloc::string::String,
 }

@@ -199,7 +199,7 @@ impl Serialize for Asked<'_> {
         }
         match &question.subject {
             HookSubject::Profile { before, set } => {
-                asked.serialize_entry("before", &UserRecord { profile: before, fields })?;
+                asked.serialize_entry("before", &UserRecord { profile: before, presence: None, fields })?;
                 asked.serialize_entry("set", &GivenFields { set, fields })?;
             }
             HookSubject::Friend { command, peer, message, users } => {
@@ -211,7 +211,7 @@ impl Serialize for Asked<'_> {
                 let of = |account: &Account| users.iter().find(|profile| profile.account == *account);
                 for (name, account) in [("user", &question.account), ("peerUser", peer)] {
                     if let Some(profile) = of(account) {
-                        asked.serialize_entry(name, &UserRecord { profile, fields })?;
+                        asked.serialize_entry(name, &UserRecord { profile, presence: None, fields })?;
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! Reads the lines of an import, and batches of users.
 //!
 //! A line is `{"user": {"account": "alice", "nick": "Alice"}}`, `{"friendship": ["alice", "bob"]}`, or
-//! `{"block": ["alice", "mallory"]}`, where the first account blocks the second.
+//! `{"block": ["alice", "mallory"]}`, where the first account blocks the second; or it is a record of a snapshot, which
+//! `import_records` reads.
 
 use std::collections::HashSet;
 
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::decode::parse;
 use super::strict::known_fields;
-use super::{fields, v1};
+use super::{fields, import_records, v1};
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Command, Reason, RequestError};
 
@@ -29,36 +30,38 @@ pub fn import_line(line: &str) -> Result<Command, RequestError> {
         friendship: Option<&'a RawValue>,
         #[serde(borrow)]
         block: Option<&'a RawValue>,
+        #[serde(borrow)]
+        friend: Option<&'a RawValue>,
+        #[serde(borrow)]
+        request: Option<&'a RawValue>,
+        #[serde(borrow)]
+        credential: Option<&'a RawValue>,
     }
     let invalid = |message: &str| RequestError::new(Reason::InvalidArgument, message);
     let unreadable = |error: serde_json::Error| invalid(&format!("not readable as JSON: {}", place(&error)));
     known_fields::<ImportedLine<'_>>(serde_json::from_str(line).map_err(unreadable)?, &[])?;
     let line: ImportedLine<'_> = serde_json::from_str(line).map_err(unreadable)?;
-    match (line.user, line.friendship, line.block) {
-        (Some(user), None, None) => import_user(user),
-        (None, Some(friendship), None) => {
+    let ImportedLine { user, friendship, block, friend, request, credential } = line;
+    match (user, friendship, block, friend, request, credential) {
+        (Some(user), None, None, None, None, None) => import_records::user(user),
+        (None, Some(friendship), None, None, None, None) => {
             let (account, peer) = pair("friendship", friendship)?;
             distinct("friendship", "cannot be a friend of itself", &account, &peer)?;
             Ok(Command::Befriend { account, peer })
         }
-        (None, None, Some(block)) => {
+        (None, None, Some(block), None, None, None) if block.get().starts_with('{') => import_records::block(block),
+        (None, None, Some(block), None, None, None) => {
             let (account, peer) = pair("block", block)?;
             distinct("block", "cannot block itself", &account, &peer)?;
             Ok(Command::Block { account, peer, if_version: None })
         }
-        _ => Err(invalid("a line holds either \"user\" or \"friendship\" or \"block\"")),
+        (None, None, None, Some(friend), None, None) => import_records::friend(friend),
+        (None, None, None, None, Some(request), None) => import_records::request(request),
+        (None, None, None, None, None, Some(credential)) => import_records::credential(credential),
+        _ => {
+            Err(invalid("a line holds either \"user\" or \"friendship\" or \"block\", or another record of an export"))
+        }
     }
-}
-
-fn import_user(user: &RawValue) -> Result<Command, RequestError> {
-    #[derive(Deserialize)]
-    struct ImportedUser {
-        account: String,
-    }
-    known_fields::<v1::UpdateMyInfo>(user, &["account"])?;
-    let account = Account::parse(&parse::<ImportedUser>("user", user)?.account, "account")?;
-    let patch = fields(parse::<v1::UpdateMyInfo>("user", user)?)?.check()?;
-    Ok(Command::SetProfile { account, patch, create: true, if_version: None })
 }
 
 /// Reads a batch: `{"users": [{"account": "alice", "nick": "Alice", "ifVersion": 3}, …]}`.
@@ -147,6 +150,14 @@ mod tests {
             import_line(r#"{"block": ["alice", "bob"]}"#),
             Ok(Command::Block { account, peer, .. }) if account.as_str() == "alice" && peer.as_str() == "bob"
         ));
+        assert!(matches!(
+            import_line(r#"{"user": {"account": "a", "version": 3, "updateTime": 2}}"#),
+            Ok(Command::SetProfile { .. })
+        ));
+        assert!(matches!(
+            import_line(r#"{"user": {"account": "a", "createTime": 7, "invisible": true, "lastSeen": 8}}"#),
+            Ok(Command::AdoptUser { create_time: Some(7), invisible: Some(true), last_seen: Some(8), .. })
+        ));
         for (line, says) in [
             ("", "not readable as JSON"),
             ("{", "not readable as JSON"),
@@ -164,6 +175,22 @@ mod tests {
             (r#"{"block": "a"}"#, "block: expected two accounts"),
             (r#"{"block": ["a", "b c"]}"#, "block must be"),
             (r#"{"block": ["a", "b"], "friendship": ["a", "b"]}"#, "either"),
+            (r#"{"user": {"account": "a", "createTime": "soon"}}"#, "createTime: expected u64"),
+            (r#"{"user": {"account": "a", "lastSeen": 253402300800000}}"#, "lastSeen must be milliseconds since 1970"),
+            (r#"{"friend": ["a", "b"]}"#, "friend: expected an object"),
+            (r#"{"friend": {"owner": "a"}}"#, "missing field `peer`"),
+            (r#"{"friend": {"owner": "a", "peer": "a"}}"#, "\"a\" is named twice"),
+            (r#"{"friend": {"owner": "a", "peer": "b", "note": "x"}}"#, "there is no field \"note\""),
+            (r#"{"friend": {"owner": "a", "peer": "b", "alias": "\u0000"}}"#, "alias"),
+            (r#"{"request": {"sender": "a", "receiver": "b", "state": "accepted"}}"#, "state must be open"),
+            (r#"{"request": {"sender": "a", "receiver": "b c"}}"#, "receiver must be"),
+            (r#"{"block": {"owner": "a", "peer": "b", "frozen": {"birth": "soon"}}}"#, "birth must be"),
+            (r#"{"block": {"owner": "a", "peer": "b", "frozen": {"account": "a"}}}"#, "no field \"account\""),
+            (
+                r#"{"credential": {"account": "a", "token": {"salt": "0", "hash": "0", "issued": 1}}}"#,
+                "token must have",
+            ),
+            (r#"{"friend": {"owner": "a", "peer": "b"}, "user": {"account": "a"}}"#, "either"),
         ] {
             let message = import_line(line).unwrap_err().message;
             assert!(message.contains(says), "{line}: {message}");

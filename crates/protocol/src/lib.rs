@@ -3,6 +3,7 @@
 //! One schema (`proto/rosterd/v1`) gives both encodings. There are no sockets here: the gateway puts these payloads into
 //! WebSocket messages.
 
+mod archive;
 mod change_log;
 mod changes;
 mod convert;
@@ -13,11 +14,14 @@ mod encoding;
 mod events;
 mod hooks;
 mod import;
+mod import_records;
 mod presence_event;
 mod profile_views;
+mod snapshot;
 mod strict;
 pub mod words;
 
+pub use archive::{ArchiveLine, RecordCounts, RecordKey, RecordKind, archive_line};
 pub use change_log::{MalformedChange, decode_changes, encode_changes, encode_logged};
 pub use changes::Changes;
 pub use convert::{error, fields, sessions};
@@ -25,11 +29,12 @@ pub use decode::{ClientCommand, Inbound, body, decode};
 pub use delivery_events::{GapReason, gap_json, test_json};
 pub use encoded_profile::EncodedProfile;
 pub use encoding::{Encoding, Malformed};
-pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, SnapshotRow, event_json, snapshot_json};
+pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, event_json};
 pub use hooks::{HookAnswer, HookQuestion, HookSubject};
 pub use import::{batch, import_line};
 pub use presence_event::presence_json;
 pub use profile_views::ProfileViews;
+pub use snapshot::{SnapshotRow, snapshot_json};
 pub use strict::nearest;
 
 use serde::{Deserialize, Deserializer};

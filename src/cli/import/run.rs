@@ -4,14 +4,16 @@
 //! that a relation names. Then the lines are written in pieces of one transaction each; importing again changes only
 //! what differs. They go through the gateway if one runs, and otherwise directly to the store.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt::{self, Write as _};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use hyper::Method;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::check::{CheckedLines, check, refuse};
+use super::progress::progress;
 use super::source::Source;
 use super::source_line::SourceLine;
 use crate::api::IMPORT_BYTES;
@@ -21,25 +23,23 @@ use crate::config::{Config, StoreUrl};
 use crate::keys::Scope;
 use rosterd_client::{Backend, BackendError};
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
-use rosterd_engine::model::{Account, Command};
-use rosterd_protocol::v1;
+use rosterd_engine::model::{Account, Command, WriteOrigin};
+use rosterd_protocol::{archive_line, v1};
 
 /// The most lines of a transaction: few enough for the writes of clients to get their turn in between.
 const PIECE: usize = 500;
 /// The most bytes of a transaction, which a gateway takes as one body.
 const PIECE_BYTES: usize = IMPORT_BYTES / 2;
-/// How many bad lines are shown.
-const SHOWN: usize = 20;
 
 /// Imports a file, or standard input if it is named `-`.
 ///
 /// # Errors
 /// It cannot be read or has bad lines, and nothing is imported; or the gateway or the store fails, and the pieces
 /// before that stay, as the message says.
-pub fn run(config: &Config, file: &Path) -> Result<(), CliError> {
+pub fn run(config: &Config, file: &Path, is_partial: bool) -> Result<(), CliError> {
     runtime()?.block_on(async {
         let mut source = Source::open(file)?;
-        let checked = check(&mut source).await?;
+        let checked = check(&mut source, is_partial).await?;
         let mut target = ImportTarget::find(config).await?;
         say(&format!("importing {target}"))?;
         let imported = import(&mut target, &mut source, checked).await;
@@ -115,7 +115,7 @@ impl ImportTarget {
             Self::Store { core, .. } => {
                 let commands =
                     piece.iter().map(|line| rosterd_protocol::import_line(&line.text)).collect::<Result<_, _>>();
-                let imported = core.service.import(commands.map_err(CliError::of)?).await;
+                let imported = core.service.import(commands.map_err(CliError::of)?, &WriteOrigin::Import).await;
                 imported.map_err(|(at, error)| at_line(at, &error.message))
             }
         }
@@ -142,53 +142,11 @@ struct ImportLine {
     text: String,
 }
 
-/// What is known of an import all of whose lines can be read.
-struct CheckedLines {
-    count: u64,
-    /// Accounts that relations name but the import does not make, with the first line of each.
-    unmade: BTreeMap<Account, u64>,
-}
-
-async fn check(source: &mut Source) -> Result<CheckedLines, CliError> {
-    let bar = progress("checking", source.bytes());
-    let (mut bad, mut made, mut named, mut count) = (Vec::new(), HashSet::new(), BTreeMap::new(), 0);
-    let each = async |line: SourceLine| {
-        count += 1;
-        let number = line.number;
-        bar.inc(line.text.as_ref().map_or(0, |text| text.len() as u64 + 1));
-        match line.text.and_then(|text| rosterd_protocol::import_line(&text).map_err(|error| error.message)) {
-            Ok(Command::Befriend { account, peer } | Command::Block { account, peer, .. }) => {
-                named.entry(account).or_insert(number);
-                named.entry(peer).or_insert(number);
-            }
-            Ok(Command::SetProfile { account, .. }) => drop(made.insert(account)),
-            Ok(_) => {}
-            Err(why) => bad.push((number, why)),
-        }
-        Ok(())
-    };
-    source.read(each).await?;
-    bar.finish_and_clear();
-    refuse(&bad)?;
-    named.retain(|account, _| !made.contains(account));
-    Ok(CheckedLines { count, unmade: named })
-}
-
-fn refuse(bad: &[(u64, String)]) -> Result<(), CliError> {
-    if bad.is_empty() {
-        return Ok(());
-    }
-    let mut text = format!("nothing was imported, {} bad line(s):", bad.len());
-    for (number, message) in bad.iter().take(SHOWN) {
-        let _ = write!(text, "\n  line {number}: {message}");
-    }
-    if bad.len() > SHOWN {
-        let _ = write!(text, "\n  and {} more", bad.len() - SHOWN);
-    }
-    Err(CliError(text))
-}
-
 async fn import(target: &mut ImportTarget, source: &mut Source, checked: CheckedLines) -> Result<String, CliError> {
+    if let (ImportTarget::Gateway(..), Some(number)) = (&*target, checked.credential) {
+        let why = "token hashes do not go over HTTP: stop the gateway, and import straight into the store";
+        refuse(&[(number, why.to_owned())])?;
+    }
     refuse(&strangers(target, checked.unmade).await?)?;
     let mut sending = Sending {
         target,
@@ -197,10 +155,11 @@ async fn import(target: &mut ImportTarget, source: &mut Source, checked: Checked
         bytes: 0,
         done: 0,
         changed: 0,
+        cut: checked.cut,
     };
     // Users first, because a relation may come before the users that it names.
-    for relations in [false, true] {
-        if let Err(CliError(why)) = sending.lines(source, relations).await {
+    for phase in (0..Command::IMPORT_PHASES).filter(|phase| checked.phases[*phase]) {
+        if let Err(CliError(why)) = sending.lines(source, phase).await {
             let done = sending.done;
             let text = format!("stopped after {done} lines, which are imported; importing again goes on harmlessly");
             return Err(CliError(format!("{text}: {why}")));
@@ -220,16 +179,22 @@ struct Sending<'a> {
     bytes: usize,
     done: u64,
     changed: usize,
+    /// A line that is left out.
+    cut: Option<u64>,
 }
 
 impl Sending<'_> {
-    /// Sends all relations, or everything else.
-    async fn lines(&mut self, source: &mut Source, relations: bool) -> Result<(), CliError> {
+    /// Sends the lines of a phase.
+    async fn lines(&mut self, source: &mut Source, phase: usize) -> Result<(), CliError> {
         let each = async |SourceLine { number, text }: SourceLine| {
             let changed = |why: &str| CliError(format!("line {number} is not what it was at first: {why}"));
             let text = text.map_err(|why| changed(&why))?;
-            let command = rosterd_protocol::import_line(&text).map_err(|error| changed(&error.message))?;
-            if matches!(command, Command::Befriend { .. } | Command::Block { .. }) != relations {
+            let command = match rosterd_protocol::import_line(&text) {
+                Ok(command) => command,
+                Err(_) if self.cut == Some(number) || archive_line(&text).is_some() => return Ok(()),
+                Err(error) => return Err(changed(&error.message)),
+            };
+            if command.import_phase() != phase {
                 return Ok(());
             }
             if self.piece.len() == PIECE || self.bytes + text.len() > PIECE_BYTES {
@@ -269,10 +234,4 @@ async fn strangers(target: &mut ImportTarget, unmade: BTreeMap<Account, u64>) ->
     }
     bad.sort();
     Ok(bad)
-}
-
-/// Makes a progress bar, which is drawn on standard error and only on a terminal.
-fn progress(what: &'static str, length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}").expect("the template is right");
-    ProgressBar::new(length).with_style(style).with_message(what)
 }

@@ -210,7 +210,7 @@ impl MemoryTables {
         match kind {
             SnapshotKind::Users => {
                 let users = self.users.iter().filter(|(account, _)| later(account, &Account::none()));
-                users.map(|(_, held)| SnapshotRow::User(held.profile.clone())).collect()
+                users.map(|(_, held)| SnapshotRow::User(held.profile.clone(), held.presence())).collect()
             }
             SnapshotKind::Friends => {
                 let live = self.edges.values().filter(|edge| !edge.removed && later(&edge.owner, &edge.peer));
@@ -225,7 +225,12 @@ impl MemoryTables {
             }
             SnapshotKind::Blocks => {
                 let live = self.blocks.values().filter(|block| !block.removed && later(&block.owner, &block.peer));
-                live.cloned().map(SnapshotRow::Block).collect()
+                let frozen = |block: &Block| self.frozen.get(&(block.peer.clone(), block.owner.clone())).cloned();
+                live.map(|block| SnapshotRow::Block(block.clone(), frozen(block))).collect()
+            }
+            SnapshotKind::Credentials => {
+                let kept = self.credentials.iter().filter(|(account, _)| later(account, &Account::none()));
+                kept.map(|(account, held)| SnapshotRow::Credential(account.clone(), held.clone())).collect()
             }
         }
     }
@@ -312,6 +317,13 @@ impl Rows for MemoryTables {
                 self.credentials.insert(account.clone(), credential.clone());
                 self.credentials.retain(|_, credential| *credential != Credential::default());
             }
+        }
+        Ok(())
+    }
+
+    fn put_last_seen(&mut self, account: &Account, last_seen: Millis) -> Result<(), Infallible> {
+        if let Some(held) = self.users.get_mut(account) {
+            held.seen = SeenPresence { online: false, last_seen };
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use super::rig::{
 const NAMES: [&str; 5] = ["a", "B", "b", "c.d", "_"];
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Write(Vec<Command>),
     /// Drop the tombstones that are older than this.
     Compact(Millis),
@@ -29,7 +29,7 @@ enum Step {
 
 /// All answers of a store during a history, and all its rows at the end.
 #[derive(Debug, PartialEq)]
-struct Outcome {
+pub(super) struct Outcome {
     answers: Vec<String>,
     changes: Vec<Change>,
     everything: Everything,
@@ -67,6 +67,7 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible, if_version: None }),
         1 => (name(), 990..1020u64).prop_map(|(a, before)| revoke(a, before)),
         2 => (name(), prop::option::of(any::<u8>())).prop_map(|(a, byte)| token(a, byte)),
+        4 => (name(), name(), 0..5u8).prop_map(|(a, b, what)| adopted(a, b, what)),
     ]
 }
 
@@ -84,7 +85,20 @@ fn relation(a: &str, b: &str, what: u8) -> Command {
     }
 }
 
-fn steps() -> impl Strategy<Value = Step> {
+/// What comes from another store.
+fn adopted(a: &str, b: &str, what: u8) -> Command {
+    let line = match what {
+        0 => format!(r#"{{"user":{{"account":"{a}","nick":"x","createTime":5,"invisible":true,"lastSeen":6}}}}"#),
+        1 => format!(r#"{{"friend":{{"owner":"{a}","peer":"{b}","alias":"y","createTime":5}}}}"#),
+        2 => format!(r#"{{"request":{{"sender":"{a}","receiver":"{b}","message":"hi","createTime":5}}}}"#),
+        3 => format!(r#"{{"block":{{"owner":"{a}","peer":"{b}","lastSeen":6,"frozen":{{"nick":"old"}}}}}}"#),
+        _ => format!(r#"{{"credential":{{"account":"{a}","revokedBefore":5}}}}"#),
+    };
+    // Two of the same are no pair.
+    rosterd_protocol::import_line(&line).unwrap_or_else(|_| ask(a, b, "please"))
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => prop::collection::vec(commands(), 1..4).prop_map(Step::Write),
         1 => (0..5u64).prop_map(Step::Compact),
@@ -93,7 +107,7 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-async fn live_through(place: &Place, history: &[Step]) -> Outcome {
+pub(super) async fn live_through(place: &Place, history: &[Step]) -> Outcome {
     let db = place.open();
     let mut now = 1000;
     let mut answers = Vec::new();
@@ -172,7 +186,7 @@ async fn everything(db: &Running) -> Everything {
 /// Reads a snapshot, in pages of two.
 async fn snapshot(db: &Running) -> Vec<SnapshotRow> {
     let mut all = Vec::new();
-    for kind in SnapshotKind::ALL {
+    for kind in SnapshotKind::ALL.into_iter().chain([SnapshotKind::Credentials]) {
         let mut after = None;
         loop {
             let page = db.log.snapshot_page(kind, after, 2).await.unwrap();

@@ -2,6 +2,7 @@
 
 mod history;
 mod rig;
+mod round_trip;
 mod sqlite;
 
 use std::collections::BTreeMap;

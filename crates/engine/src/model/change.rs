@@ -150,6 +150,82 @@ pub enum Command {
         /// The other.
         peer: Account,
     },
+    /// Makes an account as it was in another store. Of an account that exists, it changes what is given.
+    AdoptUser {
+        /// The account.
+        account: Account,
+        /// The fields of its profile.
+        patch: Patch,
+        /// When it was made. An account that exists keeps its time.
+        create_time: Option<Millis>,
+        /// Whether it shows as offline.
+        invisible: Option<bool>,
+        /// When friends saw it last. An account that exists keeps its time.
+        last_seen: Option<Millis>,
+    },
+    /// Makes one direction of a friendship as it was in another store. The other direction comes with it if it is missing,
+    /// unless the peer blocks the account.
+    AdoptFriend {
+        /// The account that lists the peer.
+        account: Account,
+        /// The friend.
+        peer: Account,
+        /// What the account notes about the friend.
+        note: FriendUpdate,
+        /// When it was made.
+        create_time: Option<Millis>,
+    },
+    /// Makes an open request as it was in another store. Harmless if there is one in either direction, if the two are
+    /// friends, or if the account blocks the peer.
+    AdoptRequest {
+        /// The account that asks.
+        account: Account,
+        /// The account that is asked.
+        peer: Account,
+        /// The message that goes with it.
+        message: Box<str>,
+        /// When it was made.
+        create_time: Option<Millis>,
+    },
+    /// Makes a block as it was in another store. Harmless if there is one.
+    AdoptBlock {
+        /// The account that blocks.
+        account: Account,
+        /// The account that is blocked.
+        peer: Account,
+        /// When it was made.
+        create_time: Option<Millis>,
+        /// When the peer saw the account last.
+        last_seen: Option<Millis>,
+        /// The fields of the profile that the peer sees of the account; without them it is the profile as it is now.
+        frozen: Option<Patch>,
+    },
+    /// Replaces what is kept about an account's tokens. The account need not exist.
+    AdoptCredential {
+        /// The tokens' account.
+        account: Account,
+        /// All of the facts.
+        credential: Credential,
+    },
+}
+
+impl Command {
+    /// Returns the place of a command in an import, of which those of lower places come first.
+    ///
+    /// Accounts come before what names them; blocks before friendships, because of one side alone only the block tells
+    /// that it has no other; and friendships before requests, because friends have none.
+    #[must_use]
+    pub fn import_phase(&self) -> usize {
+        match self {
+            Self::AdoptBlock { .. } => 1,
+            Self::Befriend { .. } | Self::Block { .. } | Self::AdoptFriend { .. } => 2,
+            Self::AdoptRequest { .. } => 3,
+            _ => 0,
+        }
+    }
+
+    /// The number of places that [`Command::import_phase`] returns.
+    pub const IMPORT_PHASES: usize = 4;
 }
 
 /// A row as it stands after a write.

@@ -14,8 +14,10 @@ pub enum WriteOrigin {
     Login,
     /// The backend, by the name of its API key.
     Key(Arc<str>),
-    /// An import.
+    /// An import straight into the store.
     Import,
+    /// An import through the server API, by the name of its key.
+    KeyImport(Arc<str>),
     /// The age of a request.
     Expiry,
 }

@@ -232,7 +232,7 @@ fn tokens(row: &Row, cause: &Cause) -> Option<ChangeEvent> {
 #[must_use]
 pub fn how(added: Added, origin: &WriteOrigin) -> &'static str {
     match (added, origin) {
-        (Added::Backend, WriteOrigin::Import) => "import",
+        (Added::Backend, WriteOrigin::Import | WriteOrigin::KeyImport(_)) => "import",
         (Added::Backend, _) => "backend",
         (Added::Direct, _) => "direct",
         (Added::Request, _) => "request",

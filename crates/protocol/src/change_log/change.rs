@@ -73,6 +73,7 @@ impl From<&WriteOrigin> for log::Origin {
             WriteOrigin::Login => of(log::OriginKind::Login),
             WriteOrigin::Key(name) => Self { key: name.to_string(), ..of(log::OriginKind::Key) },
             WriteOrigin::Import => of(log::OriginKind::Import),
+            WriteOrigin::KeyImport(name) => Self { key: name.to_string(), ..of(log::OriginKind::Import) },
             WriteOrigin::Expiry => of(log::OriginKind::Expiry),
         }
     }
@@ -86,7 +87,8 @@ impl TryFrom<log::Origin> for WriteOrigin {
             log::OriginKind::Client => Self::Client(SessionId(origin.session)),
             log::OriginKind::Login => Self::Login,
             log::OriginKind::Key => Self::Key(origin.key.into()),
-            log::OriginKind::Import => Self::Import,
+            log::OriginKind::Import if origin.key.is_empty() => Self::Import,
+            log::OriginKind::Import => Self::KeyImport(origin.key.into()),
             log::OriginKind::Expiry => Self::Expiry,
         })
     }

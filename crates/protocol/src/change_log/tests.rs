@@ -57,6 +57,7 @@ fn changes() -> Vec<Change> {
             ],
         ),
         change(WriteOrigin::Import, Cause::FriendAdded(Added::Backend), vec![Row::Edge(edge)]),
+        change(WriteOrigin::KeyImport("crm".into()), Cause::UserCreated, Vec::new()),
         change(WriteOrigin::Expiry, Cause::RequestExpired, vec![Row::Request(request)]),
         change(WriteOrigin::Import, Cause::BlockRemoved, vec![block(block_with_views(&ann, &bob, friends, everyone))]),
         change(

@@ -6,9 +6,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, params};
 
 use super::values::{account, int, number};
-use super::{profiles, relations};
+use super::{credentials, profiles, relations};
 use crate::store::{LOG_PAGE, LogExtent, LogPage, SnapshotKind};
-use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision};
+use rosterd_engine::model::{Account, Block, Change, LoggedChange, Millis, Revision};
 use rosterd_protocol::SnapshotRow;
 
 /// The most changes and, unless one change has more, bytes of a row.
@@ -123,8 +123,8 @@ pub(in crate::store::sqlite) fn snapshot_page(
     let (first, second) = after.map_or(("", ""), |(first, second)| (first.as_str(), second.as_str()));
     Ok(match kind {
         SnapshotKind::Users => {
-            let users = profiles::profiles_after(conn, first, limit)?;
-            users.into_iter().map(|profile| SnapshotRow::User(Arc::new(profile))).collect()
+            let users = profiles::users_after(conn, first, limit)?.into_iter();
+            users.map(|(profile, presence)| SnapshotRow::User(Arc::new(profile), presence)).collect()
         }
         SnapshotKind::Friends => {
             relations::edges_after(conn, (first, second), limit)?.into_iter().map(SnapshotRow::Friend).collect()
@@ -134,7 +134,14 @@ pub(in crate::store::sqlite) fn snapshot_page(
             requests.map(|(request, hidden)| SnapshotRow::Request(request, hidden)).collect()
         }
         SnapshotKind::Blocks => {
-            relations::blocks_after(conn, (first, second), limit)?.into_iter().map(SnapshotRow::Block).collect()
+            let blocks = relations::blocks_after(conn, (first, second), limit)?.into_iter();
+            let frozen = |block: &Block| profiles::frozen(conn, &block.peer, std::slice::from_ref(&block.owner));
+            let rows = blocks.map(|block| frozen(&block).map(|mut found| SnapshotRow::Block(block, found.pop())));
+            rows.collect::<Result<_>>()?
+        }
+        SnapshotKind::Credentials => {
+            let found = credentials::credentials_after(conn, first, limit)?.into_iter();
+            found.map(|(account, credential)| SnapshotRow::Credential(account, credential)).collect()
         }
     })
 }

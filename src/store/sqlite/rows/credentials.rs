@@ -2,13 +2,22 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row as Record, params};
 
-use super::values::{int, number};
+use super::values::{account, int, number};
 use rosterd_engine::model::{Account, Credential, StaticToken, TokenHash};
 
 pub(in crate::store::sqlite) fn credential(conn: &Connection, account: &Account) -> Result<Credential> {
     let mut select =
         conn.prepare_cached("SELECT revoked_before, salt, hash, issued FROM credential WHERE account = ?1")?;
     Ok(select.query_row([account.as_str()], record).optional()?.unwrap_or_default())
+}
+
+/// Reads the credentials after an account, in order of the account.
+pub(super) fn credentials_after(conn: &Connection, after: &str, limit: usize) -> Result<Vec<(Account, Credential)>> {
+    let sql = "SELECT revoked_before, salt, hash, issued, account FROM credential WHERE account > ?1
+               ORDER BY account LIMIT ?2";
+    let mut select = conn.prepare_cached(sql)?;
+    let rows = select.query_map(params![after, int(limit as u64)], |found| Ok((account(found, 4)?, record(found)?)))?;
+    rows.collect()
 }
 
 /// Stores a credential; an empty one has no row.

@@ -130,9 +130,19 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
     Ok(found)
 }
 
-/// Reads the profiles after an account, in order of the account.
-pub(super) fn profiles_after(conn: &Connection, after: &str, limit: usize) -> Result<Vec<Profile>> {
-    profiles_from(conn, "", after, limit)
+/// Reads the profiles after an account, in order of the account, and how friends see each.
+pub(super) fn users_after(conn: &Connection, after: &str, limit: usize) -> Result<Vec<(Profile, StoredPresence)>> {
+    let mut select = conn.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        ", account, invisible, invisible_version, online, last_seen
+         FROM user WHERE account > ?1 ORDER BY account LIMIT ?2"
+    ))?;
+    let rows = select.query_map(params![after, int(limit as u64)], |record| {
+        let presence = noted_from(record, COLUMNS + 1)?;
+        Ok((profile(&account(record, COLUMNS)?, record)?, presence))
+    })?;
+    rows.collect()
 }
 
 /// Reads the profiles after an account whose accounts begin with a text, in order of the account.
@@ -333,11 +343,14 @@ pub(in crate::store::sqlite) fn seen_page(
 pub(super) fn noted(conn: &Connection, account: &Account) -> Result<StoredPresence> {
     let mut select =
         conn.prepare_cached("SELECT invisible, invisible_version, online, last_seen FROM user WHERE account = ?1")?;
-    let noted = |record: &Record<'_>| {
-        let seen = SeenPresence { online: record.get(2)?, last_seen: number(record, 3)? };
-        Ok(StoredPresence { invisible: invisibility(record, 0)?, seen })
-    };
-    Ok(select.query_row([account.as_str()], noted).optional()?.unwrap_or_default())
+    let noted = select.query_row([account.as_str()], |record| noted_from(record, 0));
+    Ok(noted.optional()?.unwrap_or_default())
+}
+
+/// Reads the columns `invisible`, `invisible_version`, `online` and `last_seen`, which begin at `first`.
+fn noted_from(record: &Record<'_>, first: usize) -> Result<StoredPresence> {
+    let seen = SeenPresence { online: record.get(first + 2)?, last_seen: number(record, first + 3)? };
+    Ok(StoredPresence { invisible: invisibility(record, first)?, seen })
 }
 
 /// Reads the columns `invisible` and `invisible_version`, which begin at `first`.

@@ -4,9 +4,9 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record};
 
 use super::values::{int, number};
 use super::{audit, change_log, credentials, profiles, relations};
-use crate::store::AuditEntry;
 use crate::store::commit::Rows;
-use rosterd_engine::model::{Account, Epoch, Lineage, Millis, Revision, Row};
+use crate::store::{AuditEntry, PresenceRow};
+use rosterd_engine::model::{Account, Epoch, Lineage, Millis, Revision, Row, SeenPresence};
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts};
 
 /// The tables as the transaction open on a connection sees them.
@@ -71,6 +71,12 @@ impl Rows for SqliteTables<'_> {
             Row::Invisible { account, invisible, .. } => profiles::put_invisible(conn, account, *invisible),
             Row::Credential { account, credential } => credentials::put(conn, account, credential),
         }
+    }
+
+    fn put_last_seen(&mut self, account: &Account, last_seen: Millis) -> Result<()> {
+        let seen = Some(SeenPresence { online: false, last_seen });
+        // Nobody came or went, so it takes no number.
+        profiles::put_seen(self.0, &[PresenceRow { account: account.clone(), peer: None, seen }], &mut None)
     }
 
     fn record(&mut self, entry: &AuditEntry) -> Result<()> {

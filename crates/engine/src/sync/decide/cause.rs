@@ -9,29 +9,38 @@ use crate::model::{Added, Cause, ChangedFields, Command, Request, Revision, Row}
 #[must_use]
 pub fn cause(current: &CurrentRows, command: &Command, rows: &[Row]) -> Cause {
     match command {
-        Command::SetProfile { account, .. } => match current.user(account) {
+        Command::AdoptUser { .. } if !rows.iter().any(|row| matches!(row, Row::Profile(_))) => Cause::InvisibleSet,
+        Command::SetProfile { account, .. } | Command::AdoptUser { account, .. } => match current.user(account) {
             Some(_) => Cause::UserUpdated(changed_fields(current, rows)),
             None => Cause::UserCreated,
         },
         Command::DeleteUser { .. } => Cause::UserDeleted,
-        Command::Befriend { .. } => Cause::FriendAdded(Added::Backend),
+        Command::AdoptFriend { account, peer, .. } if current.edge(account, peer).is_some() => {
+            Cause::FriendUpdated(changed_fields(current, rows))
+        }
+        Command::Befriend { .. } | Command::AdoptFriend { .. } => Cause::FriendAdded(Added::Backend),
         Command::AddFriend { .. } => Cause::FriendAdded(Added::Direct),
         Command::RequestFriend { .. } if rows.iter().any(|row| matches!(row, Row::Edge(_))) => {
             Cause::FriendAdded(Added::Request)
         }
-        Command::RequestFriend { .. } => Cause::RequestCreated,
+        Command::RequestFriend { .. } | Command::AdoptRequest { .. } => Cause::RequestCreated,
         Command::AcceptFriend { .. } => Cause::RequestAccepted,
         Command::RejectFriend { .. } => Cause::RequestRejected,
         Command::CancelRequest { .. } => Cause::RequestCancelled,
         Command::ExpireRequest { .. } => Cause::RequestExpired,
         Command::DeleteFriend { .. } | Command::Unfriend { .. } => Cause::FriendRemoved,
         Command::UpdateFriend { .. } => Cause::FriendUpdated(changed_fields(current, rows)),
-        Command::Block { .. } => Cause::BlockAdded,
+        Command::Block { .. } | Command::AdoptBlock { .. } => Cause::BlockAdded,
         Command::Unblock { .. } => Cause::BlockRemoved,
         Command::SetInvisible { .. } => Cause::InvisibleSet,
         Command::RevokeTokens { .. } => Cause::TokensRevoked,
         Command::SetToken { token: Some(_), .. } => Cause::TokenSet,
         Command::SetToken { token: None, .. } => Cause::TokenRemoved,
+        Command::AdoptCredential { credential, .. } => match (&current.credential.token, &credential.token) {
+            (held, Some(token)) if held.as_ref() != Some(token) => Cause::TokenSet,
+            (Some(_), None) if current.credential.revoked_before == credential.revoked_before => Cause::TokenRemoved,
+            _ => Cause::TokensRevoked,
+        },
     }
 }
 

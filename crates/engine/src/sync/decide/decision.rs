@@ -120,11 +120,13 @@ pub struct Decision {
     pub rows: Vec<Row>,
     /// The answer once the rows are durable.
     pub answer: Answer,
+    /// When friends saw the account of the profile in the rows last, if that is to be stored: no part of the history.
+    pub last_seen: Option<Millis>,
 }
 
 impl Decision {
     pub(super) fn new(rows: Vec<Row>, outcome: Outcome) -> Self {
-        Self { rows, answer: Answer { outcome, profile: None } }
+        Self { rows, answer: Answer { outcome, profile: None }, last_seen: None }
     }
 
     pub(super) fn unchanged() -> Self {

@@ -2,8 +2,10 @@
 //!
 //! In one transaction the store reads the rows that [`reads`] names, calls [`decide`], and writes the rows of the
 //! decision. Every write of every origin passes through here; nothing else makes rows. `users` decides commands about
-//! one account, `tokens` those about its tokens, `relations` and `blocks` those about two accounts.
+//! one account, `tokens` those about its tokens, `relations` and `blocks` those about two accounts, and
+//! `adopt` those that bring what was in another store.
 
+mod adopt;
 mod blocks;
 mod cause;
 mod decision;
@@ -22,7 +24,7 @@ use crate::model::{Account, Command, Millis, RequestError, Revision, Visibility}
 pub fn reads(command: &Command) -> Reads {
     match command {
         Command::SetProfile { account, .. } => Reads { users: vec![account.clone()], ..Reads::default() },
-        Command::SetInvisible { account, .. } => {
+        Command::SetInvisible { account, .. } | Command::AdoptUser { account, .. } => {
             Reads { users: vec![account.clone()], presence: Some(account.clone()), ..Reads::default() }
         }
         Command::DeleteUser { account } => Reads {
@@ -31,17 +33,21 @@ pub fn reads(command: &Command) -> Reads {
             credential: Some(account.clone()),
             ..Reads::default()
         },
-        Command::RevokeTokens { account, .. } => Reads { credential: Some(account.clone()), ..Reads::default() },
+        Command::RevokeTokens { account, .. } | Command::AdoptCredential { account, .. } => {
+            Reads { credential: Some(account.clone()), ..Reads::default() }
+        }
         Command::SetToken { account, .. } => {
             Reads { users: vec![account.clone()], credential: Some(account.clone()), ..Reads::default() }
         }
         Command::Befriend { account, peer }
         | Command::AddFriend { account, peer, .. }
         | Command::RequestFriend { account, peer, .. }
-        | Command::AcceptFriend { account, peer } => {
+        | Command::AcceptFriend { account, peer }
+        | Command::AdoptFriend { account, peer, .. }
+        | Command::AdoptRequest { account, peer, .. } => {
             Reads { counts: vec![account.clone(), peer.clone()], ..pair(account, peer) }
         }
-        Command::Block { account, peer, .. } => {
+        Command::Block { account, peer, .. } | Command::AdoptBlock { account, peer, .. } => {
             Reads { counts: vec![account.clone()], presence: Some(account.clone()), ..pair(account, peer) }
         }
         Command::Unfriend { account, peer }
@@ -111,6 +117,11 @@ pub fn decide(
         Command::Unblock { account, peer, if_version } => {
             blocks::unblock(current, account, peer, *if_version, at, visibility)
         }
+        Command::AdoptUser { .. }
+        | Command::AdoptFriend { .. }
+        | Command::AdoptRequest { .. }
+        | Command::AdoptBlock { .. }
+        | Command::AdoptCredential { .. } => adopt::adopt(current, command, at, visibility),
     }
 }
 

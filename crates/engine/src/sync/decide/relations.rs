@@ -8,7 +8,7 @@ use crate::model::{
     Account, Edge, FriendUpdate, Millis, Outcome, Reason, Request, RequestError, RequestSide, RequestState, Row,
 };
 
-const BOTH_SIDES: [RequestSide; 2] = [RequestSide::Sender, RequestSide::Receiver];
+pub(super) const BOTH_SIDES: [RequestSide; 2] = [RequestSide::Sender, RequestSide::Receiver];
 
 pub(super) type Decided = Result<Decision, RequestError>;
 
@@ -198,7 +198,13 @@ fn edges(current: &CurrentRows, a: &Account, b: &Account, at: CommitPoint) -> Re
     Ok(rows)
 }
 
-fn asked(sender: &Account, receiver: &Account, side: RequestSide, message: &str, at: CommitPoint) -> Request {
+pub(super) fn asked(
+    sender: &Account,
+    receiver: &Account,
+    side: RequestSide,
+    message: &str,
+    at: CommitPoint,
+) -> Request {
     Request {
         sender: sender.clone(),
         receiver: receiver.clone(),
@@ -212,7 +218,7 @@ fn asked(sender: &Account, receiver: &Account, side: RequestSide, message: &str,
 }
 
 /// Closes the open requests between the two, in both directions.
-fn close_all(
+pub(super) fn close_all(
     current: &CurrentRows,
     a: &Account,
     b: &Account,

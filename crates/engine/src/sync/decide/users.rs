@@ -32,13 +32,14 @@ pub(super) fn set_profile(
         Some(before) => match patch.apply(before) {
             None => {
                 let answer = Answer { outcome: Outcome::Unchanged, profile: Some(before.clone()) };
-                return Ok(Decision { rows: Vec::new(), answer });
+                return Ok(Decision { answer, ..Decision::unchanged() });
             }
             Some(next) => (moved(before, next, at, visibility), Outcome::Changed),
         },
     };
     let next = Arc::new(next);
-    Ok(Decision { rows: vec![Row::Profile(next.clone())], answer: Answer { outcome, profile: Some(next) } })
+    let answer = Answer { outcome, profile: Some(next.clone()) };
+    Ok(Decision { rows: vec![Row::Profile(next)], answer, last_seen: None })
 }
 
 /// Moves the views that show a changed field.

@@ -1,3 +1,4 @@
+mod adopt;
 mod reads;
 mod tokens;
 mod versions;
@@ -560,7 +561,7 @@ fn revoke(name: &str, before: Millis) -> Command {
 
 fn commands() -> impl Strategy<Value = Command> {
     let name = || prop::sample::select(vec!["a", "b", "c", "d"]);
-    let two = (name(), name(), 0..12u8).prop_map(|(a, b, what)| match what {
+    let two = (name(), name(), 0..15u8).prop_map(|(a, b, what)| match what {
         0 => befriend(a, b),
         1 => add(a, b, ""),
         2 => add(a, b, "hi"),
@@ -571,6 +572,9 @@ fn commands() -> impl Strategy<Value = Command> {
         8 => delete(a, b),
         9 => note(a, b, "x"),
         10 => block(a, b),
+        11 => adopt::friend(a, b, "x", 3),
+        12 => adopt::request(a, b, 3),
+        13 => adopt::block(a, b, "old"),
         _ => unblock(a, b),
     });
     prop_oneof![
@@ -581,6 +585,8 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => (name(), name()).prop_map(|(a, b)| Command::Unfriend { account: account(a), peer: account(b) }),
         1 => (name(), 0..9u64).prop_map(|(a, before)| Command::RevokeTokens { account: account(a), before }),
         1 => (name(), any::<bool>()).prop_map(|(a, some)| token(a, some.then_some(1))),
+        1 => (name(), "[xy]", any::<bool>()).prop_map(|(a, n, hides)| adopt::user(a, &n, hides)),
+        1 => (name(), 0..9u64).prop_map(|(a, before)| adopt::credential(a, before)),
         6 => two.clone(),
         2 => (two, 0..40u64).prop_map(|(command, version)| if_version(command, version)),
     ]

@@ -1,0 +1,10 @@
+//! `rosterd export FILE` writes users, friendships, requests and blocks as JSON lines, which `rosterd import` takes back.
+
+mod export_file;
+mod from_gateway;
+mod from_store;
+mod missed_changes;
+mod progress;
+mod run;
+
+pub use run::run;
