@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use rosterd_engine::model::Command;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The numbers of records, as the last line says them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,32 +102,48 @@ pub enum ArchiveLine {
 pub fn archive_line(line: &str) -> Option<ArchiveLine> {
     #[derive(Deserialize)]
     struct AnyLine<'a> {
-        snapshot: Option<BeginLine>,
         #[serde(borrow)]
-        user: Option<OneKey<'a>>,
+        snapshot: Option<&'a RawValue>,
         #[serde(borrow)]
-        friend: Option<OwnerKey<'a>>,
+        user: Option<&'a RawValue>,
         #[serde(borrow)]
-        request: Option<SenderKey<'a>>,
+        friend: Option<&'a RawValue>,
         #[serde(borrow)]
-        block: Option<OwnerKey<'a>>,
-        end: Option<RecordCounts>,
+        request: Option<&'a RawValue>,
+        #[serde(borrow)]
+        block: Option<&'a RawValue>,
+        #[serde(borrow)]
+        end: Option<&'a RawValue>,
     }
-    let line: AnyLine<'_> = serde_json::from_str(line).ok()?;
     let record = |kind, first: &str, second: &str, version| {
         Some(ArchiveLine::Record(RecordKey::new(kind, first, second), version))
     };
-    match line {
-        AnyLine { user: Some(user), .. } => record(RecordKind::User, &user.account, "", user.version),
-        AnyLine { friend: Some(edge), .. } => record(RecordKind::Friend, &edge.owner, &edge.peer, edge.version),
-        AnyLine { request: Some(request), .. } => {
-            record(RecordKind::Request, &request.sender, &request.receiver, request.version)
+    let pair = |kind, body| {
+        let OwnerKey { owner, peer, version } = object(body)?;
+        record(kind, &owner, &peer, version)
+    };
+    match serde_json::from_str(line).ok()? {
+        AnyLine { user: Some(body), .. } => {
+            let OneKey { account, version } = object(body)?;
+            record(RecordKind::User, &account, "", version)
         }
-        AnyLine { block: Some(block), .. } => record(RecordKind::Block, &block.owner, &block.peer, block.version),
-        AnyLine { snapshot: Some(begin), .. } => Some(ArchiveLine::Begin(begin.position)),
-        AnyLine { end: Some(counts), .. } => Some(ArchiveLine::End(counts)),
+        AnyLine { friend: Some(body), .. } => pair(RecordKind::Friend, body),
+        AnyLine { request: Some(body), .. } => {
+            let SenderKey { sender, receiver, version } = object(body)?;
+            record(RecordKind::Request, &sender, &receiver, version)
+        }
+        AnyLine { block: Some(body), .. } => pair(RecordKind::Block, body),
+        AnyLine { snapshot: Some(body), .. } => {
+            object::<BeginLine>(body).map(|begin| ArchiveLine::Begin(begin.position))
+        }
+        AnyLine { end: Some(body), .. } => object(body).map(ArchiveLine::End),
         _ => None,
     }
+}
+
+/// Reads an object; serde would also take a list, by position.
+fn object<'a, T: Deserialize<'a>>(body: &'a RawValue) -> Option<T> {
+    body.get().starts_with('{').then(|| serde_json::from_str(body.get()).ok())?
 }
 
 #[derive(Deserialize)]
