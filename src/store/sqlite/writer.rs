@@ -299,10 +299,8 @@ impl Writer {
         if compacted != held {
             rows::put_compacted(&tx, compacted)?;
         }
-        // Before the commit: a reader that misses a tombstone and then asks for the compacted revision must find it
-        // raised.
+        tx.commit()?;
         self.compacted.store(compacted, Ordering::Release);
-        tx.commit().inspect_err(|_| self.compacted.store(held, Ordering::Release))?;
         if !dropped.is_empty() {
             self.log.erased();
         }
