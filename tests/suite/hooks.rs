@@ -22,6 +22,7 @@ use crate::reload::reload;
 #[cfg(target_os = "linux")]
 use crate::store_trouble::with_failing_sync;
 use crate::support::{Gateway, PATIENCE, World, nick_command, open_requests, to};
+use crate::webhooks::read_post;
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const JSON: Encoding = Encoding::Json;
@@ -136,26 +137,7 @@ fn section(address: SocketAddr, name: &str, more: &str) -> String {
 
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<HookState>>) {
     let mut unread = Vec::new();
-    loop {
-        let head = loop {
-            if let Some(end) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
-                break unread.drain(..end + 4).collect::<Vec<_>>();
-            }
-            if !stream.read_buf(&mut unread).await.is_ok_and(|read| read > 0) {
-                return;
-            }
-        };
-        let head = String::from_utf8(head).unwrap();
-        assert!(head.starts_with("POST /hook HTTP/1.1\r\n"), "{head}");
-        let headers: Vec<_> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
-        let headers: Vec<_> = headers.into_iter().map(|(key, value)| (key.to_lowercase(), value.to_owned())).collect();
-        let length = headers.iter().find(|(key, _)| key == "content-length").unwrap().1.parse().unwrap();
-        while unread.len() < length {
-            if !stream.read_buf(&mut unread).await.is_ok_and(|read| read > 0) {
-                return;
-            }
-        }
-        let body = String::from_utf8(unread.drain(..length).collect()).unwrap();
+    while let Some((headers, body)) = read_post(&mut stream, &mut unread, "/hook").await {
         let reaction = {
             let mut state = state.lock();
             state.asked.push(Asked { headers, body });

@@ -142,28 +142,33 @@ impl Receiver {
     }
 }
 
+/// The next request to a path: its headers and its body. `None` once the connection has ended.
+pub async fn read_post(
+    stream: &mut TcpStream,
+    unread: &mut Vec<u8>,
+    path: &str,
+) -> Option<(Vec<(String, String)>, String)> {
+    let head = loop {
+        if let Some(end) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
+            break unread.drain(..end + 4).collect::<Vec<_>>();
+        }
+        stream.read_buf(unread).await.ok().filter(|read| *read > 0)?;
+    };
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{head}");
+    let headers: Vec<_> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
+    let headers: Vec<_> = headers.into_iter().map(|(key, value)| (key.to_lowercase(), value.to_owned())).collect();
+    let length = headers.iter().find(|(key, _)| key == "content-length").unwrap().1.parse().unwrap();
+    while unread.len() < length {
+        stream.read_buf(unread).await.ok().filter(|read| *read > 0)?;
+    }
+    let body = String::from_utf8(unread.drain(..length).collect()).unwrap();
+    Some((headers, body))
+}
+
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<ReceiverState>>) {
     let mut unread = Vec::new();
-    loop {
-        let head = loop {
-            if let Some(end) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
-                break unread.drain(..end + 4).collect::<Vec<_>>();
-            }
-            if !stream.read_buf(&mut unread).await.is_ok_and(|read| read > 0) {
-                return;
-            }
-        };
-        let head = String::from_utf8(head).unwrap();
-        assert!(head.starts_with("POST /hook?key=1 HTTP/1.1\r\n"), "{head}");
-        let headers: Vec<_> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
-        let headers: Vec<_> = headers.into_iter().map(|(key, value)| (key.to_lowercase(), value.to_owned())).collect();
-        let length = headers.iter().find(|(key, _)| key == "content-length").unwrap().1.parse().unwrap();
-        while unread.len() < length {
-            if !stream.read_buf(&mut unread).await.is_ok_and(|read| read > 0) {
-                return;
-            }
-        }
-        let body = String::from_utf8(unread.drain(..length).collect()).unwrap();
+    while let Some((headers, body)) = read_post(&mut stream, &mut unread, "/hook?key=1").await {
         let reaction = {
             let mut state = state.lock();
             let next = state.reactions.pop_front();
