@@ -198,10 +198,14 @@ impl World {
                 self.write(Write::Unfriend { account: a.account(), peer: b.account() }).await;
             }
             Backend::Block(a, b) if a.account() != b.account() => {
-                self.write(Write::Block { account: a.account(), peer: b.account() }).await;
+                self.write(Write::Block { account: a.account(), peer: b.account(), if_version: None }).await;
             }
             Backend::Befriend(..) | Backend::Unfriend(..) | Backend::Block(..) => {}
-            Backend::Revoke(who) => drop(in_time("a write", service.revoke_tokens(&who.account(), None)).await),
+            Backend::Revoke(who) => {
+                let account = who.account();
+                let revoked = service.revoke_tokens(&account, None, WriteOrigin::Key("backend".into()));
+                drop(in_time("a write", revoked).await);
+            }
             Backend::Kick(who) => drop(service.kick(&who.account(), None)),
             Backend::Compact => drop(in_time("a compaction", self.node.store.compact(u64::MAX >> 1)).await),
         }
