@@ -197,9 +197,7 @@ impl Service {
     async fn rehearse(&self, command: Command) -> Result<Rehearsal, RequestError> {
         let rehearsed = self.store.rehearse(command).await.map_err(|error| unavailable(&error))?;
         if rehearsed.as_ref().map_or(true, |would| would.answer.outcome == Outcome::Unchanged) {
-            let head = self.store.head();
-            // An error means that the hub is gone, and nobody reads from it.
-            let _ = self.hub.applied().wait_for(|applied| *applied >= head).await;
+            self.hub.until_applied(self.store.head()).await;
         }
         rehearsed
     }

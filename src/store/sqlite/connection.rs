@@ -11,7 +11,7 @@ use crate::store::StoreError;
 pub(super) fn set_up(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
     conn.busy_timeout(busy_timeout)?;
     // Room for all statements, so that they stay prepared.
-    conn.set_prepared_statement_cache_capacity(40);
+    conn.set_prepared_statement_cache_capacity(100);
     // Otherwise SQLite plans some statements anew for every value that they are given.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
