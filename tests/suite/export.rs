@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::feed::events;
+use crate::presence_feed::until_known;
 use crate::support::{API_KEY, Gateway, World, finished};
 
 /// Nobody listens here, so a command takes the store itself.
@@ -82,6 +84,8 @@ fn kept(text: &str) -> Vec<Value> {
 /// Makes something of every kind: notes, an open request, one that is hidden, a friendship that only one side has, a
 /// block whose peer sees an older profile, one that hides, one that was seen.
 async fn something_of_everything(gateway: &Gateway) {
+    let mut reader = gateway.backend().await;
+    let (_, begin) = events(&mut reader, "").await;
     gateway.populate(&["ann", "bob", "cat", "dan", "eve"], &[("ann", "bob"), ("ann", "cat")]).await;
     gateway.patch("/v1/users/ann", json!({"nick": "Ann", "email": "ann@x.example", "custom": "\u{0}{}"})).await;
     gateway.patch("/v1/users/ann/friends/bob", json!({"alias": "Bobby", "custom": "{\"group\":1}"})).await;
@@ -98,13 +102,16 @@ async fn something_of_everything(gateway: &Gateway) {
     bob.hide(true).await;
     drop(gateway.login("dan", Encoding::Json).await);
     drop(bob);
-    gateway.until_metric("rosterd_sessions", "", |sessions| sessions == 0.0).await;
+    // When they were last seen is stored a moment after their sessions have ended.
+    for account in ["bob", "dan"] {
+        until_known(&mut reader, &begin, account, false).await;
+    }
 }
 
 #[tokio::test]
 async fn everything_goes_out_through_a_gateway_or_from_the_store_and_comes_back() {
     let world = World::new();
-    let gateway = world.start_with(&["presence.linger=0s"]);
+    let gateway = world.start_with(&["presence.linger=0s", "feed.presence=true"]);
     something_of_everything(&gateway).await;
     let beside = world.export(Some(&gateway), "beside.ndjson");
     let end = json!({"users": 5, "friends": 5, "requests": 2, "blocks": 3});

@@ -28,7 +28,7 @@ fn know(known: &mut BTreeMap<String, (bool, u64)>, events: &[Value]) {
 }
 
 /// Follows the feed until an account is online or not, and returns the position then.
-async fn until_known(reader: &mut Backend, from: &str, account: &str, online: bool) -> String {
+pub async fn until_known(reader: &mut Backend, from: &str, account: &str, online: bool) -> String {
     let (mut position, mut known, begun) = (from.to_owned(), BTreeMap::new(), Instant::now());
     while known.get(account).is_none_or(|(is_online, _)| *is_online != online) {
         assert!(begun.elapsed() < PATIENCE, "{account} is not {online}: {known:?}");
