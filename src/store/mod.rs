@@ -10,6 +10,7 @@ mod change_log;
 pub mod commit;
 mod delivery;
 mod error;
+pub mod log_rows;
 pub mod sqlite;
 
 pub use self::audit::{AuditEntry, AuditLog, AuditQuery, AuditRow, erased_subject};

@@ -44,6 +44,7 @@ pub struct Cause {
     #[prost(enumeration = "Added", tag = "3")]
     pub added: i32,
 }
+/// In a profile, an edge, a request and a block `version` and `update_time` are 0 if they are the change's revision and time.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Row {
     /// The version that the row replaced; 0 if there was none.
@@ -83,6 +84,7 @@ pub struct LastChange {
 pub struct Profile {
     #[prost(message, optional, tag = "1")]
     pub user: ::core::option::Option<crate::v1::User>,
+    /// When what friends and what everyone sees changed last; not there if that was with this change.
     #[prost(message, optional, tag = "2")]
     pub friends: ::core::option::Option<LastChange>,
     #[prost(message, optional, tag = "3")]

@@ -30,12 +30,11 @@ impl LogWriter {
         Self { epoch, bytes: meta.log_bytes, scrub: None }
     }
 
-    /// Appends the changes of a transaction. Returns the size of the log after it, for [`LogWriter::committed`].
+    /// Appends the changes of a transaction. Returns the size of the log after it, for `put_head` and
+    /// [`LogWriter::committed`].
     pub(super) fn append(&self, tx: &Transaction<'_>, now: Millis, changes: &[Change]) -> Result<u64> {
-        let Some(epoch) = self.epoch.filter(|_| !changes.is_empty()) else { return Ok(self.bytes) };
-        let bytes = self.bytes + change_log::append(tx, epoch, now, changes)?;
-        change_log::put_bytes(tx, bytes)?;
-        Ok(bytes)
+        let Some(epoch) = self.epoch else { return Ok(self.bytes) };
+        Ok(self.bytes + change_log::append(tx, epoch, now, changes)?)
     }
 
     /// Notes that the transaction was committed.
@@ -46,15 +45,15 @@ impl LogWriter {
     /// Does a part of a task in a transaction of its own.
     pub(super) fn run(&mut self, conn: &mut Connection, task: &LogTask) -> Result<bool> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (more, freed) = match task {
+        let (more, grown) = match task {
             LogTask::Prune { before, most } => {
                 let (rows, freed) = change_log::prune(&tx, *before, *most, self.bytes)?;
-                (rows > 0, freed)
+                (rows > 0, -freed.cast_signed())
             }
             LogTask::Scrub => self.scrub(&tx)?,
         };
-        let bytes = self.bytes.saturating_sub(freed);
-        if freed > 0 {
+        let bytes = self.bytes.saturating_add_signed(grown);
+        if grown != 0 {
             change_log::put_bytes(&tx, bytes)?;
         }
         // What a pass has rewritten does not stand then.
@@ -63,7 +62,7 @@ impl LogWriter {
         Ok(more)
     }
 
-    fn scrub(&mut self, tx: &Transaction<'_>) -> Result<(bool, u64)> {
+    fn scrub(&mut self, tx: &Transaction<'_>) -> Result<(bool, i64)> {
         // A pass that fails begins anew.
         let pass = match self.scrub.take() {
             Some(pass) => Some(pass),
@@ -74,6 +73,6 @@ impl LogWriter {
         if !part.is_last {
             self.scrub = Some(pass);
         }
-        Ok((true, part.freed))
+        Ok((true, part.grown))
     }
 }

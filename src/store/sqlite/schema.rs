@@ -15,7 +15,7 @@ use rosterd_engine::model::{Epoch, LogHistory, Revision, SeenNumber, Visibility}
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../schema/sqlite/0009_audit.sql"),
     include_str!("../schema/sqlite/0010_webhooks.sql"),
     include_str!("../schema/sqlite/0011_presence_numbers.sql"),
+    include_str!("../schema/sqlite/0012_compressed_log.sql"),
 ];
 
 /// The epoch and the history in a copy, which gets its own when it is opened first.

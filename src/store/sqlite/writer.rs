@@ -241,7 +241,7 @@ impl Writer {
         }
         let log_bytes = self.change_log.append(&tx, now, &committed.changes)?;
         if revision != self.revision {
-            rows::put_revision(&tx, revision)?;
+            rows::put_head(&tx, revision, log_bytes)?;
         }
         let last_seen = self.presence_numbers.finish(&tx, &committed.changes, last_seen)?;
         tx.commit()?;

@@ -2,8 +2,11 @@
 
 use prost::Message;
 
+use super::rows::{leave_out, put_back};
 use crate::feed_v1 as log;
-use rosterd_engine::model::{Added, Cause, Change, ChangedFields, LoggedChange, Revision, SessionId, WriteOrigin};
+use rosterd_engine::model::{
+    Added, Cause, Change, ChangedFields, LastChange, LoggedChange, Revision, SessionId, WriteOrigin,
+};
 
 /// Bytes that are no changes, or those of a newer release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,13 +38,18 @@ pub fn decode_changes(bytes: &[u8]) -> Result<Vec<LoggedChange>, MalformedChange
 }
 
 fn encoded(change: &Change, erased: bool) -> log::Change {
-    let rows = change.rows.iter().zip(&change.replaced);
+    let last = LastChange { version: change.revision, time: change.time };
+    let rows = change.rows.iter().zip(&change.replaced).map(|(row, replaced)| {
+        let mut row = row.into();
+        leave_out(&mut row, last);
+        log::Row { replaced: *replaced, row: Some(row) }
+    });
     log::Change {
         revision: change.revision,
         time: change.time,
         origin: Some((&change.origin).into()),
         cause: Some((&change.cause).into()),
-        rows: rows.map(|(row, replaced)| log::Row { replaced: *replaced, row: Some(row.into()) }).collect(),
+        rows: rows.collect(),
         erased,
     }
 }
@@ -49,9 +57,12 @@ fn encoded(change: &Change, erased: bool) -> log::Change {
 fn decoded(change: log::Change) -> Result<LoggedChange, MalformedChange> {
     let mut rows = Vec::with_capacity(change.rows.len());
     let mut replaced: Vec<Revision> = Vec::with_capacity(change.rows.len());
+    let last = LastChange { version: change.revision, time: change.time };
     for row in change.rows {
         replaced.push(row.replaced);
-        rows.push(row.row.ok_or(MalformedChange)?.try_into()?);
+        let mut row = row.row.ok_or(MalformedChange)?;
+        put_back(&mut row, last);
+        rows.push(row.try_into()?);
     }
     let erased = change.erased;
     let change = Change {

@@ -62,6 +62,47 @@ impl From<log::LastChange> for LastChange {
     }
 }
 
+/// Leaves out of a row what its change says already: nearly every row changed last when its change was made.
+pub(super) fn leave_out(row: &mut LoggedRow, change: LastChange) {
+    if let LoggedRow::Profile(profile) = row {
+        for view in [&mut profile.friends, &mut profile.everyone] {
+            view.take_if(|view| LastChange::from(*view) == change);
+        }
+    }
+    if let Some((version, time)) = last_change(row)
+        && (*version, *time) == (change.version, change.time)
+    {
+        (*version, *time) = (0, 0);
+    }
+}
+
+/// Puts back what was left out. No record has the version 0.
+pub(super) fn put_back(row: &mut LoggedRow, change: LastChange) {
+    if let LoggedRow::Profile(profile) = row {
+        for view in [&mut profile.friends, &mut profile.everyone] {
+            view.get_or_insert(change.into());
+        }
+    }
+    if let Some((version, time)) = last_change(row)
+        && *version == 0
+    {
+        (*version, *time) = (change.version, change.time);
+    }
+}
+
+/// Returns the version and the time of the last change of a record.
+fn last_change(row: &mut LoggedRow) -> Option<(&mut u64, &mut u64)> {
+    match row {
+        LoggedRow::Profile(log::Profile { user, .. }) => {
+            user.as_mut().map(|user| (&mut user.version, &mut user.update_time))
+        }
+        LoggedRow::Edge(edge) => Some((&mut edge.version, &mut edge.update_time)),
+        LoggedRow::Request(request) => Some((&mut request.version, &mut request.update_time)),
+        LoggedRow::Block(block) => Some((&mut block.version, &mut block.update_time)),
+        LoggedRow::Gone(_) | LoggedRow::Invisible(_) | LoggedRow::Credential(_) => None,
+    }
+}
+
 impl From<&Row> for LoggedRow {
     fn from(row: &Row) -> Self {
         match row {

@@ -97,6 +97,33 @@ fn what_is_encoded_is_read_back() {
 }
 
 #[test]
+fn what_the_change_says_already_is_not_in_its_rows_again() {
+    let (ann, bob) = (account("ann"), account("bob"));
+    let last = LastChange { version: 9, time: 1_700_000_000_077 };
+    let before = LastChange { version: 8, time: last.time };
+    let updated = |friends, everyone| {
+        let profile = Profile { friends, everyone, ..Profile::new(ann.clone(), last.version, 3) };
+        let rows = vec![Row::Profile(Arc::new(Profile { update_time: last.time, ..profile }))];
+        Change { time: last.time, ..change(WriteOrigin::Login, Cause::UserUpdated(Vec::new()), rows) }
+    };
+    let mut sizes = Vec::new();
+    for (friends, everyone) in [(last, last), (last, before), (before, before)] {
+        let changes = [updated(friends, everyone)];
+        let bytes = encode_changes(&changes);
+        sizes.push(bytes.len());
+        assert_eq!(decode_changes(&bytes).unwrap(), logged(&changes, false));
+    }
+    // A revision and a time take 11 bytes with their tags and the length.
+    assert_eq!([sizes[1] - sizes[0], sizes[2] - sizes[1]], [11, 11]);
+    let rows = vec![
+        Row::Edge(Edge { update_time: last.time, ..Edge::new(ann.clone(), bob.clone(), 9, 3) }),
+        Row::Edge(Edge::tombstone(ann, bob, 8, last.time)),
+    ];
+    let changes = [Change { time: last.time, ..change(WriteOrigin::Login, Cause::FriendRemoved, rows) }];
+    assert_eq!(decode_changes(&encode_changes(&changes)).unwrap(), logged(&changes, false));
+}
+
+#[test]
 fn secrets_and_frozen_profiles_are_left_out() {
     let ann = account("ann");
     let frozen = Arc::new(Profile { nick: "Frozen".into(), ..Profile::new(ann.clone(), 1, 1) });

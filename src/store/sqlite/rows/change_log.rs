@@ -7,41 +7,29 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, para
 
 use super::values::{account, int, number};
 use super::{credentials, profiles, relations};
+use crate::store::log_rows::{LogRow, PackedChanges, log_rows, unpack};
 use crate::store::{LOG_PAGE, LogExtent, LogPage, SnapshotKind};
 use rosterd_engine::model::{Account, Block, Change, LoggedChange, Millis, Revision};
 use rosterd_protocol::SnapshotRow;
 
-/// The most changes and, unless one change has more, bytes of a row.
-const ROW: (usize, usize) = (1000, 256 * 1024);
-/// The most bytes of a page, unless one row has more.
-const PAGE_BYTES: u64 = 1024 * 1024;
-/// The most rows and bytes that are dropped or rewritten in a transaction, so that no write waits long behind it.
+/// The most bytes of a page before they are compressed, unless one row has more.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// The most rows and bytes that are dropped or rewritten in a transaction, so that no write waits long behind it. What is
+/// rewritten is counted before it is compressed.
 const AT_A_TIME: (usize, u64) = (200, 5_000_000);
-/// The form of the rows.
-const FORMAT: i64 = 1;
 
 /// Appends the changes of a transaction, and returns the bytes they took.
 pub(in crate::store::sqlite) fn append(conn: &Connection, epoch: i64, now: Millis, changes: &[Change]) -> Result<u64> {
-    let mut bytes = 0;
-    for changes in changes.chunks(ROW.0) {
-        bytes += append_row(conn, epoch, now, changes)?;
-    }
-    Ok(bytes)
-}
-
-fn append_row(conn: &Connection, epoch: i64, now: Millis, changes: &[Change]) -> Result<u64> {
-    let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Ok(0) };
-    let encoded = rosterd_protocol::encode_changes(changes);
-    if encoded.len() > ROW.1 && changes.len() > 1 {
-        let (half, rest) = changes.split_at(changes.len() / 2);
-        return Ok(append_row(conn, epoch, now, half)? + append_row(conn, epoch, now, rest)?);
-    }
-    let size = encoded.len() as u64;
     let sql = "INSERT INTO feed (first, last, epoch, writer, nonce, time, format, size, changes)
                VALUES (?1, ?2, ?3, 0, 0, ?4, ?5, ?6, ?7)";
-    let [first, last] = [first.revision, last.revision].map(int);
-    conn.prepare_cached(sql)?.execute(params![first, last, epoch, int(now), FORMAT, int(size), encoded])?;
-    Ok(size)
+    let mut insert = conn.prepare_cached(sql)?;
+    let mut bytes = 0;
+    for LogRow { span: (first, last), packed } in log_rows(changes) {
+        let size = packed.bytes.len() as u64;
+        insert.execute(params![int(first), int(last), epoch, int(now), packed.format, int(size), packed.bytes])?;
+        bytes += size;
+    }
+    Ok(bytes)
 }
 
 /// Reads changes after a position.
@@ -53,17 +41,18 @@ pub(in crate::store::sqlite) fn page(conn: &Connection, after: Revision) -> Resu
     }
     let erased = erased(conn)?;
     // The row that the position is in, and those after it.
-    let sql = "SELECT first, size, changes FROM feed
+    let sql = "SELECT format, changes FROM feed
                WHERE first >= coalesce((SELECT max(first) FROM feed WHERE first <= ?1), ?1) ORDER BY first";
     let mut select = conn.prepare_cached(sql)?;
     let mut rows = select.query([int(after.saturating_add(1))])?;
     let mut bytes = 0;
     while let Some(record) = rows.next()? {
-        bytes += number(record, 1)?;
+        let (changes, size) = changes(record, 0)?;
+        bytes += size;
         if !page.changes.is_empty() && bytes > PAGE_BYTES {
             break;
         }
-        for mut logged in changes(record, 2)?.into_iter().filter(|logged| logged.change.revision > after) {
+        for mut logged in changes.into_iter().filter(|logged| logged.change.revision > after) {
             if page.changes.len() >= LOG_PAGE {
                 return Ok(page);
             }
@@ -78,9 +67,9 @@ pub(in crate::store::sqlite) fn page(conn: &Connection, after: Revision) -> Resu
 
 /// Reads the change of a revision.
 pub(in crate::store::sqlite) fn change(conn: &Connection, revision: Revision) -> Result<Option<LoggedChange>> {
-    let sql = "SELECT changes FROM feed WHERE first <= ?1 AND last >= ?1 ORDER BY first DESC LIMIT 1";
+    let sql = "SELECT format, changes FROM feed WHERE first <= ?1 AND last >= ?1 ORDER BY first DESC LIMIT 1";
     let row = conn.prepare_cached(sql)?.query_row([int(revision)], |record| changes(record, 0)).optional()?;
-    let mut found = row.into_iter().flatten().find(|logged| logged.change.revision == revision);
+    let mut found = row.into_iter().flat_map(|(changes, _)| changes).find(|logged| logged.change.revision == revision);
     if let Some(logged) = &mut found {
         for (account, below) in erased(conn)? {
             logged.erase(&account, below);
@@ -89,10 +78,11 @@ pub(in crate::store::sqlite) fn change(conn: &Connection, revision: Revision) ->
     Ok(found)
 }
 
-fn changes(record: &Record<'_>, column: usize) -> Result<Vec<LoggedChange>> {
-    let bytes = record.get_ref(column)?.as_blob()?;
-    rosterd_protocol::decode_changes(bytes)
-        .map_err(|error| Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
+/// Reads the columns `format` and `changes`, which begin at `first`. Returns the bytes of the changes too.
+fn changes(record: &Record<'_>, first: usize) -> Result<(Vec<LoggedChange>, usize)> {
+    let bytes = record.get_ref(first + 1)?.as_blob()?;
+    unpack(record.get(first)?, bytes)
+        .map_err(|error| Error::FromSqlConversionFailure(first + 1, Type::Blob, Box::new(error)))
 }
 
 /// Returns the first position from which nothing is missing.
@@ -199,8 +189,8 @@ pub(in crate::store::sqlite) struct ScrubPass {
 pub(in crate::store::sqlite) struct ScrubbedPart {
     /// Whether the pass is over.
     pub is_last: bool,
-    /// By how much the log became smaller.
-    pub freed: u64,
+    /// By how many bytes the log grew; less than nothing if it became smaller.
+    pub grown: i64,
 }
 
 impl ScrubPass {
@@ -213,17 +203,20 @@ impl ScrubPass {
     /// Rewrites some rows. The accounts do not wait any more once the last is rewritten.
     pub(in crate::store::sqlite) fn some(&mut self, conn: &Connection) -> Result<ScrubbedPart> {
         let below = self.accounts.iter().map(|(_, below)| *below).max().unwrap_or_default();
-        let sql = "SELECT first, size, changes FROM feed WHERE first >= ?1 AND first < ?2 ORDER BY first LIMIT ?3";
+        let sql = "SELECT first, size, format, changes FROM feed WHERE first >= ?1 AND first < ?2
+                   ORDER BY first LIMIT ?3";
         let mut select = conn.prepare_cached(sql)?;
         let mut rows = select.query([int(self.next), int(below), int(AT_A_TIME.0 as u64)])?;
-        let (mut read, mut bytes, mut freed, mut next) = (0, 0, 0, self.next);
+        let (mut read, mut bytes, mut grown, mut next) = (0, 0, 0, self.next);
         while let Some(record) = rows.next()? {
-            let (first, size) = (number(record, 0)?, number(record, 1)?);
+            let (first, held) = (number(record, 0)?, number(record, 1)?);
+            let (changes, size) = changes(record, 2)?;
+            let size = size as u64;
             if read > 0 && bytes + size > AT_A_TIME.1 {
                 self.next = next;
-                return Ok(ScrubbedPart { is_last: false, freed });
+                return Ok(ScrubbedPart { is_last: false, grown });
             }
-            freed += self.rewrite(conn, first, size, changes(record, 2)?)?;
+            grown += self.rewrite(conn, first, held, changes)?;
             (read, bytes, next) = (read + 1, bytes + size, first + 1);
         }
         self.next = next;
@@ -235,11 +228,11 @@ impl ScrubPass {
                 conn.prepare_cached(sql)?.execute(params![account.as_str(), int(*below)])?;
             }
         }
-        Ok(ScrubbedPart { is_last, freed })
+        Ok(ScrubbedPart { is_last, grown })
     }
 
-    /// Writes a row without the personal data, if it has any, and returns by how much it became smaller.
-    fn rewrite(&self, conn: &Connection, first: Revision, size: u64, mut changes: Vec<LoggedChange>) -> Result<u64> {
+    /// Writes a row of so many bytes without the personal data, if it has any, and returns by how many it grew.
+    fn rewrite(&self, conn: &Connection, first: Revision, held: u64, mut changes: Vec<LoggedChange>) -> Result<i64> {
         let mut touched = false;
         for logged in &mut changes {
             for (account, below) in &self.accounts {
@@ -249,11 +242,10 @@ impl ScrubPass {
         if !touched {
             return Ok(0);
         }
-        let encoded = rosterd_protocol::encode_logged(&changes);
-        let now = encoded.len() as u64;
-        let sql = "UPDATE feed SET size = ?2, changes = ?3 WHERE first = ?1";
-        conn.prepare_cached(sql)?.execute(params![int(first), int(now), encoded])?;
-        // The mark that something was erased takes two bytes.
-        Ok(size.saturating_sub(now))
+        let PackedChanges { format, bytes } = PackedChanges::of_logged(&changes);
+        let now = bytes.len() as u64;
+        let sql = "UPDATE feed SET size = ?2, format = ?3, changes = ?4 WHERE first = ?1";
+        conn.prepare_cached(sql)?.execute(params![int(first), int(now), format, bytes])?;
+        Ok(int(now) - int(held))
     }
 }

@@ -12,5 +12,5 @@ pub(super) mod relations;
 mod tables;
 mod values;
 
-pub(super) use self::tables::{SqliteTables, drop_tombstones, extent, put_compacted, put_revision};
+pub(super) use self::tables::{SqliteTables, drop_tombstones, extent, put_compacted, put_head};
 pub(super) use self::values::number;

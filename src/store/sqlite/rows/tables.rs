@@ -108,9 +108,10 @@ pub(in crate::store::sqlite) fn extent(conn: &Connection) -> Result<(Lineage, Re
     })
 }
 
-/// Stores the last revision.
-pub(in crate::store::sqlite) fn put_revision(conn: &Connection, revision: Revision) -> Result<()> {
-    conn.prepare_cached("UPDATE meta SET stamp = ?1")?.execute([int(revision)]).map(drop)
+/// Stores the last revision, and the size of the log with its change.
+pub(in crate::store::sqlite) fn put_head(conn: &Connection, revision: Revision, log_bytes: u64) -> Result<()> {
+    let mut update = conn.prepare_cached("UPDATE meta SET stamp = ?1, feed_bytes = ?2")?;
+    update.execute([int(revision), int(log_bytes)]).map(drop)
 }
 
 /// Stores the compacted revision.
