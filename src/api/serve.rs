@@ -23,12 +23,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep};
 
-use crate::tls::Tls;
+use crate::tls::{AcceptedStream, Tls};
 
 /// The most connections.
 const CONNECTIONS: usize = 256;
@@ -128,9 +127,9 @@ async fn connection(
     let answering =
         TimedService { inner: TowerToHyperService::new(routes), activity: activity.clone(), body: limit * BODY };
     let serving = async {
-        let Some(tls) = tls else { return http(stream, answering).await };
+        let Some(tls) = tls else { return http(AcceptedStream::Left(stream), answering).await };
         match tls.accept(stream, limit, || Ok(())).await {
-            Ok(stream) => http(stream, answering).await,
+            Ok(stream) => http(AcceptedStream::Right(Box::new(stream)), answering).await,
             Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
         }
     };
@@ -146,7 +145,7 @@ async fn connection(
     }
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, answering: TimedService) {
+async fn http(stream: AcceptedStream, answering: TimedService) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)

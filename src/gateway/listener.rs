@@ -17,14 +17,14 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::state::Gateway;
 use super::{assets, upgrade};
 use crate::admission::{AdmissionPolicy, AdmissionRefusal, Permit};
-use crate::tls::Tls;
+use crate::tls::{AcceptedStream, Tls};
 
 /// The name of the limit on the time that a connection takes to become a WebSocket.
 const HANDSHAKE_TIMEOUT: &str = "HANDSHAKE_TIMEOUT";
@@ -151,12 +151,12 @@ async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, ga
     let admitted = permit.clone();
     let answering = AdmittedService { inner: TowerToHyperService::new(router), permit, asked: asked.clone() };
     let serving = async {
-        let Some(tls) = tls else { return http(stream, answering, &policy).await };
+        let Some(tls) = tls else { return http(AcceptedStream::Left(stream), answering, &policy).await };
         // Boxed: its state must not be part of the task of a connection without TLS.
         let admit = || admitted.handshake().map_err(|_| std::io::Error::from(ErrorKind::QuotaExceeded));
         let shaken = Box::pin(tls.accept(stream, policy.handshake_timeout, admit)).await;
         match shaken {
-            Ok(stream) => Box::pin(http(stream, answering, &policy)).await,
+            Ok(stream) => Box::pin(http(AcceptedStream::Right(Box::new(stream)), answering, &policy)).await,
             Err(error) => {
                 gateway.sessions.service.metrics().tls_failures.inc();
                 tracing::debug!(%error, "a TLS handshake failed");
@@ -183,9 +183,8 @@ async fn connection(stream: TcpStream, tls: Option<Arc<Tls>>, router: Router, ga
 }
 
 /// Serves HTTP until the connection ends or is upgraded. Returns the limit that ended it, if one did.
-async fn http<S, R>(stream: S, routes: AdmittedService<R>, policy: &AdmissionPolicy) -> Option<&'static str>
+async fn http<R>(stream: AcceptedStream, routes: AdmittedService<R>, policy: &AdmissionPolicy) -> Option<&'static str>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     R: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
     R::Future: Send,
 {

@@ -14,14 +14,14 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
+use tokio_util::either::Either;
 
 use super::state::Gateway;
 use crate::admission::Permit;
 use crate::hub::WriteHandle;
 use crate::session::{self, TcpConnection};
-use crate::tls::TlsStream;
+use crate::tls::AcceptedStream;
 use rosterd_protocol::Encoding;
 
 /// The one version of the WebSocket protocol (RFC 6455).
@@ -161,35 +161,24 @@ fn subprotocol(headers: &HeaderMap) -> Result<(Encoding, Option<HeaderValue>), &
     }
 }
 
-/// Finds the stream that was accepted. A session's task is made for its kind of stream, so without TLS there is nothing
-/// of TLS in it.
+/// Starts the session's task on the stream that was accepted.
+///
+/// One task serves both kinds of streams. It has a pointer to the state of TLS and not the state itself, so without TLS
+/// that takes no room.
 async fn start(gateway: Arc<Gateway>, upgraded: Upgraded, encoding: Encoding, permit: Arc<Permit>) {
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            let (stream, write_handle) = TcpConnection::split(parts.io.into_inner(), encoding);
-            return run(gateway, stream, Some(write_handle), parts.read_buf.to_vec(), encoding, permit).await;
-        }
-        Err(upgraded) => upgraded,
-    };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream>>() else {
+    let Ok(parts) = upgraded.downcast::<TokioIo<AcceptedStream>>() else {
         tracing::error!("an upgraded connection is not the one accepted");
         return;
     };
-    Box::pin(run(gateway, parts.io.into_inner(), None, parts.read_buf.to_vec(), encoding, permit)).await;
-}
-
-/// Starts the session's task. `read` is what a fast client sent with its request.
-async fn run<S>(
-    gateway: Arc<Gateway>,
-    stream: S,
-    write_handle: Option<Box<dyn WriteHandle>>,
-    read: Vec<u8>,
-    encoding: Encoding,
-    permit: Arc<Permit>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+    let (stream, write_handle) = match parts.io.into_inner() {
+        AcceptedStream::Left(stream) => {
+            let (connection, write_handle) = TcpConnection::split(stream, encoding);
+            (Either::Left(connection), Some(write_handle))
+        }
+        AcceptedStream::Right(stream) => (Either::Right(stream), None),
+    };
     let sessions = gateway.sessions.clone();
-    let websocket = session::websocket(&sessions.admission.policy(), stream, read).await;
+    // A fast client sent with its request what was read already.
+    let websocket = session::websocket(&sessions.admission.policy(), stream, parts.read_buf.to_vec()).await;
     gateway.connections.spawn(session::run(websocket, write_handle, encoding, sessions, permit));
 }

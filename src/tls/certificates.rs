@@ -18,6 +18,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
+use tokio_util::either::Either;
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode;
 
@@ -28,6 +29,10 @@ const UNSENT: usize = 16 * 1024;
 
 /// A connection after its handshake.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// A connection of a listener, without TLS or with it. One type for both, so that what serves connections is compiled
+/// once.
+pub type AcceptedStream = Either<TcpStream, Box<TlsStream>>;
 
 /// The files of a listener's TLS, all in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]

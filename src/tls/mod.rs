@@ -5,4 +5,4 @@
 mod certificates;
 mod handshakes;
 
-pub use self::certificates::{CertificateError, CheckedCertificates, Files, Tls, TlsStream};
+pub use self::certificates::{AcceptedStream, CertificateError, CheckedCertificates, Files, Tls, TlsStream};
