@@ -9,6 +9,7 @@
 //! | `rosterd-protocol` | bytes ↔ model: the generated schema, its JSON form, records encoded once | engine |
 //! | `rosterd-client` | the Rust client that tools and tests use | engine, protocol |
 //! | `rosterd-bench` | the load generator, which measures a gateway from outside | engine, protocol, client |
+//! | `rosterd-service` | what a gateway does, without its listeners: `metrics` to `service` in the table below | engine, protocol |
 //! | `rosterd` | this crate: gateway and binary | all of them |
 //!
 //! | module | owns | imports of the crate |
@@ -33,7 +34,9 @@
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
-//! `tests/architecture` holds the code to the last column.
+//! `tests/architecture` holds the code of both crates to the last column.
+//!
+//! [`locks`]: rosterd_service
 //!
 //! # Recipes
 //! In short; CONTRIBUTING.md lists every file of each.
@@ -41,7 +44,7 @@
 //! - **A new command**: `proto/` → a line in `rosterd_protocol::decode`'s `commands!` → if it writes, a variant of
 //!   `model::Command` and its decision in `sync::decide` → a function in `service` → an arm in `session::commands` → a
 //!   vector in `docs/conformance` and a test in `tests/suite`.
-//! - **A new store**: a folder in `store/`, a variant of `config::StoreUrl`, an arm in `app` and one in `cli::backup`, a
+//! - **A new store**: a folder in `crates/service/src/store/`, a variant of `config::StoreUrl`, an arm in `app` and one in `cli::backup`, a
 //!   constructor in `tests/suite/store/rig.rs` and a line in `tests/suite/store/mod.rs`.
 //! - **A new pushed record**: `proto/` → a kind in `sync::outbox` → what it has pending in `sync::delta` →
 //!   `rosterd_protocol::Changes` → `session::flush`.
@@ -50,22 +53,17 @@
 //!   `App::parts`, and to the table in `docs/operations.md`.
 //! - **A new metric**: a field in `metrics`, a line in `docs/operations.md`, a panel in `deploy/grafana`; a test wants both.
 
+pub use rosterd_service::{auth, hub, metrics, outbound, service, store};
+
 pub mod admission;
 pub mod api;
 pub mod app;
-pub mod auth;
 pub mod callback;
 pub mod cli;
 pub mod config;
 pub mod gateway;
-pub mod hub;
 pub mod keys;
 pub mod lifecycle;
-mod locks;
-pub mod metrics;
-pub mod outbound;
-pub mod service;
 pub mod session;
-pub mod store;
 pub mod supervisor;
 pub mod tls;

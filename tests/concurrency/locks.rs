@@ -1,4 +1,4 @@
-//! The locks that `src/locks.rs` names, made of ones that shuttle schedules.
+//! The locks that `crates/service/src/locks.rs` names, made of ones that shuttle schedules.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;

@@ -11,7 +11,7 @@
     reason = "a test that meets an error has failed, and prints how far it came"
 )]
 
-#[path = "../../src/hub/mod.rs"]
+#[path = "../../crates/service/src/hub/mod.rs"]
 mod hub;
 mod interest;
 mod locks;

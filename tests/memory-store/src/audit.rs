@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use rosterd::store::{AuditEntry, AuditQuery, AuditRow, erased_subject};
 use rosterd_engine::model::{Account, Millis};
+use rosterd_service::store::{AuditEntry, AuditQuery, AuditRow, erased_subject};
 
 /// A test does not guess accounts.
 const SALT: &[u8] = b"salt";

@@ -19,12 +19,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::audit::MemoryAudit;
 use self::log::MemoryLog;
-use rosterd::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out, rehearse};
-use rosterd::store::{
-    AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, DEAD_LETTERS, DeadLetter,
-    DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations,
-    SnapshotKind, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
-};
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, ListedEdge, LogHistory,
     LoggedChange, Millis, NumberedPresence, OnlineAccount, Profile, Request, RequestError, RequestSide, RequestState,
@@ -33,6 +27,12 @@ use rosterd_engine::model::{
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 use rosterd_protocol::SnapshotRow;
+use rosterd_service::store::commit::{Abort, CommitContext, CommittedWrite, Rows, carry_out, rehearse};
+use rosterd_service::store::{
+    AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, DEAD_LETTERS, DeadLetter,
+    DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations,
+    SnapshotKind, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
+};
 
 /// Makes an empty store.
 ///

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use rosterd::store::{LOG_PAGE, LogExtent, LogPage};
 use rosterd_engine::model::{Change, LoggedChange, Millis, Revision, Row};
+use rosterd_service::store::{LOG_PAGE, LogExtent, LogPage};
 
 /// The changes, with their sizes, oldest first.
 #[derive(Default, Clone)]

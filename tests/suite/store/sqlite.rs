@@ -451,7 +451,8 @@ async fn live_with_a_full_disk() {
 async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
     let place = taken(|path| {
         let file = Connection::open(path).unwrap();
-        file.execute_batch(include_str!("../../../src/store/schema/sqlite/0001_profiles_and_edges.sql")).unwrap();
+        file.execute_batch(include_str!("../../../crates/service/src/store/schema/sqlite/0001_profiles_and_edges.sql"))
+            .unwrap();
         file.execute_batch(
             "PRAGMA application_id = 0x72737464; PRAGMA user_version = 1;
              INSERT INTO meta VALUES (1, 7, 4, 0);
@@ -478,9 +479,9 @@ async fn requests_of_before_there_were_copies_and_counts_are_kept_counted_and_ar
     let place = taken(|path| {
         let file = Connection::open(path).unwrap();
         for migration in [
-            include_str!("../../../src/store/schema/sqlite/0001_profiles_and_edges.sql"),
-            include_str!("../../../src/store/schema/sqlite/0002_relations_views_presence.sql"),
-            include_str!("../../../src/store/schema/sqlite/0003_credentials.sql"),
+            include_str!("../../../crates/service/src/store/schema/sqlite/0001_profiles_and_edges.sql"),
+            include_str!("../../../crates/service/src/store/schema/sqlite/0002_relations_views_presence.sql"),
+            include_str!("../../../crates/service/src/store/schema/sqlite/0003_credentials.sql"),
         ] {
             file.execute_batch(migration).unwrap();
         }

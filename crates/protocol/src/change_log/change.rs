@@ -2,16 +2,12 @@
 
 use prost::Message;
 
+use super::malformed::MalformedChange;
 use super::rows::{leave_out, put_back};
 use crate::feed_v1 as log;
 use rosterd_engine::model::{
     Added, Cause, Change, ChangedFields, LastChange, LoggedChange, Revision, SessionId, WriteOrigin,
 };
-
-/// Bytes that are no changes, or those of a newer release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the change log cannot be read")]
-pub struct MalformedChange;
 
 /// Encodes changes.
 ///

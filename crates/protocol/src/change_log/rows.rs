@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::change::MalformedChange;
+use super::malformed::MalformedChange;
 use crate::feed_v1 as log;
 use crate::feed_v1::row::Row as LoggedRow;
 use crate::v1;

@@ -7,7 +7,7 @@ use super::*;
 
 macro_rules! key {
     ($name:literal) => {
-        include_bytes!(concat!("../../../tests/keys/", $name))
+        include_bytes!(concat!("../../../../../tests/keys/", $name))
     };
 }
 

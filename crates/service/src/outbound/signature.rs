@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_signature_is_that_of_the_vectors() {
         let vectors: serde_json::Value =
-            serde_json::from_str(include_str!("../../docs/conformance/webhook.json")).unwrap();
+            serde_json::from_str(include_str!("../../../../docs/conformance/webhook.json")).unwrap();
         let vectors = vectors["signatures"].as_array().unwrap();
         assert!(!vectors.is_empty());
         for vector in vectors {

@@ -169,7 +169,7 @@ mod tests {
 
     /// The set of the tests: RSA, P-256 and Ed25519.
     fn set() -> Value {
-        serde_json::from_str(include_str!("../../tests/keys/jwks.json")).unwrap()
+        serde_json::from_str(include_str!("../../../../tests/keys/jwks.json")).unwrap()
     }
 
     fn algorithms(set: &Value) -> Vec<Algorithm> {
