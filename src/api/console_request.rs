@@ -4,8 +4,8 @@
 //! acts in an operator's name, a request has to come from the console's own origin, with a header that other origins
 //! cannot send.
 
-use axum::http::HeaderMap;
 use axum::http::header::{COOKIE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue};
 
 /// What the page sends with each request: `1`, or `private` to be shown private fields.
 pub(super) const MARK: &str = "rosterd-console";
@@ -14,7 +14,7 @@ pub(super) const COOKIES: [&str; 2] = ["__Host-rosterd-console", "rosterd-consol
 
 /// Returns the cookie of the console that a request sends.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<&[u8]> {
-    let lines = headers.get_all(COOKIE).iter().map(|line| line.as_bytes());
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
     let mut pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
     pairs.find_map(|pair| COOKIES.iter().find_map(|name| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")))
 }
@@ -26,7 +26,7 @@ pub(super) fn from_own_page(headers: &HeaderMap) -> bool {
 
 /// Reports whether a browser says that the page that asks is of this origin; `None` if it says nothing about pages.
 pub(super) fn is_same_origin(headers: &HeaderMap) -> Option<bool> {
-    let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or_default());
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
     let site = text("sec-fetch-site").filter(|site| *site != "none");
     if let Some(site) = site {
         return Some(site == "same-origin");

@@ -225,7 +225,7 @@ async fn without_a_key_it_opens_on_this_machine_alone() {
     }
     let foreign = [
         "rosterd-console: 1\r\norigin: http://evil.example\r\n".to_owned(),
-        format!("rosterd-console: 1\r\nsec-fetch-site: same-origin\r\norigin: http://evil.example\r\n"),
+        "rosterd-console: 1\r\nsec-fetch-site: same-origin\r\norigin: http://evil.example\r\n".to_owned(),
         "rosterd-console: 1\r\nsec-fetch-site: cross-site\r\n".to_owned(),
     ];
     for foreign in &foreign {

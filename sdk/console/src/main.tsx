@@ -16,7 +16,7 @@ import { Users } from './pages/users.js';
 import { Webhooks } from './pages/webhooks.js';
 import { Why } from './pages/why.js';
 import type { Me } from './records.js';
-import { SharedContext, go, useLive, usePlace } from './state.js';
+import { SharedContext, go, place, useLive, usePlace } from './state.js';
 import type { Place } from './state.js';
 import { State, Text } from './ui.js';
 
@@ -119,7 +119,8 @@ function Frame({ me, out }: { me: Me; out: () => void }): JSX.Element {
   const here = PAGES[name];
   useKeys({ search: () => search.current?.focus(), help: () => setHelp((was) => !was), go: (key) => pages.find(([, page]) => page.key === key)?.[0] });
   useEffect(() => {
-    if (!here && pages[0]) go(pages[0][0], {}, true);
+    // Asked again: somebody may have gone on since this was drawn.
+    if (!PAGES[place().path[0] ?? ''] && pages[0]) go(pages[0][0], {}, true);
     document.title = `${at.path[1] ?? here?.name ?? 'rosterd'} – rosterd console`;
   }, [name, at.path[1]]);
   const find = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
@@ -147,15 +148,15 @@ function Frame({ me, out }: { me: Me; out: () => void }): JSX.Element {
           <button class="small" onClick={turn} title={`Colors: ${THEMES[theme]}`}><span aria-hidden="true">◐</span> {theme}</button>
         </div>
       </header>
-      <div class="bar">
+      <section class="bar" aria-label="Gateway and key">
         {live.samples.length > 0 && <State tone={phase === 'ready' ? 'good' : phase === 'failed' ? 'bad' : 'warn'}>{phase}</State>}
         <span class="space" />
         {me.scopes.includes('read') && (answers ? <State tone="good">live</State> : <State tone="bad">no answer</State>)}
         <span>{me.console === 'open' ? 'no key needed here' : <>key: <b><Text of={me.name} /></b></>}</span>
         {me.console === 'cookie' && <button class="small" onClick={logOut}>Log out</button>}
-      </div>
+      </section>
       {!answers && <p class="lost" role="alert">The gateway does not answer. What you see is from before; this page goes on by itself once it is back.</p>}
-      <main id="main" tabIndex={-1}>{Page && here && me.scopes.includes(here.scope) ? <Page place={at} /> : <p class="problem">{pages.length ? `Your key may not see this: it lacks the scope ${here?.scope ?? ''}.` : 'Your key may see nothing here: it needs the scope read, feed or operate.'}</p>}</main>
+      <main id="main" tabIndex={-1} data-place={at.hash}>{Page && here && me.scopes.includes(here.scope) ? <Page place={at} /> : <><h1>{here?.name ?? 'Console'}</h1><p class="problem">{pages.length ? `Your key may not see this: it lacks the scope ${here?.scope ?? ''}.` : 'Your key may see nothing here: it needs the scope read, feed or operate.'}</p></>}</main>
       {help && <Help pages={pages.map(([, page]) => page)} close={() => setHelp(false)} />}
     </SharedContext.Provider>
   );

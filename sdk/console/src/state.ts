@@ -135,6 +135,7 @@ export function useLoad<T>(key: string, load: () => Promise<T>, everyMs = 0): Lo
 
 /** The address inside the console: `#/users/alice/friends?after=bob`. */
 export interface Place {
+  hash: string;
   path: string[];
   query: Record<string, string>;
 }
@@ -148,7 +149,7 @@ export function place(): Place {
       return part;
     }
   };
-  return { path: path.split('/').filter(Boolean).map(decode), query: Object.fromEntries(new URLSearchParams(query)) };
+  return { hash: location.hash, path: path.split('/').filter(Boolean).map(decode), query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
 export function usePlace(): Place {
@@ -156,6 +157,8 @@ export function usePlace(): Place {
   useEffect(() => {
     const moved = (): void => setAt(place());
     addEventListener('hashchange', moved);
+    // It may have moved before anybody listened.
+    moved();
     return () => removeEventListener('hashchange', moved);
   }, []);
   return at;

@@ -309,6 +309,7 @@ test('a whole walk by the keyboard', async () => {
   };
   const at = (name: string): Promise<void> => page.locator('main h1', { hasText: name }).waitFor();
   // The field has the focus already.
+  await page.locator('input[name="key"]:focus').waitFor();
   await page.keyboard.type(ADMIN);
   await press('Enter');
   await at('Overview');
@@ -324,10 +325,10 @@ test('a whole walk by the keyboard', async () => {
   assert.equal(await focused(), 'bidi');
   await press('/');
   // Keys are letters while something is typed.
-  await page.keyboard.type('bob');
+  await page.keyboard.type('erin');
   await press('Enter');
-  await at('bob');
-  const bob = await gateway.login('bob');
+  await at('erin');
+  const erin = await gateway.login('erin');
   await page.locator('.head', { hasText: 'online on 1 device' }).waitFor();
   // To an action, by Tab alone, and back from it by Escape; then in earnest.
   const tabTo = async (name: string): Promise<void> => {
@@ -348,7 +349,7 @@ test('a whole walk by the keyboard', async () => {
   await press('Enter');
   await page.locator('dialog', { hasText: '1 sessions were ended' }).waitFor();
   await press('Escape');
-  await until(() => bob.socket.readyState === 3);
+  await until(() => erin.socket.readyState === 3);
   await press('?');
   await page.locator('dialog', { hasText: 'look up an account' }).waitFor();
   await press('Escape');

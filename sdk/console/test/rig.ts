@@ -47,8 +47,15 @@ export async function open(browser: Browser, gateway: Gateway, key?: string, opt
 /** Goes to a place in the console, and waits until it shows what it has. */
 export async function visit(page: Page, place: string): Promise<void> {
   await page.evaluate((hash) => { location.hash = hash; }, place);
-  await page.locator('main h1').first().waitFor();
-  await page.locator('main [aria-busy="true"]').waitFor({ state: 'detached' });
+  await settled(page);
+}
+
+/** Waits until the page shows the place that it is at, and nothing is still loading. */
+export async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() => {
+    const main = document.querySelector('main');
+    return main?.dataset['place'] === location.hash && main.querySelector('h1') && !main.querySelector('[aria-busy="true"]');
+  });
 }
 
 /** Opens an action, and returns what it says that it will do. */
@@ -65,7 +72,7 @@ export async function confirm(page: Page, verb: string): Promise<string> {
   const dialog = page.locator('dialog[open]');
   await dialog.getByRole('button', { name: verb, exact: true }).click();
   await page.waitForFunction(() => !document.querySelector('dialog[open] [type="submit"]') || document.querySelector('dialog[open] .problem'));
-  assert.equal(await dialog.locator('.problem').count(), 0, await dialog.textContent().catch(() => '') ?? '');
+  assert.deepEqual(await dialog.locator('.problem').allTextContents(), []);
   const said = (await dialog.count()) ? ((await dialog.textContent()) ?? '') : '';
   if (said) await dialog.getByRole('button', { name: 'Close', exact: true }).click();
   await dialog.waitFor({ state: 'detached' });

@@ -48,8 +48,8 @@ export function Overview(): JSX.Element {
       {rate('sentBytes', 'Sent', (value) => `${bytes(value)}/s`)}
       <Tile title="Commit to socket, p99" value={milliseconds}><p class="dim">99 of 100 changes since the page last asked were written to their clients within this time.</p></Tile>
     </div>
-    <section aria-labelledby="attention"><h2 id="attention">Attention</h2><Attention slow={slow.data} /></section>
-    <section aria-labelledby="slow"><h2 id="slow">Sessions that wait the most</h2>
+    <section><h2>Attention</h2><Attention slow={slow.data} /></section>
+    <section><h2>Sessions that wait the most</h2>
       <Show of={slow}>{(page) => <Table name="Sessions that wait the most" rows={page.sessions.sort((a, b) => b.pending - a.pending).slice(0, 8)} id={(row) => row.session} empty="No session waits for anything." columns={[
         { name: 'Account', cell: (row) => <Account of={row.account} tab="sessions" /> },
         { name: 'Device', cell: (row) => row.device.type || '–' },

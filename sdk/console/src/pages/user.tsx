@@ -2,11 +2,10 @@
 
 import type { JSX } from 'preact';
 import { at, call, get } from '../api.js';
-import type { ApiError } from '../api.js';
 import type { Friend, Presence, Session, User } from '../records.js';
 import { go, useLoad, useMay } from '../state.js';
 import type { Loaded, Place } from '../state.js';
-import { Account, Ago, Do, Head, State, Text, number } from '../ui.js';
+import { Ago, Do, Head, State, Text, number } from '../ui.js';
 import type { Action } from '../ui.js';
 import { Profile } from './profile.js';
 import { Blocks, Changes, Friends, Requests, Sessions, Tokens } from './user-tabs.js';
@@ -35,7 +34,7 @@ export function UserPage({ place }: { place: Place }): JSX.Element {
     {loaded.data && <Actions account={account} loaded={loaded} data={loaded.data} />}
     <nav class="tabs" aria-label="Parts of the account">{Object.entries(TABS).map(([key, name]) =>
       <a key={key} href={`#/users/${encodeURIComponent(account)}/${key}`} aria-current={key === tab ? 'page' : undefined}>{name}</a>)}</nav>
-    <section class="tab" aria-label={TABS[tab as keyof typeof TABS]}>
+    <div class="tab">
       {tab === 'profile' && <Profile key={account} {...shared} version={loaded.data?.user.version} />}
       {tab === 'friends' && <Friends {...shared} />}
       {tab === 'requests' && <Requests {...shared} />}
@@ -43,7 +42,7 @@ export function UserPage({ place }: { place: Place }): JSX.Element {
       {tab === 'sessions' && <Sessions {...shared} />}
       {tab === 'changes' && <Changes {...shared} />}
       {tab === 'tokens' && <Tokens {...shared} sessions={loaded.data?.sessions.length ?? 0} />}
-    </section>
+    </div>
   </>;
 }
 
@@ -115,6 +114,3 @@ function Actions({ account, loaded, data }: { account: string; loaded: Loaded<He
     {may('erase') && <Do action={erase}>Delete</Do>}
   </p>;
 }
-
-export const peerOf = (peer: string): JSX.Element => <Account of={peer} />;
-export type { ApiError };
