@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs console deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -95,6 +95,11 @@ sdk: sdk/js/node_modules/.package-lock.json chromium proxies ## test the JavaScr
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:proxies
 
+console: sdk/console/node_modules/.package-lock.json chromium ## test the operator's console: types, built files, every page and action in Chromium
+	@echo "== console"
+	cargo build $(CHECKED)
+	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/console test
+
 # KILLS=… sets how often the leading tab is killed.
 tabs: sdk/js/node_modules/.package-lock.json chromium ## test tabs that share a connection in Chromium, and kill the leading one 50 times; three minutes
 	cargo build $(CHECKED)
@@ -127,7 +132,7 @@ static: ## build a static binary into target/packages; see docs/operations.md
 	mkdir -p $(TARGET)/packages
 	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
-test: lint doc unit deny interop sdk deploy ## run every check; installs what it needs
+test: lint doc unit deny interop sdk console deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
 test-all: test bundlers tabs schemathesis soak chaos kills abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
@@ -201,6 +206,10 @@ tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
 
 sdk/js/node_modules/.package-lock.json: sdk/js/package-lock.json
 	npm ci --prefix sdk/js --no-audit --no-fund
+	touch $@
+
+sdk/console/node_modules/.package-lock.json: sdk/console/package-lock.json
+	npm ci --prefix sdk/console --no-audit --no-fund
 	touch $@
 
 # Built with --debug: building these tools takes more time than waiting for them.

@@ -23,13 +23,14 @@
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the schedule of its drain | – |
 //! | [`supervisor`] | the tasks that a gateway cannot do without: the end of one ends the process | lifecycle |
+//! | [`assets`] | files in the binary that browsers load | – |
 //! | [`tls`] | the listeners' certificates: read, checked, replaced while connections live | – |
 //! | [`keys`] | the keys of the server API, and what each may do | – |
 //! | [`admission`] | limits by address, trusted proxies, origins, rate limits | – |
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
-//! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, session, service, hub, lifecycle, tls |
+//! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, assets, session, service, hub, lifecycle, tls |
 //! | [`callback`] | calls to backends: events for the endpoints of the settings, questions to hooks | service, store, outbound, metrics |
-//! | [`api`] | the ops listener: server API, health, metrics | service, lifecycle, tls, keys |
+//! | [`api`] | the ops listener: server API, console, health, metrics | assets, service, lifecycle, tls, keys |
 //! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, outbound, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
@@ -58,6 +59,7 @@ pub use rosterd_service::{auth, hub, metrics, outbound, service, store};
 pub mod admission;
 pub mod api;
 pub mod app;
+mod assets;
 pub mod callback;
 pub mod cli;
 pub mod config;

@@ -30,11 +30,12 @@ pub(super) struct AuditEntryBody {
     /// The name of the caller's key.
     caller: String,
     /// `user.deleted`, `tokens.revoked`, `token.set`, `token.removed`, `sessions.ended`, or of a webhook `webhook.paused`,
-    /// `webhook.resumed`, `webhook.tested`, `webhook.replayed`, `webhook.dead_removed`.
+    /// `webhook.resumed`, `webhook.tested`, `webhook.replayed`, `webhook.dead_removed`; in the console also
+    /// `console.login`, `console.refused`, `console.changed`, `private.shown`.
     action: String,
     /// The account that it was done to; `erased:` and a hash once the account was deleted; empty if it is about none.
     subject: String,
-    /// More about it, such as `session=00c0ffee00c0ffee`; often empty.
+    /// More about it, such as `session=00c0ffee00c0ffee`, or the method and the form of the path; often empty.
     detail: String,
 }
 

@@ -3,11 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Reply, ok};
+use super::answer::{Refusal, Reply, ok};
 use super::live::LiveSession;
 use super::request::{One, Shared, ViewerOf, account, viewer};
-use crate::service::{self, Obstacle, Relation};
-use rosterd_engine::model::{Account, Audience};
+use crate::service::{self, AskedField, Obstacle, Relation};
+use rosterd_engine::model::{Account, Audience, Reason, RequestError, Visibility};
 
 /// Everything that decides which changes of `account` the viewer receives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,7 +18,8 @@ pub(super) struct ExplanationBody {
     viewer: String,
     /// The reasons why a change does not reach the viewer, as sentences; one sentence that says so if there are none.
     because: Vec<String>,
-    /// The same reasons as fixed words: `BLOCKED`, `OFFLINE`, `NOT_FOLLOWED`, `HIDDEN_FIELDS`, `PENDING`.
+    /// The same reasons as fixed words: `BLOCKED`, `OFFLINE`, `NOT_FOLLOWED`, `HIDDEN_FIELDS`, `PENDING`, `NOT_APPLIED`,
+    /// `INVISIBLE`. With `field`, `HIDDEN_FIELDS` is about that field alone, and `INVISIBLE` about presence.
     reasons: Vec<&'static str>,
     /// Whether the viewer lists the account as a friend, and so receives its changes.
     viewer_lists: Listed,
@@ -45,6 +46,9 @@ pub(super) struct ExplanationBody {
     /// The stamp up to which every change has been marked for its watchers.
     #[serde(rename = "horizon")]
     watermark: u64,
+    /// The stamp of the last change that is committed, and of the last that is applied here.
+    committed: u64,
+    applied: u64,
     /// The viewer's sessions on this gateway.
     sessions: Vec<SessionExplanation>,
 }
@@ -96,13 +100,20 @@ struct SessionExplanation {
 /// Explains why one account received, or did not receive, another's change.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/explain", tag = "operations", operation_id = "explainDelivery",
-    params(("account" = String, Path), ("viewer" = String, Query, description = "the account that should have received it")),
+    params(
+        ("account" = String, Path),
+        ("viewer" = String, Query, description = "the account that should have received it"),
+        ("field" = Option<String>, Query, pattern = "^[a-z]{1,32}$",
+            description = "The field that it should have received, or `presence`; all unless given"),
+    ),
     responses((status = 200, description = "everything that decides it", body = ExplanationBody))
 )]
 pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Reply<ExplanationBody> {
-    let (account, viewer) = (account(name)?, viewer(query)?);
-    let found = api.service.explain(&account, &viewer).await?;
-    let because = because(&account, &viewer, &found);
+    let account = account(name)?;
+    let (viewer, field) = viewer(query)?;
+    let asked = field.map(|field| asked_field(&field)).transpose()?;
+    let found = api.service.explain(&account, &viewer, asked.as_ref()).await?;
+    let because = because(&account, &viewer, &found, asked.as_ref());
     let fields = found.fields.iter().map(|(name, to, sees)| Field { name, visible_to: to.word(), viewer_sees: *sees });
     let views = found.views.iter().map(|(audience, moved)| ViewExplanation {
         audience: audience.word(),
@@ -129,6 +140,8 @@ pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Reply<Ex
         frozen_version: found.frozen,
         live_version: found.live,
         watermark: api.service.watermark(),
+        committed: api.service.head(),
+        applied: api.service.applied_revision(),
         sessions: sessions.collect(),
         account: account.to_string(),
         viewer: viewer.to_string(),
@@ -153,10 +166,29 @@ fn word(obstacle: Obstacle) -> &'static str {
         Obstacle::NotFollowed => "NOT_FOLLOWED",
         Obstacle::HiddenFields => "HIDDEN_FIELDS",
         Obstacle::Pending => "PENDING",
+        Obstacle::NotApplied => "NOT_APPLIED",
+        Obstacle::Invisible => "INVISIBLE",
     }
 }
 
-fn because(account: &Account, viewer: &Account, found: &service::Explanation) -> Vec<String> {
+/// Reads the field that is asked about; a slip of the pen would be an answer about nothing.
+fn asked_field(field: &str) -> Result<AskedField, Refusal> {
+    if field == "presence" {
+        return Ok(AskedField::Presence);
+    }
+    if Visibility::default().fields().iter().any(|(name, _)| *name == field) {
+        return Ok(AskedField::Profile(field.to_owned()));
+    }
+    let message = "field must be presence, or the name of a field of a profile";
+    Err(RequestError::new(Reason::InvalidArgument, message).field("field").into())
+}
+
+fn because(
+    account: &Account,
+    viewer: &Account,
+    found: &service::Explanation,
+    asked: Option<&AskedField>,
+) -> Vec<String> {
     let sentence = |obstacle: &Obstacle| match obstacle {
         Obstacle::Blocked => format!("{account} blocks {viewer}, who sees {account} as it was when that began"),
         Obstacle::Offline => format!("{viewer} has no session on this gateway; it is told at its next login"),
@@ -164,7 +196,9 @@ fn because(account: &Account, viewer: &Account, found: &service::Explanation) ->
             format!("{viewer} neither lists {account} as a friend nor watches it, and is told only when it asks")
         }
         Obstacle::HiddenFields => {
-            let hidden = found.fields.iter().filter(|(_, _, sees)| !sees).map(|(name, _, _)| *name);
+            let is_asked = |name: &str| asked.is_none_or(|asked| *asked == AskedField::Profile(name.to_owned()));
+            let hidden =
+                found.fields.iter().filter(|(name, _, sees)| !sees && is_asked(name)).map(|(name, _, _)| *name);
             let hidden = hidden.collect::<Vec<_>>().join(", ");
             let whom = if found.audience == Audience::Friends { "a friend" } else { "a stranger" };
             format!("{viewer} sees {account} as {whom} does: a change of {hidden} alone is not told")
@@ -172,6 +206,8 @@ fn because(account: &Account, viewer: &Account, found: &service::Explanation) ->
         Obstacle::Pending => {
             format!("something of {account} waits for a session of {viewer}, which has not read it yet")
         }
+        Obstacle::NotApplied => format!("a change of {account} is committed that this gateway has not applied yet"),
+        Obstacle::Invisible => format!("{account} shows as offline to everyone else"),
     };
     if found.obstacles.is_empty() {
         return vec![format!("nothing stands in the way: {viewer} has been told all it may see of {account}")];

@@ -83,7 +83,7 @@ pub(super) async fn feed(
     let answered = async {
         let mut reader = api.service.clone().feed_reader(query, is_stream || !wait.is_zero())?;
         if is_stream {
-            let is_allowed = move || api.access.is_allowed(&caller, Scope::Feed, api.service.now());
+            let is_allowed = move || api.still_allows(&caller, Scope::Feed);
             return feed_stream::events(reader, is_allowed).await;
         }
         let found = reader.next(wait).await?;

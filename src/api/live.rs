@@ -1,13 +1,16 @@
 //! The server API's routes for live state: sessions, presence, hints and signals.
 
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::access::Caller;
 use super::answer::{Reply, ok};
-use super::request::{Body, One, PageOf, Shared, Two, account, account_and, read, sessions_page};
+use super::request::{Body, One, Shared, Two, account, account_and, named, position, read, sessions_page};
 use super::users::Accounts;
-use crate::service::SessionStatus;
+use crate::service::{SessionFilter, SessionStatus};
+use rosterd_engine::model::Account;
 use rosterd_protocol::v1;
 
 /// The sessions of an account, the oldest first.
@@ -64,16 +67,43 @@ pub(super) struct LiveSessions {
     next: Option<String>,
 }
 
+/// The query of all sessions.
+#[derive(Debug, Deserialize)]
+pub(super) struct SessionsQuery {
+    after: Option<String>,
+    limit: Option<String>,
+    prefix: Option<String>,
+    device: Option<String>,
+    pending: Option<String>,
+}
+
 /// All sessions of this gateway, in no order that means anything, but always the same.
 #[utoipa::path(
     get, path = "/v1/sessions", tag = "sessions", operation_id = "listAllSessions",
     params(("after" = Option<String>, Query, description = "the session after which to go on"),
-           ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given")),
+           ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given"),
+           ("prefix" = Option<String>, Query, pattern = r"^[A-Za-z0-9_@.-]{0,32}$",
+               description = "Only sessions of accounts that begin with this"),
+           ("device" = Option<String>, Query, max_length = 64, pattern = ".*",
+               description = "Only sessions on devices of this type"),
+           ("pending" = Option<u64>, Query, minimum = 0, maximum = 1_000_000_000,
+               description = "Only sessions for which updates of so many accounts wait, or more")),
     responses((status = 200, description = "a page", body = LiveSessions))
 )]
-pub(super) async fn all_sessions(api: Shared, query: PageOf) -> Reply<LiveSessions> {
-    let (after, limit) = sessions_page(query)?;
-    let found = api.service.all_sessions(after, limit);
+pub(super) async fn all_sessions(
+    api: Shared,
+    query: Result<Query<SessionsQuery>, QueryRejection>,
+) -> Reply<LiveSessions> {
+    let Query(SessionsQuery { after, limit, prefix, device, pending }) = named(query)?;
+    let (after, limit) = sessions_page(after, limit.as_deref())?;
+    let prefix = prefix.unwrap_or_default();
+    if !prefix.is_empty() && prefix.bytes().any(|byte| byte != b'.') {
+        Account::parse(&prefix, "prefix")?;
+    }
+    let pending = pending.as_deref().map_or(Ok(0), |pending| position("pending", pending))?;
+    let pending = usize::try_from(pending).unwrap_or(usize::MAX);
+    let filter = SessionFilter { prefix, device: device.unwrap_or_default(), pending };
+    let found = api.service.all_sessions(after, limit, &filter);
     let next = (found.len() == limit).then(|| found.last().map(|last| last.info.id.to_string())).flatten();
     let sessions = found.into_iter().map(LiveSession::of).collect();
     ok(LiveSessions { sessions, watermark: api.service.watermark(), next })

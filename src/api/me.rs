@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::access::Caller;
+use super::access::{Caller, ConsoleEntry};
 use super::answer::{Reply, ok};
 use crate::keys::Scope;
 use rosterd_engine::model::Millis;
@@ -16,6 +16,9 @@ pub(super) struct Me {
     /// The time from which the key is not valid any more; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Millis>,
+    /// How the console came in: `open` without a key, `cookie` after a login; absent for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console: Option<&'static str>,
 }
 
 /// The key of this request: its name, its scopes and its end.
@@ -25,5 +28,9 @@ pub(super) struct Me {
 )]
 pub(super) async fn me(caller: Caller) -> Reply<Me> {
     let scopes = caller.scopes().iter().map(Scope::word).collect();
-    ok(Me { name: caller.name().to_owned(), scopes, until: caller.until() })
+    let console = caller.console().map(|entry| match entry {
+        ConsoleEntry::Open => "open",
+        ConsoleEntry::Cookie(_) => "cookie",
+    });
+    ok(Me { name: caller.name().to_owned(), scopes, until: caller.until(), console })
 }

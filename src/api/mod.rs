@@ -1,4 +1,4 @@
-//! The ops listener: the server API for backends, health, and metrics. It is not meant for the open internet.
+//! The ops listener: the server API for backends, the console for operators, health, and metrics. It is not meant for the open internet.
 //!
 //! Bodies are the records of the wire in JSON; errors are its `error` object with a fitting HTTP status. A write takes
 //! the same path as a client's: the same checks, decision, commit and feed.
@@ -6,7 +6,12 @@
 mod access;
 mod answer;
 mod audit;
+mod authorize;
 mod classic_text;
+mod console;
+mod console_audit;
+mod console_request;
+mod console_sessions;
 mod document;
 mod explain;
 mod feed;
@@ -14,7 +19,10 @@ mod feed_stream;
 mod health;
 mod hooks;
 mod live;
+mod live_numbers;
+mod live_stream;
 mod me;
+mod nodes;
 mod openapi;
 mod positions;
 mod private;
@@ -24,6 +32,8 @@ mod router;
 mod routes;
 mod scoped;
 mod serve;
+mod settings;
+mod shown_settings;
 mod snapshot;
 mod state;
 mod tokens;
@@ -31,7 +41,9 @@ mod user_changes;
 mod users;
 mod webhooks;
 
+pub use self::live_numbers::LiveNumbers;
 pub use self::router::router;
 pub use self::routes::IMPORT_BYTES;
 pub use self::serve::serve;
+pub use self::shown_settings::{ShownSetting, ShownSettings};
 pub use self::state::{Access, AccessControl};

@@ -12,7 +12,8 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::document::complete;
 use super::routes::server_api;
 use super::{
-    audit, explain, feed, health, hooks, live, me, relations, snapshot, tokens, user_changes, users, webhooks,
+    audit, explain, feed, health, hooks, live, live_stream, me, nodes, relations, settings, snapshot, tokens,
+    user_changes, users, webhooks,
 };
 use crate::keys::Scope;
 use rosterd_protocol::v1;
@@ -44,7 +45,7 @@ struct Failure {
         webhooks::dead, webhooks::remove_dead, hooks::list,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
-        live::all_sessions, explain::explain, audit::audit, me::me,
+        live::all_sessions, explain::explain, audit::audit, live_stream::live, nodes::list, settings::list, me::me,
     ),
     components(schemas(Failure)),
     security(("key" = [])),

@@ -81,27 +81,25 @@ pub(super) fn page(query: PageOf) -> Result<(Option<Account>, usize), Refusal> {
 }
 
 /// Reads the session that the page starts after, and the number of sessions asked for.
-pub(super) fn sessions_page(query: PageOf) -> Result<(Option<SessionId>, usize), Refusal> {
-    let Query(query) = named(query)?;
-    let after = query
-        .after
-        .map(|after| rosterd_protocol::sessions(&[after]).map_err(|error| error.field("after")))
-        .transpose()?;
-    Ok((after.and_then(|after| after.first().copied()), limit(query.limit.as_deref())?))
+pub(super) fn sessions_page(after: Option<String>, asked: Option<&str>) -> Result<(Option<SessionId>, usize), Refusal> {
+    let after =
+        after.map(|after| rosterd_protocol::sessions(&[after]).map_err(|error| error.field("after"))).transpose()?;
+    Ok((after.and_then(|after| after.first().copied()), limit(asked)?))
 }
 
 /// `?viewer=` the account whose view is asked for.
 #[derive(Debug, Deserialize)]
 pub(super) struct ViewerQuery {
     viewer: Option<String>,
+    field: Option<String>,
 }
 
 pub(super) type ViewerOf = Result<Query<ViewerQuery>, QueryRejection>;
 
-/// Reads the account in `?viewer=`.
-pub(super) fn viewer(query: ViewerOf) -> Result<Account, Refusal> {
+/// Reads the account in `?viewer=`, and `&field=`, which of its parts is asked about, if one is.
+pub(super) fn viewer(query: ViewerOf) -> Result<(Account, Option<String>), Refusal> {
     let Query(query) = named(query)?;
-    Ok(Account::parse(query.viewer.as_deref().unwrap_or_default(), "viewer")?)
+    Ok((Account::parse(query.viewer.as_deref().unwrap_or_default(), "viewer")?, query.field))
 }
 
 /// Reads the number of an entry or a change, as the server API writes them.

@@ -9,9 +9,13 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get};
 
 use super::answer::{self, Refusal};
+use super::authorize::authorize;
+use super::console_sessions::ConsoleSessions;
+use super::live_numbers::LiveNumbers;
 use super::routes::server_api;
+use super::shown_settings::ShownSettings;
 use super::state::{AccessControl, Api};
-use super::{access, health, openapi};
+use super::{console, health, openapi};
 use crate::lifecycle::Lifecycle;
 use crate::service::{Endpoints, Service};
 use rosterd_engine::model::{Reason, RequestError};
@@ -41,12 +45,17 @@ pub fn router(
     endpoints: Arc<dyn Endpoints>,
     lifecycle: Arc<Lifecycle>,
     access: Arc<AccessControl>,
+    numbers: Arc<LiveNumbers>,
+    settings: Arc<ShownSettings>,
 ) -> Router {
-    let api = Arc::new(Api { service, endpoints, lifecycle, access });
+    let console = ConsoleSessions::default();
+    let started_at = service.now();
+    let api = Arc::new(Api { service, endpoints, lifecycle, access, numbers, settings, console, started_at });
     let server_api = server_api().into_iter().map(|(path, route)| (path, route.methods));
-    let server_api = routed(server_api).route_layer(middleware::from_fn_with_state(api.clone(), access::authorize));
+    let server_api = routed(server_api).route_layer(middleware::from_fn_with_state(api.clone(), authorize));
     routed(open())
         .merge(server_api)
+        .merge(console::routes())
         .fallback(async || Refusal(RequestError::new(Reason::NotFound, "there is no such path")))
         .method_not_allowed_fallback(async || {
             let error = RequestError::new(Reason::InvalidArgument, "this path does not take this method");

@@ -1,7 +1,10 @@
 //! The routes of the server API that need a key, with the scope of each.
 
 use super::scoped::{ScopedRoute, delete, get, get_with_any_key, post, put};
-use super::{audit, explain, feed, hooks, live, me, relations, snapshot, tokens, user_changes, users, webhooks};
+use super::{
+    audit, explain, feed, hooks, live, live_stream, me, nodes, relations, settings, snapshot, tokens, user_changes,
+    users, webhooks,
+};
 use crate::keys::Scope;
 
 /// The largest body of an import, in bytes; of a batch, [`BATCH_BYTES`].
@@ -28,6 +31,9 @@ pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
         ("/v1/accounts/{account}/explain", get(Scope::Read, explain::explain)),
         ("/v1/audit", get(Scope::Operate, audit::audit)),
         ("/v1/hooks", get(Scope::Read, hooks::list)),
+        ("/v1/live", get(Scope::Read, live_stream::live)),
+        ("/v1/nodes", get(Scope::Read, nodes::list)),
+        ("/v1/settings", get(Scope::Operate, settings::list)),
         ("/v1/me", get_with_any_key(me::me)),
     ]);
     routes

@@ -11,6 +11,7 @@ use axum::routing::{self, MethodFilter, MethodRouter};
 
 use super::access::Caller;
 use super::answer::Refusal;
+use super::console_audit::ConsoleWrite;
 use super::state::Api;
 use crate::keys::Scope;
 use rosterd_engine::model::{Reason, RequestError};
@@ -97,7 +98,14 @@ impl ScopedRoute {
 async fn require(scope: Scope, request: Request, next: Next) -> Result<Response, Refusal> {
     let caller = request.extensions().get::<Caller>();
     match caller {
-        Some(caller) if caller.has(scope) => Ok(next.run(request).await),
+        Some(caller) if caller.has(scope) => {
+            // Other scopes' changes are in the audit log whoever makes them.
+            let write = request.extensions().get::<ConsoleWrite>().filter(|_| scope == Scope::Write);
+            if let Some(write) = write.cloned() {
+                write.record().await?;
+            }
+            Ok(next.run(request).await)
+        }
         Some(caller) => Err(caller.lacks(scope, "this")),
         // Whoever got here without being asked for a key gets no further.
         None => Err(Refusal(RequestError::new(Reason::Unauthenticated, "the caller is not known"))),

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -124,8 +125,9 @@ async fn connection(
 ) {
     // Answers are written whole.
     let _ = stream.set_nodelay(true);
-    let answering =
-        TimedService { inner: TowerToHyperService::new(routes), activity: activity.clone(), body: limit * BODY };
+    let peer = stream.peer_addr().ok().map(|peer| PeerAddress(peer.ip()));
+    let inner = TowerToHyperService::new(routes);
+    let answering = TimedService { inner, activity: activity.clone(), body: limit * BODY, peer };
     let serving = async {
         let Some(tls) = tls else { return http(AcceptedStream::Left(stream), answering).await };
         match tls.accept(stream, limit, || Ok(())).await {
@@ -160,7 +162,12 @@ struct TimedService {
     inner: TowerToHyperService<Router>,
     activity: Arc<ConnectionActivity>,
     body: Duration,
+    peer: Option<PeerAddress>,
 }
+
+/// The address that a request comes from, among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerAddress(pub(super) IpAddr);
 
 impl hyper::service::Service<Request<Incoming>> for TimedService {
     type Response = Response;
@@ -171,7 +178,11 @@ impl hyper::service::Service<Request<Incoming>> for TimedService {
         self.activity.asked.store(true, Ordering::Relaxed);
         let being_answered = BeingAnswered::new(self.activity.clone());
         let end = Box::pin(sleep(self.body));
-        let answering = self.inner.call(request.map(|body| Body::new(TimedBody { body, end })));
+        let mut request = request.map(|body| Body::new(TimedBody { body, end }));
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
+        let answering = self.inner.call(request);
         Box::pin(async move {
             let answer = answering.await?;
             Ok(answer.map(|body| Body::new(AnswerBody { body, _being_answered: being_answered })))

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::console_sessions::ConsoleSessions;
+use super::live_numbers::LiveNumbers;
+use super::shown_settings::ShownSettings;
 use crate::keys::KeyRing;
 use crate::lifecycle::Lifecycle;
 use crate::service::{Endpoints, Service};
+use rosterd_engine::model::Millis;
 
 /// Who may use the server API.
 #[derive(Debug, Clone)]
@@ -48,4 +52,9 @@ pub(super) struct Api {
     pub(super) endpoints: Arc<dyn Endpoints>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) access: Arc<AccessControl>,
+    pub(super) numbers: Arc<LiveNumbers>,
+    pub(super) settings: Arc<ShownSettings>,
+    pub(super) console: ConsoleSessions,
+    /// When the process began to serve.
+    pub(super) started_at: Millis,
 }

@@ -25,9 +25,9 @@ use self::policy::{access, policy};
 pub use self::reload::{PreparedChange, ReloadablePart, Reloaded};
 pub use self::start_error::StartError;
 use self::upkeep::{KeptData, Retention, clean};
-use crate::api::{self, AccessControl};
+use crate::api::{self, AccessControl, LiveNumbers, ShownSetting, ShownSettings};
 use crate::callback::{Hooks, Webhooks};
-use crate::config::{self, Config, Mode, StoreUrl};
+use crate::config::{self, Config, LoadedConfig, Mode, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
@@ -185,6 +185,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     certificates: Certificates,
     access: Arc<AccessControl>,
+    settings: Arc<ShownSettings>,
     mode: Mode,
     tasks: Vec<JoinHandle<()>>,
     /// The task that stores who is online. It ends with a last write.
@@ -228,8 +229,13 @@ impl App {
         if let Err(error) = webhooks.forget_old().await {
             tracing::warn!(%error, "endpoints that are no more in the settings could not be forgotten");
         }
-        let routes = api::router(core.service.clone(), webhooks.clone(), lifecycle.clone(), access.clone());
+        let (numbers, settings) = (Arc::new(LiveNumbers::default()), Arc::new(ShownSettings::default()));
+        let (service, shown) = (core.service.clone(), settings.clone());
+        let endpoints = webhooks.clone();
+        let routes = api::router(service, endpoints, lifecycle.clone(), access.clone(), numbers.clone(), shown);
         let supervisor = &core.supervisor.0;
+        let taking = numbers.keep(core.service.clone(), lifecycle.clone());
+        tasks.push(supervisor.spawn("live_numbers", MayEnd::Never, taking));
         let delivering = supervisor.spawn("webhooks", MayEnd::WhenClosing, deliveries);
         let accepting = gateway.clone().serve(clients, certificates.clients.clone());
         tasks.push(supervisor.spawn("clients_listener", MayEnd::WhenClosing, accepting));
@@ -253,6 +259,7 @@ impl App {
             gateway,
             certificates,
             access,
+            settings,
             mode,
             tasks,
             presence,
@@ -312,6 +319,15 @@ impl App {
                 Ok(PreparedChange::live(move || *shutdown.lock() = new))
             }),
         ]
+    }
+
+    /// Shows operators these settings as those in force.
+    pub fn show(&self, loaded: &LoadedConfig) {
+        let shown = loaded.effective().into_iter().map(|setting| {
+            let value = serde_json::to_value(setting.value).unwrap_or_default();
+            ShownSetting { key: setting.key, value, source: setting.source }
+        });
+        self.settings.replace(shown.collect());
     }
 
     /// Returns the gateway's lifecycle, which fails if a task that it needs has ended.

@@ -54,6 +54,7 @@ async fn serve(
         tracing::warn!("{warning}");
     }
     let app = App::start(&loaded.config).await.map_err(CliError::of)?;
+    app.show(&loaded);
     welcome(&loaded.config, &app);
     let mut parts = app.parts();
     parts.push(level);
@@ -67,6 +68,7 @@ async fn serve(
             _ = hangup.recv() => {
                 let kind = if reload(options, &parts, &mut loaded) { "OK" } else { "REFUSED" };
                 app.metrics().reloads.get_or_create(&Kind { kind }).inc();
+                app.show(&loaded);
             }
         }
     }
@@ -143,6 +145,10 @@ fn welcome_text(config: &Config, app: &App) -> String {
     );
     if config.auth.mode == Mode::Development {
         let _ = write!(text, "\n  page     http{clients}://{}/ shows it all in a browser", app.clients);
+    }
+    if config.is_open() {
+        let _ =
+            write!(text, "\n  console  http{ops}://{}/console shows what happens here, on this machine only", app.ops);
     }
     if let Some(first) = app.demo.first() {
         let names = app.demo.join(" ");

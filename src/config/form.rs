@@ -40,7 +40,7 @@ impl fmt::Debug for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("")
+        serializer.serialize_str(if self.is_empty() { "" } else { "set" })
     }
 }
 
@@ -221,7 +221,7 @@ mod tests {
     fn a_secret_is_not_shown() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?} {:?}", Secret::default()), "Secret(set) Secret(not set)");
-        assert_eq!(toml::Value::try_from(&secret).unwrap().as_str(), Some(""));
+        assert_eq!(toml::Value::try_from(&secret).unwrap().as_str(), Some("set"));
         let error = toml::Value::Integer(12345).try_into::<Secret>().unwrap_err().to_string();
         assert!(!error.contains("12345"), "{error}");
     }

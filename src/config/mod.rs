@@ -27,7 +27,7 @@ pub use error::Error;
 pub use form::{Secret, StoreUrl};
 pub use hooks::{HookConfig, HooksConfig};
 pub use keys::KeyConfig;
-pub use load::{LoadedConfig, SettingsOptions, load};
+pub use load::{EffectiveSetting, LoadedConfig, SettingsOptions, load};
 pub use named::check_name;
 pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,

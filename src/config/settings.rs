@@ -269,7 +269,12 @@ impl Config {
     /// Reports whether an empty store starts with demo users. It does only where nobody relies on the store, which is in
     /// development mode without an API key.
     pub fn wants_demo_users(&self) -> bool {
-        self.demo.users && self.auth.mode == Mode::Development && self.ops.key_ring().is_empty()
+        self.demo.users && self.is_open()
+    }
+
+    /// Reports whether the server API answers programs on this machine without a key.
+    pub fn is_open(&self) -> bool {
+        self.auth.mode == Mode::Development && self.ops.key_ring().is_empty()
     }
 }
 

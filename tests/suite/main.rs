@@ -17,6 +17,7 @@ mod cli;
 mod client;
 mod clock;
 mod conformance;
+mod console;
 mod converge;
 mod deploy;
 mod devices;

@@ -7,7 +7,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 52] = [
+pub const OPERATIONS: [(Method, &str, &str); 55] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -43,6 +43,9 @@ pub const OPERATIONS: [(Method, &str, &str); 52] = [
     (Method::GET, "/v1/me", ""),
     (Method::GET, "/v1/audit?limit=10", ""),
     (Method::GET, "/v1/sessions", ""),
+    (Method::GET, "/v1/live", ""),
+    (Method::GET, "/v1/nodes", ""),
+    (Method::GET, "/v1/settings", ""),
     (Method::GET, "/v1/feed", ""),
     (Method::GET, "/v1/snapshot", ""),
     (Method::GET, "/v1/hooks", ""),

@@ -74,7 +74,7 @@ async fn without_a_key_the_server_api_takes_nothing_from_pages() {
     for (host, more) in [
         ("127.0.0.1:7679", "Origin: https://evil.example\r\n"),
         ("127.0.0.1:7679", "Origin: null\r\n"),
-        // Its own listener serves no page.
+        // Its own listener serves one page, the console, which marks what it asks for.
         ("127.0.0.1:7679", "Origin: http://127.0.0.1:7679\r\n"),
         ("localhost", "Sec-Fetch-Site: cross-site\r\n"),
         ("localhost", "Sec-Fetch-Site: same-site\r\n"),

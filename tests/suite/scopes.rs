@@ -104,12 +104,14 @@ async fn the_scope_of_each_operation_is_a_contract() {
         "": ["getMe"],
         "erase": ["deleteUser"],
         "feed": ["readFeed", "readSnapshot"],
-        "operate": ["deleteDeadEvent", "listAudit", "pauseWebhook", "replayWebhook", "resumeWebhook", "testWebhook"],
+        "operate": [
+            "deleteDeadEvent", "listAudit", "listSettings", "pauseWebhook", "replayWebhook", "resumeWebhook", "testWebhook",
+        ],
         "private": ["exportUser"],
         "read": [
             "explainDelivery", "getPresence", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
             "listChanges",
-            "listDeadEvents", "listFriends", "listHooks", "listRequests", "listSessions", "listUsers", "listWebhooks",
+            "listDeadEvents", "listFriends", "listHooks", "listNodes", "listRequests", "listSessions", "listUsers", "listWebhooks", "readLive",
         ],
         "sessions": ["endSession", "endSessions"],
         "tokens": ["deleteToken", "revokeTokens", "setToken"],

@@ -137,6 +137,7 @@ async fn the_end_of_any_task_that_the_gateway_needs_ends_the_process_and_a_resta
         "keys",
         "expiry",
         "webhooks",
+        "live_numbers",
     ];
     for task in tasks {
         ends_soon_and_comes_back(task, "panic").await;

@@ -60,7 +60,40 @@ impl fmt::Debug for Values {
     }
 }
 
+/// A setting in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EffectiveSetting {
+    /// `section.key`.
+    pub key: String,
+    /// Its value; of a secret `set`, or nothing.
+    pub value: Value,
+    /// Where it comes from.
+    pub source: String,
+}
+
 impl LoadedConfig {
+    /// Returns every setting in force, by its key.
+    ///
+    /// # Panics
+    /// Never: every setting has a form in TOML.
+    #[must_use]
+    pub fn effective(&self) -> Vec<EffectiveSetting> {
+        let sections = Table::try_from(&self.config).expect("settings are sections of texts, numbers and booleans");
+        let mut values = BTreeMap::new();
+        flatten("", sections, &mut values);
+        let file = self.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        let source = |key: &str| match self.overridden.iter().find(|(overridden, _)| overridden == key) {
+            Some((_, source)) => source.clone(),
+            None if self.values.0.contains_key(key) => file.clone(),
+            None => "default".to_owned(),
+        };
+        let shown = values.into_iter().map(|(key, value)| {
+            let source = source(&key);
+            EffectiveSetting { value: without_credentials(value), key, source }
+        });
+        shown.collect()
+    }
+
     /// Returns the keys whose values differ, in order.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<String> {
@@ -129,6 +162,16 @@ pub(super) fn keys() -> BTreeMap<String, Value> {
 /// Returns the name of the variable that sets a key.
 pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+/// Takes out of a URL who calls, and the query, where some servers want a key.
+fn without_credentials(value: Value) -> Value {
+    let Some((scheme, rest)) = value.as_str().and_then(|text| text.split_once("://")) else { return value };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
+    let path = path.split_once('?').map_or(path.to_owned(), |(path, _)| format!("{path}?…"));
+    Value::String(format!("{scheme}://{host}{path}"))
 }
 
 /// The place where a value was written.

@@ -21,12 +21,18 @@ pub struct FlushState {
 }
 
 impl Hub {
-    /// The sessions that have logged in, in order of their ids, after `after`; at most `limit`.
+    /// The sessions that have logged in and pass the filter, in order of their ids, after `after`; at most `limit`.
     #[must_use]
-    pub fn sessions_after(&self, after: Option<SessionId>, limit: usize) -> Vec<Arc<Session>> {
+    pub fn sessions_after(
+        &self,
+        after: Option<SessionId>,
+        limit: usize,
+        filter: impl Fn(&Session) -> bool,
+    ) -> Vec<Arc<Session>> {
         let sessions = self.sessions.read();
-        let wanted =
-            |session: &Session| session.connected_at().is_some() && after.is_none_or(|after| session.id().0 > after.0);
+        let wanted = |session: &Session| {
+            session.connected_at().is_some() && after.is_none_or(|after| session.id().0 > after.0) && filter(session)
+        };
         let mut found: Vec<_> = sessions.iter().filter(|(_, session)| wanted(session)).collect();
         if found.len() > limit {
             found.select_nth_unstable_by_key(limit, |(_, session)| session.id().0);

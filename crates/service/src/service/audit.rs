@@ -1,4 +1,4 @@
-//! The audit log: what operators did to accounts.
+//! The audit log: what operators did to accounts, and in the console.
 
 use std::sync::Arc;
 
@@ -44,6 +44,20 @@ impl Service {
     ) -> Result<(), RequestError> {
         let WriteOrigin::Key(caller) = origin else { return Ok(()) };
         self.keep(AuditEntry::webhook(self.now(), caller.clone(), action, name)).await
+    }
+
+    /// Writes down what an operator does in the console.
+    ///
+    /// # Errors
+    /// 503 if it cannot be written down; then it is not to be done.
+    pub async fn audit_console(
+        &self,
+        caller: &str,
+        action: &'static str,
+        subject: Account,
+        detail: String,
+    ) -> Result<(), RequestError> {
+        self.keep(AuditEntry { time: self.now(), caller: caller.into(), action, subject, detail }).await
     }
 
     async fn keep(&self, entry: AuditEntry) -> Result<(), RequestError> {

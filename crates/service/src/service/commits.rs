@@ -9,6 +9,7 @@ use super::state::Service;
 use crate::hub::feed::Feed;
 use crate::metrics::Metrics;
 use crate::store::CommitBatch;
+use rosterd_engine::model::Revision;
 
 /// Applies a store's commits to the hub and answers the writes that wait for them, until the store closes its feed.
 pub async fn consume(mut commits: mpsc::Receiver<CommitBatch>, mut feed: Feed, metrics: Arc<Metrics>) {
@@ -44,6 +45,18 @@ pub async fn consume(mut commits: mpsc::Receiver<CommitBatch>, mut feed: Feed, m
 }
 
 impl Service {
+    /// Returns the revision of the last committed change.
+    #[must_use]
+    pub fn head(&self) -> Revision {
+        self.store.head()
+    }
+
+    /// Returns the revision of the last change that is applied here: whoever asks now is answered with it.
+    #[must_use]
+    pub fn applied_revision(&self) -> Revision {
+        *self.hub.applied().borrow()
+    }
+
     /// Reports whether changes are committed here and nothing of them was applied for 10 seconds, as far as calls of this
     /// function show: the first that finds changes waiting begins the time. A database that cannot be written is no
     /// reason.

@@ -44,6 +44,24 @@ pub enum Relation {
     Removed(u64),
 }
 
+impl Relation {
+    fn version(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Friend(version) | Self::Removed(version) => version,
+        }
+    }
+}
+
+/// The part of an account that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedField {
+    /// A field of its profile.
+    Profile(String),
+    /// Whether it is online.
+    Presence,
+}
+
 /// The state of one session of the viewer.
 #[derive(Debug)]
 pub struct ExplainedSession {
@@ -58,18 +76,23 @@ pub struct ExplainedSession {
 }
 
 /// An obstacle between a change and the viewer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Obstacle {
     /// The account blocks the viewer.
     Blocked,
-    /// No session of the viewer follows the account, as a friend's or by watching it.
-    NotFollowed,
-    /// Some fields are not for the viewer's audience: a change of them alone is not sent to it.
-    HiddenFields,
     /// The viewer has no session here.
     Offline,
+    /// No session of the viewer follows the account, as a friend's or by watching it.
+    NotFollowed,
+    /// Some fields are not for the viewer's audience: a change of them alone is not sent to it. If one field was asked
+    /// about, it is that one.
+    HiddenFields,
     /// Updates are pending for a session.
     Pending,
+    /// A change is committed that is not applied here yet.
+    NotApplied,
+    /// The account shows as offline.
+    Invisible,
 }
 
 impl Service {
@@ -77,7 +100,12 @@ impl Service {
     ///
     /// # Errors
     /// 404 if one of them does not exist, 503.
-    pub async fn explain(&self, account: &Account, viewer: &Account) -> Result<Explanation, RequestError> {
+    pub async fn explain(
+        &self,
+        account: &Account,
+        viewer: &Account,
+        asked: Option<&AskedField>,
+    ) -> Result<Explanation, RequestError> {
         let found = self.store.users(vec![account.clone(), viewer.clone()]).await.map_err(|e| unavailable(&e))?;
         let of = |name: &Account, field| {
             let user = found.iter().find(|user| user.profile.account == *name);
@@ -97,7 +125,20 @@ impl Service {
         let views = [Audience::Everyone, Audience::Friends, Audience::Own].map(|to| (to, user.profile.last_change(to)));
         let live = self.hub.user(account).and_then(|user| user.profile()).map(|profile| profile.version);
         let sessions: Vec<_> = self.hub.flush_states(viewer, account).iter().map(ExplainedSession::of).collect();
-        let obstacles = obstacles(account == viewer, blocked.is_some(), &fields, &sessions);
+        let mut obstacles = obstacles(account == viewer, blocked.is_some(), &sessions);
+        let is_hidden = |(name, _, sees): &(&'static str, Audience, bool)| match asked {
+            None => !sees,
+            Some(AskedField::Profile(field)) => !sees && name == field,
+            Some(AskedField::Presence) => false,
+        };
+        let newest = user.profile.last_change(Audience::Own).version.max(lists.version()).max(listed.version());
+        let further = [
+            (Obstacle::HiddenFields, fields.iter().any(is_hidden)),
+            (Obstacle::NotApplied, newest > self.applied_revision()),
+            (Obstacle::Invisible, user.invisible.hides && asked == Some(&AskedField::Presence) && account != viewer),
+        ];
+        obstacles.extend(further.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle));
+        obstacles.sort();
         let frozen = frozen.first().map(|profile| profile.version);
         let fields = fields.to_vec();
         Ok(Explanation { lists, listed, blocked, blocks, audience, fields, views, frozen, live, sessions, obstacles })
@@ -124,18 +165,12 @@ fn block_of(owner: &User, peer: &Account) -> Option<Block> {
     owner.blocks.iter().find(|block| block.peer == *peer && !block.removed).cloned()
 }
 
-fn obstacles(
-    is_own: bool,
-    is_blocked: bool,
-    fields: &[(&'static str, Audience, bool)],
-    sessions: &[ExplainedSession],
-) -> Vec<Obstacle> {
+fn obstacles(is_own: bool, is_blocked: bool, sessions: &[ExplainedSession]) -> Vec<Obstacle> {
     let follows = |view: &ExplainedSession| is_own || view.as_friend || view.watches;
     let found = [
         (Obstacle::Blocked, is_blocked),
         (Obstacle::Offline, sessions.is_empty()),
         (Obstacle::NotFollowed, !sessions.is_empty() && !sessions.iter().any(follows)),
-        (Obstacle::HiddenFields, fields.iter().any(|(_, _, seen)| !seen)),
         (Obstacle::Pending, sessions.iter().any(|view| view.pending != RecordKinds::default())),
     ];
     found.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle).collect()

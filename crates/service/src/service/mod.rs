@@ -38,7 +38,7 @@ pub use self::catch_up::CatchUp;
 pub use self::commits::consume;
 pub use self::endpoints::{EndpointFailure, EndpointStatus, EndpointTest, Endpoints, Replay, ReplayError};
 pub use self::expiry::expire_requests;
-pub use self::explain::{ExplainedSession, Explanation, Obstacle, Relation};
+pub use self::explain::{AskedField, ExplainedSession, Explanation, Obstacle, Relation};
 pub use self::feed::{FEED_BYTES, FeedError, FeedEvent, FeedEvents, FeedQuery, FeedReader, FeedStart};
 pub use self::hooked_write::{AskedWrite, HookStep, HookedWrite};
 pub use self::hooks::{HookDecisions, HookKind, HookStatus, LastHookCall};
@@ -47,7 +47,7 @@ pub use self::presence::{keep_presence, record as presence_record, restore_prese
 pub use self::record::{Record, RecordPage};
 pub use self::repair::Repair;
 pub use self::roster::{BlocksPage, FriendsPage};
-pub use self::sessions::{SessionInfo, SessionStatus};
+pub use self::sessions::{SessionFilter, SessionInfo, SessionStatus};
 pub use self::signal::PostponedSignal;
 pub use self::snapshot::Snapshot;
 pub use self::state::{Interleave, NodeEnvironment, Service, ServiceSettings};

@@ -32,6 +32,25 @@ pub struct SessionStatus {
     pub delivered_up_to: Option<Revision>,
 }
 
+/// Which sessions an operator asks for.
+#[derive(Debug, Clone, Default)]
+pub struct SessionFilter {
+    /// What their accounts begin with.
+    pub prefix: String,
+    /// The type of their device; empty for any.
+    pub device: String,
+    /// At least so many accounts have updates pending for them.
+    pub pending: usize,
+}
+
+impl SessionFilter {
+    fn passes(&self, session: &Session) -> bool {
+        session.account().as_str().starts_with(&self.prefix)
+            && (self.device.is_empty() || session.device().is_some_and(|device| device.r#type == self.device))
+            && (self.pending == 0 || session.pending_count() >= self.pending)
+    }
+}
+
 impl SessionStatus {
     pub(super) fn of(session: &Session) -> Self {
         let account = session.account().clone();
@@ -66,10 +85,17 @@ impl Service {
         self.hub.sessions_of(account).iter().map(|session| SessionInfo::of(session)).collect()
     }
 
-    /// Returns at most `limit` sessions of all accounts after `after`, in order of their ids.
+    /// Returns at most `limit` sessions of all accounts after `after` that pass the filter, in order of their ids.
     #[must_use]
-    pub fn all_sessions(&self, after: Option<SessionId>, limit: usize) -> Vec<SessionStatus> {
-        self.hub.sessions_after(after, limit).iter().map(|session| SessionStatus::of(session)).collect()
+    pub fn all_sessions(&self, after: Option<SessionId>, limit: usize, filter: &SessionFilter) -> Vec<SessionStatus> {
+        let found = self.hub.sessions_after(after, limit, |session| filter.passes(session));
+        found.iter().map(|session| SessionStatus::of(session)).collect()
+    }
+
+    /// Returns how many accounts a session here is interested in.
+    #[must_use]
+    pub fn watched_accounts(&self) -> usize {
+        self.hub.watched_accounts()
     }
 
     /// Returns the watermark: every watcher of each change up to it is marked.
