@@ -62,11 +62,11 @@ async fn what_fails_in_the_database_is_for_the_operator_alone() {
     let (status, answer) = gateway.call(Method::GET, "/v1/users/bob", String::new()).await;
     assert_eq!((status, &answer["error"]["message"]), (503, &json!("the store cannot do this now; try again later")));
     for told in ["the store cannot read; it keeps trying", "the store cannot write; it keeps trying", "no such table"] {
-        assert!(world.log().contains(told), "{told}: {}", world.log());
+        world.until_logged(told).await;
     }
     damage.execute_batch("ALTER TABLE elsewhere RENAME TO user").unwrap();
     assert_eq!(alice.look_up("bob").await.account, "bob");
-    assert!(world.log().contains("the store can read again"), "{}", world.log());
+    world.until_logged("the store can read again").await;
 }
 
 /// Fails every sync of the write-ahead log while a file is there.
