@@ -247,6 +247,31 @@ async fn without_a_verdict_the_answer_is_that_it_is_not_known() {
     assert_eq!(db.close().await.changes.len(), 3);
 }
 
+/// The network swallows everything after a commit, and breaks no connection: the session that the server still has is ended
+/// by its gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_hangs_is_given_up_and_ended() {
+    let Some(place) = Place::postgres() else { return };
+    let (server, database) = place.database.as_ref().unwrap();
+    let proxy = Proxy::start(&server.address()).await;
+    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
+    let options = PostgresOptions { write_timeout: Duration::from_secs(2), ..options() };
+    let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options).unwrap());
+    db.run(nick("a", "Ann")).await;
+    let sessions =
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'rosterd writer' AND datname = current_database()";
+    let before = place.sql(sessions);
+    proxy.swallow_after("into-the-void");
+    let answer = timeout(PATIENCE, db.write([nick("a", "into-the-void")])).await.expect("an answer in time");
+    assert!(matches!(answer, Err(WriteError::Unknown(_))), "{answer:?}");
+    assert_eq!(proxy.swallowed(), 1);
+    let later = async { while db.write([nick("a", "later")]).await.is_err() {} };
+    timeout(PATIENCE, later).await.expect("an answer in time");
+    assert_ne!(place.sql(sessions), before);
+    assert_eq!(db.logged(0).await.len(), 3, "what was committed was found");
+    assert_eq!(db.close().await.changes.len(), 3);
+}
+
 /// The server crashes again and again while many write: each answered write is there, and each refused one is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answered_write_is_lost_when_the_server_is_killed() {

@@ -1,6 +1,7 @@
 //! Errors of the database, and what they say about the transaction that had them.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use tokio_postgres::error::Severity;
 
@@ -12,6 +13,9 @@ pub(super) enum PgError {
     /// The server refused it, or the connection broke.
     #[error("{}", in_words(.0))]
     Sql(#[from] tokio_postgres::Error),
+    /// No answer came in time.
+    #[error("the database did not answer within {}", humantime::format_duration(*.0))]
+    Silent(Duration),
     /// A row holds what this rosterd does not write.
     #[error("{0}")]
     Damaged(String),
@@ -59,7 +63,7 @@ impl PgError {
     /// Returns whether the same may succeed later: on another connection, or once another transaction is over.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Away(_) => true,
+            Self::Away(_) | Self::Silent(_) => true,
             Self::Sql(error) => match error.code() {
                 // Serialization, deadlock, lock timeout; in recovery, read-only, changed under a prepared statement.
                 Some(code) if self.is_refusal() => {
@@ -80,7 +84,7 @@ impl PgError {
                 !self.is_refusal() || error.code().is_some_and(|code| is_wrong(code.code()))
             }
             Self::Damaged(_) | Self::Random(_) => false,
-            Self::Away(_) | Self::Lost(_) => true,
+            Self::Away(_) | Self::Silent(_) | Self::Lost(_) => true,
         }
     }
 

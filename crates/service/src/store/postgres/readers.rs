@@ -12,6 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::pg_error::{PgError, closed};
 use super::session::{Connector, PgSession, SessionKind};
@@ -19,6 +20,9 @@ use crate::store::StoreError;
 
 /// The most reads that wait, as many as in a file's store.
 const QUEUED: usize = 65_536;
+
+/// How long a read may take. A server that hangs keeps the connection open.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a reader waits before it connects again, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -69,7 +73,10 @@ impl PgReaders {
                     return true;
                 }
                 let found = match session {
-                    Ok(session) => query(session).await,
+                    Ok(session) => match timeout(PATIENCE, query(session)).await {
+                        Ok(found) => found,
+                        Err(_) => Err(PgError::Silent(PATIENCE)),
+                    },
                     Err(error) => Err(error),
                 };
                 let is_good = found.is_ok();

@@ -1,6 +1,9 @@
 //! What the writer does besides writes, each in a transaction of its own under the lock.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::messages::StoreTask;
 use super::pg_error::PgError;
@@ -14,6 +17,9 @@ use super::writer_state::PgWriter;
 use crate::store::{COMPACTION_LIMIT, PresenceRow};
 use rosterd_engine::model::Millis;
 
+/// How long a task may take. Each is a bounded part of its work.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Lets a commit return before the disk has it: what a crash of the machine undoes is done again.
 const SOON: &str = "SET LOCAL synchronous_commit = off";
 
@@ -21,7 +27,10 @@ impl PgWriter {
     /// Carries a task out. Where its answer is lost it is an error: each may be done again.
     pub(super) async fn carry_out(&mut self, task: StoreTask) -> Result<u64, PgError> {
         let session = self.session().await?;
-        let done = self.run_task(&session, task).await;
+        let done = match timeout(PATIENCE, self.run_task(&session, task)).await {
+            Ok(done) => done,
+            Err(_) => Err(PgError::Silent(PATIENCE)),
+        };
         if let Err(error) = &done {
             // What a pass has rewritten does not stand then.
             self.scrub = None;
@@ -104,7 +113,7 @@ impl PgWriter {
         }
         let at = self.add_presence(seen, &mut calls);
         calls.push(call!("COMMIT"));
-        let found = session.pipeline(&calls).await?;
+        let found = self.in_time(session.pipeline(&calls)).await?;
         self.confirm_replicated(session).await;
         let last = at.map(|at| last_number(&found[at])).transpose()?;
         self.raise_seen(last);

@@ -77,7 +77,7 @@ impl PgWriter {
         let first = calls.len();
         let commands = writes.iter().flat_map(|write| &write.commands);
         let fetch = Fetch::of(commands, &mut calls);
-        let mut found = session.pipeline(&calls).await?;
+        let mut found = self.in_time(session.pipeline(&calls)).await?;
         let standing = Standing::of(found[2].first())?;
         self.connection.check(&standing)?;
         let mut raised = at.map(|at| last_number(&found[at])).transpose()?;
@@ -91,7 +91,7 @@ impl PgWriter {
         }
         calls.push(call!("COMMIT"));
         session.prepare(&calls).await?;
-        match session.pipeline(&calls).await {
+        match self.in_time(session.pipeline(&calls)).await {
             Ok(found) => {
                 raised = at.map(|at| last_number(&found[at])).transpose()?.or(raised);
                 decided.batch.seen = raised;

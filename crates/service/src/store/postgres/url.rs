@@ -17,17 +17,17 @@ impl PostgresUrl {
     /// Says what is wrong, and shows nothing of the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let config = Config::from_str(text).map_err(|_| {
-            "cannot be read as a PostgreSQL URL; write postgres://USER:PASSWORD@HOST:5432/DATABASE, with special \
+            "cannot be read as a PostgreSQL URL; write postgres://USER:PASSWORD@HOST/DATABASE, with special \
              characters of the password in percent encoding, and options such as ?sslmode=require"
                 .to_owned()
         })?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(
-                "names no host; for a Unix socket write postgres:///DATABASE?host=/run/postgresql&user=USER".into()
+                "names no host; write postgres://USER:PASSWORD@HOST/DATABASE, or for a Unix socket postgres:///DATABASE?host=/run/postgresql&user=USER".into()
             );
         }
         if config.get_user().is_none() {
-            return Err("names no user; write postgres://USER:PASSWORD@HOST:5432/DATABASE".into());
+            return Err("names no user; write postgres://USER:PASSWORD@HOST/DATABASE".into());
         }
         Ok(Self(Box::new(config)))
     }

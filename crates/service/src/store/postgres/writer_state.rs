@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::messages::PgMessage;
 use super::pg_error::PgError;
@@ -56,6 +57,15 @@ impl PgWriter {
         self.pause = Duration::ZERO;
         self.raise_seen(Some(standing.seen));
         self.connection.get().ok_or_else(|| PgError::Away("it broke off at once".into()))
+    }
+
+    /// Waits for an answer of the database for as long as a write may wait. A connection on which none came is given up: the
+    /// server may hang, or wait for a standby.
+    pub(super) async fn in_time<T>(&self, answer: impl Future<Output = Result<T, PgError>>) -> Result<T, PgError> {
+        match timeout(self.write_timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(PgError::Silent(self.write_timeout)),
+        }
     }
 
     /// Tells followers of a number that is durable now.
