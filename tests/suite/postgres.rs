@@ -126,3 +126,37 @@ async fn a_gateway_lives_through_a_killed_server_and_loses_no_answered_write() {
     }
     assert_eq!(gateway.terminate().await, Some(0));
 }
+
+/// A deployment moves from its file to a database server, and takes everything along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_copied_from_sqlite_and_clients_sync_in_full_once() {
+    let Some(server) = postgres_server::shared() else { return };
+    let database = server.database();
+    let store = on(server, &database.name);
+    let world = World::new();
+    let from = format!("sqlite:{}", world.path().join("rosterd.db").display());
+    let copy = ["store", "copy", from.as_str(), "--set", store.as_str()];
+    let gateway = world.start();
+    gateway.populate(&["ann", "bob", "cid"], &[("ann", "bob")]).await;
+    let mut ann = gateway.login("ann", Encoding::Json).await;
+    ann.request(nick_command("tab\t, \\ and 'quote'")).await;
+    let said = world.run_badly(&copy);
+    assert!(said.contains("is used by another"), "{said}");
+    assert_eq!(gateway.terminate().await, Some(0));
+    let said = world.run_well(&copy);
+    assert!(said.contains("rows of sqlite:") && said.contains("clients will sync in full once"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    let said = world.run_badly(&copy);
+    assert!(said.contains("is not empty"), "{said}");
+    let gateway = world.start_with(&[&store]);
+    let back = gateway.resume("ann", Encoding::Json, ann.replica).await;
+    assert_eq!(back.reply.sync, rosterd_protocol::v1::SyncMode::Full as i32);
+    assert_eq!(back.replica.me().unwrap().nick, "tab\t, \\ and 'quote'");
+    let mut back = gateway.resume("ann", Encoding::Json, back.replica).await;
+    assert_eq!(back.reply.sync, rosterd_protocol::v1::SyncMode::Current as i32);
+    back.request(nick_command("Ann")).await;
+    assert_eq!(gateway.terminate().await, Some(0));
+    // The file is as it was.
+    let gateway = world.start();
+    assert_eq!(gateway.user("ann").await["nick"], "tab\t, \\ and 'quote'");
+}

@@ -120,6 +120,10 @@ async fn forth(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared,
             return;
         }
     }
+    // The server does not learn that the client is gone.
+    if silent.load(Ordering::SeqCst) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Returns whether it is in these bytes, and forgets it then.

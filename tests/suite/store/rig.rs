@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rosterd::store::postgres::PostgresOptions;
+use rosterd::store::postgres::{PostgresOptions, PostgresUrl};
 use rosterd::store::{
     self, AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, StoreError, Write, WriteError, Written,
 };
@@ -65,11 +65,7 @@ impl Place {
     /// `None` if there is no server to test with.
     pub(super) fn postgres() -> Option<Self> {
         let server = postgres_server::shared()?;
-        let opener = |place: &Self| {
-            let (_, database) = place.database.as_ref().expect("it has a database");
-            let url = store::postgres::PostgresUrl::parse(&database.url).unwrap();
-            store::postgres::open(&url, place.postgres_options())
-        };
+        let opener = |place: &Self| store::postgres::open(&place.url(), place.postgres_options());
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("data")).unwrap();
         Some(Self { directory: Some(directory), database: Some((server, server.database())), opener, ..Self::memory() })
@@ -83,6 +79,12 @@ impl Place {
             readers: 2,
             ..PostgresOptions::default()
         }
+    }
+
+    /// The URL of the database.
+    pub(super) fn url(&self) -> PostgresUrl {
+        let (_, database) = self.database.as_ref().expect("it has a database");
+        PostgresUrl::parse(&database.url).unwrap()
     }
 
     /// Runs SQL in the database.

@@ -9,6 +9,7 @@ mod audit;
 mod change_log;
 mod columns;
 pub mod commit;
+pub mod copied_rows;
 mod delivery;
 mod error;
 pub mod log_rows;

@@ -8,6 +8,7 @@
 //! and under the lock, until the transaction is over, and has looked for its row in `feed`.
 
 mod adapter;
+mod copy_target;
 mod fetch;
 mod followers;
 mod messages;
@@ -27,6 +28,7 @@ mod writer;
 mod writer_session;
 mod writer_state;
 
+pub use self::copy_target::copy_into;
 pub use self::opening::open;
 pub use self::options::{Failover, PostgresOptions};
 pub use self::url::PostgresUrl;

@@ -1,16 +1,19 @@
 //! One connection to the database: its settings, its prepared statements, and calls that are sent together.
 
 use std::collections::HashMap;
+use std::io::Cursor;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::SinkExt;
 use futures::future::{join_all, poll_fn};
 use futures::stream::TryStreamExt;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, CopyInSink, Row, Statement};
 
 use super::pg_error::PgError;
 use super::tls::MakeTls;
@@ -126,6 +129,22 @@ macro_rules! call {
 }
 pub(super) use call;
 
+/// Takes rows into a table, in the text form of COPY.
+pub(super) struct CopySink(Pin<Box<CopyInSink<Cursor<Vec<u8>>>>>);
+
+impl CopySink {
+    /// Sends some rows.
+    pub(super) async fn send(&mut self, rows: Vec<u8>) -> Result<(), PgError> {
+        Ok(self.0.send(Cursor::new(rows)).await?)
+    }
+
+    /// Ends the copy.
+    pub(super) async fn finish(mut self) -> Result<(), PgError> {
+        self.0.as_mut().finish().await?;
+        Ok(())
+    }
+}
+
 impl PgSession {
     async fn open(config: &Config, tls: MakeTls) -> Result<Self, PgError> {
         let (client, mut connection) = config.connect(tls).await?;
@@ -189,6 +208,11 @@ impl PgSession {
             self.prepared(call.sql).await?;
         }
         Ok(())
+    }
+
+    /// Begins to copy rows into a table.
+    pub(super) async fn copy_in(&self, sql: &str) -> Result<CopySink, PgError> {
+        Ok(CopySink(Box::pin(self.client.copy_in(sql).await?)))
     }
 
     async fn send(&self, statement: &Statement, call: &Call) -> Result<Vec<Row>, PgError> {

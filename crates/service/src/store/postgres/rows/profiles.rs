@@ -116,6 +116,11 @@ fn columns() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|(name, _)| *name).chain(COUNTED)
 }
 
+/// Returns the columns of a profile, and the types of arrays of them.
+pub(in crate::store::postgres) fn profile_columns() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FIELDS.iter().copied().chain(COUNTED.map(|name| (name, "bigint[]")))
+}
+
 /// The columns of a profile, in the order of [`arrays`] and [`profile`].
 static LIST: LazyLock<String> = LazyLock::new(|| columns().collect::<Vec<_>>().join(", "));
 
