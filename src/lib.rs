@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | [`metrics`] | every metric, named once | – |
 //! | [`locks`] | the locks of `hub`, so that a test can replace them | – |
-//! | [`store`] | durable rows and the feed of commits: the trait and its SQLite adapter | – |
+//! | [`store`] | durable rows and the feed of commits: the trait, and its adapters for SQLite and PostgreSQL | – |
 //! | [`outbound`] | calls to other servers: which URLs and addresses, with which limits | – |
 //! | [`auth`] | verifying tokens | metrics, outbound |
 //! | [`hub`] | live state: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
@@ -31,7 +31,7 @@
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, assets, session, service, hub, lifecycle, tls |
 //! | [`callback`] | calls to backends: events for the endpoints of the settings, questions to hooks | service, store, outbound, metrics |
 //! | [`api`] | the ops listener: server API, console, health, metrics | assets, service, lifecycle, tls, keys |
-//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, outbound, tls |
+//! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, outbound, store, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!

@@ -80,6 +80,9 @@ enum CliCommand {
     Backup { file: PathBuf },
     /// Put a copy in the place of the store, while no gateway runs
     Restore { file: PathBuf },
+    /// Work on whole stores
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Be a client in this terminal: print what arrives, send what is typed
     Connect {
         account: String,
@@ -115,6 +118,19 @@ enum ConfigCommand {
     Check,
     /// Print the annotated defaults
     Default,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Copy an SQLite store into an empty PostgreSQL database, with everything that it holds, while no gateway runs
+    ///
+    /// Both are URLs as in store.url. Clients sync in full once. If it breaks off, the database is as empty as before.
+    Copy {
+        /// The store to read, sqlite:PATH
+        from: String,
+        /// The database to fill, postgres://...; by default store.url
+        to: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -157,6 +173,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         CliCommand::Export { file, credentials } => cli::export::run(&load()?.config, &file, credentials)?,
         CliCommand::Backup { file } => cli::say(&cli::backup::backup(&load()?.config, &file)?)?,
         CliCommand::Restore { file } => cli::say(&cli::backup::restore(&load()?.config, &file)?)?,
+        CliCommand::Store(StoreCommand::Copy { from, to }) => {
+            cli::say(&cli::store_copy::copy(&load()?.config, from, to)?)?;
+        }
         CliCommand::Connect { account, url, ca, token, protobuf } => {
             let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
             cli::connect::run(&load()?.config, &account, cli::connect::GatewayArguments { url, ca }, token, encoding)?;

@@ -27,7 +27,7 @@ pub use self::start_error::StartError;
 use self::upkeep::{KeptData, Retention, clean};
 use crate::api::{self, AccessControl, LiveNumbers, ShownSetting, ShownSettings};
 use crate::callback::{Hooks, Webhooks};
-use crate::config::{self, Config, LoadedConfig, Mode, StoreUrl};
+use crate::config::{self, Config, LoadedConfig, Mode, StoreConfig, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
@@ -36,7 +36,9 @@ use crate::service::{
     self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence, sweep_presence,
 };
 use crate::session::SessionSettings;
-use crate::store::{AuditLog, ChangeLog, DeliveryStore, Store, StoreClock, sqlite, system_clock};
+use crate::store::{
+    AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, StoreError, postgres, sqlite, system_clock,
+};
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
 use rosterd_engine::model::{RequestError, WriteOrigin};
@@ -85,15 +87,7 @@ impl Core {
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::default());
         let auth = config.auth.authenticator(None, &metrics).map_err(StartError)?;
-        let StoreUrl::Sqlite(path) = &config.store.url;
-        let options = sqlite::SqliteOptions {
-            visibility: config.profile.visibility.clone(),
-            clock: store_clock(),
-            keeps_log: !config.feed.retention.is_zero(),
-            numbers_presence: config.feed.presence,
-            ..sqlite::SqliteOptions::default()
-        };
-        let opened = sqlite::open(path, options).map_err(|error| StartError(error.to_string()))?;
+        let opened = open_store(config).map_err(|error| StartError(error.to_string()))?;
         let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
         let lifecycle = Arc::new(Lifecycle::default());
         let supervisor = Supervisor::new(lifecycle.clone());
@@ -159,6 +153,33 @@ impl Core {
         self.store.close().await;
         drop(self.service);
         let _ = self.feed.await;
+    }
+}
+
+/// Opens the store that the settings name.
+fn open_store(config: &Config) -> Result<Opened, StoreError> {
+    let (visibility, keeps_log) = (config.profile.visibility.clone(), !config.feed.retention.is_zero());
+    let numbers_presence = config.feed.presence;
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => {
+            let clock = store_clock();
+            let rest = sqlite::SqliteOptions::default();
+            sqlite::open(path, sqlite::SqliteOptions { clock, visibility, keeps_log, numbers_presence, ..rest })
+        }
+        StoreUrl::Postgres(url) => {
+            let StoreConfig { readers, failover, write_timeout, .. } = config.store;
+            let clock = None;
+            let options = postgres::PostgresOptions {
+                visibility,
+                keeps_log,
+                numbers_presence,
+                readers,
+                failover,
+                write_timeout,
+                clock,
+            };
+            postgres::open(url, options)
+        }
     }
 }
 

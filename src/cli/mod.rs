@@ -12,6 +12,7 @@ pub mod key;
 mod log;
 pub mod man;
 pub mod serve;
+pub mod store_copy;
 pub mod token;
 pub mod webhook;
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serializer, de};
 
 use crate::admission::ForwardedHeader;
+use crate::store::postgres::Failover;
 use rosterd_engine::model::{Audience, FriendsPolicy, SessionsPolicy};
 
 /// The form of tokens.
@@ -73,6 +74,18 @@ pub(super) trait Choice: Copy + 'static {
     /// Returns whether `text` stands for this choice.
     fn is(self, text: &str) -> bool {
         self.word() == text
+    }
+}
+
+impl Choice for Failover {
+    const ALL: &'static [Self] = &[Self::MayLose, Self::Lossless];
+    const OTHERWISE: &'static str = "not a kind of failover";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::MayLose => "may_lose",
+            Self::Lossless => "lossless",
+        }
     }
 }
 

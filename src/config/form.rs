@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::choice;
+use crate::store::postgres::PostgresUrl;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{Audience, Visibility};
 
@@ -71,6 +72,8 @@ for_each_profile_field!(define_audiences);
 pub enum StoreUrl {
     /// `sqlite:PATH`: a database file; a relative path starts at the working directory.
     Sqlite(PathBuf),
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`. It is shown without the password.
+    Postgres(PostgresUrl),
 }
 
 impl TryFrom<String> for StoreUrl {
@@ -78,7 +81,8 @@ impl TryFrom<String> for StoreUrl {
 
     /// Parses a URL. An error shows the scheme only: the URL of a database server may hold a password.
     fn try_from(text: String) -> Result<Self, String> {
-        const RIGHT: &str = "write sqlite:PATH, such as sqlite:data/rosterd.db or sqlite:/var/lib/rosterd/rosterd.db";
+        const RIGHT: &str = "write sqlite:PATH, such as sqlite:data/rosterd.db or sqlite:/var/lib/rosterd/rosterd.db, \
+                             or postgres://USER:PASSWORD@HOST/DATABASE";
         let parts = text.split_once(':');
         // The scheme of a URL has no case (RFC 3986, section 3.1).
         match parts.map(|(scheme, path)| (if scheme.eq_ignore_ascii_case("sqlite") { "sqlite" } else { scheme }, path))
@@ -88,6 +92,9 @@ impl TryFrom<String> for StoreUrl {
             // Other programs read sqlite://data/x.db as a relative path, the file system as /data/x.db.
             Some(("sqlite", path)) if path.starts_with("//") => Err(format!("takes a path without \"//\"; {RIGHT}")),
             Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
+            Some((scheme, rest)) if is_postgres(scheme) => {
+                PostgresUrl::parse(&format!("postgres:{rest}")).map(Self::Postgres)
+            }
             Some((scheme, _)) if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
                 Err(format!("there is no store \"{scheme}\"; {RIGHT}"))
             }
@@ -96,10 +103,15 @@ impl TryFrom<String> for StoreUrl {
     }
 }
 
+fn is_postgres(scheme: &str) -> bool {
+    ["postgres", "postgresql"].iter().any(|name| scheme.eq_ignore_ascii_case(name))
+}
+
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => write!(f, "{url}"),
         }
     }
 }
@@ -213,8 +225,15 @@ mod tests {
         for bad in ["", "rosterd.db", "sqlite:", "sqlite::memory:", "sqlite://data/r.db", "C:\\r.db", "a b:c"] {
             assert!(parse(bad).unwrap_err().contains("sqlite:PATH"), "{bad}");
         }
-        let error = parse("postgres://rosterd:hunter2@db/rosterd").unwrap_err();
-        assert!(error.contains("\"postgres\"") && !error.contains("hunter2"), "{error}");
+        for good in ["postgres://rosterd:hunter2@db/x", "PostgreSQL://rosterd:hunter2@db/x"] {
+            let url = parse(good).unwrap();
+            assert_eq!(String::from(url.clone()), "postgres://rosterd@db/x");
+            assert!(!format!("{url:?}").contains("hunter2"));
+        }
+        for bad in ["postgres:rosterd:hunter2@db/x", "postgres://:hunter2@/x", "mysql://rosterd:hunter2@db/x"] {
+            let error = parse(bad).unwrap_err();
+            assert!(error.contains("postgres://USER:PASSWORD@HOST") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(super) fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("shutdown.lame_duck", config.shutdown.lame_duck, Duration::ZERO, 10 * MINUTE);
     duration("shutdown.away", config.shutdown.away, Duration::ZERO, 10 * MINUTE);
     duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
+    duration("store.write_timeout", config.store.write_timeout, SECOND, 5 * MINUTE);
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
     duration("ops.audit_retention", config.ops.audit_retention, HOUR, 36500 * DAY);
     duration("feed.retention", config.feed.retention, Duration::ZERO, 365 * DAY);
@@ -43,6 +44,7 @@ pub(super) fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("auth.leeway", config.auth.leeway, Duration::ZERO, 5 * MINUTE);
     duration("auth.expiry_grace", config.auth.expiry_grace, Duration::ZERO, 5 * MINUTE);
     between(list, "shutdown.rate", (config.shutdown.rate, 1, 1_000_000), |rate| rate);
+    between(list, "store.readers", (config.store.readers, 1, 100), |readers| readers);
     between(list, "sessions.max", (config.sessions.max, 1, SESSIONS_PER_ACCOUNT), |max| max);
     limits(config, list);
 }
@@ -163,6 +165,12 @@ mod tests {
         }
         for (age, expected) in [(Duration::ZERO, none), (365 * DAY, none), (366 * DAY, &["feed.retention"])] {
             assert_eq!(wrong(|c| (c.feed.retention, c.store.tombstone_retention) = (age, 400 * DAY)), expected);
+        }
+        for (readers, expected) in [(0, &["store.readers"][..]), (1, &[]), (100, &[]), (101, &["store.readers"])] {
+            assert_eq!(wrong(|c| c.store.readers = readers), expected);
+        }
+        for (wait, expected) in [(SECOND, none), (5 * MINUTE, none), (5 * MINUTE + step, &["store.write_timeout"])] {
+            assert_eq!(wrong(|c| c.store.write_timeout = wait), expected);
         }
         for (max, expected) in [(0, &["sessions.max"][..]), (1, &[]), (1000, &[]), (1001, &["sessions.max"])] {
             assert_eq!(wrong(|c| c.sessions.max = max), expected);

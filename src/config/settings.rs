@@ -15,6 +15,7 @@ use super::keys::KeyConfig;
 use super::webhooks::WebhookConfig;
 use crate::admission::ForwardedHeader;
 use crate::keys::{ApiKey, KeyRing, Scope, hash};
+use crate::store::postgres::Failover;
 use crate::tls;
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
 
@@ -124,6 +125,15 @@ pub struct OpsTls {
 pub struct StoreConfig {
     /// The store and its place.
     pub url: StoreUrl,
+    /// The connections that read a PostgreSQL database, 1 to 100.
+    #[serde(with = "form::count")]
+    pub readers: usize,
+    /// Whether a failover of a PostgreSQL database may lose commits.
+    #[serde(with = "choice")]
+    pub failover: Failover,
+    /// How long a write waits for a PostgreSQL database that is away, 1 s to 5 min.
+    #[serde(with = "form::duration")]
+    pub write_timeout: Duration,
     /// How long deletions are remembered, 1 h to 36500 days.
     #[serde(with = "form::duration")]
     pub tombstone_retention: Duration,
@@ -348,6 +358,9 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             url: StoreUrl::Sqlite(PathBuf::from("data/rosterd.db")),
+            readers: 8,
+            failover: Failover::MayLose,
+            write_timeout: Duration::from_secs(10),
             tombstone_retention: Duration::from_hours(90 * 24),
         }
     }

@@ -124,8 +124,20 @@ async fn a_gateway_that_cannot_start_says_why() {
 }
 
 /// What `rosterd --help` lists.
-const COMMANDS: [&str; 11] =
-    ["serve", "config", "token", "import", "export", "backup", "restore", "connect", "completions", "man", "help"];
+const COMMANDS: [&str; 12] = [
+    "serve",
+    "config",
+    "token",
+    "import",
+    "export",
+    "backup",
+    "restore",
+    "store",
+    "connect",
+    "completions",
+    "man",
+    "help",
+];
 
 #[test]
 fn completions_of_every_shell_know_every_subcommand() {

@@ -38,8 +38,10 @@ mod operations;
 mod ops_listener;
 mod origins;
 mod pages;
+mod postgres;
 mod presence;
 mod presence_feed;
+mod proxy;
 mod races;
 #[path = "../sim/random.rs"]
 #[allow(dead_code, reason = "not all of it is used here")]

@@ -22,8 +22,7 @@ pub(super) struct StoreExport {
 impl StoreExport {
     pub(super) fn open(config: &Config) -> Result<Self, CliError> {
         let url = config.store.url.clone();
-        let StoreUrl::Sqlite(path) = &url;
-        if !path.exists() {
+        if matches!(&url, StoreUrl::Sqlite(path) if !path.exists()) {
             return Err(CliError(format!(
                 "there is no store {url} to export, and no gateway at {}",
                 config.ops.listen

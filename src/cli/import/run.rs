@@ -72,8 +72,7 @@ impl ImportTarget {
             return Ok(Self::Gateway(backend, address));
         }
         let url = config.store.url.clone();
-        let StoreUrl::Sqlite(path) = &url;
-        let is_new = !path.exists();
+        let is_new = matches!(&url, StoreUrl::Sqlite(path) if !path.exists());
         Ok(Self::Store { core: Core::open(config).map_err(CliError::of)?, url, is_new })
     }
 

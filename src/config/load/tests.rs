@@ -216,8 +216,11 @@ fn the_names_and_defaults_are_a_contract() {
             "shutdown.deadline",
             "shutdown.lame_duck",
             "shutdown.rate",
+            "store.failover",
+            "store.readers",
             "store.tombstone_retention",
             "store.url",
+            "store.write_timeout",
         ]
     );
     assert_eq!(variable_of("store.tombstone_retention"), "ROSTERD_STORE__TOMBSTONE_RETENTION");
@@ -530,7 +533,8 @@ fn a_value_that_is_wrong_is_answered_with_its_key_its_place_and_what_is_right() 
     for (text, part) in [
         ("[clients]\nheartbeat = \"25\"", "\"25\" is not a duration; write a number and a unit"),
         ("[clients]\nlisten = \"localhost:1\"", "\"localhost:1\" is not an address; write IP:PORT"),
-        ("[store]\nurl = \"postgres://a:hunter2@b\"", "config.toml:2:7: store.url: there is no store \"postgres\""),
+        ("[store]\nurl = \"mysql://a:hunter2@b\"", "config.toml:2:7: store.url: there is no store \"mysql\""),
+        ("[store]\nurl = \"postgres://:hunter2@\"", "config.toml:2:7: store.url: "),
         ("[limits]\nframe_bytes = 99999999999999999999999", "limits.frame_bytes"),
     ] {
         let error = file(text).unwrap_err();

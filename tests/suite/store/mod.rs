@@ -1,6 +1,7 @@
 //! Checks that every store keeps the promises of its trait: one body for each promise, run on each adapter.
 
 mod history;
+mod postgres;
 mod rig;
 mod round_trip;
 mod sqlite;
@@ -22,11 +23,22 @@ macro_rules! on_every_store {
     ($($body:ident)*) => {
         on_store! { on_memory memory $($body)* }
         on_store! { on_sqlite sqlite $($body)* }
+        on_store! { on_postgres postgres_if_any $($body)* }
     };
 }
 
 /// Makes a module that runs each body on one adapter, at a [`Place`] of that name.
 macro_rules! on_store {
+    ($module:ident postgres_if_any $($body:ident)*) => {
+        mod $module {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $body() {
+                if let Some(place) = super::Place::postgres() {
+                    super::$body(place).await;
+                }
+            })*
+        }
+    };
     ($module:ident $place:ident $($body:ident)*) => {
         mod $module {
             $(#[tokio::test(flavor = "multi_thread")]

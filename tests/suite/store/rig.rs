@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rosterd::store::postgres::{PostgresOptions, PostgresUrl};
 use rosterd::store::{
     self, AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, StoreError, Write, WriteError, Written,
 };
@@ -12,6 +13,7 @@ use rosterd_engine::model::{
     Account, Answer, Change, Command, Edge, Fields, LoggedChange, Millis, Profile, Reason, Revision, TokenHash, User,
     Visibility, WriteOrigin,
 };
+use rosterd_postgres_server::{self as postgres_server, Database, Server};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -20,8 +22,9 @@ use crate::support::PATIENCE;
 
 /// Where a store is kept between two openings, and its clock.
 pub(super) struct Place {
-    /// `None`: in memory.
+    /// `None`: in memory. Empty if it is in a database server.
     pub(super) directory: Option<TempDir>,
+    pub(super) database: Option<(&'static Server, Database)>,
     pub(super) now: Arc<AtomicU64>,
     pub(super) busy_timeout: Duration,
     pub(super) visibility: Visibility,
@@ -31,11 +34,12 @@ pub(super) struct Place {
 
 impl Place {
     /// Places of the adapters that keep their rows between two openings.
-    pub(super) const DURABLE: [fn() -> Self; 1] = [Self::sqlite];
+    pub(super) const DURABLE: [fn() -> Option<Self>; 2] = [|| Some(Self::sqlite()), Self::postgres];
 
     pub(super) fn memory() -> Self {
         Self {
             directory: None,
+            database: None,
             now: Arc::new(AtomicU64::new(1000)),
             busy_timeout: Duration::from_secs(5),
             visibility: Visibility::default(),
@@ -56,6 +60,37 @@ impl Place {
             store::sqlite::open(&place.path(), options)
         };
         Self { directory: Some(tempfile::tempdir().unwrap()), opener, ..Self::memory() }
+    }
+
+    /// `None` if there is no server to test with.
+    pub(super) fn postgres() -> Option<Self> {
+        let server = postgres_server::shared()?;
+        let opener = |place: &Self| store::postgres::open(&place.url(), place.postgres_options());
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("data")).unwrap();
+        Some(Self { directory: Some(directory), database: Some((server, server.database())), opener, ..Self::memory() })
+    }
+
+    pub(super) fn postgres_options(&self) -> PostgresOptions {
+        PostgresOptions {
+            clock: Some(self.clock()),
+            visibility: self.visibility.clone(),
+            numbers_presence: true,
+            readers: 2,
+            ..PostgresOptions::default()
+        }
+    }
+
+    /// The URL of the database.
+    pub(super) fn url(&self) -> PostgresUrl {
+        let (_, database) = self.database.as_ref().expect("it has a database");
+        PostgresUrl::parse(&database.url).unwrap()
+    }
+
+    /// Runs SQL in the database.
+    pub(super) fn sql(&self, sql: &str) -> String {
+        let (server, database) = self.database.as_ref().expect("it has a database");
+        server.sql(&database.name, sql)
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -85,6 +120,16 @@ impl Place {
                 UNION ALL SELECT owner, 0, 0, 0, 1 FROM block WHERE removed = 0)
             GROUP BY account";
         let kept = "SELECT account, friends, sent, received, blocks FROM relation_count";
+        if self.database.is_some() {
+            let kept = format!("{kept} WHERE friends <> 0 OR sent <> 0 OR received <> 0 OR blocks <> 0");
+            let counted = counted.replace("removed = 0", "NOT removed");
+            let counted = counted.replace("GROUP BY", "AS live GROUP BY");
+            let differ = |one: &str, other: &str| {
+                let sql = format!("SET search_path = rosterd; SELECT * FROM ({one} EXCEPT {other}) AS differing");
+                self.sql(&sql).lines().map(str::to_owned).collect::<Vec<_>>()
+            };
+            return [differ(&counted, &kept), differ(&kept, &counted)].concat();
+        }
         let file = Connection::open(self.path()).unwrap();
         let differ = |one: &str, other: &str| {
             let mut select = file.prepare(&format!("SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other})")).unwrap();

@@ -2,15 +2,18 @@
 //!
 //! A store reads what a command needs, lets [`rosterd_engine::sync::decide`] decide, writes the rows and makes them
 //! durable; it decides nothing itself. Every adapter passes the same conformance suite (`tests/suite/store/mod.rs`).
-//! [`sqlite`] is the only adapter in the binary; `tests/memory-store` has one for tests. A further one implements
-//! [`Store`] and uses [`commit`], the part that all adapters share.
+//! [`sqlite`] and [`postgres`] are the adapters in the binary; `tests/memory-store` has one for tests. A further one
+//! implements [`Store`] and uses [`commit`], the part that all adapters share.
 
 mod audit;
 mod change_log;
+mod columns;
 pub mod commit;
+pub mod copied_rows;
 mod delivery;
 mod error;
 pub mod log_rows;
+pub mod postgres;
 pub mod sqlite;
 
 pub use self::audit::{AuditEntry, AuditLog, AuditQuery, AuditRow, erased_subject};

@@ -6,6 +6,7 @@
 
 mod backup;
 mod connection;
+mod copy_source;
 mod delivery_writer;
 mod files;
 mod log;
@@ -28,6 +29,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::backup::{backup, restore};
+pub use self::copy_source::{SqliteSource, copy_source};
 
 use self::backup::finish_restore;
 use self::connection::{closed, set_up};

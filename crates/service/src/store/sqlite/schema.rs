@@ -126,6 +126,12 @@ pub(super) fn prepare(
     rule(conn, visibility)
 }
 
+/// Verifies and migrates the database, and changes nothing else.
+pub(super) fn bring_up_to_date(conn: &mut Connection) -> Result<(), SchemaError> {
+    verify_used(conn)?;
+    migrate(conn)
+}
+
 /// Begins a new history where clients that come back must sync in full.
 ///
 /// They must after a copy was put back, because they may hold what came after it. They must also under other rules

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSq
 
 use super::relations;
 use super::values::{account, int, number, text};
-use crate::store::PresenceRow;
+use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
     Account, Block, Gender, Invisibility, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber,
@@ -100,7 +100,7 @@ macro_rules! value {
         $field.as_bytes()
     };
     (gender, $field:expr) => {
-        gender_number($field)
+        columns::gender_number($field)
     };
 }
 
@@ -417,19 +417,7 @@ pub(in crate::store::sqlite) fn frozen(
     Ok(found)
 }
 
-fn gender_number(gender: Gender) -> i64 {
-    match gender {
-        Gender::Unknown => 0,
-        Gender::Male => 1,
-        Gender::Female => 2,
-    }
-}
-
 fn gender(record: &Record<'_>, column: usize) -> Result<Gender> {
-    match record.get(column)? {
-        0 => Ok(Gender::Unknown),
-        1 => Ok(Gender::Male),
-        2 => Ok(Gender::Female),
-        other => Err(Error::IntegralValueOutOfRange(column, other)),
-    }
+    let number = record.get(column)?;
+    columns::gender(number).ok_or(Error::IntegralValueOutOfRange(column, number))
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, para
 
 use super::values::{account, int, number, text};
 use crate::store::Relations;
+use crate::store::columns::{self, shown_number, side_number, state_number};
 use rosterd_engine::model::{
     Account, Block, Edge, LastChange, ListedEdge, Millis, Request, RequestSide, RequestState, Revision, SeenChanges,
     SeenPresence,
@@ -403,19 +404,9 @@ fn record_block(record: &Record<'_>) -> Result<Block> {
     })
 }
 
-fn side_number(side: RequestSide) -> i64 {
-    match side {
-        RequestSide::Sender => 0,
-        RequestSide::Receiver => 1,
-    }
-}
-
 fn side(record: &Record<'_>, column: usize) -> Result<RequestSide> {
-    match record.get(column)? {
-        0 => Ok(RequestSide::Sender),
-        1 => Ok(RequestSide::Receiver),
-        other => Err(Error::IntegralValueOutOfRange(column, other)),
-    }
+    let number = record.get(column)?;
+    columns::side(number).ok_or(Error::IntegralValueOutOfRange(column, number))
 }
 
 fn views(record: &Record<'_>) -> Result<Option<SeenChanges>> {
@@ -424,41 +415,12 @@ fn views(record: &Record<'_>) -> Result<Option<SeenChanges>> {
     Ok((friends.version != 0).then_some(SeenChanges { friends, everyone }))
 }
 
-fn shown_number(presence: Option<SeenPresence>) -> i64 {
-    match presence {
-        None => 0,
-        Some(SeenPresence { online: false, .. }) => 1,
-        Some(SeenPresence { online: true, .. }) => 2,
-    }
-}
-
 fn shown(record: &Record<'_>) -> Result<Option<SeenPresence>> {
-    let seen = |online| Ok(Some(SeenPresence { online, last_seen: number(record, 3)? }));
-    match record.get(7)? {
-        0 => Ok(None),
-        1 => seen(false),
-        2 => seen(true),
-        other => Err(Error::IntegralValueOutOfRange(7, other)),
-    }
-}
-
-fn state_number(state: RequestState) -> i64 {
-    match state {
-        RequestState::Open => 0,
-        RequestState::Accepted => 1,
-        RequestState::Rejected => 2,
-        RequestState::Cancelled => 3,
-        RequestState::Expired => 4,
-    }
+    let shown = columns::shown(record.get(7)?, number(record, 3)?);
+    shown.map_err(|other| Error::IntegralValueOutOfRange(7, other))
 }
 
 fn state(record: &Record<'_>, column: usize) -> Result<RequestState> {
-    match record.get(column)? {
-        0 => Ok(RequestState::Open),
-        1 => Ok(RequestState::Accepted),
-        2 => Ok(RequestState::Rejected),
-        3 => Ok(RequestState::Cancelled),
-        4 => Ok(RequestState::Expired),
-        other => Err(Error::IntegralValueOutOfRange(column, other)),
-    }
+    let number = record.get(column)?;
+    columns::state(number).ok_or(Error::IntegralValueOutOfRange(column, number))
 }

@@ -1,0 +1,297 @@
+//! The store as the service uses it: each call becomes a message to the writer or a query of a reader.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::fetch::Fetch;
+use super::messages::{PgMessage, StoreTask};
+use super::pg_error::{PgError, closed};
+use super::readers::PgReaders;
+use super::rows::profiles::BlocksOf;
+use super::rows::values::{number, value};
+use super::rows::{self, SNAPSHOT};
+use super::session::{PgSession, call};
+use crate::store::commit::{CommitContext, rehearse};
+use crate::store::{
+    LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
+};
+use rosterd_engine::model::{
+    Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
+    Request, RequestError, Revision, SeenNumber, User, Visibility,
+};
+
+/// The store.
+pub(super) struct Postgres {
+    pub(super) readers: PgReaders,
+    /// Reads the change log.
+    pub(super) log_reader: PgReaders,
+    pub(super) messages: mpsc::Sender<PgMessage>,
+    pub(super) clock: StoreClock,
+    pub(super) visibility: Visibility,
+    pub(super) epoch: Epoch,
+    pub(super) history: Option<LogHistory>,
+    pub(super) salt: Arc<[u8]>,
+    pub(super) seen: Option<watch::Receiver<SeenNumber>>,
+    /// Raised by the writer.
+    pub(super) head: Arc<AtomicU64>,
+    /// Raised by the writer.
+    pub(super) compacted: Arc<AtomicU64>,
+    pub(super) closing: Arc<AtomicBool>,
+    /// Loses its sender when the writer has ended.
+    pub(super) ended: watch::Receiver<()>,
+}
+
+impl Postgres {
+    /// Gives the writer a task and waits for its answer.
+    pub(super) async fn task(&self, task: StoreTask) -> Result<u64, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.messages.send(PgMessage::Task(task, answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| broke_off())?
+    }
+}
+
+fn broke_off() -> StoreError {
+    StoreError("the store broke off: whether this was done is not known".into())
+}
+
+impl Store for Postgres {
+    fn write(&self, write: Write) -> BoxFuture<'_, Written> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let message = PgMessage::Write(write, Instant::now(), answer);
+            self.messages.send(message).await.map_err(|_| closed())?;
+            answered.await.unwrap_or_else(|_| Err(WriteError::Unknown(broke_off())))
+        })
+    }
+
+    fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
+        let (head, now, visibility) = (self.head(), (self.clock)(), self.visibility.clone());
+        let salt = self.salt.clone();
+        Box::pin(self.readers.read(move |session| async move {
+            let mut calls = vec![call!(SNAPSHOT)];
+            let fetch = Fetch::of(std::iter::once(&command), &mut calls);
+            calls.push(call!("COMMIT"));
+            let found = session.pipeline(&calls).await?;
+            let staged = fetch.into_staged(found.into_iter().skip(1), salt)?;
+            let Ok(rehearsed) = rehearse(&staged, &command, CommitContext { head, now, visibility: &visibility });
+            Ok(rehearsed)
+        }))
+    }
+
+    fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            rows::profiles::users(&session, &accounts, &BlocksOf::All).await
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn users_followed_by(
+        &self,
+        viewer: Account,
+        accounts: Vec<Account>,
+        few: usize,
+    ) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            rows::profiles::users(&session, &accounts, &BlocksOf::Followed(viewer, few)).await
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            rows::profiles::users(&session, &accounts, &BlocksOf::Seen(viewer)).await
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn profiles(
+        &self,
+        prefix: String,
+        after: Option<Account>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Profile>, StoreError>> {
+        let after = after.unwrap_or_else(Account::none);
+        let read = move |session: Arc<PgSession>| async move {
+            rows::profiles::profiles_from(&session, &prefix, after.as_str(), limit).await
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn page(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<Vec<Edge>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let found = session.query(rows::relations::page(&owner, after.as_ref(), limit, since)).await?;
+            found.iter().map(rows::relations::edge).collect()
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn listed(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let page = rows::relations::listed(&owner, after.as_ref(), limit, since);
+            let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
+            let rows = found[2].iter().map(|record| rows::relations::listed_edge(record, since));
+            Ok(StorePage { rows: rows.collect::<Result<_, _>>()?, compacted: extent(&found[1])?.0.compacted })
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
+        let read =
+            move |session: Arc<PgSession>| async move { rows::relations::between(&session, &account, &peers).await };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let found = session.query(rows::relations::requests(&account, since)).await?;
+            found.iter().map(rows::relations::request).collect()
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn blocks(
+        &self,
+        owner: Account,
+        after: Option<Account>,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let page = rows::relations::blocks(&owner, after.as_ref(), limit, since);
+            let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
+            let rows = found[2].iter().map(rows::relations::block).collect::<Result<_, _>>()?;
+            Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn login_rows(
+        &self,
+        account: Account,
+        limit: usize,
+        since: Option<Revision>,
+    ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let calls = [
+                call!(SNAPSHOT),
+                call!(EXTENT),
+                rows::credentials::credentials(std::slice::from_ref(&account)),
+                rows::relations::listed(&account, None, limit, since),
+                rows::relations::requests(&account, since),
+                rows::relations::blocks(&account, None, limit, since),
+                call!("COMMIT"),
+            ];
+            let found = session.pipeline(&calls).await?;
+            let (lineage, head) = extent(&found[1])?;
+            let credential = found[2].first().map(rows::credentials::credential).transpose()?;
+            let edges = found[3].iter().map(|record| rows::relations::listed_edge(record, since));
+            Ok(LoginRows {
+                lineage,
+                head,
+                credential: credential.map(|(_, credential)| credential).unwrap_or_default(),
+                edges: edges.collect::<Result<_, _>>()?,
+                requests: found[4].iter().map(rows::relations::request).collect::<Result<_, _>>()?,
+                blocks: found[5].iter().map(rows::relations::block).collect::<Result<_, _>>()?,
+            })
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
+        let read =
+            move |session: Arc<PgSession>| async move { rows::profiles::frozen(&session, &viewer, &owners).await };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let found = session.query(rows::relations::stale_requests(before, limit)).await?;
+            found.iter().map(rows::relations::request).collect()
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn credential(&self, account: Account) -> BoxFuture<'_, Result<Credential, StoreError>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let found = session.query(rows::credentials::credentials(&[account])).await?;
+            let found = found.first().map(rows::credentials::credential).transpose()?;
+            Ok(found.map(|(_, credential)| credential).unwrap_or_default())
+        };
+        Box::pin(self.readers.read(read))
+    }
+
+    fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            self.messages.send(PgMessage::Presence(seen, answer)).await.map_err(|_| closed())?;
+            answered.await.map_err(|_| broke_off())?
+        })
+    }
+
+    fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>> {
+        Box::pin(self.readers.read(|session| async move { rows::profiles::online(&session).await }))
+    }
+
+    fn compact(&self, before: Millis) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.task(StoreTask::Compact(before)))
+    }
+
+    /// Nothing is left to do here: the server overwrites what was erased when it vacuums, and recycles its log by itself.
+    fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn lineage(&self) -> Lineage {
+        Lineage { epoch: self.epoch, compacted: self.compacted.load(Ordering::Acquire) }
+    }
+
+    fn head(&self) -> Revision {
+        self.head.load(Ordering::Acquire)
+    }
+
+    fn ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let _ = self.ended.clone().changed().await;
+        })
+    }
+
+    fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.readers.read(|session| async move { rows::profiles::is_empty(&session).await }))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.closing.store(true, Ordering::Release);
+            self.readers.close().await;
+            self.log_reader.close().await;
+            // An error means that it was closed before; then only the end of the writer is left to wait for.
+            let _ = self.messages.send(PgMessage::Close).await;
+            self.ended().await;
+        })
+    }
+}
+
+/// The epoch, how far back rows go, and the last revision.
+const EXTENT: &str = "SELECT epoch, floor, (SELECT last FROM feed ORDER BY first DESC LIMIT 1) FROM meta";
+
+fn extent(found: &[tokio_postgres::Row]) -> Result<(Lineage, Revision), PgError> {
+    let record = found.first().ok_or_else(|| PgError::Damaged("there is no row in meta".into()))?;
+    let epoch = Epoch(value::<i64>(record, 0)?.cast_unsigned());
+    Ok((Lineage { epoch, compacted: number(record, 1)? }, number(record, 2)?))
+}

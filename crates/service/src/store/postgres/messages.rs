@@ -1,0 +1,44 @@
+//! What the writer is asked.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::store::{AuditEntry, DeadLetter, PresenceRow, StoreError, Write, Written};
+use rosterd_engine::model::Millis;
+use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
+
+/// The most messages in one round, and so the most writes in one transaction.
+pub(super) const BATCH: usize = 500;
+
+/// A message to the writer.
+pub(super) enum PgMessage {
+    /// Commits a write that waits since then.
+    Write(Write, Instant, oneshot::Sender<Written>),
+    /// Stores which accounts came online and went offline.
+    Presence(Vec<PresenceRow>, oneshot::Sender<Result<(), StoreError>>),
+    /// Does something else, and answers a number of things or whether there was something to do.
+    Task(StoreTask, oneshot::Sender<Result<u64, StoreError>>),
+    /// Takes no further messages, finishes those that wait, and ends.
+    Close,
+}
+
+/// What is to be done.
+pub(super) enum StoreTask {
+    /// Drops tombstones from before this time, and answers how many.
+    Compact(Millis),
+    /// Drops changes of the log from before a time, and the oldest ones beyond a size.
+    PruneLog { before: Millis, most: u64 },
+    /// Takes the personal data of deleted accounts out of a part of the log.
+    ScrubLog,
+    /// Keeps an action in the audit log.
+    Record(AuditEntry),
+    /// Drops entries of the audit log from before a time or beyond a number.
+    PruneAudit { before: Millis, most: u64 },
+    /// Keeps where a delivery is, and an event that it skips.
+    PutDelivery { name: String, kept: KeptDelivery, dead: Option<DeadLetter>, now: Millis },
+    /// Forgets the deliveries of other names that were last written before a time.
+    ForgetDeliveries { except: Vec<String>, before: Millis },
+    /// Removes a dead letter, and answers whether it was there.
+    RemoveDead { name: String, event: EventKey },
+}

@@ -1,0 +1,34 @@
+//! A store in a PostgreSQL database, version 13 or later: one task that writes it, and a few connections that read it.
+//!
+//! The order of all changes is that of one lock, the row in `sequencer`, which a batch holds from before its first revision
+//! until its commit is visible. The last revision is that of the newest row in `feed`, whose key is a second fence. For now
+//! one gateway at a time uses a database, which an advisory lock ensures.
+//!
+//! The server's answer to a commit may get lost. Then nobody is answered before the writer has waited, on a new connection
+//! and under the lock, until the transaction is over, and has looked for its row in `feed`.
+
+mod adapter;
+mod copy_target;
+mod fetch;
+mod followers;
+mod messages;
+mod opening;
+mod options;
+mod pg_error;
+mod readers;
+mod rows;
+mod schema;
+mod session;
+mod staged;
+mod tasks;
+mod tls;
+mod transaction;
+mod url;
+mod writer;
+mod writer_session;
+mod writer_state;
+
+pub use self::copy_target::copy_into;
+pub use self::opening::open;
+pub use self::options::{Failover, PostgresOptions};
+pub use self::url::PostgresUrl;

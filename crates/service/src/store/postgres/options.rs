@@ -1,0 +1,50 @@
+//! How a store in a database is opened.
+
+use std::time::Duration;
+
+use crate::store::StoreClock;
+use rosterd_engine::model::Visibility;
+
+/// What a failover of the database means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Failover {
+    /// Commits may be lost: clients sync in full after it.
+    #[default]
+    MayLose,
+    /// No commit is lost: the standby that takes over is a synchronous one.
+    Lossless,
+}
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// Which fields of a profile each audience may see. Other rules than before begin a new epoch.
+    pub visibility: Visibility,
+    /// Whether followers are kept a change log. To keep none for once ends its history.
+    pub keeps_log: bool,
+    /// Whether presence transitions get numbers, so that they can be followed as the change log is.
+    pub numbers_presence: bool,
+    /// The connections that read.
+    pub readers: usize,
+    /// What a failover of the database means.
+    pub failover: Failover,
+    /// How long a write waits for a database that is away.
+    pub write_timeout: Duration,
+    /// The time of writes instead of the database's.
+    pub clock: Option<StoreClock>,
+}
+
+impl Default for PostgresOptions {
+    /// The default visibility, a change log without presence, 8 readers, 10 seconds.
+    fn default() -> Self {
+        Self {
+            visibility: Visibility::default(),
+            keeps_log: true,
+            numbers_presence: false,
+            readers: 8,
+            failover: Failover::MayLose,
+            write_timeout: Duration::from_secs(10),
+            clock: None,
+        }
+    }
+}

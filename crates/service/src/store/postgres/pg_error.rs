@@ -1,0 +1,109 @@
+//! Errors of the database, and what they say about the transaction that had them.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use tokio_postgres::error::Severity;
+
+use crate::store::StoreError;
+
+/// Why something could not be done in the database.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PgError {
+    /// The server refused it, or the connection broke.
+    #[error("{}", in_words(.0))]
+    Sql(#[from] tokio_postgres::Error),
+    /// No answer came in time.
+    #[error("the database did not answer within {}", humantime::format_duration(*.0))]
+    Silent(Duration),
+    /// A row holds what this rosterd does not write.
+    #[error("{0}")]
+    Damaged(String),
+    /// There is no connection.
+    #[error("no connection to the database: {0}")]
+    Away(String),
+    /// This process must not write to the database any more.
+    #[error("{0}")]
+    Lost(String),
+    /// The system has no randomness.
+    #[error("no randomness: {0}")]
+    Random(getrandom::Error),
+}
+
+impl From<getrandom::Error> for PgError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Random(error)
+    }
+}
+
+/// What the database answers.
+pub(super) type PgResult<T> = Result<T, PgError>;
+
+/// Puts an error into words. The library's own say little more than "db error".
+fn in_words(error: &tokio_postgres::Error) -> String {
+    if let Some(refused) = error.as_db_error() {
+        let hint = refused.hint().map(|hint| format!(", {hint}")).unwrap_or_default();
+        return format!("{} ({}{hint})", refused.message(), refused.code().code());
+    }
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+impl PgError {
+    /// Returns whether the server said that it did not do it, and the connection goes on.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Sql(error) => error.as_db_error().is_some_and(|e| e.parsed_severity() == Some(Severity::Error)),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the same may succeed later: on another connection, or once another transaction is over.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Away(_) | Self::Silent(_) => true,
+            Self::Sql(error) => match error.code() {
+                // Serialization, deadlock, lock timeout; in recovery, read-only, changed under a prepared statement.
+                Some(code) if self.is_refusal() => {
+                    matches!(code.code(), "40001" | "40P01" | "55P03" | "55000" | "25006" | "0A000" | "26000" | "25P02")
+                }
+                _ => true,
+            },
+            _ => false,
+        }
+    }
+
+    /// Returns whether the connection is of no use after this error. One that says that it reads only, or that its
+    /// statements are not known, leads to the wrong server.
+    pub(super) fn is_broken(&self) -> bool {
+        match self {
+            Self::Sql(error) => {
+                let is_wrong = |code: &str| matches!(code, "25006" | "55000" | "0A000" | "26000" | "25P02" | "25P03");
+                !self.is_refusal() || error.code().is_some_and(|code| is_wrong(code.code()))
+            }
+            Self::Damaged(_) | Self::Random(_) => false,
+            Self::Away(_) | Self::Silent(_) | Self::Lost(_) => true,
+        }
+    }
+
+    /// Returns the code that the server gave.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Sql(error) => error.code().map(tokio_postgres::error::SqlState::code),
+            _ => None,
+        }
+    }
+}
+
+impl From<PgError> for StoreError {
+    fn from(error: PgError) -> Self {
+        Self(format!("cannot use the database: {error}"))
+    }
+}
+
+/// The error of every call to a closed store.
+pub(super) fn closed() -> StoreError {
+    StoreError("the store is closed".into())
+}

@@ -1,0 +1,448 @@
+//! Accounts and their profiles, frozen ones included.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use tokio_postgres::Row as Record;
+use tokio_postgres::types::ToSql;
+
+use super::relations;
+use super::values::{account, int, meaning, names, number, pairs, plain, text, value};
+use crate::store::postgres::pg_error::PgResult;
+use crate::store::postgres::session::{Call, PgSession, call};
+use crate::store::{PresenceRow, columns};
+use rosterd_engine::for_each_profile_field;
+use rosterd_engine::model::{
+    Account, Block, Invisibility, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber, SeenPresence, User,
+};
+use rosterd_engine::sync::decide::StoredPresence;
+
+/// A row of `users` without the number of its last transition.
+#[derive(Debug, Clone)]
+pub(in crate::store::postgres) struct UserRow {
+    pub profile: Arc<Profile>,
+    pub presence: StoredPresence,
+}
+
+/// The columns of a profile that are no fields.
+const COUNTED: [&str; 7] =
+    ["create_time", "update_time", "version", "friends_version", "friends_time", "everyone_version", "everyone_time"];
+
+/// Defines what depends on the fields of a profile out of the table of them.
+macro_rules! define {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// The columns of the fields, and the types of arrays of them.
+        const FIELDS: [(&str, &str); Profile::FIELDS.len()] = [$((stringify!($name), array!($kind))),+];
+
+        /// Returns an array for each column of profiles.
+        fn arrays(profiles: &[&Profile]) -> Vec<Box<dyn ToSql + Sync + Send>> {
+            let numbers = |of: fn(&Profile) -> u64| -> Box<dyn ToSql + Sync + Send> {
+                Box::new(profiles.iter().map(|profile| int(of(profile))).collect::<Vec<i64>>())
+            };
+            vec![
+                $(Box::new(profiles.iter().map(|profile| given!($kind, profile.$name)).collect::<Vec<_>>()),)+
+                numbers(|profile| profile.create_time),
+                numbers(|profile| profile.update_time),
+                numbers(|profile| profile.version),
+                numbers(|profile| profile.friends.version),
+                numbers(|profile| profile.friends.time),
+                numbers(|profile| profile.everyone.version),
+                numbers(|profile| profile.everyone.time),
+            ]
+        }
+
+        /// Reads a profile from the first columns of a record.
+        fn profile(account: Account, record: &Record) -> PgResult<Profile> {
+            let mut columns = 0..COLUMNS;
+            let mut next = || columns.next().unwrap_or(COLUMNS);
+            Ok(Profile {
+                account,
+                $($name: read!($kind, record, next()),)+
+                create_time: number(record, next())?,
+                update_time: number(record, next())?,
+                version: number(record, next())?,
+                friends: LastChange { version: number(record, next())?, time: number(record, next())? },
+                everyone: LastChange { version: number(record, next())?, time: number(record, next())? },
+            })
+        }
+    };
+}
+
+/// The type of an array of a field, by its kind.
+macro_rules! array {
+    (text) => {
+        "text[]"
+    };
+    (raw_text) => {
+        "bytea[]"
+    };
+    (gender) => {
+        "smallint[]"
+    };
+}
+
+/// What a field's column holds, by its kind. A text that may hold U+0000 is stored as bytes.
+macro_rules! given {
+    (text, $field:expr) => {
+        $field.to_string()
+    };
+    (raw_text, $field:expr) => {
+        $field.as_bytes().to_vec()
+    };
+    (gender, $field:expr) => {
+        columns::gender_number($field)
+    };
+}
+
+/// Reads a field's column, by its kind.
+macro_rules! read {
+    (text, $record:expr, $column:expr) => {
+        plain($record, $column)?
+    };
+    (raw_text, $record:expr, $column:expr) => {
+        text($record, $column)?
+    };
+    (gender, $record:expr, $column:expr) => {
+        meaning($record, $column, columns::gender)?
+    };
+}
+
+for_each_profile_field!(define);
+
+/// The number of columns of a profile.
+const COLUMNS: usize = FIELDS.len() + COUNTED.len();
+
+fn columns() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|(name, _)| *name).chain(COUNTED)
+}
+
+/// Returns the columns of a profile, and the types of arrays of them.
+pub(in crate::store::postgres) fn profile_columns() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FIELDS.iter().copied().chain(COUNTED.map(|name| (name, "bigint[]")))
+}
+
+/// The columns of a profile, in the order of [`arrays`] and [`profile`].
+static LIST: LazyLock<String> = LazyLock::new(|| columns().collect::<Vec<_>>().join(", "));
+
+/// Makes a statement that puts profiles, given as arrays, with further columns of a name and a type of array.
+fn put_statement(table: &str, key: &str, more: &[(&str, &str)]) -> String {
+    let counted = COUNTED.iter().map(|name| (*name, "bigint[]"));
+    let all: Vec<_> = FIELDS.iter().copied().chain(counted).chain(more.iter().copied()).collect();
+    let names = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let given = all.iter().enumerate().map(|(at, (_, array))| format!("${}::{array}", at + 1));
+    let given = given.collect::<Vec<_>>().join(", ");
+    let is_key = |name: &str| key.split(", ").any(|part| part == name);
+    let set = all.iter().filter(|(name, _)| !is_key(name)).map(|(name, _)| format!("{name} = excluded.{name}"));
+    let set = set.collect::<Vec<_>>().join(", ");
+    format!("INSERT INTO {table} ({names}) SELECT * FROM unnest({given}) ON CONFLICT ({key}) DO UPDATE SET {set}")
+}
+
+static PUT: LazyLock<String> = LazyLock::new(|| {
+    let more = [
+        ("account", "text[]"),
+        ("invisible", "boolean[]"),
+        ("invisible_version", "bigint[]"),
+        ("online", "boolean[]"),
+        ("last_seen", "bigint[]"),
+    ];
+    put_statement("users", "account", &more)
+});
+
+static FREEZE: LazyLock<String> =
+    LazyLock::new(|| put_statement("frozen", "viewer, account", &[("account", "text[]"), ("viewer", "text[]")]));
+
+/// Puts rows, each account once.
+pub(in crate::store::postgres) fn put(rows: &[UserRow]) -> Call {
+    let profiles: Vec<&Profile> = rows.iter().map(|row| &*row.profile).collect();
+    let mut given = arrays(&profiles);
+    given.push(Box::new(names(profiles.iter().map(|profile| &profile.account))));
+    given.push(Box::new(rows.iter().map(|row| row.presence.invisible.hides).collect::<Vec<_>>()));
+    given.push(Box::new(rows.iter().map(|row| int(row.presence.invisible.version)).collect::<Vec<_>>()));
+    given.push(Box::new(rows.iter().map(|row| row.presence.seen.online).collect::<Vec<_>>()));
+    given.push(Box::new(rows.iter().map(|row| int(row.presence.seen.last_seen)).collect::<Vec<_>>()));
+    Call::new(PUT.as_str(), given)
+}
+
+/// Keeps profiles as they are for accounts that their owners block, each pair once.
+pub(in crate::store::postgres) fn freeze(copies: &[(Account, Arc<Profile>)]) -> Call {
+    let profiles: Vec<&Profile> = copies.iter().map(|(_, profile)| &**profile).collect();
+    let mut given = arrays(&profiles);
+    given.push(Box::new(names(profiles.iter().map(|profile| &profile.account))));
+    given.push(Box::new(names(copies.iter().map(|(viewer, _)| viewer))));
+    Call::new(FREEZE.as_str(), given)
+}
+
+/// Forgets the copies for these viewers of these accounts.
+pub(in crate::store::postgres) fn thaw(keys: &[(Account, Account)]) -> Call {
+    let (viewers, accounts) = pairs(keys);
+    call!(
+        "DELETE FROM frozen USING unnest($1::text[], $2::text[]) AS given (v, a) WHERE viewer = v AND account = a",
+        viewers,
+        accounts
+    )
+}
+
+/// Deletes the accounts' own rows.
+pub(in crate::store::postgres) fn delete(accounts: &[Account]) -> Call {
+    call!("DELETE FROM users WHERE account = ANY($1)", names(accounts))
+}
+
+/// Reads rows for decisions; [`row`] takes each.
+pub(in crate::store::postgres) fn rows(accounts: &[Account]) -> Call {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {}, account, invisible, invisible_version, online, last_seen FROM users WHERE account = ANY($1)",
+            *LIST
+        )
+    });
+    call!(SQL.as_str(), names(accounts))
+}
+
+/// Reads a row of [`rows`].
+pub(in crate::store::postgres) fn row(record: &Record) -> PgResult<UserRow> {
+    let seen = SeenPresence { online: value(record, COLUMNS + 3)?, last_seen: number(record, COLUMNS + 4)? };
+    let presence = StoredPresence { invisible: invisibility(record, COLUMNS + 1)?, seen };
+    Ok(UserRow { profile: Arc::new(profile(account(record, COLUMNS)?, record)?), presence })
+}
+
+/// Reads the frozen copies of these keys, viewer and account; [`copy`] takes each.
+pub(in crate::store::postgres) fn copies(keys: &[(Account, Account)]) -> Call {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let list = columns().map(|name| format!("frozen.{name}")).collect::<Vec<_>>().join(", ");
+        format!(
+            "SELECT {list}, account, viewer FROM unnest($1::text[], $2::text[]) AS given (v, a)
+             JOIN frozen ON viewer = v AND account = a"
+        )
+    });
+    let (viewers, accounts) = pairs(keys);
+    call!(SQL.as_str(), viewers, accounts)
+}
+
+/// Reads a frozen copy and its viewer.
+pub(in crate::store::postgres) fn copy(record: &Record) -> PgResult<(Account, Arc<Profile>)> {
+    Ok((account(record, COLUMNS + 1)?, Arc::new(profile(account(record, COLUMNS)?, record)?)))
+}
+
+/// Reads the profiles kept for `viewer` of those owners that block it.
+pub(in crate::store::postgres) async fn frozen(
+    session: &PgSession,
+    viewer: &Account,
+    owners: &[Account],
+) -> PgResult<Vec<Arc<Profile>>> {
+    let keys: Vec<_> = owners.iter().map(|owner| (viewer.clone(), owner.clone())).collect();
+    let found = session.query(copies(&keys)).await?;
+    found.iter().map(|record| Ok(copy(record)?.1)).collect()
+}
+
+/// Reads the profiles after an account, in order of the account, and how friends see each.
+pub(super) async fn users_after(
+    session: &PgSession,
+    after: &str,
+    limit: usize,
+) -> PgResult<Vec<(Arc<Profile>, StoredPresence)>> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {}, account, invisible, invisible_version, online, last_seen
+             FROM users WHERE account > $1 ORDER BY account LIMIT $2",
+            *LIST
+        )
+    });
+    let found = session.query(call!(SQL.as_str(), after.to_owned(), int(limit as u64))).await?;
+    found.iter().map(|record| row(record).map(|row| (row.profile, row.presence))).collect()
+}
+
+/// Reads the profiles after an account whose accounts begin with a text, in order of the account.
+pub(in crate::store::postgres) async fn profiles_from(
+    session: &PgSession,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> PgResult<Vec<Profile>> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {}, account FROM users WHERE account > $1 AND account >= $2 AND account < $3
+             ORDER BY account LIMIT $4",
+            *LIST
+        )
+    });
+    if prefix.contains('\0') {
+        return Ok(Vec::new());
+    }
+    // Accounts are ASCII, so this is behind all that begin so.
+    let end = format!("{prefix}\u{7f}");
+    let found = call!(SQL.as_str(), after.to_owned(), prefix.to_owned(), end, int(limit as u64));
+    let found = session.query(found).await?;
+    found.iter().map(|record| profile(account(record, COLUMNS)?, record)).collect()
+}
+
+/// Which blocks come with a user.
+pub(in crate::store::postgres) enum BlocksOf {
+    /// All of them.
+    All,
+    /// Those of accounts with few live ones; of others that of the viewer, and those shown online.
+    Followed(Account, usize),
+    /// Those of the viewer.
+    Seen(Account),
+}
+
+/// Reads the users of the accounts that exist, in one snapshot with blocks of theirs.
+pub(in crate::store::postgres) async fn users(
+    session: &PgSession,
+    accounts: &[Account],
+    blocks: &BlocksOf,
+) -> PgResult<Vec<User>> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let list = columns().map(|name| format!("users.{name}")).collect::<Vec<_>>().join(", ");
+        format!(
+            "SELECT {list}, users.account, invisible, invisible_version, last_seen, coalesce(kept.blocks, 0)
+             FROM users LEFT JOIN relation_count AS kept ON kept.account = users.account
+             WHERE users.account = ANY($1)"
+        )
+    });
+    let own = match blocks {
+        BlocksOf::All => relations::deciding_blocks(accounts),
+        BlocksOf::Followed(viewer, few) => relations::followed_blocks(accounts, viewer, *few),
+        BlocksOf::Seen(viewer) => relations::seen_blocks(accounts, viewer),
+    };
+    let mut found = session
+        .pipeline(&[call!(super::SNAPSHOT), call!(SQL.as_str(), names(accounts)), own, call!("COMMIT")])
+        .await?
+        .into_iter();
+    let (users, blocks_found) = (found.nth(1).unwrap_or_default(), found.next().unwrap_or_default());
+    let mut by_owner: HashMap<Account, Vec<Block>> = HashMap::new();
+    for record in &blocks_found {
+        let block = relations::block(record)?;
+        by_owner.entry(block.owner.clone()).or_default().push(block);
+    }
+    users
+        .iter()
+        .map(|record| {
+            let account = account(record, COLUMNS)?;
+            let held = by_owner.remove(&account).unwrap_or_default();
+            let (ended, live) = held.into_iter().partition(|block| block.removed);
+            let count = number(record, COLUMNS + 4)?;
+            Ok(User {
+                profile: Arc::new(profile(account, record)?),
+                invisible: invisibility(record, COLUMNS + 1)?,
+                last_seen: number(record, COLUMNS + 3)?,
+                blocks: live,
+                has_more_blocks: matches!(blocks, BlocksOf::Followed(_, few) if count > *few as u64),
+                ended,
+            })
+        })
+        .collect()
+}
+
+/// Returns whether no account exists.
+pub(in crate::store::postgres) async fn is_empty(session: &PgSession) -> PgResult<bool> {
+    value(&session.row(call!("SELECT NOT EXISTS (SELECT 1 FROM users)")).await?, 0)
+}
+
+/// Reads the accounts noted as online.
+pub(in crate::store::postgres) async fn online(session: &PgSession) -> PgResult<Vec<OnlineAccount>> {
+    let accounts = call!("SELECT account, invisible, invisible_version, last_seen FROM users WHERE online");
+    let found =
+        session.pipeline(&[call!(super::SNAPSHOT), accounts, relations::shown_blocks(), call!("COMMIT")]).await?;
+    let mut found = found.into_iter().skip(1);
+    let (accounts, shown) = (found.next().unwrap_or_default(), found.next().unwrap_or_default());
+    let mut blocks: HashMap<Account, Vec<Block>> = HashMap::new();
+    for record in &shown {
+        let block = relations::block(record)?;
+        blocks.entry(block.owner.clone()).or_default().push(block);
+    }
+    accounts
+        .iter()
+        .map(|record| {
+            let account = account(record, 0)?;
+            let blocks = blocks.remove(&account).unwrap_or_default();
+            Ok(OnlineAccount { account, invisible: invisibility(record, 1)?, last_seen: number(record, 3)?, blocks })
+        })
+        .collect()
+}
+
+/// Stores how accounts are seen now by friends. With `numbers` each that exists takes the next number, and the call
+/// returns the last one.
+pub(in crate::store::postgres) fn put_seen(seen: &[PresenceRow], numbers: bool) -> Option<Call> {
+    // A statement may touch a row once: the last one wins.
+    let mut last: HashMap<&Account, usize> = HashMap::new();
+    let of_friends = |row: &&PresenceRow| row.peer.is_none();
+    for (at, row) in seen.iter().enumerate().filter(|(_, row)| of_friends(row)) {
+        last.insert(&row.account, at);
+    }
+    let rows = seen.iter().enumerate().filter(|(at, row)| of_friends(row) && last.get(&row.account) == Some(at));
+    let rows: Vec<_> = rows.map(|(_, row)| (row.account.to_string(), row.seen.unwrap_or_default())).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let online: Vec<bool> = rows.iter().map(|(_, seen)| seen.online).collect();
+    let times: Vec<i64> = rows.iter().map(|(_, seen)| int(seen.last_seen)).collect();
+    let accounts: Vec<String> = rows.into_iter().map(|(account, _)| account).collect();
+    let sql = if numbers {
+        "WITH given AS (SELECT * FROM unnest($1::text[], $2::boolean[], $3::bigint[]) WITH ORDINALITY AS t (a, o, s, n)),
+              found AS (SELECT given.*, row_number() OVER (ORDER BY n) AS k FROM given JOIN users ON account = a),
+              raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM found) RETURNING seen),
+              put AS (UPDATE users SET online = o, last_seen = s,
+                          seen_stamp = raised.seen - (SELECT count(*) FROM found) + k
+                      FROM found, raised WHERE account = a)
+         SELECT seen FROM raised"
+    } else {
+        "UPDATE users SET online = o, last_seen = s
+         FROM unnest($1::text[], $2::boolean[], $3::bigint[]) AS given (a, o, s) WHERE account = a"
+    };
+    Some(call!(sql, accounts, online, times))
+}
+
+/// Gives accounts that exist the next numbers, and returns the last one.
+pub(in crate::store::postgres) fn put_numbers(accounts: &[Account]) -> Call {
+    call!(
+        "WITH given AS (SELECT * FROM unnest($1::text[]) WITH ORDINALITY AS t (a, n)),
+              found AS (SELECT given.*, row_number() OVER (ORDER BY n) AS k FROM given JOIN users ON account = a),
+              raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM found) RETURNING seen),
+              put AS (UPDATE users SET seen_stamp = raised.seen - (SELECT count(*) FROM found) + k
+                      FROM found, raised WHERE account = a)
+         SELECT seen FROM raised",
+        names(accounts)
+    )
+}
+
+/// Gives a number to each account that is online, and anew to each that has one.
+pub(in crate::store::postgres) fn number_all() -> Call {
+    call!(
+        "WITH found AS (SELECT account AS a, row_number() OVER (ORDER BY account) AS k FROM users
+                        WHERE online OR seen_stamp > 0),
+              raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM found) RETURNING seen)
+         UPDATE users SET seen_stamp = raised.seen - (SELECT count(*) FROM found) + k
+         FROM found, raised WHERE account = a"
+    )
+}
+
+/// Reads the presence of accounts whose last transition came after a number and not after another.
+pub(in crate::store::postgres) async fn seen_page(
+    session: &PgSession,
+    after: SeenNumber,
+    until: SeenNumber,
+    limit: usize,
+) -> PgResult<Vec<NumberedPresence>> {
+    // The first condition is that of the index.
+    let sql =
+        "SELECT account, online, last_seen, invisible, greatest(version, invisible_version), seen_stamp FROM users
+               WHERE seen_stamp > 0 AND seen_stamp > $1 AND seen_stamp <= $2 ORDER BY seen_stamp LIMIT $3";
+    let found = session.query(call!(sql, int(after), int(until), int(limit as u64))).await?;
+    found
+        .iter()
+        .map(|record| {
+            Ok(NumberedPresence {
+                account: account(record, 0)?,
+                presence: SeenPresence { online: value(record, 1)?, last_seen: number(record, 2)? },
+                invisible: value(record, 3)?,
+                revision: number(record, 4)?,
+                seen: number(record, 5)?,
+            })
+        })
+        .collect()
+}
+
+/// Reads the columns `invisible` and `invisible_version`, which begin at `first`.
+fn invisibility(record: &Record, first: usize) -> PgResult<Invisibility> {
+    Ok(Invisibility { hides: value(record, first)?, version: number(record, first + 1)? })
+}

@@ -1,0 +1,286 @@
+//! Checks a database before it is used, and migrates it: a server that keeps what it confirms, and a schema that is ours.
+
+use std::sync::Arc;
+
+use super::options::{Failover, PostgresOptions};
+use super::pg_error::PgError;
+use super::rows::values::{number, value};
+use super::rows::{change_log, delivery, profiles};
+use super::session::{PgSession, call};
+use super::url::PostgresUrl;
+use crate::store::StoreError;
+use rosterd_engine::model::Visibility;
+
+/// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("../schema/postgres/0001_one_node.sql")];
+
+/// The oldest server that has all that is asked of it.
+const OLDEST: i32 = 130_000;
+
+/// The advisory lock that the one gateway of a database holds: the bytes "rosterd".
+pub(super) const GATEWAY_LOCK: i64 = 0x0072_6f73_7465_7264;
+
+/// The history of a log that nobody follows.
+const NO_HISTORY: i64 = 0;
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PgSchemaError {
+    #[error("its server has version {0}, and rosterd needs PostgreSQL 13 or later")]
+    OldServer(String),
+    #[error("its server runs with fsync = off, which loses answered writes when the power fails: set it to on")]
+    NoFsync,
+    #[error("its server is a standby, which takes no writes: name the primary in store.url")]
+    Standby,
+    #[error("its encoding is {0}: create it with ENCODING 'UTF8'")]
+    Encoding(String),
+    #[error("it has a schema \"rosterd\" that is not rosterd's: use another database")]
+    Foreign,
+    #[error("its schema has version {found}, this rosterd knows versions up to {known}: use a newer rosterd")]
+    Newer { found: i32, known: usize },
+    #[error(
+        "another gateway uses it: several gateways on one database do not work yet, and one that was killed leaves within seconds"
+    )]
+    Used,
+    #[error("the role has no right to {what}: run {remedy}")]
+    NoRight { what: &'static str, remedy: String },
+    #[error(transparent)]
+    Database(#[from] PgError),
+}
+
+/// Puts an error into one sentence for the operator.
+pub(super) fn explain(url: &PostgresUrl, error: &PgSchemaError) -> StoreError {
+    let remedy = match error {
+        PgSchemaError::Database(error) => match error.code() {
+            Some("28P01" | "28000") => ": check user and password of store.url, and pg_hba.conf of the server",
+            Some("3D000") => ": create it with CREATE DATABASE",
+            Some("42501") => ": the role needs to own the schema \"rosterd\" and what is in it",
+            _ => "",
+        },
+        _ => "",
+    };
+    StoreError(format!("cannot use the database {url}: {error}{remedy}"))
+}
+
+/// The facts that a store keeps about itself.
+pub(super) struct PgMeta {
+    pub epoch: i64,
+    /// Unless nobody follows the log.
+    pub history: Option<i64>,
+    pub salt: Arc<[u8]>,
+    /// Which server, database and schema it is.
+    pub system: String,
+}
+
+/// Verifies the server, takes the lock of the one gateway, and brings schema and facts up to date.
+pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> Result<PgMeta, PgSchemaError> {
+    verify_server(session).await?;
+    let locked = session.query(call!("SELECT pg_advisory_lock($1)", GATEWAY_LOCK)).await;
+    locked.map_err(|error| if error.code() == Some("55P03") { PgSchemaError::Used } else { error.into() })?;
+    session
+        .run("BEGIN; SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'")
+        .await?;
+    migrate(session).await?;
+    session.run("SELECT id FROM sequencer WHERE id = 1 FOR UPDATE").await?;
+    let system = system(session).await?;
+    let timeline = session.row(call!("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")).await?;
+    let identity = format!("{system}/{}", value::<String>(&timeline, 0).map_err(PgSchemaError::from)?);
+    begin_histories(session, options, &identity).await?;
+    number_presence(session, options.keeps_log && options.numbers_presence).await?;
+    let meta = session.row(call!("SELECT epoch, history, audit_salt FROM meta")).await?;
+    let history = value(&meta, 1)?;
+    let salt: Vec<u8> = value(&meta, 2)?;
+    session.run("COMMIT").await?;
+    Ok(PgMeta {
+        epoch: value(&meta, 0)?,
+        history: Some(history).filter(|history| *history != NO_HISTORY),
+        salt: salt.into(),
+        system,
+    })
+}
+
+/// Returns an error if the server cannot be used.
+async fn verify_server(session: &PgSession) -> Result<(), PgSchemaError> {
+    let facts = session
+        .row(call!(
+            "SELECT current_setting('server_version_num')::integer, current_setting('server_version'),
+                    current_setting('fsync'), pg_is_in_recovery(), current_setting('server_encoding')"
+        ))
+        .await?;
+    if value::<i32>(&facts, 0)? < OLDEST {
+        return Err(PgSchemaError::OldServer(value(&facts, 1)?));
+    }
+    if value::<String>(&facts, 2)? == "off" {
+        return Err(PgSchemaError::NoFsync);
+    }
+    if value(&facts, 3)? {
+        return Err(PgSchemaError::Standby);
+    }
+    let encoding: String = value(&facts, 4)?;
+    if encoding != "UTF8" {
+        return Err(PgSchemaError::Encoding(encoding));
+    }
+    Ok(())
+}
+
+/// Runs the missing migrations.
+async fn migrate(session: &PgSession) -> Result<(), PgSchemaError> {
+    let found = session
+        .row(call!(
+            "SELECT to_regnamespace('rosterd') IS NOT NULL,
+                    has_database_privilege(current_database(), 'CREATE'),
+                    coalesce(has_schema_privilege(to_regnamespace('rosterd')::oid, 'CREATE'), false),
+                    (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('rosterd')),
+                    (SELECT count(*) FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid
+                     WHERE relnamespace = to_regnamespace('rosterd') AND relname = 'meta'
+                         AND attname IN ('epoch', 'identity', 'schema', 'audit_salt')),
+                    current_database()::text, current_user::text"
+        ))
+        .await?;
+    let (exists, may_create, may_fill): (bool, bool, bool) = (value(&found, 0)?, value(&found, 1)?, value(&found, 2)?);
+    let (things, known_columns): (i64, i64) = (value(&found, 3)?, value(&found, 4)?);
+    let (database, role): (String, String) = (value(&found, 5)?, value(&found, 6)?);
+    if !exists && !may_create {
+        let remedy = format!("GRANT CREATE ON DATABASE \"{database}\" TO \"{role}\"");
+        return Err(PgSchemaError::NoRight { what: "create a schema", remedy });
+    }
+    if !exists {
+        session.run("CREATE SCHEMA rosterd").await?;
+    } else if things > 0 && known_columns != 4 {
+        return Err(PgSchemaError::Foreign);
+    }
+    let version: i32 = if things > 0 { value(&session.row(call!("SELECT schema FROM meta")).await?, 0)? } else { 0 };
+    let missing = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
+    let Some(missing) = missing else {
+        return Err(PgSchemaError::Newer { found: version, known: MIGRATIONS.len() });
+    };
+    if exists && !missing.is_empty() && !may_fill {
+        let remedy = format!("ALTER SCHEMA rosterd OWNER TO \"{role}\"");
+        return Err(PgSchemaError::NoRight { what: "create tables in the schema rosterd", remedy });
+    }
+    for migration in missing {
+        session.run(migration).await?;
+    }
+    if version == 0 {
+        begin_store(session).await?;
+    }
+    if !missing.is_empty() {
+        let sql = "UPDATE meta SET schema = $1";
+        session.query(call!(sql, MIGRATIONS.len() as i32)).await?;
+    }
+    Ok(())
+}
+
+/// Puts the facts of a new store.
+async fn begin_store(session: &PgSession) -> Result<(), PgSchemaError> {
+    let mut salt = vec![0; 32];
+    getrandom::fill(&mut salt).map_err(PgError::from)?;
+    let sql = "INSERT INTO meta (id, epoch, identity, floor, visibility, schema, format, history, feed_floor, seen,
+                                 numbers_seen, audit_salt)
+               VALUES (1, $1, '', 0, '', 0, 1, 0, 0, 0, false, $2)";
+    session.query(call!(sql, random()?, salt)).await?;
+    Ok(())
+}
+
+/// Returns which server, which database and which schema this is: a dump that was restored is in another one, and may lack
+/// commits.
+pub(super) async fn system(session: &PgSession) -> Result<String, PgError> {
+    let sql = "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || pg_database.oid || '/'
+                      || to_regnamespace('rosterd')::oid
+               FROM pg_database WHERE datname = current_database()";
+    value(&session.row(call!(sql)).await?, 0)
+}
+
+/// Begins a new epoch where clients that come back must sync in full, and a new change log where changes may be missing in
+/// the old one.
+///
+/// Both are so on another database system, as after a dump was restored, and after a failover that may have lost commits.
+/// Clients also sync in full under other rules about who sees what. The rules are compared field by field: a field that the
+/// stored line lacks is new, and the store was written under its default rule.
+async fn begin_histories(session: &PgSession, options: &PostgresOptions, identity: &str) -> Result<(), PgError> {
+    let meta = session.row(call!("SELECT identity, visibility, history FROM meta")).await?;
+    let (known, stored): (String, String) = (value(&meta, 0)?, value(&meta, 1)?);
+    let moved = known != identity;
+    let lost = moved && !is_lossless(options.failover, &known, identity);
+    if lost && !known.is_empty() {
+        tracing::warn!("the database is another one, or failed over: clients sync in full, followers begin anew");
+    }
+    if lost || Visibility::from_line(&stored).as_ref() != Some(&options.visibility) {
+        session.query(call!("UPDATE meta SET epoch = $1", random()?)).await?;
+    }
+    let sql = "UPDATE meta SET identity = $1, visibility = $2 WHERE identity <> $1 OR visibility <> $2";
+    session.query(call!(sql, identity.to_owned(), options.visibility.to_line())).await?;
+    if lost || !options.keeps_log || value::<i64>(&meta, 2)? == NO_HISTORY {
+        let history = if options.keeps_log { random()? } else { NO_HISTORY };
+        session.pipeline(&change_log::begin(history)).await?;
+        session.query(delivery::clear_dead()).await?;
+    }
+    Ok(())
+}
+
+/// Returns whether a move from one identity to another loses no commit.
+pub(super) fn is_lossless(failover: Failover, known: &str, identity: &str) -> bool {
+    let system = |identity: &str| identity.rsplit_once('/').map(|(system, _)| system.to_owned());
+    failover == Failover::Lossless && system(known) == system(identity)
+}
+
+/// Begins to number presence transitions, or ends that.
+async fn number_presence(session: &PgSession, numbers: bool) -> Result<(), PgError> {
+    let numbered: bool = value(&session.row(call!("SELECT numbers_seen FROM meta")).await?, 0)?;
+    if numbered != numbers {
+        if numbers {
+            session.query(profiles::number_all()).await?;
+        }
+        session.query(call!("UPDATE meta SET numbers_seen = $1", numbers)).await?;
+    }
+    Ok(())
+}
+
+/// Makes 64 random bits, as they are stored; never 0.
+pub(super) fn random() -> Result<i64, PgError> {
+    Ok(getrandom::u64()?.max(1).cast_signed())
+}
+
+/// Where the history of the database stands, read under the lock.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    /// The last revision, and the nonce of the batch that took it.
+    pub head: u64,
+    pub nonce: i64,
+    /// The time of that batch, and the database's clock.
+    pub time: u64,
+    pub clock: u64,
+    pub timeline: String,
+    pub epoch: i64,
+    pub compacted: u64,
+    pub seen: u64,
+    pub identity: String,
+}
+
+/// Reads where the history stands. It must be a statement of its own: one that waited for the lock would read what was
+/// before its wait.
+pub(super) const STANDING: &str = "
+    SELECT newest.last, newest.nonce, newest.time, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+           left(pg_walfile_name(pg_current_wal_lsn()), 8), meta.epoch, floor, seen, identity
+    FROM (SELECT last, nonce, time FROM feed ORDER BY first DESC LIMIT 1) AS newest, meta";
+
+/// Takes the lock before the first revision of a batch.
+pub(super) const LOCK: &str = "SELECT id FROM sequencer WHERE id = 1 FOR UPDATE";
+
+impl Standing {
+    /// Reads a result of [`STANDING`].
+    pub(super) fn of(record: Option<&tokio_postgres::Row>) -> Result<Self, PgError> {
+        let record = record.ok_or_else(|| PgError::Damaged("there is no row in meta or in feed".into()))?;
+        Ok(Self {
+            head: number(record, 0)?,
+            nonce: value(record, 1)?,
+            time: number(record, 2)?,
+            clock: number(record, 3)?,
+            timeline: value(record, 4)?,
+            epoch: value(record, 5)?,
+            compacted: number(record, 6)?,
+            seen: number(record, 7)?,
+            identity: value(record, 8)?,
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! One batch of writes as one transaction: lock, read, decide, write, commit.
+//!
+//! Everything that only depends on the commands goes to the server in one round trip, and everything that the decisions
+//! come to in a second one. The lock is held from before the first revision until the commit is visible.
+
+use std::sync::atomic::Ordering;
+
+use tokio_postgres::Row as Record;
+
+use super::fetch::Fetch;
+use super::pg_error::PgError;
+use super::rows::change_log::{self, FeedBatch};
+use super::rows::values::number;
+use super::rows::{audit, credentials, profiles, relations};
+use super::schema::{LOCK, STANDING, Standing, random};
+use super::session::{Call, PgSession, call};
+use super::staged::Staged;
+use super::writer_session::DoubtfulBatch;
+use super::writer_state::PgWriter;
+use crate::store::commit::{Abort, CommitContext, carry_out};
+use crate::store::{PresenceRow, Write};
+use rosterd_engine::model::{Account, Answer, Change, Millis, RequestError, Revision, Row, SeenNumber};
+
+/// The result of a transaction, with one entry for each write.
+#[derive(Debug)]
+pub(super) struct CommittedBatch {
+    pub changes: Vec<Change>,
+    /// The answers of each write, or the position of the refused command and its error.
+    pub results: Vec<Result<Vec<Answer>, (usize, RequestError)>>,
+    /// The last revision, and the nonce of its batch.
+    pub newest: DoubtfulBatch,
+    /// The last number of a presence transition, if it was raised.
+    seen: Option<SeenNumber>,
+}
+
+/// Why a transaction has no result.
+#[derive(Debug)]
+pub(super) enum TransactionFailure {
+    /// Nothing of it was done.
+    NotDone(PgError),
+    /// It was asked to commit, and no answer came.
+    InDoubt(Box<CommittedBatch>, PgError),
+}
+
+impl From<PgError> for TransactionFailure {
+    fn from(error: PgError) -> Self {
+        Self::NotDone(error)
+    }
+}
+
+impl PgWriter {
+    /// Carries writes out, and stores who came and went before them: a block keeps the last time at which its peer was
+    /// seen.
+    pub(super) async fn attempt(
+        &mut self,
+        writes: &[Write],
+        seen: &[PresenceRow],
+    ) -> Result<CommittedBatch, TransactionFailure> {
+        let session = self.session().await?;
+        let outcome = self.transact(&session, writes, seen).await;
+        match &outcome {
+            Ok(batch) => self.committed(batch),
+            Err(TransactionFailure::NotDone(error)) => self.connection.abandon(error).await,
+            Err(TransactionFailure::InDoubt(..)) => self.connection.drop_connection(),
+        }
+        outcome
+    }
+
+    async fn transact(
+        &mut self,
+        session: &PgSession,
+        writes: &[Write],
+        seen: &[PresenceRow],
+    ) -> Result<CommittedBatch, TransactionFailure> {
+        let mut calls = vec![call!("BEGIN"), call!(LOCK), call!(STANDING)];
+        let at = self.add_presence(seen, &mut calls);
+        let first = calls.len();
+        let commands = writes.iter().flat_map(|write| &write.commands);
+        let fetch = Fetch::of(commands, &mut calls);
+        let mut found = self.in_time(session.pipeline(&calls)).await?;
+        let standing = Standing::of(found[2].first())?;
+        self.connection.check(&standing)?;
+        let mut raised = at.map(|at| last_number(&found[at])).transpose()?;
+        let staged = fetch.into_staged(found.drain(first..), self.salt.clone())?;
+        let mut decided = self.decide(staged, writes, &standing)?;
+        let mut calls = Vec::new();
+        let at = self.add_rows(&mut decided, &mut calls);
+        if calls.is_empty() && seen.is_empty() {
+            session.run("ROLLBACK").await?;
+            return Ok(decided.batch);
+        }
+        calls.push(call!("COMMIT"));
+        session.prepare(&calls).await?;
+        match self.in_time(session.pipeline(&calls)).await {
+            Ok(found) => {
+                raised = at.map(|at| last_number(&found[at])).transpose()?.or(raised);
+                decided.batch.seen = raised;
+            }
+            Err(error) if error.is_refusal() => return Err(error.into()),
+            Err(error) => return Err(TransactionFailure::InDoubt(Box::new(decided.batch), error)),
+        }
+        self.confirm_replicated(session).await;
+        Ok(decided.batch)
+    }
+
+    /// Adds the calls that store who came and went. Returns which of them returns the last number.
+    pub(super) fn add_presence(&self, seen: &[PresenceRow], calls: &mut Vec<Call>) -> Option<usize> {
+        let numbers = self.seen.is_some();
+        let at = profiles::put_seen(seen, numbers).map(|call| {
+            calls.push(call);
+            calls.len() - 1
+        });
+        calls.extend(relations::put_seen(seen));
+        at.filter(|_| numbers)
+    }
+
+    /// Lets the engine decide every command on the rows.
+    fn decide(&self, mut staged: Staged, writes: &[Write], standing: &Standing) -> Result<DecidedBatch, PgError> {
+        let now = self.now(standing);
+        let nonce = random()?;
+        let mut changes: Vec<Change> = Vec::new();
+        let mut results = Vec::with_capacity(writes.len());
+        for write in writes {
+            let head = standing.head + changes.len() as Revision;
+            staged.begin();
+            let context = CommitContext { head, now, visibility: &self.visibility };
+            results.push(match carry_out(&mut staged, write, context) {
+                Ok(done) => {
+                    changes.extend(done.changes);
+                    Ok(done.answers)
+                }
+                Err(Abort::Refused { at, error }) => {
+                    staged.take_back();
+                    Err((at, error))
+                }
+                Err(Abort::Failed(never)) => match never {},
+            });
+        }
+        let newest = match changes.last() {
+            Some(change) => DoubtfulBatch { head: change.revision, nonce },
+            None => DoubtfulBatch { head: standing.head, nonce: standing.nonce },
+        };
+        let feed = FeedBatch { epoch: standing.epoch, nonce, time: now, kept: self.keeps_log };
+        Ok(DecidedBatch { staged, feed, batch: CommittedBatch { changes, results, newest, seen: None } })
+    }
+
+    /// Adds the calls that write what was decided: each row once, as it is at the end. Returns which of them returns the
+    /// last number of a presence transition.
+    fn add_rows(&self, decided: &mut DecidedBatch, calls: &mut Vec<Call>) -> Option<usize> {
+        let DecidedBatch { staged, feed, batch } = decided;
+        if staged.is_clean() {
+            return None;
+        }
+        add_staged(staged, calls);
+        let hidden = hidden_accounts(&batch.changes);
+        let at = (self.seen.is_some() && !hidden.is_empty()).then(|| {
+            calls.push(profiles::put_numbers(&hidden));
+            calls.len() - 1
+        });
+        change_log::append(*feed, &batch.changes, calls);
+        at
+    }
+
+    /// Returns the time of a batch: that of a clock that was given, or the database's, but never before the last batch.
+    fn now(&self, standing: &Standing) -> Millis {
+        self.clock.as_ref().map_or(standing.clock.max(standing.time), |clock| clock())
+    }
+
+    /// Notes that a batch was committed.
+    pub(super) fn committed(&mut self, batch: &CommittedBatch) {
+        self.connection.known.head = batch.newest.head;
+        self.connection.known.nonce = batch.newest.nonce;
+        self.head.store(batch.newest.head, Ordering::Release);
+        self.raise_seen(batch.seen);
+    }
+}
+
+/// What a batch comes to.
+struct DecidedBatch {
+    staged: Staged,
+    feed: FeedBatch,
+    batch: CommittedBatch,
+}
+
+/// Adds the calls that write the rows of a batch. What is erased comes first, as some of it may have been made again.
+fn add_staged(staged: &Staged, calls: &mut Vec<Call>) {
+    if !staged.gone.is_empty() {
+        let gone: Vec<Account> = staged.gone.keys().cloned().collect();
+        let below: Vec<_> = staged.gone.iter().map(|(account, version)| (account.clone(), *version)).collect();
+        calls.push(change_log::erase_below(&below));
+        calls.push(audit::erase(&gone, &staged.salt));
+        calls.push(profiles::delete(&gone));
+        calls.extend(relations::forget(&gone));
+    }
+    let mut add = |any: bool, call: &dyn Fn() -> Call| {
+        if any {
+            calls.push(call());
+        }
+    };
+    let users = staged.users.puts();
+    add(!users.is_empty(), &|| profiles::put(&users));
+    let edges = staged.edges.puts();
+    add(!edges.is_empty(), &|| relations::put_edges(&edges));
+    let requests = staged.requests.puts();
+    add(!requests.is_empty(), &|| relations::put_requests(&requests));
+    let blocks = staged.blocks.puts();
+    add(!blocks.is_empty(), &|| relations::put_blocks(&blocks));
+    let (copies, thawed) = staged.frozen.changes();
+    let copies: Vec<_> = copies.into_iter().map(|((viewer, _), profile)| (viewer, profile)).collect();
+    add(!copies.is_empty(), &|| profiles::freeze(&copies));
+    add(!thawed.is_empty(), &|| profiles::thaw(&thawed));
+    let (kept, removed) = staged.credentials.changes();
+    add(!kept.is_empty(), &|| credentials::put(&kept));
+    add(!removed.is_empty(), &|| credentials::remove(&removed));
+    add(!staged.audit.is_empty(), &|| audit::append(&staged.audit));
+}
+
+/// Returns the accounts that began or ceased to hide, each once, in the order in which they did last.
+fn hidden_accounts(changes: &[Change]) -> Vec<Account> {
+    let mut hidden: Vec<Account> = Vec::new();
+    for row in changes.iter().flat_map(|change| &change.rows) {
+        if let Row::Invisible { account, .. } = row {
+            hidden.retain(|held| held != account);
+            hidden.push(account.clone());
+        }
+    }
+    hidden
+}
+
+/// Reads the last number out of the result of a call that raised it.
+pub(super) fn last_number(found: &[Record]) -> Result<SeenNumber, PgError> {
+    found.first().map_or(Err(PgError::Damaged("there is no row in meta".into())), |record| number(record, 0))
+}
