@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs console deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -99,6 +99,11 @@ console: sdk/console/node_modules/.package-lock.json chromium ## test the operat
 	@echo "== console"
 	cargo build $(CHECKED)
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/console test
+
+# Needs `ulimit -n 20000`.
+console-bench: sdk/console/node_modules/.package-lock.json chromium ## measure the console's pages with CLIENTS=18000 sessions and a user with 10,000 friends
+	cargo build --locked --release --features jemalloc
+	ROSTERD_BIN=$(abspath $(TARGET))/release/rosterd CLIENTS=$(or $(CLIENTS),18000) npm --prefix sdk/console run bench
 
 # KILLS=… sets how often the leading tab is killed.
 tabs: sdk/js/node_modules/.package-lock.json chromium ## test tabs that share a connection in Chromium, and kill the leading one 50 times; three minutes

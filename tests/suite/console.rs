@@ -297,8 +297,8 @@ async fn streams_are_bounded() {
 
 #[tokio::test]
 async fn settings_are_shown_with_their_source_and_without_secrets() {
-    let world = World::with("[friends]\npolicy = \"request\"\n");
-    let gateway = world.start_with(&["limits.connections=1234"]);
+    let world = World::with(&viewer(&format!("[friends]\npolicy = \"request\"\n{}", crate::operations::WEBHOOK)));
+    let gateway = world.start_with(&["limits.connections=1234", "webhooks.crm.url=https://example.com/in?token=word"]);
     let (status, answer) = gateway.call(Method::GET, "/v1/settings", "").await;
     assert_eq!(status, 200);
     let of = |key: &str| {
@@ -311,7 +311,11 @@ async fn settings_are_shown_with_their_source_and_without_secrets() {
     );
     assert_eq!(of("friends.policy")["source"], json!(world.path().join("config.toml").display().to_string()));
     assert_eq!(of("presence.enabled"), json!({"key": "presence.enabled", "value": true, "source": "default"}));
-    assert_eq!(of("ops.api_key")["value"], "set");
+    for secret in ["ops.api_key", "ops.keys.viewer.sha256", "webhooks.crm.secret"] {
+        assert_eq!(of(secret)["value"], "set", "{secret}");
+    }
+    assert_eq!(of("webhooks.crm.url")["value"], "https://example.com/in?…");
+    assert_eq!(of("auth.hs256_secret")["value"], "");
     assert!(!answer.to_string().contains(API_KEY));
 }
 

@@ -51,12 +51,20 @@ export class Gateway {
     return gateway;
   }
 
+  get binary(): string {
+    return binary();
+  }
+
+  get config(): string {
+    return join(this.#directory, 'config.toml');
+  }
+
   get console(): string {
     return `${this.ops}/console`;
   }
 
   #write(ops: string, clients: string): string {
-    const config = join(this.#directory, 'config.toml');
+    const { config } = this;
     writeFileSync(config, `[clients]\nlisten = "${clients}"\n[ops]\nlisten = "${ops}"\napi_key = "${this.key}"\n[auth]\nmode = "development"\n[store]\nurl = "sqlite:${join(this.#directory, 'rosterd.db')}"\n${this.settings}`);
     return config;
   }

@@ -45,18 +45,21 @@ await gateway.import(many.map((account) => ({ user: { account, nick: account } }
 await gateway.import(many.map((account) => ({ friendship: ['niels', account] })));
 const slow = await gateway.login('niels', 'ios');
 slow.pause();
-const seconds = Number(process.env['SECONDS'] ?? 60);
 const large = 'x'.repeat(900);
-for (let second = 0, written = 0; second < seconds; second++) {
-  const end = Date.now() + 1000;
-  const busy = 6 + Math.round(5 * Math.sin(second / 9) + 4 * Math.random()) + (second % 23 === 0 ? 25 : 0);
-  for (let i = 0; i < busy; i++) {
-    const { account } = people[written++ % 12]!;
-    await gateway.api('PATCH', `/v1/users/${account}`, { sign: `Yes we can! ${written}` });
+let [second, written] = [0, 0];
+async function traffic(seconds: number): Promise<void> {
+  for (const until = second + seconds; second < until; second++) {
+    const end = Date.now() + 1000;
+    const busy = 6 + Math.round(5 * Math.sin(second / 9) + 4 * Math.random()) + (second % 23 === 0 ? 25 : 0);
+    for (let i = 0; i < busy; i++) {
+      const { account } = people[written++ % 12]!;
+      await gateway.api('PATCH', `/v1/users/${account}`, { sign: `Yes we can! ${written}` });
+    }
+    if (second < 12) for (let i = 0; i < 300; i += 150) await gateway.api('POST', '/v1/users:batchUpdate', { users: many.slice(i, i + 150).map((account) => ({ account, custom: `${large}${second}` })) });
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, end - Date.now())));
   }
-  if (second < 12) for (let i = 0; i < 300; i += 150) await gateway.api('POST', '/v1/users:batchUpdate', { users: many.slice(i, i + 150).map((account) => ({ account, custom: `${large}${second}` })) });
-  await new Promise((resolve) => setTimeout(resolve, Math.max(0, end - Date.now())));
 }
+await traffic(Number(process.env['SECONDS'] ?? 60));
 await gateway.api('PATCH', '/v1/users/alice', { nick: 'Alice P. Liddell', sign: 'Yes we can!' });
 clients[0]!.send({ id: 7, updateMyInfo: { sign: 'Curiouser and curiouser' } });
 await gateway.api('DELETE', '/v1/users/mallory/sessions');
@@ -74,7 +77,7 @@ try {
       await page.goto(`${gateway.console}${place}`);
       await page.locator('main h1').waitFor();
       await page.locator('[aria-busy="true"]').first().waitFor({ state: 'detached' });
-      if (name === 'overview') await page.waitForTimeout(6500);
+      if (name === 'overview') await traffic(7);
       if (name === 'feed') {
         await page.locator('.head .state.good').waitFor();
         for (let i = 0; i < 14; i++) await gateway.api('PATCH', `/v1/users/${people[i % 14]!.account}`, { sign: `Hello ${theme} ${i}` });

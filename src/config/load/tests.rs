@@ -602,3 +602,17 @@ proptest! {
         let _ = load_with(&text, &[("ROSTERD_LIMITS__FRAME_BYTES", &value)], &[(&text, &value)]);
     }
 }
+
+#[test]
+fn a_url_is_shown_without_who_calls_and_without_its_query() {
+    for (given, shown) in [
+        ("https://example.com/in", "https://example.com/in"),
+        ("https://user:word@example.com:8443/in?token=word", "https://…@example.com:8443/in?…"),
+        ("postgres://user:p%40ss@db/rosterd?sslmode=require", "postgres://…@db/rosterd?…"),
+        ("https://a@b@example.com", "https://…@example.com"),
+        ("sqlite:data/rosterd.db", "sqlite:data/rosterd.db"),
+        ("", ""),
+    ] {
+        assert_eq!(without_credentials(Value::String(given.to_owned())), Value::String(shown.to_owned()), "{given}");
+    }
+}

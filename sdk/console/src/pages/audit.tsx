@@ -9,7 +9,7 @@ import { Account, Head, Moment, Show, Table } from '../ui.js';
 
 interface Page { entries: AuditEntry[]; next?: string }
 
-const SOME = 100;
+const SOME = 50;
 /** Above every number that the log will have. */
 const ABOVE = 2 ** 40;
 

@@ -24,7 +24,7 @@ export const endSession = ({ account, session }: Session, done: () => void): Act
 
 export function Sessions({ place }: { place: Place }): JSX.Element {
   const { prefix, device, pending, after } = place.query;
-  const path = query('/v1/sessions', { prefix, device, pending, after, limit: 100 });
+  const path = query('/v1/sessions', { prefix, device, pending, after, limit: 50 });
   const page = useLoad(path, () => get<SessionsPage>(path), 5000);
   const may = useMay();
   const filter = (event: TargetedSubmitEvent<HTMLFormElement>): void => {

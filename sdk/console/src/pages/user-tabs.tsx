@@ -22,7 +22,7 @@ export function Friends({ account, place, changed }: Tab): JSX.Element {
   const { after } = place.query;
   const [reveals, setReveals] = useState(false);
   const may = useMay();
-  const path = query(at`/v1/users/${account}/friends`, { after, limit: 100 });
+  const path = query(at`/v1/users/${account}/friends`, { after, limit: 50 });
   const page = useLoad(`${path} ${reveals}`, () => get<{ friends: Friend[]; next?: string }>(path, reveals));
   const unfriend = (peer: string): Action => ({
     title: `End the friendship of ${account} and ${peer}?`,
@@ -70,7 +70,7 @@ export function Requests({ account }: Tab): JSX.Element {
 
 export function Blocks({ account, place }: Tab): JSX.Element {
   const { after } = place.query;
-  const path = query(at`/v1/users/${account}/blocks`, { after, limit: 100 });
+  const path = query(at`/v1/users/${account}/blocks`, { after, limit: 50 });
   const page = useLoad(path, () => get<{ blocks: Block[]; next?: string }>(path));
   return <Show of={page}>{({ blocks, next }) => <>
     <Table name="Blocks" rows={blocks} id={(row) => row.account} empty="It blocks nobody." columns={[

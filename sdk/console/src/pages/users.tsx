@@ -9,7 +9,7 @@ import { Account, Ago, Head, Pager, Show, Table, Text } from '../ui.js';
 
 export function Users({ place }: { place: Place }): JSX.Element {
   const { prefix = '', after } = place.query;
-  const path = query('/v1/users', { prefix, after, limit: 100 });
+  const path = query('/v1/users', { prefix, after, limit: 50 });
   const page = useLoad(path, () => get<{ users: User[]; next?: string }>(path));
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>): void => {
     event.preventDefault();

@@ -81,6 +81,35 @@ fn the_originator_is_not_marked_its_other_session_is() {
     assert_eq!(hub.watermark(), 1);
 }
 
+/// More than there are open files for in a test of the whole gateway.
+#[test]
+fn fifty_thousand_sessions_are_listed_page_by_page_each_once() {
+    let hub = Hub::new(0, HubSettings::default(), Arc::default());
+    let join = |n: u64| {
+        let account = Account::stored(&format!("u{}", n % 20_000)).unwrap();
+        let handle = hub.join(&account, SessionId(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), None);
+        handle.session().connect(1);
+        handle
+    };
+    let handles: Vec<_> = (1..=50_000).map(join).collect();
+    let listed = |filter: &dyn Fn(&Account) -> bool| {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = hub.sessions_after(after, 1000, |session| filter(session.account()));
+            ids.extend(page.iter().map(|session| session.id().0));
+            if page.len() < 1000 {
+                return ids;
+            }
+            after = page.last().map(|last| last.id());
+        }
+    };
+    let all = listed(&|_| true);
+    assert!(all.len() == handles.len() && all.is_sorted_by(|one, next| one < next));
+    let wanted = |account: &Account| account.as_str().starts_with("u19");
+    let expected = handles.iter().filter(|handle| wanted(handle.account())).count();
+    assert_eq!(listed(&wanted).len(), expected);
+}
+
 #[test]
 fn a_relation_marks_the_owners_sessions_once_however_often_it_changes() {
     let hub = Hub::new(0, HubSettings::default(), Arc::default());
