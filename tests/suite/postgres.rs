@@ -156,6 +156,10 @@ async fn a_store_is_copied_from_sqlite_and_clients_sync_in_full_once() {
     assert_eq!(back.reply.sync, rosterd_protocol::v1::SyncMode::Current as i32);
     back.request(nick_command("Ann")).await;
     assert_eq!(gateway.terminate().await, Some(0));
+    // What works straight on a store works here, too.
+    let exported =
+        world.run_well(&["export", "-", "--credentials", "--set", &store, "--set", "ops.listen=127.0.0.1:1"]);
+    assert_eq!(exported.lines().filter(|line| line.contains("\"nick\":\"Ann\"")).count(), 1, "{exported}");
     // The file is as it was.
     let gateway = world.start();
     assert_eq!(gateway.user("ann").await["nick"], "tab\t, \\ and 'quote'");
