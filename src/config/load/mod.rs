@@ -90,7 +90,7 @@ impl LoadedConfig {
             let (value, source) = (without_credentials(value), source(&key));
             // A hash is no secret if its key is random, which nothing makes an operator choose.
             let value = if key.ends_with(".sha256") && value.as_str() != Some("") { "set".into() } else { value };
-            EffectiveSetting { value, key, source }
+            EffectiveSetting { key, value, source }
         };
         values.into_iter().map(setting).collect()
     }
