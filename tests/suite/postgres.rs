@@ -11,7 +11,7 @@ use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::{Gateway, PATIENCE, World, nick_command};
+use crate::support::{Gateway, PATIENCE, World, finished, nick_command};
 
 /// A gateway's settings for a database of a server.
 fn on(server: &Server, database: &str) -> String {
@@ -163,4 +163,44 @@ async fn a_store_is_copied_from_sqlite_and_clients_sync_in_full_once() {
     // The file is as it was.
     let gateway = world.start();
     assert_eq!(gateway.user("ann").await["nick"], "tab\t, \\ and 'quote'");
+}
+
+/// Over the network with TLS and a password: the server must be who its certificate says, and the gateway who it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_proves_who_it_is_and_the_gateway_knows_a_password() {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+    let access = format!(
+        "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhostssl all {ROLE} 127.0.0.1/32 scram-sha-256\n"
+    );
+    let files =
+        [("server.crt", made.cert.pem()), ("server.key", made.signing_key.serialize_pem()), ("pg_hba.conf", access)];
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let Some(server) = Server::start_with(&["ssl = on"], &files) else { return };
+    server.sql("postgres", &format!("CREATE DATABASE x OWNER {ROLE}"));
+    let store = on(&server, "x");
+    let world = World::new();
+    let list = world.path().join("authorities.pem");
+    std::fs::write(&list, made.cert.pem()).unwrap();
+    let world = World { through: Some(format!("SSL_CERT_FILE='{}' exec \"$@\"", list.display())), ..world };
+    let gateway = world.start_with(&[&format!("{store}?sslmode=require")]);
+    gateway.populate(&["ann"], &[]).await;
+    assert_eq!(gateway.user("ann").await["account"], "ann");
+    let sessions = "SELECT ssl, count(*) > 1 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                    WHERE application_name LIKE 'rosterd%' GROUP BY ssl";
+    assert_eq!(server.sql("postgres", sessions), "t|t");
+    assert_eq!(gateway.terminate().await, Some(0));
+    // Whoever does not know the authority, or comes without TLS or with another password, is told so.
+    let wary = World::new();
+    for (store, told) in
+        [(format!("{store}?sslmode=require"), "certificate"), (format!("{store}?sslmode=disable"), "no encryption")]
+    {
+        let said = wary.run_badly(&["serve", "--set", &store]);
+        assert!(said.contains(told) && !said.contains("secret"), "{told}: {said}");
+    }
+    let guessed = store.replace("secret", "hunter2");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rosterd"));
+    command.env("SSL_CERT_FILE", &list).args(["serve", "--set", &guessed, "--config"]).arg(wary.config());
+    let output = finished(&mut command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("password") && !said.contains("hunter2"), "{said}");
 }

@@ -119,6 +119,15 @@ impl Server {
     /// It does not start.
     #[must_use]
     pub fn start(settings: &[&str]) -> Option<Self> {
+        Self::start_with(settings, &[])
+    }
+
+    /// The same with these files in its data directory, by name and text, which only the server may read.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let programs = programs()?;
         let directory = TempDir::new().expect("a temporary directory").keep();
         let user = ordinary_user();
@@ -149,6 +158,14 @@ impl Server {
         let mut file =
             fs::OpenOptions::new().append(true).open(server.data().join("postgresql.conf")).expect("it is there");
         file.write_all(lines.as_bytes()).expect("the settings can be written");
+        for (name, text) in files {
+            let file = server.data().join(name);
+            fs::write(&file, text).expect("a file can be written");
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("its permissions can be set");
+            if let Some((uid, gid)) = user {
+                chown(&file, Some(uid), Some(gid)).expect("it can be given away");
+            }
+        }
         server.run();
         server.make_role();
         Some(server)
