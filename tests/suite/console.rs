@@ -356,6 +356,30 @@ fn the_address_is_printed_where_the_console_opens() {
 }
 
 #[tokio::test]
+async fn one_session_is_shown_until_it_ends() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let mut alice = gateway.login("alice", rosterd_protocol::Encoding::Json).await;
+    let path = format!("/v1/sessions/{}", alice.reply.session);
+    let (status, shown) = gateway.call(Method::GET, &path, "").await;
+    assert_eq!((status, &shown["account"], &shown["pending"]), (200, &json!("alice"), &json!(0)), "{shown}");
+    assert!(shown["session"] == alice.reply.session && shown["horizon"].is_u64(), "{shown}");
+    assert_eq!(gateway.call(Method::DELETE, "/v1/users/alice/sessions", "").await.0, 200);
+    alice.ended().await;
+    // The gateway forgets it once its task has ended, a moment after its socket.
+    let gone = async || gateway.call(Method::GET, &path, "").await;
+    let mut answer = gone().await;
+    while answer.0 == 200 {
+        answer = gone().await;
+    }
+    assert_eq!((answer.0, &answer.1["error"]["field"]), (404, &json!("session")), "{}", answer.1);
+    for bad in ["x", "00c0ffee", "00C0FFEE00C0FFEE"] {
+        assert_eq!(gateway.call(Method::GET, &format!("/v1/sessions/{bad}"), "").await.0, 400, "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_are_filtered_by_account_device_and_what_waits() {
     let world = World::new();
     let gateway = world.start();
