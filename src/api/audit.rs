@@ -14,6 +14,7 @@ use rosterd_engine::model::{Account, Reason, RequestError};
 #[derive(Debug, Deserialize)]
 pub(super) struct AuditParameters {
     after: Option<String>,
+    order: Option<String>,
     limit: Option<String>,
     caller: Option<String>,
     subject: Option<String>,
@@ -48,12 +49,13 @@ pub(super) struct AuditPage {
     next: Option<String>,
 }
 
-/// What operators did, the oldest first: ended sessions, deleted users, set, withdrew and revoked tokens, and controlled
-/// webhooks.
+/// What operators did, the oldest first unless asked otherwise: ended sessions, deleted users, set, withdrew and revoked
+/// tokens, and controlled webhooks.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "operations", operation_id = "listAudit",
     params(
         ("after" = Option<String>, Query, pattern = "^[0-9]{1,18}$", description = "The `next` of the page before, or the `number` of the last entry that you have"),
+        ("order" = Option<String>, Query, pattern = "^(asc|desc)$", description = "`desc` for the newest first; `after` then goes on to older ones"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given"),
         ("caller" = Option<String>, Query, pattern = "^[a-z][a-z0-9_]{0,31}$", description = "Only what was done with the key of this name"),
         ("subject" = Option<String>, Query, description = "Only what was done to this account, also before it was deleted"),
@@ -65,6 +67,7 @@ pub(super) async fn audit(api: Shared, query: Result<Query<AuditParameters>, Que
     let limit = limit(query.limit.as_deref())?;
     let query = AuditQuery {
         after: query.after.as_deref().map_or(Ok(0), |after| position("after", after))?,
+        newest_first: is_descending(query.order.as_deref())?,
         limit,
         caller: query.caller.map(caller).transpose()?,
         subject: query.subject.as_deref().map(|subject| Account::parse(subject, "subject")).transpose()?,
@@ -80,6 +83,18 @@ pub(super) async fn audit(api: Shared, query: Result<Query<AuditParameters>, Que
         detail: row.detail,
     });
     ok(AuditPage { entries: entries.collect(), next })
+}
+
+/// Reads whether the newest come first.
+fn is_descending(order: Option<&str>) -> Result<bool, Refusal> {
+    match order {
+        None | Some("asc") => Ok(false),
+        Some("desc") => Ok(true),
+        Some(_) => {
+            let message = "order must be \"asc\", the oldest first, or \"desc\", the newest first";
+            Err(RequestError::new(Reason::InvalidArgument, message).field("order").into())
+        }
+    }
 }
 
 /// Checks the name of a key; a slip of the pen would be silence.

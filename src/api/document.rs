@@ -56,13 +56,13 @@ const ERRORS: [Documented; 10] = [
     documented(
         "404",
         "NotFound",
-        "an account does not exist, or there is no such friend, open request or webhook",
+        "an account does not exist, or there is no such friend, open request, session or webhook",
         |op| {
             // These take an account that does not exist yet.
             let makes = matches!(op.id, "replaceUser" | "revokeTokens");
             let of_webhook =
                 op.id.ends_with("Webhook") || op.id.ends_with("DeadEvents") || op.id.ends_with("DeadEvent");
-            of_webhook || (op.of_account && !makes) || matches!(op.id, "updateUsers" | "importLines")
+            of_webhook || (op.of_account && !makes) || matches!(op.id, "updateUsers" | "importLines" | "getSession")
         },
     ),
     documented("409", "Conflict", "the two are friends already", |op| {

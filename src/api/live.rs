@@ -1,7 +1,7 @@
 //! The server API's routes for live state: sessions, presence, hints and signals.
 
-use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,7 +10,7 @@ use super::answer::{Reply, ok};
 use super::request::{Body, One, Shared, Two, account, account_and, named, position, read, sessions_page};
 use super::users::Accounts;
 use crate::service::{SessionFilter, SessionStatus};
-use rosterd_engine::model::Account;
+use rosterd_engine::model::{Account, Reason, RequestError};
 use rosterd_protocol::v1;
 
 /// The sessions of an account, the oldest first.
@@ -107,6 +107,30 @@ pub(super) async fn all_sessions(
     let next = (found.len() == limit).then(|| found.last().map(|last| last.info.id.to_string())).flatten();
     let sessions = found.into_iter().map(LiveSession::of).collect();
     ok(LiveSessions { sessions, watermark: api.service.watermark(), next })
+}
+
+/// A session, beside how far this gateway is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionDetail {
+    #[serde(flatten)]
+    session: LiveSession,
+    /// The stamp up to which every change has been marked for its watchers.
+    #[serde(rename = "horizon")]
+    watermark: u64,
+}
+
+/// One session of this gateway.
+#[utoipa::path(
+    get, path = "/v1/sessions/{session}", tag = "sessions", operation_id = "getSession", params(("session" = String, Path)),
+    responses((status = 200, description = "it is connected", body = SessionDetail))
+)]
+pub(super) async fn session(api: Shared, id: One) -> Reply<SessionDetail> {
+    let Path(id) = named(id)?;
+    let ids = rosterd_protocol::sessions(&[id]).map_err(|error| error.field("session"))?;
+    let found = ids.first().and_then(|id| api.service.session(*id));
+    let gone = || RequestError::new(Reason::NotFound, "no such session is connected to this gateway").field("session");
+    let session = LiveSession::of(found.ok_or_else(gone)?);
+    ok(SessionDetail { session, watermark: api.service.watermark() })
 }
 
 /// The sessions that were there and are ended.

@@ -39,7 +39,7 @@ fn routed(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Api>> {
     routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
 }
 
-/// Builds all routes of the listener.
+/// Builds all routes of the listener, with those of the console or without them.
 pub fn router(
     service: Arc<Service>,
     endpoints: Arc<dyn Endpoints>,
@@ -47,6 +47,7 @@ pub fn router(
     access: Arc<AccessControl>,
     numbers: Arc<LiveNumbers>,
     settings: Arc<ShownSettings>,
+    serves_console: bool,
 ) -> Router {
     let console = ConsoleSessions::default();
     let started_at = service.now();
@@ -55,7 +56,7 @@ pub fn router(
     let server_api = routed(server_api).route_layer(middleware::from_fn_with_state(api.clone(), authorize));
     routed(open())
         .merge(server_api)
-        .merge(console::routes())
+        .merge(if serves_console { console::routes() } else { Router::new() })
         .fallback(async || Refusal(RequestError::new(Reason::NotFound, "there is no such path")))
         .method_not_allowed_fallback(async || {
             let error = RequestError::new(Reason::InvalidArgument, "this path does not take this method");

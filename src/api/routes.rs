@@ -28,6 +28,7 @@ pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
         ("/v1/feed", get(Scope::Feed, feed::feed)),
         ("/v1/snapshot", get(Scope::Feed, snapshot::snapshot)),
         ("/v1/sessions", get(Scope::Read, live::all_sessions)),
+        ("/v1/sessions/{session}", get(Scope::Read, live::session)),
         ("/v1/accounts/{account}/explain", get(Scope::Read, explain::explain)),
         ("/v1/audit", get(Scope::Operate, audit::audit)),
         ("/v1/hooks", get(Scope::Read, hooks::list)),

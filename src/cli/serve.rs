@@ -146,7 +146,7 @@ fn welcome_text(config: &Config, app: &App) -> String {
     if config.auth.mode == Mode::Development {
         let _ = write!(text, "\n  page     http{clients}://{}/ shows it all in a browser", app.clients);
     }
-    if config.is_open() {
+    if config.is_open() && config.ops.console.enabled {
         let _ =
             write!(text, "\n  console  http{ops}://{}/console shows what happens here, on this machine only", app.ops);
     }

@@ -31,7 +31,7 @@ pub use load::{EffectiveSetting, LoadedConfig, SettingsOptions, load};
 pub use named::check_name;
 pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,
-    OpsTls, PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,
+    OpsConsole, OpsTls, PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,
 };
 pub use webhooks::WebhookConfig;
 

@@ -103,8 +103,18 @@ pub struct OpsConfig {
     pub audit_retention: Duration,
     /// `[ops.keys.NAME]`: further keys, by their names.
     pub keys: BTreeMap<String, KeyConfig>,
+    /// `[ops.console]`: the page for operators.
+    pub console: OpsConsole,
     /// `[ops.tls]`: TLS of this listener.
     pub tls: OpsTls,
+}
+
+/// `[ops.console]`: the page for operators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsConsole {
+    /// Whether it is served.
+    pub enabled: bool,
 }
 
 /// `[ops.tls]`: the certificate of this listener, and whether callers need one; empty paths = no TLS.
@@ -342,6 +352,12 @@ impl Default for ClientsConfig {
     }
 }
 
+impl Default for OpsConsole {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
 impl Default for OpsConfig {
     fn default() -> Self {
         Self {
@@ -349,6 +365,7 @@ impl Default for OpsConfig {
             api_key: Secret::default(),
             audit_retention: Duration::from_hours(180 * 24),
             keys: BTreeMap::new(),
+            console: OpsConsole::default(),
             tls: OpsTls::default(),
         }
     }

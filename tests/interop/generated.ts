@@ -60,6 +60,9 @@ await done(client.DELETE("/v1/users/{account}/token", frankly));
 await done(client.POST("/v1/users/{account}/tokens:revoke", { ...frankly, body: { issuedBefore: 1 } }));
 await done(client.GET("/v1/users/{account}/sessions", frankly));
 await done(client.GET("/v1/sessions", { params: { query: { limit: 10 } } }));
+// Nobody is connected.
+const ended = await client.GET("/v1/sessions/{session}", { params: { path: { session: "0000000000000001" } } });
+if (ended.response.status !== 404) throw new Error(JSON.stringify(ended));
 const session = { params: { path: { ...frank, session: "0000000000000001" } } };
 await done(client.DELETE("/v1/users/{account}/sessions/{session}", session));
 await done(client.DELETE("/v1/users/{account}/sessions", frankly));

@@ -73,6 +73,13 @@ async fn what_operators_do_is_kept_before_they_are_answered() {
     let (_, page) = api.get("/v1/audit?limit=3").await;
     assert_eq!((page["next"].as_str(), page["entries"][0]["number"].as_u64()), (Some("3"), Some(1)));
     assert_eq!(entries(&mut api, "?after=3").await, expected[3..]);
+    let newest: Vec<_> = expected.iter().rev().cloned().collect();
+    assert_eq!(entries(&mut api, "?order=desc").await, newest);
+    let (_, page) = api.get("/v1/audit?order=desc&limit=2").await;
+    assert_eq!((page["next"].as_str(), page["entries"][0]["number"].as_u64()), (Some("4"), Some(5)));
+    assert_eq!(entries(&mut api, "?order=desc&after=4&caller=support").await, newest[3..]);
+    let wrong = api.get("/v1/audit?order=newest").await;
+    assert_eq!(error(&wrong), (400, 414, "INVALID_ARGUMENT", Some("order")));
 
     // One structured line each, and no secret.
     let lines: Vec<_> = log.lines().filter(|line| line.contains(" audit: ")).collect();

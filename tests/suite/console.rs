@@ -1,6 +1,8 @@
 //! The operator's console as seen from outside a browser: who gets in, what is covered, what is written down.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use hyper::Method;
 use rosterd::keys::hash;
@@ -317,6 +319,64 @@ async fn settings_are_shown_with_their_source_and_without_secrets() {
     assert_eq!(of("webhooks.crm.url")["value"], "https://example.com/in?…");
     assert_eq!(of("auth.hs256_secret")["value"], "");
     assert!(!answer.to_string().contains(API_KEY));
+}
+
+#[tokio::test]
+async fn a_gateway_without_the_console_serves_neither_its_page_nor_its_login() {
+    let world = World::new();
+    let gateway = world.start_with(&["ops.console.enabled=false"]);
+    for path in ["/console", "/console/console.js", "/console/console.css"] {
+        let answer = ask(gateway.ops, "GET", path, "", "").await;
+        assert_eq!((answer.status, &answer.json()["error"]["reason"]), (404, &json!("NOT_FOUND")), "{path}");
+    }
+    let answer = log_in(&gateway, API_KEY, MARK).await;
+    assert_eq!((answer.status, answer.header("set-cookie")), (404, None));
+    let (status, me) = gateway.call(Method::GET, "/v1/me", "").await;
+    assert_eq!((status, &me["name"]), (200, &json!("default")), "{me}");
+}
+
+#[test]
+fn the_address_is_printed_where_the_console_opens() {
+    for enabled in [true, false] {
+        let world = World::new();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rosterd"));
+        command.arg("serve").arg("--config").arg(world.config());
+        for pair in ["ops.api_key=", "auth.mode=development", &format!("ops.console.enabled={enabled}")] {
+            command.arg("--set").arg(pair);
+        }
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // The last line names the demo users.
+        let said: Vec<_> = lines.take_while(|line| !line.trim().starts_with("demo")).collect();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(said.iter().any(|line| line.contains("is ready")), "{said:?}");
+        assert_eq!(said.iter().any(|line| line.contains("/console shows")), enabled, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_session_is_shown_until_it_ends() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let mut alice = gateway.login("alice", rosterd_protocol::Encoding::Json).await;
+    let path = format!("/v1/sessions/{}", alice.reply.session);
+    let (status, shown) = gateway.call(Method::GET, &path, "").await;
+    assert_eq!((status, &shown["account"], &shown["pending"]), (200, &json!("alice"), &json!(0)), "{shown}");
+    assert!(shown["session"] == alice.reply.session && shown["horizon"].is_u64(), "{shown}");
+    assert_eq!(gateway.call(Method::DELETE, "/v1/users/alice/sessions", "").await.0, 200);
+    alice.ended().await;
+    // The gateway forgets it once its task has ended, a moment after its socket.
+    let gone = async || gateway.call(Method::GET, &path, "").await;
+    let mut answer = gone().await;
+    while answer.0 == 200 {
+        answer = gone().await;
+    }
+    assert_eq!((answer.0, &answer.1["error"]["field"]), (404, &json!("session")), "{}", answer.1);
+    for bad in ["x", "00c0ffee", "00C0FFEE00C0FFEE"] {
+        assert_eq!(gateway.call(Method::GET, &format!("/v1/sessions/{bad}"), "").await.0, 400, "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 
 use hyper::Method;
 use rosterd_client::Backend;
+use rosterd_protocol::Encoding;
 
 use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 55] = [
+pub const OPERATIONS: [(Method, &str, &str); 56] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -31,6 +32,7 @@ pub const OPERATIONS: [(Method, &str, &str); 55] = [
     (Method::GET, "/v1/users/ann/blocks", ""),
     (Method::DELETE, "/v1/users/ann/blocks/bob", ""),
     (Method::GET, "/v1/users/ann/sessions", ""),
+    (Method::GET, "/v1/sessions/0000000000000001", ""),
     (Method::DELETE, "/v1/users/ann/sessions/0000000000000001", ""),
     (Method::DELETE, "/v1/users/ann/sessions", ""),
     (Method::GET, "/v1/users/ann/presence", ""),
@@ -68,6 +70,9 @@ pub const OPERATIONS: [(Method, &str, &str); 55] = [
 /// A section with an endpoint, where nobody listens.
 pub const WEBHOOK: &str =
     "[webhooks.crm]\nurl = \"http://127.0.0.1:1/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n";
+
+/// The session in [`OPERATIONS`], for which a connected one stands in.
+pub const SESSION: &str = "0000000000000001";
 
 /// Whether it needs no key.
 pub fn is_open(path: &str) -> bool {
@@ -133,7 +138,9 @@ async fn without_the_key_nothing_is_answered_and_nothing_done() {
     assert_eq!(gateway.user("ann").await, before);
     assert_eq!(api.get("/v1/users/intruder").await.0, 404);
     // And with it, every one of them is a route.
+    let ann = gateway.login("ann", Encoding::Json).await;
     for (method, path, body) in OPERATIONS {
+        let path = &path.replace(SESSION, &ann.reply.session);
         let (status, text) = api.send(method.clone(), path, body).await;
         assert!((200..300).contains(&status), "{method} {path}: {status} {text}");
     }

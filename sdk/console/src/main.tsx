@@ -9,7 +9,7 @@ import { Audit } from './pages/audit.js';
 import { Cluster } from './pages/cluster.js';
 import { Feed } from './pages/feed.js';
 import { Overview } from './pages/overview.js';
-import { Sessions } from './pages/sessions.js';
+import { SessionPage, Sessions } from './pages/sessions.js';
 import { Settings } from './pages/settings.js';
 import { UserPage } from './pages/user.js';
 import { Users } from './pages/users.js';
@@ -31,7 +31,7 @@ interface PageOf {
 
 const PAGES: Record<string, PageOf> = {
   overview: { name: 'Overview', key: 'o', scope: 'read', page: Overview },
-  sessions: { name: 'Sessions', key: 's', scope: 'read', page: Sessions },
+  sessions: { name: 'Sessions', key: 's', scope: 'read', page: ({ place }) => (place.path[1] ? <SessionPage key={place.path[1]} place={place} /> : <Sessions place={place} />) },
   users: { name: 'Users', key: 'u', scope: 'read', page: ({ place }) => (place.path[1] ? <UserPage key={place.path[1]} place={place} /> : <Users place={place} />) },
   why: { name: 'Why', key: 'y', scope: 'read', page: Why },
   webhooks: { name: 'Webhooks', key: 'w', scope: 'read', page: Webhooks },

@@ -36,11 +36,13 @@ export function duration(ms: number): string {
   return `${seconds} s`;
 }
 
-/** How long ago, by the gateway's clock where it is known: ours may differ. */
+/** How long ago, by the gateway's clock: ours may differ. The time itself until that is known. */
 export function Ago({ time }: { time?: number | undefined }): JSX.Element {
   const { live } = useShared();
   if (!time) return <span class="dim">never</span>;
-  const past = (live.last('time') || Date.now()) - time;
+  const now = live.last('time');
+  if (!now) return <Moment time={time} />;
+  const past = now - time;
   const stamp = new Date(time).toISOString();
   return <time dateTime={stamp} title={stamp.replace('T', ' ').replace('Z', ' UTC')}>{past < -1500 ? `in ${duration(past)}` : past < 1500 ? 'now' : `${duration(past)} ago`}</time>;
 }
@@ -50,6 +52,9 @@ export function Moment({ time }: { time: number | string }): JSX.Element {
   const stamp = new Date(time).toISOString();
   return <time dateTime={stamp} title={`${stamp.slice(0, 10)} UTC`}>{stamp.slice(0, 10) === new Date().toISOString().slice(0, 10) ? '' : `${stamp.slice(0, 10)} `}{stamp.slice(11, 23)}</time>;
 }
+
+/** One thing that is known, in a list of them. */
+export const Fact = ({ name, children }: { name: string; children: ComponentChildren }): JSX.Element => <div><dt>{name}</dt><dd>{children}</dd></div>;
 
 export type Tone = 'good' | 'warn' | 'bad' | 'dim';
 const SIGNS: Record<Tone, string> = { good: '✓', warn: '▲', bad: '✕', dim: '–' };
@@ -87,18 +92,14 @@ export function Table<T>({ name, rows, columns, id, empty }: { name: string; row
   );
 }
 
-/** Leads through pages that only know what comes next. */
+/** Leads through pages that only know what comes next. It stands beside what shows them, not in it: it has to remember. */
 export function Pager({ next, after, go }: { next?: string | undefined; after?: string | undefined; go: (after?: string) => void }): JSX.Element | null {
-  const [before, setBefore] = useState<(string | undefined)[]>([]);
+  const before = useRef(new Map<string, string | undefined>());
   if (!next && !after) return null;
-  const back = (): void => {
-    go(before.at(-1));
-    setBefore(before.slice(0, -1));
-  };
   return (
     <p class="pager">
-      <button disabled={!after} onClick={back}>Previous page</button>
-      <button disabled={!next} onClick={() => { setBefore([...before, after]); go(next); }}>Next page</button>
+      <button disabled={!after} onClick={() => go(before.current.get(after!))}>Previous page</button>
+      <button disabled={!next} onClick={() => { before.current.set(next!, after); go(next); }}>Next page</button>
     </p>
   );
 }

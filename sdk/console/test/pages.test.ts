@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { ADMIN, Gateway, VIEWER_KEY, until } from './gateway.js';
 import { axe, confirm, effect, launch, open, visit } from './rig.js';
 import type { Watched } from './rig.js';
@@ -37,7 +37,7 @@ before(async () => {
   await once(receiver, 'listening');
   const port = (receiver.address() as AddressInfo).port;
   const secret = (fill: number): string => `whsec_${Buffer.alloc(24, fill).toString('base64')}`;
-  const webhooks = `[webhooks.crm]\nurl = "http://127.0.0.1:${port}/crm"\nsecret = "${secret(1)}"\n[webhooks.strict]\nurl = "http://127.0.0.1:${port}/strict"\nsecret = "${secret(2)}"\n`;
+  const webhooks = `[webhooks.crm]\nurl = "http://127.0.0.1:${port}/crm"\nsecret = "${secret(1)}"\n[webhooks.strict]\nurl = "http://127.0.0.1:${port}/strict"\nsecret = "${secret(2)}"\n[webhooks.picky]\nurl = "http://127.0.0.1:${port}/strict"\nsecret = "${secret(4)}"\n`;
   const hook = `[hooks.profile]\nurl = "http://127.0.0.1:${port}/hook"\nsecret = "${secret(3)}"\non_failure = "allow"\n`;
   gateway = await Gateway.start(VIEWER_KEY + webhooks + hook);
   const users = ['alice', 'bob', 'carol', 'dave', 'erin'].map((account) => ({ user: { account, nick: account, sign: 'hi' } }));
@@ -86,6 +86,30 @@ test('sessions: filters, and the end of one', async () => {
   await until(() => bobs.socket.readyState === 3);
   assert.deepEqual([bob.socket.readyState, carol.socket.readyState], [1, 1]);
   await page.getByText('No session passes this filter').waitFor();
+
+  // One by itself. What is cancelled is not done, nor written down.
+  await visit(page, '#/sessions?prefix=carol');
+  // What is typed stays while numbers come in, which every age on the page shows.
+  await page.getByLabel('Account begins with').fill('caroline');
+  const age = page.locator('tbody time');
+  for (let seconds = 0; seconds < 2; seconds++) {
+    const shown = await age.textContent();
+    await until(async () => (await age.textContent()) !== shown);
+  }
+  assert.equal(await page.getByLabel('Account begins with').inputValue(), 'caroline');
+  await page.getByRole('link', { name: carol.session }).click();
+  await page.locator('.card', { hasText: 'carol' }).waitFor();
+  assert.equal(await page.evaluate(() => location.hash), `#/sessions/${carol.session}`);
+  const ended = async (): Promise<object[]> => (await gateway.api<{ entries: { subject: string }[] }>('GET', '/v1/audit?subject=carol&order=desc'))['entries'];
+  assert.match(await effect(page, 'End session'), /Ends 1 of the 1 sessions of carol/);
+  await page.locator('dialog[open]').getByRole('button', { name: 'Cancel', exact: true }).click();
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  assert.deepEqual([carol.socket.readyState, await ended()], [1, []]);
+  await effect(page, 'End session');
+  await confirm(page, 'End session');
+  await until(() => carol.socket.readyState === 3);
+  await page.getByRole('alert').getByText('no such session is connected').waitFor();
+  assert.equal((await ended()).length, 1);
   for (const client of [bob, carol]) client.end();
 });
 
@@ -106,6 +130,11 @@ test('users: by prefix, and names made of markup, of what turns text round, and 
 
 test('a user: what each audience sees, and an edit', async () => {
   await visit(page, '#/users/alice/profile');
+  await page.getByRole('button', { name: 'Edit profile' }).click();
+  await page.getByLabel('nick', { exact: true }).fill('Not Alice');
+  await page.locator('.edit').getByRole('button', { name: 'Cancel', exact: true }).click();
+  await page.locator('.edit').waitFor({ state: 'detached' });
+  assert.equal((await gateway.api<{ nick: string }>('GET', '/v1/users/alice'))['nick'], 'alice');
   const cells = await page.locator('.profile tbody tr', { hasText: 'nick' }).locator('td').allTextContents();
   assert.deepEqual(cells, ['alice', 'alice', 'alice']);
   await page.getByRole('button', { name: 'Edit profile' }).click();
@@ -166,6 +195,67 @@ test('a user: lists, changes, presence, sessions, tokens', async () => {
   await confirm(page, 'End friendship');
   await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 4);
 });
+
+test('a user with 10,000 friends, a page at a time', async () => {
+  const names = Array.from({ length: 10_000 }, (_, i) => `fan${String(i).padStart(4, '0')}`);
+  await gateway.import([{ user: { account: 'star', nick: 'Star' } }, ...names.map((account) => ({ user: { account } }))]);
+  await gateway.import(names.map((account) => ({ friendship: ['star', account] })));
+  const shows = async (from: number): Promise<void> => {
+    await page.locator('tbody tr').first().getByRole('link', { name: names[from]!, exact: true }).waitFor();
+    assert.deepEqual(await page.locator('tbody td:first-child').allTextContents(), names.slice(from, from + 50));
+  };
+  await visit(page, '#/users/star/friends');
+  await shows(0);
+  const [previous, next] = ['Previous page', 'Next page'].map((name) => page.getByRole('button', { name })) as [Locator, Locator];
+  assert.ok(await previous.isDisabled());
+  for (let at = 50; at <= 500; at += 50) {
+    await next.click();
+    await shows(at);
+  }
+  await previous.click();
+  await shows(450);
+  // A place in the list has an address, and the last page is the last.
+  await visit(page, `#/users/star/friends?after=${names[9_949]}`);
+  await shows(9_950);
+  assert.ok(await next.isDisabled());
+  assert.match(await effect(page, 'Show as offline'), /more than 1,000 friends will see it as offline/);
+  await page.keyboard.press('Escape');
+  await page.locator('dialog').waitFor({ state: 'detached' });
+});
+
+for (const hours of [1, -1]) {
+  test(`a browser whose clock is ${hours > 0 ? 'an hour ahead' : 'an hour behind'}: ages are by the gateway's`, async () => {
+    const page = await open(browser, gateway);
+    await page.addInitScript((ms) => {
+      const Real = Date;
+      globalThis.Date = class extends Real {
+        constructor(...given: [number]) {
+          super(...(given.length ? given : [Real.now() + ms] as [number]));
+        }
+
+        static override now(): number {
+          return Real.now() + ms;
+        }
+      } as DateConstructor;
+    }, hours * 3_600_000);
+    await page.reload();
+    await page.getByLabel('API key').fill(ADMIN);
+    await page.keyboard.press('Enter');
+    await page.getByRole('navigation', { name: 'Pages' }).waitFor();
+    const client = await gateway.login('bob');
+    const before = await page.evaluate(() => Date.now());
+    assert.ok(Math.abs(before - Date.now() - hours * 3_600_000) < 600_000, 'the clock is not off');
+    await visit(page, '#/cluster');
+    await page.getByText(hours > 0 ? /(59 min|1 h) behind yours/ : /(59 min|1 h) ahead of yours/).waitFor();
+    for (const place of ['#/sessions?prefix=bob', `#/sessions/${client.session}`, '#/users/bob/sessions']) {
+      await visit(page, place);
+      await page.locator('main time', { hasText: /^(now|\d+ s ago)$/ }).first().waitFor();
+      assert.doesNotMatch(await page.locator('main').innerText(), /\d+ (h|min) ago|in \d+ (h|min)/, place);
+    }
+    client.end();
+    await page.context().close();
+  });
+}
 
 test('an account that is erased while it is looked at, and one that never was', async () => {
   await gateway.import([{ user: { account: 'gone', nick: 'Gone' } }, { friendship: ['gone', 'bob'] }]);
@@ -256,8 +346,8 @@ test('an audit log longer than a page begins with the newest', async () => {
   await page.locator('tbody tr').nth(49).waitFor();
   const first = async (): Promise<number> => Number(await page.locator('tbody tr td').first().textContent());
   const newest = await first();
-  const { entries } = await gateway.api<{ entries: { number: number }[] }>('GET', `/v1/audit?after=${newest - 1}&limit=10`);
-  assert.equal(entries.at(-1)!.number, newest);
+  const { entries } = await gateway.api<{ entries: { number: number }[] }>('GET', '/v1/audit?order=desc&limit=1');
+  assert.equal(entries[0]!.number, newest);
   await page.getByRole('button', { name: 'Older' }).click();
   await until(async () => (await first()) === newest - 50);
   await page.getByRole('button', { name: 'Newest' }).click();
@@ -289,6 +379,10 @@ for (const [colorScheme, width] of [['light', 1280], ['dark', 1280], ['light', 4
     for (const place of width > 1000 ? PLACES : NARROW) {
       await visit(page, `#/${place}`);
       await axe(page, place);
+    }
+    for (const session of [bob.session, '0'.repeat(16)]) {
+      await visit(page, `#/sessions/${session}`);
+      await axe(page, `session ${session}`);
     }
     await visit(page, '#/users/alice/profile');
     await effect(page, 'Delete');
@@ -366,14 +460,26 @@ test('a whole walk by the keyboard', async () => {
 // The last, because an endpoint has half a minute until what it refuses is skipped.
 test('events that an endpoint refused: listed, sent again, forgotten', async () => {
   await gateway.api('PATCH', `/v1/users/${POISON}`, { sign: 'refused' });
-  const dead = async (): Promise<number> => (await gateway.api<{ dead: number }>('GET', '/v1/webhooks/strict'))['dead'];
-  await until(async () => (await dead()) > 0, 90_000);
+  const dead = async (name: string): Promise<number> => (await gateway.api<{ dead: number }>('GET', `/v1/webhooks/${name}`))['dead'];
+  await until(async () => (await dead('strict')) > 0 && (await dead('picky')) > 0, 90_000);
   await visit(page, '#/webhooks?name=strict');
   const card = page.getByRole('article', { name: /^strict/ });
   await card.getByRole('button', { name: /Replay \d+ refused/ }).click();
   await page.locator('dialog .effect', { hasText: /Sends \d+ events again/ }).waitFor();
   await confirm(page, 'Replay');
-  await until(async () => (await gateway.api<{ entries: object[] }>('GET', '/v1/audit?limit=1000'))['entries'].length > 0);
+  const audited = async (): Promise<string[]> => (await gateway.api<{ entries: { action: string }[] }>('GET', '/v1/audit?order=desc'))['entries'].map(({ action }) => action);
+  assert.equal((await audited())[0], 'webhook.replayed');
   await card.getByRole('button', { expanded: true }).or(card.getByRole('button', { name: /^\d+$/ })).first().waitFor();
+
+  await visit(page, '#/webhooks?name=picky');
+  const { dead: [{ event }] } = await gateway.api<{ dead: [{ event: string }] }>('GET', '/v1/webhooks/picky/dead?limit=1');
+  const row = page.getByRole('article', { name: /^picky/ }).locator('tbody tr', { hasText: event });
+  await row.getByRole('button', { name: 'Forget' }).click();
+  await page.locator('dialog .effect', { hasText: `picky will never get 1 event that it refused: ${event}` }).waitFor();
+  await confirm(page, 'Forget');
+  await row.waitFor({ state: 'detached' });
+  const { dead: rest } = await gateway.api<{ dead: { event: string }[] }>('GET', '/v1/webhooks/picky/dead');
+  assert.ok(rest.every((other) => other.event !== event));
+  assert.equal((await audited())[0], 'webhook.dead_removed');
   assert.deepEqual([page.watched.errors, page.watched.foreign], [[], []]);
 });

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { ADMIN, Gateway, VIEWER_KEY, until } from './gateway.js';
 import type { Client } from './gateway.js';
-import { launch, open, visit } from './rig.js';
+import { confirm, effect, launch, open, visit } from './rig.js';
 
 let browser: Browser;
 let gateway: Gateway;
@@ -63,6 +63,10 @@ test('neither a friend nor watched', async () => {
   await rename(two.account, 'Alice');
   await isExplained(asks(two), 'NOT_FOLLOWED', /neither lists alice-strangers as a friend nor watches it/);
   assert.ok(!saw(two.client!, two.account, 'Alice'));
+  // The action beside the answer.
+  assert.match(await effect(page, /Send bob-strangers what it may see now/), /Sends 1 profile to each session of bob-strangers/);
+  await confirm(page, 'Send');
+  await until(() => saw(two.client!, two.account, 'Alice'));
 });
 
 test('blocked', async () => {

@@ -196,6 +196,7 @@ fn the_names_and_defaults_are_a_contract() {
             "log.level",
             "ops.api_key",
             "ops.audit_retention",
+            "ops.console.enabled",
             "ops.listen",
             "ops.tls.certificate",
             "ops.tls.client_ca",
@@ -456,7 +457,7 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
     let error = file("[zzz]\n").unwrap_err();
     assert!(
         error.ends_with(
-            "the sections are auth, clients, clients.tls, demo, feed, friends, hooks.friend, hooks.profile, limits, log, ops, ops.keys, ops.tls, \
+            "the sections are auth, clients, clients.tls, demo, feed, friends, hooks.friend, hooks.profile, limits, log, ops, ops.console, ops.keys, ops.tls, \
              presence, \
              profile.visibility, sessions, shutdown, store, webhooks"
         ),

@@ -42,9 +42,15 @@ impl MemoryAudit {
                 .as_ref()
                 .is_none_or(|account| row.subject == account.as_str() || row.subject == erased_subject(SALT, account))
         };
-        let later = self.rows.iter().filter(|row| row.number > query.after);
-        let of_caller = later.filter(|row| query.caller.as_ref().is_none_or(|caller| row.caller == *caller));
-        of_caller.filter(is_about).take(query.limit).cloned().collect()
+        let (above, below) = query.between();
+        let between = self.rows.iter().filter(|row| row.number > above && row.number < below);
+        let of_caller = between.filter(|row| query.caller.as_ref().is_none_or(|caller| row.caller == *caller));
+        let found = of_caller.filter(is_about);
+        if query.newest_first {
+            found.rev().take(query.limit).cloned().collect()
+        } else {
+            found.take(query.limit).cloned().collect()
+        }
     }
 
     pub(crate) fn prune(&mut self, before: Millis, most: u64) -> bool {

@@ -119,6 +119,13 @@ async fn pages_are_in_order_and_of_one_caller_or_account(place: Place) {
     assert_eq!(numbers(of(None, Some("b"))).await, [6, 7, 8, 9, 10]);
     assert_eq!(numbers(of(Some("y"), Some("a"))).await, [2, 4]);
     assert_eq!(numbers(of(Some("z"), None)).await, [0_u64; 0]);
+    let newest = |query: AuditQuery| AuditQuery { newest_first: true, ..query };
+    assert_eq!(numbers(newest(query(0, 4))).await, [10, 9, 8, 7]);
+    assert_eq!(numbers(newest(query(7, 4))).await, [6, 5, 4, 3]);
+    assert_eq!(numbers(newest(query(3, 4))).await, [2, 1]);
+    assert_eq!(numbers(newest(query(1, 4))).await, [0_u64; 0]);
+    assert_eq!(numbers(newest(of(Some("y"), Some("a")))).await, [4, 2]);
+    assert_eq!(numbers(newest(AuditQuery { after: 8, ..of(None, Some("b")) })).await, [7, 6]);
     db.close().await;
 }
 

@@ -67,7 +67,7 @@ impl Service {
         Ok(())
     }
 
-    /// Returns entries of the audit log, oldest first.
+    /// Returns entries of the audit log, oldest or newest first.
     ///
     /// # Errors
     /// 503.

@@ -92,6 +92,12 @@ impl Service {
         found.iter().map(|session| SessionStatus::of(session)).collect()
     }
 
+    /// Returns a session that has logged in.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<SessionStatus> {
+        self.hub.sessions_after(None, 1, |session| session.id() == id).first().map(|session| SessionStatus::of(session))
+    }
+
     /// Returns how many accounts a session here is interested in.
     #[must_use]
     pub fn watched_accounts(&self) -> usize {

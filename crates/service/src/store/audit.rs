@@ -80,14 +80,28 @@ pub struct AuditRow {
 /// Which entries a reader asks for.
 #[derive(Debug, Clone, Default)]
 pub struct AuditQuery {
-    /// Those after this number.
+    /// Those after the entry of this number, in the order that is asked for; 0 for the first.
     pub after: u64,
+    /// Whether the newest come first.
+    pub newest_first: bool,
     /// At most so many.
     pub limit: usize,
     /// Only those of this caller.
     pub caller: Option<String>,
     /// Only those about this account, also from before it was deleted.
     pub subject: Option<Account>,
+}
+
+impl AuditQuery {
+    /// Returns the numbers between which it asks for entries, itself without them.
+    #[must_use]
+    pub fn between(&self) -> (u64, u64) {
+        match (self.newest_first, self.after) {
+            (false, after) => (after, u64::MAX),
+            (true, 0) => (0, u64::MAX),
+            (true, after) => (0, after),
+        }
+    }
 }
 
 /// Returns what stands in the place of an account that was deleted: whoever knows the account finds its entries, and
@@ -109,7 +123,7 @@ pub trait AuditLog: Send + Sync + 'static {
     /// Keeps an action that is no write. Resolves once it is durable.
     fn record(&self, entry: AuditEntry) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Returns entries, oldest first.
+    /// Returns entries, oldest or newest first.
     fn audit_page(&self, query: AuditQuery) -> BoxFuture<'_, Result<Vec<AuditRow>, StoreError>>;
 
     /// Drops the oldest entries while they are older than `before`, or more than `most`. It drops a bounded number at a

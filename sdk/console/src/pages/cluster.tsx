@@ -1,10 +1,10 @@
 // The gateways that serve this store.
 
-import type { ComponentChildren, JSX } from 'preact';
+import type { JSX } from 'preact';
 import { get } from '../api.js';
 import type { Node } from '../records.js';
 import { useLoad } from '../state.js';
-import { Ago, Head, Show, State, duration, number } from '../ui.js';
+import { Ago, Fact, Head, Show, State, duration, number } from '../ui.js';
 
 /** Clocks that differ by more than this are worth a word. */
 const SKEW_MS = 2000;
@@ -38,5 +38,3 @@ export function Cluster(): JSX.Element {
     </>}</Show>
   </>;
 }
-
-const Fact = ({ name, children }: { name: string; children: ComponentChildren }): JSX.Element => <div><dt>{name}</dt><dd>{children}</dd></div>;

@@ -56,7 +56,7 @@ export function Feed({ place }: { place: Place }): JSX.Element {
     </Head>
     <form class="filter" key={`${types} ${account}`} onSubmit={submit}>
       <label>Types<select name="types">{TYPES.map((name) => <option key={name} value={name} selected={name === types}>{name || 'all'}</option>)}</select></label>
-      <label>About account<input name="account" value={account} autocomplete="off" /></label>
+      <label>About account<input name="account" defaultValue={account} autocomplete="off" /></label>
       <button type="submit">Filter</button>
       <button type="button" aria-pressed={paused} onClick={() => setPaused(!paused)}>{paused ? 'Go on' : 'Pause'}</button>
     </form>

@@ -8,7 +8,7 @@ import { go, useLoad, useMay } from '../state.js';
 import type { Place } from '../state.js';
 import { Account, Ago, Do, Moment, Pager, Show, State, Table, Text, number } from '../ui.js';
 import type { Action, Column } from '../ui.js';
-import { Waiting, endSession } from './sessions.js';
+import { SessionLink, Waiting, endSession } from './sessions.js';
 import { who } from './event.js';
 
 interface Tab { account: string; place: Place; changed: () => void }
@@ -35,18 +35,20 @@ export function Friends({ account, place, changed }: Tab): JSX.Element {
       changed();
     },
   });
-  return <Show of={page}>{({ friends, next }) => <>
-    {may('private') && <p class="actions"><button onClick={() => setReveals(!reveals)}>{reveals ? 'Cover aliases and notes' : 'Show aliases and notes'}</button> <span class="dim">{reveals ? '' : 'Showing them is written into the audit log.'}</span></p>}
-    <Table name="Friends" rows={friends} id={(row) => row.account} empty="It has no friends." columns={[
-      { name: 'Account', cell: (row) => <Account of={row.account} /> },
-      ...(may('private') ? [{ name: 'Alias', cell: (row: Friend) => covered(row.alias) }, { name: 'Note', cell: (row: Friend) => covered(row.custom) }] : []),
-      { name: 'Friends since', cell: (row) => <Ago time={row.createTime} /> },
-      { name: 'Version', digits: true, cell: (row) => row.version },
-      { name: 'Sees it change?', cell: (row) => <a href={why(account, row.account)}>why, why not</a> },
-      ...(may('write') ? [{ name: '', cell: (row: Friend) => <Do small action={() => unfriend(row.account)}>End</Do> }] : []),
-    ]} />
-    <Pager next={next} after={after} go={(after) => here(account, 'friends', { after })} />
-  </>}</Show>;
+  return <>
+    <Show of={page}>{({ friends }) => <>
+      {may('private') && <p class="actions"><button onClick={() => setReveals(!reveals)}>{reveals ? 'Cover aliases and notes' : 'Show aliases and notes'}</button> <span class="dim">{reveals ? '' : 'Showing them is written into the audit log.'}</span></p>}
+      <Table name="Friends" rows={friends} id={(row) => row.account} empty="It has no friends." columns={[
+        { name: 'Account', cell: (row) => <Account of={row.account} /> },
+        ...(may('private') ? [{ name: 'Alias', cell: (row: Friend) => covered(row.alias) }, { name: 'Note', cell: (row: Friend) => covered(row.custom) }] : []),
+        { name: 'Friends since', cell: (row) => <Ago time={row.createTime} /> },
+        { name: 'Version', digits: true, cell: (row) => row.version },
+        { name: 'Sees it change?', cell: (row) => <a href={why(account, row.account)}>why, why not</a> },
+        ...(may('write') ? [{ name: '', cell: (row: Friend) => <Do small action={() => unfriend(row.account)}>End</Do> }] : []),
+      ]} />
+    </>}</Show>
+    <Pager next={page.data?.next} after={after} go={(after) => here(account, 'friends', { after })} />
+  </>;
 }
 
 const why = (account: string, viewer: string, field = 'nick'): string => `#/why?${new URLSearchParams({ account, viewer, field })}`;
@@ -72,14 +74,16 @@ export function Blocks({ account, place }: Tab): JSX.Element {
   const { after } = place.query;
   const path = query(at`/v1/users/${account}/blocks`, { after, limit: 50 });
   const page = useLoad(path, () => get<{ blocks: Block[]; next?: string }>(path));
-  return <Show of={page}>{({ blocks, next }) => <>
-    <Table name="Blocks" rows={blocks} id={(row) => row.account} empty="It blocks nobody." columns={[
-      { name: 'Blocks', cell: (row) => <Account of={row.account} /> },
-      { name: 'Since', cell: (row) => <Ago time={row.createTime} /> },
-      { name: 'Version', digits: true, cell: (row) => row.version },
-    ]} />
-    <Pager next={next} after={after} go={(after) => here(account, 'blocks', { after })} />
-  </>}</Show>;
+  return <>
+    <Show of={page}>{({ blocks }) => <>
+      <Table name="Blocks" rows={blocks} id={(row) => row.account} empty="It blocks nobody." columns={[
+        { name: 'Blocks', cell: (row) => <Account of={row.account} /> },
+        { name: 'Since', cell: (row) => <Ago time={row.createTime} /> },
+        { name: 'Version', digits: true, cell: (row) => row.version },
+      ]} />
+    </>}</Show>
+    <Pager next={page.data?.next} after={after} go={(after) => here(account, 'blocks', { after })} />
+  </>;
 }
 
 export function Sessions({ account, changed }: Tab): JSX.Element {
@@ -90,7 +94,7 @@ export function Sessions({ account, changed }: Tab): JSX.Element {
   return <Show of={loaded}>{({ sessions, committed }) => <>
     <Table name="Sessions" rows={sessions} id={(row) => row.session} empty="It is logged in nowhere on this gateway." columns={[
       { name: 'Device', cell: (row) => [row.device.type, row.device.tag, row.device.id].filter(Boolean).join(' · ') || '–' },
-      { name: 'Session', cell: (row) => <code>{row.session}</code> },
+      { name: 'Session', cell: (row) => <SessionLink of={row.session} /> },
       { name: 'Connected', cell: (row) => <Ago time={row.connectedAt} /> },
       { name: 'Waiting', digits: true, cell: (row) => <Waiting of={row} /> },
       { name: 'Delivered up to', digits: true, cell: (row) => row.told ?? 'catching up' },
@@ -112,11 +116,13 @@ export function Changes({ account, place }: Tab): JSX.Element {
     { name: 'By', cell: (row) => who(row) },
     { name: '', cell: (row) => (row.type === 'user.updated' && row.subject === account ? <a href={`#/why?${new URLSearchParams({ account, field: row.data.changed?.[0] ?? 'nick', stamp: String(row.stamp) })}`}>who saw it?</a> : null) },
   ];
-  return <Show of={page}>{({ changes, next, cut }) => <>
-    <Table name="Changes" rows={changes} id={(row) => row.id} columns={columns} empty="The change log has no change of it." />
-    <Pager next={next} after={before} go={(before) => here(account, 'changes', { before })} />
-    {cut && !next && <p class="dim">Older changes are not kept any more: <code>feed.retention</code> says for how long.</p>}
-  </>}</Show>;
+  return <>
+    <Show of={page}>{({ changes, next, cut }) => <>
+      <Table name="Changes" rows={changes} id={(row) => row.id} columns={columns} empty="The change log has no change of it." />
+      {cut && !next && <p class="dim">Older changes are not kept any more: <code>feed.retention</code> says for how long.</p>}
+    </>}</Show>
+    <Pager next={page.data?.next} after={before} go={(before) => here(account, 'changes', { before })} />
+  </>;
 }
 
 const TOKENS = /^token/;
@@ -124,8 +130,8 @@ const TOKENS = /^token/;
 export function Tokens({ account, sessions }: Tab & { sessions: number }): JSX.Element {
   const may = useMay();
   const path = at`/v1/users/${account}`;
-  const audit = query('/v1/audit', { subject: account, limit: 1000 });
-  const done = useLoad(may('operate') ? audit : '', async () => (may('operate') ? (await get<{ entries: AuditEntry[] }>(audit)).entries.filter(({ action }) => TOKENS.test(action)).reverse() : []));
+  const audit = query('/v1/audit', { subject: account, order: 'desc', limit: 1000 });
+  const done = useLoad(may('operate') ? audit : '', async () => (may('operate') ? (await get<{ entries: AuditEntry[] }>(audit)).entries.filter(({ action }) => TOKENS.test(action)) : []));
   const action = (title: string, effect: string, verb: string, run: () => Promise<JSX.Element>): Action => ({
     title, effect: async () => effect, verb, danger: verb !== 'Set token',
     run: async () => {

@@ -18,10 +18,10 @@ export function Users({ place }: { place: Place }): JSX.Element {
   return <>
     <Head title="Users" request={{ path }} />
     <form class="filter" key={prefix} onSubmit={submit}>
-      <label>Account begins with<input name="prefix" value={prefix} autocomplete="off" /></label>
+      <label>Account begins with<input name="prefix" defaultValue={prefix} autocomplete="off" /></label>
       <button type="submit">Search</button>
     </form>
-    <Show of={page}>{({ users, next }) => <>
+    <Show of={page}>{({ users }) => <>
       <Table name="Users" rows={users} id={(row) => row.account} empty="No account begins like this." columns={[
         { name: 'Account', cell: (row) => <Account of={row.account} /> },
         { name: 'Nick', cell: (row) => <Text of={String(row['nick'] ?? '')} /> },
@@ -29,7 +29,7 @@ export function Users({ place }: { place: Place }): JSX.Element {
         { name: 'Changed', cell: (row) => <Ago time={row.updateTime} /> },
         { name: 'Version', digits: true, cell: (row) => row.version },
       ]} />
-      <Pager next={next} after={after} go={(after) => go('users', { prefix, after })} />
     </>}</Show>
+    <Pager next={page.data?.next} after={after} go={(after) => go('users', { prefix, after })} />
   </>;
 }

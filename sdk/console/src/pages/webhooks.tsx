@@ -15,7 +15,8 @@ export function Webhooks({ place }: { place: Place }): JSX.Element {
   return <>
     <Head title="Webhooks" request={{ path: '/v1/webhooks' }} />
     <Show of={list}>{({ webhooks }) => <>
-      {webhooks.map((hook) => <Endpoint key={hook.name} hook={hook} open={place.query['name'] === hook.name} changed={list.reload} />)}
+      {/* Anew where the address names another one, which then opens. */}
+      {webhooks.map((hook) => <Endpoint key={`${hook.name} ${place.query['name'] === hook.name}`} hook={hook} open={place.query['name'] === hook.name} changed={list.reload} />)}
       {!webhooks.length && <p class="dim">There is no endpoint: a section <code>[webhooks.NAME]</code> in the settings makes one.</p>}
     </>}</Show>
     <div class="head"><h2 class="second">Hooks</h2><span class="space" /><Curl request={{ path: '/v1/hooks' }} /></div>
@@ -126,13 +127,15 @@ function Dead({ hook }: { hook: Webhook }): JSX.Element {
       await page.reload();
     },
   });
-  return <Show of={page}>{({ dead, next }) => <>
-    <Table name={`Events that ${hook.name} refused`} rows={dead} id={(row) => row.event} empty="None." columns={[
-      { name: 'Event', cell: (row) => <code>{row.event}</code> },
-      { name: 'Skipped', cell: (row) => <Ago time={row.time} /> },
-      { name: 'Answer', digits: true, cell: (row) => row.status },
-      ...(may('operate') ? [{ name: '', cell: (row: { event: string }) => <Do small action={() => forget(row.event)}>Forget</Do> }] : []),
-    ]} />
-    <Pager next={next} after={after} go={setAfter} />
-  </>}</Show>;
+  return <>
+    <Show of={page}>{({ dead }) => (
+      <Table name={`Events that ${hook.name} refused`} rows={dead} id={(row) => row.event} empty="None." columns={[
+        { name: 'Event', cell: (row) => <code>{row.event}</code> },
+        { name: 'Skipped', cell: (row) => <Ago time={row.time} /> },
+        { name: 'Answer', digits: true, cell: (row) => row.status },
+        ...(may('operate') ? [{ name: '', cell: (row: { event: string }) => <Do small action={() => forget(row.event)}>Forget</Do> }] : []),
+      ]} />
+    )}</Show>
+    <Pager next={page.data?.next} after={after} go={setAfter} />
+  </>;
 }

@@ -32,10 +32,10 @@ export function Why({ place }: { place: Place }): JSX.Element {
   return <>
     <Head title="Why" {...(account && viewer && { request: { path } })} />
     <form class="filter sentence" key={JSON.stringify(place.query)} onSubmit={submit}>
-      <span>Why did</span><label><span class="hidden">Viewer</span><input name="viewer" value={viewer} placeholder="viewer" required autocomplete="off" /></label>
+      <span>Why did</span><label><span class="hidden">Viewer</span><input name="viewer" defaultValue={viewer} placeholder="viewer" required autocomplete="off" /></label>
       <span>not see the</span><label><span class="hidden">Field</span><select name="field">{FIELDS.map((name) => <option key={name} selected={name === field}>{name}</option>)}</select></label>
-      <span>of</span><label><span class="hidden">Account</span><input name="account" value={account} placeholder="account" required autocomplete="off" /></label>
-      <label><span class="hidden">Stamp</span><input name="stamp" value={stamp} placeholder="of stamp (optional)" inputMode="numeric" pattern="[0-9]*" autocomplete="off" /></label>
+      <span>of</span><label><span class="hidden">Account</span><input name="account" defaultValue={account} placeholder="account" required autocomplete="off" /></label>
+      <label><span class="hidden">Stamp</span><input name="stamp" defaultValue={stamp} placeholder="of stamp (optional)" inputMode="numeric" pattern="[0-9]*" autocomplete="off" /></label>
       <button type="submit" class="primary">Explain</button>
     </form>
     {account && viewer ? <Ladder asked={{ account, viewer, field, stamp }} path={path} /> : <p class="dim">The answer is a ladder of checks, from the store to the viewer's socket. The first that fails is the reason.</p>}
@@ -75,8 +75,8 @@ function Ladder({ asked, path }: { asked: Asked; path: string }): JSX.Element {
 
 async function missing({ account, viewer }: Asked, field: string, mayAudit: boolean): Promise<Rung[]> {
   const who = field === 'viewer' ? viewer : account;
-  const audit = mayAudit ? await get<{ entries: AuditEntry[] }>(query('/v1/audit', { subject: who, limit: 1000 })) : { entries: [] };
-  const erased = audit.entries.findLast(({ action }) => action === 'user.deleted');
+  const audit = mayAudit ? await get<{ entries: AuditEntry[] }>(query('/v1/audit', { subject: who, order: 'desc', limit: 1000 })) : { entries: [] };
+  const erased = audit.entries.find(({ action }) => action === 'user.deleted');
   const evidence = erased ? <>It was erased by key <b>{erased.caller}</b>, <Ago time={erased.time} />.</> : mayAudit ? 'It was never made, or erased by an import or before the audit log begins.' : 'It was never made, or it was erased; a key with the scope operate sees which.';
   const skipped = ['NOT_APPLIED', 'BLOCKED', 'HIDDEN_FIELDS', 'OFFLINE', 'NOT_FOLLOWED', 'PENDING', 'UNCHANGED'];
   return [

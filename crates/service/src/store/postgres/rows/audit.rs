@@ -36,15 +36,27 @@ pub(in crate::store::postgres) async fn page(
     query: &AuditQuery,
     salt: &[u8],
 ) -> PgResult<Vec<AuditRow>> {
-    let AuditQuery { after, limit, caller, subject } = query;
+    let AuditQuery { newest_first, limit, caller, subject, .. } = query;
     if caller.as_ref().is_some_and(|caller| caller.contains('\0')) {
         return Ok(Vec::new());
     }
     let subjects = subject.as_ref().map(|account| vec![account.to_string(), erased_subject(salt, account)]);
-    let sql = "SELECT number, time, caller, action, subject, detail FROM audit
-               WHERE number > $1 AND ($2::text IS NULL OR caller = $2) AND ($3::text[] IS NULL OR subject = ANY($3))
-               ORDER BY number LIMIT $4";
-    let found = session.query(call!(sql, int(*after), caller.clone(), subjects, int(*limit as u64))).await?;
+    macro_rules! ordered {
+        ($order:literal) => {
+            concat!(
+                "SELECT number, time, caller, action, subject, detail FROM audit
+                 WHERE number > $1 AND number < $2 AND ($3::text IS NULL OR caller = $3)
+                 AND ($4::text[] IS NULL OR subject = ANY($4))
+                 ORDER BY number ",
+                $order,
+                " LIMIT $5"
+            )
+        };
+    }
+    let sql = if *newest_first { ordered!("DESC") } else { ordered!("ASC") };
+    let (above, below) = query.between();
+    let call = call!(sql, int(above), int(below), caller.clone(), subjects, int(*limit as u64));
+    let found = session.query(call).await?;
     found.iter().map(row).collect()
 }
 

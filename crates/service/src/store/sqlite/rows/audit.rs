@@ -18,9 +18,11 @@ pub(in crate::store::sqlite) fn append(conn: &Connection, entry: &AuditEntry) ->
 
 /// Reads entries.
 pub(in crate::store::sqlite) fn page(conn: &Connection, query: &AuditQuery) -> Result<Vec<AuditRow>> {
-    let AuditQuery { after, limit, caller, subject } = query;
-    let mut sql = "SELECT number, time, caller, action, subject, detail FROM audit WHERE number > ?".to_owned();
-    let mut values = vec![rusqlite::types::Value::from(int(*after))];
+    let AuditQuery { newest_first, limit, caller, subject, .. } = query;
+    let (above, below) = query.between();
+    let columns = "number, time, caller, action, subject, detail";
+    let mut sql = format!("SELECT {columns} FROM audit WHERE number > ? AND number < ?");
+    let mut values = vec![rusqlite::types::Value::from(int(above)), int(below).into()];
     if let Some(caller) = caller {
         sql.push_str(" AND caller = ?");
         values.push(caller.clone().into());
@@ -29,7 +31,7 @@ pub(in crate::store::sqlite) fn page(conn: &Connection, query: &AuditQuery) -> R
         sql.push_str(" AND subject IN (?, ?)");
         values.extend([subject.to_string().into(), hashed(conn, subject)?.into()]);
     }
-    sql.push_str(" ORDER BY number LIMIT ?");
+    sql.push_str(if *newest_first { " ORDER BY number DESC LIMIT ?" } else { " ORDER BY number LIMIT ?" });
     values.push(int(*limit as u64).into());
     let mut select = conn.prepare_cached(&sql)?;
     let rows = select.query_map(params_from_iter(values), row)?;
