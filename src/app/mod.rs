@@ -253,8 +253,8 @@ impl App {
         let (numbers, settings) = (Arc::new(LiveNumbers::default()), Arc::new(ShownSettings::default()));
         let (service, shown) = (core.service.clone(), settings.clone());
         let endpoints = webhooks.clone();
-        let (life, live, console) = (lifecycle.clone(), numbers.clone(), config.ops.console.enabled);
-        let routes = api::router(service, endpoints, life, access.clone(), live, shown, console);
+        let (phases, live, console) = (lifecycle.clone(), numbers.clone(), config.ops.console.enabled);
+        let routes = api::router(service, endpoints, phases, access.clone(), live, shown, console);
         let supervisor = &core.supervisor.0;
         let taking = numbers.keep(core.service.clone(), lifecycle.clone());
         tasks.push(supervisor.spawn("live_numbers", MayEnd::Never, taking));

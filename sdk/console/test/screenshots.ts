@@ -66,7 +66,7 @@ await gateway.api('DELETE', '/v1/users/mallory/sessions');
 await gateway.api('POST', '/v1/users/mallory/tokens:revoke', {});
 
 const PAGES: Record<string, string> = {
-  overview: '#/overview', sessions: '#/sessions', user: '#/users/alice/profile', friends: '#/users/alice/friends', changes: '#/users/alice/changes',
+  overview: '#/overview', sessions: '#/sessions', session: `#/sessions/${slow.session}`, user: '#/users/alice/profile', friends: '#/users/alice/friends', changes: '#/users/alice/changes',
   why: '#/why?account=friend7&viewer=niels&field=nick', webhooks: '#/webhooks', feed: '#/feed', cluster: '#/cluster', audit: '#/audit', settings: '#/settings',
 };
 try {
