@@ -173,15 +173,22 @@ async fn a_large_batch_writes_each_row_as_it_is_at_the_end() {
     assert_eq!(place.miscounted(), Vec::<String>::new());
 }
 
+/// Opens the store of a place through a proxy, and makes a first change: what was prepared for it is prepared.
+async fn through_proxy(place: &Place, write_timeout: Duration) -> (Proxy, Running) {
+    let (server, database) = place.database.as_ref().unwrap();
+    let proxy = Proxy::start(&server.address()).await;
+    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
+    let options = PostgresOptions { write_timeout, ..options() };
+    let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options).unwrap());
+    db.run(nick("a", "Ann")).await;
+    (proxy, db)
+}
+
 /// The server commits, and its answer is lost: whoever asked gets the answer of what was done, once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_was_lost_is_done_once() {
     let Some(place) = Place::postgres() else { return };
-    let (server, database) = place.database.as_ref().unwrap();
-    let proxy = Proxy::start(&server.address()).await;
-    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
-    let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options()).unwrap());
-    db.run(nick("a", "Ann")).await;
+    let (proxy, db) = through_proxy(&place, options().write_timeout).await;
     for turn in 0..5 {
         let text = format!("committed-without-an-answer-{turn}");
         proxy.swallow_after(&text);
@@ -205,11 +212,7 @@ async fn a_commit_whose_answer_was_lost_is_done_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_never_arrived_is_tried_again() {
     let Some(place) = Place::postgres() else { return };
-    let (server, database) = place.database.as_ref().unwrap();
-    let proxy = Proxy::start(&server.address()).await;
-    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
-    let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options()).unwrap());
-    db.run(nick("a", "Ann")).await;
+    let (proxy, db) = through_proxy(&place, options().write_timeout).await;
     proxy.drop_from("never-arrives-at-first");
     let answer = timeout(PATIENCE, db.run(nick("a", "never-arrives-at-first"))).await.expect("an answer in time");
     assert_eq!((answer.outcome, proxy.dropped()), (Outcome::Changed, 1));
@@ -221,12 +224,7 @@ async fn a_commit_that_never_arrived_is_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_verdict_the_answer_is_that_it_is_not_known() {
     let Some(place) = Place::postgres() else { return };
-    let (server, database) = place.database.as_ref().unwrap();
-    let proxy = Proxy::start(&server.address()).await;
-    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
-    let options = PostgresOptions { write_timeout: Duration::from_secs(1), ..options() };
-    let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options).unwrap());
-    db.run(nick("a", "Ann")).await;
+    let (proxy, db) = through_proxy(&place, Duration::from_secs(1)).await;
     proxy.swallow_after("is-it-done");
     let (store, command) = (db.store.clone(), nick("a", "is-it-done"));
     let asked = tokio::spawn(async move { store.write(write(vec![command])).await });
@@ -252,12 +250,7 @@ async fn without_a_verdict_the_answer_is_that_it_is_not_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_hangs_is_given_up_and_ended() {
     let Some(place) = Place::postgres() else { return };
-    let (server, database) = place.database.as_ref().unwrap();
-    let proxy = Proxy::start(&server.address()).await;
-    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
-    let options = PostgresOptions { write_timeout: Duration::from_secs(2), ..options() };
-    let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options).unwrap());
-    db.run(nick("a", "Ann")).await;
+    let (proxy, db) = through_proxy(&place, Duration::from_secs(2)).await;
     let sessions =
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'rosterd writer' AND datname = current_database()";
     let before = place.sql(sessions);
@@ -266,6 +259,7 @@ async fn a_session_that_hangs_is_given_up_and_ended() {
     assert_eq!((answer.outcome, proxy.swallowed()), (Outcome::Changed, 1));
     let after = place.sql(sessions);
     assert!(after != before && after.lines().count() == 1, "{before} and then {after}");
+    let (server, _) = place.database.as_ref().unwrap();
     if server.socket().is_some() {
         assert!(server.log().contains("terminating connection due to administrator command"), "{}", server.log());
     }
