@@ -6,6 +6,7 @@ they had stored; the gateway is killed; and the change log is pruned while they 
 import itertools
 import json
 import random
+import string
 import threading
 import time
 import urllib.error
@@ -198,9 +199,10 @@ def filters(gateway):
 
 
 def overflow(gateway):
-    """Writes more than the log may hold. It is cut at a start, and now and then."""
-    for number in range(100):
-        users = [{"account": account, "create": True, "custom": f"{number} {'x' * 1000}"} for account in ACCOUNTS]
+    """Writes more than the log may hold, in texts that are hard to compress. It is cut at a start, and now and then."""
+    for _ in range(120):
+        text = lambda: "".join(random.choices(string.ascii_letters + string.digits, k=1000))
+        users = [{"account": account, "create": True, "custom": text()} for account in ACCOUNTS]
         gateway.backend("POST", "/v1/users:batchUpdate", users=users)
     gateway.kill()
     gateway.start()
