@@ -1,7 +1,7 @@
 //! The form in which stores keep the change log: rows of some changes each, compressed.
 //!
-//! Every adapter writes these rows. Without compression the log would be half of what a store writes, because the changes
-//! of a commit resemble each other.
+//! Every adapter writes these rows. Without compression the log is up to half of what a store writes; the changes of a
+//! commit resemble each other.
 
 use std::borrow::Cow;
 
