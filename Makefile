@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -137,7 +137,7 @@ static: ## build a static binary into target/packages; see docs/operations.md
 	mkdir -p $(TARGET)/packages
 	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
-test: lint doc unit deny interop sdk console deploy ## run every check; installs what it needs
+test: postgres lint doc unit deny interop sdk console deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
 test-all: test bundlers tabs schemathesis soak chaos kills abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
@@ -193,6 +193,11 @@ promtool:
 nats:
 	@PATH=$$PATH:/usr/sbin command -v nats-server >/dev/null || { set -x; $(INSTALL) nats-server || { apt-get update && $(INSTALL) nats-server; }; \
 		test ! -d /run/systemd/system || systemctl disable --now nats-server || true; }
+
+# Tests start a server of their own. Debian's cluster is neither made nor started.
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { set -e -x; $(INSTALL) postgresql-common || { apt-get update && $(INSTALL) postgresql-common; }; \
+		echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; $(INSTALL) postgresql; }
 
 proxies:
 	@missing=; for program in nginx caddy haproxy openssl; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
