@@ -142,6 +142,32 @@ async fn everything_is_there_after_reopening() {
     db.close().await;
 }
 
+/// The row of facts is written now and then only, so that a commit writes a page less: the log knows the rest.
+#[tokio::test]
+async fn the_last_revision_and_the_size_of_the_log_are_known_after_any_number_of_commits() {
+    let place = Place::sqlite();
+    let stored = |sql: &str| {
+        let conn = Connection::open(place.path()).unwrap();
+        conn.query_row(sql, [], |record| record.get::<_, i64>(0)).unwrap().cast_unsigned()
+    };
+    for (before, commits, noted) in [(0, 5, 0), (5, 1000, 1005)] {
+        let db = place.open();
+        assert_eq!(db.head, before);
+        for number in 0..commits {
+            db.run(nick("a", &format!("Ann {number}"))).await;
+        }
+        let bytes = db.log.log_extent().await.unwrap().bytes;
+        assert_eq!((bytes, db.store.head()), (stored("SELECT sum(size) FROM feed"), before + commits));
+        db.close().await;
+        assert_eq!(stored("SELECT stamp FROM meta"), noted);
+    }
+    let db = place.open();
+    assert!(db.log.prune_log(Millis::MAX, 0).await.unwrap());
+    assert_eq!(stored("SELECT feed_bytes FROM meta"), stored("SELECT coalesce(sum(size), 0) FROM feed"));
+    db.close().await;
+    assert_eq!((place.open().head, stored("SELECT stamp FROM meta")), (1005, 1005));
+}
+
 #[tokio::test]
 async fn a_dropped_store_releases_its_file() {
     let place = Place::sqlite();

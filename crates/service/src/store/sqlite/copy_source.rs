@@ -10,7 +10,7 @@ use rusqlite::{Connection, Result};
 use super::backup::finish_restore;
 use super::connect;
 use super::files::claim;
-use super::rows::number;
+use super::rows::{self, number};
 use super::schema::{self, explain};
 use crate::store::StoreError;
 use crate::store::copied_rows::{CopiedFacts, CopiedValue, CopySource, TakeRow};
@@ -50,17 +50,18 @@ impl SqliteSource {
     }
 
     fn read_facts(&self) -> Result<CopiedFacts> {
-        let sql = "SELECT stamp, floor, visibility, seen, numbers_seen, audit_salt,
+        let (lineage, head) = rows::extent(&self.conn)?;
+        let sql = "SELECT visibility, seen, numbers_seen, audit_salt,
                           coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0) FROM meta";
         let mut facts = self.conn.query_row(sql, [], |record| {
             Ok(CopiedFacts {
-                head: number(record, 0)?,
-                compacted: number(record, 1)?,
-                visibility: record.get(2)?,
-                seen: number(record, 3)?,
-                numbers_seen: record.get(4)?,
-                audit_salt: record.get(5)?,
-                last_entry: number(record, 6)?,
+                head,
+                compacted: lineage.compacted,
+                visibility: record.get(0)?,
+                seen: number(record, 1)?,
+                numbers_seen: record.get(2)?,
+                audit_salt: record.get(3)?,
+                last_entry: number(record, 4)?,
                 rows: 0,
             })
         })?;

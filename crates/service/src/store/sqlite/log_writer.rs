@@ -3,8 +3,12 @@
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 
 use super::rows::change_log::{self, ScrubPass};
+use super::rows::put_head;
 use super::schema::Meta;
-use rosterd_engine::model::{Change, Millis};
+use rosterd_engine::model::{Change, Millis, Revision};
+
+/// After how many commits `meta` is written again. Who opens the store adds up the rows since.
+const NOTED_EVERY: u32 = 1000;
 
 /// What is done to the log now and then. Each is a bounded part, and answers whether there was something to do.
 pub(super) enum LogTask {
@@ -20,6 +24,8 @@ pub(super) struct LogWriter {
     epoch: Option<i64>,
     /// The bytes of all changes in it.
     bytes: u64,
+    /// How many commits `meta` is behind.
+    unnoted: u32,
     /// The pass under way.
     scrub: Option<ScrubPass>,
 }
@@ -27,23 +33,31 @@ pub(super) struct LogWriter {
 impl LogWriter {
     pub(super) fn new(meta: &Meta) -> Self {
         let epoch = meta.history.map(|_| meta.epoch.0.cast_signed());
-        Self { epoch, bytes: meta.log_bytes, scrub: None }
+        Self { epoch, bytes: meta.log_bytes, unnoted: 0, scrub: None }
     }
 
-    /// Appends the changes of a transaction. Returns the size of the log after it, for `put_head` and
-    /// [`LogWriter::committed`].
+    /// Appends the changes of a transaction, or notes the last revision elsewhere if no log is kept. Returns the size of the
+    /// log after it, for [`LogWriter::committed`].
     pub(super) fn append(&self, tx: &Transaction<'_>, now: Millis, changes: &[Change]) -> Result<u64> {
-        let Some(epoch) = self.epoch else { return Ok(self.bytes) };
-        Ok(self.bytes + change_log::append(tx, epoch, now, changes)?)
+        let Some(last) = changes.last() else { return Ok(self.bytes) };
+        let bytes = match self.epoch {
+            Some(epoch) => self.bytes + change_log::append(tx, epoch, now, changes)?,
+            None => self.bytes,
+        };
+        if self.epoch.is_none() || self.unnoted + 1 >= NOTED_EVERY {
+            put_head(tx, last.revision, bytes)?;
+        }
+        Ok(bytes)
     }
 
     /// Notes that the transaction was committed.
     pub(super) fn committed(&mut self, bytes: u64) {
         self.bytes = bytes;
+        self.unnoted = (self.unnoted + 1) % NOTED_EVERY;
     }
 
-    /// Does a part of a task in a transaction of its own.
-    pub(super) fn run(&mut self, conn: &mut Connection, task: &LogTask) -> Result<bool> {
+    /// Does a part of a task in a transaction of its own, after that of the last revision.
+    pub(super) fn run(&mut self, conn: &mut Connection, task: &LogTask, head: Revision) -> Result<bool> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (more, grown) = match task {
             LogTask::Prune { before, most } => {
@@ -54,7 +68,7 @@ impl LogWriter {
         };
         let bytes = self.bytes.saturating_add_signed(grown);
         if grown != 0 {
-            change_log::put_bytes(&tx, bytes)?;
+            put_head(&tx, head, bytes)?;
         }
         // What a pass has rewritten does not stand then.
         tx.commit().inspect_err(|_| self.scrub = None)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::rows::{change_log, delivery, number, profiles};
+use super::rows::{self, change_log, delivery, number, profiles};
 use crate::store::StoreError;
 use rosterd_engine::model::{Epoch, LogHistory, Revision, SeenNumber, Visibility};
 
@@ -15,7 +15,7 @@ use rosterd_engine::model::{Epoch, LogHistory, Revision, SeenNumber, Visibility}
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../schema/sqlite/0010_webhooks.sql"),
     include_str!("../schema/sqlite/0011_presence_numbers.sql"),
     include_str!("../schema/sqlite/0012_compressed_log.sql"),
+    include_str!("../schema/sqlite/0013_head_of_the_log.sql"),
 ];
 
 /// The epoch and the history in a copy, which gets its own when it is opened first.
@@ -232,14 +233,16 @@ fn migrate(conn: &mut Connection) -> Result<(), SchemaError> {
 }
 
 fn meta(conn: &Connection) -> rusqlite::Result<Meta> {
-    conn.query_row("SELECT epoch, stamp, floor, history, feed_bytes, seen, numbers_seen FROM meta", [], |record| {
+    let (lineage, revision) = rows::extent(conn)?;
+    let log_bytes = change_log::bytes(conn)?;
+    conn.query_row("SELECT history, seen, numbers_seen FROM meta", [], |record| {
         Ok(Meta {
-            epoch: Epoch(record.get::<_, i64>(0)?.cast_unsigned()),
-            revision: number(record, 1)?,
-            compacted: number(record, 2)?,
-            history: Some(record.get::<_, i64>(3)?).filter(|it| *it != COPIED).map(|it| LogHistory(it.cast_unsigned())),
-            log_bytes: number(record, 4)?,
-            seen: if record.get(6)? { Some(number(record, 5)?) } else { None },
+            epoch: lineage.epoch,
+            revision,
+            compacted: lineage.compacted,
+            history: Some(record.get::<_, i64>(0)?).filter(|it| *it != COPIED).map(|it| LogHistory(it.cast_unsigned())),
+            log_bytes,
+            seen: if record.get(2)? { Some(number(record, 1)?) } else { None },
         })
     })
 }

@@ -155,7 +155,7 @@ impl Writer {
             let _ = answer.send(self.report(dropped));
         }
         for (task, answer) in log_tasks {
-            let done = self.change_log.run(&mut self.conn, &task);
+            let done = self.change_log.run(&mut self.conn, &task, self.revision);
             if matches!(done, Ok(true)) {
                 // Old states of what was dropped or rewritten are in the write-ahead log.
                 self.log.erased();
@@ -240,9 +240,6 @@ impl Writer {
             }));
         }
         let log_bytes = self.change_log.append(&tx, now, &committed.changes)?;
-        if revision != self.revision {
-            rows::put_head(&tx, revision, log_bytes)?;
-        }
         let last_seen = self.presence_numbers.finish(&tx, &committed.changes, last_seen)?;
         tx.commit()?;
         self.presence_numbers.committed(last_seen);

@@ -98,8 +98,13 @@ fn floor(conn: &Connection) -> Result<Revision> {
 pub(in crate::store::sqlite) fn extent(conn: &Connection) -> Result<LogExtent> {
     let sql = "SELECT time FROM feed ORDER BY first LIMIT 1";
     let since = conn.prepare_cached(sql)?.query_row([], |r| number(r, 0)).optional()?;
-    let bytes = conn.prepare_cached("SELECT feed_bytes FROM meta")?.query_row([], |r| number(r, 0))?;
-    Ok(LogExtent { floor: floor(conn)?, since, bytes })
+    Ok(LogExtent { floor: floor(conn)?, since, bytes: bytes(conn)? })
+}
+
+/// Returns the size of the log: what is known of it up to a revision, and the rows after that.
+pub(in crate::store::sqlite) fn bytes(conn: &Connection) -> Result<u64> {
+    let sql = "SELECT feed_bytes + coalesce((SELECT sum(size) FROM feed WHERE first > stamp), 0) FROM meta";
+    conn.prepare_cached(sql)?.query_row([], |record| number(record, 0))
 }
 
 /// Reads the records of a kind for a snapshot.
@@ -158,12 +163,11 @@ pub(in crate::store::sqlite) fn prune(conn: &Connection, before: Millis, most: u
 
 /// Empties the log.
 pub(in crate::store::sqlite) fn clear(conn: &Connection) -> Result<()> {
-    conn.execute_batch("DELETE FROM feed; DELETE FROM feed_erase; UPDATE meta SET feed_bytes = 0")
-}
-
-/// Stores the size of the log.
-pub(in crate::store::sqlite) fn put_bytes(conn: &Connection, bytes: u64) -> Result<()> {
-    conn.prepare_cached("UPDATE meta SET feed_bytes = ?1")?.execute([int(bytes)]).map(drop)
+    conn.execute_batch(
+        "UPDATE meta SET feed_bytes = 0,
+             stamp = max(stamp, coalesce((SELECT last FROM feed ORDER BY first DESC LIMIT 1), 0));
+         DELETE FROM feed; DELETE FROM feed_erase",
+    )
 }
 
 /// Notes that the personal data of an account is to be taken out of changes below a revision.

@@ -102,13 +102,16 @@ fn counts(conn: &Connection, account: &Account) -> Result<RelationCounts> {
 
 /// Reads the lineage and the last revision.
 pub(in crate::store::sqlite) fn extent(conn: &Connection) -> Result<(Lineage, Revision)> {
-    conn.prepare_cached("SELECT epoch, floor, stamp FROM meta")?.query_row([], |record| {
+    let sql =
+        "SELECT epoch, floor, max(stamp, coalesce((SELECT last FROM feed ORDER BY first DESC LIMIT 1), 0)) FROM meta";
+    conn.prepare_cached(sql)?.query_row([], |record| {
         let epoch = Epoch(record.get::<_, i64>(0)?.cast_unsigned());
         Ok((Lineage { epoch, compacted: number(record, 1)? }, number(record, 2)?))
     })
 }
 
-/// Stores the last revision, and the size of the log with its change.
+/// Stores the last revision, and the size of the log up to it. The newest row of the log has its revision itself, so a commit
+/// with such a row need not write this one as well.
 pub(in crate::store::sqlite) fn put_head(conn: &Connection, revision: Revision, log_bytes: u64) -> Result<()> {
     let mut update = conn.prepare_cached("UPDATE meta SET stamp = ?1, feed_bytes = ?2")?;
     update.execute([int(revision), int(log_bytes)]).map(drop)

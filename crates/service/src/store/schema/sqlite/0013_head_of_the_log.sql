@@ -1,0 +1,3 @@
+-- The last revision is that of the newest row of `feed`, if there is one. `stamp` and `feed_bytes` in `meta` may be behind it:
+-- they are what holds up to `stamp`. So a commit writes one page less. Nothing changes in what is stored already, but an
+-- earlier release would give out revisions twice.
