@@ -10,6 +10,7 @@
 //! | `rosterd-client` | the Rust client that tools and tests use | engine, protocol |
 //! | `rosterd-bench` | the load generator, which measures a gateway from outside | engine, protocol, client |
 //! | `rosterd-service` | what a gateway does, without its listeners: `metrics` to `service` in the table below | engine, protocol |
+//! | `rosterd-gateway` | the client listener: `lifecycle` to `gateway` in the table | engine, protocol, service |
 //! | `rosterd` | this crate: gateway and binary | all of them |
 //!
 //! | module | owns | imports of the crate |
@@ -22,21 +23,22 @@
 //! | [`hub`] | live state: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |
 //! | [`service`] | the use cases, called by gateway and api alike | hub, store, auth, metrics |
 //! | [`lifecycle`] | the phases of a gateway's life, and the schedule of its drain | – |
-//! | [`supervisor`] | the tasks that a gateway cannot do without: the end of one ends the process | lifecycle |
 //! | [`assets`] | files in the binary that browsers load | – |
 //! | [`tls`] | the listeners' certificates: read, checked, replaced while connections live | – |
-//! | [`keys`] | the keys of the server API, and what each may do | – |
 //! | [`admission`] | limits by address, trusted proxies, origins, rate limits | – |
 //! | [`session`] | one connection's life: log in, catch up, live, close | admission, service, hub, metrics, lifecycle |
 //! | [`gateway`] | the client listener: accept, TLS, upgrade; the end of all sessions | admission, assets, session, service, hub, lifecycle, tls |
+//! | [`supervisor`] | the tasks that a gateway cannot do without: the end of one ends the process | lifecycle |
+//! | [`keys`] | the keys of the server API, and what each may do | – |
 //! | [`callback`] | calls to backends: events for the endpoints of the settings, questions to hooks | service, store, outbound, metrics |
 //! | [`api`] | the ops listener: server API, console, health, metrics | assets, service, lifecycle, tls, keys |
 //! | [`config`] | `config.toml`, environment and flags → checked settings | admission, auth, hub, keys, metrics, outbound, store, tls |
 //! | [`app`] | the composition root; the only place that names adapters | everything |
 //! | [`cli`] | the subcommands | everything |
 //!
-//! `tests/architecture` holds the code of both crates to the last column.
+//! `tests/architecture` holds the code of these three crates to the last column.
 //!
+//! [`assets`]: rosterd_gateway::assets
 //! [`locks`]: rosterd_service
 //!
 //! # Recipes
@@ -54,18 +56,14 @@
 //!   `App::parts`, and to the table in `docs/operations.md`.
 //! - **A new metric**: a field in `metrics`, a line in `docs/operations.md`, a panel in `deploy/grafana`; a test wants both.
 
+use rosterd_gateway::assets;
+pub use rosterd_gateway::{admission, gateway, lifecycle, session, tls};
 pub use rosterd_service::{auth, hub, metrics, outbound, service, store};
 
-pub mod admission;
 pub mod api;
 pub mod app;
-mod assets;
 pub mod callback;
 pub mod cli;
 pub mod config;
-pub mod gateway;
 pub mod keys;
-pub mod lifecycle;
-pub mod session;
 pub mod supervisor;
-pub mod tls;

@@ -34,6 +34,9 @@ const RATE: Rate = Rate { per_second: 10, burst: 100 };
 /// How long the end waits for the lines that are not written yet.
 const FLUSH: Duration = Duration::from_millis(500);
 
+/// The other crates that a gateway's modules are in.
+const CRATES: [&str; 2] = ["rosterd_gateway", "rosterd_service"];
+
 /// The running log.
 pub(super) struct RunningLog {
     writer: WorkerGuard,
@@ -75,8 +78,14 @@ fn may_have_colors(no_color: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty())
 }
 
+/// Reads the levels. `rosterd::store` means that module whichever crate has it.
 fn targets(level: &str) -> Result<Targets, String> {
-    level.parse().map_err(|error| format!("log.level: {error}"))
+    let targets: Targets = level.parse().map_err(|error| format!("log.level: {error}"))?;
+    let modules =
+        targets.iter().filter_map(|(target, level)| Some((target.strip_prefix("rosterd::")?.to_owned(), level)));
+    let elsewhere: Vec<_> =
+        modules.flat_map(|(module, level)| CRATES.map(|name| (format!("{name}::{module}"), level))).collect();
+    Ok(targets.with_targets(elsewhere))
 }
 
 impl RunningLog {
@@ -155,6 +164,14 @@ mod tests {
     fn no_color_counts_unless_it_is_empty() {
         assert!(may_have_colors(None) && may_have_colors(Some("".into())));
         assert!(!may_have_colors(Some("1".into())) && !may_have_colors(Some("0".into())));
+    }
+
+    #[test]
+    fn a_module_is_named_without_its_crate() {
+        let targets = targets("warn,rosterd::store=debug,rosterd::api=error").unwrap();
+        let at = |target, level| targets.would_enable(target, &level);
+        assert!(at("rosterd_service::store::sqlite", Level::DEBUG) && !at("rosterd_service::hub", Level::INFO));
+        assert!(at("rosterd_gateway::session", Level::WARN) && !at("rosterd::api::health", Level::WARN));
     }
 
     #[test]

@@ -12,39 +12,39 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
 /// The kind of a script.
-pub(crate) const SCRIPT: &str = "text/javascript; charset=utf-8";
+pub const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The kind of a style sheet.
-pub(crate) const STYLE: &str = "text/css; charset=utf-8";
+pub const STYLE: &str = "text/css; charset=utf-8";
 /// The kind of a page.
-pub(crate) const PAGE: &str = "text/html; charset=utf-8";
+pub const PAGE: &str = "text/html; charset=utf-8";
 
 /// The browser asks again each time, so that an upgrade of the gateway upgrades the page as well.
-pub(crate) const ASK_AGAIN: &str = "no-cache";
+pub const ASK_AGAIN: &str = "no-cache";
 /// The address has the hash of the contents, so what it answers never changes.
-pub(crate) const FOREVER: &str = "public, max-age=31536000, immutable";
+pub const FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// A file in the binary, with its compressed form if it has one.
 #[derive(Clone, Copy)]
-pub(crate) struct Asset {
+pub struct Asset {
     /// Its content type.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// Its contents.
-    pub(crate) plain: &'static [u8],
+    pub plain: &'static [u8],
     /// The same, compressed.
-    pub(crate) gzip: Option<&'static [u8]>,
+    pub gzip: Option<&'static [u8]>,
 }
 
 impl Asset {
     /// Returns a hash of the contents.
     #[must_use]
-    pub(crate) fn hash(self) -> String {
+    pub fn hash(self) -> String {
         let mut hash = DefaultHasher::new();
         self.plain.hash(&mut hash);
         format!("{:016x}", hash.finish())
     }
 
     /// Answers the contents, compressed for a browser that takes gzip, or 304 to a browser that has them.
-    pub(crate) fn answer<S: Clone + Send + Sync + 'static>(self, caching: &'static str) -> MethodRouter<S> {
+    pub fn answer<S: Clone + Send + Sync + 'static>(self, caching: &'static str) -> MethodRouter<S> {
         let hash = self.hash();
         get(async move |asked: HeaderMap| -> Response {
             let gzip = self.gzip.filter(|_| accepts_gzip(&asked));

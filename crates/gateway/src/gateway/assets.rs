@@ -10,13 +10,17 @@ use crate::assets::{ASK_AGAIN, Asset, FOREVER, PAGE, SCRIPT};
 
 /// Makes the routes of the scripts, and of the demo page if there is to be one.
 pub(super) fn routes(demo: bool) -> Router {
-    let rosterd =
-        script(include_bytes!("../../sdk/js/dist/rosterd.js"), include_bytes!("../../sdk/js/dist/rosterd.js.gz"));
-    let nim = script(include_bytes!("../../sdk/js/dist/nim.js"), include_bytes!("../../sdk/js/dist/nim.js.gz"));
-    let tabs = script(include_bytes!("../../sdk/js/dist/tabs.js"), include_bytes!("../../sdk/js/dist/tabs.js.gz"));
+    let rosterd = script(
+        include_bytes!("../../../../sdk/js/dist/rosterd.js"),
+        include_bytes!("../../../../sdk/js/dist/rosterd.js.gz"),
+    );
+    let nim =
+        script(include_bytes!("../../../../sdk/js/dist/nim.js"), include_bytes!("../../../../sdk/js/dist/nim.js.gz"));
+    let tabs =
+        script(include_bytes!("../../../../sdk/js/dist/tabs.js"), include_bytes!("../../../../sdk/js/dist/tabs.js.gz"));
     let router =
         Router::new().merge(at("/sdk/rosterd", rosterd)).merge(at("/sdk/nim", nim)).merge(at("/sdk/tabs", tabs));
-    let page = Asset { kind: PAGE, plain: include_bytes!("../../sdk/js/demo/index.html"), gzip: None };
+    let page = Asset { kind: PAGE, plain: include_bytes!("../../../../sdk/js/demo/index.html"), gzip: None };
     let router = if demo { router.route("/", page.answer(ASK_AGAIN)) } else { router };
     router.layer(map_response(async |answer: Response| for_any_page(answer)))
 }

@@ -28,7 +28,7 @@ impl Rate {
 
 /// The time at which all past events would have come at the rate, in nanoseconds since a start that the caller chooses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct RateLimit(u64);
+pub struct RateLimit(u64);
 
 /// The verdict on one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl RateLimit {
 
     /// Counts one event unless it is refused: others share this limit and must not pay for refused events. The error is
     /// the time to wait.
-    pub(crate) fn admit(&mut self, rate: Rate, now: u64) -> Result<(), Duration> {
+    pub fn admit(&mut self, rate: Rate, now: u64) -> Result<(), Duration> {
         let next = self.0.max(now) + rate.each();
         let (ahead, room) = (next - now, rate.room());
         if ahead > room {

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 pub use self::forwarded::{ForwardedHeader, Proxies};
 use self::list_reads::ListReads;
 pub use self::origin::Origins;
-pub use self::rate_limit::Rate;
-pub(crate) use self::rate_limit::{RateLimit, RateVerdict};
+pub(crate) use self::rate_limit::RateVerdict;
+pub use self::rate_limit::{Rate, RateLimit};
 use rosterd_engine::model::Account;
 
 /// How many addresses without a connection are remembered.
