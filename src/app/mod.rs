@@ -177,6 +177,7 @@ fn open_store(config: &Config) -> Result<Opened, StoreError> {
                 failover,
                 write_timeout,
                 clock,
+                sharing: postgres::Sharing::Alone,
             };
             postgres::open(url, options)
         }

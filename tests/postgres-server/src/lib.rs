@@ -308,13 +308,19 @@ impl Server {
         command
     }
 
+    /// Returns one of PostgreSQL's programs, to be run.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Command {
+        Command::new(self.programs.join(name))
+    }
+
     /// Runs one of PostgreSQL's programs, such as `pg_dump`, on a database as a superuser.
     ///
     /// # Panics
     /// It does not run.
     #[must_use]
     pub fn program(&self, name: &str, database: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(self.programs.join(name));
+        let mut command = self.tool(name);
         command.arg("-d").arg(self.superuser(database)).args(arguments);
         command.output().expect("it runs")
     }

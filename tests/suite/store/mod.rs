@@ -4,6 +4,7 @@ mod history;
 mod postgres;
 mod rig;
 mod round_trip;
+mod shared;
 mod sqlite;
 
 use std::collections::BTreeMap;

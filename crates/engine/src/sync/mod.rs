@@ -5,7 +5,8 @@
 //! watchers of an account · [`watermark`] tracks up to which revision all watchers have been marked · [`delta`] finds
 //! what a returning client lacks · [`digest`] is the sum by which both sides prove that they hold the same friend
 //! list · [`repair`] finds the buckets of a friend list that differ · [`events`] says what a change means to a backend
-//! · [`delivery`] brings events to an endpoint · [`breaker`] stops calls to a server that mostly fails.
+//! · [`delivery`] brings events to an endpoint · [`breaker`] stops calls to a server that mostly fails
+//! · [`splice`] puts the batches of several writers into one order.
 
 pub mod breaker;
 pub mod decide;
@@ -16,4 +17,5 @@ pub mod events;
 pub mod interest;
 pub mod outbox;
 pub mod repair;
+pub mod splice;
 pub mod watermark;

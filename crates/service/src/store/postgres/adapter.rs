@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::fetch::Fetch;
 use super::messages::{PgMessage, StoreTask};
@@ -40,6 +40,8 @@ pub(super) struct Postgres {
     pub(super) head: Arc<AtomicU64>,
     /// Raised by the writer.
     pub(super) compacted: Arc<AtomicU64>,
+    /// Told where there are changes that this gateway has not read.
+    pub(super) wake: Arc<Notify>,
     pub(super) closing: Arc<AtomicBool>,
     /// Loses its sender when the writer has ended.
     pub(super) ended: watch::Receiver<()>,
@@ -187,6 +189,7 @@ impl Store for Postgres {
         limit: usize,
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
+        let (known, wake) = (self.head.clone(), self.wake.clone());
         let read = move |session: Arc<PgSession>| async move {
             let calls = [
                 call!(SNAPSHOT),
@@ -199,6 +202,10 @@ impl Store for Postgres {
             ];
             let found = session.pipeline(&calls).await?;
             let (lineage, head) = extent(&found[1])?;
+            if head > known.load(Ordering::Acquire) {
+                // The login waits for them.
+                wake.notify_one();
+            }
             let credential = found[2].first().map(rows::credentials::credential).transpose()?;
             let edges = found[3].iter().map(|record| rows::relations::listed_edge(record, since));
             Ok(LoginRows {

@@ -19,6 +19,10 @@ pub(super) enum PgMessage {
     Presence(Vec<PresenceRow>, oneshot::Sender<Result<(), StoreError>>),
     /// Does something else, and answers a number of things or whether there was something to do.
     Task(StoreTask, oneshot::Sender<Result<u64, StoreError>>),
+    /// Looks whether the history of the database is still the known one.
+    LookAgain,
+    /// Ends, because the log does not go on where it was read last.
+    StepDown,
     /// Takes no further messages, finishes those that wait, and ends.
     Close,
 }

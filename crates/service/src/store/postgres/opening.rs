@@ -7,19 +7,23 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::adapter::Postgres;
 use super::messages::BATCH;
-use super::options::PostgresOptions;
+use super::options::{PostgresOptions, Sharing};
+use super::position::{KnownPosition, LogPosition};
 use super::readers::PgReaders;
 use super::schema::{self, PgMeta, STANDING, Standing};
 use super::session::{Connector, PgSession, SessionKind, call};
+use super::splicer::Splicer;
+use super::tail::Tail;
 use super::url::PostgresUrl;
 use super::writer_session::{KnownHistory, WriterSession};
 use super::writer_state::PgWriter;
 use crate::store::{CommitBatch, FEED_CAPACITY, Opened, StoreError, system_clock};
 use rosterd_engine::model::{Epoch, LogHistory};
+use rosterd_engine::sync::splice::Splice;
 
 /// The threads that talk to the database, for all connections.
 const THREADS: usize = 2;
@@ -68,7 +72,8 @@ async fn serve(
         Ok(prepared) => prepared,
         Err(error) => return drop(opened.send(Err(schema::explain(url, &error)))),
     };
-    let (mut writer, store, feed) = start(&connector, &options, session, &meta, &standing);
+    let Started { mut writer, splicer, tail, store, feed, running } =
+        start(&connector, &options, session, &meta, &standing);
     if let Err(error) = writer.connection.note_backend().await {
         return drop(opened.send(Err(schema::explain(url, &error.into()))));
     }
@@ -76,10 +81,26 @@ async fn serve(
     let all = Opened { store, log, audit, deliveries, feed, head: standing.head };
     // Whoever asked for it waits.
     let _ = opened.send(Ok(all));
+    let splicer = tokio::spawn(splicer.run());
+    if let Some(tail) = tail {
+        tokio::spawn(tail.run());
+    }
     writer.run().await;
+    let _ = splicer.await;
+    drop(running);
 }
 
-type Started = (PgWriter, Arc<Postgres>, mpsc::Receiver<CommitBatch>);
+/// What an open store is made of.
+struct Started {
+    writer: PgWriter,
+    splicer: Splicer,
+    /// Unless the gateway is alone.
+    tail: Option<Tail>,
+    store: Arc<Postgres>,
+    feed: mpsc::Receiver<CommitBatch>,
+    /// Dropped at the end; `close` waits for that.
+    running: watch::Sender<()>,
+}
 
 fn start(
     connector: &Connector,
@@ -95,15 +116,37 @@ fn start(
     let numbers = options.keeps_log && options.numbers_presence;
     let (durable, seen) = watch::channel(standing.seen);
     let closing = Arc::new(AtomicBool::new(false));
-    let known = KnownHistory {
-        head: standing.head,
-        nonce: standing.nonce,
-        epoch: meta.epoch,
-        system: meta.system.clone(),
-        timeline: standing.timeline.clone(),
+    let known = KnownHistory { epoch: meta.epoch, system: meta.system.clone(), timeline: standing.timeline.clone() };
+    let position = KnownPosition::new(LogPosition { head: standing.head, nonce: standing.nonce });
+    let position = Arc::new(position);
+    let (own, batches) = mpsc::channel(FEED_CAPACITY);
+    let (others, read) = mpsc::channel(FEED_CAPACITY);
+    let splicer = Splicer { splice: Splice::new(standing.head), own: batches, others: read, feed };
+    let wake = Arc::new(Notify::new());
+    let tail = match options.sharing {
+        Sharing::Alone => None,
+        Sharing::Shared { poll } => Some(Tail {
+            connector: connector.clone(),
+            writer: meta.writer,
+            epoch: meta.epoch,
+            read: standing.head,
+            known: position.clone(),
+            head: head.clone(),
+            compacted: compacted.clone(),
+            wake: wake.clone(),
+            poll,
+            others,
+            messages: messages.downgrade(),
+            hole: None,
+        }),
     };
     let writer = PgWriter {
-        connection: WriterSession::new(connector.clone(), options.failover, session, known),
+        connection: WriterSession::new(
+            connector.clone(),
+            (options.failover, options.sharing),
+            session,
+            (known, position),
+        ),
         inbox,
         backlog: VecDeque::new(),
         clock: options.clock.clone(),
@@ -115,12 +158,12 @@ fn start(
         compacted: compacted.clone(),
         seen: numbers.then_some(durable),
         scrub: None,
-        feed,
+        writer: meta.writer,
+        own,
         closing: closing.clone(),
         failing: false,
         pause: Duration::ZERO,
         lost: false,
-        running,
     };
     let store = Postgres {
         readers: PgReaders::start(connector, options.readers),
@@ -135,8 +178,9 @@ fn start(
         seen: numbers.then_some(seen),
         head,
         compacted,
+        wake,
         closing,
         ended,
     };
-    (writer, Arc::new(store), commits)
+    Started { writer, splicer, tail, store: Arc::new(store), feed: commits, running }
 }

@@ -15,6 +15,24 @@ pub enum Failover {
     Lossless,
 }
 
+/// Who uses the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// This gateway alone, which a lock ensures.
+    Alone,
+    /// Several gateways, which follow each other's writes. Each looks for them every so often, whoever says so or not.
+    Shared {
+        /// How often.
+        poll: Duration,
+    },
+}
+
+impl Sharing {
+    pub(super) fn is_shared(self) -> bool {
+        self != Self::Alone
+    }
+}
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct PostgresOptions {
@@ -32,6 +50,8 @@ pub struct PostgresOptions {
     pub write_timeout: Duration,
     /// The time of writes instead of the database's.
     pub clock: Option<StoreClock>,
+    /// Whether other gateways use the database too.
+    pub sharing: Sharing,
 }
 
 impl Default for PostgresOptions {
@@ -45,6 +65,7 @@ impl Default for PostgresOptions {
             failover: Failover::MayLose,
             write_timeout: Duration::from_secs(10),
             clock: None,
+            sharing: Sharing::Alone,
         }
     }
 }

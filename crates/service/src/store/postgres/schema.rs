@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::options::{Failover, PostgresOptions};
+use super::options::{Failover, PostgresOptions, Sharing};
 use super::pg_error::PgError;
 use super::rows::values::{number, value};
 use super::rows::{change_log, delivery, profiles};
@@ -42,6 +42,8 @@ pub(super) enum PgSchemaError {
         "another gateway uses it: several gateways on one database do not work yet, and one that was killed leaves within seconds"
     )]
     Used,
+    #[error("other gateways use it with another {0}: give all of them the same, or stop them first")]
+    Contradicts(&'static str),
     #[error("the role has no right to {what}: run {remedy}")]
     NoRight { what: &'static str, remedy: String },
     #[error(transparent)]
@@ -70,16 +72,23 @@ pub(super) struct PgMeta {
     pub salt: Arc<[u8]>,
     /// Which server, database and schema it is.
     pub system: String,
+    /// The number of this process in the log; another at each start.
+    pub writer: i64,
 }
 
 /// Verifies the server, takes the lock of the one gateway, and brings schema and facts up to date.
 pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> Result<PgMeta, PgSchemaError> {
     verify_server(session).await?;
-    let locked = session.query(call!("SELECT pg_advisory_lock($1)", GATEWAY_LOCK)).await;
-    locked.map_err(|error| if error.code() == Some("55P03") { PgSchemaError::Used } else { error.into() })?;
     session
         .run("BEGIN; SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'")
         .await?;
+    // One gateway at a time opens the database.
+    let opening = session.query(call!("SELECT pg_advisory_xact_lock($1)", GATEWAY_LOCK + 1)).await.map(drop);
+    let locked = match opening {
+        Ok(()) => session.query(call!(gateway_lock(options.sharing), GATEWAY_LOCK)).await.map(drop),
+        failed => failed,
+    };
+    locked.map_err(|error| if error.code() == Some("55P03") { PgSchemaError::Used } else { error.into() })?;
     migrate(session).await?;
     session.run("SELECT id FROM sequencer WHERE id = 1 FOR UPDATE").await?;
     let system = system(session).await?;
@@ -96,7 +105,16 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
         history: Some(history).filter(|history| *history != NO_HISTORY),
         salt: salt.into(),
         system,
+        writer: random()?,
     })
+}
+
+/// The statement that takes the lock of the one gateway, or that of one of several.
+pub(super) fn gateway_lock(sharing: Sharing) -> &'static str {
+    match sharing {
+        Sharing::Alone => "SELECT pg_advisory_lock($1)",
+        Sharing::Shared { .. } => "SELECT pg_advisory_lock_shared($1)",
+    }
 }
 
 /// Returns an error if the server cannot be used.
@@ -197,13 +215,28 @@ pub(super) async fn system(session: &PgSession) -> Result<String, PgError> {
 /// Both are so on another database system, as after a dump was restored, and after a failover that may have lost commits.
 /// Clients also sync in full under other rules about who sees what. The rules are compared field by field: a field that the
 /// stored line lacks is new, and the store was written under its default rule.
-async fn begin_histories(session: &PgSession, options: &PostgresOptions, identity: &str) -> Result<(), PgError> {
-    let meta = session.row(call!("SELECT identity, visibility, history FROM meta")).await?;
+///
+/// A gateway that joins others begins neither, unless the database is another one for all of them: it has to have their
+/// settings.
+async fn begin_histories(session: &PgSession, options: &PostgresOptions, identity: &str) -> Result<(), PgSchemaError> {
+    let meta = session.row(call!("SELECT identity, visibility, history, numbers_seen FROM meta")).await?;
     let (known, stored): (String, String) = (value(&meta, 0)?, value(&meta, 1)?);
     let moved = known != identity;
     let lost = moved && !is_lossless(options.failover, &known, identity);
     if lost && !known.is_empty() {
         tracing::warn!("the database is another one, or failed over: clients sync in full, followers begin anew");
+    }
+    if !lost && joins_others(session).await? {
+        let has_log = value::<i64>(&meta, 2)? != NO_HISTORY;
+        let (has_numbers, numbers): (bool, _) = (value(&meta, 3)?, options.keeps_log && options.numbers_presence);
+        let others = [
+            ("profile.visibility", Visibility::from_line(&stored).as_ref() == Some(&options.visibility)),
+            ("feed.retention", has_log == options.keeps_log),
+            ("feed.presence", has_numbers == numbers),
+        ];
+        if let Some((key, _)) = others.into_iter().find(|(_, is_same)| !is_same) {
+            return Err(PgSchemaError::Contradicts(key));
+        }
     }
     if lost || Visibility::from_line(&stored).as_ref() != Some(&options.visibility) {
         session.query(call!("UPDATE meta SET epoch = $1", random()?)).await?;
@@ -216,6 +249,15 @@ async fn begin_histories(session: &PgSession, options: &PostgresOptions, identit
         session.query(delivery::clear_dead()).await?;
     }
     Ok(())
+}
+
+/// Returns whether other gateways use the database now.
+async fn joins_others(session: &PgSession) -> Result<bool, PgError> {
+    let sql = "SELECT EXISTS (
+                   SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                       AND (classid::bigint << 32 | objid::bigint) = $1)";
+    value(&session.row(call!(sql, GATEWAY_LOCK)).await?, 0)
 }
 
 /// Returns whether a move from one identity to another loses no commit.

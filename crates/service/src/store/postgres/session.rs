@@ -11,6 +11,7 @@ use futures::SinkExt;
 use futures::future::{join_all, poll_fn};
 use futures::stream::TryStreamExt;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, CopyInSink, Row, Statement};
@@ -61,6 +62,8 @@ const READER: &str = "
 pub(super) enum SessionKind {
     Writer,
     Reader,
+    /// Reads what other gateways write.
+    Listener,
 }
 
 /// Makes sessions.
@@ -82,14 +85,26 @@ impl Connector {
 
     /// Connects and sets the session up.
     pub(super) async fn connect(&self, kind: SessionKind) -> Result<PgSession, PgError> {
+        self.open(kind, None).await
+    }
+
+    /// Connects and is told from then on when another gateway has written.
+    pub(super) async fn listen(&self, wake: Arc<Notify>, writer: i64) -> Result<PgSession, PgError> {
+        let session = self.open(SessionKind::Listener, Some(Waker { wake, own: writer.to_string() })).await?;
+        session.run("LISTEN rosterd").await?;
+        Ok(session)
+    }
+
+    async fn open(&self, kind: SessionKind, waker: Option<Waker>) -> Result<PgSession, PgError> {
         let mut config = self.config.clone();
         let (name, settings) = match kind {
             SessionKind::Writer => ("rosterd writer", WRITER),
             SessionKind::Reader => ("rosterd reader", READER),
+            SessionKind::Listener => ("rosterd listener", READER),
         };
         config.application_name(name);
         let connecting = async {
-            let session = PgSession::open(&config, self.tls.clone()).await?;
+            let session = PgSession::open(&config, self.tls.clone(), waker).await?;
             session.client.batch_execute(SETTINGS).await?;
             session.client.batch_execute(settings).await?;
             Ok(session)
@@ -99,6 +114,12 @@ impl Connector {
             Err(_) => Err(PgError::Away("the server does not answer".into())),
         }
     }
+}
+
+/// Whom to tell that another gateway has written, and how this one is called there.
+struct Waker {
+    wake: Arc<Notify>,
+    own: String,
 }
 
 /// An open connection. Only one task uses it, and never stops half way.
@@ -146,17 +167,23 @@ impl CopySink {
 }
 
 impl PgSession {
-    async fn open(config: &Config, tls: MakeTls) -> Result<Self, PgError> {
+    async fn open(config: &Config, tls: MakeTls, waker: Option<Waker>) -> Result<Self, PgError> {
         let (client, mut connection) = config.connect(tls).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let warning = warned.clone();
         tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-                if let AsyncMessage::Notice(notice) = message
-                    && notice.code().code() == WARNING
-                {
-                    warning.store(true, Ordering::Release);
-                    tracing::warn!(warning = notice.message(), "the database warns");
+                match message {
+                    AsyncMessage::Notice(notice) if notice.code().code() == WARNING => {
+                        warning.store(true, Ordering::Release);
+                        tracing::warn!(warning = notice.message(), "the database warns");
+                    }
+                    AsyncMessage::Notification(told) => {
+                        if let Some(waker) = waker.as_ref().filter(|waker| told.payload() != waker.own) {
+                            waker.wake.notify_one();
+                        }
+                    }
+                    _ => {}
                 }
             }
         });

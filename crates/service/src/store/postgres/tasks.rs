@@ -53,7 +53,9 @@ impl PgWriter {
         let begun = session.pipeline(&[call!("BEGIN"), call!(LOCK), call!(STANDING)]).await?;
         self.connection.check(&Standing::of(begun[2].first())?)?;
         let done = match task {
-            StoreTask::PruneLog { before, most } => change_log::prune(session, before, most).await?,
+            StoreTask::PruneLog { before, most } => {
+                change_log::prune(session, before, most, self.connection.is_shared()).await?
+            }
             StoreTask::ScrubLog => self.scrub(session).await?,
             StoreTask::Record(entry) => {
                 let subject = entry.subject.to_string();
@@ -92,7 +94,7 @@ impl PgWriter {
             let raise = call!("UPDATE meta SET floor = $1", int(compacted));
             session.pipeline(&[raise, call!("COMMIT")]).await?;
         }
-        self.compacted.store(compacted, Ordering::Release);
+        self.compacted.fetch_max(compacted, Ordering::AcqRel);
         Ok(dropped.len() as u64)
     }
 

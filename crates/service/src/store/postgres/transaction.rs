@@ -3,23 +3,30 @@
 //! Everything that only depends on the commands goes to the server in one round trip, and everything that the decisions
 //! come to in a second one. The lock is held from before the first revision until the commit is visible.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio_postgres::Row as Record;
 
 use super::fetch::Fetch;
 use super::pg_error::PgError;
+use super::position::LogPosition;
 use super::rows::change_log::{self, FeedBatch};
 use super::rows::values::number;
 use super::rows::{audit, credentials, profiles, relations};
 use super::schema::{LOCK, STANDING, Standing, random};
 use super::session::{Call, PgSession, call};
 use super::staged::Staged;
-use super::writer_session::DoubtfulBatch;
 use super::writer_state::PgWriter;
 use crate::store::commit::{Abort, CommitContext, carry_out};
 use crate::store::{PresenceRow, Write};
 use rosterd_engine::model::{Account, Answer, Change, Millis, RequestError, Revision, Row, SeenNumber};
+
+/// The code of a lock that was not had in time.
+const LOCK_TIMEOUT: &str = "55P03";
+
+/// After how many batches, about, old rows of a log are dropped that is there for other gateways only.
+const DROPPED_EVERY: i64 = 64;
 
 /// The result of a transaction, with one entry for each write.
 #[derive(Debug)]
@@ -27,8 +34,10 @@ pub(super) struct CommittedBatch {
     pub changes: Vec<Change>,
     /// The answers of each write, or the position of the refused command and its error.
     pub results: Vec<Result<Vec<Answer>, (usize, RequestError)>>,
+    /// The revision before its first change.
+    pub after: Revision,
     /// The last revision, and the nonce of its batch.
-    pub newest: DoubtfulBatch,
+    pub newest: LogPosition,
     /// The last number of a presence transition, if it was raised.
     seen: Option<SeenNumber>,
 }
@@ -59,8 +68,16 @@ impl PgWriter {
         let session = self.session().await?;
         let outcome = self.transact(&session, writes, seen).await;
         match &outcome {
-            Ok(batch) => self.committed(batch),
-            Err(TransactionFailure::NotDone(error)) => self.connection.abandon(error).await,
+            Ok(batch) => {
+                self.committed(batch);
+                self.tell_others(&session, batch);
+            }
+            Err(TransactionFailure::NotDone(error)) => {
+                self.connection.abandon(error).await;
+                if error.code() == Some(LOCK_TIMEOUT) {
+                    self.connection.end_stuck_writers().await;
+                }
+            }
             Err(TransactionFailure::InDoubt(..)) => self.connection.drop_connection(),
         }
         outcome
@@ -137,11 +154,13 @@ impl PgWriter {
             });
         }
         let newest = match changes.last() {
-            Some(change) => DoubtfulBatch { head: change.revision, nonce },
-            None => DoubtfulBatch { head: standing.head, nonce: standing.nonce },
+            Some(change) => LogPosition { head: change.revision, nonce },
+            None => LogPosition { head: standing.head, nonce: standing.nonce },
         };
-        let feed = FeedBatch { epoch: standing.epoch, nonce, time: now, kept: self.keeps_log };
-        Ok(DecidedBatch { staged, feed, batch: CommittedBatch { changes, results, newest, seen: None } })
+        let kept = self.keeps_log || self.connection.is_shared();
+        let feed = FeedBatch { epoch: standing.epoch, nonce, time: now, writer: self.writer, kept };
+        let batch = CommittedBatch { changes, results, after: standing.head, newest, seen: None };
+        Ok(DecidedBatch { staged, feed, batch })
     }
 
     /// Adds the calls that write what was decided: each row once, as it is at the end. Returns which of them returns the
@@ -158,6 +177,9 @@ impl PgWriter {
             calls.len() - 1
         });
         change_log::append(*feed, &batch.changes, calls);
+        if !self.keeps_log && feed.kept && feed.nonce % DROPPED_EVERY == 0 {
+            calls.push(change_log::drop_old());
+        }
         at
     }
 
@@ -168,10 +190,23 @@ impl PgWriter {
 
     /// Notes that a batch was committed.
     pub(super) fn committed(&mut self, batch: &CommittedBatch) {
-        self.connection.known.head = batch.newest.head;
-        self.connection.known.nonce = batch.newest.nonce;
-        self.head.store(batch.newest.head, Ordering::Release);
+        if !batch.changes.is_empty() {
+            self.connection.position.raise(batch.newest);
+            self.head.fetch_max(batch.newest.head, Ordering::AcqRel);
+        }
         self.raise_seen(batch.seen);
+    }
+
+    /// Tells other gateways that there is something to read. Nobody waits for that: whom it does not reach looks anyway.
+    fn tell_others(&self, session: &Arc<PgSession>, batch: &CommittedBatch) {
+        if self.connection.is_shared() && !batch.changes.is_empty() {
+            let (session, writer) = (session.clone(), self.writer.to_string());
+            tokio::spawn(async move {
+                if let Err(error) = session.query(call!("SELECT pg_notify('rosterd', $1)", writer)).await {
+                    tracing::debug!(%error, "other gateways were not told of a batch");
+                }
+            });
+        }
     }
 }
 

@@ -13,9 +13,11 @@ use tokio::time::timeout_at;
 
 use super::messages::{BATCH, PgMessage};
 use super::pg_error::PgError;
+use super::position::LogPosition;
 use super::readers::jittered;
+use super::splicer::NumberedBatch;
 use super::transaction::{CommittedBatch, TransactionFailure};
-use super::writer_session::{CommitVerdict, DoubtfulBatch, PAUSE};
+use super::writer_session::{CommitVerdict, PAUSE};
 use super::writer_state::PgWriter;
 use crate::store::{CommitBatch, PresenceRow, StoreError, Write, WriteError, Written};
 
@@ -31,10 +33,9 @@ impl PgWriter {
             }
             self.round(messages).await;
         }
-        // In this order: when the feed and `running` end, another gateway can open the database.
+        // In this order: once the feed has ended, another gateway can open the database.
         self.connection.release().await;
-        drop(self.feed);
-        drop(self.running);
+        drop(self.own);
     }
 
     /// Takes the messages that wait, or waits for some; none once no more can come.
@@ -55,7 +56,7 @@ impl PgWriter {
 
     async fn round(&mut self, messages: Vec<PgMessage>) {
         let (mut writes, mut waiting, mut since) = (Vec::new(), Vec::new(), Instant::now());
-        let (mut seen, mut noting, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut seen, mut noting, mut tasks, mut looks_again) = (Vec::new(), Vec::new(), Vec::new(), false);
         for message in messages {
             match message {
                 PgMessage::Write(write, begun, answer) => {
@@ -68,8 +69,24 @@ impl PgWriter {
                     noting.push(answer);
                 }
                 PgMessage::Task(task, answer) => tasks.push((task, answer)),
+                PgMessage::LookAgain => looks_again = true,
+                PgMessage::StepDown => {
+                    let hole = "the log in the database does not go on where this gateway has read it last";
+                    let _ = self.report(Err::<(), _>(PgError::Lost(hole.into())));
+                }
                 PgMessage::Close => self.inbox.close(),
             }
+        }
+        if looks_again {
+            self.connection.drop_connection();
+            let connected = self.session().await.map(drop);
+            let _ = self.report(connected);
+        }
+        if self.lost {
+            for waiting in waiting {
+                let _ = waiting.send(Err(StoreError("this gateway ends; nothing was changed".into()).into()));
+            }
+            return;
         }
         let noted = if writes.is_empty() {
             if noting.is_empty() { Ok(()) } else { self.note(&seen).await }
@@ -141,7 +158,7 @@ impl PgWriter {
     /// the timeout learns that it is not known.
     async fn settle(
         &mut self,
-        batch: DoubtfulBatch,
+        batch: LogPosition,
         until: Instant,
         waiting: &mut Option<Vec<Waiting>>,
     ) -> Result<bool, PgError> {
@@ -211,18 +228,19 @@ impl PgWriter {
         }
     }
 
-    /// Hands the batch to the feed.
+    /// Hands the batch over to the feed.
     ///
     /// Writes that changed nothing or were refused are answered through the feed too, because the reason may be a
-    /// change of the same batch.
+    /// change of the same batch, or one of another gateway.
     async fn publish(&self, batch: CommittedBatch, waiting: Vec<Waiting>) {
         let results = batch.results.into_iter();
         let results = results.map(|result| result.map_err(|(at, error)| WriteError::Refused { at, error }));
         let answers = waiting.into_iter().zip(results).collect();
+        let after = batch.after;
         let batch = CommitBatch { changes: batch.changes, answers, committed: Instant::now() };
-        if let Err(mpsc::error::SendError(batch)) = self.feed.send(batch).await {
+        if let Err(mpsc::error::SendError(numbered)) = self.own.send(NumberedBatch { after, batch }).await {
             // No consumer is left to apply it, but it is durable.
-            batch.answer();
+            numbered.batch.answer();
         }
     }
 }

@@ -3,28 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::options::Failover;
+use super::options::{Failover, Sharing};
 use super::pg_error::PgError;
+use super::position::{KnownPosition, LogPosition};
+use super::rows::change_log::position_at;
 use super::rows::values::value;
-use super::schema::{GATEWAY_LOCK, LOCK, STANDING, Standing, is_lossless, random, system};
+use super::schema::{GATEWAY_LOCK, LOCK, STANDING, Standing, gateway_lock, is_lossless, random, system};
 use super::session::{Connector, PgSession, SessionKind, call};
 
-/// The last batch that this process knows to be committed, and what its history rests on.
+/// What the history rests on that this process knows.
 #[derive(Debug, Clone)]
 pub(super) struct KnownHistory {
-    pub head: u64,
-    pub nonce: i64,
     pub epoch: i64,
     /// Which server, database and schema it is.
     pub system: String,
     pub timeline: String,
-}
-
-/// A batch whose answer was lost.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DoubtfulBatch {
-    pub head: u64,
-    pub nonce: i64,
 }
 
 /// What is found at a new connection.
@@ -45,12 +38,24 @@ pub(super) struct WriterSession {
     failover: Failover,
     open: Option<Arc<PgSession>>,
     backend: Option<WriterBackend>,
-    pub known: KnownHistory,
+    sharing: Sharing,
+    known: KnownHistory,
+    pub position: Arc<KnownPosition>,
 }
 
 impl WriterSession {
-    pub(super) fn new(connector: Connector, failover: Failover, session: PgSession, known: KnownHistory) -> Self {
-        Self { connector, failover, open: Some(Arc::new(session)), backend: None, known }
+    pub(super) fn new(
+        connector: Connector,
+        (failover, sharing): (Failover, Sharing),
+        session: PgSession,
+        (known, position): (KnownHistory, Arc<KnownPosition>),
+    ) -> Self {
+        Self { connector, failover, open: Some(Arc::new(session)), backend: None, sharing, known, position }
+    }
+
+    /// Returns whether other gateways use the database too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.sharing.is_shared()
     }
 
     /// Notes which session of the server this is, to be able to end it once it is out of reach.
@@ -85,7 +90,11 @@ impl WriterSession {
     /// Gives the lock of the one gateway back, so that the next need not wait until the server notices.
     pub(super) async fn release(&mut self) {
         if let Some(session) = self.get() {
-            let _ = session.query(call!("SELECT pg_advisory_unlock($1)", GATEWAY_LOCK)).await;
+            let unlock = match self.sharing {
+                Sharing::Alone => "SELECT pg_advisory_unlock($1)",
+                Sharing::Shared { .. } => "SELECT pg_advisory_unlock_shared($1)",
+            };
+            let _ = session.query(call!(unlock, GATEWAY_LOCK)).await;
         }
         self.open = None;
     }
@@ -94,14 +103,17 @@ impl WriterSession {
     /// doubt it says whether that was committed.
     pub(super) async fn connect(
         &mut self,
-        doubtful: Option<DoubtfulBatch>,
+        doubtful: Option<LogPosition>,
     ) -> Result<(CommitVerdict, Standing), PgError> {
         let session = self.connector.connect(SessionKind::Writer).await?;
         self.take_gateway_lock(&session).await?;
-        let found = session.pipeline(&[call!("BEGIN"), call!(LOCK), call!(STANDING)]).await?;
-        let standing = Standing::of(found[2].first())?;
+        let found = session.pipeline(&[call!("BEGIN"), call!(LOCK), call!(STANDING)]).await;
+        if found.as_ref().is_err_and(|error| error.code() == Some("55P03")) {
+            self.end_stuck_writers().await;
+        }
+        let standing = Standing::of(found?[2].first())?;
         let is_same = system(&session).await? == self.known.system;
-        let verdict = self.judge(&standing, doubtful).filter(|_| is_same);
+        let verdict = self.judge(&session, &standing, doubtful).await?.filter(|_| is_same);
         if verdict.is_none() {
             let lost = self.step_down(&session, &standing).await?;
             return Err(PgError::Lost(lost));
@@ -122,7 +134,7 @@ impl WriterSession {
     /// Takes the lock of the one gateway. The session before may still have it if the network broke: then it is ended,
     /// unless it waits for a standby.
     async fn take_gateway_lock(&self, session: &PgSession) -> Result<(), PgError> {
-        let lock = || session.query(call!("SELECT pg_advisory_lock($1)", GATEWAY_LOCK));
+        let lock = || session.query(call!(gateway_lock(self.sharing), GATEWAY_LOCK));
         let Err(error) = lock().await else { return Ok(()) };
         let Some((pid, started)) = self.backend.clone().filter(|_| error.code() == Some("55P03")) else {
             return Err(error);
@@ -138,46 +150,94 @@ impl WriterSession {
         lock().await.map(drop)
     }
 
+    /// Ends the sessions of writers that have held the lock for seconds without doing anything: their processes or networks
+    /// stand still. One that waits for a standby is not ended, because its commit would be visible and not replicated.
+    pub(super) async fn end_stuck_writers(&self) {
+        if !self.is_shared() {
+            return;
+        }
+        let sql = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND usename = current_user
+                       AND application_name = 'rosterd writer' AND state <> 'idle'
+                       AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')
+                       AND wait_event IS DISTINCT FROM 'SyncRep'
+                       AND clock_timestamp() - state_change >= interval '3 s'";
+        let ended = async { self.connector.connect(SessionKind::Reader).await?.query(call!(sql)).await };
+        match ended.await {
+            Ok(ended) => {
+                for record in ended {
+                    let pid: Option<i32> = record.get(0);
+                    tracing::warn!(pid, "ended the session of a gateway that held the lock and did nothing");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look who holds the lock"),
+        }
+    }
+
     /// Compares the history with the known one; `None` if it is another.
-    fn judge(&self, standing: &Standing, doubtful: Option<DoubtfulBatch>) -> Option<CommitVerdict> {
-        let moved = standing.timeline != self.known.timeline;
+    async fn judge(
+        &self,
+        session: &PgSession,
+        standing: &Standing,
+        doubtful: Option<LogPosition>,
+    ) -> Result<Option<CommitVerdict>, PgError> {
+        if !self.goes_on(standing) || !has(session, self.position.get()).await? {
+            return Ok(None);
+        }
+        let is_done = match doubtful {
+            Some(batch) => has(session, batch).await?,
+            None => false,
+        };
+        let newest = doubtful.filter(|_| is_done).unwrap_or_else(|| self.position.get());
+        if !self.is_shared() && standing.head != newest.head {
+            return Ok(None);
+        }
+        Ok(Some(if is_done { CommitVerdict::Done } else { CommitVerdict::NotDone }))
+    }
+
+    /// Returns whether the epoch is the known one, and no commit of it may have been lost since.
+    fn goes_on(&self, standing: &Standing) -> bool {
         let identity = format!("{}/{}", self.known.system, standing.timeline);
-        if standing.epoch != self.known.epoch || moved && !is_lossless(self.failover, &self.known.identity(), &identity)
-        {
-            return None;
-        }
-        let is_at = |head, nonce| standing.head == head && standing.nonce == nonce;
-        match doubtful {
-            Some(batch) if is_at(batch.head, batch.nonce) => Some(CommitVerdict::Done),
-            _ => is_at(self.known.head, self.known.nonce).then_some(CommitVerdict::NotDone),
-        }
+        let moved = standing.timeline != self.known.timeline;
+        standing.epoch == self.known.epoch && (!moved || is_lossless(self.failover, &self.known.identity(), &identity))
     }
 
     /// Sees to it that the next gateway begins a new epoch if commits were lost, and says what happened.
     async fn step_down(&self, session: &PgSession, standing: &Standing) -> Result<String, PgError> {
-        if standing.epoch != self.known.epoch {
-            session.run("ROLLBACK").await?;
-            return Ok("another gateway has begun a new epoch in the database".into());
-        }
-        if standing.head > self.known.head && standing.timeline == self.known.timeline {
-            session.run("ROLLBACK").await?;
-            return Ok("another gateway has written to the database".into());
-        }
-        session.query(call!("UPDATE meta SET epoch = $1, history = 0", random()?)).await?;
-        session.run("COMMIT").await?;
-        Ok("the database failed over or was restored, and may have lost commits: clients will sync in full".into())
+        let (known, is_same_line) = (self.position.get(), standing.timeline == self.known.timeline);
+        let why = if standing.epoch != self.known.epoch {
+            "another gateway has begun a new epoch in the database"
+        } else if is_same_line && has(session, known).await? {
+            "another gateway has written to the database"
+        } else if is_same_line && position_at(session, known.head).await?.is_none() {
+            "this gateway was away for longer than the log in the database goes back"
+        } else {
+            session.query(call!("UPDATE meta SET epoch = $1, history = 0", random()?)).await?;
+            session.run("COMMIT").await?;
+            return Ok(
+                "the database failed over or was restored, and may have lost commits: clients will sync in full".into(),
+            );
+        };
+        session.run("ROLLBACK").await?;
+        Ok(why.into())
     }
 
     /// Returns an error if the history under the lock is not the known one any more.
     pub(super) fn check(&self, standing: &Standing) -> Result<(), PgError> {
-        let KnownHistory { head, nonce, epoch, timeline, .. } = &self.known;
-        let same = standing.head == *head && standing.nonce == *nonce && standing.epoch == *epoch;
-        if same && standing.timeline == *timeline {
+        let (KnownHistory { epoch, timeline, .. }, known) = (&self.known, self.position.get());
+        let is_same = standing.epoch == *epoch && standing.timeline == *timeline;
+        let is_behind = standing.head == known.head && standing.nonce != known.nonce || standing.head < known.head;
+        if is_same && !is_behind && (self.is_shared() || standing.head == known.head) {
             return Ok(());
         }
         // The next connection finds out what it is.
         Err(PgError::Away("the history in the database is not the known one".into()))
     }
+}
+
+/// Returns whether the database has a batch.
+async fn has(session: &PgSession, position: LogPosition) -> Result<bool, PgError> {
+    Ok(position_at(session, position.head).await? == Some(position))
 }
 
 impl KnownHistory {

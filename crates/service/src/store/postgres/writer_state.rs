@@ -12,8 +12,9 @@ use super::messages::PgMessage;
 use super::pg_error::PgError;
 use super::rows::change_log::PgScrubPass;
 use super::session::PgSession;
+use super::splicer::NumberedBatch;
 use super::writer_session::WriterSession;
-use crate::store::{CommitBatch, StoreClock, StoreError};
+use crate::store::{StoreClock, StoreError};
 use rosterd_engine::model::{SeenNumber, Visibility};
 
 /// The state of the writer.
@@ -35,7 +36,10 @@ pub(super) struct PgWriter {
     pub seen: Option<watch::Sender<SeenNumber>>,
     /// The pass over the change log under way.
     pub scrub: Option<PgScrubPass>,
-    pub feed: mpsc::Sender<CommitBatch>,
+    /// The number of this process in the log.
+    pub writer: i64,
+    /// Takes batches to the feed.
+    pub own: mpsc::Sender<NumberedBatch>,
     /// Set before the store is closed: then nobody waits for a database that is away.
     pub closing: Arc<AtomicBool>,
     /// Whether the last transaction failed. It is logged when that begins and when it ends.
@@ -43,8 +47,6 @@ pub(super) struct PgWriter {
     pub pause: Duration,
     /// Set once this process may not write any more.
     pub lost: bool,
-    /// Dropped at the end; `close` waits for that.
-    pub running: watch::Sender<()>,
 }
 
 impl PgWriter {

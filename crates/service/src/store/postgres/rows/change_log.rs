@@ -8,6 +8,7 @@ use super::values::{account, int, names, number};
 use super::{credentials, profiles, relations};
 use crate::store::log_rows::{LogRow, PackedChanges, log_rows, unpack};
 use crate::store::postgres::pg_error::{PgError, PgResult};
+use crate::store::postgres::position::LogPosition;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{LOG_PAGE, LogExtent, LogPage, SnapshotKind};
 use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision};
@@ -17,6 +18,10 @@ use rosterd_protocol::SnapshotRow;
 const PAGE_BYTES: usize = 1024 * 1024;
 /// The most rows and bytes that are dropped or rewritten in a transaction, so that no write waits long behind it.
 const AT_A_TIME: (usize, u64) = (200, 1_000_000);
+/// The most rows that another gateway reads at a time.
+const TAIL: usize = 64;
+/// How long rows are kept for gateways that are away for a while.
+const KEPT_FOR_NODES: Millis = 6 * 60 * 60 * 1000;
 /// The form of a row without changes, which the first migration and the log's end name, too.
 const EMPTY: i64 = 1;
 
@@ -26,7 +31,9 @@ pub(in crate::store::postgres) struct FeedBatch {
     pub epoch: i64,
     pub nonce: i64,
     pub time: Millis,
-    /// Whether somebody follows the log; otherwise the rows have no changes, and there is only one.
+    /// Which process writes it.
+    pub writer: i64,
+    /// Whether somebody reads the log; otherwise the rows have no changes, and there is only one.
     pub kept: bool,
 }
 
@@ -42,12 +49,12 @@ pub(in crate::store::postgres) fn append(batch: FeedBatch, changes: &[Change], c
 }
 
 fn insert(batch: FeedBatch, row: LogRow) -> Call {
-    let FeedBatch { epoch, nonce, time, .. } = batch;
+    let FeedBatch { epoch, nonce, time, writer, .. } = batch;
     let LogRow { span: (first, last), packed: PackedChanges { format, bytes } } = row;
     let (format, size) = (small(format), size(&bytes));
     let sql = "INSERT INTO feed (first, last, epoch, writer, nonce, time, format, size, changes)
-               VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8)";
-    call!(sql, int(first), int(last), epoch, nonce, int(time), format, size, bytes)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    call!(sql, int(first), int(last), epoch, writer, nonce, int(time), format, size, bytes)
 }
 
 fn size(bytes: &[u8]) -> i32 {
@@ -56,6 +63,56 @@ fn size(bytes: &[u8]) -> i32 {
 
 fn small(format: i64) -> i16 {
     i16::try_from(format).unwrap_or(i16::MAX)
+}
+
+/// What follows a position in the log, for another gateway.
+pub(in crate::store::postgres) struct LogTail {
+    pub epoch: i64,
+    pub compacted: Revision,
+    pub rows: Vec<TailRow>,
+    /// Whether there may be more.
+    pub is_full: bool,
+}
+
+/// A row of the log.
+pub(in crate::store::postgres) struct TailRow {
+    pub first: Revision,
+    pub last: Revision,
+    pub nonce: i64,
+    pub writer: i64,
+    /// None if the reader wrote it itself.
+    pub changes: Vec<LoggedChange>,
+}
+
+/// Reads the rows after a position, in one snapshot with the epoch. Rows of `own` come without their changes.
+pub(in crate::store::postgres) async fn tail(session: &PgSession, after: Revision, own: i64) -> PgResult<LogTail> {
+    let sql = "SELECT meta.epoch, floor, first, last, nonce, writer, tail.format, changes FROM meta LEFT JOIN (
+                   SELECT first, last, nonce, writer, format, CASE WHEN writer = $2 THEN '' ELSE changes END AS changes
+                   FROM feed WHERE first > $1 ORDER BY first LIMIT $3) AS tail ON true ORDER BY first";
+    let found = session.query(call!(sql, int(after), own, TAIL as i64)).await?;
+    let meta = found.first().ok_or_else(|| PgError::Damaged("there is no row in meta".into()))?;
+    let mut rows = Vec::with_capacity(found.len());
+    for record in &found {
+        if record.try_get::<_, Option<i64>>(2)?.is_none() {
+            continue;
+        }
+        let writer = record.try_get(5)?;
+        let changes = if writer == own { Vec::new() } else { changes(record, 6)?.0 };
+        let (first, last) = (number(record, 2)?, number(record, 3)?);
+        rows.push(TailRow { first, last, nonce: record.try_get(4)?, writer, changes });
+    }
+    let is_full = rows.len() == TAIL;
+    Ok(LogTail { epoch: meta.try_get(0)?, compacted: number(meta, 1)?, rows, is_full })
+}
+
+/// Reads the newest batch that begins at a revision or before it.
+pub(in crate::store::postgres) async fn position_at(
+    session: &PgSession,
+    head: Revision,
+) -> PgResult<Option<LogPosition>> {
+    let sql = "SELECT last, nonce FROM feed WHERE first <= $1 ORDER BY first DESC LIMIT 1";
+    let found = session.query(call!(sql, int(head))).await?;
+    found.first().map(|row| Ok(LogPosition { head: number(row, 0)?, nonce: row.try_get(1)? })).transpose()
 }
 
 /// Reads changes after a position, in one snapshot.
@@ -191,7 +248,14 @@ pub(in crate::store::postgres) async fn snapshot_page(
 
 /// Drops the oldest rows while they are older than `before`, or there are more than `most` bytes. The newest row stays, but
 /// without its changes. Returns whether it dropped any.
-pub(in crate::store::postgres) async fn prune(session: &PgSession, before: Millis, most: u64) -> PgResult<bool> {
+///
+/// Where gateways share the log, followers are given less from then on, and the rows stay for the gateways for hours.
+pub(in crate::store::postgres) async fn prune(
+    session: &PgSession,
+    before: Millis,
+    most: u64,
+    is_shared: bool,
+) -> PgResult<bool> {
     let held = extent(session).await?.bytes;
     let oldest = "SELECT first, last, time, size FROM feed, meta WHERE last > feed_floor ORDER BY first LIMIT $1";
     let (mut rows, mut bytes, mut dropped) = (0, 0, None);
@@ -203,16 +267,32 @@ pub(in crate::store::postgres) async fn prune(session: &PgSession, before: Milli
         }
         (rows, bytes, dropped) = (rows + 1, bytes + size, Some((number(&record, 0)?, number(&record, 1)?)));
     }
+    let mut calls = Vec::new();
     if let Some((first, last)) = dropped {
-        session
-            .pipeline(&[
-                call!("DELETE FROM feed WHERE first <= $1 AND first < (SELECT max(first) FROM feed)", int(first)),
-                call!("UPDATE feed SET changes = '', size = 0, format = 1 WHERE first = $1", int(first)),
-                call!("UPDATE meta SET feed_floor = $1", int(last)),
-            ])
-            .await?;
+        calls.push(call!("UPDATE meta SET feed_floor = $1", int(last)));
+        if !is_shared {
+            calls.push(call!(
+                "DELETE FROM feed WHERE first <= $1 AND first < (SELECT max(first) FROM feed)",
+                int(first)
+            ));
+            calls.push(call!("UPDATE feed SET changes = '', size = 0, format = 1 WHERE first = $1", int(first)));
+        }
     }
-    Ok(dropped.is_some())
+    if is_shared {
+        calls.push(drop_old());
+    }
+    let done = session.pipeline(&calls).await?;
+    Ok(dropped.is_some() || is_shared && done.last().is_some_and(|rows| rows.len() == AT_A_TIME.0))
+}
+
+/// Drops some of the oldest rows that no follower is given any more and no gateway needs.
+pub(in crate::store::postgres) fn drop_old() -> Call {
+    let sql = "DELETE FROM feed WHERE first IN (
+                   SELECT first FROM (SELECT first, last, time FROM feed ORDER BY first LIMIT $2) AS oldest, meta
+                   WHERE (last <= feed_floor OR history = 0)
+                       AND time < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1)
+               AND first < (SELECT max(first) FROM feed) RETURNING first";
+    call!(sql, int(KEPT_FOR_NODES), AT_A_TIME.0 as i64)
 }
 
 /// Empties the log, and begins another or none.

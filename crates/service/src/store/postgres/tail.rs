@@ -1,0 +1,127 @@
+//! Reads what other gateways write to the log, as soon as they say so, and every now and then anyway: a wake-up may get lost.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use super::messages::PgMessage;
+use super::pg_error::{PgError, PgResult};
+use super::position::{KnownPosition, LogPosition};
+use super::readers::jittered;
+use super::rows::change_log::{self, LogTail};
+use super::session::{Connector, PgSession};
+use super::splicer::NumberedBatch;
+use crate::store::CommitBatch;
+use rosterd_engine::model::Revision;
+
+/// How long a read may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the tail waits before it connects again, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Follows the log.
+pub(super) struct Tail {
+    pub connector: Connector,
+    /// The number of this process in the rows that it wrote.
+    pub writer: i64,
+    pub epoch: i64,
+    /// The last revision that was read.
+    pub read: Revision,
+    pub known: Arc<KnownPosition>,
+    pub head: Arc<AtomicU64>,
+    pub compacted: Arc<AtomicU64>,
+    /// Told when there may be something to read.
+    pub wake: Arc<Notify>,
+    /// How often it looks without being told.
+    pub poll: Duration,
+    pub others: mpsc::Sender<NumberedBatch>,
+    /// Asks the writer to look at the history.
+    pub messages: mpsc::WeakSender<PgMessage>,
+    /// Where the log did not go on, and the writer found its history in order.
+    pub hole: Option<Revision>,
+}
+
+impl Tail {
+    /// Runs until nobody takes what it reads.
+    pub(super) async fn run(mut self) {
+        let mut pause = Duration::ZERO;
+        let mut failing = false;
+        while !self.others.is_closed() {
+            let error = match self.follow(&mut failing).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            if !failing {
+                tracing::warn!(%error, "the changes of other gateways cannot be read; it is tried again");
+                failing = true;
+            }
+            pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
+            tokio::select! {
+                () = tokio::time::sleep(jittered(pause)) => {}
+                () = self.others.closed() => return,
+            }
+        }
+    }
+
+    /// Follows the log on one connection; `Ok` once nobody takes what it reads.
+    async fn follow(&mut self, failing: &mut bool) -> PgResult<()> {
+        let session = self.connector.listen(self.wake.clone(), self.writer).await?;
+        loop {
+            while self.read_on(&session).await?.is_continue() {}
+            if std::mem::take(failing) {
+                tracing::info!("the changes of other gateways can be read again");
+            }
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(self.poll) => {}
+                () = self.others.closed() => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads the next rows; `Break` if there are no more for now.
+    async fn read_on(&mut self, session: &PgSession) -> PgResult<ControlFlow<()>> {
+        let tail = match timeout(PATIENCE, change_log::tail(session, self.read, self.writer)).await {
+            Ok(tail) => tail?,
+            Err(_) => return Err(PgError::Silent(PATIENCE)),
+        };
+        if tail.epoch != self.epoch {
+            return self.doubt().await;
+        }
+        self.compacted.fetch_max(tail.compacted, Ordering::AcqRel);
+        let LogTail { rows, is_full, .. } = tail;
+        for row in rows {
+            let is_own = row.writer == self.writer;
+            if row.first != self.read + 1 || !is_own && row.changes.len() as u64 != row.last - self.read {
+                return self.doubt().await;
+            }
+            self.known.raise(LogPosition { head: row.last, nonce: row.nonce });
+            self.head.fetch_max(row.last, Ordering::AcqRel);
+            // Its own the writer hands over with their answers.
+            if !is_own {
+                let changes = row.changes.into_iter().map(|logged| logged.change).collect();
+                let batch = CommitBatch { changes, answers: Vec::new(), committed: Instant::now() };
+                let batch = NumberedBatch { after: self.read, batch };
+                if self.others.send(batch).await.is_err() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            self.read = row.last;
+        }
+        Ok(if is_full { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    }
+
+    /// Has the writer find out under the lock what the history is. If the log does not go on afterwards either, there is no way
+    /// to the changes that are missing.
+    async fn doubt(&mut self) -> PgResult<ControlFlow<()>> {
+        let stays = self.hole.replace(self.read) == Some(self.read);
+        if let Some(writer) = self.messages.upgrade() {
+            let _ = writer.send(if stays { PgMessage::StepDown } else { PgMessage::LookAgain }).await;
+        }
+        Err(PgError::Away("the log does not go on where it was read last".into()))
+    }
+}
