@@ -9,19 +9,34 @@ use rosterd_engine::model::{
     Added, Cause, Change, ChangedFields, LastChange, LoggedChange, Revision, SessionId, WriteOrigin,
 };
 
+/// The tag of a change in `Changes`: field 1, with its length.
+const CHANGES: u8 = 1 << 3 | 2;
+/// The bytes that a change usually takes.
+const USUAL: usize = 192;
+
 /// Encodes changes.
 ///
 /// The frozen profile of a block and the hash of a token are left out.
 #[must_use]
 pub fn encode_changes(changes: &[Change]) -> Vec<u8> {
-    log::Changes { changes: changes.iter().map(|change| encoded(change, false)).collect() }.encode_to_vec()
+    in_a_row(changes.iter().map(|change| encoded(change, false)))
 }
 
 /// Encodes changes that were in a log.
 #[must_use]
 pub fn encode_logged(changes: &[LoggedChange]) -> Vec<u8> {
-    let changes = changes.iter().map(|logged| encoded(&logged.change, logged.erased));
-    log::Changes { changes: changes.collect() }.encode_to_vec()
+    in_a_row(changes.iter().map(|logged| encoded(&logged.change, logged.erased)))
+}
+
+/// Encodes changes as `Changes`, one after the other: a message that holds all of them would be built for nothing.
+fn in_a_row(changes: impl ExactSizeIterator<Item = log::Change>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(USUAL * changes.len());
+    for change in changes {
+        bytes.push(CHANGES);
+        // A vector takes any number of bytes.
+        let _ = change.encode_length_delimited(&mut bytes);
+    }
+    bytes
 }
 
 /// Decodes what was encoded.

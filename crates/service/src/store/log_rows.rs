@@ -15,6 +15,8 @@ const MOST: (usize, usize) = (1000, 256 * 1024);
 const PLAIN: i64 = 1;
 /// The same compressed with LZ4, behind its length in four bytes, the lowest first.
 const COMPRESSED: i64 = 2;
+/// Fewer bytes than this are not worth compressing: they take a page whatever they are.
+const SMALL: usize = 512;
 /// LZ4 makes nothing smaller than by this factor. So a length that was damaged takes no memory.
 const BEST_RATIO: usize = 255;
 
@@ -38,6 +40,9 @@ pub struct PackedChanges {
 
 impl PackedChanges {
     fn new(encoded: Vec<u8>) -> Self {
+        if encoded.len() < SMALL {
+            return Self { format: PLAIN, bytes: encoded };
+        }
         let compressed = lz4_flex::block::compress_prepend_size(&encoded);
         if compressed.len() < encoded.len() {
             Self { format: COMPRESSED, bytes: compressed }
