@@ -49,6 +49,7 @@ mod random;
 mod raw;
 mod reload;
 mod repair;
+mod scenarios;
 mod scopes;
 mod shutdown;
 mod signals;
