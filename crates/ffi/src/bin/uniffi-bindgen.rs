@@ -1,0 +1,5 @@
+//! Writes the bindings for other languages: `make bindings`.
+
+fn main() {
+    uniffi::uniffi_bindgen_main();
+}
