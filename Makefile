@@ -94,6 +94,7 @@ sdk: sdk/js/node_modules/.package-lock.json chromium proxies ## test the JavaScr
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:proxies
+	ROSTERD_CLIENTS=js cargo test $(CHECKED) --test suite scenarios
 
 console: sdk/console/node_modules/.package-lock.json chromium ## test the operator's console: types, built files, every page and action in Chromium
 	@echo "== console"
