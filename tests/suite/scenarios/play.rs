@@ -78,7 +78,7 @@ impl Play {
             roles.insert(name.clone(), Role { account, options, line, driven: None, folder });
         }
         let mut play = Self { language, world, gateway: None, overrides, roles, later: BTreeMap::new() };
-        play.start_gateway().await;
+        play.start_gateway();
         play.populate(scenario).await;
         play
     }
@@ -91,7 +91,7 @@ impl Play {
         self.gateway().populate(&users, &friends).await;
     }
 
-    async fn start_gateway(&mut self) {
+    fn start_gateway(&mut self) {
         let overrides: Vec<_> = self.overrides.iter().map(String::as_str).collect();
         let gateway = self.world.start_with(&overrides);
         self.roles.values().for_each(|role| role.line.leads_to(Some(gateway.clients)));
@@ -157,7 +157,7 @@ impl Play {
         match what {
             "kill" => gone(self).kill(),
             "stop" => assert_eq!(gone(self).terminate().await, Some(0)),
-            "start" => self.start_gateway().await,
+            "start" => self.start_gateway(),
             "new store" => {
                 assert!(self.gateway.is_none(), "stop the gateway first");
                 for suffix in ["", "-wal", "-shm"] {

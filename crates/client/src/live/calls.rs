@@ -317,7 +317,7 @@ mod tests {
 
         fn call(&mut self, command: ClientCommand) -> oneshot::Receiver<CallResult> {
             let (reply, result) = oneshot::channel();
-            self.calls.add(command, Instant::now() + Duration::from_secs(60), None, reply);
+            self.calls.add(command, Instant::now() + Duration::from_mins(1), None, reply);
             self.flush();
             result
         }
