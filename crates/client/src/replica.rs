@@ -239,6 +239,7 @@ impl Replica {
 /// What the live client needs beyond that: pictures of the lists, for snapshots and for the cache.
 impl Replica {
     /// Makes a copy that holds what a cache has kept.
+    #[cfg(feature = "cache")]
     pub(crate) fn restored(lists: Lists, cursor: Option<String>) -> Self {
         Self { lists, cursor, ..Self::default() }
     }
