@@ -12,7 +12,7 @@ mod snapshot;
 
 pub use client::{ForeignChange, ForeignChanges, ForeignClient, ForeignFound, ForeignHold, ForeignSignalled};
 pub use error::{ErrorDetail, ForeignError};
-pub use options::{ForeignOptions, ForeignTokenError, ForeignTokenReason, TokenProvider};
+pub use options::{ForeignOptions, ForeignTokenAnswer, ForeignTokenReason, TokenProvider};
 pub use records::{
     ForeignBlock, ForeignDevice, ForeignDirection, ForeignFriend, ForeignGender, ForeignPresence, ForeignRequest,
     ForeignSession, ForeignUpdate, ForeignUser,

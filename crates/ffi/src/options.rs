@@ -1,10 +1,11 @@
 //! How a client is set up, and the application's function for tokens.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rosterd_client::{ClientOptions, RosterdError, TokenError, TokenReason, Trust};
 use rosterd_protocol::Encoding;
+use tokio::sync::oneshot;
 
 use crate::records::ForeignDevice;
 
@@ -20,37 +21,46 @@ pub enum ForeignTokenReason {
     Expired,
 }
 
-/// Why there is no token.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, uniffi::Error)]
-#[uniffi(name = "TokenException")]
-pub enum ForeignTokenError {
+/// Where the application puts the token that it was asked for. The first answer counts.
+///
+/// If nobody has it any more, and nobody answered, there is no token now.
+#[derive(Debug, uniffi::Object)]
+#[uniffi(name = "TokenAnswer")]
+pub struct ForeignTokenAnswer(Mutex<Option<oneshot::Sender<Result<String, TokenError>>>>);
+
+#[uniffi::export(name = "TokenAnswer")]
+impl ForeignTokenAnswer {
+    /// Here it is.
+    pub fn supply(&self, token: String) {
+        self.answer(Ok(token));
+    }
+
     /// There is none now: the client tries again later.
-    #[error("{why}")]
-    Failed {
-        /// What went wrong.
-        why: String,
-    },
+    pub fn fail(&self, why: String) {
+        self.answer(Err(TokenError::Failed(why)));
+    }
+
     /// This user gets none, whatever is tried: the client ends for good.
-    #[error("{why}")]
-    Unauthorized {
-        /// What went wrong.
-        why: String,
-    },
+    pub fn refuse(&self, why: String) {
+        self.answer(Err(TokenError::Unauthorized(why)));
+    }
 }
 
-// Whatever else a callback raises is a failure that may pass.
-impl From<uniffi::UnexpectedUniFFICallbackError> for ForeignTokenError {
-    fn from(error: uniffi::UnexpectedUniFFICallbackError) -> Self {
-        Self::Failed { why: error.reason }
+impl ForeignTokenAnswer {
+    fn answer(&self, answer: Result<String, TokenError>) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Whoever asked may have given up.
+        sender.map(|sender| sender.send(answer));
     }
 }
 
 /// The application's function for tokens.
+///
+/// It returns at once and answers later, within 15 s, from any thread: so it fits every language's own way to wait.
 #[uniffi::export(with_foreign)]
-#[async_trait::async_trait]
 pub trait TokenProvider: Send + Sync {
-    /// Supplies a token, within 15 s.
-    async fn token(&self, reason: ForeignTokenReason) -> Result<String, ForeignTokenError>;
+    /// Asks for a token.
+    fn ask(&self, reason: ForeignTokenReason, answer: Arc<ForeignTokenAnswer>);
 }
 
 /// The options of a client.
@@ -123,10 +133,10 @@ async fn asked(tokens: Arc<dyn TokenProvider>, why: TokenReason) -> Result<Strin
         TokenReason::Refresh => ForeignTokenReason::Refresh,
         TokenReason::Expired => ForeignTokenReason::Expired,
     };
-    tokens.token(why).await.map_err(|error| match error {
-        ForeignTokenError::Failed { why } => TokenError::Failed(why),
-        ForeignTokenError::Unauthorized { why } => TokenError::Unauthorized(why),
-    })
+    let (sender, answer) = oneshot::channel();
+    tokens.ask(why, Arc::new(ForeignTokenAnswer(Mutex::new(Some(sender)))));
+    drop(tokens);
+    answer.await.unwrap_or_else(|_| Err(TokenError::Failed("nobody answered".to_owned())))
 }
 
 fn wrong(field: &str, message: String) -> RosterdError {

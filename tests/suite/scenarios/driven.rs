@@ -18,15 +18,17 @@ use crate::support::{PATIENCE, spawn};
 pub(super) enum Language {
     Rust,
     JavaScript,
+    Python,
 }
 
 impl Language {
-    pub(super) const ALL: [Self; 2] = [Self::Rust, Self::JavaScript];
+    pub(super) const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::JavaScript => "js",
+            Self::Python => "python",
         }
     }
 
@@ -34,6 +36,7 @@ impl Language {
         match self {
             Self::Rust => "Rust",
             Self::JavaScript => "JavaScript",
+            Self::Python => "Python",
         }
     }
 
@@ -44,6 +47,11 @@ impl Language {
         match self {
             Self::Rust => vec![rust_program().to_string_lossy().into_owned()],
             Self::JavaScript => vec!["node".to_owned(), path("sdk/js/test/scenarios/driven.js")],
+            // An interpreter that has the package.
+            Self::Python => {
+                let python = std::env::var("ROSTERD_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+                vec![python, path("sdk/python/tests/driven.py")]
+            }
         }
     }
 }

@@ -87,6 +87,13 @@ async fn the_javascript_client_plays_every_scenario() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_client_plays_every_scenario() {
+    if is_asked_for(Language::Python) {
+        play_all(Language::Python).await;
+    }
+}
+
 #[test]
 fn the_table_of_clients_is_what_the_scenarios_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clients.md");
