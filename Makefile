@@ -75,7 +75,8 @@ proto: ## write the wire types from proto/ again
 
 deny: $(DENY) ## check the dependencies' licences, banned libraries and sources
 	@echo "== licences, bans, sources"
-	$(DENY) --locked check licenses bans sources
+	$(DENY) --locked check -A license-exception-not-encountered licenses bans sources
+	$(DENY) --locked --manifest-path crates/ffi/Cargo.toml check -A license-exception-not-encountered licenses bans sources
 
 interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium nats ## test clients by other people against a running gateway
 	@echo "== interop"
@@ -129,9 +130,9 @@ python: $(TOOLS)/python/installed ## test the Python client: wheel, types, scena
 
 # LANGUAGES=… chooses some.
 bindings: $(TOOLS)/python/installed ## write bindings of the client for LANGUAGES="kotlin swift" into target/bindings
-	cargo build --locked --release --package rosterd-ffi
+	cargo build --locked --package rosterd-ffi
 	for language in $(or $(LANGUAGES),kotlin swift); do $(TOOLS)/python/bin/uniffi-bindgen generate --no-format --language $$language \
-		--out-dir $(TARGET)/bindings/$$language $(TARGET)/release/librosterd_ffi.so || exit 1; done
+		--out-dir $(TARGET)/bindings/$$language $$(ls $(TARGET)/debug/librosterd_ffi.so $(TARGET)/debug/librosterd_ffi.dylib 2>/dev/null) || exit 1; done
 
 bundlers: sdk/js/node_modules/.package-lock.json chromium ## build and drive applications with the packed SDK in webpack and Next; a minute
 	@echo "== bundlers"

@@ -33,6 +33,7 @@ mod import;
 mod keys;
 mod limits;
 mod live;
+mod live_client;
 mod logs;
 mod operations;
 mod ops_listener;
