@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats postgres
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -75,7 +75,8 @@ proto: ## write the wire types from proto/ again
 
 deny: $(DENY) ## check the dependencies' licences, banned libraries and sources
 	@echo "== licences, bans, sources"
-	$(DENY) --locked check licenses bans sources
+	$(DENY) --locked check -A license-exception-not-encountered licenses bans sources
+	$(DENY) --locked --manifest-path crates/ffi/Cargo.toml check -A license-exception-not-encountered licenses bans sources
 
 interop: $(TOOLS)/venv/installed tests/interop/node_modules/.package-lock.json chromium nats ## test clients by other people against a running gateway
 	@echo "== interop"
@@ -94,6 +95,7 @@ sdk: sdk/js/node_modules/.package-lock.json chromium proxies ## test the JavaScr
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:proxies
+	ROSTERD_CLIENTS=js cargo test $(CHECKED) --test suite scenarios
 
 console: sdk/console/node_modules/.package-lock.json chromium ## test the operator's console: types, built files, every page and action in Chromium
 	@echo "== console"
@@ -116,6 +118,22 @@ deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit,
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
 
+python: $(TOOLS)/python/installed ## test the Python client: wheel, types, scenarios, the README in an empty project
+	@echo "== python"
+	cargo build $(CHECKED)
+	rm -rf $(TARGET)/wheels
+	cd sdk/python && PATH=$(abspath $(TOOLS))/python/bin:$$PATH maturin build --profile dev --locked --out $(abspath $(TARGET))/wheels
+	$(TOOLS)/python/bin/pip install --quiet --force-reinstall $(TARGET)/wheels/*.whl
+	cd sdk/python && $(abspath $(TOOLS))/python/bin/mypy src/rosterd_client tests/driven.py examples/bot.py
+	ROSTERD_WHEEL=$$(ls $(abspath $(TARGET))/wheels/*.whl) $(TOOLS)/python/bin/python sdk/python/tests/checks.py
+	ROSTERD_CLIENTS=python ROSTERD_PYTHON=$(abspath $(TOOLS))/python/bin/python cargo test $(CHECKED) --test suite scenarios
+
+# LANGUAGES=… chooses some.
+bindings: $(TOOLS)/python/installed ## write bindings of the client for LANGUAGES="kotlin swift" into target/bindings
+	cargo build --locked --package rosterd-ffi
+	for language in $(or $(LANGUAGES),kotlin swift); do $(TOOLS)/python/bin/uniffi-bindgen generate --no-format --language $$language \
+		--out-dir $(TARGET)/bindings/$$language $$(ls $(TARGET)/debug/librosterd_ffi.so $(TARGET)/debug/librosterd_ffi.dylib 2>/dev/null) || exit 1; done
+
 bundlers: sdk/js/node_modules/.package-lock.json chromium ## build and drive applications with the packed SDK in webpack and Next; a minute
 	@echo "== bundlers"
 	cargo build $(CHECKED)
@@ -137,7 +155,7 @@ static: ## build a static binary into target/packages; see docs/operations.md
 	mkdir -p $(TARGET)/packages
 	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
-test: postgres lint doc unit deny interop sdk console deploy ## run every check; installs what it needs
+test: postgres lint doc unit deny interop sdk python console deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
 test-all: test bundlers tabs schemathesis soak chaos kills abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
@@ -203,6 +221,12 @@ proxies:
 	@missing=; for program in nginx caddy haproxy openssl; do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	test -z "$$missing" || { set -x; $(INSTALL) $$missing || { apt-get update && $(INSTALL) $$missing; }; \
 		test ! -d /run/systemd/system || systemctl disable --now $$missing || true; }
+
+$(TOOLS)/python/installed: sdk/python/requirements.txt
+	python3 -m venv $(@D) || { $(INSTALL) python3-venv || { apt-get update && $(INSTALL) python3-venv; }; }
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
+	touch $@
 
 $(TOOLS)/venv/installed: tests/interop/requirements.txt
 	python3 -m venv $(@D) || { $(INSTALL) python3-venv || { apt-get update && $(INSTALL) python3-venv; }; }

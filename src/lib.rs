@@ -7,7 +7,8 @@
 //! |---|---|---|
 //! | `rosterd-engine` | the vocabulary and the sync engine: pure data and pure functions | – |
 //! | `rosterd-protocol` | bytes ↔ model: the generated schema, its JSON form, records encoded once | engine |
-//! | `rosterd-client` | the Rust client that tools and tests use | engine, protocol |
+//! | `rosterd-client` | the Rust client: the one for applications, and its parts for tools and tests | engine, protocol |
+//! | `rosterd-ffi` | the client for other languages | client, protocol |
 //! | `rosterd-bench` | the load generator, which measures a gateway from outside | engine, protocol, client |
 //! | `rosterd-service` | what a gateway does, without its listeners: `metrics` to `service` in the table below | engine, protocol |
 //! | `rosterd-gateway` | the client listener: `lifecycle` to `gateway` in the table | engine, protocol, service |

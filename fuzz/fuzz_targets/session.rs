@@ -2,13 +2,12 @@
 //! changes things. At the end every client holds the same as a fresh one.
 #![no_main]
 
-use std::collections::BTreeMap;
 use std::future::pending;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rosterd::service::keep_presence;
-use rosterd_client::{Client, ClientError, Replica};
+use rosterd_client::{Client, ClientError, Records, Replica};
 use rosterd_engine::model::{
     Account, Audience, Command as Write, FriendsPolicy, SessionsPolicy, Visibility, WriteOrigin,
 };
@@ -374,7 +373,7 @@ fn command(ask: Ask, version: u64) -> ClientCommand {
 #[derive(Debug, PartialEq)]
 struct Held<'a> {
     me: Option<&'a v1::User>,
-    friends: &'a BTreeMap<String, v1::Friend>,
+    friends: &'a Records<v1::Friend>,
     profiles: Vec<Option<&'a v1::User>>,
     requests: Vec<&'a v1::Request>,
     blocks: Vec<&'a v1::BlockRecord>,

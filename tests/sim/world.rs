@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use rosterd::store::StoreClock;
-use rosterd_client::Replica;
+use rosterd_client::{Records, Replica};
 use rosterd_engine::model::{Account, Command as StoreCommand, Fields, Millis, Outcome, WriteOrigin};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
@@ -683,7 +683,7 @@ fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> 
 #[derive(Debug, PartialEq)]
 struct Versions {
     me: Option<v1::User>,
-    friends: BTreeMap<String, v1::Friend>,
+    friends: Records<v1::Friend>,
     profiles: Vec<Option<v1::User>>,
     requests: Vec<v1::Request>,
     blocks: Vec<v1::BlockRecord>,

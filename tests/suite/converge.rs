@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::Method;
-use rosterd_client::{ClientError, Replica};
+use rosterd_client::{ClientError, Records, Replica};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use serde_json::json;
 use tokio::time::timeout;
@@ -196,7 +196,7 @@ impl Story {
 #[derive(Debug, PartialEq)]
 struct Held<'a> {
     me: Option<&'a v1::User>,
-    friends: &'a BTreeMap<String, v1::Friend>,
+    friends: &'a Records<v1::Friend>,
     profiles: Vec<Option<&'a v1::User>>,
     requests: Vec<(String, bool, String)>,
     blocks: Vec<String>,

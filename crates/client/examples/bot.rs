@@ -3,13 +3,13 @@
 //! `cargo run -p rosterd-client --example bot -- ws://127.0.0.1:7678/v1/ws alice`
 //!
 //! Without a third argument, the token, it logs in as to a gateway in development mode, where the token is the account.
-//! It runs until ctrl-c, or until the connection ends: reconnecting is left out here.
+//! It runs until ctrl-c, and comes back by itself whenever its connection is lost.
 #![allow(clippy::print_stdout, reason = "it is a program for a terminal")]
 
 use std::error::Error;
 
-use rosterd_client::{Client, ClientError, Replica};
-use rosterd_protocol::{ClientCommand, Encoding, v1};
+use rosterd_client::{ClientChange, ClientChanges, ClientOptions, ClientSnapshot, RosterdClient};
+use rosterd_protocol::v1;
 
 const USAGE: &str = "bot URL ACCOUNT [TOKEN], for example: bot ws://127.0.0.1:7678/v1/ws alice";
 
@@ -19,59 +19,53 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (url, account) = (arguments.next().ok_or(USAGE)?, arguments.next().ok_or(USAGE)?);
     let token = arguments.next().unwrap_or_else(|| account.clone());
 
-    let mut bot = Bot { client: Client::connect(&url, Encoding::Json).await?, replica: Replica::default() };
-    let reply = bot.client.login(&token, &mut bot.replica).await?;
-    println!("logged in as {}, with {} friends", reply.account, bot.replica.friends().len());
-    for friend in bot.replica.friends().keys() {
-        println!("  {friend}: {}", bot.nick(friend));
+    let client = RosterdClient::new(ClientOptions::new(url, account).token(token))?;
+    client.connect().await?;
+    let changes = client.changes();
+    let held = changes.seen();
+    println!("logged in as {}, with {} friends", held.account, held.friends.len());
+    for friend in held.friends.keys() {
+        println!("  {friend}: {}", nick(held, friend));
     }
     tokio::select! {
         stopped = tokio::signal::ctrl_c() => stopped?,
-        ended = bot.follow() => ended?,
+        ended = follow(&client, changes) => ended?,
     }
-    bot.client.request(ClientCommand::Logout(v1::Logout {})).await?;
+    client.logout().await;
     println!("logged out");
     Ok(())
 }
 
-struct Bot {
-    client: Client,
-    /// What the client holds; every frame goes into it.
-    replica: Replica,
+/// The name that a user goes by.
+fn nick<'a>(held: &'a ClientSnapshot, account: &str) -> &'a str {
+    held.users.get(account).map_or("", |user| &user.nick)
 }
 
-impl Bot {
-    /// The name that a user goes by.
-    fn nick(&self, account: &str) -> String {
-        self.replica.users().get(account).map_or(String::new(), |user| user.nick.clone())
-    }
-
-    /// Applies what arrives, and reacts to new names.
-    async fn follow(&mut self) -> Result<(), Box<dyn Error>> {
-        loop {
-            let frame = self.client.next().await?;
-            let changed: Vec<_> = frame.changes.iter().flat_map(|changes| &changes.users).collect();
-            let before: Vec<_> = changed.iter().map(|user| (user.account.clone(), self.nick(&user.account))).collect();
-            self.replica.apply(&frame)?;
-            for (account, before) in before {
-                let now = self.nick(&account);
-                if now != before {
-                    println!("{account} is now called {now}");
-                    self.greet(&now).await?;
+/// Reacts to new names, until the client ends for good.
+async fn follow(client: &RosterdClient, mut changes: ClientChanges) -> Result<(), Box<dyn Error>> {
+    while let Some(change) = changes.next().await {
+        match change {
+            ClientChange::Snapshot(change) => {
+                for account in change.users() {
+                    let (before, now) = (nick(&change.before, &account), nick(&change.after, &account));
+                    if before != now && !now.is_empty() {
+                        println!("{account} is now called {now}");
+                        greet(client, now).await;
+                    }
                 }
             }
+            ClientChange::Error(error) => println!("{error}"),
+            ClientChange::Signal { .. } | ClientChange::Missed(_) => {}
         }
     }
+    Ok(())
+}
 
-    /// Sets the bot's own sign, which its friends and other clients receive.
-    async fn greet(&mut self, nick: &str) -> Result<(), Box<dyn Error>> {
-        let update = v1::UpdateMyInfo { sign: Some(format!("Hello, {nick}!")), ..Default::default() };
-        match self.client.request(ClientCommand::UpdateMyInfo(update)).await {
-            Ok(reply) => self.replica.apply(&reply)?,
-            // A limit, say: worth a line, but no reason to end.
-            Err(ClientError::Refused(error)) => println!("could not greet {nick}: {}", error.message),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
+/// Sets the bot's own sign, which its friends and other clients receive.
+async fn greet(client: &RosterdClient, nick: &str) {
+    let update = v1::UpdateMyInfo { sign: Some(format!("Hello, {nick}!")), ..Default::default() };
+    // A limit, say: worth a line, but no reason to end.
+    if let Err(error) = client.update_my_info(update).await {
+        println!("could not greet {nick}: {error}");
     }
 }

@@ -1,8 +1,9 @@
-//! A Rust client of rosterd, used by the terminal client, the tests and the load generator.
+//! A Rust client of rosterd.
 //!
-//! [`Client`] is one connection: it sends commands, receives frames and answers heartbeats. [`Replica`] holds a client's
-//! records and applies frames by the rules that every client follows. `Backend` (feature `server-api`) calls the server
-//! API. Reconnecting is left to the caller.
+//! [`RosterdClient`] keeps the records of one account in sync over as many connections as that takes: an application wants
+//! this one. What it is made of serves tools and tests: [`Client`] is one connection, which sends commands, receives frames
+//! and answers heartbeats, and [`Replica`] holds a client's records and applies frames by the rules that every client
+//! follows. `Backend` (feature `server-api`) calls the server API.
 
 /// Compiles the example of the readme.
 #[cfg(doctest)]
@@ -11,6 +12,8 @@ struct Readme;
 
 #[cfg(feature = "server-api")]
 mod backend;
+mod live;
+mod records;
 mod replica;
 mod stream;
 #[cfg(feature = "tls")]
@@ -18,6 +21,11 @@ mod tls;
 
 #[cfg(feature = "server-api")]
 pub use backend::{Backend, BackendBody, BackendError};
+pub use live::{
+    ClientChange, ClientChanges, ClientOptions, ClientSnapshot, ConnectionPhase, ConnectionState, FoundUsers,
+    RosterdClient, RosterdError, SignalDelivery, SnapshotChange, TokenError, TokenReason, WatchHold,
+};
+pub use records::Records;
 pub use replica::{Replica, SyncError};
 pub use stream::Trust;
 #[cfg(feature = "tls")]

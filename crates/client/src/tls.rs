@@ -47,6 +47,16 @@ impl Trust {
         Self::verified_by(Arc::new(Exactly { certificate, provider: provider() }), None)
     }
 
+    /// Accepts what this machine's platform trusts: the system's store, on every system in its own way.
+    ///
+    /// # Errors
+    /// The platform's store cannot be read.
+    #[cfg(feature = "platform-trust")]
+    pub fn platform() -> Result<Self, String> {
+        let verifier = rustls_platform_verifier::Verifier::new(provider()).map_err(|error| error.to_string())?;
+        Self::verified_by(Arc::new(verifier), None)
+    }
+
     fn verified_by(verifier: Arc<dyn ServerCertVerifier>, identity: Option<Identity<'_>>) -> Result<Self, String> {
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(DEFAULT_VERSIONS);
         let builder = builder.map_err(|error| error.to_string())?;

@@ -1,0 +1,462 @@
+//! Pending commands. Each gets an answer or an error in time.
+//!
+//! A command that cannot be sent now waits for the next connection. The gateway answers first and sends the change
+//! afterwards; a call ends when its change has come too.
+//!
+//! A command whose answer was lost may have been carried out, and another device may have written since. Commands that
+//! only read are sent again. A command that sets state waits in doubt for the end of the next catch-up, and is then
+//! settled by what came. Commands about the same record keep their order meanwhile.
+
+use std::collections::{BTreeMap, HashSet};
+
+use rosterd_protocol::{ClientCommand, v1};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::effects;
+use super::error::{MISMATCH, RosterdError, TIMEOUT};
+use crate::Replica;
+
+/// The answer to a command: the frame that carries it.
+pub(super) type CallResult = Result<v1::ServerFrame, RosterdError>;
+
+/// Whether it is known what became of a command that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CallDoubt {
+    None,
+    /// The answer was lost, and the catch-up is not complete.
+    Lost,
+    /// It was sent again.
+    Repeated,
+    /// The record has another version by now, which has not come yet.
+    Mismatched,
+}
+
+/// The version of a record; `None` if there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CallBase(Option<u64>);
+
+#[derive(Debug)]
+struct PendingCall {
+    command: ClientCommand,
+    /// The record that it sets, if it can be repeated for a version of that.
+    key: Option<String>,
+    sent: bool,
+    /// The version of the record when the command was first sent.
+    base: Option<CallBase>,
+    doubt: CallDoubt,
+    /// The reply, while the call waits for its effect.
+    answer: Option<v1::ServerFrame>,
+    /// When the caller gives up.
+    deadline: Instant,
+    /// When to ask whether the connection lives.
+    probe_at: Option<Instant>,
+    reply: oneshot::Sender<CallResult>,
+}
+
+/// Sends a command under an id.
+pub(super) type SendCommand<'a> = &'a mut dyn FnMut(u64, ClientCommand);
+
+/// The pending commands of one account.
+#[derive(Debug, Default)]
+pub(super) struct PendingCalls {
+    account: String,
+    calls: BTreeMap<u64, PendingCall>,
+    last_id: u64,
+    /// Calls that have ended, until the snapshot shows why.
+    ended: Vec<(oneshot::Sender<CallResult>, CallResult)>,
+}
+
+impl PendingCalls {
+    pub(super) fn new(account: &str) -> Self {
+        Self { account: account.to_owned(), ..Self::default() }
+    }
+
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Adds a command, which the next [`PendingCalls::flush`] sends.
+    pub(super) fn add(
+        &mut self,
+        command: ClientCommand,
+        deadline: Instant,
+        probe_at: Option<Instant>,
+        reply: oneshot::Sender<CallResult>,
+    ) {
+        let (key, doubt) = (effects::key(&command), CallDoubt::None);
+        let call =
+            PendingCall { command, key, sent: false, base: None, doubt, answer: None, deadline, probe_at, reply };
+        let id = self.next_id();
+        self.calls.insert(id, call);
+    }
+
+    /// Sends waiting commands, the oldest first; those about a record that is in doubt wait for its settlement.
+    ///
+    /// Calls that nobody waits for any more are not sent.
+    pub(super) fn flush(&mut self, replica: &Replica, send: SendCommand<'_>) {
+        self.calls.retain(|_, call| call.sent || !call.reply.is_closed());
+        let mut doubtful = HashSet::new();
+        for (id, call) in &mut self.calls {
+            let waits = call.key.as_ref().is_some_and(|key| doubtful.contains(key));
+            if call.doubt != CallDoubt::None {
+                doubtful.extend(call.key.clone());
+            }
+            if call.sent || call.doubt == CallDoubt::Lost || waits {
+                continue;
+            }
+            if call.key.is_some() && call.base.is_none() {
+                call.base = Some(CallBase(effects::version(&call.command, &self.account, replica)));
+            }
+            let command = match call.doubt {
+                CallDoubt::Repeated => {
+                    effects::resting_on(&call.command, call.base.and_then(|CallBase(version)| version))
+                }
+                _ => call.command.clone(),
+            };
+            send(*id, command);
+            call.sent = true;
+        }
+    }
+
+    /// Notes the versions of a complete catch-up: the gateway carries out what was sent before its end after it.
+    pub(super) fn caught_up(&mut self, replica: &Replica) {
+        for call in self.calls.values_mut() {
+            if call.base.is_some() && call.sent && call.doubt == CallDoubt::None {
+                call.base = Some(CallBase(effects::version(&call.command, &self.account, replica)));
+            }
+        }
+    }
+
+    /// Settles commands in doubt after a catch-up, the oldest of each record first, and sends what waits.
+    pub(super) fn reconsider(&mut self, replica: &Replica, send: SendCommand<'_>) {
+        let mut busy = HashSet::new();
+        for id in self.ids() {
+            let Some(call) = self.calls.get(&id) else { continue };
+            let Some(key) = call.key.clone() else { continue };
+            if call.doubt == CallDoubt::None && !call.sent {
+                continue;
+            }
+            if call.doubt == CallDoubt::Lost && !busy.contains(&key) {
+                if self.compare(id, replica) {
+                    continue;
+                }
+                self.set_doubt(id, CallDoubt::Repeated);
+            }
+            busy.insert(key);
+        }
+        self.flush(replica, send);
+    }
+
+    /// Hands a reply or an error to its caller. `false` if there is none.
+    pub(super) fn settle(&mut self, frame: &v1::ServerFrame, replica: &Replica, shows: bool) -> bool {
+        let id = frame.id;
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        match &frame.error {
+            Some(error) if call.doubt == CallDoubt::Repeated && error.code == MISMATCH => {
+                // The first one was carried out after all, or somebody else was faster: the change may come after this.
+                call.doubt = CallDoubt::Mismatched;
+                let first_block =
+                    matches!(call.command, ClientCommand::Block(_)) && call.base == Some(CallBase(Some(0)));
+                // A block may have ended before this client knew of any: no change need come.
+                if !self.compare(id, replica) && first_block {
+                    self.end(id, Err(RosterdError::lost()), replica);
+                }
+            }
+            Some(error) => self.end(id, Err(error.clone().into()), replica),
+            None => {
+                call.answer = Some(frame.clone());
+                if shows && effects::is_over(&call.command, &self.account, replica) {
+                    self.end_answered(id, replica);
+                }
+            }
+        }
+        true
+    }
+
+    /// Ends answered calls whose effect shows; with `all`, every answered one.
+    pub(super) fn applied(&mut self, replica: &Replica, all: bool) {
+        for id in self.ids() {
+            let Some(call) = self.calls.get(&id) else { continue };
+            if call.doubt == CallDoubt::Mismatched {
+                self.compare(id, replica);
+            } else if call.answer.is_some() && (all || effects::is_over(&call.command, &self.account, replica)) {
+                self.end_answered(id, replica);
+            }
+        }
+    }
+
+    /// Handles a lost connection: calls wait for the next one, or for what it brings.
+    pub(super) fn interrupted(&mut self, replica: &Replica) {
+        for id in self.ids() {
+            let Some(call) = self.calls.get_mut(&id).filter(|call| call.sent) else { continue };
+            if call.answer.is_some() || !(effects::is_repeatable(&call.command) || call.key.is_some()) {
+                self.end(id, Err(RosterdError::lost()), replica);
+                continue;
+            }
+            call.sent = false;
+            if call.key.is_some() {
+                call.doubt = CallDoubt::Lost;
+            }
+        }
+    }
+
+    /// Ends all calls with an error.
+    pub(super) fn fail(&mut self, error: &RosterdError) {
+        for (_, call) in std::mem::take(&mut self.calls) {
+            self.ended.push((call.reply, Err(error.clone())));
+        }
+    }
+
+    /// Returns when the next call runs out of time, or wants to know whether the connection lives.
+    pub(super) fn next_time(&self) -> Option<Instant> {
+        self.calls.values().flat_map(|call| [Some(call.deadline), call.probe_at]).flatten().min()
+    }
+
+    /// Ends the calls whose time is over. Returns whether one has waited so long that the connection may be dead.
+    pub(super) fn expire(&mut self, now: Instant, replica: &Replica) -> bool {
+        let mut probe = false;
+        for id in self.ids() {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            if call.deadline <= now {
+                let what = if call.sent { "no answer" } else { "no connection" };
+                let error = RosterdError::new(TIMEOUT, "TIMEOUT", format!("{what} in time"));
+                self.end(id, Err(error), replica);
+            } else if call.probe_at.is_some_and(|at| at <= now) {
+                call.probe_at = None;
+                probe |= call.sent && !call.reply.is_closed();
+            }
+        }
+        probe
+    }
+
+    /// Whether commands wait, for a connection or for others about the same record.
+    pub(super) fn are_waiting(&self) -> bool {
+        self.calls.values().any(|call| !call.sent)
+    }
+
+    /// Hands the results of ended calls to their callers. The snapshot shows their effects by now.
+    pub(super) fn deliver(&mut self) {
+        for (reply, result) in self.ended.drain(..) {
+            // A caller that is gone has cancelled.
+            let _ = reply.send(result);
+        }
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        self.calls.keys().copied().collect()
+    }
+
+    fn set_doubt(&mut self, id: u64, doubt: CallDoubt) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.doubt = doubt;
+        }
+    }
+
+    /// Ends a command in doubt if what is held shows it, or is not what the command rests on.
+    fn compare(&mut self, id: u64, replica: &Replica) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else { return true };
+        let version = effects::version(&call.command, &self.account, replica);
+        if effects::is_shown(&call.command, &self.account, replica) {
+            call.answer = Some(effects::lost_reply(&call.command, replica));
+            self.end_answered(id, replica);
+        } else if version.is_some() && Some(CallBase(version)) == call.base {
+            return false;
+        } else {
+            self.end(id, Err(RosterdError::superseded()), replica);
+        }
+        true
+    }
+
+    fn end_answered(&mut self, id: u64, replica: &Replica) {
+        let answer = self.calls.get_mut(&id).and_then(|call| call.answer.take());
+        self.end(id, Ok(answer.unwrap_or_default()), replica);
+    }
+
+    fn end(&mut self, id: u64, result: CallResult, replica: &Replica) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        if result.is_ok() && call.key.is_some() {
+            // The record now has a version of this client's own: later commands that rest on the one before rest on that.
+            for other in self.calls.values_mut().filter(|other| other.key == call.key && other.base == call.base) {
+                if other.base.is_some() {
+                    other.base = Some(CallBase(effects::version(&other.command, &self.account, replica)));
+                }
+            }
+        }
+        self.ended.push((call.reply, result));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NICK: u64 = 1;
+
+    struct Rig {
+        calls: PendingCalls,
+        replica: Replica,
+        sent: Vec<(u64, ClientCommand)>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let mut rig = Self { calls: PendingCalls::new("alice"), replica: Replica::default(), sent: Vec::new() };
+            rig.holds("old", 5);
+            rig
+        }
+
+        fn holds(&mut self, nick: &str, version: u64) {
+            let me = v1::User { account: "alice".to_owned(), nick: nick.to_owned(), version, ..Default::default() };
+            let changes = v1::Changes { me: Some(me), ..Default::default() };
+            self.replica.apply(&v1::ServerFrame { changes: Some(changes.into()), ..Default::default() }).unwrap();
+        }
+
+        fn call(&mut self, command: ClientCommand) -> oneshot::Receiver<CallResult> {
+            let (reply, result) = oneshot::channel();
+            self.calls.add(command, Instant::now() + Duration::from_mins(1), None, reply);
+            self.flush();
+            result
+        }
+
+        fn nick(&mut self, nick: &str) -> oneshot::Receiver<CallResult> {
+            self.call(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
+                nick: Some(nick.to_owned()),
+                ..Default::default()
+            }))
+        }
+
+        fn flush(&mut self) {
+            let Self { calls, replica, sent } = self;
+            calls.flush(replica, &mut |id, command| sent.push((id, command)));
+        }
+
+        /// The connection is lost, and the next one has caught up.
+        fn comes_back(&mut self) {
+            self.calls.interrupted(&self.replica);
+            self.sent.clear();
+            let Self { calls, replica, sent } = self;
+            calls.caught_up(replica);
+            calls.reconsider(replica, &mut |id, command| sent.push((id, command)));
+            calls.deliver();
+        }
+
+        fn refused(&mut self, id: u64, code: u32) {
+            let error = v1::Error { code, ..Default::default() };
+            self.calls.settle(&v1::ServerFrame { id, error: Some(error), ..Default::default() }, &self.replica, true);
+            self.calls.deliver();
+        }
+
+        /// The base that each command in flight rests on.
+        fn bases(&self) -> Vec<(u64, Option<u64>)> {
+            let base = |command: &ClientCommand| match command {
+                ClientCommand::UpdateMyInfo(update) => update.if_version,
+                ClientCommand::Block(block) => block.if_version,
+                _ => None,
+            };
+            self.sent.iter().map(|(id, command)| (*id, base(command))).collect()
+        }
+    }
+
+    fn reason(result: &mut oneshot::Receiver<CallResult>) -> String {
+        result.try_recv().unwrap().unwrap_err().reason
+    }
+
+    #[test]
+    fn a_lost_answer_is_settled_by_what_is_held() {
+        let mut rig = Rig::new();
+        let mut done = rig.nick("new");
+        rig.holds("new", 6);
+        rig.comes_back();
+        let reply = done.try_recv().unwrap().unwrap();
+        assert_eq!(reply.update_my_info_reply.unwrap().user.unwrap().version, 6);
+
+        let mut rig = Rig::new();
+        let mut superseded = rig.nick("new");
+        rig.holds("another device's", 6);
+        rig.comes_back();
+        assert_eq!(reason(&mut superseded), "SUPERSEDED");
+    }
+
+    #[test]
+    fn what_was_not_carried_out_is_sent_again_for_its_version_only() {
+        let mut rig = Rig::new();
+        let mut call = rig.nick("new");
+        rig.comes_back();
+        assert_eq!(rig.bases(), [(NICK, Some(5))]);
+        rig.refused(NICK, 412);
+        assert!(call.try_recv().is_err(), "the change may come after the answer");
+        rig.holds("another device's", 6);
+        rig.calls.applied(&rig.replica, false);
+        rig.calls.deliver();
+        assert_eq!(reason(&mut call), "SUPERSEDED");
+    }
+
+    #[test]
+    fn commands_about_one_record_keep_their_order() {
+        let mut rig = Rig::new();
+        let (mut first, mut second) = (rig.nick("one"), rig.nick("two"));
+        rig.comes_back();
+        assert_eq!(rig.bases(), [(NICK, Some(5))], "the second waits");
+        rig.holds("one", 6);
+        let reply = v1::ServerFrame { id: NICK, update_my_info_reply: Some(Box::default()), ..Default::default() };
+        rig.calls.settle(&reply, &rig.replica, true);
+        let Rig { calls, replica, sent } = &mut rig;
+        calls.reconsider(replica, &mut |id, command| sent.push((id, command)));
+        assert_eq!(rig.bases(), [(NICK, Some(5)), (NICK + 1, Some(6))], "and rests on the first");
+        rig.calls.deliver();
+        assert!(first.try_recv().unwrap().is_ok() && second.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_only_reads_is_repeated_and_what_means_another_thing_is_not() {
+        let mut rig = Rig::new();
+        let mut read = rig.call(ClientCommand::GetSessions(v1::GetSessions {}));
+        let mut signal = rig.call(ClientCommand::Signal(v1::Signal::default()));
+        let fixed = v1::UpdateMyInfo { nick: Some("x".to_owned()), if_version: Some(5), ..Default::default() };
+        let mut update = rig.call(ClientCommand::UpdateMyInfo(fixed));
+        rig.comes_back();
+        assert_eq!(rig.bases(), [(1, None)]);
+        assert!(read.try_recv().is_err());
+        assert_eq!([reason(&mut signal), reason(&mut update)], ["CONNECTION_LOST", "CONNECTION_LOST"]);
+    }
+
+    #[test]
+    fn a_first_block_that_another_one_preceded_is_lost() {
+        let mut rig = Rig::new();
+        let mut block = rig.call(ClientCommand::Block(v1::Block { account: "bob".to_owned(), if_version: None }));
+        rig.comes_back();
+        assert_eq!(rig.bases(), [(1, Some(0))]);
+        rig.refused(1, 412);
+        assert_eq!(reason(&mut block), "CONNECTION_LOST");
+    }
+
+    #[test]
+    fn a_call_that_was_dropped_before_it_was_sent_is_not_sent() {
+        let mut rig = Rig::new();
+        let (reply, result) = oneshot::channel();
+        rig.calls.add(ClientCommand::Signal(v1::Signal::default()), Instant::now(), None, reply);
+        drop(result);
+        rig.flush();
+        assert!(rig.sent.is_empty() && !rig.calls.are_waiting());
+    }
+
+    #[test]
+    fn time_runs_out_for_calls_with_and_without_a_connection() {
+        let mut rig = Rig::new();
+        let now = Instant::now();
+        let (reply, mut waits) = oneshot::channel();
+        rig.calls.add(ClientCommand::Signal(v1::Signal::default()), now, Some(now), reply);
+        assert_eq!(rig.calls.next_time(), Some(now));
+        assert!(!rig.calls.expire(now, &rig.replica));
+        rig.calls.deliver();
+        let error = waits.try_recv().unwrap().unwrap_err();
+        assert_eq!(
+            (error.code, error.reason.as_str(), error.message.as_str()),
+            (408, "TIMEOUT", "no connection in time")
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! The records of the protocol, as they cross the boundary.
+
+use rosterd_protocol::v1;
+
+/// The gender of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+#[uniffi(name = "Gender")]
+pub enum ForeignGender {
+    /// Not given.
+    Unknown,
+    /// Male.
+    Male,
+    /// Female.
+    Female,
+}
+
+/// A user's profile. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "User")]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct ForeignUser {
+    pub account: String,
+    pub nick: String,
+    pub avatar: String,
+    pub sign: String,
+    pub gender: ForeignGender,
+    pub email: String,
+    pub birth: String,
+    pub tel: String,
+    pub custom: String,
+    pub create_time: u64,
+    pub update_time: u64,
+    pub version: u64,
+}
+
+/// A friendship as this account sees it.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "Friend")]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct ForeignFriend {
+    pub account: String,
+    pub alias: String,
+    pub custom: String,
+    pub create_time: u64,
+    pub update_time: u64,
+    pub version: u64,
+}
+
+/// Whether a request came from the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+#[uniffi(name = "Direction")]
+pub enum ForeignDirection {
+    /// The other side asks.
+    Incoming,
+    /// This account asks.
+    Outgoing,
+}
+
+/// An open request for friendship.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "FriendRequest")]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct ForeignRequest {
+    pub account: String,
+    pub direction: ForeignDirection,
+    pub message: String,
+    pub create_time: u64,
+    pub update_time: u64,
+    pub version: u64,
+}
+
+/// A block in force.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "Block")]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct ForeignBlock {
+    pub account: String,
+    pub create_time: u64,
+    pub version: u64,
+}
+
+/// Whether an account is online.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "Presence")]
+pub struct ForeignPresence {
+    /// Whose presence it is.
+    pub account: String,
+    /// Whether it is online.
+    pub online: bool,
+    /// When it was last online, in milliseconds since 1970; when it came online, if it is; 0 if unknown.
+    pub last_seen: u64,
+    /// Only of this account: whether it hides that it is online.
+    pub invisible: Option<bool>,
+}
+
+/// The description of a session that the account's other sessions see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "Device")]
+pub struct ForeignDevice {
+    /// The application's own name for the installation.
+    #[uniffi(default = "")]
+    pub id: String,
+    /// The kind of device, such as `ios`.
+    #[uniffi(default = "")]
+    pub kind: String,
+    /// A label to show.
+    #[uniffi(default = "")]
+    pub tag: String,
+}
+
+/// A session of this account.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "Session")]
+pub struct ForeignSession {
+    /// The gateway's name for it.
+    pub session: String,
+    /// How it describes itself.
+    pub device: ForeignDevice,
+    /// When it logged in, in milliseconds since 1970.
+    pub connected_at: u64,
+    /// Whether it is this one.
+    pub current: bool,
+}
+
+/// A change of the own profile: a field that is not given stays, an empty one is cleared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, uniffi::Record)]
+#[uniffi(name = "ProfileUpdate")]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct ForeignUpdate {
+    #[uniffi(default = None)]
+    pub nick: Option<String>,
+    #[uniffi(default = None)]
+    pub avatar: Option<String>,
+    #[uniffi(default = None)]
+    pub sign: Option<String>,
+    #[uniffi(default = None)]
+    pub gender: Option<ForeignGender>,
+    #[uniffi(default = None)]
+    pub email: Option<String>,
+    #[uniffi(default = None)]
+    pub birth: Option<String>,
+    #[uniffi(default = None)]
+    pub tel: Option<String>,
+    #[uniffi(default = None)]
+    pub custom: Option<String>,
+    /// Changes nothing unless the profile still has this version.
+    #[uniffi(default = None)]
+    pub if_version: Option<u64>,
+}
+
+impl From<i32> for ForeignGender {
+    fn from(gender: i32) -> Self {
+        match v1::Gender::try_from(gender) {
+            Ok(v1::Gender::Male) => Self::Male,
+            Ok(v1::Gender::Female) => Self::Female,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl From<ForeignGender> for i32 {
+    fn from(gender: ForeignGender) -> Self {
+        match gender {
+            ForeignGender::Unknown => v1::Gender::Unknown as i32,
+            ForeignGender::Male => v1::Gender::Male as i32,
+            ForeignGender::Female => v1::Gender::Female as i32,
+        }
+    }
+}
+
+impl From<&v1::User> for ForeignUser {
+    fn from(user: &v1::User) -> Self {
+        let user = user.clone();
+        Self {
+            account: user.account,
+            nick: user.nick,
+            avatar: user.avatar,
+            sign: user.sign,
+            gender: user.gender.into(),
+            email: user.email,
+            birth: user.birth,
+            tel: user.tel,
+            custom: user.custom,
+            create_time: user.create_time,
+            update_time: user.update_time,
+            version: user.version,
+        }
+    }
+}
+
+impl From<&v1::Friend> for ForeignFriend {
+    fn from(friend: &v1::Friend) -> Self {
+        let v1::Friend { account, alias, custom, create_time, update_time, version, .. } = friend.clone();
+        Self { account, alias, custom, create_time, update_time, version }
+    }
+}
+
+impl From<&v1::Request> for ForeignRequest {
+    fn from(request: &v1::Request) -> Self {
+        let v1::Request { account, direction, message, create_time, update_time, version, .. } = request.clone();
+        let incoming = direction == v1::Direction::In as i32;
+        let direction = if incoming { ForeignDirection::Incoming } else { ForeignDirection::Outgoing };
+        Self { account, direction, message, create_time, update_time, version }
+    }
+}
+
+impl From<&v1::BlockRecord> for ForeignBlock {
+    fn from(block: &v1::BlockRecord) -> Self {
+        Self { account: block.account.clone(), create_time: block.create_time, version: block.version }
+    }
+}
+
+impl From<&v1::Presence> for ForeignPresence {
+    fn from(presence: &v1::Presence) -> Self {
+        let v1::Presence { account, online, last_seen, invisible, .. } = presence.clone();
+        Self { account, online, last_seen, invisible }
+    }
+}
+
+impl From<&v1::Session> for ForeignSession {
+    fn from(session: &v1::Session) -> Self {
+        let v1::Session { session, device, connected_at, current, .. } = session.clone();
+        let v1::Device { id, r#type: kind, tag, .. } = device.unwrap_or_default();
+        Self { session, device: ForeignDevice { id, kind, tag }, connected_at, current }
+    }
+}
+
+impl From<ForeignDevice> for v1::Device {
+    fn from(device: ForeignDevice) -> Self {
+        Self { id: device.id, r#type: device.kind, tag: device.tag }
+    }
+}
+
+#[allow(clippy::needless_update, reason = "the schema may have more")]
+impl From<ForeignUpdate> for v1::UpdateMyInfo {
+    fn from(update: ForeignUpdate) -> Self {
+        let ForeignUpdate { nick, avatar, sign, gender, email, birth, tel, custom, if_version } = update;
+        Self {
+            nick,
+            avatar,
+            sign,
+            gender: gender.map(Into::into),
+            email,
+            birth,
+            tel,
+            custom,
+            if_version,
+            ..Self::default()
+        }
+    }
+}

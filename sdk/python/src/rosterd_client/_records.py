@@ -1,0 +1,128 @@
+"""The records of the protocol. Times are milliseconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Optional
+
+Gender = Literal["unknown", "male", "female"]
+Direction = Literal["in", "out"]
+
+
+@dataclass(frozen=True)
+class User:
+    """A user's profile."""
+
+    account: str
+    nick: str
+    avatar: str
+    sign: str
+    gender: Gender
+    email: str
+    birth: str
+    tel: str
+    custom: str
+    create_time: int
+    update_time: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Friend:
+    """A friendship as this account sees it."""
+
+    account: str
+    alias: str
+    custom: str
+    create_time: int
+    update_time: int
+    version: int
+
+
+@dataclass(frozen=True)
+class FriendRequest:
+    """An open request for friendship; `direction` is `in` if the other side asks."""
+
+    account: str
+    direction: Direction
+    message: str
+    create_time: int
+    update_time: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block in force."""
+
+    account: str
+    create_time: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Whether an account is online; of this account also whether it hides that."""
+
+    account: str
+    online: bool
+    last_seen: int
+    invisible: Optional[bool]
+
+
+@dataclass(frozen=True)
+class Device:
+    """The description of a session that the account's other sessions see."""
+
+    id: str = ""
+    type: str = ""
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session of this account; `current` is this one."""
+
+    session: str
+    device: Device
+    connected_at: int
+    current: bool
+
+
+def user(record: Any) -> User:
+    gender: Gender = record.gender.name.lower()
+    return User(
+        account=record.account, nick=record.nick, avatar=record.avatar, sign=record.sign, gender=gender,
+        email=record.email, birth=record.birth, tel=record.tel, custom=record.custom,
+        create_time=record.create_time, update_time=record.update_time, version=record.version,
+    )
+
+
+def friend(record: Any) -> Friend:
+    return Friend(
+        account=record.account, alias=record.alias, custom=record.custom,
+        create_time=record.create_time, update_time=record.update_time, version=record.version,
+    )
+
+
+def request(record: Any) -> FriendRequest:
+    direction: Direction = "in" if record.direction.name == "INCOMING" else "out"
+    return FriendRequest(
+        account=record.account, direction=direction, message=record.message,
+        create_time=record.create_time, update_time=record.update_time, version=record.version,
+    )
+
+
+def block(record: Any) -> Block:
+    return Block(account=record.account, create_time=record.create_time, version=record.version)
+
+
+def presence(record: Any) -> Presence:
+    return Presence(
+        account=record.account, online=record.online, last_seen=record.last_seen, invisible=record.invisible
+    )
+
+
+def session(record: Any) -> Session:
+    device = Device(id=record.device.id, type=record.device.kind, tag=record.device.tag)
+    return Session(session=record.session, device=device, connected_at=record.connected_at, current=record.current)

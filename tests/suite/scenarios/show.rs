@@ -1,0 +1,70 @@
+//! What a snapshot shows, compared with what a scenario expects.
+
+use serde_json::Value;
+
+/// The end of what a client said, for the message of a failure.
+pub(super) fn last(lines: &[Value]) -> String {
+    let from = lines.len().saturating_sub(6);
+    let lines: Vec<_> =
+        lines[from..].iter().map(|line| line.to_string().chars().take(1500).collect::<String>()).collect();
+    format!("it said\n  {}", lines.join("\n  "))
+}
+
+/// Says what of a snapshot is not as expected.
+///
+/// `friends`, `blocks`, `online` (but for the client's own) and `watched` are all accounts; `requests` are all requests, each with at least the fields
+/// given; `users` has records by account with at least the fields given, `null` for one that must not be there.
+pub(super) fn wrong(snapshot: &Value, expected: &Value) -> Option<String> {
+    expected.as_object().expect("`holds` is an object").iter().find_map(|(key, value)| {
+        let held = match key.as_str() {
+            "friends" | "blocks" => accounts(&snapshot[key], |_| true),
+            "online" => accounts(&snapshot["presence"], |presence| {
+                presence["online"] == true && presence["account"] != snapshot["me"]["account"]
+            }),
+            "watched" => snapshot["watched"].clone(),
+            "sessions" => snapshot["sessions"].as_array().map_or(0, Vec::len).into(),
+            "users" => {
+                return value.as_object()?.iter().find_map(|(account, user)| wrong_user(snapshot, account, user));
+            }
+            "requests" => return wrong_requests(&snapshot["requests"], value),
+            _ => snapshot[key].clone(),
+        };
+        (!holds(&held, value)).then(|| format!("{key} is {held} and not {value}"))
+    })
+}
+
+fn accounts(records: &Value, counts: impl Fn(&Value) -> bool) -> Value {
+    let records = records.as_array().map_or(&[][..], Vec::as_slice).iter().filter(|record| counts(record));
+    let mut accounts: Vec<_> = records.map(|record| record["account"].clone()).collect();
+    accounts.sort_by_key(ToString::to_string);
+    accounts.into()
+}
+
+pub(super) fn user<'a>(snapshot: &'a Value, account: &str) -> Option<&'a Value> {
+    snapshot["users"].as_array()?.iter().find(|user| user["account"] == account)
+}
+
+fn wrong_user(snapshot: &Value, account: &str, expected: &Value) -> Option<String> {
+    let held = user(snapshot, account).unwrap_or(&Value::Null);
+    (!holds(held, expected)).then(|| format!("the profile of {account} is {held} and not {expected}"))
+}
+
+fn wrong_requests(held: &Value, expected: &Value) -> Option<String> {
+    let (all, wanted) = (held.as_array().map_or(&[][..], Vec::as_slice), expected.as_array()?);
+    let is_there = |one: &Value| all.iter().any(|held| holds(held, one));
+    let right = all.len() == wanted.len() && wanted.iter().all(is_there);
+    (!right).then(|| format!("the requests are {held} and not {expected}"))
+}
+
+/// Every field of `expected` is in `actual`, deep down.
+pub(super) fn holds(actual: &Value, expected: &Value) -> bool {
+    match (actual, expected) {
+        (Value::Object(actual), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| holds(actual.get(key).unwrap_or(&Value::Null), value))
+        }
+        (Value::Array(actual), Value::Array(expected)) => {
+            actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, e)| holds(a, e))
+        }
+        (actual, expected) => actual == expected,
+    }
+}
