@@ -16,7 +16,7 @@ use super::position::{KnownPosition, LogPosition};
 use super::readers::PgReaders;
 use super::schema::{self, PgMeta, STANDING, Standing};
 use super::session::{Connector, PgSession, SessionKind, call};
-use super::splicer::Splicer;
+use super::splicer::{NumberedBatch, Splicer};
 use super::tail::Tail;
 use super::url::PostgresUrl;
 use super::writer_session::{KnownHistory, WriterSession};
@@ -122,30 +122,12 @@ fn start(
     let (own, batches) = mpsc::channel(FEED_CAPACITY);
     let (others, read) = mpsc::channel(FEED_CAPACITY);
     let splicer = Splicer { splice: Splice::new(standing.head), own: batches, others: read, feed };
-    let wake = Arc::new(Notify::new());
-    let tail = match options.sharing {
-        Sharing::Alone => None,
-        Sharing::Shared { poll } => Some(Tail {
-            connector: connector.clone(),
-            writer: meta.writer,
-            epoch: meta.epoch,
-            read: standing.head,
-            known: position.clone(),
-            head: head.clone(),
-            compacted: compacted.clone(),
-            wake: wake.clone(),
-            poll,
-            others,
-            messages: messages.downgrade(),
-            hole: None,
-        }),
-    };
     let writer = PgWriter {
         connection: WriterSession::new(
             connector.clone(),
             (options.failover, options.sharing),
             session,
-            (known, position),
+            (known, position.clone()),
         ),
         inbox,
         backlog: VecDeque::new(),
@@ -178,9 +160,35 @@ fn start(
         seen: numbers.then_some(seen),
         head,
         compacted,
-        wake,
+        wake: Arc::new(Notify::new()),
         closing,
         ended,
     };
+    let tail = tail(connector, options.sharing, (meta, standing), &store, (position, others));
     Started { writer, splicer, tail, store: Arc::new(store), feed: commits, running }
+}
+
+/// What follows other gateways, unless this one is alone.
+fn tail(
+    connector: &Connector,
+    sharing: Sharing,
+    (meta, standing): (&PgMeta, &Standing),
+    store: &Postgres,
+    (known, others): (Arc<KnownPosition>, mpsc::Sender<NumberedBatch>),
+) -> Option<Tail> {
+    let Sharing::Shared { poll } = sharing else { return None };
+    Some(Tail {
+        connector: connector.clone(),
+        writer: meta.writer,
+        epoch: meta.epoch,
+        read: standing.head,
+        known,
+        head: store.head.clone(),
+        compacted: store.compacted.clone(),
+        wake: store.wake.clone(),
+        poll,
+        others,
+        messages: store.messages.downgrade(),
+        hole: None,
+    })
 }
