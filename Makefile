@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench drain-demo chromium promtool proxies nats postgres
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table drain-demo chromium promtool proxies nats postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -189,6 +189,9 @@ fuzz: $(FUZZ) ## fuzz all input from outside; SECONDS=600 for each target
 performance: ## measure again the table and the plots of docs/performance.md, and write them there
 	cargo bench --locked $(SHIPPED) --bench table -- --into $(abspath docs/performance.md)
 	cargo bench --locked $(SHIPPED) --bench table -- grow $(abspath docs/images)
+
+cluster-table: postgres ## measure several stores on one PostgreSQL database; two minutes
+	cargo bench --locked $(SHIPPED) --bench cluster
 
 microbench: ## benchmark the hot paths, one by one
 	cargo bench --locked $(SHIPPED)
