@@ -95,7 +95,7 @@ sdk: sdk/js/node_modules/.package-lock.json chromium proxies ## test the JavaScr
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js test
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:browser
 	ROSTERD_BIN=$(abspath $(TARGET))/debug/rosterd npm --prefix sdk/js run test:proxies
-	ROSTERD_CLIENTS=js cargo test $(CHECKED) --test suite scenarios
+	ROSTERD_CLIENTS=js cargo test $(CHECKED) --test suite scenarios::the_javascript
 
 console: sdk/console/node_modules/.package-lock.json chromium ## test the operator's console: types, built files, every page and action in Chromium
 	@echo "== console"
@@ -118,7 +118,7 @@ deploy: promtool ## check deploy/: alert rules, the dashboard, the systemd unit,
 	promtool test rules deploy/prometheus/alerts.test.yml
 	deploy/check
 
-python: $(TOOLS)/python/installed ## test the Python client: wheel, types, scenarios, the README in an empty project
+python: $(TOOLS)/python/installed sdk/js/node_modules/.package-lock.json ## test the Python client: wheel, types, scenarios, the README in an empty project
 	@echo "== python"
 	cargo build $(CHECKED)
 	rm -rf $(TARGET)/wheels
@@ -126,7 +126,8 @@ python: $(TOOLS)/python/installed ## test the Python client: wheel, types, scena
 	$(TOOLS)/python/bin/pip install --quiet --force-reinstall $(TARGET)/wheels/*.whl
 	cd sdk/python && $(abspath $(TOOLS))/python/bin/mypy src/rosterd_client tests/driven.py examples/bot.py
 	ROSTERD_WHEEL=$$(ls $(abspath $(TARGET))/wheels/*.whl) $(TOOLS)/python/bin/python sdk/python/tests/checks.py
-	ROSTERD_CLIENTS=python ROSTERD_PYTHON=$(abspath $(TOOLS))/python/bin/python cargo test $(CHECKED) --test suite scenarios
+	ROSTERD_CLIENTS=python ROSTERD_PYTHON=$(abspath $(TOOLS))/python/bin/python cargo test $(CHECKED) --test suite scenarios::the_python
+	ROSTERD_CLIENTS=rust,js,python ROSTERD_PYTHON=$(abspath $(TOOLS))/python/bin/python cargo test $(CHECKED) --test suite scenarios::soak
 
 # LANGUAGES=… chooses some.
 bindings: $(TOOLS)/python/installed ## write bindings of the client for LANGUAGES="kotlin swift" into target/bindings

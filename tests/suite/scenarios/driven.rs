@@ -32,6 +32,10 @@ impl Language {
         }
     }
 
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.name() == name)
+    }
+
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Rust => "Rust",

@@ -8,6 +8,7 @@ mod driven;
 mod line;
 mod play;
 mod show;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

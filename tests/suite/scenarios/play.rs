@@ -66,7 +66,7 @@ impl Play {
         play.end(&scenario).await;
     }
 
-    async fn prepare(language: Language, scenario: &Value) -> Self {
+    pub(super) async fn prepare(language: Language, scenario: &Value) -> Self {
         let world = if scenario["auth"] == "jwt" { auth::with_secret() } else { World::new() };
         let overrides: Vec<_> = list(&scenario["settings"]).iter().map(|pair| text(pair).to_owned()).collect();
         let mut roles = BTreeMap::new();
@@ -110,7 +110,7 @@ impl Play {
         self.role(name).driven.as_mut().unwrap_or_else(|| panic!("{name} is not open"))
     }
 
-    async fn step(&mut self, step: &Value) {
+    pub(super) async fn step(&mut self, step: &Value) {
         let verb = step.as_object().and_then(|step| step.keys().find(|key| VERBS.contains(&key.as_str()))).cloned();
         let verb = verb.unwrap_or_else(|| panic!("a step has one of {VERBS:?}"));
         let name = &step[&verb];
@@ -195,8 +195,10 @@ impl Play {
     }
 
     async fn open(&mut self, name: &Value, step: &Value) {
-        let language = self.language;
+        let played = self.language;
         let role = self.role(name);
+        // In a soak, clients of several languages meet.
+        let language = Language::named(text(&role.options["language"])).unwrap_or(played);
         if role.driven.is_none() {
             role.driven = Some(Driven::start(language, &role.folder, step["disk"] == "full").await);
         }
@@ -282,8 +284,52 @@ impl Play {
         }
     }
 
+    /// Waits until everybody is live, holds what the gateway holds, and shows the same as the other clients of its account.
+    pub(super) async fn rest(&mut self) {
+        // A call that waits may still change something.
+        for (role, id) in std::mem::take(&mut self.later).into_values() {
+            self.driven(&role.into()).answer(id).await;
+        }
+        let begun = tokio::time::Instant::now();
+        while let Some(wrong) = self.disagreement().await {
+            assert!(begun.elapsed() < PATIENCE, "{wrong}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What some client shows that is not what the gateway holds, or not what another client of its account shows.
+    async fn disagreement(&mut self) -> Option<String> {
+        let names: Vec<_> = self.roles.keys().cloned().collect();
+        let mut views: BTreeMap<String, (String, Value)> = BTreeMap::new();
+        for name in names {
+            let account = self.roles[&name].account.clone();
+            let expected = self.truth(&account).await;
+            let view = self.driven(&name.as_str().into()).snapshots().pop().unwrap_or_default();
+            if let Some(wrong) = show::wrong(&view, &expected) {
+                return Some(format!("{name}: {wrong}"));
+            }
+            let view = json!(["me", "users", "friends", "requests", "blocks"].map(|part| show::sorted(&view[part])));
+            let (first, other) = views.entry(account).or_insert_with(|| (name.clone(), view.clone()));
+            if view != *other {
+                return Some(format!("{name} shows {view}, and {first} {other}"));
+            }
+        }
+        None
+    }
+
+    /// What a client that is live must show: its friends with the profiles that it may see, its requests and blocks.
+    async fn truth(&self, account: &str) -> Value {
+        let read = async |what: &str| self.backend(&format!("GET /v1/users/{account}/{what}"), &Value::Null).await;
+        let accounts =
+            |records: &Value| list(records).iter().map(|record| record["account"].clone()).collect::<Vec<_>>();
+        let (friends, blocks) = (read("friends?limit=1000").await, read("blocks").await);
+        let me = self.backend(&format!("GET /v1/users/{account}"), &Value::Null).await;
+        let me = json!({"nick": me["nick"], "version": me["version"]});
+        json!({"phase": "live", "friends": accounts(&friends["friends"]), "blocks": accounts(&blocks["blocks"]), "me": me})
+    }
+
     /// What every scenario must come to: clients that are live hold what the gateway holds, and no record ever went back.
-    async fn end(mut self, scenario: &Value) {
+    pub(super) async fn end(mut self, scenario: &Value) {
         let names: Vec<_> = self.roles.keys().cloned().collect();
         for name in names {
             let role = self.roles.get_mut(&name).unwrap();

@@ -40,6 +40,18 @@ fn accounts(records: &Value, counts: impl Fn(&Value) -> bool) -> Value {
     accounts.into()
 }
 
+/// A list in an order that does not depend on who shows it; anything else as it is. What a record has at its default may be
+/// missing.
+pub(super) fn sorted(records: &Value) -> Value {
+    let Some(records) = records.as_array() else { return records.clone() };
+    let mut records = records.clone();
+    for record in records.iter_mut().filter_map(Value::as_object_mut) {
+        record.retain(|_, value| *value != false);
+    }
+    records.sort_by_key(|record| ["account", "direction"].map(|key| record[key].to_string()));
+    records.into()
+}
+
 pub(super) fn user<'a>(snapshot: &'a Value, account: &str) -> Option<&'a Value> {
     snapshot["users"].as_array()?.iter().find(|user| user["account"] == account)
 }
