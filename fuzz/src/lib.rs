@@ -72,6 +72,7 @@ impl Node {
         let settings = service::ServiceSettings {
             create_accounts: false,
             friends: kind.friends,
+            write: rosterd_engine::model::WriteRights::default(),
             sessions: SessionsLimit { policy: kind.sessions, max: 3 },
             linger: Duration::ZERO,
         };

@@ -7,7 +7,7 @@ use super::answer::{Refusal, Reply, ok};
 use super::live::LiveSession;
 use super::request::{One, Shared, ViewerOf, account, viewer};
 use crate::service::{self, AskedField, Obstacle, Relation};
-use rosterd_engine::model::{Account, Audience, Reason, RequestError, Visibility};
+use rosterd_engine::model::{Account, Audience, OWN_PREFIX, Reason, RequestError, Visibility};
 
 /// Everything that decides which changes of `account` the viewer receives.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,7 +66,7 @@ struct Listed {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Field {
-    name: &'static str,
+    name: String,
     visible_to: &'static str,
     viewer_sees: bool,
 }
@@ -103,7 +103,7 @@ struct SessionExplanation {
     params(
         ("account" = String, Path),
         ("viewer" = String, Query, description = "the account that should have received it"),
-        ("field" = Option<String>, Query, pattern = "^[a-z]{1,32}$",
+        ("field" = Option<String>, Query, pattern = "^(fields\\.)?[a-z0-9_]{1,32}$",
             description = "The field that it should have received, or `presence`; all unless given"),
     ),
     responses((status = 200, description = "everything that decides it", body = ExplanationBody))
@@ -113,8 +113,13 @@ pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Reply<Ex
     let (viewer, field) = viewer(query)?;
     let asked = field.map(|field| asked_field(&field)).transpose()?;
     let found = api.service.explain(&account, &viewer, asked.as_ref()).await?;
+    known_field(&found, asked.as_ref())?;
     let because = because(&account, &viewer, &found, asked.as_ref());
-    let fields = found.fields.iter().map(|(name, to, sees)| Field { name, visible_to: to.word(), viewer_sees: *sees });
+    let fields = found.fields.iter().map(|(name, to, sees)| Field {
+        name: name.to_string(),
+        visible_to: to.word(),
+        viewer_sees: *sees,
+    });
     let views = found.views.iter().map(|(audience, moved)| ViewExplanation {
         audience: audience.word(),
         version: moved.version,
@@ -176,11 +181,22 @@ fn asked_field(field: &str) -> Result<AskedField, Refusal> {
     if field == "presence" {
         return Ok(AskedField::Presence);
     }
-    if Visibility::default().fields().iter().any(|(name, _)| *name == field) {
+    if field.starts_with(OWN_PREFIX) || Visibility::default().fields().iter().any(|(name, _)| *name == field) {
         return Ok(AskedField::Profile(field.to_owned()));
     }
     let message = "field must be presence, or the name of a field of a profile";
     Err(RequestError::new(Reason::InvalidArgument, message).field("field").into())
+}
+
+/// Checks that an own field that is asked about is one.
+fn known_field(found: &service::Explanation, asked: Option<&AskedField>) -> Result<(), Refusal> {
+    match asked {
+        Some(AskedField::Profile(field)) if found.fields.iter().all(|(name, ..)| name != field) => {
+            let message = format!("there is no field {field}");
+            Err(RequestError::new(Reason::InvalidArgument, message).field("field").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn because(
@@ -198,7 +214,7 @@ fn because(
         Obstacle::HiddenFields => {
             let is_asked = |name: &str| asked.is_none_or(|asked| *asked == AskedField::Profile(name.to_owned()));
             let hidden =
-                found.fields.iter().filter(|(name, _, sees)| !sees && is_asked(name)).map(|(name, _, _)| *name);
+                found.fields.iter().filter(|(name, _, sees)| !sees && is_asked(name)).map(|(name, _, _)| &**name);
             let hidden = hidden.collect::<Vec<_>>().join(", ");
             let whom = if found.audience == Audience::Friends { "a friend" } else { "a stranger" };
             format!("{viewer} sees {account} as {whom} does: a change of {hidden} alone is not told")

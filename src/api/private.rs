@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use super::access::Caller;
 use crate::keys::Scope;
+use crate::service::Service;
+use rosterd_engine::model::Profile;
 use rosterd_protocol::v1;
 
 /// A record with fields that only callers with the scope `private` see.
@@ -40,6 +42,14 @@ impl Caller {
     /// Returns a record as this caller may see it.
     pub(super) fn sees<T: PrivateFields>(&self, record: T) -> ForCaller<T> {
         ForCaller { record, private: self.has(Scope::Private) }
+    }
+
+    /// Returns a profile as this caller may see it: an own field that is not for everyone is private.
+    pub(super) fn sees_user(&self, service: &Service, profile: &Profile) -> ForCaller<v1::User> {
+        if self.has(Scope::Private) || profile.own.is_empty() {
+            return self.sees(v1::User::from(profile));
+        }
+        self.sees(v1::User::from(&service.without_private_fields(profile)))
     }
 }
 

@@ -13,7 +13,7 @@ use super::access::Caller;
 use super::answer::{Done, Reply, made, ok};
 use super::private::ForCaller;
 use super::request::{Body, One, PageQuery, Shared, account, bytes, named, page, read};
-use crate::service::IMPORT_SLICE;
+use crate::service::{IMPORT_SLICE, Service};
 use rosterd_engine::model::{Account, Answer, Command, Reason, RequestError};
 use rosterd_protocol::v1;
 
@@ -28,7 +28,8 @@ pub(super) async fn put(api: Shared, caller: Caller, name: One, body: Body) -> R
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
     let fields = rosterd_protocol::fields(update)?.or_cleared();
-    Ok(user(&caller, &api.service.set_profile(&account, fields, if_version, true, caller.origin()).await?))
+    let answer = api.service.set_profile(&account, fields, if_version, true, caller.origin()).await?;
+    Ok(user(&api.service, &caller, &answer))
 }
 
 /// Changes the given fields of a profile.
@@ -40,17 +41,14 @@ pub(super) async fn patch(api: Shared, caller: Caller, name: One, body: Body) ->
     let account = account(name)?;
     let update: v1::UpdateMyInfo = read(body)?;
     let if_version = update.if_version;
-    Ok(user(
-        &caller,
-        &api.service
-            .set_profile(&account, rosterd_protocol::fields(update)?, if_version, false, caller.origin())
-            .await?,
-    ))
+    let fields = rosterd_protocol::fields(update)?;
+    let answer = api.service.set_profile(&account, fields, if_version, false, caller.origin()).await?;
+    Ok(user(&api.service, &caller, &answer))
 }
 
-fn user(caller: &Caller, answer: &Answer) -> (StatusCode, Json<ForCaller<v1::User>>) {
+fn user(service: &Service, caller: &Caller, answer: &Answer) -> (StatusCode, Json<ForCaller<v1::User>>) {
     let profile = answer.profile.as_ref().expect("a profile that was set is answered");
-    (made(answer.outcome), Json(caller.sees(v1::User::from(&**profile))))
+    (made(answer.outcome), Json(caller.sees_user(service, profile)))
 }
 
 /// One profile, whole.
@@ -60,7 +58,7 @@ fn user(caller: &Caller, answer: &Answer) -> (StatusCode, Json<ForCaller<v1::Use
 )]
 pub(super) async fn get(api: Shared, caller: Caller, name: One) -> Reply<ForCaller<v1::User>> {
     let profile = api.service.get_user(&account(name)?).await?;
-    ok(caller.sees(v1::User::from(&*profile)))
+    ok(caller.sees_user(&api.service, &profile))
 }
 
 /// The query of a page of accounts.
@@ -106,7 +104,7 @@ pub(super) async fn list(
     }
     let (after, limit) = page(Ok(Query(PageQuery { after, limit })))?;
     let (found, next) = api.service.users(&prefix, after, limit).await?;
-    let users = found.iter().map(|profile| caller.sees(v1::User::from(profile))).collect();
+    let users = found.iter().map(|profile| caller.sees_user(&api.service, profile)).collect();
     ok(UsersPage { users, next: next.map(|next| next.to_string()) })
 }
 
@@ -174,7 +172,7 @@ pub(super) struct Found {
 pub(super) async fn batch_get(api: Shared, caller: Caller, body: Body) -> Reply<Found> {
     let asked: Accounts = read(body)?;
     let (users, missing) = api.service.get_users(&asked.accounts).await?;
-    let users = users.iter().map(|profile| caller.sees(v1::User::from(&**profile))).collect();
+    let users = users.iter().map(|profile| caller.sees_user(&api.service, profile)).collect();
     ok(Found { users, missing: missing.iter().map(ToString::to_string).collect() })
 }
 
@@ -220,7 +218,7 @@ pub(super) async fn batch_update(api: Shared, caller: Caller, body: Body) -> Rep
         let field = format!("users[{at}].{}", error.field.as_deref().unwrap_or("account"));
         error.field(field)
     })?;
-    ok(Users { users: profiles.iter().map(|profile| caller.sees(v1::User::from(&**profile))).collect() })
+    ok(Users { users: profiles.iter().map(|profile| caller.sees_user(&api.service, profile)).collect() })
 }
 
 /// What an import did.

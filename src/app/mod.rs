@@ -158,7 +158,7 @@ impl Core {
 
 /// Opens the store that the settings name.
 fn open_store(config: &Config) -> Result<Opened, StoreError> {
-    let (visibility, keeps_log) = (config.profile.visibility.clone(), !config.feed.retention.is_zero());
+    let (visibility, keeps_log) = (config.profile.rules(), !config.feed.retention.is_zero());
     let numbers_presence = config.feed.presence;
     match &config.store.url {
         StoreUrl::Sqlite(path) => {
@@ -403,13 +403,14 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
 }
 
 fn hub_settings(config: &Config) -> hub::HubSettings {
-    hub::HubSettings { visibility: config.profile.visibility.clone(), presence: config.presence.enabled }
+    hub::HubSettings { visibility: config.profile.rules(), presence: config.presence.enabled }
 }
 
 fn service_settings(config: &Config) -> service::ServiceSettings {
     service::ServiceSettings {
         create_accounts: config.auth.create_accounts,
         friends: config.friends.policy,
+        write: config.profile.write.clone(),
         sessions: SessionsLimit { policy: config.sessions.policy, max: config.sessions.max },
         linger: config.presence.linger,
     }

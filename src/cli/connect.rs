@@ -20,7 +20,7 @@ use rosterd_protocol::{ClientCommand, Encoding, Inbound, decode, v1};
 const RETRY: Duration = Duration::from_secs(1);
 
 const HELP: &str = "\
-type a profile field and its new value:   nick Ally
+type a profile field and its new value:   nick Ally, field level 3
 look users up, or see them live:          get bob carol, watch erin frank
 become friends:                           request bob Hello!, accept bob, reject bob, cancel bob, add bob
 note something about one, or part:        alias bob Bobby, delete bob
@@ -189,6 +189,10 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
     let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
     Some(match word {
         field if Profile::FIELDS.contains(&field) => json!({"updateMyInfo": {field: rest}}),
+        "field" => {
+            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+            json!({"updateMyInfo": {"fields": {first: value}}})
+        }
         "get" => json!({"getUsers": {"accounts": names}}),
         "watch" => json!({"watch": {"accounts": names}}),
         "request" => json!({"requestFriend": {"account": first, "message": text}}),

@@ -40,7 +40,8 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     tokens(config, &mut list);
     webhook_checks::problems(config, &mut list);
     webhook_checks::feed_problems(config, &mut list);
-    list.extend(config.hooks.problems().into_iter().map(|(key, message)| Problem { key: key.into(), message }));
+    let wrong = config.profile.problems().into_iter().chain(config.hooks.problems());
+    list.extend(wrong.map(|(key, message)| Problem { key: key.into(), message }));
     if let Err(message) = Origins::parse(&config.clients.origins) {
         list.push(Problem { key: "clients.origins".into(), message });
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serializer, de};
 
 use crate::admission::ForwardedHeader;
 use crate::store::postgres::Failover;
-use rosterd_engine::model::{Audience, FriendsPolicy, SessionsPolicy};
+use rosterd_engine::model::{Audience, FieldWriter, FriendsPolicy, SessionsPolicy};
 
 /// The form of tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,6 +56,24 @@ pub enum HookFailure {
     /// It is refused.
     Deny,
     /// The operator has not decided, which is right only without a hook.
+    #[default]
+    Undecided,
+}
+
+/// The type of a field that the operator adds to profiles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FieldType {
+    /// A text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list of texts.
+    List,
+    /// The operator has not decided, which is never right.
     #[default]
     Undecided,
 }
@@ -148,6 +166,31 @@ impl Choice for HookFailure {
             Self::Deny => "deny",
             Self::Undecided => "",
         }
+    }
+}
+
+impl Choice for FieldType {
+    const ALL: &'static [Self] = &[Self::Text, Self::Integer, Self::Number, Self::Boolean, Self::List, Self::Undecided];
+    const OTHERWISE: &'static str = "no type of a field";
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::List => "list",
+            Self::Undecided => "",
+        }
+    }
+}
+
+impl Choice for FieldWriter {
+    const ALL: &'static [Self] = &FieldWriter::ALL;
+    const OTHERWISE: &'static str = "nobody who writes";
+
+    fn word(self) -> &'static str {
+        self.word()
     }
 }
 

@@ -4,13 +4,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use toml::Value;
 
 use super::choice;
 use crate::store::postgres::PostgresUrl;
 use rosterd_engine::for_each_profile_field;
-use rosterd_engine::model::{Audience, Visibility};
+use rosterd_engine::model::{Audience, OwnSchema, Visibility};
 
 /// A text that neither `Debug` output nor an error nor serialization shows.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -60,6 +62,9 @@ macro_rules! define_audiences {
         #[serde(remote = "Visibility", default = "Visibility::default", deny_unknown_fields)]
         pub(super) struct Audiences {
             $(#[serde(with = "choice")] $name: Audience,)+
+            /// `[profile.fields.NAME]`, which `ProfileConfig` reads.
+            #[serde(skip)]
+            own: Arc<OwnSchema>,
         }
     };
 }
@@ -120,6 +125,16 @@ impl From<StoreUrl> for String {
     fn from(url: StoreUrl) -> Self {
         url.to_string()
     }
+}
+
+/// Takes out of a URL who calls, and the query, where some servers want a key.
+pub(super) fn without_credentials(value: Value) -> Value {
+    let Some((scheme, rest)) = value.as_str().and_then(|text| text.split_once("://")) else { return value };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
+    let path = path.split_once('?').map_or(path.to_owned(), |(path, _)| format!("{path}?…"));
+    Value::String(format!("{scheme}://{host}{path}"))
 }
 
 /// Durations such as `25s`, `1h 30m`, `90d`.

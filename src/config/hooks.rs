@@ -139,11 +139,13 @@ impl HookConfig {
     /// # Errors
     /// One that there is not.
     pub fn profile_fields(&self) -> Result<Vec<&'static str>, Wrong> {
-        let find = |name: &String| Profile::FIELDS.iter().copied().find(|known| known == name);
+        let known = || Profile::FIELDS.into_iter().chain([Profile::OWN]);
+        let find = |name: &String| known().find(|known| known == name);
         let found = self.profile_fields.iter().map(|name| find(name).ok_or(name)).collect::<Result<_, _>>();
         found.map_err(|name| {
-            let near = nearest(name, Profile::FIELDS);
-            let hint = near.map_or_else(|| Profile::FIELDS.join(", "), |near| format!("did you mean {near}?"));
+            let near = nearest(name, known());
+            let hint =
+                near.map_or_else(|| known().collect::<Vec<_>>().join(", "), |near| format!("did you mean {near}?"));
             ("profile_fields", format!("there is no field \"{name}\" of a profile; {hint}"))
         })
     }

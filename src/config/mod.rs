@@ -15,6 +15,7 @@ mod key_checks;
 mod keys;
 mod load;
 mod named;
+mod profile;
 mod ranges;
 mod settings;
 mod warnings;
@@ -22,16 +23,17 @@ mod webhook_checks;
 mod webhooks;
 
 pub use auth::Auth;
-pub use choice::{HookFailure, LogFormat, Mode, WebhookFormat, WebhookStart};
+pub use choice::{FieldType, HookFailure, LogFormat, Mode, WebhookFormat, WebhookStart};
 pub use error::Error;
 pub use form::{Secret, StoreUrl};
 pub use hooks::{HookConfig, HooksConfig};
 pub use keys::KeyConfig;
 pub use load::{EffectiveSetting, LoadedConfig, SettingsOptions, load};
 pub use named::check_name;
+pub use profile::{FieldConfig, ProfileConfig};
 pub use settings::{
     ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,
-    OpsConsole, OpsTls, PresenceConfig, ProfileConfig, SessionsConfig, ShutdownConfig, StoreConfig,
+    OpsConsole, OpsTls, PresenceConfig, SessionsConfig, ShutdownConfig, StoreConfig,
 };
 pub use webhooks::WebhookConfig;
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use super::keys::KeyConfig;
+use super::profile::FieldConfig;
 use super::webhooks::WebhookConfig;
 
 /// The most characters of a name.
@@ -24,7 +25,11 @@ pub(super) struct NamedTable {
 
 /// Returns every table with named sections.
 pub(super) fn named_tables() -> Vec<NamedTable> {
-    vec![NamedTable::of::<KeyConfig>("ops.keys"), NamedTable::of::<WebhookConfig>("webhooks")]
+    vec![
+        NamedTable::of::<KeyConfig>("ops.keys"),
+        NamedTable::of::<FieldConfig>("profile.fields"),
+        NamedTable::of::<WebhookConfig>("webhooks"),
+    ]
 }
 
 impl NamedTable {

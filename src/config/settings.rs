@@ -12,12 +12,13 @@ use super::choice::{self, LogFormat, Mode};
 use super::form::{self, Secret, StoreUrl};
 use super::hooks::HooksConfig;
 use super::keys::KeyConfig;
+use super::profile::ProfileConfig;
 use super::webhooks::WebhookConfig;
 use crate::admission::ForwardedHeader;
 use crate::keys::{ApiKey, KeyRing, Scope, hash};
 use crate::store::postgres::Failover;
 use crate::tls;
-use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
+use rosterd_engine::model::{FriendsPolicy, SessionsPolicy};
 
 /// All settings, with one field for each section of `config.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,15 +196,6 @@ pub struct PresenceConfig {
     /// How long an account counts as online after its last session left, up to 1 h.
     #[serde(with = "form::duration")]
     pub linger: Duration,
-}
-
-/// `[profile]`: who may see which parts of a profile.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProfileConfig {
-    /// `[profile.visibility]`: who may see each field.
-    #[serde(with = "form::Audiences")]
-    pub visibility: Visibility,
 }
 
 /// `[limits]`: limits for clients, each and together.

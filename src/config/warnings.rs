@@ -7,21 +7,19 @@ impl Config {
     /// Returns what an operator should know about these settings; each text names its key and says what to do.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let for_friends: Vec<_> = self.profile.visibility.fields().into_iter().filter(is_for_friends).collect();
-        if self.friends.policy == FriendsPolicy::Request || for_friends.is_empty() {
+        let fields = self.profile.visibility.fields().into_iter().filter(|(_, to)| *to == Audience::Friends);
+        let own = self.profile.fields.iter().filter(|(_, field)| field.visibility == Audience::Friends);
+        let names = fields.map(|(name, _)| format!("profile.visibility.{name}"));
+        let names: Vec<_> = names.chain(own.map(|(name, _)| format!("profile.fields.{name}.visibility"))).collect();
+        if self.friends.policy == FriendsPolicy::Request || names.is_empty() {
             return Vec::new();
         }
-        let names: Vec<_> = for_friends.iter().map(|(name, _)| format!("profile.visibility.{name}")).collect();
         vec![format!(
             "friends.policy lets every account make itself a friend of any other, and so see what is for friends: {}. \
              Set friends.policy = \"request\", or the audience of these fields to \"everyone\" or \"self\"",
             names.join(", ")
         )]
     }
-}
-
-fn is_for_friends((_, audience): &(&'static str, Audience)) -> bool {
-    *audience == Audience::Friends
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::random::Random;
 use crate::world::Shared;
 
 /// An order of the director to a client.
+#[expect(clippy::large_enum_variant, reason = "there are a few hundred")]
 #[derive(Debug, Clone)]
 pub enum Order {
     /// Be connected, and stay so.

@@ -21,15 +21,18 @@ mod random;
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rosterd_engine::model::{Audience, Visibility};
+use rosterd_engine::model::{Audience, FieldWriter, OwnField, OwnKind, OwnValue, Visibility};
 
 use crate::privacy::Relation;
 use crate::world::{History, play};
 
 /// The seeds of every run.
 const FIXED: std::ops::RangeInclusive<u64> = 1..=24;
+/// One more, in which a frame for a session that is asleep is not taken: that happens in few histories.
+const RARE: u64 = 159;
 /// The number of new seeds in every run.
 const FRESH: u64 = 4;
 
@@ -90,9 +93,20 @@ const FAULTS: &[&str] = &[
     "rest",
 ];
 
-/// The visibility in every history: the account alone sees `custom`, friends see `tel`, and everyone sees the rest.
+/// The visibility in every history: the account alone sees `custom` and `diary`, friends see `tel` and `mood`, and everyone
+/// sees the rest.
 fn visibility() -> Visibility {
-    Visibility { tel: Audience::Friends, custom: Audience::Own, ..Visibility::default() }
+    let field = |name: &str, audience, default| {
+        let kind = OwnKind::Integer { min: 0, max: 999 };
+        (name.into(), OwnField { kind, default, audience, writer: FieldWriter::Account })
+    };
+    let own = [
+        field("diary", Audience::Own, None),
+        field("level", Audience::Everyone, Some(OwnValue::Integer(1))),
+        field("mood", Audience::Friends, None),
+    ];
+    let own = Arc::new(own.into_iter().collect());
+    Visibility { tel: Audience::Friends, custom: Audience::Own, own, ..Visibility::default() }
 }
 
 /// Plays a seed. The error says how to play it again.
@@ -134,7 +148,7 @@ fn every_client_holds_what_it_should_after_any_history() {
         println!("{:#?}", play_all([seed].into_iter()));
         return;
     }
-    let happened = play_all(FIXED);
+    let happened = play_all(FIXED.chain([RARE]));
     for fault in FAULTS {
         assert!(
             happened.get(*fault).is_some_and(|times| *times > 0),

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
 
-use rosterd_engine::model::{Command, Edge, Millis, Profile};
+use rosterd_engine::model::{Command, Edge, Millis, OwnValue, Profile};
 use rosterd_protocol::v1;
 
 use crate::disk::Committed;
 
-/// The fields of a profile that the histories change: nick and avatar for everyone, tel for friends, custom for the
-/// account alone.
+/// The fields of a profile that the histories change: nick, avatar and `level` for everyone, tel and `mood` for friends,
+/// custom and `diary` for the account alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeenProfile {
     pub nick: String,
@@ -18,15 +18,24 @@ pub struct SeenProfile {
     pub avatar: usize,
     pub tel: String,
     pub custom: String,
+    /// The own fields.
+    pub own: BTreeMap<String, i64>,
 }
 
 impl SeenProfile {
     fn for_friends(&self) -> Self {
-        Self { custom: String::new(), ..self.clone() }
+        Self { custom: String::new(), own: self.own_without("diary"), ..self.clone() }
     }
 
     fn for_everyone(&self) -> Self {
-        Self { tel: String::new(), ..self.for_friends() }
+        let friends = self.for_friends();
+        Self { tel: String::new(), own: friends.own_without("mood"), ..friends }
+    }
+
+    fn own_without(&self, name: &str) -> BTreeMap<String, i64> {
+        let mut own = self.own.clone();
+        own.remove(name);
+        own
     }
 
     pub fn of(user: &v1::User) -> Self {
@@ -35,8 +44,14 @@ impl SeenProfile {
             avatar: user.avatar.chars().count(),
             tel: user.tel.clone(),
             custom: user.custom.clone(),
+            own: user.fields.iter().map(|(name, value)| (name.clone(), value.integer.unwrap())).collect(),
         }
     }
+}
+
+fn integer(value: &OwnValue) -> i64 {
+    let OwnValue::Integer(integer) = value else { panic!("{value:?} is no integer") };
+    *integer
 }
 
 /// The state that the clients of one account should hold.
@@ -128,6 +143,7 @@ impl Model {
             avatar: p.avatar.chars().count(),
             tel: text(&p.tel),
             custom: text(&p.custom),
+            own: p.own.iter().map(|(name, value)| (name.to_owned(), integer(value))).collect(),
         })
     }
 
@@ -201,8 +217,10 @@ impl Model {
         match command {
             Command::SetProfile { account, patch, .. } => {
                 let user = self.users.entry(account.to_string()).or_default();
-                let held = user.profile.take().unwrap_or_else(|| Profile::new(account.clone(), 1, now));
-                user.profile = Some(patch.apply(&held).unwrap_or(held));
+                let own = &crate::visibility().own;
+                let new = || Profile { own: own.defaults(), ..Profile::new(account.clone(), 1, now) };
+                let held = user.profile.take().unwrap_or_else(new);
+                user.profile = Some(patch.apply(&held, own).unwrap().unwrap_or(held));
             }
             Command::SetInvisible { account, invisible, .. } => {
                 self.users.entry(account.to_string()).or_default().invisible = *invisible;

@@ -96,6 +96,7 @@ impl Node {
         let settings = service::ServiceSettings {
             create_accounts: false,
             friends: FriendsPolicy::Both,
+            write: rosterd_engine::model::WriteRights::default(),
             sessions: SessionsLimit { policy: SessionsPolicy::All, max: 100 },
             linger: on.linger,
         };

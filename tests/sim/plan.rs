@@ -147,10 +147,16 @@ fn command(random: &Random) -> ClientCommand {
             ClientCommand::Watch(v1::Watch { accounts })
         }
         20 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)), if_version: None }),
-        21 => ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
-            custom: Some(format!("c{}", random.next())),
-            ..Default::default()
-        }),
+        21 => {
+            let number = random.next();
+            let mood = v1::FieldValue { integer: Some((number % 1000) as i64), ..Default::default() };
+            let fields = [("mood".to_owned(), mood)].into();
+            ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
+                custom: Some(format!("c{number}")),
+                fields,
+                ..Default::default()
+            })
+        }
         22 => ClientCommand::GetUsers(v1::GetUsers { accounts: vec![other(), "nobody".into()] }),
         _ => ClientCommand::Signal(v1::Signal { to: other(), payload: String::new() }),
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rosterd::store::StoreClock;
 use rosterd_client::{Records, Replica};
-use rosterd_engine::model::{Account, Command as StoreCommand, Fields, Millis, Outcome, WriteOrigin};
+use rosterd_engine::model::{
+    Account, Command as StoreCommand, Fields, Millis, Outcome, OwnChanges, OwnValue, WriteOrigin,
+};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -89,7 +91,11 @@ impl Shared {
         commands.any(|command| match command {
             StoreCommand::SetProfile { account: whose, patch, .. } if whose.as_str() == account => {
                 let bare = rosterd_engine::model::Profile::new(whose.clone(), 1, 0);
-                patch.apply(&bare).is_some_and(|profile| *profile.nick == *nick)
+                patch
+                    .apply(&bare, &crate::visibility().own)
+                    .ok()
+                    .flatten()
+                    .is_some_and(|profile| *profile.nick == *nick)
             }
             _ => false,
         })
@@ -115,7 +121,7 @@ fn is_what(committed: &StoreCommand, whose: &str, command: &ClientCommand) -> Op
         (ClientCommand::Unblock(_) | ClientCommand::SetPresence(_), _) => return None,
         (ClientCommand::UpdateMyInfo(asked), StoreCommand::SetProfile { account, patch, .. }) => {
             let bare = rosterd_engine::model::Profile::new(account.clone(), 1, 0);
-            let custom = patch.apply(&bare).map(|profile| profile.custom);
+            let custom = patch.apply(&bare, &crate::visibility().own).ok().flatten().map(|profile| profile.custom);
             account.as_str() == whose && custom.as_deref() == asked.custom.as_deref()
         }
         (ClientCommand::AddFriend(asked), StoreCommand::AddFriend { account, peer, .. }) => {
@@ -306,7 +312,16 @@ impl Director {
         let avatar = self.random.percent(30).then(|| "😀".repeat(self.random.index(1024)));
         let tel = self.random.percent(30).then(|| format!("t{}", self.random.below(1000)));
         let custom = self.random.percent(20).then(|| format!("c{}", self.random.below(1000)));
-        let patch = Fields { nick, avatar, tel, custom, ..Fields::default() }.check().unwrap();
+        // By the number of the change, so that these draw nothing.
+        let mut own = OwnChanges::default();
+        for (at, name) in ["diary", "level", "mood"].into_iter().enumerate() {
+            let turn = self.number / (at as u64 + 1);
+            if turn.is_multiple_of(4) {
+                let value = (!turn.is_multiple_of(5)).then_some(OwnValue::Integer((turn % 1000) as i64));
+                own.set.insert(name.into(), value);
+            }
+        }
+        let patch = Fields { nick, avatar, tel, custom, own, ..Fields::default() }.check().unwrap();
         StoreCommand::SetProfile { account: name(n), patch, create: false, if_version: None }
     }
 

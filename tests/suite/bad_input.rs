@@ -337,6 +337,7 @@ async fn limits_count_characters_and_what_just_fits_is_kept_as_it_is() {
             // The one field that may hold anything.
             custom: Some(format!("\0{}", filler.repeat(1023))),
             if_version: None,
+            fields: std::collections::BTreeMap::new(),
         };
         let user =
             alice.request(ClientCommand::UpdateMyInfo(full.clone())).await.update_my_info_reply.unwrap().user.unwrap();
@@ -350,6 +351,7 @@ async fn limits_count_characters_and_what_just_fits_is_kept_as_it_is() {
             tel: Some(user.tel.clone()),
             custom: Some(user.custom.clone()),
             if_version: None,
+            fields: user.fields.clone(),
         };
         assert_eq!(kept, full);
         assert_eq!(serde_json::to_value(&user).unwrap(), gateway.user("alice").await);

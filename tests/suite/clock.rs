@@ -34,6 +34,7 @@ async fn after_a_jump_of_the_clock_requests_stay_open_until_it_has_settled() {
     let settings = ServiceSettings {
         create_accounts: false,
         friends: FriendsPolicy::Request,
+        write: rosterd_engine::model::WriteRights::default(),
         sessions: SessionsLimit { policy: SessionsPolicy::All, max: 1 },
         linger: HOUR,
     };

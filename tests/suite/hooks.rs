@@ -245,6 +245,34 @@ async fn a_hook_allows_changes_or_denies_a_change_of_the_profile() {
 }
 
 #[tokio::test]
+async fn a_hook_decides_about_own_fields() {
+    let hook = HookServer::start().await;
+    let fields = "[profile.fields.bio]\ntype = \"text\"\nmax_length = 9\n[profile.fields.level]\ntype = \"integer\"\n";
+    let more = "fields = [\"nick\", \"fields\"]\nprofile_fields = [\"fields\"]\n";
+    let world = World::with(&(hook.section("profile", more) + fields));
+    let gateway = started(&world).await;
+    let mut ann = gateway.login("ann", JSON).await;
+    let set = |fields: Value| ClientCommand::UpdateMyInfo(serde_json::from_value(json!({"fields": fields})).unwrap());
+    ann.nick("Ann").await;
+    assert!(hook.asked().is_empty(), "it is asked about own fields alone");
+    hook.say(&json!({"decision": "allow", "set": {"fields": {"bio": "***"}}}));
+    let reply = ann.request(set(json!({"bio": "badword", "level": 3}))).await.update_my_info_reply.unwrap();
+    assert_eq!(serde_json::to_value(&reply.user.unwrap().fields).unwrap(), json!({"bio": "***", "level": 3}));
+    assert_eq!(hook.last()["set"], json!({"fields": {"bio": "badword", "level": 3}}));
+    hook.say(&json!({"decision": "deny", "field": "fields.bio"}));
+    let error = ann.refused(set(json!({"bio": "other", "level": null}))).await;
+    assert_eq!(why(&error), (451, "REJECTED", None, Some("fields.bio")));
+    assert_eq!(hook.last()["set"], json!({"fields": {"bio": "other", "level": null}}));
+    assert_eq!(hook.last()["before"]["fields"], json!({"bio": "***", "level": 3}));
+    // Neither another field, nor what is no value of the field: both are no decision, and deny.
+    for fields in [json!({"level": 4}), json!({"bio": "far too long"}), json!({"bio": {"a": 1}}), json!([])] {
+        hook.say(&json!({"decision": "allow", "set": {"fields": fields}}));
+        assert_eq!(ann.refused(set(json!({"bio": "x"}))).await.code, 503, "{fields}");
+    }
+    assert_eq!(gateway.user("ann").await["fields"], json!({"bio": "***", "level": 3}));
+}
+
+#[tokio::test]
 async fn a_question_is_signed_and_shows_what_the_settings_name() {
     let hook = HookServer::start().await;
     let old = "whsec_ZGlmZmVyZW50IGRpZmZlcmVudCBkaWZmZXJlbnQ=";

@@ -745,6 +745,7 @@ async fn a_login_beyond_the_rate_of_list_reads_reads_nothing() {
     let settings = ServiceSettings {
         create_accounts: false,
         friends: FriendsPolicy::Request,
+        write: rosterd_engine::model::WriteRights::default(),
         sessions: SessionsLimit { policy: SessionsPolicy::All, max: 16 },
         linger: Duration::ZERO,
     };

@@ -38,6 +38,7 @@ mod logs;
 mod operations;
 mod ops_listener;
 mod origins;
+mod own_fields;
 mod pages;
 mod postgres;
 mod presence;

@@ -18,6 +18,8 @@ const CHANGE_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/src/f
 /// The messages that the server API speaks, too; the document that describes it has them as schemas.
 const DOCUMENTED: [&str; 9] =
     ["User", "Friend", "Request", "BlockRecord", "Presence", "Device", "Session", "Error", "UpdateMyInfo"];
+/// The message whose JSON form is written by hand.
+const BY_HAND: &str = "FieldValue";
 /// The enums in them.
 const DOCUMENTED_ENUMS: [&str; 3] = ["Gender", "Direction", "RequestState"];
 /// What makes most of a frame's size, which every frame has and moves around whatever is in it.
@@ -33,6 +35,7 @@ fn main() {
 fn change_log() -> String {
     let files = protox::compile(["rosterd/feed/v1/change.proto"], [PROTO]).expect("the schema compiles");
     let mut config = prost_build::Config::new();
+    config.btree_map(["."]);
     config.extern_path(".rosterd.v1", "crate::v1");
     written(&mut config, files, "rosterd.feed.v1.rs")
 }
@@ -41,9 +44,13 @@ fn change_log() -> String {
 fn wire() -> String {
     let files = protox::compile(["rosterd/v1/gateway.proto"], [PROTO]).expect("the schema compiles");
     let mut config = prost_build::Config::new();
+    // Equal profiles have equal bytes.
+    config.btree_map(["."]);
     for file in &files.file {
         for message in &file.message_type {
-            json_rules(&mut config, &format!(".{}", file.package()), message);
+            if message.name() != BY_HAND {
+                json_rules(&mut config, &format!(".{}", file.package()), message);
+            }
             if DOCUMENTED.contains(&message.name()) {
                 schema_rules(&mut config, &format!(".{}", file.package()), message);
             }
@@ -97,7 +104,12 @@ fn schema_rules(config: &mut prost_build::Config, package: &str, message: &Descr
         if !field.proto3_optional() {
             rules.push("required = true".to_owned());
         }
-        if matches!(field.r#type(), Type::Enum | Type::Message) {
+        if is_map(field) {
+            rules = vec![
+                "required = false".to_owned(),
+                "value_type = std::collections::BTreeMap<String, serde_json::Value>".to_owned(),
+            ];
+        } else if matches!(field.r#type(), Type::Enum | Type::Message) {
             let name = field.type_name().rsplit('.').next().expect("a type has a name");
             let value = if field.proto3_optional() { format!("Option<{name}>") } else { name.to_owned() };
             rules.push(format!("value_type = {value}"));
@@ -111,6 +123,11 @@ fn schema_rules(config: &mut prost_build::Config, package: &str, message: &Descr
     }
 }
 
+/// Whether a field is a map, whose entries are messages without a name of their own.
+fn is_map(field: &FieldDescriptorProto) -> bool {
+    field.label() == Label::Repeated && field.type_name().ends_with("Entry")
+}
+
 fn presence_rule(message: &DescriptorProto, field: &FieldDescriptorProto) -> Option<&'static str> {
     let repeated = field.label() == Label::Repeated;
     match message.name() {
@@ -118,6 +135,8 @@ fn presence_rule(message: &DescriptorProto, field: &FieldDescriptorProto) -> Opt
         "ServerFrame" | "ClientFrame" if field.name() == "id" => {
             Some("#[serde(skip_serializing_if = \"crate::is_zero\")]")
         }
+        // Who has no own fields receives nothing of them.
+        _ if is_map(field) => Some("#[serde(skip_serializing_if = \"std::collections::BTreeMap::is_empty\")]"),
         "Changes" if repeated => Some("#[serde(skip_serializing_if = \"Vec::is_empty\")]"),
         _ if !repeated && (field.proto3_optional() || field.r#type() == Type::Message) => {
             Some("#[serde(skip_serializing_if = \"Option::is_none\")]")

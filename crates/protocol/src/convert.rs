@@ -1,6 +1,6 @@
 //! Converts between the generated types and the model.
 
-use crate::v1;
+use crate::{own_values, v1};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::limits::SESSIONS_PER_ACCOUNT;
 use rosterd_engine::model::{
@@ -15,6 +15,7 @@ macro_rules! define {
                 Self {
                     account: profile.account.to_string(),
                     $($name: to_wire!($kind, profile.$name),)+
+                    fields: own_values::to_wire(&profile.own),
                     create_time: profile.create_time,
                     update_time: profile.update_time,
                     version: profile.version,
@@ -25,9 +26,10 @@ macro_rules! define {
         /// Takes the profile fields out of an `updateMyInfo`.
         ///
         /// # Errors
-        /// 414 for an unknown gender.
+        /// 414 for an unknown gender, and for an own field with several values.
         pub fn fields(update: v1::UpdateMyInfo) -> Result<Fields, RequestError> {
-            Ok(Fields { $($name: from_wire!($kind, update.$name),)+ })
+            let own = own_values::changes(update.fields)?;
+            Ok(Fields { $($name: from_wire!($kind, update.$name),)+ own })
         }
     };
 }

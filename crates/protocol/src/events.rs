@@ -6,18 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
+use super::own_values::OwnRecord;
 use super::v1;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Block, Edge, LogHistory, LoggedChange, Millis, Profile, Reason, Request, RequestError, WriteOrigin,
+    Block, Edge, LogHistory, LoggedChange, Millis, OWN_PREFIX, Profile, Reason, Request, RequestError, WriteOrigin,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, how};
 
-/// What a reader may be given besides the fields of profiles: a request's message, a friend's alias and note (`custom`),
+/// What a reader may be given besides the fields of profiles: all own fields, a request's message, a friend's alias and note (`custom`),
 /// and whether an account hides its presence.
-const OTHER_FIELDS: [&str; 4] = ["message", "alias", "note", "invisible"];
+const OTHER_FIELDS: [&str; 5] = [Profile::OWN, "message", "alias", "note", "invisible"];
 /// The type of the events about presence, which are not in the change log.
 pub const PRESENCE_CHANGED: &str = "presence.changed";
 /// What only a snapshot has, and no event: when friends saw a user last, and the profile that a blocked account sees.
@@ -64,7 +65,7 @@ impl EventFields {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains(&name)
+        self.0.contains(&if name.starts_with(OWN_PREFIX) { Profile::OWN } else { name })
     }
 }
 
@@ -287,6 +288,9 @@ macro_rules! define {
                 $(if self.fields.has(stringify!($name)) {
                     user.serialize_entry(stringify!($name), field!($kind, profile.$name))?;
                 })+
+                if self.fields.has(Profile::OWN) && !profile.own.is_empty() {
+                    user.serialize_entry(Profile::OWN, &OwnRecord(&profile.own))?;
+                }
                 user.serialize_entry("createTime", &profile.create_time)?;
                 user.serialize_entry("updateTime", &profile.update_time)?;
                 user.serialize_entry("version", &profile.version)?;
@@ -309,6 +313,9 @@ macro_rules! define {
                 $(if self.fields.has(stringify!($name)) {
                     frozen.serialize_entry(stringify!($name), field!($kind, profile.$name))?;
                 })+
+                if self.fields.has(Profile::OWN) && !profile.own.is_empty() {
+                    frozen.serialize_entry(Profile::OWN, &OwnRecord(&profile.own))?;
+                }
                 frozen.end()
             }
         }

@@ -45,7 +45,7 @@ pub struct Cause {
     pub added: i32,
 }
 /// In a profile, an edge, a request and a block `version` and `update_time` are 0 if they are the change's revision and time.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
     /// The version that the row replaced; 0 if there was none.
     #[prost(uint64, tag = "1")]
@@ -55,7 +55,7 @@ pub struct Row {
 }
 /// Nested message and enum types in `Row`.
 pub mod row {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Row {
         #[prost(message, tag = "2")]
         Profile(super::Profile),
@@ -80,7 +80,7 @@ pub struct LastChange {
     #[prost(uint64, tag = "2")]
     pub time: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Profile {
     #[prost(message, optional, tag = "1")]
     pub user: ::core::option::Option<crate::v1::User>,

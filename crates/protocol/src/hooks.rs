@@ -12,7 +12,7 @@ use super::events::{EventFields, UserRecord, rfc3339};
 use super::{convert, v1};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Fields, Gender, Millis, Patch, Profile, Reason, Request, RequestError, SessionId,
+    Account, Fields, Gender, Millis, OWN_PREFIX, OwnChanges, Patch, Profile, Reason, Request, RequestError, SessionId,
 };
 
 /// The most characters of the word of a refusal, and of its sentence.
@@ -107,7 +107,30 @@ impl HookQuestion {
         match serde_json::from_slice(body).map_err(|error| format!("the answer cannot be read: {error}"))? {
             Answered::Allow { set } if set.is_empty() => Ok(HookAnswer::Allow),
             Answered::Allow { set } => self.changed(set, &given),
-            Answered::Deny { detail, message, field } => deny(detail, message, field, &given),
+            Answered::Deny { detail, message, field } => {
+                let own = self.own_given().map(|name| format!("{OWN_PREFIX}{name}"));
+                let own = own.filter(|_| given.contains(&Profile::OWN));
+                deny(detail, message, field, given.iter().map(|name| (*name).to_owned()).chain(own).collect())
+            }
+        }
+    }
+
+    /// Returns the names of the own fields that the client gives.
+    fn own_given(&self) -> impl Iterator<Item = &str> {
+        let set = match &self.subject {
+            HookSubject::Profile { set, .. } => Some(set.own.set.keys().map(|name| &**name)),
+            HookSubject::Friend { .. } => None,
+        };
+        set.into_iter().flatten()
+    }
+
+    /// Checks that an answer sets no other own fields than the client. Their values are checked by the write.
+    fn own_are_given(&self, value: &Value) -> Result<(), String> {
+        let fields =
+            value.as_object().ok_or_else(|| format!("the answer sets {} to what is no object", Profile::OWN))?;
+        match fields.keys().find(|name| self.own_given().all(|given| given != name.as_str())) {
+            Some(name) => Err(format!("the answer sets {OWN_PREFIX}{:?}, which was not asked about", shown(name))),
+            None => Ok(()),
         }
     }
 
@@ -116,7 +139,9 @@ impl HookQuestion {
             if !given.contains(&name.as_str()) {
                 return Err(format!("the answer sets {:?}, which was not asked about", shown(name)));
             }
-            if !value.is_string() {
+            if *name == Profile::OWN {
+                self.own_are_given(value)?;
+            } else if !value.is_string() {
                 return Err(format!("the answer sets {name} to what is no text"));
             }
         }
@@ -154,7 +179,7 @@ fn deny(
     detail: Option<String>,
     message: Option<String>,
     field: Option<String>,
-    given: &[&'static str],
+    given: Vec<String>,
 ) -> Result<HookAnswer, String> {
     let is_sign = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     if detail.as_ref().is_some_and(|word| !(1..=CHARS[0]).contains(&word.len()) || !word.chars().all(is_sign)) {
@@ -165,9 +190,9 @@ fn deny(
     }
     let mut error = RequestError::new(Reason::Rejected, message.unwrap_or_else(|| SILENT.to_owned()));
     if let Some(name) = field {
-        let known = given.iter().find(|given| **given == name);
+        let known = given.into_iter().find(|given| *given == name);
         error = error
-            .field(*known.ok_or_else(|| format!("the answer names {:?}, which was not asked about", shown(&name)))?);
+            .field(known.ok_or_else(|| format!("the answer names {:?}, which was not asked about", shown(&name)))?);
     }
     error.detail = detail.map(Into::into);
     Ok(HookAnswer::Deny(error))
@@ -226,6 +251,15 @@ struct GivenFields<'a> {
     fields: &'a EventFields,
 }
 
+/// The own fields that a client gives; `null` where it clears one.
+struct GivenOwn<'a>(&'a OwnChanges);
+
+impl Serialize for GivenOwn<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.set.iter().map(|(name, value)| (name, value.as_ref().map(v1::FieldValue::from))))
+    }
+}
+
 /// Defines the given fields out of the table of profile fields.
 macro_rules! define {
     ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
@@ -235,6 +269,9 @@ macro_rules! define {
                 $(if let Some(value) = self.set.$name.as_ref().filter(|_| self.fields.has(stringify!($name))) {
                     given.serialize_entry(stringify!($name), &text!($kind, value))?;
                 })+
+                if !self.set.own.set.is_empty() && self.fields.has(Profile::OWN) {
+                    given.serialize_entry(Profile::OWN, &GivenOwn(&self.set.own))?;
+                }
                 given.end()
             }
         }
@@ -260,6 +297,7 @@ for_each_profile_field!(define);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rosterd_engine::model::OwnSchema;
     use serde_json::json;
 
     fn account(name: &str) -> Account {
@@ -332,7 +370,7 @@ mod tests {
         else {
             panic!("it sets fields")
         };
-        let next = patch.apply(&profile("ann")).unwrap();
+        let next = patch.apply(&profile("ann"), &OwnSchema::default()).unwrap().unwrap();
         assert_eq!((&*next.nick, next.gender, &*next.email), ("****", Gender::Male, "x@y.example"), "the rest stays");
         let set = json!({"decision": "allow", "set": {"message": "**"}});
         assert_eq!(read(friend_question(), set), HookAnswer::SetMessage("**".into()));

@@ -97,7 +97,7 @@ pub(super) fn block(block: &RawValue) -> Result<Command, RequestError> {
     known_fields::<AdoptedBlock<'_>>(block, &["version"])?;
     let AdoptedBlock { owner, peer, create_time, last_seen, frozen } = parse("block", block)?;
     let (account, peer) = two("block", ("owner", &owner), ("peer", &peer))?;
-    let read = |frozen| known_fields::<v1::UpdateMyInfo>(frozen, &[]).and_then(|()| patch("frozen", frozen));
+    let read = |frozen| known_fields::<v1::UpdateMyInfo>(frozen, &[]).and_then(|()| frozen_patch(frozen));
     let frozen = frozen.map(read).transpose()?;
     let (create_time, last_seen) = (time("createTime", create_time)?, time("lastSeen", last_seen)?);
     Ok(Command::AdoptBlock { account, peer, create_time, last_seen, frozen })
@@ -135,6 +135,13 @@ pub(super) fn credential(credential: &RawValue) -> Result<Command, RequestError>
 
 fn patch(name: &'static str, body: &RawValue) -> Result<Patch, RequestError> {
     fields(parse::<v1::UpdateMyInfo>(name, body)?)?.check()
+}
+
+/// Reads the fields of a frozen profile, which has no other own fields than these.
+fn frozen_patch(body: &RawValue) -> Result<Patch, RequestError> {
+    let mut frozen = fields(parse::<v1::UpdateMyInfo>("frozen", body)?)?;
+    frozen.own.clears_others = true;
+    frozen.check()
 }
 
 fn two(

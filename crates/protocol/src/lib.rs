@@ -15,6 +15,7 @@ mod events;
 mod hooks;
 mod import;
 mod import_records;
+mod own_values;
 mod presence_event;
 mod profile_views;
 mod snapshot;
@@ -32,10 +33,11 @@ pub use encoding::{Encoding, Malformed};
 pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, event_json};
 pub use hooks::{HookAnswer, HookQuestion, HookSubject};
 pub use import::{batch, import_line};
+pub use own_values::{own_fields_from_bytes, own_fields_to_bytes};
 pub use presence_event::presence_json;
 pub use profile_views::ProfileViews;
+pub use rosterd_engine::model::nearest;
 pub use snapshot::{SnapshotRow, snapshot_json};
-pub use strict::nearest;
 
 use serde::{Deserialize, Deserializer};
 

@@ -8,6 +8,7 @@ use rosterd_engine::model::{Audience, Profile, Visibility};
 /// The encoded views of one profile. Audiences that see the same share one.
 #[derive(Debug)]
 pub struct ProfileViews {
+    whole: Arc<Profile>,
     own: Arc<EncodedProfile>,
     friends: Arc<EncodedProfile>,
     everyone: Arc<EncodedProfile>,
@@ -19,12 +20,12 @@ impl ProfileViews {
     pub fn new(profile: Arc<Profile>, visibility: &Visibility) -> Self {
         let view =
             |audience| visibility.view(&profile, audience).map(|view| Arc::new(EncodedProfile::new(Arc::new(view))));
-        let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
-        let own = Arc::new(EncodedProfile::new(profile));
+        let (own, friends, everyone) = (view(Audience::Own), view(Audience::Friends), view(Audience::Everyone));
+        let own = own.unwrap_or_else(|| Arc::new(EncodedProfile::new(profile.clone())));
         let friends = friends.unwrap_or_else(|| own.clone());
         // Friends are a smaller audience: if everyone sees the whole profile, so do friends.
         let everyone = everyone.unwrap_or_else(|| friends.clone());
-        Self { own, friends, everyone }
+        Self { whole: profile, own, friends, everyone }
     }
 
     /// Returns the view of an audience.
@@ -37,9 +38,9 @@ impl ProfileViews {
         }
     }
 
-    /// Returns the whole profile.
+    /// Returns the whole profile, of which not even the account itself may see everything.
     #[must_use]
     pub fn profile(&self) -> &Arc<Profile> {
-        self.own.profile()
+        &self.whole
     }
 }

@@ -11,18 +11,10 @@ use serde::de::{Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
-use rosterd_engine::model::{Reason, RequestError};
+use rosterd_engine::model::{Reason, RequestError, nearest};
 
-/// The least similarity (Jaro-Winkler, 0 to 1) of a name that is suggested.
-const NEAR: f64 = 0.8;
 /// The most characters of an unknown name that an error repeats.
 const SHOWN: usize = 40;
-
-/// Returns the known name that is most like `name`, if one is like it at all.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    scored.filter(|(score, _)| *score >= NEAR).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
-}
 
 /// Checks that an object has no field that neither `T` nor `more` has. What is no object at all is for others to refuse.
 ///

@@ -18,6 +18,7 @@ const common = {
   absWorkingDir: root,
   bundle: true,
   target: 'es2022',
+  tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
   charset: 'utf8',
   legalComments: 'none',
   logLevel: 'warning',

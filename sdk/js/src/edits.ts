@@ -2,7 +2,7 @@
 // connection.
 
 import type { CallOptions } from './calls.js';
-import { merge } from './merge.js';
+import { merge, over } from './merge.js';
 import type { UpdateOptions } from './options.js';
 import type { Command, MyInfo, RosterdError, ServerFrame, User } from './protocol.js';
 import type { Replica } from './replica.js';
@@ -68,7 +68,7 @@ export class Edits {
         setting: keep || ifVersion === undefined ? {
           key: 'me',
           version: () => me()?.version,
-          shown: () => Object.entries(fields).every(([name, value]) => me()?.[name as keyof MyInfo] === value),
+          shown: () => JSON.stringify(over(me(), fields), (_, value) => value ?? undefined) === JSON.stringify(me()),
           reply: () => ({ updateMyInfoReply: { user: me() as User } }),
         } : undefined,
         ...(keep ? { kept: edit, timeoutMs: Infinity } : {}),
@@ -83,7 +83,7 @@ export class Edits {
     if (!list.length && !this.#list.length) return;
     const gone = this.#list.filter((edit) => !list.includes(edit));
     this.#list = list;
-    this.replica.pend(list.length ? Object.freeze(merge<MyInfo>(...list.map(({ fields }) => fields))) : undefined);
+    this.replica.pend(list.length ? Object.freeze(list.reduce<MyInfo>((all, { fields }) => over(all, fields), {})) : undefined);
     this.shown(how);
     this.#save(gone.map(({ id, keep }) => ({ id, keep })));
   }

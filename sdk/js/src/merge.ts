@@ -14,6 +14,13 @@ export function merge<T extends object>(...objects: readonly (Partial<T> | null 
   return out as T;
 }
 
+type Info = { readonly fields?: object | undefined };
+
+/** Puts changes over a profile, or over earlier changes: own fields one by one. One that is cleared is `null`. */
+export function over<T extends Info>(before: T | undefined, changes: Info): T {
+  return { ...before, ...changes, ...(changes.fields && { fields: { ...before?.fields, ...changes.fields } }) } as T;
+}
+
 /** Merges `news` into a copy of `old` by the field `by`: known records keep their place, new ones are appended. */
 export function mergeBy<T extends object>(by: keyof T, old: readonly T[] | T | null | undefined, news: readonly T[] | T | null | undefined): T[] {
   const map = new Map<unknown, T>();

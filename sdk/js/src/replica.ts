@@ -2,6 +2,7 @@
 // uses no socket, clock or storage. docs/conformance/merge.json has cases for it.
 
 import { bucket, digest, digests } from './digest.js';
+import { over } from './merge.js';
 import type { Block, Changes, Friend, FriendRequest, MyInfo, Presence, ServerFrame, Session, Synced, User } from './protocol.js';
 import { requestKey } from './store.js';
 import type { Change, Stored } from './store.js';
@@ -88,7 +89,7 @@ export class Replica {
   get me(): User | undefined {
     const { me } = this.#held;
     if (!me || !this.#pending) return me;
-    if (this.#shownOf !== me) this.#shown = Object.freeze({ ...(this.#shownOf = me), ...this.#pending } as User);
+    if (this.#shownOf !== me) this.#shown = Object.freeze(over<User>((this.#shownOf = me), this.#pending));
     return this.#shown;
   }
 

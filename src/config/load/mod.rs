@@ -16,6 +16,7 @@ use toml::{Spanned, Table, Value};
 
 use super::check;
 use super::error::Error;
+use super::form::without_credentials;
 use super::named::{NamedTable, check_name, flatten, named_tables};
 use super::ranges::Problem;
 use super::settings::Config;
@@ -163,16 +164,6 @@ pub(super) fn keys() -> BTreeMap<String, Value> {
 /// Returns the name of the variable that sets a key.
 pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
-}
-
-/// Takes out of a URL who calls, and the query, where some servers want a key.
-fn without_credentials(value: Value) -> Value {
-    let Some((scheme, rest)) = value.as_str().and_then(|text| text.split_once("://")) else { return value };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
-    let path = path.split_once('?').map_or(path.to_owned(), |(path, _)| format!("{path}?…"));
-    Value::String(format!("{scheme}://{host}{path}"))
 }
 
 /// The place where a value was written.
@@ -331,6 +322,11 @@ impl Layers {
 
     fn put(&mut self, key: &str, value: Value, origin: Origin) {
         let default = &self.keys[key];
+        let value = match value {
+            #[expect(clippy::cast_precision_loss, reason = "no setting takes a number that great")]
+            Value::Integer(number) if default.is_float() => Value::Float(number as f64),
+            value => value,
+        };
         if default.same_type(&value) {
             self.given.insert(key.to_owned(), Given { value, origin });
         } else {
@@ -486,6 +482,7 @@ fn takes(default: &Value) -> &'static str {
     match default {
         Value::Boolean(_) => "true or false",
         Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
         Value::Array(_) => "a list of texts in quotes",
         _ => "a text in quotes",
     }

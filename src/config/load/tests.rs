@@ -283,8 +283,7 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
     assert!(
         error.ends_with(
             "the sections are auth, clients, clients.tls, demo, feed, friends, hooks.friend, hooks.profile, limits, log, ops, ops.console, ops.keys, ops.tls, \
-             presence, \
-             profile.visibility, sessions, shutdown, store, webhooks"
+             presence, profile.fields, profile.visibility, profile.write, sessions, shutdown, store, webhooks"
         ),
         "{error}"
     );

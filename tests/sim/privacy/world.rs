@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use rosterd::service::Service;
 use rosterd_client::Replica;
-use rosterd_engine::model::{Account, Command, Fields, Millis, WriteOrigin};
+use rosterd_engine::model::{Account, Command, Fields, Millis, OwnChanges, OwnValue, WriteOrigin};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -286,7 +286,12 @@ impl World {
             }
             Relation::Hidden if self.is_secret() => {
                 let text = Some(number.to_string());
-                let fields = if self.friends[0] {
+                let fields = if number.is_multiple_of(2) {
+                    let name = if self.friends[0] { "diary" } else { "mood" };
+                    let value = Some(OwnValue::Integer(i64::try_from(number % 1000).unwrap()));
+                    let own = OwnChanges { set: [(name.into(), value)].into(), clears_others: false };
+                    Fields { own, ..Fields::default() }
+                } else if self.friends[0] {
                     Fields { custom: text, ..Fields::default() }
                 } else {
                     Fields { tel: text, ..Fields::default() }

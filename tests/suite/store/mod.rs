@@ -13,8 +13,9 @@ use std::sync::atomic::Ordering;
 
 use rosterd::store::{Opened, Relations, Store, Write};
 use rosterd_engine::model::{
-    Added, Answer, Cause, Change, Credential, Edge, Fields, Gender, ListedEdge, Millis, Outcome, Profile, Reason,
-    Revision, Row, SessionId, StaticToken, TokenHash, WriteOrigin,
+    Added, Answer, Audience, Cause, Change, Credential, Edge, FieldWriter, Fields, Gender, ListedEdge, Millis, Outcome,
+    OwnChanges, OwnField, OwnKind, OwnValue, Profile, Reason, Revision, Row, SessionId, StaticToken, TokenHash,
+    WriteOrigin,
 };
 
 use self::rig::{Place, account, befriend, delete, failed, nick, nick_if, profile, refused, revoke, token, unfriend};
@@ -73,6 +74,7 @@ on_every_store! {
     compaction_is_done_a_bounded_number_at_a_time
     custom_is_kept_byte_for_byte
     every_field_is_kept
+    own_fields_are_kept
     credentials_are_kept_and_a_revocation_outlives_its_account
     a_store_is_empty_until_an_account_exists
     a_closed_store_takes_no_writes
@@ -416,6 +418,7 @@ async fn every_field_is_kept(place: Place) {
             birth: Some("2000-02-29".into()),
             tel: Some("+1 234".into()),
             custom: Some("[]".into()),
+            own: OwnChanges::default(),
         };
         place.at(place.now.load(Ordering::Relaxed) + 1);
         let answered = db.run(profile("a", fields)).await.profile.unwrap();
@@ -425,6 +428,47 @@ async fn every_field_is_kept(place: Place) {
     let kept = db.profile("a").await.unwrap();
     assert_eq!((kept.create_time, kept.update_time, kept.version), (1001, 1003, 3));
     db.close().await;
+}
+
+async fn own_fields_are_kept(mut place: Place) {
+    let field = |kind| OwnField { kind, default: None, audience: Audience::Everyone, writer: FieldWriter::Account };
+    let number = OwnKind::Number { min: -1e300, max: 1e300 };
+    let text = OwnKind::Text { max_length: 100, values: Vec::new() };
+    let tags = OwnKind::List { max_items: 9, max_length: 9, values: Vec::new() };
+    let integer = OwnKind::Integer { min: -9_007_199_254_740_991, max: 9_007_199_254_740_991 };
+    let kinds = [("flag", OwnKind::Boolean), ("list", tags), ("n", integer), ("number", number), ("text", text)];
+    place.visibility.own = Arc::new(kinds.into_iter().map(|(name, kind)| (name.into(), field(kind))).collect());
+    let db = place.open();
+    let set = |values: &[(&str, Option<OwnValue>)]| {
+        let set = values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        profile("a", Fields { own: OwnChanges { set, clears_others: false }, ..Fields::default() })
+    };
+    let all = [
+        ("flag", Some(OwnValue::Boolean(true))),
+        ("list", Some(OwnValue::List(["'".into(), "".into(), "\u{1F600}".into()].into()))),
+        ("n", Some(OwnValue::Integer(-9_007_199_254_740_991))),
+        ("number", Some(OwnValue::Number(0.1 + 0.2))),
+        ("text", Some(OwnValue::Text("'; DROP TABLE user; --".into()))),
+    ];
+    let made = db.run(set(&all)).await;
+    assert_eq!(made.profile.as_ref().unwrap().own.iter().count(), 5);
+    assert_eq!(db.profile("a").await, made.profile);
+    assert_eq!(db.run(set(&all)).await.outcome, Outcome::Unchanged);
+    let partly = db.run(set(&[("text", None), ("n", Some(OwnValue::Integer(7)))])).await.profile.unwrap();
+    assert_eq!((partly.own.get("text"), partly.own.get("n")), (None, Some(&OwnValue::Integer(7))));
+    assert_eq!(refused(db.write([set(&[("flag", Some(OwnValue::Integer(1)))])]).await), (0, Reason::InvalidArgument));
+    assert_eq!(refused(db.write([nick("a", "x"), set(&[("zzz", None)])]).await), (1, Reason::InvalidArgument));
+    assert_eq!(db.profile("a").await.unwrap(), partly, "nothing of a refused write is done");
+    db.run(set(&[("flag", None), ("list", None), ("n", None), ("number", None)])).await;
+    assert!(db.profile("a").await.unwrap().own.is_empty());
+    let last = db.run(set(&all)).await.profile.unwrap();
+    let changes = db.close().await.changes;
+    assert!(matches!(&changes[1].cause, Cause::UserUpdated(names) if *names == ["fields.n", "fields.text"]));
+    if place.directory.is_some() {
+        let db = place.open();
+        assert_eq!(db.profile("a").await.unwrap(), last);
+        db.close().await;
+    }
 }
 
 async fn credentials_are_kept_and_a_revocation_outlives_its_account(place: Place) {

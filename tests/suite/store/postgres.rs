@@ -71,8 +71,8 @@ async fn a_newer_schema_and_a_second_gateway_are_refused() {
     db.close().await;
     place.sql("UPDATE rosterd.meta SET schema = 99");
     let error = refusal(&url(server, &database.name));
-    assert!(error.contains("its schema has version 99, this rosterd knows versions up to 1"), "{error}");
-    place.sql("UPDATE rosterd.meta SET schema = 1");
+    assert!(error.contains("its schema has version 99, this rosterd knows versions up to 2"), "{error}");
+    place.sql("UPDATE rosterd.meta SET schema = 2");
     place.open().close().await;
 }
 

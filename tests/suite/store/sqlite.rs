@@ -582,7 +582,7 @@ async fn a_field_that_the_stored_rules_lack_begins_a_new_history_only_under_anot
     place.visibility.email = Audience::Own;
     let first = epoch(&place).await;
     let all = stored_rules(&place, None);
-    assert_eq!(all, place.visibility.to_line());
+    assert_eq!(all, place.visibility.to_line(""));
     // As a rosterd wrote it that knew no `tel` yet, and one that knew a field that is gone.
     let older = all.replace(" tel=everyone", "");
     for line in [older.clone(), format!("{older} shoe_size=self"), format!("shoe_size=self {all}")] {
@@ -596,7 +596,7 @@ async fn a_field_that_the_stored_rules_lack_begins_a_new_history_only_under_anot
     stored_rules(&place, Some(&older));
     let second = epoch(&place).await;
     assert_ne!(second, first, "a new field that is not shown to all that its default shows it to");
-    assert_eq!(stored_rules(&place, None), place.visibility.to_line());
+    assert_eq!(stored_rules(&place, None), place.visibility.to_line(""));
     assert_eq!(epoch(&place).await, second);
 
     // The rules of an unreadable line are unknown.

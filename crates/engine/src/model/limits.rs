@@ -36,6 +36,15 @@ pub const FRIEND_CUSTOM_CHARS: usize = 256;
 /// The most characters of the message that goes with a request.
 pub const MESSAGE_CHARS: usize = 256;
 
+/// The most own fields that a deployment may have.
+pub const OWN_FIELDS: usize = 32;
+
+/// The most bytes of all own fields of one profile, as JSON.
+pub const OWN_FIELD_BYTES: usize = 8192;
+
+/// The greatest whole number up to which a JSON number is exact everywhere: 2^53 - 1.
+pub const SAFE_INTEGER: i64 = (1 << 53) - 1;
+
 #[cfg(test)]
 mod tests {
     use super::*;

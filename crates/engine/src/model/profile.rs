@@ -1,7 +1,7 @@
 //! A user's profile, and partial changes to it. Its fields are declared in [`super::profile_fields`].
 
 use super::profile_fields::{DATE, EMAIL, TextForm, WITHOUT_NUL, change_type, field_type};
-use super::{Account, Audience, Millis, Reason, RequestError};
+use super::{Account, Audience, ChangedFields, Millis, OwnChanges, OwnFields, OwnSchema, Reason, RequestError};
 use crate::for_each_profile_field;
 
 /// The last change of a view.
@@ -30,6 +30,8 @@ macro_rules! define {
         pub struct Profile {
             pub account: Account,
             $(pub $name: field_type!($kind),)+
+            /// The fields that the operator added.
+            pub own: OwnFields,
             pub create_time: Millis,
             pub update_time: Millis,
             /// Greater at every change, and greater than any this account had before it was deleted and made again.
@@ -60,6 +62,7 @@ macro_rules! define {
                 Self {
                     account,
                     $($name: <field_type!($kind)>::default(),)+
+                    own: OwnFields::default(),
                     create_time: now,
                     update_time: now,
                     version,
@@ -74,10 +77,12 @@ macro_rules! define {
         #[allow(missing_docs, reason = "the fields are those of the profile")]
         pub struct Fields {
             $(pub $name: change_type!($kind),)+
+            /// Checked when it is applied, because what is right depends on the deployment.
+            pub own: OwnChanges,
         }
 
         impl Fields {
-            /// Checks every given field against its limit.
+            /// Checks every given field against its limit, except own fields.
             ///
             /// # Errors
             /// 414 with the first offending field. Lengths are checked before forms.
@@ -87,37 +92,42 @@ macro_rules! define {
                 Ok(Patch(self))
             }
 
-            /// Returns the names of the fields that it gives.
+            /// Returns the names of the fields that it gives; [`Profile::OWN`] stands for all own fields.
             #[must_use]
             pub fn given(&self) -> Vec<&'static str> {
                 let mut given = Vec::new();
                 $(if self.$name.is_some() {
                     given.push(stringify!($name));
                 })+
+                if !self.own.set.is_empty() {
+                    given.push(Profile::OWN);
+                }
                 given
             }
 
             /// Takes the fields that it does not give from another change.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
-                Self { $($name: self.$name.or(other.$name),)+ }
+                Self { $($name: self.$name.or(other.$name),)+ own: self.own.or(other.own) }
             }
 
             /// Makes the change clear the fields that it does not give.
             #[must_use]
             pub fn or_cleared(self) -> Self {
-                Self { $($name: Some(self.$name.unwrap_or_default()),)+ }
+                let own = OwnChanges { clears_others: true, ..self.own };
+                Self { $($name: Some(self.$name.unwrap_or_default()),)+ own }
             }
         }
 
         impl Profile {
             /// Returns the names of the fields that differ.
             #[must_use]
-            pub fn changed_fields(&self, other: &Self) -> Vec<&'static str> {
-                let mut changed = Vec::new();
+            pub fn changed_fields(&self, other: &Self) -> ChangedFields {
+                let mut changed = ChangedFields::new();
                 $(if self.$name != other.$name {
-                    changed.push(stringify!($name));
+                    changed.push(stringify!($name).into());
                 })+
+                changed.extend(self.own.changed(&other.own).map(Into::into));
                 changed
             }
         }
@@ -126,11 +136,14 @@ macro_rules! define {
             /// Returns the profile after the change, or `None` if nothing would differ.
             ///
             /// Version and times are the caller's.
-            #[must_use]
-            pub fn apply(&self, profile: &Profile) -> Option<Profile> {
+            ///
+            /// # Errors
+            /// 414 with the own field that may not be so.
+            pub fn apply(&self, profile: &Profile, own: &OwnSchema) -> Result<Option<Profile>, RequestError> {
                 let mut next = profile.clone();
                 $(set!($kind, next.$name, self.0.$name);)+
-                (next != *profile).then_some(next)
+                next.own = own.apply(&profile.own, &self.0.own)?;
+                Ok((next != *profile).then_some(next))
             }
         }
     };
@@ -180,7 +193,7 @@ macro_rules! set {
 
 for_each_profile_field!(define);
 
-/// A partial change whose fields are within their limits.
+/// A partial change whose fields are within their limits. Those of own fields are checked by [`Patch::apply`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patch(Fields);
 
@@ -193,6 +206,9 @@ impl Patch {
 }
 
 impl Profile {
+    /// The name that stands for all own fields, on the wire and in lists of fields.
+    pub const OWN: &'static str = "fields";
+
     /// Returns the last change to what `audience` sees.
     #[must_use]
     pub fn last_change(&self, audience: Audience) -> LastChange {
@@ -304,11 +320,12 @@ mod tests {
         let account = Account::parse("a", "account").unwrap();
         let before = Profile { nick: "Ann".into(), sign: "hi".into(), ..Profile::new(account, 1, 5) };
         let patch = Fields { nick: Some("Bea".into()), sign: Some(String::new()), ..Fields::default() };
-        let after = patch.clone().check().unwrap().apply(&before).unwrap();
+        let own = OwnSchema::default();
+        let after = patch.clone().check().unwrap().apply(&before, &own).unwrap().unwrap();
         assert_eq!((&*after.nick, &*after.sign, after.version), ("Bea", "", 1));
-        assert_eq!(patch.check().unwrap().apply(&after), None);
-        assert_eq!(Patch::default().apply(&before), None);
-        let replaced = Fields::default().or_cleared().check().unwrap().apply(&before).unwrap();
+        assert_eq!(patch.check().unwrap().apply(&after, &own), Ok(None));
+        assert_eq!(Patch::default().apply(&before, &own), Ok(None));
+        let replaced = Fields::default().or_cleared().check().unwrap().apply(&before, &own).unwrap().unwrap();
         assert_eq!((&*replaced.nick, &*replaced.sign), ("", ""));
     }
 }

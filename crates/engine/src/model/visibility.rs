@@ -3,38 +3,12 @@
 //! A profile has three views. Each has its own version and time of change, which move only when a field that the view
 //! shows does. So a hidden change does not show in a version either, sends nothing, and digests still agree.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::Profile;
+use super::{Audience, OWN_PREFIX, OwnSchema, Profile};
 use crate::for_each_profile_field;
-
-/// The clients that may see a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Audience {
-    /// Only the account's own clients.
-    Own,
-    /// The account's own clients and those of its friends.
-    Friends,
-    /// Every client.
-    #[default]
-    Everyone,
-}
-
-impl Audience {
-    /// Every audience, the largest first.
-    pub const ALL: [Self; 3] = [Self::Everyone, Self::Friends, Self::Own];
-
-    /// Returns the word in settings and in stores.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Own => "self",
-            Self::Friends => "friends",
-            Self::Everyone => "everyone",
-        }
-    }
-}
 
 /// Defines the rules out of the table of profile fields.
 macro_rules! define {
@@ -46,16 +20,18 @@ macro_rules! define {
         #[allow(missing_docs, reason = "the fields are those of the profile")]
         pub struct Visibility {
             $(pub $name: Audience,)+
+            /// The own fields, with what else there is to know of them.
+            pub own: Arc<OwnSchema>,
         }
 
         impl Default for Visibility {
             fn default() -> Self {
-                Self { $($name: Audience::$audience,)+ }
+                Self { $($name: Audience::$audience,)+ own: Arc::default() }
             }
         }
 
         impl Visibility {
-            /// Returns every field's name and audience.
+            /// Returns every field's name and audience, own fields aside.
             #[must_use]
             pub fn fields(&self) -> [(&'static str, Audience); Profile::FIELDS.len()] {
                 [$((stringify!($name), self.$name)),+]
@@ -64,7 +40,7 @@ macro_rules! define {
             /// Returns whether two states of a profile look the same to `audience`.
             #[must_use]
             pub fn same(&self, a: &Profile, b: &Profile, audience: Audience) -> bool {
-                $((self.$name < audience || a.$name == b.$name))&&+
+                $((self.$name < audience || a.$name == b.$name))&&+ && self.own.same(&a.own, &b.own, audience)
             }
 
             fn audience_mut(&mut self, field: &str) -> Option<&mut Audience> {
@@ -76,6 +52,7 @@ macro_rules! define {
 
             fn clear(&self, view: &mut Profile, audience: Audience) {
                 $(clear_unless(self.$name >= audience, &mut view.$name);)+
+                view.own = self.own.visible(&view.own, audience);
             }
         }
     };
@@ -88,7 +65,7 @@ impl Visibility {
     #[must_use]
     pub fn view(&self, profile: &Profile, audience: Audience) -> Option<Profile> {
         let all = self.fields().into_iter().all(|(_, to)| to >= audience);
-        (!all).then(|| {
+        (!all || !self.own.shows_all(&profile.own, audience)).then(|| {
             let moved = profile.last_change(audience);
             let mut view = Profile { version: moved.version, update_time: moved.time, ..profile.clone() };
             self.clear(&mut view, audience);
@@ -104,18 +81,46 @@ impl Visibility {
         view.map_or_else(|| profile.clone(), |view| Arc::new(Profile { friends: seen, everyone: seen, ..view }))
     }
 
-    /// Writes the rules as a line, `nick=everyone tel=friends …`, which a store keeps to see whether they change.
+    /// Writes the rules as a line, `nick=everyone tel=friends … fields.level=self`, which a store keeps to see whether they
+    /// change.
+    ///
+    /// `stored` is the line before: an own field that it has and these rules lack may have values still, which nobody sees.
     #[must_use]
-    pub fn to_line(&self) -> String {
+    pub fn to_line(&self, stored: &str) -> String {
         let mut line = String::new();
         for (field, to) in self.fields() {
             let _ = write!(line, "{field}={} ", to.word());
+        }
+        let mut own = own_rules(stored);
+        for word in own.values_mut() {
+            *word = NOBODY;
+        }
+        own.extend(self.own.iter().map(|(name, field)| (name, field.audience.word())));
+        for (name, word) in own {
+            let _ = write!(line, "{OWN_PREFIX}{name}={word} ");
         }
         line.truncate(line.trim_end().len());
         line
     }
 
-    /// Reads the rules under which a store was written; `None` if a field has an audience that does not exist.
+    /// Returns whether anybody may see something else of a profile than under the rules of a line that a store keeps.
+    ///
+    /// A field that the line lacks is new, so the store holds no value of it.
+    #[must_use]
+    pub fn differs_from(&self, stored: &str) -> bool {
+        let now = |name: &str| self.own.audience(name).map_or(NOBODY, Audience::word);
+        let built_in = Self { own: Arc::default(), ..self.clone() };
+        Self::from_line(stored) != Some(built_in) || own_rules(stored).iter().any(|(name, word)| *word != now(name))
+    }
+
+    /// Returns whether these are the rules of a line that a store keeps, so that two gateways can use the store at a time.
+    #[must_use]
+    pub fn is_that_of(&self, stored: &str) -> bool {
+        let known = own_rules(stored);
+        !self.differs_from(stored) && self.own.iter().all(|(name, _)| known.contains_key(name))
+    }
+
+    /// Reads the rules of a line, own fields aside; `None` if a field has an audience that does not exist.
     ///
     /// A field that the line lacks did not exist then, and has its default audience, so that a new field changes
     /// nothing. A field that does not exist any more is ignored.
@@ -132,6 +137,15 @@ impl Visibility {
     }
 }
 
+/// The word for those who see what is left of an own field that there is no more.
+const NOBODY: &str = "nobody";
+
+/// Returns the own fields in a line, and the word of each.
+fn own_rules(line: &str) -> BTreeMap<&str, &str> {
+    let rules = line.split_whitespace().filter_map(|rule| rule.strip_prefix(OWN_PREFIX)?.split_once('='));
+    rules.collect()
+}
+
 fn clear_unless<T: Default>(visible: bool, field: &mut T) {
     if !visible {
         *field = T::default();
@@ -141,7 +155,7 @@ fn clear_unless<T: Default>(visible: bool, field: &mut T) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Account, LastChange};
+    use crate::model::{Account, FieldWriter, LastChange, OwnField, OwnKind, OwnValue};
 
     #[test]
     fn a_view_hides_fields_and_when_they_changed() {
@@ -183,10 +197,10 @@ mod tests {
     fn a_line_has_every_field_and_the_words_of_the_settings() {
         let visibility = Visibility { tel: Audience::Friends, custom: Audience::Own, ..Visibility::default() };
         let others = "nick=everyone avatar=everyone sign=everyone gender=everyone email=everyone birth=everyone";
-        let line = visibility.to_line();
+        let line = visibility.to_line("");
         assert!(line.starts_with(&format!("{others} tel=friends custom=self")), "{line}");
         assert_eq!(line.split(' ').count(), Profile::FIELDS.len());
-        assert_eq!(Visibility::from_line(&visibility.to_line()), Some(visibility));
+        assert_eq!(Visibility::from_line(&line), Some(visibility));
     }
 
     #[test]
@@ -199,6 +213,57 @@ mod tests {
         assert_eq!(Visibility::from_line("nick=everyone tel=friends shoe_size=self"), Some(tel));
         for line in ["tel", "tel=", "tel=nobody", "nick=everyone tel=Friends"] {
             assert_eq!(Visibility::from_line(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_rules_of_own_fields_differ_only_where_something_may_be_stored() {
+        let rules = |own: &[(&str, Audience)]| {
+            let field =
+                |audience| OwnField { kind: OwnKind::Boolean, default: None, audience, writer: FieldWriter::Backend };
+            let own = own.iter().map(|(name, audience)| ((*name).into(), field(*audience))).collect();
+            Visibility { own: Arc::new(own), ..Visibility::default() }
+        };
+        let none = Visibility::default();
+        let level = rules(&[("level", Audience::Everyone)]);
+        assert!(!none.differs_from("") && !level.differs_from(&none.to_line("")), "a new field has no values");
+        let line = level.to_line(&none.to_line(""));
+        assert!(line.ends_with("custom=everyone fields.level=everyone"), "{line}");
+        assert!(!level.differs_from(&line));
+        assert!(level.is_that_of(&line) && !none.is_that_of(&line) && !level.is_that_of(&none.to_line("")));
+        assert!(rules(&[("level", Audience::Own)]).differs_from(&line));
+        assert!(none.differs_from(&line), "values that were seen are not any more");
+        let after = none.to_line(&line);
+        assert!(after.ends_with("fields.level=nobody"), "{after}");
+        assert!(!none.differs_from(&after));
+        assert!(level.differs_from(&after), "values that nobody saw are seen again");
+        assert_eq!(Visibility::from_line(&line), Some(none), "who does not know own fields reads the others");
+    }
+
+    #[test]
+    fn a_view_hides_own_fields() {
+        let field =
+            |audience| OwnField { kind: OwnKind::Boolean, default: None, audience, writer: FieldWriter::Account };
+        let own = Audience::ALL.map(|to| (to.word().into(), field(to))).into_iter().collect();
+        let visibility = Visibility { own: Arc::new(own), ..Visibility::default() };
+        let names = ["everyone", "friends", "self", "gone"];
+        let values = |yes: bool| names.iter().map(|name| ((*name).into(), OwnValue::Boolean(yes))).collect();
+        let account = Account::parse("ann", "account").unwrap();
+        let profile = Profile { own: values(true), ..Profile::new(account, 9, 1) };
+        for (audience, sees) in [(Audience::Everyone, 1), (Audience::Friends, 2), (Audience::Own, 3)] {
+            let view = visibility.view(&profile, audience).unwrap();
+            assert_eq!(view.own.iter().map(|(name, _)| name).collect::<Vec<_>>(), {
+                let mut seen = names[..sees].to_vec();
+                seen.sort_unstable();
+                seen
+            });
+            for (at, name) in names.into_iter().enumerate() {
+                let changed = profile.own.iter().map(|(held, value)| {
+                    (held.into(), if held == name { OwnValue::Boolean(false) } else { value.clone() })
+                });
+                let other = Profile { own: changed.collect(), ..profile.clone() };
+                assert_eq!(visibility.same(&profile, &other, audience), at >= sees, "{name}, seen by {audience:?}");
+            }
         }
     }
 

@@ -143,12 +143,12 @@ async fn update_my_info(
     let answer = service
         .set_profile(handle.account(), fields, if_version, false, WriteOrigin::Client(handle.session().id()))
         .await?;
-    Ok(my_info(&answer))
+    Ok(my_info(service, &answer))
 }
 
 /// Makes the reply to a change of the profile.
-pub(super) fn my_info(answer: &Answer) -> v1::ServerFrame {
-    let user = answer.profile.as_ref().map(|profile| v1::User::from(&**profile));
+pub(super) fn my_info(service: &Service, answer: &Answer) -> v1::ServerFrame {
+    let user = answer.profile.as_ref().map(|profile| v1::User::from(&*service.own_view(profile)));
     let reply = v1::UpdateMyInfoReply { user };
     v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() }
 }

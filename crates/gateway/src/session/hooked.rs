@@ -115,7 +115,7 @@ fn went(
     match step {
         Ok(HookStep::Asks(write)) => HookedResult::Asks(Box::new(AskedCommand { run, reply, write, next: None })),
         Ok(HookStep::Done(answer)) => {
-            let reply = reply.unwrap_or_else(|| my_info(&answer));
+            let reply = reply.unwrap_or_else(|| my_info(service, &answer));
             HookedResult::Done(Box::new(run.finish(service, Ok((reply, AfterReply::Stay)))))
         }
         Err(error) => HookedResult::Done(Box::new(run.finish(service, Err(error)))),

@@ -195,6 +195,7 @@ where
 }
 
 /// An event that a live session waits for.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and a box would be one for each command")]
 enum Event {
     Woken(WakeReason),
     Inbound(Result<Inbound, CloseReason>),

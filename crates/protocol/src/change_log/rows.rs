@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::malformed::MalformedChange;
 use crate::feed_v1 as log;
 use crate::feed_v1::row::Row as LoggedRow;
-use crate::v1;
+use crate::{own_values, v1};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
     Account, Block, Credential, Edge, Gender, Invisibility, LastChange, Profile, Request, RequestSide, RequestState,
@@ -20,6 +20,7 @@ macro_rules! define {
             Ok(Profile {
                 account: account(&user.account)?,
                 $($name: from_log!($kind, user.$name),)+
+                own: own_values::from_stored(user.fields).ok_or(MalformedChange)?,
                 create_time: user.create_time,
                 update_time: user.update_time,
                 version: user.version,

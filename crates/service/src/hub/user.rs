@@ -295,7 +295,10 @@ impl UserRef {
     /// The newest profile the registry has, if the account is known to exist.
     #[must_use]
     pub fn profile(&self) -> Option<Arc<Profile>> {
-        self.state().lock().encoded(Audience::Own).map(|encoded| encoded.profile().clone())
+        match &*self.state().lock() {
+            UserState { known_profile: KnownProfile::Present(views), known: true, .. } => Some(views.profile().clone()),
+            _ => None,
+        }
     }
 
     /// Whether it blocks an account; `None` if the store has to be asked.

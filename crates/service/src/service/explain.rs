@@ -1,9 +1,11 @@
 //! Explains why a viewer has, or has not, got another account's change: everything that decides it, side by side.
 
+use std::borrow::Cow;
+
 use super::sessions::SessionStatus;
 use super::state::{Service, unavailable};
 use crate::hub;
-use rosterd_engine::model::{Account, Audience, Block, Edge, LastChange, RequestError, User};
+use rosterd_engine::model::{Account, Audience, Block, Edge, LastChange, OWN_PREFIX, RequestError, User};
 use rosterd_engine::sync::outbox::RecordKinds;
 
 /// Everything that decides what `viewer` sees of `account`.
@@ -20,7 +22,7 @@ pub struct Explanation {
     /// The audience that the viewer belongs to.
     pub audience: Audience,
     /// Each field, who may see it, and whether the viewer is among them.
-    pub fields: Vec<(&'static str, Audience, bool)>,
+    pub fields: Vec<(Cow<'static, str>, Audience, bool)>,
     /// The last change that each audience could see, in the store.
     pub views: [(Audience, LastChange); 3],
     /// The version of the copy that a blocked viewer sees.
@@ -121,12 +123,15 @@ impl Service {
             Relation::Friend(_) => Audience::Friends,
             Relation::None | Relation::Removed(_) => Audience::Everyone,
         };
-        let fields = self.hub.visibility().fields().map(|(name, to)| (name, to, to >= audience));
+        let rules = self.hub.visibility();
+        let own = rules.own.iter().map(|(name, field)| (format!("{OWN_PREFIX}{name}").into(), field.audience));
+        let fields = rules.fields().into_iter().map(|(name, to)| (Cow::from(name), to)).chain(own);
+        let fields: Vec<_> = fields.map(|(name, to)| (name, to, to >= audience)).collect();
         let views = [Audience::Everyone, Audience::Friends, Audience::Own].map(|to| (to, user.profile.last_change(to)));
         let live = self.hub.user(account).and_then(|user| user.profile()).map(|profile| profile.version);
         let sessions: Vec<_> = self.hub.flush_states(viewer, account).iter().map(ExplainedSession::of).collect();
         let mut obstacles = obstacles(account == viewer, blocked.is_some(), &sessions);
-        let is_hidden = |(name, _, sees): &(&'static str, Audience, bool)| match asked {
+        let is_hidden = |(name, _, sees): &(Cow<'static, str>, Audience, bool)| match asked {
             None => !sees,
             Some(AskedField::Profile(field)) => !sees && name == field,
             Some(AskedField::Presence) => false,
@@ -140,7 +145,6 @@ impl Service {
         obstacles.extend(further.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle));
         obstacles.sort();
         let frozen = frozen.first().map(|profile| profile.version);
-        let fields = fields.to_vec();
         Ok(Explanation { lists, listed, blocked, blocks, audience, fields, views, frozen, live, sessions, obstacles })
     }
 

@@ -3,6 +3,7 @@
 //! Nothing is held meanwhile. The decision of the store is made again when the write is carried out, and a profile that
 //! changed since the hook saw it is asked about once more.
 
+use std::borrow::Cow;
 use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -145,6 +146,9 @@ impl Service {
     /// Those of the command, 403 if clients may not do this here, 503.
     pub async fn write_hooked(&self, write: HookedWrite) -> Result<HookStep, RequestError> {
         permit(self.settings.friends, &write.command)?;
+        if let Command::SetProfile { patch, .. } = &write.command {
+            self.permit_fields(patch.fields(), &write.origin())?;
+        }
         if write.fields().is_some_and(|given| !self.wants_fields(&given)) {
             let origin = write.origin();
             return self.write_one(write.command, origin).await.map(HookStep::Done);
@@ -155,7 +159,14 @@ impl Service {
         }
         let shown = users.first().map_or(0, |user| user.version);
         let is_wanted = match (users.first(), &answer.profile) {
-            (Some(before), Some(after)) => self.wants_fields(&before.changed_fields(after)),
+            (Some(before), Some(after)) => {
+                let changed = before.changed_fields(after);
+                let name = |field: &Cow<'static, str>| match field {
+                    Cow::Borrowed(name) => *name,
+                    Cow::Owned(_) => Profile::OWN,
+                };
+                self.wants_fields(&changed.iter().map(name).collect::<Vec<_>>())
+            }
             _ => true,
         };
         let question = write.question(users).filter(|_| is_wanted);
@@ -175,7 +186,12 @@ impl Service {
             Some(answer) => answer,
             None => call.await,
         };
+        let sets = matches!(answer, HookAnswer::SetFields(_));
         match self.write_one(write.decided(answer, shown)?, write.origin()).await {
+            // Only now it is known what an own field may hold.
+            Err(error) if sets && error.reason == Reason::InvalidArgument => {
+                Err(RequestError::new(Reason::Unavailable, "the hook's decision cannot be carried out"))
+            }
             Err(error) if error.reason == Reason::VersionMismatch && write.takes_any_version() => {
                 if write.again == AGAIN {
                     let message = "the profile kept changing while this change was checked; try again later";

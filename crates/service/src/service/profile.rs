@@ -8,14 +8,15 @@ use super::roster::cut;
 use super::state::{Service, unavailable};
 use crate::hub::SessionHandle;
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
-use rosterd_engine::model::{Account, Answer, Command, Fields, Profile, RequestError, WriteOrigin};
+use rosterd_engine::model::{Account, Answer, Audience, Command, Fields, Profile, RequestError, WriteOrigin};
 use rosterd_protocol::EncodedProfile;
 
 impl Service {
     /// Changes fields of a profile; `create` makes the account if it is not there.
     ///
     /// # Errors
-    /// 404 for an unknown account, 412 if `if_version` does not match, 414 with the offending field, 503.
+    /// 403 with a field that the origin may not write, 404 for an unknown account, 412 if `if_version` does not match, 414
+    /// with the offending field, 503.
     pub async fn set_profile(
         &self,
         account: &Account,
@@ -24,8 +25,30 @@ impl Service {
         create: bool,
         origin: WriteOrigin,
     ) -> Result<Answer, RequestError> {
+        self.permit_fields(&fields, &origin)?;
         let (account, patch) = (account.clone(), fields.check()?);
         self.write_one(Command::SetProfile { account, patch, create, if_version }, origin).await
+    }
+
+    /// Checks that whoever asks may write these fields.
+    pub(super) fn permit_fields(&self, fields: &Fields, origin: &WriteOrigin) -> Result<(), RequestError> {
+        match origin {
+            WriteOrigin::Client(_) => self.settings.write.permit(&self.hub.visibility().own, fields),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns a profile as its own clients see it.
+    #[must_use]
+    pub fn own_view(&self, profile: &Arc<Profile>) -> Arc<Profile> {
+        self.hub.visibility().view(profile, Audience::Own).map_or_else(|| profile.clone(), Arc::new)
+    }
+
+    /// Returns a profile without the own fields that are not for everyone.
+    #[must_use]
+    pub fn without_private_fields(&self, profile: &Profile) -> Profile {
+        let own = self.hub.visibility().own.visible(&profile.own, Audience::Everyone);
+        Profile { own, ..profile.clone() }
     }
 
     /// Deletes an account; its sessions end, its friends' clients drop it.

@@ -18,7 +18,7 @@ use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::{Kind, Metrics};
 use crate::store::{AuditEntry, AuditLog, ChangeLog, Store, StoreClock, StoreError, Write, WriteError, system_clock};
 use rosterd_engine::model::{
-    Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, WriteOrigin,
+    Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, WriteOrigin, WriteRights,
 };
 
 /// The milliseconds after which a client may try again what the store could not do.
@@ -97,6 +97,8 @@ pub struct ServiceSettings {
     pub create_accounts: bool,
     /// How clients become friends.
     pub friends: FriendsPolicy,
+    /// Who may write which field of a profile.
+    pub write: WriteRights,
     /// How many sessions an account may have.
     pub sessions: SessionsLimit,
     /// How long an account counts as online after its last session left.

@@ -1,4 +1,3 @@
-"use strict";
 "use client";
 var __defProp = Object.defineProperty;
 var __getOwnPropDesc = Object.getOwnPropertyDescriptor;

@@ -1,4 +1,3 @@
-"use strict";
 var __defProp = Object.defineProperty;
 var __getOwnPropDesc = Object.getOwnPropertyDescriptor;
 var __getOwnPropNames = Object.getOwnPropertyNames;
@@ -32,31 +31,20 @@ var RECENT_MAX = 1e6;
 var KICKED = 3503;
 var DOUBT_MS = 100;
 var Hub = class {
-  id = crypto.randomUUID();
-  #member;
-  #handlers;
-  #line;
-  #socket;
-  #inbox;
-  #own;
-  #peers = /* @__PURE__ */ new Map();
-  #pending = /* @__PURE__ */ new Map();
-  #lastId = FOREIGN;
-  #live = false;
-  #over = false;
-  #goodbye;
-  #login;
-  #cursor;
-  // As the gateway sent it: the leader may show changes that it has not confirmed.
-  #me;
-  // The frames that followed a cursor, so far back as they are kept.
-  #recent = [];
-  #recentSize = 0;
-  // Lists are sent one after another, so that a refused one can be taken back.
-  #watching = Promise.resolve();
-  // Profiles of watched strangers: the gateway sends each once, and several tabs may ask for it.
-  #strangers = /* @__PURE__ */ new Map();
   constructor(member, line, socket, handlers) {
+    this.id = crypto.randomUUID();
+    this.#peers = /* @__PURE__ */ new Map();
+    this.#pending = /* @__PURE__ */ new Map();
+    this.#lastId = FOREIGN;
+    this.#live = false;
+    this.#over = false;
+    // The frames that followed a cursor, so far back as they are kept.
+    this.#recent = [];
+    this.#recentSize = 0;
+    // Lists are sent one after another, so that a refused one can be taken back.
+    this.#watching = Promise.resolve();
+    // Profiles of watched strangers: the gateway sends each once, and several tabs may ask for it.
+    this.#strangers = /* @__PURE__ */ new Map();
     this.#member = member;
     this.#line = line;
     this.#socket = socket;
@@ -70,6 +58,26 @@ var Hub = class {
     this.#inbox = handlers.channel(this.id);
     this.#inbox.onmessage = ({ data }) => this.#asked(data);
   }
+  #member;
+  #handlers;
+  #line;
+  #socket;
+  #inbox;
+  #own;
+  #peers;
+  #pending;
+  #lastId;
+  #live;
+  #over;
+  #goodbye;
+  #login;
+  #cursor;
+  // As the gateway sent it: the leader may show changes that it has not confirmed.
+  #me;
+  #recent;
+  #recentSize;
+  #watching;
+  #strangers;
   /** True if a login can be answered now. */
   get ready() {
     return this.#live && !this.#over && !this.#member.connection?.paused;
@@ -309,13 +317,14 @@ function turn() {
 
 // src/tabs-line.ts
 var Line = class {
-  id = crypto.randomUUID();
-  readyState = 0;
-  onopen = null;
-  onmessage = null;
-  onclose = null;
-  onerror = null;
-  carrier;
+  constructor() {
+    this.id = crypto.randomUUID();
+    this.readyState = 0;
+    this.onopen = null;
+    this.onmessage = null;
+    this.onclose = null;
+    this.onerror = null;
+  }
   send(text) {
     this.carrier?.send(text);
   }
@@ -352,24 +361,21 @@ function merged(changes) {
   return all.change;
 }
 var TabStore = class {
-  #store;
-  #key;
-  /** The cursor of what is stored. */
-  cursor;
-  /** Called when something was written. */
-  onSaved;
-  /** Called when this tab wipes the records. */
-  onWiped;
-  #writes = false;
-  #unwritten = [];
-  #last = Promise.resolve();
-  /** The number of writes under way. */
-  busy = 0;
-  #listener;
   constructor(store, key) {
+    this.#writes = false;
+    this.#unwritten = [];
+    this.#last = Promise.resolve();
+    /** The number of writes under way. */
+    this.busy = 0;
     this.#store = store;
     this.#key = key;
   }
+  #store;
+  #key;
+  #writes;
+  #unwritten;
+  #last;
+  #listener;
   async load(key) {
     const stored = await this.#store.load(key);
     this.cursor ??= stored?.cursor;
@@ -457,8 +463,6 @@ var shareTabs = (member, store, key) => {
   return new Tab(member, new TabStore(store, key), `rosterd-tabs-1 ${key}`, { locks, Channel, Socket });
 };
 var Tab = class {
-  WebSocket;
-  store;
   #store;
   #member;
   #name;

@@ -139,14 +139,6 @@ function comesBack(code) {
   return code < 3500 || code > 3999;
 }
 var RosterdError = class _RosterdError extends Error {
-  code;
-  reason;
-  /** The invalid field, if any. */
-  field;
-  /** The wait before a retry, if the gateway named one. */
-  retryAfterMs;
-  /** With `REJECTED`, the word of the operator's hook that refused, if it gave one. */
-  detail;
   constructor(code, reason, message, more = {}) {
     super(message, more);
     this.name = "RosterdError";
@@ -453,6 +445,9 @@ function merge(...objects) {
   }
   return out;
 }
+function over(before, changes) {
+  return { ...before, ...changes, ...changes.fields && { fields: { ...before?.fields, ...changes.fields } } };
+}
 function mergeBy(by, old, news) {
   const map = /* @__PURE__ */ new Map();
   for (const record of [...list(old), ...list(news)]) map.set(record[by], merge(map.get(record[by]), record));
@@ -478,10 +473,6 @@ var Edits = class {
     this.shown = shown;
     this.save = save;
   }
-  replica;
-  call;
-  shown;
-  save;
   #list = [];
   #lastId = 0;
   update(fields, options) {
@@ -518,7 +509,7 @@ var Edits = class {
         setting: keep || ifVersion === void 0 ? {
           key: "me",
           version: () => me()?.version,
-          shown: () => Object.entries(fields).every(([name, value]) => me()?.[name] === value),
+          shown: () => JSON.stringify(over(me(), fields), (_, value) => value ?? void 0) === JSON.stringify(me()),
           reply: () => ({ updateMyInfoReply: { user: me() } })
         } : void 0,
         ...keep ? { kept: edit, timeoutMs: Infinity } : {},
@@ -532,7 +523,7 @@ var Edits = class {
     if (!list2.length && !this.#list.length) return;
     const gone = this.#list.filter((edit) => !list2.includes(edit));
     this.#list = list2;
-    this.replica.pend(list2.length ? Object.freeze(merge(...list2.map(({ fields }) => fields))) : void 0);
+    this.replica.pend(list2.length ? Object.freeze(list2.reduce((all, { fields }) => over(all, fields), {})) : void 0);
     this.shown(how);
     this.#save(gone.map(({ id, keep }) => ({ id, keep })));
   }
@@ -579,16 +570,12 @@ var Gathered = class {
   constructor(clear = false, kept = /* @__PURE__ */ new Map()) {
     this.clear = clear;
     this.kept = kept;
+    this.removed = /* @__PURE__ */ new Set();
+    this.users = /* @__PURE__ */ new Map();
+    this.friends = /* @__PURE__ */ new Map();
+    this.requests = /* @__PURE__ */ new Map();
+    this.blocks = /* @__PURE__ */ new Map();
   }
-  clear;
-  kept;
-  removed = /* @__PURE__ */ new Set();
-  me;
-  users = /* @__PURE__ */ new Map();
-  friends = /* @__PURE__ */ new Map();
-  requests = /* @__PURE__ */ new Map();
-  blocks = /* @__PURE__ */ new Map();
-  cursor;
   add(change) {
     for (const account of change.removed ?? []) {
       this.removed.add(account);
@@ -1052,47 +1039,34 @@ var REMEDY = {
   accepted: "it was got anew already"
 };
 var Lifecycle = class {
-  options;
-  url;
-  state = "disconnected";
-  connectionState = Object.freeze({ state: "disconnected" });
-  connection;
-  edits;
-  #emitter;
-  #replica;
-  #calls = new Calls();
-  #saver;
-  #tokens;
-  #shared;
-  // The application wants a connection: from connect() to disconnect(), logout() or a final end.
-  #wanted = false;
-  // Counts attempts, to ignore what an earlier one awaited.
-  #run = 0;
-  #cacheRead = false;
-  // When the current attempt began to wait for the store or for `getToken`.
-  #waitsSince;
-  #loginId = 0;
-  // The id of the `watch` that followed the last login.
-  #watchId = 0;
-  #repairId = 0;
-  #loginError;
-  #login;
-  // Settled by the first `synced`, or by a final end.
-  #connected;
-  // Attempts since the last `synced`.
-  #attempt = 0;
-  #retry;
-  // A logout is under way.
-  #leaving = false;
-  #resync = false;
-  // Why the connection is not live.
-  #lastError;
-  #snapshots;
-  // The snapshot that the last `change` brought.
-  #shown;
-  // While this is not 0, a frame or an end is being handled, and `change` follows it.
-  #depth = 0;
   constructor(options, emitter, replica) {
+    this.state = "disconnected";
+    this.connectionState = Object.freeze({ state: "disconnected" });
+    this.#calls = new Calls();
+    // The application wants a connection: from connect() to disconnect(), logout() or a final end.
+    this.#wanted = false;
+    // Counts attempts, to ignore what an earlier one awaited.
+    this.#run = 0;
+    this.#cacheRead = false;
+    this.#loginId = 0;
+    // The id of the `watch` that followed the last login.
+    this.#watchId = 0;
+    this.#repairId = 0;
+    // Attempts since the last `synced`.
+    this.#attempt = 0;
+    // A logout is under way.
+    this.#leaving = false;
+    this.#resync = false;
+    // While this is not 0, a frame or an end is being handled, and `change` follows it.
+    this.#depth = 0;
+    // The network or the user is back: retry at once, unless the gateway chose the time, for all clients.
+    // A connection that looks open may have died silently; any answer proves that it is alive.
+    this.#wake = () => {
+      if (globalThis.document?.visibilityState === "hidden") return;
+      if (this.#stuck || this.#retry && !this.#retry.byGateway) return void this.#begin();
+      this.#probe(PROBE_MS);
+    };
+    this.#offline = () => this.#probe(OFFLINE_PROBE_MS);
     this.options = options;
     this.url = address(options);
     this.#emitter = emitter;
@@ -1118,6 +1092,34 @@ var Lifecycle = class {
       }
     });
   }
+  #emitter;
+  #replica;
+  #calls;
+  #saver;
+  #tokens;
+  #shared;
+  #wanted;
+  #run;
+  #cacheRead;
+  // When the current attempt began to wait for the store or for `getToken`.
+  #waitsSince;
+  #loginId;
+  #watchId;
+  #repairId;
+  #loginError;
+  #login;
+  // Settled by the first `synced`, or by a final end.
+  #connected;
+  #attempt;
+  #retry;
+  #leaving;
+  #resync;
+  // Why the connection is not live.
+  #lastError;
+  #snapshots;
+  // The snapshot that the last `change` brought.
+  #shown;
+  #depth;
   get snapshot() {
     return this.#snapshots.take(this.options.account, this.connectionState);
   }
@@ -1382,14 +1384,8 @@ var Lifecycle = class {
     this.#tokens.stop();
     this.#replica.interrupted();
   }
-  // The network or the user is back: retry at once, unless the gateway chose the time, for all clients.
-  // A connection that looks open may have died silently; any answer proves that it is alive.
-  #wake = () => {
-    if (globalThis.document?.visibilityState === "hidden") return;
-    if (this.#stuck || this.#retry && !this.#retry.byGateway) return void this.#begin();
-    this.#probe(PROBE_MS);
-  };
-  #offline = () => this.#probe(OFFLINE_PROBE_MS);
+  #wake;
+  #offline;
   /** Asks for something small. A connection over which nothing comes within `ms` is dead. */
   #probe(ms) {
     const { connection } = this;
@@ -1518,7 +1514,7 @@ var Replica = class {
   get me() {
     const { me } = this.#held;
     if (!me || !this.#pending) return me;
-    if (this.#shownOf !== me) this.#shown = Object.freeze({ ...this.#shownOf = me, ...this.#pending });
+    if (this.#shownOf !== me) this.#shown = Object.freeze(over(this.#shownOf = me, this.#pending));
     return this.#shown;
   }
   /** The own profile as the gateway has sent it. */

@@ -85,32 +85,34 @@ function systemMessage(own, request, type) {
 import { Close } from "./core.js";
 import { requestKey } from "./core.js";
 var Callbacks = class {
-  options;
-  // The reason of a disconnect by this side.
-  leaving;
-  // The client waits before the next attempt.
-  waiting = false;
-  // Accounts of pending calls, whose effects only `done` reports.
-  own = [];
+  constructor(client, options) {
+    // The client waits before the next attempt.
+    this.waiting = false;
+    // Accounts of pending calls, whose effects only `done` reports.
+    this.own = [];
+    this.#emittedCache = false;
+    // The application's lists, if it merges all callbacks.
+    this.#friends = /* @__PURE__ */ new Map();
+    this.#blocked = [];
+    // The keys of reported open requests.
+    this.#asked = /* @__PURE__ */ new Set();
+    this.#ports = [];
+    this.#client = client;
+    this.options = options;
+    this.#listen();
+  }
   #client;
   // Already reported by `ondisconnect`, so not by `onerror`.
   #ended;
   // The profile that `onmyinfo` got last, since the login.
   #emittedMe;
-  #emittedCache = false;
+  #emittedCache;
   // Changes between login and `onsyncdone`.
   #catchUp;
-  // The application's lists, if it merges all callbacks.
-  #friends = /* @__PURE__ */ new Map();
-  #blocked = [];
-  // The keys of reported open requests.
-  #asked = /* @__PURE__ */ new Set();
-  #ports = [];
-  constructor(client, options) {
-    this.#client = client;
-    this.options = options;
-    this.#listen();
-  }
+  #friends;
+  #blocked;
+  #asked;
+  #ports;
   friend(account) {
     const friend = this.#client.friends.get(account);
     return friend ? { friend: relation(friend) } : {};
@@ -338,7 +340,31 @@ var OWN_FIELDS = ["nick", "avatar", "sign", "gender", "email", "birth", "tel", "
 var servedFrom = gatewayOf(globalThis.document?.currentScript?.src);
 var instances = /* @__PURE__ */ new Map();
 var NIM = class _NIM {
-  static util = { merge };
+  constructor(options) {
+    this.#destroyed = false;
+    // The same under NIM's other names, for pages that show avatars with them.
+    this.viewImageThumbnail = this.viewImageSync;
+    this.viewImageCrop = this.viewImageSync;
+    this.viewImageQuality = this.viewImageSync;
+    this.viewImageRotate = this.viewImageSync;
+    this.viewImageBlur = this.viewImageSync;
+    this.viewImageInterlace = this.viewImageSync;
+    this.viewImageStripMeta = this.viewImageSync;
+    warnOfIgnored(options);
+    this.client = new RosterdClient({
+      url: options.url ?? servedFrom,
+      account: options.account,
+      getToken: (why) => this.#token(why),
+      store: options.db === false ? "memory" : "auto",
+      reconnect: options.needReconnect,
+      requestTimeoutMs: options.cmdTimeout,
+      device: { type: "web", tag: options.customTag ?? void 0 }
+    });
+    this.#callbacks = new Callbacks(this.client, options);
+  }
+  static {
+    this.util = { merge };
+  }
   /** The class itself, for pages that write `SDK.NIM`. */
   static get NIM() {
     return _NIM;
@@ -356,25 +382,10 @@ var NIM = class _NIM {
     if (!options.skipConnectionOnInitialize) nim.connect();
     return nim;
   }
-  /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
-  client;
   #callbacks;
   // The last token used; the same one after its end is useless.
   #shownToken;
-  #destroyed = false;
-  constructor(options) {
-    warnOfIgnored(options);
-    this.client = new RosterdClient({
-      url: options.url ?? servedFrom,
-      account: options.account,
-      getToken: (why) => this.#token(why),
-      store: options.db === false ? "memory" : "auto",
-      reconnect: options.needReconnect,
-      requestTimeoutMs: options.cmdTimeout,
-      device: { type: "web", tag: options.customTag ?? void 0 }
-    });
-    this.#callbacks = new Callbacks(this.client, options);
-  }
+  #destroyed;
   get account() {
     return this.client.account;
   }
@@ -563,14 +574,6 @@ var NIM = class _NIM {
   viewImageSync({ url }) {
     return url;
   }
-  // The same under NIM's other names, for pages that show avatars with them.
-  viewImageThumbnail = this.viewImageSync;
-  viewImageCrop = this.viewImageSync;
-  viewImageQuality = this.viewImageSync;
-  viewImageRotate = this.viewImageSync;
-  viewImageBlur = this.viewImageSync;
-  viewImageInterlace = this.viewImageSync;
-  viewImageStripMeta = this.viewImageSync;
   #mark(callFunc, options, isAdd) {
     const { account } = options;
     this.#relate(callFunc, options, async () => {

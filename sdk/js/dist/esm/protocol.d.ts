@@ -17,7 +17,11 @@ export interface User<Custom extends string = string> {
     /** Milliseconds since 1970. */
     readonly updateTime: number;
     readonly version: number;
+    /** The deployment's own fields that have a value and that this client may see; absent if there are none. */
+    readonly fields?: Readonly<Record<string, FieldValue>>;
 }
+/** The value of an own field. */
+export type FieldValue = string | number | boolean | readonly string[];
 /** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
 export interface Friend<Custom extends string = string> {
     readonly account: string;
@@ -76,6 +80,9 @@ export interface Session {
 /** The fields that `updateMyInfo` changes. A missing field stays unchanged, an empty text clears it. */
 export type MyInfo<Custom extends string = string> = {
     -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User<Custom>[K] | undefined;
+} & {
+    /** Own fields, each by itself: a missing one stays unchanged, `null` clears it. */
+    fields?: Readonly<Record<string, FieldValue | null>> | undefined;
 };
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {

@@ -55,6 +55,36 @@ const kept = async (store: MemoryStore): Promise<object[] | undefined> => (await
 const updates = (it: Rig): any[] => it.socket.sent.flatMap(({ updateMyInfo }) => updateMyInfo ?? []);
 const heard = (it: Rig): string[] => it.of('me').map(([me, how]) => `${me.sign} ${how}`);
 
+test('own fields show one by one, and a cleared one is null until that is answered', async () => {
+  const it = await live([]);
+  const has = { level: 1, mood: 'fine', tags: ['a'] };
+  it.socket.gives({ changes: { me: mine(8, { fields: has }) } });
+  await settle();
+  const first = it.client.updateMyInfo({ fields: { mood: null, pronouns: 'they' } }, { optimistic: true });
+  const second = it.client.updateMyInfo({ fields: { level: 2 } }, { optimistic: true });
+  assert.deepEqual(it.client.me?.fields, { level: 2, mood: null, pronouns: 'they', tags: ['a'] });
+  assert.deepEqual(it.client.pending, { fields: { mood: null, pronouns: 'they', level: 2 } });
+  assert.ok(Object.isFrozen(it.client.me));
+  assert.deepEqual(updates(it)[0].fields, { mood: null, pronouns: 'they' });
+  const { id } = it.socket.sent.find(({ updateMyInfo }) => updateMyInfo);
+  it.socket.gives({ id, updateMyInfoReply: { user: mine(9, { fields: { level: 1, pronouns: 'they', tags: ['a'] } }) } });
+  await first;
+  assert.deepEqual(it.client.me?.fields, { level: 2, pronouns: 'they', tags: ['a'] });
+  const ends = ending(second);
+  await answer(it, 414);
+  assert.equal(ends.how, 'INVALID_ARGUMENT');
+  assert.deepEqual(it.client.me?.fields, { level: 1, pronouns: 'they', tags: ['a'] });
+});
+
+test('a change of own fields whose answer was lost is recognized by what they hold', async () => {
+  const it = await live([]);
+  const ends = ending(it.client.updateMyInfo({ fields: { tags: ['a'], mood: null } }));
+  it.socket.ends(1006);
+  await pass(2_000);
+  await login(it, mine(9, { fields: { tags: ['a'] } }));
+  assert.deepEqual([ends.how, updates(it).length], ['done', 0]);
+});
+
 test('an optimistic change shows at once, with what is pending, and stays', async () => {
   const it = await live([]);
   const snapshots: Snapshot[] = [];

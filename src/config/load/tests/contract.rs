@@ -69,6 +69,14 @@ fn the_names_and_defaults_are_a_contract() {
             "profile.visibility.nick",
             "profile.visibility.sign",
             "profile.visibility.tel",
+            "profile.write.avatar",
+            "profile.write.birth",
+            "profile.write.custom",
+            "profile.write.email",
+            "profile.write.gender",
+            "profile.write.nick",
+            "profile.write.sign",
+            "profile.write.tel",
             "sessions.max",
             "sessions.policy",
             "shutdown.away",
@@ -128,6 +136,15 @@ fn the_names_in_named_sections_are_a_contract() {
             "ops.keys.NAME.scopes",
             "ops.keys.NAME.sha256",
             "ops.keys.NAME.until",
+            "profile.fields.NAME.default",
+            "profile.fields.NAME.max",
+            "profile.fields.NAME.max_items",
+            "profile.fields.NAME.max_length",
+            "profile.fields.NAME.min",
+            "profile.fields.NAME.type",
+            "profile.fields.NAME.values",
+            "profile.fields.NAME.visibility",
+            "profile.fields.NAME.write",
             "webhooks.NAME.authorization",
             "webhooks.NAME.batch",
             "webhooks.NAME.batch_bytes",
@@ -172,9 +189,10 @@ fn the_documentation_names_every_key_its_variable_and_its_default() {
 fn the_examples_in_the_documentation_are_good() {
     let text = include_str!("../../../../docs/configuration.md");
     let examples: Vec<_> = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 2);
-    assert!(load_with(examples[0], &[], &[]).is_ok());
+    assert_eq!(examples.len(), 3);
+    assert_eq!(load_with(examples[0], &[], &[]).unwrap().config.profile.fields.len(), 2);
+    assert!(load_with(examples[1], &[], &[]).is_ok());
     let api_key = ("ROSTERD_OPS__API_KEY", "0123456789abcdef");
-    assert_eq!(load_with(examples[1], &[api_key], &[]).unwrap().config.auth.mode, Mode::Jwt);
-    assert!(load_with(examples[1], &[], &[]).unwrap_err().starts_with("ops.api_key: is needed"));
+    assert_eq!(load_with(examples[2], &[api_key], &[]).unwrap().config.auth.mode, Mode::Jwt);
+    assert!(load_with(examples[2], &[], &[]).unwrap_err().starts_with("ops.api_key: is needed"));
 }

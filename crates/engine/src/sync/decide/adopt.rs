@@ -126,8 +126,8 @@ fn block(current: &CurrentRows, command: &Command, at: CommitPoint, visibility: 
         if let Some(last_seen) = *last_seen {
             block.presence = Some(SeenPresence { online: false, last_seen });
         }
-        let adopted = given.as_ref().zip(frozen.as_ref()).and_then(|(given, profile)| given.apply(profile));
-        if let Some(adopted) = adopted {
+        let adopted = given.as_ref().zip(frozen.as_ref()).map(|(given, profile)| given.apply(profile, &visibility.own));
+        if let Some(adopted) = adopted.transpose()?.flatten() {
             *frozen = Some(Arc::new(adopted));
         }
     }

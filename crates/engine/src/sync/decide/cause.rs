@@ -61,10 +61,13 @@ pub fn replaced(current: &CurrentRows, rows: &[Row]) -> Vec<Revision> {
 fn changed_fields(current: &CurrentRows, rows: &[Row]) -> ChangedFields {
     let changed = rows.iter().find_map(|row| match row {
         Row::Profile(profile) => Some(current.user(&profile.account)?.changed_fields(profile)),
-        Row::Edge(edge) => Some(current.edge(&edge.owner, &edge.peer)?.changed_fields(edge)),
+        Row::Edge(edge) => {
+            let held = current.edge(&edge.owner, &edge.peer)?;
+            Some(held.changed_fields(edge).into_iter().map(Into::into).collect())
+        }
         _ => None,
     });
-    changed.unwrap_or_default().into_iter().map(Into::into).collect()
+    changed.unwrap_or_default()
 }
 
 impl CurrentRows {

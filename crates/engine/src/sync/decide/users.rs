@@ -26,10 +26,11 @@ pub(super) fn set_profile(
     expect_version("the profile", before.map_or(0, |profile| profile.version), if_version)?;
     let (next, outcome) = match before {
         None => {
-            let empty = Profile::new(account.clone(), at.revision, at.now);
-            (patch.apply(&empty).unwrap_or(empty), Outcome::Created)
+            let own = visibility.own.defaults();
+            let empty = Profile { own, ..Profile::new(account.clone(), at.revision, at.now) };
+            (patch.apply(&empty, &visibility.own)?.unwrap_or(empty), Outcome::Created)
         }
-        Some(before) => match patch.apply(before) {
+        Some(before) => match patch.apply(before, &visibility.own)? {
             None => {
                 let answer = Answer { outcome: Outcome::Unchanged, profile: Some(before.clone()) };
                 return Ok(Decision { answer, ..Decision::unchanged() });

@@ -9,10 +9,10 @@ use super::rows::{change_log, delivery, profiles};
 use super::session::{PgSession, call};
 use super::url::PostgresUrl;
 use crate::store::StoreError;
-use rosterd_engine::model::Visibility;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../schema/postgres/0001_one_node.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../schema/postgres/0001_one_node.sql"), include_str!("../schema/postgres/0002_own_fields.sql")];
 
 /// The oldest server that has all that is asked of it.
 const OLDEST: i32 = 130_000;
@@ -230,7 +230,7 @@ async fn begin_histories(session: &PgSession, options: &PostgresOptions, identit
         let has_log = value::<i64>(&meta, 2)? != NO_HISTORY;
         let (has_numbers, numbers): (bool, _) = (value(&meta, 3)?, options.keeps_log && options.numbers_presence);
         let others = [
-            ("profile.visibility", Visibility::from_line(&stored).as_ref() == Some(&options.visibility)),
+            ("profile.visibility", options.visibility.is_that_of(&stored)),
             ("feed.retention", has_log == options.keeps_log),
             ("feed.presence", has_numbers == numbers),
         ];
@@ -238,11 +238,11 @@ async fn begin_histories(session: &PgSession, options: &PostgresOptions, identit
             return Err(PgSchemaError::Contradicts(key));
         }
     }
-    if lost || Visibility::from_line(&stored).as_ref() != Some(&options.visibility) {
+    if lost || options.visibility.differs_from(&stored) {
         session.query(call!("UPDATE meta SET epoch = $1", random()?)).await?;
     }
     let sql = "UPDATE meta SET identity = $1, visibility = $2 WHERE identity <> $1 OR visibility <> $2";
-    session.query(call!(sql, identity.to_owned(), options.visibility.to_line())).await?;
+    session.query(call!(sql, identity.to_owned(), options.visibility.to_line(&stored))).await?;
     if lost || !options.keeps_log || value::<i64>(&meta, 2)? == NO_HISTORY {
         let history = if options.keeps_log { random()? } else { NO_HISTORY };
         session.pipeline(&change_log::begin(history)).await?;

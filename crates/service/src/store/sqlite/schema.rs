@@ -15,7 +15,7 @@ use rosterd_engine::model::{Epoch, LogHistory, Revision, SeenNumber, Visibility}
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../schema/sqlite/0011_presence_numbers.sql"),
     include_str!("../schema/sqlite/0012_compressed_log.sql"),
     include_str!("../schema/sqlite/0013_head_of_the_log.sql"),
+    include_str!("../schema/sqlite/0014_own_fields.sql"),
 ];
 
 /// The epoch and the history in a copy, which gets its own when it is opened first.
@@ -142,10 +143,10 @@ fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaEr
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let stored: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
     tx.execute("UPDATE meta SET epoch = ?1 WHERE epoch = ?2", [epoch()?, COPIED])?;
-    if Visibility::from_line(&stored).as_ref() != Some(visibility) {
+    if visibility.differs_from(&stored) {
         tx.execute("UPDATE meta SET epoch = ?1", [epoch()?])?;
     }
-    let line = visibility.to_line();
+    let line = visibility.to_line(&stored);
     if stored != line {
         tx.execute("UPDATE meta SET visibility = ?1", [line])?;
     }

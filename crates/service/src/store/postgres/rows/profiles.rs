@@ -7,7 +7,7 @@ use tokio_postgres::Row as Record;
 use tokio_postgres::types::ToSql;
 
 use super::relations;
-use super::values::{account, int, meaning, names, number, pairs, plain, text, value};
+use super::values::{account, int, meaning, names, number, own_fields, pairs, plain, text, value};
 use crate::store::postgres::pg_error::PgResult;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{PresenceRow, columns};
@@ -16,6 +16,7 @@ use rosterd_engine::model::{
     Account, Block, Invisibility, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber, SeenPresence, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
+use rosterd_protocol::own_fields_to_bytes;
 
 /// A row of `users` without the number of its last transition.
 #[derive(Debug, Clone)]
@@ -23,6 +24,9 @@ pub(in crate::store::postgres) struct UserRow {
     pub profile: Arc<Profile>,
     pub presence: StoredPresence,
 }
+
+/// The column of the own fields, and the type of arrays of it.
+const OWN: (&str, &str) = (Profile::OWN, "bytea[]");
 
 /// The columns of a profile that are no fields.
 const COUNTED: [&str; 7] =
@@ -41,6 +45,7 @@ macro_rules! define {
             };
             vec![
                 $(Box::new(profiles.iter().map(|profile| given!($kind, profile.$name)).collect::<Vec<_>>()),)+
+                Box::new(profiles.iter().map(|profile| own_fields_to_bytes(&profile.own)).collect::<Vec<_>>()),
                 numbers(|profile| profile.create_time),
                 numbers(|profile| profile.update_time),
                 numbers(|profile| profile.version),
@@ -58,6 +63,7 @@ macro_rules! define {
             Ok(Profile {
                 account,
                 $($name: read!($kind, record, next()),)+
+                own: own_fields(record, next())?,
                 create_time: number(record, next())?,
                 update_time: number(record, next())?,
                 version: number(record, next())?,
@@ -110,24 +116,23 @@ macro_rules! read {
 for_each_profile_field!(define);
 
 /// The number of columns of a profile.
-const COLUMNS: usize = FIELDS.len() + COUNTED.len();
+const COLUMNS: usize = FIELDS.len() + 1 + COUNTED.len();
 
 fn columns() -> impl Iterator<Item = &'static str> {
-    FIELDS.iter().map(|(name, _)| *name).chain(COUNTED)
+    FIELDS.iter().chain([&OWN]).map(|(name, _)| *name).chain(COUNTED)
 }
 
 /// Returns the columns of a profile, and the types of arrays of them.
 pub(in crate::store::postgres) fn profile_columns() -> impl Iterator<Item = (&'static str, &'static str)> {
-    FIELDS.iter().copied().chain(COUNTED.map(|name| (name, "bigint[]")))
+    FIELDS.iter().copied().chain([OWN]).chain(COUNTED.map(|name| (name, "bigint[]")))
 }
 
 /// The columns of a profile, in the order of [`arrays`] and [`profile`].
 static LIST: LazyLock<String> = LazyLock::new(|| columns().collect::<Vec<_>>().join(", "));
 
 /// Makes a statement that puts profiles, given as arrays, with further columns of a name and a type of array.
-fn put_statement(table: &str, key: &str, more: &[(&str, &str)]) -> String {
-    let counted = COUNTED.iter().map(|name| (*name, "bigint[]"));
-    let all: Vec<_> = FIELDS.iter().copied().chain(counted).chain(more.iter().copied()).collect();
+fn put_statement(table: &str, key: &str, more: &[(&'static str, &'static str)]) -> String {
+    let all: Vec<_> = profile_columns().chain(more.iter().copied()).collect();
     let names = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let given = all.iter().enumerate().map(|(at, (_, array))| format!("${}::{array}", at + 1));
     let given = given.collect::<Vec<_>>().join(", ");

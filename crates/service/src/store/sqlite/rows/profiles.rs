@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row as Record, ToSql, params};
 
 use super::relations;
@@ -10,10 +11,11 @@ use super::values::{account, int, number, text};
 use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Gender, Invisibility, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber,
+    Account, Block, Gender, Invisibility, LastChange, NumberedPresence, OnlineAccount, OwnFields, Profile, SeenNumber,
     SeenPresence, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
+use rosterd_protocol::{own_fields_from_bytes, own_fields_to_bytes};
 
 /// Defines the columns of a profile out of the table of profile fields.
 ///
@@ -26,7 +28,7 @@ macro_rules! define {
             () => {
                 concat!(
                     $(stringify!($name), ", ",)+
-                    "create_time, update_time, version, friends_version, friends_time, everyone_version, everyone_time"
+                    "fields, create_time, update_time, version, friends_version, friends_time, everyone_version, everyone_time"
                 )
             };
         }
@@ -34,7 +36,7 @@ macro_rules! define {
         /// A parameter for each column.
         macro_rules! parameters {
             () => {
-                concat!($(parameter!($name),)+ "?, ?, ?, ?, ?, ?, ?")
+                concat!($(parameter!($name),)+ "?, ?, ?, ?, ?, ?, ?, ?")
             };
         }
 
@@ -43,7 +45,7 @@ macro_rules! define {
             () => {
                 concat!(
                     $(stringify!($name), " = excluded.", stringify!($name), ", ",)+
-                    "create_time = excluded.create_time, update_time = excluded.update_time,
+                    "fields = excluded.fields, create_time = excluded.create_time, update_time = excluded.update_time,
                      version = excluded.version,
                      friends_version = excluded.friends_version, friends_time = excluded.friends_time,
                      everyone_version = excluded.everyone_version, everyone_time = excluded.everyone_time"
@@ -52,16 +54,17 @@ macro_rules! define {
         }
 
         /// The number of columns.
-        const COLUMNS: usize = Profile::FIELDS.len() + 7;
+        const COLUMNS: usize = Profile::FIELDS.len() + 8;
 
         /// Calls `put` with the values of a profile's columns, followed by `then`.
         fn with_values<T>(profile: &Profile, then: &[&str], put: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
             let [created, updated, version] = [profile.create_time, profile.update_time, profile.version].map(int);
             let Profile { friends, everyone, .. } = profile;
+            let own = own_fields_to_bytes(&profile.own);
             let [fv, ft, ev, et] = [friends.version, friends.time, everyone.version, everyone.time].map(int);
             let columns: [&dyn ToSql; COLUMNS] = [
                 $(&value!($kind, profile.$name),)+
-                &created, &updated, &version, &fv, &ft, &ev, &et,
+                &own, &created, &updated, &version, &fv, &ft, &ev, &et,
             ];
             let then = then.iter().map(|text| text as &dyn ToSql);
             put(&columns.into_iter().chain(then).collect::<Vec<_>>())
@@ -74,6 +77,7 @@ macro_rules! define {
             Ok(Profile {
                 account: account.clone(),
                 $($name: read!($kind, record, next()),)+
+                own: own_fields(record, next())?,
                 create_time: number(record, next())?,
                 update_time: number(record, next())?,
                 version: number(record, next())?,
@@ -415,6 +419,11 @@ pub(in crate::store::sqlite) fn frozen(
         found.extend(profile.map(Arc::new));
     }
     Ok(found)
+}
+
+fn own_fields(record: &Record<'_>, column: usize) -> Result<OwnFields> {
+    let damaged = || Error::FromSqlConversionFailure(column, Type::Blob, "they are no own fields".into());
+    own_fields_from_bytes(record.get_ref(column)?.as_blob()?).ok_or_else(damaged)
 }
 
 fn gender(record: &Record<'_>, column: usize) -> Result<Gender> {

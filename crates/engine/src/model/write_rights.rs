@@ -1,0 +1,79 @@
+//! Who may write which field of a profile.
+
+use super::own_fields::OWN_PREFIX;
+use super::own_schema::OwnSchema;
+use super::{FieldWriter, Fields, Reason, RequestError};
+use crate::for_each_profile_field;
+
+/// Defines the rights out of the table of profile fields.
+macro_rules! define {
+    ($($name:ident: $kind:ident $limits:tt, $audience:ident;)+) => {
+        /// The writer of every field that is not an own field; the same for all profiles of a deployment.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the fields are those of the profile")]
+        pub struct WriteRights {
+            $(pub $name: FieldWriter,)+
+        }
+
+        impl WriteRights {
+            fn refused(&self, fields: &Fields) -> Option<&'static str> {
+                $(if self.$name == FieldWriter::Backend && fields.$name.is_some() {
+                    return Some(stringify!($name));
+                })+
+                None
+            }
+        }
+    };
+}
+
+for_each_profile_field!(define);
+
+impl WriteRights {
+    /// Checks that a client may write all fields that it gives.
+    ///
+    /// # Errors
+    /// 403 with the first field that only the backend may write, whether or not the value would change.
+    pub fn permit(&self, own: &OwnSchema, fields: &Fields) -> Result<(), RequestError> {
+        let is_refused = |name: &&str| fields.own.set.contains_key(*name);
+        let of_backend = own.iter().filter(|(_, field)| field.writer == FieldWriter::Backend).map(|(name, _)| name);
+        let field = match self.refused(fields) {
+            Some(name) => name.to_owned(),
+            None => match of_backend.into_iter().find(is_refused) {
+                Some(name) => format!("{OWN_PREFIX}{name}"),
+                None => return Ok(()),
+            },
+        };
+        let message = format!("only the backend may write {field}");
+        Err(RequestError::new(Reason::PermissionDenied, message).field(field))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Audience, OwnField, OwnKind};
+
+    #[test]
+    fn a_client_writes_no_field_of_the_backend() {
+        let level = OwnField {
+            kind: OwnKind::Boolean,
+            default: None,
+            audience: Audience::Everyone,
+            writer: FieldWriter::Backend,
+        };
+        let about = OwnField { writer: FieldWriter::Account, ..level.clone() };
+        let own: OwnSchema = [("level".into(), level), ("about".into(), about)].into_iter().collect();
+        let rights = WriteRights { nick: FieldWriter::Backend, ..WriteRights::default() };
+        let refused = |fields: &Fields| {
+            let error = rights.permit(&own, fields).err()?;
+            assert_eq!(error.reason, Reason::PermissionDenied);
+            error.field.map(std::borrow::Cow::into_owned)
+        };
+        let mut fields = Fields { sign: Some("x".into()), ..Fields::default() };
+        fields.own.set.insert("about".into(), None);
+        assert_eq!(refused(&fields), None);
+        fields.own.set.insert("level".into(), None);
+        assert_eq!(refused(&fields).as_deref(), Some("fields.level"));
+        assert_eq!(refused(&Fields { nick: Some(String::new()), ..fields }).as_deref(), Some("nick"));
+    }
+}
