@@ -172,7 +172,7 @@ pub struct ForeignUpdate {
     #[uniffi(default = None)]
     pub custom: Option<String>,
     /// The fields that the deployment has added.
-    #[uniffi(default = {})]
+    #[uniffi(default)]
     pub fields: HashMap<String, ForeignFieldValue>,
     /// Changes nothing unless the profile still has this version.
     #[uniffi(default = None)]
