@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table drain-demo chromium promtool proxies nats postgres
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings clients-table tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table drain-demo chromium promtool proxies nats postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -128,6 +128,12 @@ python: $(TOOLS)/python/installed sdk/js/node_modules/.package-lock.json ## test
 	ROSTERD_WHEEL=$$(ls $(abspath $(TARGET))/wheels/*.whl) $(TOOLS)/python/bin/python sdk/python/tests/checks.py
 	ROSTERD_CLIENTS=python ROSTERD_PYTHON=$(abspath $(TOOLS))/python/bin/python cargo test $(CHECKED) --test suite scenarios::the_python
 	ROSTERD_CLIENTS=rust,js,python ROSTERD_PYTHON=$(abspath $(TOOLS))/python/bin/python cargo test $(CHECKED) --test suite scenarios::soak
+
+clients-table: $(TOOLS)/venv/installed sdk/js/node_modules/.package-lock.json ## measure the Rust and the JavaScript client with 10,000 friends
+	cargo build --locked --package rosterd
+	cargo build --locked --profile dist --package rosterd-client --example footprint
+	cargo build --locked --profile dist --package rosterd-ffi
+	$(PYTHON) tests/interop/clients_table.py
 
 # LANGUAGES=… chooses some.
 bindings: $(TOOLS)/python/installed ## write bindings of the client for LANGUAGES="kotlin swift" into target/bindings

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use rosterd_client::{Backend, Client, Replica, Trust};
+use rosterd_client::{Backend, Client, ClientOptions, ConnectionPhase, Replica, RosterdClient, Trust};
 use rosterd_protocol::Encoding;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -82,6 +82,28 @@ async fn until_shown(gateway: &Gateway, trust: &Trust) {
     let begun = Instant::now();
     while !is_shown(gateway, trust).await {
         assert!(begun.elapsed() < PATIENCE, "the new certificate was not taken into use");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stays_connected_accepts_what_it_is_told_to_trust_and_nothing_else() {
+    let authority = Authority::new();
+    let world = world(&["clients"], &authority.server());
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let options = || ClientOptions::new(gateway.url(), "alice").backoff(Duration::ZERO, Duration::from_millis(50));
+    let trusting = RosterdClient::new(options().trust(authority.trust())).unwrap();
+    timeout(PATIENCE, trusting.connect()).await.expect("a connection in time").unwrap();
+    // The platform knows nothing of an authority that a test has made; nor does another authority.
+    for options in [options(), options().trust(Authority::new().trust())] {
+        let client = RosterdClient::new(options).unwrap();
+        let connecting = client.clone();
+        let connecting = tokio::spawn(async move { connecting.connect().await });
+        let refused = client.until(|held| held.connection.phase == ConnectionPhase::Reconnecting);
+        let refused = timeout(PATIENCE, refused).await.expect("an end of the attempt").unwrap();
+        let why = refused.connection.last_error.clone().unwrap().message;
+        assert!(why.contains("certificate"), "{why}");
+        connecting.abort();
     }
 }
 

@@ -14,8 +14,8 @@ pub use client::{ForeignChange, ForeignChanges, ForeignClient, ForeignFound, For
 pub use error::{ErrorDetail, ForeignError};
 pub use options::{ForeignOptions, ForeignTokenAnswer, ForeignTokenReason, TokenProvider};
 pub use records::{
-    ForeignBlock, ForeignDevice, ForeignDirection, ForeignFriend, ForeignGender, ForeignPresence, ForeignRequest,
-    ForeignSession, ForeignUpdate, ForeignUser,
+    ForeignBlock, ForeignDevice, ForeignDirection, ForeignFieldValue, ForeignFriend, ForeignGender, ForeignPresence,
+    ForeignRequest, ForeignSession, ForeignUpdate, ForeignUser,
 };
 pub use snapshot::{ForeignConnection, ForeignPhase, ForeignSnapshot, ForeignSnapshotChange};
 

@@ -1,5 +1,7 @@
 //! The records of the protocol, as they cross the boundary.
 
+use std::collections::HashMap;
+
 use rosterd_protocol::v1;
 
 /// The gender of a profile.
@@ -14,8 +16,32 @@ pub enum ForeignGender {
     Female,
 }
 
+/// The value of a field that the deployment has added.
+#[derive(Debug, Clone, PartialEq, uniffi::Enum)]
+#[uniffi(name = "FieldValue")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum ForeignFieldValue {
+    Text {
+        text: String,
+    },
+    Integer {
+        integer: i64,
+    },
+    Number {
+        number: f64,
+    },
+    Boolean {
+        boolean: bool,
+    },
+    List {
+        texts: Vec<String>,
+    },
+    /// Nothing: it clears a field.
+    Cleared,
+}
+
 /// A user's profile. Times are milliseconds since 1970.
-#[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
+#[derive(Debug, Clone, PartialEq, uniffi::Record)]
 #[uniffi(name = "User")]
 #[allow(missing_docs, reason = "documented in the schema")]
 pub struct ForeignUser {
@@ -31,6 +57,8 @@ pub struct ForeignUser {
     pub create_time: u64,
     pub update_time: u64,
     pub version: u64,
+    /// The fields that the deployment has added and that have a value.
+    pub fields: HashMap<String, ForeignFieldValue>,
 }
 
 /// A friendship as this account sees it.
@@ -123,7 +151,7 @@ pub struct ForeignSession {
 }
 
 /// A change of the own profile: a field that is not given stays, an empty one is cleared.
-#[derive(Debug, Clone, Default, PartialEq, Eq, uniffi::Record)]
+#[derive(Debug, Clone, Default, PartialEq, uniffi::Record)]
 #[uniffi(name = "ProfileUpdate")]
 #[allow(missing_docs, reason = "documented in the schema")]
 pub struct ForeignUpdate {
@@ -143,6 +171,9 @@ pub struct ForeignUpdate {
     pub tel: Option<String>,
     #[uniffi(default = None)]
     pub custom: Option<String>,
+    /// The fields that the deployment has added.
+    #[uniffi(default)]
+    pub fields: HashMap<String, ForeignFieldValue>,
     /// Changes nothing unless the profile still has this version.
     #[uniffi(default = None)]
     pub if_version: Option<u64>,
@@ -184,6 +215,34 @@ impl From<&v1::User> for ForeignUser {
             create_time: user.create_time,
             update_time: user.update_time,
             version: user.version,
+            fields: user.fields.into_iter().map(|(name, value)| (name, value.into())).collect(),
+        }
+    }
+}
+
+impl From<v1::FieldValue> for ForeignFieldValue {
+    fn from(value: v1::FieldValue) -> Self {
+        match value {
+            v1::FieldValue { text: Some(text), .. } => Self::Text { text },
+            v1::FieldValue { integer: Some(integer), .. } => Self::Integer { integer },
+            v1::FieldValue { number: Some(number), .. } => Self::Number { number },
+            v1::FieldValue { boolean: Some(boolean), .. } => Self::Boolean { boolean },
+            v1::FieldValue { list: Some(list), .. } => Self::List { texts: list.texts },
+            _ => Self::Cleared,
+        }
+    }
+}
+
+impl From<ForeignFieldValue> for v1::FieldValue {
+    fn from(value: ForeignFieldValue) -> Self {
+        let nothing = Self::default();
+        match value {
+            ForeignFieldValue::Text { text } => Self { text: Some(text), ..nothing },
+            ForeignFieldValue::Integer { integer } => Self { integer: Some(integer), ..nothing },
+            ForeignFieldValue::Number { number } => Self { number: Some(number), ..nothing },
+            ForeignFieldValue::Boolean { boolean } => Self { boolean: Some(boolean), ..nothing },
+            ForeignFieldValue::List { texts } => Self { list: Some(v1::FieldTexts { texts }), ..nothing },
+            ForeignFieldValue::Cleared => nothing,
         }
     }
 }
@@ -234,7 +293,7 @@ impl From<ForeignDevice> for v1::Device {
 #[allow(clippy::needless_update, reason = "the schema may have more")]
 impl From<ForeignUpdate> for v1::UpdateMyInfo {
     fn from(update: ForeignUpdate) -> Self {
-        let ForeignUpdate { nick, avatar, sign, gender, email, birth, tel, custom, if_version } = update;
+        let ForeignUpdate { nick, avatar, sign, gender, email, birth, tel, custom, fields, if_version } = update;
         Self {
             nick,
             avatar,
@@ -244,6 +303,7 @@ impl From<ForeignUpdate> for v1::UpdateMyInfo {
             birth,
             tel,
             custom,
+            fields: fields.into_iter().map(|(name, value)| (name, value.into())).collect(),
             if_version,
             ..Self::default()
         }

@@ -91,13 +91,18 @@ async fn carry(
 /// Carries bytes until one side ends. Under these qualities it loses them, and an end too: a cut that nobody sees.
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &Mutex<LineState>, loses: &[Quality]) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut has_lost = false;
     loop {
         let read = from.read(&mut buffer).await;
-        let is_lost = loses.contains(&state.lock().quality);
+        // What comes after a gap would be no stream.
+        let is_lost = has_lost || loses.contains(&state.lock().quality);
         match read {
             Ok(0) | Err(_) if is_lost => tokio::time::sleep(Duration::from_mins(10)).await,
             Ok(0) | Err(_) => return,
-            Ok(count) if is_lost => state.lock().lost += count,
+            Ok(count) if is_lost => {
+                has_lost = true;
+                state.lock().lost += count;
+            }
             Ok(count) => {
                 if to.write_all(&buffer[..count]).await.is_err() {
                     return;

@@ -67,7 +67,8 @@ impl Play {
     }
 
     pub(super) async fn prepare(language: Language, scenario: &Value) -> Self {
-        let world = if scenario["auth"] == "jwt" { auth::with_secret() } else { World::new() };
+        let mut world = if scenario["auth"] == "jwt" { auth::with_secret() } else { World::new() };
+        text(&scenario["config"]).clone_into(&mut world.settings);
         let overrides: Vec<_> = list(&scenario["settings"]).iter().map(|pair| text(pair).to_owned()).collect();
         let mut roles = BTreeMap::new();
         for (name, options) in scenario["clients"].as_object().unwrap() {

@@ -1,6 +1,6 @@
 //! What a snapshot shows, compared with what a scenario expects.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The end of what a client said, for the message of a failure.
 pub(super) fn last(lines: &[Value]) -> String {
@@ -43,11 +43,15 @@ fn accounts(records: &Value, counts: impl Fn(&Value) -> bool) -> Value {
 /// A list in an order that does not depend on who shows it; anything else as it is. What a record has at its default may be
 /// missing.
 pub(super) fn sorted(records: &Value) -> Value {
-    let Some(records) = records.as_array() else { return records.clone() };
-    let mut records = records.clone();
-    for record in records.iter_mut().filter_map(Value::as_object_mut) {
-        record.retain(|_, value| *value != false);
-    }
+    let plain = |record: &Value| {
+        let mut record = record.clone();
+        if let Some(fields) = record.as_object_mut() {
+            fields.retain(|_, value| *value != false && *value != json!({}));
+        }
+        record
+    };
+    let Some(records) = records.as_array() else { return plain(records) };
+    let mut records: Vec<_> = records.iter().map(plain).collect();
     records.sort_by_key(|record| ["account", "direction"].map(|key| record[key].to_string()));
     records.into()
 }

@@ -113,4 +113,9 @@ fn has_fields(me: &v1::User, update: &v1::UpdateMyInfo) -> bool {
         && same(&me.birth, &update.birth)
         && same(&me.tel, &update.tel)
         && same(&me.custom, &update.custom)
+        && update.fields.iter().all(|(name, value)| match me.fields.get(name) {
+            Some(held) => held == value,
+            // A value with nothing in it clears a field.
+            None => *value == v1::FieldValue::default(),
+        })
 }

@@ -11,7 +11,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Iterable, Literal, O
 
 from . import _records as records
 from ._native import rosterd_ffi
-from ._records import Block, Device, Friend, FriendRequest, Gender, Presence, Session, User
+from ._records import Block, Device, FieldValue, Friend, FriendRequest, Gender, Presence, Session, User
 
 # What UniFFI has written; this file gives it types.
 native: Any = rosterd_ffi
@@ -402,12 +402,17 @@ class RosterdClient:
         birth: Optional[str] = None,
         tel: Optional[str] = None,
         custom: Optional[str] = None,
+        fields: Optional[dict[str, Optional[FieldValue]]] = None,
         if_version: Optional[int] = None,
     ) -> User:
-        """Changes the given fields of the account's own profile, and returns the new profile. An empty text clears one."""
+        """Changes the given fields of the account's own profile, and returns the new profile. An empty text clears one.
+
+        `fields` are those that the deployment has added; `None` clears one of them.
+        """
         update = native.ProfileUpdate(
             nick=nick, avatar=avatar, sign=sign, gender=None if gender is None else native.Gender[gender.upper()],
             email=email, birth=birth, tel=tel, custom=custom, if_version=if_version,
+            fields={name: _value(value) for name, value in (fields or {}).items()},
         )
         return records.user(await _done(self._client.update_my_info(update)))
 
@@ -482,6 +487,18 @@ class RosterdClient:
     def hold(self, accounts: Iterable[str]) -> Hold:
         """Watches strangers besides those of `watch` until the hold is released. Holds are counted."""
         return Hold(self._client.hold(list(accounts)))
+
+
+def _value(value: Optional[FieldValue]) -> Any:
+    if value is None:
+        return native.FieldValue.CLEARED()
+    if isinstance(value, bool):
+        return native.FieldValue.BOOLEAN(value)
+    if isinstance(value, int):
+        return native.FieldValue.INTEGER(value)
+    if isinstance(value, float):
+        return native.FieldValue.NUMBER(value)
+    return native.FieldValue.TEXT(value) if isinstance(value, str) else native.FieldValue.LIST(list(value))
 
 
 def _milliseconds(seconds: float) -> int:

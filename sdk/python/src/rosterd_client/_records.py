@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Optional
+from typing import Any, Literal, Optional, Union
 
 Gender = Literal["unknown", "male", "female"]
 Direction = Literal["in", "out"]
+# The value of a field that the deployment has added.
+FieldValue = Union[str, int, float, bool, list[str]]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class User:
     create_time: int
     update_time: int
     version: int
+    # The fields that the deployment has added and that have a value.
+    fields: dict[str, FieldValue]
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,17 @@ def user(record: Any) -> User:
         account=record.account, nick=record.nick, avatar=record.avatar, sign=record.sign, gender=gender,
         email=record.email, birth=record.birth, tel=record.tel, custom=record.custom,
         create_time=record.create_time, update_time=record.update_time, version=record.version,
+        fields={name: field(value) for name, value in record.fields.items()},
     )
+
+
+def field(value: Any) -> FieldValue:
+    # A value is one of the kinds, each with one attribute.
+    for kind in ("text", "integer", "number", "boolean", "texts"):
+        if hasattr(value, kind):
+            found: FieldValue = getattr(value, kind)
+            return found
+    return ""
 
 
 def friend(record: Any) -> Friend:
