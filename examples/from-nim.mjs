@@ -48,8 +48,10 @@ async function read(file) {
     const held = list((await nim('friend/get', { accid: account, updatetime: '0' })).friends);
     friends.set(account, new Set(held.map(({ faccid }) => faccid)));
     for (const { faccid, alias = '', ex = '' } of held) if (alias || ex) notes.push({ account, friend: faccid, alias, custom: ex });
-    const { blacklist } = await nim('user/listBlackAndMuteList', { accid: account });
+    const { blacklist, mutelist } = await nim('user/listBlackAndMuteList', { accid: account });
     for (const other of list(blacklist)) if (known.has(other)) blocks.push([account, other]);
+    const muted = list(mutelist).filter((other) => known.has(other) && other !== account);
+    if (muted.length) line({ user: { account, muted } });
   }
   // Friendships have two sides here; one that NIM has on one side alone has ended.
   const both = (a, b) => known.has(b) && friends.get(a).has(b) && friends.get(b).has(a);

@@ -41,6 +41,12 @@ enum CliCommand {
     /// Look at settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the own fields of the settings, as JSON
+    Schema {
+        /// Print a .d.ts file instead, with which the JavaScript client knows their types
+        #[arg(long)]
+        typescript: bool,
+    },
     /// Print a token for an account
     Token {
         account: String,
@@ -164,6 +170,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         CliCommand::Serve => return cli::serve::run(&options, load()?),
         CliCommand::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(CliError)?)?,
         CliCommand::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end())?,
+        CliCommand::Schema { typescript } => {
+            let config = load()?.config;
+            cli::say(&if typescript { cli::schema::typescript(&config) } else { cli::schema::json(&config) })?;
+        }
         CliCommand::Token { account, ttl } => {
             cli::say(&cli::token::token(&load()?.config, &account, ttl).map_err(CliError)?)?;
         }

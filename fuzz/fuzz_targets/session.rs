@@ -77,6 +77,7 @@ enum Ask {
     Note(Who, Option<String>, Option<String>),
     Block(Who),
     Unblock(Who),
+    Mute(Who, bool),
     Watch(Vec<Who>),
     Signal(Who, String),
     Hide(Option<bool>),
@@ -358,6 +359,7 @@ fn command(ask: Ask, version: u64) -> ClientCommand {
         }
         Ask::Block(who) => ClientCommand::Block(v1::Block { account: account(who), if_version }),
         Ask::Unblock(who) => ClientCommand::Unblock(v1::Unblock { account: account(who), if_version }),
+        Ask::Mute(who, muted) => ClientCommand::SetMuted(v1::SetMuted { account: account(who), muted, if_version }),
         Ask::Watch(who) => ClientCommand::Watch(v1::Watch { accounts: names(who) }),
         Ask::Signal(who, payload) => ClientCommand::Signal(v1::Signal { to: account(who), payload }),
         Ask::Hide(invisible) => ClientCommand::SetPresence(v1::SetPresence { invisible, if_version }),

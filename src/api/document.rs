@@ -72,7 +72,7 @@ const ERRORS: [Documented; 10] = [
         matches!(op.id, "replaceUser" | "updateUser" | "updateUsers")
     }),
     documented("422", "TooLarge", "the body, a list or a number of records is larger than it may be", |op| {
-        op.has_body || matches!(op.id, "addFriend" | "acceptFriend" | "blockUser")
+        op.has_body || matches!(op.id, "addFriend" | "acceptFriend" | "blockUser" | "muteUser")
     }),
     documented(
         "429",

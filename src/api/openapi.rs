@@ -39,7 +39,7 @@ struct Failure {
         users::import,
         relations::friends, relations::befriend, relations::unfriend, relations::update_friend,
         relations::requests, relations::ask, relations::cancel, relations::accept, relations::reject,
-        relations::blocks, relations::block, relations::unblock,
+        relations::blocks, relations::block, relations::unblock, relations::mute, relations::unmute,
         feed::feed, snapshot::snapshot,
         webhooks::list, webhooks::one, webhooks::pause, webhooks::resume, webhooks::test, webhooks::replay,
         webhooks::dead, webhooks::remove_dead, hooks::list,

@@ -16,7 +16,7 @@ pub(super) trait PrivateFields: Serialize {
 }
 
 impl PrivateFields for v1::User {
-    const PRIVATE: &'static [&'static str] = &["email", "birth", "tel"];
+    const PRIVATE: &'static [&'static str] = &["email", "birth", "tel", "muted"];
 }
 
 impl PrivateFields for v1::Friend {

@@ -1,8 +1,9 @@
-//! The server API's routes for friends, requests and blocks.
+//! The server API's routes for friends, requests, blocks and muted accounts.
 //!
 //! A second PUT or DELETE of the same friend or block is no error: it answers 200 and changes nothing. So is a second
 //! DELETE of a request; a second PUT of one answers 200 while it is open, and 409 once the two are friends.
-//! All of them answer 404 if an account does not exist, except that a block of an account that is gone can be deleted.
+//! All of them answer 404 if an account does not exist, except that a block of an account that is gone can be deleted, and one
+//! that is muted taken off the list.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -228,6 +229,33 @@ pub(super) async fn blocks(api: Shared, name: One, query: PageOf) -> Reply<Block
 pub(super) async fn block(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
     let (account, peer) = parties(names)?;
     done(relate(&api, &caller, &account, Command::Block { account: account.clone(), peer, if_version: None }).await?)
+}
+
+/// Lets an account mute the peer: its clients may show less of it. Whom it mutes is `muted` of its profile.
+#[utoipa::path(
+    put, path = "/v1/users/{account}/muted/{peer}", tag = "users", operation_id = "muteUser",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "it does", body = Done))
+)]
+pub(super) async fn mute(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
+    set_muted(&api, &caller, names, true).await
+}
+
+/// Lets an account mute the peer no longer.
+#[utoipa::path(
+    delete, path = "/v1/users/{account}/muted/{peer}", tag = "users", operation_id = "unmuteUser",
+    params(("account" = String, Path), ("peer" = String, Path)),
+    responses((status = 200, description = "it does not", body = Done))
+)]
+pub(super) async fn unmute(api: Shared, caller: Caller, names: Two) -> Reply<Done> {
+    set_muted(&api, &caller, names, false).await
+}
+
+async fn set_muted(api: &Api, caller: &Caller, names: Two, muted: bool) -> Reply<Done> {
+    let (account, peer) = parties(names)?;
+    relate(api, caller, &account, Command::SetMuted { account: account.clone(), peer, muted, if_version: None })
+        .await?;
+    ok(Done {})
 }
 
 /// Ends a block.

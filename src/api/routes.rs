@@ -77,5 +77,9 @@ fn users_and_relations() -> Vec<(&'static str, ScopedRoute)> {
             "/v1/users/{account}/blocks/{peer}",
             put(Scope::Write, relations::block).delete(Scope::Write, relations::unblock),
         ),
+        (
+            "/v1/users/{account}/muted/{peer}",
+            put(Scope::Write, relations::mute).delete(Scope::Write, relations::unmute),
+        ),
     ]
 }

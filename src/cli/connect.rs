@@ -25,6 +25,7 @@ look users up, or see them live:          get bob carol, watch erin frank
 become friends:                           request bob Hello!, accept bob, reject bob, cancel bob, add bob
 note something about one, or part:        alias bob Bobby, delete bob
 block someone, or no longer:              block bob, unblock bob
+mute someone, or no longer:               mute bob, unmute bob
 say something to who is there now:        signal bob hi there
 hide that you are online, or show it:     hide, show
 your devices:                             sessions, kick 525488d581304639
@@ -202,6 +203,7 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
         "cancel" => json!({"cancelRequest": {"account": rest}}),
         "delete" => json!({"deleteFriend": {"account": rest}}),
         "alias" => json!({"updateFriend": {"account": first, "alias": text}}),
+        "mute" | "unmute" => json!({"setMuted": {"account": rest, "muted": word == "mute"}}),
         "block" | "unblock" => json!({word: {"account": rest}}),
         "signal" => json!({"signal": {"to": first, "payload": text}}),
         "hide" | "show" => json!({"setPresence": {"invisible": word == "hide"}}),

@@ -11,6 +11,7 @@ pub mod import;
 pub mod key;
 mod log;
 pub mod man;
+pub mod schema;
 pub mod serve;
 pub mod store_copy;
 pub mod token;

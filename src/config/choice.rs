@@ -48,6 +48,14 @@ pub enum WebhookFormat {
     CloudEvents,
 }
 
+impl FieldType {
+    /// Returns the word in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.word()
+    }
+}
+
 /// What happens to a write about which a hook gives no decision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HookFailure {

@@ -35,6 +35,8 @@ CALLS = [
     ("block_user", {"account": "frank", "peer": "carol"}),
     ("list_blocks", {"account": "frank"}),
     ("unblock_user", {"account": "frank", "peer": "carol"}),
+    ("mute_user", {"account": "frank", "peer": "carol"}),
+    ("unmute_user", {"account": "frank", "peer": "carol"}),
     ("set_token", {"account": "frank", "body": {}}),
     ("delete_token", {"account": "frank"}),
     ("revoke_tokens", {"account": "frank", "body": {"issuedBefore": 1}}),

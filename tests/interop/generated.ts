@@ -55,6 +55,8 @@ await done(client.POST("/v1/users/{account}/requests/{peer}/accept", asked));
 await done(client.PUT("/v1/users/{account}/blocks/{peer}", of("carol")));
 await done(client.GET("/v1/users/{account}/blocks", frankly));
 await done(client.DELETE("/v1/users/{account}/blocks/{peer}", of("carol")));
+await done(client.PUT("/v1/users/{account}/muted/{peer}", of("carol")));
+await done(client.DELETE("/v1/users/{account}/muted/{peer}", of("carol")));
 await done(client.PUT("/v1/users/{account}/token", { ...frankly, body: {} }));
 await done(client.DELETE("/v1/users/{account}/token", frankly));
 await done(client.POST("/v1/users/{account}/tokens:revoke", { ...frankly, body: { issuedBefore: 1 } }));

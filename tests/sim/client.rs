@@ -589,6 +589,7 @@ fn word(command: &ClientCommand) -> &'static str {
         ClientCommand::Block(_) => "block",
         ClientCommand::Unblock(_) => "unblock",
         ClientCommand::SetPresence(_) => "hide or show",
+        ClientCommand::SetMuted(_) => "mute",
         _ => "own fields",
     }
 }

@@ -62,6 +62,7 @@ const FAULTS: &[&str] = &[
     "acknowledged: block",
     "acknowledged: unblock",
     "acknowledged: hide or show",
+    "acknowledged: mute",
     "acknowledged: own fields",
     "watch",
     "befriend",

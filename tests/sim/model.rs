@@ -20,11 +20,13 @@ pub struct SeenProfile {
     pub custom: String,
     /// The own fields.
     pub own: BTreeMap<String, i64>,
+    /// The accounts that it mutes, which it alone sees.
+    pub muted: BTreeSet<String>,
 }
 
 impl SeenProfile {
     fn for_friends(&self) -> Self {
-        Self { custom: String::new(), own: self.own_without("diary"), ..self.clone() }
+        Self { custom: String::new(), own: self.own_without("diary"), muted: BTreeSet::new(), ..self.clone() }
     }
 
     fn for_everyone(&self) -> Self {
@@ -45,6 +47,7 @@ impl SeenProfile {
             tel: user.tel.clone(),
             custom: user.custom.clone(),
             own: user.fields.iter().map(|(name, value)| (name.clone(), value.integer.unwrap())).collect(),
+            muted: user.muted.iter().cloned().collect(),
         }
     }
 }
@@ -144,6 +147,7 @@ impl Model {
             tel: text(&p.tel),
             custom: text(&p.custom),
             own: p.own.iter().map(|(name, value)| (name.to_owned(), integer(value))).collect(),
+            muted: p.muted.iter().map(ToString::to_string).collect(),
         })
     }
 
@@ -221,6 +225,11 @@ impl Model {
                 let new = || Profile { own: own.defaults(), ..Profile::new(account.clone(), 1, now) };
                 let held = user.profile.take().unwrap_or_else(new);
                 user.profile = Some(patch.apply(&held, own).unwrap().unwrap_or(held));
+            }
+            Command::SetMuted { account, peer, muted, .. } => {
+                if let Some(profile) = self.users.get_mut(account.as_str()).and_then(|user| user.profile.as_mut()) {
+                    profile.muted = profile.muted.with(peer, *muted);
+                }
             }
             Command::SetInvisible { account, invisible, .. } => {
                 self.users.entry(account.to_string()).or_default().invisible = *invisible;

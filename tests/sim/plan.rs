@@ -149,6 +149,10 @@ fn command(random: &Random) -> ClientCommand {
         20 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)), if_version: None }),
         21 => {
             let number = random.next();
+            if number.is_multiple_of(3) {
+                let (account, muted) = (account(number / 3 % ACCOUNTS), !number.is_multiple_of(5));
+                return ClientCommand::SetMuted(v1::SetMuted { account, muted, if_version: None });
+            }
             let mood = v1::FieldValue { integer: Some((number % 1000) as i64), ..Default::default() };
             let fields = [("mood".to_owned(), mood)].into();
             ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {

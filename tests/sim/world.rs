@@ -118,7 +118,7 @@ impl Shared {
 fn is_what(committed: &StoreCommand, whose: &str, command: &ClientCommand) -> Option<bool> {
     let of = |account: &Account, peer: &Account, asked: &str| account.as_str() == whose && peer.as_str() == asked;
     Some(match (command, committed) {
-        (ClientCommand::Unblock(_) | ClientCommand::SetPresence(_), _) => return None,
+        (ClientCommand::Unblock(_) | ClientCommand::SetPresence(_) | ClientCommand::SetMuted(_), _) => return None,
         (ClientCommand::UpdateMyInfo(asked), StoreCommand::SetProfile { account, patch, .. }) => {
             let bare = rosterd_engine::model::Profile::new(account.clone(), 1, 0);
             let custom = patch.apply(&bare, &crate::visibility().own).ok().flatten().map(|profile| profile.custom);

@@ -35,6 +35,7 @@ mod limits;
 mod live;
 mod live_client;
 mod logs;
+mod muted;
 mod operations;
 mod ops_listener;
 mod origins;

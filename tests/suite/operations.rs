@@ -8,7 +8,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 56] = [
+pub const OPERATIONS: [(Method, &str, &str); 58] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -31,6 +31,8 @@ pub const OPERATIONS: [(Method, &str, &str); 56] = [
     (Method::PUT, "/v1/users/ann/blocks/bob", ""),
     (Method::GET, "/v1/users/ann/blocks", ""),
     (Method::DELETE, "/v1/users/ann/blocks/bob", ""),
+    (Method::PUT, "/v1/users/ann/muted/bob", ""),
+    (Method::DELETE, "/v1/users/ann/muted/bob", ""),
     (Method::GET, "/v1/users/ann/sessions", ""),
     (Method::GET, "/v1/sessions/0000000000000001", ""),
     (Method::DELETE, "/v1/users/ann/sessions/0000000000000001", ""),

@@ -119,8 +119,8 @@ async fn the_scope_of_each_operation_is_a_contract() {
         "sessions": ["endSession", "endSessions"],
         "tokens": ["deleteToken", "revokeTokens", "setToken"],
         "write": [
-            "acceptFriend", "addFriend", "blockUser", "cancelRequest", "deleteFriend", "importLines", "rejectFriend",
-            "replaceUser", "requestFriend", "sendHint", "sendSignal", "setPresence", "unblockUser", "updateFriend",
+            "acceptFriend", "addFriend", "blockUser", "cancelRequest", "deleteFriend", "importLines", "muteUser", "rejectFriend",
+            "replaceUser", "requestFriend", "sendHint", "sendSignal", "setPresence", "unblockUser", "unmuteUser", "updateFriend",
             "updateUser", "updateUsers",
         ],
     });

@@ -152,7 +152,9 @@ impl Replica {
         if let Some(changes) = &frame.changes {
             self.changes(changes);
         }
-        if let Some(user) = frame.update_my_info_reply.as_ref().and_then(|reply| reply.user.as_ref()) {
+        let changed = frame.update_my_info_reply.as_ref().and_then(|reply| reply.user.as_ref());
+        let muted = frame.set_muted_reply.as_ref().and_then(|reply| reply.user.as_ref());
+        if let Some(user) = changed.or(muted) {
             self.current().own(user);
         }
         for user in frame.get_users_reply.iter().flat_map(|reply| &reply.users) {

@@ -23,7 +23,7 @@ const BY_HAND: &str = "FieldValue";
 /// The enums in them.
 const DOCUMENTED_ENUMS: [&str; 3] = ["Gender", "Direction", "RequestState"];
 /// What makes most of a frame's size, which every frame has and moves around whatever is in it.
-const LARGE: [&str; 3] = ["changes", "login_reply", "update_my_info_reply"];
+const LARGE: [&str; 4] = ["changes", "login_reply", "update_my_info_reply", "set_muted_reply"];
 
 fn main() {
     for (path, source) in [(WIRE, wire()), (CHANGE_LOG, change_log())] {
@@ -137,7 +137,7 @@ fn presence_rule(message: &DescriptorProto, field: &FieldDescriptorProto) -> Opt
         }
         // Who has no own fields receives nothing of them.
         _ if is_map(field) => Some("#[serde(skip_serializing_if = \"std::collections::BTreeMap::is_empty\")]"),
-        "Changes" if repeated => Some("#[serde(skip_serializing_if = \"Vec::is_empty\")]"),
+        "Changes" | "User" if repeated => Some("#[serde(skip_serializing_if = \"Vec::is_empty\")]"),
         _ if !repeated && (field.proto3_optional() || field.r#type() == Type::Message) => {
             Some("#[serde(skip_serializing_if = \"Option::is_none\")]")
         }

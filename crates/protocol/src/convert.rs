@@ -16,6 +16,7 @@ macro_rules! define {
                     account: profile.account.to_string(),
                     $($name: to_wire!($kind, profile.$name),)+
                     fields: own_values::to_wire(&profile.own),
+                    muted: profile.muted.iter().map(ToString::to_string).collect(),
                     create_time: profile.create_time,
                     update_time: profile.update_time,
                     version: profile.version,
@@ -29,7 +30,7 @@ macro_rules! define {
         /// 414 for an unknown gender, and for an own field with several values.
         pub fn fields(update: v1::UpdateMyInfo) -> Result<Fields, RequestError> {
             let own = own_values::changes(update.fields)?;
-            Ok(Fields { $($name: from_wire!($kind, update.$name),)+ own })
+            Ok(Fields { $($name: from_wire!($kind, update.$name),)+ own, muted: None })
         }
     };
 }

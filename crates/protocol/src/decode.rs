@@ -96,6 +96,7 @@ commands! {
     Signal, "signal", signal;
     SetPresence, "setPresence", set_presence;
     Repair, "repair", repair;
+    SetMuted, "setMuted", set_muted;
 }
 
 /// Reads one frame.

@@ -10,15 +10,16 @@ use super::own_values::OwnRecord;
 use super::v1;
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Block, Edge, LogHistory, LoggedChange, Millis, OWN_PREFIX, Profile, Reason, Request, RequestError, WriteOrigin,
+    Account, Block, Edge, LogHistory, LoggedChange, Millis, OWN_PREFIX, Profile, Reason, Request, RequestError,
+    WriteOrigin,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, how};
 
-/// What a reader may be given besides the fields of profiles: all own fields, a request's message, a friend's alias and note (`custom`),
+/// What a reader may be given besides the fields of profiles: all own fields, whom an account mutes, a request's message, a friend's alias and note (`custom`),
 /// and whether an account hides its presence.
-const OTHER_FIELDS: [&str; 5] = [Profile::OWN, "message", "alias", "note", "invisible"];
+const OTHER_FIELDS: [&str; 6] = [Profile::OWN, Profile::MUTED, "message", "alias", "note", "invisible"];
 /// The type of the events about presence, which are not in the change log.
 pub const PRESENCE_CHANGED: &str = "presence.changed";
 /// What only a snapshot has, and no event: when friends saw a user last, and the profile that a blocked account sees.
@@ -290,6 +291,9 @@ macro_rules! define {
                 })+
                 if self.fields.has(Profile::OWN) && !profile.own.is_empty() {
                     user.serialize_entry(Profile::OWN, &OwnRecord(&profile.own))?;
+                }
+                if self.fields.has(Profile::MUTED) && !profile.muted.is_empty() {
+                    user.serialize_entry(Profile::MUTED, &profile.muted.iter().map(Account::as_str).collect::<Vec<_>>())?;
                 }
                 user.serialize_entry("createTime", &profile.create_time)?;
                 user.serialize_entry("updateTime", &profile.update_time)?;

@@ -9,8 +9,10 @@ use serde_json::value::RawValue;
 use super::decode::parse;
 use super::strict::known_fields;
 use super::{fields, v1};
+use rosterd_engine::model::limits::MUTED;
 use rosterd_engine::model::{
-    Account, Command, Credential, FriendUpdate, Millis, Patch, Reason, Request, RequestError, StaticToken, TokenHash,
+    Account, Command, Credential, FriendUpdate, Millis, Muted, Patch, Reason, Request, RequestError, StaticToken,
+    TokenHash,
 };
 
 /// The last moment of the year 9999.
@@ -23,15 +25,18 @@ struct AdoptedUser {
     create_time: Option<Millis>,
     invisible: Option<bool>,
     last_seen: Option<Millis>,
+    muted: Option<Vec<String>>,
 }
 
 /// Reads a user: one with what only a store knows is adopted, any other is a change to a profile.
 pub(super) fn user(user: &RawValue) -> Result<Command, RequestError> {
-    let ours = ["account", "createTime", "updateTime", "version", "invisible", "lastSeen"];
+    let ours = ["account", "createTime", "updateTime", "version", "invisible", "lastSeen", "muted"];
     known_fields::<v1::UpdateMyInfo>(user, &ours)?;
-    let AdoptedUser { account, create_time, invisible, last_seen } = parse("user", user)?;
+    let AdoptedUser { account, create_time, invisible, last_seen, muted } = parse("user", user)?;
     let account = Account::parse(&account, "account")?;
-    let patch = patch("user", user)?;
+    let mut fields = fields(parse::<v1::UpdateMyInfo>("user", user)?)?;
+    fields.muted = muted.map(|names| muted_accounts(&account, &names)).transpose()?;
+    let patch = fields.check()?;
     if create_time.is_none() && invisible.is_none() && last_seen.is_none() {
         return Ok(Command::SetProfile { account, patch, create: true, if_version: None });
     }
@@ -133,8 +138,16 @@ pub(super) fn credential(credential: &RawValue) -> Result<Command, RequestError>
     Ok(Command::AdoptCredential { account, credential: Credential { revoked_before, token: token.transpose()? } })
 }
 
-fn patch(name: &'static str, body: &RawValue) -> Result<Patch, RequestError> {
-    fields(parse::<v1::UpdateMyInfo>(name, body)?)?.check()
+/// Reads whom an account mutes. They need not exist.
+fn muted_accounts(account: &Account, names: &[String]) -> Result<Muted, RequestError> {
+    if names.len() > MUTED {
+        return Err(invalid(&format!("muted names {}, at most {MUTED} are possible", names.len())).field("muted"));
+    }
+    let muted = names.iter().map(|name| Account::parse(name, "muted")).collect::<Result<Muted, _>>()?;
+    if muted.has(account) {
+        return Err(invalid(&format!("muted: \"{account}\" cannot mute itself")).field("muted"));
+    }
+    Ok(muted)
 }
 
 /// Reads the fields of a frozen profile, which has no other own fields than these.

@@ -33,7 +33,7 @@ pub use encoding::{Encoding, Malformed};
 pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, event_json};
 pub use hooks::{HookAnswer, HookQuestion, HookSubject};
 pub use import::{batch, import_line};
-pub use own_values::{own_fields_from_bytes, own_fields_to_bytes};
+pub use own_values::{further_fields_from_bytes, further_fields_to_bytes};
 pub use presence_event::presence_json;
 pub use profile_views::ProfileViews;
 pub use rosterd_engine::model::nearest;

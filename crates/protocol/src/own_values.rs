@@ -8,7 +8,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::v1;
-use rosterd_engine::model::{OWN_PREFIX, OwnChanges, OwnFields, OwnValue, Reason, RequestError};
+use rosterd_engine::model::{Account, Muted, OWN_PREFIX, OwnChanges, OwnFields, OwnValue, Reason, RequestError};
 
 type OwnValues = BTreeMap<String, v1::FieldValue>;
 
@@ -40,19 +40,22 @@ pub(crate) fn from_stored(fields: OwnValues) -> Option<OwnFields> {
     fields.into_iter().map(|(name, value)| Some((name.into(), values(value).pop()?))).collect()
 }
 
-/// Encodes the own fields of a profile for a store; where there are none, as nothing.
+/// Encodes the own fields of a profile, and whom it mutes, for a store; where there are none, as nothing.
 #[must_use]
-pub fn own_fields_to_bytes(fields: &OwnFields) -> Vec<u8> {
-    v1::User { fields: to_wire(fields), ..v1::User::default() }.encode_to_vec()
+pub fn further_fields_to_bytes(fields: &OwnFields, muted: &Muted) -> Vec<u8> {
+    let muted = muted.iter().map(ToString::to_string).collect();
+    v1::User { fields: to_wire(fields), muted, ..v1::User::default() }.encode_to_vec()
 }
 
-/// Reads the own fields of a profile that a store keeps; `None` if they are damaged.
+/// Reads what [`further_fields_to_bytes`] encoded; `None` if it is damaged.
 #[must_use]
-pub fn own_fields_from_bytes(bytes: &[u8]) -> Option<OwnFields> {
+pub fn further_fields_from_bytes(bytes: &[u8]) -> Option<(OwnFields, Muted)> {
     if bytes.is_empty() {
-        return Some(OwnFields::default());
+        return Some(Default::default());
     }
-    from_stored(v1::User::decode(bytes).ok()?.fields)
+    let v1::User { fields, muted, .. } = v1::User::decode(bytes).ok()?;
+    let muted = muted.iter().map(|name| Account::stored(name)).collect::<Option<_>>()?;
+    Some((from_stored(fields)?, muted))
 }
 
 /// Returns the values that are set in a field of the schema.
@@ -158,7 +161,7 @@ impl<'de> Deserialize<'de> for v1::FieldValue {
 mod tests {
     use super::*;
     use crate::Encoding;
-    use rosterd_engine::model::{Account, Profile};
+    use rosterd_engine::model::Profile;
 
     fn all() -> OwnFields {
         let list = ["a", ""].map(Box::from).to_vec().into();
@@ -177,10 +180,14 @@ mod tests {
 
     #[test]
     fn values_come_back_from_a_store_and_from_both_encodings() {
-        assert_eq!(own_fields_from_bytes(&own_fields_to_bytes(&all())), Some(all()));
-        assert_eq!(own_fields_to_bytes(&OwnFields::default()), b"");
-        assert_eq!(own_fields_from_bytes(b""), Some(OwnFields::default()));
-        assert_eq!(own_fields_from_bytes(&[0xff]), None);
+        let muted: Muted = ["bob", "eve"].map(|name| Account::stored(name).unwrap()).into_iter().collect();
+        for (fields, muted) in [(all(), muted.clone()), (OwnFields::default(), muted), (all(), Muted::default())] {
+            let bytes = further_fields_to_bytes(&fields, &muted);
+            assert_eq!(further_fields_from_bytes(&bytes), Some((fields, muted)));
+        }
+        assert_eq!(further_fields_to_bytes(&OwnFields::default(), &Muted::default()), b"");
+        assert_eq!(further_fields_from_bytes(b""), Some(Default::default()));
+        assert_eq!(further_fields_from_bytes(&[0xff]), None);
         let profile = Profile { own: all(), ..Profile::new(Account::parse("ann", "account").unwrap(), 1, 1) };
         let user = v1::User::from(&profile);
         let json = serde_json::to_string(&user).unwrap();

@@ -94,6 +94,12 @@ pub struct User {
         ::prost::alloc::string::String,
         FieldValue,
     >,
+    /// Only in the receiver's own profile: the accounts that it mutes, in order.
+    #[prost(string, repeated, tag = "14")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub muted: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// "I list `account`": a friendship as its owner sees it. The profile comes separately, as a User.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -423,6 +429,9 @@ pub struct ClientFrame {
     #[prost(message, optional, tag = "21")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: ::core::option::Option<Repair>,
+    #[prost(message, optional, tag = "22")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_muted: ::core::option::Option<SetMuted>,
 }
 /// Server to client: a reply (or error) with the command's id, or a push without one.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -498,6 +507,11 @@ pub struct ServerFrame {
     #[prost(message, optional, tag = "22")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_reply: ::core::option::Option<RepairReply>,
+    #[prost(message, optional, boxed, tag = "23")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_muted_reply: ::core::option::Option<
+        ::prost::alloc::boxed::Box<SetMutedReply>,
+    >,
     #[prost(message, optional, boxed, tag = "32")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: ::core::option::Option<::prost::alloc::boxed::Box<Changes>>,
@@ -637,6 +651,31 @@ pub struct UpdateMyInfo {
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateMyInfoReply {
+    #[prost(message, optional, tag = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: ::core::option::Option<User>,
+}
+/// Mutes an account, or no longer. That is for the clients of the account that mutes: the gateway sends what it did before.
+/// At most 3000.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetMuted {
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::or_default")]
+    pub account: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    #[serde(deserialize_with = "crate::or_default")]
+    pub muted: bool,
+    /// Changes nothing unless the own profile still has this version.
+    #[prost(uint64, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub if_version: ::core::option::Option<u64>,
+}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetMutedReply {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: ::core::option::Option<User>,

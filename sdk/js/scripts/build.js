@@ -25,7 +25,9 @@ const common = {
   // A classic script and CommonJS have no import.meta; what reads it copes with its absence.
   logOverride: { 'empty-import-meta': 'silent' },
 };
-const served = { ...common, minify: true, banner: { js: '/* rosterd, MIT OR Apache-2.0 */' } };
+// Methods of classes that no application sees, by names that stand for nothing else.
+const INTERNAL = /^(blockVersion|cancelTimeout|caughtUp|expectWithin|interrupted|isKnown|loggedIn|needless|nextId|reconsider)$/;
+const served = { ...common, minify: true, mangleProps: INTERNAL, banner: { js: '/* rosterd, MIT OR Apache-2.0 */' } };
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });

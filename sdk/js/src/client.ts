@@ -245,6 +245,15 @@ export class RosterdClient<UserCustom extends string = string, FriendCustom exte
     return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account), limits);
   }
 
+  /**
+   * Mutes an account, which need not be a friend, or mutes it no longer: on every device, and seen by no other account. The
+   * list is `me.muted`. It decides nothing here or in the gateway: an application shows less of a muted account.
+   */
+  setMuted(account: string, muted: boolean, limits?: CallLimits): Promise<void> {
+    const shown = (): boolean => !!this.me?.muted?.includes(account) === muted;
+    return this.#change({ setMuted: { account, muted } }, shown, limits, { key: 'me', version: () => this.me?.version, shown });
+  }
+
   /** Returns the sessions of this account, the oldest first. */
   async getSessions(limits?: CallLimits): Promise<Session[]> {
     const { getSessionsReply } = await this.#lifecycle.call({ getSessions: {} }, { limits, repeatable: true });

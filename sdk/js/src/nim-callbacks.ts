@@ -7,7 +7,7 @@ import { failure, networkCode } from './nim-errors.js';
 import type {
   NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGetInstanceOptions, NIMLoginPort, NIMRelation, NIMRelations, NIMSystemMessage,
 } from './nim-options.js';
-import { blocked, changedRelation, loginPort, profile, relation, systemMessage } from './nim-records.js';
+import { blocked, changedRelation, loginPort, muted, profile, relation, systemMessage } from './nim-records.js';
 import type { Events } from './options.js';
 import { Close } from './protocol.js';
 import type { Block, Friend, FriendRequest, Session, User } from './protocol.js';
@@ -38,6 +38,7 @@ export class Callbacks {
   // The application's lists, if it merges all callbacks.
   #friends = new Map<string, Friend>();
   #blocked: NIMRelation[] = [];
+  #muted: NIMRelation[] = [];
   // The keys of reported open requests.
   #asked = new Set<string>();
   #ports: NIMLoginPort[] = [];
@@ -63,7 +64,10 @@ export class Callbacks {
     on('me', (user, how) => {
       // The caller of a change gets `done` only, as with NIM.
       if (how === 'sync') this.#emitMe(user);
-      else if (how === 'update') this.#call('onupdatemyinfo', profile(user));
+      else if (how === 'update') {
+        this.#call('onupdatemyinfo', profile(user));
+        this.#mutesChanged(user);
+      } else this.#muted = muted(user);
     });
     on('users', (users, how) => {
       if (how === 'sync') this.#emitUsers(users);
@@ -141,6 +145,19 @@ export class Callbacks {
     if (user === this.#emittedMe) return;
     this.#emittedMe = user;
     this.#call('onmyinfo', profile(user));
+    const now = muted(user);
+    const list: NIMRelations = cutFriends(now, this.#muted);
+    list.invalid = cutFriends(this.#muted, now);
+    this.#muted = now;
+    if (this.options.syncRelations !== false && (list.length || list.invalid.length)) this.#call('onmutelist', list);
+  }
+
+  /** Reports what another device muted, or no longer. */
+  #mutesChanged(user: User): void {
+    const [before, now] = [this.#muted, muted(user)];
+    this.#muted = now;
+    const marks = [...cutFriends(now, before).map(({ account }) => ({ account, isAdd: true })), ...cutFriends(before, now).map(({ account }) => ({ account, isAdd: false }))];
+    for (const mark of marks) this.#call('onsyncmarkinmutelist', { ...mark, record: { account: mark.account, updateTime: user.updateTime } });
   }
 
   #emitUsers(users: User[]): void {

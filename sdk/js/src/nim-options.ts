@@ -39,7 +39,7 @@ export interface NIMFriend {
 /** New and changed friendships, to be merged; `invalid` contains ended ones, to be cut. */
 export type NIMFriends = NIMFriend[] & { invalid?: NIMFriend[] };
 
-/** A blocked account. */
+/** A blocked or muted account. */
 export interface NIMRelation {
   account: string;
   isBlack?: boolean;
@@ -53,7 +53,7 @@ export interface NIMRelation {
 /** New blocks, to be merged; `invalid` contains ended ones, to be cut. */
 export type NIMRelations = NIMRelation[] & { invalid?: NIMRelation[] };
 
-/** A change of the blocklist: an account was added or removed. */
+/** A change of the blocklist or mute list: an account was added or removed. */
 export interface NIMMark {
   account: string;
   isAdd: boolean;
@@ -166,6 +166,10 @@ export interface NIMGetInstanceOptions {
   onblacklist?: (relations: NIMRelations) => void;
   /** Reports a block or its end by another device. */
   onsyncmarkinblacklist?: (mark: NIMMark) => void;
+  /** Brings muted accounts that are new since the last time, and in `invalid` those that are muted no more. */
+  onmutelist?: (relations: NIMRelations) => void;
+  /** Reports an account that another device muted, or mutes no more. */
+  onsyncmarkinmutelist?: (mark: NIMMark) => void;
   /** Brings requests and answers that came while this client was offline, and open requests. */
   onofflinesysmsgs?: (messages: NIMSystemMessage[]) => void;
   /** Brings another account's request, answer, or new friendship with a message. */
@@ -182,7 +186,7 @@ const KNOWN: Record<keyof NIMGetInstanceOptions, true> = {
   quickReconnect: true, syncFriends: true, syncFriendUsers: true, syncRelations: true, customTag: true, cmdTimeout: true,
   skipConnectionOnInitialize: true, onconnect: true, onwillreconnect: true, ondisconnect: true, onerror: true,
   onsyncdone: true, onmyinfo: true, onupdatemyinfo: true, onusers: true, onupdateuser: true, onfriends: true,
-  onsyncfriendaction: true, onblacklist: true, onsyncmarkinblacklist: true, onofflinesysmsgs: true, onsysmsg: true,
+  onsyncfriendaction: true, onblacklist: true, onsyncmarkinblacklist: true, onmutelist: true, onsyncmarkinmutelist: true, onofflinesysmsgs: true, onsysmsg: true,
   onupdatesysmsg: true, onloginportschange: true,
 };
 

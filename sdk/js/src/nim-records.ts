@@ -5,8 +5,13 @@ import type { Block, Friend, FriendRequest, Session, User } from './protocol.js'
 import type { NIMFriend, NIMLoginPort, NIMRelation, NIMSystemMessage, NIMUser } from './nim-options.js';
 
 /** Converts a profile. */
-export function profile({ version: _, ...fields }: User): NIMUser {
+export function profile({ version: _, muted: __, ...fields }: User): NIMUser {
   return fields;
+}
+
+/** Converts the accounts that a profile mutes, of which no times are kept. */
+export function muted(me: User | undefined): NIMRelation[] {
+  return (me?.muted ?? []).map((account) => ({ account, isMuted: true, createTime: 0, updateTime: 0 }));
 }
 
 /** Converts a friendship. */

@@ -12,7 +12,7 @@ import type {
   NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation,
   NIMRelations, NIMSystemMessage, NIMUser,
 } from './nim-options.js';
-import { blocked, profile, relation } from './nim-records.js';
+import { blocked, muted, profile, relation } from './nim-records.js';
 import { gatewayOf } from './options.js';
 import type { TokenReason } from './options.js';
 import type { MyInfo } from './protocol.js';
@@ -231,9 +231,22 @@ export class NIM {
     this.#answer('isUserInBlackList', options.done, async () => this.client.blocks.has(options.account));
   }
 
-  /** Returns the held blocklist. The mute list is always empty. */
+  /** Mutes an account, or with `isAdd: false` no longer. */
+  markInMutelist(options: { account: string; isAdd?: boolean; done?: Done<NIMMark> }): void {
+    this.#mute('markInMutelist', options, options.isAdd ?? true);
+  }
+
+  addToMutelist(options: { account: string; done?: Done<NIMMark> }): void {
+    this.#mute('addToMutelist', options, true);
+  }
+
+  removeFromMutelist(options: { account: string; done?: Done<NIMMark> }): void {
+    this.#mute('removeFromMutelist', options, false);
+  }
+
+  /** Returns the held blocklist and mute list. */
   getRelations(options: { done?: Done<{ blacklist: NIMRelation[]; mutelist: NIMRelation[] }> }): void {
-    this.#answer('getRelations', options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
+    this.#answer('getRelations', options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: muted(this.client.me) }));
   }
 
   /** Ends other sessions by their `deviceId`; `done` receives those that existed. */
@@ -330,6 +343,14 @@ export class NIM {
     this.#relate(callFunc, options, async () => {
       await (isAdd ? this.client.block(account) : this.client.unblock(account));
       return { account, isAdd, record: { account, updateTime: this.client.blocks.get(account)?.createTime ?? Date.now() } };
+    });
+  }
+
+  #mute(callFunc: string, options: { account: string; done?: Done<NIMMark> }, isAdd: boolean): void {
+    const { account } = options;
+    this.#relate(callFunc, options, async () => {
+      await this.client.setMuted(account, isAdd);
+      return { account, isAdd, record: { account, updateTime: Date.now() } };
     });
   }
 

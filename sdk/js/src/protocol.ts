@@ -21,8 +21,15 @@ export interface User<Custom extends string = string> {
   readonly updateTime: number;
   readonly version: number;
   /** The deployment's own fields that have a value and that this client may see; absent if there are none. */
-  readonly fields?: Readonly<Record<string, FieldValue>>;
+  readonly fields?: Readonly<Partial<Own>>;
+  /** Only in the account's own profile: the accounts that it mutes; absent if there are none. */
+  readonly muted?: readonly string[];
 }
+
+/** The types of the deployment's own fields. The file that `rosterd schema --typescript` writes adds them; without it, any name has any value. */
+export interface OwnFields {}
+
+type Own = keyof OwnFields extends never ? Record<string, FieldValue> : OwnFields;
 
 /** The value of an own field. */
 export type FieldValue = string | number | boolean | readonly string[];
@@ -92,7 +99,7 @@ export type MyInfo<Custom extends string = string> = {
   -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User<Custom>[K] | undefined;
 } & {
   /** Own fields, each by itself: a missing one stays unchanged, `null` clears it. */
-  fields?: Readonly<Record<string, FieldValue | null>> | undefined;
+  fields?: { readonly [K in keyof Own]?: Own[K] | null } | undefined;
 };
 
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
@@ -189,6 +196,7 @@ export interface ServerFrame {
   id?: number;
   loginReply?: LoginReply;
   updateMyInfoReply?: { user: User };
+  setMutedReply?: { user: User };
   getUsersReply?: { users?: User[]; missing?: string[] };
   refreshReply?: { expiresAt?: number };
   logoutReply?: object;
@@ -223,6 +231,7 @@ export interface Command {
   updateFriend?: { account: string; alias?: string; custom?: string; ifVersion?: number };
   block?: { account: string; ifVersion?: number };
   unblock?: { account: string; ifVersion?: number };
+  setMuted?: { account: string; muted: boolean; ifVersion?: number };
   getSessions?: object;
   kick?: { sessions: string[] };
   watch?: { accounts: string[] };

@@ -233,7 +233,8 @@ export class Replica {
       return { ...noNews(), how: 'update', sessions: (this.#sessions = [...(frame.sessions.sessions ?? [])]) };
     }
     if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
-    if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
+    const { user: me } = frame.updateMyInfoReply ?? frame.setMutedReply ?? {};
+    if (me) return this.#replied({ me });
     return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
   }
 

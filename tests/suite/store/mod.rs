@@ -419,6 +419,7 @@ async fn every_field_is_kept(place: Place) {
             tel: Some("+1 234".into()),
             custom: Some("[]".into()),
             own: OwnChanges::default(),
+            muted: None,
         };
         place.at(place.now.load(Ordering::Relaxed) + 1);
         let answered = db.run(profile("a", fields)).await.profile.unwrap();

@@ -120,6 +120,17 @@ pub enum Command {
         /// Ends no block but the one of this version.
         if_version: Option<u64>,
     },
+    /// Makes an account mute another, or no longer. Harmless if it is so.
+    SetMuted {
+        /// The account that mutes.
+        account: Account,
+        /// The account that is muted.
+        peer: Account,
+        /// Whether it is muted.
+        muted: bool,
+        /// Changes nothing unless the profile of the account still has this version.
+        if_version: Option<u64>,
+    },
     /// Makes an account show as offline, or no longer.
     SetInvisible {
         /// The account.

@@ -27,6 +27,9 @@ pub const REQUESTS: u64 = 100;
 /// The most accounts that an account may block (NIM's limit).
 pub const BLOCKS: u64 = 3_000;
 
+/// The most accounts that an account may mute (NIM's limit).
+pub const MUTED: usize = 3_000;
+
 /// The most characters of an account's own name for a friend (NIM's limit).
 pub const ALIAS_CHARS: usize = 128;
 

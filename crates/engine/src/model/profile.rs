@@ -1,7 +1,7 @@
 //! A user's profile, and partial changes to it. Its fields are declared in [`super::profile_fields`].
 
 use super::profile_fields::{DATE, EMAIL, TextForm, WITHOUT_NUL, change_type, field_type};
-use super::{Account, Audience, ChangedFields, Millis, OwnChanges, OwnFields, OwnSchema, Reason, RequestError};
+use super::{Account, Audience, ChangedFields, Millis, Muted, OwnChanges, OwnFields, OwnSchema, Reason, RequestError};
 use crate::for_each_profile_field;
 
 /// The last change of a view.
@@ -32,6 +32,8 @@ macro_rules! define {
             $(pub $name: field_type!($kind),)+
             /// The fields that the operator added.
             pub own: OwnFields,
+            /// The accounts that it mutes, which nobody else learns.
+            pub muted: Muted,
             pub create_time: Millis,
             pub update_time: Millis,
             /// Greater at every change, and greater than any this account had before it was deleted and made again.
@@ -63,6 +65,7 @@ macro_rules! define {
                     account,
                     $($name: <field_type!($kind)>::default(),)+
                     own: OwnFields::default(),
+                    muted: Muted::default(),
                     create_time: now,
                     update_time: now,
                     version,
@@ -79,6 +82,8 @@ macro_rules! define {
             $(pub $name: change_type!($kind),)+
             /// Checked when it is applied, because what is right depends on the deployment.
             pub own: OwnChanges,
+            /// The accounts that it mutes instead of those before. Only an import gives them all.
+            pub muted: Option<Muted>,
         }
 
         impl Fields {
@@ -108,14 +113,14 @@ macro_rules! define {
             /// Takes the fields that it does not give from another change.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
-                Self { $($name: self.$name.or(other.$name),)+ own: self.own.or(other.own) }
+                Self { $($name: self.$name.or(other.$name),)+ own: self.own.or(other.own), muted: self.muted.or(other.muted) }
             }
 
             /// Makes the change clear the fields that it does not give.
             #[must_use]
             pub fn or_cleared(self) -> Self {
                 let own = OwnChanges { clears_others: true, ..self.own };
-                Self { $($name: Some(self.$name.unwrap_or_default()),)+ own }
+                Self { $($name: Some(self.$name.unwrap_or_default()),)+ own, muted: self.muted }
             }
         }
 
@@ -128,6 +133,9 @@ macro_rules! define {
                     changed.push(stringify!($name).into());
                 })+
                 changed.extend(self.own.changed(&other.own).map(Into::into));
+                if self.muted != other.muted {
+                    changed.push(Profile::MUTED.into());
+                }
                 changed
             }
         }
@@ -143,6 +151,9 @@ macro_rules! define {
                 let mut next = profile.clone();
                 $(set!($kind, next.$name, self.0.$name);)+
                 next.own = own.apply(&profile.own, &self.0.own)?;
+                if let Some(muted) = &self.0.muted {
+                    next.muted = muted.clone();
+                }
                 Ok((next != *profile).then_some(next))
             }
         }
@@ -208,6 +219,8 @@ impl Patch {
 impl Profile {
     /// The name that stands for all own fields, on the wire and in lists of fields.
     pub const OWN: &'static str = "fields";
+    /// The name of the muted accounts there.
+    pub const MUTED: &'static str = "muted";
 
     /// Returns the last change to what `audience` sees.
     #[must_use]

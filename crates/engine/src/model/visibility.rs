@@ -41,6 +41,7 @@ macro_rules! define {
             #[must_use]
             pub fn same(&self, a: &Profile, b: &Profile, audience: Audience) -> bool {
                 $((self.$name < audience || a.$name == b.$name))&&+ && self.own.same(&a.own, &b.own, audience)
+                    && (audience > Audience::Own || a.muted == b.muted)
             }
 
             fn audience_mut(&mut self, field: &str) -> Option<&mut Audience> {
@@ -53,6 +54,7 @@ macro_rules! define {
             fn clear(&self, view: &mut Profile, audience: Audience) {
                 $(clear_unless(self.$name >= audience, &mut view.$name);)+
                 view.own = self.own.visible(&view.own, audience);
+                clear_unless(audience == Audience::Own, &mut view.muted);
             }
         }
     };
@@ -65,6 +67,7 @@ impl Visibility {
     #[must_use]
     pub fn view(&self, profile: &Profile, audience: Audience) -> Option<Profile> {
         let all = self.fields().into_iter().all(|(_, to)| to >= audience);
+        let all = all && (audience == Audience::Own || profile.muted.is_empty());
         (!all || !self.own.shows_all(&profile.own, audience)).then(|| {
             let moved = profile.last_change(audience);
             let mut view = Profile { version: moved.version, update_time: moved.time, ..profile.clone() };
@@ -238,6 +241,20 @@ mod tests {
         assert!(!none.differs_from(&after));
         assert!(level.differs_from(&after), "values that nobody saw are seen again");
         assert_eq!(Visibility::from_line(&line), Some(none), "who does not know own fields reads the others");
+    }
+
+    #[test]
+    fn nobody_else_sees_whom_an_account_mutes() {
+        let account = |name| Account::parse(name, "account").unwrap();
+        let bare = Profile::new(account("ann"), 9, 1);
+        let mutes = Profile { muted: [account("bob")].into_iter().collect(), ..bare.clone() };
+        let rules = Visibility::default();
+        assert_eq!(rules.view(&mutes, Audience::Own), None);
+        assert!(!rules.same(&bare, &mutes, Audience::Own));
+        for audience in [Audience::Friends, Audience::Everyone] {
+            assert_eq!(rules.view(&mutes, audience).unwrap(), bare);
+            assert!(rules.same(&bare, &mutes, audience));
+        }
     }
 
     #[test]

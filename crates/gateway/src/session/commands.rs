@@ -110,6 +110,12 @@ async fn carry_out(
             }
             v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
         }
+        ClientCommand::SetMuted(v1::SetMuted { account, muted, if_version }) => {
+            let origin = WriteOrigin::Client(handle.session().id());
+            let answer = service.set_muted(handle.account(), &account, muted, if_version, origin).await?;
+            let reply = v1::SetMutedReply { user: own_user(service, &answer) };
+            v1::ServerFrame { set_muted_reply: Some(reply.into()), ..Default::default() }
+        }
         ClientCommand::Repair(asked) => {
             let repair = service.compare(handle, &asked.leaves).await?;
             let parts = repair.buckets().numbers();
@@ -148,9 +154,13 @@ async fn update_my_info(
 
 /// Makes the reply to a change of the profile.
 pub(super) fn my_info(service: &Service, answer: &Answer) -> v1::ServerFrame {
-    let user = answer.profile.as_ref().map(|profile| v1::User::from(&*service.own_view(profile)));
-    let reply = v1::UpdateMyInfoReply { user };
+    let reply = v1::UpdateMyInfoReply { user: own_user(service, answer) };
     v1::ServerFrame { update_my_info_reply: Some(reply.into()), ..Default::default() }
+}
+
+/// Returns the own profile after a change, as the account's clients see it.
+fn own_user(service: &Service, answer: &Answer) -> Option<v1::User> {
+    answer.profile.as_ref().map(|profile| v1::User::from(&*service.own_view(profile)))
 }
 
 async fn get_users(

@@ -21,6 +21,7 @@ macro_rules! define {
                 account: account(&user.account)?,
                 $($name: from_log!($kind, user.$name),)+
                 own: own_values::from_stored(user.fields).ok_or(MalformedChange)?,
+                muted: user.muted.iter().map(|name| account(name)).collect::<Result<_, _>>()?,
                 create_time: user.create_time,
                 update_time: user.update_time,
                 version: user.version,

@@ -30,6 +30,22 @@ impl Service {
         self.write_one(Command::SetProfile { account, patch, create, if_version }, origin).await
     }
 
+    /// Makes an account mute another, or no longer. `name` is the other's.
+    ///
+    /// # Errors
+    /// 404 if one of them does not exist, 412 if `if_version` does not match, 414, 419 at the limit, 503.
+    pub async fn set_muted(
+        &self,
+        account: &Account,
+        name: &str,
+        muted: bool,
+        if_version: Option<u64>,
+        origin: WriteOrigin,
+    ) -> Result<Answer, RequestError> {
+        let (account, peer) = (account.clone(), Account::parse(name, "account")?);
+        self.write_one(Command::SetMuted { account, peer, muted, if_version }, origin).await
+    }
+
     /// Checks that whoever asks may write these fields.
     pub(super) fn permit_fields(&self, fields: &Fields, origin: &WriteOrigin) -> Result<(), RequestError> {
         match origin {

@@ -98,6 +98,11 @@ export declare class RosterdClient<UserCustom extends string = string, FriendCus
     block(account: string, limits?: CallLimits): Promise<void>;
     /** Ends a block. */
     unblock(account: string, limits?: CallLimits): Promise<void>;
+    /**
+     * Mutes an account, which need not be a friend, or mutes it no longer: on every device, and seen by no other account. The
+     * list is `me.muted`. It decides nothing here or in the gateway: an application shows less of a muted account.
+     */
+    setMuted(account: string, muted: boolean, limits?: CallLimits): Promise<void>;
     /** Returns the sessions of this account, the oldest first. */
     getSessions(limits?: CallLimits): Promise<Session[]>;
     /** Ends other sessions of this account; returns those that existed. */

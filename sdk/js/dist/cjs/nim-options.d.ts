@@ -34,7 +34,7 @@ export interface NIMFriend {
 export type NIMFriends = NIMFriend[] & {
     invalid?: NIMFriend[];
 };
-/** A blocked account. */
+/** A blocked or muted account. */
 export interface NIMRelation {
     account: string;
     isBlack?: boolean;
@@ -48,7 +48,7 @@ export interface NIMRelation {
 export type NIMRelations = NIMRelation[] & {
     invalid?: NIMRelation[];
 };
-/** A change of the blocklist: an account was added or removed. */
+/** A change of the blocklist or mute list: an account was added or removed. */
 export interface NIMMark {
     account: string;
     isAdd: boolean;
@@ -179,6 +179,10 @@ export interface NIMGetInstanceOptions {
     onblacklist?: (relations: NIMRelations) => void;
     /** Reports a block or its end by another device. */
     onsyncmarkinblacklist?: (mark: NIMMark) => void;
+    /** Brings muted accounts that are new since the last time, and in `invalid` those that are muted no more. */
+    onmutelist?: (relations: NIMRelations) => void;
+    /** Reports an account that another device muted, or mutes no more. */
+    onsyncmarkinmutelist?: (mark: NIMMark) => void;
     /** Brings requests and answers that came while this client was offline, and open requests. */
     onofflinesysmsgs?: (messages: NIMSystemMessage[]) => void;
     /** Brings another account's request, answer, or new friendship with a message. */

@@ -53,8 +53,11 @@ function networkCode(close, error) {
 
 // src/nim-records.ts
 var import_protocol2 = require("./core.js");
-function profile({ version: _, ...fields }) {
+function profile({ version: _, muted: __, ...fields }) {
   return fields;
+}
+function muted(me) {
+  return (me?.muted ?? []).map((account) => ({ account, isMuted: true, createTime: 0, updateTime: 0 }));
 }
 function relation({ version: _, ...fields }) {
   return { ...fields, valid: true };
@@ -118,6 +121,7 @@ var Callbacks = class {
     // The application's lists, if it merges all callbacks.
     this.#friends = /* @__PURE__ */ new Map();
     this.#blocked = [];
+    this.#muted = [];
     // The keys of reported open requests.
     this.#asked = /* @__PURE__ */ new Set();
     this.#ports = [];
@@ -135,6 +139,7 @@ var Callbacks = class {
   #catchUp;
   #friends;
   #blocked;
+  #muted;
   #asked;
   #ports;
   friend(account) {
@@ -150,7 +155,10 @@ var Callbacks = class {
     });
     on("me", (user, how) => {
       if (how === "sync") this.#emitMe(user);
-      else if (how === "update") this.#call("onupdatemyinfo", profile(user));
+      else if (how === "update") {
+        this.#call("onupdatemyinfo", profile(user));
+        this.#mutesChanged(user);
+      } else this.#muted = muted(user);
     });
     on("users", (users, how) => {
       if (how === "sync") this.#emitUsers(users);
@@ -225,6 +233,18 @@ var Callbacks = class {
     if (user === this.#emittedMe) return;
     this.#emittedMe = user;
     this.#call("onmyinfo", profile(user));
+    const now = muted(user);
+    const list = (0, import_merge.cutFriends)(now, this.#muted);
+    list.invalid = (0, import_merge.cutFriends)(this.#muted, now);
+    this.#muted = now;
+    if (this.options.syncRelations !== false && (list.length || list.invalid.length)) this.#call("onmutelist", list);
+  }
+  /** Reports what another device muted, or no longer. */
+  #mutesChanged(user) {
+    const [before, now] = [this.#muted, muted(user)];
+    this.#muted = now;
+    const marks = [...(0, import_merge.cutFriends)(now, before).map(({ account }) => ({ account, isAdd: true })), ...(0, import_merge.cutFriends)(before, now).map(({ account }) => ({ account, isAdd: false }))];
+    for (const mark of marks) this.#call("onsyncmarkinmutelist", { ...mark, record: { account: mark.account, updateTime: user.updateTime } });
   }
   #emitUsers(users) {
     if (this.options.syncFriendUsers !== false) this.#call("onusers", users.map(profile));
@@ -344,6 +364,8 @@ var KNOWN = {
   onsyncfriendaction: true,
   onblacklist: true,
   onsyncmarkinblacklist: true,
+  onmutelist: true,
+  onsyncmarkinmutelist: true,
   onofflinesysmsgs: true,
   onsysmsg: true,
   onupdatesysmsg: true,
@@ -530,9 +552,19 @@ var NIM = class _NIM {
   isUserInBlackList(options) {
     this.#answer("isUserInBlackList", options.done, async () => this.client.blocks.has(options.account));
   }
-  /** Returns the held blocklist. The mute list is always empty. */
+  /** Mutes an account, or with `isAdd: false` no longer. */
+  markInMutelist(options) {
+    this.#mute("markInMutelist", options, options.isAdd ?? true);
+  }
+  addToMutelist(options) {
+    this.#mute("addToMutelist", options, true);
+  }
+  removeFromMutelist(options) {
+    this.#mute("removeFromMutelist", options, false);
+  }
+  /** Returns the held blocklist and mute list. */
   getRelations(options) {
-    this.#answer("getRelations", options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: [] }));
+    this.#answer("getRelations", options.done, async () => ({ blacklist: [...this.client.blocks.values()].map(blocked), mutelist: muted(this.client.me) }));
   }
   /** Ends other sessions by their `deviceId`; `done` receives those that existed. */
   kick(options) {
@@ -603,6 +635,13 @@ var NIM = class _NIM {
     this.#relate(callFunc, options, async () => {
       await (isAdd ? this.client.block(account) : this.client.unblock(account));
       return { account, isAdd, record: { account, updateTime: this.client.blocks.get(account)?.createTime ?? Date.now() } };
+    });
+  }
+  #mute(callFunc, options, isAdd) {
+    const { account } = options;
+    this.#relate(callFunc, options, async () => {
+      await this.client.setMuted(account, isAdd);
+      return { account, isAdd, record: { account, updateTime: Date.now() } };
     });
   }
   /** Makes a call about one account; only `done` reports its effects. */

@@ -1634,7 +1634,8 @@ var Replica = class {
       return { ...noNews(), how: "update", sessions: this.#sessions = [...frame.sessions.sessions ?? []] };
     }
     if (frame.repairReply) return this.#startRepair(new Set(frame.repairReply.parts));
-    if (frame.updateMyInfoReply) return this.#replied({ me: frame.updateMyInfoReply.user });
+    const { user: me } = frame.updateMyInfoReply ?? frame.setMutedReply ?? {};
+    if (me) return this.#replied({ me });
     return frame.getUsersReply && this.#replied({ users: frame.getUsersReply.users ?? [] });
   }
   /** Applies a reply, which can come before a repair's. */
@@ -2036,6 +2037,14 @@ var RosterdClient = class {
   /** Ends a block. */
   unblock(account, limits) {
     return this.#block({ unblock: { account } }, account, () => !this.blocks.has(account), limits);
+  }
+  /**
+   * Mutes an account, which need not be a friend, or mutes it no longer: on every device, and seen by no other account. The
+   * list is `me.muted`. It decides nothing here or in the gateway: an application shows less of a muted account.
+   */
+  setMuted(account, muted, limits) {
+    const shown = () => !!this.me?.muted?.includes(account) === muted;
+    return this.#change({ setMuted: { account, muted } }, shown, limits, { key: "me", version: () => this.me?.version, shown });
   }
   /** Returns the sessions of this account, the oldest first. */
   async getSessions(limits) {

@@ -126,7 +126,21 @@ export declare class NIM {
         account: string;
         done?: Done<boolean>;
     }): void;
-    /** Returns the held blocklist. The mute list is always empty. */
+    /** Mutes an account, or with `isAdd: false` no longer. */
+    markInMutelist(options: {
+        account: string;
+        isAdd?: boolean;
+        done?: Done<NIMMark>;
+    }): void;
+    addToMutelist(options: {
+        account: string;
+        done?: Done<NIMMark>;
+    }): void;
+    removeFromMutelist(options: {
+        account: string;
+        done?: Done<NIMMark>;
+    }): void;
+    /** Returns the held blocklist and mute list. */
     getRelations(options: {
         done?: Done<{
             blacklist: NIMRelation[];

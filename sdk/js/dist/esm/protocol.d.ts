@@ -18,8 +18,14 @@ export interface User<Custom extends string = string> {
     readonly updateTime: number;
     readonly version: number;
     /** The deployment's own fields that have a value and that this client may see; absent if there are none. */
-    readonly fields?: Readonly<Record<string, FieldValue>>;
+    readonly fields?: Readonly<Partial<Own>>;
+    /** Only in the account's own profile: the accounts that it mutes; absent if there are none. */
+    readonly muted?: readonly string[];
 }
+/** The types of the deployment's own fields. The file that `rosterd schema --typescript` writes adds them; without it, any name has any value. */
+export interface OwnFields {
+}
+type Own = keyof OwnFields extends never ? Record<string, FieldValue> : OwnFields;
 /** The value of an own field. */
 export type FieldValue = string | number | boolean | readonly string[];
 /** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
@@ -82,7 +88,9 @@ export type MyInfo<Custom extends string = string> = {
     -readonly [K in 'nick' | 'avatar' | 'sign' | 'gender' | 'email' | 'birth' | 'tel' | 'custom']?: User<Custom>[K] | undefined;
 } & {
     /** Own fields, each by itself: a missing one stays unchanged, `null` clears it. */
-    fields?: Readonly<Record<string, FieldValue | null>> | undefined;
+    fields?: {
+        readonly [K in keyof Own]?: Own[K] | null;
+    } | undefined;
 };
 /** The description of this session for the account's other sessions, of at most 64 characters each. */
 export interface Device {
@@ -159,6 +167,9 @@ export interface ServerFrame {
     id?: number;
     loginReply?: LoginReply;
     updateMyInfoReply?: {
+        user: User;
+    };
+    setMutedReply?: {
         user: User;
     };
     getUsersReply?: {
@@ -250,6 +261,11 @@ export interface Command {
     };
     unblock?: {
         account: string;
+        ifVersion?: number;
+    };
+    setMuted?: {
+        account: string;
+        muted: boolean;
         ifVersion?: number;
     };
     getSessions?: object;

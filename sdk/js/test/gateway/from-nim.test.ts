@@ -72,7 +72,7 @@ test('profiles, friendships, notes and blocks come from NIM as the documentation
   try {
     writeFileSync(join(directory, 'accounts.txt'), 'Ann\nben\ncleo\nunknown\n');
     const lines = await run('read', 'accounts.txt');
-    assert.equal(lines.trim().split('\n').length, 5, lines);
+    assert.equal(lines.trim().split('\n').length, 7, lines);
     assert.equal(actions.length, 1 + 2 * 3);
     // The second time changes nothing.
     for (let round = 0; round < 2; round++) {
@@ -88,6 +88,7 @@ test('profiles, friendships, notes and blocks come from NIM as the documentation
     assert.deepEqual([...ann.friends.values()].map(({ account, alias, custom }) => [account, alias, custom]), [['ben', 'Benny', 'from work']]);
     assert.deepEqual((await gateway.api('GET', 'users/ben/blocks')).blocks.map(({ account }: { account: string }) => account), ['cleo']);
     assert.equal((await gateway.api('GET', 'users/cleo')).gender, 'unknown');
+    assert.deepEqual((await gateway.api('GET', 'users/ben')).muted, ['ann']);
   } finally {
     await gateway.end();
     server.close();

@@ -82,6 +82,7 @@ function send(client: RosterdClient, command: string, body: any): Promise<unknow
     case 'watch': return client.watch(body.accounts);
     case 'signal': return client.signal(body.to, body.payload);
     case 'setPresence': return client.setPresence(body);
+    case 'setMuted': return client.setMuted(body.account, body.muted);
     default: throw new Error(`no call sends ${command}`);
   }
 }
@@ -144,6 +145,11 @@ for (const { name, text, meaning } of frames.server) {
       const call = it.client.updateMyInfo({ sign: 'x' });
       answer();
       assert.deepEqual(await call, value.user);
+      assert.deepEqual(it.client.me, value.user);
+    } else if (body === 'setMutedReply') {
+      const call = it.client.setMuted('erin', true);
+      answer();
+      await call;
       assert.deepEqual(it.client.me, value.user);
     } else if (body === 'getUsersReply') {
       const call = it.client.getUsers(['alice', 'zoe'], { fresh: true });

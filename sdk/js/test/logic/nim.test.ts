@@ -9,7 +9,7 @@ import { block, FakeSocket, friend, frozenTime, pass, request, settle, summary, 
 
 const CALLBACKS = [
   'onconnect', 'onwillreconnect', 'ondisconnect', 'onerror', 'onsyncdone', 'onmyinfo', 'onupdatemyinfo', 'onusers', 'onupdateuser', 'onfriends',
-  'onsyncfriendaction', 'onblacklist', 'onsyncmarkinblacklist', 'onofflinesysmsgs', 'onsysmsg', 'onupdatesysmsg', 'onloginportschange',
+  'onsyncfriendaction', 'onblacklist', 'onsyncmarkinblacklist', 'onmutelist', 'onsyncmarkinmutelist', 'onofflinesysmsgs', 'onsysmsg', 'onupdatesysmsg', 'onloginportschange',
 ] as const;
 
 let sockets: FakeSocket[] = [];
@@ -241,6 +241,37 @@ test('getFriends and isMyFriend', async () => {
   app.nim.isMyFriend({ account: 'erin', done: app.done('erin') });
   await settle();
   assert.deepEqual(app.calls, [['all', [bobRelation]], ['newer', []], ['bob', true], ['erin', false]]);
+});
+
+test('the mute list: its three calls, the list, and other devices', async () => {
+  const app = await live({}, { me: { ...user('alice', 1), muted: ['zoe'] } });
+  const relation = (account: string): object => ({ account, isMuted: true, createTime: 0, updateTime: 0 });
+  assert.deepEqual(app.of('onmutelist'), [Object.assign([relation('zoe')], { invalid: [] })]);
+  assert.ok(!('muted' in app.of('onmyinfo')[0]), 'a profile has no list in NIM');
+  const mark = (account: string, isAdd: boolean): object => ({ account, isAdd, record: { account, updateTime: Date.now() } });
+  const mutes = (version: number, muted: string[]): void => {
+    const { id } = app.socket.last('setMuted');
+    app.socket.gives({ id, setMutedReply: { user: { ...user('alice', version), muted } } });
+  };
+  app.nim.addToMutelist({ account: 'erin', done: app.done('added') });
+  assert.deepEqual(app.socket.last('setMuted').setMuted, { account: 'erin', muted: true });
+  mutes(2, ['erin', 'zoe']);
+  await settle();
+  app.nim.removeFromMutelist({ account: 'zoe', done: app.done('removed') });
+  mutes(3, ['erin']);
+  await settle();
+  app.nim.markInMutelist({ account: 'bob', done: app.done('marked') });
+  mutes(4, ['bob', 'erin']);
+  await settle();
+  assert.deepEqual([app.of('added'), app.of('removed'), app.of('marked')], [[mark('erin', true)], [mark('zoe', false)], [mark('bob', true)]]);
+  assert.deepEqual(app.of('onsyncmarkinmutelist'), [], 'the caller gets done alone');
+  app.socket.gives({ changes: { me: { ...user('alice', 5), nick: 'Al', muted: ['erin', 'carl'] } } });
+  await settle();
+  assert.deepEqual(app.of('onsyncmarkinmutelist').map(({ account, isAdd }) => [account, isAdd]), [['carl', true], ['bob', false]]);
+  assert.equal(app.of('onupdatemyinfo').at(-1).nick, 'Al');
+  app.nim.getRelations({ done: app.done('all') });
+  await settle();
+  assert.deepEqual(app.of('all')[0].mutelist, [relation('erin'), relation('carl')]);
 });
 
 test('the blocklist: its three calls, and the list', async () => {

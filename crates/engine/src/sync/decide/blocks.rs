@@ -10,8 +10,8 @@ use super::decision::{CommitPoint, CurrentRows, Decision, expect_version};
 use super::relations::{Decided, at_limit, close_copies, not_oneself, two_who_exist};
 use crate::model::limits::BLOCKS;
 use crate::model::{
-    Account, Audience, Block, Edge, LastChange, Outcome, Profile, Request, RequestSide, RequestState, Row, SeenChanges,
-    SeenPresence, Visibility,
+    Account, Audience, Block, Edge, LastChange, Muted, Outcome, Profile, Request, RequestSide, RequestState, Row,
+    SeenChanges, SeenPresence, Visibility,
 };
 
 pub(super) fn block(
@@ -122,13 +122,19 @@ fn views(
 
 /// The owner's profile as the peer goes on seeing it, with the changes that it saw.
 fn frozen(profile: &Arc<Profile>, before: Option<&Block>) -> Arc<Profile> {
-    let seen = |audience| before.and_then(|before| before.last_change(profile, audience));
+    // Whom the owner mutes is for nobody else, so it is not kept with what they see.
+    let profile = if profile.muted.is_empty() {
+        profile.clone()
+    } else {
+        Arc::new(Profile { muted: Muted::default(), ..Profile::clone(profile) })
+    };
+    let seen = |audience| before.and_then(|before| before.last_change(&profile, audience));
     let (friends, everyone) = (seen(Audience::Friends), seen(Audience::Everyone));
     if friends.is_none() && everyone.is_none() {
-        return profile.clone();
+        return profile;
     }
     let (friends, everyone) = (friends.unwrap_or(profile.friends), everyone.unwrap_or(profile.everyone));
     // Nobody sees the whole profile in this copy, unless friends do.
     let (version, update_time) = (friends.version, friends.time);
-    Arc::new(Profile { update_time, version, friends, everyone, ..Profile::clone(profile) })
+    Arc::new(Profile { update_time, version, friends, everyone, ..Profile::clone(&profile) })
 }

@@ -10,7 +10,9 @@ use crate::model::{Added, Cause, ChangedFields, Command, Request, Revision, Row}
 pub fn cause(current: &CurrentRows, command: &Command, rows: &[Row]) -> Cause {
     match command {
         Command::AdoptUser { .. } if !rows.iter().any(|row| matches!(row, Row::Profile(_))) => Cause::InvisibleSet,
-        Command::SetProfile { account, .. } | Command::AdoptUser { account, .. } => match current.user(account) {
+        Command::SetProfile { account, .. }
+        | Command::SetMuted { account, .. }
+        | Command::AdoptUser { account, .. } => match current.user(account) {
             Some(_) => Cause::UserUpdated(changed_fields(current, rows)),
             None => Cause::UserCreated,
         },

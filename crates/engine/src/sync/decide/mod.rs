@@ -27,6 +27,9 @@ pub fn reads(command: &Command) -> Reads {
         Command::SetInvisible { account, .. } | Command::AdoptUser { account, .. } => {
             Reads { users: vec![account.clone()], presence: Some(account.clone()), ..Reads::default() }
         }
+        Command::SetMuted { account, peer, .. } => {
+            Reads { users: vec![account.clone(), peer.clone()], ..Reads::default() }
+        }
         Command::DeleteUser { account } => Reads {
             users: vec![account.clone()],
             all_of: Some(account.clone()),
@@ -93,6 +96,9 @@ pub fn decide(
         }
         Command::SetInvisible { account, invisible, if_version } => {
             users::set_invisible(current, account, *invisible, *if_version, at)
+        }
+        Command::SetMuted { account, peer, muted, if_version } => {
+            users::set_muted(current, account, (peer, *muted), *if_version, at, visibility)
         }
         Command::DeleteUser { account } => users::delete(current, account, at),
         Command::RevokeTokens { account, before } => Ok(tokens::revoke(current, account, *before, at)),

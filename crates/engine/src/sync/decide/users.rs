@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::blocks::ended;
 use super::decision::{CommitPoint, CurrentRows, Decision, expect_version};
-use super::relations::{close, tombstones};
+use super::relations::{at_limit, close, tombstones};
+use crate::model::limits::MUTED;
 use crate::model::{
-    Account, Answer, Audience, Edge, Invisibility, LastChange, Outcome, Patch, Profile, Request, RequestError,
+    Account, Answer, Audience, Edge, Invisibility, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError,
     RequestState, Row, Visibility,
 };
 
@@ -54,6 +55,35 @@ fn moved(before: &Profile, next: Profile, at: CommitPoint, visibility: &Visibili
     };
     let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
     Profile { version: at.revision, update_time: at.now.max(before.update_time), friends, everyone, ..next }
+}
+
+/// Makes an account mute another, or no longer. One that is gone can be taken off the list.
+pub(super) fn set_muted(
+    current: &CurrentRows,
+    account: &Account,
+    (peer, muted): (&Account, bool),
+    if_version: Option<u64>,
+    at: CommitPoint,
+    visibility: &Visibility,
+) -> Result<Decision, RequestError> {
+    let before = current.user(account).ok_or_else(|| RequestError::unknown_account(account).field("account"))?;
+    if account == peer {
+        let message = format!("\"{account}\" cannot mute itself");
+        return Err(RequestError::new(Reason::InvalidArgument, message).field("account"));
+    }
+    if before.muted.has(peer) == muted {
+        let answer = Answer { outcome: Outcome::Unchanged, profile: Some(before.clone()) };
+        return Ok(Decision { answer, ..Decision::unchanged() });
+    }
+    if muted {
+        current.known(peer).map_err(|error| error.field("account"))?;
+        at_limit(account, before.muted.len() as u64, MUTED as u64, "muted accounts")?;
+    }
+    expect_version("the profile", before.version, if_version)?;
+    let next = Profile { muted: before.muted.with(peer, muted), ..Profile::clone(before) };
+    let next = Arc::new(moved(before, next, at, visibility));
+    let answer = Answer { outcome: Outcome::Changed, profile: Some(next.clone()) };
+    Ok(Decision { rows: vec![Row::Profile(next)], answer, last_seen: None })
 }
 
 pub(super) fn set_invisible(

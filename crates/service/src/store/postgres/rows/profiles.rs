@@ -7,7 +7,7 @@ use tokio_postgres::Row as Record;
 use tokio_postgres::types::ToSql;
 
 use super::relations;
-use super::values::{account, int, meaning, names, number, own_fields, pairs, plain, text, value};
+use super::values::{account, further_fields, int, meaning, names, number, pairs, plain, text, value};
 use crate::store::postgres::pg_error::PgResult;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{PresenceRow, columns};
@@ -16,7 +16,7 @@ use rosterd_engine::model::{
     Account, Block, Invisibility, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber, SeenPresence, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
-use rosterd_protocol::own_fields_to_bytes;
+use rosterd_protocol::further_fields_to_bytes;
 
 /// A row of `users` without the number of its last transition.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ macro_rules! define {
             };
             vec![
                 $(Box::new(profiles.iter().map(|profile| given!($kind, profile.$name)).collect::<Vec<_>>()),)+
-                Box::new(profiles.iter().map(|profile| own_fields_to_bytes(&profile.own)).collect::<Vec<_>>()),
+                Box::new(profiles.iter().map(|profile| further_fields_to_bytes(&profile.own, &profile.muted)).collect::<Vec<_>>()),
                 numbers(|profile| profile.create_time),
                 numbers(|profile| profile.update_time),
                 numbers(|profile| profile.version),
@@ -60,10 +60,13 @@ macro_rules! define {
         fn profile(account: Account, record: &Record) -> PgResult<Profile> {
             let mut columns = 0..COLUMNS;
             let mut next = || columns.next().unwrap_or(COLUMNS);
+            // Their column is the first after those of the fields.
+            let (own, muted) = further_fields(record, FIELDS.len())?;
             Ok(Profile {
                 account,
                 $($name: read!($kind, record, next()),)+
-                own: own_fields(record, next())?,
+                own: { next(); own },
+                muted,
                 create_time: number(record, next())?,
                 update_time: number(record, next())?,
                 version: number(record, next())?,

@@ -6,8 +6,8 @@ use tokio_postgres::Row as Record;
 use tokio_postgres::types::FromSqlOwned;
 
 use crate::store::postgres::pg_error::{PgError, PgResult};
-use rosterd_engine::model::{Account, OwnFields};
-use rosterd_protocol::own_fields_from_bytes;
+use rosterd_engine::model::{Account, Muted, OwnFields};
+use rosterd_protocol::further_fields_from_bytes;
 
 /// Reads a value.
 pub(in crate::store::postgres) fn value<T: FromSqlOwned>(record: &Record, column: usize) -> PgResult<T> {
@@ -25,10 +25,10 @@ pub(in crate::store::postgres) fn plain(record: &Record, column: usize) -> PgRes
     Ok(record.try_get::<_, &str>(column)?.into())
 }
 
-/// Reads the own fields of a profile.
-pub(in crate::store::postgres) fn own_fields(record: &Record, column: usize) -> PgResult<OwnFields> {
+/// Reads the own fields of a profile, and whom it mutes.
+pub(in crate::store::postgres) fn further_fields(record: &Record, column: usize) -> PgResult<(OwnFields, Muted)> {
     let bytes: &[u8] = record.try_get(column)?;
-    own_fields_from_bytes(bytes).ok_or_else(|| damaged(record, column, "holds no own fields"))
+    further_fields_from_bytes(bytes).ok_or_else(|| damaged(record, column, "holds no own fields"))
 }
 
 /// Reads an account.

@@ -11,11 +11,11 @@ use super::values::{account, int, number, text};
 use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Gender, Invisibility, LastChange, NumberedPresence, OnlineAccount, OwnFields, Profile, SeenNumber,
-    SeenPresence, User,
+    Account, Block, Gender, Invisibility, LastChange, Muted, NumberedPresence, OnlineAccount, OwnFields, Profile,
+    SeenNumber, SeenPresence, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
-use rosterd_protocol::{own_fields_from_bytes, own_fields_to_bytes};
+use rosterd_protocol::{further_fields_from_bytes, further_fields_to_bytes};
 
 /// Defines the columns of a profile out of the table of profile fields.
 ///
@@ -60,11 +60,11 @@ macro_rules! define {
         fn with_values<T>(profile: &Profile, then: &[&str], put: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
             let [created, updated, version] = [profile.create_time, profile.update_time, profile.version].map(int);
             let Profile { friends, everyone, .. } = profile;
-            let own = own_fields_to_bytes(&profile.own);
+            let further = further_fields_to_bytes(&profile.own, &profile.muted);
             let [fv, ft, ev, et] = [friends.version, friends.time, everyone.version, everyone.time].map(int);
             let columns: [&dyn ToSql; COLUMNS] = [
                 $(&value!($kind, profile.$name),)+
-                &own, &created, &updated, &version, &fv, &ft, &ev, &et,
+                &further, &created, &updated, &version, &fv, &ft, &ev, &et,
             ];
             let then = then.iter().map(|text| text as &dyn ToSql);
             put(&columns.into_iter().chain(then).collect::<Vec<_>>())
@@ -74,10 +74,13 @@ macro_rules! define {
         fn profile(account: &Account, record: &Record<'_>) -> Result<Profile> {
             let mut columns = 0..COLUMNS;
             let mut next = || columns.next().expect("as many columns as fields");
+            // Their column is the first after those of the fields.
+            let (own, muted) = further_fields(record, Profile::FIELDS.len())?;
             Ok(Profile {
                 account: account.clone(),
                 $($name: read!($kind, record, next()),)+
-                own: own_fields(record, next())?,
+                own: { next(); own },
+                muted,
                 create_time: number(record, next())?,
                 update_time: number(record, next())?,
                 version: number(record, next())?,
@@ -421,9 +424,9 @@ pub(in crate::store::sqlite) fn frozen(
     Ok(found)
 }
 
-fn own_fields(record: &Record<'_>, column: usize) -> Result<OwnFields> {
+fn further_fields(record: &Record<'_>, column: usize) -> Result<(OwnFields, Muted)> {
     let damaged = || Error::FromSqlConversionFailure(column, Type::Blob, "they are no own fields".into());
-    own_fields_from_bytes(record.get_ref(column)?.as_blob()?).ok_or_else(damaged)
+    further_fields_from_bytes(record.get_ref(column)?.as_blob()?).ok_or_else(damaged)
 }
 
 fn gender(record: &Record<'_>, column: usize) -> Result<Gender> {

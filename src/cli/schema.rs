@@ -1,0 +1,125 @@
+//! `rosterd schema` prints the own fields of the settings, as JSON or as types for applications in TypeScript.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::{Config, FieldConfig, FieldType};
+use rosterd_engine::model::{Audience, FieldWriter};
+
+/// Returns the own fields as JSON: those of each field that say something about its type.
+///
+/// # Panics
+/// Never: the value is plain data.
+#[must_use]
+pub fn json(config: &Config) -> String {
+    let fields: Map<_, _> =
+        config.profile.fields.iter().map(|(name, field)| (name.clone(), described(field))).collect();
+    serde_json::to_string_pretty(&json!({ "fields": fields })).expect("it is plain data")
+}
+
+fn described(field: &FieldConfig) -> Value {
+    let mut out =
+        json!({"type": field.kind.name(), "visibility": field.visibility.word(), "write": field.write.word()});
+    let numbers = matches!(field.kind, FieldType::Integer | FieldType::Number);
+    let texts = matches!(field.kind, FieldType::Text | FieldType::List);
+    if numbers {
+        (out["min"], out["max"]) = (field.min.into(), field.max.into());
+    }
+    if texts {
+        out["maxLength"] = field.max_length.into();
+    }
+    if texts && !field.values.is_empty() {
+        out["values"] = field.values.clone().into();
+    }
+    if field.kind == FieldType::List {
+        out["maxItems"] = field.max_items.into();
+    }
+    if !field.default.is_empty() {
+        out["default"] = field.default.clone().into();
+    }
+    out
+}
+
+/// Returns a declaration file that gives `user.fields` of the JavaScript client the types of the own fields.
+#[must_use]
+pub fn typescript(config: &Config) -> String {
+    let mut text = String::from(
+        "// Written by `rosterd schema --typescript`: the own fields of this deployment.\n\n\
+         import 'rosterd';\n\ndeclare module 'rosterd' {\n  interface OwnFields {\n",
+    );
+    for (name, field) in &config.profile.fields {
+        let _ = writeln!(text, "    /** {} */\n    {name}: {};", in_words(field), type_of(field));
+    }
+    text.push_str("  }\n}");
+    text
+}
+
+fn in_words(field: &FieldConfig) -> String {
+    let limit = match field.kind {
+        FieldType::Integer => format!("A whole number from {} to {}", field.min, field.max),
+        FieldType::Number => format!("A number from {} to {}", field.min, field.max),
+        FieldType::Boolean => "True or false".to_owned(),
+        FieldType::List => format!("At most {} texts of {} characters", field.max_items, field.max_length),
+        FieldType::Text | FieldType::Undecided => format!("At most {} characters", field.max_length),
+    };
+    let audience = match field.visibility {
+        Audience::Everyone => "everyone sees it",
+        Audience::Friends => "friends see it",
+        Audience::Own => "the account alone sees it",
+    };
+    let writer = match field.write {
+        FieldWriter::Account => "",
+        FieldWriter::Backend => ", only the backend writes it",
+    };
+    format!("{limit}; {audience}{writer}.")
+}
+
+fn type_of(field: &FieldConfig) -> String {
+    let words: Vec<_> = field.values.iter().map(|value| json!(value).to_string()).collect();
+    let text = if words.is_empty() { "string".to_owned() } else { words.join(" | ") };
+    match field.kind {
+        FieldType::Text | FieldType::Undecided => text,
+        FieldType::Integer | FieldType::Number => "number".to_owned(),
+        FieldType::Boolean => "boolean".to_owned(),
+        FieldType::List => format!("readonly ({text})[]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let level = FieldConfig {
+            kind: FieldType::Integer,
+            min: 1.0,
+            max: 99.0,
+            default: "1".into(),
+            write: FieldWriter::Backend,
+            ..FieldConfig::default()
+        };
+        let tags = FieldConfig {
+            kind: FieldType::List,
+            values: vec!["red".into(), "\"".into()],
+            visibility: Audience::Friends,
+            ..FieldConfig::default()
+        };
+        let mut config = Config::default();
+        config.profile.fields = [("level".to_owned(), level), ("tags".to_owned(), tags)].into();
+        config
+    }
+
+    #[test]
+    fn a_schema_is_printed_as_json_and_as_types() {
+        let expected = json!({"fields": {
+            "level": {"type": "integer", "min": 1.0, "max": 99.0, "default": "1", "visibility": "everyone", "write": "backend"},
+            "tags": {"type": "list", "maxLength": 256, "maxItems": 16, "values": ["red", "\""], "visibility": "friends", "write": "self"},
+        }});
+        assert_eq!(serde_json::from_str::<Value>(&json(&config())).unwrap(), expected);
+        let text = typescript(&config());
+        assert!(text.contains("    /** A whole number from 1 to 99; everyone sees it, only the backend writes it. */\n    level: number;"), "{text}");
+        assert!(text.contains("    tags: readonly (\"red\" | \"\\\"\")[];"), "{text}");
+        assert!(typescript(&Config::default()).contains("interface OwnFields {\n  }"));
+    }
+}
