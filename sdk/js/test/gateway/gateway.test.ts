@@ -30,9 +30,13 @@ const REFUSALS: Record<string, number[]> = {
   deleteFriend: [404], updateFriend: [404], block: [404], unblock: [404], setPresence: [412],
 };
 
+/** The own fields that frames of the conformance vectors name. */
+const ownFields = Object.entries({ level: 'integer', pronouns: 'text', mood: 'text', tags: 'list', score: 'number', vip: 'boolean' })
+  .map(([name, type]) => `profile.fields.${name}.type=${type}`);
+
 describe('a gateway with its demo users', () => {
   let gateway: Gateway;
-  before(async () => (gateway = await Gateway.start('clients.heartbeat=1s', 'friends.policy=both')));
+  before(async () => (gateway = await Gateway.start('clients.heartbeat=1s', 'friends.policy=both', ...ownFields)));
   after(() => gateway.end());
 
   test('the first login brings everything, in order', async () => {
