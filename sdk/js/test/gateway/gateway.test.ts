@@ -218,7 +218,10 @@ describe('a gateway with its demo users', () => {
       if (meaning.kind === 'command' && refused) assert.ok(REFUSALS[meaning.command]?.includes(answer.error.code), JSON.stringify(answer));
       if (meaning.body?.ifVersion !== undefined && /Info|Presence/.test(meaning.command)) assert.equal(answer.error.code, 412);
       if (meaning.command === 'updateMyInfo' && !refused) {
-        for (const [field, value] of Object.entries(meaning.body)) assert.equal(answer.updateMyInfoReply.user[field], value);
+        const { user } = answer.updateMyInfoReply;
+        const { fields = {}, ...rest } = meaning.body;
+        for (const [field, value] of Object.entries(rest)) assert.equal(user[field], value);
+        for (const [name, value] of Object.entries(fields)) assert.deepEqual(user.fields[name] ?? null, value);
       }
       socket.terminate();
     });
