@@ -88,6 +88,11 @@ impl PgError {
         }
     }
 
+    /// Returns whether a lock was not to be had in time.
+    pub(super) fn is_lock_timeout(&self) -> bool {
+        self.code() == Some("55P03")
+    }
+
     /// Returns the code that the server gave.
     pub(super) fn code(&self) -> Option<&str> {
         match self {

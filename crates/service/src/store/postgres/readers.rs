@@ -24,8 +24,8 @@ const QUEUED: usize = 65_536;
 /// How long a read may take. A server that hangs keeps the connection open.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a reader waits before it connects again, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How long to wait before the next connection, at first and at most.
+pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Runs a read on a session, and returns whether the session is good for another.
 type PgRead = Box<dyn FnOnce(Result<Arc<PgSession>, PgError>) -> BoxFuture<'static, bool> + Send>;

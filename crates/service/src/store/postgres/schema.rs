@@ -88,7 +88,7 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
         Ok(()) => session.query(call!(gateway_lock(options.sharing), GATEWAY_LOCK)).await.map(drop),
         failed => failed,
     };
-    locked.map_err(|error| if error.code() == Some("55P03") { PgSchemaError::Used } else { error.into() })?;
+    locked.map_err(|error| if error.is_lock_timeout() { PgSchemaError::Used } else { error.into() })?;
     migrate(session).await?;
     session.run("SELECT id FROM sequencer WHERE id = 1 FOR UPDATE").await?;
     let system = system(session).await?;

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::messages::PgMessage;
 use super::pg_error::{PgError, PgResult};
 use super::position::{KnownPosition, LogPosition};
-use super::readers::jittered;
+use super::readers::{PAUSE, jittered};
 use super::rows::change_log::{self, LogTail};
 use super::session::{Connector, PgSession};
 use super::splicer::NumberedBatch;
@@ -20,8 +20,6 @@ use rosterd_engine::model::Revision;
 
 /// How long a read may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the tail waits before it connects again, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Follows the log.
 pub(super) struct Tail {

@@ -22,9 +22,6 @@ use crate::store::commit::{Abort, CommitContext, carry_out};
 use crate::store::{PresenceRow, Write};
 use rosterd_engine::model::{Account, Answer, Change, Millis, RequestError, Revision, Row, SeenNumber};
 
-/// The code of a lock that was not had in time.
-const LOCK_TIMEOUT: &str = "55P03";
-
 /// After how many batches, about, old rows of a log are dropped that is there for other gateways only.
 const DROPPED_EVERY: i64 = 64;
 
@@ -74,7 +71,7 @@ impl PgWriter {
             }
             Err(TransactionFailure::NotDone(error)) => {
                 self.connection.abandon(error).await;
-                if error.code() == Some(LOCK_TIMEOUT) {
+                if error.is_lock_timeout() {
                     self.connection.end_stuck_writers().await;
                 }
             }

@@ -14,10 +14,10 @@ use tokio::time::timeout_at;
 use super::messages::{BATCH, PgMessage};
 use super::pg_error::PgError;
 use super::position::LogPosition;
-use super::readers::jittered;
+use super::readers::{PAUSE, jittered};
 use super::splicer::NumberedBatch;
 use super::transaction::{CommittedBatch, TransactionFailure};
-use super::writer_session::{CommitVerdict, PAUSE};
+use super::writer_session::CommitVerdict;
 use super::writer_state::PgWriter;
 use crate::store::{CommitBatch, PresenceRow, StoreError, Write, WriteError, Written};
 

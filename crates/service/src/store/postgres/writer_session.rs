@@ -1,7 +1,6 @@
 //! The writer's connection, and what it has to find at each new one: the history that this process knows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::options::{Failover, Sharing};
 use super::pg_error::PgError;
@@ -108,7 +107,7 @@ impl WriterSession {
         let session = self.connector.connect(SessionKind::Writer).await?;
         self.take_gateway_lock(&session).await?;
         let found = session.pipeline(&[call!("BEGIN"), call!(LOCK), call!(STANDING)]).await;
-        if found.as_ref().is_err_and(|error| error.code() == Some("55P03")) {
+        if found.as_ref().is_err_and(PgError::is_lock_timeout) {
             self.end_stuck_writers().await;
         }
         let standing = Standing::of(found?[2].first())?;
@@ -136,7 +135,7 @@ impl WriterSession {
     async fn take_gateway_lock(&self, session: &PgSession) -> Result<(), PgError> {
         let lock = || session.query(call!(gateway_lock(self.sharing), GATEWAY_LOCK));
         let Err(error) = lock().await else { return Ok(()) };
-        let Some((pid, started)) = self.backend.clone().filter(|_| error.code() == Some("55P03")) else {
+        let Some((pid, started)) = self.backend.clone().filter(|_| error.is_lock_timeout()) else {
             return Err(error);
         };
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -251,6 +250,3 @@ async fn backend(session: &PgSession) -> Result<WriterBackend, PgError> {
     let row = session.row(call!(sql)).await?;
     Ok((value(&row, 0)?, value(&row, 1)?))
 }
-
-/// How long the writer waits before it connects again, at first and at most.
-pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
