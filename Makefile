@@ -131,7 +131,7 @@ python: $(TOOLS)/python/installed sdk/js/node_modules/.package-lock.json ## test
 
 clients-table: $(TOOLS)/venv/installed sdk/js/node_modules/.package-lock.json ## measure the Rust and the JavaScript client with 10,000 friends
 	cargo build --locked --package rosterd
-	cargo build --locked --profile dist --package rosterd-client --example footprint
+	cargo build --locked --profile dist --package rosterd-client --features cache --example footprint
 	cargo build --locked --profile dist --package rosterd-ffi
 	$(PYTHON) tests/interop/clients_table.py
 

@@ -94,6 +94,8 @@ fn the_client_crates_depend_on_nothing_of_the_server() {
     }
     let optional = ["tokio_rustls", "rustls_platform_verifier", "hyper", "rusqlite"];
     assert!(optional.iter().all(|name| all.contains(*name)), "the features count: {all:?}");
+    let default = names("rosterd-client", &[]);
+    assert!(default.contains("tokio_rustls") && !default.contains("rusqlite"), "{default:?}");
     let least = names("rosterd-client", &["--no-default-features"]);
     for name in ["rustls", "aws_lc_rs", "libsqlite3_sys"].iter().chain(&optional) {
         assert!(!least.contains(*name), "{name} is no feature of rosterd-client: {least:?}");

@@ -6,7 +6,7 @@
 //! follows. `Backend` (feature `server-api`) calls the server API.
 
 /// Compiles the example of the readme.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "cache"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
