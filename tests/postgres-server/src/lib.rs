@@ -129,13 +129,7 @@ impl Server {
     #[must_use]
     pub fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         let programs = programs()?;
-        let directory = TempDir::new().expect("a temporary directory").keep();
-        let user = ordinary_user();
-        if let Some((uid, gid)) = user {
-            chown(&directory, Some(uid), Some(gid)).expect("the directory can be given away");
-        }
-        fs::set_permissions(&directory, Permissions::from_mode(0o755)).expect("its permissions can be set");
-        let watchdog = watch(&directory);
+        let (directory, user, watchdog) = new_directory();
         let port = free_port();
         let server = Self { programs, place: Place::Own { directory, user, port, _watchdog: watchdog } };
         let data = server.data();
@@ -155,9 +149,7 @@ impl Server {
             lines += setting;
             lines.push('\n');
         }
-        let mut file =
-            fs::OpenOptions::new().append(true).open(server.data().join("postgresql.conf")).expect("it is there");
-        file.write_all(lines.as_bytes()).expect("the settings can be written");
+        server.append_settings(&lines);
         for (name, text) in files {
             let file = server.data().join(name);
             fs::write(&file, text).expect("a file can be written");
@@ -169,6 +161,41 @@ impl Server {
         server.run();
         server.make_role();
         Some(server)
+    }
+
+    /// Starts a standby of this server, with a copy of its data, which follows it from then on.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let (directory, user, watchdog) = new_directory();
+        let port = free_port();
+        let standby =
+            Self { programs: self.programs.clone(), place: Place::Own { directory, user, port, _watchdog: watchdog } };
+        let (data, primary) = (standby.data(), self.superuser("postgres"));
+        let made = standby
+            .command("pg_basebackup")
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--wal-method=stream", "--pgdata"])
+            .arg(&data)
+            .args(["--dbname", &primary])
+            .output()
+            .expect("pg_basebackup runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        standby.append_settings(&format!(
+            "port = {port}\nunix_socket_directories = '{}'\n",
+            standby.directory().display()
+        ));
+        standby.run();
+        standby
+    }
+
+    /// Makes a standby the primary, and waits until it is.
+    ///
+    /// # Panics
+    /// It does not become the primary.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("postgres", "SELECT pg_promote(true, 60)"), "t", "{}", self.log());
     }
 
     /// Starts the process again, after [`Self::kill`] or [`Self::stop`], and waits until it answers.
@@ -335,6 +362,11 @@ impl Server {
         }
     }
 
+    fn append_settings(&self, lines: &str) {
+        let file = fs::OpenOptions::new().append(true).open(self.data().join("postgresql.conf"));
+        file.expect("it is there").write_all(lines.as_bytes()).expect("the settings can be written");
+    }
+
     fn make_role(&self) {
         let sql = format!(
             "DO $$ BEGIN CREATE ROLE {ROLE} LOGIN PASSWORD 'secret'; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
@@ -362,6 +394,18 @@ impl Server {
         }
         command
     }
+}
+
+/// Makes a directory for a server, of the user that it will run as.
+fn new_directory() -> (PathBuf, Option<(u32, u32)>, Watchdog) {
+    let directory = TempDir::new().expect("a temporary directory").keep();
+    let user = ordinary_user();
+    if let Some((uid, gid)) = user {
+        chown(&directory, Some(uid), Some(gid)).expect("the directory can be given away");
+    }
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).expect("its permissions can be set");
+    let watchdog = watch(&directory);
+    (directory, user, watchdog)
 }
 
 /// Returns the user and the group for the server, if this process is root's.

@@ -68,6 +68,10 @@ impl Tail {
     /// Follows the log on one connection; `Ok` once nobody takes what it reads.
     async fn follow(&mut self, failing: &mut bool) -> PgResult<()> {
         let session = self.connector.listen(self.wake.clone(), self.writer).await?;
+        if *failing {
+            // The server may be another, and lack what is known here. Without a write nobody else would notice.
+            self.look_again(PgMessage::LookAgain).await;
+        }
         loop {
             while self.read_on(&session).await?.is_continue() {}
             if std::mem::take(failing) {
@@ -117,9 +121,13 @@ impl Tail {
     /// to the changes that are missing.
     async fn doubt(&mut self) -> PgResult<ControlFlow<()>> {
         let stays = self.hole.replace(self.read) == Some(self.read);
-        if let Some(writer) = self.messages.upgrade() {
-            let _ = writer.send(if stays { PgMessage::StepDown } else { PgMessage::LookAgain }).await;
-        }
+        self.look_again(if stays { PgMessage::StepDown } else { PgMessage::LookAgain }).await;
         Err(PgError::Away("the log does not go on where it was read last".into()))
+    }
+
+    async fn look_again(&self, message: PgMessage) {
+        if let Some(writer) = self.messages.upgrade() {
+            let _ = writer.send(message).await;
+        }
     }
 }
