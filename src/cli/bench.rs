@@ -29,18 +29,19 @@ pub struct BenchArguments {
 #[command(next_help_heading = "Options of every scenario")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 struct BenchCommon {
-    /// The gateway's client listener; by default the one of the settings
+    /// The gateway's client listener; by default the one of the settings. Of several gateways give each, and the users are
+    /// spread over them
     #[arg(long, global = true, value_name = "URL")]
-    url: Option<String>,
+    url: Vec<String>,
     /// A PEM file with the authorities to trust, for `wss://`; by default the certificate of the settings
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Its ops listener; by default the one of the settings
+    /// Its ops listener; by default the one of the settings. The first one makes the users
     #[arg(long, global = true, value_name = "URL")]
-    ops: Option<String>,
+    ops: Vec<String>,
     /// Take CPU and memory of this process, instead of asking the gateway's metrics
     #[arg(long, global = true)]
-    pid: Option<u32>,
+    pid: Vec<u32>,
     /// Speak protobuf instead of JSON
     #[arg(long, global = true)]
     protobuf: bool,
@@ -220,8 +221,9 @@ pub fn run(config: &Config, arguments: &BenchArguments) -> Result<(), CliError> 
     let common = &arguments.common;
     let files = config.clients.tls_files();
     let own = if files.is_some() { "wss" } else { "ws" };
-    let url = common.url.clone().unwrap_or_else(|| format!("{own}://{}/v1/ws", reachable(config.clients.listen)));
-    let (scheme, trust) = match (url.starts_with("wss://"), &common.ca) {
+    let or_own = |given: &[String], own: String| if given.is_empty() { vec![own] } else { given.to_vec() };
+    let urls = or_own(&common.url, format!("{own}://{}/v1/ws", reachable(config.clients.listen)));
+    let (scheme, trust) = match (urls[0].starts_with("wss://"), &common.ca) {
         (false, _) => ("ws", None),
         (true, Some(ca)) => ("wss", Some(trust_file(ca, |pem| Trust::authorities(pem, None))?)),
         (true, None) if files.is_some() => ("wss", trust(files.as_ref())?),
@@ -229,14 +231,26 @@ pub fn run(config: &Config, arguments: &BenchArguments) -> Result<(), CliError> 
             return Err(CliError("wss:// needs --ca FILE, or the gateway's settings with clients.tls".to_owned()));
         }
     };
-    let ops = common.ops.clone().unwrap_or_else(|| format!("http://{}", reachable(config.ops.listen)));
-    let find = |url: &str, scheme| GatewayUrl::find(url, scheme, common.i_own_this_target).map_err(CliError::of);
+    let ops = or_own(&common.ops, format!("http://{}", reachable(config.ops.listen)));
+    let measured = match (common.pid.len(), common.no_setup) {
+        (0, true) => None,
+        (0, false) => Some(ops.len()),
+        (pids, _) => Some(pids),
+    };
+    if measured.is_some_and(|measured| measured != urls.len()) {
+        let what = "give --ops, or --pid, as often as --url, so that all gateways are measured";
+        return Err(CliError(what.to_owned()));
+    }
+    let find = |urls: &[String], scheme| {
+        let found = urls.iter().map(|url| GatewayUrl::find(url, scheme, common.i_own_this_target));
+        found.collect::<Result<Vec<_>, _>>().map_err(CliError::of)
+    };
     let settings = BenchSettings {
-        clients: find(&url, scheme)?,
+        clients: find(&urls, scheme)?,
         trust,
-        ops: if common.no_setup { None } else { Some(find(&ops, "http")?) },
+        ops: if common.no_setup { Vec::new() } else { find(&ops, "http")? },
         key: config.ops.api_key.expose(),
-        pid: common.pid,
+        pids: common.pid.clone(),
         encoding: if common.protobuf { Encoding::Protobuf } else { Encoding::Json },
         seed: common.seed,
         prefix: &common.prefix,

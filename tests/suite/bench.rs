@@ -118,6 +118,22 @@ async fn every_scenario_gives_its_figures_in_both_encodings_and_loses_nothing() 
     assert_eq!((slow["rows"][2]["sessions"].as_f64(), slow["rows"][2]["lost"].as_f64()), (Some(24.0), Some(0.0)));
 }
 
+/// Two names of one gateway are enough to see that the users are spread, and that each gateway is asked for its cost.
+#[tokio::test]
+async fn several_gateways_are_measured_together() {
+    let world = World::new();
+    let gateway = world.start();
+    let mut command = command(gateway.clients, gateway.ops, "idle --users 6 --friends 2 --seconds 0.1 --json");
+    let other = format!("ws://localhost:{}/v1/ws", gateway.clients.port());
+    command.args(["--url", &other, "--ops", &format!("http://{}", gateway.ops)]);
+    let output = finished(&mut command);
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let twice = format!("{}, {}", gateway.clients, gateway.clients);
+    assert!(figures["setup"]["gateway"].as_str().unwrap().starts_with(&twice), "{figures}");
+    assert_eq!(figures["rows"][0]["sessions"].as_f64(), Some(6.0));
+    positive(&figures, 0, "resident_bytes");
+}
+
 #[tokio::test]
 async fn it_makes_accounts_of_its_own_and_removes_them_unless_they_shall_stay() {
     let world = World::new();
@@ -215,6 +231,7 @@ fn bad_arguments_are_refused_before_anything_is_loaded() {
         (&["bench", "fanout", "--ops", "http://192.0.2.7:1"], "--i-own-this-target"),
         (&["bench", "fanout", "--url", "http://127.0.0.1/"], "is not an address like ws://127.0.0.1:7678"),
         (&["bench", "fanout", "--url", "wss://127.0.0.1/"], "--ca"),
+        (&["bench", "write", "--url", "ws://127.0.0.1:1/", "--url", "ws://127.0.0.1:2/"], "as often as --url"),
         (&["bench", "fanout", "--friends", "7"], "give an even number"),
         (&["bench", "fanout", "--friends", "0"], "there is nobody to tell"),
         (&["bench", "login", "--users", "10", "--friends", "10"], "give more than 10 users"),

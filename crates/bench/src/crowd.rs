@@ -4,7 +4,6 @@
 //! does what.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
@@ -17,6 +16,7 @@ use super::ledger::{Ledger, RecordArrival};
 use super::session::{BenchSession, SessionPhase};
 use super::speech::{self, FrameKind};
 use super::tally::{self, Tally};
+use super::target::GatewayUrl;
 use rosterd_client::Trust;
 use rosterd_protocol::Encoding;
 
@@ -25,18 +25,12 @@ const CHUNK: usize = 128 * 1024;
 /// How many sessions one round serves at most.
 const EVENTS: usize = 1024;
 
-/// The target of the crowd, and its side of the protocol.
+/// The targets of the crowd, and its side of the protocol.
 #[derive(Debug, Clone)]
 pub struct Way {
-    /// The gateway's client listener.
-    pub address: SocketAddr,
-    /// The host of the upgrade request.
-    pub host: String,
-    /// The name on the gateway's certificate.
-    pub name: String,
-    /// Its path.
-    pub path: String,
-    /// The certificates to accept, if the gateway speaks TLS.
+    /// The gateways' client listeners. The users are spread over them in turn.
+    pub gateways: Vec<GatewayUrl>,
+    /// The certificates to accept, if the gateways speak TLS.
     pub trust: Option<Trust>,
     /// The encoding.
     pub encoding: Encoding,
@@ -73,7 +67,8 @@ impl Trouble {
 /// The sessions of a run.
 pub struct Crowd {
     way: Way,
-    upgrade: String,
+    /// For each gateway.
+    upgrades: Vec<String>,
     epoll: OwnedFd,
     events: Vec<Event>,
     chunk: Vec<u8>,
@@ -101,8 +96,9 @@ impl Crowd {
     /// The system has no epoll instance left.
     pub fn new(way: Way, graph: Graph) -> io::Result<Self> {
         let sessions = std::iter::repeat_with(BenchSession::away).take(graph.users() as usize).collect();
+        let upgrade = |gateway: &GatewayUrl| frames::upgrade_request(&gateway.host, &gateway.path, way.encoding);
         Ok(Self {
-            upgrade: frames::upgrade_request(&way.host, &way.path, way.encoding),
+            upgrades: way.gateways.iter().map(upgrade).collect(),
             way,
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             events: Vec::with_capacity(EVENTS),
@@ -157,11 +153,16 @@ impl Crowd {
     /// The system has no socket or port left.
     pub fn log_in(&mut self, who: u32) -> io::Result<()> {
         let now = self.now();
-        let tls = self.way.trust.as_ref().map(|trust| trust.connection(&self.way.name)).transpose()?;
+        let gateway = &self.way.gateways[self.gateway_of(who)];
+        let tls = self.way.trust.as_ref().map(|trust| trust.connection(gateway.name())).transpose()?;
         let session = &mut self.sessions[who as usize];
-        session.connect(self.way.address, tls, who, who >= self.slow_from, &self.epoll, now)?;
+        session.connect(gateway.address, tls, who, who >= self.slow_from, &self.epoll, now)?;
         self.logging_in += 1;
         Ok(())
+    }
+
+    fn gateway_of(&self, who: u32) -> usize {
+        who as usize % self.way.gateways.len()
     }
 
     /// Drops every connection, as a network failure does.
@@ -216,6 +217,7 @@ impl Crowd {
 
     fn ready(&mut self, who: u32, flags: EventFlags) {
         let bad = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+        let at = self.gateway_of(who);
         let session = &mut self.sessions[who as usize];
         match session.phase {
             SessionPhase::Away => return,
@@ -224,7 +226,7 @@ impl Crowd {
                     return self.end(who, || format!("cannot connect: {error}"));
                 }
                 session.phase = SessionPhase::Upgrading;
-                session.out.extend_from_slice(self.upgrade.as_bytes());
+                session.out.extend_from_slice(self.upgrades[at].as_bytes());
             }
             _ => {}
         }

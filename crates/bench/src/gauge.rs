@@ -1,4 +1,4 @@
-//! The cost of the gateway: CPU time and resident memory of its process, from `/proc` or from its metrics, beside the
+//! The cost of the gateways: CPU time and resident memory of their processes, from `/proc` or their metrics, beside the
 //! CPU time of this process and of the rest of the machine.
 
 use std::fs;
@@ -9,13 +9,13 @@ use rustix::time::{ClockId, clock_gettime};
 use super::error::BenchError;
 use super::ops::OpsConnection;
 
-/// The source of the gateway's figures.
+/// The source of the gateways' figures.
 #[derive(Debug)]
 pub enum Gauge {
-    /// `/proc`, of the process with this number.
-    Process(u32),
-    /// The gateway's own metrics.
-    Metrics(OpsConnection),
+    /// `/proc`, of the processes with these numbers.
+    Processes(Vec<u32>),
+    /// The gateways' own metrics.
+    Metrics(Vec<OpsConnection>),
     /// There are none.
     Blind,
 }
@@ -27,7 +27,7 @@ pub struct Reading {
     server: Option<Duration>,
     own: Duration,
     machine: Option<Duration>,
-    /// Resident memory of the gateway, in bytes.
+    /// Resident memory of the gateways, in bytes.
     pub resident: Option<u64>,
 }
 
@@ -36,7 +36,7 @@ pub struct Reading {
 pub struct Span {
     /// The time between them.
     pub wall: Duration,
-    /// CPU time of the gateway.
+    /// CPU time of the gateways.
     pub server: Option<Duration>,
     /// CPU time of this process.
     pub own: Duration,
@@ -50,17 +50,14 @@ impl Gauge {
     /// # Errors
     /// The process is gone, or the gateway does not answer.
     pub fn read(&mut self) -> Result<Reading, BenchError> {
-        let (server, resident) = match self {
-            Self::Process(pid) => (Some(process_cpu(*pid)?), Some(process_resident(*pid)?)),
-            Self::Metrics(ops) => {
-                let readings = ops.metrics()?;
-                let cpu = readings.value("process_cpu_seconds_total");
-                #[allow(clippy::cast_sign_loss, reason = "a number of bytes")]
-                let resident = readings.value("process_resident_memory_bytes").map(|bytes| bytes as u64);
-                (cpu.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()), resident)
-            }
-            Self::Blind => (None, None),
+        let each: Vec<_> = match self {
+            Self::Processes(pids) => pids.iter().map(|pid| read_process(*pid)).collect::<Result<_, _>>()?,
+            Self::Metrics(ops) => ops.iter_mut().map(read_metrics).collect::<Result<_, _>>()?,
+            Self::Blind => vec![(None, None)],
         };
+        // Of all gateways, or of none.
+        let server = each.iter().map(|(server, _)| *server).sum();
+        let resident = each.iter().map(|(_, resident)| *resident).sum();
         Ok(Reading { at: Instant::now(), server, own: own_cpu(), machine: machine_cpu(), resident })
     }
 
@@ -94,6 +91,21 @@ impl Reading {
         let foreign = machine.zip(server).map(|(all, server)| all.saturating_sub(server + own));
         Span { wall: self.at.duration_since(before.at), server, own, foreign }
     }
+}
+
+/// CPU time and resident memory, as far as they are known.
+type Cost = (Option<Duration>, Option<u64>);
+
+fn read_process(pid: u32) -> Result<Cost, BenchError> {
+    Ok((Some(process_cpu(pid)?), Some(process_resident(pid)?)))
+}
+
+fn read_metrics(ops: &mut OpsConnection) -> Result<Cost, BenchError> {
+    let readings = ops.metrics()?;
+    let cpu = readings.value("process_cpu_seconds_total");
+    #[allow(clippy::cast_sign_loss, reason = "a number of bytes")]
+    let resident = readings.value("process_resident_memory_bytes").map(|bytes| bytes as u64);
+    Ok((cpu.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()), resident))
 }
 
 /// Reads the CPU time of all live threads, in nanoseconds as the scheduler counts them; otherwise of the process, in ticks.
@@ -151,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_this_process_burns_is_seen_by_its_number_and_by_its_own_clock() {
-        let mut gauge = Gauge::Process(std::process::id());
+        let mut gauge = Gauge::Processes(vec![std::process::id()]);
         let before = gauge.read().unwrap();
         let mut burnt = 0u64;
         // The system counts a process's time in ticks, and gives some of it to others where many want a core.
@@ -171,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_not_there_is_told() {
-        let BenchError(why) = Gauge::Process(u32::MAX - 1).read().unwrap_err();
+        let BenchError(why) = Gauge::Processes(vec![std::process::id(), u32::MAX - 1]).read().unwrap_err();
         assert!(why.contains("cannot be looked at"), "{why}");
     }
 }

@@ -20,16 +20,16 @@ const SETTLE: Duration = Duration::from_secs(20);
 
 /// The settings that all scenarios share.
 pub struct BenchSettings<'a> {
-    /// The gateway's client listener.
-    pub clients: GatewayUrl,
-    /// The certificates to accept, if the client listener speaks TLS.
+    /// The gateways' client listeners, one or more. The users are spread over them in turn.
+    pub clients: Vec<GatewayUrl>,
+    /// The certificates to accept, if the client listeners speak TLS.
     pub trust: Option<Trust>,
-    /// Its ops listener; none if the accounts exist already.
-    pub ops: Option<GatewayUrl>,
+    /// Their ops listeners; none if the accounts exist already. The first one makes the accounts.
+    pub ops: Vec<GatewayUrl>,
     /// The key of its server API; may be empty.
     pub key: &'a str,
-    /// The process whose CPU and memory are measured; without it the gateway's metrics are used.
-    pub pid: Option<u32>,
+    /// The processes whose CPU and memory are measured; without them the gateways' metrics are used.
+    pub pids: Vec<u32>,
     /// The encoding of the sessions.
     pub encoding: Encoding,
     /// The seed that chooses among graphs of the same size.
@@ -52,11 +52,11 @@ pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOut
     let (graph, kind) = scenario.graph(settings.seed).map_err(BenchError)?;
     let users = graph.users();
     target::allow_files(users)?;
-    target::probe(&settings.clients, settings.encoding, settings.trust.as_ref())?;
-    let mut ops = match &settings.ops {
-        Some(ops) => Some(OpsConnection::connect(ops.address, settings.key)?),
-        None => None,
-    };
+    for gateway in &settings.clients {
+        target::probe(gateway, settings.encoding, settings.trust.as_ref())?;
+    }
+    let connect = |ops: &GatewayUrl| OpsConnection::connect(ops.address, settings.key);
+    let mut ops = settings.ops.first().map(connect).transpose()?;
     let world = World::new(graph, settings.prefix, &kind)?;
     let tokens = (0..users).map(|user| (settings.token)(&world.account(user))).collect::<Result<Vec<_>, _>>();
     let tokens = tokens.map_err(BenchError)?;
@@ -67,10 +67,10 @@ pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOut
         making.finish_and_clear();
     }
     let crowd = Crowd::new(way(settings, tokens), world.graph.clone()).map_err(BenchError::of)?;
-    let gauge = match (settings.pid, &settings.ops) {
-        (Some(pid), _) => Gauge::Process(pid),
-        (None, Some(target)) => Gauge::Metrics(OpsConnection::connect(target.address, settings.key)?),
-        (None, None) => Gauge::Blind,
+    let gauge = match (settings.pids.is_empty(), settings.ops.is_empty()) {
+        (false, _) => Gauge::Processes(settings.pids.clone()),
+        (true, false) => Gauge::Metrics(settings.ops.iter().map(connect).collect::<Result<_, _>>()?),
+        (true, true) => Gauge::Blind,
     };
     let outcome = BenchOutcome::new(scenario.name(), setup(settings, &world.graph));
     let chance = Chance::new(settings.seed);
@@ -88,11 +88,8 @@ pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOut
 fn way(settings: &BenchSettings<'_>, tokens: Vec<String>) -> Way {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Way {
-        address: settings.clients.address,
-        host: settings.clients.host.clone(),
-        name: settings.clients.name().to_owned(),
+        gateways: settings.clients.clone(),
         trust: settings.trust.clone(),
-        path: settings.clients.path.clone(),
         encoding: settings.encoding,
         tokens,
         run: since.as_millis() as u32,
@@ -101,9 +98,10 @@ fn way(settings: &BenchSettings<'_>, tokens: Vec<String>) -> Way {
 
 fn setup(settings: &BenchSettings<'_>, graph: &Graph) -> Vec<(&'static str, String)> {
     let encoding = settings.encoding.subprotocol();
+    let addresses: Vec<_> = settings.clients.iter().map(|gateway| gateway.address.to_string()).collect();
     let each = graph.edges() / (graph.users() as usize).max(1);
     vec![
-        ("gateway", format!("{} ({encoding})", settings.clients.address)),
+        ("gateway", format!("{} ({encoding})", addresses.join(", "))),
         ("users", format!("{}, {each} friends each on average, seed {}", graph.users(), settings.seed)),
         ("machine", gauge::machine()),
     ]
@@ -111,7 +109,7 @@ fn setup(settings: &BenchSettings<'_>, graph: &Graph) -> Vec<(&'static str, Stri
 
 /// Removes the accounts unless they are to be kept; a failure is reported and leaves the figures valid.
 fn clean_up(settings: &BenchSettings<'_>, run: &mut Run) {
-    let Some(target) = settings.ops.as_ref().filter(|_| !settings.keep) else { return };
+    let Some(target) = settings.ops.first().filter(|_| !settings.keep) else { return };
     let removing = bar("removing users", u64::from(run.world.graph.users()));
     let connected = OpsConnection::connect(target.address, settings.key);
     if let Err(why) = connected.and_then(|mut ops| run.world.remove(&mut ops, || removing.inc(1))) {
