@@ -16,7 +16,7 @@ use rosterd::store::postgres::{PostgresOptions, PostgresUrl, Sharing, open};
 use rosterd::store::{Opened, Store, Write};
 use rosterd_engine::model::{Account, Command, Fields, Outcome, Revision, WriteOrigin};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval_at};
 
 /// How long each row of the table is measured.
 const SECONDS: u64 = 5;
@@ -74,11 +74,17 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
-/// Writes until the time is over: as fast as it goes, or so many a second.
-async fn write(store: Arc<dyn Store>, first: usize, per_second: Option<f64>, end: Instant) -> Histogram<u64> {
+/// When a writer writes: so often, and not all at the same moment.
+struct Pace {
+    every: Duration,
+    offset: Duration,
+}
+
+/// Writes until the time is over: as fast as it goes, or at a pace.
+async fn write(store: Arc<dyn Store>, first: usize, pace: Option<Pace>, end: Instant) -> Histogram<u64> {
     let mut latency = histogram();
-    let mut pace = per_second.map(|rate| {
-        let mut pace = interval(Duration::from_secs_f64(1.0 / rate));
+    let mut pace = pace.map(|Pace { every, offset }| {
+        let mut pace = interval_at(tokio::time::Instant::now() + offset, every);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pace
     });
@@ -112,9 +118,13 @@ async fn measure(url: &PostgresUrl, nodes: usize, per_second: Option<u32>) -> Me
     let end = begun + Duration::from_secs(SECONDS);
     // So many writers that none has to wait for its own turn.
     let writers = per_second.map_or(WAITING, |_| 50);
-    let rate = per_second.map(|rate| f64::from(rate) / (nodes * writers) as f64);
+    let all = nodes * writers;
+    let pace = |at: usize| {
+        let every = Duration::from_secs_f64(all as f64 / f64::from(per_second?));
+        Some(Pace { every, offset: every.mul_f64(at as f64 / all as f64) })
+    };
     let writing = stores.iter().enumerate().flat_map(|(node, store)| {
-        (0..writers).map(move |n| tokio::spawn(write(store.clone(), node * 7 + n * 31, rate, end)))
+        (0..writers).map(move |n| tokio::spawn(write(store.clone(), node * 7 + n * 31, pace(n * nodes + node), end)))
     });
     let mut latency = histogram();
     for each in join_all(writing.collect::<Vec<_>>()).await {

@@ -15,6 +15,7 @@ use super::rows::profiles::BlocksOf;
 use super::rows::values::{number, value};
 use super::rows::{self, SNAPSHOT};
 use super::session::{PgSession, call};
+use super::staged::Staged;
 use crate::store::commit::{CommitContext, rehearse};
 use crate::store::{
     LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
@@ -78,7 +79,8 @@ impl Store for Postgres {
             let fetch = Fetch::of(std::iter::once(&command), &mut calls);
             calls.push(call!("COMMIT"));
             let found = session.pipeline(&calls).await?;
-            let staged = fetch.into_staged(found.into_iter().skip(1), salt)?;
+            let mut staged = Staged::new(salt);
+            fetch.load_into(&mut staged, found.into_iter().skip(1))?;
             let Ok(rehearsed) = rehearse(&staged, &command, CommitContext { head, now, visibility: &visibility });
             Ok(rehearsed)
         }))

@@ -1,7 +1,6 @@
 //! Reads the rows that commands need, as sets: a statement a table, all sent together.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use tokio_postgres::Row as Record;
 
@@ -96,18 +95,17 @@ impl Fetch {
     }
 
     /// Puts the results into the rows of a batch: those of the calls that were added, in order.
-    pub(super) fn into_staged(
+    pub(super) fn load_into(
         self,
+        staged: &mut Staged,
         results: impl Iterator<Item = Vec<Record>>,
-        salt: Arc<[u8]>,
-    ) -> Result<Staged, PgError> {
-        let mut staged = Staged::new(salt);
+    ) -> Result<(), PgError> {
         for (kind, records) in self.kinds.into_iter().zip(results) {
             for record in &records {
-                load(&mut staged, kind, record)?;
+                load(staged, kind, record)?;
             }
         }
-        Ok(staged)
+        Ok(())
     }
 }
 

@@ -27,6 +27,12 @@ pub(super) enum PgMessage {
     Close,
 }
 
+/// The writes of one transaction, and who waits for each; nobody does once they were told that the outcome is not known.
+pub(super) struct WriteBatch {
+    pub writes: Vec<Write>,
+    pub waiting: Vec<oneshot::Sender<Written>>,
+}
+
 /// What is to be done.
 pub(super) enum StoreTask {
     /// Drops tombstones from before this time, and answers how many.

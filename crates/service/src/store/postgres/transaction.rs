@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use tokio_postgres::Row as Record;
 
 use super::fetch::Fetch;
+use super::messages::{BATCH, PgMessage, WriteBatch};
 use super::pg_error::PgError;
 use super::position::LogPosition;
 use super::rows::change_log::{self, FeedBatch};
@@ -59,11 +60,11 @@ impl PgWriter {
     /// seen.
     pub(super) async fn attempt(
         &mut self,
-        writes: &[Write],
+        batch: &mut WriteBatch,
         seen: &[PresenceRow],
     ) -> Result<CommittedBatch, TransactionFailure> {
         let session = self.session().await?;
-        let outcome = self.transact(&session, writes, seen).await;
+        let outcome = self.transact(&session, batch, seen).await;
         match &outcome {
             Ok(batch) => {
                 self.committed(batch);
@@ -83,20 +84,21 @@ impl PgWriter {
     async fn transact(
         &mut self,
         session: &PgSession,
-        writes: &[Write],
+        batch: &mut WriteBatch,
         seen: &[PresenceRow],
     ) -> Result<CommittedBatch, TransactionFailure> {
         let mut calls = vec![call!("BEGIN"), call!(LOCK), call!(STANDING)];
         let at = self.add_presence(seen, &mut calls);
         let first = calls.len();
-        let commands = writes.iter().flat_map(|write| &write.commands);
-        let fetch = Fetch::of(commands, &mut calls);
+        let fetch = fetch(&batch.writes, &mut calls);
         let mut found = self.in_time(session.pipeline(&calls)).await?;
         let standing = Standing::of(found[2].first())?;
         self.connection.check(&standing)?;
         let mut raised = at.map(|at| last_number(&found[at])).transpose()?;
-        let staged = fetch.into_staged(found.drain(first..), self.salt.clone())?;
-        let mut decided = self.decide(staged, writes, &standing)?;
+        let mut staged = Staged::new(self.salt.clone());
+        fetch.load_into(&mut staged, found.drain(first..))?;
+        self.gather(session, batch, &mut staged).await?;
+        let mut decided = self.decide(staged, &batch.writes, &standing)?;
         let mut calls = Vec::new();
         let at = self.add_rows(&mut decided, &mut calls);
         if calls.is_empty() && seen.is_empty() {
@@ -115,6 +117,35 @@ impl PgWriter {
         }
         self.confirm_replicated(session).await;
         Ok(decided.batch)
+    }
+
+    /// Takes in the writes that have come while this transaction waited for the lock: nobody else writes meanwhile, and they
+    /// need not wait for it once more.
+    async fn gather(
+        &mut self,
+        session: &PgSession,
+        batch: &mut WriteBatch,
+        staged: &mut Staged,
+    ) -> Result<(), PgError> {
+        let first = batch.writes.len();
+        while batch.writes.len() < BATCH
+            && let Ok(message) = self.inbox.try_recv()
+        {
+            match message {
+                PgMessage::Write(write, _, answer) => {
+                    batch.writes.push(write);
+                    batch.waiting.push(answer);
+                }
+                other => self.backlog.push_back(other),
+            }
+        }
+        let mut calls = Vec::new();
+        let fetch = fetch(&batch.writes[first..], &mut calls);
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let found = self.in_time(session.pipeline(&calls)).await?;
+        fetch.load_into(staged, found.into_iter())
     }
 
     /// Adds the calls that store who came and went. Returns which of them returns the last number.
@@ -212,6 +243,11 @@ struct DecidedBatch {
     staged: Staged,
     feed: FeedBatch,
     batch: CommittedBatch,
+}
+
+/// Adds the calls that read what writes need.
+fn fetch(writes: &[Write], calls: &mut Vec<Call>) -> Fetch {
+    Fetch::of(writes.iter().flat_map(|write| &write.commands), calls)
 }
 
 /// Adds the calls that write the rows of a batch. What is erased comes first, as some of it may have been made again.

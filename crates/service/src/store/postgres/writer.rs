@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
-use super::messages::{BATCH, PgMessage};
+use super::messages::{BATCH, PgMessage, WriteBatch};
 use super::pg_error::PgError;
 use super::position::LogPosition;
 use super::readers::{PAUSE, jittered};
@@ -19,7 +19,7 @@ use super::splicer::NumberedBatch;
 use super::transaction::{CommittedBatch, TransactionFailure};
 use super::writer_session::CommitVerdict;
 use super::writer_state::PgWriter;
-use crate::store::{CommitBatch, PresenceRow, StoreError, Write, WriteError, Written};
+use crate::store::{CommitBatch, PresenceRow, StoreError, WriteError, Written};
 
 type Waiting = oneshot::Sender<Written>;
 
@@ -91,7 +91,7 @@ impl PgWriter {
         let noted = if writes.is_empty() {
             if noting.is_empty() { Ok(()) } else { self.note(&seen).await }
         } else {
-            self.commit(&writes, &seen, waiting, since + self.write_timeout).await
+            self.commit(WriteBatch { writes, waiting }, &seen, since + self.write_timeout).await
         };
         for answer in noting {
             let _ = answer.send(noted.clone());
@@ -103,32 +103,25 @@ impl PgWriter {
     }
 
     /// Commits writes, and who came and went, and answers the writes.
-    async fn commit(
-        &mut self,
-        writes: &[Write],
-        seen: &[PresenceRow],
-        waiting: Vec<Waiting>,
-        until: Instant,
-    ) -> Result<(), StoreError> {
-        let mut waiting = Some(waiting);
+    async fn commit(&mut self, mut asked: WriteBatch, seen: &[PresenceRow], until: Instant) -> Result<(), StoreError> {
         loop {
-            let error = match self.attempt(writes, seen).await {
+            let error = match self.attempt(&mut asked, seen).await {
                 Ok(batch) => {
                     self.report(Ok(()))?;
-                    self.publish(batch, waiting.take().unwrap_or_default()).await;
+                    self.publish(batch, asked.waiting).await;
                     return Ok(());
                 }
                 Err(TransactionFailure::NotDone(error)) => error,
                 Err(TransactionFailure::InDoubt(batch, error)) => {
                     tracing::warn!(%error, "the answer to a commit was lost: the store finds out whether it was done");
-                    match self.settle(batch.newest, until, &mut waiting).await {
+                    match self.settle(batch.newest, until, &mut asked.waiting).await {
                         Ok(true) => {
                             self.report(Ok(()))?;
                             self.committed(&batch);
-                            self.publish(*batch, waiting.take().unwrap_or_default()).await;
+                            self.publish(*batch, asked.waiting).await;
                             return Ok(());
                         }
-                        Ok(false) if waiting.is_some() => continue,
+                        Ok(false) if !asked.waiting.is_empty() => continue,
                         Ok(false) => return Err(StoreError("the database was away".into())),
                         Err(error) => error,
                     }
@@ -141,7 +134,7 @@ impl PgWriter {
                 }
                 Err(error) => error,
             };
-            for waiting in waiting.take().unwrap_or_default() {
+            for waiting in asked.waiting {
                 let _ = waiting.send(Err(WriteError::Failed(error.clone())));
             }
             return Err(error);
@@ -160,7 +153,7 @@ impl PgWriter {
         &mut self,
         batch: LogPosition,
         until: Instant,
-        waiting: &mut Option<Vec<Waiting>>,
+        waiting: &mut Vec<Waiting>,
     ) -> Result<bool, PgError> {
         loop {
             match self.connection.connect(Some(batch)).await {
@@ -177,7 +170,7 @@ impl PgWriter {
                     let is_over = matches!(error, PgError::Lost(_)) || late && is_closing;
                     if is_over || late {
                         let unknown = StoreError(format!("whether this was done is not known: {error}"));
-                        for waiting in waiting.take().unwrap_or_default() {
+                        for waiting in waiting.drain(..) {
                             let _ = waiting.send(Err(WriteError::Unknown(unknown.clone())));
                         }
                     }
