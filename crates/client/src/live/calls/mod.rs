@@ -32,12 +32,29 @@ enum CallDoubt {
     Mismatched,
 }
 
+/// What became of the call that carried a change of the own profile that shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EditEnd {
+    /// It is done, or failed: what is held shows the outcome.
+    Over,
+    /// Nobody waits for it now, but the change does.
+    Waits,
+}
+
+/// The change of the own profile that a call carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CallEdit {
+    id: u64,
+    keep: bool,
+}
+
 /// The version of a record; `None` if there was none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct CallBase(Option<u64>);
 
+/// A command with its caller.
 #[derive(Debug)]
-struct PendingCall {
+pub(super) struct PendingCall {
     command: ClientCommand,
     /// The record that it sets, if it can be repeated for a version of that.
     key: Option<String>,
@@ -52,6 +69,50 @@ struct PendingCall {
     /// When to ask whether the connection lives.
     probe_at: Option<Instant>,
     reply: oneshot::Sender<CallResult>,
+    edit: Option<CallEdit>,
+}
+
+impl PendingCall {
+    pub(super) fn new(
+        command: ClientCommand,
+        deadline: Instant,
+        probe_at: Option<Instant>,
+        reply: oneshot::Sender<CallResult>,
+    ) -> Self {
+        let (key, doubt) = (effects::key(&command), CallDoubt::None);
+        Self { command, key, sent: false, base: None, doubt, answer: None, deadline, probe_at, reply, edit: None }
+    }
+
+    /// The command is a change of the own profile that shows.
+    pub(super) fn showing(self, edit: u64) -> Self {
+        Self { edit: Some(CallEdit { id: edit, keep: false }), ..self }
+    }
+
+    /// The command is a change of the own profile that waits for a connection, and rests on this version of it.
+    ///
+    /// So it is in doubt from the beginning: it is compared after a catch-up, like one whose answer was lost.
+    pub(super) fn keeping(self, edit: u64, version: Option<u64>) -> Self {
+        let (key, base) = (Some(effects::ME.to_owned()), Some(CallBase(version)));
+        Self { key, base, doubt: CallDoubt::Lost, edit: Some(CallEdit { id: edit, keep: true }), ..self }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.edit.is_some_and(|edit| edit.keep)
+    }
+
+    /// Nobody waits for it any more, and it was not sent.
+    fn is_abandoned(&self) -> bool {
+        !self.sent && !self.is_kept() && self.reply.is_closed()
+    }
+}
+
+/// A call that has ended, until its caller hears of it.
+#[derive(Debug)]
+struct EndedCall {
+    reply: oneshot::Sender<CallResult>,
+    result: CallResult,
+    /// Somebody must hear of a failure, also if the caller is gone.
+    is_kept: bool,
 }
 
 /// Sends a command under an id.
@@ -64,7 +125,9 @@ pub(super) struct PendingCalls {
     calls: BTreeMap<u64, PendingCall>,
     last_id: u64,
     /// Calls that have ended, until the snapshot shows why.
-    ended: Vec<(oneshot::Sender<CallResult>, CallResult)>,
+    ended: Vec<EndedCall>,
+    /// What became of changes of the own profile that show.
+    ended_edits: Vec<(u64, EditEnd)>,
 }
 
 impl PendingCalls {
@@ -78,25 +141,48 @@ impl PendingCalls {
     }
 
     /// Adds a command, which the next [`PendingCalls::flush`] sends.
-    pub(super) fn add(
-        &mut self,
-        command: ClientCommand,
-        deadline: Instant,
-        probe_at: Option<Instant>,
-        reply: oneshot::Sender<CallResult>,
-    ) {
-        let (key, doubt) = (effects::key(&command), CallDoubt::None);
-        let call =
-            PendingCall { command, key, sent: false, base: None, doubt, answer: None, deadline, probe_at, reply };
+    pub(super) fn add(&mut self, call: PendingCall) {
         let id = self.next_id();
         self.calls.insert(id, call);
+    }
+
+    /// Notes what a change rests on that was made before the profile was known.
+    pub(super) fn rest(&mut self, edit: u64, version: Option<u64>) {
+        for call in self.calls.values_mut().filter(|call| call.edit.is_some_and(|of| of.id == edit)) {
+            if call.base == Some(CallBase(None)) {
+                call.base = Some(CallBase(version));
+            }
+        }
+    }
+
+    /// Returns the versions that the changes rest on which wait for a connection.
+    pub(super) fn bases(&self) -> impl Iterator<Item = (u64, Option<u64>)> {
+        self.calls.values().filter(|call| call.is_kept()).filter_map(|call| {
+            let (edit, CallBase(version)) = (call.edit?, call.base?);
+            Some((edit.id, version))
+        })
+    }
+
+    /// Returns what became of changes since the last time.
+    pub(super) fn ended_edits(&mut self) -> Vec<(u64, EditEnd)> {
+        std::mem::take(&mut self.ended_edits)
+    }
+
+    /// Drops the calls that nobody waits for any more and that were not sent.
+    pub(super) fn drop_abandoned(&mut self) {
+        let Self { calls, ended_edits, .. } = self;
+        calls.retain(|_, call| {
+            let is_abandoned = call.is_abandoned();
+            ended_edits.extend(call.edit.filter(|_| is_abandoned).map(|edit| (edit.id, EditEnd::Over)));
+            !is_abandoned
+        });
     }
 
     /// Sends waiting commands, the oldest first; those about a record that is in doubt wait for its settlement.
     ///
     /// Calls that nobody waits for any more are not sent.
     pub(super) fn flush(&mut self, replica: &Replica, send: SendCommand<'_>) {
-        self.calls.retain(|_, call| call.sent || !call.reply.is_closed());
+        self.drop_abandoned();
         let mut doubtful = HashSet::new();
         for (id, call) in &mut self.calls {
             let waits = call.key.as_ref().is_some_and(|key| doubtful.contains(key));
@@ -202,10 +288,12 @@ impl PendingCalls {
         }
     }
 
-    /// Ends all calls with an error.
+    /// Ends all calls with an error. Changes that wait for a connection wait on, without their callers.
     pub(super) fn fail(&mut self, error: &RosterdError) {
         for (_, call) in std::mem::take(&mut self.calls) {
-            self.ended.push((call.reply, Err(error.clone())));
+            let end = if call.is_kept() { EditEnd::Waits } else { EditEnd::Over };
+            self.ended_edits.extend(call.edit.map(|edit| (edit.id, end)));
+            self.ended.push(EndedCall { reply: call.reply, result: Err(error.clone()), is_kept: false });
         }
     }
 
@@ -225,7 +313,7 @@ impl PendingCalls {
                 self.end(id, Err(error), replica);
             } else if call.probe_at.is_some_and(|at| at <= now) {
                 call.probe_at = None;
-                probe |= call.sent && !call.reply.is_closed();
+                probe |= call.sent && (call.is_kept() || !call.reply.is_closed());
             }
         }
         probe
@@ -237,11 +325,19 @@ impl PendingCalls {
     }
 
     /// Hands the results of ended calls to their callers. The snapshot shows their effects by now.
-    pub(super) fn deliver(&mut self) {
-        for (reply, result) in self.ended.drain(..) {
-            // A caller that is gone has cancelled.
-            let _ = reply.send(result);
+    ///
+    /// Returns the failures of changes that waited, where no caller is left to hear of them.
+    pub(super) fn deliver(&mut self) -> Vec<RosterdError> {
+        let mut unheard = Vec::new();
+        for EndedCall { reply, result, is_kept } in self.ended.drain(..) {
+            // Any other caller that is gone has cancelled.
+            if let Err(Err(error)) = reply.send(result)
+                && is_kept
+            {
+                unheard.push(error);
+            }
         }
+        unheard
     }
 
     fn ids(&self) -> Vec<u64> {
@@ -284,7 +380,8 @@ impl PendingCalls {
                 }
             }
         }
-        self.ended.push((call.reply, result));
+        self.ended_edits.extend(call.edit.map(|edit| (edit.id, EditEnd::Over)));
+        self.ended.push(EndedCall { is_kept: call.is_kept(), reply: call.reply, result });
     }
 }
 

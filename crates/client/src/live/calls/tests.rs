@@ -27,7 +27,7 @@ impl Rig {
 
     fn call(&mut self, command: ClientCommand) -> oneshot::Receiver<CallResult> {
         let (reply, result) = oneshot::channel();
-        self.calls.add(command, Instant::now() + Duration::from_mins(1), None, reply);
+        self.calls.add(PendingCall::new(command, Instant::now() + Duration::from_mins(1), None, reply));
         self.flush();
         result
     }
@@ -145,7 +145,7 @@ fn a_first_block_that_another_one_preceded_is_lost() {
 fn a_call_that_was_dropped_before_it_was_sent_is_not_sent() {
     let mut rig = Rig::new();
     let (reply, result) = oneshot::channel();
-    rig.calls.add(ClientCommand::Signal(v1::Signal::default()), Instant::now(), None, reply);
+    rig.calls.add(PendingCall::new(ClientCommand::Signal(v1::Signal::default()), Instant::now(), None, reply));
     drop(result);
     rig.flush();
     assert!(rig.sent.is_empty() && !rig.calls.are_waiting());
@@ -156,10 +156,75 @@ fn time_runs_out_for_calls_with_and_without_a_connection() {
     let mut rig = Rig::new();
     let now = Instant::now();
     let (reply, mut waits) = oneshot::channel();
-    rig.calls.add(ClientCommand::Signal(v1::Signal::default()), now, Some(now), reply);
+    rig.calls.add(PendingCall::new(ClientCommand::Signal(v1::Signal::default()), now, Some(now), reply));
     assert_eq!(rig.calls.next_time(), Some(now));
     assert!(!rig.calls.expire(now, &rig.replica));
     rig.calls.deliver();
     let error = waits.try_recv().unwrap().unwrap_err();
     assert_eq!((error.code, error.reason.as_str(), error.message.as_str()), (408, "TIMEOUT", "no connection in time"));
+}
+
+/// A change that waits for a connection, for the version that is held.
+fn keep(rig: &mut Rig, edit: u64, nick: &str) -> oneshot::Receiver<CallResult> {
+    let (reply, result) = oneshot::channel();
+    let update = v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() };
+    let version = rig.replica.me().map(|me| me.version);
+    let call = PendingCall::new(ClientCommand::UpdateMyInfo(update), Instant::now(), None, reply);
+    rig.calls.add(call.keeping(edit, version));
+    rig.flush();
+    result
+}
+
+#[test]
+fn a_change_that_waits_is_sent_after_a_catch_up_for_its_version_also_without_its_caller() {
+    let mut rig = Rig::new();
+    let (first, mut second) = (keep(&mut rig, 1, "one"), keep(&mut rig, 2, "two"));
+    drop(first);
+    assert!(rig.sent.is_empty(), "nothing is sent before it is known what is held");
+    rig.comes_back();
+    assert_eq!(rig.bases(), [(NICK, Some(5))]);
+    rig.holds("one", 6);
+    let reply = v1::ServerFrame { id: NICK, update_my_info_reply: Some(Box::default()), ..Default::default() };
+    rig.calls.settle(&reply, &rig.replica, true);
+    assert_eq!(rig.calls.ended_edits(), [(1, EditEnd::Over)]);
+    assert_eq!(rig.calls.bases().collect::<Vec<_>>(), [(2, Some(6))], "the second rests on the first");
+    assert!(rig.calls.deliver().is_empty() && second.try_recv().is_err());
+    rig.holds("another device's", 7);
+    rig.comes_back();
+    assert_eq!(reason(&mut second), "SUPERSEDED");
+}
+
+#[test]
+fn a_change_that_waits_fails_aloud_without_its_caller_and_waits_on_after_an_end() {
+    let mut rig = Rig::new();
+    let mut ended = keep(&mut rig, 1, "one");
+    rig.calls.fail(&RosterdError::disconnected());
+    assert_eq!(rig.calls.ended_edits(), [(1, EditEnd::Waits)]);
+    rig.calls.deliver();
+    assert_eq!(reason(&mut ended), "DISCONNECTED");
+    drop(keep(&mut rig, 2, "two"));
+    rig.holds("another device's", 6);
+    rig.calls.interrupted(&rig.replica);
+    rig.calls.reconsider(&rig.replica, &mut |_, _| panic!("nothing is sent"));
+    assert_eq!(rig.calls.deliver().into_iter().map(|error| error.reason).collect::<Vec<_>>(), ["SUPERSEDED"]);
+}
+
+#[test]
+fn a_change_that_shows_is_over_when_its_caller_is_gone_or_its_call_fails() {
+    let mut rig = Rig::new();
+    let show = |rig: &mut Rig, edit: u64| {
+        let (reply, result) = oneshot::channel();
+        let call =
+            PendingCall::new(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo::default()), Instant::now(), None, reply);
+        rig.calls.add(call.showing(edit));
+        result
+    };
+    drop(show(&mut rig, 1));
+    rig.calls.drop_abandoned();
+    assert_eq!((rig.calls.ended_edits(), rig.calls.are_waiting()), (vec![(1, EditEnd::Over)], false));
+    let mut late = show(&mut rig, 2);
+    rig.calls.expire(Instant::now(), &rig.replica);
+    assert_eq!(rig.calls.ended_edits(), [(2, EditEnd::Over)]);
+    rig.calls.deliver();
+    assert_eq!(reason(&mut late), "TIMEOUT");
 }
