@@ -176,7 +176,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
             (url.replace("ws:", "http:"), "alice", "NO_CONNECTION", "is not an address like"),
             (url.replace("/v1/ws", "/v1/other"), "alice", "CONNECTION_LOST", "no WebSocket there"),
             ("ws://127.0.0.1:1/v1/ws", "alice", "CONNECTION_LOST", "cannot connect to 127.0.0.1:1"),
-            (url, "nobody", "NOT_FOUND", "there is no account nobody"),
+            (url, "nobody", "NOT_FOUND", 'account "nobody" does not exist'),
         ):
             client = RosterdClient(url, account, reconnect=False)
             with self.assertRaises(RosterdError) as raised:
@@ -190,15 +190,17 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         with tempfile.TemporaryDirectory() as folder:
             key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
             made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-            made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+            made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", str(key), "-out", str(certificate)]
             subprocess.run(made, check=True, capture_output=True)
             with Gateway(**{"clients.tls.certificate": certificate, "clients.tls.key": key}) as gateway:
                 url = gateway.url.replace("ws:", "wss:")
                 with self.assertRaises(RosterdError) as raised:
                     await asyncio.wait_for(RosterdClient(url, "alice", reconnect=False).connect(), 20)
                 self.assertIn("certificate", raised.exception.message)
-                async with RosterdClient(url, "alice", authorities=certificate.read_text()) as client:
-                    self.assertEqual(client.snapshot.connection.phase, "live")
+                client = RosterdClient(url, "alice", authorities=certificate.read_text())
+                await asyncio.wait_for(client.connect(), 20)
+                self.assertEqual(client.snapshot.connection.phase, "live")
+                await client.disconnect()
 
     async def test_a_cache_of_a_newer_version_stays_as_it_is(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +230,8 @@ class Checks(unittest.IsolatedAsyncioTestCase):
             self.assertEqual((client.snapshot.me, client.snapshot.pending), (held, None))
             await client.disconnect()
             changes = client.changes()
-            for options, sign in (({"optimistic": True}, "for a moment"), ({"keep": True}, "for good")):
+            each: list[tuple[dict[str, Any], str]] = [({"optimistic": True}, "for a moment"), ({"keep": True}, "for good")]
+            for options, sign in each:
                 call = asyncio.create_task(client.update_my_info(sign=sign, gender="female", **options))
                 shown = await snapshot_of(changes, lambda snapshot: snapshot.pending)
                 self.assertEqual((shown.me and shown.me.sign, shown.pending), (sign, {"sign": sign, "gender": "female"}))

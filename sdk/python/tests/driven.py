@@ -99,7 +99,7 @@ class Driven:
         )
         self.follower = asyncio.create_task(follow(self.client.changes()))
 
-    async def call(self, command: str, body: dict[str, Any], options: dict[str, bool]) -> Any:
+    async def call(self, command: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
         client = self.client
         assert client is not None
         if command == "updateMyInfo":
