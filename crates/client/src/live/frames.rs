@@ -228,9 +228,10 @@ impl ClientTask {
         PendingCall::new(command, deadline, Some(now + UNANSWERED), reply)
     }
 
-    /// Makes a change of the own profile that shows at once. One that is kept is in the cache too, so that must be open.
+    /// Makes a change of the own profile that shows at once. One that is kept is in the cache too, which `connect` opens, and
+    /// which is opened for it before that and after an end.
     async fn edit(&mut self, update: v1::UpdateMyInfo, options: UpdateOptions, reply: oneshot::Sender<CallResult>) {
-        let errors = if options.keep { self.restore().await } else { Vec::new() };
+        let errors = if options.keep && !self.is_wanted { self.restore().await } else { Vec::new() };
         let confirmed = self.replica.me().map(|me| me.version);
         let version = update.if_version.or(confirmed);
         let edit = self.edits.add(update.clone(), confirmed, options.keep);
