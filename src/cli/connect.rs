@@ -1,23 +1,26 @@
 //! `rosterd connect ACCOUNT`: a client in the terminal.
 //!
-//! It prints every frame that arrives and sends the commands that are typed. It reconnects with its cursor where the
-//! protocol allows it.
+//! It prints every frame that arrives and sends the commands that are typed. The client of `rosterd_client` does the rest: it
+//! reconnects with its cursor, catches up and repairs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
-use tokio::time::sleep;
 
 use super::{CliError, reachable, runtime, say, token, trust, trust_file, visible};
 use crate::config::Config;
-use rosterd_client::{Client, ClientError, Replica, SyncError, Trust};
+use rosterd_client::{
+    ClientOptions, ClientTrace, ConnectionPhase, ConnectionState, RosterdClient, RosterdError, Trust,
+};
 use rosterd_engine::model::Profile;
 use rosterd_protocol::{ClientCommand, Encoding, Inbound, decode, v1};
-
-/// The pause before it reconnects.
-const RETRY: Duration = Duration::from_secs(1);
 
 const HELP: &str = "\
 type a profile field and its new value:   nick Ally, field level 3
@@ -29,7 +32,7 @@ mute someone, or no longer:               mute bob, unmute bob
 say something to who is there now:        signal bob hi there
 hide that you are online, or show it:     hide, show
 your devices:                             sessions, kick 525488d581304639
-any command of the protocol as JSON:      {\"updateMyInfo\": {\"sign\": \"hi\", \"gender\": \"female\"}}
+any other command of the protocol:        {\"updateMyInfo\": {\"sign\": \"hi\", \"gender\": \"female\"}}
 leave:                                    quit";
 
 /// Runs the client until the input ends, `quit` is typed, or a close code forbids to reconnect.
@@ -45,9 +48,13 @@ pub fn run(
 ) -> Result<(), CliError> {
     let (url, trust) = place.find(config)?;
     let token = token.map_or_else(|| token::token(config, account, None), Ok).map_err(CliError)?;
-    let (replica, input) = (Replica::default(), BufReader::new(stdin()).lines());
-    let terminal = Terminal { url, trust, token, encoding, replica, input, leaving: false };
-    runtime()?.block_on(terminal.stay())
+    if url.starts_with("wss:") && trust.is_none() {
+        return Err(CliError(format!("{url:?} needs an authority to believe: --ca FILE")));
+    }
+    // A command that is typed waits for its answer as long as that takes.
+    let options = ClientOptions::new(url, account).token(token).encoding(encoding).request_timeout(Duration::MAX);
+    let options = trust.into_iter().fold(options, ClientOptions::trust);
+    runtime()?.block_on(async { Terminal::open(options)?.stay().await })
 }
 
 /// The gateway to connect to; by default the one of the settings.
@@ -73,115 +80,180 @@ impl GatewayArguments {
     }
 }
 
-/// Why a session in the terminal ended.
-enum TerminalEnd {
-    Client(ClientError),
-    /// What arrives cannot be shown.
-    Output(CliError),
+/// What came over the connections so far, and is on the screen.
+#[derive(Default)]
+struct Screen {
+    /// A gateway has answered once, so there is something to come back to.
+    is_reached: bool,
+    /// A session has begun and not ended.
+    is_up: bool,
+    /// The last `synced`: the number of friends, and whether they are what the client holds.
+    synced: Option<(u32, bool)>,
+    /// Why the gateway ends the session, if it said so.
+    goodbye: Option<String>,
+    /// What arrives cannot be shown any more.
+    failure: Option<CliError>,
 }
 
-impl From<ClientError> for TerminalEnd {
-    fn from(error: ClientError) -> Self {
-        Self::Client(error)
+impl Screen {
+    /// Shows what happened. The client waits meanwhile, so a terminal that is slow gets the newest and not all of it.
+    fn show(&mut self, happened: ClientTrace<'_>) {
+        if self.failure.is_none() {
+            self.failure = self.print(happened).err();
+        }
+    }
+
+    fn print(&mut self, happened: ClientTrace<'_>) -> Result<(), CliError> {
+        match happened {
+            ClientTrace::Received(frame) => {
+                (self.is_reached, self.is_up) = (true, true);
+                if let Some(goodbye) = &frame.goodbye {
+                    self.goodbye = Some(format!("{} {}", goodbye.code, goodbye.reason));
+                }
+                if let Some(synced) = &frame.synced {
+                    self.synced = Some((synced.count, true));
+                }
+                let mut text = Vec::new();
+                Encoding::Json.encode(frame, &mut text);
+                say(&visible(&format!("<- {}", String::from_utf8_lossy(&text)), &[]))
+            }
+            ClientTrace::Connection(connection) => self.print_connection(connection),
+            ClientTrace::Error(error) if error.reason == "OUT_OF_STEP" => {
+                self.synced = self.synced.map(|(count, _)| (count, false));
+                say(&visible(&format!("-- NOT in sync: {}", error.message), &[]))
+            }
+            ClientTrace::Sent(_) | ClientTrace::Error(_) => Ok(()),
+        }
+    }
+
+    fn print_connection(&mut self, connection: &ConnectionState) -> Result<(), CliError> {
+        match connection.phase {
+            ConnectionPhase::Connecting => self.goodbye = None,
+            ConnectionPhase::Live => {
+                if let Some((count, true)) = self.synced {
+                    return say(&format!("-- in sync: {count} friends, and the digest agrees"));
+                }
+            }
+            ConnectionPhase::Reconnecting if std::mem::take(&mut self.is_up) => {
+                return say(&visible(&format!("-- closed: {}; coming back", self.end(connection)), &[]));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Why the connection is not there.
+    fn end(&self, connection: &ConnectionState) -> String {
+        let error = connection.last_error.as_ref().map_or_else(String::new, |error| error.message.clone());
+        self.goodbye
+            .clone()
+            .unwrap_or_else(|| error.strip_prefix("the connection ended: ").unwrap_or(&error).to_owned())
     }
 }
 
-impl From<CliError> for TerminalEnd {
-    fn from(error: CliError) -> Self {
-        Self::Output(error)
-    }
-}
+type TypedCall = BoxFuture<'static, Result<(), RosterdError>>;
 
 struct Terminal {
-    url: String,
-    trust: Option<Trust>,
-    token: String,
-    encoding: Encoding,
-    replica: Replica,
+    client: RosterdClient,
+    screen: Arc<Mutex<Screen>>,
     input: Lines<BufReader<Stdin>>,
-    /// The input has ended and the logout is sent; earlier commands still wait for their replies.
+    /// Commands that were typed and have no answer yet.
+    calls: FuturesUnordered<TypedCall>,
+    /// The input has ended; what was typed before still waits for its answers.
     leaving: bool,
 }
 
 impl Terminal {
+    fn open(options: ClientOptions) -> Result<Self, CliError> {
+        let (screen, input) = (Arc::new(Mutex::new(Screen::default())), BufReader::new(stdin()).lines());
+        let shown = screen.clone();
+        let client = RosterdClient::new(options.trace(move |happened| shown.lock().show(happened)));
+        let client = client.map_err(|error| CliError(error.message))?;
+        Ok(Self { client, screen, input, calls: FuturesUnordered::new(), leaving: false })
+    }
+
     async fn stay(mut self) -> Result<(), CliError> {
         say(HELP)?;
-        let mut reached = false;
-        loop {
-            match self.session(&mut reached).await {
-                Ok(()) => return Ok(()),
-                Err(TerminalEnd::Output(error)) => return Err(error),
-                Err(TerminalEnd::Client(ClientError::Closed { code, reason }))
-                    if code < 3500 && reached && !self.leaving =>
-                {
-                    say(&visible(&format!("-- closed: {code} {reason}; coming back"), &[]))?;
-                }
-                // A gateway that stops or starts can also break off its answer to the upgrade.
-                Err(TerminalEnd::Client(
-                    ClientError::Connect(..) | ClientError::Handshake(_) | ClientError::OutOfSync(_),
-                )) if reached && !self.leaving => {}
-                Err(TerminalEnd::Client(error)) => return Err(CliError::of(error)),
-            }
-            sleep(RETRY).await;
-        }
-    }
-
-    async fn session(&mut self, reached: &mut bool) -> Result<(), TerminalEnd> {
-        let mut client = Client::connect_trusting(&self.url, self.encoding, self.trust.as_ref()).await?;
-        *reached = true;
-        let cursor = self.replica.cursor().map(str::to_owned);
-        client.send(ClientCommand::Login(v1::Login { token: self.token.clone(), cursor, device: None })).await?;
-        let mut repairing = false;
-        loop {
+        let (mut changes, client) = (self.client.changes(), self.client.clone());
+        // Without a limit of time: how long to try is decided here.
+        let mut connecting = Box::pin(async move { client.connect().await }).fuse();
+        let mut connected = false;
+        while !(self.leaving && connected && self.calls.is_empty()) {
+            self.check()?;
+            let is_up = matches!(changes.seen().connection.phase, ConnectionPhase::Syncing | ConnectionPhase::Live);
             tokio::select! {
-                frame = client.next() => {
-                    let frame = frame?;
-                    match self.arrived(&frame)? {
-                        Ok(()) => {}
-                        Err(_) if !repairing => {
-                            client.send(ClientCommand::Repair(v1::Repair { leaves: self.replica.leaves() })).await?;
-                            repairing = true;
-                        }
-                        // The cursor is gone, so the next login brings everything.
-                        Err(error) => return Err(ClientError::OutOfSync(error).into()),
-                    }
-                    if frame.logout_reply.is_some() {
-                        return Ok(());
-                    }
+                result = &mut connecting => {
+                    connected = true;
+                    self.check()?;
+                    result.map_err(|error| CliError(error.message))?;
                 }
-                line = self.input.next_line(), if !self.leaving => match line.ok().flatten().as_deref().map(str::trim) {
-                    None | Some("quit") => {
-                        client.send(ClientCommand::Logout(v1::Logout {})).await?;
-                        self.leaving = true;
-                    }
-                    Some("") => {}
-                    Some(line) => match command(line) {
-                        Ok(command) => drop(client.send(command).await?),
-                        Err(why) => say(&format!("-- {why}"))?,
-                    },
-                },
+                Some(_) = changes.next() => {}
+                Some(result) = self.calls.next() => answered(result)?,
+                line = self.input.next_line(), if is_up && !self.leaving => {
+                    self.take(line.ok().flatten().as_deref().map(str::trim))?;
+                }
             }
+        }
+        self.client.logout().await;
+        self.screen.lock().failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Ends if nothing can be shown, if there is nothing to come back to, or if the gateway forbids that.
+    fn check(&self) -> Result<(), CliError> {
+        let (snapshot, mut screen) = (self.client.snapshot(), self.screen.lock());
+        let connection = &snapshot.connection;
+        if let Some(failure) = screen.failure.take() {
+            return Err(failure);
+        }
+        match connection.phase {
+            ConnectionPhase::Reconnecting if !screen.is_reached || self.leaving => {
+                Err(CliError(screen.end(connection)))
+            }
+            ConnectionPhase::Disconnected if connection.last_error.is_some() => Err(match &screen.goodbye {
+                Some(goodbye) => CliError(format!("closed by the gateway: {goodbye}")),
+                None => CliError(screen.end(connection)),
+            }),
+            _ => Ok(()),
         }
     }
 
-    /// Shows a frame and applies it.
-    fn arrived(&mut self, frame: &v1::ServerFrame) -> Result<Result<(), SyncError>, CliError> {
-        let mut text = Vec::new();
-        Encoding::Json.encode(frame, &mut text);
-        say(&visible(&format!("<- {}", String::from_utf8_lossy(&text)), &[]))?;
-        if let Some(reply) = &frame.login_reply {
-            self.replica.begin(reply);
+    /// Takes a line of the input; `None` at its end.
+    fn take(&mut self, line: Option<&str>) -> Result<(), CliError> {
+        match line {
+            None | Some("quit") => self.leaving = true,
+            Some("") => {}
+            Some(line) => match command(line) {
+                Ok(ClientCommand::Logout(_)) => self.leaving = true,
+                Ok(command) => self.calls.push(carry_out(self.client.clone(), command)),
+                Err(why) => say(&format!("-- {why}"))?,
+            },
         }
-        let applied = self.replica.apply(frame);
-        match &applied {
-            Ok(()) if frame.synced.is_some() => {
-                say(&format!("-- in sync: {} friends, and the digest agrees", self.replica.friends().len()))?;
-            }
-            Ok(()) => {}
-            Err(error) => say(&format!("-- NOT in sync: {error}"))?,
-        }
-        Ok(applied)
+        Ok(())
     }
+}
+
+/// Says how a call failed, unless the gateway has said that itself: its frame is on the screen.
+fn answered(result: Result<(), RosterdError>) -> Result<(), CliError> {
+    let own = ["TIMEOUT", "CONNECTION_LOST", "SUPERSEDED", "BAD_FRAME", "INVALID_ARGUMENT"];
+    match result {
+        Err(error) if own.contains(&error.reason.as_str()) && error.field.is_none() => {
+            say(&visible(&format!("-- {}", error.message), &[]))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn carry_out(client: RosterdClient, command: ClientCommand) -> TypedCall {
+    async move {
+        match command {
+            ClientCommand::Watch(v1::Watch { accounts }) => {
+                let accounts: Vec<_> = accounts.iter().map(String::as_str).collect();
+                client.watch(&accounts).await.map(drop)
+            }
+            command => client.request(command).await.map(drop),
+        }
+    }
+    .boxed()
 }
 
 /// Returns the JSON of the command that a typed word stands for, if it stands for one.

@@ -3,24 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rosterd_client::{ClientChange, ClientChanges, ClientOptions, ConnectionPhase, RosterdClient};
+use rosterd_client::{
+    ClientChange, ClientChanges, ClientOptions, ClientSnapshot, ConnectionPhase, RosterdClient, UpdateOptions,
+};
 use rosterd_protocol::{Encoding, v1};
 use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, World};
 
-fn options(gateway: &Gateway, account: &str) -> ClientOptions {
+pub(crate) fn options(gateway: &Gateway, account: &str) -> ClientOptions {
     ClientOptions::new(gateway.url(), account).backoff(Duration::from_millis(10), Duration::from_millis(100))
 }
 
-async fn connected(options: ClientOptions) -> RosterdClient {
+pub(crate) async fn connected(options: ClientOptions) -> RosterdClient {
     let client = RosterdClient::new(options).unwrap();
     timeout(PATIENCE, client.connect()).await.expect("a connection in time").unwrap();
     client
 }
 
 /// The next change that is like this.
-async fn change(changes: &mut ClientChanges, mut wanted: impl FnMut(&ClientChange) -> bool) -> ClientChange {
+pub(crate) async fn change(changes: &mut ClientChanges, mut wanted: impl FnMut(&ClientChange) -> bool) -> ClientChange {
     let found = async {
         loop {
             let change = changes.next().await.expect("the client is still there");
@@ -33,7 +35,7 @@ async fn change(changes: &mut ClientChanges, mut wanted: impl FnMut(&ClientChang
 }
 
 /// The only file in a folder.
-fn only_file(folder: &Path) -> PathBuf {
+pub(crate) fn only_file(folder: &Path) -> PathBuf {
     let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     files[0].clone()
@@ -135,4 +137,59 @@ async fn a_call_that_is_dropped_is_not_sent() {
     client.connect().await.unwrap();
     let me = client.get_user("alice", true).await.unwrap();
     assert_eq!((me.nick.as_str(), client.snapshot().connection.phase), ("alice", ConnectionPhase::Live));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_optimistic_change_whose_caller_goes_is_taken_back_and_a_kept_one_stays() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let client = RosterdClient::new(options(&gateway, "alice").cache(world.path().join("cache"))).unwrap();
+    client.connect().await.unwrap();
+    client.disconnect().await;
+    let update = |nick: &str| v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() };
+    let nick = |held: &ClientSnapshot| held.me.as_ref().map(|me| me.nick.clone());
+    let optimistic = UpdateOptions { optimistic: true, keep: false };
+    let call = client.update_my_info_with(update("for a moment"), optimistic);
+    assert!(timeout(Duration::from_millis(50), call).await.is_err(), "there is no connection");
+    client.until(|held| held.pending.is_none() && nick(held).as_deref() == Some("alice")).await.unwrap();
+    let kept = UpdateOptions { optimistic: false, keep: true };
+    let call = client.update_my_info_with(update("for good"), kept);
+    assert!(timeout(Duration::from_millis(50), call).await.is_err(), "there is no connection");
+    assert_eq!(nick(&client.snapshot()).as_deref(), Some("for good"));
+    drop(client);
+
+    // The next client with this cache sends it.
+    let client = RosterdClient::new(options(&gateway, "alice").cache(world.path().join("cache"))).unwrap();
+    client.connect().await.unwrap();
+    let confirmed = client.until(|held| held.pending.is_none()).await.unwrap();
+    assert_eq!(nick(&confirmed).as_deref(), Some("for good"));
+    assert_eq!(gateway.user("alice").await["nick"], "for good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_says_how_requests_ended() {
+    let world = World::new();
+    let gateway = world.start();
+    gateway.populate(&["alice", "bob", "carol"], &[]).await;
+    let alice = connected(options(&gateway, "alice")).await;
+    for (other, state) in [("bob", v1::RequestState::Accepted), ("carol", v1::RequestState::Rejected)] {
+        alice.request_friend(other, "").await.unwrap();
+        let mut changes = alice.changes();
+        assert_eq!(changes.seen().requests.len(), 1);
+        let theirs = connected(options(&gateway, other)).await;
+        match state {
+            v1::RequestState::Accepted => theirs.accept_friend("alice").await.unwrap(),
+            _ => theirs.reject_friend("alice").await.unwrap(),
+        }
+        let mut ended = Vec::new();
+        change(&mut changes, |change| {
+            if let ClientChange::Snapshot(change) = change {
+                ended.extend(change.ended_requests());
+            }
+            !ended.is_empty()
+        })
+        .await;
+        assert_eq!((ended.len(), ended[0].account.as_str(), ended[0].state), (1, other, state as i32));
+    }
 }

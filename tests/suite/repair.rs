@@ -273,7 +273,7 @@ async fn repair(peer: &mut Peer) {
 }
 
 /// What a made-up gateway says to one connection: after the login these frames, after a repair those.
-async fn play(listener: &TcpListener, after_login: &[Value], after_repair: &[Value]) -> Vec<Value> {
+pub(crate) async fn play(listener: &TcpListener, after_login: &[Value], after_repair: &[Value]) -> Vec<Value> {
     let (stream, _) = listener.accept().await.unwrap();
     #[expect(clippy::result_large_err, reason = "the library asks for it")]
     let accept = |_: &Request, mut response: Response| {
@@ -288,7 +288,7 @@ async fn play(listener: &TcpListener, after_login: &[Value], after_repair: &[Val
         let frames = if command["login"].is_object() { after_login } else { after_repair };
         for frame in frames {
             let mut frame = frame.clone();
-            if frame.as_object().unwrap().keys().any(|key| key.ends_with("Reply")) {
+            if frame.as_object().unwrap().keys().any(|key| key.ends_with("Reply") || key == "error") {
                 frame["id"] = command["id"].clone();
             }
             socket.send(Message::text(frame.to_string())).await.unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rosterd_client::{
     ClientChange, ClientOptions, ClientSnapshot, ConnectionPhase, RosterdClient, RosterdError, TokenError, TokenReason,
-    WatchHold,
+    UpdateOptions, WatchHold,
 };
 use rosterd_protocol::{ClientCommand, Encoding, Inbound, decode, v1};
 use serde_json::{Value, json};
@@ -161,14 +161,14 @@ async fn carry_out(client: &RosterdClient, line: &Value) -> Result<Value, Roster
         "logout" => client.logout().await,
         "forget" => client.forget().await?,
         "wake" => client.wake(),
-        "call" => return call(client, &line["command"], &line["body"]).await,
+        "call" => return call(client, line).await,
         other => return Err(invalid(format!("there is no operation {other}"))),
     }
     Ok(json!({}))
 }
 
-async fn call(client: &RosterdClient, name: &Value, body: &Value) -> Result<Value, RosterdError> {
-    let name = name.as_str().unwrap_or_default();
+async fn call(client: &RosterdClient, line: &Value) -> Result<Value, RosterdError> {
+    let (name, body) = (line["command"].as_str().unwrap_or_default(), &line["body"]);
     if name == "watch" {
         return Ok(json!({"missing": client.watch(&accounts(&body["accounts"])).await?}));
     }
@@ -177,7 +177,14 @@ async fn call(client: &RosterdClient, name: &Value, body: &Value) -> Result<Valu
         Ok(Inbound::Command { command, .. }) => command,
         other => return Err(invalid(format!("{other:?}"))),
     };
-    let reply = client.request(command).await?;
+    let is_asked = |option: &str| line["options"][option] == true;
+    let options = UpdateOptions { optimistic: is_asked("optimistic"), keep: is_asked("keep") };
+    let reply = match command {
+        ClientCommand::UpdateMyInfo(update) if options != UpdateOptions::default() => {
+            return Ok(json!({"user": client.update_my_info_with(update, options).await?}));
+        }
+        command => client.request(command).await?,
+    };
     let reply = serde_json::to_value(reply).map_err(|error| invalid(error.to_string()))?;
     Ok(reply[format!("{name}Reply")].clone())
 }
@@ -214,6 +221,7 @@ fn shown(snapshot: &ClientSnapshot) -> Value {
         "phase": phase,
         "lastError": snapshot.connection.last_error.as_ref().map(|error| &error.reason),
         "me": snapshot.me.as_deref(),
+        "pending": snapshot.pending.as_deref(),
         "users": snapshot.users.values().collect::<Vec<_>>(),
         "friends": snapshot.friends.values().collect::<Vec<_>>(),
         "requests": snapshot.requests.as_ref(),

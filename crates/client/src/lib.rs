@@ -22,8 +22,9 @@ mod tls;
 #[cfg(feature = "server-api")]
 pub use backend::{Backend, BackendBody, BackendError};
 pub use live::{
-    ClientChange, ClientChanges, ClientOptions, ClientSnapshot, ConnectionPhase, ConnectionState, FoundUsers,
-    RosterdClient, RosterdError, SignalDelivery, SnapshotChange, TokenError, TokenReason, WatchHold,
+    ClientChange, ClientChanges, ClientOptions, ClientSnapshot, ClientTrace, ConnectionPhase, ConnectionState,
+    FoundUsers, RosterdClient, RosterdError, SignalDelivery, SnapshotChange, TokenError, TokenReason, UpdateOptions,
+    WatchHold,
 };
 pub use records::Records;
 pub use replica::{Replica, SyncError};

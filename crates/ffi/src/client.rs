@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rosterd_client::{ClientChange, ClientChanges, RosterdClient, RosterdError, WatchHold};
+use rosterd_client::{ClientChange, ClientChanges, RosterdClient, RosterdError, UpdateOptions, WatchHold};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 
@@ -164,8 +164,23 @@ impl ForeignClient {
     }
 
     /// Changes the given fields of the account's own profile, and returns the new profile.
-    pub async fn update_my_info(&self, update: ForeignUpdate) -> Result<ForeignUser, ForeignError> {
-        Ok((&self.0.update_my_info(update.into()).await?).into())
+    ///
+    /// `optimistic` shows the change before the gateway has answered. With `keep` it also waits for a connection, in the cache
+    /// too: cancelling this call then ends the wait for it only.
+    #[uniffi::method(default(optimistic = false, keep = false))]
+    pub async fn update_my_info(
+        &self,
+        update: ForeignUpdate,
+        optimistic: bool,
+        keep: bool,
+    ) -> Result<ForeignUser, ForeignError> {
+        let options = UpdateOptions { optimistic, keep };
+        Ok((&self.0.update_my_info_with(update.into(), options).await?).into())
+    }
+
+    /// Mutes an account, or mutes it no longer: the list is in the own profile.
+    pub async fn set_muted(&self, account: String, muted: bool) -> Result<(), ForeignError> {
+        Ok(self.0.set_muted(&account, muted).await?)
     }
 
     /// Returns profiles of any accounts.

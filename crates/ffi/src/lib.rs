@@ -15,7 +15,7 @@ pub use error::{ErrorDetail, ForeignError};
 pub use options::{ForeignOptions, ForeignTokenAnswer, ForeignTokenReason, TokenProvider};
 pub use records::{
     ForeignBlock, ForeignDevice, ForeignDirection, ForeignFieldValue, ForeignFriend, ForeignGender, ForeignPresence,
-    ForeignRequest, ForeignSession, ForeignUpdate, ForeignUser,
+    ForeignRequest, ForeignRequestState, ForeignSession, ForeignUpdate, ForeignUser,
 };
 pub use snapshot::{ForeignConnection, ForeignPhase, ForeignSnapshot, ForeignSnapshotChange};
 

@@ -59,6 +59,8 @@ pub struct ForeignUser {
     pub version: u64,
     /// The fields that the deployment has added and that have a value.
     pub fields: HashMap<String, ForeignFieldValue>,
+    /// Of the own profile: the accounts that this one mutes.
+    pub muted: Vec<String>,
 }
 
 /// A friendship as this account sees it.
@@ -84,13 +86,30 @@ pub enum ForeignDirection {
     Outgoing,
 }
 
-/// An open request for friendship.
+/// How far a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+#[uniffi(name = "RequestState")]
+pub enum ForeignRequestState {
+    /// Nobody has answered it.
+    Open,
+    /// The two are friends.
+    Accepted,
+    /// The other side does not want to.
+    Rejected,
+    /// Whoever asked has withdrawn it.
+    Cancelled,
+    /// Nobody answered in time.
+    Expired,
+}
+
+/// A request for friendship.
 #[derive(Debug, Clone, PartialEq, Eq, uniffi::Record)]
 #[uniffi(name = "FriendRequest")]
 #[allow(missing_docs, reason = "documented in the schema")]
 pub struct ForeignRequest {
     pub account: String,
     pub direction: ForeignDirection,
+    pub state: ForeignRequestState,
     pub message: String,
     pub create_time: u64,
     pub update_time: u64,
@@ -216,6 +235,7 @@ impl From<&v1::User> for ForeignUser {
             update_time: user.update_time,
             version: user.version,
             fields: user.fields.into_iter().map(|(name, value)| (name, value.into())).collect(),
+            muted: user.muted,
         }
     }
 }
@@ -256,10 +276,18 @@ impl From<&v1::Friend> for ForeignFriend {
 
 impl From<&v1::Request> for ForeignRequest {
     fn from(request: &v1::Request) -> Self {
-        let v1::Request { account, direction, message, create_time, update_time, version, .. } = request.clone();
+        let v1::Request { account, direction, message, state, create_time, update_time, version, .. } = request.clone();
+        let state = match v1::RequestState::try_from(state) {
+            Ok(v1::RequestState::Open) => ForeignRequestState::Open,
+            Ok(v1::RequestState::Accepted) => ForeignRequestState::Accepted,
+            Ok(v1::RequestState::Rejected) => ForeignRequestState::Rejected,
+            Ok(v1::RequestState::Cancelled) => ForeignRequestState::Cancelled,
+            // Whatever a newer gateway says, it is over.
+            Ok(v1::RequestState::Expired) | Err(_) => ForeignRequestState::Expired,
+        };
         let incoming = direction == v1::Direction::In as i32;
         let direction = if incoming { ForeignDirection::Incoming } else { ForeignDirection::Outgoing };
-        Self { account, direction, message, create_time, update_time, version }
+        Self { account, direction, state, message, create_time, update_time, version }
     }
 }
 
@@ -306,6 +334,24 @@ impl From<ForeignUpdate> for v1::UpdateMyInfo {
             fields: fields.into_iter().map(|(name, value)| (name, value.into())).collect(),
             if_version,
             ..Self::default()
+        }
+    }
+}
+
+impl From<&v1::UpdateMyInfo> for ForeignUpdate {
+    fn from(update: &v1::UpdateMyInfo) -> Self {
+        let update = update.clone();
+        Self {
+            nick: update.nick,
+            avatar: update.avatar,
+            sign: update.sign,
+            gender: update.gender.map(Into::into),
+            email: update.email,
+            birth: update.birth,
+            tel: update.tel,
+            custom: update.custom,
+            fields: update.fields.into_iter().map(|(name, value)| (name, value.into())).collect(),
+            if_version: update.if_version,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use rosterd_client::{ClientSnapshot, ConnectionPhase, SnapshotChange};
 
 use crate::error::ErrorDetail;
-use crate::records::{ForeignBlock, ForeignFriend, ForeignPresence, ForeignRequest, ForeignSession, ForeignUser};
+use crate::records::{
+    ForeignBlock, ForeignFriend, ForeignPresence, ForeignRequest, ForeignSession, ForeignUpdate, ForeignUser,
+};
 
 /// How far the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
@@ -64,9 +66,14 @@ impl ForeignSnapshot {
         ForeignConnection { phase, last_error, retry_at: connection.retry_at, session: connection.session.clone() }
     }
 
-    /// The account's own profile, once it is known.
+    /// The account's own profile, once it is known, with what is pending.
     pub fn me(&self) -> Option<ForeignUser> {
         self.0.me.as_deref().map(ForeignUser::from)
+    }
+
+    /// The fields of the own profile that the gateway has not confirmed, if there are any.
+    pub fn pending(&self) -> Option<ForeignUpdate> {
+        self.0.pending.as_deref().map(ForeignUpdate::from)
     }
 
     /// The profile of an account, if it is held.
@@ -137,7 +144,7 @@ impl ForeignSnapshotChange {
         Arc::new(ForeignSnapshot(self.0.after.clone()))
     }
 
-    /// Whether the account's own profile is otherwise.
+    /// Whether the account's own profile is otherwise, or what is pending of it.
     pub fn me(&self) -> bool {
         self.0.me()
     }
@@ -155,6 +162,11 @@ impl ForeignSnapshotChange {
     /// Whether requests came or ended.
     pub fn requests(&self) -> bool {
         self.0.requests()
+    }
+
+    /// The requests that were open and are not any more, as they ended.
+    pub fn ended_requests(&self) -> Vec<ForeignRequest> {
+        self.0.ended_requests().iter().map(ForeignRequest::from).collect()
     }
 
     /// The accounts that are blocked, or are not any more.

@@ -48,9 +48,10 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
         "phase": connection.phase,
         "lastError": connection.last_error and connection.last_error.reason,
         "me": wire(snapshot.me),
+        "pending": snapshot.pending,
         "users": [wire(user) for user in snapshot.users.values()],
         "friends": [wire(friend) for friend in snapshot.friends.values()],
-        "requests": [{**wire(request), "state": "open"} for request in snapshot.requests],
+        "requests": [wire(request) for request in snapshot.requests],
         "blocks": [wire(block) for block in snapshot.blocks.values()],
         "presence": [wire(presence) for presence in snapshot.presence.values()],
         "sessions": [wire(session) for session in snapshot.sessions],
@@ -98,12 +99,12 @@ class Driven:
         )
         self.follower = asyncio.create_task(follow(self.client.changes()))
 
-    async def call(self, command: str, body: dict[str, Any]) -> Any:
+    async def call(self, command: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
         client = self.client
         assert client is not None
         if command == "updateMyInfo":
             version = {"if_version": body.pop("ifVersion")} if "ifVersion" in body else {}
-            return {"user": wire(await client.update_my_info(**body, **version))}
+            return {"user": wire(await client.update_my_info(**body, **version, **options))}
         if command == "getUsers":
             users, missing = await client.get_users(body["accounts"], fresh=True)
             return {"users": [wire(user) for user in users], "missing": missing}
@@ -132,7 +133,7 @@ class Driven:
         elif operation == "release":
             await self.holds.pop(line["name"]).release()
         elif operation == "call":
-            return await self.call(line["command"], line["body"])
+            return await self.call(line["command"], line["body"], line.get("options") or {})
         elif operation == "wake":
             self.client.wake()
         else:

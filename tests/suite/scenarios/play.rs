@@ -127,7 +127,8 @@ impl Play {
                 self.ask(name, line, step).await;
             }
             "call" => {
-                let line = json!({"op": "call", "command": step["command"], "body": step["body"]});
+                let line =
+                    json!({"op": "call", "command": step["command"], "body": step["body"], "options": step["options"]});
                 self.ask(name, line, step).await;
             }
             "result" => {

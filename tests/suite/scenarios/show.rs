@@ -46,7 +46,7 @@ pub(super) fn sorted(records: &Value) -> Value {
     let plain = |record: &Value| {
         let mut record = record.clone();
         if let Some(fields) = record.as_object_mut() {
-            fields.retain(|_, value| *value != false && *value != json!({}));
+            fields.retain(|_, value| *value != false && *value != json!({}) && *value != json!([]));
         }
         record
     };

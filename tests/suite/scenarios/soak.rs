@@ -27,7 +27,8 @@ fn cast(languages: &[Language]) -> (Vec<String>, Value) {
 /// Something that one client does. Nobody looks at the answer: it may be refused, or lost.
 fn call(random: &Random, client: &str, number: usize) -> Value {
     let other = format!("a{}", random.index(ACCOUNTS));
-    let (command, body) = match random.index(12) {
+    let options = [json!({}), json!({}), json!({"optimistic": true}), json!({"keep": true})][random.index(4)].clone();
+    let (command, body) = match random.index(13) {
         0..=4 => ("updateMyInfo", json!({"nick": format!("{client} {number}"), "sign": "x".repeat(random.index(200))})),
         5 => ("requestFriend", json!({"account": other, "message": format!("{number}")})),
         6 => ("acceptFriend", json!({"account": other})),
@@ -35,9 +36,10 @@ fn call(random: &Random, client: &str, number: usize) -> Value {
         8 => ("deleteFriend", json!({"account": other})),
         9 => ("updateFriend", json!({"account": other, "alias": format!("{number}")})),
         10 => ("block", json!({"account": other})),
+        11 => ("setMuted", json!({"account": other, "muted": random.index(2) == 0})),
         _ => ("unblock", json!({"account": other})),
     };
-    json!({"call": client, "command": command, "body": body, "later": format!("{number}")})
+    json!({"call": client, "command": command, "body": body, "options": options, "later": format!("{number}")})
 }
 
 async fn soak(languages: &[Language], rounds: usize, seed: u64) {

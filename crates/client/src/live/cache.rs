@@ -1,7 +1,8 @@
 //! What a client holds, in an SQLite file of its own: the friend list is there before the connection is.
 //!
 //! The file holds the account's own profile, friends with their profiles, open requests, blocks, and the cursor that
-//! belongs to exactly these records. Presence, sessions and strangers are not in it.
+//! belongs to exactly these records. Presence, sessions and strangers are not in it. Beside them are changes of the own
+//! profile that wait for a connection.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use prost::Message;
 use rosterd_protocol::v1;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
+use super::edits::KeptUpdate;
 use crate::Records;
 use crate::replica::Lists;
 
@@ -19,6 +21,9 @@ use crate::replica::Lists;
 const LAYOUT: i64 = 1;
 /// How long to wait for another process that uses the file.
 const BUSY: Duration = Duration::from_millis(500);
+
+/// The table of changes that wait. Files of earlier releases lack it.
+const KEPT: &str = "CREATE TABLE IF NOT EXISTS kept (place INTEGER PRIMARY KEY, version INTEGER, value BLOB NOT NULL);";
 
 /// Why a cache cannot be used. The client then continues in memory.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,8 @@ pub(super) enum CacheError {
 pub(super) struct CacheImage {
     pub(super) lists: Lists,
     pub(super) cursor: Option<String>,
+    /// Changes of the own profile that wait for a connection, the oldest first.
+    pub(super) kept: Arc<Vec<KeptUpdate>>,
 }
 
 /// The kinds of records, as the table numbers them.
@@ -145,15 +152,15 @@ fn set_up(file: &Connection, path: &Path, owner: &str) -> Result<bool, CacheErro
     }
     let owner_now = if layout == LAYOUT { meta(file, "owner").map_err(failed)? } else { None };
     if owner_now.as_deref() == Some(owner) {
-        return Ok(true);
+        return file.execute_batch(KEPT).map_err(failed).map(|()| true);
     }
     let begin = || -> rusqlite::Result<()> {
         file.execute_batch(&format!(
-            "BEGIN IMMEDIATE; DROP TABLE IF EXISTS meta; DROP TABLE IF EXISTS record;
+            "BEGIN IMMEDIATE; DROP TABLE IF EXISTS meta; DROP TABLE IF EXISTS record; DROP TABLE IF EXISTS kept;
              CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
              CREATE TABLE record (kind INTEGER NOT NULL, account TEXT NOT NULL, direction INTEGER NOT NULL,
                  value BLOB NOT NULL, PRIMARY KEY (kind, account, direction)) WITHOUT ROWID;
-             PRAGMA user_version = {LAYOUT}; COMMIT;"
+             {KEPT} PRAGMA user_version = {LAYOUT}; COMMIT;"
         ))?;
         file.execute("INSERT INTO meta VALUES ('owner', ?1)", [owner]).map(drop)
     };
@@ -183,7 +190,26 @@ fn read(file: &Connection) -> rusqlite::Result<CacheImage> {
         }
     }
     lists.requests = Arc::new(requests);
-    Ok(CacheImage { lists, cursor: meta(file, "cursor")? })
+    Ok(CacheImage { lists, cursor: meta(file, "cursor")?, kept: Arc::new(read_kept(file)?) })
+}
+
+fn read_kept(file: &Connection) -> rusqlite::Result<Vec<KeptUpdate>> {
+    let mut rows = file.prepare("SELECT version, value FROM kept ORDER BY place")?;
+    let rows = rows.query_map([], |row| {
+        let (version, value): (Option<i64>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        Ok(KeptUpdate { version: version.map(i64::cast_unsigned), update: decode(&value)? })
+    })?;
+    rows.collect()
+}
+
+/// There are few of them.
+fn write_kept(to: &Transaction<'_>, kept: &[KeptUpdate]) -> rusqlite::Result<()> {
+    to.execute("DELETE FROM kept", [])?;
+    for KeptUpdate { version, update } in kept {
+        let version = version.map(u64::cast_signed);
+        to.execute("INSERT INTO kept (version, value) VALUES (?1, ?2)", params![version, update.encode_to_vec()])?;
+    }
+    Ok(())
 }
 
 fn keep<R: Message + Default>(into: &mut Records<R>, value: &[u8], account: fn(&R) -> &String) -> rusqlite::Result<()> {
@@ -222,6 +248,9 @@ fn write(to: &Transaction<'_>, before: &CacheImage, after: &CacheImage) -> rusql
             let request = now.requests.get(&(account.clone(), *direction)).filter(is_open);
             put(to, CachedKind::Request, account, *direction, request)?;
         }
+    }
+    if before.kept != after.kept {
+        write_kept(to, &after.kept)?;
     }
     match &after.cursor {
         _ if before.cursor == after.cursor => Ok(()),
@@ -314,7 +343,7 @@ mod tests {
             friends: friends.iter().map(|account| ((*account).to_owned(), friend(account))).collect(),
             ..Lists::default()
         };
-        CacheImage { lists, cursor: Some(cursor.to_owned()) }
+        CacheImage { lists, cursor: Some(cursor.to_owned()), ..CacheImage::default() }
     }
 
     #[test]
@@ -340,7 +369,7 @@ mod tests {
         };
         let with = |requests: Vec<_>| CacheImage {
             lists: Lists { requests: Arc::new(requests.into_iter().collect()), ..Lists::default() },
-            cursor: None,
+            ..CacheImage::default()
         };
         let (mut file, before, _) = folder.open();
         let open = with(vec![request("bob", v1::RequestState::Open), request("eve", v1::RequestState::Open)]);
@@ -353,6 +382,30 @@ mod tests {
         drop(file);
         let (_, held, _) = folder.open();
         assert_eq!(held.lists.requests.keys().map(|(account, _)| account.as_str()).collect::<Vec<_>>(), ["eve"]);
+    }
+
+    #[test]
+    fn changes_that_wait_are_kept_in_order_also_in_a_file_of_an_earlier_release() {
+        let folder = Folder::new();
+        let (mut file, before, _) = folder.open();
+        let kept = |version, nick: &str| KeptUpdate {
+            version,
+            update: v1::UpdateMyInfo { nick: Some(nick.to_owned()), ..Default::default() },
+        };
+        let with = |kept: Vec<KeptUpdate>| CacheImage { kept: Arc::new(kept), ..image(&["bob"], &[], "e-1") };
+        let first = with(vec![kept(None, "one"), kept(Some(5), "two"), kept(Some(u64::MAX), "three")]);
+        file.write(&before, &first).unwrap();
+        drop(file);
+        let (mut file, held, _) = folder.open();
+        assert_eq!(held.kept, first.kept);
+        file.write(&held, &with(vec![kept(Some(5), "two")])).unwrap();
+        drop(file);
+        let (file, held, _) = folder.open();
+        assert_eq!((held.kept.as_slice(), held.cursor.as_deref()), (&[kept(Some(5), "two")][..], Some("e-1")));
+        file.file.execute_batch("DROP TABLE kept").unwrap();
+        drop(file);
+        let (_, held, wrong) = folder.open();
+        assert!(wrong.is_none() && held.kept.is_empty() && held.lists.friends.contains_key("bob"));
     }
 
     #[test]

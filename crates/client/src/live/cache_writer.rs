@@ -10,8 +10,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use super::cache::{CacheError, CacheFile, CacheImage, wipe};
+use super::edits::KeptUpdate;
 use super::error::RosterdError;
 use super::options::ClientOptions;
+use super::restored::RestoredCache;
 use crate::Replica;
 
 /// How long an end waits for what is being written.
@@ -43,9 +45,9 @@ impl CacheWriter {
     }
 
     /// Opens the cache, and returns what it holds and what is wrong with it.
-    pub(super) async fn load(&mut self) -> (Option<Replica>, Vec<RosterdError>) {
+    pub(super) async fn load(&mut self) -> RestoredCache {
         if self.file.is_some() || self.writing.is_some() {
-            return (None, Vec::new());
+            return RestoredCache::default();
         }
         let path = self.path.clone();
         let (url, account) = (self.url.clone(), self.account.clone());
@@ -54,20 +56,29 @@ impl CacheWriter {
             Ok(Ok((file, image, wrong))) => {
                 self.file = Some(file);
                 self.saved = image.clone();
-                let held = image.lists.me.is_some() || image.cursor.is_some();
-                let replica = held.then(|| Replica::restored(image.lists, image.cursor));
-                (replica, wrong.iter().map(|error| failed("reading", error)).collect())
+                let CacheImage { lists, cursor, kept } = image;
+                let held = lists.me.is_some() || cursor.is_some();
+                let replica = held.then(|| Replica::restored(lists, cursor));
+                RestoredCache { replica, kept, errors: wrong.iter().map(|error| failed("reading", error)).collect() }
             }
-            Ok(Err(error)) => (None, vec![failed("reading", &error)]),
-            Err(_) => (None, vec![RosterdError::store("reading the cache failed")]),
+            Ok(Err(error)) => RestoredCache { errors: vec![failed("reading", &error)], ..Default::default() },
+            Err(_) => {
+                RestoredCache { errors: vec![RosterdError::store("reading the cache failed")], ..Default::default() }
+            }
         }
     }
 
-    /// Begins to write what the replica holds, if the file holds something else and no write is under way.
-    pub(super) fn save(&mut self, replica: &Replica) {
-        let cursor = replica.cursor();
-        let (lists, saved) = (replica.lists(), &self.saved.lists);
-        let is_saved = cursor == self.saved.cursor.as_deref()
+    /// Begins to write what the replica holds, if it is whole, and the changes that wait, if the file holds something else and
+    /// no write is under way.
+    pub(super) fn save(&mut self, replica: &Replica, kept: &Arc<Vec<KeptUpdate>>) {
+        let saved = &self.saved.lists;
+        let (lists, cursor) = if replica.is_synced() {
+            (replica.lists(), replica.cursor())
+        } else {
+            (saved, self.saved.cursor.as_deref())
+        };
+        let is_saved = *kept == self.saved.kept
+            && cursor == self.saved.cursor.as_deref()
             && lists.users.is_same(&saved.users)
             && lists.friends.is_same(&saved.friends)
             && lists.blocks.is_same(&saved.blocks)
@@ -77,7 +88,7 @@ impl CacheWriter {
             return;
         }
         let Some(mut file) = self.file.take() else { return };
-        let after = CacheImage { lists: lists.clone(), cursor: cursor.map(str::to_owned) };
+        let after = CacheImage { lists: lists.clone(), cursor: cursor.map(str::to_owned), kept: kept.clone() };
         let before = std::mem::replace(&mut self.saved, after.clone());
         self.writing = Some(spawn_blocking(move || {
             let written = file.write(&before, &after);
@@ -102,14 +113,12 @@ impl CacheWriter {
     }
 
     /// Waits until all is written and closes the file, but does not wait for ever. Returns what went wrong.
-    pub(super) async fn idle(&mut self, replica: &Replica) -> Vec<RosterdError> {
+    pub(super) async fn idle(&mut self, replica: &Replica, kept: &Arc<Vec<KeptUpdate>>) -> Vec<RosterdError> {
         let mut errors = Vec::new();
         let all = async {
             while self.writing.is_some() {
                 errors.extend(self.written().await.err());
-                if replica.is_synced() {
-                    self.save(replica);
-                }
+                self.save(replica, kept);
             }
         };
         // A slow write goes on in its thread.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rosterd_protocol::v1;
 use tokio::sync::{broadcast, watch};
 
 use super::error::RosterdError;
@@ -45,10 +46,10 @@ pub struct SnapshotChange {
 }
 
 impl SnapshotChange {
-    /// Returns whether the account's own profile is otherwise.
+    /// Returns whether the account's own profile is otherwise, or what is pending of it.
     #[must_use]
     pub fn me(&self) -> bool {
-        self.before.me != self.after.me
+        self.before.me != self.after.me || self.before.pending != self.after.pending
     }
 
     /// Returns the accounts whose profiles came, changed or went.
@@ -67,6 +68,17 @@ impl SnapshotChange {
     #[must_use]
     pub fn requests(&self) -> bool {
         self.before.requests != self.after.requests
+    }
+
+    /// Returns the requests that were open and are not any more, as they ended: their `state` says how.
+    ///
+    /// One of which the client does not know how it ended is not among them: a full sync brings open requests only.
+    #[must_use]
+    pub fn ended_requests(&self) -> Vec<v1::Request> {
+        let is_open = |request: &v1::Request| request.state == v1::RequestState::Open as i32;
+        let open = self.before.all_requests.iter().filter(|(_, request)| is_open(request));
+        let now = open.filter_map(|(key, _)| self.after.all_requests.get(key));
+        now.filter(|request| !is_open(request)).cloned().collect()
     }
 
     /// Returns the accounts that are blocked, or are not any more.

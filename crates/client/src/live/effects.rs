@@ -6,12 +6,16 @@ use rosterd_protocol::{ClientCommand, v1};
 
 use crate::Replica;
 
+/// The name of the own profile among the records that commands set.
+pub(super) const ME: &str = "me";
+
 /// Returns the name of the record that a command sets, if a repetition can be made to rest on its version.
 ///
-/// An update of the own profile that names a version itself is not repeated.
+/// A change of the own profile that names a version itself is not repeated.
 pub(super) fn key(command: &ClientCommand) -> Option<String> {
     Some(match command {
-        ClientCommand::UpdateMyInfo(update) if update.if_version.is_none() => "me".to_owned(),
+        ClientCommand::UpdateMyInfo(update) if update.if_version.is_none() => ME.to_owned(),
+        ClientCommand::SetMuted(set) if set.if_version.is_none() => ME.to_owned(),
         ClientCommand::UpdateFriend(update) => format!("friend {}", update.account),
         ClientCommand::Block(v1::Block { account, .. }) | ClientCommand::Unblock(v1::Unblock { account, .. }) => {
             format!("block {account}")
@@ -29,7 +33,7 @@ pub(super) fn is_repeatable(command: &ClientCommand) -> bool {
 /// Returns the version of the record that a command sets; `None` if there is none, and the command makes none.
 pub(super) fn version(command: &ClientCommand, account: &str, replica: &Replica) -> Option<u64> {
     match command {
-        ClientCommand::UpdateMyInfo(_) => replica.me().map(|me| me.version),
+        ClientCommand::UpdateMyInfo(_) | ClientCommand::SetMuted(_) => replica.me().map(|me| me.version),
         ClientCommand::UpdateFriend(update) => replica.friends().get(&update.account).map(|friend| friend.version),
         ClientCommand::Block(v1::Block { account, .. }) | ClientCommand::Unblock(v1::Unblock { account, .. }) => {
             Some(replica.block_version(account))
@@ -44,6 +48,7 @@ pub(super) fn resting_on(command: &ClientCommand, base: Option<u64>) -> ClientCo
     let mut command = command.clone();
     match &mut command {
         ClientCommand::UpdateMyInfo(update) => update.if_version = base,
+        ClientCommand::SetMuted(set) => set.if_version = base,
         ClientCommand::UpdateFriend(update) => update.if_version = base,
         ClientCommand::Block(block) => block.if_version = base,
         ClientCommand::Unblock(unblock) => unblock.if_version = base,
@@ -61,6 +66,7 @@ pub(super) fn is_shown(command: &ClientCommand, account: &str, replica: &Replica
     };
     match command {
         ClientCommand::UpdateMyInfo(update) => replica.me().is_some_and(|me| has_fields(me, update)),
+        ClientCommand::SetMuted(set) => replica.me().is_some_and(|me| me.muted.contains(&set.account) == set.muted),
         ClientCommand::UpdateFriend(update) => replica.friends().get(&update.account).is_some_and(|friend| {
             update.alias.as_ref().is_none_or(|alias| *alias == friend.alias)
                 && update.custom.as_ref().is_none_or(|custom| *custom == friend.custom)
@@ -88,7 +94,7 @@ pub(super) fn is_over(command: &ClientCommand, account: &str, replica: &Replica)
     let gone = match command {
         ClientCommand::UpdateFriend(update) => !replica.friends().contains_key(&update.account),
         // The reply has the profile.
-        ClientCommand::UpdateMyInfo(_) => true,
+        ClientCommand::UpdateMyInfo(_) | ClientCommand::SetMuted(_) => true,
         _ => false,
     };
     gone || is_shown(command, account, replica)
@@ -96,11 +102,13 @@ pub(super) fn is_over(command: &ClientCommand, account: &str, replica: &Replica)
 
 /// Returns the reply of a command that is in effect, but whose reply was lost.
 pub(super) fn lost_reply(command: &ClientCommand, replica: &Replica) -> v1::ServerFrame {
-    let update_my_info_reply = match command {
-        ClientCommand::UpdateMyInfo(_) => Some(Box::new(v1::UpdateMyInfoReply { user: replica.me().cloned() })),
-        _ => None,
-    };
-    v1::ServerFrame { update_my_info_reply, ..Default::default() }
+    let (user, mut reply) = (replica.me().cloned(), v1::ServerFrame::default());
+    match command {
+        ClientCommand::UpdateMyInfo(_) => reply.update_my_info_reply = Some(Box::new(v1::UpdateMyInfoReply { user })),
+        ClientCommand::SetMuted(_) => reply.set_muted_reply = Some(Box::new(v1::SetMutedReply { user })),
+        _ => {}
+    }
+    reply
 }
 
 fn has_fields(me: &v1::User, update: &v1::UpdateMyInfo) -> bool {
@@ -118,4 +126,42 @@ fn has_fields(me: &v1::User, update: &v1::UpdateMyInfo) -> bool {
             // A value with nothing in it clears a field.
             None => *value == v1::FieldValue::default(),
         })
+}
+
+/// Puts a change over a profile, as the gateway will.
+pub(super) fn put_over(user: &mut v1::User, update: &v1::UpdateMyInfo) {
+    let put = |held: &mut String, set: &Option<String>| set.iter().for_each(|set| held.clone_from(set));
+    put(&mut user.nick, &update.nick);
+    put(&mut user.avatar, &update.avatar);
+    put(&mut user.sign, &update.sign);
+    update.gender.iter().for_each(|gender| user.gender = *gender);
+    put(&mut user.email, &update.email);
+    put(&mut user.birth, &update.birth);
+    put(&mut user.tel, &update.tel);
+    put(&mut user.custom, &update.custom);
+    for (name, value) in &update.fields {
+        if *value == v1::FieldValue::default() {
+            user.fields.remove(name);
+        } else {
+            user.fields.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Returns both changes as one: the fields of the later one count.
+pub(super) fn put_after(mut before: v1::UpdateMyInfo, after: &v1::UpdateMyInfo) -> v1::UpdateMyInfo {
+    let v1::UpdateMyInfo { nick, avatar, sign, gender, email, birth, tel, custom, fields, .. } = after.clone();
+    before.fields.extend(fields);
+    v1::UpdateMyInfo {
+        nick: nick.or(before.nick),
+        avatar: avatar.or(before.avatar),
+        sign: sign.or(before.sign),
+        gender: gender.or(before.gender),
+        email: email.or(before.email),
+        birth: birth.or(before.birth),
+        tel: tel.or(before.tel),
+        custom: custom.or(before.custom),
+        fields: before.fields,
+        if_version: None,
+    }
 }

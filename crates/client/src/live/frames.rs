@@ -7,8 +7,9 @@ use rosterd_protocol::{ClientCommand, v1};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::calls::CallResult;
+use super::calls::{CallResult, PendingCall};
 use super::changes::ClientNotice;
+use super::edits::UpdateOptions;
 use super::error::{DENIED, INTERNAL, INVALID, RosterdError};
 use super::orders::ClientOrder;
 use super::snapshot::ConnectionPhase;
@@ -135,6 +136,7 @@ impl ClientTask {
         }
         self.is_partial = false;
         self.attempt = 0;
+        self.resume_edits();
         self.calls.caught_up(&self.replica);
         self.set_phase(ConnectionPhase::Live);
         self.watches.refresh();
@@ -165,7 +167,9 @@ impl ClientTask {
                 let result = self.log_out(forget).await;
                 let _ = done.send(result);
             }
-            ClientOrder::Call { command, reply } => self.call(command, reply),
+            ClientOrder::Call { command, reply } => self.call(self.pending(command, reply)),
+            ClientOrder::Edit { update, options, reply } => self.edit(update, options, reply).await,
+            ClientOrder::Abandoned => self.calls.drop_abandoned(),
             ClientOrder::Watch { accounts, reply } => {
                 self.send_watches(Some((accounts, reply)));
             }
@@ -196,24 +200,59 @@ impl ClientTask {
         self.attempt = 0;
         self.tokens.restart();
         self.snapshot.connection.last_error = None;
-        let (held, errors) = self.saver.load().await;
-        if let Some(held) = held.filter(|_| !self.is_restored) {
-            self.replica = held;
-        }
-        self.is_restored = true;
+        let errors = self.restore().await;
         self.begin();
         // The stored list shows before the connection is open.
         self.publish();
-        for error in errors {
-            self.notice(error);
-        }
+        self.notice_all(errors);
     }
 
-    fn call(&mut self, command: ClientCommand, reply: oneshot::Sender<CallResult>) {
+    /// Opens the cache, and takes what it holds if that was not done before. Returns what is wrong with it.
+    async fn restore(&mut self) -> Vec<RosterdError> {
+        let restored = self.saver.load().await;
+        if !std::mem::replace(&mut self.is_restored, true) {
+            self.replica = restored.replica.unwrap_or_else(|| std::mem::take(&mut self.replica));
+            self.edits.restore(&restored.kept);
+        }
+        restored.errors
+    }
+
+    fn call(&mut self, call: PendingCall) {
+        self.calls.add(call);
+        self.flush_calls();
+    }
+
+    fn pending(&self, command: ClientCommand, reply: oneshot::Sender<CallResult>) -> PendingCall {
         let now = Instant::now();
         let deadline = now + self.options.request_timeout.min(super::FAR);
-        self.calls.add(command, deadline, Some(now + UNANSWERED), reply);
-        self.flush_calls();
+        PendingCall::new(command, deadline, Some(now + UNANSWERED), reply)
+    }
+
+    /// Makes a change of the own profile that shows at once. One that is kept is in the cache too, which `connect` opens, and
+    /// which is opened for it before that and after an end.
+    async fn edit(&mut self, update: v1::UpdateMyInfo, options: UpdateOptions, reply: oneshot::Sender<CallResult>) {
+        let errors = if options.keep && !self.is_wanted { self.restore().await } else { Vec::new() };
+        let confirmed = self.replica.me().map(|me| me.version);
+        let version = update.if_version.or(confirmed);
+        let edit = self.edits.add(update.clone(), confirmed, options.keep);
+        if options.keep {
+            self.call(kept_call(update, edit, version, reply));
+        } else {
+            self.call(self.pending(ClientCommand::UpdateMyInfo(update), reply).showing(edit));
+        }
+        self.publish();
+        self.notice_all(errors);
+    }
+
+    /// After a catch-up, sends the changes that wait. Nobody may wait for their answers.
+    fn resume_edits(&mut self) {
+        for (edit, kept, is_idle) in self.edits.resume(self.replica.me().map(|me| me.version)) {
+            if is_idle {
+                self.calls.add(kept_call(kept.update, edit, kept.version, oneshot::channel().0));
+            } else {
+                self.calls.rest(edit, kept.version);
+            }
+        }
     }
 
     fn stop(&mut self) {
@@ -223,9 +262,8 @@ impl ClientTask {
     }
 
     async fn close_cache(&mut self) {
-        for error in self.saver.idle(&self.replica).await {
-            self.notice(error);
-        }
+        let errors = self.saver.idle(&self.replica, self.edits.kept()).await;
+        self.notice_all(errors);
     }
 
     async fn log_out(&mut self, forget: bool) -> Result<(), RosterdError> {
@@ -240,6 +278,7 @@ impl ClientTask {
             return Ok(());
         }
         self.replica = Replica::default();
+        self.edits.clear();
         self.watches.clear();
         (self.is_restored, self.is_partial, self.doubt) = (false, false, ListDoubt::None);
         self.tokens.reset();
@@ -278,7 +317,7 @@ impl ClientTask {
         let (reply, answer) = oneshot::channel();
         let accounts = sent.iter().cloned().collect();
         self.lists_sent.push(SentWatch { sent, listed, answer, caller });
-        self.call(ClientCommand::Watch(v1::Watch { accounts }), reply);
+        self.call(self.pending(ClientCommand::Watch(v1::Watch { accounts }), reply));
     }
 
     /// Takes the lists that the gateway has accepted, and tells their callers.
@@ -309,4 +348,17 @@ impl ClientTask {
             }
         }
     }
+}
+
+/// The call of a change that waits for a connection as long as that takes.
+fn kept_call(
+    mut update: v1::UpdateMyInfo,
+    edit: u64,
+    version: Option<u64>,
+    reply: oneshot::Sender<CallResult>,
+) -> PendingCall {
+    let now = Instant::now();
+    update.if_version = None;
+    let command = ClientCommand::UpdateMyInfo(update);
+    PendingCall::new(command, now + super::FAR, Some(now + UNANSWERED), reply).keeping(edit, version)
 }

@@ -7,6 +7,7 @@ use rosterd_protocol::{ClientCommand, v1};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::changes::{ClientChanges, ClientNotice, NOTICES};
+use super::edits::UpdateOptions;
 use super::error::{INVALID, NOT_FOUND, RosterdError};
 use super::options::ClientOptions;
 use super::orders::ClientOrder;
@@ -57,6 +58,23 @@ impl Drop for WatchHold {
     fn drop(&mut self) {
         if let Some(orders) = self.orders.upgrade() {
             let _ = orders.send(ClientOrder::Release(std::mem::take(&mut self.accounts)));
+        }
+    }
+}
+
+/// Says that a call was dropped, unless it came to its end.
+struct AbandonGuard(Option<mpsc::WeakUnboundedSender<ClientOrder>>);
+
+impl AbandonGuard {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AbandonGuard {
+    fn drop(&mut self) {
+        if let Some(orders) = self.0.take().and_then(|orders| orders.upgrade()) {
+            let _ = orders.send(ClientOrder::Abandoned);
         }
     }
 }
@@ -164,6 +182,41 @@ impl RosterdClient {
     pub async fn update_my_info(&self, update: v1::UpdateMyInfo) -> Result<v1::User, RosterdError> {
         let reply = self.request(ClientCommand::UpdateMyInfo(update)).await?.update_my_info_reply;
         answered(reply.and_then(|reply| reply.user))
+    }
+
+    /// Changes the given fields of the account's own profile like [`RosterdClient::update_my_info`], and shows the change
+    /// before the gateway has answered: in [`ClientSnapshot::me`], and its fields in [`ClientSnapshot::pending`].
+    ///
+    /// A change that is kept has no limit of time. Dropping this future ends the wait for it only, and so do `disconnect` and
+    /// a final end: it is sent after the next catch-up, or that of the next client with this cache. If nobody waits for it
+    /// then, a failure is a [`ClientChange::Error`](crate::ClientChange).
+    ///
+    /// # Errors
+    /// The gateway refuses, another device was faster, or the answer does not come: then the change is taken back.
+    pub async fn update_my_info_with(
+        &self,
+        update: v1::UpdateMyInfo,
+        options: UpdateOptions,
+    ) -> Result<v1::User, RosterdError> {
+        if options == UpdateOptions::default() {
+            return self.update_my_info(update).await;
+        }
+        let abandoned = AbandonGuard(Some(self.orders.downgrade()));
+        let reply = self.ordered(|reply| ClientOrder::Edit { update, options, reply }).await;
+        abandoned.disarm();
+        answered(reply??.update_my_info_reply.and_then(|reply| reply.user))
+    }
+
+    /// Mutes an account, which need not be a friend, or mutes it no longer: on every device, and seen by no other account.
+    ///
+    /// The list is in the own profile. It decides nothing here or in the gateway: an application shows less of a muted
+    /// account.
+    ///
+    /// # Errors
+    /// The gateway refuses, another device was faster, or the answer does not come.
+    pub async fn set_muted(&self, account: &str, muted: bool) -> Result<(), RosterdError> {
+        let account = account.to_owned();
+        self.done(ClientCommand::SetMuted(v1::SetMuted { account, muted, if_version: None })).await
     }
 
     /// Returns profiles of any accounts. Its own and those of friends and watched accounts are those that the client

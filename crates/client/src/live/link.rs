@@ -10,6 +10,7 @@ use super::error::{INTERNAL, RosterdError, TIMEOUT, UNAUTHENTICATED};
 use super::options::TokenError;
 use super::snapshot::{ConnectionPhase, ConnectionState};
 use super::task::{ClientTask, LinkEvent, LinkStage, ListDoubt, OwnCommands};
+use super::trace::ClientTrace;
 use super::wire::{ConnectionEnd, Wire};
 
 /// The close code of a token that has expired.
@@ -51,7 +52,12 @@ impl ClientTask {
                 let error = RosterdError::new(INTERNAL, "NO_CONNECTION", end.reason);
                 self.give_up(error);
             }
-            LinkEvent::Opened(Err(end)) | LinkEvent::Ended(end) => self.ended(&end, None),
+            LinkEvent::Opened(Err(end)) | LinkEvent::Ended(end) => {
+                if end.is_bad_frame {
+                    self.notice(RosterdError::bad_frame(&end.reason));
+                }
+                self.ended(&end, None);
+            }
         }
     }
 
@@ -114,8 +120,7 @@ impl ClientTask {
         self.attempt += 1;
         self.stage = LinkStage::Waiting { until: Instant::now() + wait, by_gateway: requested.is_some() && !at_once };
         self.snapshot.connection.last_error = Some(error);
-        self.set_phase(ConnectionPhase::Reconnecting);
-        self.snapshot.connection.retry_at = Some(SystemTime::now() + wait);
+        self.enter(ConnectionPhase::Reconnecting, Some(SystemTime::now() + wait));
     }
 
     /// A random time, up to a limit that doubles.
@@ -140,9 +145,7 @@ impl ClientTask {
         self.is_wanted = false;
         self.detach();
         self.calls.fail(error);
-        for caller in self.connecting.drain(..) {
-            let _ = caller.send(Err(error.clone()));
-        }
+        self.refused_connects.extend(self.connecting.drain(..).map(|caller| (caller, error.clone())));
     }
 
     /// The connection is gone. An open one is closed.
@@ -160,10 +163,15 @@ impl ClientTask {
     }
 
     pub(super) fn set_phase(&mut self, phase: ConnectionPhase) {
+        self.enter(phase, None);
+    }
+
+    fn enter(&mut self, phase: ConnectionPhase, retry_at: Option<SystemTime>) {
         let ConnectionState { last_error, session, .. } = std::mem::take(&mut self.snapshot.connection);
         let last_error = last_error.filter(|_| phase != ConnectionPhase::Live);
         let session = session.filter(|_| matches!(phase, ConnectionPhase::Syncing | ConnectionPhase::Live));
-        self.snapshot.connection = ConnectionState { phase, last_error, retry_at: None, session };
+        self.snapshot.connection = ConnectionState { phase, last_error, retry_at, session };
+        self.options.trace.show(ClientTrace::Connection(&self.snapshot.connection));
     }
 
     /// The network or the application is back: tries at once, unless the gateway chose the time, for all clients. A

@@ -11,6 +11,7 @@ mod cache;
 mod cache_writer;
 mod calls;
 mod changes;
+mod edits;
 mod effects;
 mod error;
 mod frames;
@@ -18,18 +19,22 @@ mod handle;
 mod link;
 mod options;
 mod orders;
+mod restored;
 mod saver;
 mod snapshot;
 mod task;
 mod tokens;
+mod trace;
 mod watch_list;
 mod wire;
 
 pub use changes::{ClientChange, ClientChanges, SnapshotChange};
+pub use edits::UpdateOptions;
 pub use error::RosterdError;
 pub use handle::{FoundUsers, RosterdClient, SignalDelivery, WatchHold};
 pub use options::{ClientOptions, TokenError, TokenReason};
 pub use snapshot::{ClientSnapshot, ConnectionPhase, ConnectionState};
+pub use trace::ClientTrace;
 
 /// How long a connection may stay silent after a question before it counts as dead.
 const PROBE: Duration = Duration::from_secs(5);

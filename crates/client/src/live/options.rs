@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use rosterd_protocol::{Encoding, v1};
 
 use super::error::{INVALID, RosterdError};
+use super::trace::{ClientTrace, TraceSink};
 use crate::Trust;
 
 /// The gateway's limit for each text of a device, in characters.
@@ -59,6 +60,7 @@ pub struct ClientOptions {
     pub(super) request_timeout: Duration,
     pub(super) backoff: (Duration, Duration),
     pub(super) reconnect: bool,
+    pub(super) trace: TraceSink,
     #[cfg(feature = "cache")]
     pub(super) cache: Option<std::path::PathBuf>,
 }
@@ -86,6 +88,7 @@ impl ClientOptions {
             request_timeout: Duration::from_secs(8),
             backoff: (Duration::from_millis(500), Duration::from_secs(20)),
             reconnect: true,
+            trace: TraceSink::default(),
             #[cfg(feature = "cache")]
             cache: None,
         }
@@ -151,6 +154,15 @@ impl ClientOptions {
     #[must_use]
     pub fn reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
+        self
+    }
+
+    /// Shows this function what happens on the client's connections, in order: for programs that show or record it.
+    ///
+    /// The client waits for it, so what takes long in it holds up this client, and its gateway sends the newest afterwards.
+    #[must_use]
+    pub fn trace(mut self, sink: impl Fn(ClientTrace<'_>) + Send + Sync + 'static) -> Self {
+        self.trace = TraceSink::new(sink);
         self
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use rosterd_protocol::ClientCommand;
+use rosterd_protocol::{ClientCommand, v1};
 use tokio::sync::oneshot;
 
 use super::calls::CallResult;
+use super::edits::UpdateOptions;
 use super::error::RosterdError;
 
 /// Something that a handle asks for.
@@ -18,6 +19,10 @@ pub(super) enum ClientOrder {
     Logout { forget: bool, done: oneshot::Sender<Result<(), RosterdError>> },
     /// Carry out a command.
     Call { command: ClientCommand, reply: oneshot::Sender<CallResult> },
+    /// Change the own profile, and show that before the gateway has answered.
+    Edit { update: v1::UpdateMyInfo, options: UpdateOptions, reply: oneshot::Sender<CallResult> },
+    /// The caller of a call is gone: look which.
+    Abandoned,
     /// Watch these strangers, besides those that are held.
     Watch { accounts: BTreeSet<String>, reply: oneshot::Sender<CallResult> },
     /// Watch these strangers too, until they are released as often as they were held.

@@ -1,9 +1,13 @@
 //! The cache of a client, if it has one: without the feature `cache`, or without a folder, none of this does anything.
 
+use std::sync::Arc;
+
 #[cfg(feature = "cache")]
 use super::cache_writer::CacheWriter;
+use super::edits::KeptUpdate;
 use super::error::RosterdError;
 use super::options::ClientOptions;
+use super::restored::RestoredCache;
 use crate::Replica;
 
 /// Keeps what a client holds, if it is to be kept.
@@ -22,19 +26,20 @@ impl CacheSaver {
     }
 
     /// Opens the cache, and returns what it holds and what is wrong with it.
-    pub(super) async fn load(&mut self) -> (Option<Replica>, Vec<RosterdError>) {
+    pub(super) async fn load(&mut self) -> RestoredCache {
         #[cfg(feature = "cache")]
         if let Some(writer) = &mut self.0 {
             return writer.load().await;
         }
-        (None, Vec::new())
+        RestoredCache::default()
     }
 
-    /// Begins to write what the replica holds, if that is not in the cache and no write is under way.
-    pub(super) fn save(&mut self, replica: &Replica) {
+    /// Begins to write what the replica holds, if it is whole, and the changes that wait, unless the cache has them or a write
+    /// is under way.
+    pub(super) fn save(&mut self, replica: &Replica, kept: &Arc<Vec<KeptUpdate>>) {
         #[cfg(feature = "cache")]
         if let Some(writer) = &mut self.0 {
-            writer.save(replica);
+            writer.save(replica, kept);
         }
     }
 
@@ -48,10 +53,10 @@ impl CacheSaver {
     }
 
     /// Waits until all is written and closes the cache, but does not wait for ever. Returns what went wrong.
-    pub(super) async fn idle(&mut self, replica: &Replica) -> Vec<RosterdError> {
+    pub(super) async fn idle(&mut self, replica: &Replica, kept: &Arc<Vec<KeptUpdate>>) -> Vec<RosterdError> {
         #[cfg(feature = "cache")]
         if let Some(writer) = &mut self.0 {
-            return writer.idle(replica).await;
+            return writer.idle(replica, kept).await;
         }
         Vec::new()
     }

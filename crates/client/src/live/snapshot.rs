@@ -1,6 +1,6 @@
 //! What a live client holds at one moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -48,8 +48,10 @@ pub struct ClientSnapshot {
     pub account: String,
     /// The connection.
     pub connection: ConnectionState,
-    /// The account's own profile, once it is known.
+    /// The account's own profile, once it is known, with what is pending.
     pub me: Option<Arc<v1::User>>,
+    /// The fields of `me` that the gateway has not confirmed; `None` if it has confirmed all.
+    pub pending: Option<Arc<v1::UpdateMyInfo>>,
     /// Profiles: of all friends, of watched strangers, and of strangers who sent a signal.
     pub users: Records<v1::User>,
     /// The friend list.
@@ -65,6 +67,8 @@ pub struct ClientSnapshot {
     pub sessions: Arc<Vec<v1::Session>>,
     /// The strangers that are watched.
     pub watched: Arc<BTreeSet<String>>,
+    /// The open requests, and those that have ended, by account and direction.
+    pub(super) all_requests: Arc<BTreeMap<(String, i32), v1::Request>>,
 }
 
 impl ClientSnapshot {
@@ -73,6 +77,7 @@ impl ClientSnapshot {
             account: account.to_owned(),
             connection: ConnectionState::default(),
             me: None,
+            pending: None,
             users: Records::default(),
             friends: Records::default(),
             requests: Arc::new([]),
@@ -80,6 +85,7 @@ impl ClientSnapshot {
             presence: Records::default(),
             sessions: Arc::default(),
             watched: Arc::default(),
+            all_requests: Arc::default(),
         }
     }
 
@@ -98,6 +104,7 @@ impl ClientSnapshot {
             account: self.account.clone(),
             connection: self.connection.clone(),
             me: now.me.clone(),
+            pending: self.pending.clone(),
             users: now.users.clone(),
             friends: now.friends.clone(),
             requests,
@@ -105,21 +112,27 @@ impl ClientSnapshot {
             presence: replica.presence().clone(),
             sessions: replica.shared_sessions().clone(),
             watched: replica.shared_watched().clone(),
+            all_requests: now.requests.clone(),
         }
     }
 
     /// Returns whether both share every record, so that nothing has changed but perhaps the connection.
     pub(super) fn shares_records(&self, other: &Self) -> bool {
-        let me = match (&self.me, &other.me) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        me && self.users.is_same(&other.users)
+        same(self.me.as_ref(), other.me.as_ref())
+            && same(self.pending.as_ref(), other.pending.as_ref())
+            && self.users.is_same(&other.users)
             && self.friends.is_same(&other.friends)
             && Arc::ptr_eq(&self.requests, &other.requests)
             && self.blocks.is_same(&other.blocks)
             && self.presence.is_same(&other.presence)
             && Arc::ptr_eq(&self.sessions, &other.sessions)
             && Arc::ptr_eq(&self.watched, &other.watched)
+    }
+}
+
+fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }

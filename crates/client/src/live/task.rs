@@ -14,12 +14,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::calls::{CallResult, PendingCalls};
 use super::changes::ClientNotice;
+use super::edits::ProfileEdits;
 use super::error::RosterdError;
 use super::options::{ClientOptions, TokenError};
 use super::orders::ClientOrder;
 use super::saver::CacheSaver;
 use super::snapshot::{ClientSnapshot, ConnectionPhase};
 use super::tokens::{TokenKeeper, TokenRequest};
+use super::trace::ClientTrace;
 use super::watch_list::WatchList;
 use super::wire::{ConnectionEnd, Wire};
 use crate::Replica;
@@ -102,6 +104,7 @@ pub(super) struct ClientTask {
     pub(super) shown: Lists,
     pub(super) snapshot: ClientSnapshot,
     pub(super) calls: PendingCalls,
+    pub(super) edits: ProfileEdits,
     pub(super) watches: WatchList,
     /// Lists of watched strangers that were sent and not answered, with their callers.
     pub(super) lists_sent: Vec<SentWatch>,
@@ -114,6 +117,8 @@ pub(super) struct ClientTask {
     pub(super) is_wanted: bool,
     /// Callers of `connect`.
     pub(super) connecting: Vec<oneshot::Sender<Result<(), RosterdError>>>,
+    /// Callers of `connect` that are to hear that there is no point, once the snapshot says so.
+    pub(super) refused_connects: Vec<(oneshot::Sender<Result<(), RosterdError>>, RosterdError)>,
     /// Attempts since the last `synced`.
     pub(super) attempt: u32,
     pub(super) doubt: ListDoubt,
@@ -149,6 +154,7 @@ impl ClientTask {
             shown: Lists::default(),
             snapshot: ClientSnapshot::empty(&options.account),
             calls: PendingCalls::new(&options.account),
+            edits: ProfileEdits::default(),
             watches: WatchList::default(),
             lists_sent: Vec::new(),
             tokens: TokenKeeper::new(options.credentials.clone()),
@@ -157,6 +163,7 @@ impl ClientTask {
             is_restored: false,
             is_wanted: false,
             connecting: Vec::new(),
+            refused_connects: Vec::new(),
             attempt: 0,
             doubt: ListDoubt::None,
             is_logged_in: false,
@@ -194,18 +201,25 @@ impl ClientTask {
     /// The end of an event: shows what it has changed, and then tells the callers.
     pub(super) fn settle(&mut self) {
         self.publish();
-        self.calls.deliver();
-        self.answer_watches();
-        if self.replica.is_synced() {
-            self.saver.save(&self.replica);
+        let unheard = self.calls.deliver();
+        self.notice_all(unheard);
+        for (caller, error) in self.refused_connects.drain(..) {
+            let _ = caller.send(Err(error));
         }
+        self.answer_watches();
+        self.saver.save(&self.replica, self.edits.kept());
     }
 
     /// Makes what has changed visible. During a catch-up that is the connection only: no list is shown in part.
+    ///
+    /// The own profile shows what is pending of it at any time.
     pub(super) fn publish(&mut self) {
+        self.edits.settle(&self.calls.ended_edits(), self.calls.bases());
         if !self.is_partial {
             self.snapshot = self.snapshot.with_records(&self.replica, &mut self.shown);
         }
+        self.snapshot.me = self.edits.shown(self.shown.me.as_ref());
+        self.snapshot.pending = self.edits.pending();
         let published = self.published.borrow().clone();
         if !published.shares_records(&self.snapshot) || published.connection != self.snapshot.connection {
             self.published.send_replace(Arc::new(self.snapshot.clone()));
@@ -217,8 +231,15 @@ impl ClientTask {
     }
 
     pub(super) fn notice(&self, error: RosterdError) {
+        self.options.trace.show(ClientTrace::Error(&error));
         // Nobody may listen.
         let _ = self.notices.send(ClientNotice::Error(error));
+    }
+
+    pub(super) fn notice_all(&self, errors: Vec<RosterdError>) {
+        for error in errors {
+            self.notice(error);
+        }
     }
 
     pub(super) fn notice_failure(&self, result: Result<(), RosterdError>) {
@@ -282,9 +303,7 @@ impl ClientTask {
         if let LinkStage::Open(wire) = std::mem::replace(&mut self.stage, LinkStage::Idle) {
             wire.close().await;
         }
-        if self.replica.is_synced() {
-            self.saver.save(&self.replica);
-        }
-        self.saver.idle(&self.replica).await;
+        self.saver.save(&self.replica, self.edits.kept());
+        self.saver.idle(&self.replica, self.edits.kept()).await;
     }
 }

@@ -13,6 +13,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::options::ClientOptions;
+use super::trace::{ClientTrace, TraceSink};
 use crate::stream::Stream;
 use crate::{Client, ClientError, Trust};
 
@@ -29,11 +30,13 @@ pub(super) struct ConnectionEnd {
     pub(super) goodbye: Option<v1::Goodbye>,
     /// Another attempt would end in the same way.
     pub(super) is_final: bool,
+    /// The gateway sent what does not follow the protocol.
+    pub(super) is_bad_frame: bool,
 }
 
 impl ConnectionEnd {
     pub(super) fn lost(reason: impl Into<String>) -> Self {
-        Self { code: 1006, reason: reason.into(), goodbye: None, is_final: false }
+        Self { code: 1006, reason: reason.into(), goodbye: None, is_final: false, is_bad_frame: false }
     }
 
     fn of(error: &ClientError) -> Self {
@@ -49,6 +52,7 @@ pub(super) struct Wire {
     socket: WebSocketStream<Stream>,
     encoding: Encoding,
     outbox: VecDeque<Message>,
+    trace: TraceSink,
     goodbye: Option<v1::Goodbye>,
     /// How long a silence may last.
     patience: Duration,
@@ -66,13 +70,15 @@ impl Wire {
             Err(_) => return Err(ConnectionEnd::lost("the gateway did not answer in time")),
         };
         let Client { socket, encoding, .. } = client;
-        Ok(Self { socket, encoding, outbox: VecDeque::new(), goodbye: None, patience: LOGIN, deadline })
+        let (outbox, trace) = (VecDeque::new(), options.trace.clone());
+        Ok(Self { socket, encoding, outbox, trace, goodbye: None, patience: LOGIN, deadline })
     }
 
     /// Puts a command on its way.
     pub(super) fn send(&mut self, id: u64, command: ClientCommand) {
-        let mut payload = Vec::new();
-        self.encoding.encode(&command.frame(id), &mut payload);
+        let (frame, mut payload) = (command.frame(id), Vec::new());
+        self.trace.sent(&frame);
+        self.encoding.encode(&frame, &mut payload);
         self.send_payload(&payload);
     }
 
@@ -125,7 +131,11 @@ impl Wire {
             }
             let frame = self.encoding.decode_server(payload);
             // Something is lost; the next login brings it.
-            let frame = frame.map_err(|error| self.over(&format!("a frame could not be read: {error}")))?;
+            let frame = frame.map_err(|error| {
+                let end = self.over(&format!("a frame could not be read: {error}"));
+                ConnectionEnd { is_bad_frame: true, ..end }
+            })?;
+            self.trace.show(ClientTrace::Received(&frame));
             if let Some(goodbye) = &frame.goodbye {
                 self.goodbye = Some(goodbye.clone());
                 self.patience = GOODBYE;
@@ -176,9 +186,8 @@ impl Wire {
             None => ConnectionEnd::lost(reason),
             Some(goodbye) => ConnectionEnd {
                 code: u16::try_from(goodbye.code).unwrap_or(1006),
-                reason: goodbye.reason.clone(),
                 goodbye: Some(goodbye.clone()),
-                is_final: false,
+                ..ConnectionEnd::lost(&goodbye.reason)
             },
         }
     }

@@ -69,11 +69,11 @@ function open({ url, account, token, asksForTokens, device, cache, requestTimeou
     store: cache ? new FileStore(cache) : 'memory',
     backoff: { minMs: 20, maxMs: 200 },
   });
-  client.on('change', ({ connection, me, users, friends, requests, blocks, presence, sessions, watched }) => {
+  client.on('change', ({ connection, me, pending, users, friends, requests, blocks, presence, sessions, watched }) => {
     say({
       event: 'change',
       snapshot: {
-        phase: connection.state, lastError: connection.lastError?.reason ?? null, me: me ?? null,
+        phase: connection.state, lastError: connection.lastError?.reason ?? null, me: me ?? null, pending: pending ?? null,
         users: [...users.values()], friends: [...friends.values()], requests, blocks: [...blocks.values()],
         presence: [...presence.values()], sessions, watched: [...watched].sort(),
       },
@@ -85,18 +85,19 @@ function open({ url, account, token, asksForTokens, device, cache, requestTimeou
 }
 
 /** Makes a call by the command's name on the wire, and returns the reply as it is on the wire. */
-async function call(command, body) {
+async function call(command, body, options) {
   const { account, message, accounts } = body;
   switch (command) {
     case 'updateMyInfo': {
       const { ifVersion, ...fields } = body;
-      return { user: await client.updateMyInfo(fields, { ifVersion }) };
+      return { user: await client.updateMyInfo(fields, { ifVersion, ...options }) };
     }
     case 'getUsers': return client.getUsers(accounts, { fresh: true });
     case 'watch': return client.watch(accounts);
     case 'getSessions': return { sessions: await client.getSessions() };
     case 'kick': return { kicked: await client.kick(body.sessions) };
     case 'signal': return client.signal(body.to, body.payload);
+    case 'setMuted': return client.setMuted(account, body.muted);
     case 'setPresence': return client.setPresence(body);
     case 'updateFriend': return client.updateFriend(account, body);
     case 'addFriend':
@@ -113,7 +114,7 @@ const operations = {
   forget: () => client.logout({ forget: true }),
   // It does that by itself, when the page shows again or the network is back.
   wake: () => {},
-  call: ({ command, body }) => call(command, body),
+  call: ({ command, body, options }) => call(command, body, options),
   hold: ({ name, accounts }) => void holds.set(name, client.hold(accounts)),
   release: ({ name }) => holds.get(name)(),
   clock: ({ offsetMs }) => {

@@ -89,9 +89,15 @@ class Snapshot:
 
     @property
     def me(self) -> Optional[User]:
-        """The account's own profile, once it is known."""
+        """The account's own profile, once it is known, with what is pending."""
         me = self._held.me()
         return None if me is None else records.user(me)
+
+    @property
+    def pending(self) -> Optional[dict[str, Any]]:
+        """The fields of `me` that the gateway has not confirmed, with their values; `None` if it has confirmed all."""
+        pending = self._held.pending()
+        return None if pending is None else records.update(pending)
 
     def user(self, account: str) -> Optional[User]:
         """The profile of an account, if it is held."""
@@ -155,7 +161,7 @@ class SnapshotEvent:
 
     @property
     def me(self) -> bool:
-        """Whether the account's own profile is otherwise."""
+        """Whether the account's own profile is otherwise, or what is pending of it."""
         return bool(self._change.me())
 
     @property
@@ -172,6 +178,11 @@ class SnapshotEvent:
     def requests(self) -> bool:
         """Whether requests came or ended."""
         return bool(self._change.requests())
+
+    @property
+    def ended_requests(self) -> list[FriendRequest]:
+        """The requests that were open and are not any more; their `state` says how they ended."""
+        return [records.request(request) for request in self._change.ended_requests()]
 
     @property
     def blocks(self) -> list[str]:
@@ -404,17 +415,27 @@ class RosterdClient:
         custom: Optional[str] = None,
         fields: Optional[dict[str, Optional[FieldValue]]] = None,
         if_version: Optional[int] = None,
+        optimistic: bool = False,
+        keep: bool = False,
     ) -> User:
         """Changes the given fields of the account's own profile, and returns the new profile. An empty text clears one.
 
         `fields` are those that the deployment has added; `None` clears one of them.
+
+        `optimistic` shows the change at once, in `snapshot.me` and `snapshot.pending`; if it fails, it is taken back.
+        `keep` does the same, and waits for a connection, in the cache too: cancelling this call ends the wait for it only.
+        If nobody waits for it when it fails, that is an `ErrorEvent`.
         """
         update = native.ProfileUpdate(
-            nick=nick, avatar=avatar, sign=sign, gender=None if gender is None else native.Gender[gender.upper()],
-            email=email, birth=birth, tel=tel, custom=custom, if_version=if_version,
+            nick=nick, avatar=avatar, sign=sign, gender=None if gender is None else _gender(gender), email=email,
+            birth=birth, tel=tel, custom=custom, if_version=if_version,
             fields={name: _value(value) for name, value in (fields or {}).items()},
         )
-        return records.user(await _done(self._client.update_my_info(update)))
+        return records.user(await _done(self._client.update_my_info(update, optimistic, keep)))
+
+    async def set_muted(self, account: str, muted: bool) -> None:
+        """Mutes an account, or mutes it no longer: on every device, seen by no other. The list is `snapshot.me.muted`."""
+        await _done(self._client.set_muted(account, muted))
 
     async def get_users(self, accounts: Iterable[str], *, fresh: bool = False) -> tuple[list[User], list[str]]:
         """Returns profiles of any accounts, and the accounts that do not exist."""
@@ -487,6 +508,12 @@ class RosterdClient:
     def hold(self, accounts: Iterable[str]) -> Hold:
         """Watches strangers besides those of `watch` until the hold is released. Holds are counted."""
         return Hold(self._client.hold(list(accounts)))
+
+
+def _gender(gender: str) -> Any:
+    if gender not in ("unknown", "male", "female"):
+        raise ValueError(f"gender is 'unknown', 'male' or 'female', not {gender!r}")
+    return native.Gender[gender.upper()]
 
 
 def _value(value: Optional[FieldValue]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Optional, Union
 
 Gender = Literal["unknown", "male", "female"]
 Direction = Literal["in", "out"]
+RequestState = Literal["open", "accepted", "rejected", "cancelled", "expired"]
 # The value of a field that the deployment has added.
 FieldValue = Union[str, int, float, bool, list[str]]
 
@@ -29,6 +30,8 @@ class User:
     version: int
     # The fields that the deployment has added and that have a value.
     fields: dict[str, FieldValue]
+    # Of the own profile: the accounts that this one mutes.
+    muted: list[str]
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,11 @@ class Friend:
 
 @dataclass(frozen=True)
 class FriendRequest:
-    """An open request for friendship; `direction` is `in` if the other side asks."""
+    """A request for friendship; `direction` is `in` if the other side asks."""
 
     account: str
     direction: Direction
+    state: RequestState
     message: str
     create_time: int
     update_time: int
@@ -99,17 +103,26 @@ def user(record: Any) -> User:
         account=record.account, nick=record.nick, avatar=record.avatar, sign=record.sign, gender=gender,
         email=record.email, birth=record.birth, tel=record.tel, custom=record.custom,
         create_time=record.create_time, update_time=record.update_time, version=record.version,
-        fields={name: field(value) for name, value in record.fields.items()},
+        fields={name: field(value) for name, value in record.fields.items()}, muted=list(record.muted),
     )
 
 
-def field(value: Any) -> FieldValue:
-    # A value is one of the kinds, each with one attribute.
+def field(value: Any) -> Any:
+    # A value is one of the kinds, each with one attribute; one that clears a field has none.
     for kind in ("text", "integer", "number", "boolean", "texts"):
         if hasattr(value, kind):
-            found: FieldValue = getattr(value, kind)
-            return found
-    return ""
+            return getattr(value, kind)
+    return None
+
+
+def update(record: Any) -> dict[str, Any]:
+    names = ("nick", "avatar", "sign", "gender", "email", "birth", "tel", "custom")
+    found = {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+    if "gender" in found:
+        found["gender"] = found["gender"].name.lower()
+    if record.fields:
+        found["fields"] = {name: field(value) for name, value in record.fields.items()}
+    return found
 
 
 def friend(record: Any) -> Friend:
@@ -122,7 +135,7 @@ def friend(record: Any) -> Friend:
 def request(record: Any) -> FriendRequest:
     direction: Direction = "in" if record.direction.name == "INCOMING" else "out"
     return FriendRequest(
-        account=record.account, direction=direction, message=record.message,
+        account=record.account, direction=direction, state=record.state.name.lower(), message=record.message,
         create_time=record.create_time, update_time=record.update_time, version=record.version,
     )
 

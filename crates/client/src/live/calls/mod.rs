@@ -32,12 +32,29 @@ enum CallDoubt {
     Mismatched,
 }
 
+/// What became of the call that carried a change of the own profile that shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EditEnd {
+    /// It is done, or failed: what is held shows the outcome.
+    Over,
+    /// Nobody waits for it now, but the change does.
+    Waits,
+}
+
+/// The change of the own profile that a call carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CallEdit {
+    id: u64,
+    keep: bool,
+}
+
 /// The version of a record; `None` if there was none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct CallBase(Option<u64>);
 
+/// A command with its caller.
 #[derive(Debug)]
-struct PendingCall {
+pub(super) struct PendingCall {
     command: ClientCommand,
     /// The record that it sets, if it can be repeated for a version of that.
     key: Option<String>,
@@ -52,6 +69,50 @@ struct PendingCall {
     /// When to ask whether the connection lives.
     probe_at: Option<Instant>,
     reply: oneshot::Sender<CallResult>,
+    edit: Option<CallEdit>,
+}
+
+impl PendingCall {
+    pub(super) fn new(
+        command: ClientCommand,
+        deadline: Instant,
+        probe_at: Option<Instant>,
+        reply: oneshot::Sender<CallResult>,
+    ) -> Self {
+        let (key, doubt) = (effects::key(&command), CallDoubt::None);
+        Self { command, key, sent: false, base: None, doubt, answer: None, deadline, probe_at, reply, edit: None }
+    }
+
+    /// The command is a change of the own profile that shows.
+    pub(super) fn showing(self, edit: u64) -> Self {
+        Self { edit: Some(CallEdit { id: edit, keep: false }), ..self }
+    }
+
+    /// The command is a change of the own profile that waits for a connection, and rests on this version of it.
+    ///
+    /// So it is in doubt from the beginning: it is compared after a catch-up, like one whose answer was lost.
+    pub(super) fn keeping(self, edit: u64, version: Option<u64>) -> Self {
+        let (key, base) = (Some(effects::ME.to_owned()), Some(CallBase(version)));
+        Self { key, base, doubt: CallDoubt::Lost, edit: Some(CallEdit { id: edit, keep: true }), ..self }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.edit.is_some_and(|edit| edit.keep)
+    }
+
+    /// Nobody waits for it any more, and it was not sent.
+    fn is_abandoned(&self) -> bool {
+        !self.sent && !self.is_kept() && self.reply.is_closed()
+    }
+}
+
+/// A call that has ended, until its caller hears of it.
+#[derive(Debug)]
+struct EndedCall {
+    reply: oneshot::Sender<CallResult>,
+    result: CallResult,
+    /// Somebody must hear of a failure, also if the caller is gone.
+    is_kept: bool,
 }
 
 /// Sends a command under an id.
@@ -64,7 +125,9 @@ pub(super) struct PendingCalls {
     calls: BTreeMap<u64, PendingCall>,
     last_id: u64,
     /// Calls that have ended, until the snapshot shows why.
-    ended: Vec<(oneshot::Sender<CallResult>, CallResult)>,
+    ended: Vec<EndedCall>,
+    /// What became of changes of the own profile that show.
+    ended_edits: Vec<(u64, EditEnd)>,
 }
 
 impl PendingCalls {
@@ -78,25 +141,48 @@ impl PendingCalls {
     }
 
     /// Adds a command, which the next [`PendingCalls::flush`] sends.
-    pub(super) fn add(
-        &mut self,
-        command: ClientCommand,
-        deadline: Instant,
-        probe_at: Option<Instant>,
-        reply: oneshot::Sender<CallResult>,
-    ) {
-        let (key, doubt) = (effects::key(&command), CallDoubt::None);
-        let call =
-            PendingCall { command, key, sent: false, base: None, doubt, answer: None, deadline, probe_at, reply };
+    pub(super) fn add(&mut self, call: PendingCall) {
         let id = self.next_id();
         self.calls.insert(id, call);
+    }
+
+    /// Notes what a change rests on that was made before the profile was known.
+    pub(super) fn rest(&mut self, edit: u64, version: Option<u64>) {
+        for call in self.calls.values_mut().filter(|call| call.edit.is_some_and(|of| of.id == edit)) {
+            if call.base == Some(CallBase(None)) {
+                call.base = Some(CallBase(version));
+            }
+        }
+    }
+
+    /// Returns the versions that the changes rest on which wait for a connection.
+    pub(super) fn bases(&self) -> impl Iterator<Item = (u64, Option<u64>)> {
+        self.calls.values().filter(|call| call.is_kept()).filter_map(|call| {
+            let (edit, CallBase(version)) = (call.edit?, call.base?);
+            Some((edit.id, version))
+        })
+    }
+
+    /// Returns what became of changes since the last time.
+    pub(super) fn ended_edits(&mut self) -> Vec<(u64, EditEnd)> {
+        std::mem::take(&mut self.ended_edits)
+    }
+
+    /// Drops the calls that nobody waits for any more and that were not sent.
+    pub(super) fn drop_abandoned(&mut self) {
+        let Self { calls, ended_edits, .. } = self;
+        calls.retain(|_, call| {
+            let is_abandoned = call.is_abandoned();
+            ended_edits.extend(call.edit.filter(|_| is_abandoned).map(|edit| (edit.id, EditEnd::Over)));
+            !is_abandoned
+        });
     }
 
     /// Sends waiting commands, the oldest first; those about a record that is in doubt wait for its settlement.
     ///
     /// Calls that nobody waits for any more are not sent.
     pub(super) fn flush(&mut self, replica: &Replica, send: SendCommand<'_>) {
-        self.calls.retain(|_, call| call.sent || !call.reply.is_closed());
+        self.drop_abandoned();
         let mut doubtful = HashSet::new();
         for (id, call) in &mut self.calls {
             let waits = call.key.as_ref().is_some_and(|key| doubtful.contains(key));
@@ -202,10 +288,12 @@ impl PendingCalls {
         }
     }
 
-    /// Ends all calls with an error.
+    /// Ends all calls with an error. Changes that wait for a connection wait on, without their callers.
     pub(super) fn fail(&mut self, error: &RosterdError) {
         for (_, call) in std::mem::take(&mut self.calls) {
-            self.ended.push((call.reply, Err(error.clone())));
+            let end = if call.is_kept() { EditEnd::Waits } else { EditEnd::Over };
+            self.ended_edits.extend(call.edit.map(|edit| (edit.id, end)));
+            self.ended.push(EndedCall { reply: call.reply, result: Err(error.clone()), is_kept: false });
         }
     }
 
@@ -225,7 +313,7 @@ impl PendingCalls {
                 self.end(id, Err(error), replica);
             } else if call.probe_at.is_some_and(|at| at <= now) {
                 call.probe_at = None;
-                probe |= call.sent && !call.reply.is_closed();
+                probe |= call.sent && (call.is_kept() || !call.reply.is_closed());
             }
         }
         probe
@@ -237,11 +325,19 @@ impl PendingCalls {
     }
 
     /// Hands the results of ended calls to their callers. The snapshot shows their effects by now.
-    pub(super) fn deliver(&mut self) {
-        for (reply, result) in self.ended.drain(..) {
-            // A caller that is gone has cancelled.
-            let _ = reply.send(result);
+    ///
+    /// Returns the failures of changes that waited, where no caller is left to hear of them.
+    pub(super) fn deliver(&mut self) -> Vec<RosterdError> {
+        let mut unheard = Vec::new();
+        for EndedCall { reply, result, is_kept } in self.ended.drain(..) {
+            // Any other caller that is gone has cancelled.
+            if let Err(Err(error)) = reply.send(result)
+                && is_kept
+            {
+                unheard.push(error);
+            }
         }
+        unheard
     }
 
     fn ids(&self) -> Vec<u64> {
@@ -284,179 +380,10 @@ impl PendingCalls {
                 }
             }
         }
-        self.ended.push((call.reply, result));
+        self.ended_edits.extend(call.edit.map(|edit| (edit.id, EditEnd::Over)));
+        self.ended.push(EndedCall { is_kept: call.is_kept(), reply: call.reply, result });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const NICK: u64 = 1;
-
-    struct Rig {
-        calls: PendingCalls,
-        replica: Replica,
-        sent: Vec<(u64, ClientCommand)>,
-    }
-
-    impl Rig {
-        fn new() -> Self {
-            let mut rig = Self { calls: PendingCalls::new("alice"), replica: Replica::default(), sent: Vec::new() };
-            rig.holds("old", 5);
-            rig
-        }
-
-        fn holds(&mut self, nick: &str, version: u64) {
-            let me = v1::User { account: "alice".to_owned(), nick: nick.to_owned(), version, ..Default::default() };
-            let changes = v1::Changes { me: Some(me), ..Default::default() };
-            self.replica.apply(&v1::ServerFrame { changes: Some(changes.into()), ..Default::default() }).unwrap();
-        }
-
-        fn call(&mut self, command: ClientCommand) -> oneshot::Receiver<CallResult> {
-            let (reply, result) = oneshot::channel();
-            self.calls.add(command, Instant::now() + Duration::from_mins(1), None, reply);
-            self.flush();
-            result
-        }
-
-        fn nick(&mut self, nick: &str) -> oneshot::Receiver<CallResult> {
-            self.call(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
-                nick: Some(nick.to_owned()),
-                ..Default::default()
-            }))
-        }
-
-        fn flush(&mut self) {
-            let Self { calls, replica, sent } = self;
-            calls.flush(replica, &mut |id, command| sent.push((id, command)));
-        }
-
-        /// The connection is lost, and the next one has caught up.
-        fn comes_back(&mut self) {
-            self.calls.interrupted(&self.replica);
-            self.sent.clear();
-            let Self { calls, replica, sent } = self;
-            calls.caught_up(replica);
-            calls.reconsider(replica, &mut |id, command| sent.push((id, command)));
-            calls.deliver();
-        }
-
-        fn refused(&mut self, id: u64, code: u32) {
-            let error = v1::Error { code, ..Default::default() };
-            self.calls.settle(&v1::ServerFrame { id, error: Some(error), ..Default::default() }, &self.replica, true);
-            self.calls.deliver();
-        }
-
-        /// The base that each command in flight rests on.
-        fn bases(&self) -> Vec<(u64, Option<u64>)> {
-            let base = |command: &ClientCommand| match command {
-                ClientCommand::UpdateMyInfo(update) => update.if_version,
-                ClientCommand::Block(block) => block.if_version,
-                _ => None,
-            };
-            self.sent.iter().map(|(id, command)| (*id, base(command))).collect()
-        }
-    }
-
-    fn reason(result: &mut oneshot::Receiver<CallResult>) -> String {
-        result.try_recv().unwrap().unwrap_err().reason
-    }
-
-    #[test]
-    fn a_lost_answer_is_settled_by_what_is_held() {
-        let mut rig = Rig::new();
-        let mut done = rig.nick("new");
-        rig.holds("new", 6);
-        rig.comes_back();
-        let reply = done.try_recv().unwrap().unwrap();
-        assert_eq!(reply.update_my_info_reply.unwrap().user.unwrap().version, 6);
-
-        let mut rig = Rig::new();
-        let mut superseded = rig.nick("new");
-        rig.holds("another device's", 6);
-        rig.comes_back();
-        assert_eq!(reason(&mut superseded), "SUPERSEDED");
-    }
-
-    #[test]
-    fn what_was_not_carried_out_is_sent_again_for_its_version_only() {
-        let mut rig = Rig::new();
-        let mut call = rig.nick("new");
-        rig.comes_back();
-        assert_eq!(rig.bases(), [(NICK, Some(5))]);
-        rig.refused(NICK, 412);
-        assert!(call.try_recv().is_err(), "the change may come after the answer");
-        rig.holds("another device's", 6);
-        rig.calls.applied(&rig.replica, false);
-        rig.calls.deliver();
-        assert_eq!(reason(&mut call), "SUPERSEDED");
-    }
-
-    #[test]
-    fn commands_about_one_record_keep_their_order() {
-        let mut rig = Rig::new();
-        let (mut first, mut second) = (rig.nick("one"), rig.nick("two"));
-        rig.comes_back();
-        assert_eq!(rig.bases(), [(NICK, Some(5))], "the second waits");
-        rig.holds("one", 6);
-        let reply = v1::ServerFrame { id: NICK, update_my_info_reply: Some(Box::default()), ..Default::default() };
-        rig.calls.settle(&reply, &rig.replica, true);
-        let Rig { calls, replica, sent } = &mut rig;
-        calls.reconsider(replica, &mut |id, command| sent.push((id, command)));
-        assert_eq!(rig.bases(), [(NICK, Some(5)), (NICK + 1, Some(6))], "and rests on the first");
-        rig.calls.deliver();
-        assert!(first.try_recv().unwrap().is_ok() && second.try_recv().is_err());
-    }
-
-    #[test]
-    fn what_only_reads_is_repeated_and_what_means_another_thing_is_not() {
-        let mut rig = Rig::new();
-        let mut read = rig.call(ClientCommand::GetSessions(v1::GetSessions {}));
-        let mut signal = rig.call(ClientCommand::Signal(v1::Signal::default()));
-        let fixed = v1::UpdateMyInfo { nick: Some("x".to_owned()), if_version: Some(5), ..Default::default() };
-        let mut update = rig.call(ClientCommand::UpdateMyInfo(fixed));
-        rig.comes_back();
-        assert_eq!(rig.bases(), [(1, None)]);
-        assert!(read.try_recv().is_err());
-        assert_eq!([reason(&mut signal), reason(&mut update)], ["CONNECTION_LOST", "CONNECTION_LOST"]);
-    }
-
-    #[test]
-    fn a_first_block_that_another_one_preceded_is_lost() {
-        let mut rig = Rig::new();
-        let mut block = rig.call(ClientCommand::Block(v1::Block { account: "bob".to_owned(), if_version: None }));
-        rig.comes_back();
-        assert_eq!(rig.bases(), [(1, Some(0))]);
-        rig.refused(1, 412);
-        assert_eq!(reason(&mut block), "CONNECTION_LOST");
-    }
-
-    #[test]
-    fn a_call_that_was_dropped_before_it_was_sent_is_not_sent() {
-        let mut rig = Rig::new();
-        let (reply, result) = oneshot::channel();
-        rig.calls.add(ClientCommand::Signal(v1::Signal::default()), Instant::now(), None, reply);
-        drop(result);
-        rig.flush();
-        assert!(rig.sent.is_empty() && !rig.calls.are_waiting());
-    }
-
-    #[test]
-    fn time_runs_out_for_calls_with_and_without_a_connection() {
-        let mut rig = Rig::new();
-        let now = Instant::now();
-        let (reply, mut waits) = oneshot::channel();
-        rig.calls.add(ClientCommand::Signal(v1::Signal::default()), now, Some(now), reply);
-        assert_eq!(rig.calls.next_time(), Some(now));
-        assert!(!rig.calls.expire(now, &rig.replica));
-        rig.calls.deliver();
-        let error = waits.try_recv().unwrap().unwrap_err();
-        assert_eq!(
-            (error.code, error.reason.as_str(), error.message.as_str()),
-            (408, "TIMEOUT", "no connection in time")
-        );
-    }
-}
+mod tests;
