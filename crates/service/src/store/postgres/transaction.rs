@@ -119,8 +119,8 @@ impl PgWriter {
         Ok(decided.batch)
     }
 
-    /// Takes in the writes that have come while this transaction waited for the lock: nobody else writes meanwhile, and they
-    /// need not wait for it once more.
+    /// Takes in the writes that have come while this transaction waited for the lock, up to the first message that is none:
+    /// nobody else writes meanwhile, and they need not wait for the lock once more.
     async fn gather(
         &mut self,
         session: &PgSession,
@@ -129,15 +129,14 @@ impl PgWriter {
     ) -> Result<(), PgError> {
         let first = batch.writes.len();
         while batch.writes.len() < BATCH
-            && let Ok(message) = self.inbox.try_recv()
+            && let Some(message) = self.backlog.pop_front().or_else(|| self.inbox.try_recv().ok())
         {
-            match message {
-                PgMessage::Write(write, _, answer) => {
-                    batch.writes.push(write);
-                    batch.waiting.push(answer);
-                }
-                other => self.backlog.push_back(other),
-            }
+            let PgMessage::Write(write, _, answer) = message else {
+                self.backlog.push_front(message);
+                break;
+            };
+            batch.writes.push(write);
+            batch.waiting.push(answer);
         }
         let mut calls = Vec::new();
         let fetch = fetch(&batch.writes[first..], &mut calls);
