@@ -205,14 +205,15 @@ impl Terminal {
         if let Some(failure) = screen.failure.take() {
             return Err(failure);
         }
+        let failed = || match &screen.goodbye {
+            Some(goodbye) => CliError(format!("closed by the gateway: {goodbye}")),
+            // A code that no gateway sent says nothing more.
+            None => CliError(screen.end(connection).trim_start_matches("1006 ").to_owned()),
+        };
         match connection.phase {
-            ConnectionPhase::Reconnecting if !screen.is_reached || self.leaving => {
-                Err(CliError(screen.end(connection)))
-            }
-            ConnectionPhase::Disconnected if connection.last_error.is_some() => Err(match &screen.goodbye {
-                Some(goodbye) => CliError(format!("closed by the gateway: {goodbye}")),
-                None => CliError(screen.end(connection)),
-            }),
+            ConnectionPhase::Reconnecting if screen.is_reached && !self.leaving => Ok(()),
+            ConnectionPhase::Reconnecting => Err(failed()),
+            ConnectionPhase::Disconnected if connection.last_error.is_some() => Err(failed()),
             _ => Ok(()),
         }
     }
