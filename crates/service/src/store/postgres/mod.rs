@@ -14,6 +14,7 @@ mod copy_target;
 mod fetch;
 mod followers;
 mod messages;
+mod node_store;
 mod opening;
 mod options;
 mod pg_error;
