@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -13,10 +13,10 @@ use super::request::{Shared, position};
 use super::state::Api;
 
 /// With the answer to a write: whoever sends it as [`AFTER`], to whichever gateway, reads nothing older than the write.
-const APPLIED: HeaderName = HeaderName::from_static("rosterd-stamp");
+const APPLIED: &str = "rosterd-stamp";
 
 /// The revision up to which changes are to be applied before a request is carried out.
-const AFTER: HeaderName = HeaderName::from_static("rosterd-after");
+const AFTER: &str = "rosterd-after";
 
 /// Waits for the changes that the caller has seen elsewhere.
 async fn wait_for(api: &Api, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -11,7 +11,7 @@ use crate::support::{Gateway, PATIENCE, reason};
 use crate::webhooks::{Receiver, SECRETS, stamps, unique};
 
 /// How long it takes at most until another gateway delivers after a kill: the lease, and time for a busy machine.
-const TAKE_OVER: Duration = Duration::from_secs(60);
+const TAKE_OVER: Duration = Duration::from_mins(1);
 
 /// Which of the gateways delivers, once one of them does.
 async fn deliverer(gateways: &[Gateway], patience: Duration) -> usize {

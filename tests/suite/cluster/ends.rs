@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use hyper::Method;
+use rosterd_postgres_server::{ROLE, Server};
 use rosterd_protocol::{Encoding, v1};
 use tokio::time::timeout;
 
 use super::rig::{Cluster, until_sessions};
 use crate::presence::{came, presences_until, went};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, World};
 
 const JSON: Encoding = Encoding::Json;
 
@@ -119,4 +121,43 @@ async fn a_gateway_that_stood_still_for_too_long_joins_again_with_all_its_sessio
         "ann bob",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_cut_off_from_the_database_says_so_comes_back_and_ends_in_the_end() {
+    let Some(server) = Server::start(&[]) else { return };
+    server.sql("postgres", &format!("CREATE DATABASE x OWNER {ROLE}"));
+    let world = World::new();
+    let store = format!("store.url={}", server.url(ROLE, "x"));
+    let settings = ["cluster.enabled=true", "cluster.beat=200ms", "cluster.dead_after=2s", "presence.linger=100ms"];
+    let away = ["cluster.unready_after=1s", "cluster.cut_off=10s"];
+    let settings: Vec<_> = settings.into_iter().chain(away).chain([store.as_str()]).collect();
+    let gateway = world.start_with(&settings);
+    gateway.populate(&["ann", "bob"], &[("ann", "bob")]).await;
+    let (mut ann, mut bob) = (gateway.login("ann", JSON).await, gateway.login("bob", JSON).await);
+    ann.until(came("bob")).await;
+    let until_ready = async |wanted: &str| {
+        let said = async {
+            while gateway.backend().await.send(Method::GET, "/readyz", String::new()).await.unwrap().1 != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(timeout(PATIENCE, said).await.is_ok(), "{wanted}:\n{}", world.log());
+    };
+    until_ready("ready\n").await;
+    server.kill();
+    until_ready("cut off\n").await;
+    // What is in memory goes on, and nobody has gone.
+    assert_eq!(bob.signal("ann", "still here").await, (1, 0));
+    assert_eq!(presences_until(&mut ann, |_| true).await, []);
+    server.run();
+    until_ready("ready\n").await;
+    bob.nick("Bobby").await;
+    ann.until(|replica| replica.users()["bob"].nick == "Bobby").await;
+    assert!(ann.sees_online("bob"));
+    let begun = Instant::now();
+    server.kill();
+    assert_eq!(gateway.exit().await, Some(70));
+    assert!(begun.elapsed() >= Duration::from_secs(9), "{:?}", begun.elapsed());
+    world.until_logged("longer than cluster.cut_off").await;
 }

@@ -237,6 +237,7 @@ async fn a_revocation_and_a_deletion_end_sessions_on_every_gateway() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_that_do_not_go_together_refuse_to_start() {
     let Some(mut cluster) = Cluster::start(1, &[]) else { return };
+    cluster.gateways[0].populate(&["ann"], &[]).await;
     let said = cluster.refused(&["cluster.enabled=false"]);
     assert!(said.contains("another gateway uses it") && said.contains("cluster.enabled"), "{said}");
     for (setting, told) in [
@@ -249,6 +250,16 @@ async fn gateways_that_do_not_go_together_refuse_to_start() {
     }
     let said = cluster.refused(&["feed.presence=true"]);
     assert!(said.contains("feed.presence"), "{said}");
+    let epoch = ["epoch", "new", "--set", &cluster.store()];
+    let said = cluster.world(0).run_badly(&epoch);
+    assert!(said.contains("stop all of them first") && !said.contains("secret"), "{said}");
+    let ann = cluster.gateways[0].login("ann", JSON).await.replica;
+    assert_eq!(cluster.terminate().await, [Some(0)]);
+    // An operator says that this is not the database that clients know.
+    assert!(cluster.world(0).run_well(&epoch).contains("sync in full"));
+    cluster.restart(0);
+    let back = cluster.gateways[0].resume("ann", JSON, ann).await;
+    assert_eq!(back.reply.sync, v1::SyncMode::Full as i32);
     assert_eq!(cluster.terminate().await, [Some(0)]);
     // Alone again.
     let alone = cluster.world(0).start_with(&[&cluster.store(), "cluster.enabled=false"]);

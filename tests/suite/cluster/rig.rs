@@ -93,6 +93,6 @@ impl Cluster {
 }
 
 /// Waits until a gateway has so many sessions.
-pub async fn until_sessions(gateway: &Gateway, sessions: usize) {
-    gateway.until_metric("rosterd_sessions", "", |found| found == sessions as f64).await;
+pub async fn until_sessions(gateway: &Gateway, sessions: u32) {
+    gateway.until_metric("rosterd_sessions", "", |found| found == f64::from(sessions)).await;
 }

@@ -5,7 +5,7 @@
 //! their offline grace begins.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::model::{Account, Millis, NodeId, SessionId};
 
@@ -75,8 +75,8 @@ struct NodeSessions<D> {
     /// The number of the last change that was read.
     read: u64,
     sessions: BTreeMap<u64, HeldSession<D>>,
-    /// Since when it stops, if it does, and the accounts that it keeps meanwhile.
-    stopping: Option<(Millis, BTreeSet<Account>)>,
+    /// Since when it stops, if it does, and the accounts that it keeps meanwhile, with when their last session there ended.
+    stopping: Option<(Millis, BTreeMap<Account, Option<Millis>>)>,
 }
 
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl<D: Clone> SessionDirectory<D> {
     pub fn take(&mut self, node: NodeId, changes: Vec<SessionChange<D>>) -> Vec<DirectoryChange> {
         let Self { nodes, accounts } = self;
         let held = nodes.entry(node).or_default();
-        let mut changed = Vec::new();
+        let mut followed = Vec::new();
         for SessionChange { number, id, account, state } in changes {
             if number <= held.read {
                 continue;
@@ -176,9 +176,12 @@ impl<D: Clone> SessionDirectory<D> {
                 SessionState::Ended { at } => {
                     if let Some((since, kept)) = &mut held.stopping
                         && at >= *since
-                        && kept.insert(account.clone())
                     {
-                        accounts.entry(account.clone()).or_default().kept_by.push(node);
+                        let ended = kept.entry(account.clone()).or_insert_with(|| {
+                            accounts.entry(account.clone()).or_default().kept_by.push(node);
+                            None
+                        });
+                        *ended = (*ended).max(Some(at));
                     }
                     if held.sessions.remove(&id.0).is_some() {
                         leave(accounts, &account, |places| places.sessions.retain(|place| *place != (node, id.0)));
@@ -186,17 +189,17 @@ impl<D: Clone> SessionDirectory<D> {
                     Some(at)
                 }
             };
-            changed.push(DirectoryChange { account, left_at });
+            followed.push(DirectoryChange { account, left_at });
         }
-        changed
+        followed
     }
 
     /// Notes that a node stops since then: it keeps its accounts until it is forgotten, even those whose sessions it ends.
     pub fn stops(&mut self, node: NodeId, since: Millis) {
         let held = self.nodes.entry(node).or_default();
         if held.stopping.is_none() {
-            let kept: BTreeSet<_> = held.sessions.values().map(|session| session.account.clone()).collect();
-            for account in &kept {
+            let kept: BTreeMap<_, _> = held.sessions.values().map(|session| (session.account.clone(), None)).collect();
+            for account in kept.keys() {
                 self.accounts.entry(account.clone()).or_default().kept_by.push(node);
             }
             held.stopping = Some((since, kept));
@@ -208,23 +211,23 @@ impl<D: Clone> SessionDirectory<D> {
     pub fn forget_some(&mut self, node: NodeId, left_at: Millis, most: usize) -> Vec<DirectoryChange> {
         let Self { nodes, accounts } = self;
         let Some(held) = nodes.get_mut(&node) else { return Vec::new() };
-        let mut names = BTreeSet::new();
+        let mut names: BTreeMap<Account, Millis> = BTreeMap::new();
         while names.len() < most
             && let Some((id, HeldSession { account, .. })) = held.sessions.pop_first()
         {
             leave(accounts, &account, |places| places.sessions.retain(|place| *place != (node, id)));
-            names.insert(account);
+            names.insert(account, left_at);
         }
         while names.len() < most
-            && let Some(account) = held.stopping.as_mut().and_then(|(_, kept)| kept.pop_first())
+            && let Some((account, ended)) = held.stopping.as_mut().and_then(|(_, kept)| kept.pop_first())
         {
             leave(accounts, &account, |places| places.kept_by.retain(|place| *place != node));
-            names.insert(account);
+            names.entry(account).or_insert(ended.unwrap_or(left_at));
         }
         if names.is_empty() {
             nodes.remove(&node);
         }
-        names.into_iter().map(|account| DirectoryChange { account, left_at: Some(left_at) }).collect()
+        names.into_iter().map(|(account, left)| DirectoryChange { account, left_at: Some(left) }).collect()
     }
 }
 
@@ -279,7 +282,7 @@ mod tests {
             if some.is_empty() {
                 break;
             }
-            gone.extend(some.into_iter().map(|change| change.account));
+            gone.extend(some);
         }
         assert_eq!(gone.len(), 4, "u2 once for its session and once for its place: {gone:?}");
         assert!(directory.is_there(&name(1)) && !directory.is_there(&name(2)) && !directory.is_there(&name(4)));
@@ -294,13 +297,12 @@ mod tests {
             let (mut live, mut log, mut next) = (BTreeMap::new(), Vec::new(), 100);
             for (at, (slot, n)) in acts.iter().enumerate() {
                 let number = at as u64 + 1;
-                match live.remove(slot) {
-                    Some((id, n)) => log.push(ended(number, id, n, number)),
-                    None => {
-                        next += 1;
-                        live.insert(*slot, (next, *n));
-                        log.push(came(number, next, *n));
-                    }
+                if let Some((id, n)) = live.remove(slot) {
+                    log.push(ended(number, id, n, number));
+                } else {
+                    next += 1;
+                    live.insert(*slot, (next, *n));
+                    log.push(came(number, next, *n));
                 }
             }
             let mut directory = SessionDirectory::default();

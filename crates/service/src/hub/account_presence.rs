@@ -7,6 +7,7 @@ use rosterd_engine::model::{Account, Invisibility, Millis, SeenPresence, User};
 
 /// An account's presence, which changes as its sessions log in and leave, and as it hides and shows itself.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "they change independently of each other")]
 pub(super) struct AccountPresence {
     /// Whether it has a session that has logged in.
     pub(super) connected: bool,

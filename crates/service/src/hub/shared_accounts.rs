@@ -169,8 +169,8 @@ impl Hub {
         for change in changes {
             let ended = matches!(change.state, SessionState::Ended { .. });
             let was_there = self.is_elsewhere(&change.account);
-            let changed = self.elsewhere.lock().directory.take(node, vec![change]);
-            for change in changed {
+            let followed = self.elsewhere.lock().directory.take(node, vec![change]);
+            for change in followed {
                 // It came and went between two looks: friends see that it was there.
                 let flashes = ended && !was_there;
                 self.follow_elsewhere(&change, flashes, None, rules);

@@ -93,6 +93,9 @@ async fn join(service: &Service, node: &SharedNode) -> Result<(), StoreError> {
 
 /// Says every so often that this node lives, and looks at the others. Ends once the database has been away for so long that
 /// revocations and blocks may not have reached the sessions here.
+///
+/// # Panics
+/// The removal of a dead node has panicked.
 pub async fn keep_beat(service: Arc<Service>) {
     let Some(node) = service.shared.clone() else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(node.settings.beat);

@@ -45,6 +45,8 @@ pub(super) enum PgSchemaError {
         "another gateway uses it: to run several, set cluster.enabled for all of them; one that was killed leaves within seconds"
     )]
     Used,
+    #[error("a gateway uses it: stop all of them first")]
+    Busy,
     #[error("other gateways use it with another {0}: give all of them the same, or stop them first")]
     Contradicts(&'static str),
     #[error("the role has no right to {what}: run {remedy}")]

@@ -164,12 +164,11 @@ pub(in crate::store::postgres) async fn read_sessions(
         if pages.last().is_none_or(|page| page.node != node) {
             pages.push(NodeSessionsPage { node, phase: phase(&record, 1)?, changes: Vec::new() });
         }
-        let state = match value::<Option<i64>>(&record, 12)? {
-            Some(at) => SessionState::Ended { at: at.cast_unsigned() },
-            None => {
-                let device = v1::Device { id: value(&record, 7)?, r#type: value(&record, 8)?, tag: value(&record, 9)? };
-                SessionState::Live { connected_at: number(&record, 10)?, since: number(&record, 11)?, device }
-            }
+        let state = if let Some(at) = value::<Option<i64>>(&record, 12)? {
+            SessionState::Ended { at: at.cast_unsigned() }
+        } else {
+            let device = v1::Device { id: value(&record, 7)?, r#type: value(&record, 8)?, tag: value(&record, 9)? };
+            SessionState::Live { connected_at: number(&record, 10)?, since: number(&record, 11)?, device }
         };
         let id = SessionId(value::<i64>(&record, 4)?.cast_unsigned());
         let change = SessionChange { number: number(&record, 5)?, id, account: account(&record, 6)?, state };
@@ -192,9 +191,10 @@ pub(in crate::store::postgres) fn bury_some(node: NodeId) -> [Call; 2] {
     let sessions = "WITH part AS (SELECT id FROM live_session WHERE node = $1 ORDER BY id LIMIT $2),
                      gone AS (DELETE FROM live_session WHERE node = $1 AND id IN (SELECT id FROM part)
                               RETURNING account, ended_at)
-                UPDATE users SET online = false, last_seen = greatest(last_seen, beat_time) FROM node
-                WHERE node.id = $1 AND node.state = 2 AND users.online
-                    AND users.account IN (SELECT account FROM gone)
+                UPDATE users SET online = false, last_seen = greatest(last_seen, left_at)
+                FROM (SELECT account, max(coalesce(ended_at, beat_time)) AS left_at FROM gone, node
+                      WHERE node.id = $1 AND node.state = 2 GROUP BY account) AS lost
+                WHERE users.account = lost.account
                     AND NOT EXISTS (SELECT FROM live_session AS other WHERE other.account = users.account
                                     AND other.node <> $1 AND other.ended_at IS NULL)";
     let rest = "WITH gone AS (DELETE FROM node WHERE id = $1 AND state = 2
