@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings clients-table tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table drain-demo chromium promtool proxies nats postgres
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings clients-table tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table cluster-demo drain-demo chromium promtool proxies nats postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -200,6 +200,10 @@ performance: ## measure again the table and the plots of docs/performance.md, an
 
 cluster-table: postgres ## measure several stores on one PostgreSQL database; two minutes
 	cargo bench --locked $(SHIPPED) --bench cluster
+
+cluster-demo: postgres ## show two gateways on one PostgreSQL database, with a demo page on each
+	cargo build --locked --release
+	deploy/cluster-demo.sh target/release/rosterd
 
 microbench: ## benchmark the hot paths, one by one
 	cargo bench --locked $(SHIPPED)

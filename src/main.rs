@@ -89,6 +89,9 @@ enum CliCommand {
     /// Work on whole stores
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Say that a database is not the one that clients know
+    #[command(subcommand)]
+    Epoch(EpochCommand),
     /// Be a client in this terminal: print what arrives, send what is typed
     Connect {
         account: String,
@@ -140,6 +143,15 @@ enum StoreCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum EpochCommand {
+    /// Begin a new history in the PostgreSQL database of the settings, while no gateway runs
+    ///
+    /// Clients sync in full once, and followers of the feed begin anew. Needed after a restore to a point in time with
+    /// store.failover = "lossless", which takes every move of the database for one that lost nothing.
+    New,
+}
+
+#[derive(Debug, Subcommand)]
 enum WebhookCommand {
     /// Print a new secret, for `secret` in [webhooks.NAME] and for the receiver
     Secret,
@@ -186,6 +198,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         CliCommand::Store(StoreCommand::Copy { from, to }) => {
             cli::say(&cli::store_copy::copy(&load()?.config, from, to)?)?;
         }
+        CliCommand::Epoch(EpochCommand::New) => cli::say(&cli::epoch::new(&load()?.config)?)?,
         CliCommand::Connect { account, url, ca, token, protobuf } => {
             let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
             cli::connect::run(&load()?.config, &account, cli::connect::GatewayArguments { url, ca }, token, encoding)?;

@@ -206,7 +206,7 @@ impl World {
                 let revoked = service.revoke_tokens(&account, None, WriteOrigin::Key("backend".into()));
                 drop(in_time("a write", revoked).await);
             }
-            Backend::Kick(who) => drop(service.kick(&who.account(), None)),
+            Backend::Kick(who) => drop(service.kick_here(&who.account(), None)),
             Backend::Compact => drop(in_time("a compaction", self.node.store.compact(u64::MAX >> 1)).await),
         }
     }

@@ -24,16 +24,20 @@ pub(super) async fn livez(State(api): Shared) -> Response {
     "ok\n".into_response()
 }
 
-/// 200 while the gateway serves, 503 while it starts or drains or has failed; the body names the phase.
+/// 200 while the gateway serves, 503 while it starts or drains or has failed, or cannot reach the database that it shares; the
+/// body names the phase, or says `cut off`.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "isReady", security(()),
     responses(
         (status = 200, description = "ready", body = String, content_type = "text/plain"),
-        (status = 503, description = "starting, draining or failed", body = String, content_type = "text/plain"),
+        (status = 503, description = "starting, draining, failed or cut off", body = String, content_type = "text/plain"),
     )
 )]
 pub(super) async fn ready(State(api): Shared) -> Response {
     let phase = api.lifecycle.phase();
+    if phase == Phase::Ready && api.service.shared().is_some_and(|shared| shared.is_cut_off()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "cut off\n").into_response();
+    }
     let status = if phase == Phase::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, format!("{phase}\n")).into_response()
 }

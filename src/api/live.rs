@@ -9,7 +9,7 @@ use super::access::Caller;
 use super::answer::{Reply, ok};
 use super::request::{Body, One, Shared, Two, account, account_and, named, position, read, sessions_page};
 use super::users::Accounts;
-use crate::service::{SessionFilter, SessionStatus};
+use crate::service::{Kicked, SessionFilter, SessionStatus};
 use rosterd_engine::model::{Account, Reason, RequestError};
 use rosterd_protocol::v1;
 
@@ -65,6 +65,10 @@ pub(super) struct LiveSessions {
     /// `after` of the next page, unless this is the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// The names of gateways that did not answer: their sessions are missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unreached: Vec<String>,
 }
 
 /// The query of all sessions.
@@ -77,7 +81,7 @@ pub(super) struct SessionsQuery {
     pending: Option<String>,
 }
 
-/// All sessions of this gateway, in no order that means anything, but always the same.
+/// All sessions of all gateways, in no order that means anything, but always the same.
 #[utoipa::path(
     get, path = "/v1/sessions", tag = "sessions", operation_id = "listAllSessions",
     params(("after" = Option<String>, Query, description = "the session after which to go on"),
@@ -103,10 +107,10 @@ pub(super) async fn all_sessions(
     let pending = pending.as_deref().map_or(Ok(0), |pending| position("pending", pending))?;
     let pending = usize::try_from(pending).unwrap_or(usize::MAX);
     let filter = SessionFilter { prefix, device: device.unwrap_or_default(), pending };
-    let found = api.service.all_sessions(after, limit, &filter);
+    let (found, unreached) = api.service.sessions_everywhere(after, limit, &filter).await;
     let next = (found.len() == limit).then(|| found.last().map(|last| last.info.id.to_string())).flatten();
     let sessions = found.into_iter().map(LiveSession::of).collect();
-    ok(LiveSessions { sessions, watermark: api.service.watermark(), next })
+    ok(LiveSessions { sessions, watermark: api.service.watermark(), next, unreached })
 }
 
 /// A session, beside how far this gateway is.
@@ -119,7 +123,7 @@ pub(super) struct SessionDetail {
     watermark: u64,
 }
 
-/// One session of this gateway.
+/// One session, on whichever gateway.
 #[utoipa::path(
     get, path = "/v1/sessions/{session}", tag = "sessions", operation_id = "getSession", params(("session" = String, Path)),
     responses((status = 200, description = "it is connected", body = SessionDetail))
@@ -127,42 +131,57 @@ pub(super) struct SessionDetail {
 pub(super) async fn session(api: Shared, id: One) -> Reply<SessionDetail> {
     let Path(id) = named(id)?;
     let ids = rosterd_protocol::sessions(&[id]).map_err(|error| error.field("session"))?;
-    let found = ids.first().and_then(|id| api.service.session(*id));
-    let gone = || RequestError::new(Reason::NotFound, "no such session is connected to this gateway").field("session");
+    let found = match ids.first() {
+        Some(id) => api.service.session_anywhere(*id).await,
+        None => None,
+    };
+    let gone = || RequestError::new(Reason::NotFound, "no such session is connected").field("session");
     let session = LiveSession::of(found.ok_or_else(gone)?);
     ok(SessionDetail { session, watermark: api.service.watermark() })
 }
 
 /// The sessions that were there and are ended.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Kicked {
+#[schema(as = Kicked)]
+pub(super) struct KickedSessions {
     kicked: Vec<String>,
+    /// The names of gateways that may have more of them and did not answer. Ask again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unreached: Vec<String>,
+}
+
+impl KickedSessions {
+    fn of(kicked: Kicked) -> Self {
+        let Kicked { sessions, unreached } = kicked;
+        Self { kicked: sessions.iter().map(ToString::to_string).collect(), unreached }
+    }
 }
 
 /// Ends every session of an account. They do not come back by themselves.
 #[utoipa::path(
     delete, path = "/v1/users/{account}/sessions", tag = "sessions", operation_id = "endSessions", params(("account" = String, Path)),
-    responses((status = 200, description = "ended", body = Kicked))
+    responses((status = 200, description = "ended", body = KickedSessions))
 )]
-pub(super) async fn kick_all(api: Shared, caller: Caller, name: One) -> Reply<Kicked> {
+pub(super) async fn kick_all(api: Shared, caller: Caller, name: One) -> Reply<KickedSessions> {
     let account = account(name)?;
     api.service.get_user(&account).await?;
     let kicked = api.service.kick_for(&caller.origin(), &account, None).await?;
-    ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })
+    ok(KickedSessions::of(kicked))
 }
 
 /// Ends one session of an account, if it is there.
 #[utoipa::path(
     delete, path = "/v1/users/{account}/sessions/{session}", tag = "sessions", operation_id = "endSession",
     params(("account" = String, Path), ("session" = String, Path)),
-    responses((status = 200, description = "ended", body = Kicked))
+    responses((status = 200, description = "ended", body = KickedSessions))
 )]
-pub(super) async fn kick(api: Shared, caller: Caller, names: Two) -> Reply<Kicked> {
+pub(super) async fn kick(api: Shared, caller: Caller, names: Two) -> Reply<KickedSessions> {
     let (account, session) = account_and(names)?;
     let sessions = rosterd_protocol::sessions(&[session]).map_err(|error| error.field("session"))?;
     api.service.get_user(&account).await?;
     let kicked = api.service.kick_for(&caller.origin(), &account, Some(&sessions)).await?;
-    ok(Kicked { kicked: kicked.iter().map(ToString::to_string).collect() })
+    ok(KickedSessions::of(kicked))
 }
 
 /// The presence of an account, as its own clients see it.

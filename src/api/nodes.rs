@@ -1,10 +1,12 @@
-//! The server API's route for the nodes that serve this store: the one that answers.
+//! The server API's route for the nodes that serve this store, the one that answers first.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::{Reply, ok};
 use super::request::Shared;
+use crate::lifecycle::Phase;
+use crate::service::OtherNode;
 use rosterd_engine::model::{Millis, Revision};
 
 /// A gateway.
@@ -12,12 +14,12 @@ use rosterd_engine::model::{Millis, Revision};
 #[serde(rename_all = "camelCase")]
 #[schema(as = Node)]
 pub(super) struct NodeBody {
-    /// The name of its machine.
+    /// `cluster.node`, or the name of its machine.
     name: String,
-    version: &'static str,
+    version: String,
     /// When it started, in milliseconds since 1970.
     started_at: Millis,
-    /// Its clock.
+    /// Its clock; of another gateway, when it was heard of last.
     time: Millis,
     /// `starting`, `ready`, `draining` or `failed`.
     phase: String,
@@ -48,9 +50,11 @@ pub(super) struct NodeList {
 pub(super) async fn list(api: Shared) -> Reply<NodeList> {
     let metrics = api.service.metrics();
     let gauge = |value: i64| value.max(0).unsigned_abs();
+    let shared = api.service.shared();
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let node = NodeBody {
-        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        version: env!("CARGO_PKG_VERSION"),
+        name: shared.map_or_else(machine, |shared| shared.name().to_owned()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: api.started_at,
         time: api.service.now(),
         phase: api.lifecycle.phase().to_string(),
@@ -61,5 +65,24 @@ pub(super) async fn list(api: Shared) -> Reply<NodeList> {
         applied: api.service.applied_revision(),
         watermark: api.service.watermark(),
     };
-    ok(NodeList { nodes: vec![node] })
+    let others = shared.map(|shared| shared.others()).unwrap_or_default();
+    ok(NodeList { nodes: std::iter::once(node).chain(others.into_iter().map(of_other)).collect() })
+}
+
+/// Another gateway, as it said with its last beat.
+fn of_other(other: OtherNode) -> NodeBody {
+    let OtherNode { name, version, started, heard, serves, applied, status } = other;
+    NodeBody {
+        name,
+        version,
+        started_at: started,
+        time: heard,
+        phase: if serves { Phase::Ready } else { Phase::Draining }.to_string(),
+        connections: status.connections,
+        sessions: status.sessions,
+        watched_accounts: status.watched_accounts,
+        committed: status.committed,
+        applied,
+        watermark: status.watermark,
+    }
 }

@@ -1,6 +1,7 @@
 //! The composition root: settings → store → hub → listeners → run → drain. It is the only place that names adapters.
 
 mod certificates;
+mod cluster;
 mod hooks;
 mod open_files;
 mod policy;
@@ -27,15 +28,17 @@ pub use self::start_error::StartError;
 use self::upkeep::{KeptData, Retention, clean};
 use crate::api::{self, AccessControl, LiveNumbers, ShownSetting, ShownSettings};
 use crate::callback::{Hooks, Webhooks};
-use crate::config::{self, Config, LoadedConfig, Mode, StoreConfig, StoreUrl};
+use crate::config::{self, ClusterConfig, Config, LoadedConfig, Mode, StoreConfig, StoreUrl};
 use crate::gateway::{Gateway, GatewaySettings};
 use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
 use crate::service::{
-    self, Service, consume, expire_requests, keep_keys, keep_presence, restore_presence, sweep_presence,
+    self, Service, consume, expire_requests, follow_sessions, keep_beat, keep_keys, keep_presence, restore_presence,
+    send_messages, sweep_presence,
 };
 use crate::session::SessionSettings;
+use crate::store::postgres::Sharing;
 use crate::store::{
     AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, StoreError, postgres, sqlite, system_clock,
 };
@@ -45,6 +48,9 @@ use rosterd_engine::model::{RequestError, WriteOrigin};
 
 /// How much of the deadline is left for the last sessions to close. Closing the others gets the rest, at least half.
 const LAST: Duration = Duration::from_secs(4);
+
+/// How long after its slot a client may take to log in to another gateway.
+const COMING_BACK: Duration = Duration::from_secs(5);
 
 /// How many connections may wait to be accepted. The system has a limit of its own (`net.core.somaxconn`).
 ///
@@ -101,6 +107,7 @@ impl Core {
             .with_log(opened.log.clone())
             .with_audit(opened.audit.clone())
             .with_hooks(hooks.clone());
+        let service = cluster::share(service, opened.nodes, config);
         let supervisor = Supervision(supervisor);
         Ok(Self {
             supervisor,
@@ -136,6 +143,12 @@ impl Core {
             spawn("keys", boxed(keep_keys(self.service.clone()))),
             spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),
         ];
+        if self.service.shared().is_some() {
+            let service = || self.service.clone();
+            tasks.push(spawn("node_beat", boxed(keep_beat(service()))));
+            tasks.push(spawn("node_sessions", boxed(follow_sessions(service()))));
+            tasks.push(spawn("node_messages", boxed(send_messages(service()))));
+        }
         for (name, listener, tls) in [
             ("clients_certificate", Listener::Clients, &certificates.clients),
             ("ops_certificate", Listener::Ops, &certificates.ops),
@@ -169,6 +182,8 @@ fn open_store(config: &Config) -> Result<Opened, StoreError> {
         StoreUrl::Postgres(url) => {
             let StoreConfig { readers, failover, write_timeout, .. } = config.store;
             let clock = None;
+            let ClusterConfig { enabled, poll, .. } = config.cluster;
+            let sharing = if enabled { Sharing::Shared { poll } } else { Sharing::Alone };
             let options = postgres::PostgresOptions {
                 visibility,
                 keeps_log,
@@ -177,7 +192,7 @@ fn open_store(config: &Config) -> Result<Opened, StoreError> {
                 failover,
                 write_timeout,
                 clock,
-                sharing: postgres::Sharing::Alone,
+                sharing,
             };
             postgres::open(url, options)
         }
@@ -235,6 +250,7 @@ impl App {
             ops: certificates::open(Listener::Ops, config)?,
         };
         let core = Core::open(config)?;
+        core.service.join_others().await.map_err(|error| StartError(error.to_string()))?;
         restore_presence(&core.service).await.map_err(|error| StartError(error.to_string()))?;
         let clients = bind("clients.listen", config.clients.listen)?;
         let ops = bind("ops.listen", config.ops.listen)?;
@@ -260,6 +276,9 @@ impl App {
         let taking = numbers.keep(core.service.clone(), lifecycle.clone());
         tasks.push(supervisor.spawn("live_numbers", MayEnd::Never, taking));
         let delivering = supervisor.spawn("webhooks", MayEnd::WhenClosing, deliveries);
+        if core.service.shared().is_some() {
+            tasks.push(supervisor.spawn("webhook_lease", MayEnd::WhenClosing, webhooks.clone().take_turns()));
+        }
         let accepting = gateway.clone().serve(clients, certificates.clients.clone());
         tasks.push(supervisor.spawn("clients_listener", MayEnd::WhenClosing, accepting));
         let serving = serve_ops(ops, routes, certificates.ops.clone(), gateway.clone());
@@ -303,12 +322,17 @@ impl App {
         }
         let most = deadline.saturating_sub(LAST).max(deadline / 2);
         let schedule = |sessions| DrainSchedule::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
+        let expected = schedule(self.core.service.hub().sessions());
+        let back = expected.window + expected.away.unwrap_or_default() + COMING_BACK;
+        self.core.service.begin_to_leave(back).await;
         let closed = timeout(deadline, async {
             self.gateway.close(schedule).await;
             self.webhooks.stop();
             let _ = self.presence.await;
             let _ = (&mut self.delivering).await;
+            self.core.service.release_delivery().await;
             self.gateway.drained().await;
+            self.core.service.leave_others().await;
         });
         let cut_off = if closed.await.is_ok() { 0 } else { self.gateway.connections() };
         self.core.supervisor.0.stand_down();
@@ -403,7 +427,8 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
 }
 
 fn hub_settings(config: &Config) -> hub::HubSettings {
-    hub::HubSettings { visibility: config.profile.rules(), presence: config.presence.enabled }
+    let (visibility, presence) = (config.profile.rules(), config.presence.enabled);
+    hub::HubSettings { visibility, presence, shared: config.cluster.enabled }
 }
 
 fn service_settings(config: &Config) -> service::ServiceSettings {

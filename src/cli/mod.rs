@@ -6,6 +6,7 @@ pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod connect;
+pub mod epoch;
 pub mod export;
 pub mod import;
 pub mod key;

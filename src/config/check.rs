@@ -9,6 +9,7 @@ use tracing_subscriber::filter::Targets;
 
 use super::auth::is_set;
 use super::choice::Mode;
+use super::cluster_checks;
 use super::error::Error;
 use super::key_checks::{API_KEY_BYTES, keys};
 use super::ranges::{Problem, ranges, secret};
@@ -40,6 +41,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     tokens(config, &mut list);
     webhook_checks::problems(config, &mut list);
     webhook_checks::feed_problems(config, &mut list);
+    cluster_checks::problems(config, &mut list);
     let wrong = config.profile.problems().into_iter().chain(config.hooks.problems());
     list.extend(wrong.map(|(key, message)| Problem { key: key.into(), message }));
     if let Err(message) = Origins::parse(&config.clients.origins) {

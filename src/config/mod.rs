@@ -8,6 +8,7 @@ mod auth;
 mod called_server;
 mod check;
 mod choice;
+mod cluster_checks;
 mod error;
 mod form;
 mod hooks;
@@ -32,8 +33,8 @@ pub use load::{EffectiveSetting, LoadedConfig, SettingsOptions, load};
 pub use named::check_name;
 pub use profile::{FieldConfig, ProfileConfig};
 pub use settings::{
-    ClientsConfig, ClientsTls, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig, OpsConfig,
-    OpsConsole, OpsTls, PresenceConfig, SessionsConfig, ShutdownConfig, StoreConfig,
+    ClientsConfig, ClientsTls, ClusterConfig, Config, DemoConfig, FeedConfig, FriendsConfig, LimitsConfig, LogConfig,
+    OpsConfig, OpsConsole, OpsTls, PresenceConfig, SessionsConfig, ShutdownConfig, StoreConfig,
 };
 pub use webhooks::WebhookConfig;
 

@@ -36,6 +36,11 @@ pub(super) fn ranges(config: &Config, list: &mut Vec<Problem>) {
     duration("shutdown.deadline", config.shutdown.deadline, MILLI_100, 10 * MINUTE);
     duration("store.write_timeout", config.store.write_timeout, SECOND, 5 * MINUTE);
     duration("store.tombstone_retention", config.store.tombstone_retention, HOUR, 36500 * DAY);
+    duration("cluster.beat", config.cluster.beat, MILLI_100, MINUTE);
+    duration("cluster.dead_after", config.cluster.dead_after, 3 * MILLI_100, 10 * MINUTE);
+    duration("cluster.poll", config.cluster.poll, MILLI_100 / 10, 10 * SECOND);
+    duration("cluster.unready_after", config.cluster.unready_after, SECOND, HOUR);
+    duration("cluster.cut_off", config.cluster.cut_off, 10 * SECOND, DAY);
     duration("ops.audit_retention", config.ops.audit_retention, HOUR, 36500 * DAY);
     duration("feed.retention", config.feed.retention, Duration::ZERO, 365 * DAY);
     duration("friends.request_expiry", config.friends.request_expiry, SECOND, 36500 * DAY);

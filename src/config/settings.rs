@@ -32,6 +32,8 @@ pub struct Config {
     pub auth: Auth,
     /// What is stored, where and for how long.
     pub store: StoreConfig,
+    /// How gateways share a database.
+    pub cluster: ClusterConfig,
     /// How long changes are kept for those who follow them.
     pub feed: FeedConfig,
     /// `[webhooks.NAME]`: endpoints that are sent events, by their names.
@@ -148,6 +150,31 @@ pub struct StoreConfig {
     /// How long deletions are remembered, 1 h to 36500 days.
     #[serde(with = "form::duration")]
     pub tombstone_retention: Duration,
+}
+
+/// `[cluster]`: several gateways on one PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Whether other gateways use the database too.
+    pub enabled: bool,
+    /// What operators call this gateway; empty = the name of its machine.
+    pub node: String,
+    /// How often it says that it lives, 100 ms to 1 min.
+    #[serde(with = "form::duration")]
+    pub beat: Duration,
+    /// How long another may say nothing until it counts as dead, 300 ms to 10 min.
+    #[serde(with = "form::duration")]
+    pub dead_after: Duration,
+    /// How often it looks for what others did, whoever says so or not, 10 ms to 10 s.
+    #[serde(with = "form::duration")]
+    pub poll: Duration,
+    /// How long without contact to the database until it says that it is not ready, 1 s to 1 h.
+    #[serde(with = "form::duration")]
+    pub unready_after: Duration,
+    /// How long without contact to the database until it ends, 10 s to 1 d.
+    #[serde(with = "form::duration")]
+    pub cut_off: Duration,
 }
 
 /// `[feed]`: the change log.
@@ -371,6 +398,20 @@ impl Default for StoreConfig {
             failover: Failover::MayLose,
             write_timeout: Duration::from_secs(10),
             tombstone_retention: Duration::from_hours(90 * 24),
+        }
+    }
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            node: String::new(),
+            beat: Duration::from_secs(3),
+            dead_after: Duration::from_secs(15),
+            poll: Duration::from_millis(250),
+            unready_after: Duration::from_secs(15),
+            cut_off: Duration::from_mins(5),
         }
     }
 }

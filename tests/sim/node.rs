@@ -91,7 +91,11 @@ impl Node {
         let (store, commits, head) =
             disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone());
         let metrics = Arc::new(Metrics::default());
-        let hub = Hub::new(head, hub::HubSettings { visibility: visibility(), presence: true }, metrics.clone());
+        let hub = Hub::new(
+            head,
+            hub::HubSettings { visibility: visibility(), presence: true, shared: false },
+            metrics.clone(),
+        );
         let auth = Authenticator::new(auth::AuthSettings::Development, None, &metrics).unwrap();
         let settings = service::ServiceSettings {
             create_accounts: false,

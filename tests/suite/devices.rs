@@ -15,7 +15,7 @@ fn device(kind: &str) -> v1::Device {
 }
 
 /// Logs in on a device, and is synced.
-async fn log_in(gateway: &Gateway, account: &str, kind: &str, encoding: Encoding) -> Peer {
+pub async fn log_in(gateway: &Gateway, account: &str, kind: &str, encoding: Encoding) -> Peer {
     let mut client = gateway.connect(encoding).await;
     let login = v1::Login { token: account.to_owned(), cursor: None, device: Some(device(kind)) };
     client.send(ClientCommand::Login(login)).await.unwrap();

@@ -16,6 +16,7 @@ mod catch_up;
 mod cli;
 mod client;
 mod clock;
+mod cluster;
 mod conformance;
 mod console;
 mod converge;

@@ -13,7 +13,7 @@ const JSON: Encoding = Encoding::Json;
 const HERE: &str = "clients.listen=127.0.0.94:0";
 
 /// Reads until `done`. Returns every presence that came: the account, and whether it is online.
-async fn presences_until(peer: &mut Peer, done: impl Fn(&Replica) -> bool) -> Vec<(String, bool)> {
+pub async fn presences_until(peer: &mut Peer, done: impl Fn(&Replica) -> bool) -> Vec<(String, bool)> {
     let mut seen = Vec::new();
     while !done(&peer.replica) {
         let frame = peer.next_of_all().await;
@@ -23,11 +23,11 @@ async fn presences_until(peer: &mut Peer, done: impl Fn(&Replica) -> bool) -> Ve
     seen
 }
 
-fn went(account: &'static str) -> impl Fn(&Replica) -> bool {
+pub fn went(account: &'static str) -> impl Fn(&Replica) -> bool {
     move |replica| replica.presence().get(account).is_some_and(|presence| !presence.online)
 }
 
-fn came(account: &'static str) -> impl Fn(&Replica) -> bool {
+pub fn came(account: &'static str) -> impl Fn(&Replica) -> bool {
     move |replica| replica.presence().get(account).is_some_and(|presence| presence.online)
 }
 

@@ -163,6 +163,10 @@ impl RunningDriver {
                 return false;
             }
         }
+        if !self.driver.service.delivers() {
+            // Another gateway goes on; this one is told to stop.
+            return self.rest(TICK.1, false).await;
+        }
         if (self.dead.is_some() || self.unkept.0 && self.unkept.1.elapsed() >= KEEP) && self.keep().await.is_err() {
             return self.rest(TICK.1, false).await;
         }
@@ -357,6 +361,10 @@ impl RunningDriver {
 
     /// Keeps where the delivery is.
     async fn keep(&mut self) -> Result<(), StoreError> {
+        if !self.driver.service.delivers() {
+            // Another gateway may be further by now.
+            return Ok(());
+        }
         let (name, kept) = (self.driver.settings.name.clone(), self.delivery.kept().clone());
         self.driver.deliveries.put_delivery(name, kept, self.dead).await?;
         (self.unkept, self.dead) = ((false, Instant::now()), None);

@@ -24,6 +24,8 @@ use rosterd_protocol::test_json;
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 /// The orders that may wait for a task.
 const ORDERS: usize = 16;
+/// How often a gateway that shares its database says that it delivers, or asks whether it may.
+const RENEWAL: Duration = Duration::from_secs(3);
 /// When a caller may try again what could not be done now.
 const RETRY_MS: u64 = 1000;
 
@@ -31,6 +33,8 @@ const RETRY_MS: u64 = 1000;
 pub struct Webhooks {
     service: Arc<Service>,
     deliveries: Arc<dyn DeliveryStore>,
+    /// What the settings say; it is carried out while this gateway delivers.
+    wanted: Mutex<Vec<EndpointSettings>>,
     running: Mutex<BTreeMap<String, RunningEndpoint>>,
     /// The tasks that are to begin; `None` once all are to end.
     begun: Mutex<Option<mpsc::UnboundedSender<Driver>>>,
@@ -49,13 +53,38 @@ impl Webhooks {
     #[must_use]
     pub fn new(service: Arc<Service>, deliveries: Arc<dyn DeliveryStore>) -> (Arc<Self>, BoxFuture<'static, ()>) {
         let (begun, drivers) = mpsc::unbounded_channel();
-        let webhooks =
-            Arc::new(Self { service, deliveries, running: Mutex::default(), begun: Mutex::new(Some(begun)) });
+        let webhooks = Arc::new(Self {
+            service,
+            deliveries,
+            wanted: Mutex::default(),
+            running: Mutex::default(),
+            begun: Mutex::new(Some(begun)),
+        });
         (webhooks, Box::pin(work(drivers)))
     }
 
-    /// Takes these settings over: begins what is new, ends what is gone.
+    /// Takes these settings over: begins what is new, ends what is gone. Of several gateways one delivers.
     pub fn apply(&self, settings: Vec<EndpointSettings>) {
+        self.wanted.lock().clone_from(&settings);
+        self.carry_out(if self.service.delivers() { settings } else { Vec::new() });
+    }
+
+    /// Sees to it that one of several gateways delivers, until all tasks are to end.
+    pub async fn take_turns(self: Arc<Self>) {
+        let mut delivers = self.service.delivers();
+        while self.begun.lock().is_some() {
+            let had = std::mem::replace(&mut delivers, self.service.renew_delivery().await);
+            if had != delivers {
+                tracing::info!(delivers, "which gateway delivers webhooks has changed");
+                let wanted = self.wanted.lock().clone();
+                self.carry_out(if delivers { wanted } else { Vec::new() });
+            }
+            tokio::time::sleep(RENEWAL).await;
+        }
+    }
+
+    /// Begins and ends tasks until these run.
+    fn carry_out(&self, settings: Vec<EndpointSettings>) {
         let mut running = self.running.lock();
         let mut before = std::mem::take(&mut *running);
         for settings in settings {
@@ -82,7 +111,7 @@ impl Webhooks {
     /// The store cannot be written.
     pub async fn forget_old(&self) -> Result<(), StoreError> {
         let before = self.service.now().saturating_sub(REMEMBERED.as_millis() as Millis);
-        let names = self.running.lock().keys().cloned().collect();
+        let names = self.wanted.lock().iter().map(|settings| settings.name.clone()).collect();
         self.deliveries.forget_deliveries(names, before).await
     }
 
@@ -108,7 +137,18 @@ impl Webhooks {
         RunningEndpoint { settings, orders, report }
     }
 
+    /// Returns an error if another gateway delivers.
+    fn is_here(&self) -> Result<(), RequestError> {
+        let Some(other) = self.service.other_deliverer() else { return Ok(()) };
+        let message = match other.as_str() {
+            "" => "no gateway delivers webhooks at this moment".to_owned(),
+            name => format!("the gateway \"{name}\" delivers webhooks: ask that one"),
+        };
+        Err(RequestError::new(Reason::Unavailable, message).retry_after(RETRY_MS))
+    }
+
     fn find(&self, name: &str) -> Result<RunningEndpoint, RequestError> {
+        self.is_here()?;
         let found = self.running.lock().get(name).cloned();
         found.ok_or_else(|| {
             RequestError::new(Reason::NotFound, "there is no such webhook: it would be a section [webhooks.NAME]")
@@ -203,6 +243,7 @@ fn unavailable() -> RequestError {
 impl Endpoints for Webhooks {
     fn endpoints(&self) -> BoxFuture<'_, Result<Vec<EndpointStatus>, RequestError>> {
         Box::pin(async {
+            self.is_here()?;
             let running: Vec<_> = self.running.lock().values().cloned().collect();
             let mut found = Vec::new();
             for endpoint in &running {

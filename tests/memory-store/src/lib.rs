@@ -52,7 +52,7 @@ pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened 
     let (epoch, state, feed) = (disk.epoch, disk.state, Mutex::new(Some(feed)));
     let store = Arc::new(Memory { clock, visibility, epoch, state, feed, seen });
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
-    Opened { store, log, audit, deliveries, feed: commits, head }
+    Opened { store, log, audit, deliveries, nodes: None, feed: commits, head }
 }
 
 /// The rows of a store, which a test keeps when one store ends and another begins.

@@ -180,7 +180,7 @@ pub(super) struct Received {
 
 impl Running {
     pub(super) fn new(opened: Opened) -> Self {
-        let Opened { store, log, audit, deliveries, mut feed, head } = opened;
+        let Opened { store, log, audit, deliveries, mut feed, head, .. } = opened;
         let received = Arc::new(Mutex::new(Received::default()));
         let receiving = received.clone();
         let consumer = tokio::spawn(async move {

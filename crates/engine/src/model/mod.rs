@@ -4,7 +4,7 @@
 //! *account* a user's id · *profile* the user's fields · *own field* one that the operator added to all profiles · *view* the part of a profile that an audience sees ·
 //! *edge* "owner lists peer" · *request* "sender asks receiver" · *block* "owner blocks peer" · *session* one logged-in
 //! connection · *watcher* a session interested in an account · *change* one committed write · *revision* its
-//! position in commit order · *watermark* the revision up to which every watcher of each change has been marked ·
+//! position in commit order · *node* one gateway of several · *watermark* the revision up to which every watcher of each change has been marked ·
 //! *cursor* epoch and watermark, given to a client · *outbox* the dirty marks of one session, flushed later.
 
 mod account;
@@ -19,6 +19,7 @@ mod gender;
 pub mod limits;
 mod logged_change;
 mod muted;
+mod node;
 mod origin;
 mod own_fields;
 mod own_schema;
@@ -40,6 +41,7 @@ pub use field_writer::FieldWriter;
 pub use gender::Gender;
 pub use logged_change::{LogHistory, LoggedChange};
 pub use muted::Muted;
+pub use node::NodeId;
 pub use origin::{Added, Cause, ChangedFields, WriteOrigin};
 pub use own_fields::{OWN_PREFIX, OwnChanges, OwnFields, OwnValue};
 pub use own_schema::{OwnField, OwnKind, OwnSchema, nearest};

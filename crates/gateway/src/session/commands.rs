@@ -92,7 +92,7 @@ async fn carry_out(
         ClientCommand::UpdateMyInfo(update) => update_my_info(service, handle, update).await?,
         ClientCommand::GetUsers(get) => get_users(service, handle, &get.accounts).await?,
         ClientCommand::GetSessions(_) => get_sessions(service, handle),
-        ClientCommand::Kick(kick) => kick_others(service, handle, &kick.sessions)?,
+        ClientCommand::Kick(kick) => kick_others(service, handle, &kick.sessions).await?,
         ClientCommand::Watch(watch) => {
             let missing = names(&service.watch(handle, &watch.accounts).await?);
             v1::ServerFrame { watch_reply: Some(v1::WatchReply { missing }), ..Default::default() }
@@ -180,7 +180,7 @@ fn get_sessions(service: &Service, handle: &SessionHandle) -> v1::ServerFrame {
     v1::ServerFrame { get_sessions_reply: Some(v1::GetSessionsReply { sessions }), ..Default::default() }
 }
 
-fn kick_others(
+async fn kick_others(
     service: &Service,
     handle: &SessionHandle,
     sessions: &[String],
@@ -190,7 +190,7 @@ fn kick_others(
         let message = "sessions names the one that asks; it ends itself with logout";
         return Err(RequestError::new(Reason::InvalidArgument, message).field("sessions"));
     }
-    let kicked = service.kick(handle.account(), Some(&named)).iter().map(ToString::to_string).collect();
+    let kicked = service.kick(handle.account(), Some(&named)).await.sessions.iter().map(ToString::to_string).collect();
     Ok(v1::ServerFrame { kick_reply: Some(v1::KickReply { kicked }), ..Default::default() })
 }
 

@@ -2,14 +2,23 @@
 
 use tokio::time::Instant;
 
-use super::offline_grace::{GracePlace, OfflineGrace};
+use super::offline_grace::{Departure, GracePlace, OfflineGrace};
 use rosterd_engine::model::{Account, Invisibility, Millis, SeenPresence, User};
 
 /// An account's presence, which changes as its sessions log in and leave, and as it hides and shows itself.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "they change independently of each other")]
 pub(super) struct AccountPresence {
     /// Whether it has a session that has logged in.
     pub(super) connected: bool,
+    /// Whether it has a session on another node.
+    pub(super) elsewhere: bool,
+    /// Where other nodes serve the account too: whether it was here, so that this node stores its transitions.
+    pub(super) owned: bool,
+    /// When a session of it ended last or it hid itself, where other nodes have to know.
+    pub(super) left: Millis,
+    /// When others were seen to have lost it, which begins the offline grace then; `None` if it left by itself.
+    pub(super) lost: Option<Instant>,
     /// Whether it hides that; `None` until the store was read.
     pub(super) invisible: Option<Invisibility>,
     /// What friends see, except peers with a view of their own.
@@ -31,12 +40,17 @@ impl AccountPresence {
 
     /// Whether friends are to see it: if not, it is offline for them once offline grace is over.
     pub(super) fn is_present(&self) -> bool {
-        self.connected && !self.is_invisible()
+        (self.connected || self.elsewhere) && !self.is_invisible()
     }
 
     /// Whether it counts as online for its own sessions.
     pub(super) fn is_online(&self) -> bool {
-        self.connected || self.shown.seen.online
+        self.connected || self.elsewhere || self.shown.seen.online
+    }
+
+    /// Whether its entry has to stay although nobody follows it: nobody else would take it offline, or store that.
+    pub(super) fn is_kept(&self) -> bool {
+        self.connected || self.owned || self.unstored || self.shown.seen.online && !self.elsewhere
     }
 }
 
@@ -62,9 +76,9 @@ impl ShownPresence {
         comes
     }
 
-    /// Notes that the account is no longer there since `left`, and begins offline grace. Without a change if grace has
+    /// Notes that the account is no longer there since then, and begins offline grace. Without a change if grace has
     /// begun, or the viewers see it offline.
-    pub(super) fn go(&mut self, left: Instant, account: &Account, peer: Option<&Account>, grace: &mut OfflineGrace) {
+    pub(super) fn go(&mut self, left: Departure, account: &Account, peer: Option<&Account>, grace: &mut OfflineGrace) {
         if self.seen.online && self.grace.is_none() {
             self.grace = Some(grace.add(left, account.clone(), peer.cloned()));
         }

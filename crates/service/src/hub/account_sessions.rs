@@ -30,8 +30,16 @@ pub struct Delivered {
     pub dropped: u32,
 }
 
+impl Delivered {
+    /// Adds what was reached elsewhere.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { delivered: self.delivered + other.delivered, dropped: self.dropped + other.dropped }
+    }
+}
+
 impl Hub {
-    /// The sessions of an account, the oldest first.
+    /// The sessions of an account here, the oldest first.
     #[must_use]
     pub fn sessions_of(&self, account: &Account) -> Vec<Arc<Session>> {
         self.user(account).map_or_else(Vec::new, |user| self.live_sessions(&user))
@@ -77,7 +85,7 @@ impl Hub {
         }
     }
 
-    /// Logs a session in, and ends those of the account that may not stay beside it. True if it is the only one.
+    /// Logs a session in, and ends those of the account that may not stay beside it. True if it is the only one here.
     pub(super) fn admit(&self, me: &UserRef, session: &Session, now: Millis, limit: SessionsLimit) -> bool {
         let sessions = self.sessions.read();
         // Held throughout: if two log in together, the second sees the first.
@@ -89,7 +97,7 @@ impl Hub {
     }
 
     /// The live sessions of an account, the oldest first.
-    fn live_sessions(&self, user: &UserRef) -> Vec<Arc<Session>> {
+    pub(super) fn live_sessions(&self, user: &UserRef) -> Vec<Arc<Session>> {
         let sessions = self.sessions.read();
         let state = user.state().lock();
         live(&sessions, &state.own).cloned().collect()
@@ -116,7 +124,7 @@ fn make_room(others: &[&Arc<Session>], newest: &Session, limit: SessionsLimit) {
 }
 
 /// The sessions in these slots that have logged in and are not to end, the oldest first.
-fn live<'a>(sessions: &'a Slab<Arc<Session>>, slots: &'a [u32]) -> impl Iterator<Item = &'a Arc<Session>> {
+pub(super) fn live<'a>(sessions: &'a Slab<Arc<Session>>, slots: &'a [u32]) -> impl Iterator<Item = &'a Arc<Session>> {
     in_slots(sessions, slots).filter(|session| session.connected_at().is_some() && !session.is_ended())
 }
 
@@ -128,10 +136,10 @@ pub(super) fn in_slots<'a>(
     slots.iter().filter_map(|slot| sessions.get(*slot as usize))
 }
 
-fn device_id(session: &Session) -> &str {
+pub(super) fn device_id(session: &Session) -> &str {
     session.device().map_or("", |device: &v1::Device| &device.id)
 }
 
-fn device_type(session: &Session) -> &str {
+pub(super) fn device_type(session: &Session) -> &str {
     session.device().map_or("", |device: &v1::Device| &device.r#type)
 }

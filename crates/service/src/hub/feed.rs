@@ -194,6 +194,7 @@ impl Feed {
             }
             Row::Block { block, .. } => self.block(sessions, block),
             Row::Invisible { account, invisible, time } => {
+                self.hub.note_hidden(account, invisible.hides, *time);
                 if let Some(user) = self.hub.user(account) {
                     self.hub.set_invisible(sessions, &user, *invisible, *time);
                 }
@@ -282,6 +283,7 @@ impl Feed {
             let mut state = user.state().lock();
             // Sessions that logged in as the account that was made again may reconnect as it.
             let is_made_again = state.gone(version);
+            state.presence.elsewhere = self.hub.is_elsewhere(account);
             let reason = if is_made_again { CloseReason::Internal } else { CloseReason::AccountDisabled };
             in_slots(sessions, &state.own).for_each(|session| session.end(reason));
             holders.extend(state.strangers.iter());

@@ -10,11 +10,12 @@
 //! - The watermark passes a change only once all of its watchers are marked.
 //!
 //! Lock order: session table, registry shard, one user; then one of: offline grace, presence transitions, presence sweeps,
-//! one session's pending state, flush queue.
+//! one session's pending state, flush queue, other nodes.
 
 mod account_presence;
 mod account_sessions;
 mod announce;
+mod elsewhere;
 pub mod feed;
 mod flush;
 mod flush_queue;
@@ -30,6 +31,7 @@ mod registry;
 mod session;
 mod session_handle;
 mod session_view;
+mod shared_accounts;
 #[cfg(test)]
 mod tests;
 mod transitions;
@@ -38,6 +40,7 @@ mod writer;
 
 pub use account_presence::PresenceTransition;
 pub use account_sessions::{Delivered, SessionsLimit};
+pub use elsewhere::{Elsewhere, OwnSession};
 pub use flush::FlushPermit;
 pub use flush_state::FlushState;
 pub use pending::{Signal, TakenMarks, WakeReason};
@@ -46,5 +49,6 @@ pub use registry::{Hub, HubSettings};
 pub use session::Session;
 pub use session_handle::SessionHandle;
 pub use session_view::{SessionView, VisibleProfile};
+pub use shared_accounts::SharedRules;
 pub use user::UserRef;
 pub use writer::WriteHandle;

@@ -4,16 +4,34 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use rosterd_engine::model::Account;
+use rosterd_engine::model::{Account, Millis};
 
 /// A place in [`OfflineGrace`]: when the account left, and a number, because several may leave together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct GracePlace(Instant, u64);
+pub(super) struct GracePlace(Instant, u64, Option<Millis>);
+
+/// When an account left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Departure {
+    pub(super) at: Instant,
+    /// The wall clock then, where all nodes have to tell the same time; otherwise it follows from how long ago that was.
+    pub(super) time: Option<Millis>,
+}
 
 impl GracePlace {
     /// When the account left.
     pub(super) fn left(self) -> Instant {
         self.0
+    }
+
+    /// When the account was last there, at `now`, which the clock says at `instant`.
+    pub(super) fn last_seen(self, instant: Instant, now: Millis) -> Millis {
+        let ago = instant.saturating_duration_since(self.0).as_millis() as Millis;
+        self.2.unwrap_or(now.saturating_sub(ago))
+    }
+
+    pub(super) fn departure(self) -> Departure {
+        Departure { at: self.0, time: self.2 }
     }
 }
 
@@ -25,10 +43,10 @@ pub(super) struct OfflineGrace {
 }
 
 impl OfflineGrace {
-    /// Adds an account that left at `left`, for one viewer or for all others; returns its place.
-    pub(super) fn add(&mut self, left: Instant, account: Account, peer: Option<Account>) -> GracePlace {
+    /// Adds an account that left then, for one viewer or for all others; returns its place.
+    pub(super) fn add(&mut self, left: Departure, account: Account, peer: Option<Account>) -> GracePlace {
         self.last += 1;
-        let place = GracePlace(left, self.last);
+        let place = GracePlace(left.at, self.last, left.time);
         self.waiting.insert(place, (account, peer));
         place
     }

@@ -1,7 +1,5 @@
 //! The peers of an account's blocks: what each sees of it, during the block and for a while after.
 
-use tokio::time::Instant;
-
 use super::account_presence::ShownPresence;
 use super::offline_grace::OfflineGrace;
 use super::peer::Peer;
@@ -24,7 +22,8 @@ impl Hub {
             let begins = is_kept(block) && (!block.removed || !state.presence.is_present());
             let peer = state.offer_block(block);
             if let Some(shown) = peer.and_then(|peer| peer.shown.as_mut()).filter(|_| begins) {
-                shown.go(Instant::now(), entry.account(), Some(&block.peer), &mut self.offline_grace.lock());
+                let left = self.departure(block.update_time);
+                shown.go(left, entry.account(), Some(&block.peer), &mut self.offline_grace.lock());
             }
         }
     }
@@ -47,7 +46,10 @@ impl Hub {
         };
         let is_own = match block.presence {
             Some(_) if !block.removed || !state.presence.is_present() => {
-                shown.go(Instant::now(), owner.account(), Some(&block.peer), &mut grace);
+                let is_absent = block.removed;
+                let left =
+                    if is_absent { self.departure_of(&state.presence) } else { self.departure(block.update_time) };
+                shown.go(left, owner.account(), Some(&block.peer), &mut grace);
                 true
             }
             Some(_) => {
@@ -70,7 +72,7 @@ impl Hub {
         drop(grace);
         let peer = Peer { block: block.clone(), shown: Some(shown).filter(|_| is_own) };
         state.put_peer(peer);
-        if is_own && self.settings.presence {
+        if is_own && self.settings.presence && self.stores(state) {
             self.note_peer(owner.account(), state, &block.peer);
         }
         self.rejoin_peers(owner.account(), state);
@@ -84,7 +86,7 @@ impl ShownPresence {
     fn copy_for(&self, account: &Account, peer: &Account, grace: &mut OfflineGrace) -> Self {
         let mut copy = Self { seen: self.seen, grace: None };
         if let Some(place) = self.grace {
-            copy.go(place.left(), account, Some(peer), grace);
+            copy.go(place.departure(), account, Some(peer), grace);
         }
         copy
     }

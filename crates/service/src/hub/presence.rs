@@ -11,6 +11,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::account_presence::PresenceTransition;
+use super::offline_grace::Departure;
 use super::presence_sweep::{PresenceSweep, SLICE};
 use super::registry::Hub;
 use super::session::Session;
@@ -48,7 +49,7 @@ impl Hub {
     /// Counts accounts as online that were seen online when the previous process ended. They go offline unless they come
     /// back within offline grace.
     pub fn restore_online(&self, accounts: Vec<OnlineAccount>) {
-        let now = Instant::now();
+        let now = Departure { at: Instant::now(), time: None };
         for OnlineAccount { account, invisible, last_seen, blocks } in accounts {
             let entry = self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account));
             let mut state = entry.state().lock();
@@ -69,7 +70,9 @@ impl Hub {
     pub(super) fn came_online(&self, me: &UserRef, now: Millis) {
         let mut state = me.state().lock();
         state.presence.connected = true;
+        state.presence.owned = self.settings.shared;
         let seen_by = self.follow_presence(me, &mut state, now);
+        self.note_shared_presence(me.account(), &mut state);
         drop(state);
         self.mark_seen_by(&self.sessions.read(), me, &seen_by);
     }
@@ -77,26 +80,30 @@ impl Hub {
     /// Notes that the account's last session has left.
     pub(super) fn disconnected(&self, me: &UserRef, state: &mut UserState) {
         if std::mem::take(&mut state.presence.connected) {
+            self.note_departure(me.account(), state);
             // Nobody sees that before offline grace is over.
             let _ = self.follow_presence(me, state, 0);
+            // Nothing is left to be stored of one that friends see offline.
+            state.presence.owned &= state.presence.shown.seen.online;
         }
     }
 
     /// Lets every view follow whether the account is there; `now` is when it came, if it is. Returns who sees it come.
-    fn follow_presence(&self, user: &UserRef, state: &mut UserState, now: Millis) -> SeenBy {
+    pub(super) fn follow_presence(&self, user: &UserRef, state: &mut UserState, now: Millis) -> SeenBy {
         let present = state.presence.is_present();
+        let left = self.departure_of(&state.presence);
         let mut seen_by = SeenBy::default();
         let mut grace = self.offline_grace.lock();
         if present {
             seen_by.friends = state.presence.shown.come(now, &mut grace);
         } else {
-            state.presence.shown.go(Instant::now(), user.account(), None, &mut grace);
+            state.presence.shown.go(left, user.account(), None, &mut grace);
         }
         // To one that it blocks it is not there anyway.
         for (account, peer) in state.peers_mut().filter(|(_, peer)| peer.block.removed) {
             let Some(shown) = &mut peer.shown else { continue };
             if !present {
-                shown.go(Instant::now(), user.account(), Some(account), &mut grace);
+                shown.go(left, user.account(), Some(account), &mut grace);
             } else if shown.come(now, &mut grace) {
                 seen_by.peers.push(account.clone());
             }
@@ -109,6 +116,9 @@ impl Hub {
 
     /// Notes for the store what the viewers see now.
     fn note_transitions(&self, account: &Account, state: &mut UserState, seen_by: &SeenBy) {
+        if !self.stores(state) {
+            return;
+        }
         if seen_by.friends {
             self.transitions.lock().add(account, None, Some(state.presence.shown.seen));
             state.presence.unstored = true;
@@ -128,7 +138,9 @@ impl Hub {
     /// Ends the views of peers whose block has ended, and that see what others see from now on.
     pub(super) fn rejoin_peers(&self, account: &Account, state: &mut UserState) {
         for peer in state.rejoin_peers(&mut self.offline_grace.lock()) {
-            self.note_peer(account, state, &peer);
+            if self.stores(state) {
+                self.note_peer(account, state, &peer);
+            }
         }
     }
 
@@ -155,12 +167,12 @@ impl Hub {
             };
             // It came back meanwhile, and has left later or not at all; or it was deleted.
             if let Some(shown) = shown.filter(|shown| shown.grace == Some(place)) {
-                let ago = instant.saturating_duration_since(place.left()).as_millis() as Millis;
-                shown.expire(now.saturating_sub(ago));
+                shown.expire(place.last_seen(instant, now));
                 seen_by.friends = peer.is_none();
                 seen_by.peers.extend(peer);
                 self.note_transitions(user.account(), &mut state, &seen_by);
                 self.rejoin_peers(user.account(), &mut state);
+                state.presence.owned &= state.presence.connected || state.presence.shown.seen.online;
             }
             let idle = state.is_idle();
             drop(state);
@@ -207,6 +219,9 @@ impl Hub {
     ) {
         let mut state = user.state().lock();
         state.presence.invisible = Some(invisible);
+        if invisible.hides {
+            state.presence.left = time;
+        }
         let seen_by = self.follow_presence(user, &mut state, time);
         for session in state.own.iter().filter_map(|slot| sessions.get(*slot as usize)) {
             self.mark(session, user.clone(), RecordKinds::PRESENCE);

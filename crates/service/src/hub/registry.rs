@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use tokio::sync::{Notify, watch};
 
+use super::elsewhere::Elsewhere;
 use super::flush_queue::FlushQueue;
 use super::holders::Holders;
 use super::offline_grace::OfflineGrace;
@@ -15,7 +16,7 @@ use super::transitions::Transitions;
 use super::user::{UserRef, UserState};
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
-use rosterd_engine::model::{Account, Revision, User, Visibility};
+use rosterd_engine::model::{Account, Millis, Revision, User, Visibility};
 
 /// What an operator configures about who sees what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +25,13 @@ pub struct HubSettings {
     pub visibility: Visibility,
     /// Whether friends see who is online.
     pub presence: bool,
+    /// Whether other nodes serve the same accounts.
+    pub shared: bool,
 }
 
 impl Default for HubSettings {
     fn default() -> Self {
-        Self { visibility: Visibility::default(), presence: true }
+        Self { visibility: Visibility::default(), presence: true, shared: false }
     }
 }
 
@@ -51,6 +54,10 @@ pub struct Hub {
     pub(super) presence_sweeps: Mutex<PresenceSweeps>,
     pub(super) flush_queue: Mutex<FlushQueue>,
     pub(super) holders: Holders,
+    /// What is known of other nodes, and what they are to know of this one.
+    pub(super) elsewhere: Mutex<Elsewhere>,
+    /// The wall clock when this hub started, as it was set last.
+    pub(super) wall: AtomicU64,
     pub(super) metrics: Arc<Metrics>,
     /// The origin of the hub's clock, in which times of commits are counted.
     started: Instant,
@@ -62,7 +69,7 @@ impl Hub {
     pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
         let (users, sessions, offline_grace, transitions, presence_sweeps, flush_queue) = Default::default();
         let (watermark, feed_steps) = (AtomicU64::new(head), AtomicU64::new(0));
-        let holders = Holders::default();
+        let (holders, elsewhere) = (Holders::default(), Mutex::default());
         let started = Instant::now();
         Arc::new(Self {
             users,
@@ -77,6 +84,8 @@ impl Hub {
             presence_sweeps,
             flush_queue,
             holders,
+            elsewhere,
+            wall: AtomicU64::new(0),
             metrics,
             started,
         })
@@ -142,7 +151,11 @@ impl Hub {
                 self.offer_blocks(entry, &mut state, own);
             }
         }
+        let was_known = state.is_known();
         state.offer_user(found, &self.settings.visibility);
+        if !was_known && self.settings.shared {
+            self.begin_elsewhere(entry, &mut state);
+        }
         if let Some(session) = reader {
             state.has_read(session.slot());
         }
@@ -151,6 +164,17 @@ impl Hub {
     /// A time in microseconds of the hub's clock, never 0.
     pub(super) fn at(&self, instant: Instant) -> u64 {
         (instant.saturating_duration_since(self.started).as_micros() as u64).max(1)
+    }
+
+    /// Sets the wall clock; where nodes share accounts it is the database's, so that all of them tell the same times.
+    pub fn set_time(&self, now: Millis) {
+        let passed = self.started.elapsed().as_millis() as Millis;
+        self.wall.store(now.saturating_sub(passed), Ordering::Release);
+    }
+
+    /// The wall clock.
+    pub(super) fn time(&self) -> Millis {
+        self.wall.load(Ordering::Acquire) + self.started.elapsed().as_millis() as Millis
     }
 
     /// Measures how long it took from the commit at `at` until the change is on its way to a client; 0 is an unknown time.
@@ -196,7 +220,7 @@ impl Hub {
     pub(super) fn follow<T>(&self, account: &Account, enter: impl FnOnce(&mut UserState) -> T) -> (UserRef, T) {
         let entry = match self.users.get(account) {
             Some(entry) => entry,
-            None => self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account.clone())).downgrade(),
+            None => self.users.entry(account.clone()).or_insert_with(|| self.new_entry(account)).downgrade(),
         };
         let entered = enter(&mut entry.state().lock());
         (entry.clone(), entered)

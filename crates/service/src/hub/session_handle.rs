@@ -279,10 +279,14 @@ impl Hub {
 
     /// Logs a session in: it is live from now on, and those that may not stay beside it end.
     pub fn arrive(&self, handle: &SessionHandle, now: Millis, limit: SessionsLimit) {
-        let is_only = self.admit(handle.me(), handle.session(), now, limit);
+        let mut is_only = self.admit(handle.me(), handle.session(), now, limit);
+        if self.settings.shared {
+            is_only &= !self.enforce(handle.me(), limit);
+        }
         if self.settings.presence {
             self.came_online(handle.me(), now);
         }
+        self.note_arrival(handle.session());
         // Its client knows that without a list of sessions.
         if !is_only {
             self.sessions_changed(handle.me());
@@ -291,9 +295,15 @@ impl Hub {
 
     /// Removes a session.
     fn leave(&self, me: &UserRef, slot: Slot) {
+        let session = self.sessions.read().get(slot as usize).cloned();
         let (idle, was_last) = {
             let mut state = me.state().lock();
             state.own.retain(|own| *own != slot);
+            if let Some(session) = session.filter(|session| self.settings.shared && session.connected_at().is_some()) {
+                state.presence.left = state.presence.left.max(self.time());
+                state.presence.lost = None;
+                self.elsewhere.lock().left(&session, state.presence.left);
+            }
             let was_last = state.own.is_empty();
             if was_last {
                 self.disconnected(me, &mut state);

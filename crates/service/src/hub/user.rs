@@ -269,7 +269,7 @@ impl UserState {
 
     pub(super) fn is_idle(&self) -> bool {
         let has_sessions = !(self.friends.is_empty() && self.strangers.is_empty() && self.own.is_empty());
-        !has_sessions && !self.presence.is_online() && !self.presence.unstored
+        !has_sessions && !self.presence.is_kept()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::sessions::Kicked;
 use super::state::{Service, unavailable};
 use crate::store::{AuditEntry, AuditLog, AuditQuery, AuditRow};
 use rosterd_engine::model::{Account, Reason, RequestError, SessionId, WriteOrigin};
@@ -23,13 +24,13 @@ impl Service {
         origin: &WriteOrigin,
         account: &Account,
         named: Option<&[SessionId]>,
-    ) -> Result<Vec<SessionId>, RequestError> {
+    ) -> Result<Kicked, RequestError> {
         if let WriteOrigin::Key(caller) = origin {
             let sessions = named.unwrap_or_default().iter().map(|session| format!("session={session}"));
             let detail = sessions.collect::<Vec<_>>().join(" ");
             self.keep(AuditEntry::sessions_ended(self.now(), caller.clone(), account, detail)).await?;
         }
-        Ok(self.kick(account, named))
+        Ok(self.kick(account, named).await)
     }
 
     /// Writes down what an operator is about to do to a webhook.

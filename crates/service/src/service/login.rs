@@ -85,6 +85,15 @@ impl Service {
         Err(unavailable(&StoreError("changes are not applied in time".into())))
     }
 
+    /// Waits until everything up to a revision is applied here.
+    ///
+    /// # Errors
+    /// 503 if that takes too long, or if there is no such revision yet.
+    pub async fn reached(&self, revision: Revision) -> Result<(), RequestError> {
+        let applied = tokio::time::timeout(CATCH_UP_WAIT, self.hub.until_applied(revision)).await;
+        applied.map_err(|_| unavailable(&StoreError("changes are not applied in time".into())))
+    }
+
     /// Replaces the token of a session that is logged in, and returns when the new one ends.
     ///
     /// # Errors

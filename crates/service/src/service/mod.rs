@@ -8,6 +8,7 @@ mod audit;
 mod bulk;
 mod catch_up;
 mod clock;
+mod cluster;
 mod commits;
 mod endpoints;
 mod expiry;
@@ -35,6 +36,9 @@ mod watch;
 
 pub use self::bulk::{Export, IMPORT_SLICE};
 pub use self::catch_up::CatchUp;
+pub use self::cluster::{
+    ClusterClock, ClusterSettings, NodeStatus, OtherNode, SharedNode, follow_sessions, keep_beat, send_messages,
+};
 pub use self::commits::consume;
 pub use self::endpoints::{EndpointFailure, EndpointStatus, EndpointTest, Endpoints, Replay, ReplayError};
 pub use self::expiry::expire_requests;
@@ -47,7 +51,7 @@ pub use self::presence::{keep_presence, record as presence_record, restore_prese
 pub use self::record::{Record, RecordPage};
 pub use self::repair::Repair;
 pub use self::roster::{BlocksPage, FriendsPage};
-pub use self::sessions::{SessionFilter, SessionInfo, SessionStatus};
+pub use self::sessions::{Kicked, SessionFilter, SessionInfo, SessionStatus};
 pub use self::signal::PostponedSignal;
 pub use self::snapshot::Snapshot;
 pub use self::state::{Interleave, NodeEnvironment, Service, ServiceSettings};

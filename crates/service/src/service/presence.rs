@@ -33,7 +33,7 @@ impl Service {
         let user = found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))?;
         let seen = PresenceView {
             account: account.clone(),
-            online: false,
+            online: self.hub.is_elsewhere(account),
             last_seen: user.last_seen,
             invisible: Some(user.invisible),
         };
@@ -60,6 +60,10 @@ impl Service {
 
     /// Stores the presence transitions since the last time, [`SOME`] at a time, so that no write waits for all of them.
     pub(super) async fn write_transitions(&self) {
+        // Where an account went from here, the store is to know whether it is on another node.
+        if self.publish_sessions().await.is_err() {
+            return;
+        }
         loop {
             let transitions = self.hub.take_transitions(SOME);
             if transitions.is_empty() {
@@ -92,7 +96,7 @@ pub fn record(seen: &PresenceView) -> v1::Presence {
 /// # Errors
 /// The store cannot be read.
 pub async fn restore_presence(service: &Service) -> Result<(), store::StoreError> {
-    if service.hub.has_presence() {
+    if service.hub.has_presence() && service.shared.is_none() {
         service.hub.restore_online(service.store.online().await?);
     }
     Ok(())
@@ -122,6 +126,8 @@ pub async fn keep_presence(service: Arc<Service>, stopping: impl Future<Output =
             _ = ticks.tick() => false,
         };
         let instant = Instant::now();
+        service.hub.set_time(service.now());
+        service.hub.tidy_elsewhere(linger);
         if let Some(until) = instant.checked_sub(linger).filter(|_| !stops) {
             while service.hub.expire_some(until, instant, service.now()) {
                 tokio::task::yield_now().await;

@@ -1,8 +1,10 @@
 //! Lists sessions, and ends them.
 
+use super::cluster::NodeStatus;
 use super::state::Service;
 use crate::hub::Session;
 use rosterd_engine::model::{Account, Millis, Reason, RequestError, Revision, SessionId};
+use rosterd_engine::sync::session_directory::ListedSession;
 use rosterd_protocol::v1;
 
 /// The most characters in each text about a device.
@@ -30,6 +32,15 @@ pub struct SessionStatus {
     pub pending: usize,
     /// The revision up to which everything was delivered; none before it is in sync.
     pub delivered_up_to: Option<Revision>,
+}
+
+/// The sessions that were ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kicked {
+    /// Those that there were.
+    pub sessions: Vec<SessionId>,
+    /// The names of nodes that may have more of them, and did not answer.
+    pub unreached: Vec<String>,
 }
 
 /// Which sessions an operator asks for.
@@ -79,10 +90,21 @@ impl SessionInfo {
 }
 
 impl Service {
-    /// Returns an account's sessions, the oldest first.
+    /// Returns an account's sessions, on whichever node, the oldest first.
     #[must_use]
     pub fn sessions(&self, account: &Account) -> Vec<SessionInfo> {
-        self.hub.sessions_of(account).iter().map(|session| SessionInfo::of(session)).collect()
+        let mut found: Vec<_> = self.hub.sessions_of(account).iter().map(|session| SessionInfo::of(session)).collect();
+        let others = self.hub.sessions_elsewhere(account);
+        if !others.is_empty() {
+            let others = others.into_iter().map(|ListedSession { id, connected_at, device, .. }| SessionInfo {
+                id,
+                device,
+                connected_at,
+            });
+            found.extend(others);
+            found.sort_by_key(|session| (session.connected_at, session.id.0));
+        }
+        found
     }
 
     /// Returns at most `limit` sessions of all accounts after `after` that pass the filter, in order of their ids.
@@ -98,6 +120,19 @@ impl Service {
         self.hub.sessions_after(None, 1, |session| session.id() == id).first().map(|session| SessionStatus::of(session))
     }
 
+    /// Returns what this node says of itself, in JSON.
+    pub(super) fn node_status(&self) -> String {
+        let gauge = |value: i64| value.max(0).unsigned_abs();
+        let status = NodeStatus {
+            connections: gauge(self.metrics.connections.get()),
+            sessions: gauge(self.metrics.sessions.get()),
+            watched_accounts: self.hub.watched_accounts() as u64,
+            committed: self.head(),
+            watermark: self.hub.watermark(),
+        };
+        serde_json::to_string(&status).unwrap_or_default()
+    }
+
     /// Returns how many accounts a session here is interested in.
     #[must_use]
     pub fn watched_accounts(&self) -> usize {
@@ -110,8 +145,8 @@ impl Service {
         self.hub.watermark()
     }
 
-    /// Ends those of an account's sessions that are named, or all of them, and returns those that there were.
-    pub fn kick(&self, account: &Account, named: Option<&[SessionId]>) -> Vec<SessionId> {
+    /// Ends those of an account's sessions here that are named, or all of them, and returns those that there were.
+    pub fn kick_here(&self, account: &Account, named: Option<&[SessionId]>) -> Vec<SessionId> {
         self.hub.kick(account, named)
     }
 

@@ -27,8 +27,9 @@ impl Service {
         if self.has_blocked(from, &to).await? | self.has_blocked(&to, from).await.map_err(|e| e.field("to"))? {
             return Ok(Delivered::default());
         }
+        let elsewhere = self.signal_elsewhere(from, &to, &payload).await;
         let from = self.hub.user(from).unwrap_or_else(|| UserRef::detached(from.clone()));
-        Ok(self.hub.signal(&to, None, &Arc::new(Signal { from, payload })))
+        Ok(self.hub.signal(&to, None, &Arc::new(Signal { from, payload })).with(elsewhere))
     }
 
     /// Hands a client's message to the sessions of `to`, except the client's own.
@@ -60,14 +61,17 @@ impl Service {
         let origin = handle.session().id();
         let signal = PostponedSignal { to, origin, signal: Arc::new(Signal { from, payload }) };
         if counts && !blocked {
-            return Ok((self.hand_over(&signal), None));
+            let PostponedSignal { to, origin, signal } = &signal;
+            let elsewhere = self.signal_elsewhere(signal.from.account(), to, &signal.payload).await;
+            return Ok((self.hub.signal(to, Some(*origin), signal).with(elsewhere), None));
         }
         Ok((Delivered::default(), (!blocked).then_some(signal)))
     }
 
     /// Hands over a signal that was postponed until its sender had an answer.
-    pub fn hand_over(&self, PostponedSignal { to, origin, signal }: &PostponedSignal) -> Delivered {
-        self.hub.signal(to, Some(*origin), signal)
+    pub fn hand_over(&self, PostponedSignal { to, origin, signal }: &PostponedSignal) {
+        self.hub.signal(to, Some(*origin), signal);
+        self.tell_signal(signal.from.account(), to, &signal.payload);
     }
 
     /// Brings the newest profiles of some accounts to the sessions of `viewer`, and returns those that do not exist.
@@ -80,7 +84,8 @@ impl Service {
         self.known(viewer).await?;
         let found = self.find(&accounts).await?;
         let (known, missing): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| found.contains_key(account));
-        if self.hub.prefetch(viewer, &known).dropped > 0 {
+        let elsewhere = self.prefetch_elsewhere(viewer, &known).await;
+        if self.hub.prefetch(viewer, &known).with(elsewhere).dropped > 0 {
             let message = format!("a session of \"{viewer}\" has yet to read the hints before");
             return Err(RequestError::new(Reason::RateLimited, message).retry_after(STORE_RETRY_MS));
         }
@@ -88,7 +93,7 @@ impl Service {
     }
 
     /// Returns whether an account, which must exist, blocks another.
-    async fn has_blocked(&self, account: &Account, other: &Account) -> Result<bool, RequestError> {
+    pub(super) async fn has_blocked(&self, account: &Account, other: &Account) -> Result<bool, RequestError> {
         let user = self.hub.user(account).filter(|user| user.profile().is_some());
         if let Some(blocks) = user.and_then(|user| user.blocks(other)) {
             return Ok(blocks);

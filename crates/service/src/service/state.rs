@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::clock::{ClockLook, ClockWatch};
+use super::cluster::SharedNode;
 use super::feed_progress::FeedProgress;
 use super::hooks::HookDecisions;
 use crate::auth::Authenticator;
@@ -44,6 +45,8 @@ pub struct Service {
     pub(super) audit: Option<Arc<dyn AuditLog>>,
     /// `None` where nobody is asked before a write.
     pub(super) hooks: Option<Arc<dyn HookDecisions>>,
+    /// `None` where no other node serves these accounts.
+    pub(super) shared: Option<Arc<SharedNode>>,
     /// Places for readers of the feed that wait for an event.
     pub(super) feed_readers: Arc<Semaphore>,
     /// The pages of long friend lists that may be read at the same time.
@@ -128,6 +131,7 @@ impl Service {
             log: None,
             audit: None,
             hooks: None,
+            shared: None,
             feed_readers: Arc::new(Semaphore::new(WAITING_READERS)),
         }
     }

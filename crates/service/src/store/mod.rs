@@ -13,6 +13,7 @@ pub mod copied_rows;
 mod delivery;
 mod error;
 pub mod log_rows;
+pub mod nodes;
 pub mod postgres;
 pub mod sqlite;
 
@@ -174,6 +175,8 @@ pub struct Opened {
     pub audit: Arc<dyn AuditLog>,
     /// What is kept of deliveries to endpoints.
     pub deliveries: Arc<dyn DeliveryStore>,
+    /// What the gateways that share the store know of each other; `None` for one that is alone.
+    pub nodes: Option<Arc<dyn nodes::NodeStore>>,
     /// Commits, in order. It must be consumed, or no write is answered.
     pub feed: mpsc::Receiver<CommitBatch>,
     /// The last revision committed.

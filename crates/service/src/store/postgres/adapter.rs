@@ -1,7 +1,7 @@
 //! The store as the service uses it: each call becomes a message to the writer or a query of a reader.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
@@ -43,6 +43,12 @@ pub(super) struct Postgres {
     pub(super) compacted: Arc<AtomicU64>,
     /// Told where there are changes that this gateway has not read.
     pub(super) wake: Arc<Notify>,
+    /// Reads and writes what the gateways know of each other, unless this one is alone.
+    pub(super) nodes: Option<PgReaders>,
+    /// Told where other gateways have something for this one.
+    pub(super) live: Arc<Notify>,
+    /// The id of this gateway among the others; 0 before it has joined them.
+    pub(super) node: Arc<AtomicI64>,
     pub(super) closing: Arc<AtomicBool>,
     /// Loses its sender when the writer has ended.
     pub(super) ended: watch::Receiver<()>,
@@ -289,6 +295,9 @@ impl Store for Postgres {
             self.closing.store(true, Ordering::Release);
             self.readers.close().await;
             self.log_reader.close().await;
+            if let Some(nodes) = &self.nodes {
+                nodes.close().await;
+            }
             // An error means that it was closed before; then only the end of the writer is left to wait for.
             let _ = self.messages.send(PgMessage::Close).await;
             self.ended().await;

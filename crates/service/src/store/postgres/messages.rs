@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::store::{AuditEntry, DeadLetter, PresenceRow, StoreError, Write, Written};
-use rosterd_engine::model::Millis;
+use rosterd_engine::model::{Millis, NodeId};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 
 /// The most messages in one round, and so the most writes in one transaction.
@@ -49,6 +49,8 @@ pub(super) enum StoreTask {
     PutDelivery { name: String, kept: KeptDelivery, dead: Option<DeadLetter>, now: Millis },
     /// Forgets the deliveries of other names that were last written before a time.
     ForgetDeliveries { except: Vec<String>, before: Millis },
+    /// Removes some sessions of a dead gateway, and answers whether there are more.
+    Bury(NodeId),
     /// Removes a dead letter, and answers whether it was there.
     RemoveDead { name: String, event: EventKey },
 }

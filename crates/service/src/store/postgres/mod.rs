@@ -14,6 +14,8 @@ mod copy_target;
 mod fetch;
 mod followers;
 mod messages;
+mod new_epoch;
+mod node_store;
 mod opening;
 mod options;
 mod pg_error;
@@ -34,6 +36,7 @@ mod writer_session;
 mod writer_state;
 
 pub use self::copy_target::copy_into;
+pub use self::new_epoch::new_epoch;
 pub use self::opening::open;
 pub use self::options::{Failover, PostgresOptions, Sharing};
 pub use self::url::PostgresUrl;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::thread;
 use std::time::Duration;
 
@@ -21,12 +21,16 @@ use super::tail::Tail;
 use super::url::PostgresUrl;
 use super::writer_session::{KnownHistory, WriterSession};
 use super::writer_state::PgWriter;
+use crate::store::nodes::NodeStore;
 use crate::store::{CommitBatch, FEED_CAPACITY, Opened, StoreError, system_clock};
 use rosterd_engine::model::{Epoch, LogHistory};
 use rosterd_engine::sync::splice::Splice;
 
 /// The threads that talk to the database, for all connections.
 const THREADS: usize = 2;
+
+/// The connections for what gateways know of each other: the beat must not wait for the rest.
+const NODE_SESSIONS: usize = 2;
 
 /// Opens the store in a database, and makes its schema if there is none. Blocks for as long as that takes.
 ///
@@ -78,7 +82,8 @@ async fn serve(
         return drop(opened.send(Err(schema::explain(url, &error.into()))));
     }
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
-    let all = Opened { store, log, audit, deliveries, feed, head: standing.head };
+    let nodes = options.sharing.is_shared().then(|| store.clone() as Arc<dyn NodeStore>);
+    let all = Opened { store, log, audit, deliveries, nodes, feed, head: standing.head };
     // Whoever asked for it waits.
     let _ = opened.send(Ok(all));
     let splicer = tokio::spawn(splicer.run());
@@ -148,9 +153,9 @@ fn start(
         lost: false,
     };
     let store = Postgres {
-        readers: PgReaders::start(connector, options.readers),
+        readers: PgReaders::start(connector, SessionKind::Reader, options.readers),
         // Logins wait for the others, and not behind those who read far back.
-        log_reader: PgReaders::start(connector, 1),
+        log_reader: PgReaders::start(connector, SessionKind::Reader, 1),
         messages,
         clock: options.clock.clone().unwrap_or_else(system_clock),
         visibility: options.visibility.clone(),
@@ -161,6 +166,9 @@ fn start(
         head,
         compacted,
         wake: Arc::new(Notify::new()),
+        nodes: options.sharing.is_shared().then(|| PgReaders::start(connector, SessionKind::Node, NODE_SESSIONS)),
+        live: Arc::new(Notify::new()),
+        node: Arc::new(AtomicI64::new(0)),
         closing,
         ended,
     };
@@ -186,6 +194,8 @@ fn tail(
         head: store.head.clone(),
         compacted: store.compacted.clone(),
         wake: store.wake.clone(),
+        live: store.live.clone(),
+        node: store.node.clone(),
         poll,
         others,
         messages: store.messages.downgrade(),

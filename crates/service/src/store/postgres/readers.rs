@@ -41,7 +41,7 @@ pub(super) struct PgReaders {
 
 impl PgReaders {
     /// Starts readers on the current runtime. Each connects when it has something to read.
-    pub(super) fn start(connector: &Connector, count: usize) -> Self {
+    pub(super) fn start(connector: &Connector, kind: SessionKind, count: usize) -> Self {
         let (queue, reads) = mpsc::channel(QUEUED);
         let reads = Arc::new(tokio::sync::Mutex::new(reads));
         let (alive, running) = watch::channel(());
@@ -49,7 +49,7 @@ impl PgReaders {
         for _ in 0..count {
             let (connector, reads, alive) = (connector.clone(), reads.clone(), alive.clone());
             tokio::spawn(async move {
-                read_on(connector, reads).await;
+                read_on(connector, kind, reads).await;
                 drop(alive);
             });
         }
@@ -115,14 +115,14 @@ fn report(failing: &AtomicBool, error: Option<&PgError>) {
 }
 
 /// Carries out reads until no more can come.
-async fn read_on(connector: Connector, reads: Arc<tokio::sync::Mutex<mpsc::Receiver<PgRead>>>) {
+async fn read_on(connector: Connector, kind: SessionKind, reads: Arc<tokio::sync::Mutex<mpsc::Receiver<PgRead>>>) {
     let mut held: Option<Arc<PgSession>> = None;
     let mut pause = Pause::default();
     loop {
         let Some(read) = reads.lock().await.recv().await else { return };
         let session = match held.take().filter(|session| !session.is_closed()) {
             Some(session) => Ok(session),
-            None => pause.connect(&connector).await.map(Arc::new),
+            None => pause.connect(&connector, kind).await.map(Arc::new),
         };
         let opened = session.as_ref().ok().cloned();
         // A read that panics costs its caller and its connection, and not the reader.
@@ -141,13 +141,13 @@ struct Pause {
 }
 
 impl Pause {
-    async fn connect(&mut self, connector: &Connector) -> Result<PgSession, PgError> {
+    async fn connect(&mut self, connector: &Connector, kind: SessionKind) -> Result<PgSession, PgError> {
         if let Some((until, why)) = &self.until
             && Instant::now() < *until
         {
             return Err(PgError::Away(why.clone()));
         }
-        match connector.connect(SessionKind::Reader).await {
+        match connector.connect(kind).await {
             Ok(session) => {
                 *self = Self::default();
                 Ok(session)

@@ -11,8 +11,11 @@ use super::url::PostgresUrl;
 use crate::store::StoreError;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../schema/postgres/0001_one_node.sql"), include_str!("../schema/postgres/0002_own_fields.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../schema/postgres/0001_one_node.sql"),
+    include_str!("../schema/postgres/0002_own_fields.sql"),
+    include_str!("../schema/postgres/0003_nodes.sql"),
+];
 
 /// The oldest server that has all that is asked of it.
 const OLDEST: i32 = 130_000;
@@ -39,9 +42,11 @@ pub(super) enum PgSchemaError {
     #[error("its schema has version {found}, this rosterd knows versions up to {known}: use a newer rosterd")]
     Newer { found: i32, known: usize },
     #[error(
-        "another gateway uses it: several gateways on one database do not work yet, and one that was killed leaves within seconds"
+        "another gateway uses it: to run several, set cluster.enabled for all of them; one that was killed leaves within seconds"
     )]
     Used,
+    #[error("a gateway uses it: stop all of them first")]
+    Busy,
     #[error("other gateways use it with another {0}: give all of them the same, or stop them first")]
     Contradicts(&'static str),
     #[error("the role has no right to {what}: run {remedy}")]
@@ -90,6 +95,10 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
     };
     locked.map_err(|error| if error.is_lock_timeout() { PgSchemaError::Used } else { error.into() })?;
     migrate(session).await?;
+    if !options.sharing.is_shared() {
+        // Whoever shared it is no more.
+        session.run("DELETE FROM node").await?;
+    }
     session.run("SELECT id FROM sequencer WHERE id = 1 FOR UPDATE").await?;
     let system = system(session).await?;
     let timeline = session.row(call!("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")).await?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::SinkExt;
@@ -64,6 +64,8 @@ pub(super) enum SessionKind {
     Reader,
     /// Reads what other gateways write.
     Listener,
+    /// Reads and writes what gateways know of each other.
+    Node,
 }
 
 /// Makes sessions.
@@ -89,9 +91,9 @@ impl Connector {
     }
 
     /// Connects and is told from then on when another gateway has written.
-    pub(super) async fn listen(&self, wake: Arc<Notify>, writer: i64) -> Result<PgSession, PgError> {
-        let session = self.open(SessionKind::Listener, Some(Waker { wake, own: writer.to_string() })).await?;
-        session.run("LISTEN rosterd").await?;
+    pub(super) async fn listen(&self, waker: Waker) -> Result<PgSession, PgError> {
+        let session = self.open(SessionKind::Listener, Some(waker)).await?;
+        session.run("LISTEN rosterd; LISTEN rosterd_live").await?;
         Ok(session)
     }
 
@@ -101,6 +103,7 @@ impl Connector {
             SessionKind::Writer => ("rosterd writer", WRITER),
             SessionKind::Reader => ("rosterd reader", READER),
             SessionKind::Listener => ("rosterd listener", READER),
+            SessionKind::Node => ("rosterd node", WRITER),
         };
         config.application_name(name);
         let connecting = async {
@@ -117,9 +120,28 @@ impl Connector {
 }
 
 /// Whom to tell that another gateway has written, and how this one is called there.
-struct Waker {
-    wake: Arc<Notify>,
-    own: String,
+pub(super) struct Waker {
+    pub wake: Arc<Notify>,
+    pub own: String,
+    /// Whom to tell that others have something else for this gateway, whose id among them this is.
+    pub live: Arc<Notify>,
+    pub node: Arc<AtomicI64>,
+}
+
+impl Waker {
+    fn take(&self, channel: &str, payload: &str) {
+        let node = self.node.load(Ordering::Acquire).to_string();
+        match channel {
+            "rosterd_live" => {
+                let is_for_all = payload.strip_prefix('*').is_some_and(|sender| sender != node);
+                if is_for_all || payload == node {
+                    self.live.notify_one();
+                }
+            }
+            _ if payload != self.own => self.wake.notify_one(),
+            _ => {}
+        }
+    }
 }
 
 /// An open connection. Only one task uses it, and never stops half way.
@@ -179,8 +201,8 @@ impl PgSession {
                         tracing::warn!(warning = notice.message(), "the database warns");
                     }
                     AsyncMessage::Notification(told) => {
-                        if let Some(waker) = waker.as_ref().filter(|waker| told.payload() != waker.own) {
-                            waker.wake.notify_one();
+                        if let Some(waker) = &waker {
+                            waker.take(told.channel(), told.payload());
                         }
                     }
                     _ => {}

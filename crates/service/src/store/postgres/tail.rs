@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
@@ -13,7 +13,7 @@ use super::pg_error::{PgError, PgResult};
 use super::position::{KnownPosition, LogPosition};
 use super::readers::{PAUSE, jittered};
 use super::rows::change_log::{self, LogTail};
-use super::session::{Connector, PgSession};
+use super::session::{Connector, PgSession, Waker};
 use super::splicer::NumberedBatch;
 use crate::store::CommitBatch;
 use rosterd_engine::model::Revision;
@@ -34,6 +34,9 @@ pub(super) struct Tail {
     pub compacted: Arc<AtomicU64>,
     /// Told when there may be something to read.
     pub wake: Arc<Notify>,
+    /// Told when other gateways have something else for this one, whose id this is.
+    pub live: Arc<Notify>,
+    pub node: Arc<AtomicI64>,
     /// How often it looks without being told.
     pub poll: Duration,
     pub others: mpsc::Sender<NumberedBatch>,
@@ -67,7 +70,7 @@ impl Tail {
 
     /// Follows the log on one connection; `Ok` once nobody takes what it reads.
     async fn follow(&mut self, failing: &mut bool) -> PgResult<()> {
-        let session = self.connector.listen(self.wake.clone(), self.writer).await?;
+        let session = self.listen().await?;
         if *failing {
             // The server may be another, and lack what is known here. Without a write nobody else would notice.
             self.look_again(PgMessage::LookAgain).await;
@@ -83,6 +86,14 @@ impl Tail {
                 () = self.others.closed() => return Ok(()),
             }
         }
+    }
+
+    async fn listen(&self) -> PgResult<PgSession> {
+        let (wake, live, node) = (self.wake.clone(), self.live.clone(), self.node.clone());
+        let session = self.connector.listen(Waker { wake, own: self.writer.to_string(), live, node }).await?;
+        // What was said before is lost.
+        self.live.notify_one();
+        Ok(session)
     }
 
     /// Reads the next rows; `Break` if there are no more for now.

@@ -9,7 +9,7 @@ use super::messages::StoreTask;
 use super::pg_error::PgError;
 use super::rows::change_log::{self, PgScrubPass};
 use super::rows::values::int;
-use super::rows::{audit, delivery, tombstones};
+use super::rows::{audit, delivery, nodes, tombstones};
 use super::schema::{LOCK, STANDING, Standing};
 use super::session::{Call, PgSession, call};
 use super::transaction::last_number;
@@ -63,6 +63,10 @@ impl PgWriter {
                 true
             }
             StoreTask::PruneAudit { before, most } => audit::prune(session, before, most).await?,
+            StoreTask::Bury(node) => {
+                let found = session.pipeline(&nodes::bury_some(node)).await?;
+                !found[1].is_empty()
+            }
             StoreTask::RemoveDead { name, event } => !session.query(delivery::remove(&name, event)).await?.is_empty(),
             _ => false,
         };

@@ -150,7 +150,7 @@ impl PgWriter {
     /// Adds the calls that store who came and went. Returns which of them returns the last number.
     pub(super) fn add_presence(&self, seen: &[PresenceRow], calls: &mut Vec<Call>) -> Option<usize> {
         let numbers = self.seen.is_some();
-        let at = profiles::put_seen(seen, numbers).map(|call| {
+        let at = profiles::put_seen(seen, numbers, self.connection.is_shared()).map(|call| {
             calls.push(call);
             calls.len() - 1
         });

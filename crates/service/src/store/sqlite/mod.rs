@@ -131,7 +131,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
         Sqlite { readers, log_reader, messages, clock, visibility, epoch, history, seen, head, compacted, ended };
     let store = Arc::new(store);
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
-    Ok(Opened { store, log, audit, deliveries, feed: commits, head: meta.revision })
+    Ok(Opened { store, log, audit, deliveries, nodes: None, feed: commits, head: meta.revision })
 }
 
 fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {

@@ -370,7 +370,7 @@ pub(in crate::store::postgres) async fn online(session: &PgSession) -> PgResult<
 
 /// Stores how accounts are seen now by friends. With `numbers` each that exists takes the next number, and the call
 /// returns the last one.
-pub(in crate::store::postgres) fn put_seen(seen: &[PresenceRow], numbers: bool) -> Option<Call> {
+pub(in crate::store::postgres) fn put_seen(seen: &[PresenceRow], numbers: bool, is_shared: bool) -> Option<Call> {
     // A statement may touch a row once: the last one wins.
     let mut last: HashMap<&Account, usize> = HashMap::new();
     let of_friends = |row: &&PresenceRow| row.peer.is_none();
@@ -393,6 +393,12 @@ pub(in crate::store::postgres) fn put_seen(seen: &[PresenceRow], numbers: bool) 
                           seen_stamp = raised.seen - (SELECT count(*) FROM found) + k
                       FROM found, raised WHERE account = a)
          SELECT seen FROM raised"
+    } else if is_shared {
+        // An account is offline once no gateway has it.
+        "UPDATE users SET online = o, last_seen = greatest(last_seen, s)
+         FROM unnest($1::text[], $2::boolean[], $3::bigint[]) AS given (a, o, s)
+         WHERE account = a AND (o OR invisible OR NOT EXISTS (
+             SELECT FROM live_session WHERE live_session.account = a AND ended_at IS NULL))"
     } else {
         "UPDATE users SET online = o, last_seen = s
          FROM unnest($1::text[], $2::boolean[], $3::bigint[]) AS given (a, o, s) WHERE account = a"

@@ -1,0 +1,27 @@
+//! Puts the service together with other gateways on the same database.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::service::{ClusterSettings, NodeEnvironment, Service, SharedNode};
+use crate::store::nodes::NodeStore;
+
+/// Lets the service share its accounts with others, if the store is shared. All of them go by the database's clock then.
+pub(super) fn share(service: Service, nodes: Option<Arc<dyn NodeStore>>, config: &Config) -> Service {
+    let Some(nodes) = nodes else { return service };
+    let cluster = &config.cluster;
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let settings = ClusterSettings {
+        name: if cluster.node.is_empty() { machine() } else { cluster.node.clone() },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        rules: config.shared_rules(),
+        beat: cluster.beat,
+        dead_after: cluster.dead_after,
+        poll: cluster.poll,
+        unready_after: cluster.unready_after,
+        cut_off: cluster.cut_off,
+    };
+    let node = SharedNode::new(nodes, settings);
+    let environment = NodeEnvironment { clock: node.clock().clock(), ..NodeEnvironment::default() };
+    service.on(environment).with_others(Arc::new(node))
+}

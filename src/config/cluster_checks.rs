@@ -1,0 +1,87 @@
+//! Checks that several gateways on one database keep every promise that the settings make.
+
+use std::borrow::Cow;
+
+use super::form::StoreUrl;
+use super::ranges::Problem;
+use super::settings::{ClusterConfig, Config};
+
+/// The most characters in the name of a gateway.
+const NAME_CHARS: usize = 64;
+
+/// Finds what does not go together with other gateways.
+pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
+    let ClusterConfig { enabled, ref node, beat, dead_after, unready_after, cut_off, .. } = config.cluster;
+    if !enabled {
+        return;
+    }
+    let mut wrong = |key: &'static str, message: &str| {
+        list.push(Problem { key: Cow::Borrowed(key), message: message.to_owned() });
+    };
+    if !matches!(config.store.url, StoreUrl::Postgres(_)) {
+        wrong("cluster.enabled", "several gateways share a PostgreSQL database: set store.url to postgres://…");
+    }
+    if node.chars().count() > NAME_CHARS || node.chars().any(char::is_control) {
+        wrong("cluster.node", "is longer than 64 characters, or has some that cannot be shown");
+    }
+    if dead_after < beat * 3 {
+        wrong("cluster.dead_after", "must be three times cluster.beat or more: one late beat is no death");
+    }
+    if cut_off <= unready_after {
+        wrong("cluster.cut_off", "must be longer than cluster.unready_after");
+    }
+    if config.feed.presence {
+        wrong("feed.presence", "does not work with several gateways yet: leave it false, or cluster.enabled");
+    }
+}
+
+impl Config {
+    /// Returns the settings that all gateways of a database must have alike, each as `key=value`.
+    #[must_use]
+    pub fn shared_rules(&self) -> Vec<String> {
+        let (sessions, presence) = (&self.sessions, &self.presence);
+        vec![
+            format!("sessions.policy={:?}", sessions.policy),
+            format!("sessions.max={}", sessions.max),
+            format!("presence.enabled={}", presence.enabled),
+            format!("presence.linger={}ms", presence.linger.as_millis()),
+            format!("friends.policy={:?}", self.friends.policy),
+            format!("profile.write={:?}", self.profile.write),
+            format!("cluster.cut_off={}ms", self.cluster.cut_off.as_millis()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn wrong(change: impl FnOnce(&mut Config)) -> Vec<Cow<'static, str>> {
+        let mut config = Config::default();
+        config.cluster.enabled = true;
+        config.store.url = StoreUrl::try_from("postgres://a@db/x".to_owned()).unwrap();
+        change(&mut config);
+        let mut list = Vec::new();
+        problems(&config, &mut list);
+        list.into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn what_several_gateways_do_not_keep_is_refused() {
+        assert_eq!(wrong(|_| {}), [""; 0]);
+        assert_eq!(wrong(|config| config.store.url = Config::default().store.url), ["cluster.enabled"]);
+        assert_eq!(wrong(|config| config.cluster.node = "x".repeat(65)), ["cluster.node"]);
+        assert_eq!(wrong(|config| config.cluster.dead_after = Duration::from_secs(8)), ["cluster.dead_after"]);
+        assert_eq!(wrong(|config| config.cluster.cut_off = Duration::from_secs(15)), ["cluster.cut_off"]);
+        assert_eq!(wrong(|config| config.feed.presence = true), ["feed.presence"]);
+        assert_eq!(
+            wrong(|config| {
+                config.cluster.enabled = false;
+                config.feed.presence = true;
+            }),
+            [""; 0]
+        );
+    }
+}

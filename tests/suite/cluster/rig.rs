@@ -1,0 +1,98 @@
+//! Some gateways on one database.
+
+use rosterd_postgres_server::{self as postgres_server, Database, ROLE, Server};
+
+use crate::support::{Gateway, World};
+
+/// What every gateway of a test has: time enough for a busy machine, and not more.
+const SETTINGS: [&str; 4] = ["cluster.enabled=true", "cluster.beat=300ms", "cluster.dead_after=3s", "shutdown.away=0s"];
+
+/// Gateways that share a database.
+pub struct Cluster {
+    pub gateways: Vec<Gateway>,
+    worlds: Vec<World>,
+    server: &'static Server,
+    database: Database,
+    settings: Vec<String>,
+    /// More lines of the settings.
+    file: String,
+}
+
+impl Cluster {
+    /// Starts so many gateways on a new database; `None` where there is no server.
+    pub fn start(gateways: usize, settings: &[&str]) -> Option<Self> {
+        Self::start_with(gateways, settings, "")
+    }
+
+    /// The same with more lines of the settings.
+    pub fn start_with(gateways: usize, settings: &[&str], file: &str) -> Option<Self> {
+        let server = postgres_server::shared()?;
+        let database = server.database();
+        let settings = SETTINGS.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
+        let mut cluster =
+            Self { gateways: Vec::new(), worlds: Vec::new(), server, database, settings, file: file.to_owned() };
+        for _ in 0..gateways {
+            cluster.add();
+        }
+        Some(cluster)
+    }
+
+    /// `store.url` of the database.
+    pub fn store(&self) -> String {
+        format!("store.url={}", self.server.url(ROLE, &self.database.name))
+    }
+
+    /// Starts one more gateway.
+    pub fn add(&mut self) {
+        let world = World::with(&self.file);
+        self.gateways.push(self.start_in(&world));
+        self.worlds.push(world);
+    }
+
+    /// Starts a gateway again that has ended.
+    pub fn restart(&mut self, at: usize) {
+        let gateway = self.start_in(&self.worlds[at]);
+        self.gateways.insert(at, gateway);
+    }
+
+    fn start_in(&self, world: &World) -> Gateway {
+        let store = self.store();
+        let settings: Vec<_> = std::iter::once(&store).chain(&self.settings).map(String::as_str).collect();
+        world.start_with(&settings)
+    }
+
+    /// The world of one of the gateways.
+    pub fn world(&self, at: usize) -> &World {
+        &self.worlds[at]
+    }
+
+    /// Runs one more gateway, which is to refuse to start; what it says.
+    pub fn refused(&self, settings: &[&str]) -> String {
+        let (world, store) = (World::new(), self.store());
+        let mut arguments = vec!["serve"];
+        for setting in std::iter::once(&store).chain(&self.settings).map(String::as_str).chain(settings.iter().copied())
+        {
+            arguments.extend(["--set", setting]);
+        }
+        world.run_badly(&arguments)
+    }
+
+    /// A query of the database; the result as text.
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.database.name, sql)
+    }
+
+    /// Ends all gateways, one after the other; their exit codes.
+    pub async fn terminate(&mut self) -> Vec<Option<i32>> {
+        let mut codes = Vec::new();
+        for gateway in self.gateways.drain(..) {
+            codes.push(gateway.terminate().await);
+        }
+        codes
+    }
+}
+
+/// Waits until a gateway has so many sessions.
+pub async fn until_sessions(gateway: &Gateway, sessions: u32) {
+    gateway.until_metric("rosterd_sessions", "", |found| found == f64::from(sessions)).await;
+}
