@@ -112,7 +112,13 @@ fn every_alert_says_where_to_read_on_and_is_tested() {
 #[test]
 fn every_setting_and_path_in_a_package_exists() {
     let settings = read("docs/configuration.md");
-    for file in ["deploy/Dockerfile", "deploy/compose.yaml", "deploy/kubernetes/rosterd.yaml"] {
+    for file in [
+        "deploy/Dockerfile",
+        "deploy/compose.yaml",
+        "deploy/cluster/compose.yaml",
+        "deploy/kubernetes/rosterd.yaml",
+        "deploy/kubernetes/rosterd-cluster.yaml",
+    ] {
         let text = read(file);
         let set: Vec<_> = words(&text, "ROSTERD_").into_iter().collect();
         assert!(set.len() > 2, "{file} sets nothing");
@@ -120,8 +126,10 @@ fn every_setting_and_path_in_a_package_exists() {
             assert!(settings.contains(&format!("`{variable}`")), "{file} sets {variable}, which is no setting");
         }
     }
-    let manifest = read("deploy/kubernetes/rosterd.yaml");
-    assert_eq!((manifest.matches("path: /readyz").count(), manifest.matches("path: /livez").count()), (2, 1));
+    for file in ["deploy/kubernetes/rosterd.yaml", "deploy/kubernetes/rosterd-cluster.yaml"] {
+        let manifest = read(file);
+        assert_eq!((manifest.matches("path: /readyz").count(), manifest.matches("path: /livez").count()), (2, 1));
+    }
 }
 
 /// The duration that comes after `label` in a text, in seconds.
@@ -138,7 +146,9 @@ fn nobody_kills_before_a_stop_is_over() {
     let default = rosterd::config::Config::default().shutdown;
     for (file, grace) in [
         ("deploy/compose.yaml", "stop_grace_period"),
+        ("deploy/cluster/compose.yaml", "stop_grace_period"),
         ("deploy/kubernetes/rosterd.yaml", "terminationGracePeriodSeconds"),
+        ("deploy/kubernetes/rosterd-cluster.yaml", "terminationGracePeriodSeconds"),
         ("deploy/systemd/rosterd.service", "TimeoutStopSec="),
     ] {
         let text = read(file);
