@@ -190,9 +190,9 @@ pub(in crate::store::postgres) async fn call_dead(session: &PgSession, node: Nod
 pub(in crate::store::postgres) fn bury_some(node: NodeId) -> [Call; 2] {
     let sessions = "WITH part AS (SELECT id FROM live_session WHERE node = $1 ORDER BY id LIMIT $2),
                      gone AS (DELETE FROM live_session WHERE node = $1 AND id IN (SELECT id FROM part)
-                              RETURNING account, ended_at)
+                              RETURNING account, ended_at, since)
                 UPDATE users SET online = false, last_seen = greatest(last_seen, left_at)
-                FROM (SELECT account, max(coalesce(ended_at, beat_time)) AS left_at FROM gone, node
+                FROM (SELECT account, max(coalesce(ended_at, greatest(beat_time, since))) AS left_at FROM gone, node
                       WHERE node.id = $1 AND node.state = 2 GROUP BY account) AS lost
                 WHERE users.account = lost.account
                     AND NOT EXISTS (SELECT FROM live_session AS other WHERE other.account = users.account
