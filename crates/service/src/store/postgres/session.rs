@@ -28,13 +28,13 @@ const WARNING: &str = "01000";
 
 /// What every session sets, whatever its role or its database says otherwise.
 const SETTINGS: &str = "
+    SET statement_timeout = 0;
     SET search_path = rosterd;
     SET standard_conforming_strings = on;
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_deferrable = off;
     SET row_security = off;
     SET client_min_messages = warning;
-    SET statement_timeout = 0;
     SET jit = off;
     SET tcp_keepalives_idle = 1;
     SET tcp_keepalives_interval = 1;
