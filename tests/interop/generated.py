@@ -43,6 +43,7 @@ CALLS = [
     ("get_me", {}),
     ("read_live", {}),
     ("list_nodes", {}),
+    ("get_schema", {}),
     ("list_settings", {}),
     ("list_audit", {"limit": 10, "caller": "default"}),
     ("list_sessions", {"account": "frank"}),

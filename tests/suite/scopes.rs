@@ -112,7 +112,7 @@ async fn the_scope_of_each_operation_is_a_contract() {
         ],
         "private": ["exportUser"],
         "read": [
-            "explainDelivery", "getPresence", "getSession", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
+            "explainDelivery", "getPresence", "getSchema", "getSession", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
             "listChanges",
             "listDeadEvents", "listFriends", "listHooks", "listNodes", "listRequests", "listSessions", "listUsers", "listWebhooks", "readLive",
         ],
