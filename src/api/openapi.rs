@@ -45,7 +45,7 @@ struct Failure {
         webhooks::dead, webhooks::remove_dead, hooks::list,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
-        live::all_sessions, live::session, explain::explain, audit::audit, live_stream::live, nodes::list, schema::get, settings::list,
+        live::all_sessions, live::session, explain::explain, audit::audit, live_stream::live, nodes::list, schema::get, schema::purge, settings::list,
         me::me,
     ),
     components(schemas(Failure)),

@@ -81,6 +81,7 @@ const crm = { params: { path: { name: "crm" } } };
 await done(client.GET("/v1/live"));
 await done(client.GET("/v1/nodes"));
 await done(client.GET("/v1/schema"));
+await done(client.POST("/v1/schema/{field}/purge", { params: { path: { field: "shoe_size" } } }));
 await done(client.GET("/v1/settings"));
 await done(client.GET("/v1/hooks"));
 await done(client.GET("/v1/webhooks"));

@@ -15,7 +15,7 @@ use rosterd::store::{
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request,
-    RequestError, Revision, User,
+    RequestError, Revision, User, Visibility,
 };
 use rosterd_memory_store::{self as memory_store, Disk};
 use tokio::sync::mpsc;
@@ -322,6 +322,20 @@ impl Store for SimStore {
 
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.purge()
+    }
+
+    fn rules(&self) -> Arc<Visibility> {
+        self.inner.rules()
+    }
+
+    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let _writing = self.writing.lock().await;
+            self.pause(4).await;
+            self.inner.put_rules(rules).await?;
+            self.platter.lock().unwrap().disk = self.rows.copy();
+            Ok(())
+        })
     }
 
     fn lineage(&self) -> Lineage {

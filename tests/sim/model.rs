@@ -298,6 +298,8 @@ impl Model {
                     request.hidden = false;
                 }
             }
+            // These bring no value that was not there.
+            Command::MoveViews { .. } | Command::MoveFrozenViews { .. } => {}
             // These decide who may log in, and not what anyone sees.
             Command::RevokeTokens { .. } | Command::SetToken { .. } => {}
             Command::AdoptUser { .. }

@@ -11,7 +11,7 @@ use rosterd::hub::{self, Hub, SessionsLimit};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
 use rosterd::service::{
-    self, Interleave, NodeEnvironment, Service, consume, expire_requests, keep_presence, restore_presence,
+    self, Interleave, NodeEnvironment, Service, apply_rules, consume, expire_requests, keep_presence, restore_presence,
     sweep_presence,
 };
 use rosterd::session::SessionSettings;
@@ -132,6 +132,7 @@ impl Node {
         tasks.spawn(gateway.clone().flush_sleeping());
         tasks.spawn(keep_presence(service.clone(), std::future::pending()));
         tasks.spawn(sweep_presence(service.clone()));
+        tasks.spawn(apply_rules(service.clone()));
         tasks.spawn(expire_requests(service.clone(), Duration::from_hours(24)));
         lifecycle.ready();
         Self { service, store, gateway, tasks, process }

@@ -242,8 +242,9 @@ async fn a_deployment_without_own_fields_sends_and_keeps_what_it_did_before() {
     // A field that is gone is seen by nobody, though its value stays.
     let world = World { settings: FIELDS.replace("profile.fields.diary", "profile.fields.other"), ..world };
     let gateway = world.start();
-    let bob = gateway.resume("bob", JSON, held).await;
-    assert_eq!((bob.reply.sync, seen(&bob)), (FULL, json!({"level": 3, "pronouns": "they"})));
+    let mut bob = gateway.resume("bob", JSON, held).await;
+    assert_ne!(bob.reply.sync, FULL);
+    bob.until(|replica| own(&replica.users()["ann"]) == json!({"level": 3, "pronouns": "they"})).await;
     let mut ann = gateway.login("ann", JSON).await;
     let mine = json!({"level": 3, "pronouns": "they"});
     assert_eq!(own(ann.replica.me().unwrap()), mine);

@@ -105,7 +105,7 @@ async fn the_scope_of_each_operation_is_a_contract() {
     }
     let expected = json!({
         "": ["getMe"],
-        "erase": ["deleteUser"],
+        "erase": ["deleteUser", "purgeField"],
         "feed": ["readFeed", "readSnapshot"],
         "operate": [
             "deleteDeadEvent", "listAudit", "listSettings", "pauseWebhook", "replayWebhook", "resumeWebhook", "testWebhook",

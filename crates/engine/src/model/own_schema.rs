@@ -51,6 +51,14 @@ pub struct OwnField {
     pub writer: FieldWriter,
 }
 
+impl OwnField {
+    /// Makes a field of which it is only known who sees it.
+    #[must_use]
+    pub(super) fn seen_by(audience: Audience) -> Self {
+        Self { kind: OwnKind::Boolean, default: None, audience, writer: FieldWriter::Backend }
+    }
+}
+
 /// The own fields of a deployment, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnSchema(BTreeMap<Box<str>, OwnField>);

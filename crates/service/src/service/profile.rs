@@ -49,7 +49,7 @@ impl Service {
     /// Checks that whoever asks may write these fields.
     pub(super) fn permit_fields(&self, fields: &Fields, origin: &WriteOrigin) -> Result<(), RequestError> {
         match origin {
-            WriteOrigin::Client(_) => self.settings.write.permit(&self.hub.visibility().own, fields),
+            WriteOrigin::Client(_) => self.write_rights.read().permit(&self.hub.visibility().own, fields),
             _ => Ok(()),
         }
     }
