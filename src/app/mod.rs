@@ -34,8 +34,8 @@ use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
 use crate::service::{
-    self, Service, apply_rules, consume, expire_requests, follow_sessions, keep_beat, keep_keys, keep_presence, restore_presence,
-    send_messages, sweep_presence,
+    self, Service, apply_rules, consume, expire_requests, follow_sessions, keep_beat, keep_keys, keep_presence,
+    restore_presence, send_messages, sweep_presence,
 };
 use crate::session::SessionSettings;
 use crate::store::postgres::Sharing;

@@ -53,6 +53,18 @@ macro_rules! define {
                     && (audience > Audience::Own || a.muted == b.muted)
             }
 
+            /// Shows each field to the larger of two audiences.
+            fn widen(&mut self, other: &Self) {
+                $(self.$name = self.$name.max(other.$name);)+
+                let mut own: BTreeMap<Box<str>, OwnField> =
+                    self.own.iter().map(|(name, field)| (name.into(), field.clone())).collect();
+                for (name, field) in other.own.iter() {
+                    let held = own.entry(name.into()).or_insert_with(|| field.clone());
+                    held.audience = held.audience.max(field.audience);
+                }
+                self.own = Arc::new(own.into_iter().collect());
+            }
+
             fn audience_mut(&mut self, field: &str) -> Option<&mut Audience> {
                 match field {
                     $(stringify!($name) => Some(&mut self.$name),)+
@@ -163,11 +175,19 @@ impl Visibility {
         })
     }
 
-    /// Returns the profile without what only friends may see, whoever looks at it.
+    /// Returns the profile without what only friends may see, whoever looks at it. During a change of the rules everything
+    /// stays that strangers may have seen: what a copy lacks cannot look other than before.
     #[must_use]
     pub fn for_everyone(&self, profile: &Arc<Profile>) -> Arc<Profile> {
         let seen = profile.last_change(Audience::Everyone);
-        let view = self.view(profile, Audience::Everyone);
+        let view = match &self.change {
+            None => self.view(profile, Audience::Everyone),
+            Some(change) => {
+                let mut rules = self.clone();
+                change.before.iter().for_each(|before| rules.widen(before));
+                rules.view(profile, Audience::Everyone)
+            }
+        };
         view.map_or_else(|| profile.clone(), |view| Arc::new(Profile { friends: seen, everyone: seen, ..view }))
     }
 
@@ -392,6 +412,23 @@ mod tests {
                 assert_eq!(visibility.same(&profile, &other, audience), at >= sees, "{name}, seen by {audience:?}");
             }
         }
+    }
+
+    /// What a stranger holds of the profile has to look other than under the new rules, or nobody tells it.
+    #[test]
+    fn a_copy_that_is_made_during_a_change_keeps_what_strangers_may_have_seen() {
+        let account = Account::parse("ann", "account").unwrap();
+        let profile = Arc::new(Profile { tel: "1".into(), email: "a@b".into(), ..Profile::new(account, 1, 1) });
+        let before = Visibility { email: Audience::Friends, ..Visibility::default() };
+        let rules = Visibility { tel: Audience::Own, email: Audience::Own, ..Visibility::default() };
+        let changing = rules.clone().opening(&before.to_text(""), 5).unwrap();
+        let copy = changing.for_everyone(&profile);
+        assert_eq!((&*copy.tel, &*copy.email), ("1", ""));
+        assert!(changing.must_move(&copy) && changing.must_move(&profile));
+        let later = Arc::new(Profile { version: 6, ..Profile::clone(&profile) });
+        assert!(!changing.must_move(&later), "it was decided by the new rules");
+        let copy = rules.for_everyone(&profile);
+        assert_eq!((&*copy.tel, &*copy.email, rules.must_move(&profile)), ("", "", false));
     }
 
     /// Stores that were written before there were rules have an empty line.

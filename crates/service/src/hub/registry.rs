@@ -202,7 +202,7 @@ impl Hub {
     pub fn set_visibility(&self, visibility: Visibility) {
         let visibility = Arc::new(visibility);
         *self.visibility.write() = visibility.clone();
-        let users: Vec<_> = self.users.iter().map(|entry| entry.value().clone()).collect();
+        let users: Vec<UserRef> = (&self.users).into_iter().map(|user| user.clone()).collect();
         for user in users {
             user.state().lock().derive_views(&visibility);
         }

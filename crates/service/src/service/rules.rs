@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::state::{Service, unavailable};
 use crate::store::{StoreError, Write};
 use rosterd_engine::model::{
-    Account, Command, OWN_PREFIX, Outcome, Reason, RequestError, Visibility, WriteOrigin, WriteRights,
+    Account, Block, Command, OWN_PREFIX, Outcome, Profile, Reason, RequestError, Visibility, WriteOrigin, WriteRights,
 };
 
 /// How many profiles are looked at at a time.
@@ -107,30 +107,36 @@ impl Service {
         self.bring_in_line(after, Some(name)).await
     }
 
-    /// Brings a part of all profiles in line with the rules, and their frozen copies.
+    /// Brings a part of all profiles in line with the rules, and then their frozen copies: a block that is made meanwhile
+    /// copies a profile that is in line already.
     async fn bring_in_line(
         &self,
         after: Option<Account>,
         purges: Option<&str>,
     ) -> Result<ProfilesInLine, RequestError> {
-        let unavailable = |error: StoreError| unavailable(&error);
-        let page = self.store.profiles(String::new(), after, PAGE).await.map_err(unavailable)?;
+        let failed = |error: StoreError| unavailable(&error);
+        let page = self.store.profiles(String::new(), after, PAGE).await.map_err(failed)?;
         let next = page.last().filter(|_| page.len() == PAGE).map(|profile| profile.account.clone());
-        let accounts = page.into_iter().map(|profile| profile.account).collect();
         let (rules, purges) = (self.store.rules(), purges.map(Box::<str>::from));
-        let mut commands = Vec::new();
-        for user in self.store.users(accounts).await.map_err(unavailable)? {
-            let account = &user.profile.account;
-            let has_remains = purges.as_ref().is_some_and(|name| user.profile.own.get(name).is_some());
-            if has_remains || rules.must_move(&user.profile) {
-                commands.push(Command::MoveViews { account: account.clone(), purges: purges.clone() });
-            }
-            // What their copies hold is read with the decision.
-            for block in user.blocks.iter().filter(|block| !block.removed) {
-                let (account, peer) = (account.clone(), block.peer.clone());
-                commands.push(Command::MoveFrozenViews { account, peer, purges: purges.clone() });
-            }
-        }
+        let has_remains = |profile: &Profile| purges.as_ref().is_some_and(|name| profile.own.get(name).is_some());
+        let moves = page.iter().filter(|profile| has_remains(profile) || rules.must_move(profile));
+        let moves =
+            moves.map(|profile| Command::MoveViews { account: profile.account.clone(), purges: purges.clone() });
+        let mut changed = self.write_in_parts(moves.collect()).await?;
+        let accounts = page.into_iter().map(|profile| profile.account).collect();
+        // What the copies hold is read with the decision.
+        let users = self.store.users(accounts).await.map_err(failed)?;
+        let blocks = users.into_iter().flat_map(|user| user.blocks).filter(|block| !block.removed);
+        let copies = blocks.map(|Block { owner, peer, .. }| {
+            let purges = purges.clone();
+            Command::MoveFrozenViews { account: owner, peer, purges }
+        });
+        changed += self.write_in_parts(copies.collect()).await?;
+        Ok(ProfilesInLine { changed, next })
+    }
+
+    /// Carries out commands, and returns how many changed something.
+    async fn write_in_parts(&self, mut commands: Vec<Command>) -> Result<u64, RequestError> {
         let mut changed = 0;
         while !commands.is_empty() {
             let rest = commands.split_off(commands.len().min(SOME));
@@ -138,6 +144,6 @@ impl Service {
             let answers = self.write(write).await.map_err(|(_, error)| error)?;
             changed += answers.iter().filter(|answer| answer.outcome == Outcome::Changed).count() as u64;
         }
-        Ok(ProfilesInLine { changed, next })
+        Ok(changed)
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::decision::{CommitPoint, CurrentRows, Decision, expect_version};
 use super::relations::{Decided, at_limit, close_copies, not_oneself, two_who_exist};
-use super::views::in_line;
 use crate::model::limits::BLOCKS;
 use crate::model::{
     Account, Audience, Block, Edge, LastChange, Muted, Outcome, Profile, Request, RequestSide, RequestState, Row,
@@ -40,14 +39,10 @@ pub(super) fn block(
         update_time: at.now,
         version: at.revision,
     };
-    // What the peer sees from now on are views of the rules that hold now.
-    let held = current.known(a)?;
-    let moved = in_line(held, None, at, visibility);
-    let profile = frozen(moved.as_ref().unwrap_or(held), before);
+    let profile = frozen(current.known(a)?, before);
     // One who is no friend may add the account while it is blocked, and then still sees no more than it does now.
     let frozen = if current.edge(b, a).is_some() { profile } else { visibility.for_everyone(&profile) };
-    let mut rows: Vec<_> = moved.into_iter().map(Row::Profile).collect();
-    rows.push(Row::Block { block, frozen: Some(frozen) });
+    let mut rows = vec![Row::Block { block, frozen: Some(frozen) }];
     rows.extend(close_copies(current, a, b, RequestState::Cancelled, at));
     rows.extend(close_copies(current, b, a, RequestState::Rejected, at));
     Ok(Decision::new(rows, Outcome::Created))

@@ -39,7 +39,7 @@ pub(super) fn frozen(
 }
 
 /// Returns a profile whose views are those of the rules, if it has to change for that.
-pub(super) fn in_line(
+fn in_line(
     held: &Arc<Profile>,
     purges: Option<&str>,
     at: CommitPoint,
