@@ -31,7 +31,7 @@ use rosterd_service::store::commit::{Abort, CommitContext, CommittedWrite, Rows,
 use rosterd_service::store::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, DEAD_LETTERS, DeadLetter,
     DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations,
-    SharedRules, SnapshotKind, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
+    RulesInForce, SnapshotKind, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
 };
 
 /// Makes an empty store.
@@ -53,7 +53,7 @@ pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened 
     let rules = visibility.clone().opening(&stored, head).unwrap_or(visibility);
     disk.state.lock().rules = rules.to_text(&stored);
     let (epoch, state, feed) = (disk.epoch, disk.state, Mutex::new(Some(feed)));
-    let store = Arc::new(Memory { clock, rules: SharedRules::new(rules), epoch, state, feed, seen });
+    let store = Arc::new(Memory { clock, rules: RulesInForce::new(rules), epoch, state, feed, seen });
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
     Opened { store, log, audit, deliveries, nodes: None, feed: commits, head }
 }
@@ -93,7 +93,7 @@ impl Disk {
 
 struct Memory {
     clock: StoreClock,
-    rules: SharedRules,
+    rules: RulesInForce,
     epoch: Epoch,
     state: Arc<Mutex<MemoryState>>,
     /// Taken by `close`.

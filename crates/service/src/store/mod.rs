@@ -15,14 +15,14 @@ mod error;
 pub mod log_rows;
 pub mod nodes;
 pub mod postgres;
-mod shared_rules;
+mod rules_in_force;
 pub mod sqlite;
 
 pub use self::audit::{AuditEntry, AuditLog, AuditQuery, AuditRow, erased_subject};
 pub use self::change_log::{ChangeLog, LOG_PAGE, LogExtent, LogPage, SnapshotKind};
 pub use self::delivery::{DEAD_LETTERS, DeadLetter, DeliveryStore};
 pub use self::error::StoreError;
-pub use self::shared_rules::SharedRules;
+pub use self::rules_in_force::RulesInForce;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};

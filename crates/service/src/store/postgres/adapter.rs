@@ -18,7 +18,7 @@ use super::session::{PgSession, call};
 use super::staged::Staged;
 use crate::store::commit::{CommitContext, rehearse};
 use crate::store::{
-    LoginRows, PresenceRow, Rehearsal, Relations, SharedRules, Store, StoreClock, StoreError, StorePage, Write,
+    LoginRows, PresenceRow, Rehearsal, Relations, RulesInForce, Store, StoreClock, StoreError, StorePage, Write,
     WriteError, Written,
 };
 use rosterd_engine::model::{
@@ -34,7 +34,7 @@ pub(super) struct Postgres {
     pub(super) messages: mpsc::Sender<PgMessage>,
     pub(super) clock: StoreClock,
     /// Replaced by the writer.
-    pub(super) rules: SharedRules,
+    pub(super) rules: RulesInForce,
     pub(super) epoch: Epoch,
     pub(super) history: Option<LogHistory>,
     pub(super) salt: Arc<[u8]>,

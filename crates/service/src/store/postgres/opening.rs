@@ -22,7 +22,7 @@ use super::url::PostgresUrl;
 use super::writer_session::{KnownHistory, WriterSession};
 use super::writer_state::PgWriter;
 use crate::store::nodes::NodeStore;
-use crate::store::{CommitBatch, FEED_CAPACITY, Opened, SharedRules, StoreError, system_clock};
+use crate::store::{CommitBatch, FEED_CAPACITY, Opened, RulesInForce, StoreError, system_clock};
 use rosterd_engine::model::{Epoch, LogHistory};
 use rosterd_engine::sync::splice::Splice;
 
@@ -127,7 +127,7 @@ fn start(
     let (own, batches) = mpsc::channel(FEED_CAPACITY);
     let (others, read) = mpsc::channel(FEED_CAPACITY);
     let splicer = Splicer { splice: Splice::new(standing.head), own: batches, others: read, feed };
-    let rules = SharedRules::new(meta.rules.clone());
+    let rules = RulesInForce::new(meta.rules.clone());
     let writer = PgWriter {
         connection: WriterSession::new(
             connector.clone(),

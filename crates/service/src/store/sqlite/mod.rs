@@ -44,7 +44,7 @@ use self::schema::{KeptForFollowers, Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, DeadLetter, DeliveryStore, FEED_CAPACITY, LogExtent,
-    LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations, SharedRules, SnapshotKind, Store, StoreClock,
+    LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations, RulesInForce, SnapshotKind, Store, StoreClock,
     StoreError, StorePage, Write, WriteError, Written, system_clock,
 };
 use crate::store::commit::{CommitContext, rehearse};
@@ -104,7 +104,7 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let compacted = Arc::new(AtomicU64::new(meta.compacted));
     let head = Arc::new(AtomicU64::new(meta.revision));
     let (presence_numbers, seen) = PresenceNumbers::new(meta.seen);
-    let rules = SharedRules::new(options.visibility);
+    let rules = RulesInForce::new(options.visibility);
     let writer = Writer {
         conn,
         lock,
@@ -148,7 +148,7 @@ struct Sqlite {
     messages: mpsc::Sender<Message>,
     clock: StoreClock,
     /// Replaced by the writer.
-    rules: SharedRules,
+    rules: RulesInForce,
     epoch: Epoch,
     history: Option<LogHistory>,
     seen: Option<watch::Receiver<SeenNumber>>,

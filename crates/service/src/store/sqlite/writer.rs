@@ -21,7 +21,7 @@ use super::presence_numbers::PresenceNumbers;
 use super::rows::{self, SqliteTables};
 use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
 use crate::store::{
-    AuditEntry, COMPACTION_LIMIT, CommitBatch, PresenceRow, SharedRules, StoreClock, StoreError, Write, WriteError,
+    AuditEntry, COMPACTION_LIMIT, CommitBatch, PresenceRow, RulesInForce, StoreClock, StoreError, Write, WriteError,
     Written,
 };
 use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row, Visibility};
@@ -59,7 +59,7 @@ pub(super) struct Writer {
     /// Locked as long as the connection is open.
     pub lock: File,
     pub clock: StoreClock,
-    pub rules: SharedRules,
+    pub rules: RulesInForce,
     /// The last revision committed. Only this thread assigns revisions.
     pub revision: Revision,
     /// Read by the store, raised here.

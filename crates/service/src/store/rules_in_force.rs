@@ -8,9 +8,9 @@ use rosterd_engine::model::Visibility;
 
 /// The rules about who sees what that writes are decided by. The writer replaces them.
 #[derive(Debug, Clone)]
-pub struct SharedRules(Arc<RwLock<Arc<Visibility>>>);
+pub struct RulesInForce(Arc<RwLock<Arc<Visibility>>>);
 
-impl SharedRules {
+impl RulesInForce {
     /// Makes them out of the rules of the settings.
     #[must_use]
     pub fn new(rules: Visibility) -> Self {
