@@ -42,10 +42,13 @@ enum CliCommand {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the own fields of the settings, as JSON
+    #[command(args_conflicts_with_subcommands = true)]
     Schema {
         /// Print a .d.ts file instead, with which the JavaScript client knows their types
         #[arg(long)]
         typescript: bool,
+        #[command(subcommand)]
+        command: Option<SchemaCommand>,
     },
     /// Print a token for an account
     Token {
@@ -152,6 +155,15 @@ enum EpochCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum SchemaCommand {
+    /// Remove what profiles still hold of a field that is no more in the settings
+    Purge {
+        /// The name of the field
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum WebhookCommand {
     /// Print a new secret, for `secret` in [webhooks.NAME] and for the receiver
     Secret,
@@ -182,7 +194,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         CliCommand::Serve => return cli::serve::run(&options, load()?),
         CliCommand::Config(ConfigCommand::Check) => cli::say(&cli::config::check(&options).map_err(CliError)?)?,
         CliCommand::Config(ConfigCommand::Default) => cli::say(cli::config::default().trim_end())?,
-        CliCommand::Schema { typescript } => {
+        CliCommand::Schema { command: Some(SchemaCommand::Purge { name }), .. } => {
+            cli::say(&cli::purge_field::purge(&load()?.config, &name)?)?;
+        }
+        CliCommand::Schema { typescript, command: None } => {
             let config = load()?.config;
             cli::say(&if typescript { cli::schema::typescript(&config) } else { cli::schema::json(&config) })?;
         }

@@ -30,6 +30,7 @@ mod relations;
 mod request;
 mod router;
 mod routes;
+mod schema;
 mod scoped;
 mod serve;
 mod settings;

@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::document::complete;
 use super::routes::server_api;
 use super::{
-    audit, explain, feed, health, hooks, live, live_stream, me, nodes, relations, settings, snapshot, tokens,
+    audit, explain, feed, health, hooks, live, live_stream, me, nodes, relations, schema, settings, snapshot, tokens,
     user_changes, users, webhooks,
 };
 use crate::keys::Scope;
@@ -45,7 +45,8 @@ struct Failure {
         webhooks::dead, webhooks::remove_dead, hooks::list,
         tokens::set, tokens::withdraw, tokens::revoke,
         live::sessions, live::kick_all, live::kick, live::presence, live::set_presence, live::hint, live::signal,
-        live::all_sessions, live::session, explain::explain, audit::audit, live_stream::live, nodes::list, settings::list, me::me,
+        live::all_sessions, live::session, explain::explain, audit::audit, live_stream::live, nodes::list, schema::get, schema::purge, settings::list,
+        me::me,
     ),
     components(schemas(Failure)),
     security(("key" = [])),

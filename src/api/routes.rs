@@ -2,8 +2,8 @@
 
 use super::scoped::{ScopedRoute, delete, get, get_with_any_key, post, put};
 use super::{
-    audit, explain, feed, hooks, live, live_stream, me, nodes, relations, settings, snapshot, tokens, user_changes,
-    users, webhooks,
+    audit, explain, feed, hooks, live, live_stream, me, nodes, relations, schema, settings, snapshot, tokens,
+    user_changes, users, webhooks,
 };
 use crate::keys::Scope;
 
@@ -34,6 +34,8 @@ pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
         ("/v1/hooks", get(Scope::Read, hooks::list)),
         ("/v1/live", get(Scope::Read, live_stream::live)),
         ("/v1/nodes", get(Scope::Read, nodes::list)),
+        ("/v1/schema", get(Scope::Read, schema::get)),
+        ("/v1/schema/{field}/purge", post(Scope::Erase, schema::purge)),
         ("/v1/settings", get(Scope::Operate, settings::list)),
         ("/v1/me", get_with_any_key(me::me)),
     ]);

@@ -34,8 +34,8 @@ use crate::hub::{self, Hub, SessionsLimit, feed::Feed};
 use crate::lifecycle::{DrainSchedule, Lifecycle};
 use crate::metrics::Metrics;
 use crate::service::{
-    self, Service, consume, expire_requests, follow_sessions, keep_beat, keep_keys, keep_presence, restore_presence,
-    send_messages, sweep_presence,
+    self, Service, apply_rules, consume, expire_requests, follow_sessions, keep_beat, keep_keys, keep_presence,
+    restore_presence, send_messages, sweep_presence,
 };
 use crate::session::SessionSettings;
 use crate::store::postgres::Sharing;
@@ -140,6 +140,7 @@ impl Core {
         let mut tasks = vec![
             spawn("compaction", boxed(clean(self.service.clone(), kept, retention))),
             spawn("presence_sweep", boxed(sweep_presence(self.service.clone()))),
+            spawn("rules", boxed(apply_rules(self.service.clone()))),
             spawn("keys", boxed(keep_keys(self.service.clone()))),
             spawn("expiry", boxed(expire_requests(self.service.clone(), config.friends.request_expiry))),
         ];
@@ -356,6 +357,7 @@ impl App {
         vec![
             certificates::part(Listener::Clients, self.certificates.clients.clone()),
             certificates::part(Listener::Ops, self.certificates.ops.clone()),
+            policy::rules(self.core.service.clone()),
             policy::keys(self.mode, self.core.service.clone()),
             policy::limits(self.mode, self.gateway.clone()),
             policy::api_keys(self.mode, self.access.clone()),

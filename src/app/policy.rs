@@ -88,6 +88,20 @@ pub(super) fn api_keys(mode: Mode, control: Arc<AccessControl>) -> ReloadablePar
     })
 }
 
+/// Creates the part that replaces who sees and who writes what in a profile, and which own fields there are.
+///
+/// What looks other than before to somebody is sent once it has a new version, which takes as long as there are profiles.
+/// Several gateways on one database have to have the same rules at any time, so theirs wait for a restart of all.
+pub(super) fn rules(service: Arc<Service>) -> ReloadablePart {
+    ReloadablePart::new(&["profile.visibility.", "profile.write.", "profile.fields."], move |config| {
+        if service.shared().is_some() {
+            return Ok(PreparedChange::needs_restart());
+        }
+        let (service, rules, write) = (service.clone(), config.profile.rules(), config.profile.write.clone());
+        Ok(PreparedChange::live(move || service.want_rules(rules, write)))
+    })
+}
+
 /// Creates the part that replaces origins, proxies and limits. Open connections stay.
 pub(super) fn limits(mode: Mode, gateway: Arc<Gateway>) -> ReloadablePart {
     const KEYS: &[&str] = &[

@@ -12,6 +12,7 @@ pub mod import;
 pub mod key;
 mod log;
 pub mod man;
+pub mod purge_field;
 pub mod schema;
 pub mod serve;
 pub mod store_copy;

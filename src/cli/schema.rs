@@ -2,43 +2,18 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::config::{Config, FieldConfig, FieldType};
 use rosterd_engine::model::{Audience, FieldWriter};
 
-/// Returns the own fields as JSON: those of each field that say something about its type.
+/// Returns the own fields as JSON, as `getSchema` answers them.
 ///
 /// # Panics
 /// Never: the value is plain data.
 #[must_use]
 pub fn json(config: &Config) -> String {
-    let fields: Map<_, _> =
-        config.profile.fields.iter().map(|(name, field)| (name.clone(), described(field))).collect();
-    serde_json::to_string_pretty(&json!({ "fields": fields })).expect("it is plain data")
-}
-
-fn described(field: &FieldConfig) -> Value {
-    let mut out =
-        json!({"type": field.kind.name(), "visibility": field.visibility.word(), "write": field.write.word()});
-    let numbers = matches!(field.kind, FieldType::Integer | FieldType::Number);
-    let texts = matches!(field.kind, FieldType::Text | FieldType::List);
-    if numbers {
-        (out["min"], out["max"]) = (field.min.into(), field.max.into());
-    }
-    if texts {
-        out["maxLength"] = field.max_length.into();
-    }
-    if texts && !field.values.is_empty() {
-        out["values"] = field.values.clone().into();
-    }
-    if field.kind == FieldType::List {
-        out["maxItems"] = field.max_items.into();
-    }
-    if !field.default.is_empty() {
-        out["default"] = field.default.clone().into();
-    }
-    out
+    serde_json::to_string_pretty(&rosterd_protocol::schema(&config.profile.rules().own)).expect("it is plain data")
 }
 
 /// Returns a declaration file that gives `user.fields` of the JavaScript client the types of the own fields.
@@ -89,6 +64,7 @@ fn type_of(field: &FieldConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn config() -> Config {
         let level = FieldConfig {
@@ -113,10 +89,12 @@ mod tests {
     #[test]
     fn a_schema_is_printed_as_json_and_as_types() {
         let expected = json!({"fields": {
-            "level": {"type": "integer", "min": 1.0, "max": 99.0, "default": "1", "visibility": "everyone", "write": "backend"},
+            "level": {"type": "integer", "min": 1.0, "max": 99.0, "default": 1, "visibility": "everyone", "write": "backend"},
             "tags": {"type": "list", "maxLength": 256, "maxItems": 16, "values": ["red", "\""], "visibility": "friends", "write": "self"},
         }});
-        assert_eq!(serde_json::from_str::<Value>(&json(&config())).unwrap(), expected);
+        let printed: Value = serde_json::from_str(&json(&config())).unwrap();
+        assert_eq!(printed["fields"], expected["fields"]);
+        assert_eq!(printed["hash"].as_str().map(str::len), Some(16));
         let text = typescript(&config());
         assert!(text.contains("    /** A whole number from 1 to 99; everyone sees it, only the backend writes it. */\n    level: number;"), "{text}");
         assert!(text.contains("    tags: readonly (\"red\" | \"\\\"\")[];"), "{text}");

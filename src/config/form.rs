@@ -12,7 +12,7 @@ use toml::Value;
 use super::choice;
 use crate::store::postgres::PostgresUrl;
 use rosterd_engine::for_each_profile_field;
-use rosterd_engine::model::{Audience, OwnSchema, Visibility};
+use rosterd_engine::model::{Audience, OwnSchema, RulesChange, Visibility};
 
 /// A text that neither `Debug` output nor an error nor serialization shows.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -65,6 +65,9 @@ macro_rules! define_audiences {
             /// `[profile.fields.NAME]`, which `ProfileConfig` reads.
             #[serde(skip)]
             own: Arc<OwnSchema>,
+            /// No setting: what a store knows of the rules before.
+            #[serde(skip)]
+            change: Option<Arc<RulesChange>>,
         }
     };
 }

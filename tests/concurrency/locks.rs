@@ -25,6 +25,10 @@ impl<T> Mutex<T> {
 pub struct RwLock<T>(shuttle::sync::RwLock<T>);
 
 impl<T> RwLock<T> {
+    pub fn new(value: T) -> Self {
+        Self(shuttle::sync::RwLock::new(value))
+    }
+
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         self.0.read().unwrap()
     }

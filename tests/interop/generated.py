@@ -43,6 +43,8 @@ CALLS = [
     ("get_me", {}),
     ("read_live", {}),
     ("list_nodes", {}),
+    ("get_schema", {}),
+    ("purge_field", {"field": "shoe_size"}),
     ("list_settings", {}),
     ("list_audit", {"limit": 10, "caller": "default"}),
     ("list_sessions", {"account": "frank"}),

@@ -80,6 +80,8 @@ await done(client.DELETE("/v1/users/{account}", frankly));
 const crm = { params: { path: { name: "crm" } } };
 await done(client.GET("/v1/live"));
 await done(client.GET("/v1/nodes"));
+await done(client.GET("/v1/schema"));
+await done(client.POST("/v1/schema/{field}/purge", { params: { path: { field: "shoe_size" } } }));
 await done(client.GET("/v1/settings"));
 await done(client.GET("/v1/hooks"));
 await done(client.GET("/v1/webhooks"));

@@ -438,7 +438,7 @@ impl Task {
             return self.write(connection, payload.to_vec()).await;
         }
         let frame = self.encoding.decode_server(payload).unwrap();
-        self.shared.trace(&self.name, &frame);
+        self.shared.trace(&self.name, &self.account, &frame);
         if frame.id > 0 {
             self.answered(connection, &frame).await?;
         }

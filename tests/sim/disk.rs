@@ -15,7 +15,7 @@ use rosterd::store::{
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request,
-    RequestError, Revision, User,
+    RequestError, Revision, User, Visibility,
 };
 use rosterd_memory_store::{self as memory_store, Disk};
 use tokio::sync::mpsc;
@@ -23,7 +23,6 @@ use tokio::time::sleep;
 
 use crate::node::Process;
 use crate::random::Random;
-use crate::visibility;
 
 /// When a process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +40,8 @@ pub enum When {
 pub struct Committed {
     pub commands: Vec<Command>,
     pub now: Millis,
+    /// By which it was decided.
+    pub rules: Arc<Visibility>,
 }
 
 /// The data that survive a crash.
@@ -98,9 +99,12 @@ pub fn open(
     clock: StoreClock,
     random: Random,
     process: Arc<Process>,
+    rules: Visibility,
 ) -> (Arc<SimStore>, mpsc::Receiver<CommitBatch>, Revision) {
     let rows = platter.lock().unwrap().disk.copy();
-    let opened = memory_store::open_on(rows.clone(), clock.clone(), visibility());
+    let opened = memory_store::open_on(rows.clone(), clock.clone(), rules);
+    // What an opening keeps of the rules survives a crash.
+    platter.lock().unwrap().disk = rows.copy();
     let (platter, faults, writing) = (platter.clone(), faults.clone(), tokio::sync::Mutex::default());
     let store = SimStore { inner: opened.store, rows, platter, faults, clock, random, writing, process };
     (Arc::new(store), opened.feed, opened.head)
@@ -178,7 +182,7 @@ impl SimStore {
         if crash == Some(When::Before) {
             self.die().await;
         }
-        let (commands, now) = (write.commands.clone(), (self.clock)());
+        let (commands, now, rules) = (write.commands.clone(), (self.clock)(), self.inner.rules());
         let before = self.rows.head();
         let mut written = pin!(self.inner.write(write));
         // The first poll commits; the rest is waiting for the hub.
@@ -189,7 +193,7 @@ impl SimStore {
         if self.rows.head() > before {
             let mut platter = self.platter.lock().unwrap();
             platter.disk = self.rows.copy();
-            platter.log.push(Committed { commands, now });
+            platter.log.push(Committed { commands, now, rules });
         }
         if crash == Some(When::After) {
             self.die().await;
@@ -322,6 +326,20 @@ impl Store for SimStore {
 
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.purge()
+    }
+
+    fn rules(&self) -> Arc<Visibility> {
+        self.inner.rules()
+    }
+
+    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let _writing = self.writing.lock().await;
+            self.pause(4).await;
+            self.inner.put_rules(rules).await?;
+            self.platter.lock().unwrap().disk = self.rows.copy();
+            Ok(())
+        })
     }
 
     fn lineage(&self) -> Lineage {

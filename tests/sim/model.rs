@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
 
-use rosterd_engine::model::{Command, Edge, Millis, OwnValue, Profile};
+use rosterd_engine::model::{Audience, Command, Edge, Millis, OwnValue, Profile, Visibility};
 use rosterd_protocol::v1;
 
 use crate::disk::Committed;
 
-/// The fields of a profile that the histories change: nick, avatar and `level` for everyone, tel and `mood` for friends,
-/// custom and `diary` for the account alone.
+/// The fields of a profile that the histories change. Everyone sees nick and avatar; of the others the rules decide.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeenProfile {
     pub nick: String,
@@ -25,19 +24,23 @@ pub struct SeenProfile {
 }
 
 impl SeenProfile {
-    fn for_friends(&self) -> Self {
-        Self { custom: String::new(), own: self.own_without("diary"), muted: BTreeSet::new(), ..self.clone() }
-    }
-
-    fn for_everyone(&self) -> Self {
-        let friends = self.for_friends();
-        Self { tel: String::new(), own: friends.own_without("mood"), ..friends }
-    }
-
-    fn own_without(&self, name: &str) -> BTreeMap<String, i64> {
-        let mut own = self.own.clone();
-        own.remove(name);
-        own
+    /// The part that an audience sees.
+    fn seen_by(&self, audience: Audience, rules: &Visibility) -> Self {
+        let of = |to: Audience, text: &String| if to >= audience { text.clone() } else { String::new() };
+        let is_shown = |name: &str| rules.own.audience(name).is_some_and(|to| to >= audience);
+        Self {
+            nick: self.nick.clone(),
+            avatar: self.avatar,
+            tel: of(rules.tel, &self.tel),
+            custom: of(rules.custom, &self.custom),
+            own: self
+                .own
+                .iter()
+                .filter(|(name, _)| is_shown(name))
+                .map(|(name, value)| (name.clone(), *value))
+                .collect(),
+            muted: if audience == Audience::Own { self.muted.clone() } else { BTreeSet::new() },
+        }
     }
 
     pub fn of(user: &v1::User) -> Self {
@@ -123,7 +126,7 @@ impl Model {
         let mut model = Self::default();
         for committed in log {
             for command in &committed.commands {
-                model.apply(command, committed.now);
+                model.apply(command, committed.now, &committed.rules);
             }
         }
         model
@@ -152,17 +155,23 @@ impl Model {
     }
 
     /// The part of a profile that `viewer` sees; the profile before a block, if there is one.
-    fn seen(&self, viewer: &str, account: &str) -> SeenProfile {
+    fn seen(&self, viewer: &str, account: &str, rules: &Visibility) -> SeenProfile {
         let frozen = self.blocks.get(&(account.to_owned(), viewer.to_owned()));
         let profile = frozen.cloned().unwrap_or_else(|| self.profile(account));
         let friends = self.friends.contains_key(&(viewer.to_owned(), account.to_owned()));
-        if friends { profile.for_friends() } else { profile.for_everyone() }
+        profile.seen_by(if friends { Audience::Friends } else { Audience::Everyone }, rules)
     }
 
-    pub fn expected(&self, account: &str, watched: &[String], online: &BTreeSet<String>) -> Expected {
+    pub fn expected(
+        &self,
+        account: &str,
+        watched: &[String],
+        online: &BTreeSet<String>,
+        rules: &Visibility,
+    ) -> Expected {
         let own = self.friends.iter().filter(|((owner, _), _)| owner == account);
         let friends: BTreeMap<_, _> =
-            own.map(|((_, peer), note)| (peer.clone(), (note.clone(), self.seen(account, peer)))).collect();
+            own.map(|((_, peer), note)| (peer.clone(), (note.clone(), self.seen(account, peer, rules)))).collect();
         let mut requests = BTreeSet::new();
         for ((sender, receiver), request) in &self.requests {
             if sender == account {
@@ -176,13 +185,13 @@ impl Model {
             online.contains(friend) && !blocked && !self.users[friend].invisible
         };
         Expected {
-            me: self.profile(account),
+            me: self.profile(account).seen_by(Audience::Own, rules),
             requests,
             blocks: self.blocks.keys().filter(|(owner, _)| owner == account).map(|(_, peer)| peer.clone()).collect(),
             watched: watched
                 .iter()
                 .filter(|watched| self.exists(watched) && *watched != account)
-                .map(|watched| (watched.clone(), self.seen(account, watched)))
+                .map(|watched| (watched.clone(), self.seen(account, watched, rules)))
                 .collect(),
             shows: friends.keys().map(|friend| (friend.clone(), shows(friend))).collect(),
             friends,
@@ -217,11 +226,11 @@ impl Model {
         (a.to_owned(), b.to_owned())
     }
 
-    fn apply(&mut self, command: &Command, now: Millis) {
+    fn apply(&mut self, command: &Command, now: Millis, rules: &Visibility) {
         match command {
             Command::SetProfile { account, patch, .. } => {
                 let user = self.users.entry(account.to_string()).or_default();
-                let own = &crate::visibility().own;
+                let own = &rules.own;
                 let new = || Profile { own: own.defaults(), ..Profile::new(account.clone(), 1, now) };
                 let held = user.profile.take().unwrap_or_else(new);
                 user.profile = Some(patch.apply(&held, own).unwrap().unwrap_or(held));
@@ -282,7 +291,7 @@ impl Model {
                 let key = self.relate(account.as_str(), peer.as_str());
                 let profile = self.profile(account.as_str());
                 let is_friend = self.lists(peer.as_str(), account.as_str());
-                let profile = if is_friend { profile } else { profile.for_everyone() };
+                let profile = if is_friend { profile } else { profile.seen_by(Audience::Everyone, rules) };
                 if !self.blocks.contains_key(&key) {
                     self.close(account.as_str(), peer.as_str());
                     self.blocks.insert(key, profile);
@@ -298,8 +307,11 @@ impl Model {
                     request.hidden = false;
                 }
             }
-            // These decide who may log in, and not what anyone sees.
-            Command::RevokeTokens { .. } | Command::SetToken { .. } => {}
+            // These bring no value that was not there, or decide who may log in, and not what anyone sees.
+            Command::MoveViews { .. }
+            | Command::MoveFrozenViews { .. }
+            | Command::RevokeTokens { .. }
+            | Command::SetToken { .. } => {}
             Command::AdoptUser { .. }
             | Command::AdoptFriend { .. }
             | Command::AdoptRequest { .. }

@@ -11,12 +11,12 @@ use rosterd::hub::{self, Hub, SessionsLimit};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
 use rosterd::service::{
-    self, Interleave, NodeEnvironment, Service, consume, expire_requests, keep_presence, restore_presence,
+    self, Interleave, NodeEnvironment, Service, apply_rules, consume, expire_requests, keep_presence, restore_presence,
     sweep_presence,
 };
 use rosterd::session::SessionSettings;
 use rosterd::store::{Store, StoreClock};
-use rosterd_engine::model::{FriendsPolicy, SessionsPolicy};
+use rosterd_engine::model::{FriendsPolicy, SessionsPolicy, Visibility};
 use rosterd_protocol::Encoding;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -25,7 +25,6 @@ use tokio::time::sleep;
 use crate::disk::{self, Faults, Platter};
 use crate::net::{self, Breaker, End};
 use crate::random::Random;
-use crate::visibility;
 
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long an account that left counts as online.
@@ -76,6 +75,8 @@ pub struct Surroundings {
     pub faults: Arc<Faults>,
     pub clock: StoreClock,
     pub random: Random,
+    /// The rules about who sees what that the settings name.
+    pub rules: Arc<Mutex<Visibility>>,
     /// How long an account that left counts as online.
     pub linger: Duration,
     /// The watchers in a slice of marks.
@@ -88,14 +89,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 impl Node {
     pub async fn start(on: &Surroundings) -> Self {
         let process = Arc::new(Process::default());
+        let rules = on.rules.lock().unwrap().clone();
         let (store, commits, head) =
-            disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone());
+            disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone(), rules.clone());
         let metrics = Arc::new(Metrics::default());
-        let hub = Hub::new(
-            head,
-            hub::HubSettings { visibility: visibility(), presence: true, shared: false },
-            metrics.clone(),
-        );
+        let hub =
+            Hub::new(head, hub::HubSettings { visibility: rules, presence: true, shared: false }, metrics.clone());
         let auth = Authenticator::new(auth::AuthSettings::Development, None, &metrics).unwrap();
         let settings = service::ServiceSettings {
             create_accounts: false,
@@ -132,6 +131,7 @@ impl Node {
         tasks.spawn(gateway.clone().flush_sleeping());
         tasks.spawn(keep_presence(service.clone(), std::future::pending()));
         tasks.spawn(sweep_presence(service.clone()));
+        tasks.spawn(apply_rules(service.clone()));
         tasks.spawn(expire_requests(service.clone(), Duration::from_hours(24)));
         lifecycle.ready();
         Self { service, store, gateway, tasks, process }

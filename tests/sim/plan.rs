@@ -41,6 +41,8 @@ pub enum Act {
     Compact,
     WritesFail(u64),
     ReadsFail(u64),
+    /// Other rules about who sees what come into force, at once or at a restart.
+    Rules(u64, bool),
     /// All clients connect, everything settles, and is compared.
     Rest,
 }
@@ -78,7 +80,21 @@ pub fn plan(seed: u64) -> Vec<Step> {
             steps.push(Step { after: random.below(200), act: Act::Rest });
         }
     }
+    change_rules(seed, &mut steps);
     steps
+}
+
+/// Lets the rules change now and then, often twice in a row. These draw from a source of their own.
+fn change_rules(seed: u64, steps: &mut Vec<Step>) {
+    let random = Random::new(seed ^ 0x72_756c_6573);
+    let first = (ACCOUNTS + CLIENTS) as usize;
+    for _ in 0..4 {
+        let at = first + random.index(steps.len() - first);
+        for after in [random.below(100), random.below(2000)].into_iter().take(1 + random.index(2)) {
+            let act = Act::Rules(random.next(), random.percent(30));
+            steps.insert(at, Step { after, act });
+        }
+    }
 }
 
 fn act(random: &Random) -> Act {

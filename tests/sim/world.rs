@@ -11,7 +11,8 @@ use std::time::Duration;
 use rosterd::store::StoreClock;
 use rosterd_client::{Records, Replica};
 use rosterd_engine::model::{
-    Account, Command as StoreCommand, Fields, Millis, Outcome, OwnChanges, OwnValue, WriteOrigin,
+    Account, Audience, Command as StoreCommand, Fields, Millis, Outcome, OwnChanges, OwnValue, Visibility, WriteOrigin,
+    WriteRights,
 };
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +29,8 @@ use crate::random::Random;
 const EPOCH: i64 = 1_700_000_000_000;
 /// How long everything may take to settle, in simulated time.
 const SETTLING: Duration = Duration::from_mins(3);
+/// How long after a change of the rules a frame may still arrive that was made before: clients stall, and the store fails.
+const ON_ITS_WAY: Duration = Duration::from_mins(1);
 /// How many looks in a row must find it settled.
 const STILL: u32 = 12;
 
@@ -47,6 +50,8 @@ pub struct Shared {
     wrong: Mutex<Option<String>>,
     trace: Mutex<u64>,
     begun: Instant,
+    /// The rules about who sees what, and until when each may still be in a frame that is on its way; the last is in force.
+    rules: Mutex<Vec<(Visibility, Instant)>>,
 }
 
 impl Shared {
@@ -73,7 +78,8 @@ impl Shared {
     }
 
     /// Adds a frame, its client and its time to a hash of all of them.
-    pub fn trace(&self, client: &str, frame: &v1::ServerFrame) {
+    pub fn trace(&self, client: &str, account: &str, frame: &v1::ServerFrame) {
+        self.look_for_hidden_fields(account, frame);
         let line = format!("{} {client} {frame:?}", self.begun.elapsed().as_millis());
         if std::env::var_os("ROSTERD_SIM_TRACE").is_some() {
             eprintln!("{line}");
@@ -81,6 +87,38 @@ impl Shared {
         let mut trace = self.trace.lock().unwrap();
         for byte in line.bytes() {
             *trace = (*trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn rules_change(&self, rules: &Visibility) {
+        let mut known = self.rules.lock().unwrap();
+        if let Some((_, until)) = known.last_mut() {
+            *until = Instant::now() + ON_ITS_WAY;
+        }
+        known.push((rules.clone(), Instant::now()));
+    }
+
+    /// Demands that a frame has no field that its receiver could not see under any rules of late.
+    fn look_for_hidden_fields(&self, account: &str, frame: &v1::ServerFrame) {
+        let mut rules = self.rules.lock().unwrap();
+        let last = rules.len() - 1;
+        let mut at = 0;
+        rules.retain(|(_, until)| {
+            at += 1;
+            at > last || Instant::now() < *until
+        });
+        let users = frame.changes.iter().flat_map(|changes| changes.users.iter().chain(&changes.me));
+        let found = frame.get_users_reply.iter().flat_map(|reply| &reply.users);
+        for user in users.chain(found) {
+            let audience = if user.account == account { Audience::Own } else { Audience::Friends };
+            let may = |to: &dyn Fn(&Visibility) -> Option<Audience>| {
+                rules.iter().any(|(rules, _)| to(rules).is_some_and(|to| to >= audience))
+            };
+            let texts = (user.tel.is_empty() || may(&|rules| Some(rules.tel)))
+                && (user.custom.is_empty() || may(&|rules| Some(rules.custom)));
+            let own = user.fields.keys().all(|name| may(&|rules| rules.own.audience(name)));
+            let muted = user.muted.is_empty() || audience == Audience::Own;
+            self.demand(texts && own && muted, &format!("{account} received what it may not see: {user:?}"));
         }
     }
 
@@ -239,6 +277,7 @@ impl Director {
             faults,
             clock,
             random: random.fork(),
+            rules: Arc::new(Mutex::new(crate::visibility())),
             linger: LINGER,
             slice: SLICE,
         };
@@ -252,6 +291,7 @@ impl Director {
             wrong: Mutex::default(),
             trace: Mutex::new(0xcbf2_9ce4_8422_2325),
             begun,
+            rules: Mutex::new(vec![(crate::visibility(), begun)]),
         });
         let client = |n: u64| {
             let encoding = Encoding::ALL[(n / ACCOUNTS) as usize % 2];
@@ -316,7 +356,8 @@ impl Director {
         let mut own = OwnChanges::default();
         for (at, name) in ["diary", "level", "mood"].into_iter().enumerate() {
             let turn = self.number / (at as u64 + 1);
-            if turn.is_multiple_of(4) {
+            let is_there = self.on.rules.lock().unwrap().own.audience(name).is_some();
+            if turn.is_multiple_of(4) && is_there {
                 let value = (!turn.is_multiple_of(5)).then_some(OwnValue::Integer((turn % 1000) as i64));
                 own.set.insert(name.into(), value);
             }
@@ -389,6 +430,7 @@ impl Director {
             Act::Compact => self.compact().await,
             Act::WritesFail(ms) => self.fail(|faults| &faults.writes_fail, *ms, "writes fail"),
             Act::ReadsFail(ms) => self.fail(|faults| &faults.reads_fail, *ms, "reads fail"),
+            Act::Rules(number, at_restart) => self.change_rules(*number, *at_restart).await,
             Act::Rest => self.rest().await,
         }
     }
@@ -415,6 +457,19 @@ impl Director {
             self.shared.happened(what);
         }
         self.clients[n as usize].order(order);
+    }
+
+    async fn change_rules(&mut self, number: u64, at_restart: bool) {
+        let rules = crate::rules(number);
+        self.shared.rules_change(&rules);
+        *self.on.rules.lock().unwrap() = rules.clone();
+        if at_restart {
+            self.shared.happened("other rules at a restart");
+            self.restart().await;
+        } else {
+            self.shared.happened("other rules while clients live");
+            self.service().want_rules(rules, WriteRights::default());
+        }
     }
 
     fn make(&mut self, n: u64) {
@@ -546,6 +601,10 @@ impl Director {
         }
         let log = self.on.platter.lock().unwrap().log.clone();
         let model = Model::of(&log);
+        let moves = |command: &StoreCommand| matches!(command, StoreCommand::MoveViews { .. });
+        if log.iter().flat_map(|committed| &committed.commands).any(moves) {
+            self.shared.happened("a view moved");
+        }
         let online: BTreeSet<_> = (0..ACCOUNTS).map(account).filter(|name| model.exists(name)).collect();
         for n in (0..ACCOUNTS).filter(|n| model.exists(&account(*n))) {
             self.compare(n, &model, &online).await;
@@ -589,6 +648,10 @@ impl Director {
         if hub.watermark() != platter.disk.head() {
             let _ = write!(state, "the watermark is {}, not {}; ", hub.watermark(), platter.disk.head());
         }
+        let (rules, wanted) = (node.store.rules(), self.on.rules.lock().unwrap().clone());
+        if *rules != wanted {
+            let _ = write!(state, "the rules change; ");
+        }
         let writing = self.writing.load(Ordering::Relaxed);
         if writing > 0 {
             let _ = write!(state, "{writing} writes are under way; ");
@@ -627,7 +690,8 @@ impl Director {
         };
         for client in self.clients.iter().filter(|client| client.account == account(n)) {
             let view = client.view.lock().unwrap();
-            let expected = model.expected(&client.account, &view.watched, online);
+            let rules = self.on.rules.lock().unwrap().clone();
+            let expected = model.expected(&client.account, &view.watched, online, &rules);
             let held = held(&view.replica, &view.watched, model, &client.account);
             let differences = expected.differences(&held);
             self.shared.demand(differences.is_empty(), &format!("{} holds\n{differences}", client.name));

@@ -332,3 +332,14 @@ async fn an_ops_listener_that_says_something_else_is_not_one() {
     let said = complaint(&finished(&mut command(gateway.clients, ops, "idle --users 4 --friends 2")));
     assert!(said.contains("is not the ops listener of a gateway"), "{said}");
 }
+
+#[tokio::test]
+async fn the_accounts_have_a_value_in_every_own_field_of_the_deployment() {
+    let world = World::with("[profile.fields.level]\ntype = \"integer\"\nmin = 3\nwrite = \"backend\"\n");
+    let gateway = world.start();
+    let output = figures(&gateway, "idle --users 4 --friends 2 --seconds 0.1 --keep");
+    assert_eq!(output["verdict"], "passed", "{output}");
+    let (_, users) = gateway.call(hyper::Method::GET, "/v1/users?prefix=bench", "").await;
+    let users = users["users"].as_array().unwrap().clone();
+    assert!(users.len() == 4 && users.iter().all(|user| user["fields"]["level"] == 7), "{users:?}");
+}

@@ -193,3 +193,29 @@ async fn a_change_says_how_requests_ended() {
         assert_eq!((ended.len(), ended[0].account.as_str(), ended[0].state), (1, other, state as i32));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_fields_that_the_schema_does_not_allow_are_not_sent() {
+    let fields = "[profile.fields.level]\ntype = \"integer\"\nmax = 9\nwrite = \"backend\"\n\
+                  [profile.fields.about]\ntype = \"text\"\nmax_length = 3\n";
+    let world = World::with(fields);
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let client = connected(options(&gateway, "alice")).await;
+    let about = |text: &str| v1::FieldValue { text: Some(text.to_owned()), ..Default::default() };
+    let change =
+        |name: &str, value| v1::UpdateMyInfo { fields: [(name.to_owned(), value)].into(), ..Default::default() };
+    let sent = || gateway.metric("rosterd_commands_total");
+    assert_eq!(client.update_my_info(change("about", about("long"))).await.unwrap_err().code, 414);
+    assert!(sent().await > 0.0, "it is not known yet what would be right");
+    let schema = client.get_schema().await.unwrap();
+    assert_eq!(client.snapshot().connection.schema.as_ref(), Some(&schema.hash));
+    let before = sent().await;
+    for (name, code) in [("about", 414), ("level", 403), ("abuot", 414)] {
+        let error = client.update_my_info(change(name, about("long"))).await.unwrap_err();
+        assert_eq!((error.code, error.field), (code, Some(format!("fields.{name}"))));
+    }
+    assert_eq!(sent().await, before);
+    let me = client.update_my_info(change("about", about("me"))).await.unwrap();
+    assert_eq!((me.fields["about"].text.as_deref(), sent().await), (Some("me"), before + 1.0));
+}

@@ -55,6 +55,7 @@ mod random;
 mod raw;
 mod reload;
 mod repair;
+mod rules_change;
 mod scenarios;
 mod scopes;
 mod shutdown;

@@ -8,7 +8,7 @@ use crate::api::{Api, error, with_users};
 use crate::support::{API_KEY, World};
 
 /// Every operation of the server API, each with a body that it takes, in an order in which all of them can be done.
-pub const OPERATIONS: [(Method, &str, &str); 58] = [
+pub const OPERATIONS: [(Method, &str, &str); 60] = [
     (Method::PUT, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::PATCH, "/v1/users/ann", "{\"nick\": \"intruder\"}"),
     (Method::GET, "/v1/users/ann", ""),
@@ -49,6 +49,8 @@ pub const OPERATIONS: [(Method, &str, &str); 58] = [
     (Method::GET, "/v1/sessions", ""),
     (Method::GET, "/v1/live", ""),
     (Method::GET, "/v1/nodes", ""),
+    (Method::GET, "/v1/schema", ""),
+    (Method::POST, "/v1/schema/shoe_size/purge", ""),
     (Method::GET, "/v1/settings", ""),
     (Method::GET, "/v1/feed", ""),
     (Method::GET, "/v1/snapshot", ""),

@@ -152,6 +152,46 @@ async fn what_a_client_may_not_write_is_refused_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn clients_and_backends_learn_which_fields_there_are() {
+    let world = World::with(&FIELDS.replace("type = \"number\"", "type = \"number\"\nmin = 0.5\nmax = 1000"));
+    let gateway = world.start();
+    gateway.populate(&["ann"], &[]).await;
+    let (_, of_api) = gateway.call(Method::GET, "/v1/schema", "").await;
+    let hash = of_api["hash"].as_str().unwrap().to_owned();
+    for encoding in Encoding::ALL {
+        let mut ann = gateway.login("ann", encoding).await;
+        assert_eq!(ann.reply.schema.as_ref(), Some(&hash));
+        let reply = ann.request(ClientCommand::GetSchema(v1::GetSchema {})).await.get_schema_reply.unwrap();
+        assert_eq!(serde_json::to_value(&reply).unwrap(), of_api);
+    }
+    let (everyone, own) = ("everyone", "self");
+    assert_eq!(
+        of_api["fields"],
+        json!({
+            "diary": {"type": "text", "visibility": "self", "write": own, "maxLength": 256},
+            "level": {"type": "integer", "visibility": everyone, "write": "backend", "min": 1.0, "max": 99.0, "default": 1},
+            "pronouns": {"type": "text", "visibility": "friends", "write": own, "maxLength": 16},
+            "score": {"type": "number", "visibility": everyone, "write": own, "min": 0.5, "max": 1000.0},
+            "tags": {
+                "type": "list", "visibility": everyone, "write": own,
+                "maxLength": 256, "maxItems": 3, "values": ["red", "green", "blue"],
+            },
+            "vip": {"type": "boolean", "visibility": everyone, "write": own},
+        })
+    );
+    let printed: Value = serde_json::from_str(&world.run_well(&["schema"])).unwrap();
+    assert_eq!(printed, of_api);
+    // A deployment without own fields says nothing of them at a login.
+    let bare = World::new();
+    let gateway = bare.start();
+    gateway.populate(&["ann"], &[]).await;
+    let mut ann = gateway.login("ann", JSON).await;
+    assert_eq!(ann.reply.schema, None);
+    let reply = ann.request(ClientCommand::GetSchema(v1::GetSchema {})).await.get_schema_reply.unwrap();
+    assert!(reply.fields.is_empty() && reply.hash != hash);
+}
+
+#[tokio::test]
 async fn nested_values_and_wrong_forms_are_named() {
     let world = World::with(FIELDS);
     let Three { gateway, mut ann, .. } = three(&world, JSON).await;
@@ -202,8 +242,9 @@ async fn a_deployment_without_own_fields_sends_and_keeps_what_it_did_before() {
     // A field that is gone is seen by nobody, though its value stays.
     let world = World { settings: FIELDS.replace("profile.fields.diary", "profile.fields.other"), ..world };
     let gateway = world.start();
-    let bob = gateway.resume("bob", JSON, held).await;
-    assert_eq!((bob.reply.sync, seen(&bob)), (FULL, json!({"level": 3, "pronouns": "they"})));
+    let mut bob = gateway.resume("bob", JSON, held).await;
+    assert_ne!(bob.reply.sync, FULL);
+    bob.until(|replica| own(&replica.users()["ann"]) == json!({"level": 3, "pronouns": "they"})).await;
     let mut ann = gateway.login("ann", JSON).await;
     let mine = json!({"level": 3, "pronouns": "they"});
     assert_eq!(own(ann.replica.me().unwrap()), mine);

@@ -105,14 +105,14 @@ async fn the_scope_of_each_operation_is_a_contract() {
     }
     let expected = json!({
         "": ["getMe"],
-        "erase": ["deleteUser"],
+        "erase": ["deleteUser", "purgeField"],
         "feed": ["readFeed", "readSnapshot"],
         "operate": [
             "deleteDeadEvent", "listAudit", "listSettings", "pauseWebhook", "replayWebhook", "resumeWebhook", "testWebhook",
         ],
         "private": ["exportUser"],
         "read": [
-            "explainDelivery", "getPresence", "getSession", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
+            "explainDelivery", "getPresence", "getSchema", "getSession", "getUser", "getUsers", "getWebhook", "listAllSessions", "listBlocks",
             "listChanges",
             "listDeadEvents", "listFriends", "listHooks", "listNodes", "listRequests", "listSessions", "listUsers", "listWebhooks", "readLive",
         ],

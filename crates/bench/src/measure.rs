@@ -57,7 +57,10 @@ pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOut
     }
     let connect = |ops: &GatewayUrl| OpsConnection::connect(ops.address, settings.key);
     let mut ops = settings.ops.first().map(connect).transpose()?;
-    let world = World::new(graph, settings.prefix, &kind)?;
+    let mut world = World::new(graph, settings.prefix, &kind)?;
+    if let Some(ops) = &mut ops {
+        world.fill(&ops.schema()?);
+    }
     let tokens = (0..users).map(|user| (settings.token)(&world.account(user))).collect::<Result<Vec<_>, _>>();
     let tokens = tokens.map_err(BenchError)?;
     if let Some(ops) = &mut ops {

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::error::BenchError;
 use rosterd_client::{Backend, BackendError};
+use rosterd_protocol::v1::GetSchemaReply;
 
 /// How long the first call may take, and any later one, which may have much to do.
 const FIRST: Duration = Duration::from_secs(5);
@@ -49,6 +50,15 @@ impl OpsConnection {
     /// The gateway does not answer.
     pub fn metrics(&mut self) -> Result<Readings, BenchError> {
         self.get("/metrics").map(|(_, text)| Readings(text))
+    }
+
+    /// Returns the own fields of the deployment; none of a gateway that cannot say.
+    ///
+    /// # Errors
+    /// The gateway does not answer.
+    pub fn schema(&mut self) -> Result<GetSchemaReply, BenchError> {
+        let (_, text) = self.get("/v1/schema")?;
+        Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
     /// Imports lines in the form that `rosterd import` takes.

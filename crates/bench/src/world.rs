@@ -3,12 +3,14 @@
 //! Their names contain the run's prefix and its graph, so they collide with no other accounts, and a run with the same
 //! parameters finds those that `--keep` left.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::error::BenchError;
 use super::graph::Graph;
 use super::ops::OpsConnection;
 use rosterd_engine::model::Account;
+use rosterd_protocol::v1::{FieldSchema, FieldTexts, FieldValue, GetSchemaReply};
 
 /// The lines of one import request: few enough for other writes to get their turn.
 const PIECE: usize = 500;
@@ -18,6 +20,8 @@ const PIECE: usize = 500;
 pub struct World {
     /// The friendships.
     pub graph: Graph,
+    /// A value for each own field of the deployment.
+    pub own: BTreeMap<String, FieldValue>,
     stem: String,
 }
 
@@ -27,7 +31,7 @@ impl World {
     /// # Errors
     /// The names are not valid for accounts.
     pub fn new(graph: Graph, prefix: &str, kind: &str) -> Result<Self, BenchError> {
-        let world = Self { graph, stem: format!("{prefix}-{kind}") };
+        let world = Self { graph, own: BTreeMap::new(), stem: format!("{prefix}-{kind}") };
         Account::parse(&world.account(999_999), "--prefix").map_err(|error| BenchError(error.message))?;
         Ok(world)
     }
@@ -38,12 +42,26 @@ impl World {
         format!("{}-{user:06}", self.stem)
     }
 
+    /// Gives each account a value in each of these fields. One of a type that is not known here has none.
+    pub fn fill(&mut self, schema: &GetSchemaReply) {
+        let values = schema.fields.iter().map(|(name, field)| (name.clone(), value(field)));
+        self.own = values.filter(|(_, value)| *value != FieldValue::default()).collect();
+    }
+
     /// Returns all accounts and friendships as lines of an import, in pieces.
+    ///
+    /// # Panics
+    /// Never: the own fields are plain data.
     pub fn pieces(&self) -> impl Iterator<Item = String> + '_ {
-        let users = (0..self.graph.users()).map(|user| {
+        let own = if self.own.is_empty() {
+            String::new()
+        } else {
+            format!(r#","fields":{}"#, serde_json::to_string(&self.own).expect("it is plain data"))
+        };
+        let users = (0..self.graph.users()).map(move |user| {
             let account = self.account(user);
             format!(
-                r#"{{"user":{{"account":"{account}","nick":"Bench {user}","avatar":"http://avatar/{account}","sign":"hello, world"}}}}"#
+                r#"{{"user":{{"account":"{account}","nick":"Bench {user}","avatar":"http://avatar/{account}","sign":"hello, world"{own}}}}}"#
             )
         });
         let pairs = self
@@ -112,6 +130,22 @@ impl World {
     }
 }
 
+/// Returns a value that a field may have.
+fn value(field: &FieldSchema) -> FieldValue {
+    let none = FieldValue::default();
+    let most = field.max_length.map_or(usize::MAX, |most| most as usize);
+    let text = || field.values.first().cloned().unwrap_or_else(|| "something".chars().take(most).collect());
+    let number = 7.0_f64.clamp(field.min.unwrap_or(7.0), field.max.unwrap_or(7.0));
+    match field.r#type.as_str() {
+        "text" => FieldValue { text: Some(text()), ..none },
+        "integer" => FieldValue { integer: Some(number as i64), ..none },
+        "number" => FieldValue { number: Some(number), ..none },
+        "boolean" => FieldValue { boolean: Some(true), ..none },
+        "list" => FieldValue { list: Some(FieldTexts { texts: vec![text()] }), ..none },
+        _ => none,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +160,20 @@ mod tests {
         let lines: Vec<_> = pieces.iter().flat_map(|piece| piece.lines()).collect();
         assert_eq!(lines.len(), 300 + 600);
         assert!(lines.iter().all(|line| import_line(line).is_ok()), "{}", lines[0]);
+    }
+
+    #[test]
+    fn the_accounts_have_a_value_in_every_own_field() {
+        let mut world = World::new(Graph::star(1), "bench", "star1").unwrap();
+        let schema = r#"{"fields": {
+            "colour": {"type": "text", "maxLength": 9, "values": ["red"]}, "about": {"type": "text", "maxLength": 4},
+            "level": {"type": "integer", "min": 10, "max": 20}, "score": {"type": "number", "min": 0, "max": 0.5},
+            "vip": {"type": "boolean"}, "tags": {"type": "list", "maxLength": 3, "maxItems": 2}, "place": {"type": "place"}
+        }}"#;
+        world.fill(&serde_json::from_str(schema).unwrap());
+        let line = world.pieces().next().unwrap().lines().next().unwrap().to_owned();
+        let fields = r#""fields":{"about":"some","colour":"red","level":10,"score":0.5,"tags":["som"],"vip":true}"#;
+        assert!(line.contains(fields) && import_line(&line).is_ok(), "{line}");
     }
 
     #[test]

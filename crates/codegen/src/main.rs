@@ -16,8 +16,19 @@ const WIRE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/src/v1.rs")
 const CHANGE_LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/src/feed_v1.rs");
 
 /// The messages that the server API speaks, too; the document that describes it has them as schemas.
-const DOCUMENTED: [&str; 9] =
-    ["User", "Friend", "Request", "BlockRecord", "Presence", "Device", "Session", "Error", "UpdateMyInfo"];
+const DOCUMENTED: [&str; 11] = [
+    "User",
+    "Friend",
+    "Request",
+    "BlockRecord",
+    "Presence",
+    "Device",
+    "Session",
+    "Error",
+    "UpdateMyInfo",
+    "FieldSchema",
+    "GetSchemaReply",
+];
 /// The message whose JSON form is written by hand.
 const BY_HAND: &str = "FieldValue";
 /// The enums in them.
@@ -105,10 +116,15 @@ fn schema_rules(config: &mut prost_build::Config, package: &str, message: &Descr
             rules.push("required = true".to_owned());
         }
         if is_map(field) {
+            let value = if message.name() == "GetSchemaReply" { "FieldSchema" } else { "serde_json::Value" };
             rules = vec![
                 "required = false".to_owned(),
-                "value_type = std::collections::BTreeMap<String, serde_json::Value>".to_owned(),
+                format!("value_type = std::collections::BTreeMap<String, {value}>"),
             ];
+        } else if field.type_name().ends_with(BY_HAND) {
+            rules = vec!["required = false".to_owned(), "value_type = serde_json::Value".to_owned()];
+        } else if message.name() == "FieldSchema" && field.label() == Label::Repeated {
+            rules = vec!["required = false".to_owned()];
         } else if matches!(field.r#type(), Type::Enum | Type::Message) {
             let name = field.type_name().rsplit('.').next().expect("a type has a name");
             let value = if field.proto3_optional() { format!("Option<{name}>") } else { name.to_owned() };
@@ -137,7 +153,7 @@ fn presence_rule(message: &DescriptorProto, field: &FieldDescriptorProto) -> Opt
         }
         // Who has no own fields receives nothing of them.
         _ if is_map(field) => Some("#[serde(skip_serializing_if = \"std::collections::BTreeMap::is_empty\")]"),
-        "Changes" | "User" if repeated => Some("#[serde(skip_serializing_if = \"Vec::is_empty\")]"),
+        "Changes" | "User" | "FieldSchema" if repeated => Some("#[serde(skip_serializing_if = \"Vec::is_empty\")]"),
         _ if !repeated && (field.proto3_optional() || field.r#type() == Type::Message) => {
             Some("#[serde(skip_serializing_if = \"Option::is_none\")]")
         }

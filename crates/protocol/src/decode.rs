@@ -97,6 +97,7 @@ commands! {
     SetPresence, "setPresence", set_presence;
     Repair, "repair", repair;
     SetMuted, "setMuted", set_muted;
+    GetSchema, "getSchema", get_schema;
 }
 
 /// Reads one frame.

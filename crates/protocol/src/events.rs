@@ -260,6 +260,7 @@ impl Serialize for By<'_> {
             }
             WriteOrigin::Import => by.serialize_entry("kind", "import")?,
             WriteOrigin::Expiry => by.serialize_entry("kind", "expiry")?,
+            WriteOrigin::Settings => by.serialize_entry("kind", "settings")?,
         }
         by.end()
     }

@@ -192,6 +192,7 @@ pub enum OriginKind {
     Key = 2,
     Import = 3,
     Expiry = 4,
+    Settings = 5,
 }
 impl OriginKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -205,6 +206,7 @@ impl OriginKind {
             Self::Key => "KEY",
             Self::Import => "IMPORT",
             Self::Expiry => "EXPIRY",
+            Self::Settings => "SETTINGS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -215,6 +217,7 @@ impl OriginKind {
             "KEY" => Some(Self::Key),
             "IMPORT" => Some(Self::Import),
             "EXPIRY" => Some(Self::Expiry),
+            "SETTINGS" => Some(Self::Settings),
             _ => None,
         }
     }
@@ -239,6 +242,7 @@ pub enum CauseKind {
     TokenSet = 14,
     TokenRemoved = 15,
     InvisibleSet = 16,
+    ViewsMoved = 17,
 }
 impl CauseKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -264,6 +268,7 @@ impl CauseKind {
             Self::TokenSet => "TOKEN_SET",
             Self::TokenRemoved => "TOKEN_REMOVED",
             Self::InvisibleSet => "INVISIBLE_SET",
+            Self::ViewsMoved => "VIEWS_MOVED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -286,6 +291,7 @@ impl CauseKind {
             "TOKEN_SET" => Some(Self::TokenSet),
             "TOKEN_REMOVED" => Some(Self::TokenRemoved),
             "INVISIBLE_SET" => Some(Self::InvisibleSet),
+            "VIEWS_MOVED" => Some(Self::ViewsMoved),
             _ => None,
         }
     }

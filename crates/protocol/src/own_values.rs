@@ -58,6 +58,11 @@ pub fn further_fields_from_bytes(bytes: &[u8]) -> Option<(OwnFields, Muted)> {
     Some((from_stored(fields)?, muted))
 }
 
+/// Returns the value of a field, if it has one.
+pub(crate) fn value(value: v1::FieldValue) -> Option<OwnValue> {
+    values(value).pop()
+}
+
 /// Returns the values that are set in a field of the schema.
 fn values(value: v1::FieldValue) -> Vec<OwnValue> {
     let v1::FieldValue { text, integer, number, boolean, list } = value;

@@ -22,6 +22,55 @@ pub struct FieldTexts {
     #[serde(deserialize_with = "crate::or_default")]
     pub texts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// What an own field may hold, who sees it, and who writes it. A limit that the type does not have is absent.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FieldSchema {
+    /// text, integer, number, boolean or list.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub r#type: ::prost::alloc::string::String,
+    /// everyone, friends or self.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub visibility: ::prost::alloc::string::String,
+    /// self or backend.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub write: ::prost::alloc::string::String,
+    #[prost(double, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "5")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: ::core::option::Option<f64>,
+    /// The most characters of a text, and of each text of a list.
+    #[prost(uint32, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_items: ::core::option::Option<u32>,
+    /// The texts that there are; none: any.
+    #[prost(string, repeated, tag = "8")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What a new profile has, and one whose field was cleared.
+    #[prost(message, optional, tag = "9")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(required = false, value_type = serde_json::Value)
+    )]
+    pub default: ::core::option::Option<FieldValue>,
+}
 /// A user's profile. Times are milliseconds since the Unix epoch; a field that was never set is empty.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -432,6 +481,9 @@ pub struct ClientFrame {
     #[prost(message, optional, tag = "22")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_muted: ::core::option::Option<SetMuted>,
+    #[prost(message, optional, tag = "23")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub get_schema: ::core::option::Option<GetSchema>,
 }
 /// Server to client: a reply (or error) with the command's id, or a push without one.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -512,6 +564,9 @@ pub struct ServerFrame {
     pub set_muted_reply: ::core::option::Option<
         ::prost::alloc::boxed::Box<SetMutedReply>,
     >,
+    #[prost(message, optional, tag = "24")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub get_schema_reply: ::core::option::Option<GetSchemaReply>,
     #[prost(message, optional, boxed, tag = "32")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: ::core::option::Option<::prost::alloc::boxed::Box<Changes>>,
@@ -576,6 +631,10 @@ pub struct LoginReply {
     #[prost(uint64, optional, tag = "8")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: ::core::option::Option<u64>,
+    /// The hash of the own fields that the deployment has; absent where it has none.
+    #[prost(string, optional, tag = "9")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -679,6 +738,38 @@ pub struct SetMutedReply {
     #[prost(message, optional, tag = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: ::core::option::Option<User>,
+}
+/// Asks which own fields the deployment has.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSchema {}
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetSchemaReply {
+    /// 16 hexadecimal digits; another one after every change to the fields.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub hash: ::prost::alloc::string::String,
+    /// The fields by their names.
+    #[prost(btree_map = "string, message", tag = "2")]
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(
+            required = false,
+            value_type = std::collections::BTreeMap<String,
+            FieldSchema>
+        )
+    )]
+    pub fields: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        FieldSchema,
+    >,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -4,12 +4,13 @@
 import type { Setting } from './calls.js';
 import { Emitter } from './emitter.js';
 import type { ListenerOptions } from './emitter.js';
+import { checkFields } from './fields.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkOptions } from './options.js';
 import type { Events, LookupOptions, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
 import { Code, RosterdError } from './protocol.js';
-import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
+import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Schema, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
 import type { Snapshot } from './snapshot.js';
 import { onAbort } from './timers.js';
@@ -30,6 +31,7 @@ export class RosterdClient<UserCustom extends string = string, FriendCustom exte
   readonly #replica = new Replica();
   readonly #lifecycle: Lifecycle;
   readonly #watches: Watches;
+  #schema: Schema | undefined;
 
   constructor(options: Options) {
     checkOptions(options);
@@ -159,8 +161,18 @@ export class RosterdClient<UserCustom extends string = string, FriendCustom exte
    * shown when it was made.
    */
   async updateMyInfo(fields: MyInfo<UserCustom>, options: UpdateOptions = {}): Promise<User<UserCustom>> {
+    if (this.#schema && this.#schema.hash === this.#lifecycle.schema) checkFields(this.#schema, fields.fields);
     const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user as User<UserCustom>;
+  }
+
+  /**
+   * Returns the deployment's own fields. From then on, and until a login finds others, {@link updateMyInfo} rejects what
+   * they do not allow without sending it.
+   */
+  async getSchema(limits?: CallLimits): Promise<Schema> {
+    const { getSchemaReply } = await this.#lifecycle.call({ getSchema: {} }, { limits, repeatable: true });
+    return (this.#schema = answered(getSchemaReply));
   }
 
   /**

@@ -71,6 +71,8 @@ export class Lifecycle {
   #repairId = 0;
   #loginError?: RosterdError;
   #login?: LoginReply;
+  /** The hash of the deployment's own fields, as of the last login. */
+  schema?: string | undefined;
   // Settled by the first `synced`, or by a final end.
   #connected?: Deferred;
   // Attempts since the last `synced`.
@@ -257,6 +259,7 @@ export class Lifecycle {
         return this.#giveUp({ code: 1000, reason: 'OTHER_ACCOUNT' }, error);
       }
       this.#login = frame.loginReply;
+      this.schema = frame.loginReply.schema;
       connection.loggedIn(frame.loginReply.heartbeatMs);
     }
     let difference: Difference | undefined;

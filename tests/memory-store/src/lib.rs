@@ -31,7 +31,7 @@ use rosterd_service::store::commit::{Abort, CommitContext, CommittedWrite, Rows,
 use rosterd_service::store::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, COMPACTION_LIMIT, ChangeLog, CommitBatch, DEAD_LETTERS, DeadLetter,
     DeliveryStore, FEED_CAPACITY, LogExtent, LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations,
-    SnapshotKind, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
+    RulesInForce, SnapshotKind, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
 };
 
 /// Makes an empty store.
@@ -49,8 +49,11 @@ pub fn open_on(disk: Disk, clock: StoreClock, visibility: Visibility) -> Opened 
     let (feed, commits) = mpsc::channel(FEED_CAPACITY);
     let head = disk.head();
     let (seen, _) = watch::channel(disk.state.lock().tables.seen);
+    let stored = disk.state.lock().rules.clone();
+    let rules = visibility.clone().opening(&stored, head).unwrap_or(visibility);
+    disk.state.lock().rules = rules.to_text(&stored);
     let (epoch, state, feed) = (disk.epoch, disk.state, Mutex::new(Some(feed)));
-    let store = Arc::new(Memory { clock, visibility, epoch, state, feed, seen });
+    let store = Arc::new(Memory { clock, rules: RulesInForce::new(rules), epoch, state, feed, seen });
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
     Opened { store, log, audit, deliveries, nodes: None, feed: commits, head }
 }
@@ -90,7 +93,7 @@ impl Disk {
 
 struct Memory {
     clock: StoreClock,
-    visibility: Visibility,
+    rules: RulesInForce,
     epoch: Epoch,
     state: Arc<Mutex<MemoryState>>,
     /// Taken by `close`.
@@ -104,6 +107,8 @@ struct MemoryState {
     tables: MemoryTables,
     revision: Revision,
     compacted: Revision,
+    /// The rules about who sees what, as a text.
+    rules: String,
     log: MemoryLog,
     /// With the time at which each was written.
     deliveries: BTreeMap<String, (KeptDelivery, Millis)>,
@@ -394,7 +399,7 @@ impl Memory {
         let (answer, answered) = oneshot::channel();
         {
             let mut state = self.state.lock();
-            let (changes, written) = match state.write(&write, (self.clock)(), &self.visibility) {
+            let (changes, written) = match state.write(&write, (self.clock)(), &self.rules.get()) {
                 Ok(done) => (done.changes, Ok(done.answers)),
                 Err(refusal) => (Vec::new(), Err(refusal)),
             };
@@ -416,7 +421,8 @@ impl Store for Memory {
 
     fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
         let state = self.state.lock();
-        let context = CommitContext { head: state.revision, now: (self.clock)(), visibility: &self.visibility };
+        let visibility = self.rules.get();
+        let context = CommitContext { head: state.revision, now: (self.clock)(), visibility: &visibility };
         let Ok(rehearsed) = rehearse(&state.tables, &command, context);
         Box::pin(async { Ok(rehearsed) })
     }
@@ -624,6 +630,17 @@ impl Store for Memory {
     }
 
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn rules(&self) -> Arc<Visibility> {
+        self.rules.get()
+    }
+
+    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
+        let mut state = self.state.lock();
+        state.rules = rules.to_text(&state.rules);
+        self.rules.set(rules);
         Box::pin(async { Ok(()) })
     }
 

@@ -113,6 +113,7 @@ impl World {
             faults: Arc::new(Faults::default()),
             clock,
             random: random.fork(),
+            rules: Arc::new(Mutex::new(crate::visibility())),
             linger,
             slice: 1024,
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rosterd::store::{self, PresenceRow, WriteError};
-use rosterd_engine::model::{Audience, Fields, Invisibility, Millis, Reason, SeenPresence};
+use rosterd_engine::model::{Audience, Fields, Invisibility, Millis, Reason, SeenPresence, Visibility};
 use rusqlite::Connection;
 
 use crate::support::{finished, spawn};
@@ -541,26 +541,6 @@ async fn requests_of_before_there_were_copies_and_counts_are_kept_counted_and_ar
     assert_eq!(sum, 2 + 3 * 2 + 1, "a friendship, three requests, two of them hidden, a block");
 }
 
-#[tokio::test]
-async fn other_rules_of_visibility_begin_another_history() {
-    let mut place = Place::sqlite();
-    let epoch = async |place: &Place| {
-        let db = place.open();
-        let epoch = db.store.lineage().epoch;
-        db.close().await;
-        epoch
-    };
-    let first = epoch(&place).await;
-    assert_eq!(epoch(&place).await, first);
-    place.visibility.tel = Audience::Friends;
-    let second = epoch(&place).await;
-    assert_ne!(second, first);
-    assert_eq!(epoch(&place).await, second);
-    place.visibility.tel = Audience::Everyone;
-    let third = epoch(&place).await;
-    assert!(third != second && third != first, "which views moved under other rules is unknown");
-}
-
 /// Returns the visibility rules that a closed store holds, after replacing them if a line is given.
 fn stored_rules(place: &Place, line: Option<&str>) -> String {
     let file = Connection::open(place.path()).unwrap();
@@ -571,35 +551,45 @@ fn stored_rules(place: &Place, line: Option<&str>) -> String {
 }
 
 #[tokio::test]
-async fn a_field_that_the_stored_rules_lack_begins_a_new_history_only_under_another_rule_than_its_default() {
-    let epoch = async |place: &Place| {
+async fn a_field_that_the_stored_rules_lack_changes_them_only_under_another_rule_than_its_default() {
+    let opened = async |place: &Place| {
         let db = place.open();
-        let epoch = db.store.lineage().epoch;
+        let facts = (db.store.lineage().epoch, db.store.rules().change.is_some());
+        let settled = Visibility { change: None, ..Visibility::clone(&db.store.rules()) };
+        db.store.put_rules(settled).await.unwrap();
         db.close().await;
-        epoch
+        facts
     };
     let mut place = Place::sqlite();
     place.visibility.email = Audience::Own;
-    let first = epoch(&place).await;
+    let (epoch, changes) = opened(&place).await;
+    assert!(!changes, "nobody has seen anything of an empty store");
+    let db = place.open();
+    db.run(nick("a", "A")).await;
+    db.close().await;
     let all = stored_rules(&place, None);
-    assert_eq!(all, place.visibility.to_line(""));
+    assert_eq!(all, place.visibility.to_text(""));
     // As a rosterd wrote it that knew no `tel` yet, and one that knew a field that is gone.
     let older = all.replace(" tel=everyone", "");
     for line in [older.clone(), format!("{older} shoe_size=self"), format!("shoe_size=self {all}")] {
         assert_ne!(line, all);
         stored_rules(&place, Some(&line));
-        assert_eq!(epoch(&place).await, first, "{line}");
+        assert_eq!(opened(&place).await, (epoch, false), "{line}");
         assert_eq!(stored_rules(&place, None), all, "the line is brought up to date");
     }
 
     place.visibility.tel = Audience::Friends;
     stored_rules(&place, Some(&older));
-    let second = epoch(&place).await;
-    assert_ne!(second, first, "a new field that is not shown to all that its default shows it to");
-    assert_eq!(stored_rules(&place, None), place.visibility.to_line(""));
-    assert_eq!(epoch(&place).await, second);
+    assert_eq!(
+        opened(&place).await,
+        (epoch, true),
+        "a new field that is not shown to all that its default shows it to"
+    );
+    assert_eq!(stored_rules(&place, None), place.visibility.to_text(""));
+    assert_eq!(opened(&place).await, (epoch, false));
 
     // The rules of an unreadable line are unknown.
     stored_rules(&place, Some(&all.replace("nick=everyone", "nick=whoever")));
-    assert_ne!(epoch(&place).await, second);
+    let (other, changes) = opened(&place).await;
+    assert!(other != epoch && !changes, "clients sync in full instead");
 }

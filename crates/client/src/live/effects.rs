@@ -27,7 +27,8 @@ pub(super) fn key(command: &ClientCommand) -> Option<String> {
 
 /// Returns whether sending a command twice does no harm.
 pub(super) fn is_repeatable(command: &ClientCommand) -> bool {
-    matches!(command, ClientCommand::GetUsers(_) | ClientCommand::GetSessions(_) | ClientCommand::Watch(_))
+    use ClientCommand::{GetSchema, GetSessions, GetUsers, Watch};
+    matches!(command, GetUsers(_) | GetSessions(_) | GetSchema(_) | Watch(_))
 }
 
 /// Returns the version of the record that a command sets; `None` if there is none, and the command makes none.

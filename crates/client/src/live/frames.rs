@@ -101,6 +101,7 @@ impl ClientTask {
         }
         self.set_phase(ConnectionPhase::Syncing);
         self.snapshot.connection.session = Some(login.session.clone());
+        self.snapshot.connection.schema.clone_from(&login.schema);
         // Every connection starts without a watch list.
         let accounts: Vec<_> = self.replica.watched().iter().cloned().collect();
         if !accounts.is_empty() {

@@ -1,8 +1,9 @@
 //! The handle of a live client: snapshots, changes, and commands.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rosterd_engine::model::{RequestError, WriteRights};
 use rosterd_protocol::{ClientCommand, v1};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -45,6 +46,7 @@ pub struct RosterdClient {
     snapshots: watch::Receiver<Arc<ClientSnapshot>>,
     // A weak end: readers see the end of the client once its task is gone.
     notices: broadcast::WeakSender<ClientNotice>,
+    schema: Arc<Mutex<Option<v1::GetSchemaReply>>>,
 }
 
 /// Watches strangers until it is dropped.
@@ -94,7 +96,7 @@ impl RosterdClient {
         let (sender, _) = broadcast::channel(NOTICES);
         let notices = sender.downgrade();
         tokio::spawn(ClientTask::new(Arc::new(options), taken, published, sender).run());
-        Ok(Self { orders, snapshots, notices })
+        Ok(Self { orders, snapshots, notices, schema: Arc::default() })
     }
 
     /// Returns everything that the client holds now.
@@ -175,11 +177,12 @@ impl RosterdClient {
     /// Changes the given fields of the account's own profile, and returns the new profile.
     ///
     /// With `if_version` only if that is still its version (412 otherwise); such a call ends with `CONNECTION_LOST` if its
-    /// answer is lost.
+    /// answer is lost. What [`RosterdClient::get_schema`] says to be wrong is not sent.
     ///
     /// # Errors
     /// The gateway refuses, another device was faster, or the answer does not come.
     pub async fn update_my_info(&self, update: v1::UpdateMyInfo) -> Result<v1::User, RosterdError> {
+        self.check_fields(&update).map_err(|error| rosterd_protocol::error(&error))?;
         let reply = self.request(ClientCommand::UpdateMyInfo(update)).await?.update_my_info_reply;
         answered(reply.and_then(|reply| reply.user))
     }
@@ -201,6 +204,7 @@ impl RosterdClient {
         if options == UpdateOptions::default() {
             return self.update_my_info(update).await;
         }
+        self.check_fields(&update).map_err(|error| rosterd_protocol::error(&error))?;
         let abandoned = AbandonGuard(Some(self.orders.downgrade()));
         let reply = self.ordered(|reply| ClientOrder::Edit { update, options, reply }).await;
         abandoned.disarm();
@@ -217,6 +221,30 @@ impl RosterdClient {
     pub async fn set_muted(&self, account: &str, muted: bool) -> Result<(), RosterdError> {
         let account = account.to_owned();
         self.done(ClientCommand::SetMuted(v1::SetMuted { account, muted, if_version: None })).await
+    }
+
+    /// Returns the fields that the deployment adds to profiles. From then on, and until a login finds others,
+    /// [`RosterdClient::update_my_info`] checks these fields before it sends them.
+    ///
+    /// # Errors
+    /// The gateway refuses, or the answer does not come.
+    pub async fn get_schema(&self) -> Result<v1::GetSchemaReply, RosterdError> {
+        let reply = self.request(ClientCommand::GetSchema(v1::GetSchema {})).await?;
+        let schema = answered(reply.get_schema_reply)?;
+        *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = Some(schema.clone());
+        Ok(schema)
+    }
+
+    /// Checks own fields by the schema, unless it is not held, or the deployment has another one by now.
+    fn check_fields(&self, update: &v1::UpdateMyInfo) -> Result<(), RequestError> {
+        let held = self.schema.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let now = self.snapshots.borrow().connection.schema.clone();
+        let Some(schema) = held.filter(|schema| !update.fields.is_empty() && Some(&schema.hash) == now.as_ref()) else {
+            return Ok(());
+        };
+        let (own, fields) = (rosterd_protocol::own_schema(&schema), rosterd_protocol::fields(update.clone())?);
+        WriteRights::default().permit(&own, &fields)?;
+        own.check(&fields.own)
     }
 
     /// Returns profiles of any accounts. Its own and those of friends and watched accounts are those that the client

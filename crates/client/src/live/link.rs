@@ -167,10 +167,10 @@ impl ClientTask {
     }
 
     fn enter(&mut self, phase: ConnectionPhase, retry_at: Option<SystemTime>) {
-        let ConnectionState { last_error, session, .. } = std::mem::take(&mut self.snapshot.connection);
+        let ConnectionState { last_error, session, schema, .. } = std::mem::take(&mut self.snapshot.connection);
         let last_error = last_error.filter(|_| phase != ConnectionPhase::Live);
         let session = session.filter(|_| matches!(phase, ConnectionPhase::Syncing | ConnectionPhase::Live));
-        self.snapshot.connection = ConnectionState { phase, last_error, retry_at, session };
+        self.snapshot.connection = ConnectionState { phase, last_error, retry_at, session, schema };
         self.options.trace.show(ClientTrace::Connection(&self.snapshot.connection));
     }
 

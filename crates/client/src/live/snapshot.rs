@@ -37,6 +37,8 @@ pub struct ConnectionState {
     pub retry_at: Option<SystemTime>,
     /// The gateway's name for the session, once it is logged in: another one for each login.
     pub session: Option<String>,
+    /// The hash of the fields that the deployment adds to profiles, as of the last login; `None` if it adds none.
+    pub schema: Option<String>,
 }
 
 /// Everything that a client holds at one moment. It never changes: a later one is another one.

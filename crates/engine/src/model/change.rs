@@ -131,6 +131,22 @@ pub enum Command {
         /// Changes nothing unless the profile of the account still has this version.
         if_version: Option<u64>,
     },
+    /// Gives the views of a profile a new version if they look other than under the rules before. Harmless if none does.
+    MoveViews {
+        /// The profile's account.
+        account: Account,
+        /// An own field that there is no more, whose value goes.
+        purges: Option<Box<str>>,
+    },
+    /// Does the same to the copy of a profile that an account sees which is blocked.
+    MoveFrozenViews {
+        /// The account that blocks.
+        account: Account,
+        /// The account that is blocked.
+        peer: Account,
+        /// An own field that there is no more, whose value goes.
+        purges: Option<Box<str>>,
+    },
     /// Makes an account show as offline, or no longer.
     SetInvisible {
         /// The account.

@@ -51,7 +51,7 @@ pub use relation::{
     RequestState, SeenChanges, SeenPresence,
 };
 pub use sessions_policy::SessionsPolicy;
-pub use visibility::Visibility;
+pub use visibility::{RulesChange, Visibility};
 pub use write_rights::WriteRights;
 
 /// A change's position in commit order; the first is 1. Below 2^53, so that JSON numbers hold it.

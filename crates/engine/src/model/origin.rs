@@ -20,6 +20,8 @@ pub enum WriteOrigin {
     KeyImport(Arc<str>),
     /// The age of a request.
     Expiry,
+    /// Other settings.
+    Settings,
 }
 
 impl WriteOrigin {
@@ -57,6 +59,8 @@ pub enum Cause {
     TokenSet,
     TokenRemoved,
     InvisibleSet,
+    /// Who sees what was changed for all profiles. That is no event.
+    ViewsMoved,
 }
 
 /// How two accounts became friends.

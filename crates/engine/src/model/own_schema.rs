@@ -51,6 +51,14 @@ pub struct OwnField {
     pub writer: FieldWriter,
 }
 
+impl OwnField {
+    /// Makes a field of which it is only known who sees it.
+    #[must_use]
+    pub(super) fn seen_by(audience: Audience) -> Self {
+        Self { kind: OwnKind::Boolean, default: None, audience, writer: FieldWriter::Backend }
+    }
+}
+
 /// The own fields of a deployment, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnSchema(BTreeMap<Box<str>, OwnField>);
@@ -128,6 +136,22 @@ impl OwnSchema {
         Ok(next)
     }
 
+    /// Checks a change before it is known what it is made to: a client does.
+    ///
+    /// # Errors
+    /// 414 with `fields.NAME`: there is no such field, or it may not hold this.
+    pub fn check(&self, changes: &OwnChanges) -> Result<(), RequestError> {
+        for (name, value) in &changes.set {
+            match (value, self.0.get(name)) {
+                (Some(value), Some(field)) => drop(field.kind.accept(name, value)?),
+                (Some(_), None) => return Err(self.unknown(name)),
+                // What is left of a field that there is no more can be cleared.
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+
     fn unknown(&self, name: &str) -> RequestError {
         let names = || self.0.keys().map(|name| &**name);
         let hint = match nearest(name, names()) {
@@ -175,6 +199,18 @@ impl OwnKind {
             let field = format!("{OWN_PREFIX}{name}");
             RequestError::new(Reason::InvalidArgument, format!("{field} {why}")).field(field)
         })
+    }
+
+    /// Returns the word of the type in settings and on the wire.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Integer { .. } => "integer",
+            Self::Number { .. } => "number",
+            Self::Boolean => "boolean",
+            Self::List { .. } => "list",
+        }
     }
 
     fn in_words(&self) -> &'static str {

@@ -129,6 +129,9 @@ impl ChangeEvent {
 /// A request that was accepted comes before the friendship that it made.
 #[must_use]
 pub fn events(change: &Change) -> Vec<ChangeEvent> {
+    if change.cause == Cause::ViewsMoved {
+        return Vec::new();
+    }
     if let Some(gone) = change.rows.iter().find(|row| matches!(row, Row::Gone { .. })) {
         return gone_event(gone).into_iter().collect();
     }
@@ -154,7 +157,7 @@ fn user_or_block(row: &Row, cause: &Cause) -> Option<ChangeEvent> {
         (Row::Profile(profile), Cause::UserUpdated(fields)) => {
             Some(ChangeEvent::UserUpdated(profile.clone(), fields.clone()))
         }
-        (Row::Profile(profile), _) => Some(ChangeEvent::UserCreated(profile.clone())),
+        (Row::Profile(profile), Cause::UserCreated) => Some(ChangeEvent::UserCreated(profile.clone())),
         (Row::Block { block, .. }, _) => Some(ChangeEvent::Block(block.clone())),
         _ => None,
     }

@@ -108,6 +108,7 @@ fn reply(
         sync: sync as i32,
         because,
         expires_at: logged_in.expires_at,
+        schema: context.service.schema_hash(),
     };
     writer.server(&v1::ServerFrame { id, login_reply: Some(login_reply.into()), ..Default::default() });
     sync

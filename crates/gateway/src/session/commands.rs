@@ -103,18 +103,15 @@ async fn carry_out(
             let reply = v1::SignalReply { delivered: handed.delivered, dropped: handed.dropped };
             v1::ServerFrame { signal_reply: Some(reply), ..Default::default() }
         }
-        ClientCommand::SetPresence(presence) => {
-            if let Some(invisible) = presence.invisible {
-                let origin = WriteOrigin::Client(handle.session().id());
-                service.set_invisible(handle.account(), invisible, presence.if_version, origin).await?;
-            }
-            v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
-        }
+        ClientCommand::SetPresence(presence) => set_presence(service, handle, presence).await?,
         ClientCommand::SetMuted(v1::SetMuted { account, muted, if_version }) => {
             let origin = WriteOrigin::Client(handle.session().id());
             let answer = service.set_muted(handle.account(), &account, muted, if_version, origin).await?;
             let reply = v1::SetMutedReply { user: own_user(service, &answer) };
             v1::ServerFrame { set_muted_reply: Some(reply.into()), ..Default::default() }
+        }
+        ClientCommand::GetSchema(_) => {
+            v1::ServerFrame { get_schema_reply: Some(service.schema()), ..Default::default() }
         }
         ClientCommand::Repair(asked) => {
             let repair = service.compare(handle, &asked.leaves).await?;
@@ -137,6 +134,18 @@ async fn carry_out(
         }
     };
     Ok((reply, then))
+}
+
+async fn set_presence(
+    service: &Service,
+    handle: &SessionHandle,
+    set: v1::SetPresence,
+) -> Result<v1::ServerFrame, RequestError> {
+    if let Some(invisible) = set.invisible {
+        let origin = WriteOrigin::Client(handle.session().id());
+        service.set_invisible(handle.account(), invisible, set.if_version, origin).await?;
+    }
+    Ok(v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() })
 }
 
 async fn update_my_info(

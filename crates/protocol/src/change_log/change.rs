@@ -97,6 +97,7 @@ impl From<&WriteOrigin> for log::Origin {
             WriteOrigin::Import => of(log::OriginKind::Import),
             WriteOrigin::KeyImport(name) => Self { key: name.to_string(), ..of(log::OriginKind::Import) },
             WriteOrigin::Expiry => of(log::OriginKind::Expiry),
+            WriteOrigin::Settings => of(log::OriginKind::Settings),
         }
     }
 }
@@ -112,6 +113,7 @@ impl TryFrom<log::Origin> for WriteOrigin {
             log::OriginKind::Import if origin.key.is_empty() => Self::Import,
             log::OriginKind::Import => Self::KeyImport(origin.key.into()),
             log::OriginKind::Expiry => Self::Expiry,
+            log::OriginKind::Settings => Self::Settings,
         })
     }
 }
@@ -151,6 +153,7 @@ impl From<&Cause> for log::Cause {
             Cause::TokenSet => Kind::TokenSet,
             Cause::TokenRemoved => Kind::TokenRemoved,
             Cause::InvisibleSet => Kind::InvisibleSet,
+            Cause::ViewsMoved => Kind::ViewsMoved,
         };
         Self { kind: kind as i32, ..of }
     }
@@ -186,6 +189,7 @@ impl TryFrom<log::Cause> for Cause {
             Kind::TokenSet => Self::TokenSet,
             Kind::TokenRemoved => Self::TokenRemoved,
             Kind::InvisibleSet => Self::InvisibleSet,
+            Kind::ViewsMoved => Self::ViewsMoved,
         })
     }
 }

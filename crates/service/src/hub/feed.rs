@@ -192,6 +192,9 @@ impl Feed {
             Row::Request(request) => {
                 self.mark_own(sessions, request.owner(), request.peer(), RecordKinds::REQUEST);
             }
+            Row::Block { block, frozen } if block.version < change.revision => {
+                self.frozen_copy(sessions, block, frozen.as_deref(), change.revision);
+            }
             Row::Block { block, .. } => self.block(sessions, block),
             Row::Invisible { account, invisible, time } => {
                 self.hub.note_hidden(account, invisible.hides, *time);
@@ -252,7 +255,7 @@ impl Feed {
         };
         let mut state = user.state().lock();
         // A reader may have brought this version already; its watchers are marked all the same.
-        state.offer(profile, &self.hub.settings.visibility);
+        state.offer(profile, &self.hub.visibility());
         // Sessions that see nothing of the change are not marked.
         let sees_change = |audience| profile.last_change(audience).version == profile.version;
         let audience = [Audience::Everyone, Audience::Friends].into_iter().find(|audience| sees_change(*audience));
@@ -330,6 +333,29 @@ impl Feed {
             }
             if kinds != RecordKinds::default() {
                 self.mark(Some(session), None, &owner, kinds);
+            }
+        }
+    }
+
+    /// Marks, for the sessions of the peer of a block that follow its owner, the copy that they see of its profile. The block
+    /// is as it was.
+    fn frozen_copy(
+        &mut self,
+        sessions: &Slab<Arc<Session>>,
+        block: &Block,
+        frozen: Option<&Profile>,
+        revision: Revision,
+    ) {
+        let (Some(owner), Some(peer)) = (self.hub.user(&block.owner), self.hub.user(&block.peer)) else { return };
+        let peers = peer.state().lock().own.clone();
+        let state = owner.state().lock();
+        for slot in peers {
+            let is_friend = state.friends.contains(slot);
+            let audience = if is_friend { Audience::Friends } else { Audience::Everyone };
+            let follows = is_friend || state.strangers.contains(slot);
+            // A change that was read from the log has no copy with it.
+            if follows && frozen.is_none_or(|copy| copy.last_change(audience).version == revision) {
+                self.mark(sessions.get(slot as usize), None, &owner, RecordKinds::PROFILE);
             }
         }
     }

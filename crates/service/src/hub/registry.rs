@@ -48,6 +48,8 @@ pub struct Hub {
     /// Wakes those who wait for a revision, in the order in which they came: a watch would choose one at random.
     pub(super) applied_more: Notify,
     pub(super) settings: HubSettings,
+    /// Those of the settings at first. Replaced while sessions live.
+    visibility: RwLock<Arc<Visibility>>,
     pub(super) offline_grace: Mutex<OfflineGrace>,
     /// The presence transitions that are not stored yet.
     pub(super) transitions: Mutex<Transitions>,
@@ -71,6 +73,7 @@ impl Hub {
         let (watermark, feed_steps) = (AtomicU64::new(head), AtomicU64::new(0));
         let (holders, elsewhere) = (Holders::default(), Mutex::default());
         let started = Instant::now();
+        let visibility = RwLock::new(Arc::new(settings.visibility.clone()));
         Arc::new(Self {
             users,
             sessions,
@@ -79,6 +82,7 @@ impl Hub {
             applied: watch::Sender::new(head),
             applied_more: Notify::new(),
             settings,
+            visibility,
             offline_grace,
             transitions,
             presence_sweeps,
@@ -152,7 +156,7 @@ impl Hub {
             }
         }
         let was_known = state.is_known();
-        state.offer_user(found, &self.settings.visibility);
+        state.offer_user(found, &self.visibility());
         if !was_known && self.settings.shared {
             self.begin_elsewhere(entry, &mut state);
         }
@@ -187,8 +191,21 @@ impl Hub {
 
     /// Who may see which fields of a profile.
     #[must_use]
-    pub fn visibility(&self) -> &Visibility {
-        &self.settings.visibility
+    pub fn visibility(&self) -> Arc<Visibility> {
+        self.visibility.read().clone()
+    }
+
+    /// Shows profiles by other rules from now on. Nobody is marked: views that look other than before get a new version, and
+    /// with that a change each.
+    ///
+    /// An entry that is read or written meanwhile takes the rules under its own lock, so it has the new ones in the end.
+    pub fn set_visibility(&self, visibility: Visibility) {
+        let visibility = Arc::new(visibility);
+        *self.visibility.write() = visibility.clone();
+        let users: Vec<UserRef> = (&self.users).into_iter().map(|user| user.clone()).collect();
+        for user in users {
+            user.state().lock().derive_views(&visibility);
+        }
     }
 
     /// Whether friends see who is online.

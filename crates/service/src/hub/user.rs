@@ -71,6 +71,13 @@ impl UserState {
         }
     }
 
+    /// Derives the views of the profile anew.
+    pub(super) fn derive_views(&mut self, visibility: &Visibility) {
+        if let KnownProfile::Present(views) = &self.known_profile {
+            self.known_profile = KnownProfile::Present(ProfileViews::new(views.profile().clone(), visibility));
+        }
+    }
+
     /// Takes what a reader found in the store, if anything, as far as nothing newer is held; blocks come with
     /// [`Hub::offer`](super::Hub::offer). The reader began when this entry was in the registry already, so the feed brings
     /// whatever it missed.

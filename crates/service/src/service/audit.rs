@@ -47,6 +47,13 @@ impl Service {
         self.keep(AuditEntry::webhook(self.now(), caller.clone(), action, name)).await
     }
 
+    /// Writes down that an operator is about to remove what is left of an own field.
+    pub(super) async fn audit_purge(&self, origin: &WriteOrigin, field: &str) -> Result<(), RequestError> {
+        let WriteOrigin::Key(caller) = origin else { return Ok(()) };
+        let (action, subject, detail) = ("field.purged", Account::none(), format!("field={field}"));
+        self.keep(AuditEntry { time: self.now(), caller: caller.clone(), action, subject, detail }).await
+    }
+
     /// Writes down what an operator does in the console.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ mod profile;
 mod record;
 mod repair;
 mod roster;
+mod rules;
 mod sessions;
 mod signal;
 mod snapshot;
@@ -51,6 +52,7 @@ pub use self::presence::{keep_presence, record as presence_record, restore_prese
 pub use self::record::{Record, RecordPage};
 pub use self::repair::Repair;
 pub use self::roster::{BlocksPage, FriendsPage};
+pub use self::rules::{ProfilesInLine, apply_rules};
 pub use self::sessions::{Kicked, SessionFilter, SessionInfo, SessionStatus};
 pub use self::signal::PostponedSignal;
 pub use self::snapshot::Snapshot;

@@ -9,7 +9,7 @@ use super::state::{Service, unavailable};
 use crate::hub::SessionHandle;
 use rosterd_engine::model::limits::ACCOUNTS_PER_BATCH;
 use rosterd_engine::model::{Account, Answer, Audience, Command, Fields, Profile, RequestError, WriteOrigin};
-use rosterd_protocol::EncodedProfile;
+use rosterd_protocol::{EncodedProfile, v1};
 
 impl Service {
     /// Changes fields of a profile; `create` makes the account if it is not there.
@@ -49,9 +49,21 @@ impl Service {
     /// Checks that whoever asks may write these fields.
     pub(super) fn permit_fields(&self, fields: &Fields, origin: &WriteOrigin) -> Result<(), RequestError> {
         match origin {
-            WriteOrigin::Client(_) => self.settings.write.permit(&self.hub.visibility().own, fields),
+            WriteOrigin::Client(_) => self.write_rights.read().permit(&self.hub.visibility().own, fields),
             _ => Ok(()),
         }
+    }
+
+    /// Describes the own fields of the deployment.
+    #[must_use]
+    pub fn schema(&self) -> v1::GetSchemaReply {
+        rosterd_protocol::schema(&self.hub.visibility().own)
+    }
+
+    /// Returns the hash of the own fields; `None` if there are none.
+    #[must_use]
+    pub fn schema_hash(&self) -> Option<String> {
+        rosterd_protocol::schema_hash(&self.hub.visibility().own)
     }
 
     /// Returns a profile as its own clients see it.

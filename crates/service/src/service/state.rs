@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::clock::{ClockLook, ClockWatch};
@@ -19,7 +19,8 @@ use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::{Kind, Metrics};
 use crate::store::{AuditEntry, AuditLog, ChangeLog, Store, StoreClock, StoreError, Write, WriteError, system_clock};
 use rosterd_engine::model::{
-    Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, WriteOrigin, WriteRights,
+    Answer, Command, Cursor, FriendsPolicy, Millis, Reason, RequestError, Revision, Visibility, WriteOrigin,
+    WriteRights,
 };
 
 /// The milliseconds after which a client may try again what the store could not do.
@@ -36,6 +37,10 @@ pub struct Service {
     pub(super) auth: RwLock<Arc<Authenticator>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: ServiceSettings,
+    /// Those of the settings at first. Replaced as a whole when the settings are read anew.
+    pub(super) write_rights: RwLock<WriteRights>,
+    /// The rules about who sees what that were wanted last; `None` if those of the start are.
+    pub(super) wanted_rules: watch::Sender<Option<Visibility>>,
     pub(super) environment: NodeEnvironment,
     pub(super) feed_progress: FeedProgress,
     pub(super) clock_watch: ClockWatch,
@@ -124,6 +129,8 @@ impl Service {
             hub,
             auth: RwLock::new(Arc::new(auth)),
             metrics,
+            write_rights: RwLock::new(settings.write.clone()),
+            wanted_rules: watch::Sender::new(None),
             settings,
             environment,
             feed_progress: FeedProgress::default(),

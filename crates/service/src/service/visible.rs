@@ -204,7 +204,7 @@ impl Service {
     }
 
     fn view(&self, profile: Arc<rosterd_engine::model::Profile>, audience: Audience) -> Arc<EncodedProfile> {
-        ProfileViews::new(profile, self.hub.visibility()).encoded(audience).clone()
+        ProfileViews::new(profile, &self.hub.visibility()).encoded(audience).clone()
     }
 }
 

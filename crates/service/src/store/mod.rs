@@ -15,12 +15,14 @@ mod error;
 pub mod log_rows;
 pub mod nodes;
 pub mod postgres;
+mod rules_in_force;
 pub mod sqlite;
 
 pub use self::audit::{AuditEntry, AuditLog, AuditQuery, AuditRow, erased_subject};
 pub use self::change_log::{ChangeLog, LOG_PAGE, LogExtent, LogPage, SnapshotKind};
 pub use self::delivery::{DEAD_LETTERS, DeadLetter, DeliveryStore};
 pub use self::error::StoreError;
+pub use self::rules_in_force::RulesInForce;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -30,7 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use rosterd_engine::model::{
     Account, Answer, Block, Change, Command, Credential, Edge, Lineage, ListedEdge, Millis, OnlineAccount, Profile,
-    Request, RequestError, Revision, SeenPresence, User, WriteOrigin,
+    Request, RequestError, Revision, SeenPresence, User, Visibility, WriteOrigin,
 };
 
 /// The capacity of the feed: how many batches may wait for its consumer before the store stops committing.
@@ -283,6 +285,13 @@ pub trait Store: Send + Sync + 'static {
     /// Removes what was erased from every file that still holds it, such as a log of older states. Does nothing if
     /// nothing was erased since the last time.
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Returns the rules about who sees what that writes are decided by, with those before while a change is under way.
+    fn rules(&self) -> Arc<Visibility>;
+
+    /// Decides by other rules from now on. They are kept with the store, so that one that is opened later knows of a change
+    /// that is not complete.
+    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Returns the lineage of the store, as far as it is known here. That of a snapshot comes with what was read from it.
     fn lineage(&self) -> Lineage;

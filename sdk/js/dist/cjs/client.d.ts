@@ -2,7 +2,7 @@
 import type { ListenerOptions } from './emitter.js';
 import type { Events, LookupOptions, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
-import type { Block, Friend, FriendRequest, MyInfo, Presence, Session, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, Presence, Schema, Session, User } from './protocol.js';
 import type { Snapshot } from './snapshot.js';
 import type { CallLimits } from './timers.js';
 /**
@@ -64,6 +64,11 @@ export declare class RosterdClient<UserCustom extends string = string, FriendCus
      * shown when it was made.
      */
     updateMyInfo(fields: MyInfo<UserCustom>, options?: UpdateOptions): Promise<User<UserCustom>>;
+    /**
+     * Returns the deployment's own fields. From then on, and until a login finds others, {@link updateMyInfo} rejects what
+     * they do not allow without sending it.
+     */
+    getSchema(limits?: CallLimits): Promise<Schema>;
     /**
      * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;
      * it requests others each time, as it receives no changes of them. `missing` are accounts that do not exist.

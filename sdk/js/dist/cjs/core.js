@@ -134,38 +134,6 @@ function report(error) {
   else console.error(error);
 }
 
-// src/announce.ts
-function announceStored(emitter, { me, users, friends, requests, blocks }) {
-  if (me) emitter.emit("me", me, "cache");
-  if (!me && !users.length && !friends.length) return;
-  emitter.emit("users", users, "cache");
-  emitter.emit("friends", friends, "cache");
-  if (requests.length) emitter.emit("requests", requests, "cache");
-  if (blocks.length) emitter.emit("blocks", blocks, "cache");
-}
-function announceSync(emitter, difference) {
-  const { me, users, friends, removed, full } = difference;
-  if (me) emitter.emit("me", me, "sync");
-  if (full || users.length) emitter.emit("users", users, "sync");
-  if (full || friends.length) emitter.emit("friends", friends, "sync");
-  for (const account of removed) emitter.emit("friendRemoved", account);
-  announceRest(emitter, difference, "sync");
-}
-function announceUpdate(emitter, difference) {
-  const { how, me, users, friends, removed } = difference;
-  for (const account of removed) emitter.emit("friendRemoved", account);
-  if (me) emitter.emit("me", me, how);
-  for (const user of users) emitter.emit("userUpdated", user);
-  if (friends.length) emitter.emit("friends", friends, "update");
-  announceRest(emitter, difference, "update");
-}
-function announceRest(emitter, { requests, blocks, presence, sessions, full }, how) {
-  if (full || requests.length) emitter.emit("requests", requests, how);
-  if (full || blocks.length) emitter.emit("blocks", blocks, how);
-  if (presence) emitter.emit("presence", presence, how);
-  if (sessions) emitter.emit("sessions", sessions);
-}
-
 // src/protocol.ts
 var Code = {
   unauthenticated: 302,
@@ -204,6 +172,66 @@ var UnauthorizedError = class _UnauthorizedError extends RosterdError {
     return error instanceof _UnauthorizedError || error?.name === "UnauthorizedError";
   }
 };
+
+// src/fields.ts
+function checkFields(schema, fields) {
+  for (const [name, value] of Object.entries(fields ?? {})) {
+    if (value === void 0) continue;
+    const known = schema.fields?.[name];
+    const field = `fields.${name}`;
+    if (known?.write === "backend") throw new RosterdError(Code.denied, "PERMISSION_DENIED", `only the backend may write ${field}`, { field });
+    if (value === null || known && holds(known, value)) continue;
+    throw new RosterdError(Code.invalid, "INVALID_ARGUMENT", known ? `${field} must be ${JSON.stringify(known)}` : `there is no field ${field}`, { field });
+  }
+}
+function holds({ type, min = -Infinity, max = Infinity, maxLength = Infinity, maxItems = Infinity, values }, value) {
+  const isText = (text) => typeof text === "string" && [...text].length <= maxLength && !text.includes("\0") && (!values || values.includes(text));
+  switch (type) {
+    case "text":
+      return isText(value);
+    case "list":
+      return Array.isArray(value) && value.length <= maxItems && value.every(isText);
+    case "boolean":
+      return typeof value === "boolean";
+    case "integer":
+    case "number":
+      return typeof value === "number" && value >= min && value <= max && (type === "number" || Number.isInteger(value));
+    default:
+      return true;
+  }
+}
+
+// src/announce.ts
+function announceStored(emitter, { me, users, friends, requests, blocks }) {
+  if (me) emitter.emit("me", me, "cache");
+  if (!me && !users.length && !friends.length) return;
+  emitter.emit("users", users, "cache");
+  emitter.emit("friends", friends, "cache");
+  if (requests.length) emitter.emit("requests", requests, "cache");
+  if (blocks.length) emitter.emit("blocks", blocks, "cache");
+}
+function announceSync(emitter, difference) {
+  const { me, users, friends, removed, full } = difference;
+  if (me) emitter.emit("me", me, "sync");
+  if (full || users.length) emitter.emit("users", users, "sync");
+  if (full || friends.length) emitter.emit("friends", friends, "sync");
+  for (const account of removed) emitter.emit("friendRemoved", account);
+  announceRest(emitter, difference, "sync");
+}
+function announceUpdate(emitter, difference) {
+  const { how, me, users, friends, removed } = difference;
+  for (const account of removed) emitter.emit("friendRemoved", account);
+  if (me) emitter.emit("me", me, how);
+  for (const user of users) emitter.emit("userUpdated", user);
+  if (friends.length) emitter.emit("friends", friends, "update");
+  announceRest(emitter, difference, "update");
+}
+function announceRest(emitter, { requests, blocks, presence, sessions, full }, how) {
+  if (full || requests.length) emitter.emit("requests", requests, how);
+  if (full || blocks.length) emitter.emit("blocks", blocks, how);
+  if (presence) emitter.emit("presence", presence, how);
+  if (sessions) emitter.emit("sessions", sessions);
+}
 
 // src/calls.ts
 var Calls = class {
@@ -1292,6 +1320,7 @@ var Lifecycle = class {
         return this.#giveUp({ code: 1e3, reason: "OTHER_ACCOUNT" }, error);
       }
       this.#login = frame.loginReply;
+      this.schema = frame.loginReply.schema;
       connection.loggedIn(frame.loginReply.heartbeatMs);
     }
     let difference;
@@ -1902,6 +1931,7 @@ var RosterdClient = class {
   #replica = new Replica();
   #lifecycle;
   #watches;
+  #schema;
   constructor(options) {
     checkOptions(options);
     this.#lifecycle = new Lifecycle(options, this.#emitter, this.#replica);
@@ -2007,8 +2037,17 @@ var RosterdClient = class {
    * shown when it was made.
    */
   async updateMyInfo(fields, options = {}) {
+    if (this.#schema && this.#schema.hash === this.#lifecycle.schema) checkFields(this.#schema, fields.fields);
     const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user;
+  }
+  /**
+   * Returns the deployment's own fields. From then on, and until a login finds others, {@link updateMyInfo} rejects what
+   * they do not allow without sending it.
+   */
+  async getSchema(limits) {
+    const { getSchemaReply } = await this.#lifecycle.call({ getSchema: {} }, { limits, repeatable: true });
+    return this.#schema = answered(getSchemaReply);
   }
   /**
    * Returns profiles of any accounts. Its own and those of friends and watched accounts come from memory unless `fresh`;

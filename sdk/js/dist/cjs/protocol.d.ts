@@ -28,6 +28,28 @@ export interface OwnFields {
 type Own = keyof OwnFields extends never ? Record<string, FieldValue> : OwnFields;
 /** The value of an own field. */
 export type FieldValue = string | number | boolean | readonly string[];
+/** An own field: what it may hold, who sees it, and who writes it. */
+export interface FieldSchema {
+    /** A later version may add types. */
+    readonly type: Open<'text' | 'integer' | 'number' | 'boolean' | 'list'>;
+    readonly visibility: Open<'everyone' | 'friends' | 'self'>;
+    readonly write: Open<'self' | 'backend'>;
+    readonly min?: number;
+    readonly max?: number;
+    /** The most characters of a text, and of each text of a list. */
+    readonly maxLength?: number;
+    readonly maxItems?: number;
+    /** The texts that there are; absent: any. */
+    readonly values?: readonly string[];
+    /** What a new profile has, and one whose field was cleared. */
+    readonly default?: FieldValue;
+}
+/** The own fields of a deployment, by their names. */
+export interface Schema {
+    /** Another one after every change to the fields. */
+    readonly hash: string;
+    readonly fields?: Readonly<Record<string, FieldSchema>>;
+}
 /** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
 export interface Friend<Custom extends string = string> {
     readonly account: string;
@@ -125,6 +147,8 @@ export interface LoginReply {
     sync: 'full' | 'delta' | 'current';
     because?: SyncReason;
     expiresAt?: number;
+    /** The hash of the {@link Schema}, if the deployment has own fields. */
+    schema?: string;
 }
 /** Changed records. */
 export interface Changes {
@@ -172,6 +196,7 @@ export interface ServerFrame {
     setMutedReply?: {
         user: User;
     };
+    getSchemaReply?: Schema;
     getUsersReply?: {
         users?: User[];
         missing?: string[];
@@ -222,6 +247,7 @@ export interface Command {
     updateMyInfo?: MyInfo & {
         ifVersion?: number;
     };
+    getSchema?: object;
     getUsers?: {
         accounts: string[];
     };

@@ -82,6 +82,7 @@ function send(client: RosterdClient, command: string, body: any): Promise<unknow
     case 'watch': return client.watch(body.accounts);
     case 'signal': return client.signal(body.to, body.payload);
     case 'setPresence': return client.setPresence(body);
+    case 'getSchema': return client.getSchema();
     case 'setMuted': return client.setMuted(body.account, body.muted);
     default: throw new Error(`no call sends ${command}`);
   }
@@ -203,6 +204,10 @@ for (const { name, text, meaning } of frames.server) {
         assert.equal(replica.take(JSON.parse(text))?.mismatch, undefined);
         assert.equal(replica.cursor, value.cursor);
       }
+    } else if (body === 'getSchemaReply') {
+      const call = it.client.getSchema();
+      answer();
+      assert.deepEqual(await call, value);
     } else if (body === 'getSessionsReply') {
       const call = it.client.getSessions();
       answer();

@@ -112,7 +112,7 @@ fn views(
 ) -> Option<SeenChanges> {
     let view = |audience| {
         let held = frozen.last_change(audience);
-        let same = visibility.same(frozen, now, audience);
+        let same = visibility.looks_same(frozen, now, audience);
         if same { held } else { LastChange { version: at.revision, time: at.now.max(held.time) } }
     };
     let friends = if is_friend { view(Audience::Friends) } else { now.friends };

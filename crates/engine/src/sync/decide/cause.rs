@@ -16,6 +16,7 @@ pub fn cause(current: &CurrentRows, command: &Command, rows: &[Row]) -> Cause {
             Some(_) => Cause::UserUpdated(changed_fields(current, rows)),
             None => Cause::UserCreated,
         },
+        Command::MoveViews { .. } | Command::MoveFrozenViews { .. } => Cause::ViewsMoved,
         Command::DeleteUser { .. } => Cause::UserDeleted,
         Command::AdoptFriend { account, peer, .. } if current.edge(account, peer).is_some() => {
             Cause::FriendUpdated(changed_fields(current, rows))

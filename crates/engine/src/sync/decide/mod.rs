@@ -2,7 +2,7 @@
 //!
 //! In one transaction the store reads the rows that [`reads`] names, calls [`decide`], and writes the rows of the
 //! decision. Every write of every origin passes through here; nothing else makes rows. `users` decides commands about
-//! one account, `tokens` those about its tokens, `relations` and `blocks` those about two accounts, and
+//! one account, `views` those that follow a change of the rules, `tokens` those about its tokens, `relations` and `blocks` those about two accounts, and
 //! `adopt` those that bring what was in another store.
 
 mod adopt;
@@ -12,6 +12,7 @@ mod decision;
 mod relations;
 mod tokens;
 mod users;
+mod views;
 
 pub use self::cause::{cause, replaced};
 pub use self::decision::{CurrentRows, Decision, Reads, RelationCounts, StoredPresence};
@@ -23,7 +24,9 @@ use crate::model::{Account, Command, Millis, RequestError, Revision, Visibility}
 #[must_use]
 pub fn reads(command: &Command) -> Reads {
     match command {
-        Command::SetProfile { account, .. } => Reads { users: vec![account.clone()], ..Reads::default() },
+        Command::SetProfile { account, .. } | Command::MoveViews { account, .. } => {
+            Reads { users: vec![account.clone()], ..Reads::default() }
+        }
         Command::SetInvisible { account, .. } | Command::AdoptUser { account, .. } => {
             Reads { users: vec![account.clone()], presence: Some(account.clone()), ..Reads::default() }
         }
@@ -59,6 +62,9 @@ pub fn reads(command: &Command) -> Reads {
         | Command::ExpireRequest { sender: account, receiver: peer, .. }
         | Command::DeleteFriend { account, peer }
         | Command::UpdateFriend { account, peer, .. } => pair(account, peer),
+        Command::MoveFrozenViews { account, peer, .. } => {
+            Reads { frozen: Some((account.clone(), peer.clone())), ..pair(account, peer) }
+        }
         Command::Unblock { account, peer, .. } => Reads {
             presence: Some(account.clone()),
             frozen: Some((account.clone(), peer.clone())),
@@ -99,6 +105,12 @@ pub fn decide(
         }
         Command::SetMuted { account, peer, muted, if_version } => {
             users::set_muted(current, account, (peer, *muted), *if_version, at, visibility)
+        }
+        Command::MoveViews { account, purges } => {
+            Ok(views::profile(current, account, purges.as_deref(), at, visibility))
+        }
+        Command::MoveFrozenViews { account, peer, purges } => {
+            Ok(views::frozen(current, (account, peer), purges.as_deref(), at, visibility))
         }
         Command::DeleteUser { account } => users::delete(current, account, at),
         Command::RevokeTokens { account, before } => Ok(tokens::revoke(current, account, *before, at)),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::blocks::ended;
 use super::decision::{CommitPoint, CurrentRows, Decision, expect_version};
 use super::relations::{at_limit, close, tombstones};
+use super::views::moved;
 use crate::model::limits::MUTED;
 use crate::model::{
-    Account, Answer, Audience, Edge, Invisibility, LastChange, Outcome, Patch, Profile, Reason, Request, RequestError,
-    RequestState, Row, Visibility,
+    Account, Answer, Edge, Invisibility, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState, Row,
+    Visibility,
 };
 
 pub(super) fn set_profile(
@@ -42,19 +43,6 @@ pub(super) fn set_profile(
     let next = Arc::new(next);
     let answer = Answer { outcome, profile: Some(next.clone()) };
     Ok(Decision { rows: vec![Row::Profile(next)], answer, last_seen: None })
-}
-
-/// Moves the views that show a changed field.
-///
-/// A clock that was set back does not make a profile look older than it was.
-fn moved(before: &Profile, next: Profile, at: CommitPoint, visibility: &Visibility) -> Profile {
-    let view = |audience| {
-        let held = before.last_change(audience);
-        let same = visibility.same(before, &next, audience);
-        if same { held } else { LastChange { version: at.revision, time: at.now.max(held.time) } }
-    };
-    let (friends, everyone) = (view(Audience::Friends), view(Audience::Everyone));
-    Profile { version: at.revision, update_time: at.now.max(before.update_time), friends, everyone, ..next }
 }
 
 /// Makes an account mute another, or no longer. One that is gone can be taken off the list.

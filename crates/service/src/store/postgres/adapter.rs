@@ -18,7 +18,8 @@ use super::session::{PgSession, call};
 use super::staged::Staged;
 use crate::store::commit::{CommitContext, rehearse};
 use crate::store::{
-    LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write, WriteError, Written,
+    LoginRows, PresenceRow, Rehearsal, Relations, RulesInForce, Store, StoreClock, StoreError, StorePage, Write,
+    WriteError, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
@@ -32,7 +33,8 @@ pub(super) struct Postgres {
     pub(super) log_reader: PgReaders,
     pub(super) messages: mpsc::Sender<PgMessage>,
     pub(super) clock: StoreClock,
-    pub(super) visibility: Visibility,
+    /// Replaced by the writer.
+    pub(super) rules: RulesInForce,
     pub(super) epoch: Epoch,
     pub(super) history: Option<LogHistory>,
     pub(super) salt: Arc<[u8]>,
@@ -78,7 +80,7 @@ impl Store for Postgres {
     }
 
     fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
-        let (head, now, visibility) = (self.head(), (self.clock)(), self.visibility.clone());
+        let (head, now, visibility) = (self.head(), (self.clock)(), self.rules.get());
         let salt = self.salt.clone();
         Box::pin(self.readers.read(move |session| async move {
             let mut calls = vec![call!(SNAPSHOT)];
@@ -270,6 +272,14 @@ impl Store for Postgres {
     /// Nothing is left to do here: the server overwrites what was erased when it vacuums, and recycles its log by itself.
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn rules(&self) -> Arc<Visibility> {
+        self.rules.get()
+    }
+
+    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.task(StoreTask::PutRules(rules)).await.map(drop) })
     }
 
     fn lineage(&self) -> Lineage {

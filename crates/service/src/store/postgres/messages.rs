@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::store::{AuditEntry, DeadLetter, PresenceRow, StoreError, Write, Written};
-use rosterd_engine::model::{Millis, NodeId};
+use rosterd_engine::model::{Millis, NodeId, Visibility};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
 
 /// The most messages in one round, and so the most writes in one transaction.
@@ -51,6 +51,8 @@ pub(super) enum StoreTask {
     ForgetDeliveries { except: Vec<String>, before: Millis },
     /// Removes some sessions of a dead gateway, and answers whether there are more.
     Bury(NodeId),
+    /// Decides by other rules, and keeps them.
+    PutRules(Visibility),
     /// Removes a dead letter, and answers whether it was there.
     RemoveDead { name: String, event: EventKey },
 }

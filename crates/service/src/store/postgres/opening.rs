@@ -22,7 +22,7 @@ use super::url::PostgresUrl;
 use super::writer_session::{KnownHistory, WriterSession};
 use super::writer_state::PgWriter;
 use crate::store::nodes::NodeStore;
-use crate::store::{CommitBatch, FEED_CAPACITY, Opened, StoreError, system_clock};
+use crate::store::{CommitBatch, FEED_CAPACITY, Opened, RulesInForce, StoreError, system_clock};
 use rosterd_engine::model::{Epoch, LogHistory};
 use rosterd_engine::sync::splice::Splice;
 
@@ -127,6 +127,7 @@ fn start(
     let (own, batches) = mpsc::channel(FEED_CAPACITY);
     let (others, read) = mpsc::channel(FEED_CAPACITY);
     let splicer = Splicer { splice: Splice::new(standing.head), own: batches, others: read, feed };
+    let rules = RulesInForce::new(meta.rules.clone());
     let writer = PgWriter {
         connection: WriterSession::new(
             connector.clone(),
@@ -137,7 +138,7 @@ fn start(
         inbox,
         backlog: VecDeque::new(),
         clock: options.clock.clone(),
-        visibility: options.visibility.clone(),
+        rules: rules.clone(),
         salt: meta.salt.clone(),
         keeps_log: options.keeps_log,
         write_timeout: options.write_timeout,
@@ -158,7 +159,7 @@ fn start(
         log_reader: PgReaders::start(connector, SessionKind::Reader, 1),
         messages,
         clock: options.clock.clone().unwrap_or_else(system_clock),
-        visibility: options.visibility.clone(),
+        rules,
         epoch: Epoch(meta.epoch.cast_unsigned()),
         history: meta.history.map(|history| LogHistory(history.cast_unsigned())),
         salt: meta.salt.clone(),

@@ -9,6 +9,7 @@ use super::rows::{change_log, delivery, profiles};
 use super::session::{PgSession, call};
 use super::url::PostgresUrl;
 use crate::store::StoreError;
+use rosterd_engine::model::Visibility;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
 const MIGRATIONS: [&str; 3] = [
@@ -79,6 +80,8 @@ pub(super) struct PgMeta {
     pub system: String,
     /// The number of this process in the log; another at each start.
     pub writer: i64,
+    /// The rules about who sees what, with those before if a change of them is not complete.
+    pub rules: Visibility,
 }
 
 /// Verifies the server, takes the lock of the one gateway, and brings schema and facts up to date.
@@ -103,7 +106,7 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
     let system = system(session).await?;
     let timeline = session.row(call!("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")).await?;
     let identity = format!("{system}/{}", value::<String>(&timeline, 0).map_err(PgSchemaError::from)?);
-    begin_histories(session, options, &identity).await?;
+    let rules = begin_histories(session, options, &identity).await?;
     number_presence(session, options.keeps_log && options.numbers_presence).await?;
     let meta = session.row(call!("SELECT epoch, history, audit_salt FROM meta")).await?;
     let history = value(&meta, 1)?;
@@ -115,6 +118,7 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
         salt: salt.into(),
         system,
         writer: random()?,
+        rules,
     })
 }
 
@@ -222,12 +226,16 @@ pub(super) async fn system(session: &PgSession) -> Result<String, PgError> {
 /// the old one.
 ///
 /// Both are so on another database system, as after a dump was restored, and after a failover that may have lost commits.
-/// Clients also sync in full under other rules about who sees what. The rules are compared field by field: a field that the
-/// stored line lacks is new, and the store was written under its default rule.
+/// Clients also sync in full where it cannot be read by which rules they saw what they hold. Under other rules that can be
+/// read a change of the rules begins, which is complete once all views are in line.
 ///
 /// A gateway that joins others begins neither, unless the database is another one for all of them: it has to have their
 /// settings.
-async fn begin_histories(session: &PgSession, options: &PostgresOptions, identity: &str) -> Result<(), PgSchemaError> {
+async fn begin_histories(
+    session: &PgSession,
+    options: &PostgresOptions,
+    identity: &str,
+) -> Result<Visibility, PgSchemaError> {
     let meta = session.row(call!("SELECT identity, visibility, history, numbers_seen FROM meta")).await?;
     let (known, stored): (String, String) = (value(&meta, 0)?, value(&meta, 1)?);
     let moved = known != identity;
@@ -247,17 +255,28 @@ async fn begin_histories(session: &PgSession, options: &PostgresOptions, identit
             return Err(PgSchemaError::Contradicts(key));
         }
     }
-    if lost || options.visibility.differs_from(&stored) {
+    let newest = session.row(call!("SELECT last FROM feed ORDER BY first DESC LIMIT 1")).await?;
+    let opening = options.visibility.clone().opening(&stored, number(&newest, 0)?);
+    if lost || opening.is_none() {
         session.query(call!("UPDATE meta SET epoch = $1", random()?)).await?;
     }
-    let sql = "UPDATE meta SET identity = $1, visibility = $2 WHERE identity <> $1 OR visibility <> $2";
-    session.query(call!(sql, identity.to_owned(), options.visibility.to_line(&stored))).await?;
+    let rules = opening.unwrap_or_else(|| options.visibility.clone());
+    keep_rules(session, &rules).await?;
+    let sql = "UPDATE meta SET identity = $1 WHERE identity <> $1";
+    session.query(call!(sql, identity.to_owned())).await?;
     if lost || !options.keeps_log || value::<i64>(&meta, 2)? == NO_HISTORY {
         let history = if options.keeps_log { random()? } else { NO_HISTORY };
         session.pipeline(&change_log::begin(history)).await?;
         session.query(delivery::clear_dead()).await?;
     }
-    Ok(())
+    Ok(rules)
+}
+
+/// Keeps the rules about who sees what.
+pub(super) async fn keep_rules(session: &PgSession, rules: &Visibility) -> Result<(), PgError> {
+    let stored: String = value(&session.row(call!("SELECT visibility FROM meta")).await?, 0)?;
+    let sql = "UPDATE meta SET visibility = $1 WHERE visibility <> $1";
+    session.query(call!(sql, rules.to_text(&stored))).await.map(drop)
 }
 
 /// Returns whether other gateways use the database now.

@@ -10,12 +10,12 @@ use super::pg_error::PgError;
 use super::rows::change_log::{self, PgScrubPass};
 use super::rows::values::int;
 use super::rows::{audit, delivery, nodes, tombstones};
-use super::schema::{LOCK, STANDING, Standing};
+use super::schema::{LOCK, STANDING, Standing, keep_rules};
 use super::session::{Call, PgSession, call};
 use super::transaction::last_number;
 use super::writer_state::PgWriter;
 use crate::store::{COMPACTION_LIMIT, PresenceRow};
-use rosterd_engine::model::Millis;
+use rosterd_engine::model::{Millis, Visibility};
 
 /// How long a task may take. Each is a bounded part of its work.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -67,11 +67,20 @@ impl PgWriter {
                 let found = session.pipeline(&nodes::bury_some(node)).await?;
                 !found[1].is_empty()
             }
+            StoreTask::PutRules(rules) => return self.put_rules(session, rules).await,
             StoreTask::RemoveDead { name, event } => !session.query(delivery::remove(&name, event)).await?.is_empty(),
             _ => false,
         };
         session.query(call!("COMMIT")).await?;
         Ok(u64::from(done))
+    }
+
+    /// Keeps the rules first: after a crash nothing may have been decided by rules that the database does not name.
+    async fn put_rules(&mut self, session: &PgSession, rules: Visibility) -> Result<u64, PgError> {
+        keep_rules(session, &rules).await?;
+        session.query(call!("COMMIT")).await?;
+        self.rules.set(rules);
+        Ok(1)
     }
 
     async fn scrub(&mut self, session: &PgSession) -> Result<bool, PgError> {

@@ -161,13 +161,13 @@ impl PgWriter {
     /// Lets the engine decide every command on the rows.
     fn decide(&self, mut staged: Staged, writes: &[Write], standing: &Standing) -> Result<DecidedBatch, PgError> {
         let now = self.now(standing);
-        let nonce = random()?;
+        let (nonce, rules) = (random()?, self.rules.get());
         let mut changes: Vec<Change> = Vec::new();
         let mut results = Vec::with_capacity(writes.len());
         for write in writes {
             let head = standing.head + changes.len() as Revision;
             staged.begin();
-            let context = CommitContext { head, now, visibility: &self.visibility };
+            let context = CommitContext { head, now, visibility: &rules };
             results.push(match carry_out(&mut staged, write, context) {
                 Ok(done) => {
                     changes.extend(done.changes);

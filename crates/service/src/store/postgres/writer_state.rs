@@ -14,8 +14,8 @@ use super::rows::change_log::PgScrubPass;
 use super::session::PgSession;
 use super::splicer::NumberedBatch;
 use super::writer_session::WriterSession;
-use crate::store::{StoreClock, StoreError};
-use rosterd_engine::model::{SeenNumber, Visibility};
+use crate::store::{RulesInForce, StoreClock, StoreError};
+use rosterd_engine::model::SeenNumber;
 
 /// The state of the writer.
 pub(super) struct PgWriter {
@@ -24,7 +24,7 @@ pub(super) struct PgWriter {
     /// What came while the writer waited for the database.
     pub backlog: VecDeque<PgMessage>,
     pub clock: Option<StoreClock>,
-    pub visibility: Visibility,
+    pub rules: RulesInForce,
     pub salt: Arc<[u8]>,
     pub keeps_log: bool,
     pub write_timeout: Duration,

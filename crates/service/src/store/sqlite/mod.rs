@@ -44,8 +44,8 @@ use self::schema::{KeptForFollowers, Meta, explain};
 use self::writer::{BATCH, Message, Writer};
 use super::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, DeadLetter, DeliveryStore, FEED_CAPACITY, LogExtent,
-    LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations, SnapshotKind, Store, StoreClock, StoreError,
-    StorePage, Write, WriteError, Written, system_clock,
+    LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations, RulesInForce, SnapshotKind, Store, StoreClock,
+    StoreError, StorePage, Write, WriteError, Written, system_clock,
 };
 use crate::store::commit::{CommitContext, rehearse};
 use rosterd_engine::model::{
@@ -93,8 +93,8 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Opened, StoreError> {
     create_private(path).map_err(|e| StoreError(format!("cannot create the database {}: {e}", path.display())))?;
     let mut conn = connect(path, options.busy_timeout).map_err(|e| explain(path, &e.into()))?;
     let keeps = KeptForFollowers { log: options.keeps_log, presence: options.numbers_presence };
-    let meta = schema::prepare(&mut conn, &options.visibility, keeps).map_err(|e| explain(path, &e))?;
-    start(path, options, lock, conn, &meta)
+    let (meta, visibility) = schema::prepare(&mut conn, &options.visibility, keeps).map_err(|e| explain(path, &e))?;
+    start(path, SqliteOptions { visibility, ..options }, lock, conn, &meta)
 }
 
 fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta: &Meta) -> Result<Opened, StoreError> {
@@ -104,11 +104,12 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     let compacted = Arc::new(AtomicU64::new(meta.compacted));
     let head = Arc::new(AtomicU64::new(meta.revision));
     let (presence_numbers, seen) = PresenceNumbers::new(meta.seen);
+    let rules = RulesInForce::new(options.visibility);
     let writer = Writer {
         conn,
         lock,
         clock: options.clock.clone(),
-        visibility: options.visibility.clone(),
+        rules: rules.clone(),
         revision: meta.revision,
         head: head.clone(),
         compacted: compacted.clone(),
@@ -125,10 +126,8 @@ fn start(path: &Path, options: SqliteOptions, lock: File, conn: Connection, meta
     // Logins wait for the others, and not behind those who read far back.
     let log_reader = Readers::new(path.to_owned(), options.busy_timeout, 1);
     let history = meta.history;
-    let SqliteOptions { clock, visibility, .. } = options;
-    let epoch = meta.epoch;
-    let store =
-        Sqlite { readers, log_reader, messages, clock, visibility, epoch, history, seen, head, compacted, ended };
+    let (clock, epoch) = (options.clock, meta.epoch);
+    let store = Sqlite { readers, log_reader, messages, clock, rules, epoch, history, seen, head, compacted, ended };
     let store = Arc::new(store);
     let (log, audit, deliveries) = (store.clone(), store.clone(), store.clone());
     Ok(Opened { store, log, audit, deliveries, nodes: None, feed: commits, head: meta.revision })
@@ -148,7 +147,8 @@ struct Sqlite {
     log_reader: Readers,
     messages: mpsc::Sender<Message>,
     clock: StoreClock,
-    visibility: Visibility,
+    /// Replaced by the writer.
+    rules: RulesInForce,
     epoch: Epoch,
     history: Option<LogHistory>,
     seen: Option<watch::Receiver<SeenNumber>>,
@@ -183,7 +183,7 @@ impl Store for Sqlite {
     }
 
     fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
-        let (head, now, visibility) = (self.head(), (self.clock)(), self.visibility.clone());
+        let (head, now, visibility) = (self.head(), (self.clock)(), self.rules.get());
         Box::pin(self.readers.read(move |conn| {
             rehearse(&SqliteTables(conn), &command, CommitContext { head, now, visibility: &visibility })
         }))
@@ -307,6 +307,14 @@ impl Store for Sqlite {
 
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.ask(Message::Purge).await? })
+    }
+
+    fn rules(&self) -> Arc<Visibility> {
+        self.rules.get()
+    }
+
+    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.ask(|answer| Message::Rules(rules, answer)).await? })
     }
 
     fn lineage(&self) -> Lineage {

@@ -102,7 +102,7 @@ pub(super) fn prepare(
     conn: &mut Connection,
     visibility: &Visibility,
     keeps: KeptForFollowers,
-) -> Result<Meta, SchemaError> {
+) -> Result<(Meta, Visibility), SchemaError> {
     // Closing must not touch even the log of a database that turns out not to be ours.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     verify(conn)?;
@@ -134,25 +134,33 @@ pub(super) fn bring_up_to_date(conn: &mut Connection) -> Result<(), SchemaError>
     migrate(conn)
 }
 
-/// Begins a new history where clients that come back must sync in full.
+/// Begins a new history where clients that come back must sync in full: after a copy was put back, because they may hold
+/// what came after it, and where it cannot be read by which rules they saw what they hold.
 ///
-/// They must after a copy was put back, because they may hold what came after it. They must also under other rules
-/// about who sees what, because views change then without any version moving. The rules are compared field by field:
-/// a field that the stored line lacks is new, and the store was written under its default rule.
-fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<Meta, SchemaError> {
+/// Otherwise a change of the rules about who sees what begins here: it is complete once all views are in line.
+fn rule(conn: &mut Connection, visibility: &Visibility) -> Result<(Meta, Visibility), SchemaError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let stored: String = tx.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
     tx.execute("UPDATE meta SET epoch = ?1 WHERE epoch = ?2", [epoch()?, COPIED])?;
-    if visibility.differs_from(&stored) {
+    let opening = visibility.clone().opening(&stored, meta(&tx)?.revision);
+    if opening.is_none() {
         tx.execute("UPDATE meta SET epoch = ?1", [epoch()?])?;
     }
-    let line = visibility.to_line(&stored);
-    if stored != line {
-        tx.execute("UPDATE meta SET visibility = ?1", [line])?;
-    }
+    let rules = opening.unwrap_or_else(|| visibility.clone());
+    keep_rules(&tx, &rules)?;
     let meta = meta(&tx)?;
     tx.commit()?;
-    Ok(meta)
+    Ok((meta, rules))
+}
+
+/// Keeps the rules about who sees what.
+pub(super) fn keep_rules(conn: &Connection, rules: &Visibility) -> Result<(), rusqlite::Error> {
+    let stored: String = conn.query_row("SELECT visibility FROM meta", [], |record| record.get(0))?;
+    let text = rules.to_text(&stored);
+    if stored != text {
+        conn.execute("UPDATE meta SET visibility = ?1", [text])?;
+    }
+    Ok(())
 }
 
 /// Begins a new change log where changes may be missing in the old one: in a copy that was put back, and after no log was

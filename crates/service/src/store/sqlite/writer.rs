@@ -21,7 +21,8 @@ use super::presence_numbers::PresenceNumbers;
 use super::rows::{self, SqliteTables};
 use crate::store::commit::{Abort, CommitContext, CommittedWrite, carry_out};
 use crate::store::{
-    AuditEntry, COMPACTION_LIMIT, CommitBatch, PresenceRow, StoreClock, StoreError, Write, WriteError, Written,
+    AuditEntry, COMPACTION_LIMIT, CommitBatch, PresenceRow, RulesInForce, StoreClock, StoreError, Write, WriteError,
+    Written,
 };
 use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row, Visibility};
 
@@ -44,6 +45,8 @@ pub(super) enum Message {
     PruneAudit(Millis, u64, oneshot::Sender<std::result::Result<bool, StoreError>>),
     /// Writes something about deliveries, and answers whether there was something to do.
     Delivery(DeliveryTask, oneshot::Sender<std::result::Result<bool, StoreError>>),
+    /// Decides by other rules, and keeps them.
+    Rules(Visibility, oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Removes what was erased from the write-ahead log.
     Purge(oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Takes no further messages, finishes those that wait, and ends.
@@ -56,7 +59,7 @@ pub(super) struct Writer {
     /// Locked as long as the connection is open.
     pub lock: File,
     pub clock: StoreClock,
-    pub visibility: Visibility,
+    pub rules: RulesInForce,
     /// The last revision committed. Only this thread assigns revisions.
     pub revision: Revision,
     /// Read by the store, raised here.
@@ -85,6 +88,7 @@ struct WriterRound {
     log_tasks: Vec<(LogTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
     audit: Vec<AuditTask>,
     delivery_tasks: Vec<(DeliveryTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
+    rules: Vec<(Visibility, oneshot::Sender<std::result::Result<(), StoreError>>)>,
     purges: Vec<oneshot::Sender<std::result::Result<(), StoreError>>>,
 }
 
@@ -134,6 +138,7 @@ impl Writer {
                         round.audit.push(AuditTask::Prune(before, most, answer));
                     }
                     Message::Delivery(task, answer) => round.delivery_tasks.push((task, answer)),
+                    Message::Rules(rules, answer) => round.rules.push((rules, answer)),
                     Message::Purge(answer) => round.purges.push(answer),
                     Message::Close => inbox.close(),
                 }
@@ -144,7 +149,7 @@ impl Writer {
     }
 
     fn carry_out(&mut self, round: WriterRound) {
-        let WriterRound { writes, presence, compactions, log_tasks, audit, delivery_tasks, purges } = round;
+        let WriterRound { writes, presence, compactions, log_tasks, audit, delivery_tasks, rules, purges } = round;
         if writes.is_empty() && !presence.is_empty() {
             self.note(presence);
         } else if !writes.is_empty() {
@@ -168,6 +173,10 @@ impl Writer {
         for (task, answer) in delivery_tasks {
             let done = task.run(&mut self.conn, (self.clock)());
             let _ = answer.send(self.report(done));
+        }
+        for (rules, answer) in rules {
+            let put = self.put_rules(rules);
+            let _ = answer.send(self.report(put));
         }
         for answer in purges {
             let purged = self.log.purge(&self.conn);
@@ -222,6 +231,7 @@ impl Writer {
 
     fn transact(&mut self, writes: &[Write], seen: &[Vec<PresenceRow>]) -> Result<Committed> {
         let now = (self.clock)();
+        let rules = self.rules.get();
         let mut revision = self.revision;
         let mut committed = Committed { changes: Vec::new(), results: Vec::with_capacity(writes.len()) };
         let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -231,8 +241,7 @@ impl Writer {
             rows::profiles::put_seen(&tx, seen, &mut last_seen)?;
         }
         for write in writes {
-            let result =
-                carry_out_whole(&mut tx, write, CommitContext { head: revision, now, visibility: &self.visibility })?;
+            let result = carry_out_whole(&mut tx, write, CommitContext { head: revision, now, visibility: &rules })?;
             committed.results.push(result.map(|done| {
                 revision += done.changes.len() as Revision;
                 committed.changes.extend(done.changes);
@@ -286,6 +295,13 @@ impl Writer {
         let pruned = rows::audit::prune(&tx, before, most)?;
         tx.commit()?;
         Ok(pruned)
+    }
+
+    /// Keeps the rules first: after a crash nothing may have been decided by rules that the file does not name.
+    fn put_rules(&mut self, rules: Visibility) -> Result<()> {
+        super::schema::keep_rules(&self.conn, &rules)?;
+        self.rules.set(rules);
+        Ok(())
     }
 
     fn compact(&mut self, before: Millis) -> Result<u64> {

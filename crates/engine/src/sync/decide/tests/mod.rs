@@ -1,5 +1,6 @@
 mod adopt;
 mod reads;
+mod rules;
 mod tokens;
 mod versions;
 

@@ -1,0 +1,144 @@
+//! The own fields of a deployment on the wire: which there are, and what each may hold.
+
+use prost::Message;
+
+use crate::{own_values, v1};
+use rosterd_engine::model::limits::SAFE_INTEGER;
+use rosterd_engine::model::{Audience, FieldWriter, OwnField, OwnKind, OwnSchema};
+
+/// Describes the own fields, in order of their names, with the hash by which a client knows them again.
+#[must_use]
+pub fn schema(own: &OwnSchema) -> v1::GetSchemaReply {
+    let fields = own.iter().map(|(name, field)| (name.to_owned(), v1::FieldSchema::from(field))).collect();
+    let mut reply = v1::GetSchemaReply { hash: String::new(), fields };
+    reply.hash = format!("{:016x}", fnv1a(&reply.encode_to_vec()));
+    reply
+}
+
+/// Returns the hash for clients that log in; `None` if there are no own fields.
+#[must_use]
+pub fn schema_hash(own: &OwnSchema) -> Option<String> {
+    own.iter().next().is_some().then(|| schema(own).hash)
+}
+
+/// Reads the fields that a gateway described. One of a type or an audience that is not known here is left out.
+#[must_use]
+pub fn own_schema(reply: &v1::GetSchemaReply) -> OwnSchema {
+    let known = |(name, field): (&String, &v1::FieldSchema)| Some((name.as_str().into(), own_field(field)?));
+    reply.fields.iter().filter_map(known).collect()
+}
+
+fn own_field(field: &v1::FieldSchema) -> Option<OwnField> {
+    let values = || field.values.iter().map(|value| value.as_str().into()).collect();
+    let max_length = field.max_length.map_or(usize::MAX, |most| most as usize);
+    let max_items = field.max_items.map_or(usize::MAX, |most| most as usize);
+    let safe = float(SAFE_INTEGER);
+    // A parser of JSON may round a number of so many digits.
+    let exact = |bound: f64| if bound.abs() > safe - 2.0 { safe.copysign(bound) } else { bound };
+    let (min, max) = (exact(field.min.unwrap_or(-safe)), exact(field.max.unwrap_or(safe)));
+    let kind = match field.r#type.as_str() {
+        "text" => OwnKind::Text { max_length, values: values() },
+        "integer" => OwnKind::Integer { min: min as i64, max: max as i64 },
+        "number" => OwnKind::Number { min, max },
+        "boolean" => OwnKind::Boolean,
+        "list" => OwnKind::List { max_items, max_length, values: values() },
+        _ => return None,
+    };
+    let default = field.default.clone().and_then(own_values::value);
+    let audience = Audience::ALL.into_iter().find(|audience| audience.word() == field.visibility)?;
+    let writer = FieldWriter::ALL.into_iter().find(|writer| writer.word() == field.write)?;
+    Some(OwnField { kind, default, audience, writer })
+}
+
+impl From<&OwnField> for v1::FieldSchema {
+    fn from(field: &OwnField) -> Self {
+        let general = Self {
+            r#type: field.kind.word().to_owned(),
+            visibility: field.audience.word().to_owned(),
+            write: field.writer.word().to_owned(),
+            default: field.default.as_ref().map(v1::FieldValue::from),
+            ..Self::default()
+        };
+        let texts = |values: &[Box<str>]| values.iter().map(ToString::to_string).collect();
+        let most = |most: usize| Some(u32::try_from(most).unwrap_or(u32::MAX));
+        match &field.kind {
+            OwnKind::Text { max_length, values } => {
+                Self { max_length: most(*max_length), values: texts(values), ..general }
+            }
+            OwnKind::Integer { min, max } => Self { min: Some(float(*min)), max: Some(float(*max)), ..general },
+            OwnKind::Number { min, max } => Self { min: Some(*min), max: Some(*max), ..general },
+            OwnKind::Boolean => general,
+            OwnKind::List { max_items, max_length, values } => {
+                Self { max_items: most(*max_items), max_length: most(*max_length), values: texts(values), ..general }
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an integer beyond 2^53 is no limit of a field")]
+fn float(limit: i64) -> f64 {
+    limit as f64
+}
+
+/// FNV-1a with 64 bits: two schemas that an operator writes do not collide by chance, and nobody gains by making them.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Encoding;
+    use rosterd_engine::model::OwnValue;
+
+    fn field(kind: OwnKind, default: Option<OwnValue>) -> OwnField {
+        OwnField { kind, default, audience: Audience::Friends, writer: FieldWriter::Backend }
+    }
+
+    fn all() -> OwnSchema {
+        let values = ["red", "green"].map(Box::from).to_vec();
+        let text = |values| OwnKind::Text { max_length: 9, values };
+        let fields = [
+            ("about", field(text(Vec::new()), Some(OwnValue::Text("".into())))),
+            ("colour", OwnField { audience: Audience::Everyone, ..field(text(values.clone()), None) }),
+            ("level", field(OwnKind::Integer { min: -SAFE_INTEGER, max: 99 }, Some(OwnValue::Integer(1)))),
+            ("score", OwnField { writer: FieldWriter::Account, ..field(OwnKind::Number { min: 0.5, max: 1.5 }, None) }),
+            ("tags", field(OwnKind::List { max_items: 3, max_length: 4, values }, Some(OwnValue::List([].into())))),
+            ("vip", OwnField { audience: Audience::Own, ..field(OwnKind::Boolean, Some(OwnValue::Boolean(false))) }),
+        ];
+        fields.into_iter().map(|(name, field)| (name.into(), field)).collect()
+    }
+
+    #[test]
+    fn a_schema_comes_back_from_both_encodings() {
+        let reply = schema(&all());
+        assert_eq!(own_schema(&reply), all());
+        let json = serde_json::to_string(&reply).unwrap();
+        let vip = r#""vip":{"type":"boolean","visibility":"self","write":"backend","default":false}"#;
+        assert!(json.contains(vip), "{json}");
+        assert_eq!(own_schema(&serde_json::from_str(&json).unwrap()), all());
+        let mut bytes = Vec::new();
+        Encoding::Protobuf.encode(&reply, &mut bytes);
+        assert_eq!(v1::GetSchemaReply::decode(&*bytes).unwrap(), reply);
+    }
+
+    #[test]
+    fn another_schema_has_another_hash_and_none_has_none() {
+        let hash = schema_hash(&all()).unwrap();
+        assert_eq!((hash.len(), Some(&hash)), (16, schema_hash(&all()).as_ref()));
+        let fewer: OwnSchema = all().iter().skip(1).map(|(name, field)| (name.into(), field.clone())).collect();
+        assert_ne!(schema_hash(&fewer), Some(hash));
+        assert_eq!(schema_hash(&OwnSchema::default()), None);
+        assert!(schema(&OwnSchema::default()).fields.is_empty());
+    }
+
+    #[test]
+    fn a_field_of_a_later_version_is_left_out() {
+        let mut reply = schema(&all());
+        reply.fields.get_mut("vip").unwrap().r#type = "colour".to_owned();
+        reply.fields.get_mut("tags").unwrap().visibility = "groups".to_owned();
+        let known = own_schema(&reply);
+        let names: Vec<_> = known.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["about", "colour", "level", "score"]);
+    }
+}
