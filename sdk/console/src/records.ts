@@ -1,7 +1,11 @@
 // The records of the server API that the console shows.
 
 export interface Me { name: string; scopes: string[]; until?: number; console?: 'open' | 'cookie' }
-export interface User { account: string; version: number; createTime: number; updateTime: number; [field: string]: string | number | undefined }
+export type OwnValue = string | number | boolean | string[];
+export interface User { account: string; version: number; createTime: number; updateTime: number; fields?: Record<string, OwnValue>; [field: string]: string | number | Record<string, OwnValue> | undefined }
+/** What an own field may hold, by `GET /v1/schema`. */
+export interface FieldSchema { type: string; visibility: string; write: string; min?: number; max?: number; maxLength?: number; maxItems?: number; values?: string[] }
+export interface Schema { hash: string; fields?: Record<string, FieldSchema> }
 export interface Device { id: string; type: string; tag: string }
 export interface Session { account: string; session: string; device: Device; connectedAt: number; pending: number; told?: number }
 export interface SessionsPage { sessions: Session[]; horizon: number; next?: string }

@@ -39,7 +39,8 @@ before(async () => {
   const secret = (fill: number): string => `whsec_${Buffer.alloc(24, fill).toString('base64')}`;
   const webhooks = `[webhooks.crm]\nurl = "http://127.0.0.1:${port}/crm"\nsecret = "${secret(1)}"\n[webhooks.strict]\nurl = "http://127.0.0.1:${port}/strict"\nsecret = "${secret(2)}"\n[webhooks.picky]\nurl = "http://127.0.0.1:${port}/strict"\nsecret = "${secret(4)}"\n`;
   const hook = `[hooks.profile]\nurl = "http://127.0.0.1:${port}/hook"\nsecret = "${secret(3)}"\non_failure = "allow"\n`;
-  gateway = await Gateway.start(VIEWER_KEY + webhooks + hook);
+  const fields = '[profile.fields.level]\ntype = "integer"\nmin = 1\nmax = 99\ndefault = 1\nwrite = "backend"\nvisibility = "everyone"\n[profile.fields.pronouns]\ntype = "text"\nvisibility = "friends"\n[profile.fields.languages]\ntype = "list"\nvisibility = "everyone"\n[profile.fields.open]\ntype = "boolean"\nvisibility = "everyone"\n[profile.fields.role]\ntype = "text"\nvalues = ["tank", "healer"]\nvisibility = "everyone"\n';
+  gateway = await Gateway.start(VIEWER_KEY + webhooks + hook + fields);
   const users = ['alice', 'bob', 'carol', 'dave', 'erin'].map((account) => ({ user: { account, nick: account, sign: 'hi' } }));
   await gateway.import([...users, { user: { account: 'markup', nick: MARKUP } }, { user: { account: 'bidi', nick: BIDI } }, { user: { account: 'nothing', nick: NOTHING } }, { user: { account: POISON } }]);
   await gateway.import(['bob', 'carol', 'dave', 'markup', 'bidi'].map((friend) => ({ friendship: ['alice', friend] })));
@@ -150,6 +151,42 @@ test('a user: what each audience sees, and an edit', async () => {
   await page.getByRole('button', { name: 'Save', exact: true }).click();
   await page.getByRole('heading', { name: 'Alice L.' }).waitFor();
   assert.equal((await gateway.api<{ nick: string }>('GET', '/v1/users/alice'))['nick'], 'Alice L.');
+});
+
+test('a user: own fields by their types, shown and changed', async () => {
+  await visit(page, '#/users/alice/profile');
+  const row = (name: string) => page.locator('.profile tbody tr', { hasText: `fields.${name}` }).locator('td');
+  assert.deepEqual(await row('level').allTextContents(), ['1', '1', '1']);
+  assert.deepEqual(await row('pronouns').allTextContents(), ['not shown', '••• covered', '••• covered']);
+  await page.getByRole('button', { name: 'Edit profile' }).click();
+  const form = page.locator('.edit');
+  await form.getByLabel('fields.level', { exact: true }).fill('many');
+  await form.getByRole('button', { name: 'Save …' }).click();
+  await form.getByText('Changes fields.level. 5 friends').waitFor();
+  await form.getByRole('button', { name: 'Save', exact: true }).click();
+  await form.locator('.wrong [name="fields.level"]').waitFor();
+  await form.getByLabel('fields.level', { exact: true }).fill('7');
+  await form.getByLabel('fields.pronouns', { exact: true }).fill('she/her');
+  await form.getByLabel('fields.languages', { exact: true }).fill('de\nfr');
+  await form.getByLabel('fields.open', { exact: true }).selectOption('false');
+  await form.getByLabel('fields.role', { exact: true }).selectOption('tank');
+  await form.getByRole('button', { name: 'Save …' }).click();
+  await form.getByRole('button', { name: 'Save', exact: true }).click();
+  await form.waitFor({ state: 'detached' });
+  const saved = await gateway.api<{ fields: Record<string, unknown> }>('GET', '/v1/users/alice');
+  assert.deepEqual(saved.fields, { languages: ['de', 'fr'], level: 7, open: false, pronouns: 'she/her', role: 'tank' });
+  await page.getByRole('button', { name: 'Show private fields' }).click();
+  await page.getByRole('cell', { name: 'she/her' }).first().waitFor();
+  assert.deepEqual(await row('languages').allTextContents(), ['de, fr', 'de, fr', 'de, fr']);
+  // An empty field is cleared, and one with a default has that again.
+  await page.getByRole('button', { name: 'Edit profile' }).click();
+  await form.getByLabel('fields.level', { exact: true }).fill('');
+  await form.getByLabel('fields.role', { exact: true }).selectOption('');
+  await form.getByRole('button', { name: 'Save …' }).click();
+  await form.getByRole('button', { name: 'Save', exact: true }).click();
+  await form.waitFor({ state: 'detached' });
+  const cleared = await gateway.api<{ fields: Record<string, unknown> }>('GET', '/v1/users/alice');
+  assert.deepEqual([cleared.fields['level'], cleared.fields['role']], [1, undefined]);
 });
 
 test('a user: lists, changes, presence, sessions, tokens', async () => {
