@@ -39,7 +39,7 @@ before(async () => {
   const secret = (fill: number): string => `whsec_${Buffer.alloc(24, fill).toString('base64')}`;
   const webhooks = `[webhooks.crm]\nurl = "http://127.0.0.1:${port}/crm"\nsecret = "${secret(1)}"\n[webhooks.strict]\nurl = "http://127.0.0.1:${port}/strict"\nsecret = "${secret(2)}"\n[webhooks.picky]\nurl = "http://127.0.0.1:${port}/strict"\nsecret = "${secret(4)}"\n`;
   const hook = `[hooks.profile]\nurl = "http://127.0.0.1:${port}/hook"\nsecret = "${secret(3)}"\non_failure = "allow"\n`;
-  const fields = '[profile.fields.level]\ntype = "integer"\nmin = 1\nmax = 99\ndefault = 1\nwrite = "backend"\nvisibility = "everyone"\n[profile.fields.pronouns]\ntype = "text"\nvisibility = "friends"\n[profile.fields.languages]\ntype = "list"\nvisibility = "everyone"\n[profile.fields.open]\ntype = "boolean"\nvisibility = "everyone"\n[profile.fields.role]\ntype = "text"\nvalues = ["tank", "healer"]\nvisibility = "everyone"\n';
+  const fields = '[profile.fields.level]\ntype = "integer"\nmin = 1\nmax = 99\ndefault = "1"\nwrite = "backend"\nvisibility = "everyone"\n[profile.fields.pronouns]\ntype = "text"\nvisibility = "friends"\n[profile.fields.languages]\ntype = "list"\nvisibility = "everyone"\n[profile.fields.open]\ntype = "boolean"\nvisibility = "everyone"\n[profile.fields.role]\ntype = "text"\nvalues = ["tank", "healer"]\nvisibility = "everyone"\n';
   gateway = await Gateway.start(VIEWER_KEY + webhooks + hook + fields);
   const users = ['alice', 'bob', 'carol', 'dave', 'erin'].map((account) => ({ user: { account, nick: account, sign: 'hi' } }));
   await gateway.import([...users, { user: { account: 'markup', nick: MARKUP } }, { user: { account: 'bidi', nick: BIDI } }, { user: { account: 'nothing', nick: NOTHING } }, { user: { account: POISON } }]);
@@ -168,8 +168,8 @@ test('a user: own fields by their types, shown and changed', async () => {
   await form.getByLabel('fields.level', { exact: true }).fill('7');
   await form.getByLabel('fields.pronouns', { exact: true }).fill('she/her');
   await form.getByLabel('fields.languages', { exact: true }).fill('de\nfr');
-  await form.getByLabel('fields.open', { exact: true }).selectOption('false');
-  await form.getByLabel('fields.role', { exact: true }).selectOption('tank');
+  await form.locator('[name="fields.open"]').selectOption('false');
+  await form.locator('[name="fields.role"]').selectOption('tank');
   await form.getByRole('button', { name: 'Save …' }).click();
   await form.getByRole('button', { name: 'Save', exact: true }).click();
   await form.waitFor({ state: 'detached' });
@@ -181,7 +181,7 @@ test('a user: own fields by their types, shown and changed', async () => {
   // An empty field is cleared, and one with a default has that again.
   await page.getByRole('button', { name: 'Edit profile' }).click();
   await form.getByLabel('fields.level', { exact: true }).fill('');
-  await form.getByLabel('fields.role', { exact: true }).selectOption('');
+  await form.locator('[name="fields.role"]').selectOption('');
   await form.getByRole('button', { name: 'Save …' }).click();
   await form.getByRole('button', { name: 'Save', exact: true }).click();
   await form.waitFor({ state: 'detached' });
