@@ -260,7 +260,13 @@ async fn a_gateway_that_was_away_for_longer_than_the_log_ends_and_the_epoch_stay
     for turn in 0..3 {
         other.run(nick("a", &format!("Ann {turn}"))).await;
     }
-    // Hours later.
+    // Hours later: the other one has read all of it, and looks at the end alone.
+    let now = place.sql("SELECT clock_timestamp()");
+    let looks = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd listener'
+         AND datname = current_database() AND state = 'idle' AND query_start > '{now}'"
+    );
+    until(|| place.sql(&looks) == "1").await;
     place.sql("DELETE FROM rosterd.feed WHERE first < 4");
     proxy.open();
     timeout(PATIENCE, away.store.ended()).await.expect("it ends");
