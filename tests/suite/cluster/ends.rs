@@ -31,7 +31,7 @@ async fn who_is_back_on_another_gateway_after_a_kill_never_went_and_the_others_g
     first.populate(&["ann", "bob", "cat"], &[("ann", "bob"), ("ann", "cat")]).await;
     let (bob, cat) = (first.login("bob", JSON).await, first.login("cat", JSON).await);
     let mut ann = cluster.gateways[1].login("ann", JSON).await;
-    assert!(ann.sees_online("bob") && ann.sees_online("cat"));
+    ann.until(|replica| came("bob")(replica) && came("cat")(replica)).await;
     let node = cluster.sql("SELECT node FROM rosterd.live_session WHERE account = 'bob'");
     let begun = Instant::now();
     cluster.gateways.remove(0).kill();
