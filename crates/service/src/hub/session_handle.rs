@@ -295,11 +295,11 @@ impl Hub {
 
     /// Removes a session.
     fn leave(&self, me: &UserRef, slot: Slot) {
-        let session = self.sessions.read().get(slot as usize).cloned();
+        let session = if self.settings.shared { self.sessions.read().get(slot as usize).cloned() } else { None };
         let (idle, was_last) = {
             let mut state = me.state().lock();
             state.own.retain(|own| *own != slot);
-            if let Some(session) = session.filter(|session| self.settings.shared && session.connected_at().is_some()) {
+            if let Some(session) = session.filter(|session| session.connected_at().is_some()) {
                 state.presence.left = state.presence.left.max(self.time());
                 state.presence.lost = None;
                 self.elsewhere.lock().left(&session, state.presence.left);
