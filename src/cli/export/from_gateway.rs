@@ -74,6 +74,7 @@ impl<'a> GatewayExport<'a> {
         out: &mut ExportFile,
         bar: &ProgressBar,
     ) -> Result<(RecordCounts, String), CliError> {
+        out.considerate();
         let mut failures = 0;
         loop {
             let before = self.counts.total();
@@ -91,7 +92,7 @@ impl<'a> GatewayExport<'a> {
         if !changes.is_empty() {
             let mut merged = out.another()?;
             self.counts = changes.merge(out, &mut merged)?;
-            *out = merged;
+            out.replace_by(merged)?;
         }
         out.line(&json!({"end": self.counts}).to_string())?;
         Ok((self.counts, format!("the gateway at {}", self.address)))
