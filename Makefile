@@ -132,9 +132,9 @@ python: $(TOOLS)/python/installed sdk/js/node_modules/.package-lock.json ## test
 # FRIENDS=…, CHANGES=…, RUNS=… and PROFILE=dev try it with less.
 clients-table: $(TOOLS)/venv/installed sdk/js/node_modules/.package-lock.json ## measure the Rust and the JavaScript client with 10,000 friends
 	cargo build --locked --package rosterd
-	cargo build --locked --profile $(or $(PROFILE),dist) --package rosterd-client --features cache --example footprint
-	cargo build --locked --profile $(or $(PROFILE),dist) --package rosterd-ffi
-	PROFILE=$(patsubst dev,debug,$(or $(PROFILE),dist)) $(PYTHON) tests/interop/clients_table.py
+	cargo build --locked --profile $(or $(PROFILE),library) --package rosterd-client --package rosterd-ffi \
+		--no-default-features --features rosterd-client/cache,rosterd-client/platform-trust,rosterd-client/ring --lib --example footprint
+	PROFILE=$(patsubst dev,debug,$(or $(PROFILE),library)) $(PYTHON) tests/interop/clients_table.py
 
 # LANGUAGES=… chooses some.
 bindings: $(TOOLS)/python/installed ## write bindings of the client for LANGUAGES="kotlin swift" into target/bindings

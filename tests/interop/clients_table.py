@@ -1,7 +1,7 @@
 """Measures the Rust and the JavaScript client with a long friend list, and prints a table.
 
-Needs `cargo build` for the gateway, `cargo build --profile dist --package rosterd-client --example footprint
---package rosterd-ffi`, and `npm ci` in sdk/js; `make clients-table` sees to all of it."""
+Needs `cargo build` for the gateway, `footprint` of rosterd-client and rosterd-ffi in the profile `library`, and `npm ci`
+in sdk/js; `make clients-table` sees to all of it."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from statistics import median
 from doc import ROOT
 from gateway import Gateway
 
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / os.environ.get("PROFILE", "dist")
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / os.environ.get("PROFILE", "library")
 # Smaller numbers try the program; they are no result.
 FRIENDS, CHANGES, RUNS = (int(os.environ.get(name, number)) for name, number in [("FRIENDS", 10_000), ("CHANGES", 2_000), ("RUNS", 3)])
 PROGRAMS = {

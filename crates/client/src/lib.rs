@@ -10,13 +10,16 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(all(feature = "platform-trust", not(any(feature = "ring", feature = "tls"))))]
+compile_error!("the feature `platform-trust` needs `tls` or `ring`");
+
 #[cfg(feature = "server-api")]
 mod backend;
 mod live;
 mod records;
 mod replica;
 mod stream;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "ring", feature = "tls"))]
 mod tls;
 
 #[cfg(feature = "server-api")]
@@ -29,7 +32,7 @@ pub use live::{
 pub use records::Records;
 pub use replica::{Replica, SyncError};
 pub use stream::Trust;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "ring", feature = "tls"))]
 pub use tls::Identity;
 
 use std::collections::VecDeque;

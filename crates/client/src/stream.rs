@@ -12,15 +12,15 @@ use tokio::net::TcpStream;
 /// Without the feature `tls` no value of this type exists.
 #[derive(Debug, Clone)]
 pub struct Trust(
-    #[cfg(feature = "tls")] pub(crate) std::sync::Arc<tokio_rustls::rustls::ClientConfig>,
-    #[cfg(not(feature = "tls"))] std::convert::Infallible,
+    #[cfg(any(feature = "ring", feature = "tls"))] pub(crate) std::sync::Arc<tokio_rustls::rustls::ClientConfig>,
+    #[cfg(not(any(feature = "ring", feature = "tls")))] std::convert::Infallible,
 );
 
 /// A connection to a gateway.
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "ring", feature = "tls"))]
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
@@ -32,9 +32,9 @@ impl Stream {
         let _ = stream.set_nodelay(true);
         match trust {
             None => Ok(Self::Plain(stream)),
-            #[cfg(feature = "tls")]
+            #[cfg(any(feature = "ring", feature = "tls"))]
             Some(trust) => Ok(Self::Tls(trust.handshake(host, stream).await?)),
-            #[cfg(not(feature = "tls"))]
+            #[cfg(not(any(feature = "ring", feature = "tls")))]
             Some(Trust(never)) => match *never {},
         }
     }
@@ -42,7 +42,7 @@ impl Stream {
     fn inner(self: Pin<&mut Self>) -> Pin<&mut (dyn Both + Unpin)> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream as &mut (dyn Both + Unpin)),
-            #[cfg(feature = "tls")]
+            #[cfg(any(feature = "ring", feature = "tls"))]
             Self::Tls(stream) => Pin::new(&mut **stream as &mut (dyn Both + Unpin)),
         }
     }
