@@ -18,7 +18,7 @@
 //! |---|---|---|
 //! | [`metrics`] | every metric, named once | – |
 //! | [`locks`] | the locks of `hub`, so that a test can replace them | – |
-//! | [`store`] | durable rows and the feed of commits: the trait, and its adapters for SQLite and PostgreSQL | – |
+//! | [`store`] | durable rows and the feed of commits: the trait, and its adapters for SQLite and PostgreSQL | metrics |
 //! | [`outbound`] | calls to other servers: which URLs and addresses, with which limits | – |
 //! | [`auth`] | verifying tokens | metrics, outbound |
 //! | [`hub`] | live state: registry of users, sessions, watchers, the feed that marks them; the only locks | metrics, locks |

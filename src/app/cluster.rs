@@ -21,7 +21,7 @@ pub(super) fn share(service: Service, nodes: Option<Arc<dyn NodeStore>>, config:
         unready_after: cluster.unready_after,
         cut_off: cluster.cut_off,
     };
-    let node = SharedNode::new(nodes, settings);
+    let node = SharedNode::new(nodes, settings, service.metrics().cluster.clone());
     let environment = NodeEnvironment { clock: node.clock().clock(), ..NodeEnvironment::default() };
     service.on(environment).with_others(Arc::new(node))
 }

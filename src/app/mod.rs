@@ -93,7 +93,7 @@ impl Core {
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::default());
         let auth = config.auth.authenticator(None, &metrics).map_err(StartError)?;
-        let opened = open_store(config).map_err(|error| StartError(error.to_string()))?;
+        let opened = open_store(config, &metrics).map_err(|error| StartError(error.to_string()))?;
         let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
         let lifecycle = Arc::new(Lifecycle::default());
         let supervisor = Supervisor::new(lifecycle.clone());
@@ -171,7 +171,7 @@ impl Core {
 }
 
 /// Opens the store that the settings name.
-fn open_store(config: &Config) -> Result<Opened, StoreError> {
+fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> {
     let (visibility, keeps_log) = (config.profile.rules(), !config.feed.retention.is_zero());
     let numbers_presence = config.feed.presence;
     match &config.store.url {
@@ -194,6 +194,7 @@ fn open_store(config: &Config) -> Result<Opened, StoreError> {
                 write_timeout,
                 clock,
                 sharing,
+                metrics: metrics.database.clone(),
             };
             postgres::open(url, options)
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use rosterd::metrics::{Commanded, EndpointLabel, EndpointResult, HookLabel, HookResult, Kind, Metrics};
+use rosterd::metrics::{Commanded, EndpointLabel, EndpointResult, HookLabel, HookResult, Kind, Metrics, NodeState};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -23,13 +23,15 @@ fn series() -> BTreeSet<String> {
     // Of those with labels nothing shows before the first of a kind.
     let kind = Kind { kind: "x" };
     let counters = [&metrics.closed, &metrics.logins, &metrics.full_syncs, &metrics.repairs, &metrics.reloads];
-    let further = [&metrics.refused, &metrics.key_sets, &metrics.log_dropped, &metrics.in_doubt];
+    let further = [&metrics.refused, &metrics.key_sets, &metrics.log_dropped, &metrics.database.in_doubt];
     for family in counters.into_iter().chain(further) {
         drop(family.get_or_create(&kind));
     }
     for family in [&metrics.catch_ups, &metrics.command_times] {
         drop(family.get_or_create(&kind));
     }
+    drop(metrics.cluster.leads.get_or_create(&kind));
+    drop(metrics.cluster.nodes.get_or_create(&NodeState { state: "x" }));
     drop(metrics.certificate_end.get_or_create(&kind));
     drop(metrics.commands.get_or_create(&Commanded { command: "x", result: "x" }));
     for family in [&metrics.webhook_events, &metrics.webhook_requests] {

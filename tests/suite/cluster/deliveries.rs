@@ -41,6 +41,8 @@ async fn each_event_comes_once_from_one_gateway_and_another_goes_on_when_that_on
     let Some(mut cluster) = Cluster::start_with(3, &[], &section) else { return };
     let first = deliverer(&cluster.gateways, PATIENCE).await;
     // Those that do not deliver say who does.
+    let leads = |at: usize| cluster.gateways[at].metric_of("rosterd_leads", "WEBHOOKS");
+    assert_eq!((leads(first).await, leads((first + 1) % 3).await), (1.0, 0.0));
     let (_, body) = cluster.gateways[(first + 1) % 3].call(Method::GET, "/v1/webhooks/crm", "").await;
     assert!(body["error"]["message"].as_str().unwrap().contains("delivers webhooks"), "{body}");
     for turn in 0..60 {

@@ -45,6 +45,8 @@ async fn who_is_back_on_another_gateway_after_a_kill_never_went_and_the_others_g
     assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(13), "{took:?}");
     // It was noticed for what it was, and the database has nothing of that gateway any more.
     cluster.world(1).until_logged("a gateway is no more").await;
+    rest.until_metric("rosterd_nodes_lost_total", "", |lost| lost == 1.0).await;
+    rest.until_metric("rosterd_nodes", "", |nodes| nodes == 1.0).await;
     until_sql(&cluster, &format!("SELECT count(*) FROM rosterd.node WHERE id = {node}"), "0").await;
     until_sql(
         &cluster,
@@ -105,6 +107,9 @@ async fn a_gateway_that_stood_still_for_too_long_joins_again_with_all_its_sessio
         assert!(done.success());
     };
     stop("-STOP");
+    // A question that it does not answer counts for nothing, and is counted.
+    assert_eq!(ann.signal("bob", "are you there?").await, (0, 0));
+    assert_eq!(one.metric("rosterd_bus_unanswered_total").await, 1.0);
     ann.until(|replica| went("bob")(replica) && went("cat")(replica)).await;
     until_sql(&cluster, "SELECT count(*) FROM rosterd.node", "1").await;
     drop(cat);
@@ -147,11 +152,15 @@ async fn a_gateway_that_is_cut_off_from_the_database_says_so_comes_back_and_ends
     until_ready("ready\n").await;
     server.kill();
     until_ready("cut off\n").await;
+    assert_eq!(gateway.metric("rosterd_cut_off").await, 1.0);
+    gateway.until_metric("rosterd_store_contact_age_seconds", "", |age| age > 1.0).await;
     // What is in memory goes on, and nobody has gone.
     assert_eq!(bob.signal("ann", "still here").await, (1, 0));
     assert_eq!(presences_until(&mut ann, |_| true).await, []);
     server.run();
     until_ready("ready\n").await;
+    assert_eq!(gateway.metric("rosterd_cut_off").await, 0.0);
+    assert!(gateway.metric("rosterd_store_contact_age_seconds").await < 1.0);
     bob.nick("Bobby").await;
     ann.until(|replica| replica.users()["bob"].nick == "Bobby").await;
     assert!(ann.sees_online("bob"));

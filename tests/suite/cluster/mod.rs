@@ -85,7 +85,22 @@ async fn friends_on_two_gateways_see_each_other_as_on_one() {
         drop((fresh, ann));
         until_sessions(one, 0).await;
     }
+    assert_metered(&cluster.gateways).await;
     assert_eq!(cluster.terminate().await, [Some(0), Some(0)]);
+}
+
+/// Two gateways that have changes of each other show how that went.
+async fn assert_metered(gateways: &[Gateway]) {
+    for gateway in gateways {
+        assert_eq!(gateway.metric("rosterd_nodes").await, 2.0);
+        for counted in ["feed_lag_seconds_count", "feed_read_rows_total", "store_lock_wait_seconds_count"] {
+            assert!(gateway.metric(&format!("rosterd_{counted}")).await >= 1.0, "{counted}");
+        }
+        let held = gateway.metric("rosterd_store_lock_held_seconds_sum").await;
+        assert!(held > 0.0 && held < PATIENCE.as_secs_f64(), "{held}");
+        gateway.until_metric("rosterd_feed_lag_changes", "", |lag| lag == 0.0).await;
+        assert_eq!(gateway.metric("rosterd_feed_holes_total").await, 0.0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +158,9 @@ async fn signals_and_hints_reach_sessions_on_every_gateway_after_the_newest_prof
     for phone in &mut phones {
         assert_eq!(heard(phone).await.1, "news");
     }
+    // Who was asked, answered.
+    assert!(one.metric("rosterd_bus_sent_total").await >= 40.0);
+    assert_eq!(one.metric("rosterd_bus_unanswered_total").await, 0.0);
     cat.nick("Cathy").await;
     one.backend()
         .await

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rosterd::metrics::{DatabaseMetrics, Kind};
 use rosterd::store::postgres::{Failover, PostgresOptions, PostgresUrl, Sharing, open};
 use rosterd::store::{StoreError, Write};
 use rosterd_engine::model::{Audience, Change, Command, Outcome, Revision, Row, Visibility, WriteOrigin};
@@ -25,16 +26,24 @@ fn join(place: &Place) -> Running {
     Running::new(try_join(place, options()).unwrap())
 }
 
+/// A gateway more, and what it counts.
+fn join_counted(place: &Place) -> (DatabaseMetrics, Running) {
+    let metrics = DatabaseMetrics::default();
+    let counted = PostgresOptions { metrics: metrics.clone(), ..options() };
+    (metrics, Running::new(try_join(place, counted).unwrap()))
+}
+
 fn try_join(place: &Place, options: PostgresOptions) -> Result<rosterd::store::Opened, StoreError> {
     open(&place.url(), options)
 }
 
 /// A gateway more, behind a proxy.
-async fn join_through_proxy(place: &Place) -> (Proxy, Running) {
+async fn join_through_proxy(place: &Place, metrics: &DatabaseMetrics) -> (Proxy, Running) {
     let (server, database) = place.database.as_ref().unwrap();
     let proxy = Proxy::start(&server.address()).await;
     let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
-    (proxy, Running::new(open(&PostgresUrl::parse(&through).unwrap(), options()).unwrap()))
+    let counted = PostgresOptions { metrics: metrics.clone(), ..options() };
+    (proxy, Running::new(open(&PostgresUrl::parse(&through).unwrap(), counted).unwrap()))
 }
 
 fn received(db: &Running) -> Vec<Change> {
@@ -104,7 +113,7 @@ async fn every_gateway_gets_every_change_once_in_one_order_and_an_answer_only_af
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_told_of_a_change_finds_it_anyway_and_who_loses_the_connection_goes_on() {
     let Some(place) = Place::postgres() else { return };
-    let (one, other) = (join(&place), join(&place));
+    let ((counted, one), other) = (join_counted(&place), join(&place));
     let listeners =
         "FROM pg_stat_activity WHERE application_name = 'rosterd listener' AND datname = current_database()";
     for turn in 1..=3 {
@@ -116,8 +125,11 @@ async fn who_is_not_told_of_a_change_finds_it_anyway_and_who_loses_the_connectio
     // Without a word from the writer.
     place.sql("REVOKE EXECUTE ON FUNCTION pg_notify(text, text) FROM PUBLIC");
     assert_eq!(place.sql("SELECT has_function_privilege('rosterd', 'pg_notify(text, text)', 'execute')"), "f");
+    let unwoken = counted.feed_unwoken.get();
     other.run(nick("a", "Anna")).await;
     until(|| applied(&one) == 4).await;
+    until(|| counted.feed_unwoken.get() == unwoken + 1).await;
+    assert_eq!((counted.feed_read_rows.get(), counted.feed_holes.get()), (1, 0), "its own it does not read");
     one.close().await;
     other.close().await;
 }
@@ -126,7 +138,8 @@ async fn who_is_not_told_of_a_change_finds_it_anyway_and_who_loses_the_connectio
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_in_doubt_is_found_behind_those_of_others() {
     let Some(place) = Place::postgres() else { return };
-    let (proxy, db) = join_through_proxy(&place).await;
+    let metrics = DatabaseMetrics::default();
+    let (proxy, db) = join_through_proxy(&place, &metrics).await;
     let other = join(&place);
     db.run(nick("a", "Ann")).await;
     for turn in 0..4 {
@@ -159,6 +172,8 @@ async fn a_commit_in_doubt_is_found_behind_those_of_others() {
         assert_eq!(db.profile("a").await.unwrap().nick.to_string(), text);
     }
     assert!(proxy.swallowed() >= 2 && proxy.dropped() >= 2, "answers and commits were lost");
+    let counted = ["DONE", "NOT", "UNKNOWN"].map(|kind| metrics.in_doubt.get_or_create(&Kind { kind }).get());
+    assert_eq!(counted, [2, 2, 0]);
     let head = other.store.head().max(db.store.head());
     until(|| applied(&db) == head && applied(&other) == head).await;
     let all: Vec<_> = received(&db).iter().map(|change| change.revision).collect();
@@ -200,7 +215,7 @@ impl Drop for StuckWriter {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_stands_still_with_the_lock_is_ended_by_those_that_wait() {
     let Some(place) = Place::postgres() else { return };
-    let (one, other) = (join(&place), join(&place));
+    let ((counted, one), (others, other)) = (join_counted(&place), join_counted(&place));
     one.run(nick("a", "Ann")).await;
     let stuck = StuckWriter::start(&place);
     let holds = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
@@ -211,6 +226,7 @@ async fn a_gateway_that_stands_still_with_the_lock_is_ended_by_those_that_wait()
     timeout(PATIENCE, both).await.expect("they go on");
     assert!(begun.elapsed() >= Duration::from_secs(2), "nothing had stood still");
     assert_eq!(place.sql(holds), "0", "its session has ended");
+    assert!(counted.lock_holders_ended.get() + others.lock_holders_ended.get() >= 1);
     drop(stuck);
     until(|| applied(&one) == 3 && applied(&other) == 3).await;
     one.close().await;
@@ -251,7 +267,7 @@ async fn gateways_that_miss_a_commit_they_know_end_and_begin_a_new_epoch_once() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_was_away_for_longer_than_the_log_ends_and_the_epoch_stays() {
     let Some(place) = Place::postgres() else { return };
-    let (proxy, away) = join_through_proxy(&place).await;
+    let (proxy, away) = join_through_proxy(&place, &DatabaseMetrics::default()).await;
     let other = join(&place);
     away.run(nick("a", "Ann")).await;
     let epoch = place.sql("SELECT epoch FROM rosterd.meta");

@@ -1,6 +1,7 @@
 //! Every metric, named once, in base units and without account labels. The ops listener renders them for Prometheus.
 
 mod process;
+mod shared;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -10,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use self::shared::{ClusterMetrics, DatabaseMetrics, NodeState};
 
 /// One label, whose value is from a small fixed set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,7 +89,8 @@ pub struct Metrics {
     pub watched_accounts: Gauge,
     pub commits: Counter,
     pub failed_writes: Counter,
-    pub in_doubt: Family<Kind, Counter>,
+    pub database: DatabaseMetrics,
+    pub cluster: ClusterMetrics,
     pub feed_bytes: Gauge,
     pub feed_age: Gauge,
     pub feed_readers: Gauge,
@@ -154,7 +158,8 @@ impl Default for Metrics {
             watched_accounts: Gauge::default(),
             commits: Counter::default(),
             failed_writes: Counter::default(),
-            in_doubt: Family::default(),
+            database: DatabaseMetrics::default(),
+            cluster: ClusterMetrics::default(),
             feed_bytes: Gauge::default(),
             feed_age: Gauge::default(),
             feed_readers: Gauge::default(),
@@ -193,6 +198,8 @@ impl Metrics {
         self.register_feed();
         self.register_webhooks();
         self.register_hooks();
+        self.database.register(&mut self.registry);
+        self.cluster.register(&mut self.registry);
     }
 
     fn register_clients(&mut self) {
@@ -263,11 +270,6 @@ impl Metrics {
         r.register("draining", "1 from the signal to stop on, 0 before", self.draining.clone());
         r.register("store_commits", "Transactions committed", self.commits.clone());
         r.register("store_failed_writes", "Writes that could not be made durable", self.failed_writes.clone());
-        r.register(
-            "store_in_doubt",
-            "Commits whose outcome was not known at once, by what came out (UNKNOWN)",
-            self.in_doubt.clone(),
-        );
         r.register("key_set_reads", "Reads of the key set, by result (OK, FAILED)", self.key_sets.clone());
         r.register("refused", "What was refused or ended at a limit, or by a rule, by its name", self.refused.clone());
         r.register_with_unit(

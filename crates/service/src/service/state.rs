@@ -199,6 +199,7 @@ impl Service {
     #[must_use]
     pub fn render_metrics(&self) -> String {
         self.metrics.watched_accounts.set(self.hub.watched_accounts() as i64);
+        self.gauge_cluster();
         self.metrics.render()
     }
 
@@ -224,7 +225,7 @@ impl Service {
             }
             WriteError::Unknown(error) => {
                 self.metrics.failed_writes.inc();
-                self.metrics.in_doubt.get_or_create(&Kind { kind: "UNKNOWN" }).inc();
+                self.metrics.database.in_doubt.get_or_create(&Kind { kind: "UNKNOWN" }).inc();
                 tracing::error!(%error, "whether a write was carried out is not known");
                 let told = "whether this was done is not known; read before you try again";
                 (0, RequestError::new(Reason::OutcomeUnknown, told))

@@ -205,6 +205,8 @@ async fn bury(service: Arc<Service>, node: Arc<SharedNode>, row: NodeRow) {
     }
     forget(&service, &node, row.id, row.beat_time).await;
     match node.store.bury(row.id, row.beat).await {
+        // What stopped is not lost.
+        Ok(true) if row.phase == NodePhase::Serves => drop(node.metrics.nodes_lost.inc()),
         Ok(true) => {}
         Ok(false) => {
             // Its beat has moved: it lives.

@@ -37,7 +37,10 @@ pub(super) async fn receive(service: &Arc<Service>, node: &Arc<SharedNode>) -> R
                 }
                 (MessageBody::Answers(_), None) => {}
                 (MessageBody::Asks(question), number) => {
-                    let Ok(place) = node.incoming.clone().try_acquire_owned() else { continue };
+                    let Ok(place) = node.incoming.clone().try_acquire_owned() else {
+                        node.metrics.dropped.inc();
+                        continue;
+                    };
                     let (service, node) = (service.clone(), node.clone());
                     tokio::spawn(async move {
                         let answer = carry_out(&service, question).await;

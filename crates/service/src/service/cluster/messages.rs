@@ -46,7 +46,7 @@ impl SharedNode {
     pub(super) fn tell(&self, nodes: &[NodeId], question: &NodeQuestion) {
         let message = NodeMessage { from: self.id().0, number: None, body: MessageBody::Asks(question.clone()) };
         for node in nodes {
-            let _ = self.outbox.try_send((*node, encode(&message)));
+            self.post(*node, encode(&message));
         }
     }
 
@@ -57,7 +57,7 @@ impl SharedNode {
             self.asked.lock().insert(number, answer);
             let body = MessageBody::Asks(question.clone());
             let message = encode(&NodeMessage { from: self.id().0, number: Some(number), body });
-            let is_sent = self.outbox.try_send((*node, message)).is_ok();
+            let is_sent = self.post(*node, message);
             async move {
                 let answer = if is_sent { timeout(PATIENCE, answered).await.ok().and_then(Result::ok) } else { None };
                 self.asked.lock().remove(&number);
@@ -71,14 +71,23 @@ impl SharedNode {
                 Err(node) => silent.push(node),
             }
         }
+        self.metrics.unanswered.inc_by(silent.len() as u64);
         (answers, silent)
+    }
+
+    /// Puts a message among those that wait to be sent. Returns whether there was room.
+    fn post(&self, to: NodeId, message: Vec<u8>) -> bool {
+        let has_room = self.outbox.try_send((to, message)).is_ok();
+        let count = if has_room { &self.metrics.sent } else { &self.metrics.dropped };
+        count.inc();
+        has_room
     }
 
     /// Answers a question.
     pub(super) fn answer(&self, to: u64, number: u64, answer: NodeAnswer) {
         let body = MessageBody::Answers(answer);
         let message = NodeMessage { from: self.id().0, number: Some(number), body };
-        let _ = self.outbox.try_send((NodeId(to), encode(&message)));
+        self.post(NodeId(to), encode(&message));
     }
 
     fn names_of(&self, nodes: Vec<NodeId>) -> Vec<String> {
@@ -92,7 +101,9 @@ pub async fn send_messages(service: Arc<Service>) {
     let mut waiting = node.to_send.lock().await;
     let mut some = Vec::new();
     while waiting.recv_many(&mut some, AT_A_TIME).await > 0 {
+        let count = some.len() as u64;
         if let Err(error) = node.store.send(std::mem::take(&mut some)).await {
+            node.metrics.dropped.inc_by(count);
             tracing::debug!(%error, "messages to other gateways were lost");
         }
     }

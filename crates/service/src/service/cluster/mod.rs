@@ -6,6 +6,7 @@
 
 mod clock;
 mod follow;
+mod gauges;
 mod incoming;
 mod lease;
 mod message;

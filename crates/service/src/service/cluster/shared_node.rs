@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::clock::ClusterClock;
 use super::message::{NodeAnswer, NodeStatus};
 use super::own_changes::UnstoredSessions;
+use crate::metrics::ClusterMetrics;
 use crate::store::nodes::{NodeBeat, NodePhase, NodeRow, NodeStore};
 use rosterd_engine::model::{Millis, NodeId, Revision};
 use rosterd_engine::sync::liveness::LivenessObserver;
@@ -62,6 +63,7 @@ pub struct SharedNode {
     pub(super) asked: Mutex<HashMap<u64, oneshot::Sender<NodeAnswer>>>,
     pub(super) asks: AtomicU64,
     pub(super) incoming: Arc<Semaphore>,
+    pub(super) metrics: ClusterMetrics,
 }
 
 /// A lease as this node knows it.
@@ -112,7 +114,7 @@ pub struct OtherNode {
 impl SharedNode {
     /// Creates it; it joins the others with [`Service::join_others`](crate::service::Service::join_others).
     #[must_use]
-    pub fn new(store: Arc<dyn NodeStore>, settings: ClusterSettings) -> Self {
+    pub fn new(store: Arc<dyn NodeStore>, settings: ClusterSettings, metrics: ClusterMetrics) -> Self {
         let now = Instant::now();
         let state = SharedState {
             me: NodeId(0),
@@ -139,6 +141,7 @@ impl SharedNode {
             asked: Mutex::default(),
             asks: AtomicU64::new(1),
             incoming: Arc::new(Semaphore::new(INCOMING)),
+            metrics,
         }
     }
 

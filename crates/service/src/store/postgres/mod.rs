@@ -13,6 +13,7 @@ mod adapter;
 mod copy_target;
 mod fetch;
 mod followers;
+mod lock_times;
 mod messages;
 mod new_epoch;
 mod node_store;

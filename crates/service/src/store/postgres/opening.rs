@@ -131,7 +131,7 @@ fn start(
     let writer = PgWriter {
         connection: WriterSession::new(
             connector.clone(),
-            (options.failover, options.sharing),
+            (options.failover, options.sharing, options.metrics.clone()),
             session,
             (known, position.clone()),
         ),
@@ -173,19 +173,19 @@ fn start(
         closing,
         ended,
     };
-    let tail = tail(connector, options.sharing, (meta, standing), &store, (position, others));
+    let tail = tail(connector, options, (meta, standing), &store, (position, others));
     Started { writer, splicer, tail, store: Arc::new(store), feed: commits, running }
 }
 
 /// What follows other gateways, unless this one is alone.
 fn tail(
     connector: &Connector,
-    sharing: Sharing,
+    options: &PostgresOptions,
     (meta, standing): (&PgMeta, &Standing),
     store: &Postgres,
     (known, others): (Arc<KnownPosition>, mpsc::Sender<NumberedBatch>),
 ) -> Option<Tail> {
-    let Sharing::Shared { poll } = sharing else { return None };
+    let Sharing::Shared { poll } = options.sharing else { return None };
     Some(Tail {
         connector: connector.clone(),
         writer: meta.writer,
@@ -201,5 +201,6 @@ fn tail(
         others,
         messages: store.messages.downgrade(),
         hole: None,
+        metrics: options.metrics.clone(),
     })
 }

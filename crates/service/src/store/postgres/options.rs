@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::metrics::DatabaseMetrics;
 use crate::store::StoreClock;
 use rosterd_engine::model::Visibility;
 
@@ -52,6 +53,8 @@ pub struct PostgresOptions {
     pub clock: Option<StoreClock>,
     /// Whether other gateways use the database too.
     pub sharing: Sharing,
+    /// What it counts.
+    pub metrics: DatabaseMetrics,
 }
 
 impl Default for PostgresOptions {
@@ -66,6 +69,7 @@ impl Default for PostgresOptions {
             write_timeout: Duration::from_secs(10),
             clock: None,
             sharing: Sharing::Alone,
+            metrics: DatabaseMetrics::default(),
         }
     }
 }

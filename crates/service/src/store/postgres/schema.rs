@@ -1,6 +1,7 @@
 //! Checks a database before it is used, and migrates it: a server that keeps what it confirms, and a schema that is ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::options::{Failover, PostgresOptions, Sharing};
 use super::pg_error::PgError;
@@ -325,13 +326,16 @@ pub(super) struct Standing {
     pub compacted: u64,
     pub seen: u64,
     pub identity: String,
+    /// How long ago the transaction began; under the lock, how long it waited for that.
+    pub waited: Duration,
 }
 
 /// Reads where the history stands. It must be a statement of its own: one that waited for the lock would read what was
 /// before its wait.
 pub(super) const STANDING: &str = "
     SELECT newest.last, newest.nonce, newest.time, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
-           left(pg_walfile_name(pg_current_wal_lsn()), 8), meta.epoch, floor, seen, identity
+           left(pg_walfile_name(pg_current_wal_lsn()), 8), meta.epoch, floor, seen, identity,
+           (extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint
     FROM (SELECT last, nonce, time FROM feed ORDER BY first DESC LIMIT 1) AS newest, meta";
 
 /// Takes the lock before the first revision of a batch.
@@ -351,6 +355,7 @@ impl Standing {
             compacted: number(record, 6)?,
             seen: number(record, 7)?,
             identity: value(record, 8)?,
+            waited: Duration::from_micros(number(record, 9)?),
         })
     }
 }

@@ -15,6 +15,7 @@ use super::readers::{PAUSE, jittered};
 use super::rows::change_log::{self, LogTail};
 use super::session::{Connector, PgSession, Waker};
 use super::splicer::NumberedBatch;
+use crate::metrics::DatabaseMetrics;
 use crate::store::CommitBatch;
 use rosterd_engine::model::Revision;
 
@@ -44,6 +45,7 @@ pub(super) struct Tail {
     pub messages: mpsc::WeakSender<PgMessage>,
     /// Where the log did not go on, and the writer found its history in order.
     pub hole: Option<Revision>,
+    pub metrics: DatabaseMetrics,
 }
 
 impl Tail {
@@ -75,14 +77,19 @@ impl Tail {
             // The server may be another, and lack what is known here. Without a write nobody else would notice.
             self.look_again(PgMessage::LookAgain).await;
         }
+        let mut unwoken = false;
         loop {
+            let before = self.metrics.feed_read_rows.get();
             while self.read_on(&session).await?.is_continue() {}
+            if std::mem::take(&mut unwoken) && self.metrics.feed_read_rows.get() > before {
+                self.metrics.feed_unwoken.inc();
+            }
             if std::mem::take(failing) {
                 tracing::info!("the changes of other gateways can be read again");
             }
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.poll) => {}
+                () = tokio::time::sleep(self.poll) => unwoken = true,
                 () = self.others.closed() => return Ok(()),
             }
         }
@@ -116,6 +123,8 @@ impl Tail {
             self.head.fetch_max(row.last, Ordering::AcqRel);
             // Its own the writer hands over with their answers.
             if !is_own {
+                self.metrics.feed_read_rows.inc();
+                self.metrics.feed_lag.observe(row.age.as_secs_f64());
                 let changes = row.changes.into_iter().map(|logged| logged.change).collect();
                 let batch = CommitBatch { changes, answers: Vec::new(), committed: Instant::now() };
                 let batch = NumberedBatch { after: self.read, batch };
@@ -131,6 +140,7 @@ impl Tail {
     /// Has the writer find out under the lock what the history is. If the log does not go on afterwards either, there is no way
     /// to the changes that are missing.
     async fn doubt(&mut self) -> PgResult<ControlFlow<()>> {
+        self.metrics.feed_holes.inc();
         let stays = self.hole.replace(self.read) == Some(self.read);
         self.look_again(if stays { PgMessage::StepDown } else { PgMessage::LookAgain }).await;
         Err(PgError::Away("the log does not go on where it was read last".into()))

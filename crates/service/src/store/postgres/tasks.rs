@@ -1,10 +1,11 @@
 //! What the writer does besides writes, each in a transaction of its own under the lock.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use super::lock_times::LockTimes;
 use super::messages::StoreTask;
 use super::pg_error::PgError;
 use super::rows::change_log::{self, PgScrubPass};
@@ -50,8 +51,7 @@ impl PgWriter {
             }
             _ => {}
         }
-        let begun = session.pipeline(&[call!("BEGIN"), call!(LOCK), call!(STANDING)]).await?;
-        self.connection.check(&Standing::of(begun[2].first())?)?;
+        let (_, _lock) = self.lock(session).await?;
         let done = match task {
             StoreTask::PruneLog { before, most } => {
                 change_log::prune(session, before, most, self.connection.is_shared()).await?
@@ -75,6 +75,16 @@ impl PgWriter {
         Ok(u64::from(done))
     }
 
+    /// Begins a transaction with the lock.
+    async fn lock(&self, session: &PgSession) -> Result<(Standing, LockTimes), PgError> {
+        let now = Instant::now();
+        let begun = session.pipeline(&[call!("BEGIN"), call!(LOCK), call!(STANDING)]).await?;
+        let standing = Standing::of(begun[2].first())?;
+        let lock = LockTimes::new(&self.connection.metrics, now, standing.waited);
+        self.connection.check(&standing)?;
+        Ok((standing, lock))
+    }
+
     /// Keeps the rules first: after a crash nothing may have been decided by rules that the database does not name.
     async fn put_rules(&mut self, session: &PgSession, rules: Visibility) -> Result<u64, PgError> {
         keep_rules(session, &rules).await?;
@@ -96,9 +106,7 @@ impl PgWriter {
     }
 
     async fn compact(&mut self, session: &PgSession, before: Millis) -> Result<u64, PgError> {
-        let begun = session.pipeline(&[call!("BEGIN"), call!(LOCK), call!(STANDING)]).await?;
-        let standing = Standing::of(begun[2].first())?;
-        self.connection.check(&standing)?;
+        let (standing, _lock) = self.lock(session).await?;
         let dropped = tombstones::drop_tombstones(session, before, COMPACTION_LIMIT).await?;
         let compacted = dropped.iter().copied().fold(standing.compacted, u64::max);
         if dropped.is_empty() {

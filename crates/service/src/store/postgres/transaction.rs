@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio_postgres::Row as Record;
 
 use super::fetch::Fetch;
+use super::lock_times::LockTimes;
 use super::messages::{BATCH, PgMessage, WriteBatch};
 use super::pg_error::PgError;
 use super::position::LogPosition;
@@ -87,12 +89,14 @@ impl PgWriter {
         batch: &mut WriteBatch,
         seen: &[PresenceRow],
     ) -> Result<CommittedBatch, TransactionFailure> {
+        let begun = Instant::now();
         let mut calls = vec![call!("BEGIN"), call!(LOCK), call!(STANDING)];
         let at = self.add_presence(seen, &mut calls);
         let first = calls.len();
         let fetch = fetch(&batch.writes, &mut calls);
         let mut found = self.in_time(session.pipeline(&calls)).await?;
         let standing = Standing::of(found[2].first())?;
+        let _lock = LockTimes::new(&self.connection.metrics, begun, standing.waited);
         self.connection.check(&standing)?;
         let mut raised = at.map(|at| last_number(&found[at])).transpose()?;
         let mut staged = Staged::new(self.salt.clone());

@@ -19,6 +19,7 @@ use super::splicer::NumberedBatch;
 use super::transaction::{CommittedBatch, TransactionFailure};
 use super::writer_session::CommitVerdict;
 use super::writer_state::PgWriter;
+use crate::metrics::Kind;
 use crate::store::{CommitBatch, PresenceRow, StoreError, WriteError, Written};
 
 type Waiting = oneshot::Sender<Written>;
@@ -161,6 +162,8 @@ impl PgWriter {
                     self.pause = Duration::ZERO;
                     self.raise_seen(Some(standing.seen));
                     let done = verdict == CommitVerdict::Done;
+                    let kind = if done { "DONE" } else { "NOT" };
+                    self.connection.metrics.in_doubt.get_or_create(&Kind { kind }).inc();
                     tracing::info!(done, "it is known whether the commit in doubt was done");
                     return Ok(done);
                 }

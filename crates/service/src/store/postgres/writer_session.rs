@@ -9,6 +9,7 @@ use super::rows::change_log::position_at;
 use super::rows::values::value;
 use super::schema::{GATEWAY_LOCK, LOCK, STANDING, Standing, gateway_lock, is_lossless, random, system};
 use super::session::{Connector, PgSession, SessionKind, call};
+use crate::metrics::DatabaseMetrics;
 
 /// What the history rests on that this process knows.
 #[derive(Debug, Clone)]
@@ -40,16 +41,17 @@ pub(super) struct WriterSession {
     sharing: Sharing,
     known: KnownHistory,
     pub position: Arc<KnownPosition>,
+    pub metrics: DatabaseMetrics,
 }
 
 impl WriterSession {
     pub(super) fn new(
         connector: Connector,
-        (failover, sharing): (Failover, Sharing),
+        (failover, sharing, metrics): (Failover, Sharing, DatabaseMetrics),
         session: PgSession,
         (known, position): (KnownHistory, Arc<KnownPosition>),
     ) -> Self {
-        Self { connector, failover, open: Some(Arc::new(session)), backend: None, sharing, known, position }
+        Self { connector, failover, open: Some(Arc::new(session)), backend: None, sharing, known, position, metrics }
     }
 
     /// Returns whether other gateways use the database too.
@@ -166,6 +168,7 @@ impl WriterSession {
             Ok(ended) => {
                 for record in ended {
                     let pid: Option<i32> = record.get(0);
+                    self.metrics.lock_holders_ended.inc();
                     tracing::warn!(pid, "ended the session of a gateway that held the lock and did nothing");
                 }
             }

@@ -1,6 +1,7 @@
 //! The change log's rows.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio_postgres::Row as Record;
 
@@ -80,14 +81,17 @@ pub(in crate::store::postgres) struct TailRow {
     pub last: Revision,
     pub nonce: i64,
     pub writer: i64,
+    /// How long before the reading it was written.
+    pub age: Duration,
     /// None if the reader wrote it itself.
     pub changes: Vec<LoggedChange>,
 }
 
 /// Reads the rows after a position, in one snapshot with the epoch. Rows of `own` come without their changes.
 pub(in crate::store::postgres) async fn tail(session: &PgSession, after: Revision, own: i64) -> PgResult<LogTail> {
-    let sql = "SELECT meta.epoch, floor, first, last, nonce, writer, tail.format, changes FROM meta LEFT JOIN (
-                   SELECT first, last, nonce, writer, format, CASE WHEN writer = $2 THEN '' ELSE changes END AS changes
+    let sql = "SELECT meta.epoch, floor, first, last, nonce, writer, tail.format, changes,
+                      greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint - time, 0) FROM meta LEFT JOIN (
+                   SELECT first, last, nonce, writer, format, time, CASE WHEN writer = $2 THEN '' ELSE changes END AS changes
                    FROM feed WHERE first > $1 ORDER BY first LIMIT $3) AS tail ON true ORDER BY first";
     let found = session.query(call!(sql, int(after), own, TAIL as i64)).await?;
     let meta = found.first().ok_or_else(|| PgError::Damaged("there is no row in meta".into()))?;
@@ -99,7 +103,8 @@ pub(in crate::store::postgres) async fn tail(session: &PgSession, after: Revisio
         let writer = record.try_get(5)?;
         let changes = if writer == own { Vec::new() } else { changes(record, 6)?.0 };
         let (first, last) = (number(record, 2)?, number(record, 3)?);
-        rows.push(TailRow { first, last, nonce: record.try_get(4)?, writer, changes });
+        let age = Duration::from_millis(number(record, 8)?);
+        rows.push(TailRow { first, last, nonce: record.try_get(4)?, writer, age, changes });
     }
     let is_full = rows.len() == TAIL;
     Ok(LogTail { epoch: meta.try_get(0)?, compacted: number(meta, 1)?, rows, is_full })

@@ -141,7 +141,16 @@ pub(in crate::store::postgres) async fn put_sessions(
     if session.query(put).await?.len() < rows {
         return Err(PgError::Away("others have called this gateway dead".into()));
     }
-    session.query(call!("SELECT pg_notify('rosterd_live', '*' || $1::bigint)", me)).await.map(drop)
+    tell(session, call!("SELECT pg_notify('rosterd_live', '*' || $1::bigint)", me)).await;
+    Ok(())
+}
+
+/// Tells other gateways that there is something to read. Whom it does not reach looks anyway, so a failure, as when the queue of
+/// notifications is full, fails nothing.
+async fn tell(session: &PgSession, notify: Call) {
+    if let Err(error) = session.query(notify).await {
+        tracing::debug!(%error, "other gateways were not told of something to read");
+    }
 }
 
 /// Reads what the sessions of other nodes did after these numbers.
@@ -211,8 +220,9 @@ pub(in crate::store::postgres) async fn send(session: &PgSession, messages: Vec<
                SELECT n, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, b
                FROM unnest($1::bigint[], $2::bytea[]) AS given (n, b)";
     session.query(call!(sql, nodes.clone(), bodies)).await?;
-    let tell = "SELECT pg_notify('rosterd_live', n::text) FROM (SELECT DISTINCT unnest($1::bigint[]) AS n) AS told";
-    session.query(call!(tell, nodes)).await.map(drop)
+    let notify = "SELECT pg_notify('rosterd_live', n::text) FROM (SELECT DISTINCT unnest($1::bigint[]) AS n) AS told";
+    tell(session, call!(notify, nodes)).await;
+    Ok(())
 }
 
 /// Takes messages, in the order in which they were sent.
