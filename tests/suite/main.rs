@@ -45,6 +45,7 @@ mod origins;
 mod own_fields;
 mod pages;
 mod postgres;
+mod postgres_trouble;
 mod presence;
 mod presence_feed;
 mod proxy;
