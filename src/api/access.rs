@@ -47,6 +47,11 @@ impl Caller {
         Self { name: key.name.clone(), scopes: key.scopes, until: key.until, key: Some(key.hash), ..Self::open() }
     }
 
+    /// A caller that another gateway knows.
+    pub(super) fn forwarded(name: &str, scopes: Scopes) -> Self {
+        Self { name: name.into(), scopes, ..Self::open() }
+    }
+
     fn through(self, console: ConsoleEntry) -> Self {
         Self { console: Some(console), ..self }
     }

@@ -19,7 +19,7 @@ pub(super) struct ExplanationBody {
     /// The reasons why a change does not reach the viewer, as sentences; one sentence that says so if there are none.
     because: Vec<String>,
     /// The same reasons as fixed words: `BLOCKED`, `OFFLINE`, `NOT_FOLLOWED`, `HIDDEN_FIELDS`, `PENDING`, `NOT_APPLIED`,
-    /// `INVISIBLE`. With `field`, `HIDDEN_FIELDS` is about that field alone, and `INVISIBLE` about presence.
+    /// `INVISIBLE`, `UNREACHED`. With `field`, `HIDDEN_FIELDS` is about that field alone, and `INVISIBLE` about presence.
     reasons: Vec<&'static str>,
     /// Whether the viewer lists the account as a friend, and so receives its changes.
     viewer_lists: Listed,
@@ -46,11 +46,15 @@ pub(super) struct ExplanationBody {
     /// The stamp up to which every change has been marked for its watchers.
     #[serde(rename = "horizon")]
     watermark: u64,
-    /// The stamp of the last change that is committed, and of the last that is applied here.
+    /// The stamp of the last change that is committed, and of the last that is applied wherever the viewer is, and here.
     committed: u64,
     applied: u64,
-    /// The viewer's sessions on this gateway.
+    /// The viewer's sessions.
     sessions: Vec<SessionExplanation>,
+    /// The names of gateways that may have more of them and did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unreached: Vec<String>,
 }
 
 /// Whether one lists the other, and the version of that relation.
@@ -146,7 +150,8 @@ pub(super) async fn explain(api: Shared, name: One, query: ViewerOf) -> Reply<Ex
         live_version: found.live,
         watermark: api.service.watermark(),
         committed: api.service.head(),
-        applied: api.service.applied_revision(),
+        applied: found.applied,
+        unreached: found.unreached,
         sessions: sessions.collect(),
         account: account.to_string(),
         viewer: viewer.to_string(),
@@ -173,6 +178,7 @@ fn word(obstacle: Obstacle) -> &'static str {
         Obstacle::Pending => "PENDING",
         Obstacle::NotApplied => "NOT_APPLIED",
         Obstacle::Invisible => "INVISIBLE",
+        Obstacle::Unreached => "UNREACHED",
     }
 }
 
@@ -207,7 +213,7 @@ fn because(
 ) -> Vec<String> {
     let sentence = |obstacle: &Obstacle| match obstacle {
         Obstacle::Blocked => format!("{account} blocks {viewer}, who sees {account} as it was when that began"),
-        Obstacle::Offline => format!("{viewer} has no session on this gateway; it is told at its next login"),
+        Obstacle::Offline => format!("{viewer} has no session; it is told at its next login"),
         Obstacle::NotFollowed => {
             format!("{viewer} neither lists {account} as a friend nor watches it, and is told only when it asks")
         }
@@ -222,7 +228,13 @@ fn because(
         Obstacle::Pending => {
             format!("something of {account} waits for a session of {viewer}, which has not read it yet")
         }
-        Obstacle::NotApplied => format!("a change of {account} is committed that this gateway has not applied yet"),
+        Obstacle::NotApplied => {
+            format!("a change of {account} is committed that is not applied yet where it has to be")
+        }
+        Obstacle::Unreached => {
+            let names = found.unreached.join(", ");
+            format!("{viewer} may have sessions on gateways that did not answer: {names}; ask again")
+        }
         Obstacle::Invisible => format!("{account} shows as offline to everyone else"),
     };
     if found.obstacles.is_empty() {

@@ -16,6 +16,7 @@ mod document;
 mod explain;
 mod feed;
 mod feed_stream;
+mod forward;
 mod health;
 mod hooks;
 mod live;

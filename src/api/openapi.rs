@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::document::complete;
-use super::routes::server_api;
+use super::routes::{server_api, webhook_routes};
 use super::{
     audit, explain, feed, health, hooks, live, live_stream, me, nodes, relations, schema, settings, snapshot, tokens,
     user_changes, users, webhooks,
@@ -77,7 +77,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 
 /// Adds to each operation the scope that its caller needs, as a role (`OpenAPI` 3.1), and in words.
 fn list_scopes(document: &mut serde_json::Value) {
-    for (path, route) in server_api() {
+    for (path, route) in server_api().into_iter().chain(webhook_routes()) {
         for (method, scope) in route.scopes {
             let operation = &mut document["paths"][path][method.as_str().to_lowercase()];
             let (roles, needs) = match scope.map(Scope::word) {

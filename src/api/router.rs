@@ -11,8 +11,9 @@ use axum::routing::{MethodRouter, get};
 use super::answer::{self, Refusal};
 use super::authorize::authorize;
 use super::console_sessions::ConsoleSessions;
+use super::forward::{answer_forwarded, forward};
 use super::live_numbers::LiveNumbers;
-use super::routes::server_api;
+use super::routes::{server_api, webhook_routes};
 use super::shown_settings::ShownSettings;
 use super::state::{AccessControl, Api};
 use super::{console, health, openapi};
@@ -53,7 +54,11 @@ pub fn router(
     let started_at = service.now();
     let api = Arc::new(Api { service, endpoints, lifecycle, access, numbers, settings, console, started_at });
     let server_api = server_api().into_iter().map(|(path, route)| (path, route.methods));
-    let server_api = routed(server_api).route_layer(middleware::from_fn_with_state(api.clone(), authorize));
+    answer_forwarded(&api);
+    let webhooks = webhook_routes().into_iter().map(|(path, route)| (path, route.methods));
+    let webhooks = routed(webhooks).route_layer(middleware::from_fn_with_state(api.clone(), forward));
+    let server_api =
+        routed(server_api).merge(webhooks).route_layer(middleware::from_fn_with_state(api.clone(), authorize));
     routed(open())
         .merge(server_api)
         .merge(if serves_console { console::routes() } else { Router::new() })
@@ -73,7 +78,9 @@ mod tests {
     #[test]
     fn every_path_is_in_the_document_and_no_other() {
         let server_api = server_api().into_iter().map(|(path, _)| path.to_owned());
-        let mut routes: Vec<_> = server_api.chain(open().into_iter().map(|(path, _)| path.to_owned())).collect();
+        let endpoints = webhook_routes().into_iter().map(|(path, _)| path.to_owned());
+        let mut routes: Vec<_> =
+            server_api.chain(endpoints).chain(open().into_iter().map(|(path, _)| path.to_owned())).collect();
         let mut documented = openapi::paths();
         routes.sort();
         documented.sort();

@@ -15,7 +15,6 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Returns every path with what answers there.
 pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
     let mut routes = users_and_relations();
-    routes.extend(endpoints());
     routes.extend([
         ("/v1/users/{account}/sessions", get(Scope::Read, live::sessions).delete(Scope::Sessions, live::kick_all)),
         ("/v1/users/{account}/sessions/{session}", delete(Scope::Sessions, live::kick)),
@@ -42,7 +41,8 @@ pub(super) fn server_api() -> Vec<(&'static str, ScopedRoute)> {
     routes
 }
 
-fn endpoints() -> [(&'static str, ScopedRoute); 8] {
+/// The routes of endpoints, which the gateway answers that delivers.
+pub(super) fn webhook_routes() -> [(&'static str, ScopedRoute); 8] {
     [
         ("/v1/webhooks", get(Scope::Read, webhooks::list)),
         ("/v1/webhooks/{name}", get(Scope::Read, webhooks::one)),

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cluster;
+mod cut_off;
 mod hooks;
 mod open_files;
 mod policy;
@@ -44,7 +45,7 @@ use crate::store::{
 };
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
-use rosterd_engine::model::{RequestError, WriteOrigin};
+use rosterd_engine::model::{CloseReason, RequestError, WriteOrigin};
 
 /// How much of the deadline is left for the last sessions to close. Closing the others gets the rest, at least half.
 const LAST: Duration = Duration::from_secs(4);
@@ -322,13 +323,12 @@ impl App {
             tracing::info!(ms = lame_duck.as_millis() as u64, "not ready any more, serving on for the lame duck");
             tokio::time::sleep(lame_duck).await;
         }
-        let most = deadline.saturating_sub(LAST).max(deadline / 2);
-        let schedule = |sessions| DrainSchedule::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away);
+        let schedule = |sessions| schedule(sessions, rate, away, deadline);
         let expected = schedule(self.core.service.hub().sessions());
         let back = expected.window + expected.away.unwrap_or_default() + COMING_BACK;
         self.core.service.begin_to_leave(back).await;
         let closed = timeout(deadline, async {
-            self.gateway.close(schedule).await;
+            self.gateway.close(CloseReason::Shutdown, schedule).await;
             self.webhooks.stop();
             let _ = self.presence.await;
             let _ = (&mut self.delivering).await;
@@ -401,6 +401,12 @@ pub fn check_certificates(config: &Config) -> Result<(), StartError> {
     [Listener::Clients, Listener::Ops]
         .into_iter()
         .try_for_each(|listener| certificates::open(listener, config).map(drop))
+}
+
+/// Returns the schedule by which so many sessions are closed.
+fn schedule(sessions: usize, rate: usize, away: Duration, deadline: Duration) -> DrainSchedule {
+    let most = deadline.saturating_sub(LAST).max(deadline / 2);
+    DrainSchedule::new(sessions, u32::try_from(rate).unwrap_or(u32::MAX), most, away)
 }
 
 /// Boxes a task, so that one function can spawn several.

@@ -64,6 +64,15 @@ async fn serve(
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = lifecycle.failed() => return Ok(ExitCode::from(FAILED)),
+            () = app.cut_off() => {
+                tokio::select! {
+                    () = app.end_cut_off() => {}
+                    () = lifecycle.failed() => {}
+                    _ = terminate.recv() => tracing::error!("stopped at once by a signal"),
+                    _ = interrupt.recv() => tracing::error!("stopped at once by a signal"),
+                }
+                return Ok(ExitCode::from(FAILED));
+            }
             _ = count.tick() => log.report(app.metrics()),
             _ = hangup.recv() => {
                 let kind = if reload(options, &parts, &mut loaded) { "OK" } else { "REFUSED" };

@@ -30,9 +30,6 @@ pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
     if cut_off <= unready_after {
         wrong("cluster.cut_off", "must be longer than cluster.unready_after");
     }
-    if config.feed.presence {
-        wrong("feed.presence", "does not work with several gateways yet: leave it false, or cluster.enabled");
-    }
 }
 
 impl Config {
@@ -75,11 +72,10 @@ mod tests {
         assert_eq!(wrong(|config| config.cluster.node = "x".repeat(65)), ["cluster.node"]);
         assert_eq!(wrong(|config| config.cluster.dead_after = Duration::from_secs(8)), ["cluster.dead_after"]);
         assert_eq!(wrong(|config| config.cluster.cut_off = Duration::from_secs(15)), ["cluster.cut_off"]);
-        assert_eq!(wrong(|config| config.feed.presence = true), ["feed.presence"]);
         assert_eq!(
             wrong(|config| {
                 config.cluster.enabled = false;
-                config.feed.presence = true;
+                config.cluster.cut_off = Duration::from_secs(15);
             }),
             [""; 0]
         );

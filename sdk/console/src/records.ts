@@ -28,6 +28,7 @@ export interface Explanation {
   liveVersion?: number;
   committed: number;
   applied: number;
+  unreached?: string[];
   sessions: (Session & { asFriend: boolean; watches: boolean; waiting: string[] })[];
 }
 export interface RosterEvent {

@@ -201,7 +201,7 @@ test('a user: lists, changes, presence, sessions, tokens', async () => {
   await page.getByRole('row', { name: /user.updated nick key default/ }).getByRole('link', { name: 'who saw it?' }).click();
   await page.getByPlaceholder('viewer').fill('bob');
   await page.getByRole('button', { name: 'Explain' }).click();
-  await page.locator('.ladder [aria-current]').getByText('no session on this gateway').waitFor();
+  await page.locator('.ladder [aria-current]').getByText('has no session').waitFor();
 
   await visit(page, '#/users/alice/profile');
   assert.match(await effect(page, 'Show as offline'), /5 friends will see it as offline/);

@@ -1,9 +1,12 @@
 //! Several gateways on one PostgreSQL database: what a client is promised on one, it is promised on all of them together.
 
+mod away;
 mod deliveries;
 mod ends;
 mod moves;
+mod presence_feed;
 mod rig;
+mod versions;
 
 use std::time::Duration;
 
@@ -335,5 +338,45 @@ async fn a_backend_that_names_what_it_has_seen_reads_nothing_older_on_any_gatewa
     let (status, stamp, _) = call_with(one, "PATCH /v1/users/ann", &header, r#"{"nick": "never"}"#).await;
     assert_eq!((status, stamp), (503, None));
     assert_eq!(one.user("ann").await["nick"], "Ann 49");
+    drop(bob);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_somebody_did_not_see_a_change_is_explained_over_all_gateways() {
+    let Some(cluster) = Cluster::start(2, &[]) else { return };
+    let [one, other] = &cluster.gateways[..] else { panic!("two") };
+    one.populate(&["ann", "bob", "cat"], &[("ann", "bob")]).await;
+    let explain = async |field: &str| {
+        let (status, body) = one.call(Method::GET, &format!("/v1/accounts/ann/explain?viewer=bob{field}"), "").await;
+        assert_eq!(status, 200, "{body}");
+        body
+    };
+    assert_eq!(explain("&field=nick").await["reasons"], json!(["OFFLINE"]));
+    let (bob, here) = (other.login("bob", JSON).await, one.login("bob", JSON).await);
+    let told = async {
+        while explain("&field=nick").await["sessions"].as_array().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, told).await.expect("both sessions");
+    drop(here);
+    until_sessions(one, 0).await;
+    let found = explain("&field=nick").await;
+    let session = &found["sessions"][0];
+    assert_eq!((session["account"].as_str(), &session["asFriend"]), (Some("bob"), &json!(true)), "{found}");
+    assert_eq!(found["reasons"], json!([]), "{found}");
+    // A gateway that does not answer is named, and nothing is said about what is there.
+    let signal = |name: &str| {
+        let pid = other.pid().to_string();
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let found = explain("&field=nick").await;
+    signal("-CONT");
+    assert_eq!(
+        (&found["reasons"], found["unreached"].as_array().unwrap().len()),
+        (&json!(["UNREACHED"]), 1),
+        "{found}"
+    );
     drop(bob);
 }

@@ -5,7 +5,8 @@ use rosterd_postgres_server::{self as postgres_server, Database, ROLE, Server};
 use crate::support::{Gateway, World};
 
 /// What every gateway of a test has: time enough for a busy machine, and not more.
-const SETTINGS: [&str; 4] = ["cluster.enabled=true", "cluster.beat=300ms", "cluster.dead_after=3s", "shutdown.away=0s"];
+pub const SETTINGS: [&str; 4] =
+    ["cluster.enabled=true", "cluster.beat=300ms", "cluster.dead_after=3s", "shutdown.away=0s"];
 
 /// Gateways that share a database.
 pub struct Cluster {
@@ -49,6 +50,19 @@ impl Cluster {
         self.worlds.push(world);
     }
 
+    /// Starts one more gateway, which reaches the database at another address.
+    pub fn add_behind(&mut self, address: &str) {
+        let world = World::with(&self.file);
+        let store = self.store().replace(&self.server.address(), address);
+        self.gateways.push(self.start_at(&world, &store));
+        self.worlds.push(world);
+    }
+
+    /// Where the database listens.
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
     /// Starts a gateway again that has ended.
     pub fn restart(&mut self, at: usize) {
         let gateway = self.start_in(&self.worlds[at]);
@@ -56,8 +70,11 @@ impl Cluster {
     }
 
     fn start_in(&self, world: &World) -> Gateway {
-        let store = self.store();
-        let settings: Vec<_> = std::iter::once(&store).chain(&self.settings).map(String::as_str).collect();
+        self.start_at(world, &self.store())
+    }
+
+    fn start_at(&self, world: &World, store: &str) -> Gateway {
+        let settings: Vec<_> = std::iter::once(store).chain(self.settings.iter().map(String::as_str)).collect();
         world.start_with(&settings)
     }
 

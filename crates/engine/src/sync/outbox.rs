@@ -60,6 +60,18 @@ impl RecordKinds {
         named.into_iter().filter(|(kind, _)| self.has(*kind)).map(|(_, word)| word).collect()
     }
 
+    /// Returns the set as bits, for [`of_bits`](Self::of_bits).
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the set with these bits.
+    #[must_use]
+    pub const fn of_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Returns the union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {

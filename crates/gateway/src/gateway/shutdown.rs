@@ -12,9 +12,9 @@ use rosterd_engine::model::CloseReason;
 const TICK: Duration = Duration::from_millis(20);
 
 impl Gateway {
-    /// Accepts nothing new and ends every session, by the schedule that `schedule` makes for their number. Resolves once
+    /// Accepts nothing new and ends every session for this reason, by the schedule that `schedule` makes for their number. Resolves once
     /// the last session is asked to end, which is before its connection has ended.
-    pub async fn close(&self, schedule: impl FnOnce(usize) -> DrainSchedule) {
+    pub async fn close(&self, reason: CloseReason, schedule: impl FnOnce(usize) -> DrainSchedule) {
         let hub = self.sessions.service.hub();
         let schedule = schedule(hub.sessions());
         // Before the sessions are listed: one that joins later finds that closing has begun, and ends by itself.
@@ -29,7 +29,7 @@ impl Gateway {
         let (begun, mut closed) = (Instant::now(), 0);
         while closed < sessions.len() {
             let due = schedule.due(begun.elapsed()).min(sessions.len());
-            sessions[closed..due].iter().for_each(|session| session.end(CloseReason::Shutdown));
+            sessions[closed..due].iter().for_each(|session| session.end(reason));
             closed = due;
             sleep(TICK).await;
         }

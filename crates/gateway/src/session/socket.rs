@@ -354,11 +354,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientSocket<S> {
             return;
         }
         let mut writer = FrameWriter::new(self.encoding);
+        let soon = || RETRY_MS.start + self.context.service.random() % (RETRY_MS.end - RETRY_MS.start);
         let retry_after_ms = match reason {
             CloseReason::Shutdown => self.context.lifecycle.retry_after_ms(),
-            CloseReason::TooManyRequests | CloseReason::Overloaded | CloseReason::Internal => {
-                Some(RETRY_MS.start + self.context.service.random() % (RETRY_MS.end - RETRY_MS.start))
-            }
+            // A gateway that closes because it is cut off gives its clients slots, too.
+            CloseReason::Internal => Some(self.context.lifecycle.retry_after_ms().unwrap_or_else(soon)),
+            CloseReason::TooManyRequests | CloseReason::Overloaded => Some(soon()),
             _ => None,
         };
         let goodbye = v1::Goodbye {

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use super::cluster::ExplainedElsewhere;
 use super::sessions::SessionStatus;
 use super::state::{Service, unavailable};
 use crate::hub;
-use rosterd_engine::model::{Account, Audience, Block, Edge, LastChange, OWN_PREFIX, RequestError, User};
+use rosterd_engine::model::{Account, Audience, Block, Edge, LastChange, OWN_PREFIX, RequestError, Revision, User};
 use rosterd_engine::sync::outbox::RecordKinds;
 
 /// Everything that decides what `viewer` sees of `account`.
@@ -33,6 +34,10 @@ pub struct Explanation {
     pub sessions: Vec<ExplainedSession>,
     /// The obstacles between a change and the viewer. Without any, the viewer has got everything that it may see.
     pub obstacles: Vec<Obstacle>,
+    /// The last change that is applied wherever the viewer has sessions, and here.
+    pub applied: Revision,
+    /// The nodes that may have sessions of the viewer and did not answer.
+    pub unreached: Vec<String>,
 }
 
 /// Whether one account lists another.
@@ -82,7 +87,7 @@ pub struct ExplainedSession {
 pub enum Obstacle {
     /// The account blocks the viewer.
     Blocked,
-    /// The viewer has no session here.
+    /// The viewer has no session.
     Offline,
     /// No session of the viewer follows the account, as a friend's or by watching it.
     NotFollowed,
@@ -91,10 +96,12 @@ pub enum Obstacle {
     HiddenFields,
     /// Updates are pending for a session.
     Pending,
-    /// A change is committed that is not applied here yet.
+    /// A change is committed that is not applied yet where it has to be.
     NotApplied,
     /// The account shows as offline.
     Invisible,
+    /// Another node may have sessions of the viewer, and did not answer.
+    Unreached,
 }
 
 impl Service {
@@ -129,8 +136,15 @@ impl Service {
         let fields: Vec<_> = fields.map(|(name, to)| (name, to, to >= audience)).collect();
         let views = [Audience::Everyone, Audience::Friends, Audience::Own].map(|to| (to, user.profile.last_change(to)));
         let live = self.hub.user(account).and_then(|user| user.profile()).map(|profile| profile.version);
-        let sessions: Vec<_> = self.hub.flush_states(viewer, account).iter().map(ExplainedSession::of).collect();
+        let ExplainedElsewhere { sessions: others, applied, unreached } = self.explain_elsewhere(viewer, account).await;
+        let mut sessions = self.explained_sessions(viewer, account);
+        sessions.extend(others);
         let mut obstacles = obstacles(account == viewer, blocked.is_some(), &sessions);
+        if !unreached.is_empty() {
+            // Whether it is offline, or what it follows, is not known.
+            obstacles.retain(|obstacle| !matches!(obstacle, Obstacle::Offline | Obstacle::NotFollowed));
+            obstacles.push(Obstacle::Unreached);
+        }
         let is_hidden = |(name, _, sees): &(Cow<'static, str>, Audience, bool)| match asked {
             None => !sees,
             Some(AskedField::Profile(field)) => !sees && name == field,
@@ -139,13 +153,32 @@ impl Service {
         let newest = user.profile.last_change(Audience::Own).version.max(lists.version()).max(listed.version());
         let further = [
             (Obstacle::HiddenFields, fields.iter().any(is_hidden)),
-            (Obstacle::NotApplied, newest > self.applied_revision()),
+            (Obstacle::NotApplied, newest > applied),
             (Obstacle::Invisible, user.invisible.hides && asked == Some(&AskedField::Presence) && account != viewer),
         ];
         obstacles.extend(further.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle));
         obstacles.sort();
         let frozen = frozen.first().map(|profile| profile.version);
-        Ok(Explanation { lists, listed, blocked, blocks, audience, fields, views, frozen, live, sessions, obstacles })
+        Ok(Explanation {
+            lists,
+            listed,
+            blocked,
+            blocks,
+            audience,
+            fields,
+            views,
+            frozen,
+            live,
+            sessions,
+            obstacles,
+            applied,
+            unreached,
+        })
+    }
+
+    /// The viewer's sessions on this node.
+    pub(in crate::service) fn explained_sessions(&self, viewer: &Account, account: &Account) -> Vec<ExplainedSession> {
+        self.hub.flush_states(viewer, account).iter().map(ExplainedSession::of).collect()
     }
 
     async fn relation(&self, owner: &Account, peer: &Account) -> Result<Relation, RequestError> {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::login::CATCH_UP_WAIT;
 use super::state::{STORE_RETRY_MS, Service, WAITING_READERS, unavailable};
 use crate::store::{ChangeLog, LOG_PAGE, StoreError};
 use rosterd_engine::model::{
@@ -193,8 +194,26 @@ impl Service {
         })
     }
 
+    /// Waits, for a while, for what a reader has from another node that was ahead of this one.
+    async fn reach(&self, position: FeedPosition, log: &dyn ChangeLog) {
+        let reached = async {
+            self.hub.until_applied(position.revision).await;
+            if let Some(mut seen) = log.seen() {
+                let _ = seen.wait_for(|seen| *seen >= position.seen).await;
+            }
+        };
+        let _ = timeout(CATCH_UP_WAIT, reached).await;
+    }
+
     async fn begin(&self, log: &dyn ChangeLog, start: FeedStart) -> Result<FeedPosition, FeedError> {
-        let head = self.feed_head().map_err(FeedError::Refused)?;
+        let mut head = self.feed_head().map_err(FeedError::Refused)?;
+        if let FeedStart::At(position) = start
+            && position.history == head.history
+            && self.shared.is_some()
+        {
+            self.reach(position, log).await;
+            head = self.feed_head().map_err(FeedError::Refused)?;
+        }
         match start {
             FeedStart::Now => Ok(head),
             FeedStart::Oldest => {

@@ -14,8 +14,8 @@ use rosterd_engine::model::{
 use rosterd_engine::sync::delta::Plan;
 use rosterd_protocol::{EncodedProfile, v1};
 
-/// How long a login waits for changes that its first read saw.
-const CATCH_UP_WAIT: Duration = Duration::from_secs(2);
+/// How long a login waits for changes that its first read saw, and others for what they have from another node.
+pub(super) const CATCH_UP_WAIT: Duration = Duration::from_secs(2);
 
 /// A session that has logged in and has yet to be brought up to date.
 #[derive(Debug)]

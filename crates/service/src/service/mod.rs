@@ -38,7 +38,8 @@ mod watch;
 pub use self::bulk::{Export, IMPORT_SLICE};
 pub use self::catch_up::CatchUp;
 pub use self::cluster::{
-    ClusterClock, ClusterSettings, NodeStatus, OtherNode, SharedNode, follow_sessions, keep_beat, send_messages,
+    ClusterClock, ClusterSettings, ForwardHandler, ForwardedAnswer, ForwardedCall, NodeStatus, OtherNode, SharedNode,
+    Unforwarded, follow_sessions, keep_beat, send_messages,
 };
 pub use self::commits::consume;
 pub use self::endpoints::{EndpointFailure, EndpointStatus, EndpointTest, Endpoints, Replay, ReplayError};

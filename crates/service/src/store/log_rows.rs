@@ -15,6 +15,11 @@ const MOST: (usize, usize) = (1000, 256 * 1024);
 const PLAIN: i64 = 1;
 /// The same compressed with LZ4, behind its length in four bytes, the lowest first.
 const COMPRESSED: i64 = 2;
+/// The newest form of the whole log that this release reads, where several gateways write one. A form is a set of formats of
+/// rows and of kinds of changes. A release that brings a new one reads it, and writes the one before: the next may write it.
+pub const READ_FORM: i32 = 1;
+/// The form that this release writes, at most [`READ_FORM`].
+pub const WRITTEN_FORM: i32 = 1;
 /// Fewer bytes than this are not worth compressing: they take a page whatever they are.
 const SMALL: usize = 512;
 /// LZ4 makes nothing smaller than by this factor. So a length that was damaged takes no memory.

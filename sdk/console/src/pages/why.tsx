@@ -96,17 +96,19 @@ function ladder({ account, viewer, field, stamp }: Asked, found: Explanation): R
   const own = found.views.find(({ audience }) => audience === 'self')!;
   const rule = found.fields.find(({ name }) => name === field);
   const whom = { self: 'itself', friends: 'a friend', everyone: 'anyone' }[found.audience];
-  const isConnected = !fails('OFFLINE');
+  // Where a gateway did not answer, no session is none that is known.
+  const isConnected = !fails('OFFLINE') && found.sessions.length > 0;
   const [who, of] = [<Account of={viewer} />, <Account of={account} />];
   const hidden: Rung = field === 'presence'
     ? { reason: 'INVISIBLE', holds: !fails('INVISIBLE'), says: fails('INVISIBLE') ? <>{of} shows as offline to everyone else</> : <>{of} does not hide its presence</> }
     : { reason: 'HIDDEN_FIELDS', holds: !fails('HIDDEN_FIELDS'), says: <>{who} sees {of} as {whom} does, and <code>{field}</code> is {fails('HIDDEN_FIELDS') && 'not '}among what it sees</>, evidence: rule && <><code>profile.visibility.{field} = "{rule.visibleTo}"</code></> };
   const rungs: Rung[] = [
     { reason: 'ERASED', holds: true, says: <>{of} exists</>, evidence: <>Its last change is {own.version}, at <Moment time={own.updateTime} /> UTC.</> },
-    { reason: 'NOT_APPLIED', holds: !fails('NOT_APPLIED'), says: <>What is committed is {fails('NOT_APPLIED') && 'not yet '}applied on this gateway</>, evidence: `Committed up to ${found.committed}, applied up to ${found.applied}.` },
+    { reason: 'NOT_APPLIED', holds: !fails('NOT_APPLIED'), says: <>What is committed is {fails('NOT_APPLIED') && 'not yet '}applied where the viewer is</>, evidence: `Committed up to ${found.committed}, applied up to ${found.applied}.` },
     { reason: 'BLOCKED', holds: !fails('BLOCKED'), says: <>{of} {fails('BLOCKED') ? 'blocks' : 'does not block'} {who}</>, evidence: found.blockedSince ? <>Since <Ago time={found.blockedSince} />; {viewer} sees it as it was at version {found.frozenVersion ?? 'of that time'}.</> : undefined },
     hidden,
-    { reason: 'OFFLINE', holds: isConnected, says: <>{who} has {isConnected ? `${found.sessions.length} session${found.sessions.length === 1 ? '' : 's'}` : 'no session'} on this gateway</>, evidence: isConnected ? undefined : 'It gets what it lacks at its next login.' },
+    ...(found.unreached ? [{ reason: 'UNREACHED', holds: false, says: <>{who} may have sessions on gateways that did not answer</>, evidence: found.unreached.join(', ') }] : []),
+    { reason: 'OFFLINE', holds: found.unreached && !isConnected ? undefined : isConnected, says: <>{who} has {isConnected ? `${found.sessions.length} session${found.sessions.length === 1 ? '' : 's'}` : 'no session'}</>, evidence: isConnected ? undefined : 'It gets what it lacks at its next login.' },
     { reason: 'NOT_FOLLOWED', holds: isConnected ? !fails('NOT_FOLLOWED') : undefined, says: <>{fails('NOT_FOLLOWED') ? <>{who} neither lists {of} as a friend nor watches it</> : <>{who} {found.viewerLists.state === 'friend' || account === viewer ? 'lists' : found.sessions.some(({ watches }) => watches) ? 'watches' : 'would have to follow'} {of}</>}</>, evidence: `The viewer's list says: ${found.viewerLists.state}${found.viewerLists.version ? ` since ${found.viewerLists.version}` : ''}.` },
     { reason: 'PENDING', holds: isConnected ? !fails('PENDING') : undefined, says: fails('PENDING') ? <>A connection of {who} does not take what waits for it</> : <>Nothing of {of} waits for a connection of {who}</>, evidence: found.sessions.map(evidenceOf) },
   ];

@@ -91,8 +91,8 @@ async fn join(service: &Service, node: &SharedNode) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Says every so often that this node lives, and looks at the others. Ends once the database has been away for so long that
-/// revocations and blocks may not have reached the sessions here.
+/// Says every so often that this node lives, and looks at the others, for ever. Notes once the database has been away for too
+/// long.
 ///
 /// # Panics
 /// The removal of a dead node has panicked.
@@ -122,10 +122,9 @@ pub async fn keep_beat(service: Arc<Service>) {
             }
         }
         let away = node.state.lock().contact.elapsed();
-        if away >= node.settings.cut_off {
+        if away >= node.settings.cut_off && !node.over.send_replace(true) {
             let seconds = away.as_secs();
             tracing::error!(seconds, "the database has been away for longer than cluster.cut_off: the gateway ends");
-            return;
         }
     }
 }
@@ -204,6 +203,8 @@ async fn bury(service: Arc<Service>, node: Arc<SharedNode>, row: NodeRow) {
         tracing::info!(node = row.name, "a gateway is no more");
     }
     forget(&service, &node, row.id, row.beat_time).await;
+    // Who is back within the offline grace never went, for those either who follow what the store says.
+    tokio::time::sleep(service.settings.linger).await;
     match node.store.bury(row.id, row.beat).await {
         // What stopped is not lost.
         Ok(true) if row.phase == NodePhase::Serves => drop(node.metrics.nodes_lost.inc()),

@@ -64,6 +64,8 @@ async fn carry_out(service: &Service, question: NodeQuestion) -> Option<NodeAnsw
             let kicked = service.kick_here(&account(&name)?, sessions.as_deref());
             NodeAnswer::Kicked(kicked.into_iter().map(|id| id.0).collect())
         }
+        NodeQuestion::Explain { viewer, account: name } => service.explain_here(&account(&viewer)?, &account(&name)?),
+        NodeQuestion::Forwarded(call) => service.carry_out_forwarded(call).await?,
         NodeQuestion::Signal { from, to, payload, applied } => {
             caught_up(service, applied).await?;
             delivered(signal(service, &account(&from)?, &account(&to)?, payload).await)

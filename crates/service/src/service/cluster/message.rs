@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::explained::ExplainedLine;
+use super::forward::{ForwardedAnswer, ForwardedCall};
 use rosterd_engine::model::Revision;
 
 /// A message on its way.
@@ -31,6 +33,10 @@ pub(super) enum NodeQuestion {
     Prefetch { viewer: String, accounts: Vec<String>, applied: Revision },
     /// Lists sessions.
     Sessions { after: Option<u64>, limit: usize, prefix: String, device: String, pending: usize },
+    /// Says what the sessions of a viewer follow of an account.
+    Explain { viewer: String, account: String },
+    /// Answers a request for all nodes.
+    Forwarded(ForwardedCall),
 }
 
 /// What a node answers another.
@@ -39,6 +45,8 @@ pub(super) enum NodeAnswer {
     Kicked(Vec<u64>),
     Delivered { delivered: u32, dropped: u32 },
     Sessions(Vec<SessionLine>),
+    Explained { sessions: Vec<ExplainedLine>, applied: Revision },
+    Forwarded(ForwardedAnswer),
 }
 
 /// One session in an answer.

@@ -30,7 +30,7 @@ pub(super) fn line_of(status: SessionStatus) -> SessionLine {
 }
 
 /// Takes a session out of an answer.
-fn status_of(line: SessionLine) -> Option<SessionStatus> {
+pub(super) fn status_of(line: SessionLine) -> Option<SessionStatus> {
     let [id, r#type, tag] = line.device;
     let device = v1::Device { id, r#type, tag };
     let info = SessionInfo { id: SessionId(line.id), device, connected_at: line.connected_at };
@@ -51,7 +51,12 @@ impl SharedNode {
     }
 
     /// Asks nodes, and waits for their answers, for a while.
-    async fn ask(&self, nodes: &[NodeId], question: &NodeQuestion) -> Answers {
+    pub(super) async fn ask(&self, nodes: &[NodeId], question: &NodeQuestion) -> Answers {
+        self.ask_within(PATIENCE, nodes, question).await
+    }
+
+    /// Asks nodes, and waits for their answers for so long.
+    pub(super) async fn ask_within(&self, patience: Duration, nodes: &[NodeId], question: &NodeQuestion) -> Answers {
         let waiting = nodes.iter().map(|node| {
             let (number, (answer, answered)) = (self.next_ask(), oneshot::channel());
             self.asked.lock().insert(number, answer);
@@ -59,7 +64,7 @@ impl SharedNode {
             let message = encode(&NodeMessage { from: self.id().0, number: Some(number), body });
             let is_sent = self.post(*node, message);
             async move {
-                let answer = if is_sent { timeout(PATIENCE, answered).await.ok().and_then(Result::ok) } else { None };
+                let answer = if is_sent { timeout(patience, answered).await.ok().and_then(Result::ok) } else { None };
                 self.asked.lock().remove(&number);
                 answer.ok_or(*node)
             }
@@ -90,7 +95,7 @@ impl SharedNode {
         self.post(NodeId(to), encode(&message));
     }
 
-    fn names_of(&self, nodes: Vec<NodeId>) -> Vec<String> {
+    pub(super) fn names_of(&self, nodes: Vec<NodeId>) -> Vec<String> {
         nodes.into_iter().map(|node| self.name_of(node)).collect()
     }
 }

@@ -5,7 +5,9 @@
 //! state.
 
 mod clock;
+mod explained;
 mod follow;
+mod forward;
 mod gauges;
 mod incoming;
 mod lease;
@@ -16,7 +18,9 @@ mod presence;
 mod shared_node;
 
 pub use self::clock::ClusterClock;
+pub(in crate::service) use self::explained::ExplainedElsewhere;
 pub use self::follow::{follow_sessions, keep_beat};
+pub use self::forward::{ForwardHandler, ForwardedAnswer, ForwardedCall, Unforwarded};
 pub use self::message::NodeStatus;
 pub use self::messages::send_messages;
 pub use self::shared_node::{ClusterSettings, OtherNode, SharedNode};

@@ -1,15 +1,16 @@
 //! The state of a node that serves accounts together with others.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::clock::ClusterClock;
+use super::forward::ForwardHandler;
 use super::message::{NodeAnswer, NodeStatus};
 use super::own_changes::UnstoredSessions;
 use crate::metrics::ClusterMetrics;
@@ -64,6 +65,10 @@ pub struct SharedNode {
     pub(super) asks: AtomicU64,
     pub(super) incoming: Arc<Semaphore>,
     pub(super) metrics: ClusterMetrics,
+    /// Carries out what others pass on.
+    pub(super) forwarded: OnceLock<ForwardHandler>,
+    /// Whether the database has been away for so long that the gateway ends.
+    pub(super) over: watch::Sender<bool>,
 }
 
 /// A lease as this node knows it.
@@ -142,6 +147,8 @@ impl SharedNode {
             asks: AtomicU64::new(1),
             incoming: Arc::new(Semaphore::new(INCOMING)),
             metrics,
+            forwarded: OnceLock::new(),
+            over: watch::Sender::new(false),
         }
     }
 
@@ -167,6 +174,13 @@ impl SharedNode {
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.state.lock().contact.elapsed() >= self.settings.unready_after
+    }
+
+    /// Waits until the database has not answered for so long that revocations and blocks may not have reached the sessions
+    /// here.
+    pub async fn over(&self) {
+        // The sender is here, so it is there.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
     }
 
     /// Returns the other nodes as they were at the last look, except dead ones.

@@ -21,8 +21,8 @@ pub(super) enum PgMessage {
     Task(StoreTask, oneshot::Sender<Result<u64, StoreError>>),
     /// Looks whether the history of the database is still the known one.
     LookAgain,
-    /// Ends, because the log does not go on where it was read last.
-    StepDown,
+    /// Ends, because the log cannot be read on, for this reason.
+    StepDown(String),
     /// Takes no further messages, finishes those that wait, and ends.
     Close,
 }

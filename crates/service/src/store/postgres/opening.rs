@@ -23,7 +23,7 @@ use super::writer_session::{KnownHistory, WriterSession};
 use super::writer_state::PgWriter;
 use crate::store::nodes::NodeStore;
 use crate::store::{CommitBatch, FEED_CAPACITY, Opened, RulesInForce, StoreError, system_clock};
-use rosterd_engine::model::{Epoch, LogHistory};
+use rosterd_engine::model::{Epoch, LogHistory, SeenNumber};
 use rosterd_engine::sync::splice::Splice;
 
 /// The threads that talk to the database, for all connections.
@@ -120,6 +120,7 @@ fn start(
     let (head, compacted) = (Arc::new(AtomicU64::new(standing.head)), Arc::new(AtomicU64::new(standing.compacted)));
     let numbers = options.keeps_log && options.numbers_presence;
     let (durable, seen) = watch::channel(standing.seen);
+    let numbers_sent = numbers.then_some(durable);
     let closing = Arc::new(AtomicBool::new(false));
     let known = KnownHistory { epoch: meta.epoch, system: meta.system.clone(), timeline: standing.timeline.clone() };
     let position = KnownPosition::new(LogPosition { head: standing.head, nonce: standing.nonce });
@@ -144,7 +145,7 @@ fn start(
         write_timeout: options.write_timeout,
         head: head.clone(),
         compacted: compacted.clone(),
-        seen: numbers.then_some(durable),
+        seen: numbers_sent.clone(),
         scrub: None,
         writer: meta.writer,
         own,
@@ -173,7 +174,7 @@ fn start(
         closing,
         ended,
     };
-    let tail = tail(connector, options, (meta, standing), &store, (position, others));
+    let tail = tail(connector, options, (meta, standing), &store, (position, others, numbers_sent));
     Started { writer, splicer, tail, store: Arc::new(store), feed: commits, running }
 }
 
@@ -183,7 +184,7 @@ fn tail(
     options: &PostgresOptions,
     (meta, standing): (&PgMeta, &Standing),
     store: &Postgres,
-    (known, others): (Arc<KnownPosition>, mpsc::Sender<NumberedBatch>),
+    (known, others, seen): (Arc<KnownPosition>, mpsc::Sender<NumberedBatch>, Option<watch::Sender<SeenNumber>>),
 ) -> Option<Tail> {
     let Sharing::Shared { poll } = options.sharing else { return None };
     Some(Tail {
@@ -194,6 +195,7 @@ fn tail(
         known,
         head: store.head.clone(),
         compacted: store.compacted.clone(),
+        seen,
         wake: store.wake.clone(),
         live: store.live.clone(),
         node: store.node.clone(),

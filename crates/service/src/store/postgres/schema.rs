@@ -10,13 +10,15 @@ use super::rows::{change_log, delivery, profiles};
 use super::session::{PgSession, call};
 use super::url::PostgresUrl;
 use crate::store::StoreError;
+use crate::store::log_rows::{READ_FORM, WRITTEN_FORM};
 use rosterd_engine::model::Visibility;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../schema/postgres/0001_one_node.sql"),
     include_str!("../schema/postgres/0002_own_fields.sql"),
     include_str!("../schema/postgres/0003_nodes.sql"),
+    include_str!("../schema/postgres/0004_forms.sql"),
 ];
 
 /// The oldest server that has all that is asked of it.
@@ -43,6 +45,8 @@ pub(super) enum PgSchemaError {
     Foreign,
     #[error("its schema has version {found}, this rosterd knows versions up to {known}: use a newer rosterd")]
     Newer { found: i32, known: usize },
+    #[error("its change log has form {found}, this rosterd reads forms up to {READ_FORM}: use a newer rosterd")]
+    NewerLog { found: i32 },
     #[error(
         "another gateway uses it: to run several, set cluster.enabled for all of them; one that was killed leaves within seconds"
     )]
@@ -109,7 +113,13 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
     let identity = format!("{system}/{}", value::<String>(&timeline, 0).map_err(PgSchemaError::from)?);
     let rules = begin_histories(session, options, &identity).await?;
     number_presence(session, options.keeps_log && options.numbers_presence).await?;
-    let meta = session.row(call!("SELECT epoch, history, audit_salt FROM meta")).await?;
+    let meta = session.row(call!("SELECT epoch, history, audit_salt, format FROM meta")).await?;
+    let found = value(&meta, 3)?;
+    if found > READ_FORM {
+        return Err(PgSchemaError::NewerLog { found });
+    }
+    // What is in the log stays readable for whoever knows this.
+    session.query(call!("UPDATE meta SET format = $1 WHERE format < $1", WRITTEN_FORM)).await?;
     let history = value(&meta, 1)?;
     let salt: Vec<u8> = value(&meta, 2)?;
     session.run("COMMIT").await?;

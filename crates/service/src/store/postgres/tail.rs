@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::messages::PgMessage;
@@ -15,9 +15,10 @@ use super::readers::{PAUSE, jittered};
 use super::rows::change_log::{self, LogTail};
 use super::session::{Connector, PgSession, Waker};
 use super::splicer::NumberedBatch;
+use super::writer_state::raise_seen;
 use crate::metrics::DatabaseMetrics;
 use crate::store::CommitBatch;
-use rosterd_engine::model::Revision;
+use rosterd_engine::model::{Revision, SeenNumber};
 
 /// How long a read may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ pub(super) struct Tail {
     pub known: Arc<KnownPosition>,
     pub head: Arc<AtomicU64>,
     pub compacted: Arc<AtomicU64>,
+    /// The number of the last presence transition, unless they get none.
+    pub seen: Option<watch::Sender<SeenNumber>>,
     /// Told when there may be something to read.
     pub wake: Arc<Notify>,
     /// Told when other gateways have something else for this one, whose id this is.
@@ -58,6 +61,11 @@ impl Tail {
                 Ok(()) => return,
                 Err(error) => error,
             };
+            if let PgError::Damaged(why) = &error {
+                // To skip what it cannot read would be a change that nobody here hears of.
+                let why = format!("{why}: it was written by a newer rosterd, or is damaged");
+                return self.look_again(PgMessage::StepDown(why)).await;
+            }
             if !failing {
                 tracing::warn!(%error, "the changes of other gateways cannot be read; it is tried again");
                 failing = true;
@@ -113,6 +121,7 @@ impl Tail {
             return self.doubt().await;
         }
         self.compacted.fetch_max(tail.compacted, Ordering::AcqRel);
+        raise_seen(self.seen.as_ref(), tail.seen);
         let LogTail { rows, is_full, .. } = tail;
         for row in rows {
             let is_own = row.writer == self.writer;
@@ -142,7 +151,8 @@ impl Tail {
     async fn doubt(&mut self) -> PgResult<ControlFlow<()>> {
         self.metrics.feed_holes.inc();
         let stays = self.hole.replace(self.read) == Some(self.read);
-        self.look_again(if stays { PgMessage::StepDown } else { PgMessage::LookAgain }).await;
+        let hole = || "the log in the database does not go on where this gateway has read it last".to_owned();
+        self.look_again(if stays { PgMessage::StepDown(hole()) } else { PgMessage::LookAgain }).await;
         Err(PgError::Away("the log does not go on where it was read last".into()))
     }
 

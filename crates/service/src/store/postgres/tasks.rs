@@ -1,5 +1,6 @@
 //! What the writer does besides writes, each in a transaction of its own under the lock.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -129,7 +130,7 @@ impl PgWriter {
         done
     }
 
-    async fn note_on(&mut self, session: &PgSession, seen: &[PresenceRow]) -> Result<(), PgError> {
+    async fn note_on(&mut self, session: &Arc<PgSession>, seen: &[PresenceRow]) -> Result<(), PgError> {
         let mut calls = vec![call!("BEGIN"), call!(LOCK)];
         if self.seen.is_none() {
             calls.push(call!(SOON));
@@ -140,6 +141,9 @@ impl PgWriter {
         self.confirm_replicated(session).await;
         let last = at.map(|at| last_number(&found[at])).transpose()?;
         self.raise_seen(last);
+        if last.is_some() {
+            self.tell_others(session);
+        }
         Ok(())
     }
 }

@@ -70,7 +70,9 @@ impl PgWriter {
         match &outcome {
             Ok(batch) => {
                 self.committed(batch);
-                self.tell_others(&session, batch);
+                if !batch.changes.is_empty() || batch.seen.is_some() {
+                    self.tell_others(&session);
+                }
             }
             Err(TransactionFailure::NotDone(error)) => {
                 self.connection.abandon(error).await;
@@ -229,8 +231,8 @@ impl PgWriter {
     }
 
     /// Tells other gateways that there is something to read. Nobody waits for that: whom it does not reach looks anyway.
-    fn tell_others(&self, session: &Arc<PgSession>, batch: &CommittedBatch) {
-        if self.connection.is_shared() && !batch.changes.is_empty() {
+    pub(super) fn tell_others(&self, session: &Arc<PgSession>) {
+        if self.connection.is_shared() {
             let (session, writer) = (session.clone(), self.writer.to_string());
             tokio::spawn(async move {
                 if let Err(error) = session.query(call!("SELECT pg_notify('rosterd', $1)", writer)).await {

@@ -71,9 +71,8 @@ impl PgWriter {
                 }
                 PgMessage::Task(task, answer) => tasks.push((task, answer)),
                 PgMessage::LookAgain => looks_again = true,
-                PgMessage::StepDown => {
-                    let hole = "the log in the database does not go on where this gateway has read it last";
-                    let _ = self.report(Err::<(), _>(PgError::Lost(hole.into())));
+                PgMessage::StepDown(why) => {
+                    let _ = self.report(Err::<(), _>(PgError::Lost(why)));
                 }
                 PgMessage::Close => self.inbox.close(),
             }

@@ -49,6 +49,13 @@ pub(super) struct PgWriter {
     pub lost: bool,
 }
 
+/// Tells followers of a number that is durable now; a lower one says nothing.
+pub(super) fn raise_seen(known: Option<&watch::Sender<SeenNumber>>, last: SeenNumber) {
+    if let Some(known) = known {
+        known.send_if_modified(|known| std::mem::replace(known, last.max(*known)) < last);
+    }
+}
+
 impl PgWriter {
     /// Returns the connection, a new one if need be.
     pub(super) async fn session(&mut self) -> Result<Arc<PgSession>, PgError> {
@@ -72,8 +79,8 @@ impl PgWriter {
 
     /// Tells followers of a number that is durable now.
     pub(super) fn raise_seen(&self, seen: Option<SeenNumber>) {
-        if let (Some(last), Some(durable)) = (seen, &self.seen) {
-            durable.send_if_modified(|durable| std::mem::replace(durable, last) != last);
+        if let Some(last) = seen {
+            raise_seen(self.seen.as_ref(), last);
         }
     }
 

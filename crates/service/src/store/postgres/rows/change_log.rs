@@ -12,7 +12,7 @@ use crate::store::postgres::pg_error::{PgError, PgResult};
 use crate::store::postgres::position::LogPosition;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{LOG_PAGE, LogExtent, LogPage, SnapshotKind};
-use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision};
+use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision, SeenNumber};
 use rosterd_protocol::SnapshotRow;
 
 /// The most bytes of a page, as they are stored and before they were compressed, unless one row has more.
@@ -70,6 +70,8 @@ fn small(format: i64) -> i16 {
 pub(in crate::store::postgres) struct LogTail {
     pub epoch: i64,
     pub compacted: Revision,
+    /// The number of the last presence transition.
+    pub seen: SeenNumber,
     pub rows: Vec<TailRow>,
     /// Whether there may be more.
     pub is_full: bool,
@@ -90,7 +92,7 @@ pub(in crate::store::postgres) struct TailRow {
 /// Reads the rows after a position, in one snapshot with the epoch. Rows of `own` come without their changes.
 pub(in crate::store::postgres) async fn tail(session: &PgSession, after: Revision, own: i64) -> PgResult<LogTail> {
     let sql = "SELECT meta.epoch, floor, first, last, nonce, writer, tail.format, changes,
-                      greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint - time, 0) FROM meta LEFT JOIN (
+                      greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint - time, 0), seen FROM meta LEFT JOIN (
                    SELECT first, last, nonce, writer, format, time, CASE WHEN writer = $2 THEN '' ELSE changes END AS changes
                    FROM feed WHERE first > $1 ORDER BY first LIMIT $3) AS tail ON true ORDER BY first";
     let found = session.query(call!(sql, int(after), own, TAIL as i64)).await?;
@@ -107,7 +109,7 @@ pub(in crate::store::postgres) async fn tail(session: &PgSession, after: Revisio
         rows.push(TailRow { first, last, nonce: record.try_get(4)?, writer, age, changes });
     }
     let is_full = rows.len() == TAIL;
-    Ok(LogTail { epoch: meta.try_get(0)?, compacted: number(meta, 1)?, rows, is_full })
+    Ok(LogTail { epoch: meta.try_get(0)?, compacted: number(meta, 1)?, seen: number(meta, 9)?, rows, is_full })
 }
 
 /// Reads the newest batch that begins at a revision or before it.

@@ -1,8 +1,10 @@
 //! The gateways that share the database, their sessions, and messages between them.
 
+use crate::store::log_rows::{READ_FORM, WRITTEN_FORM};
 use crate::store::nodes::{JoiningNode, NodeBeat, NodeLook, NodePhase, NodeRow, NodeSessionChange, NodeSessionsPage};
 use crate::store::postgres::pg_error::{PgError, PgResult};
 use crate::store::postgres::rows::values::{account, int, meaning, number, value, without_nul};
+use crate::store::postgres::schema::LOCK;
 use crate::store::postgres::session::{Call, PgSession, call};
 use rosterd_engine::model::{Millis, NodeId, SessionId};
 use rosterd_engine::sync::session_directory::{SessionChange, SessionState};
@@ -28,11 +30,17 @@ pub(in crate::store::postgres) async fn join(
 ) -> PgResult<Result<(), String>> {
     session.run("BEGIN").await?;
     session.query(call!("SELECT pg_advisory_xact_lock($1)", JOINING)).await?;
-    let living = "SELECT name, rules, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - beat_time < $1 FROM node
-                  WHERE state < 2";
+    let living = "SELECT name, rules, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - beat_time < $1, version,
+                      reads, writes
+                  FROM node WHERE state < 2";
     let others = session.query(call!(living, int(node.dead_after))).await?;
     for other in &others {
         let (name, rules, lives): (String, String, bool) = (value(other, 0)?, value(other, 1)?, value(other, 2)?);
+        let (version, reads, writes): (String, i32, i32) = (value(other, 3)?, value(other, 4)?, value(other, 5)?);
+        if lives && let Some(why) = contradicts_forms(reads, writes) {
+            session.run("ROLLBACK").await?;
+            return Ok(Err(format!("the gateway \"{name}\" has version {version} and {why}")));
+        }
         let differs = node.rules.iter().find(|rule| !rules.split('\n').any(|held| held == *rule));
         if let Some(rule) = differs.filter(|_| lives) {
             session.run("ROLLBACK").await?;
@@ -41,15 +49,36 @@ pub(in crate::store::postgres) async fn join(
     }
     if others.is_empty() {
         // Left by a gateway that was alone.
-        session.query(call!("UPDATE users SET online = false WHERE online")).await?;
+        session.query(call!(LOCK)).await?;
+        let forget =
+            "WITH gone AS (SELECT account AS a, row_number() OVER (ORDER BY account) AS k FROM users WHERE online),
+                           raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM gone)
+                                      WHERE numbers_seen RETURNING seen)
+                      UPDATE users SET online = false,
+                          seen_stamp = coalesce((SELECT seen FROM raised) - (SELECT count(*) FROM gone) + k, seen_stamp)
+                      FROM gone WHERE account = a";
+        session.query(call!(forget)).await?;
     }
-    let sql = "INSERT INTO node (id, name, version, rules, started, beat, beat_time, applied, state, state_since, grace, status)
-               SELECT $1, $2, $3, $4, now, 0, now, 0, 0, now, 0, '{}'
+    let sql = "INSERT INTO node (id, name, version, rules, started, beat, beat_time, applied, state, state_since, grace, status,
+                                 reads, writes)
+               SELECT $1, $2, $3, $4, now, 0, now, 0, 0, now, 0, '{}', $5, $6
                FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now) AS clock";
     let (name, version, rules) = (without_nul(&node.name), without_nul(&node.version), node.rules.join("\n"));
-    session.query(call!(sql, id, name, version, rules)).await?;
+    session.query(call!(sql, id, name, version, rules, READ_FORM, WRITTEN_FORM)).await?;
     session.run("COMMIT").await?;
     Ok(Ok(()))
+}
+
+/// Returns what is wrong with the forms of the change log that another node reads and writes.
+fn contradicts_forms(reads: i32, writes: i32) -> Option<String> {
+    if writes > READ_FORM {
+        let reads = format!("this one reads forms up to {READ_FORM}: use a newer version here");
+        return Some(format!("writes form {writes} of the change log, and {reads}"));
+    }
+    (reads < WRITTEN_FORM).then(|| {
+        let writes = format!("this one writes form {WRITTEN_FORM}: upgrade that one first, one release at a time");
+        format!("reads forms of the change log up to {reads}, and {writes}")
+    })
 }
 
 /// Counts a beat, and looks at the others.
@@ -199,13 +228,18 @@ pub(in crate::store::postgres) async fn call_dead(session: &PgSession, node: Nod
 pub(in crate::store::postgres) fn bury_some(node: NodeId) -> [Call; 2] {
     let sessions = "WITH part AS (SELECT id FROM live_session WHERE node = $1 ORDER BY id LIMIT $2),
                      gone AS (DELETE FROM live_session WHERE node = $1 AND id IN (SELECT id FROM part)
-                              RETURNING account, ended_at, since)
-                UPDATE users SET online = false, last_seen = greatest(last_seen, left_at)
-                FROM (SELECT account, max(coalesce(ended_at, greatest(beat_time, since))) AS left_at FROM gone, node
-                      WHERE node.id = $1 AND node.state = 2 GROUP BY account) AS lost
-                WHERE users.account = lost.account
-                    AND NOT EXISTS (SELECT FROM live_session AS other WHERE other.account = users.account
-                                    AND other.node <> $1 AND other.ended_at IS NULL)";
+                              RETURNING account, ended_at, since),
+                     lost AS (SELECT account AS a, max(coalesce(ended_at, greatest(beat_time, since))) AS left_at
+                              FROM gone, node WHERE node.id = $1 AND node.state = 2 GROUP BY account),
+                     moved AS (SELECT a, left_at, row_number() OVER (ORDER BY a) AS k FROM lost JOIN users ON account = a
+                               WHERE (online OR last_seen < left_at)
+                                   AND NOT EXISTS (SELECT FROM live_session AS other WHERE other.account = a
+                                                   AND other.node <> $1 AND other.ended_at IS NULL)),
+                     raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM moved)
+                                WHERE numbers_seen RETURNING seen)
+                UPDATE users SET online = false, last_seen = greatest(last_seen, left_at),
+                    seen_stamp = coalesce((SELECT seen FROM raised) - (SELECT count(*) FROM moved) + k, seen_stamp)
+                FROM moved WHERE account = a";
     let rest = "WITH gone AS (DELETE FROM node WHERE id = $1 AND state = 2
                               AND NOT EXISTS (SELECT FROM live_session WHERE node = $1))
                 SELECT FROM live_session WHERE node = $1 LIMIT 1";

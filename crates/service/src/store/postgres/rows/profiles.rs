@@ -385,7 +385,20 @@ pub(in crate::store::postgres) fn put_seen(seen: &[PresenceRow], numbers: bool, 
     let online: Vec<bool> = rows.iter().map(|(_, seen)| seen.online).collect();
     let times: Vec<i64> = rows.iter().map(|(_, seen)| int(seen.last_seen)).collect();
     let accounts: Vec<String> = rows.into_iter().map(|(account, _)| account).collect();
-    let sql = if numbers {
+    let sql = if numbers && is_shared {
+        // Several gateways may say the same, and only what moves gets a number.
+        "WITH given AS (SELECT * FROM unnest($1::text[], $2::boolean[], $3::bigint[]) WITH ORDINALITY AS t (a, o, s, n)),
+              found AS (SELECT given.*, online <> o OR NOT o AND last_seen < s AS moves FROM given JOIN users ON account = a
+                        WHERE o OR invisible OR NOT EXISTS (
+                            SELECT FROM live_session WHERE live_session.account = a AND ended_at IS NULL)),
+              counted AS (SELECT found.*, count(*) FILTER (WHERE moves) OVER (ORDER BY n) AS k FROM found),
+              raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM found WHERE moves) RETURNING seen),
+              put AS (UPDATE users SET online = o, last_seen = greatest(last_seen, s),
+                          seen_stamp = CASE WHEN moves THEN raised.seen - (SELECT count(*) FROM found WHERE moves) + k
+                                       ELSE seen_stamp END
+                      FROM counted, raised WHERE account = a)
+         SELECT seen FROM raised"
+    } else if numbers {
         "WITH given AS (SELECT * FROM unnest($1::text[], $2::boolean[], $3::bigint[]) WITH ORDINALITY AS t (a, o, s, n)),
               found AS (SELECT given.*, row_number() OVER (ORDER BY n) AS k FROM given JOIN users ON account = a),
               raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM found) RETURNING seen),
