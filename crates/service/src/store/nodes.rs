@@ -118,8 +118,11 @@ pub trait NodeStore: Send + Sync + 'static {
         read: Vec<(NodeId, u64)>,
     ) -> BoxFuture<'_, Result<Vec<NodeSessionsPage>, StoreError>>;
 
-    /// Calls a node dead, unless its beat has moved since, and removes it with its sessions. Returns whether it is no more.
-    fn bury(&self, node: NodeId, beat: u64) -> BoxFuture<'_, Result<bool, StoreError>>;
+    /// Calls a node dead, unless its beat has moved since. Returns whether it is dead; it may not come back under its id then.
+    fn call_dead(&self, node: NodeId, beat: u64) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Removes a dead node with its sessions, and notes that accounts that are nowhere else have gone.
+    fn bury(&self, node: NodeId) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Sends messages; they may get lost.
     fn send(&self, messages: Vec<(NodeId, Vec<u8>)>) -> BoxFuture<'_, Result<(), StoreError>>;

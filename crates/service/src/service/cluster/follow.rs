@@ -203,11 +203,7 @@ async fn bury(service: Arc<Service>, node: Arc<SharedNode>, row: NodeRow) {
         tracing::info!(node = row.name, "a gateway is no more");
     }
     forget(&service, &node, row.id, row.beat_time).await;
-    // Who is back within the offline grace never went, for those either who follow what the store says.
-    tokio::time::sleep(service.settings.linger).await;
-    match node.store.bury(row.id, row.beat).await {
-        // What stopped is not lost.
-        Ok(true) if row.phase == NodePhase::Serves => drop(node.metrics.nodes_lost.inc()),
+    match remove(&service, &node, &row).await {
         Ok(true) => {}
         Ok(false) => {
             // Its beat has moved: it lives.
@@ -217,6 +213,20 @@ async fn bury(service: Arc<Service>, node: Arc<SharedNode>, row: NodeRow) {
         Err(error) => tracing::warn!(%error, "a dead gateway could not be removed; it is tried again"),
     }
     node.state.lock().burying.remove(&row.id);
+}
+
+/// Removes a node from the database; false if it lives.
+async fn remove(service: &Service, node: &SharedNode, row: &NodeRow) -> Result<bool, StoreError> {
+    if !node.store.call_dead(row.id, row.beat).await? {
+        return Ok(false);
+    }
+    if row.phase == NodePhase::Serves {
+        node.metrics.nodes_lost.inc();
+    }
+    // Who is back within the offline grace never went, for those either who follow what the store says.
+    tokio::time::sleep(service.settings.linger).await;
+    node.store.bury(row.id).await?;
+    Ok(true)
 }
 
 /// Reads what the sessions on other nodes did; true if there may be more.

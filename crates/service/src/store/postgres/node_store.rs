@@ -57,14 +57,17 @@ impl NodeStore for Postgres {
         })
     }
 
-    fn bury(&self, node: NodeId, beat: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
+    fn call_dead(&self, node: NodeId, beat: u64) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async move {
             let call = move |session: Arc<PgSession>| async move { nodes::call_dead(&session, node, beat).await };
-            if !self.node_sessions()?.read(call).await? {
-                return Ok(false);
-            }
+            self.node_sessions()?.read(call).await
+        })
+    }
+
+    fn bury(&self, node: NodeId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
             while self.task(StoreTask::Bury(node)).await? > 0 {}
-            Ok(true)
+            Ok(())
         })
     }
 
