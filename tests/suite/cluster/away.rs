@@ -86,8 +86,8 @@ async fn a_gateway_that_alone_loses_the_database_is_dead_to_others_and_sends_its
     let slots: Vec<_> =
         ended.iter().map(|(ending, _)| ending.goodbye.as_ref().unwrap().retry_after_ms.unwrap()).collect();
     assert!(slots.iter().all(|slot| *slot > 0), "{slots:?}");
-    let lost = cluster.gateways.remove(1);
-    assert_eq!(lost.exit().await, Some(70));
+    let gateway = cluster.gateways.remove(1);
+    assert_eq!(gateway.exit().await, Some(70));
     cluster.world(1).until_logged("longer than cluster.cut_off").await;
     // Who was there goes on elsewhere, without a full sync.
     let back = cluster.gateways[0].resume("bob", JSON, bob.replica).await;
