@@ -1,5 +1,6 @@
 //! Every metric, named once, in base units and without account labels. The ops listener renders them for Prometheus.
 
+mod kind;
 mod process;
 mod shared;
 
@@ -12,14 +13,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use self::kind::Kind;
 pub use self::shared::{ClusterMetrics, DatabaseMetrics, NodeState};
-
-/// One label, whose value is from a small fixed set.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-#[allow(missing_docs, reason = "the label's own name")]
-pub struct Kind {
-    pub kind: &'static str,
-}
 
 /// A command and its result: `ok` or the error's word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

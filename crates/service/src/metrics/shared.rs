@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Kind, seconds};
+use super::kind::Kind;
 
 /// Whether a gateway serves (`SERVES`) or stops (`STOPS`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,7 +59,7 @@ impl Default for DatabaseMetrics {
             lock_held: waits(),
             lock_holders_ended: Counter::default(),
             in_doubt: Family::default(),
-            feed_lag: seconds(),
+            feed_lag: waits(),
             feed_read_rows: Counter::default(),
             feed_unwoken: Counter::default(),
             feed_holes: Counter::default(),

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::cluster::ExplainedElsewhere;
 use super::sessions::SessionStatus;
 use super::state::{Service, unavailable};
 use crate::hub;
@@ -136,7 +135,7 @@ impl Service {
         let fields: Vec<_> = fields.map(|(name, to)| (name, to, to >= audience)).collect();
         let views = [Audience::Everyone, Audience::Friends, Audience::Own].map(|to| (to, user.profile.last_change(to)));
         let live = self.hub.user(account).and_then(|user| user.profile()).map(|profile| profile.version);
-        let ExplainedElsewhere { sessions: others, applied, unreached } = self.explain_elsewhere(viewer, account).await;
+        let (others, applied, unreached) = self.explain_elsewhere(viewer, account).await;
         let mut sessions = self.explained_sessions(viewer, account);
         sessions.extend(others);
         let mut obstacles = obstacles(account == viewer, blocked.is_some(), &sessions);

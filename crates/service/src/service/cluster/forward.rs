@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
-
+use super::forwarded_call::{ForwardHandler, ForwardedAnswer, ForwardedCall};
 use super::message::{NodeAnswer, NodeQuestion};
 use crate::service::Service;
 
@@ -13,35 +11,6 @@ const READING: Duration = Duration::from_secs(2);
 
 /// How long the answer to what changes something may take: an endpoint has 30 seconds for an event.
 const WRITING: Duration = Duration::from_secs(35);
-
-/// A request that its caller sent to another node, which knows the caller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForwardedCall {
-    /// Its HTTP method.
-    pub method: String,
-    /// Its path and query.
-    pub target: String,
-    /// Its body.
-    pub body: String,
-    /// The name of the caller's key.
-    pub caller: String,
-    /// The scopes of that key.
-    pub scopes: Vec<String>,
-    /// Whether it changes nothing.
-    pub is_safe: bool,
-}
-
-/// The answer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForwardedAnswer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The JSON.
-    pub body: String,
-}
-
-/// What carries out the requests that other nodes pass on.
-pub type ForwardHandler = Box<dyn Fn(ForwardedCall) -> BoxFuture<'static, Option<ForwardedAnswer>> + Send + Sync>;
 
 /// Why there is no answer of another node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::explained::ExplainedLine;
-use super::forward::{ForwardedAnswer, ForwardedCall};
+use super::forwarded_call::{ForwardedAnswer, ForwardedCall};
 use rosterd_engine::model::Revision;
 
 /// A message on its way.
@@ -58,6 +57,15 @@ pub(super) struct SessionLine {
     pub connected_at: u64,
     pub pending: usize,
     pub delivered_up_to: Option<Revision>,
+}
+
+/// What one session follows of an account, in an answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ExplainedLine {
+    pub session: SessionLine,
+    pub as_friend: bool,
+    pub watches: bool,
+    pub pending: u8,
 }
 
 /// What a node says of itself to operators.

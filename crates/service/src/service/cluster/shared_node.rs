@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::clock::ClusterClock;
-use super::forward::ForwardHandler;
+use super::forwarded_call::ForwardHandler;
 use super::message::{NodeAnswer, NodeStatus};
 use super::own_changes::UnstoredSessions;
 use crate::metrics::ClusterMetrics;
