@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rosterd::hub::{Hub, HubSettings, SessionHandle, SessionsLimit, feed::Feed};
 use rosterd::store::{Opened, Store, Write, sqlite};
 use rosterd_engine::model::limits::WATCHED_ACCOUNTS;
-use rosterd_engine::model::{Account, Command, Invisibility, Profile, SessionId, SessionsPolicy, User, WriteOrigin};
+use rosterd_engine::model::{Account, ChosenPresence, Command, Profile, SessionId, SessionsPolicy, User, WriteOrigin};
 use tokio::runtime::Runtime;
 
 const LIMIT: SessionsLimit = SessionsLimit { policy: SessionsPolicy::All, max: 16 };
@@ -34,7 +34,7 @@ fn sit(hub: &Arc<Hub>, who: usize, id: usize) -> SessionHandle {
 fn user(n: usize) -> User {
     User {
         profile: Arc::new(Profile::new(account(n), 1, 0)),
-        invisible: Invisibility::default(),
+        chosen: ChosenPresence::default(),
         last_seen: 1,
         blocks: Vec::new(),
         has_more_blocks: false,

@@ -363,7 +363,7 @@ fn command(ask: Ask, version: u64) -> ClientCommand {
         Ask::Mute(who, muted) => ClientCommand::SetMuted(v1::SetMuted { account: account(who), muted, if_version }),
         Ask::Watch(who) => ClientCommand::Watch(v1::Watch { accounts: names(who) }),
         Ask::Signal(who, payload) => ClientCommand::Signal(v1::Signal { to: account(who), payload }),
-        Ask::Hide(invisible) => ClientCommand::SetPresence(v1::SetPresence { invisible, if_version }),
+        Ask::Hide(invisible) => ClientCommand::SetPresence(v1::SetPresence { invisible, if_version, status, until }),
         Ask::Schema => ClientCommand::GetSchema(v1::GetSchema {}),
         Ask::Sessions => ClientCommand::GetSessions(v1::GetSessions {}),
         Ask::Kick => ClientCommand::Kick(v1::Kick { sessions: vec!["0000000000000001".to_owned(), String::new()] }),

@@ -67,7 +67,7 @@ impl Node {
         let auth = Authenticator::new(AuthSettings::Development, None, &metrics).expect("no keys are needed");
         let opened = rosterd_memory_store::open(system_clock(), kind.visibility.clone()).expect("randomness");
         let hub =
-            Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true, shared: false }, metrics.clone());
+            Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true, shared: false, linger: std::time::Duration::from_secs(10) }, metrics.clone());
         tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
         let settings = service::ServiceSettings {
             create_accounts: false,

@@ -15,7 +15,7 @@ use rosterd_engine::sync::breaker::BreakerState;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Hook {
-    /// `profile` or `friend`.
+    /// `profile`, `friend` or `status`.
     name: &'static str,
     /// Without its query.
     url: String,

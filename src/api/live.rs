@@ -10,7 +10,7 @@ use super::answer::{Reply, ok};
 use super::request::{Body, One, Shared, Two, account, account_and, named, position, read, sessions_page};
 use super::users::Accounts;
 use crate::service::{Kicked, SessionFilter, SessionStatus};
-use rosterd_engine::model::{Account, Reason, RequestError};
+use rosterd_engine::model::{Account, GivenStatus, Millis, PresenceChange, Reason, RequestError};
 use rosterd_protocol::v1;
 
 /// The sessions of an account, the oldest first.
@@ -187,27 +187,38 @@ pub(super) async fn kick(api: Shared, caller: Caller, names: Two) -> Reply<Kicke
 /// The presence of an account, as its own clients see it.
 #[utoipa::path(
     get, path = "/v1/users/{account}/presence", tag = "presence", operation_id = "getPresence", params(("account" = String, Path)),
-    responses((status = 200, description = "with `invisible`", body = v1::Presence))
+    responses((status = 200, description = "with `invisible`, and with its status", body = v1::Presence))
 )]
 pub(super) async fn presence(api: Shared, name: One) -> Reply<v1::Presence> {
     ok(api.service.presence(&account(name)?).await?)
 }
 
-/// Whether an account shows as offline.
+/// What is to change of what an account chose about its presence; what is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct PresenceUpdate {
-    invisible: bool,
+    /// Whether it shows as offline.
+    invisible: Option<bool>,
+    /// The text that it shows beside it, at most 256 characters; an empty one ends it.
+    #[schema(max_length = 256)]
+    status: Option<String>,
+    /// When the status ends, in milliseconds since 1970; without it when the account goes offline.
+    until: Option<Millis>,
 }
 
-/// Shows an account as offline, or no longer.
+/// Shows an account as offline, or no longer, and sets its status.
 #[utoipa::path(
     put, path = "/v1/users/{account}/presence", tag = "presence", operation_id = "setPresence", params(("account" = String, Path)),
     request_body = PresenceUpdate, responses((status = 200, description = "as it now is", body = v1::Presence))
 )]
 pub(super) async fn set_presence(api: Shared, caller: Caller, name: One, body: Body) -> Reply<v1::Presence> {
     let account = account(name)?;
-    let PresenceUpdate { invisible } = read(body)?;
-    api.service.set_invisible(&account, invisible, None, caller.origin()).await?;
+    let PresenceUpdate { invisible, status, until } = read(body)?;
+    let set = PresenceChange { invisible, status: GivenStatus::check(status, until)?, ..PresenceChange::default() };
+    if set == PresenceChange::default() {
+        let message = "nothing is to change: give invisible or status";
+        return Err(RequestError::new(Reason::InvalidArgument, message).field("invisible").into());
+    }
+    api.service.set_presence(&account, set, None, caller.origin()).await?;
     ok(api.service.presence(&account).await?)
 }
 

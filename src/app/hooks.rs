@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::reload::{PreparedChange, ReloadablePart};
 use crate::callback::{HookSettings, Hooks};
-use crate::config::{Config, HookConfig, HookFailure};
+use crate::config::{Config, HookConfig, HookFailure, HooksConfig};
 use crate::service::HookKind;
 
 /// Returns the settings of each hook; `None` for one that nobody is to be asked for.
-pub(super) fn settings(config: &Config) -> Result<[(HookKind, Option<HookSettings>); 2], String> {
+pub(super) fn settings(config: &Config) -> Result<[(HookKind, Option<HookSettings>); 3], String> {
     let of = |kind: HookKind, hook: &HookConfig| -> Result<_, String> {
         let because = |(key, why): (&str, String)| format!("hooks.{}.{key}: {why}", kind.name());
         if !hook.is_on() {
@@ -25,11 +25,12 @@ pub(super) fn settings(config: &Config) -> Result<[(HookKind, Option<HookSetting
         };
         Ok((kind, Some(settings)))
     };
-    Ok([of(HookKind::Profile, &config.hooks.profile)?, of(HookKind::Friend, &config.hooks.friend)?])
+    let HooksConfig { profile, friend, status } = &config.hooks;
+    Ok([of(HookKind::Profile, profile)?, of(HookKind::Friend, friend)?, of(HookKind::Status, status)?])
 }
 
 /// Puts settings into effect.
-pub(super) fn apply(hooks: &Hooks, settings: [(HookKind, Option<HookSettings>); 2]) {
+pub(super) fn apply(hooks: &Hooks, settings: [(HookKind, Option<HookSettings>); 3]) {
     for (kind, settings) in settings {
         hooks.apply(kind, settings);
     }

@@ -437,7 +437,7 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
 
 fn hub_settings(config: &Config) -> hub::HubSettings {
     let (visibility, presence) = (config.profile.rules(), config.presence.enabled);
-    hub::HubSettings { visibility, presence, shared: config.cluster.enabled }
+    hub::HubSettings { visibility, presence, shared: config.cluster.enabled, linger: config.presence.linger }
 }
 
 fn service_settings(config: &Config) -> service::ServiceSettings {

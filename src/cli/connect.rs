@@ -31,6 +31,7 @@ block someone, or no longer:              block bob, unblock bob
 mute someone, or no longer:               mute bob, unmute bob
 say something to who is there now:        signal bob hi there
 hide that you are online, or show it:     hide, show
+show a text beside it, or none:           status TEXT
 which fields the deployment has:          schema
 your devices:                             sessions, kick 525488d581304639
 any other command of the protocol:        {\"updateMyInfo\": {\"sign\": \"hi\", \"gender\": \"female\"}}
@@ -281,6 +282,7 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
         "block" | "unblock" => json!({word: {"account": rest}}),
         "signal" => json!({"signal": {"to": first, "payload": text}}),
         "hide" | "show" => json!({"setPresence": {"invisible": word == "hide"}}),
+        "status" => json!({"setPresence": {"status": rest}}),
         "schema" => json!({"getSchema": {}}),
         "sessions" => json!({"getSessions": {}}),
         "kick" => json!({"kick": {"sessions": names}}),

@@ -1,4 +1,4 @@
-//! `[hooks.profile]` and `[hooks.friend]`: the servers that are asked before a client's write.
+//! `[hooks.profile]`, `[hooks.friend]` and `[hooks.status]`: the servers that are asked before a client's write.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -25,6 +25,8 @@ pub struct HooksConfig {
     pub profile: HookConfig,
     /// Before a client asks for a friendship, or adds a friend.
     pub friend: HookConfig,
+    /// Before a client sets its status.
+    pub status: HookConfig,
 }
 
 /// One hook.
@@ -174,8 +176,8 @@ impl HookConfig {
 
 impl HooksConfig {
     /// Returns the hooks with their names.
-    pub fn each(&self) -> [(&'static str, &HookConfig); 2] {
-        [("profile", &self.profile), ("friend", &self.friend)]
+    pub fn each(&self) -> [(&'static str, &HookConfig); 3] {
+        [("profile", &self.profile), ("friend", &self.friend), ("status", &self.status)]
     }
 
     /// Finds what is wrong with the hooks that are asked: each key, and what would be right.
@@ -185,8 +187,10 @@ impl HooksConfig {
         for (name, hook) in self.each().into_iter().filter(|(_, hook)| hook.is_on()) {
             hook.problems().into_iter().for_each(|problem| wrong(name, problem));
         }
-        if !self.friend.profile_fields.is_empty() {
-            wrong("friend", ("profile_fields", "is for hooks.profile alone; remove it".to_owned()));
+        for (name, hook) in self.each().into_iter().filter(|(name, _)| *name != "profile") {
+            if !hook.profile_fields.is_empty() {
+                wrong(name, ("profile_fields", "is for hooks.profile alone; remove it".to_owned()));
+            }
         }
         list
     }
@@ -220,7 +224,11 @@ mod tests {
         type Break = fn(&mut HookConfig);
         let none = [""; 0];
         assert_eq!(wrong(HooksConfig::default()), none);
-        assert_eq!(wrong(HooksConfig { profile: good(), friend: good() }), none, "one server may be both");
+        assert_eq!(
+            wrong(HooksConfig { profile: good(), friend: good(), status: good() }),
+            none,
+            "one server may be both"
+        );
         let cases: [(Break, &str); 18] = [
             (|h| h.on_failure = HookFailure::Undecided, "hooks.profile.on_failure: is needed where url is set"),
             (|h| h.url = "http://moderation.example.com/".into(), "hooks.profile.url: needs TLS"),
@@ -256,11 +264,10 @@ mod tests {
             profile.url = String::new();
             assert_eq!(wrong(HooksConfig { profile, ..HooksConfig::default() }), none, "nobody is asked: {message}");
         }
-        let friend = HookConfig { profile_fields: vec!["nick".into()], ..HookConfig::default() };
-        let found = wrong(HooksConfig { friend, ..HooksConfig::default() });
-        assert!(
-            found.len() == 1 && found[0].starts_with("hooks.friend.profile_fields: is for hooks.profile"),
-            "{found:?}"
-        );
+        let other = HookConfig { profile_fields: vec!["nick".into()], ..HookConfig::default() };
+        let found = wrong(HooksConfig { friend: other.clone(), status: other, ..HooksConfig::default() });
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("hooks.friend.profile_fields: is for hooks.profile"), "{found:?}");
+        assert!(found[1].starts_with("hooks.status.profile_fields: is for hooks.profile"), "{found:?}");
     }
 }

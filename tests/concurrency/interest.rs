@@ -8,7 +8,7 @@ use shuttle::thread;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, SessionHandle};
 use crate::marks::{account, change, hub};
-use rosterd_engine::model::{Invisibility, Profile, Revision, SessionId, User};
+use rosterd_engine::model::{ChosenPresence, Profile, Revision, SessionId, User};
 
 const LAST: Revision = 3;
 
@@ -25,7 +25,7 @@ fn follow(hub: &Hub, handle: &mut SessionHandle, store: &Store) -> Revision {
             &user,
             Some(&User {
                 profile,
-                invisible: Invisibility::default(),
+                chosen: ChosenPresence::default(),
                 last_seen: 0,
                 blocks: Vec::new(),
                 has_more_blocks: false,

@@ -11,7 +11,7 @@ use shuttle::thread;
 use crate::hub::feed::Feed;
 use crate::hub::{Hub, HubSettings, SessionHandle, Signal, TakenMarks, UserRef, WakeReason};
 use rosterd_engine::model::{
-    Account, Block, Cause, Change, CloseReason, Invisibility, Profile, Revision, Row, SessionId, WriteOrigin,
+    Account, Block, Cause, Change, ChosenPresence, CloseReason, Profile, Revision, Row, SessionId, WriteOrigin,
 };
 
 pub fn account(n: usize) -> Account {
@@ -92,7 +92,7 @@ pub fn known(hub: &Arc<Hub>, user: &UserRef) {
         user,
         Some(&rosterd_engine::model::User {
             profile,
-            invisible: Invisibility::default(),
+            chosen: ChosenPresence::default(),
             last_seen: 0,
             blocks: Vec::new(),
             has_more_blocks: false,

@@ -53,7 +53,7 @@ CALLS = [
     ("list_users", {"prefix": "f", "limit": 10}),
     ("end_session", {"account": "frank", "session": "0000000000000001"}),
     ("end_sessions", {"account": "frank"}),
-    ("set_presence", {"account": "frank", "body": {"invisible": True}}),
+    ("set_presence", {"account": "frank", "body": {"invisible": True, "status": "away"}}),
     ("get_presence", {"account": "frank"}),
     ("send_hint", {"account": "frank", "body": {"accounts": ["bob"]}}),
     ("send_signal", {"account": "frank", "body": {"to": "bob", "payload": "x"}}),

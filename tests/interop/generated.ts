@@ -68,7 +68,7 @@ if (ended.response.status !== 404) throw new Error(JSON.stringify(ended));
 const session = { params: { path: { ...frank, session: "0000000000000001" } } };
 await done(client.DELETE("/v1/users/{account}/sessions/{session}", session));
 await done(client.DELETE("/v1/users/{account}/sessions", frankly));
-await done(client.PUT("/v1/users/{account}/presence", { ...frankly, body: { invisible: true } }));
+await done(client.PUT("/v1/users/{account}/presence", { ...frankly, body: { invisible: true, status: "away" } }));
 await done(client.GET("/v1/users/{account}/presence", frankly));
 await done(client.POST("/v1/users/{account}/hints", { ...frankly, body: { accounts: ["bob"] } }));
 await done(client.POST("/v1/users/{account}/signals", { ...frankly, body: { to: "bob", payload: "x" } }));

@@ -27,6 +27,7 @@ class Moderator:
         hook = {"url": f"http://127.0.0.1:{self.port}/", "secret": SECRET, "timeout": "5s"}
         self.settings = {f"hooks.profile.{key}": value for key, value in hook.items()} | {"hooks.profile.on_failure": "deny"}
         self.settings |= {f"hooks.friend.{key}": value for key, value in hook.items()} | {"hooks.friend.on_failure": "allow"}
+        self.settings |= {f"hooks.status.{key}": value for key, value in hook.items()} | {"hooks.status.on_failure": "deny"}
         self.settings |= {"hooks.profile.fields": "nick,sign,tel"}
 
     def __enter__(self):
@@ -73,6 +74,9 @@ async def check(gateway, moderator):
     assert (await ask(updateMyInfo={"nick": "Anna"}))["updateMyInfoReply"]["user"]["nick"] == "Anna"
     error = (await ask(updateMyInfo={"sign": "a BadWord in it", "tel": "7"}))["error"]
     assert error == {"code": 451, "reason": "REJECTED", "message": "Please choose other words", "field": "sign", "detail": "WORD_NOT_ALLOWED"}, error
+    assert "setPresenceReply" in await ask(setPresence={"status": "lunch", "until": int(time.time() * 1000) + 60_000})
+    error = (await ask(setPresence={"status": "a BadWord in it"}))["error"]
+    assert (error["detail"], error["field"]) == ("WORD_NOT_ALLOWED", "status"), error
     assert "requestFriendReply" in await ask(requestFriend={"account": "ben", "message": "badword!"})
     pushed = await until(lambda frame: frame.get("changes", {}).get("requests"))
     assert pushed["changes"]["requests"][0]["message"] == "********", pushed
@@ -82,7 +86,7 @@ async def check(gateway, moderator):
     assert "cancelRequestReply" in await ask(cancelRequest={"account": "ben"})
     assert "requestFriendReply" in await ask(requestFriend={"account": "ben"}), "on_failure is allow"
     hooks = {hook["name"]: hook["calls"] for hook in gateway.backend("GET", "/v1/hooks")["hooks"]}
-    assert hooks == {"profile": {"allow": 1, "deny": 1, "error": 1}, "friend": {"changed": 1, "error": 1}}, hooks
+    assert hooks == {"profile": {"allow": 1, "deny": 1, "error": 1}, "friend": {"changed": 1, "error": 1}, "status": {"allow": 1, "deny": 1}}, hooks
 
 
 async def check_stranger(gateway):

@@ -588,7 +588,13 @@ fn word(command: &ClientCommand) -> &'static str {
         ClientCommand::UpdateFriend(_) => "alias",
         ClientCommand::Block(_) => "block",
         ClientCommand::Unblock(_) => "unblock",
-        ClientCommand::SetPresence(_) => "hide or show",
+        ClientCommand::SetPresence(set) => {
+            if set.status.is_some() {
+                "status"
+            } else {
+                "hide or show"
+            }
+        }
         ClientCommand::SetMuted(_) => "mute",
         _ => "own fields",
     }

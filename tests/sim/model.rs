@@ -71,13 +71,23 @@ pub struct Expected {
     pub blocks: BTreeSet<String>,
     /// Those of the watched accounts that exist.
     pub watched: BTreeMap<String, SeenProfile>,
-    /// Friends, and whether each shows as online.
-    pub shows: BTreeMap<String, bool>,
+    /// Friends, whether each shows as online, and with which status.
+    pub shows: BTreeMap<String, (bool, Option<String>)>,
+    /// The statuses that may be there or have ended.
+    pub may_have_ended: BTreeSet<String>,
 }
 
 impl Expected {
     /// Describes the differences; empty if there are none.
     pub fn differences(&self, held: &Self) -> String {
+        let mut shows = self.shows.clone();
+        for friend in &self.may_have_ended {
+            if let Some((_, status)) = shows.get_mut(friend)
+                && held.shows.get(friend).is_some_and(|(_, held)| held.is_none())
+            {
+                *status = None;
+            }
+        }
         let mut text = String::new();
         let mut compare = |what, expected: &dyn Debug, held: &dyn Debug| {
             let (expected, held) = (format!("{expected:?}"), format!("{held:?}"));
@@ -90,7 +100,7 @@ impl Expected {
         compare("requests", &self.requests, &held.requests);
         compare("blocks", &self.blocks, &held.blocks);
         compare("watched", &self.watched, &held.watched);
-        compare("shows", &self.shows, &held.shows);
+        compare("shows", &shows, &held.shows);
         text
     }
 }
@@ -99,6 +109,8 @@ impl Expected {
 struct User {
     profile: Option<Profile>,
     invisible: bool,
+    /// Its status, and when that ends, if it has an end of its own.
+    status: Option<(String, Option<Millis>)>,
 }
 
 #[derive(Debug)]
@@ -166,7 +178,7 @@ impl Model {
         &self,
         account: &str,
         watched: &[String],
-        online: &BTreeSet<String>,
+        (online, now, blurred): (&BTreeSet<String>, Millis, Millis),
         rules: &Visibility,
     ) -> Expected {
         let own = self.friends.iter().filter(|((owner, _), _)| owner == account);
@@ -182,7 +194,15 @@ impl Model {
         }
         let shows = |friend: &String| {
             let blocked = self.blocks.contains_key(&(friend.clone(), account.to_owned()));
-            online.contains(friend) && !blocked && !self.users[friend].invisible
+            let shows = online.contains(friend) && !blocked && !self.users[friend].invisible;
+            let status = self.users[friend].status.as_ref();
+            let status = status.filter(|(_, until)| shows && until.is_none_or(|until| until + blurred > now));
+            (shows, status.map(|(text, _)| text.clone()))
+        };
+        // Whether the account was offline since is for the gateway to say.
+        let may_have_ended = |friend: &&String| {
+            let status = self.users[*friend].status.as_ref();
+            status.is_some_and(|(_, until)| until.is_none_or(|until| until < now + blurred))
         };
         Expected {
             me: self.profile(account).seen_by(Audience::Own, rules),
@@ -194,6 +214,7 @@ impl Model {
                 .map(|watched| (watched.clone(), self.seen(account, watched, rules)))
                 .collect(),
             shows: friends.keys().map(|friend| (friend.clone(), shows(friend))).collect(),
+            may_have_ended: friends.keys().filter(may_have_ended).cloned().collect(),
             friends,
         }
     }
@@ -240,8 +261,16 @@ impl Model {
                     profile.muted = profile.muted.with(peer, *muted);
                 }
             }
-            Command::SetInvisible { account, invisible, .. } => {
-                self.users.entry(account.to_string()).or_default().invisible = *invisible;
+            Command::SetPresence { account, set, .. } => {
+                let user = self.users.entry(account.to_string()).or_default();
+                let hides = set.invisible.unwrap_or(user.invisible);
+                if hides && !user.invisible {
+                    user.status.take_if(|(_, until)| until.is_none());
+                }
+                user.invisible = hides;
+                if let Some(given) = &set.status {
+                    user.status = Some((given.text.to_string(), given.until)).filter(|(text, _)| !text.is_empty());
+                }
             }
             Command::DeleteUser { account } => self.delete(account.as_str()),
             Command::Befriend { account, peer } => {

@@ -93,8 +93,8 @@ impl Node {
         let (store, commits, head) =
             disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone(), rules.clone());
         let metrics = Arc::new(Metrics::default());
-        let hub =
-            Hub::new(head, hub::HubSettings { visibility: rules, presence: true, shared: false }, metrics.clone());
+        let settings = hub::HubSettings { visibility: rules, presence: true, shared: false, linger: on.linger };
+        let hub = Hub::new(head, settings, metrics.clone());
         let auth = Authenticator::new(auth::AuthSettings::Development, None, &metrics).unwrap();
         let settings = service::ServiceSettings {
             create_accounts: false,

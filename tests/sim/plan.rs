@@ -9,6 +9,8 @@ use crate::random::Random;
 pub const ACCOUNTS: u64 = 7;
 /// Two for each account, in both encodings.
 pub const CLIENTS: u64 = 2 * ACCOUNTS;
+/// The wall clock at the beginning of a history.
+pub const EPOCH: i64 = 1_700_000_000_000;
 const STEPS: u64 = 150;
 /// The number of steps between two rests.
 const REST: u64 = 50;
@@ -125,6 +127,21 @@ fn act(random: &Random) -> Act {
     }
 }
 
+/// Hides or shows an account, or sets or clears a status, which may have an end: soon, or after everything else.
+fn presence(number: u64) -> v1::SetPresence {
+    let set = v1::SetPresence::default();
+    let status = Some(format!("s{number}"));
+    let after = |ms: u64| Some(EPOCH as u64 + ms);
+    match number % 10 {
+        0..3 => v1::SetPresence { invisible: Some(true), ..set },
+        3..6 => v1::SetPresence { invisible: Some(false), ..set },
+        6 => v1::SetPresence { status: Some(String::new()), ..set },
+        7 => v1::SetPresence { status, ..set },
+        8 => v1::SetPresence { status, until: after(5000 + number % 20_000), ..set },
+        _ => v1::SetPresence { status, until: after(300 * 86_400_000), ..set },
+    }
+}
+
 /// Orders a new nick. The nick itself is set when it is sent, so that each is different.
 fn nick() -> Order {
     Order::Send(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(String::new()), ..Default::default() }))
@@ -162,7 +179,7 @@ fn command(random: &Random) -> ClientCommand {
             let accounts = (0..random.below(4)).map(|_| other()).collect();
             ClientCommand::Watch(v1::Watch { accounts })
         }
-        20 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.percent(50)), if_version: None }),
+        20 => ClientCommand::SetPresence(presence(random.next())),
         21 => {
             let number = random.next();
             if number.is_multiple_of(3) {

@@ -22,11 +22,9 @@ use crate::disk::{Faults, Platter};
 use crate::model::{Expected, Model, SeenProfile};
 use crate::net::{Breaker, End, HandedOverWrites};
 use crate::node::{LINGER, Node, SLICE, Surroundings};
-use crate::plan::{self, ACCOUNTS, Act, CLIENTS, Step, account, owner};
+use crate::plan::{self, ACCOUNTS, Act, CLIENTS, EPOCH, Step, account, owner};
 use crate::random::Random;
 
-/// The wall clock at the beginning of a history.
-const EPOCH: i64 = 1_700_000_000_000;
 /// How long everything may take to settle, in simulated time.
 const SETTLING: Duration = Duration::from_mins(3);
 /// How long after a change of the rules a frame may still arrive that was made before: clients stall, and the store fails.
@@ -691,7 +689,8 @@ impl Director {
         for client in self.clients.iter().filter(|client| client.account == account(n)) {
             let view = client.view.lock().unwrap();
             let rules = self.on.rules.lock().unwrap().clone();
-            let expected = model.expected(&client.account, &view.watched, online, &rules);
+            let seen = (online, (self.on.clock)(), self.blurred());
+            let expected = model.expected(&client.account, &view.watched, seen, &rules);
             let held = held(&view.replica, &view.watched, model, &client.account);
             let differences = expected.differences(&held);
             self.shared.demand(differences.is_empty(), &format!("{} holds\n{differences}", client.name));
@@ -707,6 +706,12 @@ impl Director {
             let cursor = view.replica.cursor().is_some();
             self.shared.demand(cursor, &format!("{} has no cursor", client.name));
         }
+    }
+
+    /// How long before and after its end a status may be there or not: a clock that was set ends some twice, or late.
+    fn blurred(&self) -> Millis {
+        let was_set = self.offset.load(Ordering::Relaxed) != EPOCH;
+        if was_set { 100 * 86_400_000 } else { 2000 }
     }
 
     /// Connects a client for the first time, and returns its replica once it is in sync.
@@ -732,7 +737,10 @@ fn name(n: u64) -> Account {
 /// The replica of a client, in the types of the model.
 fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> Expected {
     let profile = |account: &String| replica.users().get(account).map(SeenProfile::of);
-    let online = |account: &String| replica.presence().get(account).is_some_and(|presence| presence.online);
+    let shows = |account: &String| {
+        let presence = replica.presence().get(account);
+        presence.map_or((false, None), |presence| (presence.online, presence.status.clone()))
+    };
     Expected {
         me: replica.me().map(SeenProfile::of).unwrap_or_default(),
         friends: replica
@@ -754,7 +762,8 @@ fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> 
             .filter(|watched| *watched != account && model.exists(watched))
             .filter_map(|watched| Some((watched.clone(), profile(watched)?)))
             .collect(),
-        shows: replica.friends().keys().map(|friend| (friend.clone(), online(friend))).collect(),
+        shows: replica.friends().keys().map(|friend| (friend.clone(), shows(friend))).collect(),
+        may_have_ended: BTreeSet::new(),
     }
 }
 

@@ -247,7 +247,11 @@ fn command(random: &Random, replica: &Replica, at: usize) -> ClientCommand {
             let accounts = (0..ACCOUNTS).filter(|_| random.index(2) == 0).map(account).collect();
             ClientCommand::Watch(v1::Watch { accounts })
         }
-        13 => ClientCommand::SetPresence(v1::SetPresence { invisible: Some(random.index(2) == 0), if_version: None }),
+        13 => ClientCommand::SetPresence(v1::SetPresence {
+            invisible: Some(random.index(2) == 0),
+            if_version: None,
+            ..v1::SetPresence::default()
+        }),
         14 => ClientCommand::Signal(v1::Signal { to: anyone, payload: format!("{at}") }),
         _ => nick_command(&format!("nick {at}")),
     }

@@ -17,8 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::presence::now;
 use crate::raw::{Raw, payload};
 use crate::reload::reload;
+use crate::status::{set, shows};
 #[cfg(target_os = "linux")]
 use crate::store_trouble::with_failing_sync;
 use crate::support::{Gateway, PATIENCE, World, nick_command, open_requests, to};
@@ -207,6 +209,41 @@ async fn until_status(gateway: &Gateway, what: &str, good: impl Fn(&Value) -> bo
         }
     };
     assert!(timeout(PATIENCE, wait).await.is_ok(), "{what}: {}", status(gateway).await);
+}
+
+#[tokio::test]
+async fn a_hook_allows_changes_or_denies_a_status_and_is_not_asked_about_its_end() {
+    let hook = HookServer::start().await;
+    let world = World::with(&hook.section("status", ""));
+    let gateway = started(&world).await;
+    gateway.put("/v1/users/ann/friends/bob", json!({})).await;
+    let mut bob = gateway.login("bob", JSON).await;
+    for encoding in [JSON, Encoding::Protobuf] {
+        let asked = hook.asked().len();
+        let mut ann = gateway.login("ann", encoding).await;
+        let until = now() + 60_000;
+        ann.request(set("all right", Some(until))).await;
+        bob.until(shows("ann", "all right")).await;
+        assert_eq!(
+            (hook.last()["hook"].as_str(), &hook.last()["set"]),
+            (Some("status"), &json!({"status": "all right", "until": until}))
+        );
+        assert_eq!(hook.last()["user"]["account"], "ann");
+        hook.say(&json!({"decision": "allow", "set": {"status": "****"}}));
+        ann.request(set("N4zi", Some(until))).await;
+        bob.until(shows("ann", "****")).await;
+        assert_eq!(bob.replica.presence()["ann"].until, Some(until));
+        hook.say(&json!({"decision": "deny", "detail": "NO", "field": "status"}));
+        let error = ann.refused(set("N4zi", None)).await;
+        assert_eq!(why(&error), (451, "REJECTED", Some("NO"), Some("status")));
+        // Nobody is asked about what changes nothing, about an end, and about hiding.
+        ann.request(set("****", Some(until))).await;
+        ann.request(set("", None)).await;
+        bob.until(shows("ann", "")).await;
+        ann.hide(false).await;
+        assert_eq!(hook.asked().len(), asked + 3);
+        assert_eq!(calls(&gateway, "status", "deny").await, if encoding == JSON { 1.0 } else { 2.0 });
+    }
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ mod shutdown;
 mod signals;
 mod slow;
 mod standards;
+mod status;
 mod store;
 mod store_trouble;
 mod story;

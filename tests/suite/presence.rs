@@ -37,7 +37,7 @@ fn noted(world: &World, account: &str) -> bool {
     file.query_row("SELECT online FROM user WHERE account = ?1", [account], |row| row.get(0)).unwrap()
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_millis()).unwrap()
 }
@@ -158,7 +158,7 @@ async fn without_presence_nothing_is_sent_and_nobody_can_hide() {
     let mut ann = gateway.login("ann", JSON).await;
     for encoding in Encoding::ALL {
         let mut bob = gateway.login("bob", encoding).await;
-        let set = v1::SetPresence { invisible: Some(true), if_version: None };
+        let set = v1::SetPresence { invisible: Some(true), if_version: None, ..v1::SetPresence::default() };
         let error = bob.refused(ClientCommand::SetPresence(set)).await;
         assert_eq!((error.code, error.reason.as_str()), (403, "PERMISSION_DENIED"));
     }

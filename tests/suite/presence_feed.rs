@@ -89,6 +89,12 @@ async fn a_reader_learns_who_comes_goes_and_hides() {
     assert_eq!(plain[0]["id"], private[0]["id"]);
     hide(&gateway, "bob", false).await;
     let position = until_known(&mut reader, &position, "bob", true).await;
+    // A status is in it for those who ask.
+    gateway.put("/v1/users/bob/presence", json!({"status": "lunch"})).await;
+    let (found, _) = events(&mut reader, &format!("after={position}&types=presence.*&wait=10&fields=status")).await;
+    assert_eq!((found.len(), &found[0]["data"]["status"]), (1, &json!("lunch")), "{found:?}");
+    let (plain, position) = events(&mut reader, &format!("after={position}&types=presence.*")).await;
+    assert_eq!((plain.len(), plain[0]["data"].get("status")), (1, None));
     drop(bob);
     let position = until_known(&mut reader, &position, "bob", false).await;
     // Other accounts and types are moved over.

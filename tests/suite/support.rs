@@ -465,7 +465,7 @@ impl Peer {
 
     /// Hides, or no longer.
     pub async fn hide(&mut self, invisible: bool) {
-        let set = v1::SetPresence { invisible: Some(invisible), if_version: None };
+        let set = v1::SetPresence { invisible: Some(invisible), if_version: None, ..v1::SetPresence::default() };
         self.request(ClientCommand::SetPresence(set)).await;
     }
 

@@ -117,6 +117,7 @@ async fn words_stand_for_the_commands_about_others() {
         ("block bob", "\"blockReply\"", "\"removed\":false"),
         ("unblock bob", "\"unblockReply\"", "\"removed\":true"),
         ("delete bob", "\"deleteFriendReply\"", "\"removed\":[\"bob\"]"),
+        ("status In a meeting", "\"setPresenceReply\"", "\"status\":\"In a meeting\""),
         ("hide", "\"setPresenceReply\"", "\"invisible\":true"),
         ("show", "\"setPresenceReply\"", "\"invisible\":false"),
     ] {

@@ -22,7 +22,11 @@ fn unblock(if_version: u64) -> ClientCommand {
 }
 
 fn hide(invisible: bool, if_version: u64) -> ClientCommand {
-    ClientCommand::SetPresence(v1::SetPresence { invisible: Some(invisible), if_version: Some(if_version) })
+    ClientCommand::SetPresence(v1::SetPresence {
+        invisible: Some(invisible),
+        if_version: Some(if_version),
+        ..v1::SetPresence::default()
+    })
 }
 
 /// `ann` on two devices, and `bob`, her friend.

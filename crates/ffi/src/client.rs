@@ -249,6 +249,11 @@ impl ForeignClient {
         Ok(self.0.set_presence(invisible).await?)
     }
 
+    /// Shows a text beside this account's presence, until a time or until the account goes offline; an empty one ends it.
+    pub async fn set_status(&self, status: String, until: Option<u64>) -> Result<(), ForeignError> {
+        Ok(self.0.set_status(&status, until).await?)
+    }
+
     /// Returns the sessions of this account, the oldest first.
     pub async fn get_sessions(&self) -> Result<Vec<ForeignSession>, ForeignError> {
         Ok(self.0.get_sessions().await?.iter().map(ForeignSession::from).collect())

@@ -138,6 +138,10 @@ pub struct ForeignPresence {
     pub last_seen: u64,
     /// Only of this account: whether it hides that it is online.
     pub invisible: Option<bool>,
+    /// The text that the account shows beside it.
+    pub status: Option<String>,
+    /// When that ends, in milliseconds since 1970, if it has an end of its own.
+    pub until: Option<u64>,
 }
 
 /// The description of a session that the account's other sessions see.
@@ -299,8 +303,8 @@ impl From<&v1::BlockRecord> for ForeignBlock {
 
 impl From<&v1::Presence> for ForeignPresence {
     fn from(presence: &v1::Presence) -> Self {
-        let v1::Presence { account, online, last_seen, invisible, .. } = presence.clone();
-        Self { account, online, last_seen, invisible }
+        let v1::Presence { account, online, last_seen, invisible, status, until, .. } = presence.clone();
+        Self { account, online, last_seen, invisible, status, until }
     }
 }
 

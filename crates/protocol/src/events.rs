@@ -18,8 +18,8 @@ use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, how};
 
 /// What a reader may be given besides the fields of profiles: all own fields, whom an account mutes, a request's message, a friend's alias and note (`custom`),
-/// and whether an account hides its presence.
-const OTHER_FIELDS: [&str; 6] = [Profile::OWN, Profile::MUTED, "message", "alias", "note", "invisible"];
+/// whether an account hides its presence, and its status.
+const OTHER_FIELDS: [&str; 7] = [Profile::OWN, Profile::MUTED, "message", "alias", "note", "invisible", "status"];
 /// The type of the events about presence, which are not in the change log.
 pub const PRESENCE_CHANGED: &str = "presence.changed";
 /// What only a snapshot has, and no event: when friends saw a user last, and the profile that a blocked account sees.
@@ -269,7 +269,7 @@ impl Serialize for By<'_> {
 /// A profile with the fields that the reader is given, and in a snapshot how friends see the account.
 pub(super) struct UserRecord<'a> {
     pub(super) profile: &'a Profile,
-    pub(super) presence: Option<StoredPresence>,
+    pub(super) presence: Option<&'a StoredPresence>,
     pub(super) fields: &'a EventFields,
 }
 
@@ -301,7 +301,7 @@ macro_rules! define {
                 user.serialize_entry("version", &profile.version)?;
                 if let Some(presence) = self.presence {
                     if self.fields.has("invisible") {
-                        user.serialize_entry("invisible", &presence.invisible.hides)?;
+                        user.serialize_entry("invisible", &presence.chosen.hides)?;
                     }
                     if self.fields.has("lastSeen") {
                         user.serialize_entry("lastSeen", &presence.seen.last_seen)?;

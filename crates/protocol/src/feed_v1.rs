@@ -165,16 +165,31 @@ pub struct SeenPresence {
     #[prost(uint64, tag = "2")]
     pub last_seen: u64,
 }
+/// What an account chose about its presence.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Invisible {
     #[prost(string, tag = "1")]
     pub account: ::prost::alloc::string::String,
     #[prost(bool, tag = "2")]
     pub hides: bool,
+    /// When it began to hide or to show itself; 0 if it did so before.
     #[prost(uint64, tag = "3")]
     pub time: u64,
     #[prost(uint64, tag = "4")]
     pub version: u64,
+    #[prost(message, optional, tag = "5")]
+    pub status: ::core::option::Option<Status>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Status {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// 0 if it has no end of its own.
+    #[prost(uint64, tag = "2")]
+    pub until: u64,
+    /// When it was set.
+    #[prost(uint64, tag = "3")]
+    pub time: u64,
 }
 /// Without the hash of the token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

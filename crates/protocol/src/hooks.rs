@@ -12,7 +12,8 @@ use super::events::{EventFields, UserRecord, rfc3339};
 use super::{convert, v1};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Fields, Gender, Millis, OWN_PREFIX, OwnChanges, Patch, Profile, Reason, Request, RequestError, SessionId,
+    Account, Fields, Gender, GivenStatus, Millis, OWN_PREFIX, OwnChanges, Patch, Profile, Reason, Request,
+    RequestError, SessionId,
 };
 
 /// The most characters of the word of a refusal, and of its sentence.
@@ -41,6 +42,13 @@ pub enum HookSubject {
         /// The profiles of both.
         users: Vec<Arc<Profile>>,
     },
+    /// It sets its status.
+    Status {
+        /// The status, checked.
+        status: GivenStatus,
+        /// Its profile.
+        user: Arc<Profile>,
+    },
 }
 
 /// What a hook is asked.
@@ -65,6 +73,8 @@ pub enum HookAnswer {
     SetFields(Patch),
     /// Do it with this message.
     SetMessage(Box<str>),
+    /// Do it with this text.
+    SetStatus(Box<str>),
     /// Do not do it, and answer this.
     Deny(RequestError),
 }
@@ -76,6 +86,7 @@ impl HookSubject {
         match self {
             Self::Profile { .. } => "profile",
             Self::Friend { .. } => "friend",
+            Self::Status { .. } => "status",
         }
     }
 
@@ -84,6 +95,8 @@ impl HookSubject {
         match self {
             Self::Profile { set, .. } => set.given().into_iter().filter(|name| fields.has(name)).collect(),
             Self::Friend { .. } => ["message"].into_iter().filter(|name| fields.has(name)).collect(),
+            // Without it there would be nothing to decide.
+            Self::Status { .. } => vec!["status"],
         }
     }
 }
@@ -119,7 +132,7 @@ impl HookQuestion {
     fn own_given(&self) -> impl Iterator<Item = &str> {
         let set = match &self.subject {
             HookSubject::Profile { set, .. } => Some(set.own.set.keys().map(|name| &**name)),
-            HookSubject::Friend { .. } => None,
+            HookSubject::Friend { .. } | HookSubject::Status { .. } => None,
         };
         set.into_iter().flatten()
     }
@@ -156,6 +169,12 @@ impl HookQuestion {
                 let message = set.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
                 let message = Request::check(message).map_err(|error| format!("the answer sets {}", error.message))?;
                 Ok(HookAnswer::SetMessage(message))
+            }
+            HookSubject::Status { .. } => {
+                let text = set.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let status = GivenStatus::check(Some(text), None);
+                let status = status.map_err(|error| format!("the answer sets {}", error.message))?;
+                Ok(HookAnswer::SetStatus(status.map_or_else(Box::default, |status| status.text)))
             }
         }
     }
@@ -240,9 +259,21 @@ impl Serialize for Asked<'_> {
                     }
                 }
             }
+            HookSubject::Status { status: GivenStatus { text, until }, user } => {
+                asked.serialize_entry("user", &UserRecord { profile: user, presence: None, fields })?;
+                asked.serialize_entry("set", &GivenStatusRecord { status: text, until: *until })?;
+            }
         }
         asked.end()
     }
+}
+
+/// The status that a client gives.
+#[derive(Serialize)]
+struct GivenStatusRecord<'a> {
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Millis>,
 }
 
 /// The fields that a client gives, as far as the hook is shown them.
@@ -326,6 +357,27 @@ mod tests {
     fn friend_question() -> HookQuestion {
         let users = vec![profile("ann"), profile("bob")];
         asks(HookSubject::Friend { command: "requestFriend", peer: account("bob"), message: "hi".into(), users })
+    }
+
+    fn status_question(until: Option<Millis>) -> HookQuestion {
+        asks(HookSubject::Status { status: GivenStatus { text: "lunch".into(), until }, user: profile("ann") })
+    }
+
+    #[test]
+    fn a_status_is_shown_whole_and_may_be_replaced() {
+        let json = status_question(Some(9)).json("1", 1_772_356_364_120, &fields("nick"));
+        let asked: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&asked["hook"], &asked["set"]), (&json!("status"), &json!({"status": "lunch", "until": 9})));
+        assert_eq!(asked["user"]["nick"], "Ann");
+        let read = |answer: Value| status_question(None).answer(answer.to_string().as_bytes(), &fields(""));
+        let set = |text: &str| json!({"decision": "allow", "set": {"status": text}});
+        assert_eq!(read(set("***")), Ok(HookAnswer::SetStatus("***".into())));
+        assert_eq!(read(set("")), Ok(HookAnswer::SetStatus("".into())), "it shows none");
+        assert_eq!(read(json!({"decision": "allow"})), Ok(HookAnswer::Allow));
+        assert!(read(set(&"x".repeat(257))).unwrap_err().contains("longer than 256"));
+        assert!(read(json!({"decision": "allow", "set": {"until": 9}})).unwrap_err().contains("not asked about"));
+        let denied = read(json!({"decision": "deny", "field": "status"}));
+        assert!(matches!(denied, Ok(HookAnswer::Deny(error)) if error.field.as_deref() == Some("status")));
     }
 
     fn fields(list: &str) -> EventFields {

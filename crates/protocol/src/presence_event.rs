@@ -3,16 +3,22 @@
 use serde::Serialize;
 
 use super::events::{EventFields, PRESENCE_CHANGED, rfc3339};
-use rosterd_engine::model::{LogHistory, Millis, NumberedPresence, SeenNumber};
+use rosterd_engine::model::{LogHistory, Millis, NumberedPresence, SeenNumber, Status};
 use rosterd_engine::sync::delivery::EventKey;
 
-/// Encodes how friends see an account since its last transition.
+/// Encodes how friends see an account since its last transition, with the status that they see now.
 ///
 /// # Panics
 /// Never: an event is plain data.
 #[must_use]
-pub fn presence_json(history: LogHistory, found: &NumberedPresence, fields: &EventFields) -> String {
+pub fn presence_json(
+    history: LogHistory,
+    found: &NumberedPresence,
+    status: Option<&Status>,
+    fields: &EventFields,
+) -> String {
     let last_seen = found.presence.last_seen;
+    let status = status.filter(|_| fields.has("status"));
     let envelope = PresenceEnvelope {
         specversion: "1.0",
         id: EventKey::Presence(found.seen).id(history),
@@ -26,7 +32,9 @@ pub fn presence_json(history: LogHistory, found: &NumberedPresence, fields: &Eve
             online: found.presence.online,
             last_seen,
             seen: found.seen,
-            invisible: fields.has("invisible").then_some(found.invisible),
+            invisible: fields.has("invisible").then_some(found.chosen.hides),
+            status: status.map(|status| &*status.text),
+            until: status.and_then(|status| status.until),
         },
     };
     serde_json::to_string(&envelope).expect("an event is plain data")
@@ -54,24 +62,29 @@ struct PresenceData<'a> {
     seen: SeenNumber,
     #[serde(skip_serializing_if = "Option::is_none")]
     invisible: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Millis>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rosterd_engine::model::{Account, SeenPresence};
+    use rosterd_engine::model::{Account, ChosenPresence, SeenPresence};
 
     #[test]
     fn whether_an_account_hides_is_for_those_who_ask() {
         let mut found = NumberedPresence {
             account: Account::parse("ann", "account").unwrap(),
             presence: SeenPresence { online: true, last_seen: 1_772_356_364_120 },
-            invisible: false,
+            chosen: ChosenPresence::default(),
             revision: 3,
             seen: 7,
         };
+        let status = Status { text: "lunch".into(), until: Some(8), time: 7 };
         let encode = |found: &NumberedPresence, fields| {
-            presence_json(LogHistory(10), found, &EventFields::parse(fields).unwrap())
+            presence_json(LogHistory(10), found, Some(&status), &EventFields::parse(fields).unwrap())
         };
         assert_eq!(
             encode(&found, "nick"),
@@ -79,7 +92,8 @@ mod tests {
              \"type\":\"presence.changed\",\"time\":\"2026-03-01T09:12:44.120Z\",\"subject\":\"ann\",\
              \"data\":{\"account\":\"ann\",\"online\":true,\"lastSeen\":1772356364120,\"seen\":7}}"
         );
-        found.invisible = true;
+        assert!(encode(&found, "status").ends_with("\"seen\":7,\"status\":\"lunch\",\"until\":8}}"));
+        found.chosen.hides = true;
         found.presence = SeenPresence::default();
         assert!(encode(&found, "invisible").ends_with("\"lastSeen\":0,\"seen\":7,\"invisible\":true}}"));
         assert!(!encode(&found, "invisible").contains("\"time\""));

@@ -57,7 +57,7 @@ impl Serialize for SnapshotLine<'_> {
         let mut line = to.serialize_map(Some(1))?;
         match row {
             SnapshotRow::User(profile, presence) => {
-                line.serialize_entry("user", &UserRecord { profile, presence: Some(*presence), fields })?;
+                line.serialize_entry("user", &UserRecord { profile, presence: Some(presence), fields })?;
             }
             SnapshotRow::Friend(edge) => line.serialize_entry("friend", &EdgeRecord { edge, fields: Some(fields) })?,
             SnapshotRow::Request(request, hidden) => {

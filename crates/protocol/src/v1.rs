@@ -264,10 +264,19 @@ pub struct Presence {
     #[prost(bool, optional, tag = "4")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invisible: ::core::option::Option<bool>,
-    /// Only in the receiver's own presence: the version of `invisible`, 0 if it was never set. The rest has none.
+    /// Only in the receiver's own presence: the version of `invisible` and `status`, 0 if neither was ever set. The rest has
+    /// none.
     #[prost(uint64, optional, tag = "5")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: ::core::option::Option<u64>,
+    /// The text that the account shows beside it; only if it has one, and is online.
+    #[prost(string, optional, tag = "6")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: ::core::option::Option<::prost::alloc::string::String>,
+    /// When the status ends, if that is before the account goes offline.
+    #[prost(uint64, optional, tag = "7")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: ::core::option::Option<u64>,
 }
 /// The client's own name for the installation, the kind of device ("web", "ios", ...), and a label to show.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -1021,7 +1030,7 @@ pub struct SignalReply {
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetPresence {
     /// Whether the account shows as offline, on every device, until another command changes it.
     #[prost(bool, optional, tag = "1")]
@@ -1031,6 +1040,15 @@ pub struct SetPresence {
     #[prost(uint64, optional, tag = "2")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub if_version: ::core::option::Option<u64>,
+    /// What friends see beside it; an empty one ends it. At most 256 characters.
+    #[prost(string, optional, tag = "3")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: ::core::option::Option<::prost::alloc::string::String>,
+    /// When the status ends, in milliseconds since the Unix epoch; without it when the account goes offline. At most 366 days
+    /// ahead.
+    #[prost(uint64, optional, tag = "4")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: ::core::option::Option<u64>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -1108,7 +1126,7 @@ pub struct Synced {
     pub digest: u32,
 }
 /// The presence of friends and of the receiver. Between a login and its `synced` it is complete: a friend that is not in
-/// it has never been online, and the receiver is in it only if it is invisible, or once was.
+/// it has never been online, and the receiver is in it only if it ever set something of its presence.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -10,8 +10,8 @@ port, secret, words = int(sys.argv[1]), base64.b64decode(sys.argv[2].removeprefi
 
 
 def decide(asked):
-    given = asked["set"] if asked["hook"] == "profile" else {"message": asked.get("message", "")}
-    bad = {field: text for field, text in given.items() if any(word in text.casefold() for word in words)}
+    given = {"message": asked.get("message", "")} if asked["hook"] == "friend" else asked["set"]
+    bad = {field: text for field, text in given.items() if any(word in str(text).casefold() for word in words)}
     if "message" in bad:  # It reaches the other side, without the words.
         return {"decision": "allow", "set": {"message": "*" * len(bad["message"])}}
     if bad:

@@ -10,7 +10,7 @@ import { checkOptions } from './options.js';
 import type { Events, LookupOptions, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
 import { Code, RosterdError } from './protocol.js';
-import type { Block, Command, Friend, FriendRequest, MyInfo, Presence, Schema, Session, User } from './protocol.js';
+import type { Block, Command, Friend, FriendRequest, MyInfo, OwnPresence, Presence, Schema, Session, User } from './protocol.js';
 import { Replica } from './replica.js';
 import type { Snapshot } from './snapshot.js';
 import { onAbort } from './timers.js';
@@ -304,10 +304,19 @@ export class RosterdClient<UserCustom extends string = string, FriendCustom exte
     return answered(signalReply);
   }
 
-  /** Makes this account appear offline to its friends on every device, until it is set again. */
-  setPresence({ invisible }: { invisible: boolean }, limits?: CallLimits): Promise<void> {
-    const here = (): boolean => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, limits, { key: 'presence', version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
+  /**
+   * Makes this account appear offline to its friends on every device (`invisible`), until it is set again, and shows them a
+   * text of at most 256 characters beside its presence (`status`), which ends at `until`, or else when the account goes
+   * offline; `''` ends it. What is missing stays.
+   */
+  setPresence({ invisible, status, until }: OwnPresence, limits?: CallLimits): Promise<void> {
+    const own = (): Presence | undefined => this.presence.get(this.account);
+    const version = (): number => own()?.version ?? 0;
+    const shown = (): boolean => (invisible ?? own()?.invisible ?? false) === (own()?.invisible ?? false)
+      && (status === undefined || ((own()?.status ?? '') === status && own()?.until === until));
+    // A status may have ended, or another device have set the next one, before this client hears of it.
+    const before = version();
+    return this.#change({ setPresence: { invisible, status, until } }, () => shown() || (status !== undefined && version() !== before), limits, { key: 'presence', version, shown });
   }
 
   /** Drops the connection as a bad network would. For tests and demonstrations. */

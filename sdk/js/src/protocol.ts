@@ -104,8 +104,20 @@ export interface Presence {
   readonly lastSeen: number;
   /** Only for this account: true if it appears offline to its friends. */
   readonly invisible?: boolean;
-  /** Only for this account: the version of `invisible`, 0 if it was never set. */
+  /** Only for this account: the version of `invisible` and `status`, 0 if neither was ever set. */
   readonly version?: number;
+  /** The text that the account shows beside it. */
+  readonly status?: string;
+  /** The time at which the status ends, if it has an end of its own. Milliseconds since 1970. */
+  readonly until?: number;
+}
+
+/** A change to what this account shows of its presence; see {@link RosterdClient.setPresence}. */
+export interface OwnPresence {
+  invisible?: boolean | undefined;
+  status?: string | undefined;
+  /** Milliseconds since 1970. */
+  until?: number | undefined;
 }
 
 /** A session of this account. */
@@ -264,7 +276,7 @@ export interface Command {
   kick?: { sessions: string[] };
   watch?: { accounts: string[] };
   signal?: { to: string; payload: string };
-  setPresence?: { invisible: boolean; ifVersion?: number };
+  setPresence?: OwnPresence & { ifVersion?: number };
   /** Contains the digest of each of the 64 buckets of the friend list. */
   repair?: { leaves: number[] };
 }

@@ -117,6 +117,8 @@ class Driven:
         if command == "signal":
             return wire(await client.signal(**body))
         if command == "setPresence":
+            if "status" in body:
+                return await client.set_status(**body)
             return await client.set_presence(**body)
         name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in command)
         return await getattr(client, name)(**body)

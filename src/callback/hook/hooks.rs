@@ -16,13 +16,14 @@ pub struct Hooks {
     metrics: Arc<Metrics>,
     profile: RwLock<Option<Arc<RunningHook>>>,
     friend: RwLock<Option<Arc<RunningHook>>>,
+    status: RwLock<Option<Arc<RunningHook>>>,
 }
 
 impl Hooks {
     /// Creates hooks that ask nobody.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, profile: RwLock::default(), friend: RwLock::default() }
+        Self { metrics, profile: RwLock::default(), friend: RwLock::default(), status: RwLock::default() }
     }
 
     /// Takes over the settings of a hook; `None` ends it. One whose settings did not change stays as it is.
@@ -41,6 +42,7 @@ impl Hooks {
         match kind {
             HookKind::Profile => &self.profile,
             HookKind::Friend => &self.friend,
+            HookKind::Status => &self.status,
         }
     }
 }
@@ -62,7 +64,7 @@ impl HookDecisions for Hooks {
     }
 
     fn hooks(&self) -> Vec<HookStatus> {
-        let hooks = [&self.profile, &self.friend].into_iter().filter_map(|hook| hook.read().clone());
+        let hooks = [&self.profile, &self.friend, &self.status].into_iter().filter_map(|hook| hook.read().clone());
         hooks.map(|hook| hook.status()).collect()
     }
 }

@@ -94,7 +94,7 @@ impl RunningHook {
             Ok(answer) => {
                 let result = match answer {
                     HookAnswer::Allow => "allow",
-                    HookAnswer::SetFields(_) | HookAnswer::SetMessage(_) => "changed",
+                    HookAnswer::SetFields(_) | HookAnswer::SetMessage(_) | HookAnswer::SetStatus(_) => "changed",
                     HookAnswer::Deny(_) => "deny",
                 };
                 (answer, result, String::new())

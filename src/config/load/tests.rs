@@ -282,7 +282,7 @@ fn an_unknown_name_in_the_file_is_answered_with_its_place_and_the_nearest_one() 
     let error = file("[zzz]\n").unwrap_err();
     assert!(
         error.ends_with(
-            "the sections are auth, clients, clients.tls, cluster, demo, feed, friends, hooks.friend, hooks.profile, limits, log, ops, ops.console, ops.keys, ops.tls, \
+            "the sections are auth, clients, clients.tls, cluster, demo, feed, friends, hooks.friend, hooks.profile, hooks.status, limits, log, ops, ops.console, ops.keys, ops.tls, \
              presence, profile.fields, profile.visibility, profile.write, sessions, shutdown, store, webhooks"
         ),
         "{error}"

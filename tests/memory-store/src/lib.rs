@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::audit::MemoryAudit;
 use self::log::MemoryLog;
 use rosterd_engine::model::{
-    Account, Block, Command, Credential, Edge, Epoch, Invisibility, LastChange, Lineage, ListedEdge, LogHistory,
+    Account, Block, ChosenPresence, Command, Credential, Edge, Epoch, LastChange, Lineage, ListedEdge, LogHistory,
     LoggedChange, Millis, NumberedPresence, OnlineAccount, Profile, Request, RequestError, RequestSide, RequestState,
     Revision, Row, SeenNumber, SeenPresence, User, Visibility,
 };
@@ -136,7 +136,7 @@ struct MemoryTables {
 #[derive(Clone)]
 struct StoredUser {
     profile: Arc<Profile>,
-    invisible: Invisibility,
+    chosen: ChosenPresence,
     seen: SeenPresence,
     /// The number of its last presence transition; 0 if there was none.
     number: SeenNumber,
@@ -144,7 +144,7 @@ struct StoredUser {
 
 impl StoredUser {
     fn presence(&self) -> StoredPresence {
-        StoredPresence { invisible: self.invisible, seen: self.seen }
+        StoredPresence { chosen: self.chosen.clone(), seen: self.seen }
     }
 }
 
@@ -255,8 +255,8 @@ impl MemoryTables {
     }
 
     fn put_profile(&mut self, profile: &Arc<Profile>) {
-        let (invisible, seen) = (Invisibility::default(), SeenPresence::default());
-        let new = StoredUser { profile: profile.clone(), invisible, seen, number: 0 };
+        let (chosen, seen) = (ChosenPresence::default(), SeenPresence::default());
+        let new = StoredUser { profile: profile.clone(), chosen, seen, number: 0 };
         self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
     }
 }
@@ -311,9 +311,9 @@ impl Rows for MemoryTables {
                 }
                 self.blocks.insert((block.owner.clone(), block.peer.clone()), block.clone());
             }
-            Row::Invisible { account, invisible, .. } => {
+            Row::Presence { account, chosen, .. } => {
                 if let Some(held) = self.users.get_mut(account) {
-                    held.invisible = *invisible;
+                    held.chosen = chosen.clone();
                     self.seen += 1;
                     held.number = self.seen;
                 }
@@ -434,9 +434,9 @@ impl Store for Memory {
             let blocks = state.tables.blocks_by(account).filter(|block| !block.removed).cloned().collect();
             let is_ended = |block: &&Block| block.removed && (block.presence.is_some() || block.views.is_some());
             let ended = state.tables.blocks_by(account).filter(is_ended).cloned().collect();
-            let StoredUser { invisible, seen, .. } = *held;
+            let StoredUser { chosen, seen, .. } = held;
             let (profile, last_seen) = (held.profile.clone(), seen.last_seen);
-            Some(User { profile, invisible, last_seen, blocks, has_more_blocks: false, ended })
+            Some(User { profile, chosen: chosen.clone(), last_seen, blocks, has_more_blocks: false, ended })
         };
         let found = accounts.iter().filter_map(user).collect();
         Box::pin(async { Ok(found) })
@@ -616,7 +616,7 @@ impl Store for Memory {
         let online = state.tables.users.iter().filter(|(_, held)| held.seen.online);
         let online = online.map(|(account, held)| OnlineAccount {
             account: account.clone(),
-            invisible: held.invisible,
+            chosen: held.chosen.clone(),
             last_seen: held.seen.last_seen,
             blocks: state.tables.blocks_by(account).filter(shows).cloned().collect(),
         });
@@ -706,8 +706,8 @@ impl ChangeLog for Memory {
             .map(|(account, held)| NumberedPresence {
                 account: account.clone(),
                 presence: held.seen,
-                invisible: held.invisible.hides,
-                revision: held.profile.version.max(held.invisible.version),
+                chosen: held.chosen.clone(),
+                revision: held.profile.version.max(held.chosen.version),
                 seen: held.number,
             })
             .collect();

@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use rosterd::service::Service;
 use rosterd_client::Replica;
-use rosterd_engine::model::{Account, Command, Fields, Millis, OwnChanges, OwnValue, WriteOrigin};
+use rosterd_engine::model::{
+    Account, Command, Fields, GivenStatus, Millis, OwnChanges, OwnValue, PresenceChange, WriteOrigin,
+};
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -77,6 +79,8 @@ pub struct World {
     number: u64,
     /// The same for changes that nobody sees.
     elsewhere: u64,
+    /// Whether she has set a status that the viewers must not see.
+    has_status: bool,
     /// Decides what both worlds do in a step.
     choice: Random,
 }
@@ -142,6 +146,7 @@ impl World {
             nicks: (0, 0),
             number: 0,
             elsewhere: 0,
+            has_status: false,
             choice: Random::new(0),
         }
     }
@@ -255,7 +260,7 @@ impl World {
                 self.relate(Command::Block { account: name(OWNER), peer, if_version: None }).await;
             }
             (Relation::Invisible, Side::Secret) => {
-                self.service().set_invisible(&name(OWNER), true, None, WriteOrigin::Import).await.unwrap();
+                self.presence(PresenceChange::hides(true)).await;
             }
             (Relation::Block | Relation::Invisible, Side::Plain) => {
                 self.elsewhere().await;
@@ -306,6 +311,27 @@ impl World {
             }
             Relation::Invisible => {}
         }
+        if self.relation != Relation::Hidden && self.choice.percent(50) {
+            self.status(Some(number)).await;
+        }
+    }
+
+    /// Sets a status that the viewers must not see, or ends it.
+    async fn status(&mut self, number: Option<u64>) {
+        self.has_status = number.is_some();
+        if !self.is_secret() {
+            return self.elsewhere().await;
+        }
+        let text = number.map_or_else(String::new, |number| format!("status {number}"));
+        // One without an end may have ended with a departure, and would then be no change.
+        let until = number.map(|_| EPOCH as Millis + 86_400_000);
+        let status = GivenStatus::check(Some(text), until).unwrap();
+        self.presence(PresenceChange { status, ..PresenceChange::default() }).await;
+        self.happened(if self.has_status { "a status during an event" } else { "it ends before the event does" });
+    }
+
+    async fn presence(&self, set: PresenceChange) {
+        self.service().set_presence(&name(OWNER), set, None, WriteOrigin::Import).await.unwrap();
     }
 
     fn moves_secretly(&mut self) {
@@ -330,6 +356,9 @@ impl World {
             (false, true) => "it ends while she is away, changed",
             (false, false) => "it ends while she is away",
         });
+        if self.has_status {
+            self.status(None).await;
+        }
         if self.is_secret() {
             if there == self.owner.is_empty() {
                 if there {
@@ -349,7 +378,7 @@ impl World {
                 self.relate(Command::Unblock { account: name(OWNER), peer, if_version: None }).await;
             }
             (_, Side::Secret) => {
-                self.service().set_invisible(&name(OWNER), false, None, WriteOrigin::Import).await.unwrap();
+                self.presence(PresenceChange::hides(false)).await;
             }
             (_, Side::Plain) => {
                 if changed {

@@ -20,7 +20,8 @@ use tokio::time::timeout;
 
 use self::rig::{Cluster, until_sessions};
 use crate::devices::log_in;
-use crate::presence::came;
+use crate::presence::{self, came};
+use crate::status;
 use crate::support::{API_KEY, Gateway, PATIENCE, Peer, to};
 
 const JSON: Encoding = Encoding::Json;
@@ -69,6 +70,20 @@ async fn friends_on_two_gateways_see_each_other_as_on_one() {
         let now = bob.nick(&nick).await;
         ann.until(|replica| replica.users()["bob"].nick == nick).await;
         assert_eq!(ann.replica.users()["bob"].version, now.version);
+        // A status, on the other gateway and by the backend there, up to its end.
+        bob.request(status::set("on the other", None)).await;
+        ann.until(status::shows("bob", "on the other")).await;
+        let (_, body) = one.call(Method::GET, "/v1/users/bob/presence", "").await;
+        assert_eq!(body["status"], json!("on the other"));
+        let fresh = one.login("ann", encoding).await;
+        assert_eq!(fresh.replica.presence()["bob"], ann.replica.presence()["bob"]);
+        drop(fresh);
+        bob.request(status::set("for a moment", Some(presence::now() + 1500))).await;
+        ann.until(status::shows("bob", "for a moment")).await;
+        ann.until(status::shows("bob", "")).await;
+        assert!(ann.sees_online("bob"));
+        bob.request(status::set("until I go", None)).await;
+        ann.until(status::shows("bob", "until I go")).await;
         // Hiding and showing, and what the store says of it to the backend, on the other gateway.
         bob.hide(true).await;
         ann.until(|replica| !replica.presence()["bob"].online).await;

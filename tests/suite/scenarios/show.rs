@@ -12,7 +12,7 @@ pub(super) fn last(lines: &[Value]) -> String {
 
 /// Says what of a snapshot is not as expected.
 ///
-/// `friends`, `blocks`, `online` (but for the client's own) and `watched` are all accounts; `requests` are all requests, each with at least the fields
+/// `friends`, `blocks`, `online` (but for the client's own) and `watched` are all accounts, `statuses` all statuses; `requests` are all requests, each with at least the fields
 /// given; `users` has records by account with at least the fields given, `null` for one that must not be there.
 pub(super) fn wrong(snapshot: &Value, expected: &Value) -> Option<String> {
     expected.as_object().expect("`holds` is an object").iter().find_map(|(key, value)| {
@@ -21,6 +21,10 @@ pub(super) fn wrong(snapshot: &Value, expected: &Value) -> Option<String> {
             "online" => accounts(&snapshot["presence"], |presence| {
                 presence["online"] == true && presence["account"] != snapshot["me"]["account"]
             }),
+            "statuses" => {
+                let held = statuses(&snapshot["presence"]);
+                return (held != *value).then(|| format!("the statuses are {held} and not {value}"));
+            }
             "watched" => snapshot["watched"].clone(),
             "sessions" => snapshot["sessions"].as_array().map_or(0, Vec::len).into(),
             "users" => {
@@ -31,6 +35,12 @@ pub(super) fn wrong(snapshot: &Value, expected: &Value) -> Option<String> {
         };
         (!holds(&held, value)).then(|| format!("{key} is {held} and not {value}"))
     })
+}
+
+/// The statuses by account, the client's own included.
+fn statuses(presence: &Value) -> Value {
+    let shown = |seen: &Value| Some((seen["account"].as_str()?.to_owned(), seen.get("status")?.clone()));
+    presence.as_array().into_iter().flatten().filter_map(shown).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn accounts(records: &Value, counts: impl Fn(&Value) -> bool) -> Value {

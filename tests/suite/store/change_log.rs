@@ -4,7 +4,8 @@ use std::fs;
 
 use rosterd::store;
 use rosterd_engine::model::{
-    Cause, Fields, FriendUpdate, Millis, NumberedPresence, Row, SeenPresence, SessionId, WriteOrigin,
+    Cause, ChosenPresence, Fields, FriendUpdate, Millis, NumberedPresence, PresenceChange, Row, SeenPresence,
+    SessionId, WriteOrigin,
 };
 
 use super::Place;
@@ -168,10 +169,10 @@ async fn each_presence_transition_takes_the_next_number_and_an_account_has_that_
         PresenceRow { account: account(name), peer: None, seen }
     };
     let number = |db: &super::rig::Running| *db.log.seen().expect("numbers").borrow();
-    let found = |name, online, last_seen, invisible, revision, seen| NumberedPresence {
+    let found = |name, online, last_seen, hides, revision, seen| NumberedPresence {
         account: account(name),
         presence: SeenPresence { online, last_seen },
-        invisible,
+        chosen: ChosenPresence { hides, version: if hides { revision } else { 0 }, status: None },
         revision,
         seen,
     };
@@ -190,11 +191,14 @@ async fn each_presence_transition_takes_the_next_number_and_an_account_has_that_
     assert_eq!(db.log.seen_page(0, 11, 9).await.unwrap(), all[..1]);
     assert_eq!(db.log.seen_page(0, 99, 1).await.unwrap(), all[..1]);
     // Whether an account hides takes a number, too; nothing else does, and a refused write takes none.
-    db.run(Command::SetInvisible { account: account("c"), invisible: true, if_version: None }).await;
+    db.run(Command::SetPresence { account: account("c"), set: PresenceChange::hides(true), if_version: None }).await;
     db.run(nick("b", "Bobby")).await;
-    db.write([Command::SetInvisible { account: account("a"), invisible: true, if_version: None }, delete("nobody")])
-        .await
-        .unwrap_err();
+    db.write([
+        Command::SetPresence { account: account("a"), set: PresenceChange::hides(true), if_version: None },
+        delete("nobody"),
+    ])
+    .await
+    .unwrap_err();
     let rest =
         [found("b", true, 6, false, 5, 2), found("a", true, 19, false, 1, 12), found("c", false, 0, true, 4, 13)];
     assert_eq!((number(&db), db.log.seen_page(0, 99, 9).await.unwrap()), (13, rest.to_vec()));

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 use rosterd::store::{LoginRows, PresenceRow, SnapshotKind, postgres, sqlite};
 use rosterd_engine::model::{
-    Account, Block, Change, Command, Credential, Edge, Fields, FriendUpdate, LoggedChange, Millis, OnlineAccount,
-    Profile, Request, Revision, SeenPresence, User,
+    Account, Block, Change, Command, Credential, Edge, Fields, FriendUpdate, GivenStatus, LoggedChange, Millis,
+    OnlineAccount, PresenceChange, Profile, Request, Revision, SeenPresence, User,
 };
 use rosterd_protocol::SnapshotRow;
 use tokio::runtime::Runtime;
@@ -66,11 +66,23 @@ fn commands() -> impl Strategy<Value = Command> {
         6 => (name(), name()).prop_map(|(a, b)| befriend(a, b)),
         3 => (name(), name()).prop_map(|(a, b)| unfriend(a, b)),
         9 => (name(), name(), 0..7u8).prop_map(|(a, b, what)| relation(a, b, what)),
-        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| Command::SetInvisible { account: account(a), invisible, if_version: None }),
+        1 => (name(), any::<bool>()).prop_map(|(a, invisible)| set_presence(a, PresenceChange::hides(invisible))),
+        1 => (name(), any::<u8>()).prop_map(|(a, number)| set_presence(a, status(number))),
         1 => (name(), 990..1020u64).prop_map(|(a, before)| revoke(a, before)),
         2 => (name(), prop::option::of(any::<u8>())).prop_map(|(a, byte)| token(a, byte)),
         4 => (name(), name(), 0..5u8).prop_map(|(a, b, what)| adopted(a, b, what)),
     ]
+}
+
+fn set_presence(name: &str, set: PresenceChange) -> Command {
+    Command::SetPresence { account: account(name), set, if_version: None }
+}
+
+/// None, or one with or without an end.
+fn status(number: u8) -> PresenceChange {
+    let text = if number.is_multiple_of(3) { String::new() } else { format!("s{}", number / 8) };
+    let until = (number % 3 == 1).then(|| 1_000_000 + u64::from(number));
+    PresenceChange { status: GivenStatus::check(Some(text), until).unwrap(), ..PresenceChange::default() }
 }
 
 fn relation(a: &str, b: &str, what: u8) -> Command {

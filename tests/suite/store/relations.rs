@@ -2,8 +2,8 @@
 
 use rosterd::store::PresenceRow;
 use rosterd_engine::model::{
-    Audience, Command, Fields, Invisibility, Millis, OnlineAccount, Request, RequestSide, RequestState, SeenPresence,
-    User,
+    Audience, ChosenPresence, Command, Fields, GivenStatus, Millis, OnlineAccount, PresenceChange, Request,
+    RequestSide, RequestState, SeenPresence, User,
 };
 
 use super::Place;
@@ -140,18 +140,26 @@ async fn who_is_online_is_stored_beside_the_history(place: Place) {
     db.run(nick("a", "next")).await;
     assert_eq!(
         db.store.online().await.unwrap(),
-        [OnlineAccount { account: account("a"), invisible: Invisibility::default(), last_seen: 5, blocks: vec![] }]
+        [OnlineAccount { account: account("a"), chosen: ChosenPresence::default(), last_seen: 5, blocks: vec![] }]
     );
     assert_eq!((db.user("a").await.unwrap().last_seen, db.user("b").await.unwrap().last_seen), (5, 8));
     // Whether it hides has a version, which neither profile nor presence moves.
-    assert_eq!(db.user("a").await.unwrap().invisible, Invisibility::default());
-    db.run(Command::SetInvisible { account: account("a"), invisible: true, if_version: None }).await;
+    assert_eq!(db.user("a").await.unwrap().chosen, ChosenPresence::default());
+    db.run(Command::SetPresence { account: account("a"), set: PresenceChange::hides(true), if_version: None }).await;
     db.run(nick("a", "last")).await;
     db.store.put_seen(vec![seen("a", true, 9)]).await.unwrap();
-    let hides = Invisibility { hides: true, version: 4 };
-    assert_eq!(db.user("a").await.unwrap().invisible, hides);
-    assert_eq!(db.store.online().await.unwrap()[0].invisible, hides);
-    assert_eq!(db.close().await.changes.last().unwrap().revision, 5);
+    let hides = ChosenPresence { hides: true, version: 4, status: None };
+    assert_eq!(db.user("a").await.unwrap().chosen, hides);
+    assert_eq!(db.store.online().await.unwrap()[0].chosen, hides);
+    // A status is kept with it.
+    let status = GivenStatus::check(Some("lunch".into()), Some(1_000_000)).unwrap();
+    let set = PresenceChange { status, ..PresenceChange::default() };
+    db.run(Command::SetPresence { account: account("a"), set, if_version: None }).await;
+    let chosen = db.user("a").await.unwrap().chosen;
+    let held = chosen.status.clone().unwrap();
+    assert_eq!((chosen.hides, chosen.version, &*held.text, held.until), (true, 6, "lunch", Some(1_000_000)));
+    assert_eq!(db.store.online().await.unwrap()[0].chosen, chosen);
+    assert_eq!(db.close().await.changes.last().unwrap().revision, 6);
 }
 
 async fn what_a_peer_sees_is_stored_with_the_block_and_outlives_it(place: Place) {

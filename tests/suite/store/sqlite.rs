@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rosterd::store::{self, PresenceRow, WriteError};
-use rosterd_engine::model::{Audience, Fields, Invisibility, Millis, Reason, SeenPresence, Visibility};
+use rosterd_engine::model::{Audience, ChosenPresence, Fields, Millis, Reason, SeenPresence, Visibility};
 use rusqlite::Connection;
 
 use crate::support::{finished, spawn};
@@ -492,7 +492,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
     assert_eq!((db.store.lineage().epoch.0, db.head), (7, 4), "clients continue where they were");
     let ann = db.profile("a").await.unwrap();
     assert_eq!((&*ann.nick, ann.version, ann.friends.version, ann.everyone.time), ("Ann", 3, 3, 20));
-    assert_eq!(db.user("a").await.unwrap().invisible, Invisibility::default());
+    assert_eq!(db.user("a").await.unwrap().chosen, ChosenPresence::default());
     assert_eq!(db.peers("a", 9, None).await, [["b"]]);
     db.close().await;
     assert_eq!(place.miscounted(), Vec::<String>::new());

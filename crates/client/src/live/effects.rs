@@ -75,8 +75,11 @@ pub(super) fn is_shown(command: &ClientCommand, account: &str, replica: &Replica
         ClientCommand::Block(block) => replica.blocks().any(|held| held.account == block.account),
         ClientCommand::Unblock(unblock) => !replica.blocks().any(|held| held.account == unblock.account),
         ClientCommand::SetPresence(set) => {
-            let held = replica.presence().get(account).and_then(|own| own.invisible).unwrap_or(false);
-            set.invisible.is_none_or(|invisible| invisible == held)
+            let own = replica.presence().get(account);
+            let hides = own.and_then(|own| own.invisible).unwrap_or(false);
+            let (status, until) = own.map_or((None, None), |own| (own.status.as_deref(), own.until));
+            set.invisible.is_none_or(|invisible| invisible == hides)
+                && set.status.as_ref().is_none_or(|set_to| set_to == status.unwrap_or_default() && set.until == until)
         }
         ClientCommand::AddFriend(v1::AddFriend { account, .. })
         | ClientCommand::AcceptFriend(v1::AcceptFriend { account }) => is_friend(account),
@@ -96,6 +99,8 @@ pub(super) fn is_over(command: &ClientCommand, account: &str, replica: &Replica)
         ClientCommand::UpdateFriend(update) => !replica.friends().contains_key(&update.account),
         // The reply has the profile.
         ClientCommand::UpdateMyInfo(_) | ClientCommand::SetMuted(_) => true,
+        // Another device may have set the next one already.
+        ClientCommand::SetPresence(set) => set.status.is_some(),
         _ => false,
     };
     gone || is_shown(command, account, replica)

@@ -375,7 +375,18 @@ impl RosterdClient {
     /// # Errors
     /// The gateway refuses, another device was faster, or the answer does not come.
     pub async fn set_presence(&self, invisible: bool) -> Result<(), RosterdError> {
-        self.done(ClientCommand::SetPresence(v1::SetPresence { invisible: Some(invisible), if_version: None })).await
+        let set = v1::SetPresence { invisible: Some(invisible), ..v1::SetPresence::default() };
+        self.done(ClientCommand::SetPresence(set)).await
+    }
+
+    /// Shows a text of at most 256 characters beside this account's presence, until a time in milliseconds since 1970, or
+    /// until the account goes offline. An empty text ends it.
+    ///
+    /// # Errors
+    /// The gateway refuses, another device was faster, or the answer does not come.
+    pub async fn set_status(&self, status: &str, until: Option<u64>) -> Result<(), RosterdError> {
+        let set = v1::SetPresence { status: Some(status.to_owned()), until, ..v1::SetPresence::default() };
+        self.done(ClientCommand::SetPresence(set)).await
     }
 
     /// Returns the sessions of this account, the oldest first.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Block, Cause, Credential, Edge, FriendUpdate, Invisibility, Millis, Patch, Profile, Request, Revision,
-    TokenHash, WriteOrigin,
+    Account, Block, Cause, ChosenPresence, Credential, Edge, FriendUpdate, Millis, Patch, PresenceChange, Profile,
+    Request, Revision, TokenHash, WriteOrigin,
 };
 
 /// A write that a client, the backend or an import asks for.
@@ -147,13 +147,13 @@ pub enum Command {
         /// An own field that there is no more, whose value goes.
         purges: Option<Box<str>>,
     },
-    /// Makes an account show as offline, or no longer.
-    SetInvisible {
+    /// Makes an account show as offline, or no longer, and sets its status.
+    SetPresence {
         /// The account.
         account: Account,
-        /// Whether it shows as offline.
-        invisible: bool,
-        /// Changes nothing unless that still has this version; see [`Invisibility`].
+        /// What changes.
+        set: PresenceChange,
+        /// Changes nothing unless that still has this version; see [`ChosenPresence`].
         if_version: Option<u64>,
     },
     /// Revokes the tokens of an account that were issued before a time. The account need not exist.
@@ -278,14 +278,14 @@ pub enum Row {
         /// If the block was made: the owner's profile at that time, which the peer sees from now on.
         frozen: Option<Arc<Profile>>,
     },
-    /// Whether an account hides that it is online.
-    Invisible {
+    /// What an account chose about its presence.
+    Presence {
         /// The account.
         account: Account,
-        /// Whether it hides.
-        invisible: Invisibility,
-        /// When it was set.
-        time: Millis,
+        /// What it chose.
+        chosen: ChosenPresence,
+        /// When it began to hide or to show itself, if it did so with this.
+        turned: Option<Millis>,
     },
     /// The stored facts about an account's tokens.
     Credential {
@@ -301,8 +301,8 @@ pub enum Row {
 pub struct User {
     /// The profile.
     pub profile: Arc<Profile>,
-    /// Whether it hides that it is online.
-    pub invisible: Invisibility,
+    /// What it chose about its presence.
+    pub chosen: ChosenPresence,
     /// When friends saw it last, or saw it come online; 0 if it never was.
     pub last_seen: Millis,
     /// The blocks it owns, without those that ended.
@@ -318,8 +318,8 @@ pub struct User {
 pub struct OnlineAccount {
     /// The account.
     pub account: Account,
-    /// Whether it hides that.
-    pub invisible: Invisibility,
+    /// What it chose about its presence.
+    pub chosen: ChosenPresence,
     /// When it came online.
     pub last_seen: Millis,
     /// Its blocks, ended ones included, whose peer has a view of its own and sees it online.

@@ -3,6 +3,8 @@
 //! Limits that an operator sets are settings instead. Those of profile fields are in
 //! [`for_each_profile_field!`](crate::for_each_profile_field).
 
+use super::Millis;
+
 /// The most characters of an account (NIM's limit for an accid).
 pub const ACCOUNT_CHARS: usize = 32;
 
@@ -38,6 +40,12 @@ pub const FRIEND_CUSTOM_CHARS: usize = 256;
 
 /// The most characters of the message that goes with a request.
 pub const MESSAGE_CHARS: usize = 256;
+
+/// The most characters of a status.
+pub const STATUS_CHARS: usize = 256;
+
+/// How far ahead the end of a status may be: 366 days.
+pub const STATUS_LASTS: Millis = 366 * 24 * 60 * 60 * 1000;
 
 /// The most own fields that a deployment may have.
 pub const OWN_FIELDS: usize = 32;

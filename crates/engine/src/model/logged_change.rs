@@ -71,6 +71,7 @@ fn erase_row(row: &mut Row, account: &Account) -> bool {
             request.message = Box::default();
             had_any
         }
+        Row::Presence { account: owner, chosen, .. } if owner == account => chosen.status.take().is_some(),
         _ => false,
     }
 }
@@ -78,7 +79,7 @@ fn erase_row(row: &mut Row, account: &Account) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cause, Edge, Request, RequestSide, RequestState, WriteOrigin};
+    use crate::model::{Cause, ChosenPresence, Edge, Request, RequestSide, RequestState, Status, WriteOrigin};
 
     fn account(name: &str) -> Account {
         Account::parse(name, "account").unwrap()
@@ -109,6 +110,11 @@ mod tests {
             update_time: 3,
             version: 5,
         };
+        let chosen = |text: Option<&str>| ChosenPresence {
+            status: text.map(|text| Arc::new(Status { text: text.into(), until: None, time: 3 })),
+            version: 5,
+            ..ChosenPresence::default()
+        };
         let bobs = Row::Profile(Arc::new(Profile { nick: "Bob".into(), ..Profile::new(bob.clone(), 5, 3) }));
         let mut change = logged(vec![
             Row::Profile(Arc::new(profile)),
@@ -116,6 +122,7 @@ mod tests {
             Row::Edge(edge(&ann, &bob)),
             Row::Edge(edge(&bob, &ann)),
             Row::Request(request.clone()),
+            Row::Presence { account: ann.clone(), chosen: chosen(Some("lunch")), turned: None },
         ]);
         // One of a later account of the name stays.
         let before = change.clone();
@@ -128,6 +135,7 @@ mod tests {
             Row::Edge(Edge::new(ann.clone(), bob.clone(), 5, 3)),
             Row::Edge(Edge::new(bob.clone(), ann.clone(), 5, 3)),
             Row::Request(Request { message: Box::default(), ..request }),
+            Row::Presence { account: ann.clone(), chosen: chosen(None), turned: None },
         ];
         assert_eq!(change.change.rows, expected);
         assert!(!change.erase(&ann, 6) && change.erased);

@@ -23,6 +23,7 @@ mod node;
 mod origin;
 mod own_fields;
 mod own_schema;
+mod presence;
 mod profile;
 mod profile_fields;
 mod relation;
@@ -45,10 +46,10 @@ pub use node::NodeId;
 pub use origin::{Added, Cause, ChangedFields, WriteOrigin};
 pub use own_fields::{OWN_PREFIX, OwnChanges, OwnFields, OwnValue};
 pub use own_schema::{OwnField, OwnKind, OwnSchema, nearest};
+pub use presence::{ChosenPresence, GivenStatus, NumberedPresence, PresenceChange, SeenPresence, Status};
 pub use profile::{Fields, LastChange, Patch, Profile, TextLimits};
 pub use relation::{
-    Block, Edge, FriendUpdate, FriendsPolicy, Invisibility, ListedEdge, NumberedPresence, Request, RequestSide,
-    RequestState, SeenChanges, SeenPresence,
+    Block, Edge, FriendUpdate, FriendsPolicy, ListedEdge, Request, RequestSide, RequestState, SeenChanges,
 };
 pub use sessions_policy::SessionsPolicy;
 pub use visibility::{RulesChange, Visibility};

@@ -58,7 +58,7 @@ pub enum Cause {
     TokensRevoked,
     TokenSet,
     TokenRemoved,
-    InvisibleSet,
+    PresenceSet,
     /// Who sees what was changed for all profiles. That is no event.
     ViewsMoved,
 }

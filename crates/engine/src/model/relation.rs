@@ -2,7 +2,7 @@
 
 use super::limits::{ALIAS_CHARS, FRIEND_CUSTOM_CHARS, MESSAGE_CHARS};
 use super::profile::{length, text};
-use super::{Account, Audience, LastChange, Millis, Profile, RequestError, Revision, SeenNumber};
+use super::{Account, Audience, LastChange, Millis, Profile, RequestError, SeenPresence};
 
 /// How clients become friends. The backend may do either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -230,39 +230,6 @@ impl Block {
             Audience::Everyone => views.everyone.version == self.version,
         })
     }
-}
-
-/// An account's presence as somebody sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SeenPresence {
-    /// Whether it seems to be online.
-    pub online: bool,
-    /// When it came online, or was last online; 0 if it never was.
-    pub last_seen: Millis,
-}
-
-/// An account's presence as friends see it, with the number of its last transition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NumberedPresence {
-    /// The account.
-    pub account: Account,
-    /// What friends see, peers with a view of their own aside.
-    pub presence: SeenPresence,
-    /// Whether it hides. Setting that takes a number, too.
-    pub invisible: bool,
-    /// The last change of the account itself: whoever has it knows the account, and whether it hides.
-    pub revision: Revision,
-    /// The number.
-    pub seen: SeenNumber,
-}
-
-/// Whether an account hides that it is online, which it alone learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Invisibility {
-    /// Whether it hides.
-    pub hides: bool,
-    /// The version of that, 0 if it was never set. When the account comes and goes, this stays.
-    pub version: u64,
 }
 
 /// The last changes of the two views of a profile that others see.

@@ -66,7 +66,7 @@ where
     // Presence is read now, before `synced`: so it is complete, and each later change is marked.
     let me = logged_in.handle.view().presence(logged_in.handle.me());
     // Its version is 0 unless it was ever set.
-    let own = me.filter(|me| me.invisible.is_some_and(|invisible| invisible.hides || invisible.version > 0));
+    let own = me.filter(|me| me.own.is_some_and(|(hides, version)| hides || version > 0));
     let mut presences = own.into_iter().chain(logged_in.handle.friends_presence());
     while add_presences(&mut batch.writer, &mut presences) {
         batch.write_enough(socket).await?;

@@ -6,7 +6,7 @@ use super::friend_commands::friend_command;
 use crate::hub::SessionHandle;
 use crate::metrics::{Commanded, Kind};
 use crate::service::{PostponedSignal, Repair, Service};
-use rosterd_engine::model::{Account, Answer, Millis, Reason, RequestError, WriteOrigin};
+use rosterd_engine::model::{Account, Answer, GivenStatus, Millis, PresenceChange, Reason, RequestError, WriteOrigin};
 use rosterd_protocol::{ClientCommand, v1};
 
 /// The result of a command.
@@ -141,11 +141,24 @@ async fn set_presence(
     handle: &SessionHandle,
     set: v1::SetPresence,
 ) -> Result<v1::ServerFrame, RequestError> {
-    if let Some(invisible) = set.invisible {
+    let (set, if_version) = presence_change(set)?;
+    if set != PresenceChange::default() {
         let origin = WriteOrigin::Client(handle.session().id());
-        service.set_invisible(handle.account(), invisible, set.if_version, origin).await?;
+        service.set_presence(handle.account(), set, if_version, origin).await?;
     }
-    Ok(v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() })
+    Ok(presence_reply())
+}
+
+/// Checks a change of what an account chose about its presence.
+pub(super) fn presence_change(set: v1::SetPresence) -> Result<(PresenceChange, Option<u64>), RequestError> {
+    let v1::SetPresence { invisible, if_version, status, until } = set;
+    let status = GivenStatus::check(status, until)?;
+    Ok((PresenceChange { invisible, status, ..PresenceChange::default() }, if_version))
+}
+
+/// Makes the reply to such a change.
+pub(super) fn presence_reply() -> v1::ServerFrame {
+    v1::ServerFrame { set_presence_reply: Some(v1::SetPresenceReply {}), ..Default::default() }
 }
 
 async fn update_my_info(

@@ -6,7 +6,7 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::commands::{AfterReply, CommandResult, CommandRun, my_info};
+use super::commands::{AfterReply, CommandResult, CommandRun, my_info, presence_change, presence_reply};
 use super::friend_commands::friend_command;
 use crate::hub::SessionHandle;
 use crate::service::{AskedWrite, HookKind, HookStep, HookedWrite, Service};
@@ -38,6 +38,10 @@ fn kind(command: &ClientCommand) -> Option<HookKind> {
     match command {
         ClientCommand::UpdateMyInfo(_) => Some(HookKind::Profile),
         ClientCommand::AddFriend(_) | ClientCommand::RequestFriend(_) => Some(HookKind::Friend),
+        // To end a status, and to hide, is anybody's right.
+        ClientCommand::SetPresence(set) => {
+            set.status.as_ref().is_some_and(|status| !status.is_empty()).then_some(HookKind::Status)
+        }
         _ => None,
     }
 }
@@ -45,7 +49,7 @@ fn kind(command: &ClientCommand) -> Option<HookKind> {
 /// Begins a command that a hook wants to be asked about.
 pub(super) async fn begin(service: &Service, handle: &SessionHandle, id: u64, command: ClientCommand) -> HookedResult {
     let run = CommandRun { id, name: command.name(), begun: Instant::now() };
-    match prepare(handle, run.name, command) {
+    match prepare(service, handle, run.name, command) {
         Ok((write, reply)) => {
             let step = service.write_hooked(write).await;
             went(service, run, reply, step)
@@ -56,6 +60,7 @@ pub(super) async fn begin(service: &Service, handle: &SessionHandle, id: u64, co
 
 /// Checks the fields of a command, and makes the write.
 fn prepare(
+    service: &Service,
     handle: &SessionHandle,
     name: &'static str,
     command: ClientCommand,
@@ -67,6 +72,11 @@ fn prepare(
             let patch = rosterd_protocol::fields(update)?.check()?;
             let command = Command::SetProfile { account, patch, create: false, if_version };
             Ok((HookedWrite::new(HookKind::Profile, name, command, session), None))
+        }
+        ClientCommand::SetPresence(set) => {
+            let (set, if_version) = presence_change(set)?;
+            let command = service.presence_command(&account, set, if_version)?;
+            Ok((HookedWrite::new(HookKind::Status, name, command, session), Some(presence_reply())))
         }
         other => {
             let (command, reply) = friend_command(account, other)?;

@@ -152,7 +152,7 @@ impl From<&Cause> for log::Cause {
             Cause::TokensRevoked => Kind::TokensRevoked,
             Cause::TokenSet => Kind::TokenSet,
             Cause::TokenRemoved => Kind::TokenRemoved,
-            Cause::InvisibleSet => Kind::InvisibleSet,
+            Cause::PresenceSet => Kind::InvisibleSet,
             Cause::ViewsMoved => Kind::ViewsMoved,
         };
         Self { kind: kind as i32, ..of }
@@ -188,7 +188,7 @@ impl TryFrom<log::Cause> for Cause {
             Kind::TokensRevoked => Self::TokensRevoked,
             Kind::TokenSet => Self::TokenSet,
             Kind::TokenRemoved => Self::TokenRemoved,
-            Kind::InvisibleSet => Self::InvisibleSet,
+            Kind::InvisibleSet => Self::PresenceSet,
             Kind::ViewsMoved => Self::ViewsMoved,
         })
     }

@@ -8,8 +8,8 @@ use crate::feed_v1::row::Row as LoggedRow;
 use crate::{own_values, v1};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Gender, Invisibility, LastChange, Profile, Request, RequestSide, RequestState,
-    Row, SeenChanges, SeenPresence,
+    Account, Block, ChosenPresence, Credential, Edge, Gender, LastChange, Profile, Request, RequestSide, RequestState,
+    Row, SeenChanges, SeenPresence, Status,
 };
 
 /// Defines how a profile is read back, out of the table of profile fields.
@@ -117,10 +117,13 @@ impl From<&Row> for LoggedRow {
             Row::Edge(edge) => Self::Edge(edge.into()),
             Row::Request(request) => Self::Request(request.into()),
             Row::Block { block, .. } => Self::Block(block.into()),
-            Row::Invisible { account, invisible, time } => {
-                let (account, hides, version) = (account.to_string(), invisible.hides, invisible.version);
-                Self::Invisible(log::Invisible { account, hides, time: *time, version })
-            }
+            Row::Presence { account, chosen, turned } => Self::Invisible(log::Invisible {
+                account: account.to_string(),
+                hides: chosen.hides,
+                time: turned.unwrap_or_default(),
+                version: chosen.version,
+                status: chosen.status.as_deref().map(Into::into),
+            }),
             Row::Credential { account, credential } => Self::Credential(log::Credential {
                 account: account.to_string(),
                 revoked_before: credential.revoked_before,
@@ -140,13 +143,27 @@ impl TryFrom<LoggedRow> for Row {
             LoggedRow::Request(request) => Self::Request(request.try_into()?),
             LoggedRow::Block(block) => Self::Block { block: block.try_into()?, frozen: None },
             LoggedRow::Invisible(set) => {
-                let invisible = Invisibility { hides: set.hides, version: set.version };
-                Self::Invisible { account: account(&set.account)?, invisible, time: set.time }
+                let status = set.status.map(|status| Arc::new(status.into()));
+                let chosen = ChosenPresence { hides: set.hides, version: set.version, status };
+                let turned = Some(set.time).filter(|time| *time > 0);
+                Self::Presence { account: account(&set.account)?, chosen, turned }
             }
             LoggedRow::Credential(log::Credential { account: name, revoked_before }) => {
                 Self::Credential { account: account(&name)?, credential: Credential { revoked_before, token: None } }
             }
         })
+    }
+}
+
+impl From<&Status> for log::Status {
+    fn from(Status { text, until, time }: &Status) -> Self {
+        Self { text: text.to_string(), until: until.unwrap_or_default(), time: *time }
+    }
+}
+
+impl From<log::Status> for Status {
+    fn from(log::Status { text, until, time }: log::Status) -> Self {
+        Self { text: text.into(), until: Some(until).filter(|until| *until > 0), time }
     }
 }
 

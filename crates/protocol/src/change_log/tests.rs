@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use super::*;
 use rosterd_engine::model::{
-    Account, Added, Block, Cause, Change, Credential, Edge, Gender, Invisibility, LastChange, LoggedChange, Profile,
-    Request, RequestSide, RequestState, Row, SeenChanges, SeenPresence, SessionId, StaticToken, TokenHash, WriteOrigin,
+    Account, Added, Block, Cause, Change, ChosenPresence, Credential, Edge, Gender, LastChange, LoggedChange, Profile,
+    Request, RequestSide, RequestState, Row, SeenChanges, SeenPresence, SessionId, StaticToken, Status, TokenHash,
+    WriteOrigin,
 };
 
 fn account(name: &str) -> Account {
@@ -62,8 +63,23 @@ fn changes() -> Vec<Change> {
         change(WriteOrigin::Import, Cause::BlockRemoved, vec![block(block_with_views(&ann, &bob, friends, everyone))]),
         change(
             WriteOrigin::Import,
-            Cause::InvisibleSet,
-            vec![Row::Invisible { account: ann.clone(), invisible: Invisibility { hides: true, version: 9 }, time: 3 }],
+            Cause::PresenceSet,
+            vec![
+                Row::Presence {
+                    account: ann.clone(),
+                    chosen: ChosenPresence { hides: true, version: 9, status: None },
+                    turned: Some(3),
+                },
+                Row::Presence {
+                    account: bob.clone(),
+                    chosen: ChosenPresence {
+                        hides: false,
+                        version: 9,
+                        status: Some(Arc::new(Status { text: "lunch".into(), until: Some(7), time: 5 })),
+                    },
+                    turned: None,
+                },
+            ],
         ),
         change(WriteOrigin::Import, Cause::TokensRevoked, vec![Row::Credential { account: ann, credential }]),
     ]

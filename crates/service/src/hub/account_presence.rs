@@ -1,9 +1,11 @@
 //! The presence of one account: what its registry entry keeps of it, and what the service stores.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::offline_grace::{Departure, GracePlace, OfflineGrace};
-use rosterd_engine::model::{Account, Invisibility, Millis, SeenPresence, User};
+use rosterd_engine::model::{Account, ChosenPresence, Millis, SeenPresence, Status, User};
 
 /// An account's presence, which changes as its sessions log in and leave, and as it hides and shows itself.
 #[derive(Debug, Default)]
@@ -19,8 +21,8 @@ pub(super) struct AccountPresence {
     pub(super) left: Millis,
     /// When others were seen to have lost it, which begins the offline grace then; `None` if it left by itself.
     pub(super) lost: Option<Instant>,
-    /// Whether it hides that; `None` until the store was read.
-    pub(super) invisible: Option<Invisibility>,
+    /// What it chose; `None` until the store was read.
+    pub(super) chosen: Option<ChosenPresence>,
     /// What friends see, except peers with a view of their own.
     pub(super) shown: ShownPresence,
     /// Whether a transition has yet to be stored. The entry stays until then, because a reader would bring older state.
@@ -30,12 +32,12 @@ pub(super) struct AccountPresence {
 impl AccountPresence {
     /// Takes what the store has; newer state stays.
     pub(super) fn offer(&mut self, user: &User) {
-        self.invisible.get_or_insert(user.invisible);
+        self.chosen.get_or_insert_with(|| user.chosen.clone());
         self.shown.seen.last_seen = self.shown.seen.last_seen.max(user.last_seen);
     }
 
     pub(super) fn is_invisible(&self) -> bool {
-        self.invisible.is_some_and(|invisible| invisible.hides)
+        self.chosen.as_ref().is_some_and(|chosen| chosen.hides)
     }
 
     /// Whether friends are to see it: if not, it is offline for them once offline grace is over.
@@ -46,6 +48,11 @@ impl AccountPresence {
     /// Whether it counts as online for its own sessions.
     pub(super) fn is_online(&self) -> bool {
         self.connected || self.elsewhere || self.shown.seen.online
+    }
+
+    /// Whether a status without an end was set since the account is online, within offline grace.
+    pub(super) fn is_status_of_now(&self, status: &Status, grace: Millis) -> bool {
+        self.shown.seen.online && status.belongs(self.shown.seen.last_seen, grace)
     }
 
     /// Whether its entry has to stay although nobody follows it: nobody else would take it offline, or store that.
@@ -61,6 +68,14 @@ pub(super) struct ShownPresence {
     pub(super) seen: SeenPresence,
     /// Its place in [`OfflineGrace`], while it is seen online without being there.
     pub(super) grace: Option<GracePlace>,
+    /// The status that goes with it; in offline grace that of its begin.
+    pub(super) status: Option<Arc<Status>>,
+}
+
+impl From<SeenPresence> for ShownPresence {
+    fn from(seen: SeenPresence) -> Self {
+        Self { seen, grace: None, status: None }
+    }
 }
 
 impl ShownPresence {
@@ -84,15 +99,30 @@ impl ShownPresence {
         }
     }
 
+    /// Shows the newest status, unless the account is no longer there; none shows whose end has come. Returns whether the
+    /// viewers see another one than before.
+    pub(super) fn show_status(&mut self, newest: Option<&Arc<Status>>, now: Millis) -> bool {
+        let there = self.seen.online && self.grace.is_none();
+        let next = if there { newest.cloned() } else { self.status.clone().filter(|status| status.lasts(now)) };
+        let looks = |status: &Option<Arc<Status>>| status.as_ref().map(|status| (status.text.clone(), status.until));
+        let differs = looks(&self.status) != looks(&next);
+        self.status = next;
+        differs
+    }
+
     /// Ends offline grace: the account was last there at `last_seen`.
     pub(super) fn expire(&mut self, last_seen: Millis) {
         self.grace = None;
+        self.status = None;
         self.seen = SeenPresence { online: false, last_seen: last_seen.max(self.seen.last_seen) };
     }
 
     /// Whether from now on both are the same, whatever happens.
     pub(super) fn agrees(&self, other: &Self) -> bool {
-        self.seen == other.seen && self.grace.map(GracePlace::left) == other.grace.map(GracePlace::left)
+        let looks = |shown: &Self| shown.status.as_ref().map(|status| (status.text.clone(), status.until));
+        self.seen == other.seen
+            && looks(self) == looks(other)
+            && self.grace.map(GracePlace::left) == other.grace.map(GracePlace::left)
     }
 }
 

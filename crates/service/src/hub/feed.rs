@@ -196,10 +196,12 @@ impl Feed {
                 self.frozen_copy(sessions, block, frozen.as_deref(), change.revision);
             }
             Row::Block { block, .. } => self.block(sessions, block),
-            Row::Invisible { account, invisible, time } => {
-                self.hub.note_hidden(account, invisible.hides, *time);
+            Row::Presence { account, chosen, turned } => {
+                if let Some(time) = turned {
+                    self.hub.note_hidden(account, chosen.hides, *time);
+                }
                 if let Some(user) = self.hub.user(account) {
-                    self.hub.set_invisible(sessions, &user, *invisible, *time);
+                    self.hub.set_presence(sessions, &user, chosen, *turned);
                 }
             }
             Row::Credential { account, credential } => self.revoke(sessions, account, credential.revoked_before),

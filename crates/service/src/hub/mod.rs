@@ -32,6 +32,8 @@ mod session;
 mod session_handle;
 mod session_view;
 mod shared_accounts;
+mod shown_status;
+mod status_ends;
 #[cfg(test)]
 mod tests;
 mod transitions;

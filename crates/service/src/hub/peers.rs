@@ -9,15 +9,16 @@ use super::user::{UserRef, UserState};
 use rosterd_engine::model::{Account, Block};
 
 impl Hub {
-    /// Takes blocks that a reader found in the store.
+    /// Takes blocks that a reader found in the store. `is_held` says whether the entry is in the registry.
     pub(super) fn offer_blocks<'a>(
         &self,
         entry: &UserRef,
+        is_held: bool,
         state: &mut UserState,
         found: impl Iterator<Item = &'a Block>,
     ) {
         // An entry that is only a name is dropped soon: nobody would take it offline.
-        let is_kept = |seen: &Block| seen.presence.is_some_and(|seen| seen.online) && self.has(entry);
+        let is_kept = |seen: &Block| seen.presence.is_some_and(|seen| seen.online) && is_held;
         for block in found {
             let begins = is_kept(block) && (!block.removed || !state.presence.is_present());
             let peer = state.offer_block(block);
@@ -42,7 +43,7 @@ impl Hub {
         let mut shown = match (before, is_held) {
             (Some(shown), _) => shown,
             (None, true) => state.presence.shown.copy_for(owner.account(), &block.peer, &mut grace),
-            (None, false) => ShownPresence { seen: block.presence.unwrap_or_default(), grace: None },
+            (None, false) => block.presence.unwrap_or_default().into(),
         };
         let is_own = match block.presence {
             Some(_) if !block.removed || !state.presence.is_present() => {
@@ -63,7 +64,7 @@ impl Hub {
                 if let Some(place) = shown.grace.take() {
                     grace.remove(place);
                 }
-                if shown.seen != state.presence.shown.seen {
+                if (shown.seen, &shown.status) != (state.presence.shown.seen, &state.presence.shown.status) {
                     seen_by.peers.push(block.peer.clone());
                 }
                 false
@@ -72,6 +73,7 @@ impl Hub {
         drop(grace);
         let peer = Peer { block: block.clone(), shown: Some(shown).filter(|_| is_own) };
         state.put_peer(peer);
+        seen_by.and(self.show_status(owner, state));
         if is_own && self.settings.presence && self.stores(state) {
             self.note_peer(owner.account(), state, &block.peer);
         }
@@ -84,7 +86,7 @@ impl Hub {
 impl ShownPresence {
     /// What a peer that saw the same sees from now on, with a place of its own in offline grace.
     fn copy_for(&self, account: &Account, peer: &Account, grace: &mut OfflineGrace) -> Self {
-        let mut copy = Self { seen: self.seen, grace: None };
+        let mut copy = Self { grace: None, ..self.clone() };
         if let Some(place) = self.grace {
             copy.go(place.departure(), account, Some(peer), grace);
         }

@@ -10,13 +10,13 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::account_presence::PresenceTransition;
+use super::account_presence::{PresenceTransition, ShownPresence};
 use super::offline_grace::Departure;
 use super::presence_sweep::{PresenceSweep, SLICE};
 use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
-use rosterd_engine::model::{Account, Invisibility, Millis, OnlineAccount, SeenPresence};
+use rosterd_engine::model::{Account, ChosenPresence, Millis, OnlineAccount, SeenPresence, Status};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::RecordKinds;
 
@@ -32,17 +32,31 @@ pub struct PresenceView {
     pub online: bool,
     /// When it came online or was last online; 0 if that is not known.
     pub last_seen: Millis,
-    /// Whether the account hides its presence; only for the account's own sessions.
-    pub invisible: Option<Invisibility>,
+    /// The text that the account shows beside it, and its end.
+    pub status: Option<Arc<Status>>,
+    /// Whether the account hides its presence, and the version of what it chose; only for the account's own sessions.
+    pub own: Option<(bool, u64)>,
 }
 
 /// The viewers that see an account come or go.
 #[derive(Debug, Default)]
 pub(super) struct SeenBy {
     /// All friends, except peers with a view of their own.
-    friends: bool,
+    pub(super) friends: bool,
     /// Peers with a view of their own.
     pub(super) peers: Vec<Account>,
+}
+
+impl SeenBy {
+    /// Adds others.
+    pub(super) fn and(&mut self, others: Self) {
+        self.friends |= others.friends;
+        for peer in others.peers {
+            if !self.peers.contains(&peer) {
+                self.peers.push(peer);
+            }
+        }
+    }
 }
 
 impl Hub {
@@ -50,11 +64,11 @@ impl Hub {
     /// back within offline grace.
     pub fn restore_online(&self, accounts: Vec<OnlineAccount>) {
         let now = Departure { at: Instant::now(), time: None };
-        for OnlineAccount { account, invisible, last_seen, blocks } in accounts {
+        for OnlineAccount { account, chosen, last_seen, blocks } in accounts {
             let entry = self.users.entry(account.clone()).or_insert_with(|| UserRef::detached(account));
             let mut state = entry.state().lock();
             let mut grace = self.offline_grace.lock();
-            state.presence.invisible = Some(invisible);
+            state.presence.chosen = Some(chosen);
             state.presence.shown.seen = SeenPresence { online: true, last_seen };
             state.presence.shown.go(now, entry.account(), None, &mut grace);
             for block in &blocks {
@@ -110,6 +124,7 @@ impl Hub {
         }
         drop(grace);
         self.note_transitions(user.account(), state, &seen_by);
+        seen_by.and(self.show_status(user, state));
         self.rejoin_peers(user.account(), state);
         seen_by
     }
@@ -209,20 +224,26 @@ impl Hub {
         }
     }
 
-    /// Hides an account's presence, or shows it again.
-    pub(super) fn set_invisible(
+    /// Lets an account hide its presence or show it again, if it turns to that, and sets its status.
+    pub(super) fn set_presence(
         &self,
         sessions: &Slab<Arc<Session>>,
         user: &UserRef,
-        invisible: Invisibility,
-        time: Millis,
+        chosen: &ChosenPresence,
+        turned: Option<Millis>,
     ) {
         let mut state = user.state().lock();
-        state.presence.invisible = Some(invisible);
-        if invisible.hides {
-            state.presence.left = time;
-        }
-        let seen_by = self.follow_presence(user, &mut state, time);
+        state.presence.chosen = Some(chosen.clone());
+        let seen_by = if let Some(time) = turned {
+            if chosen.hides {
+                state.presence.left = time;
+            }
+            self.follow_presence(user, &mut state, time)
+        } else {
+            let seen_by = self.show_status(user, &mut state);
+            self.rejoin_peers(user.account(), &mut state);
+            seen_by
+        };
         for session in state.own.iter().filter_map(|slot| sessions.get(*slot as usize)) {
             self.mark(session, user.clone(), RecordKinds::PRESENCE);
         }
@@ -239,15 +260,18 @@ impl Hub {
             account: user.account().clone(),
             online: presence.is_online(),
             last_seen: presence.shown.seen.last_seen,
-            invisible: Some(presence.invisible.unwrap_or_default()),
+            status: self.own_status(&state),
+            own: Some(presence.chosen.as_ref().map_or((false, 0), |chosen| (chosen.hides, chosen.version))),
         }
     }
 
     /// An account's presence as its friend `viewer` sees it.
     pub(super) fn friends_presence(user: &UserRef, state: &UserState, viewer: &Account) -> PresenceView {
         let own_view = state.peer(viewer).and_then(|peer| peer.shown.as_ref());
-        let SeenPresence { online, last_seen } = own_view.unwrap_or(&state.presence.shown).seen;
-        PresenceView { account: user.account().clone(), online, last_seen, invisible: None }
+        let ShownPresence { seen: SeenPresence { online, last_seen }, status, .. } =
+            own_view.unwrap_or(&state.presence.shown);
+        let (online, last_seen, status) = (*online, *last_seen, status.clone());
+        PresenceView { account: user.account().clone(), online, last_seen, status, own: None }
     }
 
     /// Marks the sessions of those who see the account come or go, and who list it as a friend.

@@ -12,6 +12,7 @@ use super::holders::Holders;
 use super::offline_grace::OfflineGrace;
 use super::presence_sweep::PresenceSweeps;
 use super::session::Session;
+use super::status_ends::StatusEnds;
 use super::transitions::Transitions;
 use super::user::{UserRef, UserState};
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
@@ -27,11 +28,13 @@ pub struct HubSettings {
     pub presence: bool,
     /// Whether other nodes serve the same accounts.
     pub shared: bool,
+    /// The offline grace.
+    pub linger: Duration,
 }
 
 impl Default for HubSettings {
     fn default() -> Self {
-        Self { visibility: Visibility::default(), presence: true, shared: false }
+        Self { visibility: Visibility::default(), presence: true, shared: false, linger: Duration::from_secs(10) }
     }
 }
 
@@ -54,6 +57,10 @@ pub struct Hub {
     /// The presence transitions that are not stored yet.
     pub(super) transitions: Mutex<Transitions>,
     pub(super) presence_sweeps: Mutex<PresenceSweeps>,
+    /// When the next status of each account ends.
+    pub(super) status_ends: Mutex<StatusEnds>,
+    /// The time up to which statuses have ended.
+    pub(super) statuses_at: AtomicU64,
     pub(super) flush_queue: Mutex<FlushQueue>,
     pub(super) holders: Holders,
     /// What is known of other nodes, and what they are to know of this one.
@@ -71,7 +78,7 @@ impl Hub {
     pub fn new(head: Revision, settings: HubSettings, metrics: Arc<Metrics>) -> Arc<Self> {
         let (users, sessions, offline_grace, transitions, presence_sweeps, flush_queue) = Default::default();
         let (watermark, feed_steps) = (AtomicU64::new(head), AtomicU64::new(0));
-        let (holders, elsewhere) = (Holders::default(), Mutex::default());
+        let (holders, elsewhere, status_ends) = (Holders::default(), Mutex::default(), Mutex::default());
         let started = Instant::now();
         let visibility = RwLock::new(Arc::new(settings.visibility.clone()));
         Arc::new(Self {
@@ -86,6 +93,8 @@ impl Hub {
             offline_grace,
             transitions,
             presence_sweeps,
+            status_ends,
+            statuses_at: AtomicU64::new(0),
             flush_queue,
             holders,
             elsewhere,
@@ -145,20 +154,26 @@ impl Hub {
 
     /// Does what [`Hub::offer`] does. The reader read for a session that follows the account, if for one.
     pub(super) fn offer_from(&self, entry: &UserRef, found: Option<&User>, reader: Option<&Session>) {
+        // The lock of the shard comes before that of the entry.
+        let is_held = self.settings.presence && self.has(entry);
         let mut state = entry.state().lock();
         if let Some(user) = found {
             if !state.is_known() {
-                self.offer_blocks(entry, &mut state, user.blocks.iter().chain(&user.ended));
+                self.offer_blocks(entry, is_held, &mut state, user.blocks.iter().chain(&user.ended));
             } else if let Some(session) = reader.filter(|session| state.is_unread(session.slot())) {
                 // All others that have ended, and that still decide something, came with the first reader.
                 let own = user.blocks.iter().filter(|block| block.peer == *session.account());
-                self.offer_blocks(entry, &mut state, own);
+                self.offer_blocks(entry, is_held, &mut state, own);
             }
         }
         let was_known = state.is_known();
         state.offer_user(found, &self.visibility());
         if !was_known && self.settings.shared {
             self.begin_elsewhere(entry, &mut state);
+        }
+        if !was_known && is_held {
+            // Nobody has seen anything of it yet.
+            let _ = self.show_status(entry, &mut state);
         }
         if let Some(session) = reader {
             state.has_read(session.slot());
@@ -256,7 +271,15 @@ impl Hub {
     /// Drops an entry that was idle, unless someone has become interested meanwhile.
     pub(super) fn forget_if(&self, idle: bool, user: &UserRef) {
         if idle {
-            self.users.remove_if(user.account(), |_, held| held.is(user) && held.state().lock().is_idle());
+            let is_gone = |held: &UserRef| held.is(user) && held.state().lock().is_idle();
+            // Under the lock of the shard: whoever makes the entry again notes its statuses after this.
+            self.users.remove_if(user.account(), |account, held| {
+                let is_gone = is_gone(held);
+                if is_gone {
+                    self.status_ends.lock().remove(account);
+                }
+                is_gone
+            });
         }
     }
 }

@@ -174,7 +174,7 @@ impl UserState {
         if peers.get(&block.peer).is_some_and(|held| block.version <= held.block.version) {
             return None;
         }
-        let shown = block.presence.map(|seen| ShownPresence { seen, grace: None });
+        let shown = block.presence.map(ShownPresence::from);
         peers.insert(block.peer.clone(), Peer { block: block.clone(), shown });
         peers.get_mut(&block.peer)
     }

@@ -153,7 +153,7 @@ impl Service {
         let further = [
             (Obstacle::HiddenFields, fields.iter().any(is_hidden)),
             (Obstacle::NotApplied, newest > applied),
-            (Obstacle::Invisible, user.invisible.hides && asked == Some(&AskedField::Presence) && account != viewer),
+            (Obstacle::Invisible, user.chosen.hides && asked == Some(&AskedField::Presence) && account != viewer),
         ];
         obstacles.extend(further.into_iter().filter(|(_, stands)| *stands).map(|(obstacle, _)| obstacle));
         obstacles.sort();

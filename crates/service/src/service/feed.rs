@@ -18,7 +18,7 @@ use rosterd_engine::model::{
 };
 use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, events};
-use rosterd_protocol::{EventFields, EventTypes, PRESENCE_CHANGED, event_json, presence_json};
+use rosterd_protocol::{EventFields, EventTypes, PRESENCE_CHANGED, event_json};
 
 /// The most bytes of events in an answer to a reader of the feed, unless one event has more.
 pub const FEED_BYTES: usize = 4 * 1024 * 1024;
@@ -157,8 +157,13 @@ impl Service {
         let (log, history) = self.log().map_err(FeedError::Refused)?;
         let deadline = Instant::now() + wait;
         let mut news = FeedNews { applied: self.hub.applied(), seen: log.seen() };
-        let mut reading =
-            FeedReading { query, events: Vec::new(), bytes: 0, position: self.begin(log, query.start).await? };
+        let mut reading = FeedReading {
+            service: self,
+            query,
+            events: Vec::new(),
+            bytes: 0,
+            position: self.begin(log, query.start).await?,
+        };
         for _ in 0..PAGES {
             let (head, seen) = news.look();
             let page = log.log_page(reading.position.after()).await.map_err(|error| failed(&error))?;
@@ -286,6 +291,7 @@ fn failed(error: &StoreError) -> FeedError {
 
 /// An answer under way.
 struct FeedReading<'a> {
+    service: &'a Service,
     query: &'a FeedQuery,
     events: Vec<FeedEvent>,
     bytes: usize,
@@ -351,7 +357,7 @@ impl FeedReading<'_> {
     fn take_one(&mut self, found: &NumberedPresence) -> bool {
         let position = FeedPosition { seen: found.seen, ..self.position };
         if self.query.account.as_ref().is_none_or(|account| *account == found.account) {
-            let json = presence_json(position.history, found, &self.query.fields);
+            let json = self.service.presence_event(position.history, found, &self.query.fields);
             let is_over = !self.events.is_empty() && self.bytes + json.len() > self.query.bytes;
             if is_over || self.events.len() >= self.query.limit {
                 return false;

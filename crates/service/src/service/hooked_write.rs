@@ -16,7 +16,7 @@ use super::roster::permit;
 use super::state::{STORE_RETRY_MS, Service, unavailable};
 use crate::hub::Session;
 use crate::store::Rehearsal;
-use rosterd_engine::model::{Answer, Command, Outcome, Profile, Reason, RequestError, WriteOrigin};
+use rosterd_engine::model::{Answer, Command, Outcome, PresenceChange, Profile, Reason, RequestError, WriteOrigin};
 use rosterd_protocol::{HookAnswer, HookQuestion, HookSubject};
 
 /// How often a hook is asked anew at most, because the profile changed while it was asked.
@@ -88,6 +88,9 @@ impl HookedWrite {
                 let (command, peer, message) = (self.name, peer.clone(), message.clone());
                 HookSubject::Friend { command, peer, message, users }
             }
+            Command::SetPresence { set: PresenceChange { status: Some(status), .. }, .. } => {
+                HookSubject::Status { status: status.clone(), user: users.into_iter().next()? }
+            }
             _ => return None,
         };
         let (account, session) = (self.session.account().clone(), self.session.id());
@@ -108,7 +111,10 @@ impl HookedWrite {
                 Command::AddFriend { message, .. } | Command::RequestFriend { message, .. },
                 HookAnswer::SetMessage(set),
             ) => *message = set,
-            (_, HookAnswer::SetFields(_) | HookAnswer::SetMessage(_)) => {
+            (Command::SetPresence { set, .. }, HookAnswer::SetStatus(text)) => {
+                set.status = set.status.take().map(|given| given.with_text(text));
+            }
+            (_, HookAnswer::SetFields(_) | HookAnswer::SetMessage(_) | HookAnswer::SetStatus(_)) => {
                 return Err(RequestError::new(Reason::Unavailable, "the hook's decision is about something else"));
             }
         }

@@ -13,6 +13,8 @@ pub enum HookKind {
     Profile,
     /// The one for friends and requests.
     Friend,
+    /// The one for statuses.
+    Status,
 }
 
 impl HookKind {
@@ -22,6 +24,7 @@ impl HookKind {
         match self {
             Self::Profile => "profile",
             Self::Friend => "friend",
+            Self::Status => "status",
         }
     }
 }

@@ -7,7 +7,7 @@ use super::state::{Service, unavailable};
 use rosterd_engine::model::{FeedPosition, Millis, RequestError, Revision, SeenNumber};
 use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::events;
-use rosterd_protocol::{EventFields, event_json, presence_json};
+use rosterd_protocol::{EventFields, event_json};
 
 impl Service {
     /// Returns the position before the oldest change that is kept.
@@ -71,7 +71,7 @@ impl Service {
             EventKey::Presence(seen) => {
                 let found =
                     log.seen_page(seen.saturating_sub(1), seen, 1).await.map_err(|error| unavailable(&error))?;
-                return Ok(found.first().map(|found| presence_json(history, found, fields)));
+                return Ok(found.first().map(|found| self.presence_event(history, found, fields)));
             }
         };
         let logged = log.log_change(revision).await.map_err(|error| unavailable(&error))?;

@@ -10,8 +10,11 @@ use tokio::time::Instant;
 use super::state::{Service, unavailable};
 use crate::hub::{PresenceTransition, PresenceView};
 use crate::store;
-use rosterd_engine::model::{Account, Command, Reason, RequestError, WriteOrigin};
-use rosterd_protocol::v1;
+use rosterd_engine::model::{
+    Account, Command, LogHistory, Millis, NumberedPresence, PresenceChange, Reason, RequestError, SeenPresence,
+    WriteOrigin,
+};
+use rosterd_protocol::{EventFields, presence_json, v1};
 
 /// The shortest and the longest pause between looking for accounts that left.
 const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -31,31 +34,58 @@ impl Service {
         let found = self.store.users_seen_by(account.clone(), vec![account.clone()]).await;
         let found = found.map_err(|e| unavailable(&e))?;
         let user = found.into_iter().next().ok_or_else(|| RequestError::unknown_account(account))?;
+        let shown = SeenPresence { online: self.hub.is_elsewhere(account), last_seen: user.last_seen };
         let seen = PresenceView {
             account: account.clone(),
-            online: self.hub.is_elsewhere(account),
-            last_seen: user.last_seen,
-            invisible: Some(user.invisible),
+            online: shown.online,
+            last_seen: shown.last_seen,
+            status: user.chosen.shown_status(shown, self.grace(), self.now()).cloned(),
+            own: Some((user.chosen.hides, user.chosen.version)),
         };
         Ok(record(&seen))
     }
 
-    /// Shows an account as offline once offline grace is over, or no longer does.
+    /// Shows an account as offline once offline grace is over, or no longer does, and sets its status. What is `None` stays.
     ///
     /// # Errors
-    /// 403 if the deployment has no presence, 404 for an unknown account, 412 if `if_version` does not match, 503.
-    pub async fn set_invisible(
+    /// 400 with the field, 403 if the deployment has no presence, 404 for an unknown account, 412 if `if_version` does not
+    /// match, 503.
+    pub async fn set_presence(
         &self,
         account: &Account,
-        invisible: bool,
+        set: PresenceChange,
         if_version: Option<u64>,
         origin: WriteOrigin,
     ) -> Result<(), RequestError> {
+        self.write_one(self.presence_command(account, set, if_version)?, origin).await.map(drop)
+    }
+
+    /// Makes the command of a change to what an account chose about its presence.
+    ///
+    /// # Errors
+    /// 403 if the deployment has no presence.
+    pub fn presence_command(
+        &self,
+        account: &Account,
+        set: PresenceChange,
+        if_version: Option<u64>,
+    ) -> Result<Command, RequestError> {
         if !self.hub.has_presence() {
             return Err(RequestError::new(Reason::PermissionDenied, "presence is off here"));
         }
-        let command = Command::SetInvisible { account: account.clone(), invisible, if_version };
-        self.write_one(command, origin).await.map(drop)
+        let set = PresenceChange { ended_before: self.hub.status_ended_before(account), ..set };
+        Ok(Command::SetPresence { account: account.clone(), set, if_version })
+    }
+
+    /// Encodes the event about an account's presence, with the status that friends see now.
+    pub(super) fn presence_event(&self, history: LogHistory, found: &NumberedPresence, fields: &EventFields) -> String {
+        let status = found.chosen.shown_status(found.presence, self.grace(), self.now());
+        presence_json(history, found, status.map(|status| &**status), fields)
+    }
+
+    /// The offline grace in milliseconds.
+    fn grace(&self) -> Millis {
+        self.settings.linger.as_millis() as Millis
     }
 
     /// Stores the presence transitions since the last time, [`SOME`] at a time, so that no write waits for all of them.
@@ -86,8 +116,10 @@ pub fn record(seen: &PresenceView) -> v1::Presence {
         account: seen.account.to_string(),
         online: seen.online,
         last_seen: seen.last_seen,
-        invisible: seen.invisible.map(|invisible| invisible.hides),
-        version: seen.invisible.map(|invisible| invisible.version),
+        invisible: seen.own.map(|(hides, _)| hides),
+        version: seen.own.map(|(_, version)| version),
+        status: seen.status.as_ref().map(|status| status.text.to_string()),
+        until: seen.status.as_ref().and_then(|status| status.until),
     }
 }
 
@@ -128,6 +160,9 @@ pub async fn keep_presence(service: Arc<Service>, stopping: impl Future<Output =
         let instant = Instant::now();
         service.hub.set_time(service.now());
         service.hub.tidy_elsewhere(linger);
+        while service.hub.end_statuses(service.now()) {
+            tokio::task::yield_now().await;
+        }
         if let Some(until) = instant.checked_sub(linger).filter(|_| !stops) {
             while service.hub.expire_some(until, instant, service.now()) {
                 tokio::task::yield_now().await;

@@ -105,7 +105,7 @@ fn replaced<'a>(change: &'a Change, account: &'a Account) -> impl Iterator<Item 
         Row::Edge(edge) => edge.owner == *account,
         Row::Request(request) => request.owner() == account,
         Row::Block { block, .. } => block.owner == *account,
-        Row::Invisible { .. } | Row::Credential { .. } => false,
+        Row::Presence { .. } | Row::Credential { .. } => false,
     };
     let rows = change.rows.iter().zip(&change.replaced);
     rows.filter(move |(row, before)| **before > 0 && is_of(row)).map(|(_, before)| *before)

@@ -93,8 +93,19 @@ export interface Presence {
     readonly lastSeen: number;
     /** Only for this account: true if it appears offline to its friends. */
     readonly invisible?: boolean;
-    /** Only for this account: the version of `invisible`, 0 if it was never set. */
+    /** Only for this account: the version of `invisible` and `status`, 0 if neither was ever set. */
     readonly version?: number;
+    /** The text that the account shows beside it. */
+    readonly status?: string;
+    /** The time at which the status ends, if it has an end of its own. Milliseconds since 1970. */
+    readonly until?: number;
+}
+/** A change to what this account shows of its presence; see {@link RosterdClient.setPresence}. */
+export interface OwnPresence {
+    invisible?: boolean | undefined;
+    status?: string | undefined;
+    /** Milliseconds since 1970. */
+    until?: number | undefined;
 }
 /** A session of this account. */
 export interface Session {
@@ -305,8 +316,7 @@ export interface Command {
         to: string;
         payload: string;
     };
-    setPresence?: {
-        invisible: boolean;
+    setPresence?: OwnPresence & {
         ifVersion?: number;
     };
     /** Contains the digest of each of the 64 buckets of the friend list. */

@@ -2,7 +2,7 @@
 import type { ListenerOptions } from './emitter.js';
 import type { Events, LookupOptions, Options, UpdateOptions } from './options.js';
 import type { ConnectionState, State } from './state.js';
-import type { Block, Friend, FriendRequest, MyInfo, Presence, Schema, Session, User } from './protocol.js';
+import type { Block, Friend, FriendRequest, MyInfo, OwnPresence, Presence, Schema, Session, User } from './protocol.js';
 import type { Snapshot } from './snapshot.js';
 import type { CallLimits } from './timers.js';
 /**
@@ -133,10 +133,12 @@ export declare class RosterdClient<UserCustom extends string = string, FriendCus
         delivered: number;
         dropped: number;
     }>;
-    /** Makes this account appear offline to its friends on every device, until it is set again. */
-    setPresence({ invisible }: {
-        invisible: boolean;
-    }, limits?: CallLimits): Promise<void>;
+    /**
+     * Makes this account appear offline to its friends on every device (`invisible`), until it is set again, and shows them a
+     * text of at most 256 characters beside its presence (`status`), which ends at `until`, or else when the account goes
+     * offline; `''` ends it. What is missing stays.
+     */
+    setPresence({ invisible, status, until }: OwnPresence, limits?: CallLimits): Promise<void>;
     /** Drops the connection as a bad network would. For tests and demonstrations. */
     cut(): void;
     /** Stops reading until `resume` or the end of the connection. Where the WebSocket cannot, holds frames back. */

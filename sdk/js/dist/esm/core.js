@@ -2118,10 +2118,17 @@ var RosterdClient = class {
     const { signalReply } = await this.#lifecycle.call({ signal: { to, payload } }, { limits, repeatable: false });
     return answered(signalReply);
   }
-  /** Makes this account appear offline to its friends on every device, until it is set again. */
-  setPresence({ invisible }, limits) {
-    const here = () => (this.presence.get(this.account)?.invisible ?? false) === invisible;
-    return this.#change({ setPresence: { invisible } }, here, limits, { key: "presence", version: () => this.presence.get(this.account)?.version ?? 0, shown: here });
+  /**
+   * Makes this account appear offline to its friends on every device (`invisible`), until it is set again, and shows them a
+   * text of at most 256 characters beside its presence (`status`), which ends at `until`, or else when the account goes
+   * offline; `''` ends it. What is missing stays.
+   */
+  setPresence({ invisible, status, until: until2 }, limits) {
+    const own = () => this.presence.get(this.account);
+    const version = () => own()?.version ?? 0;
+    const shown = () => (invisible ?? own()?.invisible ?? false) === (own()?.invisible ?? false) && (status === void 0 || (own()?.status ?? "") === status && own()?.until === until2);
+    const before = version();
+    return this.#change({ setPresence: { invisible, status, until: until2 } }, () => shown() || status !== void 0 && version() !== before, limits, { key: "presence", version, shown });
   }
   /** Drops the connection as a bad network would. For tests and demonstrations. */
   cut() {

@@ -258,6 +258,32 @@ test('presence of a removed friend is dropped, before and after synced', async (
   assert.deepEqual([...it.client.presence.keys()], ['carol']);
 });
 
+test('setPresence: a status, with and without an end', async () => {
+  const it = await live();
+  let call = outcome(it.client.setPresence({ status: 'lunch', until: 2000 }));
+  let { id, setPresence } = it.socket.last('setPresence');
+  assert.deepEqual(setPresence, { status: 'lunch', until: 2000 });
+  it.socket.gives({ id, setPresenceReply: {} });
+  await settle();
+  assert.equal(call.done, false);
+  it.socket.gives({ presence: { users: [presence('alice', true, 1, { invisible: false, version: 5, status: 'lunch', until: 2000 }), presence('bob', true, 1, { status: 'away' })] } });
+  await settle();
+  assert.ok(call.done);
+  assert.deepEqual([it.client.presence.get('alice')?.status, it.client.presence.get('bob')?.status], ['lunch', 'away']);
+  // Another device has set the next one already.
+  call = outcome(it.client.setPresence({ status: 'back' }));
+  ({ id, setPresence } = it.socket.last('setPresence'));
+  assert.deepEqual(setPresence, { status: 'back' });
+  it.socket.gives({ id, setPresenceReply: {} });
+  it.socket.gives({ presence: { users: [presence('alice', true, 1, { invisible: false, version: 7 })] } });
+  await settle();
+  assert.ok(call.done);
+  call = outcome(it.client.setPresence({ status: '' }));
+  it.socket.gives({ id: it.socket.last('setPresence').id, setPresenceReply: {} });
+  await settle();
+  assert.ok(call.done, 'there is none');
+});
+
 test("setPresence: resolves when the account's own state shows it", async () => {
   const it = await live();
   const call = outcome(it.client.setPresence({ invisible: true }));

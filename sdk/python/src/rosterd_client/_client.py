@@ -488,6 +488,13 @@ class RosterdClient:
         """Makes this account appear offline to its friends on every device, until it is set again."""
         await _done(self._client.set_presence(invisible))
 
+    async def set_status(self, status: str, *, until: Optional[int] = None) -> None:
+        """Shows a text of at most 256 characters beside this account's presence; an empty one ends it.
+
+        It ends at `until`, in milliseconds since 1970, or else when the account goes offline.
+        """
+        await _done(self._client.set_status(status, until))
+
     async def get_sessions(self) -> list[Session]:
         """Returns the sessions of this account, the oldest first."""
         return [records.session(session) for session in await _done(self._client.get_sessions())]

@@ -70,12 +70,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Presence:
-    """Whether an account is online; of this account also whether it hides that."""
+    """Whether an account is online, and its status; of this account also whether it hides that."""
 
     account: str
     online: bool
     last_seen: int
     invisible: Optional[bool]
+    status: Optional[str] = None
+    until: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,12 @@ def block(record: Any) -> Block:
 
 def presence(record: Any) -> Presence:
     return Presence(
-        account=record.account, online=record.online, last_seen=record.last_seen, invisible=record.invisible
+        account=record.account,
+        online=record.online,
+        last_seen=record.last_seen,
+        invisible=record.invisible,
+        status=record.status,
+        until=record.until,
     )
 
 

@@ -104,7 +104,7 @@ fn the_names_and_defaults_are_a_contract() {
 #[test]
 fn the_names_of_hooks_are_a_contract() {
     let keys = keys();
-    for hook in ["profile", "friend"] {
+    for hook in ["profile", "friend", "status"] {
         let section = format!("hooks.{hook}.");
         let names: Vec<_> = keys.keys().filter_map(|key| key.strip_prefix(section.as_str())).collect();
         assert_eq!(
@@ -127,7 +127,7 @@ fn the_names_of_hooks_are_a_contract() {
             ]
         );
     }
-    assert_eq!(keys.keys().filter(|key| key.starts_with("hooks.")).count(), 2 * 14);
+    assert_eq!(keys.keys().filter(|key| key.starts_with("hooks.")).count(), 3 * 14);
     assert_eq!(variable_of("hooks.profile.on_failure"), "ROSTERD_HOOKS__PROFILE__ON_FAILURE");
 }
 

@@ -10,7 +10,7 @@ use super::relations::{BOTH_SIDES, Decided, asked, at_limit, close_all, two_who_
 use super::{blocks, users};
 use crate::model::limits::{FRIENDS, REQUESTS};
 use crate::model::{
-    Account, Command, Credential, Edge, FriendUpdate, Invisibility, Millis, Outcome, Profile, Request, RequestState,
+    Account, Command, Credential, Edge, FriendUpdate, Millis, Outcome, PresenceChange, Profile, Request, RequestState,
     Row, SeenPresence, Visibility,
 };
 
@@ -41,9 +41,9 @@ fn user(current: &CurrentRows, command: &Command, at: CommitPoint, visibility: &
         decision.answer.profile = Some(made.clone());
         decision.last_seen = *last_seen;
     }
-    if let Some(hides) = invisible.filter(|hides| *hides != current.presence.invisible.hides) {
-        let invisible = Invisibility { hides, version: at.revision };
-        decision.rows.push(Row::Invisible { account: account.clone(), invisible, time: at.now });
+    let set = PresenceChange { invisible: *invisible, ..PresenceChange::default() };
+    if let Some(row) = users::presence_row(&current.presence.chosen, account, &set, at)? {
+        decision.rows.push(row);
         if decision.answer.outcome == Outcome::Unchanged {
             decision.answer.outcome = Outcome::Changed;
         }

@@ -96,7 +96,7 @@ pub(super) fn ended(block: &Block, at: CommitPoint) -> Row {
 /// The owner's presence that the peer sees after a block, unless it is what others see.
 fn presence(current: &CurrentRows, block: &Block, at: CommitPoint) -> Option<SeenPresence> {
     let (public, held) = (current.presence.seen, block.presence?);
-    let comes = !held.online && public.online && !current.presence.invisible.hides;
+    let comes = !held.online && public.online && !current.presence.chosen.hides;
     let seen = if comes { SeenPresence { online: true, last_seen: at.now } } else { held };
     (seen != public).then_some(seen)
 }

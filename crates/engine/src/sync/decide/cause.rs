@@ -9,7 +9,7 @@ use crate::model::{Added, Cause, ChangedFields, Command, Request, Revision, Row}
 #[must_use]
 pub fn cause(current: &CurrentRows, command: &Command, rows: &[Row]) -> Cause {
     match command {
-        Command::AdoptUser { .. } if !rows.iter().any(|row| matches!(row, Row::Profile(_))) => Cause::InvisibleSet,
+        Command::AdoptUser { .. } if !rows.iter().any(|row| matches!(row, Row::Profile(_))) => Cause::PresenceSet,
         Command::SetProfile { account, .. }
         | Command::SetMuted { account, .. }
         | Command::AdoptUser { account, .. } => match current.user(account) {
@@ -35,7 +35,7 @@ pub fn cause(current: &CurrentRows, command: &Command, rows: &[Row]) -> Cause {
         Command::UpdateFriend { .. } => Cause::FriendUpdated(changed_fields(current, rows)),
         Command::Block { .. } | Command::AdoptBlock { .. } => Cause::BlockAdded,
         Command::Unblock { .. } => Cause::BlockRemoved,
-        Command::SetInvisible { .. } => Cause::InvisibleSet,
+        Command::SetPresence { .. } => Cause::PresenceSet,
         Command::RevokeTokens { .. } => Cause::TokensRevoked,
         Command::SetToken { token: Some(_), .. } => Cause::TokenSet,
         Command::SetToken { token: None, .. } => Cause::TokenRemoved,
@@ -85,7 +85,7 @@ impl CurrentRows {
                 };
                 self.requests.iter().find(same).map(|held| held.version)
             }
-            Row::Invisible { .. } => Some(self.presence.invisible.version),
+            Row::Presence { .. } => Some(self.presence.chosen.version),
             Row::Edge(_) | Row::Block { .. } | Row::Credential { .. } => None,
         };
         held.unwrap_or_default()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Account, Answer, Block, Credential, Edge, Invisibility, Millis, Outcome, Profile, Reason, Request, RequestError,
+    Account, Answer, Block, ChosenPresence, Credential, Edge, Millis, Outcome, Profile, Reason, Request, RequestError,
     RequestSide, RequestState, Revision, Row, SeenPresence,
 };
 
@@ -28,10 +28,10 @@ pub struct Reads {
 }
 
 /// An account's presence as a store has noted it.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct StoredPresence {
-    /// Whether it hides that it is online.
-    pub invisible: Invisibility,
+    /// What it chose.
+    pub chosen: ChosenPresence,
     /// What friends see, apart from those with a view of their own.
     pub seen: SeenPresence,
 }

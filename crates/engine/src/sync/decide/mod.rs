@@ -27,7 +27,7 @@ pub fn reads(command: &Command) -> Reads {
         Command::SetProfile { account, .. } | Command::MoveViews { account, .. } => {
             Reads { users: vec![account.clone()], ..Reads::default() }
         }
-        Command::SetInvisible { account, .. } | Command::AdoptUser { account, .. } => {
+        Command::SetPresence { account, .. } | Command::AdoptUser { account, .. } => {
             Reads { users: vec![account.clone()], presence: Some(account.clone()), ..Reads::default() }
         }
         Command::SetMuted { account, peer, .. } => {
@@ -100,8 +100,8 @@ pub fn decide(
         Command::SetProfile { account, patch, create, if_version } => {
             users::set_profile(current, account, patch, *create, *if_version, at, visibility)
         }
-        Command::SetInvisible { account, invisible, if_version } => {
-            users::set_invisible(current, account, *invisible, *if_version, at)
+        Command::SetPresence { account, set, if_version } => {
+            users::set_presence(current, account, set, *if_version, at)
         }
         Command::SetMuted { account, peer, muted, if_version } => {
             users::set_muted(current, account, (peer, *muted), *if_version, at, visibility)

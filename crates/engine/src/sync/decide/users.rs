@@ -8,8 +8,8 @@ use super::relations::{at_limit, close, tombstones};
 use super::views::moved;
 use crate::model::limits::MUTED;
 use crate::model::{
-    Account, Answer, Edge, Invisibility, Outcome, Patch, Profile, Reason, Request, RequestError, RequestState, Row,
-    Visibility,
+    Account, Answer, ChosenPresence, Edge, Outcome, Patch, PresenceChange, Profile, Reason, Request, RequestError,
+    RequestState, Row, Visibility,
 };
 
 pub(super) fn set_profile(
@@ -74,22 +74,32 @@ pub(super) fn set_muted(
     Ok(Decision { rows: vec![Row::Profile(next)], answer, last_seen: None })
 }
 
-pub(super) fn set_invisible(
+pub(super) fn set_presence(
     current: &CurrentRows,
     account: &Account,
-    hides: bool,
+    set: &PresenceChange,
     if_version: Option<u64>,
     at: CommitPoint,
 ) -> Result<Decision, RequestError> {
     current.known(account)?;
-    let held = current.presence.invisible;
-    if held.hides == hides {
-        return Ok(Decision::unchanged());
-    }
+    let held = &current.presence.chosen;
+    let Some(row) = presence_row(held, account, set, at)? else { return Ok(Decision::unchanged()) };
     expect_version("the account's own presence", held.version, if_version)?;
-    let invisible = Invisibility { hides, version: at.revision };
-    let row = Row::Invisible { account: account.clone(), invisible, time: at.now };
     Ok(Decision::new(vec![row], Outcome::Changed))
+}
+
+/// Makes the row of a change to what an account chose about its presence; `None` if it changes nothing.
+pub(super) fn presence_row(
+    held: &ChosenPresence,
+    account: &Account,
+    set: &PresenceChange,
+    at: CommitPoint,
+) -> Result<Option<Row>, RequestError> {
+    let chosen = held.after(set, at.revision, at.now)?;
+    Ok(chosen.map(|chosen| {
+        let turned = (chosen.hides != held.hides).then_some(at.now);
+        Row::Presence { account: account.clone(), chosen, turned }
+    }))
 }
 
 /// Deletes an account: ends its friendships, its open requests, and the blocks by it and of it.

@@ -4,8 +4,8 @@ use super::feed::Feed;
 use super::{Hub, HubSettings, SessionHandle, SessionsLimit, UserRef, VisibleProfile};
 use proptest::prelude::*;
 use rosterd_engine::model::{
-    Account, Block, Cause, Change, CloseReason, Edge, Invisibility, LastChange, OnlineAccount, Profile, Revision, Row,
-    SeenPresence, SessionId, SessionsPolicy, User, WriteOrigin,
+    Account, Block, Cause, Change, ChosenPresence, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision,
+    Row, SeenPresence, SessionId, SessionsPolicy, User, WriteOrigin,
 };
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 mod readers;
 mod slices;
+mod status;
 
 fn account(n: u8) -> Account {
     Account::stored(&format!("u{n}")).unwrap()
@@ -26,8 +27,8 @@ fn profile(n: u8, revision: Revision) -> Row {
 
 fn user(n: u8, version: u64) -> User {
     let profile = Arc::new(Profile::new(account(n), version, 0));
-    let invisible = Invisibility::default();
-    User { profile, invisible, last_seen: 0, blocks: Vec::new(), has_more_blocks: false, ended: Vec::new() }
+    let chosen = ChosenPresence::default();
+    User { profile, chosen, last_seen: 0, blocks: Vec::new(), has_more_blocks: false, ended: Vec::new() }
 }
 
 fn offer(hub: &Arc<Hub>, user: &User) {
@@ -37,7 +38,7 @@ fn offer(hub: &Arc<Hub>, user: &User) {
 fn online(n: u8, hides: bool) -> OnlineAccount {
     OnlineAccount {
         account: account(n),
-        invisible: Invisibility { hides, version: 0 },
+        chosen: ChosenPresence { hides, version: 0, status: None },
         last_seen: 4,
         blocks: Vec::new(),
     }
@@ -46,7 +47,7 @@ fn online(n: u8, hides: bool) -> OnlineAccount {
 fn change(revision: Revision, origin: Option<SessionId>, row: Row) -> Change {
     let origin = origin.map_or(WriteOrigin::Import, WriteOrigin::Client);
     // The hub goes by the rows.
-    Change { revision, time: 0, origin, cause: Cause::InvisibleSet, rows: vec![row], replaced: vec![0] }
+    Change { revision, time: 0, origin, cause: Cause::PresenceSet, rows: vec![row], replaced: vec![0] }
 }
 
 /// The registry has exactly the entries that the session handles account for.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HIDES: Invisibility = Invisibility { hides: true, version: 0 };
+const HIDES: ChosenPresence = ChosenPresence { hides: true, version: 0, status: None };
 
 #[test]
 fn an_older_profile_that_arrives_late_is_ignored() {
@@ -24,13 +24,13 @@ fn state_from_before_an_account_was_made_again_is_ignored() {
     let mut feed = Feed::new(hub.clone());
     let mut bob = hub.join(&account(2), SessionId(2), None);
     let ann = bob.watch(&[account(1)]).remove(0);
-    hub.offer(&ann, Some(&User { invisible: HIDES, ..user(1, 1) }));
+    hub.offer(&ann, Some(&User { chosen: HIDES, ..user(1, 1) }));
     feed.apply(&[change(6, None, Row::Gone { account: account(1), version: 6 }), change(7, None, profile(1, 7))]);
-    hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: HIDES, ..user(1, 1) }));
+    hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], chosen: HIDES, ..user(1, 1) }));
     assert!(
         matches!(bob.view().visible_profile(&ann), VisibleProfile::EncodedProfile(encoded) if encoded.profile().version == 7)
     );
-    assert_eq!(hub.own_presence(&ann).invisible, Some(Invisibility::default()));
+    assert_eq!(hub.own_presence(&ann).own, Some((false, 0)));
 }
 
 /// A reader may be so far ahead of the feed that it brings the new account before the feed deletes the old one.
@@ -42,12 +42,9 @@ fn nothing_of_a_deleted_account_is_left_though_a_reader_brings_the_new_one_first
         let mut bob = hub.join(&account(2), SessionId(2), None);
         let ann = bob.add_friend(&account(1));
         if known {
-            hub.offer(
-                &ann,
-                Some(&User { blocks: vec![blocked(1, 2, 2)], invisible: HIDES, last_seen: 5, ..user(1, 1) }),
-            );
+            hub.offer(&ann, Some(&User { blocks: vec![blocked(1, 2, 2)], chosen: HIDES, last_seen: 5, ..user(1, 1) }));
         } else {
-            let hides = Row::Invisible { account: account(1), invisible: HIDES, time: 1 };
+            let hides = Row::Presence { account: account(1), chosen: HIDES, turned: Some(1) };
             feed.apply(&[change(1, None, hides), change(2, None, block(1, 2, 2, false))]);
         }
         hub.offer(&ann, Some(&user(1, 7)));
@@ -57,7 +54,7 @@ fn nothing_of_a_deleted_account_is_left_though_a_reader_brings_the_new_one_first
             "known: {known}"
         );
         let seen = hub.own_presence(&ann);
-        assert_eq!((seen.invisible, seen.last_seen), (Some(Invisibility::default()), 0), "known: {known}");
+        assert_eq!((seen.own, seen.last_seen), (Some((false, 0)), 0), "known: {known}");
     }
 }
 

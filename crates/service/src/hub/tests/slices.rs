@@ -96,8 +96,8 @@ fn friends_of_a_famous_account_are_marked_in_slices_and_the_last_one_too() {
     // Two more transitions meanwhile are one more round.
     let mut feed = Feed::new(hub.clone());
     for (revision, hides) in [(2, true), (3, false)] {
-        let invisible = Invisibility { hides, version: revision };
-        feed.apply(&[change(revision, None, Row::Invisible { account: account(1), invisible, time: revision })]);
+        let chosen = ChosenPresence { hides, version: revision, status: None };
+        feed.apply(&[change(revision, None, Row::Presence { account: account(1), chosen, turned: Some(revision) })]);
         let end = Instant::now();
         hub.expire(end, end, 9);
     }

@@ -14,11 +14,12 @@ use crate::store::log_rows::{READ_FORM, WRITTEN_FORM};
 use rosterd_engine::model::Visibility;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../schema/postgres/0001_one_node.sql"),
     include_str!("../schema/postgres/0002_own_fields.sql"),
     include_str!("../schema/postgres/0003_nodes.sql"),
     include_str!("../schema/postgres/0004_forms.sql"),
+    include_str!("../schema/postgres/0005_status.sql"),
 ];
 
 /// The oldest server that has all that is asked of it.

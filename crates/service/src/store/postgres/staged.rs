@@ -11,8 +11,7 @@ use super::rows::profiles::UserRow;
 use crate::store::commit::Rows;
 use crate::store::{AuditEntry, erased_subject};
 use rosterd_engine::model::{
-    Account, Block, Credential, Edge, Invisibility, Millis, Profile, Request, RequestSide, RequestState, Revision, Row,
-    SeenPresence,
+    Account, Block, Credential, Edge, Millis, Profile, Request, RequestSide, RequestState, Revision, Row, SeenPresence,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 
@@ -285,7 +284,7 @@ impl Rows for Staged {
             self.all_of(account, &mut current);
         }
         if let Some(row) = reads.presence.as_ref().and_then(|account| self.users.get(account)) {
-            current.presence = row.presence;
+            current.presence = row.presence.clone();
         }
         if let Some((owner, peer)) = reads.frozen {
             current.frozen = self.frozen.get(&(peer, owner)).cloned();
@@ -304,16 +303,15 @@ impl Rows for Staged {
         match row {
             Row::Profile(profile) => {
                 let presence =
-                    self.users.get(&profile.account).map_or_else(StoredPresence::default, |row| row.presence);
+                    self.users.get(&profile.account).map_or_else(StoredPresence::default, |row| row.presence.clone());
                 self.put_user(&profile.account, Some(UserRow { profile: profile.clone(), presence }));
             }
             Row::Gone { account, version } => self.erase(account, *version),
             Row::Edge(edge) => self.put_edge(edge),
             Row::Request(request) => self.put_request(request),
             Row::Block { block, frozen } => self.put_block(block, frozen.as_ref()),
-            Row::Invisible { account, invisible, .. } => {
-                let invisible: Invisibility = *invisible;
-                self.change_user(account, |row| row.presence.invisible = invisible);
+            Row::Presence { account, chosen, .. } => {
+                self.change_user(account, |row| row.presence.chosen = chosen.clone());
             }
             Row::Credential { account, credential } => {
                 let row = Some(credential.clone()).filter(|credential| *credential != Credential::default());

@@ -292,7 +292,7 @@ fn add_staged(staged: &Staged, calls: &mut Vec<Call>) {
 fn hidden_accounts(changes: &[Change]) -> Vec<Account> {
     let mut hidden: Vec<Account> = Vec::new();
     for row in changes.iter().flat_map(|change| &change.rows) {
-        if let Row::Invisible { account, .. } = row {
+        if let Row::Presence { account, .. } = row {
             hidden.retain(|held| held != account);
             hidden.push(account.clone());
         }

@@ -34,7 +34,7 @@ impl PresenceNumbers {
         mut last: Option<SeenNumber>,
     ) -> Result<Option<SeenNumber>> {
         for row in changes.iter().flat_map(|change| &change.rows) {
-            if let Row::Invisible { account, .. } = row {
+            if let Row::Presence { account, .. } = row {
                 profiles::put_number(tx, account, &mut last)?;
             }
         }

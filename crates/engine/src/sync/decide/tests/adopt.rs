@@ -47,15 +47,15 @@ fn an_account_is_made_as_it_was_and_one_that_exists_keeps_its_times() {
     assert_eq!((made.answer.outcome, made.last_seen), (Outcome::Created, Some(4)));
     assert_eq!(made.answer.profile, Some(profile.clone()));
     assert_eq!((profile.create_time, profile.update_time, profile.version), (3, 9, 1));
-    assert!(table.invisible[&account("a")].hides);
+    assert!(table.chosen[&account("a")].hides);
     let Command::AdoptUser { account: a, patch, .. } = user("a", "two", true) else { unreachable!() };
     let other = Command::AdoptUser { account: a, patch, create_time: Some(1), invisible: None, last_seen: Some(1) };
     let changed = once(&mut table, &other);
     assert_eq!((changed.answer.outcome, changed.last_seen), (Outcome::Changed, None));
-    assert_eq!((table.users[&account("a")].create_time, table.invisible[&account("a")].hides), (3, true));
+    assert_eq!((table.users[&account("a")].create_time, table.chosen[&account("a")].hides), (3, true));
     // Its presence alone is a change too.
     let shown = once(&mut table, &user("a", "two", false));
-    assert!(matches!(shown.rows[..], [Row::Invisible { .. }]), "{shown:?}");
+    assert!(matches!(shown.rows[..], [Row::Presence { .. }]), "{shown:?}");
     assert_eq!(shown.answer.outcome, Outcome::Changed);
 }
 
@@ -133,7 +133,7 @@ fn what_is_adopted_has_the_cause_of_what_it_made() {
     };
     assert_eq!(cause_of(&user("n", "x", true)), Cause::UserCreated);
     assert_eq!(cause_of(&user("n", "y", true)), Cause::UserUpdated(vec!["nick".into()]));
-    assert_eq!(cause_of(&user("n", "y", false)), Cause::InvisibleSet);
+    assert_eq!(cause_of(&user("n", "y", false)), Cause::PresenceSet);
     assert_eq!(cause_of(&request("a", "b", 3)), Cause::RequestCreated);
     assert_eq!(cause_of(&friend("a", "b", "x", 3)), Cause::FriendAdded(Added::Backend));
     assert_eq!(cause_of(&friend("b", "a", "x", 3)), Cause::FriendUpdated(vec!["alias".into(), "custom".into()]));

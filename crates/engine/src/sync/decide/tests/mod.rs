@@ -7,7 +7,9 @@ mod versions;
 use super::*;
 use crate::model::limits::{FRIENDS, REQUESTS};
 use crate::model::{Audience, Fields, FriendUpdate, Reason, TokenHash};
-use crate::model::{Block, Credential, Edge, Invisibility, Outcome, Profile, Request, RequestSide, RequestState, Row};
+use crate::model::{
+    Block, ChosenPresence, Credential, Edge, Outcome, PresenceChange, Profile, Request, RequestSide, RequestState, Row,
+};
 use RequestSide::{Receiver, Sender};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +23,7 @@ fn account(name: &str) -> Account {
 #[derive(Default)]
 struct Table {
     users: BTreeMap<Account, Arc<Profile>>,
-    invisible: BTreeMap<Account, Invisibility>,
+    chosen: BTreeMap<Account, ChosenPresence>,
     credentials: BTreeMap<Account, Credential>,
     edges: BTreeMap<(Account, Account), Edge>,
     requests: BTreeMap<(Account, Account, RequestSide), Request>,
@@ -44,7 +46,7 @@ impl Table {
         let mut current = CurrentRows {
             users: reads.users.iter().filter_map(|a| self.users.get(a).cloned()).collect(),
             presence: StoredPresence {
-                invisible: reads.presence.as_ref().and_then(|a| self.invisible.get(a)).copied().unwrap_or_default(),
+                chosen: reads.presence.as_ref().and_then(|a| self.chosen.get(a)).cloned().unwrap_or_default(),
                 ..StoredPresence::default()
             },
             frozen: reads.frozen.as_ref().and_then(|key| self.frozen.get(key).cloned()),
@@ -102,7 +104,7 @@ impl Table {
             Row::Profile(p) => drop(self.users.insert(p.account.clone(), p)),
             Row::Gone { account, .. } => {
                 self.users.remove(&account);
-                self.invisible.remove(&account);
+                self.chosen.remove(&account);
             }
             Row::Edge(e) => drop(self.edges.insert((e.owner.clone(), e.peer.clone()), e)),
             Row::Request(r) => drop(self.requests.insert((r.sender.clone(), r.receiver.clone(), r.side), r)),
@@ -115,7 +117,7 @@ impl Table {
                 }
                 self.blocks.insert(key, block);
             }
-            Row::Invisible { account, invisible, .. } => drop(self.invisible.insert(account, invisible)),
+            Row::Presence { account, chosen, .. } => drop(self.chosen.insert(account, chosen)),
             Row::Credential { account, credential } => drop(self.credentials.insert(account, credential)),
         }
     }
@@ -157,15 +159,13 @@ fn if_version(command: Command, version: u64) -> Command {
         }
         Command::Block { account, peer, .. } => Command::Block { account, peer, if_version: Some(version) },
         Command::Unblock { account, peer, .. } => Command::Unblock { account, peer, if_version: Some(version) },
-        Command::SetInvisible { account, invisible, .. } => {
-            Command::SetInvisible { account, invisible, if_version: Some(version) }
-        }
+        Command::SetPresence { account, set, .. } => Command::SetPresence { account, set, if_version: Some(version) },
         other => other,
     }
 }
 
 fn hide(name: &str, invisible: bool) -> Command {
-    Command::SetInvisible { account: account(name), invisible, if_version: None }
+    Command::SetPresence { account: account(name), set: PresenceChange::hides(invisible), if_version: None }
 }
 
 fn befriend(a: &str, b: &str) -> Command {
@@ -601,7 +601,7 @@ fn key(row: &Row) -> Option<(String, u64)> {
         Row::Edge(e) => (format!("e{} {}", e.owner, e.peer), e.version),
         Row::Request(r) => (format!("r{} {} {:?}", r.sender, r.receiver, r.side), r.version),
         Row::Block { block, .. } => (format!("b{} {}", block.owner, block.peer), block.version),
-        Row::Invisible { .. } | Row::Credential { .. } => return None,
+        Row::Presence { .. } | Row::Credential { .. } => return None,
     })
 }
 

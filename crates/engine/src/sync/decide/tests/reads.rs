@@ -33,8 +33,8 @@ fn block_row(table: &mut Table, command: &Command, now: Millis, presence: Stored
 }
 
 fn seen(online: bool, last_seen: Millis, invisible: bool) -> StoredPresence {
-    let invisible = Invisibility { hides: invisible, version: 0 };
-    StoredPresence { invisible, seen: SeenPresence { online, last_seen } }
+    let chosen = ChosenPresence { hides: invisible, version: 0, status: None };
+    StoredPresence { chosen, seen: SeenPresence { online, last_seen } }
 }
 
 #[test]
@@ -55,11 +55,11 @@ fn a_block_begins_with_what_friends_see_and_ends_like_a_return() {
         let begun = block_row(&mut table, &block("a", "b"), 50, seen(true, 7, false));
         assert_eq!((begun.removed, begun.presence, begun.views), (false, shown(true, 7), None));
         table.blocks.get_mut(&(account("a"), account("b"))).unwrap().presence = before;
-        let ended = block_row(&mut table, &unblock("a", "b"), 90, after);
+        let ended = block_row(&mut table, &unblock("a", "b"), 90, after.clone());
         let times = (ended.create_time, ended.update_time);
         assert_eq!((ended.removed, ended.presence, times), (true, expected, (50, 90)), "{before:?} {after:?}");
         // Another block goes on from there.
-        let again = block_row(&mut table, &block("a", "b"), 95, after);
+        let again = block_row(&mut table, &block("a", "b"), 95, after.clone());
         assert_eq!(again.presence, Some(expected.unwrap_or(after.seen)));
     }
     // Who does not list her sees nothing of it.

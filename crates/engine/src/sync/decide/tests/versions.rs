@@ -53,8 +53,8 @@ fn hiding_rests_on_a_version_of_its_own() {
     let mut table = Table::with(&["a"]);
     assert!(is_stale(&at_version(&mut table, &hide("a", true), 1)), "the profile's version is another one");
     assert_eq!(at_version(&mut table, &hide("a", true), 0), Ok(Outcome::Changed));
-    let hidden = table.invisible[&account("a")];
-    assert_eq!(hidden, Invisibility { hides: true, version: table.revision });
+    let hidden = table.chosen[&account("a")].clone();
+    assert_eq!(hidden, ChosenPresence { hides: true, version: table.revision, status: None });
     table.run(&set("a", "y"), 2).unwrap();
     assert_eq!(at_version(&mut table, &hide("a", false), hidden.version), Ok(Outcome::Changed));
     assert!(is_stale(&at_version(&mut table, &hide("a", true), hidden.version)));

@@ -13,7 +13,8 @@ use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Invisibility, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber, SeenPresence, User,
+    Account, Block, ChosenPresence, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber, SeenPresence,
+    Status, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_protocol::further_fields_to_bytes;
@@ -150,6 +151,9 @@ static PUT: LazyLock<String> = LazyLock::new(|| {
         ("account", "text[]"),
         ("invisible", "boolean[]"),
         ("invisible_version", "bigint[]"),
+        ("status", "text[]"),
+        ("status_until", "bigint[]"),
+        ("status_time", "bigint[]"),
         ("online", "boolean[]"),
         ("last_seen", "bigint[]"),
     ];
@@ -164,8 +168,16 @@ pub(in crate::store::postgres) fn put(rows: &[UserRow]) -> Call {
     let profiles: Vec<&Profile> = rows.iter().map(|row| &*row.profile).collect();
     let mut given = arrays(&profiles);
     given.push(Box::new(names(profiles.iter().map(|profile| &profile.account))));
-    given.push(Box::new(rows.iter().map(|row| row.presence.invisible.hides).collect::<Vec<_>>()));
-    given.push(Box::new(rows.iter().map(|row| int(row.presence.invisible.version)).collect::<Vec<_>>()));
+    let chosen = || rows.iter().map(|row| &row.presence.chosen);
+    let status = || chosen().map(|chosen| chosen.status.as_deref());
+    given.push(Box::new(chosen().map(|chosen| chosen.hides).collect::<Vec<_>>()));
+    given.push(Box::new(chosen().map(|chosen| int(chosen.version)).collect::<Vec<_>>()));
+    given.push(Box::new(
+        status().map(|status| status.map_or_else(String::new, |status| status.text.to_string())).collect::<Vec<_>>(),
+    ));
+    let until = |status: &Status| int(status.until.unwrap_or_default());
+    given.push(Box::new(status().map(|status| status.map_or(0, until)).collect::<Vec<_>>()));
+    given.push(Box::new(status().map(|status| status.map_or(0, |status| int(status.time))).collect::<Vec<_>>()));
     given.push(Box::new(rows.iter().map(|row| row.presence.seen.online).collect::<Vec<_>>()));
     given.push(Box::new(rows.iter().map(|row| int(row.presence.seen.last_seen)).collect::<Vec<_>>()));
     Call::new(PUT.as_str(), given)
@@ -198,18 +210,15 @@ pub(in crate::store::postgres) fn delete(accounts: &[Account]) -> Call {
 /// Reads rows for decisions; [`row`] takes each.
 pub(in crate::store::postgres) fn rows(accounts: &[Account]) -> Call {
     static SQL: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "SELECT {}, account, invisible, invisible_version, online, last_seen FROM users WHERE account = ANY($1)",
-            *LIST
-        )
+        format!("SELECT {}, account, online, last_seen, {CHOSEN} FROM users WHERE account = ANY($1)", *LIST)
     });
     call!(SQL.as_str(), names(accounts))
 }
 
 /// Reads a row of [`rows`].
 pub(in crate::store::postgres) fn row(record: &Record) -> PgResult<UserRow> {
-    let seen = SeenPresence { online: value(record, COLUMNS + 3)?, last_seen: number(record, COLUMNS + 4)? };
-    let presence = StoredPresence { invisible: invisibility(record, COLUMNS + 1)?, seen };
+    let seen = SeenPresence { online: value(record, COLUMNS + 1)?, last_seen: number(record, COLUMNS + 2)? };
+    let presence = StoredPresence { chosen: chosen(record, COLUMNS + 3)?, seen };
     Ok(UserRow { profile: Arc::new(profile(account(record, COLUMNS)?, record)?), presence })
 }
 
@@ -250,7 +259,7 @@ pub(super) async fn users_after(
 ) -> PgResult<Vec<(Arc<Profile>, StoredPresence)>> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         format!(
-            "SELECT {}, account, invisible, invisible_version, online, last_seen
+            "SELECT {}, account, online, last_seen, {CHOSEN}
              FROM users WHERE account > $1 ORDER BY account LIMIT $2",
             *LIST
         )
@@ -302,7 +311,7 @@ pub(in crate::store::postgres) async fn users(
     static SQL: LazyLock<String> = LazyLock::new(|| {
         let list = columns().map(|name| format!("users.{name}")).collect::<Vec<_>>().join(", ");
         format!(
-            "SELECT {list}, users.account, invisible, invisible_version, last_seen, coalesce(kept.blocks, 0)
+            "SELECT {list}, users.account, last_seen, coalesce(kept.blocks, 0), {CHOSEN}
              FROM users LEFT JOIN relation_count AS kept ON kept.account = users.account
              WHERE users.account = ANY($1)"
         )
@@ -328,11 +337,11 @@ pub(in crate::store::postgres) async fn users(
             let account = account(record, COLUMNS)?;
             let held = by_owner.remove(&account).unwrap_or_default();
             let (ended, live) = held.into_iter().partition(|block| block.removed);
-            let count = number(record, COLUMNS + 4)?;
+            let count = number(record, COLUMNS + 2)?;
             Ok(User {
                 profile: Arc::new(profile(account, record)?),
-                invisible: invisibility(record, COLUMNS + 1)?,
-                last_seen: number(record, COLUMNS + 3)?,
+                chosen: chosen(record, COLUMNS + 3)?,
+                last_seen: number(record, COLUMNS + 1)?,
                 blocks: live,
                 has_more_blocks: matches!(blocks, BlocksOf::Followed(_, few) if count > *few as u64),
                 ended,
@@ -348,7 +357,9 @@ pub(in crate::store::postgres) async fn is_empty(session: &PgSession) -> PgResul
 
 /// Reads the accounts noted as online.
 pub(in crate::store::postgres) async fn online(session: &PgSession) -> PgResult<Vec<OnlineAccount>> {
-    let accounts = call!("SELECT account, invisible, invisible_version, last_seen FROM users WHERE online");
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT account, last_seen, {CHOSEN} FROM users WHERE online"));
+    let accounts = call!(SQL.as_str());
     let found =
         session.pipeline(&[call!(super::SNAPSHOT), accounts, relations::shown_blocks(), call!("COMMIT")]).await?;
     let mut found = found.into_iter().skip(1);
@@ -363,7 +374,7 @@ pub(in crate::store::postgres) async fn online(session: &PgSession) -> PgResult<
         .map(|record| {
             let account = account(record, 0)?;
             let blocks = blocks.remove(&account).unwrap_or_default();
-            Ok(OnlineAccount { account, invisible: invisibility(record, 1)?, last_seen: number(record, 3)?, blocks })
+            Ok(OnlineAccount { account, chosen: chosen(record, 2)?, last_seen: number(record, 1)?, blocks })
         })
         .collect()
 }
@@ -451,25 +462,38 @@ pub(in crate::store::postgres) async fn seen_page(
     limit: usize,
 ) -> PgResult<Vec<NumberedPresence>> {
     // The first condition is that of the index.
-    let sql =
-        "SELECT account, online, last_seen, invisible, greatest(version, invisible_version), seen_stamp FROM users
-               WHERE seen_stamp > 0 AND seen_stamp > $1 AND seen_stamp <= $2 ORDER BY seen_stamp LIMIT $3";
-    let found = session.query(call!(sql, int(after), int(until), int(limit as u64))).await?;
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT account, online, last_seen, greatest(version, invisible_version), seen_stamp, {CHOSEN} FROM users
+             WHERE seen_stamp > 0 AND seen_stamp > $1 AND seen_stamp <= $2 ORDER BY seen_stamp LIMIT $3"
+        )
+    });
+    let found = session.query(call!(SQL.as_str(), int(after), int(until), int(limit as u64))).await?;
     found
         .iter()
         .map(|record| {
             Ok(NumberedPresence {
                 account: account(record, 0)?,
                 presence: SeenPresence { online: value(record, 1)?, last_seen: number(record, 2)? },
-                invisible: value(record, 3)?,
-                revision: number(record, 4)?,
-                seen: number(record, 5)?,
+                chosen: chosen(record, 5)?,
+                revision: number(record, 3)?,
+                seen: number(record, 4)?,
             })
         })
         .collect()
 }
 
-/// Reads the columns `invisible` and `invisible_version`, which begin at `first`.
-fn invisibility(record: &Record, first: usize) -> PgResult<Invisibility> {
-    Ok(Invisibility { hides: value(record, first)?, version: number(record, first + 1)? })
+/// The columns of what an account chose about its presence, as [`chosen`] reads them.
+const CHOSEN: &str = "invisible, invisible_version, status, status_until, status_time";
+
+/// Reads the columns of [`CHOSEN`], which begin at `first`.
+fn chosen(record: &Record, first: usize) -> PgResult<ChosenPresence> {
+    let text: String = value(record, first + 2)?;
+    let status = if text.is_empty() {
+        None
+    } else {
+        let until = Some(number(record, first + 3)?).filter(|until| *until > 0);
+        Some(Arc::new(Status { text: text.into(), until, time: number(record, first + 4)? }))
+    };
+    Ok(ChosenPresence { hides: value(record, first)?, version: number(record, first + 1)?, status })
 }

@@ -11,8 +11,8 @@ use super::values::{account, int, number, text};
 use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, Gender, Invisibility, LastChange, Muted, NumberedPresence, OnlineAccount, OwnFields, Profile,
-    SeenNumber, SeenPresence, User,
+    Account, Block, ChosenPresence, Gender, LastChange, Muted, NumberedPresence, OnlineAccount, OwnFields, Profile,
+    SeenNumber, SeenPresence, Status, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_protocol::{further_fields_from_bytes, further_fields_to_bytes};
@@ -137,13 +137,21 @@ pub(in crate::store::sqlite) fn profiles(conn: &Connection, accounts: &[Account]
     Ok(found)
 }
 
+/// The columns of what an account chose about its presence, as [`chosen`] reads them.
+macro_rules! chosen_columns {
+    () => {
+        "invisible, invisible_version, status, status_until, status_time"
+    };
+}
+
 /// Reads the profiles after an account, in order of the account, and how friends see each.
 pub(super) fn users_after(conn: &Connection, after: &str, limit: usize) -> Result<Vec<(Profile, StoredPresence)>> {
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         columns!(),
-        ", account, invisible, invisible_version, online, last_seen
-         FROM user WHERE account > ?1 ORDER BY account LIMIT ?2"
+        ", account, online, last_seen, ",
+        chosen_columns!(),
+        " FROM user WHERE account > ?1 ORDER BY account LIMIT ?2"
     ))?;
     let rows = select.query_map(params![after, int(limit as u64)], |record| {
         let presence = noted_from(record, COLUMNS + 1)?;
@@ -228,7 +236,9 @@ fn users_with(
     let mut select = conn.prepare_cached(concat!(
         "SELECT ",
         columns!(),
-        ", invisible, invisible_version, last_seen,
+        ", ",
+        chosen_columns!(),
+        ", last_seen,
          coalesce((SELECT blocks FROM relation_count WHERE account = ?1), 0),
          EXISTS (SELECT 1 FROM block WHERE owner = ?1 AND removed = 1 AND (shown <> 0 OR friends_version <> 0))
          FROM user WHERE account = ?1"
@@ -236,11 +246,11 @@ fn users_with(
     let mut found = Vec::with_capacity(accounts.len());
     for account in accounts {
         let user = select.query_row([account.as_str()], |record| {
-            let (live, has_ended) = (number(record, COLUMNS + 3)?, record.get(COLUMNS + 4)?);
+            let (live, has_ended) = (number(record, COLUMNS + 6)?, record.get(COLUMNS + 7)?);
             let profile = Arc::new(profile(account, record)?);
-            let (invisible, last_seen) = (invisibility(record, COLUMNS)?, number(record, COLUMNS + 2)?);
+            let (chosen, last_seen) = (chosen(record, COLUMNS)?, number(record, COLUMNS + 5)?);
             let (blocks, ended) = Default::default();
-            Ok((User { profile, invisible, last_seen, blocks, has_more_blocks: false, ended }, (live, has_ended)))
+            Ok((User { profile, chosen, last_seen, blocks, has_more_blocks: false, ended }, (live, has_ended)))
         });
         if let Some((mut user, (live, has_ended))) = user.optional()? {
             if live > 0 || has_ended {
@@ -266,11 +276,11 @@ pub(in crate::store::sqlite) fn online(conn: &Connection) -> Result<Vec<OnlineAc
         blocks.entry(block.owner.clone()).or_default().push(block);
     }
     let mut select =
-        conn.prepare_cached("SELECT account, invisible, invisible_version, last_seen FROM user WHERE online = 1")?;
+        conn.prepare_cached(concat!("SELECT account, last_seen, ", chosen_columns!(), " FROM user WHERE online = 1"))?;
     let mut online = |record: &Record<'_>| {
         let account = account(record, 0)?;
         let blocks = blocks.remove(&account).unwrap_or_default();
-        Ok(OnlineAccount { account, invisible: invisibility(record, 1)?, last_seen: number(record, 3)?, blocks })
+        Ok(OnlineAccount { account, chosen: chosen(record, 2)?, last_seen: number(record, 1)?, blocks })
     };
     select.query_map([], |record| online(record))?.collect()
 }
@@ -332,43 +342,57 @@ pub(in crate::store::sqlite) fn seen_page(
     limit: usize,
 ) -> Result<Vec<NumberedPresence>> {
     // The first condition is that of the index.
-    let sql = "SELECT account, online, last_seen, invisible, max(version, invisible_version), seen_stamp FROM user
-               WHERE seen_stamp > 0 AND seen_stamp > ?1 AND seen_stamp <= ?2 ORDER BY seen_stamp LIMIT ?3";
+    let sql = concat!(
+        "SELECT account, online, last_seen, max(version, invisible_version), seen_stamp, ",
+        chosen_columns!(),
+        " FROM user WHERE seen_stamp > 0 AND seen_stamp > ?1 AND seen_stamp <= ?2 ORDER BY seen_stamp LIMIT ?3"
+    );
     let mut select = conn.prepare_cached(sql)?;
     let found = select.query_map([int(after), int(until), int(limit as u64)], |record| {
         Ok(NumberedPresence {
             account: account(record, 0)?,
             presence: SeenPresence { online: record.get(1)?, last_seen: number(record, 2)? },
-            invisible: record.get(3)?,
-            revision: number(record, 4)?,
-            seen: number(record, 5)?,
+            chosen: chosen(record, 5)?,
+            revision: number(record, 3)?,
+            seen: number(record, 4)?,
         })
     })?;
     found.collect()
 }
 
 pub(super) fn noted(conn: &Connection, account: &Account) -> Result<StoredPresence> {
-    let mut select =
-        conn.prepare_cached("SELECT invisible, invisible_version, online, last_seen FROM user WHERE account = ?1")?;
-    let noted = select.query_row([account.as_str()], |record| noted_from(record, 0));
+    let sql = concat!("SELECT online, last_seen, ", chosen_columns!(), " FROM user WHERE account = ?1");
+    let noted = conn.prepare_cached(sql)?.query_row([account.as_str()], |record| noted_from(record, 0));
     Ok(noted.optional()?.unwrap_or_default())
 }
 
-/// Reads the columns `invisible`, `invisible_version`, `online` and `last_seen`, which begin at `first`.
+/// Reads the columns `online` and `last_seen`, which begin at `first`, and those of [`chosen_columns!`] after them.
 fn noted_from(record: &Record<'_>, first: usize) -> Result<StoredPresence> {
-    let seen = SeenPresence { online: record.get(first + 2)?, last_seen: number(record, first + 3)? };
-    Ok(StoredPresence { invisible: invisibility(record, first)?, seen })
+    let seen = SeenPresence { online: record.get(first)?, last_seen: number(record, first + 1)? };
+    Ok(StoredPresence { chosen: chosen(record, first + 2)?, seen })
 }
 
-/// Reads the columns `invisible` and `invisible_version`, which begin at `first`.
-fn invisibility(record: &Record<'_>, first: usize) -> Result<Invisibility> {
-    Ok(Invisibility { hides: record.get(first)?, version: number(record, first + 1)? })
+/// Reads the columns of [`chosen_columns!`], which begin at `first`.
+fn chosen(record: &Record<'_>, first: usize) -> Result<ChosenPresence> {
+    let text = record.get_ref(first + 2)?.as_str()?;
+    let status = if text.is_empty() {
+        None
+    } else {
+        let until = Some(number(record, first + 3)?).filter(|until| *until > 0);
+        Some(Arc::new(Status { text: text.into(), until, time: number(record, first + 4)? }))
+    };
+    Ok(ChosenPresence { hides: record.get(first)?, version: number(record, first + 1)?, status })
 }
 
-pub(super) fn put_invisible(conn: &Connection, account: &Account, invisible: Invisibility) -> Result<()> {
-    let mut update =
-        conn.prepare_cached("UPDATE user SET invisible = ?2, invisible_version = ?3 WHERE account = ?1")?;
-    update.execute(params![account.as_str(), invisible.hides, int(invisible.version)]).map(drop)
+pub(super) fn put_chosen(conn: &Connection, account: &Account, chosen: &ChosenPresence) -> Result<()> {
+    let ChosenPresence { hides, version, status } = chosen;
+    let mut update = conn.prepare_cached(
+        "UPDATE user SET invisible = ?2, invisible_version = ?3, status = ?4, status_until = ?5, status_time = ?6
+         WHERE account = ?1",
+    )?;
+    let (text, until, time) =
+        status.as_deref().map_or(("", 0, 0), |status| (&*status.text, status.until.unwrap_or_default(), status.time));
+    update.execute(params![account.as_str(), hides, int(*version), text, int(until), int(time)]).map(drop)
 }
 
 pub(super) fn put(conn: &Connection, profile: &Profile) -> Result<()> {

@@ -68,7 +68,7 @@ impl Rows for SqliteTables<'_> {
                     None => profiles::thaw(conn, &block.peer, &block.owner),
                 }
             }
-            Row::Invisible { account, invisible, .. } => profiles::put_invisible(conn, account, *invisible),
+            Row::Presence { account, chosen, .. } => profiles::put_chosen(conn, account, chosen),
             Row::Credential { account, credential } => credentials::put(conn, account, credential),
         }
     }
