@@ -56,6 +56,7 @@ export class Gateway {
     this.#settings = settings;
   }
 
+  /** `settings` are as in `--set`; one that begins with `--` is an argument of its own. */
   static async start(...settings: string[]): Promise<Gateway> {
     const gateway = new Gateway(settings);
     await gateway.start();
@@ -66,7 +67,7 @@ export class Gateway {
   async start(): Promise<void> {
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
     const settings = [`clients.listen=${listen}`, 'ops.listen=127.0.0.1:0', `store.url=sqlite:${join(this.#directory, 'rosterd.db')}`, ...this.#settings];
-    const child = spawn(binary(), settings.flatMap((setting) => ['--set', setting]), { cwd: this.#directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(binary(), settings.flatMap((setting) => (setting.startsWith('--') ? [setting] : ['--set', setting])), { cwd: this.#directory, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
     this.log = '';
     child.stderr.on('data', (data: Buffer) => (this.log += String(data)));
