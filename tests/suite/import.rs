@@ -306,6 +306,36 @@ async fn pipes_and_standard_input_are_read_as_files_are() {
 }
 
 #[tokio::test]
+async fn own_fields_come_from_csv_by_their_types() {
+    let world = World::with(
+        "[profile.fields.level]\ntype = \"integer\"\nmax = 9\nwrite = \"backend\"\n[profile.fields.tags]\ntype = \"list\"\n\
+         [profile.fields.pronouns]\ntype = \"text\"\n",
+    );
+    let write = |text: &str| {
+        let file = world.path().join("accounts.csv");
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let good = "account,fields.level,fields.tags,fields.pronouns\nann,7,\"[\"\"a\"\"]\",she/her\nbob,,,\"\"\"7\"\"\"\n";
+    let said = world.import(None, &write(good));
+    assert!(said.contains("\n2 lines imported"), "{said}");
+    for (bad, says) in [
+        ("account,fields.level\nann,10\n", "line 2: fields.level"),
+        ("account,fields.pronouns\nann,7\n", "line 2: fields.pronouns"),
+        ("account,fields.lvl\nann,7\n", "line 2: "),
+        ("account,fields.tags\nann,{}\n", "line 2: "),
+    ] {
+        let said = world.import_badly(None, &write(bad));
+        assert!(said.contains(says), "{bad}: {said}");
+    }
+    let gateway = world.start();
+    let fields = |user: Value| user["fields"].clone();
+    let expected = json!({"level": 7, "tags": ["a"], "pronouns": "she/her"});
+    assert_eq!(fields(gateway.user("ann").await), expected);
+    assert_eq!(fields(gateway.user("bob").await), json!({"pronouns": "7"}));
+}
+
+#[tokio::test]
 async fn accounts_and_friendships_come_from_csv_too() {
     for (ending, mark) in [("\n", ""), ("\r\n", "\u{feff}")] {
         let world = World::new();

@@ -1,7 +1,7 @@
 //! Turns the rows of a CSV file into lines of an import.
 //!
 //! A row is an account with fields of its profile, or a friendship: its header row says which. A cell that is empty
-//! gives nothing, so the field stays as it is.
+//! gives nothing, so the field stays as it is. That of an own field is JSON, or else a text.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use csv::{ReaderBuilder, StringRecord, Terminator};
 use serde_json::{Map, Value, json};
 
 use super::source_line::SourceLine;
-use rosterd_engine::model::Profile;
+use rosterd_engine::model::{OWN_PREFIX, Profile};
 use rosterd_protocol::nearest;
 
 const ACCOUNT: &str = "account";
@@ -48,11 +48,16 @@ impl Columns {
         if let (Some(friend), 2) = (at(FRIEND), names.len()) {
             return Ok(Some(Self::Friendships(account, friend)));
         }
-        let is_known = |name: &str| name == ACCOUNT || Profile::FIELDS.contains(&name);
+        // Which own fields there are is for the store to say.
+        let is_own = |name: &str| name.strip_prefix(OWN_PREFIX).is_some_and(|own| !own.is_empty());
+        let is_known = |name: &str| name == ACCOUNT || Profile::FIELDS.contains(&name) || is_own(name);
         if let Some(name) = names.iter().find(|name| !is_known(name)) {
             let hint = match nearest(name, Profile::FIELDS) {
                 Some(near) => format!("did you mean {near}?"),
-                None => format!("there are account, {}; or account and friend alone", Profile::FIELDS.join(", ")),
+                None => format!(
+                    "there are account, {}, {OWN_PREFIX}NAME; or account and friend alone",
+                    Profile::FIELDS.join(", ")
+                ),
             };
             return Err(format!("line 1: there is no column \"{name}\"; {hint}"));
         }
@@ -77,11 +82,26 @@ impl Columns {
             Self::Accounts(names) => {
                 let cells = names.iter().enumerate().map(|(at, name)| (name, cell(at)));
                 let given = cells.filter(|(name, cell)| !cell.is_empty() || *name == ACCOUNT);
-                let user: Map<_, _> = given.map(|(name, cell)| (name.clone(), Value::from(cell))).collect();
+                let (mut user, mut own) = (Map::new(), Map::new());
+                for (name, cell) in given {
+                    match name.strip_prefix(OWN_PREFIX) {
+                        Some(name) => own.insert(name.to_owned(), own_value(cell)),
+                        None => user.insert(name.clone(), Value::from(cell)),
+                    };
+                }
+                if !own.is_empty() {
+                    user.insert(Profile::OWN.to_owned(), own.into());
+                }
                 json!({"user": user}).to_string()
             }
         }
     }
+}
+
+/// Reads the value of an own field: a number, `true`, `false`, `null`, a list or a text in quotes as in JSON; anything else is a
+/// text.
+fn own_value(cell: &str) -> Value {
+    serde_json::from_str(cell).unwrap_or_else(|_| Value::from(cell))
 }
 
 /// Reads the rows after the header row.
@@ -110,6 +130,23 @@ pub(super) fn rows(columns: &Columns, file: impl Read) -> impl Iterator<Item = s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_fields_have_columns_of_their_own() {
+        let head = b"account,fields.level,nick,fields.tags,fields.pronouns\n";
+        let text =
+            [&head[..], b"ann,7,Ann,\"[\"\"a\"\"]\",she/her\nbob,,7,,\"\"\"7\"\"\"\neve,null,,true,1e999\n"].concat();
+        let columns = Columns::of(head, false).unwrap().unwrap();
+        let read = |row: std::io::Result<SourceLine>| row.unwrap().text.unwrap().parse::<Value>().unwrap();
+        let expected = [
+            json!({"user": {"account": "ann", "nick": "Ann", "fields": {"level": 7, "tags": ["a"], "pronouns": "she/her"}}}),
+            json!({"user": {"account": "bob", "nick": "7", "fields": {"pronouns": "7"}}}),
+            json!({"user": {"account": "eve", "fields": {"level": null, "tags": true, "pronouns": "1e999"}}}),
+        ];
+        assert_eq!(rows(&columns, &text[..]).map(read).collect::<Vec<_>>(), expected);
+        let wrong = |head: &[u8]| Columns::of(head, false).err().unwrap();
+        assert!(wrong(b"account,fields.\n").contains("there is no column \"fields.\""));
+    }
 
     #[test]
     fn a_row_that_is_bad_is_named_with_its_line_and_the_others_are_read() {
