@@ -80,7 +80,7 @@ enum Ask {
     Mute(Who, bool),
     Watch(Vec<Who>),
     Signal(Who, String),
-    Hide(Option<bool>),
+    Show(Option<bool>, Option<String>, Option<u64>),
     Schema,
     Sessions,
     Kick,
@@ -363,7 +363,9 @@ fn command(ask: Ask, version: u64) -> ClientCommand {
         Ask::Mute(who, muted) => ClientCommand::SetMuted(v1::SetMuted { account: account(who), muted, if_version }),
         Ask::Watch(who) => ClientCommand::Watch(v1::Watch { accounts: names(who) }),
         Ask::Signal(who, payload) => ClientCommand::Signal(v1::Signal { to: account(who), payload }),
-        Ask::Hide(invisible) => ClientCommand::SetPresence(v1::SetPresence { invisible, if_version, status, until }),
+        Ask::Show(invisible, status, until) => {
+            ClientCommand::SetPresence(v1::SetPresence { invisible, if_version, status, until })
+        }
         Ask::Schema => ClientCommand::GetSchema(v1::GetSchema {}),
         Ask::Sessions => ClientCommand::GetSessions(v1::GetSessions {}),
         Ask::Kick => ClientCommand::Kick(v1::Kick { sessions: vec!["0000000000000001".to_owned(), String::new()] }),

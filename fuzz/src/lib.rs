@@ -66,15 +66,16 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let auth = Authenticator::new(AuthSettings::Development, None, &metrics).expect("no keys are needed");
         let opened = rosterd_memory_store::open(system_clock(), kind.visibility.clone()).expect("randomness");
-        let hub =
-            Hub::new(opened.head, hub::HubSettings { visibility: kind.visibility, presence: true, shared: false, linger: std::time::Duration::from_secs(10) }, metrics.clone());
+        let linger = Duration::ZERO;
+        let settings = hub::HubSettings { visibility: kind.visibility, presence: true, shared: false, linger };
+        let hub = Hub::new(opened.head, settings, metrics.clone());
         tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
         let settings = service::ServiceSettings {
             create_accounts: false,
             friends: kind.friends,
             write: rosterd_engine::model::WriteRights::default(),
             sessions: SessionsLimit { policy: kind.sessions, max: 3 },
-            linger: Duration::ZERO,
+            linger,
         };
         let service = Arc::new(Service::new(opened.store.clone(), hub, auth, metrics, settings));
         let policy = AdmissionPolicy {
