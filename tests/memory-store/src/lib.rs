@@ -89,6 +89,27 @@ impl Disk {
     pub fn head(&self) -> Revision {
         self.state.lock().revision
     }
+
+    /// Up to where tombstones are dropped.
+    #[must_use]
+    pub fn compacted(&self) -> Revision {
+        self.state.lock().compacted
+    }
+
+    /// Returns what a decision would read.
+    #[must_use]
+    pub fn current(&self, reads: Reads) -> CurrentRows {
+        let Ok(current) = self.state.lock().tables.current(reads);
+        current
+    }
+
+    /// Carries a write out, without a feed.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn carry_out(&self, write: &Write, now: Millis, visibility: &Visibility) -> Result<CommittedWrite, WriteError> {
+        self.state.lock().write(write, now, visibility)
+    }
 }
 
 struct Memory {

@@ -65,8 +65,9 @@ pub struct Hub {
     pub(super) holders: Holders,
     /// What is known of other nodes, and what they are to know of this one.
     pub(super) elsewhere: Mutex<Elsewhere>,
-    /// The wall clock when this hub started, as it was set last.
+    /// The wall clock at `wall_begun`, as it was set last.
     pub(super) wall: AtomicU64,
+    wall_begun: tokio::time::Instant,
     pub(super) metrics: Arc<Metrics>,
     /// The origin of the hub's clock, in which times of commits are counted.
     started: Instant,
@@ -99,6 +100,7 @@ impl Hub {
             holders,
             elsewhere,
             wall: AtomicU64::new(0),
+            wall_begun: tokio::time::Instant::now(),
             metrics,
             started,
         })
@@ -187,13 +189,13 @@ impl Hub {
 
     /// Sets the wall clock; where nodes share accounts it is the database's, so that all of them tell the same times.
     pub fn set_time(&self, now: Millis) {
-        let passed = self.started.elapsed().as_millis() as Millis;
+        let passed = self.wall_begun.elapsed().as_millis() as Millis;
         self.wall.store(now.saturating_sub(passed), Ordering::Release);
     }
 
     /// The wall clock.
     pub(super) fn time(&self) -> Millis {
-        self.wall.load(Ordering::Acquire) + self.started.elapsed().as_millis() as Millis
+        self.wall.load(Ordering::Acquire) + self.wall_begun.elapsed().as_millis() as Millis
     }
 
     /// Measures how long it took from the commit at `at` until the change is on its way to a client; 0 is an unknown time.

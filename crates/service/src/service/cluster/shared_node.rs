@@ -14,6 +14,7 @@ use super::forwarded_call::ForwardHandler;
 use super::message::{NodeAnswer, NodeStatus};
 use super::own_changes::UnstoredSessions;
 use crate::metrics::ClusterMetrics;
+use crate::store::StoreClock;
 use crate::store::nodes::{NodeBeat, NodePhase, NodeRow, NodeStore};
 use rosterd_engine::model::{Millis, NodeId, Revision};
 use rosterd_engine::sync::liveness::LivenessObserver;
@@ -150,6 +151,12 @@ impl SharedNode {
             forwarded: OnceLock::new(),
             over: watch::Sender::new(false),
         }
+    }
+
+    /// Replaces the clock of the machine.
+    #[must_use]
+    pub fn on_clock(self, machine: StoreClock) -> Self {
+        Self { clock: ClusterClock::on(machine), ..self }
     }
 
     /// Returns the clock that all nodes have in common.

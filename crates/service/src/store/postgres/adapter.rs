@@ -1,15 +1,15 @@
 //! The store as the service uses it: each call becomes a message to the writer or a query of a reader.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicI64;
 
 use futures::future::BoxFuture;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
 use super::fetch::Fetch;
-use super::messages::{PgMessage, StoreTask};
-use super::pg_error::{PgError, closed};
+use super::handle::WriterHandle;
+use super::messages::StoreTask;
+use super::pg_error::PgError;
 use super::readers::PgReaders;
 use super::rows::profiles::BlocksOf;
 use super::rows::values::{number, value};
@@ -18,8 +18,7 @@ use super::session::{PgSession, call};
 use super::staged::Staged;
 use crate::store::commit::{CommitContext, rehearse};
 use crate::store::{
-    LoginRows, PresenceRow, Rehearsal, Relations, RulesInForce, Store, StoreClock, StoreError, StorePage, Write,
-    WriteError, Written,
+    LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
@@ -31,56 +30,33 @@ pub(super) struct Postgres {
     pub(super) readers: PgReaders,
     /// Reads the change log.
     pub(super) log_reader: PgReaders,
-    pub(super) messages: mpsc::Sender<PgMessage>,
+    pub(super) writer: Arc<WriterHandle>,
     pub(super) clock: StoreClock,
-    /// Replaced by the writer.
-    pub(super) rules: RulesInForce,
-    pub(super) epoch: Epoch,
     pub(super) history: Option<LogHistory>,
     pub(super) salt: Arc<[u8]>,
     pub(super) seen: Option<watch::Receiver<SeenNumber>>,
-    /// Raised by the writer.
-    pub(super) head: Arc<AtomicU64>,
-    /// Raised by the writer.
-    pub(super) compacted: Arc<AtomicU64>,
-    /// Told where there are changes that this gateway has not read.
-    pub(super) wake: Arc<Notify>,
     /// Reads and writes what the gateways know of each other, unless this one is alone.
     pub(super) nodes: Option<PgReaders>,
     /// Told where other gateways have something for this one.
     pub(super) live: Arc<Notify>,
     /// The id of this gateway among the others; 0 before it has joined them.
     pub(super) node: Arc<AtomicI64>,
-    pub(super) closing: Arc<AtomicBool>,
-    /// Loses its sender when the writer has ended.
-    pub(super) ended: watch::Receiver<()>,
 }
 
 impl Postgres {
     /// Gives the writer a task and waits for its answer.
     pub(super) async fn task(&self, task: StoreTask) -> Result<u64, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.messages.send(PgMessage::Task(task, answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| broke_off())?
+        self.writer.task(task).await
     }
-}
-
-fn broke_off() -> StoreError {
-    StoreError("the store broke off: whether this was done is not known".into())
 }
 
 impl Store for Postgres {
     fn write(&self, write: Write) -> BoxFuture<'_, Written> {
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            let message = PgMessage::Write(write, Instant::now(), answer);
-            self.messages.send(message).await.map_err(|_| closed())?;
-            answered.await.unwrap_or_else(|_| Err(WriteError::Unknown(broke_off())))
-        })
+        Box::pin(self.writer.write(write))
     }
 
     fn rehearse(&self, command: Command) -> BoxFuture<'_, Result<Result<Rehearsal, RequestError>, StoreError>> {
-        let (head, now, visibility) = (self.head(), (self.clock)(), self.rules.get());
+        let (head, now, visibility) = (self.head(), (self.clock)(), self.writer.rules().get());
         let salt = self.salt.clone();
         Box::pin(self.readers.read(move |session| async move {
             let mut calls = vec![call!(SNAPSHOT)];
@@ -199,7 +175,7 @@ impl Store for Postgres {
         limit: usize,
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
-        let (known, wake) = (self.head.clone(), self.wake.clone());
+        let writer = self.writer.clone();
         let read = move |session: Arc<PgSession>| async move {
             let calls = [
                 call!(SNAPSHOT),
@@ -212,10 +188,7 @@ impl Store for Postgres {
             ];
             let found = session.pipeline(&calls).await?;
             let (lineage, head) = extent(&found[1])?;
-            if head > known.load(Ordering::Acquire) {
-                // The login waits for them.
-                wake.notify_one();
-            }
+            writer.saw(head);
             let credential = found[2].first().map(rows::credentials::credential).transpose()?;
             let edges = found[3].iter().map(|record| rows::relations::listed_edge(record, since));
             Ok(LoginRows {
@@ -254,11 +227,7 @@ impl Store for Postgres {
     }
 
     fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            self.messages.send(PgMessage::Presence(seen, answer)).await.map_err(|_| closed())?;
-            answered.await.map_err(|_| broke_off())?
-        })
+        Box::pin(self.writer.put_seen(seen))
     }
 
     fn online(&self) -> BoxFuture<'_, Result<Vec<OnlineAccount>, StoreError>> {
@@ -275,7 +244,7 @@ impl Store for Postgres {
     }
 
     fn rules(&self) -> Arc<Visibility> {
-        self.rules.get()
+        self.writer.rules().get()
     }
 
     fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -283,17 +252,15 @@ impl Store for Postgres {
     }
 
     fn lineage(&self) -> Lineage {
-        Lineage { epoch: self.epoch, compacted: self.compacted.load(Ordering::Acquire) }
+        self.writer.lineage()
     }
 
     fn head(&self) -> Revision {
-        self.head.load(Ordering::Acquire)
+        self.writer.head()
     }
 
     fn ended(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            let _ = self.ended.clone().changed().await;
-        })
+        Box::pin(self.writer.ended())
     }
 
     fn is_empty(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
@@ -302,15 +269,13 @@ impl Store for Postgres {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.closing.store(true, Ordering::Release);
+            self.writer.stop_waiting();
             self.readers.close().await;
             self.log_reader.close().await;
             if let Some(nodes) = &self.nodes {
                 nodes.close().await;
             }
-            // An error means that it was closed before; then only the end of the writer is left to wait for.
-            let _ = self.messages.send(PgMessage::Close).await;
-            self.ended().await;
+            self.writer.close().await;
         })
     }
 }

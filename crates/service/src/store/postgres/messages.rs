@@ -1,8 +1,7 @@
 //! What the writer is asked.
 
-use std::time::Instant;
-
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::store::{AuditEntry, DeadLetter, PresenceRow, StoreError, Write, Written};
 use rosterd_engine::model::{Millis, NodeId, Visibility};
@@ -34,25 +33,55 @@ pub(super) struct WriteBatch {
 }
 
 /// What is to be done.
-pub(super) enum StoreTask {
+#[derive(Debug)]
+pub enum StoreTask {
     /// Drops tombstones from before this time, and answers how many.
     Compact(Millis),
     /// Drops changes of the log from before a time, and the oldest ones beyond a size.
-    PruneLog { before: Millis, most: u64 },
+    PruneLog {
+        /// The time.
+        before: Millis,
+        /// The size in bytes.
+        most: u64,
+    },
     /// Takes the personal data of deleted accounts out of a part of the log.
     ScrubLog,
     /// Keeps an action in the audit log.
     Record(AuditEntry),
     /// Drops entries of the audit log from before a time or beyond a number.
-    PruneAudit { before: Millis, most: u64 },
+    PruneAudit {
+        /// The time.
+        before: Millis,
+        /// The number.
+        most: u64,
+    },
     /// Keeps where a delivery is, and an event that it skips.
-    PutDelivery { name: String, kept: KeptDelivery, dead: Option<DeadLetter>, now: Millis },
+    PutDelivery {
+        /// Of the delivery.
+        name: String,
+        /// Where it is.
+        kept: KeptDelivery,
+        /// The event that it skips.
+        dead: Option<DeadLetter>,
+        /// The time.
+        now: Millis,
+    },
     /// Forgets the deliveries of other names that were last written before a time.
-    ForgetDeliveries { except: Vec<String>, before: Millis },
+    ForgetDeliveries {
+        /// The names that stay.
+        except: Vec<String>,
+        /// The time.
+        before: Millis,
+    },
     /// Removes some sessions of a dead gateway, and answers whether there are more.
     Bury(NodeId),
     /// Decides by other rules, and keeps them.
     PutRules(Visibility),
     /// Removes a dead letter, and answers whether it was there.
-    RemoveDead { name: String, event: EventKey },
+    RemoveDead {
+        /// Of the delivery.
+        name: String,
+        /// What it skipped.
+        event: EventKey,
+    },
 }

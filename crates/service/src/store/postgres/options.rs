@@ -16,6 +16,15 @@ pub enum Failover {
     Lossless,
 }
 
+impl Failover {
+    /// Returns whether a move from one identity to another, each a server with its timeline, loses no commit.
+    #[must_use]
+    pub fn loses_nothing(self, known: &str, identity: &str) -> bool {
+        let system = |identity: &str| identity.rsplit_once('/').map(|(system, _)| system.to_owned());
+        self == Self::Lossless && system(known) == system(identity)
+    }
+}
+
 /// Who uses the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {

@@ -9,10 +9,18 @@ use crate::store::StoreError;
 
 /// Why something could not be done in the database.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PgError {
-    /// The server refused it, or the connection broke.
+pub enum PgError {
+    /// The server refused it, with this code, and the connection goes on.
+    #[error("{words}")]
+    Refused {
+        /// What the server calls it.
+        code: String,
+        /// What is to be said.
+        words: String,
+    },
+    /// The connection broke, or what came could not be read.
     #[error("{}", in_words(.0))]
-    Sql(#[from] tokio_postgres::Error),
+    Sql(#[source] tokio_postgres::Error),
     /// No answer came in time.
     #[error("the database did not answer within {}", humantime::format_duration(*.0))]
     Silent(Duration),
@@ -30,6 +38,15 @@ pub(super) enum PgError {
     Random(getrandom::Error),
 }
 
+impl From<tokio_postgres::Error> for PgError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error().filter(|refused| refused.parsed_severity() == Some(Severity::Error)) {
+            Some(refused) => Self::Refused { code: refused.code().code().to_owned(), words: in_words(&error) },
+            None => Self::Sql(error),
+        }
+    }
+}
+
 impl From<getrandom::Error> for PgError {
     fn from(error: getrandom::Error) -> Self {
         Self::Random(error)
@@ -37,7 +54,7 @@ impl From<getrandom::Error> for PgError {
 }
 
 /// What the database answers.
-pub(super) type PgResult<T> = Result<T, PgError>;
+pub type PgResult<T> = Result<T, PgError>;
 
 /// Puts an error into words. The library's own say little more than "db error".
 fn in_words(error: &tokio_postgres::Error) -> String {
@@ -54,23 +71,17 @@ fn in_words(error: &tokio_postgres::Error) -> String {
 impl PgError {
     /// Returns whether the server said that it did not do it, and the connection goes on.
     pub(super) fn is_refusal(&self) -> bool {
-        match self {
-            Self::Sql(error) => error.as_db_error().is_some_and(|e| e.parsed_severity() == Some(Severity::Error)),
-            _ => false,
-        }
+        matches!(self, Self::Refused { .. })
     }
 
     /// Returns whether the same may succeed later: on another connection, or once another transaction is over.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Away(_) | Self::Silent(_) => true,
-            Self::Sql(error) => match error.code() {
-                // Serialization, deadlock, lock timeout; in recovery, read-only, changed under a prepared statement.
-                Some(code) if self.is_refusal() => {
-                    matches!(code.code(), "40001" | "40P01" | "55P03" | "55000" | "25006" | "0A000" | "26000" | "25P02")
-                }
-                _ => true,
-            },
+            Self::Away(_) | Self::Silent(_) | Self::Sql(_) => true,
+            // Serialization, deadlock, lock timeout; in recovery, read-only, changed under a prepared statement.
+            Self::Refused { code, .. } => {
+                matches!(&**code, "40001" | "40P01" | "55P03" | "55000" | "25006" | "0A000" | "26000" | "25P02")
+            }
             _ => false,
         }
     }
@@ -79,12 +90,11 @@ impl PgError {
     /// statements are not known, leads to the wrong server.
     pub(super) fn is_broken(&self) -> bool {
         match self {
-            Self::Sql(error) => {
-                let is_wrong = |code: &str| matches!(code, "25006" | "55000" | "0A000" | "26000" | "25P02" | "25P03");
-                !self.is_refusal() || error.code().is_some_and(|code| is_wrong(code.code()))
+            Self::Refused { code, .. } => {
+                matches!(&**code, "25006" | "55000" | "0A000" | "26000" | "25P02" | "25P03")
             }
             Self::Damaged(_) | Self::Random(_) => false,
-            Self::Away(_) | Self::Silent(_) | Self::Lost(_) => true,
+            Self::Away(_) | Self::Silent(_) | Self::Lost(_) | Self::Sql(_) => true,
         }
     }
 
@@ -96,6 +106,7 @@ impl PgError {
     /// Returns the code that the server gave.
     pub(super) fn code(&self) -> Option<&str> {
         match self {
+            Self::Refused { code, .. } => Some(code),
             Self::Sql(error) => error.code().map(tokio_postgres::error::SqlState::code),
             _ => None,
         }

@@ -6,7 +6,7 @@ use rosterd_engine::model::Revision;
 
 /// The end of a batch in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LogPosition {
+pub struct LogPosition {
     /// The last revision of the batch.
     pub head: Revision,
     /// Random: it tells this batch from another that took the same revisions.

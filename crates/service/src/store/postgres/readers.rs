@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, closed};
+use super::schema::random;
 use super::session::{Connector, PgSession, SessionKind};
 use crate::store::StoreError;
 
@@ -23,9 +25,6 @@ const QUEUED: usize = 65_536;
 
 /// How long a read may take. A server that hangs keeps the connection open.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long to wait before the next connection, at first and at most.
-pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Runs a read on a session, and returns whether the session is good for another.
 type PgRead = Box<dyn FnOnce(Result<Arc<PgSession>, PgError>) -> BoxFuture<'static, bool> + Send>;
@@ -154,15 +153,9 @@ impl Pause {
             }
             Err(error) => {
                 self.length = (self.length * 2).clamp(PAUSE.0, PAUSE.1);
-                self.until = Some((Instant::now() + jittered(self.length), error.to_string()));
+                self.until = Some((Instant::now() + part_of(self.length, random().unwrap_or(1)), error.to_string()));
                 Err(error)
             }
         }
     }
-}
-
-/// Returns a time between half and the whole of this one, so that not all come back at once.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    let part = getrandom::u32().unwrap_or(u32::MAX);
-    pause / 2 + (pause / 2).mul_f64(f64::from(part) / f64::from(u32::MAX))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::options::{Failover, PostgresOptions, Sharing};
+use super::database::Standing;
+use super::options::{PostgresOptions, Sharing};
 use super::pg_error::PgError;
 use super::rows::values::{number, value};
 use super::rows::{change_log, delivery, profiles};
@@ -251,7 +252,7 @@ async fn begin_histories(
     let meta = session.row(call!("SELECT identity, visibility, history, numbers_seen FROM meta")).await?;
     let (known, stored): (String, String) = (value(&meta, 0)?, value(&meta, 1)?);
     let moved = known != identity;
-    let lost = moved && !is_lossless(options.failover, &known, identity);
+    let lost = moved && !options.failover.loses_nothing(&known, identity);
     if lost && !known.is_empty() {
         tracing::warn!("the database is another one, or failed over: clients sync in full, followers begin anew");
     }
@@ -300,12 +301,6 @@ async fn joins_others(session: &PgSession) -> Result<bool, PgError> {
     value(&session.row(call!(sql, GATEWAY_LOCK)).await?, 0)
 }
 
-/// Returns whether a move from one identity to another loses no commit.
-pub(super) fn is_lossless(failover: Failover, known: &str, identity: &str) -> bool {
-    let system = |identity: &str| identity.rsplit_once('/').map(|(system, _)| system.to_owned());
-    failover == Failover::Lossless && system(known) == system(identity)
-}
-
 /// Begins to number presence transitions, or ends that.
 async fn number_presence(session: &PgSession, numbers: bool) -> Result<(), PgError> {
     let numbered: bool = value(&session.row(call!("SELECT numbers_seen FROM meta")).await?, 0)?;
@@ -323,24 +318,6 @@ pub(super) fn random() -> Result<i64, PgError> {
     Ok(getrandom::u64()?.max(1).cast_signed())
 }
 
-/// Where the history of the database stands, read under the lock.
-#[derive(Debug, Clone)]
-pub(super) struct Standing {
-    /// The last revision, and the nonce of the batch that took it.
-    pub head: u64,
-    pub nonce: i64,
-    /// The time of that batch, and the database's clock.
-    pub time: u64,
-    pub clock: u64,
-    pub timeline: String,
-    pub epoch: i64,
-    pub compacted: u64,
-    pub seen: u64,
-    pub identity: String,
-    /// How long ago the transaction began; under the lock, how long it waited for that.
-    pub waited: Duration,
-}
-
 /// Reads where the history stands. It must be a statement of its own: one that waited for the lock would read what was
 /// before its wait.
 pub(super) const STANDING: &str = "
@@ -352,21 +329,19 @@ pub(super) const STANDING: &str = "
 /// Takes the lock before the first revision of a batch.
 pub(super) const LOCK: &str = "SELECT id FROM sequencer WHERE id = 1 FOR UPDATE";
 
-impl Standing {
-    /// Reads a result of [`STANDING`].
-    pub(super) fn of(record: Option<&tokio_postgres::Row>) -> Result<Self, PgError> {
-        let record = record.ok_or_else(|| PgError::Damaged("there is no row in meta or in feed".into()))?;
-        Ok(Self {
-            head: number(record, 0)?,
-            nonce: value(record, 1)?,
-            time: number(record, 2)?,
-            clock: number(record, 3)?,
-            timeline: value(record, 4)?,
-            epoch: value(record, 5)?,
-            compacted: number(record, 6)?,
-            seen: number(record, 7)?,
-            identity: value(record, 8)?,
-            waited: Duration::from_micros(number(record, 9)?),
-        })
-    }
+/// Reads a result of [`STANDING`].
+pub(super) fn standing_of(record: Option<&tokio_postgres::Row>) -> Result<Standing, PgError> {
+    let record = record.ok_or_else(|| PgError::Damaged("there is no row in meta or in feed".into()))?;
+    Ok(Standing {
+        head: number(record, 0)?,
+        nonce: value(record, 1)?,
+        time: number(record, 2)?,
+        clock: number(record, 3)?,
+        timeline: value(record, 4)?,
+        epoch: value(record, 5)?,
+        compacted: number(record, 6)?,
+        seen: number(record, 7)?,
+        identity: value(record, 8)?,
+        waited: Duration::from_micros(number(record, 9)?),
+    })
 }

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::SinkExt;
 use futures::future::{join_all, poll_fn};
 use futures::stream::TryStreamExt;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, CopyInSink, Row, Statement};
@@ -19,6 +18,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, CopyInSink, Row, Statement};
 use super::pg_error::PgError;
 use super::tls::MakeTls;
 use super::url::PostgresUrl;
+use super::waker::Waker;
 
 /// How long a connection may take to come about.
 const CONNECTING: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ impl Connector {
     }
 
     /// Connects and is told from then on when another gateway has written.
-    pub(super) async fn listen(&self, waker: Waker) -> Result<PgSession, PgError> {
+    pub(super) async fn connect_listener(&self, waker: Waker) -> Result<PgSession, PgError> {
         let session = self.open(SessionKind::Listener, Some(waker)).await?;
         session.run("LISTEN rosterd; LISTEN rosterd_live").await?;
         Ok(session)
@@ -115,31 +115,6 @@ impl Connector {
         match timeout(CONNECTING, connecting).await {
             Ok(connected) => connected,
             Err(_) => Err(PgError::Away("the server does not answer".into())),
-        }
-    }
-}
-
-/// Whom to tell that another gateway has written, and how this one is called there.
-pub(super) struct Waker {
-    pub wake: Arc<Notify>,
-    pub own: String,
-    /// Whom to tell that others have something else for this gateway, whose id among them this is.
-    pub live: Arc<Notify>,
-    pub node: Arc<AtomicI64>,
-}
-
-impl Waker {
-    fn take(&self, channel: &str, payload: &str) {
-        let node = self.node.load(Ordering::Acquire).to_string();
-        match channel {
-            "rosterd_live" => {
-                let is_for_all = payload.strip_prefix('*').is_some_and(|sender| sender != node);
-                if is_for_all || payload == node {
-                    self.live.notify_one();
-                }
-            }
-            _ if payload != self.own => self.wake.notify_one(),
-            _ => {}
         }
     }
 }

@@ -37,7 +37,9 @@ impl Splicer {
     pub(super) async fn run(mut self) {
         loop {
             let has_room = self.splice.waiting() < WAITING;
+            // Own ones first: they come once a commit, and others have room in between.
             let batch = tokio::select! {
+                biased;
                 own = self.own.recv() => match own {
                     Some(own) => own,
                     None => break,

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::rows::profiles::UserRow;
 use crate::store::commit::Rows;
 use crate::store::{AuditEntry, erased_subject};
 use rosterd_engine::model::{
@@ -15,11 +14,20 @@ use rosterd_engine::model::{
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 
+/// The row of an account.
+#[derive(Debug, Clone)]
+pub struct UserRow {
+    /// Its profile.
+    pub profile: Arc<Profile>,
+    /// How it is seen.
+    pub presence: StoredPresence,
+}
+
 /// Two accounts.
 pub(super) type Pair = (Account, Account);
 
 /// The rows of a table that are known, and which of them the batch has put.
-pub(super) struct StagedTable<K, V> {
+pub struct StagedTable<K, V> {
     rows: BTreeMap<K, V>,
     put: BTreeSet<K>,
 }
@@ -32,7 +40,7 @@ impl<K, V> Default for StagedTable<K, V> {
 
 impl<K: Ord + Clone, V: Clone> StagedTable<K, V> {
     /// Adds a row as the database has it.
-    pub(super) fn load(&mut self, key: K, row: V) {
+    pub fn load(&mut self, key: K, row: V) {
         self.rows.insert(key, row);
     }
 
@@ -62,12 +70,14 @@ impl<K: Ord + Clone, V: Clone> StagedTable<K, V> {
     }
 
     /// Returns the rows that were put, as they are now.
-    pub(super) fn puts(&self) -> Vec<V> {
+    #[must_use]
+    pub fn puts(&self) -> Vec<V> {
         self.put.iter().filter_map(|key| self.rows.get(key).cloned()).collect()
     }
 
     /// Returns the rows that were put with their keys, and the keys of those that were removed.
-    pub(super) fn changes(&self) -> (Vec<(K, V)>, Vec<K>) {
+    #[must_use]
+    pub fn changes(&self) -> (Vec<(K, V)>, Vec<K>) {
         let (mut put, mut removed) = (Vec::new(), Vec::new());
         for key in &self.put {
             match self.rows.get(key) {
@@ -101,7 +111,8 @@ enum Undo {
 
 /// The rows of a batch.
 #[derive(Default)]
-pub(super) struct Staged {
+pub struct Staged {
+    /// The accounts.
     pub users: StagedTable<Account, UserRow>,
     /// By owner and peer.
     pub edges: StagedTable<Pair, Edge>,
@@ -119,22 +130,25 @@ pub(super) struct Staged {
     pub gone: BTreeMap<Account, Revision>,
     /// New entries of the audit log, with what stands for the account.
     pub audit: Vec<(AuditEntry, String)>,
+    /// Goes into what stands for deleted accounts.
     pub salt: Arc<[u8]>,
     undo: Vec<Undo>,
 }
 
 impl Staged {
-    pub(super) fn new(salt: Arc<[u8]>) -> Self {
+    /// Makes a batch that knows no rows yet.
+    #[must_use]
+    pub fn new(salt: Arc<[u8]>) -> Self {
         Self { salt, ..Self::default() }
     }
 
     /// Begins a write that [`Self::take_back`] may undo.
-    pub(super) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         self.undo.clear();
     }
 
     /// Undoes everything since [`Self::begin`].
-    pub(super) fn take_back(&mut self) {
+    pub fn take_back(&mut self) {
         while let Some(undo) = self.undo.pop() {
             match undo {
                 Undo::User(key, before) => self.users.restore(&key, before),
@@ -159,7 +173,8 @@ impl Staged {
     }
 
     /// Returns whether nothing is to be written.
-    pub(super) fn is_clean(&self) -> bool {
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
         let no_relation = self.edges.put.is_empty() && self.requests.put.is_empty() && self.blocks.put.is_empty();
         let no_account = self.users.put.is_empty() && self.credentials.put.is_empty() && self.gone.is_empty();
         no_relation && no_account && self.frozen.put.is_empty() && self.audit.is_empty()

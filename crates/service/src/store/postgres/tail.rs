@@ -2,19 +2,19 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::database::{Database, LogLink, LogTail};
 use super::messages::PgMessage;
+use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, PgResult};
 use super::position::{KnownPosition, LogPosition};
-use super::readers::{PAUSE, jittered};
-use super::rows::change_log::{self, LogTail};
-use super::session::{Connector, PgSession, Waker};
 use super::splicer::NumberedBatch;
+use super::waker::Waker;
 use super::writer_state::raise_seen;
 use crate::metrics::DatabaseMetrics;
 use crate::store::CommitBatch;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Follows the log.
 pub(super) struct Tail {
-    pub connector: Connector,
+    pub database: Arc<dyn Database>,
     /// The number of this process in the rows that it wrote.
     pub writer: i64,
     pub epoch: i64,
@@ -37,10 +37,7 @@ pub(super) struct Tail {
     /// The number of the last presence transition, unless they get none.
     pub seen: Option<watch::Sender<SeenNumber>>,
     /// Told when there may be something to read.
-    pub wake: Arc<Notify>,
-    /// Told when other gateways have something else for this one, whose id this is.
-    pub live: Arc<Notify>,
-    pub node: Arc<AtomicI64>,
+    pub waker: Waker,
     /// How often it looks without being told.
     pub poll: Duration,
     pub others: mpsc::Sender<NumberedBatch>,
@@ -72,7 +69,8 @@ impl Tail {
             }
             pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
             tokio::select! {
-                () = tokio::time::sleep(jittered(pause)) => {}
+                biased;
+                () = tokio::time::sleep(part_of(pause, self.database.random().unwrap_or(1))) => {}
                 () = self.others.closed() => return,
             }
         }
@@ -88,7 +86,7 @@ impl Tail {
         let mut unwoken = false;
         loop {
             let before = self.metrics.feed_read_rows.get();
-            while self.read_on(&session).await?.is_continue() {}
+            while self.read_on(&*session).await?.is_continue() {}
             if std::mem::take(&mut unwoken) && self.metrics.feed_read_rows.get() > before {
                 self.metrics.feed_unwoken.inc();
             }
@@ -96,24 +94,24 @@ impl Tail {
                 tracing::info!("the changes of other gateways can be read again");
             }
             tokio::select! {
-                () = self.wake.notified() => {}
+                biased;
+                () = self.waker.wake.notified() => {}
                 () = tokio::time::sleep(self.poll) => unwoken = true,
                 () = self.others.closed() => return Ok(()),
             }
         }
     }
 
-    async fn listen(&self) -> PgResult<PgSession> {
-        let (wake, live, node) = (self.wake.clone(), self.live.clone(), self.node.clone());
-        let session = self.connector.listen(Waker { wake, own: self.writer.to_string(), live, node }).await?;
+    async fn listen(&self) -> PgResult<Arc<dyn LogLink>> {
+        let session = self.database.listen(self.waker.clone()).await?;
         // What was said before is lost.
-        self.live.notify_one();
+        self.waker.live.notify_one();
         Ok(session)
     }
 
     /// Reads the next rows; `Break` if there are no more for now.
-    async fn read_on(&mut self, session: &PgSession) -> PgResult<ControlFlow<()>> {
-        let tail = match timeout(PATIENCE, change_log::tail(session, self.read, self.writer)).await {
+    async fn read_on(&mut self, link: &dyn LogLink) -> PgResult<ControlFlow<()>> {
+        let tail = match timeout(PATIENCE, link.tail(self.read, self.writer)).await {
             Ok(tail) => tail?,
             Err(_) => return Err(PgError::Silent(PATIENCE)),
         };

@@ -6,15 +6,15 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::messages::{BATCH, PgMessage, WriteBatch};
+use super::pause::{PAUSE, part_of};
 use super::pg_error::PgError;
 use super::position::LogPosition;
-use super::readers::{PAUSE, jittered};
 use super::splicer::NumberedBatch;
 use super::transaction::{CommittedBatch, TransactionFailure};
 use super::writer_session::CommitVerdict;
@@ -203,7 +203,7 @@ impl PgWriter {
     /// were not tried.
     async fn rest(&mut self) {
         self.pause = (self.pause * 2).clamp(PAUSE.0, PAUSE.1);
-        let end = tokio::time::Instant::now() + jittered(self.pause);
+        let end = Instant::now() + part_of(self.pause, self.connection.database.random().unwrap_or(1));
         loop {
             match timeout_at(end, self.inbox.recv()).await {
                 Ok(Some(message)) => self.backlog.push_back(message),
@@ -232,7 +232,7 @@ impl PgWriter {
         let results = results.map(|result| result.map_err(|(at, error)| WriteError::Refused { at, error }));
         let answers = waiting.into_iter().zip(results).collect();
         let after = batch.after;
-        let batch = CommitBatch { changes: batch.changes, answers, committed: Instant::now() };
+        let batch = CommitBatch { changes: batch.changes, answers, committed: std::time::Instant::now() };
         if let Err(mpsc::error::SendError(numbered)) = self.own.send(NumberedBatch { after, batch }).await {
             // No consumer is left to apply it, but it is durable.
             numbered.batch.answer();

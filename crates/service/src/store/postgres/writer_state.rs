@@ -8,10 +8,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::database::WriterLink;
 use super::messages::PgMessage;
 use super::pg_error::PgError;
-use super::rows::change_log::PgScrubPass;
-use super::session::PgSession;
 use super::splicer::NumberedBatch;
 use super::writer_session::WriterSession;
 use crate::store::{RulesInForce, StoreClock, StoreError};
@@ -34,8 +33,6 @@ pub(super) struct PgWriter {
     pub compacted: Arc<AtomicU64>,
     /// The number of the last presence transition that is durable, unless they get none.
     pub seen: Option<watch::Sender<SeenNumber>>,
-    /// The pass over the change log under way.
-    pub scrub: Option<PgScrubPass>,
     /// The number of this process in the log.
     pub writer: i64,
     /// Takes batches to the feed.
@@ -58,7 +55,7 @@ pub(super) fn raise_seen(known: Option<&watch::Sender<SeenNumber>>, last: SeenNu
 
 impl PgWriter {
     /// Returns the connection, a new one if need be.
-    pub(super) async fn session(&mut self) -> Result<Arc<PgSession>, PgError> {
+    pub(super) async fn session(&mut self) -> Result<Arc<dyn WriterLink>, PgError> {
         if let Some(session) = self.connection.get() {
             return Ok(session);
         }
@@ -86,10 +83,10 @@ impl PgWriter {
 
     /// Commits once more if somebody cancelled the wait of the last commit for a standby: it is visible, and perhaps not
     /// replicated.
-    pub(super) async fn confirm_replicated(&self, session: &PgSession) {
-        while session.warned() {
+    pub(super) async fn confirm_replicated(&self, link: &dyn WriterLink) {
+        while link.warned() {
             tracing::warn!("a commit did not wait for the standby to the end: it is confirmed by another");
-            if session.run("SELECT pg_logical_emit_message(true, 'rosterd', '')").await.is_err() {
+            if link.write_marker().await.is_err() {
                 return;
             }
         }

@@ -8,11 +8,12 @@ use tokio_postgres::Row as Record;
 use super::values::{account, int, names, number};
 use super::{credentials, profiles, relations};
 use crate::store::log_rows::{LogRow, PackedChanges, log_rows, unpack};
+use crate::store::postgres::database::{FeedBatch, LogTail, TailRow};
 use crate::store::postgres::pg_error::{PgError, PgResult};
 use crate::store::postgres::position::LogPosition;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{LOG_PAGE, LogExtent, LogPage, SnapshotKind};
-use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision, SeenNumber};
+use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision};
 use rosterd_protocol::SnapshotRow;
 
 /// The most bytes of a page, as they are stored and before they were compressed, unless one row has more.
@@ -25,18 +26,6 @@ const TAIL: usize = 64;
 const KEPT_FOR_NODES: Millis = 6 * 60 * 60 * 1000;
 /// The form of a row without changes, which the first migration and the log's end name, too.
 const EMPTY: i64 = 1;
-
-/// What all rows of one batch have in common.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store::postgres) struct FeedBatch {
-    pub epoch: i64,
-    pub nonce: i64,
-    pub time: Millis,
-    /// Which process writes it.
-    pub writer: i64,
-    /// Whether somebody reads the log; otherwise the rows have no changes, and there is only one.
-    pub kept: bool,
-}
 
 /// Adds the calls that append the changes of a batch.
 pub(in crate::store::postgres) fn append(batch: FeedBatch, changes: &[Change], calls: &mut Vec<Call>) {
@@ -64,29 +53,6 @@ fn size(bytes: &[u8]) -> i32 {
 
 fn small(format: i64) -> i16 {
     i16::try_from(format).unwrap_or(i16::MAX)
-}
-
-/// What follows a position in the log, for another gateway.
-pub(in crate::store::postgres) struct LogTail {
-    pub epoch: i64,
-    pub compacted: Revision,
-    /// The number of the last presence transition.
-    pub seen: SeenNumber,
-    pub rows: Vec<TailRow>,
-    /// Whether there may be more.
-    pub is_full: bool,
-}
-
-/// A row of the log.
-pub(in crate::store::postgres) struct TailRow {
-    pub first: Revision,
-    pub last: Revision,
-    pub nonce: i64,
-    pub writer: i64,
-    /// How long before the reading it was written.
-    pub age: Duration,
-    /// None if the reader wrote it itself.
-    pub changes: Vec<LoggedChange>,
 }
 
 /// Reads the rows after a position, in one snapshot with the epoch. Rows of `own` come without their changes.

@@ -10,6 +10,7 @@ use super::relations;
 use super::values::{account, further_fields, int, meaning, names, number, pairs, plain, text, value};
 use crate::store::postgres::pg_error::PgResult;
 use crate::store::postgres::session::{Call, PgSession, call};
+use crate::store::postgres::staged::UserRow;
 use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
@@ -18,13 +19,6 @@ use rosterd_engine::model::{
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_protocol::further_fields_to_bytes;
-
-/// A row of `users` without the number of its last transition.
-#[derive(Debug, Clone)]
-pub(in crate::store::postgres) struct UserRow {
-    pub profile: Arc<Profile>,
-    pub presence: StoredPresence,
-}
 
 /// The column of the own fields, and the type of arrays of it.
 const OWN: (&str, &str) = (Profile::OWN, "bytea[]");
