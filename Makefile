@@ -62,7 +62,7 @@ soak: ## run new simulated histories for MINUTES=10 minutes, or HISTORIES=2000 p
 ifdef HISTORIES
 	ROSTERD_SIM_HISTORIES=$(HISTORIES) cargo test --locked --features jemalloc --test sim -- --ignored --nocapture privacy_soak
 else
-	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --features jemalloc --test sim -- --ignored --nocapture --exact soak
+	ROSTERD_SIM_MINUTES=$(or $(MINUTES),10) cargo test --locked --features jemalloc --test sim -- --ignored --nocapture --exact soak soak_of_several_gateways
 endif
 
 # Fewer random cases than in a normal run: most of them fail on a mutation that any of them notices.

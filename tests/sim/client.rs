@@ -172,7 +172,7 @@ impl Task {
                     None => return,
                 }
             }
-            let connection = self.shared.dial(self.encoding, &self.random);
+            let connection = self.shared.dial(&self.name, self.encoding, &self.random);
             let left = match connection {
                 Some((end, breaker)) => self.connected(end, breaker).await,
                 None => Exit::Again,
@@ -454,7 +454,14 @@ impl Task {
                 // A reply to the login begins a catch-up, which `answered` did.
                 let applied = view.replica.apply(&frame);
                 if frame.synced.is_none() {
+                    let has_cursor = frame.changes.as_ref().is_some_and(|changes| changes.cursor.is_some());
+                    if view.live && has_cursor && !view.tainted {
+                        self.shared.check_cursor(&self.name, &self.account, &view.replica);
+                    }
                     return Ok(());
+                }
+                if applied.is_ok() {
+                    self.shared.check_cursor(&self.name, &self.account, &view.replica);
                 }
                 let tainted = view.tainted;
                 view.live = applied.is_ok();
@@ -506,6 +513,7 @@ impl Task {
                     _ => "current sync",
                 });
                 if let Some(because) = &reply.because {
+                    self.shared.check_full_sync(&self.name, because);
                     self.shared.happened(match because.as_str() {
                         "CURSOR_FOREIGN" => "full sync, cursor of another history",
                         "CURSOR_EXPIRED" => "full sync, cursor expired",

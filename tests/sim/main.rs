@@ -2,6 +2,7 @@
 //! a disk that a seed controls.
 //!
 //! At every rest, each client must hold the same as a plain model of the commits says, and the same as a fresh client.
+//! `cluster` does the same with several gateways on one database.
 //!
 //! `ROSTERD_SIM_SEED=7 cargo test --test sim` plays one seed; `ROSTERD_SIM_TRACE=1` also prints every frame;
 //! `ROSTERD_SIM_MINUTES=10 cargo test --release --test sim -- --ignored --nocapture soak` plays new ones for ten
@@ -10,7 +11,9 @@
 #![allow(clippy::cast_sign_loss, reason = "simulated times are small")]
 #![allow(unreachable_pub, reason = "what the parts of the test share is public to them all, and nobody is outside")]
 
+mod check;
 mod client;
+mod cluster;
 mod disk;
 mod model;
 mod net;
@@ -21,6 +24,7 @@ mod random;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -145,14 +149,19 @@ fn rules(number: u64) -> Visibility {
 fn passes(seed: u64) -> Result<History, String> {
     let history = play(seed);
     let Some(wrong) = &history.wrong else { return Ok(history) };
-    let steps =
-        plan::plan(seed).into_iter().enumerate().map(|(at, step)| format!("{at}: +{} {:?}\n", step.after, step.act));
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sim-{seed}.plan"));
-    std::fs::write(&file, format!("{}{wrong}\n", steps.collect::<String>())).unwrap();
-    Err(format!("ROSTERD_SIM_SEED={seed} fails, its plan is in {}: {wrong}", file.display()))
+    let steps = plan::plan(seed).into_iter().map(|step| (step.after, step.act));
+    Err(write_plan(&seed.to_string(), steps, &format!("ROSTERD_SIM_SEED={seed}"), wrong))
 }
 
-fn play_all(seeds: impl Iterator<Item = u64>) -> BTreeMap<String, u64> {
+/// Writes the steps of a history that failed, and says how to play it again.
+fn write_plan<A: Debug>(name: &str, steps: impl Iterator<Item = (u64, A)>, again: &str, wrong: &str) -> String {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sim-{name}.plan"));
+    let steps: Vec<_> = steps.enumerate().map(|(at, (after, act))| format!("{at}: +{after} {act:?}\n")).collect();
+    std::fs::write(&file, format!("{}{wrong}\n", steps.concat())).unwrap();
+    format!("{again} fails, its plan is in {}: {wrong}", file.display())
+}
+
+fn play_all(seeds: impl Iterator<Item = u64>, passes: fn(u64) -> Result<History, String>) -> BTreeMap<String, u64> {
     let (mut happened, mut failed) = (BTreeMap::new(), Vec::new());
     for seed in seeds {
         match passes(seed) {
@@ -177,17 +186,80 @@ fn new_seeds() -> impl Iterator<Item = u64> {
 #[test]
 fn every_client_holds_what_it_should_after_any_history() {
     if let Some(seed) = seed_from_environment() {
-        println!("{:#?}", play_all([seed].into_iter()));
+        println!("{:#?}", play_all([seed].into_iter(), passes));
         return;
     }
-    let happened = play_all(FIXED.chain([RARE]));
-    for fault in FAULTS {
+    assert_all_happened(&play_all(FIXED.chain([RARE]), passes), FAULTS);
+    play_all(new_seeds().take(FRESH as usize), passes);
+}
+
+fn assert_all_happened(happened: &BTreeMap<String, u64>, faults: &[&str]) {
+    for fault in faults {
         assert!(
             happened.get(*fault).is_some_and(|times| *times > 0),
             "never in the fixed seeds: {fault}\n{happened:#?}"
         );
     }
-    play_all(new_seeds().take(FRESH as usize));
+}
+
+/// The events that must happen in the fixed seeds of several gateways.
+const CLUSTER_FAULTS: &[&str] = &[
+    "a client changed gateways",
+    "a gateway was killed",
+    "a gateway is started again",
+    "a gateway stood still",
+    "a gateway was cut off from the database",
+    "a gateway was removed",
+    "a commit got lost",
+    "a commit was late",
+    "the answer to a commit got lost",
+    "a lock was waited for in vain",
+    "a holder that stood still was ended by one that waited",
+    "a session was ended that was idle in a transaction",
+    "the database crashed",
+    "a promotion lost commits",
+    "a promotion lost nothing",
+    "a failover without a loss",
+    "another epoch begins, at a start",
+    "another epoch begins, by a writer that missed something",
+    "a word was lost",
+    "a friend on no gateway shows as offline",
+    "compaction",
+    "prefetch",
+    "signal",
+    "write of the backend",
+    "acknowledged write",
+    "refused: UNAVAILABLE",
+    "full sync, cursor of another history",
+    "full sync, cursor expired",
+    "delta sync",
+    "current sync",
+    "rest",
+];
+
+/// Plays a seed of several gateways. The error says how to play it again.
+fn passes_with_several(seed: u64) -> Result<History, String> {
+    let history = cluster::play(seed);
+    let Some(wrong) = &history.wrong else { return Ok(history) };
+    let steps = cluster::plan(seed).into_iter().map(|step| (step.after, step.act));
+    Err(write_plan(&format!("cluster-{seed}"), steps, &format!("ROSTERD_SIM_SEED={seed}"), wrong))
+}
+
+#[test]
+fn every_client_holds_what_it_should_on_whichever_gateway() {
+    if let Some(seed) = seed_from_environment() {
+        println!("{:#?}", play_all([seed].into_iter(), passes_with_several));
+        return;
+    }
+    assert_all_happened(&play_all(FIXED, passes_with_several), CLUSTER_FAULTS);
+    play_all(new_seeds().take(FRESH as usize), passes_with_several);
+}
+
+#[test]
+fn a_seed_is_one_history_of_several_gateways() {
+    let seed = seed_from_environment().unwrap_or(3);
+    let (once, again) = (cluster::play(seed), cluster::play(seed));
+    assert_eq!((once.trace, &once.happened), (again.trace, &again.happened));
 }
 
 #[test]
@@ -198,10 +270,9 @@ fn a_seed_is_one_history() {
     assert_ne!(play(seed + 1).trace, once.trace);
 }
 
-/// Plays new seeds for `ROSTERD_SIM_MINUTES`; not part of a normal run.
-#[test]
-#[ignore = "runs for ROSTERD_SIM_MINUTES"]
-fn soak() {
+/// Plays new seeds for `ROSTERD_SIM_MINUTES`.
+#[expect(clippy::print_stdout, reason = "a test says what happened")]
+fn play_for_minutes(what: &str, passes: fn(u64) -> Result<History, String>) {
     let minutes: u64 = std::env::var("ROSTERD_SIM_MINUTES").map_or(1, |text| text.parse().expect("whole minutes"));
     let (begun, mut histories, mut happened, mut failed) = (Instant::now(), 0, BTreeMap::new(), Vec::new());
     for seed in new_seeds() {
@@ -219,10 +290,24 @@ fn soak() {
             }
         }
     }
-    println!("{happened:#?}");
+    println!("{what}: {happened:#?}");
     let rate = f64::from(histories) * 60.0 / begun.elapsed().as_secs_f64();
-    println!("{histories} histories, {rate:.0} a minute, {} failed: {failed:?}", failed.len());
+    println!("{what}: {histories} histories, {rate:.0} a minute, {} failed: {failed:?}", failed.len());
     assert!(failed.is_empty());
+}
+
+/// Not part of a normal run.
+#[test]
+#[ignore = "runs for ROSTERD_SIM_MINUTES"]
+fn soak() {
+    play_for_minutes("one gateway", passes);
+}
+
+/// Not part of a normal run.
+#[test]
+#[ignore = "runs for ROSTERD_SIM_MINUTES"]
+fn soak_of_several_gateways() {
+    play_for_minutes("several gateways", passes_with_several);
 }
 
 /// The events that must happen in the histories of each relation, because otherwise they prove nothing about them.

@@ -30,9 +30,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long an account that left counts as online.
 pub const LINGER: Duration = Duration::from_millis(600);
 /// The friends in a page of a catch-up, and the watchers in a slice of marks: few, so that few accounts fill several.
-const PAGE: usize = 2;
+pub const PAGE: usize = 2;
 /// So that an account with two blocks has many.
-const FEW_BLOCKS: usize = 1;
+pub const FEW_BLOCKS: usize = 1;
 pub const SLICE: usize = 2;
 
 /// A process, which lives until it is dropped or dies by itself.
@@ -60,6 +60,11 @@ impl Process {
     pub async fn death(&self) {
         let mut dead = self.dead.subscribe();
         let _ = dead.wait_for(|dead| *dead).await;
+    }
+
+    /// Takes a connection, which ends with it.
+    pub fn adopt(&self, breaker: Breaker) {
+        self.breakers.lock().unwrap().push(breaker);
     }
 
     /// Dies at once; the system resets its connections.
@@ -155,7 +160,7 @@ impl Node {
 }
 
 /// Waits now and then, for long enough that a commit is applied meanwhile.
-fn interleave(random: Random) -> Interleave {
+pub fn interleave(random: Random) -> Interleave {
     Arc::new(move || {
         let pause = Duration::from_millis(if random.percent(20) { random.below(8) } else { 0 });
         Box::pin(async move {
@@ -167,7 +172,7 @@ fn interleave(random: Random) -> Interleave {
 }
 
 /// Limits that no history reaches.
-fn policy() -> AdmissionPolicy {
+pub fn policy() -> AdmissionPolicy {
     AdmissionPolicy {
         origins: None,
         proxies: Proxies::default(),

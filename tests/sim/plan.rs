@@ -143,11 +143,11 @@ fn presence(number: u64) -> v1::SetPresence {
 }
 
 /// Orders a new nick. The nick itself is set when it is sent, so that each is different.
-fn nick() -> Order {
+pub fn nick() -> Order {
     Order::Send(ClientCommand::UpdateMyInfo(v1::UpdateMyInfo { nick: Some(String::new()), ..Default::default() }))
 }
 
-fn connection_order(random: &Random) -> Order {
+pub fn connection_order(random: &Random) -> Order {
     match random.below(9) {
         0 | 1 => Order::Drop,
         2 => Order::Cut,
@@ -158,7 +158,7 @@ fn connection_order(random: &Random) -> Order {
     }
 }
 
-fn command(random: &Random) -> ClientCommand {
+pub fn command(random: &Random) -> ClientCommand {
     let other = || account(random.below(ACCOUNTS));
     match random.below(24) {
         0..3 => {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use rosterd::store::StoreClock;
-use rosterd_client::{Records, Replica};
+use rosterd_client::Replica;
 use rosterd_engine::model::{
     Account, Audience, Command as StoreCommand, Fields, Millis, Outcome, OwnChanges, OwnValue, Visibility, WriteOrigin,
     WriteRights,
@@ -17,9 +17,10 @@ use rosterd_engine::model::{
 use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::check::compare;
 use crate::client::{Client, Order, View};
-use crate::disk::{Faults, Platter};
-use crate::model::{Expected, Model, SeenProfile};
+use crate::disk::{Committed, Faults, Platter};
+use crate::model::Model;
 use crate::net::{Breaker, End, HandedOverWrites};
 use crate::node::{LINGER, Node, SLICE, Surroundings};
 use crate::plan::{self, ACCOUNTS, Act, CLIENTS, EPOCH, Step, account, owner};
@@ -37,11 +38,53 @@ pub const FLUSHED: &str = "flushed while asleep";
 pub const FLUSHED_IN_PART: &str = "flushed in part while asleep";
 pub const REFUSED: &str = "a frame for one asleep was not taken";
 
+/// What clients connect to.
+pub trait Site: Send + Sync {
+    /// Connects a client, if there is a gateway.
+    fn dial(&self, client: &str, encoding: Encoding, random: &Random) -> Option<(End, Breaker)>;
+
+    /// Whether some command that would survive a crash now is one that was asked for.
+    fn has_committed(&self, is: &mut dyn FnMut(&StoreCommand) -> bool) -> bool;
+
+    /// Whether a client may be told now that its cursor is ahead of the gateway.
+    fn may_be_from_future(&self) -> bool {
+        true
+    }
+
+    /// Demands that a client was told what its cursor covers.
+    ///
+    /// # Errors
+    /// What it was not told.
+    fn check_cursor(&self, _account: &str, _replica: &Replica) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// One gateway and its disk.
+struct OneGateway {
+    node: Mutex<Option<Node>>,
+    platter: Arc<Mutex<Platter>>,
+}
+
+impl Site for OneGateway {
+    fn dial(&self, _: &str, encoding: Encoding, random: &Random) -> Option<(End, Breaker)> {
+        self.node.lock().unwrap().as_mut().map(|node| node.connect(encoding, random))
+    }
+
+    fn has_committed(&self, is: &mut dyn FnMut(&StoreCommand) -> bool) -> bool {
+        has_committed(&self.platter.lock().unwrap().log, is)
+    }
+}
+
+/// Whether some command of a log is one that was asked for.
+pub fn has_committed(log: &[Committed], is: &mut dyn FnMut(&StoreCommand) -> bool) -> bool {
+    log.iter().rev().flat_map(|committed| &committed.commands).any(is)
+}
+
 /// The state that the director and the clients share.
 pub struct Shared {
     pub random: Random,
-    node: Mutex<Option<Node>>,
-    platter: Arc<Mutex<Platter>>,
+    site: Arc<dyn Site>,
     happened: Mutex<BTreeMap<String, u64>>,
     /// Of all connections so far.
     breakers: Mutex<Vec<Breaker>>,
@@ -53,15 +96,63 @@ pub struct Shared {
 }
 
 impl Shared {
+    pub fn new(site: Arc<dyn Site>, random: Random, begun: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            random,
+            site,
+            happened: Mutex::default(),
+            breakers: Mutex::default(),
+            wrong: Mutex::default(),
+            trace: Mutex::new(0xcbf2_9ce4_8422_2325),
+            begun,
+            rules: Mutex::new(vec![(crate::visibility(), begun)]),
+        })
+    }
+
     /// Connects, if there is a gateway.
-    pub fn dial(&self, encoding: Encoding, random: &Random) -> Option<(End, Breaker)> {
-        let connected = self.node.lock().unwrap().as_mut().map(|node| node.connect(encoding, random));
+    pub fn dial(&self, client: &str, encoding: Encoding, random: &Random) -> Option<(End, Breaker)> {
+        let connected = self.site.dial(client, encoding, random);
         self.breakers.lock().unwrap().extend(connected.as_ref().map(|(_, breaker)| breaker.clone()));
         connected
     }
 
     pub fn happened(&self, what: &str) {
         *self.happened.lock().unwrap().entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Demands that a client was told what its cursor covers.
+    pub fn check_cursor(&self, name: &str, account: &str, replica: &Replica) {
+        if let Err(what) = self.site.check_cursor(account, replica) {
+            self.demand(false, &format!("{name} has a cursor that covers what it was not told: {what}"));
+        }
+    }
+
+    /// Demands that a full sync has a reason.
+    pub fn check_full_sync(&self, name: &str, because: &str) {
+        let is_right = because != "CURSOR_FROM_FUTURE" || self.site.may_be_from_future();
+        self.demand(is_right, &format!("{name} syncs in full because it changed gateways"));
+    }
+
+    /// What has gone wrong first.
+    pub fn wrong(&self) -> Option<String> {
+        self.wrong.lock().unwrap().clone()
+    }
+
+    pub fn traced(&self) -> u64 {
+        *self.trace.lock().unwrap()
+    }
+
+    /// Returns what happened, with the writes of flushers.
+    pub fn all_that_happened(&self) -> BTreeMap<String, u64> {
+        let mut happened = self.happened.lock().unwrap().clone();
+        for HandedOverWrites { whole, in_part, refused } in
+            self.breakers.lock().unwrap().iter().map(Breaker::handed_over)
+        {
+            for (what, times) in [(FLUSHED, whole), (FLUSHED_IN_PART, in_part), (REFUSED, refused)] {
+                *happened.entry(what.to_owned()).or_default() += times;
+            }
+        }
+        happened
     }
 
     pub fn refused(&self, reason: &str) {
@@ -122,9 +213,7 @@ impl Shared {
 
     /// Whether a commit that would survive a crash now set this nick.
     pub fn is_safe(&self, account: &str, nick: &str) -> bool {
-        let platter = self.platter.lock().unwrap();
-        let mut commands = platter.log.iter().rev().flat_map(|committed| &committed.commands);
-        commands.any(|command| match command {
+        self.site.has_committed(&mut |command| match command {
             StoreCommand::SetProfile { account: whose, patch, .. } if whose.as_str() == account => {
                 let bare = rosterd_engine::model::Profile::new(whose.clone(), 1, 0);
                 patch
@@ -139,14 +228,12 @@ impl Shared {
 
     /// The same for any write of a client.
     pub fn is_committed(&self, account: &str, command: &ClientCommand) -> bool {
-        let platter = self.platter.lock().unwrap();
-        let mut commands = platter.log.iter().rev().flat_map(|committed| &committed.commands);
-        commands.any(|committed| is_what(committed, account, command).unwrap_or(true))
+        self.site.has_committed(&mut |committed| is_what(committed, account, command).unwrap_or(true))
     }
 
     /// The same for a write of the backend.
-    fn holds(&self, command: &StoreCommand) -> bool {
-        self.platter.lock().unwrap().log.iter().rev().any(|committed| committed.commands.contains(command))
+    pub fn holds(&self, command: &StoreCommand) -> bool {
+        self.site.has_committed(&mut |committed| committed == command)
     }
 }
 
@@ -202,7 +289,7 @@ thread_local! {
 }
 
 /// Counts panics from now on: one in a session's task looks like a lost connection otherwise.
-fn count_panics() {
+pub fn count_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let report = std::panic::take_hook();
@@ -214,6 +301,11 @@ fn count_panics() {
     PANICS.set(0);
 }
 
+/// How often a task has panicked since then.
+pub fn panics() -> usize {
+    PANICS.get()
+}
+
 /// Plays the history of a seed.
 pub fn play(seed: u64) -> History {
     count_panics();
@@ -223,27 +315,20 @@ pub fn play(seed: u64) -> History {
         let mut wrong = None;
         for (at, step) in plan::plan(seed).into_iter().enumerate() {
             director.step(&step).await;
-            director.shared.demand(PANICS.get() == 0, "a task panicked");
-            if let Some(what) = director.shared.wrong.lock().unwrap().clone() {
+            director.shared.demand(panics() == 0, "a task panicked");
+            if let Some(what) = director.shared.wrong() {
                 wrong = Some(format!("after step {at}, {:?}: {what}", step.act));
                 break;
             }
         }
         let shared = &director.shared;
-        let mut happened = shared.happened.lock().unwrap().clone();
-        for HandedOverWrites { whole, in_part, refused } in
-            shared.breakers.lock().unwrap().iter().map(Breaker::handed_over)
-        {
-            for (what, times) in [(FLUSHED, whole), (FLUSHED_IN_PART, in_part), (REFUSED, refused)] {
-                *happened.entry(what.to_owned()).or_default() += times;
-            }
-        }
-        History { happened, trace: *shared.trace.lock().unwrap(), wrong }
+        History { happened: shared.all_that_happened(), trace: shared.traced(), wrong }
     })
 }
 
 struct Director {
     shared: Arc<Shared>,
+    one: Arc<OneGateway>,
     on: Surroundings,
     random: Random,
     clients: Vec<Client>,
@@ -280,24 +365,16 @@ impl Director {
             slice: SLICE,
         };
         let node = Node::start(&on).await;
-        let shared = Arc::new(Shared {
-            random: random.fork(),
-            node: Mutex::new(Some(node)),
-            platter,
-            happened: Mutex::default(),
-            breakers: Mutex::default(),
-            wrong: Mutex::default(),
-            trace: Mutex::new(0xcbf2_9ce4_8422_2325),
-            begun,
-            rules: Mutex::new(vec![(crate::visibility(), begun)]),
-        });
+        let one = Arc::new(OneGateway { node: Mutex::new(Some(node)), platter });
+        let shared = Shared::new(one.clone(), random.fork(), begun);
         let client = |n: u64| {
             let encoding = Encoding::ALL[(n / ACCOUNTS) as usize % 2];
             Client::start(format!("client {n}"), account(owner(n)), encoding, shared.clone())
         };
         let clients = (0..CLIENTS).map(client).collect();
         Self {
-            shared: shared.clone(),
+            shared,
+            one,
             on,
             random,
             clients,
@@ -316,19 +393,19 @@ impl Director {
     }
 
     fn service(&self) -> Arc<rosterd::service::Service> {
-        self.shared.node.lock().unwrap().as_ref().expect("a node, since it was revived").service.clone()
+        self.one.node.lock().unwrap().as_ref().expect("a node, since it was revived").service.clone()
     }
 
     /// Restarts a process that died by itself, after a while.
     async fn revive(&mut self) {
-        let dead = self.shared.node.lock().unwrap().as_ref().is_none_or(|node| node.process().is_dead());
+        let dead = self.one.node.lock().unwrap().as_ref().is_none_or(|node| node.process().is_dead());
         if dead {
             self.restart().await;
         }
     }
 
     async fn restart(&mut self) {
-        drop(self.shared.node.lock().unwrap().take());
+        drop(self.one.node.lock().unwrap().take());
         self.prefetched.clear();
         sleep(Duration::from_millis(self.random.below(400))).await;
         *self.on.faults.crash.lock().unwrap() = None;
@@ -336,7 +413,7 @@ impl Director {
             fails.store(false, Ordering::Relaxed);
         }
         let node = Node::start(&self.on).await;
-        *self.shared.node.lock().unwrap() = Some(node);
+        *self.one.node.lock().unwrap() = Some(node);
     }
 
     fn fresh(&mut self) -> String {
@@ -367,7 +444,7 @@ impl Director {
     /// Starts a write, and does not wait for it.
     fn write(&mut self, what: &str, command: StoreCommand) {
         let (service, shared, what) = (self.service(), self.shared.clone(), what.to_owned());
-        let node = self.shared.node.lock().unwrap();
+        let node = self.one.node.lock().unwrap();
         let process = node.as_ref().expect("a node, since it was revived").process();
         drop(node);
         let writing = self.writing.clone();
@@ -505,7 +582,7 @@ impl Director {
         *self.on.faults.crash.lock().unwrap() = Some(when);
         let change = self.change(n);
         self.write("write that was answered at a crash", change);
-        let process = self.shared.node.lock().unwrap().as_ref().expect("a node").process();
+        let process = self.one.node.lock().unwrap().as_ref().expect("a node").process();
         if timeout(Duration::from_secs(2), process.death()).await.is_ok() {
             self.shared.happened(match when {
                 crate::disk::When::Before => "crash before a commit",
@@ -517,7 +594,7 @@ impl Director {
     }
 
     async fn restore(&mut self) {
-        drop(self.shared.node.lock().unwrap().take());
+        drop(self.one.node.lock().unwrap().take());
         let epoch = self.random.next();
         if self.on.platter.lock().unwrap().restore(epoch) {
             self.shared.happened("restore of a backup");
@@ -527,7 +604,7 @@ impl Director {
 
     async fn compact(&mut self) {
         let (store, hub) = {
-            let node = self.shared.node.lock().unwrap();
+            let node = self.one.node.lock().unwrap();
             let node = node.as_ref().expect("a node, since it was revived");
             (node.store.clone(), node.service.hub().clone())
         };
@@ -565,7 +642,7 @@ impl Director {
 
     /// Checks that no session has more pending than the accounts that it is interested in.
     fn check_bounds(&self) {
-        let node = self.shared.node.lock().unwrap();
+        let node = self.one.node.lock().unwrap();
         let Some(node) = node.as_ref() else { return };
         let model = Model::of(&self.on.platter.lock().unwrap().log);
         for n in 0..ACCOUNTS {
@@ -605,7 +682,8 @@ impl Director {
         }
         let online: BTreeSet<_> = (0..ACCOUNTS).map(account).filter(|name| model.exists(name)).collect();
         for n in (0..ACCOUNTS).filter(|n| model.exists(&account(*n))) {
-            self.compare(n, &model, &online).await;
+            let seen = (&online, (self.on.clock)(), self.blurred());
+            compare(&self.shared, &self.clients, n, (&model, seen, &self.on.rules)).await;
         }
         self.shared.happened("rest");
     }
@@ -622,7 +700,7 @@ impl Director {
             }
             let mut state = self.unsettled();
             // Heartbeats are not in the trace.
-            let frames = *self.shared.trace.lock().unwrap();
+            let frames = self.shared.traced();
             if frames != seen {
                 state.push_str("frames come");
                 seen = frames;
@@ -639,7 +717,7 @@ impl Director {
     /// Describes what has not settled yet; empty if everything has.
     fn unsettled(&self) -> String {
         let mut state = String::new();
-        let node = self.shared.node.lock().unwrap();
+        let node = self.one.node.lock().unwrap();
         let Some(node) = node.as_ref().filter(|node| !node.process().is_dead()) else { return "no node".to_owned() };
         let (platter, hub) = (self.on.platter.lock().unwrap(), node.service.hub());
         let model = Model::of(&platter.log);
@@ -680,109 +758,13 @@ impl Director {
         state
     }
 
-    /// Checks that each client of an account holds what the model expects, and the same as a fresh one.
-    async fn compare(&mut self, n: u64, model: &Model, online: &BTreeSet<String>) {
-        let Some(fresh) = self.fresh_sync(n).await else {
-            self.shared.demand(false, &format!("{} could not sync in full", account(n)));
-            return;
-        };
-        for client in self.clients.iter().filter(|client| client.account == account(n)) {
-            let view = client.view.lock().unwrap();
-            let rules = self.on.rules.lock().unwrap().clone();
-            let seen = (online, (self.on.clock)(), self.blurred());
-            let expected = model.expected(&client.account, &view.watched, seen, &rules);
-            let held = held(&view.replica, &view.watched, model, &client.account);
-            let differences = expected.differences(&held);
-            self.shared.demand(differences.is_empty(), &format!("{} holds\n{differences}", client.name));
-            let same = versions(&view.replica) == versions(&fresh);
-            let what = format!(
-                "{} holds\n{:?}\nand a fresh client\n{:?}",
-                client.name,
-                versions(&view.replica),
-                versions(&fresh)
-            );
-            self.shared.demand(same, &what);
-            self.shared.demand(view.replica.digest() == fresh.digest(), &format!("{}: another digest", client.name));
-            let cursor = view.replica.cursor().is_some();
-            self.shared.demand(cursor, &format!("{} has no cursor", client.name));
-        }
-    }
-
     /// How long before and after its end a status may be there or not: a clock that was set ends some twice, or late.
     fn blurred(&self) -> Millis {
         let was_set = self.offset.load(Ordering::Relaxed) != EPOCH;
         if was_set { 100 * 86_400_000 } else { 2000 }
     }
-
-    /// Connects a client for the first time, and returns its replica once it is in sync.
-    async fn fresh_sync(&mut self, n: u64) -> Option<Replica> {
-        let client = Client::start("a fresh client".to_owned(), account(n), Encoding::Json, self.shared.clone());
-        client.order(Order::Connect);
-        let synced = timeout(Duration::from_secs(30), async {
-            while !client.view.lock().unwrap().live {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        synced.await.ok()?;
-        let replica = client.view.lock().unwrap().replica.clone();
-        client.order(Order::Drop);
-        Some(replica)
-    }
 }
 
-fn name(n: u64) -> Account {
+pub fn name(n: u64) -> Account {
     Account::parse(&account(n), "account").unwrap()
-}
-
-/// The replica of a client, in the types of the model.
-fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> Expected {
-    let profile = |account: &String| replica.users().get(account).map(SeenProfile::of);
-    let shows = |account: &String| {
-        let presence = replica.presence().get(account);
-        presence.map_or((false, None), |presence| (presence.online, presence.status.clone()))
-    };
-    Expected {
-        me: replica.me().map(SeenProfile::of).unwrap_or_default(),
-        friends: replica
-            .friends()
-            .values()
-            .map(|friend| {
-                let profile = profile(&friend.account).unwrap_or_default();
-                (friend.account.clone(), (friend.alias.clone(), profile))
-            })
-            .collect(),
-        requests: replica
-            .requests()
-            .map(|request| (request.account.clone(), request.direction == v1::Direction::In as i32))
-            .collect(),
-        blocks: replica.blocks().map(|block| block.account.clone()).collect(),
-        watched: watched
-            .iter()
-            // A client does not learn that a watched account was deleted.
-            .filter(|watched| *watched != account && model.exists(watched))
-            .filter_map(|watched| Some((watched.clone(), profile(watched)?)))
-            .collect(),
-        shows: replica.friends().keys().map(|friend| (friend.clone(), shows(friend))).collect(),
-        may_have_ended: BTreeSet::new(),
-    }
-}
-
-/// The state that two clients of one account in sync have in common, versions and times included.
-#[derive(Debug, PartialEq)]
-struct Versions {
-    me: Option<v1::User>,
-    friends: Records<v1::Friend>,
-    profiles: Vec<Option<v1::User>>,
-    requests: Vec<v1::Request>,
-    blocks: Vec<v1::BlockRecord>,
-}
-
-fn versions(replica: &Replica) -> Versions {
-    Versions {
-        me: replica.me().cloned(),
-        friends: replica.friends().clone(),
-        profiles: replica.friends().keys().map(|friend| replica.users().get(friend).cloned()).collect(),
-        requests: replica.requests().cloned().collect(),
-        blocks: replica.blocks().cloned().collect(),
-    }
 }

@@ -183,13 +183,13 @@ async fn a_commit_in_doubt_is_found_behind_those_of_others() {
     other.close().await;
 }
 
-/// A session that takes the lock as a gateway's writer does, and then does nothing.
+/// A session that takes the lock as a gateway's writer does, and then only does what it is told.
 struct StuckWriter(Child);
 
 impl StuckWriter {
     fn start(place: &Place) -> Self {
         let (server, database) = place.database.as_ref().unwrap();
-        let mut child = server
+        let child = server
             .tool("psql")
             .args(["-X", "-q", &server.url(ROLE, &database.name)])
             .env("PGAPPNAME", "rosterd writer")
@@ -198,10 +198,15 @@ impl StuckWriter {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let stdin = child.stdin.as_mut().unwrap();
-        writeln!(stdin, "BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;").unwrap();
+        let mut writer = Self(child);
+        writer.run("BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;");
+        writer
+    }
+
+    fn run(&mut self, sql: &str) {
+        let stdin = self.0.stdin.as_mut().unwrap();
+        writeln!(stdin, "{sql}").unwrap();
         stdin.flush().unwrap();
-        Self(child)
     }
 }
 
@@ -231,6 +236,33 @@ async fn a_gateway_that_stands_still_with_the_lock_is_ended_by_those_that_wait()
     until(|| applied(&one) == 3 && applied(&other) == 3).await;
     one.close().await;
     other.close().await;
+}
+
+/// How long its transaction has lasted says nothing: it may have waited for the lock itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_works_with_the_lock_is_not_ended_however_long_its_transaction_lasts() {
+    let Some(place) = Place::postgres() else { return };
+    let db = join(&place);
+    db.run(nick("a", "Ann")).await;
+    let mut busy = StuckWriter::start(&place);
+    let holds = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
+                 AND datname = current_database() AND state = 'idle in transaction'";
+    until(|| place.sql(holds) == "1").await;
+    let store = db.store.clone();
+    let write = Write { commands: vec![nick("a", "Anna")], origin: WriteOrigin::Import };
+    let asked = tokio::spawn(async move { store.write(write).await });
+    // Longer than anybody waits for the lock, and twice: who waits looks who has it, and waits on.
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..70 {
+        ticks.tick().await;
+        busy.run("SELECT 1;");
+    }
+    assert!(!asked.is_finished(), "the lock was not held");
+    assert_eq!(place.sql(holds), "1", "its session is still there");
+    busy.run("COMMIT;");
+    let answers = timeout(PATIENCE, asked).await.expect("an answer in time").unwrap().unwrap();
+    assert_eq!(answers[0].outcome, Outcome::Changed);
+    db.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -261,6 +261,46 @@ mod tests {
         SessionChange { number, id: SessionId(id), account: name(n), state: SessionState::Ended { at } }
     }
 
+    /// What a node has, and what it has told of it.
+    struct TrueNode {
+        id: NodeId,
+        /// By place, the session and whose it is.
+        live: BTreeMap<u64, (u64, usize)>,
+        log: Vec<SessionChange<u64>>,
+    }
+
+    impl TrueNode {
+        fn new(at: u64) -> Self {
+            Self { id: NodeId(at), live: BTreeMap::new(), log: Vec::new() }
+        }
+
+        /// A session comes, or the one in its place ends.
+        fn change(&mut self, id: u64, slot: u64, n: usize) {
+            let number = self.log.len() as u64 + 1;
+            if let Some((id, n)) = self.live.remove(&slot) {
+                self.log.push(ended(number, id, n, number));
+            } else {
+                self.live.insert(slot, (id, n));
+                self.log.push(came(number, id, n));
+            }
+        }
+
+        /// Some of the changes that are not read.
+        fn page(&self, directory: &SessionDirectory<u64>, most: usize) -> Vec<SessionChange<u64>> {
+            let read = directory.read().into_iter().find(|(id, _)| *id == self.id).map_or(0, |(_, read)| read);
+            self.log.iter().filter(|change| change.number > read).take(most).cloned().collect()
+        }
+
+        fn join_again(&mut self, id: NodeId, keeps: bool) {
+            self.id = id;
+            if !keeps {
+                self.live.clear();
+            }
+            let again = self.live.values().enumerate().map(|(at, (id, n))| came(at as u64 + 1, *id, *n));
+            self.log = again.collect();
+        }
+    }
+
     #[test]
     fn a_node_that_stops_keeps_its_accounts_until_it_is_forgotten_and_lists_no_session_that_ended() {
         let mut directory = SessionDirectory::default();
@@ -324,6 +364,68 @@ mod tests {
             }
             while !directory.forget_some(A, 1, 3).is_empty() {}
             prop_assert!(directory.accounts.is_empty() && directory.nodes.is_empty());
+        }
+
+        /// Nodes change, stop, are called dead and join again under other ids, while pages are read late, in part, twice or
+        /// not at all: once everything is read, the directory holds what the nodes have, and nothing of those that are no more.
+        #[test]
+        fn it_is_the_truth_at_rest(acts in prop::collection::vec((0usize..3, 0u8..12, 0u64..5, 0usize..4), 1..120)) {
+            let mut nodes: Vec<TrueNode> = (0..3).map(TrueNode::new).collect();
+            let mut directory = SessionDirectory::default();
+            let (mut ids, mut late): (u64, Vec<(NodeId, Vec<SessionChange<u64>>)>) = (100, Vec::new());
+            for (at, act, slot, n) in acts {
+                ids += 1;
+                let node = &mut nodes[at];
+                match act {
+                    0..5 => node.change(ids, slot, n),
+                    5..8 => {
+                        // What is read comes now, or after later ones, or never.
+                        let page = node.page(&directory, 1 + n);
+                        if act == 5 { late.push((node.id, page)) } else { drop(directory.take(node.id, page)) }
+                    }
+                    8 => {
+                        if let Some((id, page)) = late.pop().filter(|(id, _)| nodes.iter().any(|node| node.id == *id)) {
+                            directory.take(id, page.clone());
+                            directory.take(id, page);
+                        }
+                    }
+                    9 => directory.stops(node.id, ids),
+                    _ => {
+                        // Called dead. If it stands still only, it tells everything again under another id.
+                        while !directory.forget_some(node.id, ids, 2).is_empty() {}
+                        node.join_again(NodeId(ids), act == 10);
+                    }
+                }
+            }
+            for node in &mut nodes {
+                // One that stops keeps its accounts: it ends, and is started again.
+                if directory.nodes.get(&node.id).is_some_and(|held| held.stopping.is_some()) {
+                    while !directory.forget_some(node.id, 1, 3).is_empty() {}
+                    ids += 1;
+                    node.join_again(NodeId(ids), true);
+                }
+            }
+            for node in &nodes {
+                while directory.read().iter().all(|(id, read)| *id != node.id || *read < node.log.len() as u64) {
+                    let page = node.page(&directory, 2);
+                    if page.is_empty() {
+                        break;
+                    }
+                    directory.take(node.id, page);
+                }
+            }
+            for n in 0..4 {
+                let mut held: Vec<_> = directory.sessions_of(&name(n)).into_iter().map(|s| (s.node, s.id.0)).collect();
+                held.sort_unstable();
+                let of = |node: &TrueNode| {
+                    let own = node.live.values().filter(|(_, of)| *of == n);
+                    own.map(|(session, _)| (node.id, *session)).collect::<Vec<_>>()
+                };
+                let mut wanted: Vec<_> = nodes.iter().flat_map(of).collect();
+                wanted.sort_unstable();
+                prop_assert_eq!(&held, &wanted);
+                prop_assert_eq!(directory.is_there(&name(n)), !wanted.is_empty());
+            }
         }
     }
 }

@@ -150,5 +150,40 @@ mod tests {
             prop_assert_eq!((splice.left(), splice.waiting()), (last, 0));
             prop_assert!(splice.followers.is_empty());
         }
+
+        /// Whatever comes, also what is of another history or behind a hole: what leaves is one history, and what does not
+        /// fit to it is refused.
+        #[test]
+        fn what_leaves_is_one_history_without_a_hole(
+            offers in prop::collection::vec((1..30u64, 0..4u64, any::<bool>()), 1..80),
+        ) {
+            let mut splice = Splice::new(3);
+            let (mut next, mut waiting): (u64, Vec<(u64, u64, usize)>) = (4, Vec::new());
+            for (number, (first, more, is_own)) in offers.into_iter().enumerate() {
+                let last = first + more;
+                let overlaps = |(f, l, _): &(u64, u64, usize)| *f <= last && *l >= first;
+                let is_known = last < next || waiting.iter().any(|(f, l, _)| (*f, *l) == (first, last));
+                let is_other = !is_known && (first < next || waiting.iter().any(overlaps));
+                let offered = splice.offer(first, last, number);
+                prop_assert_eq!(offered.is_err(), is_other, "{} to {} at {}: {:?}", first, last, next, &waiting);
+                if !is_known && !is_other {
+                    waiting.push((first, last, number));
+                }
+                if is_own {
+                    splice.follow(last, 1000 + number);
+                }
+                while let Some(left) = splice.leave() {
+                    if left >= 1000 {
+                        continue;
+                    }
+                    let at = waiting.iter().position(|(first, ..)| *first == next);
+                    let (_, last, number) = waiting.swap_remove(at.expect("it comes next"));
+                    prop_assert_eq!(left, number, "the first that came");
+                    next = last + 1;
+                }
+                prop_assert_eq!((splice.left(), splice.waiting()), (next - 1, waiting.len()));
+                prop_assert!(waiting.iter().all(|(first, ..)| *first > next), "nothing that could leave stays");
+            }
+        }
     }
 }
