@@ -225,6 +225,7 @@ const CLUSTER_FAULTS: &[&str] = &[
     "a word was lost",
     "a friend on no gateway shows as offline",
     "compaction",
+    "compaction while a client reads its friends",
     "prefetch",
     "signal",
     "write of the backend",

@@ -36,8 +36,8 @@ pub enum ClusterAct {
     Promote(u64, bool),
     /// Tombstones are dropped, however young, through a gateway.
     Compact(u64),
-    /// A friend leaves while a client is away, and tombstones are dropped through a gateway while it is coming back.
-    ReturnAtCompaction(u64, u64, u64),
+    /// A friend leaves through a gateway while a client is away, and tombstones are dropped while it reads its friends again.
+    ReturnAtCompaction(u64, u64),
     /// All clients connect, everything settles, and is compared.
     Rest,
 }
@@ -94,7 +94,7 @@ fn act(random: &Random) -> ClusterAct {
         177..180 => ClusterAct::Crash(random.below(2000)),
         180..184 => ClusterAct::Promote(random.below(1500), random.percent(70)),
         184..186 => ClusterAct::Compact(gateway),
-        186..192 => ClusterAct::ReturnAtCompaction(gateway, client, b),
+        186..192 => ClusterAct::ReturnAtCompaction(gateway, client),
         _ => ClusterAct::Client(client, Order::Connect),
     }
 }

@@ -252,9 +252,8 @@ impl Director {
                 self.write(*gateway, "make", change);
             }
             ClusterAct::Prefetch(gateway, viewer, n) => self.prefetch(*gateway, *viewer, *n),
-            ClusterAct::ReturnAtCompaction(gateway, client, b) => {
-                self.return_at_compaction(*gateway, *client, *b).await;
-            }
+            ClusterAct::ReturnAtCompaction(gateway, client) => self.return_at_compaction(*gateway, *client).await,
+            ClusterAct::Compact(gateway) => self.compact(*gateway).await,
             ClusterAct::Rest => self.rest().await,
             fault => self.break_something(fault),
         }
@@ -286,7 +285,6 @@ impl Director {
             }
             ClusterAct::Crash(ms) => server.lock().unwrap().crash(Duration::from_millis(*ms)),
             ClusterAct::Promote(ms, lags) => server.lock().unwrap().promote(*lags, Duration::from_millis(*ms)),
-            ClusterAct::Compact(gateway) => self.compact(*gateway),
             _ => {}
         }
     }
@@ -332,8 +330,35 @@ impl Director {
         });
     }
 
-    /// Drops tombstones, however young: clients that are connected may have lacked them, and those that are away do.
-    fn compact(&self, gateway: u64) {
+    /// Waits until sessions that are connected have got every removal, as they have where the retention is longer than any
+    /// session may lag. Returns the head then.
+    async fn quiet(&self) -> Option<u64> {
+        let mut looks = 0;
+        for _ in 0..30 {
+            looks = if self.is_quiet() { looks + 1 } else { 0 };
+            if looks == 5 {
+                return Some(self.cluster.server.lock().unwrap().head());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+
+    fn is_quiet(&self) -> bool {
+        let head = self.cluster.server.lock().unwrap().head();
+        let nodes = self.cluster.nodes.lock().unwrap();
+        nodes.iter().flatten().all(|node| {
+            let hub = node.service.hub();
+            let pending = |n| hub.sessions_of(&name(n)).iter().any(|session| session.pending_count() > 0);
+            hub.watermark() == head && !node.stands_still() && !(0..ACCOUNTS).any(pending)
+        })
+    }
+
+    /// Drops tombstones, however young.
+    async fn compact(&self, gateway: u64) {
+        if self.quiet().await.is_none() {
+            return;
+        }
         let (before, shared) = ((self.clock)(), self.shared.clone());
         self.with(gateway, |node| {
             let (store, process) = (node.store.clone(), node.process());
@@ -352,8 +377,10 @@ impl Director {
         });
     }
 
-    async fn return_at_compaction(&mut self, gateway: u64, client: u64, friend: u64) {
+    async fn return_at_compaction(&mut self, gateway: u64, client: u64) {
         let a = owner(client);
+        // The last one, so that it is on a later page than the first.
+        let friend = if a + 1 == ACCOUNTS { a - 1 } else { ACCOUNTS - 1 };
         for n in (0..ACCOUNTS).filter(|n| *n != a) {
             self.write(gateway, "befriend", StoreCommand::Befriend { account: name(a), peer: name(n) });
         }
@@ -361,10 +388,21 @@ impl Director {
         self.order(client, Order::Drop);
         sleep(Duration::from_millis(50)).await;
         self.write(gateway, "unfriend", StoreCommand::Unfriend { account: name(a), peer: name(friend) });
-        sleep(Duration::from_millis(100)).await;
+        let Some(head) = self.quiet().await else { return self.order(client, Order::Connect) };
+        let logins = |server: &SharedServer| server.lock().unwrap().logins_of(&name(a));
+        let before = logins(&self.cluster.server);
         self.order(client, Order::Connect);
-        sleep(Duration::from_millis(self.random.below(50))).await;
-        self.compact(gateway);
+        for _ in 0..500 {
+            if logins(&self.cluster.server) > before {
+                break;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(Duration::from_millis(self.random.below(8))).await;
+        let mut server = self.cluster.server.lock().unwrap();
+        if server.head() == head {
+            server.compact();
+        }
     }
 
     async fn rest(&mut self) {
