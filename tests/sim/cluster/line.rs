@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rosterd::store::postgres::{PgError, PgResult};
@@ -23,16 +23,23 @@ pub struct Line {
     pub process: u64,
     cut: Arc<AtomicBool>,
     dead: Arc<AtomicBool>,
+    /// How many questions wait for an answer that was lost.
+    hanging: Arc<AtomicUsize>,
     pub random: Random,
 }
 
 impl Line {
     pub fn new(server: SharedServer, process: u64, random: Random) -> Self {
-        Self { server, process, cut: Arc::default(), dead: Arc::default(), random }
+        Self { server, process, cut: Arc::default(), dead: Arc::default(), hanging: Arc::default(), random }
     }
 
     pub fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Relaxed) || self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Whether something was lost that the process has not given up yet.
+    pub fn hangs(&self) -> bool {
+        self.hanging.load(Ordering::Relaxed) > 0
     }
 
     pub fn cut(&self) {
@@ -100,7 +107,11 @@ impl Line {
             match found {
                 Some(found) if !line.is_cut() => drop(answer.send(found)),
                 // Nothing comes, until the system gives the connection up.
-                _ => sleep(Duration::from_millis(line.random.below(3000))).await,
+                _ => {
+                    line.hanging.fetch_add(1, Ordering::Relaxed);
+                    sleep(Duration::from_millis(line.random.below(3000))).await;
+                    line.hanging.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         });
         answered.await.unwrap_or_else(|_| Err(PgError::Away("the connection broke".into())))

@@ -479,7 +479,7 @@ impl Director {
             };
             let hub = node.service.hub();
             sessions += hub.sessions();
-            if hub.watermark() != head || node.stands_still() || node.line.is_cut() {
+            if hub.watermark() != head || node.stands_still() || node.line.is_cut() || node.line.hangs() {
                 let _ = write!(state, "gateway {at} is at {} and not {head}, or in trouble; ", hub.watermark());
             }
             let pending = |n| hub.sessions_of(&name(n)).iter().map(|session| session.pending_count()).sum::<usize>();

@@ -238,6 +238,32 @@ async fn a_gateway_that_stands_still_with_the_lock_is_ended_by_those_that_wait()
     other.close().await;
 }
 
+/// The lock is one statement and the head another, which sees what was written while the first one waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_waited_for_the_lock_goes_on_after_what_was_written_meanwhile() {
+    let Some(place) = Place::postgres() else { return };
+    let (one, other) = (join(&place), join(&place));
+    one.run(nick("a", "Ann")).await;
+    let mut holder = StuckWriter::start(&place);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
+                   AND datname = current_database() AND wait_event_type = 'Lock'";
+    let holds = waiting.replace("wait_event_type = 'Lock'", "state = 'idle in transaction'");
+    until(|| place.sql(&holds) == "1").await;
+    let write = |db: &Running, command| {
+        let (store, write) = (db.store.clone(), Write { commands: vec![command], origin: WriteOrigin::Import });
+        tokio::spawn(async move { store.write(write).await })
+    };
+    let asked = [write(&one, nick("a", "Anna")), write(&other, nick("b", "Bob"))];
+    until(|| place.sql(waiting) == "2").await;
+    holder.run("COMMIT;");
+    for asked in asked {
+        timeout(PATIENCE, asked).await.expect("an answer in time").unwrap().unwrap();
+    }
+    until(|| applied(&one) == 3 && applied(&other) == 3).await;
+    one.close().await;
+    other.close().await;
+}
+
 /// How long its transaction has lasted says nothing: it may have waited for the lock itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_works_with_the_lock_is_not_ended_however_long_its_transaction_lasts() {

@@ -84,7 +84,12 @@ impl Service {
     ) -> Result<(Plan, LoginRows), StoreError> {
         let mut guess = plan(cursor, self.store.lineage(), self.store.head());
         loop {
+            let applied = *self.hub.applied().borrow();
             let read = self.store.login_rows(account.clone(), self.environment.page, guess.since()).await?;
+            if read.head < applied {
+                // Its epoch may still be the known one: nobody has written since.
+                return Err(StoreError("the store lacks changes that are applied here: it lost them".into()));
+            }
             let plan = plan(cursor, read.lineage, read.head);
             if plan.since() == guess.since() {
                 return Ok((plan, read));
