@@ -372,7 +372,7 @@ mod tests {
         fn it_is_the_truth_at_rest(acts in prop::collection::vec((0usize..3, 0u8..12, 0u64..5, 0usize..4), 1..120)) {
             let mut nodes: Vec<TrueNode> = (0..3).map(TrueNode::new).collect();
             let mut directory = SessionDirectory::default();
-            let (mut ids, mut late): (u64, Vec<(NodeId, Vec<SessionChange<u64>>)>) = (100, Vec::new());
+            let (mut ids, mut late) = (100, Vec::new());
             for (at, act, slot, n) in acts {
                 ids += 1;
                 let node = &mut nodes[at];
