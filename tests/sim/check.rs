@@ -14,13 +14,16 @@ use crate::model::{Expected, Model, SeenProfile};
 use crate::plan::account;
 use crate::world::Shared;
 
+/// Who is online, what time it is, and how long before and after its end a status may be there or not.
+pub type Seen<'a> = (&'a BTreeSet<String>, Millis, Millis);
+
 /// Checks that each client of an account holds what the model expects, and the same as a fresh one. Besides the model it
 /// takes who is online, the time and how exactly it is known, and the rules.
 pub async fn compare(
     shared: &Arc<Shared>,
     clients: &[Client],
     n: u64,
-    (model, seen, rules): (&Model, (&BTreeSet<String>, Millis, Millis), &Arc<Mutex<Visibility>>),
+    (model, seen, rules): (&Model, Seen<'_>, &Arc<Mutex<Visibility>>),
 ) {
     let Some(fresh) = fresh_sync(shared, n).await else {
         shared.demand(false, &format!("{} could not sync in full", account(n)));
