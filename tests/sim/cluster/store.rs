@@ -104,8 +104,9 @@ impl Store for ClusterStore {
                 let found = futures::FutureExt::now_or_never(rows.login_rows(account, limit, since));
                 found.expect("the store in memory waits for nothing")
             });
+            let known = self.writer.head();
             let found = read.await??;
-            self.writer.saw(found.head);
+            self.writer.saw(known, found.head);
             Ok(found)
         })
     }

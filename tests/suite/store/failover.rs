@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rosterd::store::postgres::{Failover, PostgresOptions, PostgresUrl, Sharing, open};
 use rosterd::store::{Store, StoreError, Write, WriteError};
-use rosterd_engine::model::WriteOrigin;
+use rosterd_engine::model::{Account, WriteOrigin};
 use rosterd_postgres_server::{ROLE, Server};
 use tokio::time::timeout;
 
@@ -180,6 +180,35 @@ async fn a_standby_that_lacks_commits_begins_a_new_epoch_and_every_gateway_ends(
         again.run(nick("a", "new")).await;
         again.close().await;
     }
+}
+
+/// A gateway that is alone follows nobody. Its clients can write only once they are logged in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_alone_notices_lost_commits_by_a_login() {
+    let Some(pair) = Pair::start() else { return };
+    let alone = PostgresOptions { sharing: Sharing::Alone, ..shared(Failover::MayLose) };
+    let db = pair.open(alone.clone());
+    db.run(nick("a", "kept")).await;
+    until(|| pair.standby.sql("friends", "SELECT nick FROM rosterd.users") == "kept").await;
+    let epoch = db.store.lineage().epoch;
+    pair.cut();
+    db.run(nick("a", "lost")).await;
+    tokio::task::block_in_place(|| pair.fail_over());
+    // The first reads find their connections broken.
+    let logins = async {
+        loop {
+            let _ = db.store.login_rows(Account::parse("a", "account").unwrap(), 10, None).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = db.store.ended() => {}
+        () = logins => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("it goes on"),
+    }
+    let again = pair.open(alone);
+    assert_ne!(again.store.lineage().epoch, epoch);
+    again.close().await;
 }
 
 /// A commit waits for a standby that is gone: the lock stays held, which no other gateway may end. Who waited for longer than

@@ -186,9 +186,10 @@ impl Store for Postgres {
                 rows::relations::blocks(&account, None, limit, since),
                 call!("COMMIT"),
             ];
+            let known = writer.head();
             let found = session.pipeline(&calls).await?;
             let (lineage, head) = extent(&found[1])?;
-            writer.saw(head);
+            writer.saw(known, head);
             let credential = found[2].first().map(rows::credentials::credential).transpose()?;
             let edges = found[3].iter().map(|record| rows::relations::listed_edge(record, since));
             Ok(LoginRows {

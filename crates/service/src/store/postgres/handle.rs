@@ -60,10 +60,16 @@ impl WriterHandle {
         answered.await.map_err(|_| broke_off())?
     }
 
-    /// Notes that a snapshot had this as its last revision: whoever read it waits for what is not known here.
-    pub fn saw(&self, head: Revision) {
+    /// Notes that a snapshot had this as its last revision, of which `known` was known before. Whoever read it waits for what is
+    /// not known here. Where some of that is not there the server is another, and has lost it: the writer finds out, which
+    /// without a write nobody else would have it do.
+    pub fn saw(&self, known: Revision, head: Revision) {
         if head > self.head() {
             self.wake.notify_one();
+        }
+        if head < known {
+            // If it has so much to do that this finds no room, it notices by itself.
+            let _ = self.messages.try_send(PgMessage::LookAgain);
         }
     }
 
