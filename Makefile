@@ -178,7 +178,7 @@ benchquick: ## the same in three minutes; do not quote its figures
 
 # SEED=… repeats a run; KILLS=… and CLIENTS=… set its size.
 # The full disk needs root, to mount a small file system.
-chaos: ## test the release binary under kill -9, stops, full disks, slow and half-open peers, and storms; five minutes
+chaos: postgres ## test the release binary under kill -9, stops, full disks, slow and half-open peers, and storms, then three of them on PostgreSQL under failovers and cuts
 	CHAOS=full CHAOS_SEED=$(SEED) CHAOS_KILLS=$(KILLS) CHAOS_CLIENTS=$(CLIENTS) cargo test --locked $(SHIPPED) --test chaos -- --nocapture
 
 # KILLS=… sets how often.

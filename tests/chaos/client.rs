@@ -1,5 +1,6 @@
 //! One client's life: it comes, writes and reads, loses its gateway and comes back at once, until the phase that ends it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +20,8 @@ use crate::truth::Truth;
 
 /// The pause after a connection that was not made. Nobody spreads: everyone comes back at once.
 const RETRY: Duration = Duration::from_millis(10);
+/// After one in so many of its writes a client goes to another gateway.
+const ROAM: u64 = 20;
 
 /// What all clients do now.
 #[derive(Clone)]
@@ -37,7 +40,8 @@ pub enum Phase {
 
 /// The state that clients share, and their statistics.
 pub struct Shared {
-    pub address: watch::Receiver<Option<SocketAddr>>,
+    /// Where one may come now, to any of them.
+    pub addresses: watch::Receiver<Vec<SocketAddr>>,
     pub phase: watch::Receiver<Phase>,
     pub ledger: Ledger,
     pub begun: Instant,
@@ -61,7 +65,15 @@ pub struct ClientStats {
     pub put_off: AtomicU64,
     pub logins: AtomicU64,
     pub full_syncs: AtomicU64,
+    /// Those of them because the history was another.
+    pub foreign: AtomicUsize,
     pub lost: AtomicU64,
+    /// Connections that were lost while an answer was awaited.
+    pub torn: AtomicU64,
+    /// Sessions that ended because something was not known, such as whether a write was done.
+    pub unknown: AtomicU64,
+    /// When each gateway answered writes.
+    pub times: Mutex<AnswerTimes>,
     pub latencies: Mutex<Latencies>,
     /// Why the run has failed.
     pub failure: Mutex<Option<String>>,
@@ -73,6 +85,34 @@ pub struct Latencies {
     pub replies: Histogram<u64>,
     /// From a command to a friend's client that holds what it changed.
     pub pushes: Histogram<u64>,
+}
+
+/// How many writes each gateway answered, and the longest time in which it answered none.
+#[derive(Default)]
+pub struct AnswerTimes(BTreeMap<SocketAddr, (u64, Instant, Duration)>);
+
+impl AnswerTimes {
+    /// Begins anew, for these gateways.
+    pub fn begin(&mut self, gateways: &[SocketAddr]) {
+        self.0 = gateways.iter().map(|&at| (at, (0, Instant::now(), Duration::ZERO))).collect();
+    }
+
+    fn answered(&mut self, at: SocketAddr) {
+        if let Some((count, last, longest)) = self.0.get_mut(&at) {
+            (*count, *longest, *last) = (*count + 1, last.elapsed().max(*longest), Instant::now());
+        }
+    }
+
+    /// How many writes one has answered.
+    pub fn count(&self, at: SocketAddr) -> u64 {
+        self.0.get(&at).map_or(0, |(count, ..)| *count)
+    }
+
+    /// The longest time without an answer of any gateway but one, up to now.
+    pub fn longest_but(&self, but: SocketAddr) -> Duration {
+        let others = self.0.iter().filter(|(at, _)| **at != but);
+        others.map(|(_, (_, last, longest))| last.elapsed().max(*longest)).max().unwrap_or_default()
+    }
 }
 
 impl Default for Latencies {
@@ -90,7 +130,9 @@ pub struct Guest {
     slow: bool,
     random: Random,
     shared: Arc<Shared>,
-    address: watch::Receiver<Option<SocketAddr>>,
+    addresses: watch::Receiver<Vec<SocketAddr>>,
+    /// Where it has come.
+    at: Option<SocketAddr>,
     phase: watch::Receiver<Phase>,
     client: Option<Client>,
     replica: Replica,
@@ -100,10 +142,10 @@ pub struct Guest {
 
 impl Guest {
     pub fn new(number: usize, shared: Arc<Shared>, random: Random) -> Self {
-        let (address, phase) = (shared.address.clone(), shared.phase.clone());
+        let (addresses, phase) = (shared.addresses.clone(), shared.phase.clone());
         let account = number % shared.ledger.accounts();
         let (client, replica, synced, slow) = (None, Replica::default(), Duration::ZERO, number % 10 == 9);
-        Self { number, account, slow, random, shared, address, phase, client, replica, synced }
+        Self { number, account, slow, random, shared, addresses, at: None, phase, client, replica, synced }
     }
 
     /// Lives until the end, or until something is wrong.
@@ -149,10 +191,11 @@ impl Guest {
     async fn come(&mut self) -> Result<(), String> {
         let shared = self.shared.clone();
         let stats = &shared.stats;
-        let Some(address) = *self.address.borrow_and_update() else {
+        let some = self.addresses.borrow_and_update().clone();
+        let Some(&address) = some.get(self.random.index(some.len().max(1))) else {
             stats.waiting.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
-                _ = self.address.changed() => {}
+                _ = self.addresses.changed() => {}
                 _ = self.phase.changed() => {}
             }
             stats.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -168,8 +211,9 @@ impl Guest {
                 // Only the first time has nobody a cursor.
                 if reply.sync() == v1::SyncMode::Full && reply.because() != "NO_CURSOR" {
                     stats.full_syncs.fetch_add(1, Ordering::Relaxed);
+                    stats.foreign.fetch_add(usize::from(reply.because() == "CURSOR_FOREIGN"), Ordering::Relaxed);
                 }
-                (self.client, self.synced) = (Some(client), self.shared.begun.elapsed());
+                (self.client, self.synced, self.at) = (Some(client), self.shared.begun.elapsed(), Some(address));
                 Ok(())
             }
             Err(error) if is_lost(&error) => {
@@ -205,17 +249,46 @@ impl Guest {
         match answer {
             Ok(reply) => {
                 self.shared.ledger.answered(self.account, register, true);
-                stats.answered.fetch_add(1, Ordering::Relaxed);
+                self.answered();
                 let took = self.shared.begun.elapsed().saturating_sub(asked);
                 stats.latencies.lock().replies.saturating_record(took.as_micros() as u64);
-                self.replica.apply(&reply).map_err(|error| error.to_string())
+                self.replica.apply(&reply).map_err(|error| error.to_string())?;
+                self.roam();
+                Ok(())
+            }
+            // It was asked for before, and the answer was lost.
+            Err(ClientError::Refused(error))
+                if ["NOT_FOUND", "ALREADY_EXISTS"].contains(&error.reason.as_str())
+                    && self.shared.ledger.is_in_doubt(self.account, register) =>
+            {
+                self.shared.ledger.answered(self.account, register, true);
+                self.answered();
+                Ok(())
             }
             Err(ClientError::Refused(error)) if error.reason == "UNAVAILABLE" => {
                 self.shared.ledger.answered(self.account, register, false);
                 stats.put_off.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) => self.lose(&error),
+            Err(error) => {
+                stats.torn.fetch_add(1, Ordering::Relaxed);
+                self.lose(&error)
+            }
+        }
+    }
+
+    fn answered(&self) {
+        self.shared.stats.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(at) = self.at {
+            self.shared.stats.times.lock().answered(at);
+        }
+    }
+
+    /// Leaves now and then where there are several gateways, to come back on any.
+    fn roam(&mut self) {
+        if self.addresses.borrow().len() > 1 && self.random.below(ROAM) == 0 {
+            self.client = None;
+            self.shared.stats.here.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -287,6 +360,9 @@ impl Guest {
         self.client = None;
         self.shared.stats.here.fetch_sub(1, Ordering::Relaxed);
         self.shared.stats.lost.fetch_add(1, Ordering::Relaxed);
+        if matches!(error, ClientError::Closed { code: 3002, .. }) {
+            self.shared.stats.unknown.fetch_add(1, Ordering::Relaxed);
+        }
         if is_lost(error) { Ok(()) } else { Err(error.to_string()) }
     }
 }

@@ -1,28 +1,24 @@
-//! A gateway, everyone who is connected to it, and what is done with them all at once.
+//! A gateway and everyone who is connected to it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use hyper::Method;
 
-use crate::client::{ClientStats, Guest, Latencies, Phase, Shared};
+use crate::client::Phase;
 use crate::follower::Follower;
-use crate::ledger::{Ledger, name};
+use crate::guests::Guests;
 use crate::random::Random;
 use crate::support::{Gateway, World, resident};
 use crate::table::Row;
 use crate::truth::Truth;
 
-/// How long anything awaited may take; for many clients on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
-/// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(2);
 /// How often the gateway's memory is looked at.
 const MEMORY: Duration = Duration::from_millis(50);
 
@@ -31,13 +27,10 @@ pub struct Crowd {
     /// Settings of every gateway of this crowd.
     overrides: Vec<String>,
     gateway: Option<Gateway>,
-    address: watch::Sender<Option<SocketAddr>>,
-    phase: watch::Sender<Phase>,
-    pub shared: Arc<Shared>,
+    pub guests: Guests,
     /// Where the server API is.
     ops: watch::Sender<Option<SocketAddr>>,
     pub follower: Follower,
-    clients: Vec<JoinHandle<()>>,
     /// The most memory of the gateway since it was last asked for, in bytes.
     memory: Arc<AtomicU64>,
     watching: Option<JoinHandle<()>>,
@@ -45,30 +38,16 @@ pub struct Crowd {
 
 impl Crowd {
     /// Makes a store with everyone in it, starts a gateway and lets everyone come.
-    pub async fn gather(world: World, accounts: usize, clients: usize, random: &mut Random) -> Self {
-        let (address, phase) = (watch::Sender::new(None), watch::Sender::new(Phase::Quiet));
-        let shared = Arc::new(Shared {
-            address: address.subscribe(),
-            phase: phase.subscribe(),
-            ledger: Ledger::new(accounts),
-            begun: Instant::now(),
-            stats: ClientStats::default(),
-        });
-        let guests = (0..clients).map(|number| tokio::spawn(Guest::new(number, shared.clone(), random.fork()).live()));
-        let clients = guests.collect();
+    pub async fn gather(world: World, accounts: usize, clients: usize, random: &Random) -> Self {
+        let guests = Guests::new(accounts, clients, random, vec![world.path().join("log")]);
         let (memory, watching, overrides) = Default::default();
         let ops = watch::Sender::new(None);
         let follower = Follower::begin(ops.subscribe());
-        let mut crowd =
-            Self { world, overrides, gateway: None, address, phase, shared, ops, follower, clients, memory, watching };
+        let mut crowd = Self { world, overrides, gateway: None, guests, ops, follower, memory, watching };
         let gateway = crowd.start();
-        let names: Vec<_> = (0..accounts).map(name).collect();
-        let pairs = crowd.shared.ledger.friendships();
-        let users: Vec<_> = names.iter().map(String::as_str).collect();
-        let pairs: Vec<_> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        gateway.populate(&users, &pairs).await;
+        crowd.guests.populate(&gateway).await;
         crowd.open(gateway);
-        crowd.everyone_is_here().await;
+        crowd.guests.everyone_is_here().await;
         crowd
     }
 
@@ -85,14 +64,8 @@ impl Crowd {
 
     /// Lets everyone know of it.
     pub fn open(&mut self, gateway: Gateway) {
-        let (memory, pid) = (self.memory.clone(), gateway.pid());
-        self.watching = Some(tokio::spawn(async move {
-            while let Some(resident) = resident(pid) {
-                memory.fetch_max(resident, Ordering::Relaxed);
-                sleep(MEMORY).await;
-            }
-        }));
-        self.address.send_replace(Some(gateway.clients));
+        self.watching = Some(watch_memory(gateway.pid(), self.memory.clone()));
+        self.guests.addresses.send_replace(vec![gateway.clients]);
         self.ops.send_replace(Some(gateway.ops));
         self.gateway = Some(gateway);
     }
@@ -103,7 +76,7 @@ impl Crowd {
 
     /// Returns the gateway, whose address no client gets any more. It runs on.
     pub fn close(&mut self) -> Gateway {
-        self.address.send_replace(None);
+        self.guests.addresses.send_replace(Vec::new());
         self.ops.send_replace(None);
         if let Some(watching) = self.watching.take() {
             watching.abort();
@@ -113,13 +86,13 @@ impl Crowd {
 
     /// `kill -9`, and what everyone was in the middle of then.
     pub async fn kill(&mut self) -> Moment {
-        let stats = &self.shared.stats;
+        let stats = self.guests.stats();
         let moment = Moment {
             under_way: stats.under_way.load(Ordering::Relaxed),
             catching_up: stats.catching_up.load(Ordering::Relaxed),
         };
         self.close().kill();
-        self.everyone_waits().await;
+        self.guests.everyone_waits().await;
         moment
     }
 
@@ -132,100 +105,47 @@ impl Crowd {
 
     /// Nothing that was acknowledged is missing. Nobody may be writing.
     pub async fn check(&self, gateway: &Gateway) -> Truth {
-        let truth = Truth::of(gateway, self.shared.ledger.accounts()).await;
-        if let Err(lost) = self.shared.ledger.check(&truth) {
-            panic!("{lost}\n{}", self.world.log());
-        }
+        let truth = Truth::of(gateway, self.guests.shared.ledger.accounts()).await;
+        self.guests.check(&truth);
         truth
-    }
-
-    pub fn go(&self, phase: Phase) {
-        self.shared.stats.done.store(0, Ordering::Relaxed);
-        self.phase.send_replace(phase);
     }
 
     /// Nobody writes any more, and everyone's view becomes what the store holds.
     pub async fn rest(&self) {
-        self.everyone_is_here().await;
-        self.everyone_does(Phase::Quiet).await;
+        self.guests.everyone_is_here().await;
+        self.guests.everyone_does(Phase::Quiet).await;
         let truth = Arc::new(self.check(self.gateway()).await);
         let (_, newest) = self.gateway().call(Method::GET, "/v1/feed?after=now", "").await;
         self.follower.agrees(newest["position"].as_str().expect("a position"), &truth).await;
-        self.everyone_does(Phase::Compare(truth)).await;
-        let full = self.shared.stats.full_syncs.load(Ordering::Relaxed);
+        self.guests.everyone_does(Phase::Compare(truth)).await;
+        let full = self.guests.stats().full_syncs.load(Ordering::Relaxed);
         assert_eq!(full, 0, "some who came back got everything anew: their cursors were not good");
         // A client whose list is not the gateway's mends it by itself, and nobody would know.
         let repairs = self.gateway().metric("rosterd_repairs_total").await;
         assert_eq!(repairs, 0.0, "some held another list than the gateway when they came back");
     }
 
-    async fn everyone_does(&self, phase: Phase) {
-        self.go(phase);
-        self.until("everyone has done so", |stats| stats.done.load(Ordering::Relaxed) == self.clients.len()).await;
-    }
-
-    pub async fn everyone_is_here(&self) {
-        self.until("everyone is here", |stats| stats.here.load(Ordering::Relaxed) == self.clients.len()).await;
-    }
-
-    pub async fn everyone_waits(&self) {
-        self.until("everyone waits", |stats| stats.waiting.load(Ordering::Relaxed) == self.clients.len()).await;
-    }
-
-    /// Waits until so many more writes are answered.
-    pub async fn answers(&self, more: u64) {
-        let until = self.shared.stats.answered.load(Ordering::Relaxed) + more;
-        self.until("writes are answered", |stats| stats.answered.load(Ordering::Relaxed) >= until).await;
-    }
-
-    pub async fn until(&self, what: &str, good: impl Fn(&ClientStats) -> bool) {
-        let waits = async {
-            while !good(&self.shared.stats) {
-                self.nothing_failed();
-                sleep(LOOK).await;
-            }
-        };
-        let came = timeout(PATIENCE, waits).await.is_ok();
-        let stats = &self.shared.stats;
-        let numbers = [&stats.here, &stats.waiting, &stats.done, &stats.under_way].map(|n| n.load(Ordering::Relaxed));
-        assert!(came, "waited in vain until {what}: here, waiting, done, under way: {numbers:?}\n{}", self.world.log());
-    }
-
-    fn nothing_failed(&self) {
-        if let Some(why) = self.shared.stats.failure.lock().as_ref() {
-            panic!("{why}\n{}", self.world.log());
-        }
-        assert!(!self.clients.iter().any(JoinHandle::is_finished), "a client ended; why stands above");
-    }
-
     /// What has been counted since the last row, as the row of a table.
     pub fn row(&self, stage: &'static str, faults: String) -> Row {
-        let stats = &self.shared.stats;
-        let Latencies { replies, pushes } = std::mem::take(&mut *stats.latencies.lock());
-        Row {
-            stage,
-            faults,
-            writes: stats.answered.swap(0, Ordering::Relaxed),
-            put_off: stats.put_off.swap(0, Ordering::Relaxed),
-            logins: stats.logins.swap(0, Ordering::Relaxed),
-            lost: stats.lost.swap(0, Ordering::Relaxed),
-            replies: Row::latency(&replies),
-            pushes: Row::latency(&pushes),
-            memory: self.memory.swap(0, Ordering::Relaxed),
-        }
+        self.guests.row(stage, faults, self.memory.swap(0, Ordering::Relaxed))
     }
 
     /// Everyone leaves, and the gateway stops in order.
     pub async fn end(mut self) {
-        self.go(Phase::End);
-        for client in std::mem::take(&mut self.clients) {
-            timeout(PATIENCE, client).await.expect("an end in time").expect("no panic");
-        }
-        assert_eq!(*self.shared.stats.failure.lock(), None);
-        assert!(!self.world.log().contains("panicked"), "{}", self.world.log());
+        self.guests.end().await;
         let gateway = self.close();
         assert_eq!(gateway.terminate().await, Some(0), "{}", self.world.log());
     }
+}
+
+/// Notes the most memory of a process, until it ends.
+pub fn watch_memory(pid: u32, most: Arc<AtomicU64>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Some(resident) = resident(pid) {
+            most.fetch_max(resident, Ordering::Relaxed);
+            sleep(MEMORY).await;
+        }
+    })
 }
 
 /// What everyone was in the middle of.

@@ -118,18 +118,18 @@ pub async fn full_disk(scale: &Scale, random: &mut Random) -> Row {
         // A gateway that has stopped in order leaves no log of writes that the next one could fill again.
         let gateway = crowd.close();
         assert_eq!(gateway.terminate().await, Some(0), "{}", crowd.world.log());
-        crowd.everyone_waits().await;
+        crowd.guests.everyone_waits().await;
         let gateway = crowd.start();
         crowd.check(&gateway).await;
         let pid = gateway.pid();
         disk.fill(pid);
         crowd.open(gateway);
         // Everyone can log in all the same, and is asked to write later.
-        crowd.everyone_is_here().await;
-        let put_off = || crowd.shared.stats.put_off.load(Ordering::Relaxed);
+        crowd.guests.everyone_is_here().await;
+        let put_off = || crowd.guests.stats().put_off.load(Ordering::Relaxed);
         let until = put_off() + 2 * CLIENTS as u64;
-        crowd.go(Phase::Load { pause: Duration::from_millis(20), stalled: false });
-        crowd.until("writes are put off", |stats| stats.put_off.load(Ordering::Relaxed) >= until).await;
+        crowd.guests.go(Phase::Load { pause: Duration::from_millis(20), stalled: false });
+        crowd.guests.until("writes are put off", |stats| stats.put_off.load(Ordering::Relaxed) >= until).await;
         // The log may be on that disk, too.
         assert!(crowd.gateway().metric("rosterd_store_failed_writes_total").await > 0.0, "the store could write");
         if round % 2 == 1 {
@@ -140,7 +140,7 @@ pub async fn full_disk(scale: &Scale, random: &mut Random) -> Row {
         } else {
             disk.free(pid);
         }
-        crowd.answers(5 * CLIENTS as u64).await;
+        crowd.guests.answers(5 * CLIENTS as u64).await;
         crowd.rest().await;
     }
     let faults = format!("{} × {}, full, {kills} of them with `kill -9`", scale.full_disks, disk.word());

@@ -20,15 +20,15 @@ use crate::support::PATIENCE;
 use crate::table::Row;
 
 /// As fast as it is answered.
-const UNPAUSED: Phase = Phase::Load { pause: Duration::ZERO, stalled: false };
+pub const UNPAUSED: Phase = Phase::Load { pause: Duration::ZERO, stalled: false };
 
-fn with_pauses(scale: &Scale) -> Phase {
+pub fn with_pauses(scale: &Scale) -> Phase {
     Phase::Load { pause: scale.pause, stalled: false }
 }
 
 /// No fault at all: what the others are measured against.
 pub async fn calm(crowd: &Crowd, scale: &Scale) -> Row {
-    crowd.go(with_pauses(scale));
+    crowd.guests.go(with_pauses(scale));
     sleep(scale.calm).await;
     crowd.rest().await;
     crowd.row("calm", "none".to_owned())
@@ -38,13 +38,16 @@ pub async fn calm(crowd: &Crowd, scale: &Scale) -> Row {
 pub async fn kills(crowd: &mut Crowd, scale: &Scale, random: &mut Random) -> Row {
     let (mut under_way, mut catching_up) = (0, 0);
     for kill in 1..=scale.kills {
-        crowd.go(UNPAUSED);
+        crowd.guests.go(UNPAUSED);
         if kill % 4 == 0 {
             let all = scale.clients;
             let some = |stats: &ClientStats| stats.catching_up.load(Ordering::Relaxed) > 0;
-            crowd.until("someone comes back", |stats| some(stats) || stats.here.load(Ordering::Relaxed) == all).await;
+            crowd
+                .guests
+                .until("someone comes back", |stats| some(stats) || stats.here.load(Ordering::Relaxed) == all)
+                .await;
         } else {
-            crowd.answers(1 + random.below(2 * scale.clients as u64)).await;
+            crowd.guests.answers(1 + random.below(2 * scale.clients as u64)).await;
             sleep(Duration::from_micros(random.below(20_000))).await;
         }
         let moment = crowd.kill().await;
@@ -67,19 +70,19 @@ pub async fn stops(crowd: &Crowd, scale: &Scale, random: &mut Random) -> Row {
     let pid = crowd.gateway().pid();
     let mut stood = Duration::ZERO;
     for _ in 0..scale.stops {
-        crowd.go(UNPAUSED);
-        crowd.answers(scale.clients as u64).await;
+        crowd.guests.go(UNPAUSED);
+        crowd.guests.answers(scale.clients as u64).await;
         send(pid, Signal::STOP);
         let half = Duration::from_millis(100 + random.below(400));
         sleep(half).await;
         assert!(is_stopped(pid), "the gateway was not stopped");
-        let answered = || crowd.shared.stats.answered.load(Ordering::Relaxed);
+        let answered = || crowd.guests.stats().answered.load(Ordering::Relaxed);
         let before = answered();
         sleep(half).await;
         assert_eq!(answered(), before, "a gateway that stands still answers");
         stood += 2 * half;
         send(pid, Signal::CONT);
-        crowd.answers(scale.clients as u64).await;
+        crowd.guests.answers(scale.clients as u64).await;
         crowd.rest().await;
     }
     crowd.row("stop", format!("{} × `SIGSTOP`, {:.1} s in all", scale.stops, stood.as_secs_f64()))
@@ -89,12 +92,12 @@ pub async fn stops(crowd: &Crowd, scale: &Scale, random: &mut Random) -> Row {
 pub async fn slow_readers(crowd: &Crowd, scale: &Scale) -> Row {
     let conflated = || crowd.gateway().metric("rosterd_marks_conflated_total");
     let before = conflated().await;
-    let lost = crowd.shared.stats.lost.load(Ordering::Relaxed);
-    crowd.go(Phase::Load { pause: scale.pause, stalled: true });
+    let lost = crowd.guests.stats().lost.load(Ordering::Relaxed);
+    crowd.guests.go(Phase::Load { pause: scale.pause, stalled: true });
     sleep(scale.stall).await;
     let spared = conflated().await - before;
     assert!(spared > 0.0, "nobody was so slow that anything was conflated");
-    assert_eq!(crowd.shared.stats.lost.load(Ordering::Relaxed), lost, "someone was thrown out");
+    assert_eq!(crowd.guests.stats().lost.load(Ordering::Relaxed), lost, "someone was thrown out");
     // The newest of each is pending for them, not all there was.
     crowd.rest().await;
     let slow = scale.clients / 10;
@@ -111,7 +114,7 @@ pub async fn half_open(crowd: &mut Crowd, scale: &Scale) -> Row {
     // Whether nothing is pending for them, or so much that it does not fit the buffers on the way.
     crowd.set(&["clients.heartbeat=2s", "clients.stall_timeout=2s"]);
     crowd.come_back().await;
-    crowd.everyone_is_here().await;
+    crowd.guests.everyone_is_here().await;
     let gateway = crowd.gateway();
     let ended = "rosterd_sessions_closed_total";
     let mut processes: Vec<_> = (0..scale.half_open).map(|n| Standing::new(crowd, &name(n))).collect();
@@ -121,7 +124,7 @@ pub async fn half_open(crowd: &mut Crowd, scale: &Scale) -> Row {
         client.login(&name(n), &mut Replica::default()).await.unwrap();
         silent.push(client);
     }
-    crowd.go(with_pauses(scale));
+    crowd.guests.go(with_pauses(scale));
     for process in &mut processes {
         process.stop();
     }
@@ -139,7 +142,7 @@ pub async fn half_open(crowd: &mut Crowd, scale: &Scale) -> Row {
     crowd.kill().await;
     crowd.set(&[]);
     crowd.come_back().await;
-    crowd.everyone_is_here().await;
+    crowd.guests.everyone_is_here().await;
     row
 }
 
@@ -163,14 +166,14 @@ async fn until_sessions(crowd: &Crowd, account: &str, most: usize) {
 pub async fn storms(crowd: &mut Crowd, scale: &Scale) -> Row {
     let mut took = Vec::new();
     for _ in 0..scale.storms {
-        crowd.go(with_pauses(scale));
-        crowd.answers(1).await;
+        crowd.guests.go(with_pauses(scale));
+        crowd.guests.answers(1).await;
         crowd.kill().await;
         let gateway = crowd.start();
         crowd.check(&gateway).await;
         let begun = Instant::now();
         crowd.open(gateway);
-        crowd.everyone_is_here().await;
+        crowd.guests.everyone_is_here().await;
         took.push(begun.elapsed());
         crowd.rest().await;
     }

@@ -23,6 +23,13 @@ pub enum Register {
     Friend,
 }
 
+impl Register {
+    /// What a store shows of a value: of a friendship only whether it is there.
+    fn shown(self, step: u64) -> u64 {
+        if self == Self::Friend { step % 2 } else { step }
+    }
+}
+
 const REGISTERS: [Register; 3] = [Register::EncodedProfile, Register::FriendUpdate, Register::Friend];
 
 /// A value, in steps from the first.
@@ -31,6 +38,8 @@ struct Value {
     acknowledged: u64,
     /// Asked for and not answered.
     asked: Option<u64>,
+    /// Whether it was asked for before, and the answer was lost.
+    is_in_doubt: bool,
 }
 
 /// One account's values.
@@ -76,7 +85,7 @@ impl Ledger {
         let mut values = self.accounts[account].lock();
         let value = &mut values.0[register as usize];
         let step = value.acknowledged + 1;
-        value.asked = Some(step);
+        value.is_in_doubt = value.asked.replace(step).is_some();
         let friend = name(across(account, all));
         let command = match register {
             Register::EncodedProfile => ClientCommand::UpdateMyInfo(v1::UpdateMyInfo {
@@ -97,12 +106,19 @@ impl Ledger {
         (register, command)
     }
 
-    /// It was answered: well, or with a refusal that says nothing was changed.
+    /// Whether what is asked for now may have been done before.
+    pub fn is_in_doubt(&self, account: usize, register: Register) -> bool {
+        self.accounts[account].lock().0[register as usize].is_in_doubt
+    }
+
+    /// It was answered: well, or with a refusal that says nothing was changed by it.
     pub fn answered(&self, account: usize, register: Register, well: bool) {
         let value = &mut self.accounts[account].lock().0[register as usize];
-        let asked = value.asked.take().expect("it was asked");
+        let asked = value.asked.expect("it was asked");
         if well {
-            value.acknowledged = asked;
+            *value = Value { acknowledged: asked, ..Value::default() };
+        } else if !value.is_in_doubt {
+            value.asked = None;
         }
     }
 
@@ -111,7 +127,27 @@ impl Ledger {
         (0..self.accounts()).try_for_each(|account| self.check_one(account, truth))
     }
 
-    fn check_one(&self, number: usize, truth: &Truth) -> Result<(), String> {
+    /// Takes over what a store has that may have lost commits. Returns how many values were acknowledged and are lost.
+    pub fn take_over(&self, truth: &Truth) -> Result<usize, String> {
+        let mut lost = 0;
+        for account in 0..self.accounts() {
+            let found = self.found(account, truth)?;
+            let mut values = self.accounts[account].lock();
+            for (register, found) in REGISTERS.into_iter().zip(found) {
+                let value = &mut values.0[register as usize];
+                let is_shown = found == register.shown(value.acknowledged);
+                lost += usize::from(!is_shown && value.asked.is_none());
+                if !is_shown {
+                    value.acknowledged = found;
+                }
+                *value = Value { acknowledged: value.acknowledged, ..Value::default() };
+            }
+        }
+        Ok(lost)
+    }
+
+    /// What a store has of an account's values, as far as it shows.
+    fn found(&self, number: usize, truth: &Truth) -> Result<[u64; REGISTERS.len()], String> {
         let (account, all) = (name(number), self.accounts());
         let user = truth.users.get(&account).ok_or_else(|| format!("{account} is gone"))?;
         let friends = &truth.friends[&account];
@@ -122,20 +158,23 @@ impl Ledger {
         let next = name((number + 1) % all);
         let note = steps(&friends.get(&next).ok_or_else(|| format!("{account} lost its friend {next}"))?.alias);
         let friend = u64::from(!friends.contains_key(&name(across(number, all))));
+        // The other side of a friendship writes nothing of it.
+        Ok([nick, note, if number < all / 2 { friend } else { 0 }])
+    }
+
+    fn check_one(&self, number: usize, truth: &Truth) -> Result<(), String> {
+        let (account, found) = (name(number), self.found(number, truth)?);
         let mut values = self.accounts[number].lock();
-        for (register, found) in REGISTERS.into_iter().zip([nick, note, friend]) {
+        for (register, found) in REGISTERS.into_iter().zip(found) {
             let value = &mut values.0[register as usize];
-            let shown = |step: u64| if register == Register::Friend { step % 2 } else { step };
-            // The other side of a friendship writes nothing of it.
-            if register == Register::Friend && number >= all / 2 {
-                continue;
-            }
-            let right =
-                [Some(value.acknowledged), value.asked].into_iter().flatten().find(|step| shown(*step) == found);
+            let right = [Some(value.acknowledged), value.asked]
+                .into_iter()
+                .flatten()
+                .find(|step| register.shown(*step) == found);
             let Some(right) = right else {
                 return Err(format!("{account}: {register:?} is {found}, acknowledged and asked for was {value:?}"));
             };
-            *value = Value { acknowledged: right, asked: None };
+            *value = Value { acknowledged: right, ..Value::default() };
         }
         Ok(())
     }
@@ -219,6 +258,30 @@ mod tests {
         ask(&ledger, 3, Register::EncodedProfile);
         ledger.answered(3, Register::EncodedProfile, false);
         assert!(ledger.check(&truth).is_err());
+    }
+
+    #[test]
+    fn a_write_in_doubt_that_is_put_off_later_may_still_be_there() {
+        let ledger = Ledger::new(20);
+        let mut truth = untouched(&ledger);
+        ask(&ledger, 3, Register::EncodedProfile);
+        ask(&ledger, 3, Register::EncodedProfile);
+        assert!(ledger.is_in_doubt(3, Register::EncodedProfile));
+        ledger.answered(3, Register::EncodedProfile, false);
+        let user = truth.users.get_mut("u0003").unwrap();
+        (user.nick, user.custom) = ("1".to_owned(), "1".to_owned());
+        assert_eq!(ledger.check(&truth), Ok(()));
+    }
+
+    #[test]
+    fn what_a_store_lost_is_counted_and_goes_on_from_there() {
+        let ledger = Ledger::new(20);
+        let truth = untouched(&ledger);
+        ask(&ledger, 3, Register::EncodedProfile);
+        ledger.answered(3, Register::EncodedProfile, true);
+        assert!(ledger.check(&truth).is_err());
+        assert_eq!(ledger.take_over(&truth), Ok(1));
+        assert_eq!(ledger.check(&truth), Ok(()));
     }
 
     #[test]

@@ -29,6 +29,14 @@ pub struct Scale {
     pub storms: usize,
     /// Times that the disk is full.
     pub full_disks: usize,
+    /// Times that PostgreSQL is killed.
+    pub database_kills: usize,
+    /// Times that a gateway stands still while it holds the lock of writers.
+    pub stopped_holders: usize,
+    /// Times that a gateway is cut off from PostgreSQL, in each direction.
+    pub cuts: usize,
+    /// Times that a standby takes over, without a loss and with one.
+    pub failovers: usize,
 }
 
 impl Scale {
@@ -62,6 +70,10 @@ impl Scale {
             half_open: 3,
             storms: 1,
             full_disks: 1,
+            database_kills: 2,
+            stopped_holders: 2,
+            cuts: 2,
+            failovers: 2,
         }
     }
 
@@ -80,6 +92,10 @@ impl Scale {
             half_open: 40,
             storms: 10,
             full_disks: 5,
+            database_kills: 20,
+            stopped_holders: 20,
+            cuts: 20,
+            failovers: 5,
         }
     }
 }
