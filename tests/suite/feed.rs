@@ -172,6 +172,7 @@ async fn what_cannot_be_read_on_from_is_said() {
         ("account=a%20b".to_owned(), 400, "INVALID_ARGUMENT"),
         ("after=000000000000000a-0-0".to_owned(), 410, "CURSOR_FOREIGN"),
         (format!("after={history}-9999-0"), 410, "CURSOR_FROM_FUTURE"),
+        (format!("after={history}-{}-0", u64::MAX), 410, "CURSOR_FROM_FUTURE"),
     ] {
         let (found, body) = get(&mut backend, &format!("/v1/feed?{query}")).await;
         assert_eq!((found, &body[0]["error"]["reason"]), (status, &json!(word)), "{query}: {body:?}");

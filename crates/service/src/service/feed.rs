@@ -226,10 +226,22 @@ impl Service {
                 Ok(FeedPosition { revision: extent.floor, seen: 0, ..head })
             }
             FeedStart::At(position) if position.history != head.history => Err(FeedError::Foreign),
-            FeedStart::At(position) if position.revision > head.revision => Err(FeedError::FromFuture),
+            FeedStart::At(position) if position.revision > head.revision => Err(self.ahead(log, position).await),
             // Without numbers, those of the past are not looked at.
             FeedStart::At(position) if position.seen > head.seen && log.seen().is_some() => Err(FeedError::FromFuture),
             FeedStart::At(position) => Ok(position),
+        }
+    }
+
+    /// Returns why a position is refused that is ahead of what is applied here. Where the log has it, a reader that began anew
+    /// would do so for nothing: this node is late.
+    async fn ahead(&self, log: &dyn ChangeLog, position: FeedPosition) -> FeedError {
+        match log.log_page(position.revision - 1).await {
+            Ok(page) if page.changes.last().is_some_and(|last| last.change.revision >= position.revision) => {
+                failed(&StoreError("changes are not applied in time".into()))
+            }
+            Ok(_) => FeedError::FromFuture,
+            Err(error) => failed(&error),
         }
     }
 }
