@@ -1,6 +1,6 @@
 //! One client's life: it comes, writes and reads, loses its gateway and comes back at once, until the phase that ends it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -42,7 +42,8 @@ pub enum Phase {
 pub struct Shared {
     /// Where one may come now, to any of them.
     pub addresses: watch::Receiver<Vec<SocketAddr>>,
-    pub phase: watch::Receiver<Phase>,
+    /// What to do, and the number of the phase.
+    pub phase: watch::Receiver<(u64, Phase)>,
     pub ledger: Ledger,
     pub begun: Instant,
     pub stats: ClientStats,
@@ -59,8 +60,8 @@ pub struct ClientStats {
     pub catching_up: AtomicUsize,
     /// Writes that were asked for and not answered.
     pub under_way: AtomicUsize,
-    /// Those who did what the present phase wants.
-    pub done: AtomicUsize,
+    /// The number of the present phase, and those who did what it wants.
+    pub done: Mutex<(u64, BTreeSet<usize>)>,
     pub answered: AtomicU64,
     pub put_off: AtomicU64,
     pub logins: AtomicU64,
@@ -133,7 +134,9 @@ pub struct Guest {
     addresses: watch::Receiver<Vec<SocketAddr>>,
     /// Where it has come.
     at: Option<SocketAddr>,
-    phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<(u64, Phase)>,
+    /// The number of the present phase.
+    round: u64,
     client: Option<Client>,
     replica: Replica,
     /// When it was in sync; what was sent before is no push.
@@ -145,7 +148,7 @@ impl Guest {
         let (addresses, phase) = (shared.addresses.clone(), shared.phase.clone());
         let account = number % shared.ledger.accounts();
         let (client, replica, synced, slow) = (None, Replica::default(), Duration::ZERO, number % 10 == 9);
-        Self { number, account, slow, random, shared, addresses, at: None, phase, client, replica, synced }
+        Self { number, account, slow, random, shared, addresses, at: None, phase, round: 0, client, replica, synced }
     }
 
     /// Lives until the end, or until something is wrong.
@@ -161,7 +164,8 @@ impl Guest {
 
     async fn run(&mut self) -> Result<(), String> {
         loop {
-            let phase = self.phase.borrow_and_update().clone();
+            let (round, phase) = self.phase.borrow_and_update().clone();
+            self.round = round;
             if matches!(phase, Phase::End) {
                 return Ok(());
             }
@@ -178,7 +182,7 @@ impl Guest {
                 }
                 Phase::Load { .. } => self.read_until_next_phase().await?,
                 Phase::Quiet => {
-                    self.shared.stats.done.fetch_add(1, Ordering::Relaxed);
+                    self.done();
                     self.read_until_next_phase().await?;
                 }
                 Phase::Compare(truth) => self.converge(&truth).await?,
@@ -277,6 +281,14 @@ impl Guest {
         }
     }
 
+    /// It did what the phase wants; once, also if it has lost its gateway since.
+    fn done(&self) {
+        let mut done = self.shared.stats.done.lock();
+        if done.0 == self.round {
+            done.1.insert(self.number);
+        }
+    }
+
     fn answered(&self) {
         self.shared.stats.answered.fetch_add(1, Ordering::Relaxed);
         if let Some(at) = self.at {
@@ -326,7 +338,7 @@ impl Guest {
                 return Err("it lost its gateway while there was no fault".to_owned());
             }
         }
-        self.shared.stats.done.fetch_add(1, Ordering::Relaxed);
+        self.done();
         self.read_until_next_phase().await
     }
 

@@ -239,6 +239,8 @@ impl ClusterCrowd {
     pub async fn rest(&self) {
         self.guests.everyone_is_here().await;
         self.guests.everyone_does(Phase::Quiet).await;
+        // A gateway that lost its database ends sessions whose changes it cannot read, also a while later.
+        self.guests.everyone_is_here().await;
         let truth = Arc::new(self.truth().await);
         self.guests.check(&truth);
         if let Some(follower) = &self.follower {

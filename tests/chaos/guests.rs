@@ -1,5 +1,6 @@
 //! Everyone who is connected, and what is done with them all at once.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(2);
 pub struct Guests {
     /// Where the gateways are that they may come to.
     pub addresses: watch::Sender<Vec<SocketAddr>>,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<(u64, Phase)>,
     pub shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
     logs: Vec<PathBuf>,
@@ -35,7 +36,7 @@ pub struct Guests {
 impl Guests {
     /// All of them wait for a gateway. The logs are what a failure is printed with.
     pub fn new(accounts: usize, clients: usize, random: &Random, logs: Vec<PathBuf>) -> Self {
-        let (addresses, phase) = (watch::Sender::new(Vec::new()), watch::Sender::new(Phase::Quiet));
+        let (addresses, phase) = (watch::Sender::new(Vec::new()), watch::Sender::new((0, Phase::Quiet)));
         let shared = Arc::new(Shared {
             addresses: addresses.subscribe(),
             phase: phase.subscribe(),
@@ -74,13 +75,17 @@ impl Guests {
     }
 
     pub fn go(&self, phase: Phase) {
-        self.stats().done.store(0, Ordering::Relaxed);
-        self.phase.send_replace(phase);
+        let round = {
+            let mut done = self.stats().done.lock();
+            *done = (done.0 + 1, BTreeSet::new());
+            done.0
+        };
+        self.phase.send_replace((round, phase));
     }
 
     pub async fn everyone_does(&self, phase: Phase) {
         self.go(phase);
-        self.until("everyone has done so", |stats| stats.done.load(Ordering::Relaxed) == self.clients.len()).await;
+        self.until("everyone has done so", |stats| stats.done.lock().1.len() == self.clients.len()).await;
     }
 
     pub async fn everyone_is_here(&self) {
@@ -106,8 +111,8 @@ impl Guests {
         };
         let came = timeout(PATIENCE, waits).await.is_ok();
         let stats = self.stats();
-        let numbers = [&stats.here, &stats.waiting, &stats.done, &stats.under_way].map(|n| n.load(Ordering::Relaxed));
-        assert!(came, "waited in vain until {what}: here, waiting, done, under way: {numbers:?}\n{}", self.log());
+        let numbers = [&stats.here, &stats.waiting, &stats.under_way].map(|n| n.load(Ordering::Relaxed));
+        assert!(came, "waited in vain until {what}: here, waiting, under way: {numbers:?}\n{}", self.log());
     }
 
     fn nothing_failed(&self) {
