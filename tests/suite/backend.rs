@@ -185,7 +185,7 @@ async fn a_body_that_is_wrong_is_named_and_nothing_is_done() {
             "/v1/users/ann/presence",
             &[
                 ("", None),
-                ("{}", Some("body")),
+                ("{}", Some("invisible")),
                 (r#"{"invisible": "yes"}"#, Some("invisible")),
                 (r#"{"invisible": null}"#, Some("invisible")),
             ],
