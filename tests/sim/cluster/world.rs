@@ -354,12 +354,12 @@ impl Director {
         })
     }
 
-    /// Drops tombstones, however young.
+    /// Drops tombstones that everyone has heard of, however young. A retention is far longer than a push takes.
     async fn compact(&self, gateway: u64) {
+        let (before, shared) = ((self.clock)(), self.shared.clone());
         if self.quiet().await.is_none() {
             return;
         }
-        let (before, shared) = ((self.clock)(), self.shared.clone());
         self.with(gateway, |node| {
             let (store, process) = (node.store.clone(), node.process());
             let compacting = node.halting(async move { rosterd::store::Store::compact(&*store, before).await });
