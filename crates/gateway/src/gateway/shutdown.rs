@@ -12,8 +12,8 @@ use rosterd_engine::model::CloseReason;
 const TICK: Duration = Duration::from_millis(20);
 
 impl Gateway {
-    /// Accepts nothing new and ends every session for this reason, by the schedule that `schedule` makes for their number. Resolves once
-    /// the last session is asked to end, which is before its connection has ended.
+    /// Accepts nothing new and ends every session for this reason, by the schedule that `schedule` makes for their number.
+    /// Resolves once the last session is asked to end, which is before its connection has ended.
     pub async fn close(&self, reason: CloseReason, schedule: impl FnOnce(usize) -> DrainSchedule) {
         let hub = self.sessions.service.hub();
         let schedule = schedule(hub.sessions());

@@ -36,11 +36,11 @@ impl UserState {
 
     /// When the next of its statuses ends that somebody sees.
     fn next_status_end(&mut self) -> Option<Millis> {
-        let own = self.presence.chosen.as_ref().and_then(|chosen| chosen.status.clone());
-        let shown = self.presence.shown.status.clone();
-        let peers = self.peers_mut().filter_map(|(_, peer)| peer.shown.as_ref()?.status.clone());
-        let all: Vec<Arc<Status>> = peers.chain(own).chain(shown).collect();
-        all.iter().filter_map(|status| status.until).min()
+        let until = |status: Option<&Arc<Status>>| status.and_then(|status| status.until);
+        let own = until(self.presence.chosen.as_ref().and_then(|chosen| chosen.status.as_ref()));
+        let shown = until(self.presence.shown.status.as_ref());
+        let peers = self.peers_mut().filter_map(|(_, peer)| until(peer.shown.as_ref()?.status.as_ref()));
+        peers.chain(own).chain(shown).min()
     }
 }
 

@@ -16,8 +16,8 @@ use rosterd_engine::model::Millis;
 /// Lets a commit return before the disk has it: what a crash of the machine undoes is done again.
 pub(super) const SOON: &str = "SET LOCAL synchronous_commit = off";
 
-/// Does it in the transaction that has begun, or in one of its own if there is no standing, and commits. `scrubbing` is the pass over the change
-/// log under way.
+/// Does it in the transaction that has begun, or in one of its own if there is no standing, and commits. `scrubbing` is the
+/// pass over the change log under way.
 pub(super) async fn carry_out(
     (session, scrubbing): (&PgSession, &Mutex<Option<PgScrubPass>>),
     task: StoreTask,
