@@ -482,9 +482,8 @@ impl Task {
                 Ok(())
             }
             Err(error) => {
-                self.shared.demand(tainted, &format!("{}: nothing was corrupted, and yet {error}", self.name));
+                self.shared.check_mismatch(&self.name, tainted, &error);
                 self.shared.demand(!repaired, &format!("{}: a repair did not help: {error}", self.name));
-                self.shared.happened("mismatch noticed");
                 self.repair(connection).await
             }
         }

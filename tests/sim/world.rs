@@ -51,6 +51,14 @@ pub trait Site: Send + Sync {
         true
     }
 
+    /// Whether commits may have been lost that clients heard of.
+    ///
+    /// A push may say what is later than its cursor. If just that is lost, the next login finds nothing new for the cursor, and
+    /// the digest tells the client.
+    fn may_have_lost(&self) -> bool {
+        false
+    }
+
     /// Demands that a client was told what its cursor covers.
     ///
     /// # Errors
@@ -125,6 +133,13 @@ impl Shared {
         if let Err(what) = self.site.check_cursor(account, replica) {
             self.demand(false, &format!("{name} has a cursor that covers what it was not told: {what}"));
         }
+    }
+
+    /// Demands that a client whose digest does not fit had a reason to hold something else.
+    pub fn check_mismatch(&self, name: &str, tainted: bool, error: &dyn std::fmt::Display) {
+        let is_explained = tainted || self.site.may_have_lost();
+        self.demand(is_explained, &format!("{name}: nothing was corrupted, and yet {error}"));
+        self.happened(if tainted { "mismatch noticed" } else { "mismatch noticed after a loss" });
     }
 
     /// Demands that a full sync has a reason.

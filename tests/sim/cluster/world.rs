@@ -68,6 +68,10 @@ impl Site for Cluster {
 
     /// Not for changing gateways, whichever is ahead.
     fn may_be_from_future(&self) -> bool {
+        self.may_have_lost()
+    }
+
+    fn may_have_lost(&self) -> bool {
         self.server.lock().unwrap().was_over_of_late()
     }
 
