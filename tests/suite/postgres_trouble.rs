@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use hyper::Method;
-use rosterd_postgres_server::{ROLE, Server};
+use rosterd_client::{ClientError, Replica};
+use rosterd_postgres_server::{self as postgres_server, ROLE, Server};
+use rosterd_protocol::Encoding;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -75,6 +77,37 @@ async fn a_full_disk_a_right_that_is_taken_and_another_password_are_named_and_no
     let log = world.log();
     assert_eq!(log.matches("the store can write again").count(), 3, "{log}");
     assert!(!log.contains("secret"), "{log}");
+    assert_eq!(gateway.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_outlives_a_database_that_cannot_be_read_and_then_lacks_nothing() {
+    let Some(server) = postgres_server::shared() else { return };
+    let made = server.database();
+    let database = &made.name;
+    let (world, store) = (World::new(), format!("store.url={}", server.url(ROLE, database)));
+    let gateway = world.start_with(&[&store]);
+    gateway.populate(&["ann", "bob"], &[]).await;
+    let mut ann = gateway.login("ann", Encoding::Json).await;
+    // Who writes has a connection, and nobody else gets one.
+    server.sql("postgres", &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"));
+    server.sql(
+        "postgres",
+        &format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = '{database}' AND application_name = 'rosterd reader'"
+        ),
+    );
+    gateway.put("/v1/users/ann/friends/bob", json!({})).await;
+    world.until_logged("the store cannot read").await;
+    let refused = gateway.try_resume("bob", Encoding::Json, Replica::default()).await;
+    match refused {
+        Err(ClientError::Refused(error)) => assert_eq!(error.code, 503, "{error:?}"),
+        other => panic!("{:?}", other.map(|peer| peer.reply)),
+    }
+    server.sql("postgres", &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"));
+    ann.until(|replica| replica.friends().contains_key("bob") && replica.users().contains_key("bob")).await;
+    ann.agrees(&gateway, Encoding::Json).await;
     assert_eq!(gateway.terminate().await, Some(0));
 }
 

@@ -86,14 +86,14 @@ impl Store for Postgres {
         let read = move |session: Arc<PgSession>| async move {
             rows::profiles::users(&session, &accounts, &BlocksOf::Followed(viewer, few)).await
         };
-        Box::pin(self.readers.read(read))
+        Box::pin(self.readers.read_again(read))
     }
 
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
         let read = move |session: Arc<PgSession>| async move {
             rows::profiles::users(&session, &accounts, &BlocksOf::Seen(viewer)).await
         };
-        Box::pin(self.readers.read(read))
+        Box::pin(self.readers.read_again(read))
     }
 
     fn profiles(
@@ -142,7 +142,7 @@ impl Store for Postgres {
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
         let read =
             move |session: Arc<PgSession>| async move { rows::relations::between(&session, &account, &peers).await };
-        Box::pin(self.readers.read(read))
+        Box::pin(self.readers.read_again(read))
     }
 
     fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
@@ -207,7 +207,7 @@ impl Store for Postgres {
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
         let read =
             move |session: Arc<PgSession>| async move { rows::profiles::frozen(&session, &viewer, &owners).await };
-        Box::pin(self.readers.read(read))
+        Box::pin(self.readers.read_again(read))
     }
 
     fn stale_requests(&self, before: Millis, limit: usize) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {

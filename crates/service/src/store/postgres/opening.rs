@@ -74,16 +74,17 @@ async fn serve(
     if let Err(error) = engine.note_backend().await {
         return drop(opened.send(Err(schema::explain(url, &error.into()))));
     }
+    let readers = |kind, count| PgReaders::start(&connector, kind, count, options.write_timeout);
     let store = Arc::new(Postgres {
-        readers: PgReaders::start(&connector, SessionKind::Reader, options.readers),
+        readers: readers(SessionKind::Reader, options.readers),
         // Logins wait for the others, and not behind those who read far back.
-        log_reader: PgReaders::start(&connector, SessionKind::Reader, 1),
+        log_reader: readers(SessionKind::Reader, 1),
         writer: engine.handle.clone(),
         clock: options.clock.clone().unwrap_or_else(system_clock),
         history: meta.history.map(|history| LogHistory(history.cast_unsigned())),
         salt: found.salt,
         seen: engine.seen.clone(),
-        nodes: options.sharing.is_shared().then(|| PgReaders::start(&connector, SessionKind::Node, NODE_SESSIONS)),
+        nodes: options.sharing.is_shared().then(|| readers(SessionKind::Node, NODE_SESSIONS)),
         live: engine.live.clone(),
         node: engine.node.clone(),
     });

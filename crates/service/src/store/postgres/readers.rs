@@ -2,6 +2,9 @@
 //!
 //! A read that was begun runs to its end even if its caller stops waiting, so no connection is left in the middle of a
 //! transaction. A connection that had an error is not used again.
+//!
+//! While the database is away most reads fail at once, so that who logs in learns when to come back. Those that a session
+//! needs that is there already are tried again, for as long as a write waits: it stays, and lacks nothing.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, closed};
@@ -29,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a read on a session, and returns whether the session is good for another.
 type PgRead = Box<dyn FnOnce(Result<Arc<PgSession>, PgError>) -> BoxFuture<'static, bool> + Send>;
 
+/// How long until a read is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// The readers of a store.
 pub(super) struct PgReaders {
     queue: Mutex<Option<mpsc::Sender<PgRead>>>,
@@ -36,23 +42,27 @@ pub(super) struct PgReaders {
     running: watch::Receiver<()>,
     /// Whether the last read failed.
     failing: Arc<AtomicBool>,
+    /// For how long a read is tried again.
+    retry: Duration,
 }
 
 impl PgReaders {
     /// Starts readers on the current runtime. Each connects when it has something to read.
-    pub(super) fn start(connector: &Connector, kind: SessionKind, count: usize) -> Self {
+    pub(super) fn start(connector: &Connector, kind: SessionKind, count: usize, retry: Duration) -> Self {
         let (queue, reads) = mpsc::channel(QUEUED);
         let reads = Arc::new(tokio::sync::Mutex::new(reads));
+        let pause = Arc::new(Mutex::new(Pause::default()));
         let (alive, running) = watch::channel(());
         let alive = Arc::new(alive);
         for _ in 0..count {
             let (connector, reads, alive) = (connector.clone(), reads.clone(), alive.clone());
+            let pause = pause.clone();
             tokio::spawn(async move {
-                read_on(connector, kind, reads).await;
+                read_on(connector, kind, reads, &pause).await;
                 drop(alive);
             });
         }
-        Self { queue: Mutex::new(Some(queue)), running, failing: Arc::default() }
+        Self { queue: Mutex::new(Some(queue)), running, failing: Arc::default(), retry }
     }
 
     /// Runs a query.
@@ -60,6 +70,37 @@ impl PgReaders {
         &self,
         query: impl FnOnce(Arc<PgSession>) -> F + Send + 'static,
     ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PgError>> + Send + 'static,
+    {
+        self.attempt(query).await?.map_err(|error| unreadable(&error))
+    }
+
+    /// Runs a query, and again while the database is away.
+    pub(super) async fn read_again<T, F>(
+        &self,
+        query: impl FnOnce(Arc<PgSession>) -> F + Clone + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, PgError>> + Send + 'static,
+    {
+        let until = Instant::now() + self.retry;
+        loop {
+            match self.attempt(query.clone()).await? {
+                Err(error) if error.may_pass() && Instant::now() < until => {
+                    sleep(part_of(AGAIN, random().unwrap_or(1))).await;
+                }
+                found => return found.map_err(|error| unreadable(&error)),
+            }
+        }
+    }
+
+    async fn attempt<T, F>(
+        &self,
+        query: impl FnOnce(Arc<PgSession>) -> F + Send + 'static,
+    ) -> Result<Result<T, PgError>, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, PgError>> + Send + 'static,
@@ -91,8 +132,7 @@ impl PgReaders {
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
         drop(queue);
-        let found = answered.await.map_err(|_| StoreError("a read broke off".into()))?;
-        found.map_err(|error| StoreError(format!("cannot read the database: {error}")))
+        answered.await.map_err(|_| StoreError("a read broke off".into()))
     }
 
     /// Finishes the reads that wait, then closes every connection. Later reads fail.
@@ -100,6 +140,10 @@ impl PgReaders {
         drop(self.queue.lock().take());
         let _ = self.running.clone().changed().await;
     }
+}
+
+fn unreadable(error: &PgError) -> StoreError {
+    StoreError(format!("cannot read the database: {error}"))
 }
 
 /// Logs once that reads fail, and once that they succeed again. Nobody else does: clients are not told what failed.
@@ -114,14 +158,18 @@ fn report(failing: &AtomicBool, error: Option<&PgError>) {
 }
 
 /// Carries out reads until no more can come.
-async fn read_on(connector: Connector, kind: SessionKind, reads: Arc<tokio::sync::Mutex<mpsc::Receiver<PgRead>>>) {
+async fn read_on(
+    connector: Connector,
+    kind: SessionKind,
+    reads: Arc<tokio::sync::Mutex<mpsc::Receiver<PgRead>>>,
+    pause: &Mutex<Pause>,
+) {
     let mut held: Option<Arc<PgSession>> = None;
-    let mut pause = Pause::default();
     loop {
         let Some(read) = reads.lock().await.recv().await else { return };
         let session = match held.take().filter(|session| !session.is_closed()) {
             Some(session) => Ok(session),
-            None => pause.connect(&connector, kind).await.map(Arc::new),
+            None => connect(&connector, kind, pause).await.map(Arc::new),
         };
         let opened = session.as_ref().ok().cloned();
         // A read that panics costs its caller and its connection, and not the reader.
@@ -131,7 +179,7 @@ async fn read_on(connector: Connector, kind: SessionKind, reads: Arc<tokio::sync
     }
 }
 
-/// Keeps a reader from connecting again and again to a server that is away.
+/// Keeps the readers from connecting again and again to a server that is away. The first that connects ends it for all.
 #[derive(Default)]
 struct Pause {
     length: Duration,
@@ -139,23 +187,23 @@ struct Pause {
     until: Option<(Instant, String)>,
 }
 
-impl Pause {
-    async fn connect(&mut self, connector: &Connector, kind: SessionKind) -> Result<PgSession, PgError> {
-        if let Some((until, why)) = &self.until
-            && Instant::now() < *until
-        {
-            return Err(PgError::Away(why.clone()));
-        }
-        match connector.connect(kind).await {
-            Ok(session) => {
-                *self = Self::default();
-                Ok(session)
-            }
-            Err(error) => {
-                self.length = (self.length * 2).clamp(PAUSE.0, PAUSE.1);
-                self.until = Some((Instant::now() + part_of(self.length, random().unwrap_or(1)), error.to_string()));
-                Err(error)
-            }
-        }
+async fn connect(connector: &Connector, kind: SessionKind, pause: &Mutex<Pause>) -> Result<PgSession, PgError> {
+    let known = pause.lock().until.clone();
+    if let Some((until, why)) = &known
+        && Instant::now() < *until
+    {
+        return Err(PgError::Away(why.clone()));
     }
+    let connected = connector.connect(kind).await;
+    let mut pause = pause.lock();
+    match &connected {
+        Ok(_) => *pause = Pause::default(),
+        // Of several that try at once one counts.
+        Err(error) if pause.until == known => {
+            pause.length = (pause.length * 2).clamp(PAUSE.0, PAUSE.1);
+            pause.until = Some((Instant::now() + part_of(pause.length, random().unwrap_or(1)), error.to_string()));
+        }
+        Err(_) => {}
+    }
+    connected
 }
