@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::future::join_all;
 use rosterd::store::postgres::{Failover, PostgresOptions, PostgresUrl, open};
 use rosterd::store::{AuditQuery, PresenceRow, Write, WriteError};
 use rosterd_engine::model::{Account, Command, Outcome, SeenPresence, WriteOrigin};
 use rosterd_postgres_server::{self as postgres_server, ROLE, Server};
 use tokio::time::timeout;
 
-use super::rig::{Place, Running, account, ask, befriend, block, delete, nick, refused};
+use super::rig::{Place, Running, account, ask, befriend, block, delete, nick, refused, unfriend};
 use crate::proxy::Proxy;
 use crate::support::PATIENCE;
 
@@ -175,6 +176,57 @@ async fn a_large_batch_writes_each_row_as_it_is_at_the_end() {
     assert_eq!(&*db.store.frozen(account("v"), vec![account("w")]).await.unwrap()[0].nick, "old");
     db.close().await;
     assert_eq!(place.miscounted(), Vec::<String>::new());
+}
+
+/// Logins that come while all readers are busy are read together; each gets its own rows, and what is wrong with those of one
+/// is no matter of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_are_read_together_get_each_its_own_rows() {
+    let Some(place) = Place::postgres() else { return };
+    let db = place.open();
+    let names: Vec<_> = (0..30).map(|n| format!("u{n}")).collect();
+    db.write(names.iter().map(|name| nick(name, "1"))).await.unwrap();
+    let middle = db.store.head();
+    for pair in names.windows(3) {
+        db.write([befriend(&pair[0], &pair[1]), ask(&pair[0], &pair[2], &pair[1])]).await.unwrap();
+    }
+    db.write([unfriend("u3", "u4"), block("u7", "u8"), block("u7", "u9"), block("u20", "u7")]).await.unwrap();
+    // The second of an account is read for what is new.
+    let all: Vec<_> = names.iter().map(|name| (account(name), None)).collect();
+    let all: Vec<_> = all.iter().cloned().chain(all.iter().map(|(name, _)| (name.clone(), Some(middle)))).collect();
+    let mut alone = Vec::new();
+    for (name, since) in &all {
+        alone.push(db.store.login_rows(name.clone(), 2, *since).await.unwrap());
+    }
+    db.close().await;
+    let at_once = |db: &Running| {
+        let store = db.store.clone();
+        let all = all.clone();
+        async move { join_all(all.iter().map(|(name, since)| store.login_rows(name.clone(), 2, *since))).await }
+    };
+    let before = commits(&place).await;
+    place.open().close().await;
+    let opened = commits(&place).await;
+    let db = place.open();
+    assert!(at_once(&db).await.into_iter().map(Result::unwrap).eq(alone.iter().cloned()));
+    db.close().await;
+    let read = (commits(&place).await - opened) - (opened - before);
+    assert!(read < 40, "{read} transactions for 60 logins");
+    place.sql("SET search_path = rosterd; UPDATE edge SET peer = repeat('x', 99) WHERE owner = 'u5' AND peer = 'u6'");
+    let db = place.open();
+    for (((name, _), found), alone) in all.iter().zip(at_once(&db).await).zip(alone) {
+        match found {
+            Ok(found) => assert_eq!((name.as_str() != "u5", found), (true, alone)),
+            Err(error) => assert_eq!((name.as_str(), error.to_string().contains("too long")), ("u5", true), "{error}"),
+        }
+    }
+    db.close().await;
+}
+
+/// How many transactions there were, once all sessions have ended and told.
+async fn commits(place: &Place) -> i64 {
+    until(|| place.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'rosterd%' AND datname = current_database()") == "0").await;
+    place.sql("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").parse().unwrap()
 }
 
 /// Opens the store of a place through a proxy, and makes a first change: what was prepared for it is prepared.

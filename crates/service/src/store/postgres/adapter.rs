@@ -8,12 +8,12 @@ use tokio::sync::{Notify, watch};
 
 use super::fetch::Fetch;
 use super::handle::WriterHandle;
+use super::logins::LoginQueue;
 use super::messages::StoreTask;
-use super::pg_error::PgError;
 use super::readers::PgReaders;
 use super::rows::profiles::BlocksOf;
-use super::rows::values::{number, value};
-use super::rows::{self, SNAPSHOT};
+use super::rows::relations::AskedRows;
+use super::rows::{self, EXTENT, SNAPSHOT, extent};
 use super::session::{PgSession, call};
 use super::staged::Staged;
 use crate::store::commit::{CommitContext, rehearse};
@@ -21,13 +21,14 @@ use crate::store::{
     LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
+    Account, Block, Command, Credential, Edge, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
     Request, RequestError, Revision, SeenNumber, User, Visibility,
 };
 
 /// The store.
 pub(super) struct Postgres {
     pub(super) readers: PgReaders,
+    pub(super) logins: LoginQueue,
     /// Reads the change log.
     pub(super) log_reader: PgReaders,
     pub(super) writer: Arc<WriterHandle>,
@@ -131,7 +132,7 @@ impl Store for Postgres {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
         let read = move |session: Arc<PgSession>| async move {
-            let page = rows::relations::listed(&owner, after.as_ref(), limit, since);
+            let page = rows::relations::listed(&[AskedRows { owner, after, since }], limit);
             let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
             let rows = found[2].iter().map(|record| rows::relations::listed_edge(record, since));
             Ok(StorePage { rows: rows.collect::<Result<_, _>>()?, compacted: extent(&found[1])?.0.compacted })
@@ -147,7 +148,8 @@ impl Store for Postgres {
 
     fn requests(&self, account: Account, since: Option<Revision>) -> BoxFuture<'_, Result<Vec<Request>, StoreError>> {
         let read = move |session: Arc<PgSession>| async move {
-            let found = session.query(rows::relations::requests(&account, since)).await?;
+            let asked = AskedRows { owner: account, after: None, since };
+            let found = session.query(rows::relations::requests(&[asked])).await?;
             found.iter().map(rows::relations::request).collect()
         };
         Box::pin(self.readers.read(read))
@@ -161,7 +163,7 @@ impl Store for Postgres {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage<Block>, StoreError>> {
         let read = move |session: Arc<PgSession>| async move {
-            let page = rows::relations::blocks(&owner, after.as_ref(), limit, since);
+            let page = rows::relations::blocks(&[AskedRows { owner, after, since }], limit);
             let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
             let rows = found[2].iter().map(rows::relations::block).collect::<Result<_, _>>()?;
             Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
@@ -175,33 +177,8 @@ impl Store for Postgres {
         limit: usize,
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
-        let writer = self.writer.clone();
-        let read = move |session: Arc<PgSession>| async move {
-            let calls = [
-                call!(SNAPSHOT),
-                call!(EXTENT),
-                rows::credentials::credentials(std::slice::from_ref(&account)),
-                rows::relations::listed(&account, None, limit, since),
-                rows::relations::requests(&account, since),
-                rows::relations::blocks(&account, None, limit, since),
-                call!("COMMIT"),
-            ];
-            let known = writer.head();
-            let found = session.pipeline(&calls).await?;
-            let (lineage, head) = extent(&found[1])?;
-            writer.saw(known, head);
-            let credential = found[2].first().map(rows::credentials::credential).transpose()?;
-            let edges = found[3].iter().map(|record| rows::relations::listed_edge(record, since));
-            Ok(LoginRows {
-                lineage,
-                head,
-                credential: credential.map(|(_, credential)| credential).unwrap_or_default(),
-                edges: edges.collect::<Result<_, _>>()?,
-                requests: found[4].iter().map(rows::relations::request).collect::<Result<_, _>>()?,
-                blocks: found[5].iter().map(rows::relations::block).collect::<Result<_, _>>()?,
-            })
-        };
-        Box::pin(self.readers.read(read))
+        let asked = AskedRows { owner: account, after: None, since };
+        Box::pin(self.logins.read(&self.readers, &self.writer, asked, limit))
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
@@ -279,13 +256,4 @@ impl Store for Postgres {
             self.writer.close().await;
         })
     }
-}
-
-/// The epoch, how far back rows go, and the last revision.
-const EXTENT: &str = "SELECT epoch, floor, (SELECT last FROM feed ORDER BY first DESC LIMIT 1) FROM meta";
-
-fn extent(found: &[tokio_postgres::Row]) -> Result<(Lineage, Revision), PgError> {
-    let record = found.first().ok_or_else(|| PgError::Damaged("there is no row in meta".into()))?;
-    let epoch = Epoch(value::<i64>(record, 0)?.cast_unsigned());
-    Ok((Lineage { epoch, compacted: number(record, 1)? }, number(record, 2)?))
 }

@@ -19,6 +19,7 @@ mod fetch;
 mod followers;
 mod handle;
 mod lock_times;
+mod logins;
 mod messages;
 mod new_epoch;
 mod node_store;

@@ -8,6 +8,7 @@ use tokio::runtime::Builder;
 
 use super::adapter::Postgres;
 use super::engine::{Engine, FoundHistory};
+use super::logins::LoginQueue;
 use super::options::PostgresOptions;
 use super::pg_link::PgWriterLink;
 use super::readers::PgReaders;
@@ -77,6 +78,7 @@ async fn serve(
     let readers = |kind, count| PgReaders::start(&connector, kind, count, options.write_timeout);
     let store = Arc::new(Postgres {
         readers: readers(SessionKind::Reader, options.readers),
+        logins: LoginQueue::default(),
         // Logins wait for the others, and not behind those who read far back.
         log_reader: readers(SessionKind::Reader, 1),
         writer: engine.handle.clone(),

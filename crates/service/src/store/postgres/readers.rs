@@ -142,7 +142,8 @@ impl PgReaders {
     }
 }
 
-fn unreadable(error: &PgError) -> StoreError {
+/// Says that something could not be read.
+pub(super) fn unreadable(error: &PgError) -> StoreError {
     StoreError(format!("cannot read the database: {error}"))
 }
 

@@ -2,6 +2,12 @@
 //!
 //! No function here begins or ends a transaction that writes: the writer calls them inside its own.
 
+use tokio_postgres::Row as Record;
+
+use self::values::{number, value};
+use super::pg_error::{PgError, PgResult};
+use rosterd_engine::model::{Epoch, Lineage, Revision};
+
 pub(super) mod audit;
 pub(super) mod change_log;
 pub(super) mod credentials;
@@ -14,3 +20,13 @@ pub(super) mod values;
 
 /// Begins a transaction that only reads, and all of whose statements see one state.
 pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// The epoch, how far back rows go, and the last revision.
+pub(super) const EXTENT: &str = "SELECT epoch, floor, (SELECT last FROM feed ORDER BY first DESC LIMIT 1) FROM meta";
+
+/// Reads a result of [`EXTENT`].
+pub(super) fn extent(found: &[Record]) -> PgResult<(Lineage, Revision)> {
+    let record = found.first().ok_or_else(|| PgError::Damaged("there is no row in meta".into()))?;
+    let epoch = Epoch(value::<i64>(record, 0)?.cast_unsigned());
+    Ok((Lineage { epoch, compacted: number(record, 1)? }, number(record, 2)?))
+}

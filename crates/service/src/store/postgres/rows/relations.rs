@@ -143,20 +143,36 @@ pub(in crate::store::postgres) fn page(
     call!(sql, owner.to_string(), after, since.map_or(i64::MAX, int), int(limit as u64))
 }
 
-/// Reads the same page for a reader that has every edge up to `since`: of these without their texts. [`listed_edge`]
-/// takes each.
-pub(in crate::store::postgres) fn listed(
-    owner: &Account,
-    after: Option<&Account>,
-    limit: usize,
-    since: Option<Revision>,
-) -> Call {
-    let Some(since) = since else { return page(owner, after, limit, None) };
-    let sql = "SELECT owner, peer, removed, CASE WHEN version > $3 THEN alias ELSE '' END,
-                      CASE WHEN version > $3 THEN custom ELSE '' END, create_time, update_time, version
-               FROM edge WHERE owner = $1 AND peer > $2 AND (NOT removed OR version > $3) ORDER BY peer LIMIT $4";
-    let after = after.map_or("", Account::as_str).to_owned();
-    call!(sql, owner.to_string(), after, int(since), int(limit as u64))
+/// Of whose rows the next are read, and what of them the reader has already.
+#[derive(Debug, Clone)]
+pub(in crate::store::postgres) struct AskedRows {
+    pub owner: Account,
+    /// The last account that was read.
+    pub after: Option<Account>,
+    pub since: Option<Revision>,
+}
+
+/// Converts what is asked for arrays: owners, accounts that were read last, and the revisions later than which tombstones
+/// are read.
+fn arrays(asked: &[AskedRows]) -> (Vec<String>, Vec<String>, Vec<i64>) {
+    let owners = names(asked.iter().map(|asked| &asked.owner));
+    // No account is empty, so the empty text sorts before all. No tombstone is later than the largest number.
+    let after = asked.iter().map(|asked| asked.after.as_ref().map_or("", Account::as_str).to_owned());
+    (owners, after.collect(), asked.iter().map(|asked| asked.since.map_or(i64::MAX, int)).collect())
+}
+
+/// Reads the next edges of some owners, in order of owner and peer: live ones, and tombstones later than `since`. Those up
+/// to `since` come without their texts. [`listed_edge`] takes each.
+pub(in crate::store::postgres) fn listed(asked: &[AskedRows], limit: usize) -> Call {
+    let sql = "SELECT edges.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS asked (me, done, since, had),
+                 LATERAL (SELECT owner, peer, removed, CASE WHEN version > had THEN alias ELSE '' END,
+                                 CASE WHEN version > had THEN custom ELSE '' END, create_time, update_time, version
+                          FROM edge WHERE owner = me AND peer > done AND (NOT removed OR version > since)
+                          ORDER BY peer LIMIT $5) AS edges
+               ORDER BY owner, peer";
+    let (owners, after, since) = arrays(asked);
+    let had: Vec<_> = asked.iter().map(|asked| asked.since.map_or(-1, int)).collect();
+    call!(sql, owners, after, since, had, int(limit as u64))
 }
 
 /// Reads an edge of [`listed`].
@@ -168,34 +184,35 @@ pub(in crate::store::postgres) fn listed_edge(record: &Record, since: Option<Rev
     edge(record).map(ListedEdge::from)
 }
 
-/// Reads an owner's blocks in order of the peer: live ones, and tombstones later than `since`.
-pub(in crate::store::postgres) fn blocks(
-    owner: &Account,
-    after: Option<&Account>,
-    limit: usize,
-    since: Option<Revision>,
-) -> Call {
+/// Reads the next blocks of some owners, in order of owner and peer: live ones, and tombstones later than `since`.
+pub(in crate::store::postgres) fn blocks(asked: &[AskedRows], limit: usize) -> Call {
     let sql = concat!(
-        "SELECT ",
+        "SELECT blocks.* FROM unnest($1::text[], $2::text[], $3::bigint[]) AS asked (me, done, since),
+           LATERAL (SELECT ",
         block_columns!(),
-        " FROM block WHERE owner = $1 AND peer > $2 AND (NOT removed OR version > $3) ORDER BY peer LIMIT $4"
+        " FROM block WHERE owner = me AND peer > done AND (NOT removed OR version > since)
+                    ORDER BY peer LIMIT $4) AS blocks
+         ORDER BY owner, peer"
     );
-    let after = after.map_or("", Account::as_str).to_owned();
-    call!(sql, owner.to_string(), after, since.map_or(i64::MAX, int), int(limit as u64))
+    let (owners, after, since) = arrays(asked);
+    call!(sql, owners, after, since, int(limit as u64))
 }
 
-/// Reads an account's copies of the requests from and to it: open ones, and closed ones later than `since`.
-pub(in crate::store::postgres) fn requests(me: &Account, since: Option<Revision>) -> Call {
+/// Reads the copies that some accounts have of the requests from and to them, in order of the account and of the other:
+/// open ones, and closed ones later than `since`.
+pub(in crate::store::postgres) fn requests(asked: &[AskedRows]) -> Call {
     let sql = concat!(
-        "SELECT ",
+        "SELECT requests.* FROM unnest($1::text[], $2::bigint[]) AS asked (me, since),
+           LATERAL (SELECT ",
         request_columns!(),
-        ", receiver AS other FROM request WHERE sender = $1 AND side = 0 AND (state = 0 OR version > $2)
-         UNION ALL SELECT ",
+        ", receiver AS other FROM request WHERE sender = me AND side = 0 AND (state = 0 OR version > since)
+                    UNION ALL SELECT ",
         request_columns!(),
-        ", sender AS other FROM request WHERE receiver = $1 AND side = 1 AND (state = 0 OR version > $2)
-         ORDER BY other, sender"
+        ", sender AS other FROM request WHERE receiver = me AND side = 1 AND (state = 0 OR version > since)) AS requests
+         ORDER BY me, other, sender"
     );
-    call!(sql, me.to_string(), since.map_or(i64::MAX, int))
+    let (owners, _, since) = arrays(asked);
+    call!(sql, owners, since)
 }
 
 /// Reads open requests that were made before a time, the oldest first.

@@ -1,0 +1,184 @@
+//! Reads what logins need, for several at a time.
+//!
+//! Most of what a login costs is the way to the database, and not its rows. So one that finds all readers busy is read with
+//! the others that wait: a reader asks for as many of them as there are.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::handle::WriterHandle;
+use super::pg_error::{PgError, PgResult};
+use super::readers::{PgReaders, unreadable};
+use super::rows::relations::AskedRows;
+use super::rows::{self, EXTENT, SNAPSHOT, extent};
+use super::session::{PgSession, call};
+use crate::store::{LoginRows, StoreError};
+use rosterd_engine::model::Account;
+
+/// The most logins that are read at once. More would let each wait for the pages of many.
+const TOGETHER: usize = 16;
+
+/// A login that waits for its rows.
+struct WaitingLogin {
+    number: u64,
+    asked: AskedRows,
+    limit: usize,
+    answer: oneshot::Sender<Result<LoginRows, StoreError>>,
+}
+
+/// The logins that no reader has taken yet.
+#[derive(Clone, Default)]
+pub(super) struct LoginQueue(Arc<Mutex<WaitingLogins>>);
+
+#[derive(Default)]
+struct WaitingLogins {
+    /// The number of the last that came.
+    last: u64,
+    /// In order of the number.
+    queue: VecDeque<WaitingLogin>,
+}
+
+impl LoginQueue {
+    /// Reads what a login needs.
+    pub(super) async fn read(
+        &self,
+        readers: &PgReaders,
+        writer: &Arc<WriterHandle>,
+        asked: AskedRows,
+        limit: usize,
+    ) -> Result<LoginRows, StoreError> {
+        let (answer, mut answered) = oneshot::channel();
+        let number = self.add(asked, limit, answer);
+        // As long as it waits, a read of its own waits for a reader. That takes those that wait longest.
+        while self.waits(number) {
+            let (queue, writer) = (self.clone(), writer.clone());
+            let reading = readers.read(move |session| async move { read_some(&session, &writer, queue.take()).await });
+            let done = tokio::select! {
+                biased;
+                Ok(found) = &mut answered => return found,
+                done = reading => done,
+            };
+            if let Err(error) = done
+                && self.withdraw(number)
+            {
+                return Err(error);
+            }
+        }
+        // Another read has taken it.
+        answered.await.unwrap_or_else(|_| Err(StoreError("a read broke off".into())))
+    }
+
+    fn waits(&self, number: u64) -> bool {
+        self.0.lock().queue.binary_search_by_key(&number, |login| login.number).is_ok()
+    }
+
+    fn add(&self, asked: AskedRows, limit: usize, answer: oneshot::Sender<Result<LoginRows, StoreError>>) -> u64 {
+        let mut waiting = self.0.lock();
+        waiting.last += 1;
+        let number = waiting.last;
+        waiting.queue.push_back(WaitingLogin { number, asked, limit, answer });
+        number
+    }
+
+    /// Takes a login back. Returns false if it was taken to be read.
+    fn withdraw(&self, number: u64) -> bool {
+        let queue = &mut self.0.lock().queue;
+        let found = queue.binary_search_by_key(&number, |login| login.number);
+        found.is_ok_and(|at| queue.remove(at).is_some())
+    }
+
+    /// Takes the logins that are read next: of different accounts, in order of the account.
+    fn take(&self) -> Vec<WaitingLogin> {
+        let waiting = &mut self.0.lock().queue;
+        let mut taken: Vec<WaitingLogin> = Vec::new();
+        while taken.len() < TOGETHER
+            && let Some(next) = waiting.pop_front()
+        {
+            let fits = |one: &WaitingLogin| one.asked.owner != next.asked.owner && one.limit == next.limit;
+            if next.answer.is_closed() {
+                continue;
+            }
+            if !taken.iter().all(fits) {
+                waiting.push_front(next);
+                break;
+            }
+            taken.push(next);
+        }
+        taken.sort_by(|one, other| one.asked.owner.cmp(&other.asked.owner));
+        taken
+    }
+}
+
+/// Reads logins and answers them.
+async fn read_some(session: &PgSession, writer: &WriterHandle, logins: Vec<WaitingLogin>) -> PgResult<()> {
+    match read_rows(session, writer, &logins).await {
+        Ok(found) => {
+            for (login, rows) in logins.into_iter().zip(found) {
+                // Sending fails if the login broke off meanwhile.
+                let _ = login.answer.send(Ok(rows));
+            }
+            Ok(())
+        }
+        // The rows of one are damaged: the others do not fail for it.
+        Err(error) if logins.len() > 1 && !error.may_pass() => {
+            for login in logins {
+                // It is told of its own error.
+                let _ = Box::pin(read_some(session, writer, vec![login])).await;
+            }
+            Err(error)
+        }
+        Err(error) => {
+            for login in logins {
+                let _ = login.answer.send(Err(unreadable(&error)));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Reads the rows of each login, all of one snapshot.
+async fn read_rows(session: &PgSession, writer: &WriterHandle, logins: &[WaitingLogin]) -> PgResult<Vec<LoginRows>> {
+    let Some(limit) = logins.first().map(|login| login.limit) else { return Ok(Vec::new()) };
+    let asked: Vec<_> = logins.iter().map(|login| login.asked.clone()).collect();
+    let accounts: Vec<Account> = asked.iter().map(|asked| asked.owner.clone()).collect();
+    let calls = [
+        call!(SNAPSHOT),
+        call!(EXTENT),
+        rows::credentials::credentials(&accounts),
+        rows::relations::listed(&asked, limit),
+        rows::relations::requests(&asked),
+        rows::relations::blocks(&asked, limit),
+        call!("COMMIT"),
+    ];
+    let known = writer.head();
+    let found = session.pipeline(&calls).await?;
+    let (lineage, head) = extent(&found[1])?;
+    writer.saw(known, head);
+    let places: HashMap<&str, usize> =
+        accounts.iter().enumerate().map(|(place, account)| (account.as_str(), place)).collect();
+    let place = |of: &Account| {
+        let place = places.get(of.as_str()).copied();
+        place.ok_or_else(|| PgError::Damaged("the database gives rows that were not asked for".into()))
+    };
+    let mut all = vec![LoginRows { lineage, head, ..LoginRows::default() }; asked.len()];
+    for record in &found[2] {
+        let (account, credential) = rows::credentials::credential(record)?;
+        all[place(&account)?].credential = credential;
+    }
+    for record in &found[3] {
+        let place = place(&rows::values::account(record, 0)?)?;
+        all[place].edges.push(rows::relations::listed_edge(record, asked[place].since)?);
+    }
+    for record in &found[4] {
+        let request = rows::relations::request(record)?;
+        all[place(request.owner())?].requests.push(request);
+    }
+    for record in &found[5] {
+        let block = rows::relations::block(record)?;
+        all[place(&block.owner)?].blocks.push(block);
+    }
+    Ok(all)
+}
