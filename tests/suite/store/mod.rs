@@ -2,6 +2,7 @@
 
 mod failover;
 mod history;
+mod pair;
 mod postgres;
 mod rig;
 mod round_trip;
@@ -26,17 +27,18 @@ macro_rules! on_every_store {
     ($($body:ident)*) => {
         on_store! { on_memory memory $($body)* }
         on_store! { on_sqlite sqlite $($body)* }
-        on_store! { on_postgres postgres_if_any $($body)* }
+        on_store! { on_postgres if_any postgres $($body)* }
+        on_store! { on_two_stores if_any pair $($body)* }
     };
 }
 
 /// Makes a module that runs each body on one adapter, at a [`Place`] of that name.
 macro_rules! on_store {
-    ($module:ident postgres_if_any $($body:ident)*) => {
+    ($module:ident if_any $place:ident $($body:ident)*) => {
         mod $module {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $body() {
-                if let Some(place) = super::Place::postgres() {
+                if let Some(place) = super::Place::$place() {
                     super::$body(place).await;
                 }
             })*

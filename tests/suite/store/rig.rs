@@ -10,14 +10,15 @@ use rosterd::store::{
     self, AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, StoreError, Write, WriteError, Written,
 };
 use rosterd_engine::model::{
-    Account, Answer, Change, Command, Edge, Fields, LoggedChange, Millis, Profile, Reason, Revision, TokenHash, User,
-    Visibility, WriteOrigin,
+    Account, Answer, Change, Command, Edge, Fields, LoggedChange, Millis, Profile, Reason, Revision, Row, TokenHash,
+    User, Visibility, WriteOrigin,
 };
 use rosterd_postgres_server::{self as postgres_server, Database, Server};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::pair::open_pair;
 use crate::support::PATIENCE;
 
 /// Where a store is kept between two openings, and its clock.
@@ -69,6 +70,11 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("data")).unwrap();
         Some(Self { directory: Some(directory), database: Some((server, server.database())), opener, ..Self::memory() })
+    }
+
+    /// The same for two stores on one database. `None` if there is no server to test with.
+    pub(super) fn pair() -> Option<Self> {
+        Some(Self { opener: open_pair, ..Self::postgres()? })
     }
 
     pub(super) fn postgres_options(&self) -> PostgresOptions {
@@ -252,6 +258,20 @@ impl Running {
         self.consumer.await.unwrap();
         Arc::into_inner(self.received).expect("the consumer has ended").into_inner().unwrap()
     }
+}
+
+/// What any gateway's hub is told of a change; who wrote it knows more, such as the hash of a token.
+pub(super) fn told(changes: &[Change]) -> Vec<(Revision, String)> {
+    let row = |change: &Change| {
+        let rows = change.rows.iter().map(|row| match row {
+            Row::Block { block, .. } => format!("{block:?}"),
+            Row::Credential { account, credential } => format!("{account} {}", credential.revoked_before),
+            row => format!("{row:?}"),
+        });
+        let rows: Vec<_> = rows.collect();
+        format!("{} {:?} {:?} {rows:?}", change.time, change.origin, change.cause)
+    };
+    changes.iter().map(|change| (change.revision, row(change))).collect()
 }
 
 pub(super) fn account(name: &str) -> Account {

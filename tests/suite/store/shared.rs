@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use rosterd::metrics::{DatabaseMetrics, Kind};
 use rosterd::store::postgres::{Failover, PostgresOptions, PostgresUrl, Sharing, open};
 use rosterd::store::{StoreError, Write};
-use rosterd_engine::model::{Audience, Change, Command, Outcome, Revision, Row, Visibility, WriteOrigin};
+use rosterd_engine::model::{Audience, Change, Command, Outcome, Revision, Visibility, WriteOrigin};
 use rosterd_postgres_server::ROLE;
 use tokio::time::timeout;
 
 use super::postgres::until;
-use super::rig::{Place, Running, account, befriend, block, delete, nick, unfriend};
+use super::rig::{Place, Running, account, befriend, block, delete, nick, told, unfriend};
 use crate::proxy::Proxy;
 use crate::support::PATIENCE;
 
@@ -52,20 +52,6 @@ fn received(db: &Running) -> Vec<Change> {
 
 fn applied(db: &Running) -> Revision {
     db.received.lock().unwrap().changes.last().map_or(db.head, |change| change.revision)
-}
-
-/// What any gateway's hub is told of a change; who wrote it knows more, such as the hash of a token.
-fn told(changes: &[Change]) -> Vec<(Revision, String)> {
-    let row = |change: &Change| {
-        let rows = change.rows.iter().map(|row| match row {
-            Row::Block { block, .. } => format!("{block:?}"),
-            Row::Credential { account, credential } => format!("{account} {}", credential.revoked_before),
-            row => format!("{row:?}"),
-        });
-        let rows: Vec<_> = rows.collect();
-        format!("{} {:?} {:?} {rows:?}", change.time, change.origin, change.cause)
-    };
-    changes.iter().map(|change| (change.revision, row(change))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
