@@ -11,8 +11,8 @@ use super::handle::WriterHandle;
 use super::logins::LoginQueue;
 use super::messages::StoreTask;
 use super::readers::PgReaders;
+use super::rows::friend_lists::AskedRows;
 use super::rows::profiles::BlocksOf;
-use super::rows::relations::AskedRows;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
 use super::session::{PgSession, call};
 use super::staged::Staged;
@@ -132,10 +132,11 @@ impl Store for Postgres {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
         let read = move |session: Arc<PgSession>| async move {
-            let page = rows::relations::listed(&[AskedRows { owner, after, since }], limit);
+            let asked = [AskedRows { owner, after, since }];
+            let page = rows::friend_lists::listed(&asked, limit);
             let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
-            let rows = found[2].iter().map(|record| rows::relations::listed_edge(record, since));
-            Ok(StorePage { rows: rows.collect::<Result<_, _>>()?, compacted: extent(&found[1])?.0.compacted })
+            let rows = rows::friend_lists::listed_edges(&asked, &found[2])?.into_iter().flatten().collect();
+            Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
         };
         Box::pin(self.readers.read(read))
     }

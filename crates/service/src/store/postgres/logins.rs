@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::handle::WriterHandle;
 use super::pg_error::{PgError, PgResult};
 use super::readers::{PgReaders, unreadable};
-use super::rows::relations::AskedRows;
+use super::rows::friend_lists::AskedRows;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
 use super::session::{PgSession, call};
 use crate::store::{LoginRows, StoreError};
@@ -148,7 +148,7 @@ async fn read_rows(session: &PgSession, writer: &WriterHandle, logins: &[Waiting
         call!(SNAPSHOT),
         call!(EXTENT),
         rows::credentials::credentials(&accounts),
-        rows::relations::listed(&asked, limit),
+        rows::friend_lists::listed(&asked, limit),
         rows::relations::requests(&asked),
         rows::relations::blocks(&asked, limit),
         call!("COMMIT"),
@@ -168,9 +168,8 @@ async fn read_rows(session: &PgSession, writer: &WriterHandle, logins: &[Waiting
         let (account, credential) = rows::credentials::credential(record)?;
         all[place(&account)?].credential = credential;
     }
-    for record in &found[3] {
-        let place = place(&rows::values::account(record, 0)?)?;
-        all[place].edges.push(rows::relations::listed_edge(record, asked[place].since)?);
+    for (rows, edges) in all.iter_mut().zip(rows::friend_lists::listed_edges(&asked, &found[3])?) {
+        rows.edges = edges;
     }
     for record in &found[4] {
         let request = rows::relations::request(record)?;

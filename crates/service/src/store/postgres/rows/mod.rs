@@ -12,6 +12,7 @@ pub(super) mod audit;
 pub(super) mod change_log;
 pub(super) mod credentials;
 pub(super) mod delivery;
+pub(super) mod friend_lists;
 pub(super) mod nodes;
 pub(super) mod profiles;
 pub(super) mod relations;

@@ -2,14 +2,13 @@
 
 use tokio_postgres::Row as Record;
 
+use super::friend_lists::{AskedRows, arrays};
 use super::values::{account, int, meaning, names, number, pairs, plain, text, value};
 use crate::store::columns::{self, shown_number, side_number, state_number};
 use crate::store::postgres::pg_error::PgResult;
 use crate::store::postgres::session::{Call, PgSession, call};
 use crate::store::{PresenceRow, Relations};
-use rosterd_engine::model::{
-    Account, Block, Edge, LastChange, ListedEdge, Millis, Request, RequestSide, Revision, SeenChanges,
-};
+use rosterd_engine::model::{Account, Block, Edge, LastChange, Millis, Request, RequestSide, Revision, SeenChanges};
 
 macro_rules! edge_columns {
     () => {
@@ -141,47 +140,6 @@ pub(in crate::store::postgres) fn page(
         " FROM edge WHERE owner = $1 AND peer > $2 AND (NOT removed OR version > $3) ORDER BY peer LIMIT $4"
     );
     call!(sql, owner.to_string(), after, since.map_or(i64::MAX, int), int(limit as u64))
-}
-
-/// Of whose rows the next are read, and what of them the reader has already.
-#[derive(Debug, Clone)]
-pub(in crate::store::postgres) struct AskedRows {
-    pub owner: Account,
-    /// The last account that was read.
-    pub after: Option<Account>,
-    pub since: Option<Revision>,
-}
-
-/// Converts what is asked for arrays: owners, accounts that were read last, and the revisions later than which tombstones
-/// are read.
-fn arrays(asked: &[AskedRows]) -> (Vec<String>, Vec<String>, Vec<i64>) {
-    let owners = names(asked.iter().map(|asked| &asked.owner));
-    // No account is empty, so the empty text sorts before all. No tombstone is later than the largest number.
-    let after = asked.iter().map(|asked| asked.after.as_ref().map_or("", Account::as_str).to_owned());
-    (owners, after.collect(), asked.iter().map(|asked| asked.since.map_or(i64::MAX, int)).collect())
-}
-
-/// Reads the next edges of some owners, in order of owner and peer: live ones, and tombstones later than `since`. Those up
-/// to `since` come without their texts. [`listed_edge`] takes each.
-pub(in crate::store::postgres) fn listed(asked: &[AskedRows], limit: usize) -> Call {
-    let sql = "SELECT edges.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS asked (me, done, since, had),
-                 LATERAL (SELECT owner, peer, removed, CASE WHEN version > had THEN alias ELSE '' END,
-                                 CASE WHEN version > had THEN custom ELSE '' END, create_time, update_time, version
-                          FROM edge WHERE owner = me AND peer > done AND (NOT removed OR version > since)
-                          ORDER BY peer LIMIT $5) AS edges
-               ORDER BY owner, peer";
-    let (owners, after, since) = arrays(asked);
-    let had: Vec<_> = asked.iter().map(|asked| asked.since.map_or(-1, int)).collect();
-    call!(sql, owners, after, since, had, int(limit as u64))
-}
-
-/// Reads an edge of [`listed`].
-pub(in crate::store::postgres) fn listed_edge(record: &Record, since: Option<Revision>) -> PgResult<ListedEdge> {
-    let version = number(record, 7)?;
-    if since.is_some_and(|since| version <= since) {
-        return Ok(ListedEdge { peer: account(record, 1)?, removed: false, version, edge: None });
-    }
-    edge(record).map(ListedEdge::from)
 }
 
 /// Reads the next blocks of some owners, in order of owner and peer: live ones, and tombstones later than `since`.
