@@ -182,7 +182,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
             sqlite::open(path, sqlite::SqliteOptions { clock, visibility, keeps_log, numbers_presence, ..rest })
         }
         StoreUrl::Postgres(url) => {
-            let StoreConfig { readers, failover, write_timeout, .. } = config.store;
+            let StoreConfig { ref read_url, readers, failover, write_timeout, .. } = config.store;
             let clock = None;
             let ClusterConfig { enabled, poll, .. } = config.cluster;
             let sharing = if enabled { Sharing::Shared { poll } } else { Sharing::Alone };
@@ -190,6 +190,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
                 visibility,
                 keeps_log,
                 numbers_presence,
+                read_url: read_url.clone(),
                 readers,
                 failover,
                 write_timeout,

@@ -12,13 +12,20 @@ const NAME_CHARS: usize = 64;
 /// Finds what does not go together with other gateways.
 pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
     let ClusterConfig { enabled, ref node, beat, dead_after, unready_after, cut_off, .. } = config.cluster;
-    if !enabled {
-        return;
-    }
     let mut wrong = |key: &'static str, message: &str| {
         list.push(Problem { key: Cow::Borrowed(key), message: message.to_owned() });
     };
-    if !matches!(config.store.url, StoreUrl::Postgres(_)) {
+    let is_postgres = matches!(config.store.url, StoreUrl::Postgres(_));
+    if config.store.read_url.is_some() && !is_postgres {
+        wrong(
+            "store.read_url",
+            "only a PostgreSQL database has a replica: set store.url to postgres://…, or leave it empty",
+        );
+    }
+    if !enabled {
+        return;
+    }
+    if !is_postgres {
         wrong("cluster.enabled", "several gateways share a PostgreSQL database: set store.url to postgres://…");
     }
     if node.chars().count() > NAME_CHARS || node.chars().any(char::is_control) {

@@ -183,6 +183,30 @@ pub(super) mod moment {
     }
 }
 
+/// The URL of a replica; an empty text is none.
+pub(super) mod replica {
+    use super::{Deserialize, Deserializer, PostgresUrl, Serializer, StoreUrl, de};
+
+    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(url: &Option<PostgresUrl>, to: S) -> Result<S::Ok, S::Error> {
+        match url {
+            Some(url) => to.collect_str(url),
+            None => to.serialize_str(""),
+        }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PostgresUrl>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match StoreUrl::try_from(text).map_err(de::Error::custom)? {
+            StoreUrl::Postgres(url) => Ok(Some(url)),
+            StoreUrl::Sqlite(_) => Err(de::Error::custom("is no replica: only a PostgreSQL database has one")),
+        }
+    }
+}
+
 /// Addresses to listen at, IP and port. Names are not looked up, so that the address that is bound is the written one.
 pub(super) mod address {
     use super::{Deserialize, Deserializer, Serializer, de};

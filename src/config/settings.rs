@@ -17,6 +17,7 @@ use super::webhooks::WebhookConfig;
 use crate::admission::ForwardedHeader;
 use crate::keys::{ApiKey, KeyRing, Scope, hash};
 use crate::store::postgres::Failover;
+use crate::store::postgres::PostgresUrl;
 use crate::tls;
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy};
 
@@ -138,6 +139,9 @@ pub struct OpsTls {
 pub struct StoreConfig {
     /// The store and its place.
     pub url: StoreUrl,
+    /// A replica of a PostgreSQL database, which friend lists are read of; empty = none.
+    #[serde(with = "form::replica")]
+    pub read_url: Option<PostgresUrl>,
     /// The connections that read a PostgreSQL database, 1 to 100.
     #[serde(with = "form::count")]
     pub readers: usize,
@@ -394,6 +398,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             url: StoreUrl::Sqlite(PathBuf::from("data/rosterd.db")),
+            read_url: None,
             readers: 8,
             failover: Failover::MayLose,
             write_timeout: Duration::from_secs(10),

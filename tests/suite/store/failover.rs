@@ -23,14 +23,14 @@ const AWAIT_STANDBY: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer' AND wait_event = 'SyncRep'";
 
 /// A primary and its standby.
-struct Pair {
-    primary: Server,
-    standby: Server,
+pub(super) struct StandbyPair {
+    pub(super) primary: Server,
+    pub(super) standby: Server,
 }
 
-impl Pair {
+impl StandbyPair {
     /// `None` if PostgreSQL is not installed.
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         // Says so if not, and fails in CI.
         rosterd_postgres_server::shared()?;
         let primary = Server::start(&[])?;
@@ -121,7 +121,7 @@ async fn write_on(store: Arc<dyn Store>, node: usize, answered: Arc<[[AtomicUsiz
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_synchronous_standby_takes_over_without_a_loss_and_everyone_stays() {
-    let Some(pair) = Pair::start() else { return };
+    let Some(pair) = StandbyPair::start() else { return };
     pair.synchronous();
     let nodes = [pair.open(shared(Failover::Lossless)), pair.open(shared(Failover::Lossless))];
     let epoch = nodes[0].store.lineage().epoch;
@@ -161,7 +161,7 @@ async fn a_synchronous_standby_takes_over_without_a_loss_and_everyone_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_lacks_commits_begins_a_new_epoch_and_every_gateway_ends() {
     for failover in [Failover::MayLose, Failover::Lossless] {
-        let Some(pair) = Pair::start() else { return };
+        let Some(pair) = StandbyPair::start() else { return };
         let (one, other) = (pair.open(shared(failover)), pair.open(shared(failover)));
         one.run(nick("a", "kept")).await;
         until(|| pair.standby.sql("friends", "SELECT nick FROM rosterd.users") == "kept").await;
@@ -185,7 +185,7 @@ async fn a_standby_that_lacks_commits_begins_a_new_epoch_and_every_gateway_ends(
 /// A gateway that is alone follows nobody. Its clients can write only once they are logged in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_alone_notices_lost_commits_by_a_login() {
-    let Some(pair) = Pair::start() else { return };
+    let Some(pair) = StandbyPair::start() else { return };
     let alone = PostgresOptions { sharing: Sharing::Alone, ..shared(Failover::MayLose) };
     let db = pair.open(alone.clone());
     db.run(nick("a", "kept")).await;
@@ -215,7 +215,7 @@ async fn a_gateway_that_is_alone_notices_lost_commits_by_a_login() {
 /// the timeout learns what is so: that nothing was tried, or that it is not known.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_waits_for_a_standby_is_ended_by_nobody() {
-    let Some(pair) = Pair::start() else { return };
+    let Some(pair) = StandbyPair::start() else { return };
     pair.synchronous();
     let options = PostgresOptions { write_timeout: Duration::from_secs(5), ..shared(Failover::Lossless) };
     let (one, other) = (pair.open(options.clone()), pair.open(options));
@@ -249,7 +249,7 @@ async fn a_commit_that_waits_for_a_standby_is_ended_by_nobody() {
 /// here once a later commit has reached the standby.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_wait_was_cancelled_is_answered_once_it_is_replicated() {
-    let Some(pair) = Pair::start() else { return };
+    let Some(pair) = StandbyPair::start() else { return };
     pair.synchronous();
     let options = PostgresOptions { write_timeout: Duration::from_mins(1), ..shared(Failover::Lossless) };
     let db = pair.open(options);

@@ -4,6 +4,7 @@ mod failover;
 mod history;
 mod pair;
 mod postgres;
+mod replica;
 mod rig;
 mod round_trip;
 mod shared;

@@ -26,6 +26,7 @@ pub struct DatabaseMetrics {
     pub lock_held: Histogram,
     pub lock_holders_ended: Counter,
     pub in_doubt: Family<Kind, Counter>,
+    pub replica_reads: Family<Kind, Counter>,
     pub feed_lag: Histogram,
     pub feed_read_rows: Counter,
     pub feed_unwoken: Counter,
@@ -59,6 +60,7 @@ impl Default for DatabaseMetrics {
             lock_held: waits(),
             lock_holders_ended: Counter::default(),
             in_doubt: Family::default(),
+            replica_reads: Family::default(),
             feed_lag: waits(),
             feed_read_rows: Counter::default(),
             feed_unwoken: Counter::default(),
@@ -73,6 +75,11 @@ impl DatabaseMetrics {
             "store_in_doubt",
             "Commits whose outcome was not known at once, by what came out (DONE, NOT), and writes of which it is not known (UNKNOWN)",
             self.in_doubt.clone(),
+        );
+        r.register(
+            "store_replica_reads",
+            "Friend lists that a replica was asked for: READ there, or of the primary because it was BEHIND or it FAILED",
+            self.replica_reads.clone(),
         );
         r.register_with_unit(
             "store_lock_wait",

@@ -91,6 +91,7 @@ fn the_names_and_defaults_are_a_contract() {
             "shutdown.lame_duck",
             "shutdown.rate",
             "store.failover",
+            "store.read_url",
             "store.readers",
             "store.tombstone_retention",
             "store.url",

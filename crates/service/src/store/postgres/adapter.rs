@@ -11,6 +11,7 @@ use super::handle::WriterHandle;
 use super::logins::LoginQueue;
 use super::messages::StoreTask;
 use super::readers::PgReaders;
+use super::replica::Replica;
 use super::rows::friend_lists::AskedRows;
 use super::rows::profiles::BlocksOf;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
@@ -21,7 +22,7 @@ use crate::store::{
     LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write, Written,
 };
 use rosterd_engine::model::{
-    Account, Block, Command, Credential, Edge, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
+    Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
     Request, RequestError, Revision, SeenNumber, User, Visibility,
 };
 
@@ -29,6 +30,8 @@ use rosterd_engine::model::{
 pub(super) struct Postgres {
     pub(super) readers: PgReaders,
     pub(super) logins: LoginQueue,
+    /// Reads friend lists, where it is far enough.
+    pub(super) replica: Option<Replica>,
     /// Reads the change log.
     pub(super) log_reader: PgReaders,
     pub(super) writer: Arc<WriterHandle>,
@@ -48,6 +51,17 @@ impl Postgres {
     /// Gives the writer a task and waits for its answer.
     pub(super) async fn task(&self, task: StoreTask) -> Result<u64, StoreError> {
         self.writer.task(task).await
+    }
+}
+
+impl Postgres {
+    /// Reads the present epoch and revision.
+    async fn extent(&self) -> Result<(Epoch, Revision), StoreError> {
+        let known = self.writer.head();
+        let read = |session: Arc<PgSession>| async move { extent(&session.query(call!(EXTENT)).await?) };
+        let (lineage, head) = self.readers.read(read).await?;
+        self.writer.saw(known, head);
+        Ok((lineage.epoch, head))
     }
 }
 
@@ -131,14 +145,24 @@ impl Store for Postgres {
         limit: usize,
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
+        let asked = AskedRows { owner, after, since };
+        let of_replica = asked.clone();
         let read = move |session: Arc<PgSession>| async move {
-            let asked = [AskedRows { owner, after, since }];
+            let asked = [asked];
             let page = rows::friend_lists::listed(&asked, limit);
             let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
             let rows = rows::friend_lists::listed_edges(&asked, &found[2])?.into_iter().flatten().collect();
             Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
         };
-        Box::pin(self.readers.read(read))
+        Box::pin(async move {
+            if let Some(replica) = &self.replica {
+                let needed = (self.lineage().epoch, self.head());
+                if let Some(found) = replica.listed(of_replica, limit, needed).await {
+                    return Ok(found);
+                }
+            }
+            self.readers.read(read).await
+        })
     }
 
     fn relations(&self, account: Account, peers: Vec<Account>) -> BoxFuture<'_, Result<Relations, StoreError>> {
@@ -179,7 +203,16 @@ impl Store for Postgres {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         let asked = AskedRows { owner: account, after: None, since };
-        Box::pin(self.logins.read(&self.readers, &self.writer, asked, limit))
+        Box::pin(async move {
+            if let Some(replica) = &self.replica {
+                // A client may come from a gateway that is ahead of this one: it needs all that there is.
+                let needed = self.extent().await?;
+                if let Some(found) = replica.login_rows(asked.clone(), limit, needed).await {
+                    return Ok(found);
+                }
+            }
+            self.logins.read(&self.readers, Some(&self.writer), asked, limit).await
+        })
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
@@ -251,6 +284,9 @@ impl Store for Postgres {
             self.writer.stop_waiting();
             self.readers.close().await;
             self.log_reader.close().await;
+            if let Some(replica) = &self.replica {
+                replica.close().await;
+            }
             if let Some(nodes) = &self.nodes {
                 nodes.close().await;
             }

@@ -42,11 +42,11 @@ struct WaitingLogins {
 }
 
 impl LoginQueue {
-    /// Reads what a login needs.
+    /// Reads what a login needs. The writer of a primary learns how far its history goes.
     pub(super) async fn read(
         &self,
         readers: &PgReaders,
-        writer: &Arc<WriterHandle>,
+        writer: Option<&Arc<WriterHandle>>,
         asked: AskedRows,
         limit: usize,
     ) -> Result<LoginRows, StoreError> {
@@ -54,8 +54,9 @@ impl LoginQueue {
         let number = self.add(asked, limit, answer);
         // As long as it waits, a read of its own waits for a reader. That takes those that wait longest.
         while self.waits(number) {
-            let (queue, writer) = (self.clone(), writer.clone());
-            let reading = readers.read(move |session| async move { read_some(&session, &writer, queue.take()).await });
+            let (queue, writer) = (self.clone(), writer.cloned());
+            let reading =
+                readers.read(move |session| async move { read_some(&session, writer.as_deref(), queue.take()).await });
             let done = tokio::select! {
                 biased;
                 Ok(found) = &mut answered => return found,
@@ -113,7 +114,7 @@ impl LoginQueue {
 }
 
 /// Reads logins and answers them.
-async fn read_some(session: &PgSession, writer: &WriterHandle, logins: Vec<WaitingLogin>) -> PgResult<()> {
+async fn read_some(session: &PgSession, writer: Option<&WriterHandle>, logins: Vec<WaitingLogin>) -> PgResult<()> {
     match read_rows(session, writer, &logins).await {
         Ok(found) => {
             for (login, rows) in logins.into_iter().zip(found) {
@@ -140,7 +141,11 @@ async fn read_some(session: &PgSession, writer: &WriterHandle, logins: Vec<Waiti
 }
 
 /// Reads the rows of each login, all of one snapshot.
-async fn read_rows(session: &PgSession, writer: &WriterHandle, logins: &[WaitingLogin]) -> PgResult<Vec<LoginRows>> {
+async fn read_rows(
+    session: &PgSession,
+    writer: Option<&WriterHandle>,
+    logins: &[WaitingLogin],
+) -> PgResult<Vec<LoginRows>> {
     let Some(limit) = logins.first().map(|login| login.limit) else { return Ok(Vec::new()) };
     let asked: Vec<_> = logins.iter().map(|login| login.asked.clone()).collect();
     let accounts: Vec<Account> = asked.iter().map(|asked| asked.owner.clone()).collect();
@@ -153,10 +158,12 @@ async fn read_rows(session: &PgSession, writer: &WriterHandle, logins: &[Waiting
         rows::relations::blocks(&asked, limit),
         call!("COMMIT"),
     ];
-    let known = writer.head();
+    let known = writer.map_or(0, WriterHandle::head);
     let found = session.pipeline(&calls).await?;
     let (lineage, head) = extent(&found[1])?;
-    writer.saw(known, head);
+    if let Some(writer) = writer {
+        writer.saw(known, head);
+    }
     let places: HashMap<&str, usize> =
         accounts.iter().enumerate().map(|(place, account)| (account.as_str(), place)).collect();
     let place = |of: &Account| {

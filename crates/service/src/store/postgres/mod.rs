@@ -31,6 +31,7 @@ mod pg_link;
 mod pg_tasks;
 mod position;
 mod readers;
+mod replica;
 mod rows;
 mod schema;
 mod session;

@@ -12,6 +12,7 @@ use super::logins::LoginQueue;
 use super::options::PostgresOptions;
 use super::pg_link::PgWriterLink;
 use super::readers::PgReaders;
+use super::replica::Replica;
 use super::schema::{self, STANDING, standing_of};
 use super::session::{Connector, SessionKind, call};
 use super::url::PostgresUrl;
@@ -75,10 +76,17 @@ async fn serve(
     if let Err(error) = engine.note_backend().await {
         return drop(opened.send(Err(schema::explain(url, &error.into()))));
     }
-    let readers = |kind, count| PgReaders::start(&connector, kind, count, options.write_timeout);
+    let readers_of =
+        |connector: &Connector, kind, count| PgReaders::start(connector, kind, count, options.write_timeout);
+    let readers = |kind, count| readers_of(&connector, kind, count);
+    let replica = options.read_url.as_ref().map(|url| {
+        let readers = readers_of(&Connector::new(url), SessionKind::Replica, options.readers);
+        Replica::new(readers, options.metrics.replica_reads.clone())
+    });
     let store = Arc::new(Postgres {
         readers: readers(SessionKind::Reader, options.readers),
         logins: LoginQueue::default(),
+        replica,
         // Logins wait for the others, and not behind those who read far back.
         log_reader: readers(SessionKind::Reader, 1),
         writer: engine.handle.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::url::PostgresUrl;
 use crate::metrics::DatabaseMetrics;
 use crate::store::StoreClock;
 use rosterd_engine::model::Visibility;
@@ -52,7 +53,9 @@ pub struct PostgresOptions {
     pub keeps_log: bool,
     /// Whether presence transitions get numbers, so that they can be followed as the change log is.
     pub numbers_presence: bool,
-    /// The connections that read.
+    /// A replica of the database, which friend lists are read of as far as it has them.
+    pub read_url: Option<PostgresUrl>,
+    /// The connections that read, of a replica as many again.
     pub readers: usize,
     /// What a failover of the database means.
     pub failover: Failover,
@@ -73,6 +76,7 @@ impl Default for PostgresOptions {
             visibility: Visibility::default(),
             keeps_log: true,
             numbers_presence: false,
+            read_url: None,
             readers: 8,
             failover: Failover::MayLose,
             write_timeout: Duration::from_secs(10),

@@ -44,6 +44,7 @@ pub(super) struct PgReaders {
     failing: Arc<AtomicBool>,
     /// For how long a read is tried again.
     retry: Duration,
+    kind: SessionKind,
 }
 
 impl PgReaders {
@@ -62,7 +63,7 @@ impl PgReaders {
                 drop(alive);
             });
         }
-        Self { queue: Mutex::new(Some(queue)), running, failing: Arc::default(), retry }
+        Self { queue: Mutex::new(Some(queue)), running, failing: Arc::default(), retry, kind }
     }
 
     /// Runs a query.
@@ -106,7 +107,7 @@ impl PgReaders {
         F: Future<Output = Result<T, PgError>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let failing = self.failing.clone();
+        let (failing, kind) = (self.failing.clone(), self.kind);
         let read: PgRead = Box::new(move |session| {
             Box::pin(async move {
                 if answer.is_closed() {
@@ -120,7 +121,7 @@ impl PgReaders {
                     Err(error) => Err(error),
                 };
                 let is_good = found.is_ok();
-                report(&failing, found.as_ref().err());
+                report(kind, &failing, found.as_ref().err());
                 // Sending fails if the caller stopped waiting meanwhile.
                 let _ = answer.send(found);
                 is_good
@@ -148,12 +149,13 @@ pub(super) fn unreadable(error: &PgError) -> StoreError {
 }
 
 /// Logs once that reads fail, and once that they succeed again. Nobody else does: clients are not told what failed.
-fn report(failing: &AtomicBool, error: Option<&PgError>) {
+fn report(kind: SessionKind, failing: &AtomicBool, error: Option<&PgError>) {
+    let what = if kind == SessionKind::Replica { "the replica" } else { "the store" };
     if failing.swap(error.is_some(), Ordering::Relaxed) != error.is_some() {
         if let Some(error) = error {
-            tracing::error!(%error, "the store cannot read; it keeps trying");
+            tracing::error!(%error, "{what} cannot read; it keeps trying");
         } else {
-            tracing::info!("the store can read again");
+            tracing::info!("{what} can read again");
         }
     }
 }

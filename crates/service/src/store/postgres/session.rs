@@ -62,6 +62,8 @@ const READER: &str = "
 pub(super) enum SessionKind {
     Writer,
     Reader,
+    /// Reads of a replica.
+    Replica,
     /// Reads what other gateways write.
     Listener,
     /// Reads and writes what gateways know of each other.
@@ -102,6 +104,7 @@ impl Connector {
         let (name, settings) = match kind {
             SessionKind::Writer => ("rosterd writer", WRITER),
             SessionKind::Reader => ("rosterd reader", READER),
+            SessionKind::Replica => ("rosterd replica reader", READER),
             SessionKind::Listener => ("rosterd listener", READER),
             SessionKind::Node => ("rosterd node", WRITER),
         };

@@ -1,0 +1,140 @@
+//! Reads friend lists of a replica, a standby that follows the database.
+//!
+//! A replica is behind. So who reads there says which revision it needs, and the snapshot that is read says how far it goes: what
+//! is older is read of the primary instead. Whatever has no revision, such as presence, is never read of a replica.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::logins::LoginQueue;
+use super::readers::PgReaders;
+use super::rows::friend_lists::AskedRows;
+use super::rows::{self, EXTENT, SNAPSHOT, extent};
+use super::session::{PgSession, call};
+use crate::metrics::Kind;
+use crate::store::{LoginRows, StoreError, StorePage};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use rosterd_engine::model::{Epoch, ListedEdge, Revision};
+
+/// How long a read waits until the replica is as far as it needs.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// How often it looks meanwhile.
+const LOOK: Duration = Duration::from_millis(3);
+/// How long nothing is read of a replica that was too far behind or away: each read would wait in vain.
+const REST: Duration = Duration::from_secs(1);
+
+/// The replica.
+pub(super) struct Replica {
+    readers: PgReaders,
+    logins: LoginQueue,
+    /// The last revision that was seen there.
+    head: Arc<AtomicU64>,
+    rests_until: Mutex<Option<Instant>>,
+    counted: Family<Kind, Counter>,
+}
+
+impl Replica {
+    pub(super) fn new(readers: PgReaders, counted: Family<Kind, Counter>) -> Self {
+        let (head, rests_until) = (Arc::default(), Mutex::default());
+        Self { readers, logins: LoginQueue::default(), head, rests_until, counted }
+    }
+
+    /// Reads what a login needs, with every change up to `needed`; `None` if it has to be read of the primary.
+    pub(super) async fn login_rows(
+        &self,
+        asked: AskedRows,
+        limit: usize,
+        needed: (Epoch, Revision),
+    ) -> Option<LoginRows> {
+        let read = async {
+            let found = self.logins.read(&self.readers, None, asked, limit).await?;
+            Ok(((found.lineage.epoch, found.head), found))
+        };
+        self.at_least(needed, read).await
+    }
+
+    /// Reads a page of a friend list in the same way.
+    pub(super) async fn listed(
+        &self,
+        asked: AskedRows,
+        limit: usize,
+        needed: (Epoch, Revision),
+    ) -> Option<StorePage<ListedEdge>> {
+        let read = move |session: Arc<PgSession>| async move {
+            let asked = [asked];
+            let page = rows::friend_lists::listed(&asked, limit);
+            let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
+            let (lineage, head) = extent(&found[1])?;
+            let rows = rows::friend_lists::listed_edges(&asked, &found[2])?.into_iter().flatten().collect();
+            Ok(((lineage.epoch, head), StorePage { rows, compacted: lineage.compacted }))
+        };
+        self.at_least(needed, self.readers.read(read)).await
+    }
+
+    /// Reads something once the replica is far enough, if that is soon.
+    async fn at_least<T>(
+        &self,
+        (epoch, needed): (Epoch, Revision),
+        read: impl Future<Output = Result<((Epoch, Revision), T), StoreError>>,
+    ) -> Option<T> {
+        if self.rests() {
+            return self.count("BEHIND");
+        }
+        let found = match self.reaches(needed).await {
+            Ok(true) => read.await,
+            Ok(false) => return self.rest("BEHIND"),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok((reached, found)) if reached.0 == epoch && reached.1 >= needed => {
+                self.count::<()>("READ");
+                Some(found)
+            }
+            // It follows another history, or was promoted without all of this one.
+            Ok(_) => self.rest("BEHIND"),
+            Err(_) => self.rest("FAILED"),
+        }
+    }
+
+    /// Waits until the replica has a revision. Returns false if that takes long.
+    async fn reaches(&self, needed: Revision) -> Result<bool, StoreError> {
+        let until = Instant::now() + PATIENCE;
+        while self.head.load(Ordering::Acquire) < needed {
+            let look = |session: Arc<PgSession>| async move { extent(&session.query(call!(EXTENT)).await?) };
+            let (_, head) = self.readers.read(look).await?;
+            self.head.store(head, Ordering::Release);
+            if head < needed {
+                if Instant::now() >= until {
+                    return Ok(false);
+                }
+                sleep(LOOK).await;
+            }
+        }
+        Ok(true)
+    }
+
+    fn rests(&self) -> bool {
+        self.rests_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn rest<T>(&self, why: &'static str) -> Option<T> {
+        *self.rests_until.lock() = Some(Instant::now() + REST);
+        // What is there after it may be another server.
+        self.head.store(0, Ordering::Release);
+        self.count(why)
+    }
+
+    fn count<T>(&self, kind: &'static str) -> Option<T> {
+        self.counted.get_or_create(&Kind { kind }).inc();
+        None
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+    }
+}
