@@ -11,7 +11,7 @@ use super::handle::WriterHandle;
 use super::logins::LoginQueue;
 use super::messages::StoreTask;
 use super::readers::PgReaders;
-use super::replica::Replica;
+use super::replica::ReadReplica;
 use super::rows::friend_lists::AskedRows;
 use super::rows::profiles::BlocksOf;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
@@ -31,7 +31,7 @@ pub(super) struct Postgres {
     pub(super) readers: PgReaders,
     pub(super) logins: LoginQueue,
     /// Reads friend lists, where it is far enough.
-    pub(super) replica: Option<Replica>,
+    pub(super) replica: Option<ReadReplica>,
     /// Reads the change log.
     pub(super) log_reader: PgReaders,
     pub(super) writer: Arc<WriterHandle>,

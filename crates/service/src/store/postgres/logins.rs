@@ -13,8 +13,8 @@ use super::handle::WriterHandle;
 use super::pg_error::{PgError, PgResult};
 use super::readers::{PgReaders, unreadable};
 use super::rows::friend_lists::AskedRows;
-use super::rows::{self, EXTENT, SNAPSHOT, extent};
-use super::session::{PgSession, call};
+use super::rows::{self, extent};
+use super::session::PgSession;
 use crate::store::{LoginRows, StoreError};
 use rosterd_engine::model::Account;
 
@@ -149,15 +149,7 @@ async fn read_rows(
     let Some(limit) = logins.first().map(|login| login.limit) else { return Ok(Vec::new()) };
     let asked: Vec<_> = logins.iter().map(|login| login.asked.clone()).collect();
     let accounts: Vec<Account> = asked.iter().map(|asked| asked.owner.clone()).collect();
-    let calls = [
-        call!(SNAPSHOT),
-        call!(EXTENT),
-        rows::credentials::credentials(&accounts),
-        rows::friend_lists::listed(&asked, limit),
-        rows::relations::requests(&asked),
-        rows::relations::blocks(&asked, limit),
-        call!("COMMIT"),
-    ];
+    let calls = rows::logins::calls(&accounts, &asked, limit);
     let known = writer.map_or(0, WriterHandle::head);
     let found = session.pipeline(&calls).await?;
     let (lineage, head) = extent(&found[1])?;

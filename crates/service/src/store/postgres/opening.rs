@@ -12,7 +12,7 @@ use super::logins::LoginQueue;
 use super::options::PostgresOptions;
 use super::pg_link::PgWriterLink;
 use super::readers::PgReaders;
-use super::replica::Replica;
+use super::replica::ReadReplica;
 use super::schema::{self, STANDING, standing_of};
 use super::session::{Connector, SessionKind, call};
 use super::url::PostgresUrl;
@@ -81,7 +81,7 @@ async fn serve(
     let readers = |kind, count| readers_of(&connector, kind, count);
     let replica = options.read_url.as_ref().map(|url| {
         let readers = readers_of(&Connector::new(url), SessionKind::Replica, options.readers);
-        Replica::new(readers, options.metrics.replica_reads.clone())
+        ReadReplica::new(readers, options.metrics.replica_reads.clone())
     });
     let store = Arc::new(Postgres {
         readers: readers(SessionKind::Reader, options.readers),

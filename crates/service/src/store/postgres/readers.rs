@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, closed};
+use super::rows::logins;
 use super::schema::random;
 use super::session::{Connector, PgSession, SessionKind};
 use crate::store::StoreError;
@@ -48,7 +49,7 @@ pub(super) struct PgReaders {
 }
 
 impl PgReaders {
-    /// Starts readers on the current runtime. Each connects when it has something to read.
+    /// Starts readers on the current runtime. Each connects at once, and again when it has something to read.
     pub(super) fn start(connector: &Connector, kind: SessionKind, count: usize, retry: Duration) -> Self {
         let (queue, reads) = mpsc::channel(QUEUED);
         let reads = Arc::new(tokio::sync::Mutex::new(reads));
@@ -167,7 +168,8 @@ async fn read_on(
     reads: Arc<tokio::sync::Mutex<mpsc::Receiver<PgRead>>>,
     pause: &Mutex<Pause>,
 ) {
-    let mut held: Option<Arc<PgSession>> = None;
+    // If it cannot, the first read will say so.
+    let mut held = connect(&connector, kind, pause).await.map(Arc::new).ok();
     loop {
         let Some(read) = reads.lock().await.recv().await else { return };
         let session = match held.take().filter(|session| !session.is_closed()) {
@@ -180,6 +182,15 @@ async fn read_on(
             held = opened;
         }
     }
+}
+
+async fn open(connector: &Connector, kind: SessionKind) -> Result<PgSession, PgError> {
+    let session = connector.connect(kind).await?;
+    if matches!(kind, SessionKind::Reader | SessionKind::Replica) {
+        // The first logins after a start do not wait for that.
+        session.prepare(&logins::calls(&[], &[], 0)).await?;
+    }
+    Ok(session)
 }
 
 /// Keeps the readers from connecting again and again to a server that is away. The first that connects ends it for all.
@@ -197,7 +208,7 @@ async fn connect(connector: &Connector, kind: SessionKind, pause: &Mutex<Pause>)
     {
         return Err(PgError::Away(why.clone()));
     }
-    let connected = connector.connect(kind).await;
+    let connected = open(connector, kind).await;
     let mut pause = pause.lock();
     match &connected {
         Ok(_) => *pause = Pause::default(),

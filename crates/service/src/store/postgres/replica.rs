@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(3);
 const REST: Duration = Duration::from_secs(1);
 
 /// The replica.
-pub(super) struct Replica {
+pub(super) struct ReadReplica {
     readers: PgReaders,
     logins: LoginQueue,
     /// The last revision that was seen there.
@@ -38,7 +38,7 @@ pub(super) struct Replica {
     counted: Family<Kind, Counter>,
 }
 
-impl Replica {
+impl ReadReplica {
     pub(super) fn new(readers: PgReaders, counted: Family<Kind, Counter>) -> Self {
         let (head, rests_until) = (Arc::default(), Mutex::default());
         Self { readers, logins: LoginQueue::default(), head, rests_until, counted }

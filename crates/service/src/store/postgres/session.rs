@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::SinkExt;
-use futures::future::{join_all, poll_fn};
+use futures::future::{join_all, poll_fn, try_join_all};
 use futures::stream::TryStreamExt;
 use parking_lot::Mutex;
 use tokio::time::timeout;
@@ -231,10 +231,8 @@ impl PgSession {
 
     /// Prepares the statements of later calls, so that none of them needs a round trip of its own then.
     pub(super) async fn prepare(&self, calls: &[Call]) -> Result<(), PgError> {
-        for call in calls {
-            self.prepared(call.sql).await?;
-        }
-        Ok(())
+        // The server is sent all of them at once.
+        try_join_all(calls.iter().map(|call| self.prepared(call.sql))).await.map(drop)
     }
 
     /// Begins to copy rows into a table.

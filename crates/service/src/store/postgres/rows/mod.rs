@@ -13,6 +13,7 @@ pub(super) mod change_log;
 pub(super) mod credentials;
 pub(super) mod delivery;
 pub(super) mod friend_lists;
+pub(super) mod logins;
 pub(super) mod nodes;
 pub(super) mod profiles;
 pub(super) mod relations;
