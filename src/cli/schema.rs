@@ -7,13 +7,14 @@ use serde_json::json;
 use crate::config::{Config, FieldConfig, FieldType};
 use rosterd_engine::model::{Audience, FieldWriter};
 
-/// Returns the own fields as JSON, as `getSchema` answers them.
+/// Returns the schema as JSON, as `getSchema` answers it.
 ///
 /// # Panics
 /// Never: the value is plain data.
 #[must_use]
 pub fn json(config: &Config) -> String {
-    serde_json::to_string_pretty(&rosterd_protocol::schema(&config.profile.rules().own)).expect("it is plain data")
+    let schema = rosterd_protocol::schema(&config.profile.rules().own, &config.profile.write);
+    serde_json::to_string_pretty(&schema).expect("it is plain data")
 }
 
 /// Returns a declaration file that gives `user.fields` of the JavaScript client the types of the own fields.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rosterd_client::{
     ClientChange, ClientChanges, ClientOptions, ClientSnapshot, ConnectionPhase, RosterdClient, UpdateOptions,
 };
-use rosterd_protocol::{Encoding, v1};
+use rosterd_protocol::{ClientCommand, Encoding, v1};
 use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, World};
@@ -195,9 +195,9 @@ async fn a_change_says_how_requests_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_fields_that_the_schema_does_not_allow_are_not_sent() {
+async fn fields_that_the_schema_does_not_allow_are_not_sent() {
     let fields = "[profile.fields.level]\ntype = \"integer\"\nmax = 9\nwrite = \"backend\"\n\
-                  [profile.fields.about]\ntype = \"text\"\nmax_length = 3\n";
+                  [profile.fields.about]\ntype = \"text\"\nmax_length = 3\n[profile.write]\nsign = \"backend\"\n";
     let world = World::with(fields);
     let gateway = world.start();
     gateway.populate(&["alice"], &[]).await;
@@ -215,6 +215,13 @@ async fn own_fields_that_the_schema_does_not_allow_are_not_sent() {
         let error = client.update_my_info(change(name, about("long"))).await.unwrap_err();
         assert_eq!((error.code, error.field), (code, Some(format!("fields.{name}"))));
     }
+    let sign = v1::UpdateMyInfo { sign: Some("x".to_owned()), ..change("about", about("long")) };
+    let kept = client.update_my_info_with(sign.clone(), UpdateOptions { keep: true, optimistic: false }).await;
+    let raw = client.request(ClientCommand::UpdateMyInfo(sign)).await.map(drop);
+    for error in [kept.map(drop).unwrap_err(), raw.unwrap_err()] {
+        assert_eq!((error.code, error.field.as_deref()), (403, Some("sign")));
+    }
+    assert_eq!(client.snapshot().pending, None);
     assert_eq!(sent().await, before);
     let me = client.update_my_info(change("about", about("me"))).await.unwrap();
     assert_eq!((me.fields["about"].text.as_deref(), sent().await), (Some("me"), before + 1.0));

@@ -180,15 +180,24 @@ async fn clients_and_backends_learn_which_fields_there_are() {
         })
     );
     let printed: Value = serde_json::from_str(&world.run_well(&["schema"])).unwrap();
-    assert_eq!(printed, of_api);
-    // A deployment without own fields says nothing of them at a login.
+    assert_eq!((printed, of_api.get("backendOnly")), (of_api.clone(), None));
+    // Who may write the other fields is in it as well.
+    let world = World::with("[profile.write]\nnick = \"backend\"\ncustom = \"backend\"\n");
+    let gateway = world.start();
+    gateway.populate(&["ann"], &[]).await;
+    let (_, of_api) = gateway.call(Method::GET, "/v1/schema", "").await;
+    let restricted = of_api["hash"].as_str().unwrap().to_owned();
+    assert_eq!(of_api, json!({"hash": restricted, "backendOnly": ["nick", "custom"]}));
+    assert_eq!(serde_json::from_str::<Value>(&world.run_well(&["schema"])).unwrap(), of_api);
+    assert_eq!(gateway.login("ann", JSON).await.reply.schema.as_ref(), Some(&restricted));
+    // A deployment where nothing is so says nothing of it at a login.
     let bare = World::new();
     let gateway = bare.start();
     gateway.populate(&["ann"], &[]).await;
     let mut ann = gateway.login("ann", JSON).await;
     assert_eq!(ann.reply.schema, None);
     let reply = ann.request(ClientCommand::GetSchema(v1::GetSchema {})).await.get_schema_reply.unwrap();
-    assert!(reply.fields.is_empty() && reply.hash != hash);
+    assert!(reply.fields.is_empty() && ![hash, restricted].contains(&reply.hash));
 }
 
 #[tokio::test]

@@ -1,24 +1,32 @@
-//! The own fields of a deployment on the wire: which there are, and what each may hold.
+//! The schema of profiles on the wire: which own fields there are, what each may hold, and who may write the others.
 
 use prost::Message;
 
 use crate::{own_values, v1};
 use rosterd_engine::model::limits::SAFE_INTEGER;
-use rosterd_engine::model::{Audience, FieldWriter, OwnField, OwnKind, OwnSchema};
+use rosterd_engine::model::{Audience, FieldWriter, OwnField, OwnKind, OwnSchema, WriteRights};
 
-/// Describes the own fields, in order of their names, with the hash by which a client knows them again.
+/// Describes the own fields, in order of their names, and the other fields that only the backend may write, with the hash by
+/// which a client knows them again.
 #[must_use]
-pub fn schema(own: &OwnSchema) -> v1::GetSchemaReply {
+pub fn schema(own: &OwnSchema, rights: &WriteRights) -> v1::GetSchemaReply {
     let fields = own.iter().map(|(name, field)| (name.to_owned(), v1::FieldSchema::from(field))).collect();
-    let mut reply = v1::GetSchemaReply { hash: String::new(), fields };
+    let backend_only = rights.backend_only().map(str::to_owned).collect();
+    let mut reply = v1::GetSchemaReply { hash: String::new(), fields, backend_only };
     reply.hash = format!("{:016x}", fnv1a(&reply.encode_to_vec()));
     reply
 }
 
-/// Returns the hash for clients that log in; `None` if there are no own fields.
+/// Returns the hash for clients that log in; `None` if there is no field that it would be about.
 #[must_use]
-pub fn schema_hash(own: &OwnSchema) -> Option<String> {
-    own.iter().next().is_some().then(|| schema(own).hash)
+pub fn schema_hash(schema: &v1::GetSchemaReply) -> Option<&str> {
+    (!schema.fields.is_empty() || !schema.backend_only.is_empty()).then_some(&*schema.hash)
+}
+
+/// Reads which fields besides the own ones only the backend may write.
+#[must_use]
+pub fn write_rights(reply: &v1::GetSchemaReply) -> WriteRights {
+    reply.backend_only.iter().map(String::as_str).collect()
 }
 
 /// Reads the fields that a gateway described. One of a type or an audience that is not known here is left out.
@@ -109,14 +117,21 @@ mod tests {
         fields.into_iter().map(|(name, field)| (name.into(), field)).collect()
     }
 
+    fn described(own: &OwnSchema) -> v1::GetSchemaReply {
+        schema(own, &WriteRights::default())
+    }
+
     #[test]
     fn a_schema_comes_back_from_both_encodings() {
-        let reply = schema(&all());
-        assert_eq!(own_schema(&reply), all());
+        let rights = WriteRights { nick: FieldWriter::Backend, ..WriteRights::default() };
+        let reply = schema(&all(), &rights);
+        let read = |reply: &v1::GetSchemaReply| (own_schema(reply), write_rights(reply));
+        assert_eq!(read(&reply), (all(), rights.clone()));
         let json = serde_json::to_string(&reply).unwrap();
-        let vip = r#""vip":{"type":"boolean","visibility":"self","write":"backend","default":false}"#;
+        let vip =
+            r#""vip":{"type":"boolean","visibility":"self","write":"backend","default":false}},"backendOnly":["nick"]"#;
         assert!(json.contains(vip), "{json}");
-        assert_eq!(own_schema(&serde_json::from_str(&json).unwrap()), all());
+        assert_eq!(read(&serde_json::from_str(&json).unwrap()), (all(), rights));
         let mut bytes = Vec::new();
         Encoding::Protobuf.encode(&reply, &mut bytes);
         assert_eq!(v1::GetSchemaReply::decode(&*bytes).unwrap(), reply);
@@ -124,17 +139,21 @@ mod tests {
 
     #[test]
     fn another_schema_has_another_hash_and_none_has_none() {
-        let hash = schema_hash(&all()).unwrap();
-        assert_eq!((hash.len(), Some(&hash)), (16, schema_hash(&all()).as_ref()));
-        let fewer: OwnSchema = all().iter().skip(1).map(|(name, field)| (name.into(), field.clone())).collect();
-        assert_ne!(schema_hash(&fewer), Some(hash));
-        assert_eq!(schema_hash(&OwnSchema::default()), None);
-        assert!(schema(&OwnSchema::default()).fields.is_empty());
+        let hash = |own: &OwnSchema, backend_only: &[&str]| {
+            schema_hash(&schema(own, &backend_only.iter().copied().collect())).map(str::to_owned)
+        };
+        let (fewer, none): (OwnSchema, _) =
+            (all().iter().skip(1).map(|(name, field)| (name.into(), field.clone())).collect(), OwnSchema::default());
+        assert_eq!((hash(&all(), &[]).unwrap().len(), hash(&all(), &[])), (16, hash(&all(), &[])));
+        let hashes = [hash(&all(), &[]), hash(&fewer, &[]), hash(&all(), &["nick"]), hash(&none, &["nick"])];
+        assert_eq!(hashes.iter().flatten().collect::<std::collections::BTreeSet<_>>().len(), hashes.len());
+        assert_eq!(hash(&none, &[]), None);
+        assert_eq!(serde_json::to_value(described(&none)).unwrap().as_object().unwrap().len(), 1, "the hash alone");
     }
 
     #[test]
     fn a_field_of_a_later_version_is_left_out() {
-        let mut reply = schema(&all());
+        let mut reply = described(&all());
         reply.fields.get_mut("vip").unwrap().r#type = "colour".to_owned();
         reply.fields.get_mut("tags").unwrap().visibility = "groups".to_owned();
         let known = own_schema(&reply);

@@ -640,7 +640,7 @@ pub struct LoginReply {
     #[prost(uint64, optional, tag = "8")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: ::core::option::Option<u64>,
-    /// The hash of the own fields that the deployment has; absent where it has none.
+    /// The hash that the reply to getSchema has; absent where it has no fields at all.
     #[prost(string, optional, tag = "9")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: ::core::option::Option<::prost::alloc::string::String>,
@@ -748,7 +748,7 @@ pub struct SetMutedReply {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: ::core::option::Option<User>,
 }
-/// Asks which own fields the deployment has.
+/// Asks which own fields the deployment has, and which other fields only the backend may write.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -779,6 +779,12 @@ pub struct GetSchemaReply {
         ::prost::alloc::string::String,
         FieldSchema,
     >,
+    /// The names of the other fields of a profile that only the backend may write.
+    #[prost(string, repeated, tag = "3")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub backend_only: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]

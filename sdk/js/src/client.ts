@@ -161,14 +161,14 @@ export class RosterdClient<UserCustom extends string = string, FriendCustom exte
    * shown when it was made.
    */
   async updateMyInfo(fields: MyInfo<UserCustom>, options: UpdateOptions = {}): Promise<User<UserCustom>> {
-    if (this.#schema && this.#schema.hash === this.#lifecycle.schema) checkFields(this.#schema, fields.fields);
+    if (this.#schema && this.#schema.hash === this.#lifecycle.schema) checkFields(this.#schema, fields);
     const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user as User<UserCustom>;
   }
 
   /**
-   * Returns the deployment's own fields. From then on, and until a login finds others, {@link updateMyInfo} rejects what
-   * they do not allow without sending it.
+   * Returns the deployment's own fields, and which others only the backend may write. From then on, and until a login finds
+   * others, {@link updateMyInfo} rejects what they do not allow without sending it.
    */
   async getSchema(limits?: CallLimits): Promise<Schema> {
     const { getSchemaReply } = await this.#lifecycle.call({ getSchema: {} }, { limits, repeatable: true });

@@ -1,15 +1,17 @@
-// Checks own fields by the schema of the deployment, as the gateway does.
+// Checks changes of a profile by the schema of the deployment, as the gateway does.
 
 import { Code, RosterdError } from './protocol.js';
 import type { FieldSchema, MyInfo, Schema } from './protocol.js';
 
-/** Throws what the gateway would answer to these own fields: 403 for one of the backend, 414 for any other that is wrong. */
-export function checkFields(schema: Schema, fields: MyInfo['fields']): void {
-  for (const [name, value] of Object.entries(fields ?? {})) {
-    if (value === undefined) continue;
-    const known = schema.fields?.[name];
+/** Throws what the gateway would answer to this change: 403 for a field of the backend, 414 for an own field that is wrong. */
+export function checkFields({ fields = {}, backendOnly = [] }: Schema, info: MyInfo): void {
+  const own = Object.entries(info.fields ?? {}).filter(([, value]) => value !== undefined);
+  const ofBackend = backendOnly.filter((name) => info[name as keyof MyInfo] !== undefined)
+    .concat(own.filter(([name]) => fields[name]?.write === 'backend').map(([name]) => `fields.${name}`));
+  for (const field of ofBackend) throw new RosterdError(Code.denied, 'PERMISSION_DENIED', `only the backend may write ${field}`, { field });
+  for (const [name, value] of own) {
+    const known = fields[name];
     const field = `fields.${name}`;
-    if (known?.write === 'backend') throw new RosterdError(Code.denied, 'PERMISSION_DENIED', `only the backend may write ${field}`, { field });
     if (value === null || (known && holds(known, value))) continue;
     throw new RosterdError(Code.invalid, 'INVALID_ARGUMENT', known ? `${field} must be ${JSON.stringify(known)}` : `there is no field ${field}`, { field });
   }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rosterd_engine::model::{RequestError, WriteRights};
 use rosterd_protocol::{ClientCommand, v1};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -160,7 +159,8 @@ impl RosterdClient {
         let _ = self.orders.send(ClientOrder::Cut);
     }
 
-    /// Sends any command of the protocol, with the care that the client takes of all commands, and returns its reply.
+    /// Sends any command of the protocol, with the care that the client takes of all commands, and returns its reply. A change
+    /// of the profile is checked like that of [`RosterdClient::update_my_info`].
     ///
     /// # Errors
     /// The gateway refuses, or the answer does not come; also for commands that the client sends by itself: `login`,
@@ -171,7 +171,14 @@ impl RosterdClient {
             let message = format!("{} is sent by the client itself", command.name());
             return Err(RosterdError::new(INVALID, "INVALID_ARGUMENT", message));
         }
-        self.ordered(|reply| ClientOrder::Call { command, reply }).await?
+        if let ClientCommand::UpdateMyInfo(update) = &command {
+            self.check_fields(update)?;
+        }
+        let frame = self.ordered(|reply| ClientOrder::Call { command, reply }).await??;
+        if let Some(schema) = &frame.get_schema_reply {
+            *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = Some(schema.clone());
+        }
+        Ok(frame)
     }
 
     /// Changes the given fields of the account's own profile, and returns the new profile.
@@ -182,7 +189,6 @@ impl RosterdClient {
     /// # Errors
     /// The gateway refuses, another device was faster, or the answer does not come.
     pub async fn update_my_info(&self, update: v1::UpdateMyInfo) -> Result<v1::User, RosterdError> {
-        self.check_fields(&update).map_err(|error| rosterd_protocol::error(&error))?;
         let reply = self.request(ClientCommand::UpdateMyInfo(update)).await?.update_my_info_reply;
         answered(reply.and_then(|reply| reply.user))
     }
@@ -204,7 +210,7 @@ impl RosterdClient {
         if options == UpdateOptions::default() {
             return self.update_my_info(update).await;
         }
-        self.check_fields(&update).map_err(|error| rosterd_protocol::error(&error))?;
+        self.check_fields(&update)?;
         let abandoned = AbandonGuard(Some(self.orders.downgrade()));
         let reply = self.ordered(|reply| ClientOrder::Edit { update, options, reply }).await;
         abandoned.disarm();
@@ -223,28 +229,29 @@ impl RosterdClient {
         self.done(ClientCommand::SetMuted(v1::SetMuted { account, muted, if_version: None })).await
     }
 
-    /// Returns the fields that the deployment adds to profiles. From then on, and until a login finds others,
-    /// [`RosterdClient::update_my_info`] checks these fields before it sends them.
+    /// Returns the fields that the deployment adds to profiles, and which others only the backend may write. From then on,
+    /// and until a login finds other fields, [`RosterdClient::update_my_info`] sends nothing that is against that.
     ///
     /// # Errors
     /// The gateway refuses, or the answer does not come.
     pub async fn get_schema(&self) -> Result<v1::GetSchemaReply, RosterdError> {
         let reply = self.request(ClientCommand::GetSchema(v1::GetSchema {})).await?;
-        let schema = answered(reply.get_schema_reply)?;
-        *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = Some(schema.clone());
-        Ok(schema)
+        answered(reply.get_schema_reply)
     }
 
-    /// Checks own fields by the schema, unless it is not held, or the deployment has another one by now.
-    fn check_fields(&self, update: &v1::UpdateMyInfo) -> Result<(), RequestError> {
+    /// Checks a change by the schema, unless it is not held, or the deployment has another one by now.
+    fn check_fields(&self, update: &v1::UpdateMyInfo) -> Result<(), RosterdError> {
         let held = self.schema.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let now = self.snapshots.borrow().connection.schema.clone();
-        let Some(schema) = held.filter(|schema| !update.fields.is_empty() && Some(&schema.hash) == now.as_ref()) else {
+        let Some(schema) = held.filter(|schema| Some(&schema.hash) == now.as_ref()) else {
             return Ok(());
         };
-        let (own, fields) = (rosterd_protocol::own_schema(&schema), rosterd_protocol::fields(update.clone())?);
-        WriteRights::default().permit(&own, &fields)?;
-        own.check(&fields.own)
+        let own = rosterd_protocol::own_schema(&schema);
+        let checked = rosterd_protocol::fields(update.clone()).and_then(|fields| {
+            rosterd_protocol::write_rights(&schema).permit(&own, &fields)?;
+            own.check(&fields.own)
+        });
+        checked.map_err(|error| rosterd_protocol::error(&error).into())
     }
 
     /// Returns profiles of any accounts. Its own and those of friends and watched accounts are those that the client

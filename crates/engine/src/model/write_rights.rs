@@ -15,7 +15,27 @@ macro_rules! define {
             $(pub $name: FieldWriter,)+
         }
 
+        impl<'a> FromIterator<&'a str> for WriteRights {
+            /// Makes the rights of a deployment where only the backend may write these fields. A name of no field is passed
+            /// over.
+            fn from_iter<T: IntoIterator<Item = &'a str>>(backend_only: T) -> Self {
+                let mut rights = Self::default();
+                for name in backend_only {
+                    $(if name == stringify!($name) {
+                        rights.$name = FieldWriter::Backend;
+                    })+
+                }
+                rights
+            }
+        }
+
         impl WriteRights {
+            /// Returns the names of the fields that only the backend may write.
+            pub fn backend_only(&self) -> impl Iterator<Item = &'static str> {
+                let writers = [$((stringify!($name), self.$name),)+];
+                writers.into_iter().filter(|(_, writer)| *writer == FieldWriter::Backend).map(|(name, _)| name)
+            }
+
             fn refused(&self, fields: &Fields) -> Option<&'static str> {
                 $(if self.$name == FieldWriter::Backend && fields.$name.is_some() {
                     return Some(stringify!($name));
@@ -75,5 +95,14 @@ mod tests {
         fields.own.set.insert("level".into(), None);
         assert_eq!(refused(&fields).as_deref(), Some("fields.level"));
         assert_eq!(refused(&Fields { nick: Some(String::new()), ..fields }).as_deref(), Some("nick"));
+    }
+
+    #[test]
+    fn rights_are_made_of_the_names_that_they_give() {
+        let rights: WriteRights = ["nick", "unknown", "custom"].into_iter().collect();
+        let expected =
+            WriteRights { nick: FieldWriter::Backend, custom: FieldWriter::Backend, ..WriteRights::default() };
+        assert_eq!(rights, expected);
+        assert_eq!(rights.backend_only().collect::<Vec<_>>(), ["nick", "custom"]);
     }
 }

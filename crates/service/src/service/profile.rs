@@ -54,16 +54,16 @@ impl Service {
         }
     }
 
-    /// Describes the own fields of the deployment.
+    /// Describes the own fields of the deployment, and which others only the backend may write.
     #[must_use]
     pub fn schema(&self) -> v1::GetSchemaReply {
-        rosterd_protocol::schema(&self.hub.visibility().own)
+        rosterd_protocol::schema(&self.hub.visibility().own, &self.write_rights.read())
     }
 
-    /// Returns the hash of the own fields; `None` if there are none.
+    /// Returns the hash of what [`Service::schema`] describes; `None` if that is nothing.
     #[must_use]
     pub fn schema_hash(&self) -> Option<String> {
-        rosterd_protocol::schema_hash(&self.hub.visibility().own)
+        rosterd_protocol::schema_hash(&self.schema()).map(str::to_owned)
     }
 
     /// Returns a profile as its own clients see it.

@@ -65,8 +65,8 @@ export declare class RosterdClient<UserCustom extends string = string, FriendCus
      */
     updateMyInfo(fields: MyInfo<UserCustom>, options?: UpdateOptions): Promise<User<UserCustom>>;
     /**
-     * Returns the deployment's own fields. From then on, and until a login finds others, {@link updateMyInfo} rejects what
-     * they do not allow without sending it.
+     * Returns the deployment's own fields, and which others only the backend may write. From then on, and until a login finds
+     * others, {@link updateMyInfo} rejects what they do not allow without sending it.
      */
     getSchema(limits?: CallLimits): Promise<Schema>;
     /**

@@ -174,12 +174,13 @@ var UnauthorizedError = class _UnauthorizedError extends RosterdError {
 };
 
 // src/fields.ts
-function checkFields(schema, fields) {
-  for (const [name, value] of Object.entries(fields ?? {})) {
-    if (value === void 0) continue;
-    const known = schema.fields?.[name];
+function checkFields({ fields = {}, backendOnly = [] }, info) {
+  const own = Object.entries(info.fields ?? {}).filter(([, value]) => value !== void 0);
+  const ofBackend = backendOnly.filter((name) => info[name] !== void 0).concat(own.filter(([name]) => fields[name]?.write === "backend").map(([name]) => `fields.${name}`));
+  for (const field of ofBackend) throw new RosterdError(Code.denied, "PERMISSION_DENIED", `only the backend may write ${field}`, { field });
+  for (const [name, value] of own) {
+    const known = fields[name];
     const field = `fields.${name}`;
-    if (known?.write === "backend") throw new RosterdError(Code.denied, "PERMISSION_DENIED", `only the backend may write ${field}`, { field });
     if (value === null || known && holds(known, value)) continue;
     throw new RosterdError(Code.invalid, "INVALID_ARGUMENT", known ? `${field} must be ${JSON.stringify(known)}` : `there is no field ${field}`, { field });
   }
@@ -2037,13 +2038,13 @@ var RosterdClient = class {
    * shown when it was made.
    */
   async updateMyInfo(fields, options = {}) {
-    if (this.#schema && this.#schema.hash === this.#lifecycle.schema) checkFields(this.#schema, fields.fields);
+    if (this.#schema && this.#schema.hash === this.#lifecycle.schema) checkFields(this.#schema, fields);
     const { updateMyInfoReply } = await this.#lifecycle.edits.update(fields, options);
     return answered(updateMyInfoReply).user;
   }
   /**
-   * Returns the deployment's own fields. From then on, and until a login finds others, {@link updateMyInfo} rejects what
-   * they do not allow without sending it.
+   * Returns the deployment's own fields, and which others only the backend may write. From then on, and until a login finds
+   * others, {@link updateMyInfo} rejects what they do not allow without sending it.
    */
   async getSchema(limits) {
     const { getSchemaReply } = await this.#lifecycle.call({ getSchema: {} }, { limits, repeatable: true });

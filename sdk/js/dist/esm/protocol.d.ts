@@ -44,11 +44,14 @@ export interface FieldSchema {
     /** What a new profile has, and one whose field was cleared. */
     readonly default?: FieldValue;
 }
-/** The own fields of a deployment, by their names. */
+/** The fields of a deployment's profiles. */
 export interface Schema {
-    /** Another one after every change to the fields. */
+    /** Another one after every change to them. */
     readonly hash: string;
+    /** The own fields, by their names. */
     readonly fields?: Readonly<Record<string, FieldSchema>>;
+    /** The other fields of a profile that only the backend may write. */
+    readonly backendOnly?: readonly string[];
 }
 /** A friendship from its owner's side. The friend's profile is the {@link User} of the same account. */
 export interface Friend<Custom extends string = string> {
@@ -158,7 +161,7 @@ export interface LoginReply {
     sync: 'full' | 'delta' | 'current';
     because?: SyncReason;
     expiresAt?: number;
-    /** The hash of the {@link Schema}, if the deployment has own fields. */
+    /** The hash of the {@link Schema}, unless that has no fields. */
     schema?: string;
 }
 /** Changed records. */

@@ -1,4 +1,4 @@
-// Own fields that the schema of the deployment does not allow are not sent.
+// Changes of the profile that the schema of the deployment does not allow are not sent.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -21,6 +21,7 @@ const schema: Schema = {
     vip: { type: 'boolean', ...both },
     later: { type: 'place', ...both },
   },
+  backendOnly: ['nick', 'of a later version'],
 };
 
 /** Logs in where the deployment has these fields, and asks which. */
@@ -33,9 +34,11 @@ async function knowing(): Promise<Rig> {
 }
 
 /** Tries to change own fields: nothing if that was sent, otherwise the error. */
-async function refused(it: Rig, fields: MyInfo['fields']): Promise<RosterdError | undefined> {
+const refused = (it: Rig, fields: MyInfo['fields']): Promise<RosterdError | undefined> => refusedInfo(it, { fields });
+
+async function refusedInfo(it: Rig, info: MyInfo): Promise<RosterdError | undefined> {
   const before = it.socket.sent.length;
-  const call = it.client.updateMyInfo({ fields });
+  const call = it.client.updateMyInfo(info);
   if (it.socket.sent.length > before) {
     it.socket.gives({ id: it.socket.last('updateMyInfo').id, updateMyInfoReply: { user: user('alice', before) } });
     await call;
@@ -59,6 +62,15 @@ test('what the schema allows is sent, and all else is refused with its field', a
   ] as [MyInfo['fields'], number][]) {
     const error = await refused(it, fields);
     assert.deepEqual([error?.code, error?.field], [code, `fields.${Object.keys(fields as object)[0]}`], JSON.stringify(fields));
+  }
+});
+
+test('other fields that only the backend may write are refused with their names', async () => {
+  const it = await knowing();
+  for (const info of [{ sign: 'x' }, { nick: undefined, sign: 'x' }, {}] as MyInfo[]) assert.equal(await refusedInfo(it, info), undefined);
+  for (const info of [{ nick: 'x' }, { nick: '' }, { sign: 'x', nick: 'x', fields: { about: 'abcd' } }]) {
+    const error = await refusedInfo(it, info);
+    assert.deepEqual([error?.code, error?.field, error?.reason], [403, 'nick', 'PERMISSION_DENIED'], JSON.stringify(info));
   }
 });
 
