@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use crate::error::{ErrorDetail, ForeignError};
 use crate::options::{ForeignOptions, TokenProvider};
 use crate::records::{ForeignSession, ForeignUpdate, ForeignUser};
+use crate::schema::ForeignSchema;
 use crate::snapshot::{ForeignSnapshot, ForeignSnapshotChange};
 
 /// Profiles that were looked up.
@@ -181,6 +182,11 @@ impl ForeignClient {
     /// Mutes an account, or mutes it no longer: the list is in the own profile.
     pub async fn set_muted(&self, account: String, muted: bool) -> Result<(), ForeignError> {
         Ok(self.0.set_muted(&account, muted).await?)
+    }
+
+    /// Returns the fields of the deployment's profiles. From then on `update_my_info` sends nothing that is against that.
+    pub async fn get_schema(&self) -> Result<ForeignSchema, ForeignError> {
+        Ok(self.0.get_schema().await?.into())
     }
 
     /// Returns profiles of any accounts.

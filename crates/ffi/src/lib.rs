@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod options;
 mod records;
+mod schema;
 mod snapshot;
 
 pub use client::{ForeignChange, ForeignChanges, ForeignClient, ForeignFound, ForeignHold, ForeignSignalled};
@@ -17,6 +18,7 @@ pub use records::{
     ForeignBlock, ForeignDevice, ForeignDirection, ForeignFieldValue, ForeignFriend, ForeignGender, ForeignPresence,
     ForeignRequest, ForeignRequestState, ForeignSession, ForeignUpdate, ForeignUser,
 };
+pub use schema::{ForeignFieldSchema, ForeignFieldType, ForeignFieldVisibility, ForeignFieldWriter, ForeignSchema};
 pub use snapshot::{ForeignConnection, ForeignPhase, ForeignSnapshot, ForeignSnapshotChange};
 
 uniffi::setup_scaffolding!();

@@ -24,6 +24,7 @@ from rosterd_client import (
     Changes,
     Device,
     ErrorEvent,
+    FieldSchema,
     RosterdClient,
     RosterdError,
     SignalEvent,
@@ -74,6 +75,10 @@ class Checks(unittest.IsolatedAsyncioTestCase):
     def sessions(self) -> float:
         with urllib.request.urlopen(f"http://{self.gateway.ops}/metrics") as answer:
             return sum(float(value) for value in re.findall(r"^rosterd_sessions ([\d.]+)$", answer.read().decode(), re.M))
+
+    def commands(self, gateway: Any) -> float:
+        with urllib.request.urlopen(f"http://{gateway.ops}/metrics") as answer:
+            return sum(float(value) for value in re.findall(r"^rosterd_commands_total\S* ([\d.]+)$", answer.read().decode(), re.M))
 
     async def test_async_with_connects_and_disconnects(self) -> None:
         async with RosterdClient(self.gateway.url, "alice", device=Device(tag="kitchen")) as client:
@@ -263,6 +268,41 @@ class Checks(unittest.IsolatedAsyncioTestCase):
                     (ended,) = change.ended_requests
                     self.assertEqual((ended.account, ended.direction, ended.state), ("erin", "out", "rejected"))
                     break
+
+    async def test_the_schema_has_types_and_what_it_forbids_is_not_sent(self) -> None:
+        level = FieldSchema("integer", "everyone", "backend", min=1.0, max=9.0, default=1)
+        tags = FieldSchema("list", "friends", "self", max_length=3, max_items=2, values=["red", "tan"], default=["red"])
+        diary = FieldSchema("text", "self", "self", max_length=256)
+        settings = {
+            "profile.fields.level.type": "integer", "profile.fields.level.min": 1, "profile.fields.level.max": 9,
+            "profile.fields.level.write": "backend", "profile.fields.level.default": 1,
+            "profile.fields.tags.type": "list", "profile.fields.tags.max_items": 2, "profile.fields.tags.max_length": 3,
+            "profile.fields.tags.values": '["red", "tan"]', "profile.fields.tags.default": "red",
+            "profile.fields.tags.visibility": "friends",
+            "profile.fields.diary.type": "text", "profile.fields.diary.visibility": "self",
+            "profile.write.nick": "backend",
+        }
+        with Gateway(**settings) as gateway:
+            async with RosterdClient(gateway.url, "alice") as client:
+                schema = await client.get_schema()
+                self.assertEqual(schema.fields, {"level": level, "tags": tags, "diary": diary})
+                self.assertEqual((len(schema.hash), schema.backend_only), (16, ["nick"]))
+                wrong: list[tuple[dict[str, Any], str, str]] = [
+                    ({"fields": {"level": 2}}, "fields.level", "PERMISSION_DENIED"),
+                    ({"nick": "Al"}, "nick", "PERMISSION_DENIED"),
+                    ({"fields": {"tags": ["blue"]}}, "fields.tags", "INVALID_ARGUMENT"),
+                    ({"fields": {"tags": 7}}, "fields.tags", "INVALID_ARGUMENT"),
+                    ({"fields": {"dairy": "x"}}, "fields.dairy", "INVALID_ARGUMENT"),
+                ]
+                before = self.commands(gateway)
+                for change, field, reason in wrong:
+                    with self.assertRaises(RosterdError) as raised:
+                        await client.update_my_info(**change)
+                    self.assertEqual((raised.exception.field, raised.exception.reason), (field, reason))
+                self.assertEqual(self.commands(gateway), before, "nothing was sent")
+                me = await client.update_my_info(fields={"tags": ["tan"], "diary": "d"})
+                self.assertEqual((me.fields["tags"], me.fields["diary"]), (["tan"], "d"))
+                self.assertEqual(self.commands(gateway), before + 1)
 
     async def test_errors_are_of_the_languages_own_kind(self) -> None:
         with self.assertRaises(RosterdError) as raised:

@@ -35,6 +35,8 @@ def described(error: RosterdError) -> dict[str, Any]:
 
 def wire(record: Any) -> Any:
     """A record as it is on the wire."""
+    if isinstance(record, dict):
+        return {name: wire(value) for name, value in record.items()}
     if not dataclasses.is_dataclass(record):
         return record
     fields = {field.name: wire(getattr(record, field.name)) for field in dataclasses.fields(record)}
@@ -112,6 +114,8 @@ class Driven:
             return {"missing": await client.watch(body["accounts"])}
         if command == "getSessions":
             return {"sessions": [wire(session) for session in await client.get_sessions()]}
+        if command == "getSchema":
+            return wire(await client.get_schema())
         if command == "kick":
             return {"kicked": await client.kick(body["sessions"])}
         if command == "signal":

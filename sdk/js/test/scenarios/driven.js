@@ -95,6 +95,7 @@ async function call(command, body, options) {
     case 'getUsers': return client.getUsers(accounts, { fresh: true });
     case 'watch': return client.watch(accounts);
     case 'getSessions': return { sessions: await client.getSessions() };
+    case 'getSchema': return client.getSchema();
     case 'kick': return { kicked: await client.kick(body.sessions) };
     case 'signal': return client.signal(body.to, body.payload);
     case 'setMuted': return client.setMuted(account, body.muted);

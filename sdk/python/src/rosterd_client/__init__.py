@@ -18,7 +18,21 @@ from ._client import (
     SnapshotEvent,
     UnauthorizedError,
 )
-from ._records import Block, Device, Friend, FriendRequest, Presence, Session, User
+from ._records import (
+    Block,
+    Device,
+    FieldSchema,
+    FieldType,
+    FieldValue,
+    FieldVisibility,
+    FieldWriter,
+    Friend,
+    FriendRequest,
+    Presence,
+    Schema,
+    Session,
+    User,
+)
 
 __all__ = [
     "Block",
@@ -26,6 +40,11 @@ __all__ = [
     "ConnectionState",
     "Device",
     "ErrorEvent",
+    "FieldSchema",
+    "FieldType",
+    "FieldValue",
+    "FieldVisibility",
+    "FieldWriter",
     "Friend",
     "FriendRequest",
     "Hold",
@@ -33,6 +52,7 @@ __all__ = [
     "Presence",
     "RosterdClient",
     "RosterdError",
+    "Schema",
     "Session",
     "SignalDelivery",
     "SignalEvent",

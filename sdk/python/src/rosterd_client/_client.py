@@ -11,7 +11,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Iterable, Literal, O
 
 from . import _records as records
 from ._native import rosterd_ffi
-from ._records import Block, Device, FieldValue, Friend, FriendRequest, Gender, Presence, Session, User
+from ._records import Block, Device, FieldValue, Friend, FriendRequest, Gender, Presence, Schema, Session, User
 
 # What UniFFI has written; this file gives it types.
 native: Any = rosterd_ffi
@@ -422,6 +422,8 @@ class RosterdClient:
 
         `fields` are those that the deployment has added; `None` clears one of them.
 
+        After `get_schema`, what the deployment does not allow raises without being sent, and `field` of the error names it.
+
         `optimistic` shows the change at once, in `snapshot.me` and `snapshot.pending`; if it fails, it is taken back.
         `keep` does the same, and waits for a connection, in the cache too: cancelling this call ends the wait for it only.
         If nobody waits for it when it fails, that is an `ErrorEvent`.
@@ -436,6 +438,13 @@ class RosterdClient:
     async def set_muted(self, account: str, muted: bool) -> None:
         """Mutes an account, or mutes it no longer: on every device, seen by no other. The list is `snapshot.me.muted`."""
         await _done(self._client.set_muted(account, muted))
+
+    async def get_schema(self) -> Schema:
+        """Returns the fields that the deployment adds to profiles, and which others only the backend may write.
+
+        From then on, and until a login finds other fields, `update_my_info` sends nothing that is against that.
+        """
+        return records.schema(await _done(self._client.get_schema()))
 
     async def get_users(self, accounts: Iterable[str], *, fresh: bool = False) -> tuple[list[User], list[str]]:
         """Returns profiles of any accounts, and the accounts that do not exist."""

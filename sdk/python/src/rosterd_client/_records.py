@@ -10,6 +10,10 @@ Direction = Literal["in", "out"]
 RequestState = Literal["open", "accepted", "rejected", "cancelled", "expired"]
 # The value of a field that the deployment has added.
 FieldValue = Union[str, int, float, bool, list[str]]
+# What the schema says of a field; `unknown` is a word of a gateway that is newer than this client.
+FieldType = Literal["text", "integer", "number", "boolean", "list", "unknown"]
+FieldVisibility = Literal["everyone", "friends", "self", "unknown"]
+FieldWriter = Literal["self", "backend", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,37 @@ class Session:
     current: bool
 
 
+@dataclass(frozen=True)
+class FieldSchema:
+    """A field that the deployment has added: what it may hold, who sees it, and who writes it."""
+
+    type: FieldType
+    visibility: FieldVisibility
+    write: FieldWriter
+    # The least and the greatest of a number.
+    min: Optional[float] = None
+    max: Optional[float] = None
+    # The most characters of a text, and of each text of a list.
+    max_length: Optional[int] = None
+    # The most texts of a list.
+    max_items: Optional[int] = None
+    # The texts that there are; `None`: any.
+    values: Optional[list[str]] = None
+    # What a new profile has, and one whose field was cleared.
+    default: Optional[FieldValue] = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields of a deployment's profiles. `hash` is another one after every change to it."""
+
+    hash: str
+    # The fields that the deployment has added, by their names.
+    fields: dict[str, FieldSchema]
+    # The other fields of a profile that only the backend may write, such as `nick`.
+    backend_only: list[str]
+
+
 def user(record: Any) -> User:
     gender: Gender = record.gender.name.lower()
     return User(
@@ -115,6 +150,24 @@ def field(value: Any) -> Any:
         if hasattr(value, kind):
             return getattr(value, kind)
     return None
+
+
+def schema(record: Any) -> Schema:
+    fields = {name: field_schema(field) for name, field in record.fields.items()}
+    return Schema(hash=record.hash, fields=fields, backend_only=list(record.backend_only))
+
+
+def field_schema(record: Any) -> FieldSchema:
+    def word(value: Any) -> Any:
+        # `self` is the name of something else in Rust.
+        return "self" if value.name == "OWN" else value.name.lower()
+
+    default = None if record.default_value is None else field(record.default_value)
+    return FieldSchema(
+        type=word(record.kind), visibility=word(record.visibility), write=word(record.write),
+        min=record.min, max=record.max, max_length=record.max_length, max_items=record.max_items,
+        values=list(record.values) or None, default=default,
+    )
 
 
 def update(record: Any) -> dict[str, Any]:
