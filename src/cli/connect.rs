@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Fuse, FusedFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin, stdin};
 
-use super::{CliError, reachable, runtime, say, token, trust, trust_file, visible};
+use super::{CliError, reachable, runtime, say, token, trust, trust_file, typed_fields, visible};
 use crate::config::Config;
 use rosterd_client::{
     ClientOptions, ClientTrace, ConnectionPhase, ConnectionState, RosterdClient, RosterdError, Trust,
@@ -23,7 +23,9 @@ use rosterd_engine::model::Profile;
 use rosterd_protocol::{ClientCommand, Encoding, Inbound, decode, v1};
 
 const HELP: &str = "\
-type a profile field and its new value:   nick Ally, field level 3
+type a profile field and its new value:   nick Ally
+or one that the deployment has added:     field level 3, field tags red, green; no value clears it
+your fields, and what each may hold:      fields
 look users up, or see them live:          get bob carol, watch erin frank
 become friends:                           request bob Hello!, accept bob, reject bob, cancel bob, add bob
 note something about one, or part:        alias bob Bobby, delete bob
@@ -153,7 +155,20 @@ impl Screen {
     }
 }
 
-type TypedCall = BoxFuture<'static, Result<(), RosterdError>>;
+/// A call that was typed. What it returns is to be said; the gateway's answer is on the screen already.
+type TypedCall = BoxFuture<'static, Option<String>>;
+
+/// What a typed line asks for.
+enum TypedLine {
+    Command(ClientCommand),
+    Fields(FieldsLine),
+}
+
+/// What a line about own fields asks for. It needs the schema.
+enum FieldsLine {
+    Set { name: String, text: String },
+    Show,
+}
 
 struct Terminal {
     client: RosterdClient,
@@ -161,6 +176,8 @@ struct Terminal {
     input: Lines<BufReader<Stdin>>,
     /// Commands that were typed and have no answer yet.
     calls: FuturesUnordered<TypedCall>,
+    /// Asks for the schema, which the line needs. Further lines wait, so that they are carried out in order.
+    asking: Fuse<BoxFuture<'static, (FieldsLine, Result<v1::GetSchemaReply, RosterdError>)>>,
     /// The input has ended; what was typed before still waits for its answers.
     leaving: bool,
 }
@@ -171,7 +188,7 @@ impl Terminal {
         let shown = screen.clone();
         let client = RosterdClient::new(options.trace(move |happened| shown.lock().show(happened)));
         let client = client.map_err(|error| CliError(error.message))?;
-        Ok(Self { client, screen, input, calls: FuturesUnordered::new(), leaving: false })
+        Ok(Self { client, screen, input, calls: FuturesUnordered::new(), asking: Fuse::terminated(), leaving: false })
     }
 
     async fn stay(mut self) -> Result<(), CliError> {
@@ -180,7 +197,7 @@ impl Terminal {
         // Without a limit of time: how long to try is decided here.
         let mut connecting = Box::pin(async move { client.connect().await }).fuse();
         let mut connected = false;
-        while !(self.leaving && connected && self.calls.is_empty()) {
+        while !(self.leaving && connected && self.calls.is_empty() && self.asking.is_terminated()) {
             self.check()?;
             let is_up = matches!(changes.seen().connection.phase, ConnectionPhase::Syncing | ConnectionPhase::Live);
             tokio::select! {
@@ -190,8 +207,12 @@ impl Terminal {
                     result.map_err(|error| CliError(error.message))?;
                 }
                 Some(_) = changes.next() => {}
-                Some(result) = self.calls.next() => answered(result)?,
-                line = self.input.next_line(), if is_up && !self.leaving => {
+                Some(what) = self.calls.next() => what.map_or(Ok(()), |what| say(&format!("-- {what}")))?,
+                (line, schema) = &mut self.asking => match schema {
+                    Ok(schema) => self.carry_out_by(&schema, line)?,
+                    Err(error) => unsaid(&error).map_or(Ok(()), |what| say(&format!("-- {what}")))?,
+                },
+                line = self.input.next_line(), if is_up && !self.leaving && self.asking.is_terminated() => {
                     self.take(line.ok().flatten().as_deref().map(str::trim))?;
                 }
             }
@@ -225,36 +246,64 @@ impl Terminal {
         match line {
             None | Some("quit") => self.leaving = true,
             Some("") => {}
-            Some(line) => match command(line) {
-                Ok(ClientCommand::Logout(_)) => self.leaving = true,
-                Ok(command) => self.calls.push(carry_out(self.client.clone(), command)),
+            Some(line) => match typed(line) {
+                Ok(TypedLine::Command(ClientCommand::Logout(_))) => self.leaving = true,
+                Ok(TypedLine::Command(command)) => self.calls.push(carry_out(self.client.clone(), command)),
+                Ok(TypedLine::Fields(line)) => {
+                    if let Some(schema) = self.client.schema() {
+                        return self.carry_out_by(&schema, line);
+                    }
+                    let client = self.client.clone();
+                    self.asking = async move { (line, client.get_schema().await) }.boxed().fuse();
+                }
                 Err(why) => say(&format!("-- {why}"))?,
             },
         }
         Ok(())
     }
+
+    /// Carries out a line about own fields by the schema.
+    fn carry_out_by(&mut self, schema: &v1::GetSchemaReply, line: FieldsLine) -> Result<(), CliError> {
+        match line {
+            FieldsLine::Set { name, text } => {
+                let command = ClientCommand::UpdateMyInfo(typed_fields::change(schema, &name, &text));
+                self.calls.push(carry_out(self.client.clone(), command));
+            }
+            FieldsLine::Show => {
+                let me = self.client.snapshot().me.clone();
+                for line in typed_fields::shown(schema, me.as_deref()) {
+                    say(&visible(&format!("-- {line}"), &[]))?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Says how a call failed, unless the gateway has said that itself: its frame is on the screen.
-fn answered(result: Result<(), RosterdError>) -> Result<(), CliError> {
+/// Returns how a call failed, unless the gateway has said that itself: its frame is on the screen.
+fn unsaid(error: &RosterdError) -> Option<String> {
     let own = ["TIMEOUT", "CONNECTION_LOST", "SUPERSEDED", "BAD_FRAME", "INVALID_ARGUMENT"];
-    match result {
-        Err(error) if own.contains(&error.reason.as_str()) && error.field.is_none() => {
-            say(&visible(&format!("-- {}", error.message), &[]))
-        }
-        _ => Ok(()),
-    }
+    let is_own = own.contains(&error.reason.as_str()) && error.field.is_none();
+    is_own.then(|| visible(&error.message, &[]))
 }
 
 fn carry_out(client: RosterdClient, command: ClientCommand) -> TypedCall {
     async move {
-        match command {
+        let result = match command {
             ClientCommand::Watch(v1::Watch { accounts }) => {
                 let accounts: Vec<_> = accounts.iter().map(String::as_str).collect();
                 client.watch(&accounts).await.map(drop)
             }
+            ClientCommand::UpdateMyInfo(update) => {
+                // What is refused here never reaches the gateway, so no frame says it.
+                if let Err(error) = client.check_my_info(&update) {
+                    return Some(visible(&error.message, &[]));
+                }
+                client.update_my_info(update).await.map(drop)
+            }
             command => client.request(command).await.map(drop),
-        }
+        };
+        result.err().as_ref().and_then(unsaid)
     }
     .boxed()
 }
@@ -265,10 +314,6 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
     let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
     Some(match word {
         field if Profile::FIELDS.contains(&field) => json!({"updateMyInfo": {field: rest}}),
-        "field" => {
-            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-            json!({"updateMyInfo": {"fields": {first: value}}})
-        }
         "get" => json!({"getUsers": {"accounts": names}}),
         "watch" => json!({"watch": {"accounts": names}}),
         "request" => json!({"requestFriend": {"account": first, "message": text}}),
@@ -290,12 +335,22 @@ fn spelled_out(word: &str, rest: &str) -> Option<Value> {
     })
 }
 
-/// Reads a typed line as a command.
-fn command(line: &str) -> Result<ClientCommand, String> {
+/// Reads a typed line.
+fn typed(line: &str) -> Result<TypedLine, String> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (name, text) = rest.trim().split_once(' ').unwrap_or((rest.trim(), ""));
+    match word {
+        "fields" if rest.is_empty() => Ok(TypedLine::Fields(FieldsLine::Show)),
+        "field" if name.is_empty() => Err("name a field, as in: field level 3".to_owned()),
+        "field" => Ok(TypedLine::Fields(FieldsLine::Set { name: name.to_owned(), text: text.trim().to_owned() })),
+        _ => command(line, word, rest.trim()).map(TypedLine::Command),
+    }
+}
+
+fn command(line: &str, word: &str, rest: &str) -> Result<ClientCommand, String> {
     let json = match word {
         _ if line.starts_with('{') => line.to_owned(),
-        _ => spelled_out(word, rest.trim()).ok_or(HELP)?.to_string(),
+        _ => spelled_out(word, rest).ok_or(HELP)?.to_string(),
     };
     let mut frame: serde_json::Map<_, _> = serde_json::from_str(&json).map_err(|_| "that is not JSON")?;
     // The id serves the decoder only; the client numbers its commands itself.

@@ -17,6 +17,7 @@ pub mod schema;
 pub mod serve;
 pub mod store_copy;
 pub mod token;
+mod typed_fields;
 pub mod webhook;
 
 use std::fmt::Write as _;

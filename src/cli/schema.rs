@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::config::{Config, FieldConfig, FieldType};
-use rosterd_engine::model::{Audience, FieldWriter};
+use crate::config::Config;
+use rosterd_engine::model::{Audience, FieldWriter, OwnField, OwnKind};
 
 /// Returns the schema as JSON, as `getSchema` answers it.
 ///
@@ -24,47 +24,51 @@ pub fn typescript(config: &Config) -> String {
         "// Written by `rosterd schema --typescript`: the own fields of this deployment.\n\n\
          import 'rosterd';\n\ndeclare module 'rosterd' {\n  interface OwnFields {\n",
     );
-    for (name, field) in &config.profile.fields {
-        let _ = writeln!(text, "    /** {} */\n    {name}: {};", in_words(field), type_of(field));
+    for (name, field) in config.profile.rules().own.iter() {
+        let _ = writeln!(text, "    /** {}. */\n    {name}: {};", in_words(field), type_of(field));
     }
     text.push_str("  }\n}");
     text
 }
 
-fn in_words(field: &FieldConfig) -> String {
-    let limit = match field.kind {
-        FieldType::Integer => format!("A whole number from {} to {}", field.min, field.max),
-        FieldType::Number => format!("A number from {} to {}", field.min, field.max),
-        FieldType::Boolean => "True or false".to_owned(),
-        FieldType::List => format!("At most {} texts of {} characters", field.max_items, field.max_length),
-        FieldType::Text | FieldType::Undecided => format!("At most {} characters", field.max_length),
+/// Says what a field may hold, who sees it, and that only the backend writes it if that is so.
+pub(super) fn in_words(field: &OwnField) -> String {
+    let limit = match &field.kind {
+        OwnKind::Integer { min, max } => format!("A whole number from {min} to {max}"),
+        OwnKind::Number { min, max } => format!("A number from {min} to {max}"),
+        OwnKind::Boolean => "True or false".to_owned(),
+        OwnKind::List { max_items, max_length, .. } => format!("At most {max_items} texts of {max_length} characters"),
+        OwnKind::Text { max_length, .. } => format!("At most {max_length} characters"),
     };
-    let audience = match field.visibility {
+    let audience = match field.audience {
         Audience::Everyone => "everyone sees it",
         Audience::Friends => "friends see it",
         Audience::Own => "the account alone sees it",
     };
-    let writer = match field.write {
+    let writer = match field.writer {
         FieldWriter::Account => "",
         FieldWriter::Backend => ", only the backend writes it",
     };
-    format!("{limit}; {audience}{writer}.")
+    format!("{limit}; {audience}{writer}")
 }
 
-fn type_of(field: &FieldConfig) -> String {
-    let words: Vec<_> = field.values.iter().map(|value| json!(value).to_string()).collect();
-    let text = if words.is_empty() { "string".to_owned() } else { words.join(" | ") };
-    match field.kind {
-        FieldType::Text | FieldType::Undecided => text,
-        FieldType::Integer | FieldType::Number => "number".to_owned(),
-        FieldType::Boolean => "boolean".to_owned(),
-        FieldType::List => format!("readonly ({text})[]"),
+fn type_of(field: &OwnField) -> String {
+    let text = |values: &[Box<str>]| {
+        let words: Vec<_> = values.iter().map(|value| json!(value).to_string()).collect();
+        if words.is_empty() { "string".to_owned() } else { words.join(" | ") }
+    };
+    match &field.kind {
+        OwnKind::Text { values, .. } => text(values),
+        OwnKind::Integer { .. } | OwnKind::Number { .. } => "number".to_owned(),
+        OwnKind::Boolean => "boolean".to_owned(),
+        OwnKind::List { values, .. } => format!("readonly ({})[]", text(values)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{FieldConfig, FieldType};
     use serde_json::Value;
 
     fn config() -> Config {

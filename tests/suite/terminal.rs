@@ -146,6 +146,67 @@ async fn words_stand_for_the_commands_about_others() {
     assert!(alice.sees("\"error\"").await.contains("\"field\":\"account\""));
 }
 
+/// The fields of a game, and a nick that only its server writes.
+const FIELDS: &str = "
+[profile.fields.level]
+type = \"integer\"
+min = 1
+max = 99
+default = \"1\"
+write = \"backend\"
+[profile.fields.about]
+type = \"text\"
+max_length = 12
+visibility = \"friends\"
+[profile.fields.tags]
+type = \"list\"
+[profile.fields.score]
+type = \"number\"
+min = 0
+max = 10
+[profile.write]
+nick = \"backend\"
+";
+
+#[tokio::test]
+async fn own_fields_are_typed_by_their_types_and_shown() {
+    let world = World::with(FIELDS);
+    let gateway = world.start();
+    gateway.populate(&["alice"], &[]).await;
+    let mut alice = Terminal::open(&world, &["alice", "--url", &gateway.url()]);
+    alice.sees("in sync").await;
+    // All in one go: what is typed behind a line that asks for the schema is carried out behind it.
+    alice.type_in("field about 2026\nfield tags red, dark green\nfield score 2.5\n");
+    alice.sees("\"getSchemaReply\"").await;
+    for shows in ["\"about\":\"2026\"", "\"tags\":[\"red\",\"dark green\"]", "\"score\":2.5"] {
+        assert!(alice.sees("\"updateMyInfoReply\"").await.contains(shows), "{shows}");
+    }
+    alice.type_in("fields\n");
+    alice.sees("-- about = \"2026\"  (At most 12 characters; friends see it)").await;
+    alice.sees("-- level = 1  (A whole number from 1 to 99; everyone sees it, only the backend writes it)").await;
+    alice.sees("-- only the backend writes nick").await;
+    let commands = gateway.metric("rosterd_commands_total").await;
+    for (line, says) in [
+        ("field level 2", "-- only the backend may write fields.level"),
+        ("field score high", "-- fields.score must be a number"),
+        ("field score 11", "-- fields.score must be a number from 0 to 10"),
+        ("field about more than twelve", "-- fields.about is longer than 12 characters"),
+        ("field abuot x", "-- there is no field \"fields.abuot\"; did you mean fields.about?"),
+        ("nick Al", "-- only the backend may write nick"),
+        ("{\"updateMyInfo\": {\"fields\": {\"tags\": 7}}}", "-- fields.tags must be a list of texts"),
+        ("field", "-- name a field"),
+    ] {
+        alice.type_in(&format!("{line}\n"));
+        assert_eq!(alice.sees("--").await.get(..says.len()), Some(says), "{line}");
+    }
+    assert!((gateway.metric("rosterd_commands_total").await - commands).abs() < 0.5, "what is wrong is not sent");
+    alice.type_in("field tags\n");
+    assert!(!alice.sees("\"updateMyInfoReply\"").await.contains("\"tags\""));
+    drop(alice.input.take());
+    assert_eq!(alice.exit().await, (Some(0), String::new()));
+    assert_eq!(gateway.user("alice").await["fields"], serde_json::json!({"about": "2026", "level": 1, "score": 2.5}));
+}
+
 #[tokio::test]
 async fn commands_from_a_pipe_are_answered_before_it_leaves() {
     let world = World::new();

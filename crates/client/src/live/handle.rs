@@ -172,7 +172,7 @@ impl RosterdClient {
             return Err(RosterdError::new(INVALID, "INVALID_ARGUMENT", message));
         }
         if let ClientCommand::UpdateMyInfo(update) = &command {
-            self.check_fields(update)?;
+            self.check_my_info(update)?;
         }
         let frame = self.ordered(|reply| ClientOrder::Call { command, reply }).await??;
         if let Some(schema) = &frame.get_schema_reply {
@@ -210,7 +210,7 @@ impl RosterdClient {
         if options == UpdateOptions::default() {
             return self.update_my_info(update).await;
         }
-        self.check_fields(&update)?;
+        self.check_my_info(&update)?;
         let abandoned = AbandonGuard(Some(self.orders.downgrade()));
         let reply = self.ordered(|reply| ClientOrder::Edit { update, options, reply }).await;
         abandoned.disarm();
@@ -239,13 +239,20 @@ impl RosterdClient {
         answered(reply.get_schema_reply)
     }
 
-    /// Checks a change by the schema, unless it is not held, or the deployment has another one by now.
-    fn check_fields(&self, update: &v1::UpdateMyInfo) -> Result<(), RosterdError> {
+    /// Returns what [`RosterdClient::get_schema`] brought, unless the deployment has other fields by now.
+    #[must_use]
+    pub fn schema(&self) -> Option<v1::GetSchemaReply> {
         let held = self.schema.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let now = self.snapshots.borrow().connection.schema.clone();
-        let Some(schema) = held.filter(|schema| Some(&schema.hash) == now.as_ref()) else {
-            return Ok(());
-        };
+        held.filter(|schema| Some(&schema.hash) == self.snapshots.borrow().connection.schema.as_ref())
+    }
+
+    /// Checks a change of the profile as [`RosterdClient::update_my_info`] does before it sends one: by
+    /// [`RosterdClient::schema`], and without that not at all.
+    ///
+    /// # Errors
+    /// 403 for a field that only the backend may write, 414 for an own field that there is not, or that may not hold this.
+    pub fn check_my_info(&self, update: &v1::UpdateMyInfo) -> Result<(), RosterdError> {
+        let Some(schema) = self.schema() else { return Ok(()) };
         let own = rosterd_protocol::own_schema(&schema);
         let checked = rosterd_protocol::fields(update.clone()).and_then(|fields| {
             rosterd_protocol::write_rights(&schema).permit(&own, &fields)?;
