@@ -1,5 +1,7 @@
 //! The server API's routes for the own fields of profiles: which there are, and the end of what is left of one.
 
+use std::sync::Arc;
+
 use axum::extract::Path;
 use axum::extract::Query;
 use serde::Serialize;
@@ -17,7 +19,7 @@ use rosterd_protocol::v1;
     responses((status = 200, description = "all of them, and their hash", body = v1::GetSchemaReply))
 )]
 pub(super) async fn get(api: Shared) -> Reply<v1::GetSchemaReply> {
-    ok(api.service.schema())
+    ok(Arc::unwrap_or_clone(api.service.schema()))
 }
 
 /// A part of all profiles from which the values of a field were removed.

@@ -1,5 +1,6 @@
 //! Carries out commands: from the wire to the service, and the answer back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::friend_commands::friend_command;
@@ -111,7 +112,7 @@ async fn carry_out(
             v1::ServerFrame { set_muted_reply: Some(reply.into()), ..Default::default() }
         }
         ClientCommand::GetSchema(_) => {
-            v1::ServerFrame { get_schema_reply: Some(service.schema()), ..Default::default() }
+            v1::ServerFrame { get_schema_reply: Some(Arc::unwrap_or_clone(service.schema())), ..Default::default() }
         }
         ClientCommand::Repair(asked) => {
             let repair = service.compare(handle, &asked.leaves).await?;

@@ -26,6 +26,7 @@ mod record;
 mod repair;
 mod roster;
 mod rules;
+mod schema_cache;
 mod sessions;
 mod signal;
 mod snapshot;

@@ -56,8 +56,9 @@ impl Service {
 
     /// Describes the own fields of the deployment, and which others only the backend may write.
     #[must_use]
-    pub fn schema(&self) -> v1::GetSchemaReply {
-        rosterd_protocol::schema(&self.hub.visibility().own, &self.write_rights.read())
+    pub fn schema(&self) -> Arc<v1::GetSchemaReply> {
+        let rights = self.write_rights.read().clone();
+        self.schema_cache.of(self.hub.visibility(), rights)
     }
 
     /// Returns the hash of what [`Service::schema`] describes; `None` if that is nothing.

@@ -49,7 +49,7 @@ pub async fn apply_rules(service: Arc<Service>) {
 impl Service {
     /// Names the rules about who sees and who writes what that are to come into force.
     pub fn want_rules(&self, rules: Visibility, write: WriteRights) {
-        *self.write_rights.write() = write;
+        *self.write_rights.write() = Arc::new(write);
         self.wanted_rules.send_replace(Some(rules));
     }
 

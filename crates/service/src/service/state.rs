@@ -14,6 +14,7 @@ use super::clock::{ClockLook, ClockWatch};
 use super::cluster::SharedNode;
 use super::feed_progress::FeedProgress;
 use super::hooks::HookDecisions;
+use super::schema_cache::SchemaCache;
 use crate::auth::Authenticator;
 use crate::hub::{Hub, SessionsLimit};
 use crate::metrics::{Kind, Metrics};
@@ -38,7 +39,8 @@ pub struct Service {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: ServiceSettings,
     /// Those of the settings at first. Replaced as a whole when the settings are read anew.
-    pub(super) write_rights: RwLock<WriteRights>,
+    pub(super) write_rights: RwLock<Arc<WriteRights>>,
+    pub(super) schema_cache: SchemaCache,
     /// The rules about who sees what that were wanted last; `None` if those of the start are.
     pub(super) wanted_rules: watch::Sender<Option<Visibility>>,
     pub(super) environment: NodeEnvironment,
@@ -129,7 +131,8 @@ impl Service {
             hub,
             auth: RwLock::new(Arc::new(auth)),
             metrics,
-            write_rights: RwLock::new(settings.write.clone()),
+            write_rights: RwLock::new(Arc::new(settings.write.clone())),
+            schema_cache: SchemaCache::default(),
             wanted_rules: watch::Sender::new(None),
             settings,
             environment,
