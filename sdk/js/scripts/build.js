@@ -46,7 +46,7 @@ for (const name of ['rosterd.js', 'nim.js', 'tabs.js']) {
 const shared = {
   name: 'shared',
   setup({ onResolve }) {
-    const own = new Set([...ENTRIES, 'core', 'nim-callbacks', 'nim-errors', 'nim-options', 'nim-records', 'tabs-hub', 'tabs-line', 'tabs-store']);
+    const own = new Set([...ENTRIES, 'core', 'nim-callbacks', 'nim-errors', 'nim-events', 'nim-options', 'nim-records', 'tabs-hub', 'tabs-line', 'tabs-store']);
     onResolve({ filter: /^\.\/[\w-]+\.js$/ }, ({ path }) => (own.has(path.slice(2, -3)) ? undefined : { path: './core.js', external: true }));
   },
 };

@@ -4,6 +4,7 @@ import type { RosterdClient } from './client.js';
 import { report } from './emitter.js';
 import { cutFriends } from './merge.js';
 import { failure, networkCode } from './nim-errors.js';
+import { EventSubscriptions } from './nim-events.js';
 import type {
   NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGetInstanceOptions, NIMLoginPort, NIMRelation, NIMRelations, NIMSystemMessage,
 } from './nim-options.js';
@@ -27,6 +28,7 @@ export class Callbacks {
   waiting = false;
   // Accounts of pending calls, whose effects only `done` reports.
   readonly own: string[] = [];
+  readonly events: EventSubscriptions;
   readonly #client: RosterdClient;
   // Already reported by `ondisconnect`, so not by `onerror`.
   #ended?: unknown;
@@ -46,6 +48,7 @@ export class Callbacks {
   constructor(client: RosterdClient, options: NIMGetInstanceOptions) {
     this.#client = client;
     this.options = options;
+    this.events = new EventSubscriptions(client);
     this.#listen();
   }
 
@@ -79,6 +82,7 @@ export class Callbacks {
     });
     on('friendRemoved', (account) => {
       this.#friends.delete(account);
+      this.events.unsubscribe([account]);
       if (this.#catchUp) this.#catchUp.removed.push(account);
       else this.#emitFriends([], [account]);
     });
@@ -89,6 +93,10 @@ export class Callbacks {
     on('blocks', (blocks, how) => {
       if (how === 'update') this.#blocksChanged(blocks);
       else if (how === 'sync' && this.#catchUp) this.#catchUp.blocks = true;
+    });
+    on('presence', (presence, how) => {
+      const afresh = how === 'sync';
+      this.emitEvents(afresh ? this.events.accounts() : presence.map(({ account }) => account), afresh);
     });
     on('sessions', (sessions) => this.#emitPorts(sessions));
     on('synced', () => this.#synced());
@@ -241,6 +249,12 @@ export class Callbacks {
     const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
     this.#ports = there;
     if (there.length || gone.length) this.#call('onloginportschange', [...there, ...gone]);
+  }
+
+  /** Reports the events of these accounts since the last report. */
+  emitEvents(accounts: string[], afresh: boolean): void {
+    const msgEvents = this.events.events(accounts, afresh);
+    if (msgEvents.length) this.#call('onpushevents', { msgEvents });
   }
 
   #call<K extends Callback>(name: K, ...args: Parameters<NonNullable<NIMGetInstanceOptions[K]>>): void {

@@ -32,7 +32,8 @@ export function failure(error: unknown, callFunc: string): NIMError {
   if (reason !== undefined) event.reason = reason;
   if (field !== undefined) event.field = field;
   if (detail !== undefined) event.detail = detail;
-  return { code: reason === 'REJECTED' ? (callFunc === 'updateMyInfo' ? PROFILE_CONTENT : FRIEND_CONTENT) : code, message, event };
+  const refused = callFunc === 'updateMyInfo' ? PROFILE_CONTENT : callFunc === 'publishEvent' ? code : FRIEND_CONTENT;
+  return { code: reason === 'REJECTED' ? refused : code, message, event };
 }
 
 /** Returns NIM's number for an unexpected end of the connection. */

@@ -86,6 +86,34 @@ export interface NIMLoginPort {
   customTag?: string;
 }
 
+/** A friend came online (`value` 1) or went offline (2), or has another status (10001). */
+export interface NIMPushEventInfo {
+  type: string;
+  value: string;
+  account: string;
+  /** Milliseconds since 1970. */
+  time: string;
+  /** Always `Web`, which NIM numbers 16. */
+  clientType: string;
+  /** The status as `custom[16]`, if there is one. */
+  custom: { [clientType: number]: string };
+  /** JSON: `{"online":[16]}` if the account is online. */
+  serverConfig: string;
+  idClient: string;
+  idServer: string;
+}
+
+/** A subscription to the events of a friend. */
+export interface NIMSubscribeEventInfo {
+  type: string;
+  /** Seconds. */
+  subscribeTime: string;
+  /** The friend. */
+  to: string;
+  /** Milliseconds since 1970. */
+  time: string;
+}
+
 /** An action of another account about a friendship. */
 export interface NIMSystemMessage {
   type: 'addFriend' | 'applyFriend' | 'passFriendApply' | 'rejectFriendApply';
@@ -178,6 +206,8 @@ export interface NIMGetInstanceOptions {
   onupdatesysmsg?: (message: NIMSystemMessage) => void;
   /** Brings the account's other sessions: the current ones, and those that have just ended. */
   onloginportschange?: (ports: NIMLoginPort[]) => void;
+  /** Brings who of the subscribed friends came online, went offline or has another status, and at a login who is online. */
+  onpushevents?: (result: { msgEvents: NIMPushEventInfo[] }) => void;
 }
 
 /** Lists every option, so that a missing one does not compile. */
@@ -187,7 +217,7 @@ const KNOWN: Record<keyof NIMGetInstanceOptions, true> = {
   skipConnectionOnInitialize: true, onconnect: true, onwillreconnect: true, ondisconnect: true, onerror: true,
   onsyncdone: true, onmyinfo: true, onupdatemyinfo: true, onusers: true, onupdateuser: true, onfriends: true,
   onsyncfriendaction: true, onblacklist: true, onsyncmarkinblacklist: true, onmutelist: true, onsyncmarkinmutelist: true, onofflinesysmsgs: true, onsysmsg: true,
-  onupdatesysmsg: true, onloginportschange: true,
+  onupdatesysmsg: true, onloginportschange: true, onpushevents: true,
 };
 
 const warned = new Set<string>();

@@ -7,10 +7,12 @@ import { cutBy, cutFriends, merge, mergeBy, mergeFriends, mergeUsers } from './m
 import { Callbacks, safely } from './nim-callbacks.js';
 import { failure, WRONG_TOKEN } from './nim-errors.js';
 import type { NIMError } from './nim-errors.js';
+import { wrong } from './nim-events.js';
+import type { EventSubscriptions } from './nim-events.js';
 import { warnOfIgnored } from './nim-options.js';
 import type {
-  NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation,
-  NIMRelations, NIMSystemMessage, NIMUser,
+  NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMPushEventInfo, NIMRelation,
+  NIMRelations, NIMSubscribeEventInfo, NIMSystemMessage, NIMUser,
 } from './nim-options.js';
 import { blocked, muted, profile, relation } from './nim-records.js';
 import { gatewayOf } from './options.js';
@@ -18,8 +20,8 @@ import type { TokenReason } from './options.js';
 import type { MyInfo } from './protocol.js';
 
 export type {
-  NIMDisconnected, NIMError, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation,
-  NIMRelations, NIMSystemMessage, NIMUser,
+  NIMDisconnected, NIMError, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMPushEventInfo, NIMRelation,
+  NIMRelations, NIMSubscribeEventInfo, NIMSystemMessage, NIMUser,
 };
 
 /** Receives the result of a call: `error` is null if it succeeded, and only then `data` is set. */
@@ -36,6 +38,12 @@ export interface NIMApply {
   ps?: string;
   /** Names the answered system message; the account alone is enough. */
   idServer?: string;
+}
+
+/** The options of a call about events. There is one type, 1. */
+export interface NIMEventCall<T> {
+  type: number;
+  done?: Done<T>;
 }
 
 /** The limit of NIM and of the gateway for accounts in one call. */
@@ -69,7 +77,7 @@ export class NIM {
     return nim;
   }
 
-  /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
+  /** The underlying client, for features that NIM does not have: `watch`, `signal`. */
   readonly client: RosterdClient;
   readonly #callbacks: Callbacks;
   // The last token used; the same one after its end is useless.
@@ -146,8 +154,7 @@ export class NIM {
   getUsers(options: { accounts: string[]; sync?: boolean; done?: Done<NIMUser[]> }): void {
     const { accounts, sync: fresh = false, done } = options;
     this.#answer('getUsers', done, async () => {
-      if (!Array.isArray(accounts)) throw { code: 414, message: 'accounts must be a list' };
-      if (accounts.length > LOOKUP_MAX) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX}` };
+      if (list('accounts', accounts).length > LOOKUP_MAX) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX}` };
       return (await this.client.getUsers(accounts, { fresh })).users.map(profile);
     });
   }
@@ -253,9 +260,45 @@ export class NIM {
   kick(options: { deviceIds: string[]; done?: Done<{ deviceIds: string[] }> }): void {
     const { deviceIds, done } = options;
     this.#answer('kick', done, async () => {
-      if (!Array.isArray(deviceIds)) throw { code: 414, message: 'deviceIds must be a list' };
-      return { deviceIds: await this.client.kick(deviceIds) };
+      return { deviceIds: await this.client.kick(list('deviceIds', deviceIds)) };
     });
+  }
+
+  /** Sets the own status to `custom`, for `validTime` seconds; friends and the own other devices get it as an event. */
+  publishEvent(options: NIMEventCall<{ idClient: string; idServer: string; time: number }> & { value: number; custom?: string; validTime?: number; broadcastType?: number; sync?: boolean }): void {
+    this.#event('publishEvent', options, async (events) => {
+      await events.publish(options);
+      return { idClient: '', idServer: '', time: Date.now() };
+    });
+  }
+
+  /** Has `onpushevents` called for friends, for at most `subscribeTime` seconds; `failedAccounts` are no friends. */
+  subscribeEvent(options: NIMEventCall<{ failedAccounts: string[] }> & { accounts: string[]; subscribeTime?: number; sync?: boolean }): void {
+    const { type, accounts, subscribeTime, sync = true } = options;
+    const done: typeof options.done = (error, data) => {
+      safely(() => options.done?.(error, data));
+      if (!error) this.#callbacks.emitEvents(accounts, false);
+    };
+    this.#event('subscribeEvent', { type, done }, async (events) => ({ failedAccounts: events.subscribe(list('accounts', accounts), sync, subscribeTime) }));
+  }
+
+  unSubscribeEventsByAccounts(options: NIMEventCall<{ failedAccounts: string[] }> & { accounts?: string[] }): void {
+    this.#event('unSubscribeEventsByAccounts', options, async (events) => {
+      events.unsubscribe(list('accounts', options.accounts));
+      return { failedAccounts: [] };
+    });
+  }
+
+  unSubscribeEventsByType(options: NIMEventCall<void>): void {
+    this.#event('unSubscribeEventsByType', options, async (events) => events.unsubscribe(events.accounts()));
+  }
+
+  querySubscribeEventsByAccounts(options: NIMEventCall<NIMSubscribeEventInfo[]> & { accounts: string[] }): void {
+    this.#event('querySubscribeEventsByAccounts', options, async (events) => events.query(list('accounts', options.accounts)));
+  }
+
+  querySubscribeEventsByType(options: NIMEventCall<NIMSubscribeEventInfo[]>): void {
+    this.#event('querySubscribeEventsByType', options, async (events) => events.query(events.accounts()));
   }
 
   /** Returns a new list: known accounts get the newer fields, others are appended. */
@@ -354,6 +397,13 @@ export class NIM {
     });
   }
 
+  #event<T>(callFunc: string, { type, done }: NIMEventCall<T>, ask: (events: EventSubscriptions) => Promise<T>): void {
+    this.#answer(callFunc, done, async () => {
+      if (type !== 1) wrong('type must be 1');
+      return ask(this.#callbacks.events);
+    });
+  }
+
   /** Makes a call about one account; only `done` reports its effects. */
   #relate<T>(callFunc: string, { account, done }: { account: string; done?: Done<T> }, ask: () => Promise<T>): void {
     const { own } = this.#callbacks;
@@ -385,6 +435,10 @@ export class NIM {
       (error: unknown) => safely(() => done?.(failure(error, callFunc), undefined as T)),
     );
   }
+}
+
+function list(name: string, value: unknown): string[] {
+  return Array.isArray(value) ? value : wrong(`${name} must be a list`);
 }
 
 /** Copies the fields that are set. */

@@ -41,14 +41,107 @@ var REFUSALS = [302, 403, 404];
 function failure(error, callFunc) {
   const { code = 500, message = String(error) } = error ?? {};
   const { reason, field, detail } = error instanceof import_protocol.RosterdError ? error : {};
-  const event = { callFunc };
-  if (reason !== void 0) event.reason = reason;
-  if (field !== void 0) event.field = field;
-  if (detail !== void 0) event.detail = detail;
-  return { code: reason === "REJECTED" ? callFunc === "updateMyInfo" ? PROFILE_CONTENT : FRIEND_CONTENT : code, message, event };
+  const event2 = { callFunc };
+  if (reason !== void 0) event2.reason = reason;
+  if (field !== void 0) event2.field = field;
+  if (detail !== void 0) event2.detail = detail;
+  const refused = callFunc === "updateMyInfo" ? PROFILE_CONTENT : callFunc === "publishEvent" ? code : FRIEND_CONTENT;
+  return { code: reason === "REJECTED" ? refused : code, message, event: event2 };
 }
 function networkCode(close, error) {
   return CLOSE[close] ?? (error && REFUSALS.includes(error.code) ? WRONG_TOKEN : NETWORK);
+}
+
+// src/nim-events.ts
+var STATUS = 10001;
+var DAY = 86400;
+var MINUTE = 60;
+var EventSubscriptions = class {
+  #client;
+  #held = /* @__PURE__ */ new Map();
+  // The own status that the application knows.
+  #own = "";
+  constructor(client) {
+    this.#client = client;
+  }
+  /** Sets the status; throws if an event is not one that a status can carry. */
+  async publish({ value, custom = "", validTime = 7 * DAY, broadcastType = 2 }) {
+    if (value !== STATUS) wrong(`value must be ${STATUS}: a status is one text, and custom is that text`);
+    if (typeof custom !== "string") wrong("custom must be a text");
+    if (broadcastType !== 2) wrong("broadcastType must be 2: friends who come later see a status, too");
+    within("validTime", validTime, 7 * DAY);
+    this.#own = custom;
+    const until = custom ? Date.now() + validTime * 1e3 : void 0;
+    await this.#client.setPresence({ status: custom, until }).catch((error) => {
+      this.#own = this.#status();
+      throw error;
+    });
+  }
+  /** Subscribes to friends, with what is there already if `sync`, and returns the other accounts: their presence is not seen. */
+  subscribe(accounts, sync, subscribeTime = 30 * DAY) {
+    within("subscribeTime", subscribeTime, 30 * DAY);
+    const { friends, presence } = this.#client;
+    return accounts.filter((account) => {
+      if (!friends.has(account)) return true;
+      this.#held.set(account, { time: Date.now(), subscribeTime, shown: sync ? void 0 : presence.get(account) });
+      return false;
+    });
+  }
+  unsubscribe(accounts) {
+    for (const account of accounts) this.#held.delete(account);
+  }
+  /** The accounts with a subscription. */
+  accounts() {
+    const now = Date.now();
+    for (const [account, { time, subscribeTime }] of this.#held) if (time + subscribeTime * 1e3 <= now) this.#held.delete(account);
+    return [...this.#held.keys()];
+  }
+  /** Describes the subscriptions of these accounts. */
+  query(accounts) {
+    return this.accounts().filter((to) => accounts.includes(to)).map((to) => {
+      const { time, subscribeTime } = this.#held.get(to);
+      return { type: "1", to, time: `${time}`, subscribeTime: `${subscribeTime}` };
+    });
+  }
+  /** Returns the events of these accounts since the last ones; `afresh` repeats who is online, as NIM does at a login. */
+  events(accounts, afresh) {
+    const subscribed = new Set(this.accounts());
+    const events = accounts.filter((account) => subscribed.has(account)).flatMap((account) => {
+      const [held, now] = [this.#held.get(account), this.#client.presence.get(account)];
+      const before = afresh && now?.online ? void 0 : held.shown;
+      held.shown = now;
+      const values = !now?.online === !before?.online ? [] : [now?.online ? 1 : 2];
+      if (now?.online && (now.status ?? "") !== (before?.status ?? "")) values.push(STATUS);
+      return values.map((value) => event(account, value, now));
+    });
+    const status = this.#status();
+    if (!afresh && status !== this.#own) events.push(event(this.#client.account, STATUS, this.#client.presence.get(this.#client.account)));
+    this.#own = status;
+    return events;
+  }
+  #status() {
+    return this.#client.presence.get(this.#client.account)?.status ?? "";
+  }
+};
+function wrong(message) {
+  throw { code: 414, message };
+}
+function within(name, seconds, most) {
+  if (!(seconds >= MINUTE && seconds <= most)) wrong(`${name} must be from ${MINUTE} to ${most} seconds`);
+}
+function event(account, value, now) {
+  const [online, status] = [now?.online, now?.status];
+  return {
+    type: "1",
+    value: `${value}`,
+    account,
+    time: `${value !== STATUS && now?.lastSeen || Date.now()}`,
+    clientType: "Web",
+    idClient: "",
+    idServer: "",
+    custom: status ? { 16: status } : {},
+    serverConfig: JSON.stringify({ online: online ? [16] : [] })
+  };
 }
 
 // src/nim-records.ts
@@ -127,6 +220,7 @@ var Callbacks = class {
     this.#ports = [];
     this.#client = client;
     this.options = options;
+    this.events = new EventSubscriptions(client);
     this.#listen();
   }
   #client;
@@ -148,7 +242,7 @@ var Callbacks = class {
   }
   #listen() {
     const client = this.#client;
-    const on = (event, listener) => void client.on(event, listener);
+    const on = (event2, listener) => void client.on(event2, listener);
     on("state", (state) => {
       if (state !== "disconnected") this.waiting = false;
       if (state === "syncing") this.#connected();
@@ -170,6 +264,7 @@ var Callbacks = class {
     });
     on("friendRemoved", (account) => {
       this.#friends.delete(account);
+      this.events.unsubscribe([account]);
       if (this.#catchUp) this.#catchUp.removed.push(account);
       else this.#emitFriends([], [account]);
     });
@@ -180,6 +275,10 @@ var Callbacks = class {
     on("blocks", (blocks, how) => {
       if (how === "update") this.#blocksChanged(blocks);
       else if (how === "sync" && this.#catchUp) this.#catchUp.blocks = true;
+    });
+    on("presence", (presence, how) => {
+      const afresh = how === "sync";
+      this.emitEvents(afresh ? this.events.accounts() : presence.map(({ account }) => account), afresh);
     });
     on("sessions", (sessions) => this.#emitPorts(sessions));
     on("synced", () => this.#synced());
@@ -234,10 +333,10 @@ var Callbacks = class {
     this.#emittedMe = user;
     this.#call("onmyinfo", profile(user));
     const now = muted(user);
-    const list = (0, import_merge.cutFriends)(now, this.#muted);
-    list.invalid = (0, import_merge.cutFriends)(this.#muted, now);
+    const list2 = (0, import_merge.cutFriends)(now, this.#muted);
+    list2.invalid = (0, import_merge.cutFriends)(this.#muted, now);
     this.#muted = now;
-    if (this.options.syncRelations !== false && (list.length || list.invalid.length)) this.#call("onmutelist", list);
+    if (this.options.syncRelations !== false && (list2.length || list2.invalid.length)) this.#call("onmutelist", list2);
   }
   /** Reports what another device muted, or no longer. */
   #mutesChanged(user) {
@@ -251,9 +350,9 @@ var Callbacks = class {
   }
   #emitFriends(friends, removed) {
     if (this.options.syncFriends === false) return;
-    const list = friends.map(relation);
-    list.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
-    this.#call("onfriends", list);
+    const list2 = friends.map(relation);
+    list2.invalid = removed.map((account) => ({ account, valid: false, createTime: 0, updateTime: 0 }));
+    this.#call("onfriends", list2);
   }
   #friendsChanged(friends) {
     const entered = friends.filter(({ account }) => !this.#friends.has(account));
@@ -273,10 +372,10 @@ var Callbacks = class {
   }
   #emitBlocked() {
     const now = [...this.#client.blocks.values()].map(blocked);
-    const list = (0, import_merge.cutFriends)(now, this.#blocked);
-    list.invalid = (0, import_merge.cutFriends)(this.#blocked, now);
+    const list2 = (0, import_merge.cutFriends)(now, this.#blocked);
+    list2.invalid = (0, import_merge.cutFriends)(this.#blocked, now);
     this.#blocked = now;
-    if (this.options.syncRelations !== false) this.#call("onblacklist", list);
+    if (this.options.syncRelations !== false) this.#call("onblacklist", list2);
   }
   /** Reports open requests that are new, and the outcome of others. */
   #emitRequests(changed) {
@@ -318,6 +417,11 @@ var Callbacks = class {
     const gone = this.#ports.filter(({ deviceId }) => !ids.has(deviceId)).map((port) => ({ ...port, online: false }));
     this.#ports = there;
     if (there.length || gone.length) this.#call("onloginportschange", [...there, ...gone]);
+  }
+  /** Reports the events of these accounts since the last report. */
+  emitEvents(accounts, afresh) {
+    const msgEvents = this.events.events(accounts, afresh);
+    if (msgEvents.length) this.#call("onpushevents", { msgEvents });
   }
   #call(name, ...args) {
     safely(() => this.options[name]?.(...args));
@@ -369,7 +473,8 @@ var KNOWN = {
   onofflinesysmsgs: true,
   onsysmsg: true,
   onupdatesysmsg: true,
-  onloginportschange: true
+  onloginportschange: true,
+  onpushevents: true
 };
 var warned = /* @__PURE__ */ new Set();
 function warnOfIgnored(options) {
@@ -480,8 +585,7 @@ var NIM = class _NIM {
   getUsers(options) {
     const { accounts, sync: fresh = false, done } = options;
     this.#answer("getUsers", done, async () => {
-      if (!Array.isArray(accounts)) throw { code: 414, message: "accounts must be a list" };
-      if (accounts.length > LOOKUP_MAX) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX}` };
+      if (list("accounts", accounts).length > LOOKUP_MAX) throw { code: 419, message: `accounts may be at most ${LOOKUP_MAX}` };
       return (await this.client.getUsers(accounts, { fresh })).users.map(profile);
     });
   }
@@ -570,9 +674,39 @@ var NIM = class _NIM {
   kick(options) {
     const { deviceIds, done } = options;
     this.#answer("kick", done, async () => {
-      if (!Array.isArray(deviceIds)) throw { code: 414, message: "deviceIds must be a list" };
-      return { deviceIds: await this.client.kick(deviceIds) };
+      return { deviceIds: await this.client.kick(list("deviceIds", deviceIds)) };
     });
+  }
+  /** Sets the own status to `custom`, for `validTime` seconds; friends and the own other devices get it as an event. */
+  publishEvent(options) {
+    this.#event("publishEvent", options, async (events) => {
+      await events.publish(options);
+      return { idClient: "", idServer: "", time: Date.now() };
+    });
+  }
+  /** Has `onpushevents` called for friends, for at most `subscribeTime` seconds; `failedAccounts` are no friends. */
+  subscribeEvent(options) {
+    const { type, accounts, subscribeTime, sync = true } = options;
+    const done = (error, data) => {
+      safely(() => options.done?.(error, data));
+      if (!error) this.#callbacks.emitEvents(accounts, false);
+    };
+    this.#event("subscribeEvent", { type, done }, async (events) => ({ failedAccounts: events.subscribe(list("accounts", accounts), sync, subscribeTime) }));
+  }
+  unSubscribeEventsByAccounts(options) {
+    this.#event("unSubscribeEventsByAccounts", options, async (events) => {
+      events.unsubscribe(list("accounts", options.accounts));
+      return { failedAccounts: [] };
+    });
+  }
+  unSubscribeEventsByType(options) {
+    this.#event("unSubscribeEventsByType", options, async (events) => events.unsubscribe(events.accounts()));
+  }
+  querySubscribeEventsByAccounts(options) {
+    this.#event("querySubscribeEventsByAccounts", options, async (events) => events.query(list("accounts", options.accounts)));
+  }
+  querySubscribeEventsByType(options) {
+    this.#event("querySubscribeEventsByType", options, async (events) => events.query(events.accounts()));
   }
   /** Returns a new list: known accounts get the newer fields, others are appended. */
   mergeUsers(users, news) {
@@ -644,6 +778,12 @@ var NIM = class _NIM {
       return { account, isAdd, record: { account, updateTime: Date.now() } };
     });
   }
+  #event(callFunc, { type, done }, ask) {
+    this.#answer(callFunc, done, async () => {
+      if (type !== 1) wrong("type must be 1");
+      return ask(this.#callbacks.events);
+    });
+  }
   /** Makes a call about one account; only `done` reports its effects. */
   #relate(callFunc, { account, done }, ask) {
     const { own } = this.#callbacks;
@@ -673,6 +813,9 @@ var NIM = class _NIM {
     );
   }
 };
+function list(name, value) {
+  return Array.isArray(value) ? value : wrong(`${name} must be a list`);
+}
 function given(fields) {
   return (0, import_merge2.merge)(fields);
 }

@@ -1,9 +1,9 @@
 import { RosterdClient } from './client.js';
 import { merge } from './merge.js';
 import type { NIMError } from './nim-errors.js';
-import type { NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation, NIMRelations, NIMSystemMessage, NIMUser } from './nim-options.js';
+import type { NIMDisconnected, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMPushEventInfo, NIMRelation, NIMRelations, NIMSubscribeEventInfo, NIMSystemMessage, NIMUser } from './nim-options.js';
 import type { MyInfo } from './protocol.js';
-export type { NIMDisconnected, NIMError, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMRelation, NIMRelations, NIMSystemMessage, NIMUser, };
+export type { NIMDisconnected, NIMError, NIMFriend, NIMFriendAction, NIMFriends, NIMGender, NIMGetInstanceOptions, NIMLoginPort, NIMMark, NIMPushEventInfo, NIMRelation, NIMRelations, NIMSubscribeEventInfo, NIMSystemMessage, NIMUser, };
 /** Receives the result of a call: `error` is null if it succeeded, and only then `data` is set. */
 export type Done<T> = (error: NIMError | null, data: T) => void;
 /** The fields for `updateMyInfo`: a missing field stays unchanged, an empty text clears it. */
@@ -18,6 +18,11 @@ export interface NIMApply {
     /** Names the answered system message; the account alone is enough. */
     idServer?: string;
 }
+/** The options of a call about events. There is one type, 1. */
+export interface NIMEventCall<T> {
+    type: number;
+    done?: Done<T>;
+}
 /** One NIM instance, for one account. */
 export declare class NIM {
     #private;
@@ -28,7 +33,7 @@ export declare class NIM {
     static get NIM(): typeof NIM;
     /** Returns the account's instance. A later call gives it the new options and connects it if it is down. */
     static getInstance<T extends NIMGetInstanceOptions>(options: T): NIM;
-    /** The underlying client, for features that NIM does not have: presence, `watch`, `signal`. */
+    /** The underlying client, for features that NIM does not have: `watch`, `signal`. */
     readonly client: RosterdClient;
     private constructor();
     get account(): string;
@@ -154,6 +159,36 @@ export declare class NIM {
             deviceIds: string[];
         }>;
     }): void;
+    /** Sets the own status to `custom`, for `validTime` seconds; friends and the own other devices get it as an event. */
+    publishEvent(options: NIMEventCall<{
+        idClient: string;
+        idServer: string;
+        time: number;
+    }> & {
+        value: number;
+        custom?: string;
+        validTime?: number;
+        broadcastType?: number;
+        sync?: boolean;
+    }): void;
+    /** Has `onpushevents` called for friends, for at most `subscribeTime` seconds; `failedAccounts` are no friends. */
+    subscribeEvent(options: NIMEventCall<{
+        failedAccounts: string[];
+    }> & {
+        accounts: string[];
+        subscribeTime?: number;
+        sync?: boolean;
+    }): void;
+    unSubscribeEventsByAccounts(options: NIMEventCall<{
+        failedAccounts: string[];
+    }> & {
+        accounts?: string[];
+    }): void;
+    unSubscribeEventsByType(options: NIMEventCall<void>): void;
+    querySubscribeEventsByAccounts(options: NIMEventCall<NIMSubscribeEventInfo[]> & {
+        accounts: string[];
+    }): void;
+    querySubscribeEventsByType(options: NIMEventCall<NIMSubscribeEventInfo[]>): void;
     /** Returns a new list: known accounts get the newer fields, others are appended. */
     mergeUsers(users: NIMUser[] | null | undefined, news: OneOrMore<NIMUser> | null | undefined): NIMUser[];
     /** Merges friends like `mergeUsers`. */

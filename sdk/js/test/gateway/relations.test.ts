@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import WebSocket from 'ws';
 import { MemoryStore } from '../../src/index.js';
 import type { RosterdClient } from '../../src/index.js';
+import { NIM } from '../../src/nim.js';
 import { Gateway, next, reaches, until } from './gateway.js';
 
 /** Makes accounts appear offline soon after their last session. */
@@ -290,6 +292,44 @@ describe('with default settings', () => {
     }
     assert.deepEqual(fresh.requests, alice.requests);
     assert.deepEqual([...fresh.blocks], [...alice.blocks]);
+  });
+});
+
+describe('under NIM’s names', () => {
+  test('events: a friend publishes a status, ends it and goes, and a stranger cannot be subscribed to', async (context) => {
+    gateway = await Gateway.start(LINGER);
+    const own = globalThis.WebSocket;
+    globalThis.WebSocket = WebSocket as never;
+    context.after(() => (globalThis.WebSocket = own));
+    const heard: string[] = [];
+    const [alice, bob, desk] = await Promise.all(['alice', 'bob', 'bob'].map(async (account, at) => {
+      if (at === 2) return gateway.connected(account);
+      const nim = await new Promise<NIM>((resolve) => {
+        const nim: NIM = NIM.getInstance({
+          account, token: account, url: gateway.url, db: false, onsyncdone: () => resolve(nim),
+          onpushevents: ({ msgEvents }) => void (account === 'alice' && heard.push(...msgEvents.map(({ account, value, custom }) => `${account} ${value} ${custom[16] ?? ''}`))),
+        });
+      });
+      context.after(() => nim.destroy());
+      return nim;
+    })) as [NIM, NIM, RosterdClient];
+    const hears = (events: string[]): Promise<void> => until(alice.client, () => events.every((event) => heard.includes(event)));
+    await until(alice.client, () => online(alice.client, 'bob') === true);
+    const subscribed = await new Promise((resolve) => alice.subscribeEvent({ type: 1, accounts: ['bob', 'erin'], done: (error, data) => resolve(error ?? data) }));
+    assert.deepEqual(subscribed, { failedAccounts: ['erin'] });
+    await hears(['bob 1 ']);
+    const published = await new Promise<any>((resolve) => bob.publishEvent({ type: 1, value: 10001, custom: '{"online_state":1}', done: (error, data) => resolve(error ?? data) }));
+    assert.equal(typeof published.time, 'number', published.message);
+    await hears(['bob 10001 {"online_state":1}']);
+    await until(desk, () => desk.presence.get('bob')?.status === '{"online_state":1}');
+    const long = await new Promise<any>((resolve) => bob.publishEvent({ type: 1, value: 10001, custom: 'x'.repeat(257), done: resolve }));
+    assert.deepEqual([long.code, long.event.field], [414, 'status']);
+    bob.publishEvent({ type: 1, value: 10001 });
+    await hears(['bob 10001 ']);
+    bob.destroy();
+    await desk.disconnect();
+    await hears(['bob 2 ']);
+    assert.deepEqual(heard, ['bob 1 ', 'bob 10001 {"online_state":1}', 'bob 10001 ', 'bob 2 ']);
   });
 });
 

@@ -9,7 +9,7 @@ import { block, FakeSocket, friend, frozenTime, pass, request, settle, summary, 
 
 const CALLBACKS = [
   'onconnect', 'onwillreconnect', 'ondisconnect', 'onerror', 'onsyncdone', 'onmyinfo', 'onupdatemyinfo', 'onusers', 'onupdateuser', 'onfriends',
-  'onsyncfriendaction', 'onblacklist', 'onsyncmarkinblacklist', 'onmutelist', 'onsyncmarkinmutelist', 'onofflinesysmsgs', 'onsysmsg', 'onupdatesysmsg', 'onloginportschange',
+  'onsyncfriendaction', 'onblacklist', 'onsyncmarkinblacklist', 'onmutelist', 'onsyncmarkinmutelist', 'onofflinesysmsgs', 'onsysmsg', 'onupdatesysmsg', 'onloginportschange', 'onpushevents',
 ] as const;
 
 let sockets: FakeSocket[] = [];
@@ -351,6 +351,129 @@ for (const [code, word, reason] of [[3503, 'KICKED', 'otherPlatformKick'], [3504
     assert.equal(sockets.length, 1);
   });
 }
+
+const at = (account: string, online: boolean, status?: string, lastSeen = 7): object => ({ account, online, lastSeen, ...(status ? { status } : {}) });
+const here = async (app: Application, ...users: object[]): Promise<void> => {
+  app.socket.gives({ presence: { users } });
+  await settle();
+};
+/** What `onpushevents` has brought since the last look: account, value and status of each event. */
+const events = (app: Application): string[] => {
+  const found = app.of('onpushevents').flatMap(({ msgEvents }) => msgEvents).map(({ account, value, custom }) => [account, value, custom[16]].filter(Boolean).join(' '));
+  app.calls.length = 0;
+  return found;
+};
+
+test('subscribed events: friends come online, go offline, and have a status', async () => {
+  const app = await quiet();
+  await here(app, at('bob', true));
+  assert.deepEqual(events(app), [], 'nobody has subscribed');
+  app.nim.subscribeEvent({ type: 1, accounts: ['bob', 'zoe'], done: app.done('subscribed') });
+  await settle();
+  assert.deepEqual(app.calls.map(([name]) => name), ['subscribed', 'onpushevents']);
+  assert.deepEqual(app.of('subscribed'), [{ failedAccounts: ['zoe'] }], 'whose presence nobody here sees');
+  assert.deepEqual(app.of('onpushevents'), [{ msgEvents: [
+    { type: '1', value: '1', account: 'bob', time: '7', clientType: 'Web', custom: {}, serverConfig: '{"online":[16]}', idClient: '', idServer: '' },
+  ] }]);
+  app.calls.length = 0;
+  await here(app, at('bob', true, 'lunch'));
+  await here(app, at('bob', true, 'lunch'));
+  await here(app, at('bob', true), at('zoe', true));
+  assert.deepEqual(events(app), ['bob 10001 lunch', 'bob 10001']);
+  await here(app, at('bob', false, undefined, 9));
+  assert.equal(app.of('onpushevents')[0].msgEvents[0].serverConfig, '{"online":[]}');
+  assert.deepEqual(events(app), ['bob 2']);
+  await here(app, at('bob', true, 'back'));
+  assert.deepEqual(events(app), ['bob 1 back', 'bob 10001 back']);
+  // A login brings who is online, and who is not any more.
+  app.socket.ends(1006);
+  await pass(500);
+  app.socket.login({ sync: 'current', because: undefined });
+  app.socket.gives({ presence: { users: [at('bob', true, 'back')] } });
+  app.socket.gives({ synced: summary([bob], 'e-2') });
+  await settle();
+  assert.ok(app.names().indexOf('onpushevents') < app.names().indexOf('onsyncdone'));
+  assert.deepEqual(events(app), ['bob 1 back', 'bob 10001 back']);
+  app.socket.gives({ changes: { removed: ['bob'], cursor: 'e-3' } });
+  app.socket.gives({ changes: { users: [bob], friends: [friend('bob', 9)], cursor: 'e-4' } });
+  await here(app, at('bob', true, 'again'));
+  assert.deepEqual(events(app), [], 'the subscription ended with the friendship');
+});
+
+test('subscriptions end, are looked up, and begin with what comes next if nothing is to be synced', async () => {
+  const app = await quiet();
+  await here(app, at('bob', true, 'lunch'));
+  const began = `${Date.now()}`;
+  app.nim.subscribeEvent({ type: 1, accounts: ['bob'], subscribeTime: 60, sync: false });
+  app.nim.querySubscribeEventsByAccounts({ type: 1, accounts: ['bob', 'zoe'], done: app.done('of accounts') });
+  app.nim.querySubscribeEventsByType({ type: 1, done: app.done('all') });
+  await settle();
+  const held = [{ type: '1', to: 'bob', time: began, subscribeTime: '60' }];
+  assert.deepEqual([app.of('of accounts'), app.of('all'), app.of('onpushevents')], [[held], [held], []]);
+  await here(app, at('bob', true, 'coffee'));
+  assert.deepEqual(events(app), ['bob 10001 coffee']);
+  await pass(60_000);
+  await here(app, at('bob', false));
+  app.nim.querySubscribeEventsByType({ type: 1, done: app.done('none') });
+  await settle();
+  assert.deepEqual([app.of('none'), events(app)], [[[]], []], 'its time is over');
+  for (const end of [() => app.nim.unSubscribeEventsByAccounts({ type: 1, accounts: ['bob'], done: app.done('ended') }), () => app.nim.unSubscribeEventsByType({ type: 1 })]) {
+    app.nim.subscribeEvent({ type: 1, accounts: ['bob'] });
+    end();
+    await settle();
+    await here(app, at('bob', true));
+    await here(app, at('bob', false));
+    assert.deepEqual(app.of('onpushevents'), []);
+  }
+  assert.deepEqual(app.of('ended'), [{ failedAccounts: [] }]);
+});
+
+test('publishEvent sets the status, and another device hears of it', async () => {
+  const app = await quiet();
+  const mine = (version: number, status: string, until?: number): object => ({ ...at('alice', true, status), invisible: false, version, ...(until ? { until } : {}) });
+  app.nim.publishEvent({ type: 1, value: 10001, custom: 'lunch', validTime: 60, sync: true, done: app.done('published') });
+  await settle();
+  const { id, setPresence } = app.socket.last('setPresence');
+  assert.deepEqual(setPresence, { status: 'lunch', until: Date.now() + 60_000 });
+  app.socket.gives({ id, setPresenceReply: {} });
+  await here(app, mine(1, 'lunch', setPresence.until));
+  assert.deepEqual([app.of('published'), app.of('onpushevents')], [[{ idClient: '', idServer: '', time: Date.now() }], []]);
+  await here(app, mine(2, 'set on the phone'));
+  assert.deepEqual(events(app), ['alice 10001 set on the phone']);
+  app.nim.publishEvent({ type: 1, value: 10001, done: app.done('ended') });
+  await settle();
+  assert.deepEqual(app.socket.last('setPresence').setPresence, { status: '' });
+  app.socket.gives({ id: app.socket.last('setPresence').id, error: { code: 451, reason: 'REJECTED', message: 'no', detail: 'WORD' } });
+  await settle();
+  assert.deepEqual(app.of('ended'), [{ code: 451, message: 'no', event: { callFunc: 'publishEvent', reason: 'REJECTED', detail: 'WORD' } }]);
+  app.calls.length = 0;
+  await here(app, mine(2, 'set on the phone'));
+  assert.deepEqual(events(app), [], 'what failed has changed nothing');
+});
+
+test('events that a status cannot carry are refused with what would be right, and nothing is sent', async () => {
+  const app = await quiet();
+  const before = app.socket.sent.length;
+  for (const [method, options, says] of [
+    ['publishEvent', { type: 2, value: 10001 }, /type must be 1/], ['publishEvent', { type: 1, value: 1, custom: '' }, /value must be 10001/],
+    ['publishEvent', { type: 1, value: 100003, custom: 'x' }, /value must be 10001/], ['publishEvent', { type: 1, value: 10001, custom: { a: 1 } }, /custom must be a text/],
+    ['publishEvent', { type: 1, value: 10001, custom: 'x', broadcastType: 1 }, /broadcastType must be 2/],
+    ['publishEvent', { type: 1, value: 10001, custom: 'x', validTime: 59 }, /validTime must be from 60 to 604800 seconds/],
+    ['publishEvent', { type: 1, value: 10001, custom: 'x', validTime: NaN }, /validTime/],
+    ['subscribeEvent', { type: 1, accounts: 'bob' }, /accounts must be a list/], ['subscribeEvent', { type: 7, accounts: ['bob'] }, /type must be 1/],
+    ['subscribeEvent', { type: 1, accounts: ['bob'], subscribeTime: 2_592_001 }, /subscribeTime must be from 60 to 2592000 seconds/],
+    ['unSubscribeEventsByAccounts', { type: 1 }, /accounts must be a list/], ['unSubscribeEventsByType', {}, /type must be 1/],
+    ['querySubscribeEventsByAccounts', { type: 1 }, /accounts must be a list/],
+  ] as const) {
+    app.nim[method]({ ...options, done: app.done('done') } as never);
+    await settle();
+    const [{ code, message, event }] = app.of('done');
+    assert.deepEqual([code, event], [414, { callFunc: method }], JSON.stringify(options));
+    assert.match(message, says);
+    app.calls.length = 0;
+  }
+  assert.equal(app.socket.sent.length, before);
+});
 
 test('features that NIM does not have are on the client', async () => {
   const app = await quiet();

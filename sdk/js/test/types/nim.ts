@@ -16,12 +16,14 @@ type Methods =
   | 'markInBlacklist' | 'addToBlacklist' | 'removeFromBlacklist' | 'getRelations' | 'mergeRelations' | 'cutRelations' | 'findRelation' | 'kick'
   | 'isUserInBlackList' | 'logout' | 'getLoginStatus' | 'mergeSysMsgs' | 'cutSysMsgs' | 'findSysMsg' | 'mergeLoginPorts' | 'cutLoginPorts'
   | 'viewImageThumbnail' | 'viewImageCrop' | 'viewImageQuality' | 'viewImageRotate' | 'viewImageBlur' | 'viewImageInterlace' | 'viewImageStripMeta'
+  | 'publishEvent' | 'subscribeEvent' | 'unSubscribeEventsByAccounts' | 'unSubscribeEventsByType'
+  | 'querySubscribeEventsByAccounts' | 'querySubscribeEventsByType'
   | 'mergeUsers' | 'findUser' | 'mergeFriends' | 'cutFriends' | 'cutFriendsByAccounts' | 'findFriend';
 type Callbacks =
   | 'onconnect' | 'onwillreconnect' | 'ondisconnect' | 'onerror' | 'onsyncdone'
   | 'onmyinfo' | 'onupdatemyinfo' | 'onusers' | 'onupdateuser'
   | 'onfriends' | 'onsyncfriendaction' | 'onblacklist' | 'onsyncmarkinblacklist' | 'onloginportschange'
-  | 'onsysmsg' | 'onofflinesysmsgs' | 'onupdatesysmsg';
+  | 'onsysmsg' | 'onofflinesysmsgs' | 'onupdatesysmsg' | 'onpushevents';
 type Values =
   | 'appKey' | 'account' | 'token' | 'db' | 'needReconnect' | 'reconnectionAttempts' | 'quickReconnect'
   | 'syncFriends' | 'syncFriendUsers' | 'syncRelations' | 'customTag' | 'cmdTimeout' | 'skipConnectionOnInitialize';
