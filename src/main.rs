@@ -95,6 +95,9 @@ enum CliCommand {
     /// Say that a database is not the one that clients know
     #[command(subcommand)]
     Epoch(EpochCommand),
+    /// Change the rules of profiles for all gateways of a database
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Be a client in this terminal: print what arrives, send what is typed
     Connect {
         account: String,
@@ -152,6 +155,14 @@ enum EpochCommand {
     /// Clients sync in full once, and followers of the feed begin anew. Needed after a restore to a point in time with
     /// store.failover = "lossless", which takes every move of the database for one that lost nothing.
     New,
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Bring profile.visibility, profile.fields and profile.write of the settings into force on all gateways, while they run
+    ///
+    /// It ends once every gateway goes by them. If some do not yet, it names them and fails; it may be run again.
+    Apply,
 }
 
 #[derive(Debug, Subcommand)]
@@ -214,6 +225,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
             cli::say(&cli::store_copy::copy(&load()?.config, from, to)?)?;
         }
         CliCommand::Epoch(EpochCommand::New) => cli::say(&cli::epoch::new(&load()?.config)?)?,
+        CliCommand::Rules(RulesCommand::Apply) => cli::say(&cli::rules::apply(&load()?.config)?)?,
         CliCommand::Connect { account, url, ca, token, protobuf } => {
             let encoding = if protobuf { Encoding::Protobuf } else { Encoding::Json };
             cli::connect::run(&load()?.config, &account, cli::connect::GatewayArguments { url, ca }, token, encoding)?;

@@ -188,6 +188,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
             let sharing = if enabled { Sharing::Shared { poll } } else { Sharing::Alone };
             let options = postgres::PostgresOptions {
                 visibility,
+                write: config.profile.write.clone(),
                 keeps_log,
                 numbers_presence,
                 read_url: read_url.clone(),

@@ -91,13 +91,21 @@ pub(super) fn api_keys(mode: Mode, control: Arc<AccessControl>) -> ReloadablePar
 /// Creates the part that replaces who sees and who writes what in a profile, and which own fields there are.
 ///
 /// What looks other than before to somebody is sent once it has a new version, which takes as long as there are profiles.
-/// Several gateways on one database have to have the same rules at any time, so theirs wait for a restart of all.
+/// Several gateways on one database have the same rules at any time, so a reload of one of them changes none: `rosterd rules
+/// apply` does, for all. A reload with the rules that are in force then finds nothing to change.
 pub(super) fn rules(service: Arc<Service>) -> ReloadablePart {
     ReloadablePart::new(&["profile.visibility.", "profile.write.", "profile.fields."], move |config| {
+        let (service, rules, write) = (service.clone(), config.profile.rules(), config.profile.write.clone());
         if service.shared().is_some() {
+            if service.has_rules(&rules, &write) {
+                return Ok(PreparedChange::live(|| {}));
+            }
+            tracing::warn!(
+                "profile.visibility, profile.fields and profile.write stay as they are: all gateways have the same, and \
+                 rosterd rules apply changes them for all"
+            );
             return Ok(PreparedChange::needs_restart());
         }
-        let (service, rules, write) = (service.clone(), config.profile.rules(), config.profile.write.clone());
         Ok(PreparedChange::live(move || service.want_rules(rules, write)))
     })
 }

@@ -13,6 +13,7 @@ pub mod key;
 mod log;
 pub mod man;
 pub mod purge_field;
+pub mod rules;
 pub mod schema;
 pub mod serve;
 pub mod store_copy;

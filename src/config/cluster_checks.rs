@@ -50,7 +50,6 @@ impl Config {
             format!("presence.enabled={}", presence.enabled),
             format!("presence.linger={}ms", presence.linger.as_millis()),
             format!("friends.policy={:?}", self.friends.policy),
-            format!("profile.write={:?}", self.profile.write),
             format!("cluster.cut_off={}ms", self.cluster.cut_off.as_millis()),
         ]
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rosterd::store::{
-    CommitBatch, LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write,
-    WriteError, Written,
+    CommitBatch, LoginRows, PresenceRow, Rehearsal, Relations, RulesInForce, Store, StoreClock, StoreError, StorePage,
+    Write, WriteError, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request,
@@ -182,7 +182,7 @@ impl SimStore {
         if crash == Some(When::Before) {
             self.die().await;
         }
-        let (commands, now, rules) = (write.commands.clone(), (self.clock)(), self.inner.rules());
+        let (commands, now, rules) = (write.commands.clone(), (self.clock)(), self.inner.rules().get());
         let before = self.rows.head();
         let mut written = pin!(self.inner.write(write));
         // The first poll commits; the rest is waiting for the hub.
@@ -328,17 +328,17 @@ impl Store for SimStore {
         self.inner.purge()
     }
 
-    fn rules(&self) -> Arc<Visibility> {
+    fn rules(&self) -> &RulesInForce {
         self.inner.rules()
     }
 
-    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn put_rules(&self, rules: Visibility, instead_of: Arc<Visibility>) -> BoxFuture<'_, Result<bool, StoreError>> {
         Box::pin(async {
             let _writing = self.writing.lock().await;
             self.pause(4).await;
-            self.inner.put_rules(rules).await?;
+            let put = self.inner.put_rules(rules, instead_of).await?;
             self.platter.lock().unwrap().disk = self.rows.copy();
-            Ok(())
+            Ok(put)
         })
     }
 

@@ -228,6 +228,7 @@ const CLUSTER_FAULTS: &[&str] = &[
     "a friend on no gateway shows as offline",
     "compaction",
     "compaction while a client reads its friends",
+    "other rules for all gateways",
     "prefetch",
     "signal",
     "write of the backend",

@@ -194,7 +194,7 @@ impl Shared {
         }
     }
 
-    fn rules_change(&self, rules: &Visibility) {
+    pub fn rules_change(&self, rules: &Visibility) {
         let mut known = self.rules.lock().unwrap();
         if let Some((_, until)) = known.last_mut() {
             *until = Instant::now() + ON_ITS_WAY;
@@ -739,7 +739,7 @@ impl Director {
         if hub.watermark() != platter.disk.head() {
             let _ = write!(state, "the watermark is {}, not {}; ", hub.watermark(), platter.disk.head());
         }
-        let (rules, wanted) = (node.store.rules(), self.on.rules.lock().unwrap().clone());
+        let (rules, wanted) = (node.store.rules().get(), self.on.rules.lock().unwrap().clone());
         if *rules != wanted {
             let _ = write!(state, "the rules change; ");
         }

@@ -21,9 +21,11 @@ const DONE: &str = "are in force for all profiles";
 enum How {
     Restart,
     HangUp,
+    /// For two gateways together, by a command.
+    Apply,
 }
 
-/// A gateway, and three clients: `ann`, her friend `bob`, and `eve`, who watches her. `cat`, whom `bob` lists too, has no own
+/// A gateway or two, and three clients: `ann`, her friend `bob`, and `eve`, who watches her. `cat`, whom `bob` lists too, has no own
 /// fields.
 struct Changing {
     world: World,
@@ -31,6 +33,8 @@ struct Changing {
     store: Vec<String>,
     how: How,
     gateway: Gateway,
+    /// Where bob and eve are, if there is another.
+    other: Option<(World, Gateway)>,
     ann: Peer,
     bob: Peer,
     eve: Peer,
@@ -57,18 +61,24 @@ impl Changing {
         let world = World::with(settings);
         let gateway = start(&world, &store);
         gateway.populate(&["ann", "bob", "cat", "eve"], &[("ann", "bob"), ("bob", "cat")]).await;
-        let (ann, bob) = (gateway.login("ann", JSON).await, gateway.login("bob", Encoding::Protobuf).await);
-        let mut eve = gateway.login("eve", JSON).await;
+        let other = (how == How::Apply).then(|| {
+            let world = World::with(settings);
+            let gateway = start(&world, &store);
+            (world, gateway)
+        });
+        let there = other.as_ref().map_or(&gateway, |(_, gateway)| gateway);
+        let (ann, bob) = (gateway.login("ann", JSON).await, there.login("bob", Encoding::Protobuf).await);
+        let mut eve = there.login("eve", JSON).await;
         eve.watch(&["ann"]).await;
         eve.until(|replica| replica.users().contains_key("ann")).await;
-        Self { world, store, how, gateway, ann, bob, eve }
+        Self { world, store, how, gateway, other, ann, bob, eve }
     }
 
     /// Brings other settings into force, and waits until every view is in line, if `moves` says that some may not be.
     fn change(mut self, settings: &str, moves: bool) -> BoxFuture<'_, Self> {
         Box::pin(async move {
             settings.clone_into(&mut self.world.settings);
-            let before = self.world.log().matches(DONE).count();
+            let before = self.done();
             let hash = |schema: &Value| schema["hash"].clone();
             let wanted: Value = serde_json::from_str(&self.world.run_well(&["schema"])).unwrap();
             let this = match self.how {
@@ -78,13 +88,25 @@ impl Changing {
                     self
                 }
                 How::Restart => self.restarted().await,
+                How::Apply => {
+                    let mut arguments = vec!["rules", "apply"];
+                    self.store.iter().for_each(|setting| arguments.extend(["--set", setting]));
+                    let said = self.world.run_well(&arguments);
+                    assert!(said.contains("all 2 gateways go by them"), "{said}");
+                    // No sooner does it say so.
+                    let there = &self.other.as_ref().unwrap().1;
+                    for gateway in [&self.gateway, there] {
+                        let (_, schema) = gateway.call(Method::GET, "/v1/schema", "").await;
+                        assert_eq!(hash(&schema), hash(&wanted));
+                    }
+                    self
+                }
             };
             let before = if this.how == How::Restart { 0 } else { before };
             let begun = tokio::time::Instant::now();
             let in_force = async |this: &Self| {
                 let (_, schema) = this.gateway.call(Method::GET, "/v1/schema", "").await;
-                let done = this.world.log().matches(DONE).count() - before;
-                hash(&schema) == hash(&wanted) && (!moves || done == 1)
+                hash(&schema) == hash(&wanted) && (!moves || this.done() - before == 1)
             };
             while !in_force(&this).await {
                 assert!(begun.elapsed() < PATIENCE, "{}", this.world.log());
@@ -94,10 +116,16 @@ impl Changing {
         })
     }
 
+    /// How often all views were in line after a change.
+    fn done(&self) -> usize {
+        let other = self.other.as_ref().map_or_else(String::new, |(world, _)| world.log());
+        (self.world.log() + &other).matches(DONE).count()
+    }
+
     /// Stops the gateway and starts it anew; the clients come back with what they held.
     fn restarted(self) -> BoxFuture<'static, Self> {
         Box::pin(async move {
-            let Self { world, store, how, gateway, ann, bob, eve } = self;
+            let Self { world, store, how, gateway, ann, bob, eve, .. } = self;
             let held = [ann, bob, eve].map(|peer| peer.replica);
             assert_eq!(gateway.terminate().await, Some(0));
             let gateway = start(&world, &store);
@@ -110,7 +138,7 @@ impl Changing {
             }
             eve.watch(&["ann"]).await;
             eve.until(|replica| replica.users().contains_key("ann")).await;
-            Self { world, store, how, gateway, ann, bob, eve }
+            Self { world, store, how, gateway, other: None, ann, bob, eve }
         })
     }
 
@@ -224,6 +252,15 @@ async fn the_same_holds_on_postgresql() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_on_two_gateways() {
+    let Some(server) = postgres_server::shared() else { return };
+    let database = server.database();
+    let store = format!("store.url={}", server.url(postgres_server::ROLE, &database.name));
+    let settings = ["cluster.enabled=true", "cluster.beat=300ms"].map(str::to_owned);
+    all_changes(How::Apply, [vec![store], settings.into()].concat()).await;
+}
+
 #[tokio::test]
 async fn one_who_is_blocked_sees_a_change_of_the_rules_as_all_others_do() {
     for how in [How::Restart, How::HangUp] {
@@ -268,7 +305,7 @@ async fn a_change_that_was_cut_off_goes_on_and_one_that_is_taken_back_ends_where
     all.see(json!({"tag": "red"}), json!({"tag": "red"}), json!({"tag": "red"})).await;
     let before = all.versions();
     for (settings, sees) in [(&tags, json!({"tag": "red"})), (&hidden, json!({}))] {
-        let Changing { mut world, store, how, gateway, ann, bob, eve } = all;
+        let Changing { mut world, store, how, gateway, ann, bob, eve, .. } = all;
         let held = [ann, bob, eve].map(|peer| peer.replica);
         assert_eq!(gateway.terminate().await, Some(0));
         // An import opens the store under the rules of the settings, and moves no view.
@@ -286,7 +323,7 @@ async fn a_change_that_was_cut_off_goes_on_and_one_that_is_taken_back_ends_where
         let bob = gateway.resume("bob", Encoding::Protobuf, bob).await;
         let mut eve = gateway.resume("eve", JSON, eve).await;
         eve.watch(&["ann"]).await;
-        all = Changing { world, store, how, gateway, ann, bob, eve };
+        all = Changing { world, store, how, gateway, other: None, ann, bob, eve };
         all.see(json!({"tag": "red"}), sees.clone(), sees.clone()).await;
     }
     assert!(all.versions()[1] > before[1]);

@@ -36,6 +36,20 @@ pub fn own_schema(reply: &v1::GetSchemaReply) -> OwnSchema {
     reply.fields.iter().filter_map(known).collect()
 }
 
+/// Encodes the own fields for a store that several gateways share.
+#[must_use]
+pub fn own_schema_to_bytes(own: &OwnSchema) -> Vec<u8> {
+    v1::GetSchemaReply { hash: String::new(), ..schema(own, &WriteRights::default()) }.encode_to_vec()
+}
+
+/// Reads what [`own_schema_to_bytes`] encoded; `None` if it is damaged, or has a field of a type that is not known here.
+#[must_use]
+pub fn own_schema_from_bytes(bytes: &[u8]) -> Option<OwnSchema> {
+    let reply = v1::GetSchemaReply::decode(bytes).ok()?;
+    let own = own_schema(&reply);
+    (own.iter().count() == reply.fields.len()).then_some(own)
+}
+
 fn own_field(field: &v1::FieldSchema) -> Option<OwnField> {
     let values = || field.values.iter().map(|value| value.as_str().into()).collect();
     let max_length = field.max_length.map_or(usize::MAX, |most| most as usize);
@@ -135,6 +149,16 @@ mod tests {
         let mut bytes = Vec::new();
         Encoding::Protobuf.encode(&reply, &mut bytes);
         assert_eq!(v1::GetSchemaReply::decode(&*bytes).unwrap(), reply);
+    }
+
+    #[test]
+    fn a_store_keeps_a_schema_and_one_of_a_later_version_is_not_read_in_part() {
+        assert_eq!(own_schema_from_bytes(&own_schema_to_bytes(&all())), Some(all()));
+        assert_eq!(own_schema_from_bytes(b""), Some(OwnSchema::default()));
+        let mut later = schema(&all(), &WriteRights::default());
+        later.fields.get_mut("vip").unwrap().r#type = "colour".to_owned();
+        assert_eq!(own_schema_from_bytes(&later.encode_to_vec()), None);
+        assert_eq!(own_schema_from_bytes(b"\xff"), None);
     }
 
     #[test]

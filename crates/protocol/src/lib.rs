@@ -32,7 +32,7 @@ pub use delivery_events::{GapReason, gap_json, test_json};
 pub use encoded_profile::EncodedProfile;
 pub use encoding::{Encoding, Malformed};
 pub use events::{EventFields, EventTypes, PRESENCE_CHANGED, event_json};
-pub use field_schema::{own_schema, schema, schema_hash, write_rights};
+pub use field_schema::{own_schema, own_schema_from_bytes, own_schema_to_bytes, schema, schema_hash, write_rights};
 pub use hooks::{HookAnswer, HookQuestion, HookSubject};
 pub use import::{batch, import_line};
 pub use own_values::{further_fields_from_bytes, further_fields_to_bytes};

@@ -654,15 +654,18 @@ impl Store for Memory {
         Box::pin(async { Ok(()) })
     }
 
-    fn rules(&self) -> Arc<Visibility> {
-        self.rules.get()
+    fn rules(&self) -> &RulesInForce {
+        &self.rules
     }
 
-    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn put_rules(&self, rules: Visibility, instead_of: Arc<Visibility>) -> BoxFuture<'_, Result<bool, StoreError>> {
         let mut state = self.state.lock();
-        state.rules = rules.to_text(&state.rules);
-        self.rules.set(rules);
-        Box::pin(async { Ok(()) })
+        let holds = self.rules.are(&instead_of);
+        if holds {
+            state.rules = rules.to_text(&state.rules);
+            self.rules.set(rules, 0);
+        }
+        Box::pin(async move { Ok(holds) })
     }
 
     fn lineage(&self) -> Lineage {

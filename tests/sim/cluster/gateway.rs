@@ -13,8 +13,8 @@ use rosterd::hub::{self, Hub, SessionsLimit};
 use rosterd::lifecycle::Lifecycle;
 use rosterd::metrics::Metrics;
 use rosterd::service::{
-    self, ClusterSettings, NodeEnvironment, Service, SharedNode, consume, expire_requests, follow_sessions, keep_beat,
-    keep_presence, send_messages, sweep_presence,
+    self, ClusterSettings, NodeEnvironment, Service, SharedNode, apply_rules, consume, expire_requests,
+    follow_sessions, keep_beat, keep_presence, send_messages, sweep_presence,
 };
 use rosterd::session::SessionSettings;
 use rosterd::store::StoreClock;
@@ -88,13 +88,13 @@ impl ClusterNode {
     /// Starts a process on a machine with this clock; `None` if the database cannot be used now.
     pub async fn start(on: &ClusterSurroundings, number: u64, machine: StoreClock) -> Option<Self> {
         let line = Line::new(on.server.clone(), number, on.random.fork());
-        let rules = crate::visibility();
         let database = Arc::new(SimDatabase(line.clone()));
         let session = database.connect_writer().await.ok()?;
         // Opening takes the lock.
         session.begin().await.ok()?;
         let found = on.server.lock().unwrap().open();
         session.commit().await.ok()?;
+        let rules = found.rules.clone();
         let options = PostgresOptions {
             visibility: rules.clone(),
             failover: on.failover,
@@ -146,6 +146,7 @@ impl ClusterNode {
         let (beating, ended) = (keep_beat(service()), self.process.clone());
         let (presence, gateway) = (keep_presence(service(), std::future::pending()), self.gateway.clone());
         let (following, sending) = (follow_sessions(service()), send_messages(service()));
+        let changing = apply_rules(service());
         let (sweeping, expiring) = (sweep_presence(service()), expire_requests(service(), Duration::from_hours(24)));
         self.spawn(async move {
             beating.await;
@@ -157,6 +158,7 @@ impl ClusterNode {
         self.spawn(sending);
         self.spawn(sweeping);
         self.spawn(expiring);
+        self.spawn(changing);
     }
 
     /// Runs a task of this process.

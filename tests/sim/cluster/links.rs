@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use rosterd::store::Write;
 use rosterd::store::postgres::{
     BatchRows, Database, LogLink, LogPosition, LogTail, PgError, PgResult, PresenceNotes, Sharing, Staged, Standing,
     StoreTask, TaskDone, UserRow, Waker, WriterBackend, WriterLink,
 };
+use rosterd::store::{StoredRules, Write};
 use rosterd_engine::model::{Account, Command, Credential, Revision, SeenNumber};
 use rosterd_engine::sync::decide::{self, CurrentRows, Reads};
 use tokio::time::sleep;
@@ -156,6 +156,10 @@ impl LogLink for SimLink {
     fn tail(&self, after: Revision, own: i64) -> BoxFuture<'_, PgResult<LogTail>> {
         Box::pin(self.ask(move |server| Ok(server.tail(after, own))))
     }
+
+    fn rules(&self) -> BoxFuture<'_, PgResult<StoredRules>> {
+        Box::pin(self.ask(|server| Ok(server.stored_rules())))
+    }
 }
 
 impl WriterLink for SimLink {
@@ -257,6 +261,10 @@ impl WriterLink for SimLink {
 
     fn position_at(&self, head: Revision) -> BoxFuture<'_, PgResult<Option<LogPosition>>> {
         Box::pin(self.ask(move |server| Ok(Some(server.position_at(head)))))
+    }
+
+    fn rules(&self) -> BoxFuture<'_, PgResult<StoredRules>> {
+        Box::pin(self.ask(|server| Ok(server.stored_rules())))
     }
 
     fn put_identity(&self, identity: String) -> BoxFuture<'_, PgResult<()>> {

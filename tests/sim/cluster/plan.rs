@@ -38,6 +38,8 @@ pub enum ClusterAct {
     Compact(u64),
     /// A friend leaves through a gateway while a client is away, and tombstones are dropped while it reads its friends again.
     ReturnAtCompaction(u64, u64),
+    /// An operator changes the rules for all gateways, to those of a number.
+    Rules(u64),
     /// All clients connect, everything settles, and is compared.
     Rest,
 }
@@ -80,7 +82,8 @@ fn act(random: &Random) -> ClusterAct {
         66..90 => ClusterAct::Move(client),
         90..106 => ClusterAct::Write(gateway, a, 1 + random.below(3) * random.below(8)),
         106..124 => ClusterAct::Befriend(gateway, a, b),
-        124..130 => ClusterAct::Unfriend(gateway, a, b),
+        124..128 => ClusterAct::Unfriend(gateway, a, b),
+        128..130 => ClusterAct::Rules(random.next()),
         130..132 => ClusterAct::Erase(gateway, a),
         132..138 => ClusterAct::Make(gateway, a),
         138..142 => ClusterAct::Prefetch(gateway, a, b),

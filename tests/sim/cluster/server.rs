@@ -9,8 +9,10 @@ use rosterd::store::postgres::{
     Failover, FeedBatch, FoundHistory, LogPosition, LogTail, PgError, PgResult, Standing, StoreTask, TailRow, TaskDone,
     Waker,
 };
-use rosterd::store::{PresenceRow, Store, StoreClock, Write};
-use rosterd_engine::model::{Account, Change, Epoch, LoggedChange, Millis, Revision, SeenNumber, Visibility};
+use rosterd::store::{PresenceRow, Store, StoreClock, StoredRules, Write};
+use rosterd_engine::model::{
+    Account, Change, Epoch, LoggedChange, Millis, Revision, SeenNumber, Visibility, WriteRights,
+};
 use rosterd_engine::sync::decide::{CurrentRows, Reads};
 use rosterd_memory_store::{self as memory_store, Disk};
 use tokio::sync::OwnedMutexGuard;
@@ -52,6 +54,7 @@ struct Data {
     identity: String,
     log: Vec<Committed>,
     nodes: NodeRows,
+    rules: StoredRules,
 }
 
 /// A connection to the server.
@@ -87,6 +90,7 @@ pub struct Server {
     next_session: i32,
     down_until: Instant,
     failover: Failover,
+    /// Those of the settings of all gateways.
     rules: Visibility,
     clock: StoreClock,
     random: Random,
@@ -110,18 +114,35 @@ impl Data {
     fn new(disk: Disk, clock: &StoreClock, rules: &Visibility) -> Self {
         let view = memory_store::open_on(disk.clone(), clock.clone(), rules.clone()).store;
         let (feed, log, nodes) = (BTreeMap::new(), Vec::new(), NodeRows::default());
-        Self { disk, view, feed, time: 0, epoch: 1, identity: String::new(), log, nodes }
+        let rules = StoredRules { number: 1, ..StoredRules::of(rules, &WriteRights::default(), 0, "") };
+        Self { disk, view, feed, time: 0, epoch: 1, identity: String::new(), log, nodes, rules }
     }
 
     fn copy(&self, clock: &StoreClock, rules: &Visibility) -> Self {
         let (feed, log, nodes) = (self.feed.clone(), self.log.clone(), self.nodes.clone());
-        let (time, epoch, identity) = (self.time, self.epoch, self.identity.clone());
-        Self { feed, time, epoch, identity, log, nodes, ..Self::new(self.disk.copy(), clock, rules) }
+        let (time, epoch, identity, kept) = (self.time, self.epoch, self.identity.clone(), self.rules.clone());
+        Self { feed, time, epoch, identity, log, nodes, rules: kept, ..Self::new(self.disk.copy(), clock, rules) }
     }
 
     fn newest(&self) -> LogPosition {
         let newest = self.feed.last_key_value();
         newest.map_or(LogPosition { head: 0, nonce: 0 }, |(_, row)| LogPosition { head: row.last, nonce: row.nonce })
+    }
+
+    /// Keeps other rules, unless they are the same.
+    fn put_rules(&mut self, rules: &Visibility) {
+        let (number, since) = (self.rules.number, self.newest().head);
+        let next = StoredRules::of(rules, &WriteRights::default(), since, &self.rules.visibility);
+        let same = next.visibility == self.rules.visibility && next.own_fields == self.rules.own_fields;
+        if !same {
+            self.rules = StoredRules { number: number + 1, ..next };
+        }
+    }
+
+    /// Changes the rules as a command of an operator does, or a start with other settings.
+    fn change_rules(&mut self, rules: &Visibility) {
+        let next = rules.clone().opening(&self.rules.visibility, self.newest().head).expect("the rules can be read");
+        self.put_rules(&next);
     }
 
     fn begin_epoch(&mut self, epoch: i64, clock: &StoreClock, rules: &Visibility) {
@@ -218,6 +239,7 @@ impl Server {
             epoch: self.data.epoch,
             compacted: self.data.disk.compacted(),
             seen: 0,
+            rules: self.data.rules.number,
             identity: self.data.identity.clone(),
             waited: Duration::ZERO,
         }
@@ -240,8 +262,26 @@ impl Server {
             }
             self.data.identity = identity;
         }
-        let (standing, salt) = (self.standing(), Arc::from([7; 4]));
-        FoundHistory { epoch: standing.epoch, system: "sim".into(), standing, rules: self.rules.clone(), salt }
+        let wanted = self.rules.clone();
+        self.data.change_rules(&wanted);
+        let (standing, salt, rules) = (self.standing(), Arc::from([7; 4]), self.visibility());
+        FoundHistory { epoch: standing.epoch, system: "sim".into(), standing, rules, salt }
+    }
+
+    /// The rules by which everything is decided now.
+    pub fn visibility(&self) -> Visibility {
+        self.data.rules.read().expect("the rules can be read").0
+    }
+
+    pub fn stored_rules(&self) -> StoredRules {
+        self.data.rules.clone()
+    }
+
+    /// Changes the rules for all gateways, as an operator does who has the lock.
+    pub fn change_rules(&mut self, rules: &Visibility) {
+        self.rules.clone_from(rules);
+        self.data.change_rules(rules);
+        self.replicate();
     }
 
     pub fn begin_epoch(&mut self, epoch: i64) {
@@ -364,7 +404,7 @@ impl Server {
 
     fn carry_out(&mut self, now: Millis, changes: &[Change], writes: &[Write]) {
         let mut done = Vec::new();
-        let rules = Arc::new(self.rules.clone());
+        let rules = Arc::new(self.visibility());
         for write in writes {
             let Ok(written) = self.data.disk.carry_out(write, now, &rules) else { continue };
             if !written.changes.is_empty() {
@@ -423,6 +463,10 @@ impl Server {
             done.count = dropped.and_then(Result::ok).unwrap_or_default();
             done.compacted = self.data.disk.compacted();
         }
+        if let StoreTask::PutRules { rules, .. } = task {
+            self.data.put_rules(rules);
+            done.count = self.data.rules.number.unsigned_abs();
+        }
         self.commit(id)?;
         Ok(done)
     }
@@ -450,7 +494,8 @@ impl Server {
         });
         let rows: Vec<_> = rows.collect();
         let is_full = rows.len() == TAIL;
-        LogTail { epoch: self.data.epoch, compacted: self.data.disk.compacted(), seen: 0, rows, is_full }
+        let (epoch, compacted, rules) = (self.data.epoch, self.data.disk.compacted(), self.data.rules.number);
+        LogTail { epoch, compacted, seen: 0, rules, rows, is_full }
     }
 
     /// Passes a word on to all who listen. Some never get it.

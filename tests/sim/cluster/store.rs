@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rosterd::store::nodes::{JoiningNode, NodeBeat, NodeLook, NodeSessionChange, NodeSessionsPage, NodeStore};
 use rosterd::store::postgres::{PgError, StoreTask, WriterHandle};
-use rosterd::store::{LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreError, StorePage, Write, Written};
+use rosterd::store::{
+    LoginRows, PresenceRow, Rehearsal, Relations, RulesInForce, Store, StoreError, StorePage, Write, Written,
+};
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Lineage, ListedEdge, Millis, NodeId, OnlineAccount, Profile, Request,
     RequestError, Revision, User, Visibility,
@@ -52,9 +54,15 @@ impl ClusterStore {
         Box::pin(async move {
             let found = self.ask(|server| {
                 let found = futures::FutureExt::now_or_never(read(server.view()));
-                found.expect("the store in memory waits for nothing")
+                (found.expect("the store in memory waits for nothing"), server.head())
             });
-            found.await?
+            let (found, head) = found.await?;
+            if head > self.writer.head() {
+                // As the store in a database does: the rules may have changed before what was read.
+                let rules = self.ask(|server| server.stored_rules()).await?;
+                assert!(self.writer.rules().take(&rules), "the rules can be read");
+            }
+            found
         })
     }
 }
@@ -123,12 +131,12 @@ impl Store for ClusterStore {
         Box::pin(async { Ok(()) })
     }
 
-    fn rules(&self) -> Arc<Visibility> {
-        self.writer.rules().get()
+    fn rules(&self) -> &RulesInForce {
+        self.writer.rules()
     }
 
-    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { self.writer.task(StoreTask::PutRules(rules)).await.map(drop) })
+    fn put_rules(&self, rules: Visibility, instead_of: Arc<Visibility>) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async { Ok(self.writer.task(StoreTask::PutRules { rules, instead_of }).await? > 0) })
     }
 
     fn lineage(&self) -> Lineage {

@@ -258,9 +258,32 @@ impl Director {
             ClusterAct::Prefetch(gateway, viewer, n) => self.prefetch(*gateway, *viewer, *n),
             ClusterAct::ReturnAtCompaction(gateway, client) => self.return_at_compaction(*gateway, *client).await,
             ClusterAct::Compact(gateway) => self.compact(*gateway).await,
+            ClusterAct::Rules(number) => self.change_rules(*number),
             ClusterAct::Rest => self.rest().await,
             fault => self.break_something(fault),
         }
+    }
+
+    /// Changes the rules under the lock of all writes, once nobody has it.
+    fn change_rules(&self, number: u64) {
+        let (server, shared, wanted) = (self.cluster.server.clone(), self.shared.clone(), self.rules.clone());
+        let writing = self.writing.clone();
+        writing.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            let lock = server.lock().unwrap().lock();
+            let held = lock.clone().lock_owned().await;
+            let mut server = server.lock().unwrap();
+            // A server that broke off has another lock.
+            if server.is_up() && Arc::ptr_eq(&lock, &server.lock()) {
+                let rules = crate::rules(number);
+                server.change_rules(&rules);
+                shared.rules_change(&rules);
+                *wanted.lock().unwrap() = rules;
+                shared.happened("other rules for all gateways");
+            }
+            drop(held);
+            writing.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     fn break_something(&mut self, act: &ClusterAct) {
@@ -466,11 +489,15 @@ impl Director {
     /// Describes what has not settled yet; empty if everything has.
     fn unsettled(&self, model: &Model, away: &BTreeSet<u64>) -> String {
         let mut state = String::new();
-        let (head, is_well) = {
+        let (head, is_well, is_changing, rules) = {
             let mut server = self.cluster.server.lock().unwrap();
-            let now = server.now();
-            (server.head(), server.nodes().are_all_well(GATEWAYS, now))
+            let (now, is_changing) = (server.now(), server.visibility().change.is_some());
+            let number = server.stored_rules().number;
+            (server.head(), server.nodes().are_all_well(GATEWAYS, now), is_changing, number)
         };
+        if is_changing {
+            state.push_str("the rules change; ");
+        }
         if !is_well {
             state.push_str("not all gateways have said that they live; ");
         }
@@ -485,6 +512,9 @@ impl Director {
             sessions += hub.sessions();
             if hub.watermark() != head || node.stands_still() || node.line.is_cut() || node.line.hangs() {
                 let _ = write!(state, "gateway {at} is at {} and not {head}, or in trouble; ", hub.watermark());
+            }
+            if node.store.writer.rules().number() != rules {
+                let _ = write!(state, "gateway {at} has other rules; ");
             }
             let pending = |n| hub.sessions_of(&name(n)).iter().map(|session| session.pending_count()).sum::<usize>();
             let pending = (0..ACCOUNTS).map(pending).sum::<usize>();

@@ -6,6 +6,7 @@ mod ends;
 mod moves;
 mod presence_feed;
 mod rig;
+mod rules;
 mod versions;
 
 use std::time::Duration;

@@ -78,6 +78,12 @@ impl Cluster {
         world.start_with(&settings)
     }
 
+    /// Gives one of the gateways other lines of settings, for when it reads them again.
+    pub fn settings_of(&mut self, at: usize, file: &str) {
+        file.clone_into(&mut self.worlds[at].settings);
+        self.worlds[at].config();
+    }
+
     /// The world of one of the gateways.
     pub fn world(&self, at: usize) -> &World {
         &self.worlds[at]

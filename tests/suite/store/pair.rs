@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rosterd::store::postgres::{PostgresOptions, Sharing, open};
 use rosterd::store::{
-    CommitBatch, LoginRows, Opened, PresenceRow, Rehearsal, Relations, Store, StoreError, StorePage, Write, Written,
+    CommitBatch, LoginRows, Opened, PresenceRow, Rehearsal, Relations, RulesInForce, Store, StoreError, StorePage,
+    Write, Written,
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Lineage, ListedEdge, Millis, OnlineAccount, Profile, Request,
@@ -70,7 +71,7 @@ impl Store for StorePair {
         write(write: Write) -> Written;
         compact(before: Millis) -> Result<u64, StoreError>;
         purge() -> Result<(), StoreError>;
-        put_rules(rules: Visibility) -> Result<(), StoreError>;
+        put_rules(rules: Visibility, instead_of: Arc<Visibility>) -> Result<bool, StoreError>;
         ended() -> ();
     }
 
@@ -107,7 +108,7 @@ impl Store for StorePair {
         })
     }
 
-    fn rules(&self) -> Arc<Visibility> {
+    fn rules(&self) -> &RulesInForce {
         self.writes.rules()
     }
 

@@ -72,8 +72,8 @@ async fn a_newer_schema_and_a_second_gateway_are_refused() {
     db.close().await;
     place.sql("UPDATE rosterd.meta SET schema = 99");
     let error = refusal(&url(server, &database.name));
-    assert!(error.contains("its schema has version 99, this rosterd knows versions up to 5"), "{error}");
-    place.sql("UPDATE rosterd.meta SET schema = 5, format = 2");
+    assert!(error.contains("its schema has version 99, this rosterd knows versions up to 6"), "{error}");
+    place.sql("UPDATE rosterd.meta SET schema = 6, format = 2");
     let error = refusal(&url(server, &database.name));
     assert!(error.contains("its change log has form 2, this rosterd reads forms up to 1"), "{error}");
     place.sql("UPDATE rosterd.meta SET format = 1");

@@ -554,9 +554,11 @@ fn stored_rules(place: &Place, line: Option<&str>) -> String {
 async fn a_field_that_the_stored_rules_lack_changes_them_only_under_another_rule_than_its_default() {
     let opened = async |place: &Place| {
         let db = place.open();
-        let facts = (db.store.lineage().epoch, db.store.rules().change.is_some());
-        let settled = Visibility { change: None, ..Visibility::clone(&db.store.rules()) };
-        db.store.put_rules(settled).await.unwrap();
+        let held = db.store.rules().get();
+        let facts = (db.store.lineage().epoch, held.change.is_some());
+        let settled = Visibility { change: None, ..Visibility::clone(&held) };
+        assert!(db.store.put_rules(settled.clone(), held.clone()).await.unwrap());
+        assert!(!db.store.put_rules(settled, held).await.unwrap(), "others hold by now");
         db.close().await;
         facts
     };

@@ -36,6 +36,28 @@ macro_rules! define {
                 writers.into_iter().filter(|(_, writer)| *writer == FieldWriter::Backend).map(|(name, _)| name)
             }
 
+            /// Writes the rights as a text: `nick=backend avatar=self …`.
+            #[must_use]
+            pub fn to_text(&self) -> String {
+                [$((stringify!($name), self.$name)),+].map(|(name, writer)| format!("{name}={}", writer.word())).join(" ")
+            }
+
+            /// Reads a text; `None` if a field has a writer that does not exist. A field that the text lacks has the default,
+            /// and one that does not exist any more is ignored.
+            #[must_use]
+            pub fn from_text(text: &str) -> Option<Self> {
+                let mut rights = Self::default();
+                for right in text.split_whitespace() {
+                    let (field, word) = right.split_once('=')?;
+                    let writer = || FieldWriter::ALL.into_iter().find(|writer| writer.word() == word);
+                    match field {
+                        $(stringify!($name) => rights.$name = writer()?,)+
+                        _ => {}
+                    }
+                }
+                Some(rights)
+            }
+
             fn refused(&self, fields: &Fields) -> Option<&'static str> {
                 $(if self.$name == FieldWriter::Backend && fields.$name.is_some() {
                     return Some(stringify!($name));
@@ -72,6 +94,16 @@ impl WriteRights {
 mod tests {
     use super::*;
     use crate::model::{Audience, OwnField, OwnKind};
+
+    #[test]
+    fn a_text_has_the_writer_of_every_field() {
+        let rights = WriteRights { nick: FieldWriter::Backend, ..WriteRights::default() };
+        let text = rights.to_text();
+        assert!(text.starts_with("nick=backend avatar=self "), "{text}");
+        assert_eq!(WriteRights::from_text(&text), Some(rights.clone()));
+        assert_eq!(WriteRights::from_text("nick=backend shoe_size=whoever"), Some(rights));
+        assert_eq!(WriteRights::from_text("nick=whoever"), None);
+    }
 
     #[test]
     fn a_client_writes_no_field_of_the_backend() {

@@ -35,14 +35,19 @@ pub struct ProfilesInLine {
 /// is dropped.
 pub async fn apply_rules(service: Arc<Service>) {
     let mut wanted = service.wanted_rules.subscribe();
+    let mut in_force = service.store.rules().subscribe();
     loop {
         let rules = wanted.borrow_and_update().clone();
+        in_force.mark_unchanged();
         while let Err(error) = service.change_rules(rules.clone(), &wanted).await {
             tracing::warn!(%error, "a change of who sees what is not complete; it is tried again");
             tokio::time::sleep(RETRY).await;
         }
-        // The sender is in the service, so it is there.
-        let _ = wanted.changed().await;
+        // The senders are in the service, so they are there.
+        tokio::select! {
+            _ = wanted.changed() => {}
+            _ = in_force.changed() => {}
+        }
     }
 }
 
@@ -53,27 +58,56 @@ impl Service {
         self.wanted_rules.send_replace(Some(rules));
     }
 
+    /// Returns whether these are the rules that are in force.
+    #[must_use]
+    pub fn has_rules(&self, rules: &Visibility, write: &WriteRights) -> bool {
+        Visibility { change: None, ..Visibility::clone(&self.hub.visibility()) } == *rules
+            && **self.write_rights.read() == *write
+    }
+
+    /// Shows profiles by the rules of the database that other nodes share, and lets clients write by them, whenever these are
+    /// changed for all.
+    pub(super) fn follow_rules(&self) {
+        let (hub, write) = (self.hub.clone(), self.write_rights.clone());
+        self.store.rules().observe(Box::new(move |rules, rights| {
+            let audiences = |rules: &Visibility| Visibility { change: None, ..rules.clone() };
+            // The end of a change is none for what is shown.
+            if audiences(&hub.visibility()) != audiences(rules) {
+                hub.set_visibility(rules.clone());
+                tracing::info!("the rules about who sees what were changed for all gateways");
+            }
+            *write.write() = Arc::new(rights.clone());
+        }));
+    }
+
     /// Brings rules into force, or completes a change that was cut off. Others that are wanted meanwhile come first.
     async fn change_rules(
         &self,
         rules: Option<Visibility>,
         wanted: &watch::Receiver<Option<Visibility>>,
     ) -> Result<(), StoreError> {
-        let mut next = Visibility::clone(&self.store.rules());
-        if let Some(rules) = rules.filter(|rules| *rules != next) {
-            next = rules.after(&next);
-            self.store.put_rules(next.clone()).await?;
-            self.hub.set_visibility(next.clone());
+        let in_force = self.store.rules();
+        let mut held = in_force.get();
+        if let Some(rules) = rules.filter(|rules| *rules != *held) {
+            let next = rules.after(&held);
+            if !self.store.put_rules(next.clone(), held).await? {
+                return Ok(());
+            }
+            self.hub.set_visibility(next);
+            held = in_force.get();
         }
-        let Some(change) = &next.change else { return Ok(()) };
+        let Some(change) = &held.change else { return Ok(()) };
         if change.since.is_none() {
-            self.store.put_rules(next.shown_since(self.store.head())).await?;
+            if !self.store.put_rules(held.shown_since(self.store.head()), held.clone()).await? {
+                return Ok(());
+            }
+            held = in_force.get();
         }
         let (mut changed, mut after) = (0, None);
         loop {
             let part = self.bring_in_line(after, None).await.map_err(|error| StoreError(error.message))?;
             changed += part.changed;
-            if wanted.has_changed().unwrap_or(false) {
+            if wanted.has_changed().unwrap_or(false) || !in_force.are(&held) {
                 return Ok(());
             }
             after = part.next;
@@ -81,8 +115,10 @@ impl Service {
                 break;
             }
         }
-        self.store.put_rules(Visibility { change: None, ..next }).await?;
-        tracing::info!(changed, "the rules about who sees what are in force for all profiles");
+        let complete = Visibility { change: None, ..Visibility::clone(&held) };
+        if self.store.put_rules(complete, held).await? {
+            tracing::info!(changed, "the rules about who sees what are in force for all profiles");
+        }
         Ok(())
     }
 
@@ -117,7 +153,7 @@ impl Service {
         let failed = |error: StoreError| unavailable(&error);
         let page = self.store.profiles(String::new(), after, PAGE).await.map_err(failed)?;
         let next = page.last().filter(|_| page.len() == PAGE).map(|profile| profile.account.clone());
-        let (rules, purges) = (self.store.rules(), purges.map(Box::<str>::from));
+        let (rules, purges) = (self.store.rules().get(), purges.map(Box::<str>::from));
         let has_remains = |profile: &Profile| purges.as_ref().is_some_and(|name| profile.own.get(name).is_some());
         let moves = page.iter().filter(|profile| has_remains(profile) || rules.must_move(profile));
         let moves =

@@ -39,7 +39,7 @@ pub struct Service {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: ServiceSettings,
     /// Those of the settings at first. Replaced as a whole when the settings are read anew.
-    pub(super) write_rights: RwLock<Arc<WriteRights>>,
+    pub(super) write_rights: Arc<RwLock<Arc<WriteRights>>>,
     pub(super) schema_cache: SchemaCache,
     /// The rules about who sees what that were wanted last; `None` if those of the start are.
     pub(super) wanted_rules: watch::Sender<Option<Visibility>>,
@@ -131,7 +131,7 @@ impl Service {
             hub,
             auth: RwLock::new(Arc::new(auth)),
             metrics,
-            write_rights: RwLock::new(Arc::new(settings.write.clone())),
+            write_rights: Arc::new(RwLock::new(Arc::new(settings.write.clone()))),
             schema_cache: SchemaCache::default(),
             wanted_rules: watch::Sender::new(None),
             settings,

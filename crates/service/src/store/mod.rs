@@ -17,12 +17,14 @@ pub mod nodes;
 pub mod postgres;
 mod rules_in_force;
 pub mod sqlite;
+mod stored_rules;
 
 pub use self::audit::{AuditEntry, AuditLog, AuditQuery, AuditRow, erased_subject};
 pub use self::change_log::{ChangeLog, LOG_PAGE, LogExtent, LogPage, SnapshotKind};
 pub use self::delivery::{DEAD_LETTERS, DeadLetter, DeliveryStore};
 pub use self::error::StoreError;
-pub use self::rules_in_force::RulesInForce;
+pub use self::rules_in_force::{RulesInForce, RulesObserver};
+pub use self::stored_rules::StoredRules;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -287,11 +289,11 @@ pub trait Store: Send + Sync + 'static {
     fn purge(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Returns the rules about who sees what that writes are decided by, with those before while a change is under way.
-    fn rules(&self) -> Arc<Visibility>;
+    fn rules(&self) -> &RulesInForce;
 
-    /// Decides by other rules from now on. They are kept with the store, so that one that is opened later knows of a change
-    /// that is not complete.
-    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Decides by other rules from now on, unless others than `instead_of` hold by now. They are kept with the store, so that
+    /// one that is opened later knows of a change that is not complete. Returns whether it does.
+    fn put_rules(&self, rules: Visibility, instead_of: Arc<Visibility>) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// Returns the lineage of the store, as far as it is known here. That of a snapshot comes with what was read from it.
     fn lineage(&self) -> Lineage;

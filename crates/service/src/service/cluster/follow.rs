@@ -25,6 +25,7 @@ impl Service {
     /// Serves the accounts together with other nodes.
     #[must_use]
     pub fn with_others(self, node: Arc<SharedNode>) -> Self {
+        self.follow_rules();
         Self { shared: Some(node), ..self }
     }
 

@@ -10,16 +10,19 @@ use super::fetch::Fetch;
 use super::handle::WriterHandle;
 use super::logins::LoginQueue;
 use super::messages::StoreTask;
+use super::pg_error::PgResult;
 use super::readers::PgReaders;
 use super::replica::ReadReplica;
 use super::rows::friend_lists::AskedRows;
 use super::rows::profiles::BlocksOf;
 use super::rows::{self, EXTENT, SNAPSHOT, extent};
+use super::rules::take_rules;
 use super::session::{PgSession, call};
 use super::staged::Staged;
 use crate::store::commit::{CommitContext, rehearse};
 use crate::store::{
-    LoginRows, PresenceRow, Rehearsal, Relations, Store, StoreClock, StoreError, StorePage, Write, Written,
+    LoginRows, PresenceRow, Rehearsal, Relations, RulesInForce, Store, StoreClock, StoreError, StorePage, Write,
+    Written,
 };
 use rosterd_engine::model::{
     Account, Block, Command, Credential, Edge, Epoch, Lineage, ListedEdge, LogHistory, Millis, OnlineAccount, Profile,
@@ -52,6 +55,36 @@ impl Postgres {
     pub(super) async fn task(&self, task: StoreTask) -> Result<u64, StoreError> {
         self.writer.task(task).await
     }
+
+    /// Makes a query of users.
+    fn users_query(
+        &self,
+        accounts: Vec<Account>,
+        blocks: BlocksOf,
+    ) -> impl FnOnce(Arc<PgSession>) -> BoxFuture<'static, PgResult<Vec<User>>> + Clone + Send + use<> {
+        let writer = self.writer.clone();
+        move |session| {
+            Box::pin(async move {
+                let found = rows::profiles::users(&session, &accounts, &blocks).await?;
+                look_at_rules(&session, &writer, found.iter().map(|user| &*user.profile)).await?;
+                Ok(found)
+            })
+        }
+    }
+}
+
+/// Takes over the rules of the database if a profile is newer than all that is known here of the log: the rules may have
+/// changed before it, and it must not be shown by those that held before.
+async fn look_at_rules(
+    session: &PgSession,
+    writer: &WriterHandle,
+    found: impl Iterator<Item = &Profile>,
+) -> PgResult<()> {
+    let newest = found.map(|profile| profile.version).max().unwrap_or_default();
+    if writer.rules().number() == 0 || newest <= writer.head() {
+        return Ok(());
+    }
+    take_rules(writer.rules(), &rows::rules::stored(session).await?)
 }
 
 impl Postgres {
@@ -86,10 +119,7 @@ impl Store for Postgres {
     }
 
     fn users(&self, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
-        let read = move |session: Arc<PgSession>| async move {
-            rows::profiles::users(&session, &accounts, &BlocksOf::All).await
-        };
-        Box::pin(self.readers.read(read))
+        Box::pin(self.readers.read(self.users_query(accounts, BlocksOf::All)))
     }
 
     fn users_followed_by(
@@ -98,17 +128,11 @@ impl Store for Postgres {
         accounts: Vec<Account>,
         few: usize,
     ) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
-        let read = move |session: Arc<PgSession>| async move {
-            rows::profiles::users(&session, &accounts, &BlocksOf::Followed(viewer, few)).await
-        };
-        Box::pin(self.readers.read_again(read))
+        Box::pin(self.readers.read_again(self.users_query(accounts, BlocksOf::Followed(viewer, few))))
     }
 
     fn users_seen_by(&self, viewer: Account, accounts: Vec<Account>) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
-        let read = move |session: Arc<PgSession>| async move {
-            rows::profiles::users(&session, &accounts, &BlocksOf::Seen(viewer)).await
-        };
-        Box::pin(self.readers.read_again(read))
+        Box::pin(self.readers.read_again(self.users_query(accounts, BlocksOf::Seen(viewer))))
     }
 
     fn profiles(
@@ -118,8 +142,11 @@ impl Store for Postgres {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Profile>, StoreError>> {
         let after = after.unwrap_or_else(Account::none);
+        let writer = self.writer.clone();
         let read = move |session: Arc<PgSession>| async move {
-            rows::profiles::profiles_from(&session, &prefix, after.as_str(), limit).await
+            let found = rows::profiles::profiles_from(&session, &prefix, after.as_str(), limit).await?;
+            look_at_rules(&session, &writer, found.iter()).await?;
+            Ok(found)
         };
         Box::pin(self.readers.read(read))
     }
@@ -216,8 +243,12 @@ impl Store for Postgres {
     }
 
     fn frozen(&self, viewer: Account, owners: Vec<Account>) -> BoxFuture<'_, Result<Vec<Arc<Profile>>, StoreError>> {
-        let read =
-            move |session: Arc<PgSession>| async move { rows::profiles::frozen(&session, &viewer, &owners).await };
+        let writer = self.writer.clone();
+        let read = move |session: Arc<PgSession>| async move {
+            let found = rows::profiles::frozen(&session, &viewer, &owners).await?;
+            look_at_rules(&session, &writer, found.iter().map(|profile| &**profile)).await?;
+            Ok(found)
+        };
         Box::pin(self.readers.read_again(read))
     }
 
@@ -255,12 +286,12 @@ impl Store for Postgres {
         Box::pin(async { Ok(()) })
     }
 
-    fn rules(&self) -> Arc<Visibility> {
-        self.writer.rules().get()
+    fn rules(&self) -> &RulesInForce {
+        self.writer.rules()
     }
 
-    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { self.task(StoreTask::PutRules(rules)).await.map(drop) })
+    fn put_rules(&self, rules: Visibility, instead_of: Arc<Visibility>) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async { Ok(self.task(StoreTask::PutRules { rules, instead_of }).await? > 0) })
     }
 
     fn lineage(&self) -> Lineage {

@@ -12,7 +12,7 @@ use super::pg_error::PgResult;
 use super::position::LogPosition;
 use super::staged::Staged;
 use super::waker::Waker;
-use crate::store::{PresenceRow, Write};
+use crate::store::{PresenceRow, StoredRules, Write};
 use rosterd_engine::model::{Account, Change, LoggedChange, Millis, Revision, SeenNumber};
 
 /// Which session of the server a connection is: its process, and when that began.
@@ -42,6 +42,9 @@ pub trait Database: Send + Sync + 'static {
 pub trait LogLink: Send + Sync + 'static {
     /// Reads the rows after a position, in one snapshot with the epoch. Rows of `own` come without their changes.
     fn tail(&self, after: Revision, own: i64) -> BoxFuture<'_, PgResult<LogTail>>;
+
+    /// Reads the rules about who sees what.
+    fn rules(&self) -> BoxFuture<'_, PgResult<StoredRules>>;
 }
 
 /// The connection that writes. Only one task uses it, and a transaction of it is one at a time.
@@ -89,6 +92,9 @@ pub trait WriterLink: Send + Sync + 'static {
 
     /// Undoes the transaction.
     fn rollback(&self) -> BoxFuture<'_, PgResult<()>>;
+
+    /// Reads the rules about who sees what.
+    fn rules(&self) -> BoxFuture<'_, PgResult<StoredRules>>;
 
     /// Reads the newest batch that begins at a revision or before it.
     fn position_at(&self, head: Revision) -> BoxFuture<'_, PgResult<Option<LogPosition>>>;
@@ -184,6 +190,8 @@ pub struct LogTail {
     pub compacted: Revision,
     /// The number of the last presence transition.
     pub seen: SeenNumber,
+    /// The number of the rules about who sees what.
+    pub rules: i64,
     /// In the order of their revisions.
     pub rows: Vec<TailRow>,
     /// Whether there may be more.
@@ -226,6 +234,8 @@ pub struct Standing {
     pub compacted: Revision,
     /// The number of the last presence transition.
     pub seen: SeenNumber,
+    /// The number of the rules about who sees what.
+    pub rules: i64,
     /// The server and timeline on which the epoch is known to go on.
     pub identity: String,
     /// How long ago the transaction began; under the lock, how long it waited for that.

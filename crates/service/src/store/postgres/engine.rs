@@ -86,11 +86,12 @@ impl Engine {
         let durable = numbers.then_some(durable);
         let position = LogPosition { head: standing.head, nonce: standing.nonce };
         let position = Arc::new(KnownPosition::new(position));
+        let number = if options.sharing.is_shared() { found.standing.rules } else { 0 };
         let (own, batches) = mpsc::channel(FEED_CAPACITY);
         let (others, read) = mpsc::channel(FEED_CAPACITY);
         let handle = WriterHandle {
             messages,
-            rules: RulesInForce::new(found.rules.clone()),
+            rules: RulesInForce::numbered(found.rules.clone(), number),
             epoch: Epoch(found.epoch.cast_unsigned()),
             head: Arc::new(AtomicU64::new(standing.head)),
             compacted: Arc::new(AtomicU64::new(standing.compacted)),
@@ -169,6 +170,7 @@ fn tail(
         known,
         head: handle.head.clone(),
         compacted: handle.compacted.clone(),
+        rules: handle.rules.clone(),
         seen,
         poll,
         others,

@@ -1,5 +1,7 @@
 //! What the writer is asked.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -75,8 +77,14 @@ pub enum StoreTask {
     },
     /// Removes some sessions of a dead gateway, and answers whether there are more.
     Bury(NodeId),
-    /// Decides by other rules, and keeps them.
-    PutRules(Visibility),
+    /// Decides by other rules, and keeps them. Answers 0 if others hold by now than those that they replace, and otherwise
+    /// their number.
+    PutRules {
+        /// The rules.
+        rules: Visibility,
+        /// Those that they replace.
+        instead_of: Arc<Visibility>,
+    },
     /// Removes a dead letter, and answers whether it was there.
     RemoveDead {
         /// Of the delivery.

@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use super::adapter::Postgres;
 use super::messages::StoreTask;
 use super::readers::PgReaders;
-use super::rows::nodes;
+use super::rows::{nodes, rules};
+use super::rules::take_rules;
 use super::schema::random;
 use super::session::PgSession;
 use crate::store::StoreError;
@@ -25,7 +26,13 @@ impl NodeStore for Postgres {
     fn join(&self, node: JoiningNode) -> BoxFuture<'_, Result<NodeId, StoreError>> {
         Box::pin(async move {
             let id = random().map_err(|error| StoreError(error.to_string()))?;
-            let join = move |session: Arc<PgSession>| async move { nodes::join(&session, &node, id).await };
+            let rules = self.writer.rules().clone();
+            let join = move |session: Arc<PgSession>| async move {
+                let joined = nodes::join(&session, &node, (id, rules.number())).await?;
+                // Whoever changes them for all waits for this gateway from now on, but did not before.
+                take_rules(&rules, &rules::stored(&session).await?)?;
+                Ok(joined)
+            };
             self.node_sessions()?.read(join).await?.map_err(StoreError)?;
             self.node.store(id, Ordering::Release);
             Ok(NodeId(id.cast_unsigned()))
@@ -34,7 +41,8 @@ impl NodeStore for Postgres {
 
     fn beat(&self, me: NodeId, beat: NodeBeat) -> BoxFuture<'_, Result<NodeLook, StoreError>> {
         Box::pin(async move {
-            let beat = move |session: Arc<PgSession>| async move { nodes::beat(&session, me, &beat).await };
+            let shows = self.writer.rules().number();
+            let beat = move |session: Arc<PgSession>| async move { nodes::beat(&session, (me, shows), &beat).await };
             self.node_sessions()?.read(beat).await
         })
     }

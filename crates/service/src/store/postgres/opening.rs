@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 
 use super::adapter::Postgres;
+use super::database::Standing;
 use super::engine::{Engine, FoundHistory};
 use super::logins::LoginQueue;
 use super::options::PostgresOptions;
@@ -64,6 +65,8 @@ async fn serve(
         let session = connector.connect(SessionKind::Writer).await?;
         let meta = schema::prepare(&session, &options).await?;
         let standing = standing_of(session.query(call!(STANDING)).await?.first())?;
+        // They may have changed since they were read. That shows before somebody logs in.
+        let standing = Standing { rules: meta.rules_number, ..standing };
         Ok((session, meta, standing))
     };
     let (session, meta, standing) = match prepared.await {

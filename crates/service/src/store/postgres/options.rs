@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::url::PostgresUrl;
 use crate::metrics::DatabaseMetrics;
 use crate::store::StoreClock;
-use rosterd_engine::model::Visibility;
+use rosterd_engine::model::{Visibility, WriteRights};
 
 /// What a failover of the database means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +49,8 @@ impl Sharing {
 pub struct PostgresOptions {
     /// Which fields of a profile each audience may see. Other rules than before begin a new epoch.
     pub visibility: Visibility,
+    /// Who may write which field, for gateways that join others.
+    pub write: WriteRights,
     /// Whether followers are kept a change log. To keep none for once ends its history.
     pub keeps_log: bool,
     /// Whether presence transitions get numbers, so that they can be followed as the change log is.
@@ -74,6 +76,7 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             visibility: Visibility::default(),
+            write: WriteRights::default(),
             keeps_log: true,
             numbers_presence: false,
             read_url: None,

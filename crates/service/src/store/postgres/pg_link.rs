@@ -16,12 +16,12 @@ use super::pg_tasks::{self, SOON};
 use super::position::LogPosition;
 use super::rows::change_log::{self, PgScrubPass};
 use super::rows::values::{number, value};
-use super::rows::{audit, credentials, profiles, relations};
-use super::schema::{GATEWAY_LOCK, LOCK, STANDING, gateway_lock, random, standing_of, system};
+use super::rows::{audit, credentials, profiles, relations, rules};
+use super::schema::{FOLLOWER_LOCK, GATEWAY_LOCK, LOCK, STANDING, gateway_lock, random, standing_of, system};
 use super::session::{Call, Connector, PgSession, SessionKind, call};
 use super::staged::Staged;
 use super::waker::Waker;
-use crate::store::Write;
+use crate::store::{StoredRules, Write};
 use rosterd_engine::model::{Account, Revision, SeenNumber};
 
 /// The connection of the writer.
@@ -46,7 +46,11 @@ impl Database for Connector {
     }
 
     fn listen(&self, waker: Waker) -> BoxFuture<'_, PgResult<Arc<dyn LogLink>>> {
-        Box::pin(async { Ok(Arc::new(self.connect_listener(waker).await?) as Arc<dyn LogLink>) })
+        Box::pin(async {
+            let session = self.connect_listener(waker).await?;
+            session.query(call!("SELECT pg_advisory_lock_shared($1)", FOLLOWER_LOCK)).await?;
+            Ok(Arc::new(session) as Arc<dyn LogLink>)
+        })
     }
 
     fn end_stuck_writers(&self) -> BoxFuture<'_, PgResult<Vec<i32>>> {
@@ -70,6 +74,10 @@ impl Database for Connector {
 impl LogLink for PgSession {
     fn tail(&self, after: Revision, own: i64) -> BoxFuture<'_, PgResult<LogTail>> {
         Box::pin(change_log::tail(self, after, own))
+    }
+
+    fn rules(&self) -> BoxFuture<'_, PgResult<StoredRules>> {
+        Box::pin(rules::stored(self))
     }
 }
 
@@ -174,6 +182,10 @@ impl WriterLink for PgWriterLink {
 
     fn position_at(&self, head: Revision) -> BoxFuture<'_, PgResult<Option<LogPosition>>> {
         Box::pin(change_log::position_at(&self.session, head))
+    }
+
+    fn rules(&self) -> BoxFuture<'_, PgResult<StoredRules>> {
+        Box::pin(rules::stored(&self.session))
     }
 
     fn put_identity(&self, identity: String) -> BoxFuture<'_, PgResult<()>> {

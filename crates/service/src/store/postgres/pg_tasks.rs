@@ -7,8 +7,7 @@ use super::messages::StoreTask;
 use super::pg_error::PgResult;
 use super::rows::change_log::{self, PgScrubPass};
 use super::rows::values::int;
-use super::rows::{audit, delivery, nodes, tombstones};
-use super::schema::keep_rules;
+use super::rows::{audit, delivery, nodes, rules, tombstones};
 use super::session::{Call, PgSession, call};
 use crate::store::COMPACTION_LIMIT;
 use rosterd_engine::model::Millis;
@@ -47,9 +46,10 @@ pub(super) async fn carry_out(
         }
         StoreTask::PruneAudit { before, most } => audit::prune(session, before, most).await?,
         StoreTask::Bury(node) => !session.pipeline(&nodes::bury_some(node)).await?[1].is_empty(),
-        StoreTask::PutRules(rules) => {
-            keep_rules(session, &rules).await?;
-            true
+        StoreTask::PutRules { rules, .. } => {
+            let number = rules::keep(session, &rules).await?;
+            session.query(call!("COMMIT")).await?;
+            return Ok(TaskDone { count: number.unsigned_abs(), compacted: 0 });
         }
         StoreTask::RemoveDead { name, event } => !session.query(delivery::remove(&name, event)).await?.is_empty(),
     };

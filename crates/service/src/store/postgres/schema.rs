@@ -7,20 +7,22 @@ use super::database::Standing;
 use super::options::{PostgresOptions, Sharing};
 use super::pg_error::PgError;
 use super::rows::values::{number, value};
-use super::rows::{change_log, delivery, profiles};
+use super::rows::{change_log, delivery, profiles, rules};
 use super::session::{PgSession, call};
 use super::url::PostgresUrl;
-use crate::store::StoreError;
 use crate::store::log_rows::{READ_FORM, WRITTEN_FORM};
-use rosterd_engine::model::Visibility;
+use crate::store::{StoreError, StoredRules};
+use rosterd_engine::model::{Visibility, WriteRights};
+use rosterd_protocol::own_schema_from_bytes;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 5] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("../schema/postgres/0001_one_node.sql"),
     include_str!("../schema/postgres/0002_own_fields.sql"),
     include_str!("../schema/postgres/0003_nodes.sql"),
     include_str!("../schema/postgres/0004_forms.sql"),
     include_str!("../schema/postgres/0005_status.sql"),
+    include_str!("../schema/postgres/0006_rules.sql"),
 ];
 
 /// The oldest server that has all that is asked of it.
@@ -28,6 +30,10 @@ const OLDEST: i32 = 130_000;
 
 /// The advisory lock that the one gateway of a database holds: the bytes "rosterd".
 pub(super) const GATEWAY_LOCK: i64 = 0x0072_6f73_7465_7264;
+
+/// The advisory lock that everybody holds who follows the log: unlike the one of its writer, no session for that is ever ended
+/// because its process stands still.
+pub(super) const FOLLOWER_LOCK: i64 = GATEWAY_LOCK + 3;
 
 /// The history of a log that nobody follows.
 const NO_HISTORY: i64 = 0;
@@ -55,8 +61,26 @@ pub(super) enum PgSchemaError {
     Used,
     #[error("a gateway uses it: stop all of them first")]
     Busy,
+    #[error("a gateway that is alone uses it: change its settings, and send it SIGHUP")]
+    Alone,
+    #[error("a gateway starts just now: try again")]
+    Opening,
+    #[error(
+        "its schema has version {found}, and this rosterd works on version {known}: use the version of the gateways"
+    )]
+    OtherVersion { found: i32, known: usize },
+    #[error("the gateway \"{0}\" has a version that takes no rules over while it runs: upgrade it first")]
+    OldGateway(String),
+    #[error("its rules about who sees what cannot be read: stop all gateways, change their settings, and start them")]
+    UnknownRules,
+    #[error("whether the rules were changed is not known, run this again: {0}")]
+    InDoubt(PgError),
     #[error("other gateways use it with another {0}: give all of them the same, or stop them first")]
     Contradicts(&'static str),
+    #[error(
+        "other gateways use it with another {0}: give all of them the same, or change it for all with rosterd rules apply"
+    )]
+    ContradictsRules(&'static str),
     #[error("the role has no right to {what}: run {remedy}")]
     NoRight { what: &'static str, remedy: String },
     #[error(transparent)]
@@ -89,6 +113,8 @@ pub(super) struct PgMeta {
     pub writer: i64,
     /// The rules about who sees what, with those before if a change of them is not complete.
     pub rules: Visibility,
+    /// Which ones these are.
+    pub rules_number: i64,
 }
 
 /// Verifies the server, takes the lock of the one gateway, and brings schema and facts up to date.
@@ -115,7 +141,7 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
     let identity = format!("{system}/{}", value::<String>(&timeline, 0).map_err(PgSchemaError::from)?);
     let rules = begin_histories(session, options, &identity).await?;
     number_presence(session, options.keeps_log && options.numbers_presence).await?;
-    let meta = session.row(call!("SELECT epoch, history, audit_salt, format FROM meta")).await?;
+    let meta = session.row(call!("SELECT epoch, history, audit_salt, format, rules FROM meta")).await?;
     let found = value(&meta, 3)?;
     if found > READ_FORM {
         return Err(PgSchemaError::NewerLog { found });
@@ -132,6 +158,7 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
         system,
         writer: random()?,
         rules,
+        rules_number: value(&meta, 4)?,
     })
 }
 
@@ -249,7 +276,8 @@ async fn begin_histories(
     options: &PostgresOptions,
     identity: &str,
 ) -> Result<Visibility, PgSchemaError> {
-    let meta = session.row(call!("SELECT identity, visibility, history, numbers_seen FROM meta")).await?;
+    let sql = "SELECT identity, visibility, history, numbers_seen, own_fields, write_rights FROM meta";
+    let meta = session.row(call!(sql)).await?;
     let (known, stored): (String, String) = (value(&meta, 0)?, value(&meta, 1)?);
     let moved = known != identity;
     let lost = moved && !options.failover.loses_nothing(&known, identity);
@@ -259,22 +287,20 @@ async fn begin_histories(
     if !lost && joins_others(session).await? {
         let has_log = value::<i64>(&meta, 2)? != NO_HISTORY;
         let (has_numbers, numbers): (bool, _) = (value(&meta, 3)?, options.keeps_log && options.numbers_presence);
-        let others = [
-            ("profile.visibility", options.visibility.is_that_of(&stored)),
-            ("feed.retention", has_log == options.keeps_log),
-            ("feed.presence", has_numbers == numbers),
-        ];
+        compare_rules(options, &stored, (value(&meta, 4)?, value(&meta, 5)?))?;
+        let others = [("feed.retention", has_log == options.keeps_log), ("feed.presence", has_numbers == numbers)];
         if let Some((key, _)) = others.into_iter().find(|(_, is_same)| !is_same) {
             return Err(PgSchemaError::Contradicts(key));
         }
     }
     let newest = session.row(call!("SELECT last FROM feed ORDER BY first DESC LIMIT 1")).await?;
-    let opening = options.visibility.clone().opening(&stored, number(&newest, 0)?);
+    let head = number(&newest, 0)?;
+    let opening = options.visibility.clone().opening(&stored, head);
     if lost || opening.is_none() {
         session.query(call!("UPDATE meta SET epoch = $1", random()?)).await?;
     }
-    let rules = opening.unwrap_or_else(|| options.visibility.clone());
-    keep_rules(session, &rules).await?;
+    let visibility = opening.unwrap_or_else(|| options.visibility.clone());
+    rules::replace(session, &StoredRules::of(&visibility, &options.write, head, &stored)).await?;
     let sql = "UPDATE meta SET identity = $1 WHERE identity <> $1";
     session.query(call!(sql, identity.to_owned())).await?;
     if lost || !options.keeps_log || value::<i64>(&meta, 2)? == NO_HISTORY {
@@ -282,14 +308,27 @@ async fn begin_histories(
         session.pipeline(&change_log::begin(history)).await?;
         session.query(delivery::clear_dead()).await?;
     }
-    Ok(rules)
+    Ok(visibility)
 }
 
-/// Keeps the rules about who sees what.
-pub(super) async fn keep_rules(session: &PgSession, rules: &Visibility) -> Result<(), PgError> {
-    let stored: String = value(&session.row(call!("SELECT visibility FROM meta")).await?, 0)?;
-    let sql = "UPDATE meta SET visibility = $1 WHERE visibility <> $1";
-    session.query(call!(sql, rules.to_text(&stored))).await.map(drop)
+/// Returns an error if the rules of the settings are not those of the database. Own fields and rights are `None` where no
+/// gateway has kept them yet.
+fn compare_rules(
+    options: &PostgresOptions,
+    visibility: &str,
+    (fields, write): (Option<Vec<u8>>, Option<String>),
+) -> Result<(), PgSchemaError> {
+    let same_fields = |fields: Vec<u8>| own_schema_from_bytes(&fields).as_ref() == Some(&*options.visibility.own);
+    let same_write = |write: String| WriteRights::from_text(&write).as_ref() == Some(&options.write);
+    let rules = [
+        ("profile.visibility", options.visibility.is_that_of(visibility)),
+        ("profile.fields", fields.is_none_or(same_fields)),
+        ("profile.write", write.is_none_or(same_write)),
+    ];
+    match rules.into_iter().find(|(_, is_same)| !is_same) {
+        Some((key, _)) => Err(PgSchemaError::ContradictsRules(key)),
+        None => Ok(()),
+    }
 }
 
 /// Returns whether other gateways use the database now.
@@ -323,7 +362,7 @@ pub(super) fn random() -> Result<i64, PgError> {
 pub(super) const STANDING: &str = "
     SELECT newest.last, newest.nonce, newest.time, (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
            left(pg_walfile_name(pg_current_wal_lsn()), 8), meta.epoch, floor, seen, identity,
-           (extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint
+           (extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint, rules
     FROM (SELECT last, nonce, time FROM feed ORDER BY first DESC LIMIT 1) AS newest, meta";
 
 /// Takes the lock before the first revision of a batch.
@@ -343,5 +382,6 @@ pub(super) fn standing_of(record: Option<&tokio_postgres::Row>) -> Result<Standi
         seen: number(record, 7)?,
         identity: value(record, 8)?,
         waited: Duration::from_micros(number(record, 9)?),
+        rules: value(record, 10)?,
     })
 }

@@ -13,11 +13,12 @@ use super::messages::PgMessage;
 use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, PgResult};
 use super::position::{KnownPosition, LogPosition};
+use super::rules::take_rules;
 use super::splicer::NumberedBatch;
 use super::waker::Waker;
 use super::writer_state::raise_seen;
 use crate::metrics::DatabaseMetrics;
-use crate::store::CommitBatch;
+use crate::store::{CommitBatch, RulesInForce};
 use rosterd_engine::model::{Revision, SeenNumber};
 
 /// How long a read may take.
@@ -34,6 +35,7 @@ pub(super) struct Tail {
     pub known: Arc<KnownPosition>,
     pub head: Arc<AtomicU64>,
     pub compacted: Arc<AtomicU64>,
+    pub rules: RulesInForce,
     /// The number of the last presence transition, unless they get none.
     pub seen: Option<watch::Sender<SeenNumber>>,
     /// Told when there may be something to read.
@@ -120,6 +122,13 @@ impl Tail {
         }
         self.compacted.fetch_max(tail.compacted, Ordering::AcqRel);
         raise_seen(self.seen.as_ref(), tail.seen);
+        if tail.rules > self.rules.number() {
+            // Before the rows after the change are known here.
+            match timeout(PATIENCE, link.rules()).await {
+                Ok(stored) => take_rules(&self.rules, &stored?)?,
+                Err(_) => return Err(PgError::Silent(PATIENCE)),
+            }
+        }
         let LogTail { rows, is_full, .. } = tail;
         for row in rows {
             let is_own = row.writer == self.writer;

@@ -40,13 +40,22 @@ impl PgWriter {
             lock = Some(LockTimes::new(&self.connection.metrics, begun, standing.waited));
             self.connection.check(standing)?;
         }
-        // After a crash nothing may have been decided by rules that the database does not name: they are kept first.
-        let rules = if let StoreTask::PutRules(rules) = &task { Some(rules.clone()) } else { None };
+        let mut put = None;
+        if let (StoreTask::PutRules { rules, instead_of }, Some(standing)) = (&task, &standing) {
+            self.follow_rules(link, standing).await?;
+            if !self.rules.are(instead_of) {
+                link.rollback().await?;
+                return Ok(0);
+            }
+            put = Some(rules.clone());
+        }
         let done = link.carry_out(task, standing, self.connection.is_shared()).await?;
         drop(lock);
         self.compacted.fetch_max(done.compacted, Ordering::AcqRel);
-        if let Some(rules) = rules {
-            self.rules.set(rules);
+        // After a crash nothing may have been decided by rules that the database does not name: they were kept first.
+        if let Some(rules) = put {
+            let number = if self.connection.is_shared() { done.count.cast_signed() } else { 0 };
+            self.rules.set(rules, number);
         }
         Ok(done.count)
     }

@@ -90,6 +90,7 @@ impl PgWriter {
         let (standing, noted) = self.in_time(beginning).await?;
         let _lock = LockTimes::new(&self.connection.metrics, begun, standing.waited);
         self.connection.check(&standing)?;
+        self.in_time(self.follow_rules(link, &standing)).await?;
         self.gather(link, batch, &mut staged).await?;
         let DecidedBatch { rows, batch: mut decided } = self.decide(staged, &batch.writes, &standing)?;
         if rows.is_empty() && seen.is_empty() {

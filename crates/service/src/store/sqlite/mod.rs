@@ -41,7 +41,7 @@ use self::presence_numbers::PresenceNumbers;
 use self::readers::{READERS, Readers};
 use self::rows::SqliteTables;
 use self::schema::{KeptForFollowers, Meta, explain};
-use self::writer::{BATCH, Message, Writer};
+use self::writer::{BATCH, Message, QueuedRules, Writer};
 use super::{
     AuditEntry, AuditLog, AuditQuery, AuditRow, ChangeLog, DeadLetter, DeliveryStore, FEED_CAPACITY, LogExtent,
     LogPage, LoginRows, Opened, PresenceRow, Rehearsal, Relations, RulesInForce, SnapshotKind, Store, StoreClock,
@@ -309,12 +309,12 @@ impl Store for Sqlite {
         Box::pin(async move { self.ask(Message::Purge).await? })
     }
 
-    fn rules(&self) -> Arc<Visibility> {
-        self.rules.get()
+    fn rules(&self) -> &RulesInForce {
+        &self.rules
     }
 
-    fn put_rules(&self, rules: Visibility) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { self.ask(|answer| Message::Rules(rules, answer)).await? })
+    fn put_rules(&self, rules: Visibility, instead_of: Arc<Visibility>) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async { self.ask(|answer| Message::Rules(QueuedRules { rules, instead_of, answer })).await? })
     }
 
     fn lineage(&self) -> Lineage {

@@ -29,6 +29,13 @@ use rosterd_engine::model::{Answer, Change, Millis, RequestError, Revision, Row,
 /// The most writes in one transaction; it bounds how long the first of them waits for the last.
 pub(super) const BATCH: usize = 1000;
 
+/// Rules that are to be kept in the place of others.
+pub(super) struct QueuedRules {
+    pub rules: Visibility,
+    pub instead_of: Arc<Visibility>,
+    pub answer: oneshot::Sender<std::result::Result<bool, StoreError>>,
+}
+
 /// A message to the writer.
 pub(super) enum Message {
     /// Commits a write.
@@ -46,7 +53,7 @@ pub(super) enum Message {
     /// Writes something about deliveries, and answers whether there was something to do.
     Delivery(DeliveryTask, oneshot::Sender<std::result::Result<bool, StoreError>>),
     /// Decides by other rules, and keeps them.
-    Rules(Visibility, oneshot::Sender<std::result::Result<(), StoreError>>),
+    Rules(QueuedRules),
     /// Removes what was erased from the write-ahead log.
     Purge(oneshot::Sender<std::result::Result<(), StoreError>>),
     /// Takes no further messages, finishes those that wait, and ends.
@@ -88,7 +95,7 @@ struct WriterRound {
     log_tasks: Vec<(LogTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
     audit: Vec<AuditTask>,
     delivery_tasks: Vec<(DeliveryTask, oneshot::Sender<std::result::Result<bool, StoreError>>)>,
-    rules: Vec<(Visibility, oneshot::Sender<std::result::Result<(), StoreError>>)>,
+    rules: Vec<QueuedRules>,
     purges: Vec<oneshot::Sender<std::result::Result<(), StoreError>>>,
 }
 
@@ -138,7 +145,7 @@ impl Writer {
                         round.audit.push(AuditTask::Prune(before, most, answer));
                     }
                     Message::Delivery(task, answer) => round.delivery_tasks.push((task, answer)),
-                    Message::Rules(rules, answer) => round.rules.push((rules, answer)),
+                    Message::Rules(rules) => round.rules.push(rules),
                     Message::Purge(answer) => round.purges.push(answer),
                     Message::Close => inbox.close(),
                 }
@@ -174,8 +181,8 @@ impl Writer {
             let done = task.run(&mut self.conn, (self.clock)());
             let _ = answer.send(self.report(done));
         }
-        for (rules, answer) in rules {
-            let put = self.put_rules(rules);
+        for QueuedRules { rules, instead_of, answer } in rules {
+            let put = self.put_rules(rules, &instead_of);
             let _ = answer.send(self.report(put));
         }
         for answer in purges {
@@ -298,10 +305,13 @@ impl Writer {
     }
 
     /// Keeps the rules first: after a crash nothing may have been decided by rules that the file does not name.
-    fn put_rules(&mut self, rules: Visibility) -> Result<()> {
+    fn put_rules(&mut self, rules: Visibility, instead_of: &Arc<Visibility>) -> Result<bool> {
+        if !self.rules.are(instead_of) {
+            return Ok(false);
+        }
         super::schema::keep_rules(&self.conn, &rules)?;
-        self.rules.set(rules);
-        Ok(())
+        self.rules.set(rules, 0);
+        Ok(true)
     }
 
     fn compact(&mut self, before: Millis) -> Result<u64> {

@@ -58,7 +58,7 @@ fn small(format: i64) -> i16 {
 /// Reads the rows after a position, in one snapshot with the epoch. Rows of `own` come without their changes.
 pub(in crate::store::postgres) async fn tail(session: &PgSession, after: Revision, own: i64) -> PgResult<LogTail> {
     let sql = "SELECT meta.epoch, floor, first, last, nonce, writer, tail.format, changes,
-                      greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint - time, 0), seen FROM meta LEFT JOIN (
+                      greatest((extract(epoch FROM clock_timestamp()) * 1000)::bigint - time, 0), seen, rules FROM meta LEFT JOIN (
                    SELECT first, last, nonce, writer, format, time, CASE WHEN writer = $2 THEN '' ELSE changes END AS changes
                    FROM feed WHERE first > $1 ORDER BY first LIMIT $3) AS tail ON true ORDER BY first";
     let found = session.query(call!(sql, int(after), own, TAIL as i64)).await?;
@@ -75,7 +75,8 @@ pub(in crate::store::postgres) async fn tail(session: &PgSession, after: Revisio
         rows.push(TailRow { first, last, nonce: record.try_get(4)?, writer, age, changes });
     }
     let is_full = rows.len() == TAIL;
-    Ok(LogTail { epoch: meta.try_get(0)?, compacted: number(meta, 1)?, seen: number(meta, 9)?, rows, is_full })
+    let (epoch, rules) = (meta.try_get(0)?, meta.try_get(10)?);
+    Ok(LogTail { epoch, compacted: number(meta, 1)?, seen: number(meta, 9)?, rules, rows, is_full })
 }
 
 /// Reads the newest batch that begins at a revision or before it.

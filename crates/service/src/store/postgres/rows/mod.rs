@@ -17,6 +17,7 @@ pub(super) mod logins;
 pub(super) mod nodes;
 pub(super) mod profiles;
 pub(super) mod relations;
+pub(super) mod rules;
 pub(super) mod tombstones;
 pub(super) mod values;
 

@@ -26,7 +26,7 @@ const SLICE: i64 = 1000;
 pub(in crate::store::postgres) async fn join(
     session: &PgSession,
     node: &JoiningNode,
-    id: i64,
+    (id, shows): (i64, i64),
 ) -> PgResult<Result<(), String>> {
     session.run("BEGIN").await?;
     session.query(call!("SELECT pg_advisory_xact_lock($1)", JOINING)).await?;
@@ -60,11 +60,11 @@ pub(in crate::store::postgres) async fn join(
         session.query(call!(forget)).await?;
     }
     let sql = "INSERT INTO node (id, name, version, rules, started, beat, beat_time, applied, state, state_since, grace, status,
-                                 reads, writes)
-               SELECT $1, $2, $3, $4, now, 0, now, 0, 0, now, 0, '{}', $5, $6
+                                 reads, writes, shows)
+               SELECT $1, $2, $3, $4, now, 0, now, 0, 0, now, 0, '{}', $5, $6, $7
                FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now) AS clock";
     let (name, version, rules) = (without_nul(&node.name), without_nul(&node.version), node.rules.join("\n"));
-    session.query(call!(sql, id, name, version, rules, READ_FORM, WRITTEN_FORM)).await?;
+    session.query(call!(sql, id, name, version, rules, READ_FORM, WRITTEN_FORM, shows)).await?;
     session.run("COMMIT").await?;
     Ok(Ok(()))
 }
@@ -82,17 +82,21 @@ fn contradicts_forms(reads: i32, writes: i32) -> Option<String> {
 }
 
 /// Counts a beat, and looks at the others.
-pub(in crate::store::postgres) async fn beat(session: &PgSession, me: NodeId, beat: &NodeBeat) -> PgResult<NodeLook> {
+pub(in crate::store::postgres) async fn beat(
+    session: &PgSession,
+    (me, shows): (NodeId, i64),
+    beat: &NodeBeat,
+) -> PgResult<NodeLook> {
     let sql = "WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now),
                     own AS (UPDATE node SET beat = beat + 1, beat_time = now, applied = $2, status = $3,
                                 state_since = CASE WHEN state = $4 THEN state_since ELSE now END,
-                                state = $4, grace = $5
+                                state = $4, grace = $5, shows = $6
                             FROM clock WHERE id = $1 AND state < 2 RETURNING id)
                SELECT now, (SELECT count(*) FROM own), id, name, version, started, beat, beat_time, applied, state,
                       state_since, grace, status
                FROM clock LEFT JOIN node ON id <> $1";
     let (state, grace) = (i16::from(beat.stops.is_some()), beat.stops.map_or(0, int));
-    let given = call!(sql, me.0.cast_signed(), int(beat.applied), without_nul(&beat.status), state, grace);
+    let given = call!(sql, me.0.cast_signed(), int(beat.applied), without_nul(&beat.status), state, grace, shows);
     let found = session.query(given).await?;
     let old = "DELETE FROM live_session WHERE node = $1
                    AND ended_at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $2";

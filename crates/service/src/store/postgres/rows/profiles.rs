@@ -287,6 +287,7 @@ pub(in crate::store::postgres) async fn profiles_from(
 }
 
 /// Which blocks come with a user.
+#[derive(Clone)]
 pub(in crate::store::postgres) enum BlocksOf {
     /// All of them.
     All,
