@@ -67,7 +67,7 @@ impl Node {
         let auth = Authenticator::new(AuthSettings::Development, None, &metrics).expect("no keys are needed");
         let opened = rosterd_memory_store::open(system_clock(), kind.visibility.clone()).expect("randomness");
         let linger = Duration::ZERO;
-        let settings = hub::HubSettings { visibility: kind.visibility, presence: true, shared: false, linger };
+        let settings = hub::HubSettings { visibility: kind.visibility, presence: true, devices: hub::ShownDevices::FriendsAndBackends, shared: false, linger };
         let hub = Hub::new(opened.head, settings, metrics.clone());
         tokio::spawn(consume(opened.feed, Feed::new(hub.clone()), metrics.clone()));
         let settings = service::ServiceSettings {

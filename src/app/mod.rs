@@ -438,8 +438,18 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
 }
 
 fn hub_settings(config: &Config) -> hub::HubSettings {
-    let (visibility, presence) = (config.profile.rules(), config.presence.enabled);
-    hub::HubSettings { visibility, presence, shared: config.cluster.enabled, linger: config.presence.linger }
+    let devices = match (config.presence.devices, config.feed.presence) {
+        (false, _) => hub::ShownDevices::Nobody,
+        (true, false) => hub::ShownDevices::Friends,
+        (true, true) => hub::ShownDevices::FriendsAndBackends,
+    };
+    hub::HubSettings {
+        visibility: config.profile.rules(),
+        presence: config.presence.enabled,
+        devices,
+        shared: config.cluster.enabled,
+        linger: config.presence.linger,
+    }
 }
 
 fn service_settings(config: &Config) -> service::ServiceSettings {

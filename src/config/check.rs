@@ -42,6 +42,10 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     webhook_checks::problems(config, &mut list);
     webhook_checks::feed_problems(config, &mut list);
     cluster_checks::problems(config, &mut list);
+    if config.presence.devices && !config.presence.enabled {
+        let message = "is true, but presence.enabled is false; set both to the same".to_owned();
+        list.push(Problem { key: "presence.devices".into(), message });
+    }
     let wrong = config.profile.problems().into_iter().chain(config.hooks.problems());
     list.extend(wrong.map(|(key, message)| Problem { key: key.into(), message }));
     if let Err(message) = Origins::parse(&config.clients.origins) {

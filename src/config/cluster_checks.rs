@@ -48,6 +48,7 @@ impl Config {
             format!("sessions.policy={:?}", sessions.policy),
             format!("sessions.max={}", sessions.max),
             format!("presence.enabled={}", presence.enabled),
+            format!("presence.devices={}", presence.devices),
             format!("presence.linger={}ms", presence.linger.as_millis()),
             format!("friends.policy={:?}", self.friends.policy),
             format!("cluster.cut_off={}ms", self.cluster.cut_off.as_millis()),

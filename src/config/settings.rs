@@ -224,6 +224,8 @@ pub struct SessionsConfig {
 pub struct PresenceConfig {
     /// Whether friends see who is online.
     pub enabled: bool,
+    /// Whether friends see the kinds of devices on which somebody is online, too.
+    pub devices: bool,
     /// How long an account counts as online after its last session left, up to 1 h.
     #[serde(with = "form::duration")]
     pub linger: Duration,
@@ -441,7 +443,7 @@ impl Default for SessionsConfig {
 
 impl Default for PresenceConfig {
     fn default() -> Self {
-        Self { enabled: true, linger: Duration::from_secs(10) }
+        Self { enabled: true, devices: false, linger: Duration::from_secs(10) }
     }
 }
 

@@ -10,12 +10,13 @@ use rosterd_protocol::{Encoding, v1};
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Client, Order};
-use crate::model::{Expected, Model, SeenProfile};
+use crate::device::Kinds;
+use crate::model::{Expected, Model, SeenProfile, Shown};
 use crate::plan::account;
 use crate::world::Shared;
 
-/// Who is online, what time it is, and how long before and after its end a status may be there or not.
-pub type Seen<'a> = (&'a BTreeSet<String>, Millis, Millis);
+/// Who is online on which kinds of devices, what time it is, and how long before and after its end a status may be there or not.
+pub type Seen<'a> = (&'a Kinds, Millis, Millis);
 
 /// Checks that each client of an account holds what the model expects, and the same as a fresh one. Besides the model it
 /// takes who is online, the time and how exactly it is known, and the rules.
@@ -90,11 +91,11 @@ fn held(replica: &Replica, watched: &[String], model: &Model, account: &str) -> 
     }
 }
 
-/// The friends of a client, whether each shows as online, and the status beside it.
-pub fn shows(replica: &Replica) -> BTreeMap<String, (bool, Option<String>)> {
+/// The friends of a client, whether each shows as online, and what is beside it.
+pub fn shows(replica: &Replica) -> BTreeMap<String, Shown> {
     let shows = |account: &String| {
-        let presence = replica.presence().get(account);
-        presence.map_or((false, None), |presence| (presence.online, presence.status.clone()))
+        let presence = replica.presence().get(account).cloned().unwrap_or_default();
+        (presence.online, presence.status, presence.devices)
     };
     replica.friends().keys().map(|friend| (friend.clone(), shows(friend))).collect()
 }

@@ -14,6 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use crate::device;
 use crate::net::{Breaker, End};
 use crate::node::HEARTBEAT;
 use crate::random::Random;
@@ -80,6 +81,9 @@ pub struct View {
     pub ever_watched: Vec<String>,
     pub watched: Vec<String>,
     pub session: String,
+    /// How often it has logged in, and on which type of device last.
+    pub logins: usize,
+    pub device: &'static str,
     pub breaker: Option<Breaker>,
     /// Whether its replica was corrupted, and no `synced` has repaired it since.
     pub tainted: bool,
@@ -207,8 +211,7 @@ impl Task {
             profile_versions,
             nick_version: 0,
         };
-        let cursor = self.view.lock().unwrap().replica.cursor().map(str::to_owned);
-        let login = ClientCommand::Login(v1::Login { token: self.account.clone(), cursor, device: None });
+        let login = ClientCommand::Login(self.login());
         if self.send(&mut connection, login, Asked::Login).await.is_err() {
             return Exit::Again;
         }
@@ -442,6 +445,9 @@ impl Task {
         if frame.id > 0 {
             self.answered(connection, &frame).await?;
         }
+        if let Some(presence) = &frame.presence {
+            device::check(presence, (&self.name, &self.account), &self.shared);
+        }
         if let Some(changes) = &frame.changes {
             self.check_changes(connection, changes);
         }
@@ -555,6 +561,14 @@ impl Task {
             Asked::Other => {}
         }
         Ok(())
+    }
+
+    fn login(&self) -> v1::Login {
+        let mut view = self.view.lock().unwrap();
+        view.device = device::device_type(&self.name, view.logins);
+        view.logins += 1;
+        let device = Some(v1::Device { r#type: view.device.to_owned(), ..Default::default() });
+        v1::Login { token: self.account.clone(), cursor: view.replica.cursor().map(str::to_owned), device }
     }
 
     /// Checks that a friend never comes without a profile, and that the own profile never comes as that of another.

@@ -7,6 +7,7 @@ use std::fmt::{Debug, Write as _};
 use rosterd_engine::model::{Audience, Command, Edge, Millis, OwnValue, Profile, Visibility};
 use rosterd_protocol::v1;
 
+use crate::device::Kinds;
 use crate::disk::Committed;
 
 /// The fields of a profile that the histories change. Everyone sees nick and avatar; of the others the rules decide.
@@ -60,6 +61,9 @@ fn integer(value: &OwnValue) -> i64 {
     *integer
 }
 
+/// Whether an account shows as online, its status, and its kinds of devices.
+pub type Shown = (bool, Option<String>, Vec<String>);
+
 /// The state that the clients of one account should hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expected {
@@ -71,8 +75,8 @@ pub struct Expected {
     pub blocks: BTreeSet<String>,
     /// Those of the watched accounts that exist.
     pub watched: BTreeMap<String, SeenProfile>,
-    /// Friends, whether each shows as online, and with which status.
-    pub shows: BTreeMap<String, (bool, Option<String>)>,
+    /// Friends, whether each shows as online, with which status, and on which kinds of devices.
+    pub shows: BTreeMap<String, Shown>,
     /// The statuses that may be there or have ended.
     pub may_have_ended: BTreeSet<String>,
 }
@@ -82,8 +86,8 @@ impl Expected {
     pub fn differences(&self, held: &Self) -> String {
         let mut shows = self.shows.clone();
         for friend in &self.may_have_ended {
-            if let Some((_, status)) = shows.get_mut(friend)
-                && held.shows.get(friend).is_some_and(|(_, held)| held.is_none())
+            if let Some((_, status, _)) = shows.get_mut(friend)
+                && held.shows.get(friend).is_some_and(|(_, held, _)| held.is_none())
             {
                 *status = None;
             }
@@ -178,7 +182,7 @@ impl Model {
         &self,
         account: &str,
         watched: &[String],
-        (online, now, blurred): (&BTreeSet<String>, Millis, Millis),
+        (online, now, blurred): (&Kinds, Millis, Millis),
         rules: &Visibility,
     ) -> Expected {
         let own = self.friends.iter().filter(|((owner, _), _)| owner == account);
@@ -194,10 +198,11 @@ impl Model {
         }
         let shows = |friend: &String| {
             let blocked = self.blocks.contains_key(&(friend.clone(), account.to_owned()));
-            let shows = online.contains(friend) && !blocked && !self.users[friend].invisible;
+            let kinds = online.get(friend).filter(|_| !blocked && !self.users[friend].invisible);
+            let shows = kinds.is_some();
             let status = self.users[friend].status.as_ref();
             let status = status.filter(|(_, until)| shows && until.is_none_or(|until| until + blurred > now));
-            (shows, status.map(|(text, _)| text.clone()))
+            (shows, status.map(|(text, _)| text.clone()), kinds.into_iter().flatten().cloned().collect())
         };
         // Whether the account was offline since is for the gateway to say.
         let may_have_ended = |friend: &&String| {

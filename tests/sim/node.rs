@@ -98,7 +98,13 @@ impl Node {
         let (store, commits, head) =
             disk::open(&on.platter, &on.faults, on.clock.clone(), on.random.fork(), process.clone(), rules.clone());
         let metrics = Arc::new(Metrics::default());
-        let settings = hub::HubSettings { visibility: rules, presence: true, shared: false, linger: on.linger };
+        let settings = hub::HubSettings {
+            visibility: rules,
+            presence: true,
+            devices: hub::ShownDevices::FriendsAndBackends,
+            shared: false,
+            linger: on.linger,
+        };
         let hub = Hub::new(head, settings, metrics.clone());
         let auth = Authenticator::new(auth::AuthSettings::Development, None, &metrics).unwrap();
         let settings = service::ServiceSettings {

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::compare;
 use crate::client::{Client, Order, View};
+use crate::device;
 use crate::disk::{Committed, Faults, Platter};
 use crate::model::Model;
 use crate::net::{Breaker, End, HandedOverWrites};
@@ -695,7 +696,7 @@ impl Director {
         if log.iter().flat_map(|committed| &committed.commands).any(moves) {
             self.shared.happened("a view moved");
         }
-        let online: BTreeSet<_> = (0..ACCOUNTS).map(account).filter(|name| model.exists(name)).collect();
+        let online = device::kinds(&self.clients, &BTreeSet::new(), |name| model.exists(name));
         for n in (0..ACCOUNTS).filter(|n| model.exists(&account(*n))) {
             let seen = (&online, (self.on.clock)(), self.blurred());
             compare(&self.shared, &self.clients, n, (&model, seen, &self.on.rules)).await;

@@ -21,6 +21,7 @@ mod conformance;
 mod console;
 mod converge;
 mod deploy;
+mod device_kinds;
 mod devices;
 mod durability;
 mod explain;

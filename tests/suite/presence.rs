@@ -32,7 +32,7 @@ pub fn came(account: &'static str) -> impl Fn(&Replica) -> bool {
 }
 
 /// Who is noted as online in the file.
-fn noted(world: &World, account: &str) -> bool {
+pub fn noted(world: &World, account: &str) -> bool {
     let file = rusqlite::Connection::open(world.path().join("rosterd.db")).unwrap();
     file.query_row("SELECT online FROM user WHERE account = ?1", [account], |row| row.get(0)).unwrap()
 }

@@ -8,6 +8,7 @@ use rosterd_protocol::Encoding;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use crate::devices::log_in;
 use crate::feed::{Stream, backend, events, get, put, types};
 use crate::support::{Gateway, PATIENCE, World};
 use crate::webhooks::{Receiver, SECRETS, until_status};
@@ -111,6 +112,56 @@ async fn a_reader_learns_who_comes_goes_and_hides() {
     let (status, body) = get(&mut reader, &format!("/v1/feed?after={ahead}")).await;
     assert_eq!((status, &body[0]["error"]["reason"]), (410, &json!("CURSOR_FROM_FUTURE")));
     assert_eq!(gateway.terminate().await, Some(0));
+}
+
+/// Follows the feed until an account is on these kinds of devices; returns the position then.
+pub async fn until_devices(reader: &mut Backend, from: &str, account: &str, kinds: &[&str]) -> String {
+    let (mut position, mut last, begun) = (from.to_owned(), Value::Null, Instant::now());
+    loop {
+        assert!(begun.elapsed() < PATIENCE, "{account} is not on {kinds:?}: {last}");
+        let (found, next) = events(reader, &format!("after={position}&types=presence.*&wait=1&fields=devices")).await;
+        position = next;
+        if let Some(event) = found.into_iter().rfind(|event| event["subject"] == account) {
+            let is_shown = event["data"].get("devices").map_or(kinds.is_empty(), |shown| *shown == json!(kinds));
+            last = event;
+            if is_shown {
+                return position;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_kinds_of_devices_that_friends_see_are_for_those_who_ask() {
+    let world = world("devices = true\n");
+    let gateway = world.start();
+    gateway.populate(&["bob"], &[]).await;
+    let mut reader = backend(&gateway).await;
+    let (_, begin) = events(&mut reader, "after=now").await;
+    let phone = log_in(&gateway, "bob", "ios", JSON).await;
+    let position = until_devices(&mut reader, &begin, "bob", &["ios"]).await;
+    let laptop = log_in(&gateway, "bob", "web", JSON).await;
+    let position = until_devices(&mut reader, &position, "bob", &["ios", "web"]).await;
+    let (plain, _) = events(&mut reader, &format!("after={begin}&types=presence.*&fields=nick,status")).await;
+    assert_eq!((plain.len(), plain[0]["data"].get("devices")), (1, None), "{plain:?}");
+    drop(phone);
+    let position = until_devices(&mut reader, &position, "bob", &["web"]).await;
+    // One more of the same kind is no news.
+    let tab = log_in(&gateway, "bob", "web", JSON).await;
+    drop(laptop);
+    hide(&gateway, "bob", true).await;
+    let position = until_known(&mut reader, &position, "bob", false).await;
+    let (found, _) = events(&mut reader, &format!("after={begin}&types=presence.*&fields=devices")).await;
+    assert_eq!((found.len(), found[0]["data"].get("devices")), (1, None), "{found:?}");
+    hide(&gateway, "bob", false).await;
+    let position = until_devices(&mut reader, &position, "bob", &["web"]).await;
+    // What was stored before a restart does not stay: bob is back in time, on no kind of device.
+    drop(tab);
+    gateway.kill();
+    let gateway = world.start_with(&["presence.linger=20s"]);
+    let mut reader = backend(&gateway).await;
+    let _bob = gateway.login("bob", JSON).await;
+    until_devices(&mut reader, &position, "bob", &[]).await;
 }
 
 #[tokio::test]

@@ -123,7 +123,9 @@ fn schema_rules(config: &mut prost_build::Config, package: &str, message: &Descr
             ];
         } else if field.type_name().ends_with(BY_HAND) {
             rules = vec!["required = false".to_owned(), "value_type = serde_json::Value".to_owned()];
-        } else if matches!(message.name(), "FieldSchema" | "GetSchemaReply") && field.label() == Label::Repeated {
+        } else if matches!(message.name(), "FieldSchema" | "GetSchemaReply" | "Presence")
+            && field.label() == Label::Repeated
+        {
             rules = vec!["required = false".to_owned()];
         } else if matches!(field.r#type(), Type::Enum | Type::Message) {
             let name = field.type_name().rsplit('.').next().expect("a type has a name");
@@ -153,7 +155,7 @@ fn presence_rule(message: &DescriptorProto, field: &FieldDescriptorProto) -> Opt
         }
         // Who has no own fields receives nothing of them.
         _ if is_map(field) => Some("#[serde(skip_serializing_if = \"std::collections::BTreeMap::is_empty\")]"),
-        "Changes" | "User" | "FieldSchema" | "GetSchemaReply" if repeated => {
+        "Changes" | "User" | "Presence" | "FieldSchema" | "GetSchemaReply" if repeated => {
             Some("#[serde(skip_serializing_if = \"Vec::is_empty\")]")
         }
         _ if !repeated && (field.proto3_optional() || field.r#type() == Type::Message) => {

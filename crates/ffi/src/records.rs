@@ -142,6 +142,8 @@ pub struct ForeignPresence {
     pub status: Option<String>,
     /// When that ends, in milliseconds since 1970, if it has an end of its own.
     pub until: Option<u64>,
+    /// Of a friend, the kinds of devices on which it is online, such as `ios`, if the deployment shows them.
+    pub devices: Vec<String>,
 }
 
 /// The description of a session that the account's other sessions see.
@@ -303,8 +305,8 @@ impl From<&v1::BlockRecord> for ForeignBlock {
 
 impl From<&v1::Presence> for ForeignPresence {
     fn from(presence: &v1::Presence) -> Self {
-        let v1::Presence { account, online, last_seen, invisible, status, until, .. } = presence.clone();
-        Self { account, online, last_seen, invisible, status, until }
+        let v1::Presence { account, online, last_seen, invisible, status, until, devices, .. } = presence.clone();
+        Self { account, online, last_seen, invisible, status, until, devices }
     }
 }
 

@@ -18,8 +18,9 @@ use rosterd_engine::sync::delivery::EventKey;
 use rosterd_engine::sync::events::{ChangeEvent, how};
 
 /// What a reader may be given besides the fields of profiles: all own fields, whom an account mutes, a request's message, a friend's alias and note (`custom`),
-/// whether an account hides its presence, and its status.
-const OTHER_FIELDS: [&str; 7] = [Profile::OWN, Profile::MUTED, "message", "alias", "note", "invisible", "status"];
+/// whether an account hides its presence, its status, and the kinds of its devices.
+const OTHER_FIELDS: [&str; 8] =
+    [Profile::OWN, Profile::MUTED, "message", "alias", "note", "invisible", "status", "devices"];
 /// The type of the events about presence, which are not in the change log.
 pub const PRESENCE_CHANGED: &str = "presence.changed";
 /// What only a snapshot has, and no event: when friends saw a user last, and the profile that a blocked account sees.

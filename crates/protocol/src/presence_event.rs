@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::events::{EventFields, PRESENCE_CHANGED, rfc3339};
-use rosterd_engine::model::{LogHistory, Millis, NumberedPresence, SeenNumber, Status};
+use rosterd_engine::model::{DeviceKind, LogHistory, Millis, NumberedPresence, SeenNumber, Status};
 use rosterd_engine::sync::delivery::EventKey;
 
-/// Encodes how friends see an account since its last transition, with the status that they see now.
+/// Encodes how friends see an account since its last transition, with the status and the kinds of devices that they see now.
 ///
 /// # Panics
 /// Never: an event is plain data.
@@ -14,7 +14,7 @@ use rosterd_engine::sync::delivery::EventKey;
 pub fn presence_json(
     history: LogHistory,
     found: &NumberedPresence,
-    status: Option<&Status>,
+    (status, devices): (Option<&Status>, &[DeviceKind]),
     fields: &EventFields,
 ) -> String {
     let last_seen = found.presence.last_seen;
@@ -35,6 +35,7 @@ pub fn presence_json(
             invisible: fields.has("invisible").then_some(found.chosen.hides),
             status: status.map(|status| &*status.text),
             until: status.and_then(|status| status.until),
+            devices: devices.iter().map(DeviceKind::as_str).filter(|_| fields.has("devices")).collect(),
         },
     };
     serde_json::to_string(&envelope).expect("an event is plain data")
@@ -66,6 +67,8 @@ struct PresenceData<'a> {
     status: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Millis>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<&'a str>,
 }
 
 #[cfg(test)]
@@ -78,13 +81,14 @@ mod tests {
         let mut found = NumberedPresence {
             account: Account::parse("ann", "account").unwrap(),
             presence: SeenPresence { online: true, last_seen: 1_772_356_364_120 },
+            devices: DeviceKind::read("ios web"),
             chosen: ChosenPresence::default(),
             revision: 3,
             seen: 7,
         };
         let status = Status { text: "lunch".into(), until: Some(8), time: 7 };
         let encode = |found: &NumberedPresence, fields| {
-            presence_json(LogHistory(10), found, Some(&status), &EventFields::parse(fields).unwrap())
+            presence_json(LogHistory(10), found, (Some(&status), &found.devices), &EventFields::parse(fields).unwrap())
         };
         assert_eq!(
             encode(&found, "nick"),
@@ -93,6 +97,7 @@ mod tests {
              \"data\":{\"account\":\"ann\",\"online\":true,\"lastSeen\":1772356364120,\"seen\":7}}"
         );
         assert!(encode(&found, "status").ends_with("\"seen\":7,\"status\":\"lunch\",\"until\":8}}"));
+        assert!(encode(&found, "devices").ends_with("\"seen\":7,\"devices\":[\"ios\",\"web\"]}}"));
         found.chosen.hides = true;
         found.presence = SeenPresence::default();
         assert!(encode(&found, "invisible").ends_with("\"lastSeen\":0,\"seen\":7,\"invisible\":true}}"));

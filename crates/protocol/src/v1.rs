@@ -277,6 +277,13 @@ pub struct Presence {
     #[prost(uint64, optional, tag = "7")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: ::core::option::Option<u64>,
+    /// The kinds of devices on which the account is online ("ios", "web", ...), in order and at most 8; only of friends, and
+    /// only where the deployment shows them.
+    #[prost(string, repeated, tag = "8")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "crate::or_default")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub devices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The client's own name for the installation, the kind of device ("web", "ios", ...), and a label to show.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -9,7 +9,7 @@ export interface Schema { hash: string; fields?: Record<string, FieldSchema> }
 export interface Device { id: string; type: string; tag: string }
 export interface Session { account: string; session: string; device: Device; connectedAt: number; pending: number; told?: number }
 export interface SessionsPage { sessions: Session[]; horizon: number; next?: string }
-export interface Presence { account: string; online: boolean; lastSeen?: number; invisible?: boolean; status?: string; until?: number }
+export interface Presence { account: string; online: boolean; lastSeen?: number; invisible?: boolean; status?: string; until?: number; devices?: string[] }
 export interface Friend { account: string; alias?: string; custom?: string; createTime: number; updateTime: number; version: number; muted?: boolean }
 export interface FriendRequest { sender?: string; receiver?: string; account?: string; incoming?: boolean; message?: string; createTime: number; version: number }
 export interface Block { account: string; createTime: number; version: number }

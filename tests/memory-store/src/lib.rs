@@ -20,9 +20,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::audit::MemoryAudit;
 use self::log::MemoryLog;
 use rosterd_engine::model::{
-    Account, Block, ChosenPresence, Command, Credential, Edge, Epoch, LastChange, Lineage, ListedEdge, LogHistory,
-    LoggedChange, Millis, NumberedPresence, OnlineAccount, Profile, Request, RequestError, RequestSide, RequestState,
-    Revision, Row, SeenNumber, SeenPresence, User, Visibility,
+    Account, Block, ChosenPresence, Command, Credential, DeviceKind, Edge, Epoch, LastChange, Lineage, ListedEdge,
+    LogHistory, LoggedChange, Millis, NumberedPresence, OnlineAccount, Profile, Request, RequestError, RequestSide,
+    RequestState, Revision, Row, SeenNumber, SeenPresence, User, Visibility,
 };
 use rosterd_engine::sync::decide::{CurrentRows, Reads, RelationCounts, StoredPresence};
 use rosterd_engine::sync::delivery::{EventKey, KeptDelivery};
@@ -159,6 +159,7 @@ struct StoredUser {
     profile: Arc<Profile>,
     chosen: ChosenPresence,
     seen: SeenPresence,
+    devices: Vec<DeviceKind>,
     /// The number of its last presence transition; 0 if there was none.
     number: SeenNumber,
 }
@@ -277,7 +278,7 @@ impl MemoryTables {
 
     fn put_profile(&mut self, profile: &Arc<Profile>) {
         let (chosen, seen) = (ChosenPresence::default(), SeenPresence::default());
-        let new = StoredUser { profile: profile.clone(), chosen, seen, number: 0 };
+        let new = StoredUser { profile: profile.clone(), chosen, seen, devices: Vec::new(), number: 0 };
         self.users.entry(profile.account.clone()).or_insert(new).profile = profile.clone();
     }
 }
@@ -615,7 +616,7 @@ impl Store for Memory {
 
     fn put_seen(&self, seen: Vec<PresenceRow>) -> BoxFuture<'_, Result<(), StoreError>> {
         let tables = &mut self.state.lock().tables;
-        for PresenceRow { account, peer, seen } in seen {
+        for PresenceRow { account, peer, seen, devices } in seen {
             if let Some(peer) = peer {
                 let block = tables.blocks.get_mut(&(account, peer));
                 if let Some(block) = block.filter(|block| block.removed || seen.is_some()) {
@@ -623,6 +624,7 @@ impl Store for Memory {
                 }
             } else if let Some(held) = tables.users.get_mut(&account) {
                 held.seen = seen.unwrap_or_default();
+                held.devices = devices;
                 tables.seen += 1;
                 held.number = tables.seen;
             }
@@ -730,6 +732,7 @@ impl ChangeLog for Memory {
             .map(|(account, held)| NumberedPresence {
                 account: account.clone(),
                 presence: held.seen,
+                devices: held.devices.clone(),
                 chosen: held.chosen.clone(),
                 revision: held.profile.version.max(held.chosen.version),
                 seen: held.number,

@@ -114,7 +114,13 @@ impl ClusterNode {
         let store = Arc::new(store);
         let (feed, run) = engine.run();
         let metrics = Arc::new(Metrics::default());
-        let settings = hub::HubSettings { visibility: rules, presence: true, shared: true, linger: LINGER };
+        let settings = hub::HubSettings {
+            visibility: rules,
+            presence: true,
+            devices: hub::ShownDevices::FriendsAndBackends,
+            shared: true,
+            linger: LINGER,
+        };
         let hub = Hub::new(found.standing.head, settings, metrics.clone());
         let service = Arc::new(service(on, &store, (&hub, &metrics), machine));
         let lifecycle = Arc::new(Lifecycle::default());

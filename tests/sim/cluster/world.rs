@@ -21,7 +21,8 @@ use super::plan::{self, ClusterAct, ClusterStep, GATEWAYS};
 use super::server::{Server, SharedServer};
 use crate::check::{compare, shows};
 use crate::client::{Client, Order};
-use crate::model::Model;
+use crate::device;
+use crate::model::{Model, Shown};
 use crate::net::{Breaker, End};
 use crate::node::{LINGER, Process};
 use crate::plan::{ACCOUNTS, CLIENTS, account, owner};
@@ -545,7 +546,7 @@ impl Director {
 
     async fn check_all(&self, away: &BTreeSet<u64>) {
         let model = self.model();
-        let online = online(&model, away);
+        let online = device::kinds(&self.clients, away, |name| model.exists(name));
         for n in (0..ACCOUNTS).filter(|n| model.exists(&account(*n)) && !away.contains(n)) {
             let seen = (&online, (self.clock)(), BLURRED);
             compare(&self.shared, &self.clients, n, (&model, seen, &self.rules)).await;
@@ -555,8 +556,8 @@ impl Director {
     /// Checks that every client shows those as offline that are on no gateway, and the others as online.
     fn check_presence(&self, away: &BTreeSet<u64>) {
         let model = self.model();
-        let online = online(&model, away);
-        let here = |client: &&Client| online.contains(&client.account);
+        let online = device::kinds(&self.clients, away, |name| model.exists(name));
+        let here = |client: &&Client| online.contains_key(&client.account);
         for client in self.clients.iter().filter(here) {
             let view = client.view.lock().unwrap();
             let rules = self.rules.lock().unwrap().clone();
@@ -572,11 +573,7 @@ impl Director {
     }
 }
 
-/// Leaves out the statuses, which end by themselves.
-fn are_online(shows: BTreeMap<String, (bool, Option<String>)>) -> BTreeMap<String, bool> {
-    shows.into_iter().map(|(account, (online, _))| (account, online)).collect()
-}
-
-fn online(model: &Model, away: &BTreeSet<u64>) -> BTreeSet<String> {
-    (0..ACCOUNTS).filter(|n| !away.contains(n)).map(account).filter(|name| model.exists(name)).collect()
+/// Leaves out the statuses, which end by themselves, and the kinds of devices.
+fn are_online(shows: BTreeMap<String, Shown>) -> BTreeMap<String, bool> {
+    shows.into_iter().map(|(account, (online, ..))| (account, online)).collect()
 }

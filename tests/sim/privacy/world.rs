@@ -33,6 +33,8 @@ const VIEWERS: [&str; 2] = ["bob", "eve"];
 /// A friend of the viewers, and an account that nobody knows, whose changes stand for any others.
 const BYSTANDER: &str = "cat";
 const UNKNOWN: &str = "zed";
+/// The kind of device that she returns on.
+const KIND: &str = "web";
 
 /// A connection, which ends when this is dropped.
 struct Connection {
@@ -40,6 +42,8 @@ struct Connection {
     replica: Arc<Mutex<Replica>>,
     /// Whether a real client would say goodbye.
     logout: bool,
+    /// The kind of device that it is on.
+    kind: &'static str,
 }
 
 impl Drop for Connection {
@@ -208,7 +212,10 @@ impl World {
 
     async fn act(&mut self, act: Act) {
         match act {
-            Act::Comes => self.comes(),
+            Act::Comes => {
+                let kind = if self.choice.percent(40) { "ios" } else { KIND };
+                self.comes(kind);
+            }
             Act::Leaves => self.leaves(),
             Act::Event => self.event().await,
             Act::Secretly => self.secretly().await,
@@ -226,7 +233,7 @@ impl World {
                 let (encoding, logout) = (self.encoding(), self.random.percent(50));
                 self.bystander = match self.bystander.take() {
                     Some(_) => None,
-                    None => Some(self.connect(BYSTANDER, encoding, Replica::default(), logout, None)),
+                    None => Some(self.connect((BYSTANDER, KIND), encoding, Replica::default(), logout, None)),
                 };
             }
             Act::Restart => self.restart().await,
@@ -237,9 +244,9 @@ impl World {
         Encoding::ALL[self.random.index(2)]
     }
 
-    fn comes(&mut self) {
+    fn comes(&mut self, kind: &'static str) {
         let (encoding, logout) = (self.encoding(), self.random.percent(50));
-        let connection = self.connect(OWNER, encoding, Replica::default(), logout, None);
+        let connection = self.connect((OWNER, kind), encoding, Replica::default(), logout, None);
         self.owner.push(connection);
     }
 
@@ -253,6 +260,9 @@ impl World {
         self.happened(if was_there { "an event while she is there" } else { "an event while she is away" });
         if self.owner.len() > 1 {
             self.happened("an event with several devices");
+        }
+        if self.owner.iter().any(|device| device.kind != self.owner[0].kind) {
+            self.happened("an event with several kinds of devices");
         }
         match (self.relation, self.side) {
             (Relation::Block, Side::Secret) => {
@@ -340,7 +350,18 @@ impl World {
             return;
         }
         self.happened("she moves");
-        if self.owner.is_empty() { self.comes() } else { self.leaves() }
+        match self.choice.below(3) {
+            _ if self.owner.is_empty() => self.comes(if self.choice.percent(50) { "tv" } else { KIND }),
+            0 => {
+                self.comes("tv");
+                self.happened("she takes another kind of device");
+            }
+            1 => {
+                self.owner.remove(0);
+                self.happened("she puts one device away");
+            }
+            _ => self.leaves(),
+        }
     }
 
     /// Ends the event, so that she is there from now on, or is not.
@@ -360,15 +381,13 @@ impl World {
             self.status(None).await;
         }
         if self.is_secret() {
-            if there == self.owner.is_empty() {
-                if there {
-                    self.comes();
-                } else {
-                    self.leaves();
-                }
-                // Until the gateway knows.
-                sleep(Duration::from_millis(150)).await;
+            // In the other world she returns on one kind of device.
+            self.owner.retain(|device| there && device.kind == KIND);
+            if there && self.owner.is_empty() {
+                self.comes(KIND);
             }
+            // Until the gateway knows.
+            sleep(Duration::from_millis(150)).await;
         } else {
             sleep(Duration::from_millis(150)).await;
         }
@@ -388,7 +407,7 @@ impl World {
                     self.elsewhere().await;
                 }
                 if there {
-                    self.comes();
+                    self.comes(KIND);
                 }
             }
         }
@@ -452,11 +471,11 @@ impl World {
         self.happened("a restart");
         drop(self.node.take());
         self.node = Some(Node::start(&self.on).await);
-        for _ in 0..std::mem::take(&mut self.owner).len() {
-            self.comes();
+        for device in std::mem::take(&mut self.owner) {
+            self.comes(device.kind);
         }
         if self.bystander.take().is_some() {
-            self.bystander = Some(self.connect(BYSTANDER, Encoding::Json, Replica::default(), false, None));
+            self.bystander = Some(self.connect((BYSTANDER, KIND), Encoding::Json, Replica::default(), false, None));
         }
         sleep(Duration::from_millis(20)).await;
         for viewer in 0..2 {
@@ -472,12 +491,12 @@ impl World {
         self.connections[viewer] += 1;
         let is_recorded = self.relation != Relation::Block || self.target == viewer;
         let recorder = is_recorded.then(|| (viewer, self.connections[viewer], self.begun, self.seen.clone()));
-        self.connect(VIEWERS[viewer], Encoding::ALL[viewer], replica, false, recorder)
+        self.connect((VIEWERS[viewer], KIND), Encoding::ALL[viewer], replica, false, recorder)
     }
 
     fn connect(
         &mut self,
-        account: &str,
+        (account, kind): (&str, &'static str),
         encoding: Encoding,
         replica: Replica,
         logout: bool,
@@ -485,11 +504,12 @@ impl World {
     ) -> Connection {
         let (end, _) = self.node.as_mut().expect("it is replaced at once").connect(encoding, &self.random.fork());
         let (orders, taken) = unbounded_channel();
-        let login = v1::Login { token: account.to_owned(), cursor: replica.cursor().map(str::to_owned), device: None };
+        let device = Some(v1::Device { r#type: kind.to_owned(), ..Default::default() });
+        let login = v1::Login { token: account.to_owned(), cursor: replica.cursor().map(str::to_owned), device };
         orders.send(ClientCommand::Login(login)).expect("it is there");
         let replica = Arc::new(Mutex::new(replica));
         tokio::spawn(run(end, encoding, taken, replica.clone(), recorder));
-        Connection { orders, replica, logout }
+        Connection { orders, replica, logout, kind }
     }
 }
 

@@ -5,8 +5,10 @@ use rosterd_protocol::Encoding;
 use serde_json::Value;
 
 use super::rig::{Cluster, until_sessions};
+use crate::device_kinds::on;
+use crate::devices::log_in;
 use crate::feed::{backend, events, get};
-use crate::presence_feed::until_known;
+use crate::presence_feed::{until_devices, until_known};
 use crate::support::Gateway;
 
 const JSON: Encoding = Encoding::Json;
@@ -14,6 +16,51 @@ const JSON: Encoding = Encoding::Json;
 /// All that the feed of a gateway says about who comes and goes.
 async fn all_presence(gateway: &Gateway) -> Vec<Value> {
     events(&mut backend(gateway).await, "types=presence.*").await.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_of_devices_are_those_on_all_gateways_and_go_with_the_one_that_they_are_on() {
+    let settings = ["feed.presence=true", "presence.devices=true", "presence.linger=300ms"];
+    let Some(mut cluster) = Cluster::start(2, &settings) else { return };
+    let [one, other] = &cluster.gateways[..] else { panic!("two") };
+    one.populate(&["ann", "bob"], &[("ann", "bob")]).await;
+    let (mut here, mut there) = (backend(one).await, backend(other).await);
+    let (_, begin) = events(&mut here, "after=now").await;
+    let (mut ann, mut tab) = (one.login("ann", JSON).await, other.login("ann", JSON).await);
+    let phone = log_in(one, "bob", "ios", JSON).await;
+    let laptop = log_in(other, "bob", "web", JSON).await;
+    for peer in [&mut ann, &mut tab] {
+        peer.until(on("bob", &["ios", "web"])).await;
+    }
+    for reader in [&mut here, &mut there] {
+        until_devices(reader, &begin, "bob", &["ios", "web"]).await;
+    }
+    for gateway in &cluster.gateways {
+        let (_, body) = gateway.call(Method::GET, "/v1/users/bob/presence", "").await;
+        assert_eq!(body["devices"], serde_json::json!(["ios", "web"]));
+    }
+    // Another of a kind is nothing new, on whichever gateway.
+    let second = log_in(one, "bob", "web", JSON).await;
+    drop(laptop);
+    let tv = log_in(other, "bob", "tv", JSON).await;
+    for peer in [&mut ann, &mut tab] {
+        peer.until(on("bob", &["ios", "tv", "web"])).await;
+    }
+    drop(second);
+    for peer in [&mut ann, &mut tab] {
+        peer.until(on("bob", &["ios", "tv"])).await;
+    }
+    let position = until_devices(&mut here, &begin, "bob", &["ios", "tv"]).await;
+    cluster.gateways.remove(1).kill();
+    ann.until(on("bob", &["ios"])).await;
+    assert!(ann.sees_online("bob"));
+    let position = until_devices(&mut here, &position, "bob", &["ios"]).await;
+    drop(phone);
+    ann.until(|replica| !replica.presence()["bob"].online).await;
+    assert!(on("bob", &[])(&ann.replica));
+    until_devices(&mut here, &position, "bob", &[]).await;
+    drop((tv, tab));
+    assert_eq!(cluster.terminate().await, [Some(0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ pub(super) fn last(lines: &[Value]) -> String {
 
 /// Says what of a snapshot is not as expected.
 ///
-/// `friends`, `blocks`, `online` (but for the client's own) and `watched` are all accounts, `statuses` all statuses; `requests` are all requests, each with at least the fields
+/// `friends`, `blocks`, `online` (but for the client's own) and `watched` are all accounts, `statuses` all statuses, `devices` all kinds of devices; `requests` are all requests, each with at least the fields
 /// given; `users` has records by account with at least the fields given, `null` for one that must not be there.
 pub(super) fn wrong(snapshot: &Value, expected: &Value) -> Option<String> {
     expected.as_object().expect("`holds` is an object").iter().find_map(|(key, value)| {
@@ -21,9 +21,9 @@ pub(super) fn wrong(snapshot: &Value, expected: &Value) -> Option<String> {
             "online" => accounts(&snapshot["presence"], |presence| {
                 presence["online"] == true && presence["account"] != snapshot["me"]["account"]
             }),
-            "statuses" => {
-                let held = statuses(&snapshot["presence"]);
-                return (held != *value).then(|| format!("the statuses are {held} and not {value}"));
+            "statuses" | "devices" => {
+                let held = shown(&snapshot["presence"], if key == "statuses" { "status" } else { "devices" });
+                return (held != *value).then(|| format!("{key} are {held} and not {value}"));
             }
             "watched" => snapshot["watched"].clone(),
             "sessions" => snapshot["sessions"].as_array().map_or(0, Vec::len).into(),
@@ -37,9 +37,10 @@ pub(super) fn wrong(snapshot: &Value, expected: &Value) -> Option<String> {
     })
 }
 
-/// The statuses by account, the client's own included.
-fn statuses(presence: &Value) -> Value {
-    let shown = |seen: &Value| Some((seen["account"].as_str()?.to_owned(), seen.get("status")?.clone()));
+/// What accounts show beside presence, by account, the client's own included.
+fn shown(presence: &Value, what: &str) -> Value {
+    let is_some = |shown: &&Value| **shown != json!([]);
+    let shown = |seen: &Value| Some((seen["account"].as_str()?.to_owned(), seen.get(what).filter(is_some)?.clone()));
     presence.as_array().into_iter().flatten().filter_map(shown).collect::<serde_json::Map<_, _>>().into()
 }
 

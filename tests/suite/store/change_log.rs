@@ -4,8 +4,8 @@ use std::fs;
 
 use rosterd::store;
 use rosterd_engine::model::{
-    Cause, ChosenPresence, Fields, FriendUpdate, Millis, NumberedPresence, PresenceChange, Row, SeenPresence,
-    SessionId, WriteOrigin,
+    Cause, ChosenPresence, DeviceKind, Fields, FriendUpdate, Millis, NumberedPresence, PresenceChange, Row,
+    SeenPresence, SessionId, WriteOrigin,
 };
 
 use super::Place;
@@ -20,6 +20,7 @@ on_every_store! {
     what_is_old_or_too_much_is_dropped_and_missed_positions_are_below_the_floor
     what_is_refused_or_changes_nothing_is_not_logged
     an_erasure_takes_personal_data_out_and_leaves_the_versions
+    kinds_of_devices_are_kept_with_the_transition_that_they_belong_to
     each_presence_transition_takes_the_next_number_and_an_account_has_that_of_its_last
 }
 
@@ -161,17 +162,37 @@ async fn an_erasure_takes_personal_data_out_and_leaves_the_versions(place: Place
     db.close().await;
 }
 
+async fn kinds_of_devices_are_kept_with_the_transition_that_they_belong_to(place: Place) {
+    let db = place.open();
+    db.write([nick("a", "Ann"), nick("b", "Bob")]).await.unwrap();
+    let mut number = 0;
+    for kinds in ["", "ios smart-tv-2", "ios", "web", ""] {
+        let seen = |name, devices: &str| {
+            let seen = Some(SeenPresence { online: true, last_seen: 5 });
+            PresenceRow { account: account(name), peer: None, seen, devices: DeviceKind::read(devices) }
+        };
+        // Of several rows of one account the last one counts.
+        db.store.put_seen(vec![seen("b", "tv"), seen("a", "car"), seen("a", kinds)]).await.unwrap();
+        let found = db.log.seen_page(number, 99, 9).await.unwrap();
+        let held: Vec<_> = found.iter().map(|found| (found.account.as_str(), &found.devices[..])).collect();
+        assert_eq!(held, [("b", &DeviceKind::read("tv")[..]), ("a", &DeviceKind::read(kinds)[..])]);
+        number = found[1].seen;
+    }
+    db.close().await;
+}
+
 async fn each_presence_transition_takes_the_next_number_and_an_account_has_that_of_its_last(place: Place) {
     let db = place.open();
     db.write([nick("a", "Ann"), nick("b", "Bob"), nick("c", "C")]).await.unwrap();
     let seen = |name, online, last_seen| {
         let seen = Some(SeenPresence { online, last_seen });
-        PresenceRow { account: account(name), peer: None, seen }
+        PresenceRow { account: account(name), peer: None, seen, devices: Vec::new() }
     };
     let number = |db: &super::rig::Running| *db.log.seen().expect("numbers").borrow();
     let found = |name, online, last_seen, hides, revision, seen| NumberedPresence {
         account: account(name),
         presence: SeenPresence { online, last_seen },
+        devices: Vec::new(),
         chosen: ChosenPresence { hides, version: if hides { revision } else { 0 }, status: None },
         revision,
         seen,

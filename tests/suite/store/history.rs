@@ -131,7 +131,7 @@ pub(super) async fn live_through(place: &Place, history: &[Step]) -> Outcome {
             Step::Compact(age) => format!("{:?}", db.store.compact(now - age).await),
             Step::Presence(name, online) => {
                 let seen = Some(SeenPresence { online: *online, last_seen: now });
-                let seen = PresenceRow { account: account(name), peer: None, seen };
+                let seen = PresenceRow { account: account(name), peer: None, seen, devices: Vec::new() };
                 format!("{:?}", db.store.put_seen(vec![seen]).await)
             }
             Step::Wait(time) => {

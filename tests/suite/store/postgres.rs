@@ -72,7 +72,7 @@ async fn a_newer_schema_and_a_second_gateway_are_refused() {
     db.close().await;
     place.sql("UPDATE rosterd.meta SET schema = 99");
     let error = refusal(&url(server, &database.name));
-    assert!(error.contains("its schema has version 99, this rosterd knows versions up to 6"), "{error}");
+    assert!(error.contains("its schema has version 99, this rosterd knows versions up to 7"), "{error}");
     place.sql("UPDATE rosterd.meta SET schema = 6, format = 2");
     let error = refusal(&url(server, &database.name));
     assert!(error.contains("its change log has form 2, this rosterd reads forms up to 1"), "{error}");
@@ -113,7 +113,10 @@ async fn odd_settings_of_a_role_change_nothing() {
     db.write([nick("a", "it's \\ 'quoted'"), nick("b", ""), befriend("a", "b")]).await.unwrap();
     assert_eq!(&*db.profile("a").await.unwrap().nick, "it's \\ 'quoted'");
     let seen = Some(SeenPresence { online: true, last_seen: 7 });
-    db.store.put_seen(vec![PresenceRow { account: account("a"), peer: None, seen }]).await.unwrap();
+    db.store
+        .put_seen(vec![PresenceRow { account: account("a"), peer: None, seen, devices: Vec::new() }])
+        .await
+        .unwrap();
     assert_eq!(db.store.online().await.unwrap().len(), 1);
     let kept = "SELECT setting FROM pg_settings WHERE name = 'synchronous_commit'";
     assert_eq!(place.sql(kept), "on");

@@ -134,6 +134,7 @@ async fn who_is_online_is_stored_beside_the_history(place: Place) {
         account: account(name),
         peer: None,
         seen: Some(SeenPresence { online, last_seen }),
+        devices: Vec::new(),
     };
     db.store.put_seen(vec![seen("a", true, 5), seen("b", true, 6), seen("nobody", true, 7)]).await.unwrap();
     db.store.put_seen(vec![seen("b", false, 8)]).await.unwrap();
@@ -168,6 +169,7 @@ async fn what_a_peer_sees_is_stored_with_the_block_and_outlives_it(place: Place)
         account: account("a"),
         peer: peer.map(account),
         seen: seen.map(|(online, last_seen)| SeenPresence { online, last_seen }),
+        devices: Vec::new(),
     };
     let shown = async || db.store.relations(account("a"), vec![account("b")]).await.unwrap().blocks[0].presence;
     db.store.put_seen(vec![seen(None, Some((true, 5)))]).await.unwrap();
@@ -273,7 +275,7 @@ async fn users_who_block_many_come_to_a_follower_with_the_block_of_its_account_a
     }
     // One whose peer sees the account online is to go offline for it, so every follower brings it.
     let seen = SeenPresence { online: true, last_seen: 5 };
-    let row = PresenceRow { account: account("a"), peer: Some(account("b")), seen: Some(seen) };
+    let row = PresenceRow { account: account("a"), peer: Some(account("b")), seen: Some(seen), devices: Vec::new() };
     db.store.put_seen(vec![row]).await.unwrap();
     let found = db.store.users_followed_by(account("d"), vec![account("a")], 2).await.unwrap();
     assert_eq!(found[0].blocks.iter().map(|block| block.peer.as_str()).collect::<Vec<_>>(), ["b"]);

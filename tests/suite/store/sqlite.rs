@@ -95,6 +95,7 @@ async fn where_numbers_of_presence_begin_whoever_may_be_thought_online_takes_one
         account: account(name),
         peer: None,
         seen: Some(SeenPresence { online, last_seen: 9 }),
+        devices: Vec::new(),
     };
     let db = without();
     db.write(["a", "b", "c"].map(|name| nick(name, "x"))).await.unwrap();

@@ -47,6 +47,12 @@ pub const STATUS_CHARS: usize = 256;
 /// How far ahead the end of a status may be: 366 days.
 pub const STATUS_LASTS: Millis = 366 * 24 * 60 * 60 * 1000;
 
+/// The most characters of the kind of a device that friends see.
+pub const DEVICE_KIND_CHARS: usize = 16;
+
+/// The most kinds of devices of one account that friends see.
+pub const DEVICE_KINDS: usize = 8;
+
 /// The most own fields that a deployment may have.
 pub const OWN_FIELDS: usize = 32;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::limits::{STATUS_CHARS, STATUS_LASTS};
 use super::profile::text;
-use super::{Account, Millis, Reason, RequestError, Revision, SeenNumber};
+use super::{Account, DeviceKind, Millis, Reason, RequestError, Revision, SeenNumber};
 
 /// An account's presence as somebody sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +22,8 @@ pub struct NumberedPresence {
     pub account: Account,
     /// What friends see, peers with a view of their own aside.
     pub presence: SeenPresence,
+    /// The kinds of devices that friends see.
+    pub devices: Vec<DeviceKind>,
     /// What it chose. Setting that takes a number, too.
     pub chosen: ChosenPresence,
     /// The last change of the account itself: whoever has it knows the account, and whether it hides.

@@ -75,8 +75,8 @@ struct NodeSessions<D> {
     /// The number of the last change that was read.
     read: u64,
     sessions: BTreeMap<u64, HeldSession<D>>,
-    /// Since when it stops, if it does, and the accounts that it keeps meanwhile, with when their last session there ended.
-    stopping: Option<(Millis, BTreeMap<Account, Option<Millis>>)>,
+    /// Since when it stops, if it does, and the accounts that it keeps meanwhile.
+    stopping: Option<(Millis, BTreeMap<Account, KeptAccount<D>>)>,
 }
 
 #[derive(Debug)]
@@ -85,6 +85,15 @@ struct HeldSession<D> {
     connected_at: Millis,
     since: Millis,
     device: D,
+}
+
+/// An account that a node keeps while it stops.
+#[derive(Debug)]
+struct KeptAccount<D> {
+    /// When its last session there ended.
+    ended: Option<Millis>,
+    /// The devices of its sessions there that ended meanwhile.
+    devices: Vec<D>,
 }
 
 /// Where an account is.
@@ -98,6 +107,12 @@ struct AccountPlaces {
 impl AccountPlaces {
     fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.kept_by.is_empty()
+    }
+}
+
+impl<D> Default for KeptAccount<D> {
+    fn default() -> Self {
+        Self { ended: None, devices: Vec::new() }
     }
 }
 
@@ -155,6 +170,20 @@ impl<D: Clone> SessionDirectory<D> {
         listed.collect()
     }
 
+    /// Returns the devices of an account on other nodes, with those that nodes keep while they stop.
+    pub fn devices_of(&self, account: &Account) -> impl Iterator<Item = &D> {
+        let places = self.accounts.get(account);
+        let live = places.into_iter().flat_map(|places| &places.sessions).filter_map(|(node, id)| {
+            let session = self.nodes.get(node)?.sessions.get(id)?;
+            Some(&session.device)
+        });
+        let kept = places.into_iter().flat_map(|places| &places.kept_by).filter_map(|node| {
+            let (_, kept) = self.nodes.get(node)?.stopping.as_ref()?;
+            Some(&kept.get(account)?.devices)
+        });
+        live.chain(kept.flatten())
+    }
+
     /// Takes changes of a node in the order of their numbers; those that are known change nothing.
     pub fn take(&mut self, node: NodeId, changes: Vec<SessionChange<D>>) -> Vec<DirectoryChange> {
         let Self { nodes, accounts } = self;
@@ -177,11 +206,12 @@ impl<D: Clone> SessionDirectory<D> {
                     if let Some((since, kept)) = &mut held.stopping
                         && at >= *since
                     {
-                        let ended = kept.entry(account.clone()).or_insert_with(|| {
+                        let kept = kept.entry(account.clone()).or_insert_with(|| {
                             accounts.entry(account.clone()).or_default().kept_by.push(node);
-                            None
+                            KeptAccount::default()
                         });
-                        *ended = (*ended).max(Some(at));
+                        kept.ended = kept.ended.max(Some(at));
+                        kept.devices.extend(held.sessions.get(&id.0).map(|session| session.device.clone()));
                     }
                     if held.sessions.remove(&id.0).is_some() {
                         leave(accounts, &account, |places| places.sessions.retain(|place| *place != (node, id.0)));
@@ -198,7 +228,8 @@ impl<D: Clone> SessionDirectory<D> {
     pub fn stops(&mut self, node: NodeId, since: Millis) {
         let held = self.nodes.entry(node).or_default();
         if held.stopping.is_none() {
-            let kept: BTreeMap<_, _> = held.sessions.values().map(|session| (session.account.clone(), None)).collect();
+            let kept = held.sessions.values().map(|session| (session.account.clone(), KeptAccount::default()));
+            let kept: BTreeMap<_, _> = kept.collect();
             for account in kept.keys() {
                 self.accounts.entry(account.clone()).or_default().kept_by.push(node);
             }
@@ -219,7 +250,8 @@ impl<D: Clone> SessionDirectory<D> {
             names.insert(account, left_at);
         }
         while names.len() < most
-            && let Some((account, ended)) = held.stopping.as_mut().and_then(|(_, kept)| kept.pop_first())
+            && let Some((account, KeptAccount { ended, .. })) =
+                held.stopping.as_mut().and_then(|(_, kept)| kept.pop_first())
         {
             leave(accounts, &account, |places| places.kept_by.retain(|place| *place != node));
             names.entry(account).or_insert(ended.unwrap_or(left_at));
@@ -312,6 +344,9 @@ mod tests {
         directory.take(A, vec![ended(6, 13, 4, 70), ended(7, 14, 5, 45)]);
         for (n, there, sessions) in [(1, true, 0), (2, true, 1), (3, false, 0), (4, true, 0), (5, false, 0)] {
             assert_eq!(directory.is_there(&name(n)), there, "{n}");
+            // It keeps the device of a session that ended while it stopped, if it knew that.
+            let devices: &[u64] = [&[][..], &[10], &[11], &[], &[], &[]][n];
+            assert!(directory.devices_of(&name(n)).eq(devices), "{n}");
             assert_eq!(directory.sessions_of(&name(n)).len(), sessions, "{n}");
         }
         directory.take(B, vec![came(1, 20, 1)]);
@@ -361,6 +396,9 @@ mod tests {
                 wanted.sort_unstable();
                 prop_assert_eq!(&held, &wanted);
                 prop_assert_eq!(directory.is_there(&name(n)), !wanted.is_empty());
+                let mut devices: Vec<_> = directory.devices_of(&name(n)).copied().collect();
+                devices.sort_unstable();
+                prop_assert_eq!(&devices, &wanted);
             }
             while !directory.forget_some(A, 1, 3).is_empty() {}
             prop_assert!(directory.accounts.is_empty() && directory.nodes.is_empty());

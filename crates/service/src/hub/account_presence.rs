@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::offline_grace::{Departure, GracePlace, OfflineGrace};
-use rosterd_engine::model::{Account, ChosenPresence, Millis, SeenPresence, Status, User};
+use super::shown_kinds::ShownKinds;
+use rosterd_engine::model::{Account, ChosenPresence, DeviceKind, Millis, SeenPresence, Status, User};
 
 /// An account's presence, which changes as its sessions log in and leave, and as it hides and shows itself.
 #[derive(Debug, Default)]
@@ -70,11 +71,13 @@ pub(super) struct ShownPresence {
     pub(super) grace: Option<GracePlace>,
     /// The status that goes with it; in offline grace that of its begin.
     pub(super) status: Option<Arc<Status>>,
+    /// The kinds of devices that go with it.
+    pub(super) kinds: ShownKinds,
 }
 
 impl From<SeenPresence> for ShownPresence {
     fn from(seen: SeenPresence) -> Self {
-        Self { seen, grace: None, status: None }
+        Self { seen, grace: None, status: None, kinds: ShownKinds::default() }
     }
 }
 
@@ -99,11 +102,16 @@ impl ShownPresence {
         }
     }
 
+    /// Whether the account is there for the viewers: they see it online, and not in offline grace.
+    pub(super) fn is_there(&self) -> bool {
+        self.seen.online && self.grace.is_none()
+    }
+
     /// Shows the newest status, unless the account is no longer there; none shows whose end has come. Returns whether the
     /// viewers see another one than before.
     pub(super) fn show_status(&mut self, newest: Option<&Arc<Status>>, now: Millis) -> bool {
-        let there = self.seen.online && self.grace.is_none();
-        let next = if there { newest.cloned() } else { self.status.clone().filter(|status| status.lasts(now)) };
+        let next =
+            if self.is_there() { newest.cloned() } else { self.status.clone().filter(|status| status.lasts(now)) };
         let looks = |status: &Option<Arc<Status>>| status.as_ref().map(|status| (status.text.clone(), status.until));
         let differs = looks(&self.status) != looks(&next);
         self.status = next;
@@ -111,10 +119,22 @@ impl ShownPresence {
     }
 
     /// Ends offline grace: the account was last there at `last_seen`.
-    pub(super) fn expire(&mut self, last_seen: Millis) {
+    pub(super) fn expire(&mut self, last_seen: Millis, grace: &mut OfflineGrace) {
         self.grace = None;
         self.status = None;
+        self.kinds.clear(grace);
         self.seen = SeenPresence { online: false, last_seen: last_seen.max(self.seen.last_seen) };
+    }
+
+    /// Leaves its places in offline grace, because nobody has this view any more.
+    pub(super) fn leave_grace(&mut self, grace: &mut OfflineGrace) {
+        self.grace.take().into_iter().for_each(|place| grace.remove(place));
+        self.kinds.clear(grace);
+    }
+
+    /// Whether viewers see the same at the moment.
+    pub(super) fn looks_like(&self, other: &Self) -> bool {
+        (self.seen, &self.status) == (other.seen, &other.status) && self.kinds.kinds().eq(other.kinds.kinds())
     }
 
     /// Whether from now on both are the same, whatever happens.
@@ -123,6 +143,7 @@ impl ShownPresence {
         self.seen == other.seen
             && looks(self) == looks(other)
             && self.grace.map(GracePlace::left) == other.grace.map(GracePlace::left)
+            && self.kinds.agrees(&other.kinds)
     }
 }
 
@@ -135,4 +156,6 @@ pub struct PresenceTransition {
     pub peer: Option<Account>,
     /// What they see now; `None` for a peer that sees what others see.
     pub seen: Option<SeenPresence>,
+    /// The kinds of devices that friends see beside it; none of a peer.
+    pub devices: Vec<DeviceKind>,
 }

@@ -289,6 +289,7 @@ impl Feed {
             // Sessions that logged in as the account that was made again may reconnect as it.
             let is_made_again = state.gone(version);
             state.presence.elsewhere = self.hub.is_elsewhere(account);
+            self.hub.kinds_here.lock().forget(account);
             let reason = if is_made_again { CloseReason::Internal } else { CloseReason::AccountDisabled };
             in_slots(sessions, &state.own).for_each(|session| session.end(reason));
             holders.extend(state.strangers.iter());

@@ -10,11 +10,12 @@
 //! - The watermark passes a change only once all of its watchers are marked.
 //!
 //! Lock order: session table, registry shard, one user; then one of: offline grace, presence transitions, presence sweeps,
-//! one session's pending state, flush queue, other nodes.
+//! one session's pending state, flush queue, other nodes, kinds of the sessions here.
 
 mod account_presence;
 mod account_sessions;
 mod announce;
+mod device_kinds;
 mod elsewhere;
 pub mod feed;
 mod flush;
@@ -32,6 +33,7 @@ mod session;
 mod session_handle;
 mod session_view;
 mod shared_accounts;
+mod shown_kinds;
 mod shown_status;
 mod status_ends;
 #[cfg(test)]
@@ -47,7 +49,7 @@ pub use flush::FlushPermit;
 pub use flush_state::FlushState;
 pub use pending::{Signal, TakenMarks, WakeReason};
 pub use presence::PresenceView;
-pub use registry::{Hub, HubSettings};
+pub use registry::{Hub, HubSettings, ShownDevices};
 pub use session::Session;
 pub use session_handle::SessionHandle;
 pub use session_view::{SessionView, VisibleProfile};

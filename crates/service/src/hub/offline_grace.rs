@@ -1,14 +1,16 @@
 //! The accounts in offline grace: they are no longer there for some viewers, who still see them online.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 
 use tokio::time::Instant;
 
 use rosterd_engine::model::{Account, Millis};
 
-/// A place in [`OfflineGrace`]: when the account left, and a number, because several may leave together.
+/// A place in [`OfflineGrace`]: when the account left, and a number, because several may leave together; and the wall clock
+/// then, if that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct GracePlace(Instant, u64, Option<Millis>);
+pub(super) struct GracePlace(Instant, u64, Option<NonZero<Millis>>);
 
 /// When an account left.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +29,11 @@ impl GracePlace {
     /// When the account was last there, at `now`, which the clock says at `instant`.
     pub(super) fn last_seen(self, instant: Instant, now: Millis) -> Millis {
         let ago = instant.saturating_duration_since(self.0).as_millis() as Millis;
-        self.2.unwrap_or(now.saturating_sub(ago))
+        self.2.map_or(now.saturating_sub(ago), NonZero::get)
     }
 
     pub(super) fn departure(self) -> Departure {
-        Departure { at: self.0, time: self.2 }
+        Departure { at: self.0, time: self.2.map(NonZero::get) }
     }
 }
 
@@ -46,7 +48,7 @@ impl OfflineGrace {
     /// Adds an account that left then, for one viewer or for all others; returns its place.
     pub(super) fn add(&mut self, left: Departure, account: Account, peer: Option<Account>) -> GracePlace {
         self.last += 1;
-        let place = GracePlace(left.at, self.last, left.time);
+        let place = GracePlace(left.at, self.last, left.time.and_then(NonZero::new));
         self.waiting.insert(place, (account, peer));
         place
     }

@@ -61,12 +61,10 @@ impl Hub {
             }
             // The store says that the peer sees what others see.
             None => {
-                if let Some(place) = shown.grace.take() {
-                    grace.remove(place);
-                }
-                if (shown.seen, &shown.status) != (state.presence.shown.seen, &state.presence.shown.status) {
+                if !shown.looks_like(&state.presence.shown) {
                     seen_by.peers.push(block.peer.clone());
                 }
+                shown.leave_grace(&mut grace);
                 false
             }
         };
@@ -74,6 +72,7 @@ impl Hub {
         let peer = Peer { block: block.clone(), shown: Some(shown).filter(|_| is_own) };
         state.put_peer(peer);
         seen_by.and(self.show_status(owner, state));
+        seen_by.and(self.show_kinds(owner, state, self.departure(block.update_time)));
         if is_own && self.settings.presence && self.stores(state) {
             self.note_peer(owner.account(), state, &block.peer);
         }
@@ -86,10 +85,12 @@ impl Hub {
 impl ShownPresence {
     /// What a peer that saw the same sees from now on, with a place of its own in offline grace.
     fn copy_for(&self, account: &Account, peer: &Account, grace: &mut OfflineGrace) -> Self {
-        let mut copy = Self { grace: None, ..self.clone() };
+        let Self { seen, status, .. } = self.clone();
+        let mut copy = Self { seen, status, ..Self::default() };
         if let Some(place) = self.grace {
             copy.go(place.departure(), account, Some(peer), grace);
         }
+        copy.kinds = self.kinds.copy_for(account, peer, grace);
         copy
     }
 }

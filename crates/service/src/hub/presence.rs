@@ -16,7 +16,7 @@ use super::presence_sweep::{PresenceSweep, SLICE};
 use super::registry::Hub;
 use super::session::Session;
 use super::user::{UserRef, UserState};
-use rosterd_engine::model::{Account, ChosenPresence, Millis, OnlineAccount, SeenPresence, Status};
+use rosterd_engine::model::{Account, ChosenPresence, DeviceKind, Millis, OnlineAccount, SeenPresence, Status};
 use rosterd_engine::sync::interest::Slot;
 use rosterd_engine::sync::outbox::RecordKinds;
 
@@ -34,6 +34,8 @@ pub struct PresenceView {
     pub last_seen: Millis,
     /// The text that the account shows beside it, and its end.
     pub status: Option<Arc<Status>>,
+    /// The kinds of its devices, where friends see them.
+    pub kinds: Vec<DeviceKind>,
     /// Whether the account hides its presence, and the version of what it chose; only for the account's own sessions.
     pub own: Option<(bool, u64)>,
 }
@@ -48,6 +50,11 @@ pub(super) struct SeenBy {
 }
 
 impl SeenBy {
+    /// One peer with a view of its own, or all other friends.
+    fn only(peer: Option<Account>) -> Self {
+        Self { friends: peer.is_none(), peers: peer.into_iter().collect() }
+    }
+
     /// Adds others.
     pub(super) fn and(&mut self, others: Self) {
         self.friends |= others.friends;
@@ -81,11 +88,17 @@ impl Hub {
     }
 
     /// Notes that a session of the account has logged in.
-    pub(super) fn came_online(&self, me: &UserRef, now: Millis) {
+    pub(super) fn came_online(&self, me: &UserRef, session: &Session, now: Millis) {
         let mut state = me.state().lock();
         state.presence.connected = true;
+        self.note_kind(session);
+        let returns = state.presence.shown.grace.is_some();
         state.presence.owned = self.settings.shared;
         let seen_by = self.follow_presence(me, &mut state, now);
+        if returns && state.presence.shown.kinds.kinds().next().is_none() {
+            // Before a restart it may have had some.
+            self.note_kinds(me.account(), &mut state, &SeenBy::only(None));
+        }
         self.note_shared_presence(me.account(), &mut state);
         drop(state);
         self.mark_seen_by(&self.sessions.read(), me, &seen_by);
@@ -123,8 +136,10 @@ impl Hub {
             }
         }
         drop(grace);
+        let mut differs = self.show_status(user, state);
+        differs.and(self.show_kinds(user, state, left));
         self.note_transitions(user.account(), state, &seen_by);
-        seen_by.and(self.show_status(user, state));
+        seen_by.and(differs);
         self.rejoin_peers(user.account(), state);
         seen_by
     }
@@ -135,18 +150,25 @@ impl Hub {
             return;
         }
         if seen_by.friends {
-            self.transitions.lock().add(account, None, Some(state.presence.shown.seen));
-            state.presence.unstored = true;
+            self.note_friends(account, state);
         }
         for peer in &seen_by.peers {
             self.note_peer(account, state, peer);
         }
     }
 
+    /// Notes for the store what friends see now.
+    pub(super) fn note_friends(&self, account: &Account, state: &mut UserState) {
+        let shown = &state.presence.shown;
+        let kinds = if self.tells_devices() { shown.kinds.kinds().collect() } else { Vec::new() };
+        self.transitions.lock().add(account, None, (Some(shown.seen), kinds));
+        state.presence.unstored = true;
+    }
+
     /// Notes for the store what a peer sees now.
     pub(super) fn note_peer(&self, account: &Account, state: &mut UserState, peer: &Account) {
         let shown = state.peer(peer).and_then(|peer| peer.shown.as_ref());
-        self.transitions.lock().add(account, Some(peer), shown.map(|shown| shown.seen));
+        self.transitions.lock().add(account, Some(peer), (shown.map(|shown| shown.seen), Vec::new()));
         state.presence.unstored = true;
     }
 
@@ -181,13 +203,20 @@ impl Hub {
                 Some(peer) => state.peer_mut(peer).and_then(|peer| peer.shown.as_mut()),
             };
             // It came back meanwhile, and has left later or not at all; or it was deleted.
-            if let Some(shown) = shown.filter(|shown| shown.grace == Some(place)) {
-                shown.expire(place.last_seen(instant, now));
-                seen_by.friends = peer.is_none();
-                seen_by.peers.extend(peer);
-                self.note_transitions(user.account(), &mut state, &seen_by);
-                self.rejoin_peers(user.account(), &mut state);
-                state.presence.owned &= state.presence.connected || state.presence.shown.seen.online;
+            if let Some(shown) = shown {
+                if shown.grace == Some(place) {
+                    shown.expire(place.last_seen(instant, now), &mut self.offline_grace.lock());
+                    seen_by = SeenBy::only(peer);
+                    self.note_transitions(user.account(), &mut state, &seen_by);
+                    self.rejoin_peers(user.account(), &mut state);
+                    state.presence.owned &= state.presence.connected || state.presence.shown.seen.online;
+                } else {
+                    if shown.kinds.expire(place, !shown.is_there()) {
+                        seen_by = SeenBy::only(peer);
+                        self.note_kinds(user.account(), &mut state, &seen_by);
+                    }
+                    self.rejoin_peers(user.account(), &mut state);
+                }
             }
             let idle = state.is_idle();
             drop(state);
@@ -261,6 +290,8 @@ impl Hub {
             online: presence.is_online(),
             last_seen: presence.shown.seen.last_seen,
             status: self.own_status(&state),
+            // Its own clients know its sessions.
+            kinds: Vec::new(),
             own: Some(presence.chosen.as_ref().map_or((false, 0), |chosen| (chosen.hides, chosen.version))),
         }
     }
@@ -268,10 +299,17 @@ impl Hub {
     /// An account's presence as its friend `viewer` sees it.
     pub(super) fn friends_presence(user: &UserRef, state: &UserState, viewer: &Account) -> PresenceView {
         let own_view = state.peer(viewer).and_then(|peer| peer.shown.as_ref());
-        let ShownPresence { seen: SeenPresence { online, last_seen }, status, .. } =
+        let ShownPresence { seen: SeenPresence { online, last_seen }, status, kinds, .. } =
             own_view.unwrap_or(&state.presence.shown);
         let (online, last_seen, status) = (*online, *last_seen, status.clone());
-        PresenceView { account: user.account().clone(), online, last_seen, status, own: None }
+        PresenceView {
+            account: user.account().clone(),
+            online,
+            last_seen,
+            status,
+            kinds: kinds.kinds().collect(),
+            own: None,
+        }
     }
 
     /// Marks the sessions of those who see the account come or go, and who list it as a friend.

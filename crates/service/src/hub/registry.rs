@@ -12,12 +12,24 @@ use super::holders::Holders;
 use super::offline_grace::OfflineGrace;
 use super::presence_sweep::PresenceSweeps;
 use super::session::Session;
+use super::shown_kinds::KindsHere;
 use super::status_ends::StatusEnds;
 use super::transitions::Transitions;
 use super::user::{UserRef, UserState};
 use crate::locks::{AtomicU64, DashMap, Mutex, Ordering, RwLock};
 use crate::metrics::Metrics;
 use rosterd_engine::model::{Account, Millis, Revision, User, Visibility};
+
+/// Who sees the kinds of devices on which an account is online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownDevices {
+    /// Nobody.
+    Nobody,
+    /// Friends.
+    Friends,
+    /// Friends, and backends that follow presence.
+    FriendsAndBackends,
+}
 
 /// What an operator configures about who sees what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +38,8 @@ pub struct HubSettings {
     pub visibility: Visibility,
     /// Whether friends see who is online.
     pub presence: bool,
+    /// Who sees on which kinds of devices, too.
+    pub devices: ShownDevices,
     /// Whether other nodes serve the same accounts.
     pub shared: bool,
     /// The offline grace.
@@ -34,7 +48,13 @@ pub struct HubSettings {
 
 impl Default for HubSettings {
     fn default() -> Self {
-        Self { visibility: Visibility::default(), presence: true, shared: false, linger: Duration::from_secs(10) }
+        Self {
+            visibility: Visibility::default(),
+            presence: true,
+            devices: ShownDevices::Nobody,
+            shared: false,
+            linger: Duration::from_secs(10),
+        }
     }
 }
 
@@ -61,6 +81,8 @@ pub struct Hub {
     pub(super) status_ends: Mutex<StatusEnds>,
     /// The time up to which statuses have ended.
     pub(super) statuses_at: AtomicU64,
+    /// The kinds of devices of the sessions here, if friends see them.
+    pub(super) kinds_here: Mutex<KindsHere>,
     pub(super) flush_queue: Mutex<FlushQueue>,
     pub(super) holders: Holders,
     /// What is known of other nodes, and what they are to know of this one.
@@ -96,6 +118,7 @@ impl Hub {
             presence_sweeps,
             status_ends,
             statuses_at: AtomicU64::new(0),
+            kinds_here: Mutex::default(),
             flush_queue,
             holders,
             elsewhere,
@@ -176,6 +199,7 @@ impl Hub {
         if !was_known && is_held {
             // Nobody has seen anything of it yet.
             let _ = self.show_status(entry, &mut state);
+            let _ = self.show_kinds(entry, &mut state, self.departure(self.time()));
         }
         if let Some(session) = reader {
             state.has_read(session.slot());

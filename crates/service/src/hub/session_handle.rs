@@ -284,7 +284,7 @@ impl Hub {
             is_only &= !self.enforce(handle.me(), limit);
         }
         if self.settings.presence {
-            self.came_online(handle.me(), now);
+            self.came_online(handle.me(), handle.session(), now);
         }
         self.note_arrival(handle.session());
         // Its client knows that without a list of sessions.
@@ -304,9 +304,15 @@ impl Hub {
                 state.presence.lost = None;
                 self.elsewhere.lock().left(&session, state.presence.left);
             }
+            self.forget_kind(me.account(), slot);
             let was_last = state.own.is_empty();
             if was_last {
                 self.disconnected(me, &mut state);
+            } else {
+                // Nobody sees that before offline grace is over.
+                let left = self.departure_of(&state.presence);
+                let _ = self.show_kinds(me, &mut state, left);
+                self.rejoin_peers(me.account(), &mut state);
             }
             (state.is_idle(), was_last)
         };

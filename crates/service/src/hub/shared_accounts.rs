@@ -65,8 +65,7 @@ impl Hub {
     /// Has it stored that an account is online that has come here: a node on which it was before may not have done so.
     pub(super) fn note_shared_presence(&self, account: &Account, state: &mut UserState) {
         if self.settings.shared && state.presence.is_present() {
-            self.transitions.lock().add(account, None, Some(state.presence.shown.seen));
-            state.presence.unstored = true;
+            self.note_friends(account, state);
         }
     }
 
@@ -217,6 +216,10 @@ impl Hub {
             } else if before != is_there {
                 let since = since.unwrap_or_else(|| self.time());
                 seen_by.push(self.follow_presence(&user, &mut state, since));
+            } else {
+                let left = self.departure_of(&state.presence);
+                seen_by.push(self.show_kinds(&user, &mut state, left));
+                self.rejoin_peers(user.account(), &mut state);
             }
         }
         let idle = state.is_idle();

@@ -205,8 +205,8 @@ impl UserState {
         let ended = peers.iter_mut().flat_map(|peers| peers.iter_mut()).filter(|(_, peer)| peer.block.removed);
         let mut rejoined = Vec::new();
         for (account, peer) in ended {
-            if let Some(shown) = peer.shown.take_if(|shown| shown.agrees(&presence.shown)) {
-                shown.grace.into_iter().for_each(|place| grace.remove(place));
+            if let Some(mut shown) = peer.shown.take_if(|shown| shown.agrees(&presence.shown)) {
+                shown.leave_grace(grace);
                 rejoined.push(account.clone());
             }
         }

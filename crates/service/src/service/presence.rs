@@ -23,13 +23,14 @@ const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_mi
 const SOME: usize = 500;
 
 impl Service {
-    /// Reads an account's presence, as its own clients see it.
+    /// Reads an account's presence, as its own clients see it, with the kinds of its devices, if friends see these.
     ///
     /// # Errors
     /// 404 for an unknown account, 503.
     pub async fn presence(&self, account: &Account) -> Result<v1::Presence, RequestError> {
         if let Some(user) = self.hub.user(account).filter(|user| user.profile().is_some()) {
-            return Ok(record(&self.hub.own_presence(&user)));
+            let kinds = self.hub.kinds_of(account);
+            return Ok(record(&PresenceView { kinds, ..self.hub.own_presence(&user) }));
         }
         let found = self.store.users_seen_by(account.clone(), vec![account.clone()]).await;
         let found = found.map_err(|e| unavailable(&e))?;
@@ -40,6 +41,7 @@ impl Service {
             online: shown.online,
             last_seen: shown.last_seen,
             status: user.chosen.shown_status(shown, self.grace(), self.now()).cloned(),
+            kinds: self.hub.kinds_of(account),
             own: Some((user.chosen.hides, user.chosen.version)),
         };
         Ok(record(&seen))
@@ -77,10 +79,11 @@ impl Service {
         Ok(Command::SetPresence { account: account.clone(), set, if_version })
     }
 
-    /// Encodes the event about an account's presence, with the status that friends see now.
+    /// Encodes the event about an account's presence, with what friends see beside it.
     pub(super) fn presence_event(&self, history: LogHistory, found: &NumberedPresence, fields: &EventFields) -> String {
         let status = found.chosen.shown_status(found.presence, self.grace(), self.now());
-        presence_json(history, found, status.map(|status| &**status), fields)
+        let devices = if self.hub.has_devices() { &found.devices[..] } else { &[] };
+        presence_json(history, found, (status.map(|status| &**status), devices), fields)
     }
 
     /// The offline grace in milliseconds.
@@ -99,7 +102,12 @@ impl Service {
             if transitions.is_empty() {
                 return;
             }
-            let row = |PresenceTransition { account, peer, seen }| store::PresenceRow { account, peer, seen };
+            let row = |PresenceTransition { account, peer, seen, devices }| store::PresenceRow {
+                account,
+                peer,
+                seen,
+                devices,
+            };
             if let Err(error) = self.store.put_seen(transitions.iter().cloned().map(row).collect()).await {
                 tracing::warn!(%error, "who came and went could not be written down; it is tried again");
                 return self.hub.put_back_transitions(transitions);
@@ -120,6 +128,7 @@ pub fn record(seen: &PresenceView) -> v1::Presence {
         version: seen.own.map(|(_, version)| version),
         status: seen.status.as_ref().map(|status| status.text.to_string()),
         until: seen.status.as_ref().and_then(|status| status.until),
+        devices: seen.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
     }
 }
 

@@ -33,8 +33,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use rosterd_engine::model::{
-    Account, Answer, Block, Change, Command, Credential, Edge, Lineage, ListedEdge, Millis, OnlineAccount, Profile,
-    Request, RequestError, Revision, SeenPresence, User, Visibility, WriteOrigin,
+    Account, Answer, Block, Change, Command, Credential, DeviceKind, Edge, Lineage, ListedEdge, Millis, OnlineAccount,
+    Profile, Request, RequestError, Revision, SeenPresence, User, Visibility, WriteOrigin,
 };
 
 /// The capacity of the feed: how many batches may wait for its consumer before the store stops committing.
@@ -167,6 +167,8 @@ pub struct PresenceRow {
     pub peer: Option<Account>,
     /// What they see; `None` for a peer that sees what others see.
     pub seen: Option<SeenPresence>,
+    /// The kinds of devices that friends see beside it; not stored of a peer.
+    pub devices: Vec<DeviceKind>,
 }
 
 /// An open store, and the one feed of its commits.

@@ -57,7 +57,7 @@ function Nobody({ account }: { account: string }): JSX.Element {
 const Initials = ({ of }: { of: string }): JSX.Element => <span class="initials" aria-hidden="true">{[...of.trim()].slice(0, 1).join('').toUpperCase() || '?'}</span>;
 
 function Here({ of: { presence, sessions } }: { of: Header }): JSX.Element {
-  if (sessions.length) return <State tone="good">online on {sessions.length} {sessions.length === 1 ? 'device' : 'devices'}{presence.invisible ? ', shown as offline' : ''}{presence.status ? <>: <Text of={presence.status} /></> : ''}</State>;
+  if (sessions.length) return <State tone="good">online on {sessions.length} {sessions.length === 1 ? 'device' : 'devices'}{presence.devices?.length ? ` (${presence.devices.join(', ')})` : ''}{presence.invisible ? ', shown as offline' : ''}{presence.status ? <>: <Text of={presence.status} /></> : ''}</State>;
   return <State tone="dim">offline{presence.lastSeen ? <>, last seen <Ago time={presence.lastSeen} /></> : null}{presence.invisible ? ', invisible' : ''}</State>;
 }
 

@@ -102,6 +102,8 @@ export interface Presence {
     readonly status?: string;
     /** The time at which the status ends, if it has an end of its own. Milliseconds since 1970. */
     readonly until?: number;
+    /** Only for friends, and only if the deployment shows them: the kinds of devices on which they are online, such as `ios`. */
+    readonly devices?: readonly string[];
 }
 /** A change to what this account shows of its presence; see {@link RosterdClient.setPresence}. */
 export interface OwnPresence {

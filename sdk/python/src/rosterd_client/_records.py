@@ -74,7 +74,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Presence:
-    """Whether an account is online, and its status; of this account also whether it hides that."""
+    """Whether an account is online, and its status; of this account also whether it hides that, of a friend the kinds of its
+    devices, if the deployment shows them."""
 
     account: str
     online: bool
@@ -82,6 +83,7 @@ class Presence:
     invisible: Optional[bool]
     status: Optional[str] = None
     until: Optional[int] = None
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def presence(record: Any) -> Presence:
         invisible=record.invisible,
         status=record.status,
         until=record.until,
+        devices=tuple(record.devices),
     )
 
 

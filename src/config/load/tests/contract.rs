@@ -66,6 +66,7 @@ fn the_names_and_defaults_are_a_contract() {
             "ops.tls.certificate",
             "ops.tls.client_ca",
             "ops.tls.key",
+            "presence.devices",
             "presence.enabled",
             "presence.linger",
             "profile.visibility.avatar",

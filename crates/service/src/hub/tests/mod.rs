@@ -1,11 +1,13 @@
 //! The hub's registry, dirty marks, presence and account sessions, without a store or a socket.
 
 use super::feed::Feed;
-use super::{Hub, HubSettings, SessionHandle, SessionsLimit, UserRef, VisibleProfile};
+use super::{
+    Hub, HubSettings, PresenceTransition, SessionHandle, SessionsLimit, ShownDevices, UserRef, VisibleProfile,
+};
 use proptest::prelude::*;
 use rosterd_engine::model::{
-    Account, Block, Cause, Change, ChosenPresence, CloseReason, Edge, LastChange, OnlineAccount, Profile, Revision,
-    Row, SeenPresence, SessionId, SessionsPolicy, User, WriteOrigin,
+    Account, Block, Cause, Change, ChosenPresence, CloseReason, DeviceKind, Edge, LastChange, OnlineAccount, Profile,
+    Revision, Row, SeenPresence, SessionId, SessionsPolicy, User, WriteOrigin,
 };
 use rosterd_engine::sync::outbox::RecordKinds;
 use rosterd_protocol::v1;
@@ -13,6 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+mod kinds;
 mod readers;
 mod slices;
 mod status;

@@ -69,6 +69,7 @@ fn tables() -> Vec<CopiedTable> {
         ("online", Flag),
         ("last_seen", Number),
         ("seen_stamp", Number),
+        ("devices", Text),
     ];
     let views =
         ["shown", "friends_version", "friends_time", "everyone_version", "everyone_time"].map(|name| (name, Number));

@@ -16,13 +16,14 @@ use rosterd_engine::model::{Visibility, WriteRights};
 use rosterd_protocol::own_schema_from_bytes;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("../schema/postgres/0001_one_node.sql"),
     include_str!("../schema/postgres/0002_own_fields.sql"),
     include_str!("../schema/postgres/0003_nodes.sql"),
     include_str!("../schema/postgres/0004_forms.sql"),
     include_str!("../schema/postgres/0005_status.sql"),
     include_str!("../schema/postgres/0006_rules.sql"),
+    include_str!("../schema/postgres/0007_devices.sql"),
 ];
 
 /// The oldest server that has all that is asked of it.

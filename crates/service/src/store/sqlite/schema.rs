@@ -15,7 +15,7 @@ use rosterd_engine::model::{Epoch, LogHistory, Revision, SeenNumber, Visibility}
 const APPLICATION: i32 = 0x7273_7464;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("../schema/sqlite/0001_profiles_and_edges.sql"),
     include_str!("../schema/sqlite/0002_relations_views_presence.sql"),
     include_str!("../schema/sqlite/0003_credentials.sql"),
@@ -31,6 +31,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("../schema/sqlite/0013_head_of_the_log.sql"),
     include_str!("../schema/sqlite/0014_own_fields.sql"),
     include_str!("../schema/sqlite/0015_status.sql"),
+    include_str!("../schema/sqlite/0016_devices.sql"),
 ];
 
 /// The epoch and the history in a copy, which gets its own when it is opened first.

@@ -54,7 +54,7 @@ pub(in crate::store::postgres) async fn join(
             "WITH gone AS (SELECT account AS a, row_number() OVER (ORDER BY account) AS k FROM users WHERE online),
                            raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM gone)
                                       WHERE numbers_seen RETURNING seen)
-                      UPDATE users SET online = false,
+                      UPDATE users SET online = false, devices = '',
                           seen_stamp = coalesce((SELECT seen FROM raised) - (SELECT count(*) FROM gone) + k, seen_stamp)
                       FROM gone WHERE account = a";
         session.query(call!(forget)).await?;
@@ -241,7 +241,7 @@ pub(in crate::store::postgres) fn bury_some(node: NodeId) -> [Call; 2] {
                                                    AND other.node <> $1 AND other.ended_at IS NULL)),
                      raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM moved)
                                 WHERE numbers_seen RETURNING seen)
-                UPDATE users SET online = false, last_seen = greatest(last_seen, left_at),
+                UPDATE users SET online = false, devices = '', last_seen = greatest(last_seen, left_at),
                     seen_stamp = coalesce((SELECT seen FROM raised) - (SELECT count(*) FROM moved) + k, seen_stamp)
                 FROM moved WHERE account = a";
     let rest = "WITH gone AS (DELETE FROM node WHERE id = $1 AND state = 2

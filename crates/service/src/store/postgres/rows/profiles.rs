@@ -14,8 +14,8 @@ use crate::store::postgres::staged::UserRow;
 use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, ChosenPresence, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber, SeenPresence,
-    Status, User,
+    Account, Block, ChosenPresence, DeviceKind, LastChange, NumberedPresence, OnlineAccount, Profile, SeenNumber,
+    SeenPresence, Status, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_protocol::further_fields_to_bytes;
@@ -384,45 +384,49 @@ pub(in crate::store::postgres) fn put_seen(seen: &[PresenceRow], numbers: bool, 
         last.insert(&row.account, at);
     }
     let rows = seen.iter().enumerate().filter(|(at, row)| of_friends(row) && last.get(&row.account) == Some(at));
-    let rows: Vec<_> = rows.map(|(_, row)| (row.account.to_string(), row.seen.unwrap_or_default())).collect();
+    let rows: Vec<_> = rows.map(|(_, row)| row).collect();
     if rows.is_empty() {
         return None;
     }
-    let online: Vec<bool> = rows.iter().map(|(_, seen)| seen.online).collect();
-    let times: Vec<i64> = rows.iter().map(|(_, seen)| int(seen.last_seen)).collect();
-    let accounts: Vec<String> = rows.into_iter().map(|(account, _)| account).collect();
+    let seen = |row: &&PresenceRow| row.seen.unwrap_or_default();
+    let online: Vec<bool> = rows.iter().map(|row| seen(row).online).collect();
+    let times: Vec<i64> = rows.iter().map(|row| int(seen(row).last_seen)).collect();
+    let devices: Vec<String> = rows.iter().map(|row| DeviceKind::written(&row.devices)).collect();
+    let accounts: Vec<String> = rows.iter().map(|row| row.account.to_string()).collect();
     let sql = if numbers && is_shared {
         // Several gateways may say the same, and only what moves gets a number.
-        "WITH given AS (SELECT * FROM unnest($1::text[], $2::boolean[], $3::bigint[]) WITH ORDINALITY AS t (a, o, s, n)),
-              found AS (SELECT given.*, online <> o OR NOT o AND last_seen < s AS moves FROM given JOIN users ON account = a
+        "WITH given AS (SELECT * FROM unnest($1::text[], $2::boolean[], $3::bigint[], $4::text[])
+                     WITH ORDINALITY AS t (a, o, s, d, n)),
+              found AS (SELECT given.*, online <> o OR devices <> d OR NOT o AND last_seen < s AS moves FROM given JOIN users ON account = a
                         WHERE o OR invisible OR NOT EXISTS (
                             SELECT FROM live_session WHERE live_session.account = a AND ended_at IS NULL)),
               counted AS (SELECT found.*, count(*) FILTER (WHERE moves) OVER (ORDER BY n) AS k FROM found),
               raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM found WHERE moves) RETURNING seen),
-              put AS (UPDATE users SET online = o, last_seen = greatest(last_seen, s),
+              put AS (UPDATE users SET online = o, last_seen = greatest(last_seen, s), devices = d,
                           seen_stamp = CASE WHEN moves THEN raised.seen - (SELECT count(*) FROM found WHERE moves) + k
                                        ELSE seen_stamp END
                       FROM counted, raised WHERE account = a)
          SELECT seen FROM raised"
     } else if numbers {
-        "WITH given AS (SELECT * FROM unnest($1::text[], $2::boolean[], $3::bigint[]) WITH ORDINALITY AS t (a, o, s, n)),
+        "WITH given AS (SELECT * FROM unnest($1::text[], $2::boolean[], $3::bigint[], $4::text[])
+                     WITH ORDINALITY AS t (a, o, s, d, n)),
               found AS (SELECT given.*, row_number() OVER (ORDER BY n) AS k FROM given JOIN users ON account = a),
               raised AS (UPDATE meta SET seen = seen + (SELECT count(*) FROM found) RETURNING seen),
-              put AS (UPDATE users SET online = o, last_seen = s,
+              put AS (UPDATE users SET online = o, last_seen = s, devices = d,
                           seen_stamp = raised.seen - (SELECT count(*) FROM found) + k
                       FROM found, raised WHERE account = a)
          SELECT seen FROM raised"
     } else if is_shared {
         // An account is offline once no gateway has it.
-        "UPDATE users SET online = o, last_seen = greatest(last_seen, s)
-         FROM unnest($1::text[], $2::boolean[], $3::bigint[]) AS given (a, o, s)
+        "UPDATE users SET online = o, last_seen = greatest(last_seen, s), devices = d
+         FROM unnest($1::text[], $2::boolean[], $3::bigint[], $4::text[]) AS given (a, o, s, d)
          WHERE account = a AND (o OR invisible OR NOT EXISTS (
              SELECT FROM live_session WHERE live_session.account = a AND ended_at IS NULL))"
     } else {
-        "UPDATE users SET online = o, last_seen = s
-         FROM unnest($1::text[], $2::boolean[], $3::bigint[]) AS given (a, o, s) WHERE account = a"
+        "UPDATE users SET online = o, last_seen = s, devices = d
+         FROM unnest($1::text[], $2::boolean[], $3::bigint[], $4::text[]) AS given (a, o, s, d) WHERE account = a"
     };
-    Some(call!(sql, accounts, online, times))
+    Some(call!(sql, accounts, online, times, devices))
 }
 
 /// Gives accounts that exist the next numbers, and returns the last one.
@@ -459,7 +463,7 @@ pub(in crate::store::postgres) async fn seen_page(
     // The first condition is that of the index.
     static SQL: LazyLock<String> = LazyLock::new(|| {
         format!(
-            "SELECT account, online, last_seen, greatest(version, invisible_version), seen_stamp, {CHOSEN} FROM users
+            "SELECT account, online, last_seen, greatest(version, invisible_version), seen_stamp, devices, {CHOSEN} FROM users
              WHERE seen_stamp > 0 AND seen_stamp > $1 AND seen_stamp <= $2 ORDER BY seen_stamp LIMIT $3"
         )
     });
@@ -470,7 +474,8 @@ pub(in crate::store::postgres) async fn seen_page(
             Ok(NumberedPresence {
                 account: account(record, 0)?,
                 presence: SeenPresence { online: value(record, 1)?, last_seen: number(record, 2)? },
-                chosen: chosen(record, 5)?,
+                devices: DeviceKind::read(&value::<String>(record, 5)?),
+                chosen: chosen(record, 6)?,
                 revision: number(record, 3)?,
                 seen: number(record, 4)?,
             })

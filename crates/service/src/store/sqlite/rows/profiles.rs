@@ -11,8 +11,8 @@ use super::values::{account, int, number, text};
 use crate::store::{PresenceRow, columns};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{
-    Account, Block, ChosenPresence, Gender, LastChange, Muted, NumberedPresence, OnlineAccount, OwnFields, Profile,
-    SeenNumber, SeenPresence, Status, User,
+    Account, Block, ChosenPresence, DeviceKind, Gender, LastChange, Muted, NumberedPresence, OnlineAccount, OwnFields,
+    Profile, SeenNumber, SeenPresence, Status, User,
 };
 use rosterd_engine::sync::decide::StoredPresence;
 use rosterd_protocol::{further_fields_from_bytes, further_fields_to_bytes};
@@ -291,12 +291,13 @@ pub(in crate::store::sqlite) fn put_seen(
     seen: &[PresenceRow],
     last: &mut Option<SeenNumber>,
 ) -> Result<()> {
-    let mut update = conn.prepare_cached("UPDATE user SET online = ?2, last_seen = ?3 WHERE account = ?1")?;
-    for PresenceRow { account, peer, seen } in seen {
+    let mut update =
+        conn.prepare_cached("UPDATE user SET online = ?2, last_seen = ?3, devices = ?4 WHERE account = ?1")?;
+    for PresenceRow { account, peer, seen, devices } in seen {
         match (peer, seen) {
             (None, seen) => {
                 let SeenPresence { online, last_seen } = seen.unwrap_or_default();
-                update.execute(params![account.as_str(), online, int(last_seen)])?;
+                update.execute(params![account.as_str(), online, int(last_seen), DeviceKind::written(devices)])?;
                 put_number(conn, account, last)?;
             }
             (Some(peer), seen) => relations::put_seen(conn, account, peer, *seen)?,
@@ -343,7 +344,7 @@ pub(in crate::store::sqlite) fn seen_page(
 ) -> Result<Vec<NumberedPresence>> {
     // The first condition is that of the index.
     let sql = concat!(
-        "SELECT account, online, last_seen, max(version, invisible_version), seen_stamp, ",
+        "SELECT account, online, last_seen, max(version, invisible_version), seen_stamp, devices, ",
         chosen_columns!(),
         " FROM user WHERE seen_stamp > 0 AND seen_stamp > ?1 AND seen_stamp <= ?2 ORDER BY seen_stamp LIMIT ?3"
     );
@@ -352,7 +353,8 @@ pub(in crate::store::sqlite) fn seen_page(
         Ok(NumberedPresence {
             account: account(record, 0)?,
             presence: SeenPresence { online: record.get(1)?, last_seen: number(record, 2)? },
-            chosen: chosen(record, 5)?,
+            devices: DeviceKind::read(&record.get::<_, String>(5)?),
+            chosen: chosen(record, 6)?,
             revision: number(record, 3)?,
             seen: number(record, 4)?,
         })

@@ -76,7 +76,8 @@ impl Rows for SqliteTables<'_> {
     fn put_last_seen(&mut self, account: &Account, last_seen: Millis) -> Result<()> {
         let seen = Some(SeenPresence { online: false, last_seen });
         // Nobody came or went, so it takes no number.
-        profiles::put_seen(self.0, &[PresenceRow { account: account.clone(), peer: None, seen }], &mut None)
+        let row = PresenceRow { account: account.clone(), peer: None, seen, devices: Vec::new() };
+        profiles::put_seen(self.0, &[row], &mut None)
     }
 
     fn record(&mut self, entry: &AuditEntry) -> Result<()> {
