@@ -12,10 +12,10 @@ FUZZ := $(TOOLS)/bin/cargo-fuzz
 FUZZ_VERSION := 0.13.2
 MUTANTS := $(TOOLS)/bin/cargo-mutants
 MUTANTS_VERSION := 27.1.0
-# What is checked: every package, with the allocator that ships. The same words everywhere, so that nothing is built twice.
-CHECKED := --locked --workspace --features rosterd/jemalloc
+# What is checked: every package, with the allocator and the features that ship. The same words everywhere, so that nothing is built twice.
+CHECKED := --locked --workspace --features rosterd/jemalloc,rosterd/nats
 # What ships, and so what is measured.
-SHIPPED := --profile dist --features jemalloc
+SHIPPED := --profile dist --features jemalloc,nats
 comma := ,
 CHROMIUM ?= /usr/bin/chromium
 INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
@@ -163,7 +163,7 @@ static: ## build a static binary into target/packages; see docs/operations.md
 	mkdir -p $(TARGET)/packages
 	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
-test: postgres lint doc unit deny interop sdk python console deploy ## run every check; installs what it needs
+test: postgres nats lint doc unit deny interop sdk python console deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
 test-all: test bundlers tabs schemathesis soak chaos kills abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk

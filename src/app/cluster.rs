@@ -5,6 +5,21 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::service::{ClusterSettings, NodeEnvironment, Service, SharedNode};
 use crate::store::nodes::NodeStore;
+#[cfg(feature = "nats")]
+use crate::store::postgres::NatsNetwork;
+use crate::store::postgres::{BatchNetwork, NatsServers};
+
+/// Returns what carries changes between gateways over NATS, if the settings name servers.
+#[cfg(feature = "nats")]
+pub(super) fn network(servers: Option<&NatsServers>) -> Option<Arc<dyn BatchNetwork>> {
+    servers.map(|servers| Arc::new(NatsNetwork::new(servers.clone())) as Arc<dyn BatchNetwork>)
+}
+
+/// None: settings that name servers were refused before this.
+#[cfg(not(feature = "nats"))]
+pub(super) fn network(_: Option<&NatsServers>) -> Option<Arc<dyn BatchNetwork>> {
+    None
+}
 
 /// Lets the service share its accounts with others, if the store is shared. All of them go by the database's clock then.
 pub(super) fn share(service: Service, nodes: Option<Arc<dyn NodeStore>>, config: &Config) -> Service {

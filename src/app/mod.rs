@@ -184,7 +184,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
         StoreUrl::Postgres(url) => {
             let StoreConfig { ref read_url, readers, failover, write_timeout, .. } = config.store;
             let clock = None;
-            let ClusterConfig { enabled, poll, .. } = config.cluster;
+            let ClusterConfig { enabled, poll, ref nats, .. } = config.cluster;
             let sharing = if enabled { Sharing::Shared { poll } } else { Sharing::Alone };
             let options = postgres::PostgresOptions {
                 visibility,
@@ -197,6 +197,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
                 write_timeout,
                 clock,
                 sharing,
+                network: cluster::network(nats.as_ref()),
                 metrics: metrics.database.clone(),
             };
             postgres::open(url, options)

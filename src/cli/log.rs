@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tracing::callsite::Identifier;
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, reload};
@@ -85,6 +85,9 @@ fn targets(level: &str) -> Result<Targets, String> {
         targets.iter().filter_map(|(target, level)| Some((target.strip_prefix("rosterd::")?.to_owned(), level)));
     let elsewhere: Vec<_> =
         modules.flat_map(|(module, level)| CRATES.map(|name| (format!("{name}::{module}"), level))).collect();
+    // Of the connection to NATS we log what matters, once; its library logs each message that somebody floods it with.
+    let is_named = targets.iter().any(|(target, _)| target.starts_with("async_nats"));
+    let targets = if is_named { targets } else { targets.with_target("async_nats", LevelFilter::OFF) };
     Ok(targets.with_targets(elsewhere))
 }
 

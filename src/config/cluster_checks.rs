@@ -11,7 +11,7 @@ const NAME_CHARS: usize = 64;
 
 /// Finds what does not go together with other gateways.
 pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
-    let ClusterConfig { enabled, ref node, beat, dead_after, unready_after, cut_off, .. } = config.cluster;
+    let ClusterConfig { enabled, ref node, beat, dead_after, ref nats, unready_after, cut_off, .. } = config.cluster;
     let mut wrong = |key: &'static str, message: &str| {
         list.push(Problem { key: Cow::Borrowed(key), message: message.to_owned() });
     };
@@ -20,6 +20,17 @@ pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
         wrong(
             "store.read_url",
             "only a PostgreSQL database has a replica: set store.url to postgres://…, or leave it empty",
+        );
+    }
+    if nats.is_some() && !cfg!(feature = "nats") {
+        let feature =
+            "this rosterd was built without NATS: take one that was packaged, or build it with --features nats";
+        wrong("cluster.nats", feature);
+    }
+    if nats.is_some() && !enabled {
+        wrong(
+            "cluster.nats",
+            "is for several gateways on one database: set cluster.enabled for all of them, or remove it",
         );
     }
     if !enabled {
@@ -61,6 +72,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::postgres::NatsServers;
 
     fn wrong(change: impl FnOnce(&mut Config)) -> Vec<Cow<'static, str>> {
         let mut config = Config::default();
@@ -79,6 +91,11 @@ mod tests {
         assert_eq!(wrong(|config| config.cluster.node = "x".repeat(65)), ["cluster.node"]);
         assert_eq!(wrong(|config| config.cluster.dead_after = Duration::from_secs(8)), ["cluster.dead_after"]);
         assert_eq!(wrong(|config| config.cluster.cut_off = Duration::from_secs(15)), ["cluster.cut_off"]);
+        let nats = NatsServers::parse("nats://nats").unwrap();
+        let built_without: &[&str] = if cfg!(feature = "nats") { &[] } else { &["cluster.nats"] };
+        assert_eq!(wrong(|config| config.cluster.nats = Some(nats.clone())), built_without);
+        let alone = |config: &mut Config| (config.cluster.nats, config.cluster.enabled) = (Some(nats), false);
+        assert_eq!(wrong(alone).last().unwrap(), "cluster.nats");
         assert_eq!(
             wrong(|config| {
                 config.cluster.enabled = false;

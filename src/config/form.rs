@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::Value;
 
 use super::choice;
-use crate::store::postgres::PostgresUrl;
+use crate::store::postgres::{NatsServers, PostgresUrl};
 use rosterd_engine::for_each_profile_field;
 use rosterd_engine::model::{Audience, OwnSchema, RulesChange, Visibility};
 
@@ -138,6 +138,23 @@ pub(super) fn without_credentials(value: Value) -> Value {
     let host = authority.rsplit_once('@').map_or(authority.to_owned(), |(_, host)| format!("…@{host}"));
     let path = path.split_once('?').map_or(path.to_owned(), |(path, _)| format!("{path}?…"));
     Value::String(format!("{scheme}://{host}{path}"))
+}
+
+/// The URLs of NATS servers, or nothing. Shown without credentials, and an error shows nothing of them.
+pub(super) mod nats_servers {
+    use super::{Deserialize, Deserializer, NatsServers, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+    pub(in crate::config) fn serialize<S: Serializer>(servers: &Option<NatsServers>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&servers.as_ref().map(ToString::to_string).unwrap_or_default())
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<NatsServers>, D::Error> {
+        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom("must be a text in quotes"))?;
+        if text.is_empty() { Ok(None) } else { NatsServers::parse(&text).map(Some).map_err(de::Error::custom) }
+    }
 }
 
 /// Durations such as `25s`, `1h 30m`, `90d`.

@@ -16,8 +16,7 @@ use super::profile::ProfileConfig;
 use super::webhooks::WebhookConfig;
 use crate::admission::ForwardedHeader;
 use crate::keys::{ApiKey, KeyRing, Scope, hash};
-use crate::store::postgres::Failover;
-use crate::store::postgres::PostgresUrl;
+use crate::store::postgres::{Failover, NatsServers, PostgresUrl};
 use crate::tls;
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy};
 
@@ -173,6 +172,9 @@ pub struct ClusterConfig {
     /// How often it looks for what others did, whoever says so or not, 10 ms to 10 s.
     #[serde(with = "form::duration")]
     pub poll: Duration,
+    /// The NATS servers over which gateways hand each other changes as well; nothing = none.
+    #[serde(with = "form::nats_servers")]
+    pub nats: Option<NatsServers>,
     /// How long without contact to the database until it says that it is not ready, 1 s to 1 h.
     #[serde(with = "form::duration")]
     pub unready_after: Duration,
@@ -417,6 +419,7 @@ impl Default for ClusterConfig {
             beat: Duration::from_secs(3),
             dead_after: Duration::from_secs(15),
             poll: Duration::from_millis(250),
+            nats: None,
             unready_after: Duration::from_secs(15),
             cut_off: Duration::from_mins(5),
         }

@@ -23,7 +23,7 @@ fn series() -> BTreeSet<String> {
     // Of those with labels nothing shows before the first of a kind.
     let kind = Kind { kind: "x" };
     let counters = [&metrics.closed, &metrics.logins, &metrics.full_syncs, &metrics.repairs, &metrics.reloads];
-    let database = [&metrics.database.in_doubt, &metrics.database.replica_reads];
+    let database = [&metrics.database.in_doubt, &metrics.database.replica_reads, &metrics.database.nats_refused];
     let further = [&metrics.refused, &metrics.key_sets, &metrics.log_dropped].into_iter().chain(database);
     for family in counters.into_iter().chain(further) {
         drop(family.get_or_create(&kind));

@@ -40,6 +40,8 @@ mod live_client;
 mod live_scripted;
 mod logs;
 mod muted;
+#[cfg(feature = "nats")]
+mod nats_server;
 mod operations;
 mod ops_listener;
 mod origins;

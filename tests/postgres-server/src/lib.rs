@@ -409,7 +409,11 @@ fn new_directory() -> (PathBuf, Option<(u32, u32)>, Watchdog) {
 }
 
 /// Returns the user and the group for the server, if this process is root's.
-fn ordinary_user() -> Option<(u32, u32)> {
+///
+/// # Panics
+/// There is no user but root.
+#[must_use]
+pub fn ordinary_user() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -433,7 +437,11 @@ fn watch(directory: &Path) -> Watchdog {
 }
 
 /// Returns a port that nobody listens on now.
-fn free_port() -> u16 {
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

@@ -18,13 +18,14 @@ use rosterd::service::{
 };
 use rosterd::session::SessionSettings;
 use rosterd::store::StoreClock;
-use rosterd::store::postgres::{Database, Engine, Failover, PostgresOptions, Sharing};
+use rosterd::store::postgres::{BatchNetwork, Database, Engine, Failover, PostgresOptions, Sharing};
 use rosterd_engine::model::{FriendsPolicy, SessionsPolicy};
 use rosterd_protocol::Encoding;
 use tokio::task::JoinSet;
 
 use super::line::Line;
 use super::links::SimDatabase;
+use super::network::{NetworkLine, SimNetwork};
 use super::store::ClusterStore;
 use crate::net::{self, Breaker, End};
 use crate::node::{FEW_BLOCKS, HEARTBEAT, LINGER, PAGE, Process, SLICE, interleave, policy};
@@ -82,6 +83,8 @@ pub struct ClusterSurroundings {
     pub server: super::server::SharedServer,
     pub failover: Failover,
     pub random: Random,
+    /// What carries batches besides the log, in some histories.
+    pub network: Option<Arc<SimNetwork>>,
 }
 
 impl ClusterNode {
@@ -100,6 +103,8 @@ impl ClusterNode {
             failover: on.failover,
             write_timeout: AWAY.0,
             sharing: Sharing::Shared { poll: POLL },
+            network: on.network.clone().map(|network| Arc::new(NetworkLine(network)) as Arc<dyn BatchNetwork>),
+            metrics: on.network.as_ref().map(|network| network.metrics.clone()).unwrap_or_default(),
             ..PostgresOptions::default()
         };
         let writer = database.random().unwrap_or(1);
@@ -140,6 +145,7 @@ impl ClusterNode {
             ended.die();
         });
         node.spawn(run.following.expect("it shares the database"));
+        run.carrying.into_iter().for_each(|carrying| node.spawn(carrying));
         node.spawn(consume(feed, Feed::new(hub).in_slices_of(SLICE), metrics));
         node.service.join_others().await.ok()?;
         node.spawn_service();

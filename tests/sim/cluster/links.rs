@@ -289,9 +289,9 @@ impl WriterLink for SimLink {
         Box::pin(async { Ok(()) })
     }
 
-    fn tell(&self, writer: i64) -> BoxFuture<'_, PgResult<()>> {
+    fn tell(&self, word: String) -> BoxFuture<'_, PgResult<()>> {
         Box::pin(self.ask(move |server| {
-            server.tell("rosterd", &writer.to_string());
+            server.tell("rosterd", &word);
             Ok(())
         }))
     }

@@ -8,6 +8,7 @@ mod cursor;
 mod gateway;
 mod line;
 mod links;
+mod network;
 mod nodes;
 mod plan;
 mod server;

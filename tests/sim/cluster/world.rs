@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::cursor::untold;
 use super::gateway::{ClusterNode, ClusterSurroundings};
+use super::network::SimNetwork;
 use super::plan::{self, ClusterAct, ClusterStep, GATEWAYS};
 use super::server::{Server, SharedServer};
 use crate::check::{compare, shows};
@@ -102,6 +103,10 @@ pub fn play(seed: u64) -> History {
         }
         let moves = director.cluster.moves.load(Ordering::Relaxed) as u64;
         *happened.entry("a client changed gateways".into()).or_default() += moves;
+        if let Some(network) = &director.on.network {
+            let carried = network.metrics.nats_batches.get();
+            *happened.entry("a batch came besides the log".into()).or_default() += carried;
+        }
         History { happened, trace: director.shared.traced(), wrong }
     })
 }
@@ -129,7 +134,7 @@ impl Director {
         let clock: StoreClock = Arc::new(move || EPOCH + begun.elapsed().as_millis() as Millis);
         let failover = if seed.is_multiple_of(3) { Failover::Lossless } else { Failover::MayLose };
         let server = Server::start(failover, clock.clone(), crate::visibility(), random.fork());
-        let on = ClusterSurroundings { server: server.clone(), failover, random: random.fork() };
+        let on = ClusterSurroundings { server: server.clone(), failover, random: random.fork(), network: None };
         let nodes = Mutex::new((0..GATEWAYS).map(|_| None).collect());
         let (last, moves) = (Mutex::default(), AtomicUsize::new(0));
         let cluster = Arc::new(Cluster { server, nodes, last, moves });
@@ -139,6 +144,9 @@ impl Director {
             Client::start(format!("client {n}"), account(owner(n)), encoding, shared.clone())
         };
         let clients = (0..CLIENTS).map(client).collect();
+        // Only then is anything drawn for it.
+        let network = seed.is_multiple_of(2).then(|| SimNetwork::new(on.server.clone(), random.fork()));
+        let on = ClusterSurroundings { network, ..on };
         let rules = Arc::new(Mutex::new(crate::visibility()));
         let writing = Arc::default();
         let mut director =

@@ -396,3 +396,35 @@ async fn why_somebody_did_not_see_a_change_is_explained_over_all_gateways() {
     );
     drop(bob);
 }
+
+#[cfg(feature = "nats")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_gateway_writes_comes_to_the_clients_of_the_other_over_nats() {
+    let Some(nats) = crate::nats_server::NatsServer::start() else { return };
+    let Some(mut cluster) = Cluster::start(2, &[&format!("cluster.nats={}", nats.url()), "cluster.poll=10s"]) else {
+        return;
+    };
+    let [one, other] = &cluster.gateways[..] else { panic!("two") };
+    for (at, gateway) in cluster.gateways.iter().enumerate() {
+        gateway.until_metric("rosterd_nats_connected", "", |connected| connected == 1.0).await;
+        let log = cluster.world(at).log();
+        assert!(log.contains("over NATS") && !log.contains("secret"), "{log}");
+    }
+    one.populate(&["ann", "bob"], &[("ann", "bob")]).await;
+    let (mut ann, mut bob) = (one.login("ann", JSON).await, other.login("bob", JSON).await);
+    let carried = one.metric("rosterd_nats_batches_total").await;
+    for turn in 1..=5 {
+        let nick = format!("Bob {turn}");
+        bob.nick(&nick).await;
+        ann.until(|replica| replica.users()["bob"].nick == nick).await;
+    }
+    // One may have been read in the moment in which it came.
+    assert!(one.metric("rosterd_nats_batches_total").await >= carried + 4.0);
+    drop((ann, bob));
+    let refused = cluster.refused(&["cluster.nats=nats://rosterd:hunter2@"]);
+    assert!(
+        refused.contains("cannot be read as the URL of a NATS server") && !refused.contains("hunter2"),
+        "{refused}"
+    );
+    assert_eq!(cluster.terminate().await, [Some(0), Some(0)]);
+}

@@ -2,6 +2,8 @@
 
 mod failover;
 mod history;
+#[cfg(feature = "nats")]
+mod nats;
 mod pair;
 mod postgres;
 mod replica;

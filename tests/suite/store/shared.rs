@@ -46,11 +46,11 @@ async fn join_through_proxy(place: &Place, metrics: &DatabaseMetrics) -> (Proxy,
     (proxy, Running::new(open(&PostgresUrl::parse(&through).unwrap(), counted).unwrap()))
 }
 
-fn received(db: &Running) -> Vec<Change> {
+pub(super) fn received(db: &Running) -> Vec<Change> {
     db.received.lock().unwrap().changes.clone()
 }
 
-fn applied(db: &Running) -> Revision {
+pub(super) fn applied(db: &Running) -> Revision {
     db.received.lock().unwrap().changes.last().map_or(db.head, |change| change.revision)
 }
 

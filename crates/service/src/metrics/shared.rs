@@ -31,6 +31,9 @@ pub struct DatabaseMetrics {
     pub feed_read_rows: Counter,
     pub feed_unwoken: Counter,
     pub feed_holes: Counter,
+    pub nats_batches: Counter,
+    pub nats_refused: Family<Kind, Counter>,
+    pub nats_connected: Gauge,
 }
 
 /// What a gateway counts of those that share its database. Clones count together.
@@ -65,6 +68,9 @@ impl Default for DatabaseMetrics {
             feed_read_rows: Counter::default(),
             feed_unwoken: Counter::default(),
             feed_holes: Counter::default(),
+            nats_batches: Counter::default(),
+            nats_refused: Family::default(),
+            nats_connected: Gauge::default(),
         }
     }
 }
@@ -111,6 +117,17 @@ impl DatabaseMetrics {
             self.feed_unwoken.clone(),
         );
         r.register("feed_holes", "Times that the log did not go on where it was read last", self.feed_holes.clone());
+        r.register(
+            "nats_batches",
+            "Batches of other gateways that came over NATS, and were not read from the database",
+            self.nats_batches.clone(),
+        );
+        r.register(
+            "nats_refused",
+            "Messages on NATS that were not used, by reason (FORGED, EPOCH, REPEATED, FULL, DAMAGED)",
+            self.nats_refused.clone(),
+        );
+        r.register("nats_connected", "1 while the gateway is connected to NATS", self.nats_connected.clone());
     }
 }
 

@@ -36,6 +36,7 @@ fn the_names_and_defaults_are_a_contract() {
             "cluster.cut_off",
             "cluster.dead_after",
             "cluster.enabled",
+            "cluster.nats",
             "cluster.node",
             "cluster.poll",
             "cluster.unready_after",

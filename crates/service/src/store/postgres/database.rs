@@ -111,8 +111,8 @@ pub trait WriterLink: Send + Sync + 'static {
     /// Commits something without a meaning, which waits for the standby.
     fn write_marker(&self) -> BoxFuture<'_, PgResult<()>>;
 
-    /// Tells other gateways that this writer has written.
-    fn tell(&self, writer: i64) -> BoxFuture<'_, PgResult<()>>;
+    /// Says this word to all gateways, on the channel on which they say that they have written.
+    fn tell(&self, word: String) -> BoxFuture<'_, PgResult<()>>;
 
     /// Does something else in the transaction that [`Self::begin`] began, or in one of its own if there is no standing, and
     /// commits.

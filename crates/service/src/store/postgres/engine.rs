@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::batch_seal::BatchSeal;
+use super::courier::{CarriedRows, Courier};
 use super::database::{Database, Standing, WriterLink};
 use super::handle::WriterHandle;
 use super::messages::BATCH;
@@ -51,6 +53,7 @@ pub struct Engine {
     writer: PgWriter,
     splicer: Splicer,
     tail: Option<Tail>,
+    carrying: Option<BoxFuture<'static, ()>>,
     feed: mpsc::Receiver<CommitBatch>,
     running: watch::Sender<()>,
 }
@@ -63,6 +66,8 @@ pub struct EngineTasks {
     pub splicing: BoxFuture<'static, ()>,
     /// Follows other gateways, unless this one is alone.
     pub following: Option<BoxFuture<'static, ()>>,
+    /// Carries batches to and from other gateways besides the log, if something does.
+    pub carrying: Option<BoxFuture<'static, ()>>,
     /// To be dropped at the end of the first two; who closes the store waits for that.
     pub running: watch::Sender<()>,
 }
@@ -102,6 +107,7 @@ impl Engine {
         let known =
             KnownHistory { epoch: found.epoch, system: found.system.clone(), timeline: standing.timeline.clone() };
         let writing = (options.failover, options.sharing, options.metrics.clone());
+        let Courier { carrier, rows, carrying } = courier(found, writer, options);
         let connection = WriterSession::new(database.clone(), writing, link, (known, position.clone()));
         let writer = PgWriter {
             connection,
@@ -116,19 +122,30 @@ impl Engine {
             compacted: handle.compacted.clone(),
             seen: durable.clone(),
             writer,
+            carrier,
             own,
             closing: handle.closing.clone(),
             failing: false,
             pause: Duration::ZERO,
             lost: false,
         };
-        let (live, node) = (Arc::new(Notify::new()), Arc::new(AtomicI64::new(0)));
-        let waker = Waker { wake: handle.wake.clone(), own: writer.writer.to_string(), live, node };
+        let waker = Waker::new(handle.wake.clone(), writer.writer);
         let (live, node) = (waker.live.clone(), waker.node.clone());
-        let tail = tail((database, waker), (found, writer.writer), options, &handle, (position, others, durable));
+        let tail = tail((database, waker), (found, writer.writer), options, &handle, (position, others, durable, rows));
         let splicer = Splicer { splice: Splice::new(standing.head), own: batches, others: read, feed };
         let handle = Arc::new(handle);
-        Self { handle, seen: numbers.then_some(seen), live, node, writer, splicer, tail, feed: commits, running }
+        Self {
+            handle,
+            seen: numbers.then_some(seen),
+            live,
+            node,
+            writer,
+            splicer,
+            tail,
+            carrying,
+            feed: commits,
+            running,
+        }
     }
 
     /// Notes which session of the server the writer has.
@@ -146,11 +163,25 @@ impl Engine {
             writing: Box::pin(self.writer.run()),
             splicing: Box::pin(self.splicer.run()),
             following: self.tail.map(|tail| Box::pin(tail.run()) as BoxFuture<'static, ()>),
+            carrying: self.carrying,
             running: self.running,
         };
         (self.feed, tasks)
     }
 }
+
+/// What hands batches over besides the log, if there is a network for it.
+fn courier(found: &FoundHistory, writer: i64, options: &PostgresOptions) -> Courier {
+    let Some(network) = options.network.as_ref().filter(|_| options.sharing.is_shared()) else {
+        return Courier::none();
+    };
+    let seal = BatchSeal::new(&found.salt, &found.system);
+    Courier::new(&**network, seal, (found.epoch, writer), &options.metrics)
+}
+
+/// What a tail knows, and where it takes and gives batches.
+type FollowerEnds =
+    (Arc<KnownPosition>, mpsc::Sender<NumberedBatch>, Option<watch::Sender<SeenNumber>>, Option<CarriedRows>);
 
 /// What follows other gateways, unless this one is alone.
 fn tail(
@@ -158,7 +189,7 @@ fn tail(
     (found, writer): (&FoundHistory, i64),
     options: &PostgresOptions,
     handle: &WriterHandle,
-    (known, others, seen): (Arc<KnownPosition>, mpsc::Sender<NumberedBatch>, Option<watch::Sender<SeenNumber>>),
+    (known, others, seen, carried): FollowerEnds,
 ) -> Option<Tail> {
     let Sharing::Shared { poll } = options.sharing else { return None };
     Some(Tail {
@@ -174,6 +205,7 @@ fn tail(
         seen,
         poll,
         others,
+        carried,
         messages: handle.messages.downgrade(),
         hole: None,
         metrics: options.metrics.clone(),

@@ -12,7 +12,10 @@
 //! and under the lock, until the transaction is over, and has looked for its row in `feed`.
 
 mod adapter;
+mod batch_network;
+mod batch_seal;
 mod copy_target;
+mod courier;
 mod database;
 mod engine;
 mod fetch;
@@ -21,6 +24,9 @@ mod handle;
 mod lock_times;
 mod logins;
 mod messages;
+#[cfg(feature = "nats")]
+mod nats_network;
+mod nats_servers;
 mod new_epoch;
 mod node_store;
 mod opening;
@@ -49,6 +55,7 @@ mod writer;
 mod writer_session;
 mod writer_state;
 
+pub use self::batch_network::{BatchNetwork, CourierEnd};
 pub use self::copy_target::copy_into;
 pub use self::database::{
     BatchRows, Database, FeedBatch, LogLink, LogTail, PresenceNotes, Standing, TailRow, TaskDone, WriterBackend,
@@ -57,6 +64,9 @@ pub use self::database::{
 pub use self::engine::{Engine, EngineTasks, FoundHistory};
 pub use self::handle::WriterHandle;
 pub use self::messages::StoreTask;
+#[cfg(feature = "nats")]
+pub use self::nats_network::NatsNetwork;
+pub use self::nats_servers::NatsServers;
 pub use self::new_epoch::new_epoch;
 pub use self::opening::open;
 pub use self::options::{Failover, PostgresOptions, Sharing};

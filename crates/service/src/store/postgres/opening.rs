@@ -108,8 +108,8 @@ async fn serve(
     // Whoever asked for it waits.
     let _ = opened.send(Ok(all));
     let splicing = tokio::spawn(run.splicing);
-    if let Some(following) = run.following {
-        tokio::spawn(following);
+    for task in [run.following, run.carrying].into_iter().flatten() {
+        tokio::spawn(task);
     }
     run.writing.await;
     let _ = splicing.await;

@@ -1,7 +1,9 @@
 //! How a store in a database is opened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch_network::BatchNetwork;
 use super::url::PostgresUrl;
 use crate::metrics::DatabaseMetrics;
 use crate::store::StoreClock;
@@ -67,6 +69,8 @@ pub struct PostgresOptions {
     pub clock: Option<StoreClock>,
     /// Whether other gateways use the database too.
     pub sharing: Sharing,
+    /// What carries batches between gateways besides the log.
+    pub network: Option<Arc<dyn BatchNetwork>>,
     /// What it counts.
     pub metrics: DatabaseMetrics,
 }
@@ -85,6 +89,7 @@ impl Default for PostgresOptions {
             write_timeout: Duration::from_secs(10),
             clock: None,
             sharing: Sharing::Alone,
+            network: None,
             metrics: DatabaseMetrics::default(),
         }
     }

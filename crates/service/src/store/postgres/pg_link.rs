@@ -205,8 +205,8 @@ impl WriterLink for PgWriterLink {
         Box::pin(self.session.run("SELECT pg_logical_emit_message(true, 'rosterd', '')"))
     }
 
-    fn tell(&self, writer: i64) -> BoxFuture<'_, PgResult<()>> {
-        let told = call!("SELECT pg_notify('rosterd', $1)", writer.to_string());
+    fn tell(&self, word: String) -> BoxFuture<'_, PgResult<()>> {
+        let told = call!("SELECT pg_notify('rosterd', $1)", word);
         Box::pin(async move { self.session.query(told).await.map(drop) })
     }
 

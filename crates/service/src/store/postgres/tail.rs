@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::batch_network::refuse;
+use super::batch_seal::CarriedRow;
+use super::courier::CarriedRows;
 use super::database::{Database, LogLink, LogTail};
 use super::messages::PgMessage;
 use super::pause::{PAUSE, part_of};
@@ -18,11 +21,25 @@ use super::splicer::NumberedBatch;
 use super::waker::Waker;
 use super::writer_state::raise_seen;
 use crate::metrics::DatabaseMetrics;
+use crate::store::log_rows::unpack;
 use crate::store::{CommitBatch, RulesInForce};
-use rosterd_engine::model::{Revision, SeenNumber};
+use rosterd_engine::model::{Change, Revision, SeenNumber};
 
 /// How long a read may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long what another gateway says that it has handed over may be on its way until it is read from the log.
+const ON_ITS_WAY: Duration = Duration::from_millis(20);
+
+/// Why the log is to be read.
+enum News {
+    /// Another gateway says that there is something.
+    Told,
+    /// Nobody has said anything for long.
+    Nothing,
+    /// Nobody takes what is read.
+    Closed,
+}
 
 /// Follows the log.
 pub(super) struct Tail {
@@ -43,6 +60,8 @@ pub(super) struct Tail {
     /// How often it looks without being told.
     pub poll: Duration,
     pub others: mpsc::Sender<NumberedBatch>,
+    /// What others hand over besides the log, if they do.
+    pub carried: Option<CarriedRows>,
     /// Asks the writer to look at the history.
     pub messages: mpsc::WeakSender<PgMessage>,
     /// Where the log did not go on, and the writer found its history in order.
@@ -88,6 +107,9 @@ impl Tail {
         let mut unwoken = false;
         loop {
             let before = self.metrics.feed_read_rows.get();
+            // Whatever was said or handed over by now is in the log, and is read with the rest.
+            self.waker.told.store(0, Ordering::Release);
+            self.carried.iter_mut().for_each(CarriedRows::clear);
             while self.read_on(&*session).await?.is_continue() {}
             if std::mem::take(&mut unwoken) && self.metrics.feed_read_rows.get() > before {
                 self.metrics.feed_unwoken.inc();
@@ -95,13 +117,98 @@ impl Tail {
             if std::mem::take(failing) {
                 tracing::info!("the changes of other gateways can be read again");
             }
-            tokio::select! {
-                biased;
-                () = self.waker.wake.notified() => {}
-                () = tokio::time::sleep(self.poll) => unwoken = true,
-                () = self.others.closed() => return Ok(()),
+            match self.news().await {
+                News::Told => {}
+                News::Nothing => unwoken = true,
+                News::Closed => return Ok(()),
             }
         }
+    }
+
+    /// Waits until the log is to be read, and takes what others hand over meanwhile.
+    async fn news(&mut self) -> News {
+        let mut poll = std::pin::pin!(sleep(self.poll));
+        let mut on_its_way = std::pin::pin!(sleep(Duration::MAX));
+        let (mut waits, mut heard) = (false, false);
+        loop {
+            let carried = self.carried.as_mut();
+            let is_connected = carried.as_ref().is_some_and(|carried| carried.is_connected());
+            let message = async {
+                match carried {
+                    Some(carried) => carried.message().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.waker.wake.notified() => return News::Told,
+                () = self.waker.soon.notified() => {
+                    if !is_connected {
+                        return News::Told;
+                    }
+                }
+                () = &mut poll => return if heard { News::Told } else { News::Nothing },
+                () = &mut on_its_way, if waits => return News::Told,
+                () = self.others.closed() => return News::Closed,
+                message = message => {
+                    if self.take(&message).await.is_break() {
+                        return News::Told;
+                    }
+                }
+            }
+            heard = true;
+            let waited = std::mem::replace(&mut waits, self.misses());
+            if waits && !waited {
+                on_its_way.as_mut().reset(tokio::time::Instant::now() + ON_ITS_WAY);
+            }
+        }
+    }
+
+    /// Returns whether something that was handed over has not come, or not what is before it.
+    fn misses(&self) -> bool {
+        self.waker.told.load(Ordering::Acquire) > self.read || self.carried.as_ref().is_some_and(CarriedRows::waits)
+    }
+
+    /// Takes what another gateway has handed over, as far as it goes on where the log was read; `Break` if that is to be read
+    /// from the log.
+    async fn take(&mut self, message: &[u8]) -> ControlFlow<()> {
+        let (epoch, read) = (self.epoch, self.read);
+        if !self.carried.as_mut().is_some_and(|carried| carried.take(message, epoch, read)) {
+            return ControlFlow::Continue(());
+        }
+        while let Some(row) = self.carried.as_mut().and_then(|carried| carried.next(self.read)) {
+            let CarriedRow { writer, nonce, last, packed, rules, .. } = row;
+            if rules > self.rules.number() {
+                // The log says by which rules it is shown.
+                return ControlFlow::Break(());
+            }
+            let is_own = writer == self.writer;
+            let mut changes = Vec::new();
+            if !is_own {
+                // Too large to be carried.
+                let Some(packed) = packed else { return ControlFlow::Break(()) };
+                let Some(unpacked) = self.unpack(packed.format, &packed.bytes, last) else {
+                    return ControlFlow::Break(());
+                };
+                changes = unpacked;
+                self.metrics.nats_batches.inc();
+            }
+            if self.go_on(LogPosition { head: last, nonce }, (!is_own).then_some(changes)).await.is_break() {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Unpacks the changes up to a revision of a row that goes on where the log was read.
+    fn unpack(&self, format: i64, bytes: &[u8], last: Revision) -> Option<Vec<Change>> {
+        let changes = unpack(format, bytes).ok().map(|(changes, _)| changes);
+        let changes = changes.filter(|changes| Some(changes.len() as u64) == last.checked_sub(self.read));
+        if changes.is_none() {
+            // It was written by a newer rosterd, say. The log has the last word.
+            refuse(&self.metrics, "DAMAGED");
+        }
+        Some(changes?.into_iter().map(|logged| logged.change).collect())
     }
 
     async fn listen(&self) -> PgResult<Arc<dyn LogLink>> {
@@ -135,22 +242,33 @@ impl Tail {
             if row.first != self.read + 1 || !is_own && row.changes.len() as u64 != row.last - self.read {
                 return self.doubt().await;
             }
-            self.known.raise(LogPosition { head: row.last, nonce: row.nonce });
-            self.head.fetch_max(row.last, Ordering::AcqRel);
-            // Its own the writer hands over with their answers.
             if !is_own {
                 self.metrics.feed_read_rows.inc();
                 self.metrics.feed_lag.observe(row.age.as_secs_f64());
-                let changes = row.changes.into_iter().map(|logged| logged.change).collect();
-                let batch = CommitBatch { changes, answers: Vec::new(), committed: Instant::now() };
-                let batch = NumberedBatch { after: self.read, batch };
-                if self.others.send(batch).await.is_err() {
-                    return Ok(ControlFlow::Break(()));
-                }
             }
-            self.read = row.last;
+            let changes = (!is_own).then(|| row.changes.into_iter().map(|logged| logged.change).collect());
+            let position = LogPosition { head: row.last, nonce: row.nonce };
+            if self.go_on(position, changes).await.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         Ok(if is_full { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    }
+
+    /// Goes on after a row, with its changes unless this gateway wrote it: the writer hands its own over with their answers.
+    /// `Break` if nobody takes them any more.
+    async fn go_on(&mut self, position: LogPosition, changes: Option<Vec<Change>>) -> ControlFlow<()> {
+        self.known.raise(position);
+        self.head.fetch_max(position.head, Ordering::AcqRel);
+        if let Some(changes) = changes {
+            let batch = CommitBatch { changes, answers: Vec::new(), committed: Instant::now() };
+            let batch = NumberedBatch { after: self.read, batch };
+            if self.others.send(batch).await.is_err() {
+                return ControlFlow::Break(());
+            }
+        }
+        self.read = position.head;
+        ControlFlow::Continue(())
     }
 
     /// Has the writer find out under the lock what the history is. If the log does not go on afterwards either, there is no way

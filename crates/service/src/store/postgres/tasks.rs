@@ -69,7 +69,7 @@ impl PgWriter {
                 self.confirm_replicated(&*link).await;
                 self.raise_seen(*last);
                 if last.is_some() {
-                    self.tell_others(&link);
+                    self.tell_others(&link, None);
                 }
             }
             Err(error) => self.connection.abandon(error).await,

@@ -21,14 +21,18 @@ pub(super) struct MakeTls(TlsConnector);
 
 impl MakeTls {
     pub(super) fn new() -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        // Named, because a program may have a second one linked.
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let config = config.with_safe_default_protocol_versions().expect("the provider has what TLS 1.2 and 1.3 need");
-        let config = config.with_root_certificates(roots).with_no_client_auth();
-        Self(TlsConnector::from(Arc::new(config)))
+        Self(TlsConnector::from(Arc::new(client_config())))
     }
+}
+
+/// Returns how a server is verified.
+pub(super) fn client_config() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    // Named, because a program may have a second one linked.
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("the provider has what TLS 1.2 and 1.3 need");
+    config.with_root_certificates(roots).with_no_client_auth()
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for MakeTls {

@@ -13,6 +13,7 @@ use super::messages::{BATCH, PgMessage, WriteBatch};
 use super::pg_error::PgError;
 use super::position::LogPosition;
 use super::staged::Staged;
+use super::waker::word;
 use super::writer_state::PgWriter;
 use crate::store::commit::{Abort, CommitContext, carry_out};
 use crate::store::{PresenceRow, Write};
@@ -64,7 +65,7 @@ impl PgWriter {
             Ok(batch) => {
                 self.committed(batch);
                 if !batch.changes.is_empty() || batch.seen.is_some() {
-                    self.tell_others(&session);
+                    self.tell_others(&session, self.carry(batch));
                 }
             }
             Err(TransactionFailure::NotDone(error)) => {
@@ -193,12 +194,20 @@ impl PgWriter {
         self.raise_seen(batch.seen);
     }
 
-    /// Tells other gateways that there is something to read. Nobody waits for that: whom it does not reach looks anyway.
-    pub(super) fn tell_others(&self, link: &Arc<dyn WriterLink>) {
+    /// Hands a batch to other gateways besides the log. Returns its last revision if they need not read it there: the number
+    /// of a presence transition they do.
+    fn carry(&self, batch: &CommittedBatch) -> Option<Revision> {
+        let is_carried = self.carrier.as_ref()?.carry(&batch.changes, (batch.newest.nonce, self.rules.number()));
+        (is_carried && batch.seen.is_none()).then_some(batch.newest.head)
+    }
+
+    /// Tells other gateways that there is something to read, or was handed over. Nobody waits for that: whom it does not reach
+    /// looks anyway.
+    pub(super) fn tell_others(&self, link: &Arc<dyn WriterLink>, carried: Option<Revision>) {
         if self.connection.is_shared() {
-            let (link, writer) = (link.clone(), self.writer);
+            let (link, word) = (link.clone(), word(self.writer, carried));
             tokio::spawn(async move {
-                if let Err(error) = link.tell(writer).await {
+                if let Err(error) = link.tell(word).await {
                     tracing::debug!(%error, "other gateways were not told of a batch");
                 }
             });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::courier::Carrier;
 use super::database::WriterLink;
 use super::messages::PgMessage;
 use super::pg_error::PgError;
@@ -35,6 +36,8 @@ pub(super) struct PgWriter {
     pub seen: Option<watch::Sender<SeenNumber>>,
     /// The number of this process in the log.
     pub writer: i64,
+    /// Hands batches to other gateways besides the log, if there is a way.
+    pub carrier: Option<Carrier>,
     /// Takes batches to the feed.
     pub own: mpsc::Sender<NumberedBatch>,
     /// Set before the store is closed: then nobody waits for a database that is away.
