@@ -91,12 +91,11 @@ impl Engine {
         let durable = numbers.then_some(durable);
         let position = LogPosition { head: standing.head, nonce: standing.nonce };
         let position = Arc::new(KnownPosition::new(position));
-        let number = if options.sharing.is_shared() { found.standing.rules } else { 0 };
         let (own, batches) = mpsc::channel(FEED_CAPACITY);
         let (others, read) = mpsc::channel(FEED_CAPACITY);
         let handle = WriterHandle {
             messages,
-            rules: RulesInForce::numbered(found.rules.clone(), number),
+            rules: rules(found, options),
             epoch: Epoch(found.epoch.cast_unsigned()),
             head: Arc::new(AtomicU64::new(standing.head)),
             compacted: Arc::new(AtomicU64::new(standing.compacted)),
@@ -168,6 +167,12 @@ impl Engine {
         };
         (self.feed, tasks)
     }
+}
+
+/// The rules about who sees what, which have a number if other gateways may change them.
+fn rules(found: &FoundHistory, options: &PostgresOptions) -> RulesInForce {
+    let number = if options.sharing.is_shared() { found.standing.rules } else { 0 };
+    RulesInForce::numbered(found.rules.clone(), number)
 }
 
 /// What hands batches over besides the log, if there is a network for it.
