@@ -79,7 +79,9 @@ export class EventSubscriptions {
       const [held, now] = [this.#held.get(account)!, this.#client.presence.get(account)];
       const before = afresh && now?.online ? undefined : held.shown;
       held.shown = now;
-      const values = !now?.online === !before?.online ? [] : [now?.online ? 1 : 2];
+      // Another device of an account that is online is a login, too, and the end of one a logout.
+      const [old, shown] = [clients(before), clients(now)];
+      const values = `${old}` === `${shown}` ? [] : [shown.some((client) => !old.includes(client)) ? 1 : 2];
       if (now?.online && (now.status ?? '') !== (before?.status ?? '')) values.push(STATUS);
       return values.map((value) => event(account, value, now));
     });
@@ -103,11 +105,19 @@ function within(name: string, seconds: number, most: number): void {
   if (!(seconds >= MINUTE && seconds <= most)) wrong(`${name} must be from ${MINUTE} to ${most} seconds`);
 }
 
-/** Makes an event in NIM's shape. The kinds of devices are not known, so all are NIM's web client, whose number is 16. */
+/** NIM's numbers for kinds of devices. */
+const CLIENTS: Record<string, number> = { android: 1, ios: 2, pc: 4, web: 16, mac: 64 };
+
+/** The kinds of devices of an account that is online. What is not known, or unknown to NIM, is its web client. */
+function clients(now?: Presence): number[] {
+  return now?.online ? [...new Set((now.devices ?? ['web']).map((kind) => CLIENTS[kind] ?? CLIENTS.web!))] : [];
+}
+
+/** Makes an event in NIM's shape. Of which device it is nobody says, so it is NIM's web client. */
 function event(account: string, value: number, now?: Presence): NIMPushEventInfo {
-  const [online, status] = [now?.online, now?.status];
+  const status = now?.status;
   return {
     type: '1', value: `${value}`, account, time: `${(value !== STATUS && now?.lastSeen) || Date.now()}`, clientType: 'Web', idClient: '', idServer: '',
-    custom: status ? { 16: status } : {}, serverConfig: JSON.stringify({ online: online ? [16] : [] }),
+    custom: status ? { 16: status } : {}, serverConfig: JSON.stringify({ online: clients(now) }),
   };
 }

@@ -110,7 +110,8 @@ var EventSubscriptions = class {
       const [held, now] = [this.#held.get(account), this.#client.presence.get(account)];
       const before = afresh && now?.online ? void 0 : held.shown;
       held.shown = now;
-      const values = !now?.online === !before?.online ? [] : [now?.online ? 1 : 2];
+      const [old, shown] = [clients(before), clients(now)];
+      const values = `${old}` === `${shown}` ? [] : [shown.some((client) => !old.includes(client)) ? 1 : 2];
       if (now?.online && (now.status ?? "") !== (before?.status ?? "")) values.push(STATUS);
       return values.map((value) => event(account, value, now));
     });
@@ -129,8 +130,12 @@ function wrong(message) {
 function within(name, seconds, most) {
   if (!(seconds >= MINUTE && seconds <= most)) wrong(`${name} must be from ${MINUTE} to ${most} seconds`);
 }
+var CLIENTS = { android: 1, ios: 2, pc: 4, web: 16, mac: 64 };
+function clients(now) {
+  return now?.online ? [...new Set((now.devices ?? ["web"]).map((kind) => CLIENTS[kind] ?? CLIENTS.web))] : [];
+}
 function event(account, value, now) {
-  const [online, status] = [now?.online, now?.status];
+  const status = now?.status;
   return {
     type: "1",
     value: `${value}`,
@@ -140,7 +145,7 @@ function event(account, value, now) {
     idClient: "",
     idServer: "",
     custom: status ? { 16: status } : {},
-    serverConfig: JSON.stringify({ online: online ? [16] : [] })
+    serverConfig: JSON.stringify({ online: clients(now) })
   };
 }
 

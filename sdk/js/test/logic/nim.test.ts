@@ -385,6 +385,18 @@ test('subscribed events: friends come online, go offline, and have a status', as
   assert.deepEqual(events(app), ['bob 2']);
   await here(app, at('bob', true, 'back'));
   assert.deepEqual(events(app), ['bob 1 back', 'bob 10001 back']);
+  // Where the gateway shows the kinds of devices.
+  const on = async (...devices: string[]): Promise<string[]> => {
+    await here(app, { ...at('bob', true, 'back'), devices });
+    return app.of('onpushevents').flatMap(({ msgEvents }) => msgEvents).map(({ serverConfig }) => serverConfig);
+  };
+  assert.deepEqual(await on('fridge', 'ios', 'web'), ['{"online":[16,2]}']);
+  assert.deepEqual(events(app), ['bob 1 back']);
+  assert.deepEqual(await on('ios'), ['{"online":[2]}']);
+  assert.deepEqual(events(app), ['bob 2 back']);
+  assert.deepEqual(await on('ios'), []);
+  await here(app, at('bob', true, 'back'));
+  app.calls.length = 0;
   // A login brings who is online, and who is not any more.
   app.socket.ends(1006);
   await pass(500);
