@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::handle::WriterHandle;
 use super::pg_error::{PgError, PgResult};
-use super::readers::{PgReaders, unreadable};
+use super::readers::{PgReaders, broke_off, unreadable};
 use super::rows::friend_lists::AskedRows;
 use super::rows::{self, extent};
 use super::session::PgSession;
@@ -59,7 +59,7 @@ impl LoginQueue {
                 readers.read(move |session| async move { read_some(&session, writer.as_deref(), queue.take()).await });
             let done = tokio::select! {
                 biased;
-                Ok(found) = &mut answered => return found,
+                found = &mut answered => return found.unwrap_or_else(|_| Err(broke_off())),
                 done = reading => done,
             };
             if let Err(error) = done
@@ -69,7 +69,7 @@ impl LoginQueue {
             }
         }
         // Another read has taken it.
-        answered.await.unwrap_or_else(|_| Err(StoreError("a read broke off".into())))
+        answered.await.unwrap_or_else(|_| Err(broke_off()))
     }
 
     fn waits(&self, number: u64) -> bool {
@@ -179,4 +179,35 @@ async fn read_rows(
         all[place(&block.owner)?].blocks.push(block);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::store::postgres::session::{Connector, SessionKind};
+    use crate::store::postgres::url::PostgresUrl;
+
+    /// The runtime of the store ends while a reader has it, say.
+    #[tokio::test]
+    async fn a_login_whose_read_breaks_off_is_told_so() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://a:b@{}/x", silent.local_addr().unwrap());
+        let connector = Connector::new(&PostgresUrl::parse(&url).unwrap());
+        let readers = PgReaders::start(&connector, SessionKind::Reader, 1, Duration::ZERO);
+        let queue = LoginQueue::default();
+        let asked = AskedRows { owner: Account::parse("ann", "account").unwrap(), after: None, since: None };
+        let breaks_off = async {
+            while queue.take().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let both = async { tokio::join!(queue.read(&readers, None, asked, 9), breaks_off).0 };
+        let told = timeout(Duration::from_secs(30), both).await.expect("an answer in time");
+        assert_eq!(told.unwrap_err().0, "a read broke off");
+    }
 }

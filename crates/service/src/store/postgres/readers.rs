@@ -134,7 +134,7 @@ impl PgReaders {
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
         drop(queue);
-        answered.await.map_err(|_| StoreError("a read broke off".into()))
+        answered.await.map_err(|_| broke_off())
     }
 
     /// Finishes the reads that wait, then closes every connection. Later reads fail.
@@ -142,6 +142,11 @@ impl PgReaders {
         drop(self.queue.lock().take());
         let _ = self.running.clone().changed().await;
     }
+}
+
+/// Says that nobody reads any more.
+pub(super) fn broke_off() -> StoreError {
+    StoreError("a read broke off".into())
 }
 
 /// Says that something could not be read.
