@@ -37,7 +37,7 @@ pub async fn calm(crowd: &ClusterCrowd, scale: &Scale) -> Row {
 
 /// `kill -9` of any gateway, whose clients come back on any.
 pub async fn node_kills(crowd: &mut ClusterCrowd, scale: &Scale) -> Row {
-    let mut during = 0;
+    let (mut during, mut away) = (0, Duration::ZERO);
     for kill in 1..=scale.kills {
         crowd.guests.go(UNPAUSED);
         let at = crowd.any_that_answers().await;
@@ -45,8 +45,10 @@ pub async fn node_kills(crowd: &mut ClusterCrowd, scale: &Scale) -> Row {
         let before = torn();
         let lost = crowd.guests.stats().lost.load(Ordering::Relaxed);
         crowd.take(at).kill();
+        let killed = Instant::now();
         crowd.guests.until("someone has lost it", |stats| stats.lost.load(Ordering::Relaxed) > lost).await;
         crowd.guests.everyone_is_here().await;
+        away = away.max(killed.elapsed());
         during += usize::from(crowd.guests.stats().torn.load(Ordering::Relaxed) > before);
         crowd.logs_are_good();
         crowd.start(at);
@@ -57,7 +59,11 @@ pub async fn node_kills(crowd: &mut ClusterCrowd, scale: &Scale) -> Row {
     }
     crowd.rest().await;
     assert!(2 * during >= scale.kills, "only {during} of {} kills came while something was written", scale.kills);
-    crowd.row("kill a gateway", &format!("{} × `kill -9`, {during} during writes", scale.kills))
+    let (all, away) = (scale.kills, away.as_secs_f64());
+    crowd.row(
+        "kill a gateway",
+        &format!("{all} × `kill -9`, {during} during writes, everyone back ≤ {away:.1} s after it"),
+    )
 }
 
 /// `kill -9` of PostgreSQL, which then starts again.

@@ -25,6 +25,18 @@ pub struct SeenProfile {
 }
 
 impl SeenProfile {
+    /// What strangers see, and during a change of the rules also what they may have seen before it.
+    fn seen_by_strangers(&self, rules: &Visibility) -> Self {
+        let mut seen = self.seen_by(Audience::Everyone, rules);
+        for before in rules.change.iter().flat_map(|change| &change.before) {
+            let Self { tel, custom, own, .. } = self.seen_by(Audience::Everyone, before);
+            seen.tel = if seen.tel.is_empty() { tel } else { seen.tel };
+            seen.custom = if seen.custom.is_empty() { custom } else { seen.custom };
+            seen.own.extend(own);
+        }
+        seen
+    }
+
     /// The part that an audience sees.
     fn seen_by(&self, audience: Audience, rules: &Visibility) -> Self {
         let of = |to: Audience, text: &String| if to >= audience { text.clone() } else { String::new() };
@@ -325,7 +337,7 @@ impl Model {
                 let key = self.relate(account.as_str(), peer.as_str());
                 let profile = self.profile(account.as_str());
                 let is_friend = self.lists(peer.as_str(), account.as_str());
-                let profile = if is_friend { profile } else { profile.seen_by(Audience::Everyone, rules) };
+                let profile = if is_friend { profile } else { profile.seen_by_strangers(rules) };
                 if !self.blocks.contains_key(&key) {
                     self.close(account.as_str(), peer.as_str());
                     self.blocks.insert(key, profile);
