@@ -43,6 +43,17 @@ async fn until_nodes(gateway: &Gateway, wanted: usize) {
     timeout(PATIENCE, listed).await.expect("all of them in time");
 }
 
+/// Waits until a gateway lists so many sessions, wherever they are.
+async fn until_listed(gateway: &Gateway, wanted: usize) {
+    let listed = async {
+        while gateway.call(Method::GET, "/v1/sessions", "").await.1["sessions"].as_array().map(Vec::len) != Some(wanted)
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, listed).await.expect("all of them in time");
+}
+
 /// What comes up to the next signal: the nicks of profiles before it, and what it says.
 async fn heard(peer: &mut Peer) -> (Vec<String>, String) {
     let mut nicks = Vec::new();
@@ -209,6 +220,7 @@ async fn devices_on_several_gateways_know_and_end_each_other() {
         assert_eq!(asked.sessions[1].device.as_ref().unwrap().tag, "my web");
     }
     for gateway in &cluster.gateways {
+        until_listed(gateway, 3).await;
         let (_, body) = gateway.call(Method::GET, "/v1/users/ann/sessions", "").await;
         assert_eq!(body["sessions"].as_array().unwrap().len(), 2);
         // All sessions, page by page.
