@@ -55,12 +55,12 @@ fn own_field(field: &v1::FieldSchema) -> Option<OwnField> {
     let max_length = field.max_length.map_or(usize::MAX, |most| most as usize);
     let max_items = field.max_items.map_or(usize::MAX, |most| most as usize);
     let safe = float(SAFE_INTEGER);
-    // A parser of JSON may round a number of so many digits.
+    // A parser of JSON may round an integer of so many digits.
     let exact = |bound: f64| if bound.abs() > safe - 2.0 { safe.copysign(bound) } else { bound };
-    let (min, max) = (exact(field.min.unwrap_or(-safe)), exact(field.max.unwrap_or(safe)));
+    let (min, max) = (field.min.unwrap_or(-safe), field.max.unwrap_or(safe));
     let kind = match field.r#type.as_str() {
         "text" => OwnKind::Text { max_length, values: values() },
-        "integer" => OwnKind::Integer { min: min as i64, max: max as i64 },
+        "integer" => OwnKind::Integer { min: exact(min) as i64, max: exact(max) as i64 },
         "number" => OwnKind::Number { min, max },
         "boolean" => OwnKind::Boolean,
         "list" => OwnKind::List { max_items, max_length, values: values() },

@@ -166,16 +166,17 @@ async fn kinds_of_devices_are_kept_with_the_transition_that_they_belong_to(place
     let db = place.open();
     db.write([nick("a", "Ann"), nick("b", "Bob")]).await.unwrap();
     let mut number = 0;
-    for kinds in ["", "ios smart-tv-2", "ios", "web", ""] {
+    for (turn, kinds) in ["", "ios smart-tv-2", "ios", "web", ""].into_iter().enumerate() {
+        let other = format!("tv-{turn}");
         let seen = |name, devices: &str| {
             let seen = Some(SeenPresence { online: true, last_seen: 5 });
             PresenceRow { account: account(name), peer: None, seen, devices: DeviceKind::read(devices) }
         };
         // Of several rows of one account the last one counts.
-        db.store.put_seen(vec![seen("b", "tv"), seen("a", "car"), seen("a", kinds)]).await.unwrap();
+        db.store.put_seen(vec![seen("b", &other), seen("a", "car"), seen("a", kinds)]).await.unwrap();
         let found = db.log.seen_page(number, 99, 9).await.unwrap();
         let held: Vec<_> = found.iter().map(|found| (found.account.as_str(), &found.devices[..])).collect();
-        assert_eq!(held, [("b", &DeviceKind::read("tv")[..]), ("a", &DeviceKind::read(kinds)[..])]);
+        assert_eq!(held, [("b", &DeviceKind::read(&other)[..]), ("a", &DeviceKind::read(kinds)[..])]);
         number = found[1].seen;
     }
     db.close().await;

@@ -73,7 +73,7 @@ async fn a_newer_schema_and_a_second_gateway_are_refused() {
     place.sql("UPDATE rosterd.meta SET schema = 99");
     let error = refusal(&url(server, &database.name));
     assert!(error.contains("its schema has version 99, this rosterd knows versions up to 7"), "{error}");
-    place.sql("UPDATE rosterd.meta SET schema = 6, format = 2");
+    place.sql("UPDATE rosterd.meta SET schema = 7, format = 2");
     let error = refusal(&url(server, &database.name));
     assert!(error.contains("its change log has form 2, this rosterd reads forms up to 1"), "{error}");
     place.sql("UPDATE rosterd.meta SET format = 1");

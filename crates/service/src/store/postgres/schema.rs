@@ -13,7 +13,7 @@ use super::url::PostgresUrl;
 use crate::store::log_rows::{READ_FORM, WRITTEN_FORM};
 use crate::store::{StoreError, StoredRules};
 use rosterd_engine::model::{Visibility, WriteRights};
-use rosterd_protocol::own_schema_from_bytes;
+use rosterd_protocol::own_schema_to_bytes;
 
 /// The migrations: number `n` brings the schema from version `n - 1` to `n`. Released ones are never edited.
 pub(super) const MIGRATIONS: [&str; 7] = [
@@ -319,7 +319,7 @@ fn compare_rules(
     visibility: &str,
     (fields, write): (Option<Vec<u8>>, Option<String>),
 ) -> Result<(), PgSchemaError> {
-    let same_fields = |fields: Vec<u8>| own_schema_from_bytes(&fields).as_ref() == Some(&*options.visibility.own);
+    let same_fields = |fields: Vec<u8>| fields == own_schema_to_bytes(&options.visibility.own);
     let same_write = |write: String| WriteRights::from_text(&write).as_ref() == Some(&options.write);
     let rules = [
         ("profile.visibility", options.visibility.is_that_of(visibility)),
