@@ -157,8 +157,7 @@ impl ExportFile {
     }
 }
 
-/// Has the system write a part of a file, and waits for none of it. To wait for the disk at each piece would make others
-/// wait, too: it finishes all that it was given first.
+/// Has the system write a part of a file, and waits for none of it.
 #[cfg(target_os = "linux")]
 fn begin_writing(file: &File, part: Range<u64>) -> std::io::Result<()> {
     // The system writes what is to be dropped from memory.
