@@ -173,22 +173,23 @@ impl Store for Postgres {
         since: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage<ListedEdge>, StoreError>> {
         let asked = AskedRows { owner, after, since };
-        let of_replica = asked.clone();
-        let read = move |session: Arc<PgSession>| async move {
-            let asked = [asked];
-            let page = rows::friend_lists::listed(&asked, limit);
-            let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
-            let rows = rows::friend_lists::listed_edges(&asked, &found[2])?.into_iter().flatten().collect();
-            Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
+        let read = move |asked: AskedRows| {
+            move |session: Arc<PgSession>| async move {
+                let asked = [asked];
+                let page = rows::friend_lists::listed(&asked, limit);
+                let found = session.pipeline(&[call!(SNAPSHOT), call!(EXTENT), page, call!("COMMIT")]).await?;
+                let rows = rows::friend_lists::listed_edges(&asked, &found[2])?.into_iter().flatten().collect();
+                Ok(StorePage { rows, compacted: extent(&found[1])?.0.compacted })
+            }
         };
         Box::pin(async move {
             if let Some(replica) = &self.replica {
                 let needed = (self.lineage().epoch, self.head());
-                if let Some(found) = replica.listed(of_replica, limit, needed).await {
+                if let Some(found) = replica.listed(asked.clone(), limit, needed).await {
                     return Ok(found);
                 }
             }
-            self.readers.read(read).await
+            self.readers.read(read(asked)).await
         })
     }
 

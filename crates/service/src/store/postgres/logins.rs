@@ -91,7 +91,7 @@ impl LoginQueue {
         found.is_ok_and(|at| queue.remove(at).is_some())
     }
 
-    /// Takes the logins that are read next: of different accounts, in order of the account.
+    /// Takes the logins that are read next: of different accounts.
     fn take(&self) -> Vec<WaitingLogin> {
         let waiting = &mut self.0.lock().queue;
         let mut taken: Vec<WaitingLogin> = Vec::new();
@@ -108,7 +108,6 @@ impl LoginQueue {
             }
             taken.push(next);
         }
-        taken.sort_by(|one, other| one.asked.owner.cmp(&other.asked.owner));
         taken
     }
 }
@@ -148,8 +147,7 @@ async fn read_rows(
 ) -> PgResult<Vec<LoginRows>> {
     let Some(limit) = logins.first().map(|login| login.limit) else { return Ok(Vec::new()) };
     let asked: Vec<_> = logins.iter().map(|login| login.asked.clone()).collect();
-    let accounts: Vec<Account> = asked.iter().map(|asked| asked.owner.clone()).collect();
-    let calls = rows::logins::calls(&accounts, &asked, limit);
+    let calls = rows::logins::calls(&asked, limit);
     let known = writer.map_or(0, WriterHandle::head);
     let found = session.pipeline(&calls).await?;
     let (lineage, head) = extent(&found[1])?;
@@ -157,7 +155,7 @@ async fn read_rows(
         writer.saw(known, head);
     }
     let places: HashMap<&str, usize> =
-        accounts.iter().enumerate().map(|(place, account)| (account.as_str(), place)).collect();
+        asked.iter().enumerate().map(|(place, asked)| (asked.owner.as_str(), place)).collect();
     let place = |of: &Account| {
         let place = places.get(of.as_str()).copied();
         place.ok_or_else(|| PgError::Damaged("the database gives rows that were not asked for".into()))

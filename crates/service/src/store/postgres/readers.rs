@@ -193,7 +193,7 @@ async fn open(connector: &Connector, kind: SessionKind) -> Result<PgSession, PgE
     let session = connector.connect(kind).await?;
     if matches!(kind, SessionKind::Reader | SessionKind::Replica) {
         // The first logins after a start do not wait for that.
-        session.prepare(&logins::calls(&[], &[], 0)).await?;
+        session.prepare(&logins::calls(&[], 0)).await?;
     }
     Ok(session)
 }

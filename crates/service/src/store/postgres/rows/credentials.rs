@@ -9,7 +9,7 @@ use rosterd_engine::model::{Account, Credential, StaticToken, TokenHash};
 use rosterd_engine::sync::decide::RelationCounts;
 
 /// Reads the credentials of accounts that have one; [`credential`] takes each.
-pub(in crate::store::postgres) fn credentials(accounts: &[Account]) -> Call {
+pub(in crate::store::postgres) fn credentials<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> Call {
     let sql = "SELECT revoked_before, salt, hash, issued, account FROM credential WHERE account = ANY($1)";
     call!(sql, names(accounts))
 }
