@@ -20,9 +20,11 @@ use tokio::time::{sleep, timeout};
 use super::pause::{PAUSE, part_of};
 use super::pg_error::{PgError, closed};
 use super::rows::logins;
+use super::rows::profiles::{self, BlocksOf};
 use super::schema::random;
 use super::session::{Connector, PgSession, SessionKind};
 use crate::store::StoreError;
+use rosterd_engine::model::Account;
 
 /// The most reads that wait, as many as in a file's store.
 const QUEUED: usize = 65_536;
@@ -192,8 +194,11 @@ async fn read_on(
 async fn open(connector: &Connector, kind: SessionKind) -> Result<PgSession, PgError> {
     let session = connector.connect(kind).await?;
     if matches!(kind, SessionKind::Reader | SessionKind::Replica) {
-        // The first logins after a start do not wait for that.
-        session.prepare(&logins::calls(&[], 0)).await?;
+        // The first logins after a start do not wait until the server has read its catalogs and made the plans.
+        let nobody = logins::calls(&[], 0);
+        session.prepare(&nobody).await?;
+        session.pipeline(&nobody).await?;
+        profiles::users(&session, &[], &BlocksOf::Followed(Account::none(), 0)).await?;
     }
     Ok(session)
 }

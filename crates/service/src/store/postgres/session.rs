@@ -51,9 +51,12 @@ const WRITER: &str = "
     SELECT set_config(name, 'on', false) FROM pg_settings
         WHERE name = 'synchronous_commit' AND setting IN ('off', 'local');";
 
-/// What a reader's session sets besides.
+/// What a reader's session sets besides. It plans each statement once, not at each call: what it asks for is found by an
+/// index. Nor may a plan outlive a table that was small when it was made.
 const READER: &str = "
     SET default_transaction_read_only = on;
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off;
     SET idle_in_transaction_session_timeout = '10s';
     SET lock_timeout = '10s';";
 
