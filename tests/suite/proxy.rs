@@ -24,6 +24,7 @@ struct Shared {
     swallowed: AtomicUsize,
     dropped: AtomicUsize,
     closed: AtomicBool,
+    silent: AtomicBool,
 }
 
 /// A running proxy.
@@ -61,6 +62,11 @@ impl Proxy {
     /// Breaks a connection on which this is to pass, once.
     pub fn drop_from(&self, text: &str) {
         self.shared.fault.lock().drop_from = Some(text.as_bytes().to_vec());
+    }
+
+    /// Lets nothing come back on any connection. One on which something was lost so is of no use afterwards.
+    pub fn silence(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::SeqCst);
     }
 
     /// How often answers were lost.
@@ -139,7 +145,7 @@ async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared, 
     let mut bytes = vec![0; 1 << 16];
     let mut lost = false;
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        if silent.load(Ordering::SeqCst) {
+        if lost || silent.load(Ordering::SeqCst) || shared.silent.load(Ordering::SeqCst) {
             if !lost {
                 shared.swallowed.fetch_add(1, Ordering::SeqCst);
             }

@@ -1,19 +1,21 @@
 //! A replica that friend lists are read of, a real standby: as long as it is far enough, and of the primary otherwise.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use rosterd::metrics::{DatabaseMetrics, Kind};
 use rosterd::store::postgres::{PostgresOptions, PostgresUrl, open};
 use rosterd::store::{LoginRows, StorePage};
 use rosterd_client::Replica;
 use rosterd_engine::model::{Account, ListedEdge};
-use rosterd_postgres_server::{ROLE, Server};
+use rosterd_postgres_server::ROLE;
 use rosterd_protocol::Encoding;
 
 use tokio::time::{sleep, timeout};
 
 use super::failover::StandbyPair;
 use super::rig::{Running, account, befriend, nick, unfriend};
+use crate::proxy::Proxy;
 use crate::support::{PATIENCE, World};
 
 /// A store that reads of a replica, and what it counts.
@@ -24,11 +26,16 @@ struct WithReplica {
 
 impl WithReplica {
     fn open(pair: &StandbyPair) -> Self {
-        let url = |server: &Server| PostgresUrl::parse(&server.url(ROLE, "friends")).unwrap();
+        Self::open_at(pair, &pair.standby.url(ROLE, "friends"))
+    }
+
+    fn open_at(pair: &StandbyPair, replica: &str) -> Self {
+        let url = |text: &str| PostgresUrl::parse(text).unwrap();
         let metrics = DatabaseMetrics::default();
-        let read_url = Some(url(&pair.standby));
+        let read_url = Some(url(replica));
         let options = PostgresOptions { readers: 2, read_url, metrics: metrics.clone(), ..PostgresOptions::default() };
-        Self { db: Running::new(open(&url(&pair.primary), options).unwrap()), metrics }
+        let primary = url(&pair.primary.url(ROLE, "friends"));
+        Self { db: Running::new(open(&primary, options).unwrap()), metrics }
     }
 
     fn counted(&self, kind: &'static str) -> u64 {
@@ -104,6 +111,31 @@ async fn friend_lists_come_of_a_replica_as_far_as_it_has_them_and_else_of_the_pr
     store.until(|| store.counted("FAILED") > 0).await;
     assert_eq!(store.friends().await, []);
     store.db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_logs_in_waits_a_second_for_a_replica_that_hangs_and_then_nobody_does() {
+    let Some(pair) = StandbyPair::start() else { return };
+    let (server, url) = (pair.standby.address(), pair.standby.url(ROLE, "friends"));
+    let proxy = Proxy::start(&server).await;
+    let store = WithReplica::open_at(&pair, &url.replace(&server, &proxy.address));
+    store.db.write([nick("ann", "1"), nick("bob", "1"), befriend("ann", "bob")]).await.unwrap();
+    store.until_read_there().await;
+    proxy.silence(true);
+    let (failed, behind, begun) = (store.counted("FAILED"), store.counted("BEHIND"), Instant::now());
+    let friends = [store.friends(), store.friends(), store.friends()];
+    let friends = timeout(PATIENCE, join_all(friends)).await.expect("an answer");
+    assert!(friends.iter().all(|friends| *friends == [account("bob")]));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(proxy.swallowed() > 0 && store.counted("FAILED") > failed);
+    let begun = Instant::now();
+    assert_eq!(store.friends().await, [account("bob")]);
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert!(store.counted("BEHIND") > behind);
+    // Nor does a stop wait for it.
+    let begun = Instant::now();
+    store.db.close().await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

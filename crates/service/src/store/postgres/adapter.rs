@@ -56,6 +56,20 @@ impl Postgres {
         self.writer.task(task).await
     }
 
+    /// The replica, if anything is to be read of it.
+    fn serving_replica(&self) -> Option<&ReadReplica> {
+        self.replica.as_ref().filter(|replica| replica.serves())
+    }
+
+    /// Reads the present epoch and revision.
+    async fn extent(&self) -> Result<(Epoch, Revision), StoreError> {
+        let known = self.writer.head();
+        let read = |session: Arc<PgSession>| async move { extent(&session.query(call!(EXTENT)).await?) };
+        let (lineage, head) = self.readers.read(read).await?;
+        self.writer.saw(known, head);
+        Ok((lineage.epoch, head))
+    }
+
     /// Makes a query of users.
     fn users_query(
         &self,
@@ -85,17 +99,6 @@ async fn look_at_rules(
         return Ok(());
     }
     take_rules(writer.rules(), &rows::rules::stored(session).await?)
-}
-
-impl Postgres {
-    /// Reads the present epoch and revision.
-    async fn extent(&self) -> Result<(Epoch, Revision), StoreError> {
-        let known = self.writer.head();
-        let read = |session: Arc<PgSession>| async move { extent(&session.query(call!(EXTENT)).await?) };
-        let (lineage, head) = self.readers.read(read).await?;
-        self.writer.saw(known, head);
-        Ok((lineage.epoch, head))
-    }
 }
 
 impl Store for Postgres {
@@ -183,7 +186,7 @@ impl Store for Postgres {
             }
         };
         Box::pin(async move {
-            if let Some(replica) = &self.replica {
+            if let Some(replica) = self.serving_replica() {
                 let needed = (self.lineage().epoch, self.head());
                 if let Some(found) = replica.listed(asked.clone(), limit, needed).await {
                     return Ok(found);
@@ -232,7 +235,7 @@ impl Store for Postgres {
     ) -> BoxFuture<'_, Result<LoginRows, StoreError>> {
         let asked = AskedRows { owner: account, after: None, since };
         Box::pin(async move {
-            if let Some(replica) = &self.replica {
+            if let Some(replica) = self.serving_replica() {
                 // A client may come from a gateway that is ahead of this one: it needs all that there is.
                 let needed = self.extent().await?;
                 if let Some(found) = replica.login_rows(asked.clone(), limit, needed).await {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::logins::LoginQueue;
 use super::readers::PgReaders;
@@ -27,6 +27,10 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_millis(3);
 /// How long nothing is read of a replica that was too far behind or away: each read would wait in vain.
 const REST: Duration = Duration::from_secs(1);
+/// How long a read may take in all. A replica that hangs keeps its connections open.
+const SILENCE: Duration = Duration::from_secs(1);
+/// How long nothing is read of a replica that hung: whoever tries it next waits for as long as that.
+const LONG_REST: Duration = Duration::from_secs(10);
 
 /// The replica.
 pub(super) struct ReadReplica {
@@ -76,29 +80,35 @@ impl ReadReplica {
         self.at_least(needed, self.readers.read(read)).await
     }
 
+    /// Returns whether anything is to be read of it.
+    pub(super) fn serves(&self) -> bool {
+        let rests = self.rests_until.lock().is_some_and(|until| Instant::now() < until);
+        if rests {
+            self.count("BEHIND");
+        }
+        !rests
+    }
+
     /// Reads something once the replica is far enough, if that is soon.
     async fn at_least<T>(
         &self,
         (epoch, needed): (Epoch, Revision),
         read: impl Future<Output = Result<((Epoch, Revision), T), StoreError>>,
     ) -> Option<T> {
-        if self.rests() {
-            return self.count("BEHIND");
-        }
-        let found = match self.reaches(needed).await {
-            Ok(true) => read.await,
-            Ok(false) => return self.rest("BEHIND"),
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok((reached, found)) if reached.0 == epoch && reached.1 >= needed => {
-                self.count::<()>("READ");
-                Some(found)
+        let reading = async { if self.reaches(needed).await? { read.await.map(Some) } else { Ok(None) } };
+        let (kind, rest) = match timeout(SILENCE, reading).await {
+            Ok(Ok(Some((reached, found)))) if reached.0 == epoch && reached.1 >= needed => {
+                self.count("READ");
+                return Some(found);
             }
-            // It follows another history, or was promoted without all of this one.
-            Ok(_) => self.rest("BEHIND"),
-            Err(_) => self.rest("FAILED"),
-        }
+            // It is behind, follows another history, or was promoted without all of this one.
+            Ok(Ok(_)) => ("BEHIND", REST),
+            Ok(Err(_)) => ("FAILED", REST),
+            Err(_) => ("FAILED", LONG_REST),
+        };
+        self.count(kind);
+        self.rest(rest);
+        None
     }
 
     /// Waits until the replica has a revision. Returns false if that takes long.
@@ -118,23 +128,20 @@ impl ReadReplica {
         Ok(true)
     }
 
-    fn rests(&self) -> bool {
-        self.rests_until.lock().is_some_and(|until| Instant::now() < until)
-    }
-
-    fn rest<T>(&self, why: &'static str) -> Option<T> {
-        *self.rests_until.lock() = Some(Instant::now() + REST);
+    fn rest(&self, length: Duration) {
+        let until = Some(Instant::now() + length);
+        let mut rests_until = self.rests_until.lock();
+        *rests_until = until.max(*rests_until);
         // What is there after it may be another server.
         self.head.store(0, Ordering::Release);
-        self.count(why)
     }
 
-    fn count<T>(&self, kind: &'static str) -> Option<T> {
+    fn count(&self, kind: &'static str) {
         self.counted.get_or_create(&Kind { kind }).inc();
-        None
     }
 
     pub(super) async fn close(&self) {
-        self.readers.close().await;
+        // Nobody waits for what it still reads.
+        let _ = timeout(SILENCE, self.readers.close()).await;
     }
 }
