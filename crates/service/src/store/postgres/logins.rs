@@ -41,6 +41,37 @@ struct WaitingLogins {
     queue: VecDeque<WaitingLogin>,
 }
 
+/// The place of a login in the queue, which it leaves once nobody waits for it any more.
+struct QueuePlace<'a> {
+    queue: &'a LoginQueue,
+    number: u64,
+}
+
+impl QueuePlace<'_> {
+    fn is_taken(&self) -> bool {
+        self.queue.0.lock().place_of(self.number).is_none()
+    }
+
+    /// Leaves it. Returns false if it was taken to be read.
+    fn leave(&self) -> bool {
+        let mut waiting = self.queue.0.lock();
+        let place = waiting.place_of(self.number);
+        place.is_some_and(|at| waiting.queue.remove(at).is_some())
+    }
+}
+
+impl Drop for QueuePlace<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl WaitingLogins {
+    fn place_of(&self, number: u64) -> Option<usize> {
+        self.queue.binary_search_by_key(&number, |login| login.number).ok()
+    }
+}
+
 impl LoginQueue {
     /// Reads what a login needs. The writer of a primary learns how far its history goes.
     pub(super) async fn read(
@@ -51,9 +82,9 @@ impl LoginQueue {
         limit: usize,
     ) -> Result<LoginRows, StoreError> {
         let (answer, mut answered) = oneshot::channel();
-        let number = self.add(asked, limit, answer);
+        let place = self.add(asked, limit, answer);
         // As long as it waits, a read of its own waits for a reader. That takes those that wait longest.
-        while self.waits(number) {
+        while !place.is_taken() {
             let (queue, writer) = (self.clone(), writer.cloned());
             let reading =
                 readers.read(move |session| async move { read_some(&session, writer.as_deref(), queue.take()).await });
@@ -63,7 +94,7 @@ impl LoginQueue {
                 done = reading => done,
             };
             if let Err(error) = done
-                && self.withdraw(number)
+                && place.leave()
             {
                 return Err(error);
             }
@@ -72,23 +103,17 @@ impl LoginQueue {
         answered.await.unwrap_or_else(|_| Err(broke_off()))
     }
 
-    fn waits(&self, number: u64) -> bool {
-        self.0.lock().queue.binary_search_by_key(&number, |login| login.number).is_ok()
-    }
-
-    fn add(&self, asked: AskedRows, limit: usize, answer: oneshot::Sender<Result<LoginRows, StoreError>>) -> u64 {
+    fn add(
+        &self,
+        asked: AskedRows,
+        limit: usize,
+        answer: oneshot::Sender<Result<LoginRows, StoreError>>,
+    ) -> QueuePlace<'_> {
         let mut waiting = self.0.lock();
         waiting.last += 1;
         let number = waiting.last;
         waiting.queue.push_back(WaitingLogin { number, asked, limit, answer });
-        number
-    }
-
-    /// Takes a login back. Returns false if it was taken to be read.
-    fn withdraw(&self, number: u64) -> bool {
-        let queue = &mut self.0.lock().queue;
-        let found = queue.binary_search_by_key(&number, |login| login.number);
-        found.is_ok_and(|at| queue.remove(at).is_some())
+        QueuePlace { queue: self, number }
     }
 
     /// Takes the logins that are read next: of different accounts.
@@ -99,9 +124,6 @@ impl LoginQueue {
             && let Some(next) = waiting.pop_front()
         {
             let fits = |one: &WaitingLogin| one.asked.owner != next.asked.owner && one.limit == next.limit;
-            if next.answer.is_closed() {
-                continue;
-            }
             if !taken.iter().all(fits) {
                 waiting.push_front(next);
                 break;
@@ -183,6 +205,7 @@ async fn read_rows(
 mod tests {
     use std::time::Duration;
 
+    use futures::FutureExt;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
 
@@ -190,22 +213,38 @@ mod tests {
     use crate::store::postgres::session::{Connector, SessionKind};
     use crate::store::postgres::url::PostgresUrl;
 
-    /// The runtime of the store ends while a reader has it, say.
-    #[tokio::test]
-    async fn a_login_whose_read_breaks_off_is_told_so() {
+    /// Readers of a database that says nothing.
+    async fn silent_readers() -> (TcpListener, PgReaders) {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("postgres://a:b@{}/x", silent.local_addr().unwrap());
         let connector = Connector::new(&PostgresUrl::parse(&url).unwrap());
-        let readers = PgReaders::start(&connector, SessionKind::Reader, 1, Duration::ZERO);
+        (silent, PgReaders::start(&connector, SessionKind::Reader, 1, Duration::ZERO))
+    }
+
+    fn ann() -> AskedRows {
+        AskedRows { owner: Account::parse("ann", "account").unwrap(), after: None, since: None }
+    }
+
+    /// The runtime of the store ends while a reader has it, say.
+    #[tokio::test]
+    async fn a_login_whose_read_breaks_off_is_told_so() {
+        let (_silent, readers) = silent_readers().await;
         let queue = LoginQueue::default();
-        let asked = AskedRows { owner: Account::parse("ann", "account").unwrap(), after: None, since: None };
         let breaks_off = async {
             while queue.take().is_empty() {
                 tokio::task::yield_now().await;
             }
         };
-        let both = async { tokio::join!(queue.read(&readers, None, asked, 9), breaks_off).0 };
+        let both = async { tokio::join!(queue.read(&readers, None, ann(), 9), breaks_off).0 };
         let told = timeout(Duration::from_secs(30), both).await.expect("an answer in time");
         assert_eq!(told.unwrap_err().0, "a read broke off");
+    }
+
+    #[tokio::test]
+    async fn a_login_that_nobody_waits_for_leaves_the_queue() {
+        let (_silent, readers) = silent_readers().await;
+        let queue = LoginQueue::default();
+        assert!(queue.read(&readers, None, ann(), 9).now_or_never().is_none());
+        assert_eq!(queue.0.lock().queue.len(), 0);
     }
 }
