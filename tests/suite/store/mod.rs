@@ -10,6 +10,7 @@ mod replica;
 mod rig;
 mod round_trip;
 mod shared;
+mod silence;
 mod sqlite;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_postgres::error::Severity;
 
 use crate::store::StoreError;
@@ -55,6 +56,11 @@ impl From<getrandom::Error> for PgError {
 
 /// What the database answers.
 pub type PgResult<T> = Result<T, PgError>;
+
+/// Waits for an answer for no longer than this: a server that hangs, or what is between, keeps the connection open.
+pub(super) async fn within<T>(limit: Duration, answer: impl Future<Output = PgResult<T>>) -> PgResult<T> {
+    timeout(limit, answer).await.unwrap_or(Err(PgError::Silent(limit)))
+}
 
 /// Puts an error into words. The library's own say little more than "db error".
 fn in_words(error: &tokio_postgres::Error) -> String {

@@ -15,10 +15,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::pause::{PAUSE, part_of};
-use super::pg_error::{PgError, closed};
+use super::pg_error::{PgError, closed, within};
 use super::rows::logins;
 use super::rows::profiles::{self, BlocksOf};
 use super::schema::random;
@@ -117,10 +117,7 @@ impl PgReaders {
                     return true;
                 }
                 let found = match session {
-                    Ok(session) => match timeout(PATIENCE, query(session)).await {
-                        Ok(found) => found,
-                        Err(_) => Err(PgError::Silent(PATIENCE)),
-                    },
+                    Ok(session) => within(PATIENCE, query(session)).await,
                     Err(error) => Err(error),
                 };
                 let is_good = found.is_ok();
@@ -194,13 +191,17 @@ async fn read_on(
 async fn open(connector: &Connector, kind: SessionKind) -> Result<PgSession, PgError> {
     let session = connector.connect(kind).await?;
     if matches!(kind, SessionKind::Reader | SessionKind::Replica) {
-        // The first logins after a start do not wait until the server has read its catalogs and made the plans.
-        let nobody = logins::calls(&[], 0);
-        session.prepare(&nobody).await?;
-        session.pipeline(&nobody).await?;
-        profiles::users(&session, &[], &BlocksOf::Followed(Account::none(), 0)).await?;
+        within(PATIENCE, make_plans(&session)).await?;
     }
     Ok(session)
+}
+
+/// Has the server read its catalogs and make its plans: the first logins after a start do not wait for that.
+async fn make_plans(session: &PgSession) -> Result<(), PgError> {
+    let nobody = logins::calls(&[], 0);
+    session.prepare(&nobody).await?;
+    session.pipeline(&nobody).await?;
+    profiles::users(session, &[], &BlocksOf::Followed(Account::none(), 0)).await.map(drop)
 }
 
 /// Keeps the readers from connecting again and again to a server that is away. The first that connects ends it for all.

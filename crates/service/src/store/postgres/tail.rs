@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::batch_network::refuse;
 use super::batch_seal::CarriedRow;
@@ -14,7 +14,7 @@ use super::courier::CarriedRows;
 use super::database::{Database, LogLink, LogTail};
 use super::messages::PgMessage;
 use super::pause::{PAUSE, part_of};
-use super::pg_error::{PgError, PgResult};
+use super::pg_error::{PgError, PgResult, within};
 use super::position::{KnownPosition, LogPosition};
 use super::rules::take_rules;
 use super::splicer::NumberedBatch;
@@ -25,7 +25,7 @@ use crate::store::log_rows::unpack;
 use crate::store::{CommitBatch, RulesInForce};
 use rosterd_engine::model::{Change, Revision, SeenNumber};
 
-/// How long a read may take.
+/// How long a read may take, and a connection until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long what another gateway says that it has handed over may be on its way until it is read from the log.
@@ -212,7 +212,7 @@ impl Tail {
     }
 
     async fn listen(&self) -> PgResult<Arc<dyn LogLink>> {
-        let session = self.database.listen(self.waker.clone()).await?;
+        let session = within(PATIENCE, self.database.listen(self.waker.clone())).await?;
         // What was said before is lost.
         self.waker.live.notify_one();
         Ok(session)
@@ -220,10 +220,7 @@ impl Tail {
 
     /// Reads the next rows; `Break` if there are no more for now.
     async fn read_on(&mut self, link: &dyn LogLink) -> PgResult<ControlFlow<()>> {
-        let tail = match timeout(PATIENCE, link.tail(self.read, self.writer)).await {
-            Ok(tail) => tail?,
-            Err(_) => return Err(PgError::Silent(PATIENCE)),
-        };
+        let tail = within(PATIENCE, link.tail(self.read, self.writer)).await?;
         if tail.epoch != self.epoch {
             return self.doubt().await;
         }
@@ -231,10 +228,7 @@ impl Tail {
         raise_seen(self.seen.as_ref(), tail.seen);
         if tail.rules > self.rules.number() {
             // Before the rows after the change are known here.
-            match timeout(PATIENCE, link.rules()).await {
-                Ok(stored) => take_rules(&self.rules, &stored?)?,
-                Err(_) => return Err(PgError::Silent(PATIENCE)),
-            }
+            take_rules(&self.rules, &within(PATIENCE, link.rules()).await?)?;
         }
         let LogTail { rows, is_full, .. } = tail;
         for row in rows {

@@ -95,7 +95,7 @@ impl PgWriter {
         self.gather(link, batch, &mut staged).await?;
         let DecidedBatch { rows, batch: mut decided } = self.decide(staged, &batch.writes, &standing)?;
         if rows.is_empty() && seen.is_empty() {
-            link.rollback().await?;
+            self.in_time(link.rollback()).await?;
             return Ok(decided);
         }
         let outcome = self.in_time(async { Ok(link.commit_batch(&rows).await) }).await;

@@ -1,12 +1,19 @@
 //! The writer's connection, and what it has to find at each new one: the history that this process knows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::database::{Database, Standing, WriterBackend, WriterLink};
 use super::options::{Failover, Sharing};
-use super::pg_error::PgError;
+use super::pg_error::{PgError, within};
 use super::position::{KnownPosition, LogPosition};
 use crate::metrics::DatabaseMetrics;
+
+/// How long it may take to connect and to look at the history. Each of the locks on the way is waited for for 3 s at most.
+const CONNECTING: Duration = Duration::from_secs(20);
+
+/// How long the end of a failed transaction may take.
+const ROLLBACK: Duration = Duration::from_secs(3);
 
 /// What the history rests on that this process knows.
 #[derive(Debug, Clone)]
@@ -72,7 +79,7 @@ impl WriterSession {
     /// Ends what a failed transaction has left behind.
     pub(super) async fn abandon(&mut self, error: &PgError) {
         let Some(link) = self.get() else { return };
-        if error.is_broken() || link.rollback().await.is_err() {
+        if error.is_broken() || within(ROLLBACK, link.rollback()).await.is_err() {
             self.open = None;
         }
     }
@@ -96,6 +103,10 @@ impl WriterSession {
         &mut self,
         doubtful: Option<LogPosition>,
     ) -> Result<(CommitVerdict, Standing), PgError> {
+        within(CONNECTING, self.look_at_history(doubtful)).await
+    }
+
+    async fn look_at_history(&mut self, doubtful: Option<LogPosition>) -> Result<(CommitVerdict, Standing), PgError> {
         let link = self.database.connect_writer().await?;
         link.take_gateway_lock(self.sharing, self.backend.clone()).await?;
         let found = link.begin().await;
