@@ -8,6 +8,7 @@ use rosterd::store::postgres::{PostgresOptions, PostgresUrl, Sharing, open};
 use rosterd_postgres_server::ROLE;
 use tokio::time::{sleep, timeout};
 
+use super::postgres::until;
 use super::rig::{Place, Running, account, nick};
 use super::shared::applied;
 use crate::proxy::Proxy;
@@ -56,4 +57,30 @@ async fn a_gateway_goes_on_whatever_answer_is_lost_while_it_connects_anew() {
         other.close().await;
     }))
     .await;
+}
+
+/// Each time at first: what went wrong last week is no reason to wait today.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_the_connection_again_and_again_listens_again_as_soon_as_at_first() {
+    const TIMES: usize = 7;
+    let Some(place) = Place::postgres() else { return };
+    let db = Running::new(open(&place.url(), options()).unwrap());
+    let other = Running::new(open(&place.url(), options()).unwrap());
+    let listeners =
+        "FROM pg_stat_activity WHERE application_name = 'rosterd listener' AND datname = current_database()";
+    let mut gaps: Vec<f64> = Vec::new();
+    for turn in 0..TIMES {
+        until(|| place.sql(&format!("SELECT count(*) {listeners}")) == "2").await;
+        let ended = place.sql(&format!(
+            "SELECT extract(epoch FROM clock_timestamp()) FROM (SELECT count(pg_terminate_backend(pid)) {listeners}) AS x"
+        ));
+        // It is read anew, and so is known to work.
+        other.run(nick("a", &format!("Ann {turn}"))).await;
+        until(|| applied(&db) == other.store.head()).await;
+        let begun = place.sql(&format!("SELECT extract(epoch FROM min(backend_start)) {listeners}"));
+        gaps.push(begun.parse::<f64>().unwrap() - ended.parse::<f64>().unwrap());
+    }
+    assert!(gaps[TIMES - 3..].iter().any(|gap| *gap < 0.8), "{gaps:?}");
+    db.close().await;
+    other.close().await;
 }

@@ -86,7 +86,7 @@ impl Tail {
             }
             if !failing {
                 tracing::warn!(%error, "the changes of other gateways cannot be read; it is tried again");
-                failing = true;
+                (failing, pause) = (true, Duration::ZERO);
             }
             pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
             tokio::select! {
