@@ -1,7 +1,9 @@
 //! A NATS server for tests, which ends with them, and somebody who can publish there.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,23 +11,34 @@ use std::time::{Duration, Instant};
 
 use rosterd_postgres_server::{free_port, ordinary_user};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::support::PATIENCE;
 
 /// Ends the server when its input ends: with the tests, however they end.
 const WATCHDOG: &str = "\"$@\" & server=$!; echo $server; read -r _; kill -KILL $server";
 
+/// How the server knows who may log in.
+const PASSWORD: &str = "authorization { user: rosterd, password: \"a,secret\" }\n";
+
 /// A server, which is killed when this is dropped.
 pub struct NatsServer {
     program: PathBuf,
     port: u16,
+    /// Has its settings.
+    directory: TempDir,
     process: Option<(Child, Pid)>,
 }
 
 impl NatsServer {
-    /// Starts one on a free port; `None` if it is not installed, which was printed.
-    #[expect(clippy::print_stdout, reason = "who reads the output of tests must see what was not tested")]
+    /// Starts one on a free port, with a user and a password; `None` if it is not installed, which was printed.
     pub fn start() -> Option<Self> {
+        Self::start_with(PASSWORD)
+    }
+
+    /// The same with other settings.
+    #[expect(clippy::print_stdout, reason = "who reads the output of tests must see what was not tested")]
+    pub fn start_with(settings: &str) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut places: Vec<_> = std::env::split_paths(&path).collect();
         places.push("/usr/sbin".into());
@@ -34,7 +47,11 @@ impl NatsServer {
             println!("skipped: NATS is not installed (apt-get install nats-server)");
             return None;
         };
-        let mut server = Self { program, port: free_port(), process: None };
+        let directory = tempfile::tempdir().unwrap();
+        // It is read by another user.
+        std::fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(directory.path().join("settings"), settings).unwrap();
+        let mut server = Self { program, port: free_port(), directory, process: None };
         server.run();
         Some(server)
     }
@@ -43,7 +60,9 @@ impl NatsServer {
     pub fn run(&mut self) {
         let mut command = Command::new("sh");
         command.args(["-c", WATCHDOG, "watchdog"]).arg(&self.program);
-        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "--user", "rosterd", "--pass", "a,secret"]);
+        command
+            .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-c"])
+            .arg(self.directory.path().join("settings"));
         if let Some((uid, gid)) = ordinary_user() {
             command.uid(uid).gid(gid);
         }

@@ -1,12 +1,15 @@
 //! Gateways that hand each other changes over NATS as well: it makes nothing true that the database does not hold.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
 use rosterd::metrics::{DatabaseMetrics, Kind};
 use rosterd::store::postgres::{BatchNetwork, CourierEnd, NatsNetwork, NatsServers, PostgresOptions, Sharing, open};
 use rosterd_engine::model::Change;
+use rosterd_postgres_server::free_port;
 use tokio::sync::mpsc;
 
 use super::postgres::until;
@@ -165,6 +168,68 @@ async fn who_can_publish_there_changes_nothing_and_learns_nothing() {
     for db in [one, other, stranger] {
         db.close().await;
     }
+}
+
+/// How many connections a server has had that is asked at this port.
+fn connections(port: u16) -> u64 {
+    let mut asked = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    asked.write_all(b"GET /varz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    asked.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str::<serde_json::Value>(body).unwrap()["total_connections"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_what_gateways_do_there_is_not_asked_again_and_again() {
+    for refuses in ["publish", "subscribe"] {
+        let port = free_port();
+        let user = format!("user: rosterd, password: \"a,secret\", permissions: {{ {refuses}: other }}");
+        let settings = format!("http: \"127.0.0.1:{port}\"\nauthorization {{ users = [{{ {user} }}] }}\n");
+        let (Some(place), Some(nats)) = (Place::postgres(), NatsServer::start_with(&settings)) else { return };
+        let servers = NatsServers::parse(&nats.url()).unwrap();
+        let [(_, one), (_, other)] = [(); 2].map(|()| join(&place, Arc::new(NatsNetwork::new(servers.clone())), POLL));
+        let (begun, mut turn) = (Instant::now(), 0);
+        while begun.elapsed() < Duration::from_secs(4) {
+            turn += 1;
+            one.run(nick("a", &format!("Ann {turn}"))).await;
+            other.run(nick("b", &format!("Bob {turn}"))).await;
+        }
+        let (asked, counted) = (connections(port), begun.elapsed().as_secs());
+        // Each after 0.1 s, 0.2 s, … and then every 2 s, or half of that.
+        let most = 2 * (6 + counted);
+        assert!((4..=most).contains(&asked), "{asked} connections to a server that lets nobody {refuses}");
+        in_order(&received(&one));
+        one.close().await;
+        other.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_larger_than_a_server_takes_comes_from_the_database_and_breaks_no_connection() {
+    let port = free_port();
+    let settings = format!(
+        "http: \"127.0.0.1:{port}\"\nmax_payload: 2000\nauthorization {{ user: rosterd, password: \"a,secret\" }}\n"
+    );
+    let (Some(place), Some(nats)) = (Place::postgres(), NatsServer::start_with(&settings)) else { return };
+    let [(_, one), (counted, other)] = join_over(&place, &nats, POLL).await;
+    let before = connections(port);
+    for turn in 0..5 {
+        let read = counted.feed_read_rows.get();
+        one.write((0..300).map(|n| nick(&format!("u{n}"), &format!("{turn} {n}")))).await.unwrap();
+        until(|| applied(&other) == one.store.head()).await;
+        assert!(counted.feed_read_rows.get() > read, "it came from the log");
+    }
+    // What is small still comes over it.
+    let carried = counted.nats_batches.get();
+    while counted.nats_batches.get() == carried {
+        one.run(nick("a", &format!("Ann {}", one.store.head()))).await;
+        until(|| applied(&other) == one.store.head()).await;
+    }
+    assert_eq!(connections(port), before, "nobody connected anew");
+    in_order(&received(&other));
+    one.close().await;
+    other.close().await;
 }
 
 /// Carries messages between the gateways of a test as badly as it can.

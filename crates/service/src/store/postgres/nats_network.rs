@@ -1,7 +1,9 @@
 //! Carries batches over NATS, without storage: what does not arrive is read from the database.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use async_nats::client::PublishErrorKind;
 use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -44,14 +46,18 @@ impl BatchNetwork for NatsNetwork {
 }
 
 async fn carry(servers: NatsServers, mut end: CourierEnd) {
-    let (mut pause, mut failing) = (Duration::ZERO, false);
+    let (mut pause, mut works) = (Duration::ZERO, None);
     while !end.outgoing.is_closed() {
         let error = match connect(&servers, &end.subject).await {
             Ok(link) => {
-                tracing::info!(%servers, "gateways hand each other changes over NATS");
-                (pause, failing) = (Duration::ZERO, false);
                 end.set_connected(true);
-                let outcome = link.run(&mut end).await;
+                let lasts = || {
+                    pause = Duration::ZERO;
+                    if works.replace(true) != Some(true) {
+                        tracing::info!(%servers, "gateways hand each other changes over NATS");
+                    }
+                };
+                let outcome = link.run(&mut end, lasts).await;
                 end.set_connected(false);
                 match outcome {
                     Ok(()) => return,
@@ -60,9 +66,8 @@ async fn carry(servers: NatsServers, mut end: CourierEnd) {
             }
             Err(error) => error,
         };
-        if !failing {
+        if works.replace(false) != Some(false) {
             tracing::warn!(%servers, error, "NATS is away: changes of other gateways are read from the database");
-            failing = true;
         }
         // It would come too late.
         while end.outgoing.try_recv().is_ok() {}
@@ -104,11 +109,14 @@ async fn connect(servers: &NatsServers, subject: &str) -> Result<NatsLink, Strin
 }
 
 impl NatsLink {
-    /// Carries messages until the connection is over; `Ok` once nobody hands it any more.
-    async fn run(mut self, end: &mut CourierEnd) -> Result<(), String> {
+    /// Carries messages until the connection is over; `Ok` once nobody hands it any more. Calls `lasts` once it has lasted: a
+    /// server that refuses what we do there says so only when we do it.
+    async fn run(mut self, end: &mut CourierEnd, lasts: impl FnOnce()) -> Result<(), String> {
+        let (mut lasting, mut lasts) = (pin!(sleep(PATIENCE)), Some(lasts));
         loop {
             tokio::select! {
                 biased;
+                () = &mut lasting, if lasts.is_some() => lasts.take().into_iter().for_each(|lasts| lasts()),
                 event = self.events.recv() => match event {
                     Some(Event::Connected) => {}
                     Some(Event::SlowConsumer(_)) => end.missed(),
@@ -121,6 +129,8 @@ impl NatsLink {
                     let sent = self.client.publish(end.subject.clone(), message.into());
                     match timeout(PATIENCE, sent).await {
                         Ok(Ok(())) => {}
+                        // Where the server takes only smaller ones. Others read it from the log.
+                        Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {}
                         Ok(Err(error)) => return Err(error.to_string()),
                         Err(_) => return Err("it takes nothing".into()),
                     }
