@@ -243,6 +243,9 @@ async fn a_start_and_a_reload_say_what_changes_the_rules_and_a_start_with_the_ne
     assert!(said.contains("no gateway runs"), "{said}");
     let said = cluster.world(0).run_badly(&["rules", "apply"]);
     assert!(said.contains("SIGHUP"), "{said}");
+    let empty = rosterd_postgres_server::shared().unwrap().database();
+    let said = cluster.world(0).run_badly(&["rules", "apply", "--set", &format!("store.url={}", empty.url)]);
+    assert!(said.contains("no gateway has used it yet") && !said.contains("secret"), "{said}");
     let alone = cluster.world(0).start_with(&[&cluster.store()]);
     let said = cluster.world(0).run_badly(&["rules", "apply", "--set", &cluster.store()]);
     assert!(said.contains("a gateway that is alone uses it") && said.contains("SIGHUP"), "{said}");

@@ -94,6 +94,7 @@ pub(super) fn explain(url: &PostgresUrl, error: &PgSchemaError) -> StoreError {
         PgSchemaError::Database(error) => match error.code() {
             Some("28P01" | "28000") => ": check user and password of store.url, and pg_hba.conf of the server",
             Some("3D000") => ": create it with CREATE DATABASE",
+            Some("42P01") => ": no gateway has used it yet",
             Some("42501") => ": the role needs to own the schema \"rosterd\" and what is in it",
             _ => "",
         },
