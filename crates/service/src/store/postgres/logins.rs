@@ -1,13 +1,13 @@
 //! Reads what logins need, for several at a time.
 //!
-//! Most of what a login costs is the way to the database, and not its rows. So one that finds all readers busy is read with
-//! the others that wait: a reader asks for as many of them as there are.
+//! Most of what a login costs is the way to the database, and not its rows. So few reads of logins are under way at once, and
+//! who comes meanwhile is read with the others that wait: a reader asks for as many of them as there are.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::handle::WriterHandle;
 use super::pg_error::{PgError, PgResult};
@@ -20,6 +20,8 @@ use rosterd_engine::model::Account;
 
 /// The most logins that are read at once. More would let each wait for the pages of many.
 const TOGETHER: usize = 16;
+/// The most reads of logins that are under way at once: with more of them, each is for fewer logins, and all take longer.
+const AT_ONCE: usize = 3;
 
 /// A login that waits for its rows.
 struct WaitingLogin {
@@ -30,8 +32,11 @@ struct WaitingLogin {
 }
 
 /// The logins that no reader has taken yet.
-#[derive(Clone, Default)]
-pub(super) struct LoginQueue(Arc<Mutex<WaitingLogins>>);
+#[derive(Clone)]
+pub(super) struct LoginQueue {
+    waiting: Arc<Mutex<WaitingLogins>>,
+    turns: Arc<Semaphore>,
+}
 
 #[derive(Default)]
 struct WaitingLogins {
@@ -49,12 +54,12 @@ struct QueuePlace<'a> {
 
 impl QueuePlace<'_> {
     fn is_taken(&self) -> bool {
-        self.queue.0.lock().place_of(self.number).is_none()
+        self.queue.waiting.lock().place_of(self.number).is_none()
     }
 
     /// Leaves it. Returns false if it was taken to be read.
     fn leave(&self) -> bool {
-        let mut waiting = self.queue.0.lock();
+        let mut waiting = self.queue.waiting.lock();
         let place = waiting.place_of(self.number);
         place.is_some_and(|at| waiting.queue.remove(at).is_some())
     }
@@ -72,6 +77,12 @@ impl WaitingLogins {
     }
 }
 
+impl Default for LoginQueue {
+    fn default() -> Self {
+        Self { waiting: Arc::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
 impl LoginQueue {
     /// Reads what a login needs. The writer of a primary learns how far its history goes.
     pub(super) async fn read(
@@ -83,11 +94,16 @@ impl LoginQueue {
     ) -> Result<LoginRows, StoreError> {
         let (answer, mut answered) = oneshot::channel();
         let place = self.add(asked, limit, answer);
-        // As long as it waits, a read of its own waits for a reader. That takes those that wait longest.
+        // As long as it waits, a read of its own waits for its turn. That takes those that wait longest.
         while !place.is_taken() {
             let (queue, writer) = (self.clone(), writer.cloned());
-            let reading =
-                readers.read(move |session| async move { read_some(&session, writer.as_deref(), queue.take()).await });
+            let read = move |session: Arc<PgSession>| async move {
+                read_some(&session, writer.as_deref(), queue.take()).await
+            };
+            let reading = async {
+                let _turn = self.turns.acquire().await;
+                readers.read(read).await
+            };
             let done = tokio::select! {
                 biased;
                 found = &mut answered => return found.unwrap_or_else(|_| Err(broke_off())),
@@ -109,7 +125,7 @@ impl LoginQueue {
         limit: usize,
         answer: oneshot::Sender<Result<LoginRows, StoreError>>,
     ) -> QueuePlace<'_> {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.waiting.lock();
         waiting.last += 1;
         let number = waiting.last;
         waiting.queue.push_back(WaitingLogin { number, asked, limit, answer });
@@ -118,7 +134,7 @@ impl LoginQueue {
 
     /// Takes the logins that are read next: of different accounts.
     fn take(&self) -> Vec<WaitingLogin> {
-        let waiting = &mut self.0.lock().queue;
+        let waiting = &mut self.waiting.lock().queue;
         let mut taken: Vec<WaitingLogin> = Vec::new();
         while taken.len() < TOGETHER
             && let Some(next) = waiting.pop_front()
@@ -245,6 +261,6 @@ mod tests {
         let (_silent, readers) = silent_readers().await;
         let queue = LoginQueue::default();
         assert!(queue.read(&readers, None, ann(), 9).now_or_never().is_none());
-        assert_eq!(queue.0.lock().queue.len(), 0);
+        assert_eq!(queue.waiting.lock().queue.len(), 0);
     }
 }
