@@ -40,7 +40,7 @@ lint: ## check format and lints, as `make test` does
 	@echo "== format and lints"
 	cargo fmt --all --check
 	cargo clippy $(CHECKED) --all-targets -- -D warnings
-	cargo clippy $(CHECKED) --bench table -- -D warnings
+	cargo clippy $(CHECKED) --bench table --bench cluster -- -D warnings
 
 # Private items are included, so links to them resolve.
 doc: ## build the code's documentation, target/doc/rosterd
@@ -198,8 +198,10 @@ performance: ## measure again the table and the plots of docs/performance.md, an
 	cargo bench --locked $(SHIPPED) --bench table -- --into $(abspath docs/performance.md)
 	cargo bench --locked $(SHIPPED) --bench table -- grow $(abspath docs/images)
 
-cluster-table: postgres ## measure several stores on one PostgreSQL database; two minutes
-	cargo bench --locked $(SHIPPED) --bench cluster
+# Needs `ulimit -n 20000`.
+# INTO=FILE.md also writes the table into a document; ONLY=writes,pace,killed measures a part of it, and QUICK=1 tries it small.
+cluster-table: postgres nats ## measure several gateways on one PostgreSQL database, beside stores alone and PostgreSQL alone; six minutes
+	cargo bench --locked $(SHIPPED) --bench cluster -- $(if $(INTO),--into $(abspath $(INTO))) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 cluster-demo: postgres ## show two gateways on one PostgreSQL database, with a demo page on each
 	cargo build --locked --release

@@ -8,7 +8,6 @@
 mod commits;
 mod grow;
 mod limit;
-mod lines;
 mod servers;
 mod work;
 
@@ -17,6 +16,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use rosterd_bench::goals;
 
 use self::servers::Cores;
 use self::work::{Size, Table, WORK};
@@ -75,7 +76,7 @@ fn table(size: Size, only: Option<&str>, into: Option<&str>) -> Result<(), Box<d
 
 /// The table, and how the machine looked.
 fn report(table: &mut Table, begun: Instant, raised: bool) -> String {
-    let mut text = lines::markdown(&table.entries);
+    let mut text = goals::markdown(&table.entries);
     table.foreign.sort_by(f64::total_cmp);
     let foreign = |at: f64| {
         #[allow(
@@ -110,9 +111,7 @@ fn report(table: &mut Table, begun: Instant, raised: bool) -> String {
 fn put_into(file: &Path, text: &str) -> Result<(), Box<dyn Error>> {
     let document = fs::read_to_string(file)?;
     let no_markers = || format!("{} has no {:?} and {:?}", file.display(), MARKERS[0].trim(), MARKERS[1]);
-    let (before, rest) = document.split_once(MARKERS[0]).ok_or_else(no_markers)?;
-    let (_, after) = rest.split_once(MARKERS[1]).ok_or_else(no_markers)?;
-    fs::write(file, format!("{before}{}{text}{}{after}", MARKERS[0], MARKERS[1]))?;
+    fs::write(file, goals::put_between(&document, MARKERS, text).ok_or_else(no_markers)?)?;
     println!("written into {}", file.display());
     Ok(())
 }

@@ -4,13 +4,13 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rosterd_bench::goals::{Goal, TableEntry};
 use rosterd_bench::outcome::Unit;
 use rosterd_bench::run::Load;
 use rosterd_bench::scenario::Scenario;
 use serde_json::Value;
 
 use super::commits;
-use super::lines::{Entry, Goal};
 use super::servers::{Cores, Server};
 
 /// How much is done: a table that is quick is not to be quoted.
@@ -33,7 +33,7 @@ pub(crate) struct Table {
     pub(crate) cores: Cores,
     pub(crate) directory: PathBuf,
     pub(crate) size: Size,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<TableEntry>,
     /// Other work on the machine in each run, in cores.
     pub(crate) foreign: Vec<f64>,
     /// Runs that did not go well.
@@ -106,7 +106,7 @@ impl Table {
         measured: Option<f64>,
         goal: Goal,
     ) {
-        let entry = Entry { work: work.to_owned(), figure: figure.to_owned(), unit, floor, measured, goal };
+        let entry = TableEntry { work: work.to_owned(), figure: figure.to_owned(), unit, floor, measured, goal };
         self.entries.push(entry);
     }
 

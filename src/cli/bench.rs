@@ -126,6 +126,17 @@ enum Chosen {
         #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = positive)]
         stall: f64,
     },
+    /// One of several gateways is killed, by you, and its clients come back to the others
+    Failover {
+        #[command(flatten)]
+        crowd: CrowdArguments,
+        /// How long to wait until you have killed a gateway
+        #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = positive)]
+        patience: f64,
+        /// How long to look afterwards whether friends are told that somebody left
+        #[arg(long, default_value_t = 35.0, value_parser = positive)]
+        seconds: f64,
+    },
     /// Updates that are answered once they are on the disk: one writer alone, then all together
     Write {
         /// How many write together
@@ -208,6 +219,9 @@ impl Chosen {
                 length: time(*seconds),
                 stall: time(*stall),
             },
+            Self::Failover { crowd: CrowdArguments { users, friends }, patience, seconds } => {
+                Scenario::Failover { users: *users, friends: *friends, patience: time(*patience), rest: time(*seconds) }
+            }
             Self::Write { writers, seconds } => Scenario::Write { writers: *writers, length: time(*seconds) },
         }
     }

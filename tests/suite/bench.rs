@@ -107,6 +107,8 @@ async fn every_scenario_gives_its_figures_in_both_encodings_and_loses_nothing() 
         positive(&write, 1, "updates_per_second");
     }
     let rated = figures(&gateway, &format!("fanout {crowd} --rate 40 --seconds 0.5 --warm-up 0.1"));
+    positive(&rated, 0, "reply_p99_us");
+    assert!(rated["rows"][0]["elsewhere_p50_us"].is_null(), "there is no other gateway: {rated}");
     assert!(rated["rows"][0]["updates"].as_f64().unwrap() >= 15.0, "{rated}");
     let idle = figures(&gateway, &format!("idle {crowd} --seconds 0.2"));
     assert_eq!(idle["rows"][0]["sessions"].as_f64(), Some(24.0));
@@ -232,6 +234,7 @@ fn bad_arguments_are_refused_before_anything_is_loaded() {
         (&["bench", "fanout", "--url", "http://127.0.0.1/"], "is not an address like ws://127.0.0.1:7678"),
         (&["bench", "fanout", "--url", "wss://127.0.0.1/"], "--ca"),
         (&["bench", "write", "--url", "ws://127.0.0.1:1/", "--url", "ws://127.0.0.1:2/"], "as often as --url"),
+        (&["bench", "failover"], "give --url once for each of several"),
         (&["bench", "fanout", "--friends", "7"], "give an even number"),
         (&["bench", "fanout", "--friends", "0"], "there is nobody to tell"),
         (&["bench", "login", "--users", "10", "--friends", "10"], "give more than 10 users"),

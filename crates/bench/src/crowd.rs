@@ -13,11 +13,12 @@ use rustix::fd::OwnedFd;
 use super::frames::{self, CLOSE, PING, PONG, SentMark};
 use super::graph::Graph;
 use super::ledger::{Ledger, RecordArrival};
+use super::returns::Returns;
 use super::session::{BenchSession, SessionPhase};
 use super::speech::{self, FrameKind};
 use super::tally::{self, Tally};
 use super::target::GatewayUrl;
-use rosterd_client::Trust;
+use rosterd_client::{BACKOFF, Trust, random_wait};
 use rosterd_protocol::Encoding;
 
 /// How many bytes one read takes at most.
@@ -73,12 +74,16 @@ pub struct Crowd {
     events: Vec<Event>,
     chunk: Vec<u8>,
     sessions: Vec<BenchSession>,
+    /// For each session, the gateway that it connects to.
+    homes: Vec<usize>,
     began: Instant,
     live: u32,
     logging_in: u32,
     last_heard: u64,
     /// Who has had a reply since they were last asked; kept only for who wants to know.
     pub answered: Option<Vec<u32>>,
+    /// Who comes back to other gateways. Without it, a session that ends is a failure.
+    pub returns: Option<Returns>,
     /// The ledger.
     pub ledger: Ledger,
     /// The measurements.
@@ -96,6 +101,7 @@ impl Crowd {
     /// The system has no epoll instance left.
     pub fn new(way: Way, graph: Graph) -> io::Result<Self> {
         let sessions = std::iter::repeat_with(BenchSession::away).take(graph.users() as usize).collect();
+        let homes = (0..way.gateways.len()).cycle().take(graph.users() as usize).collect();
         let upgrade = |gateway: &GatewayUrl| frames::upgrade_request(&gateway.host, &gateway.path, way.encoding);
         Ok(Self {
             upgrades: way.gateways.iter().map(upgrade).collect(),
@@ -104,11 +110,13 @@ impl Crowd {
             events: Vec::with_capacity(EVENTS),
             chunk: vec![0; CHUNK],
             sessions,
+            homes,
             began: Instant::now(),
             live: 0,
             logging_in: 0,
             last_heard: 0,
             answered: None,
+            returns: None,
             ledger: Ledger::new(graph),
             tally: Tally::default(),
             trouble: Trouble::default(),
@@ -161,8 +169,26 @@ impl Crowd {
         Ok(())
     }
 
-    fn gateway_of(&self, who: u32) -> usize {
-        who as usize % self.way.gateways.len()
+    /// Returns the number of the gateway that a session is at, or on its way to.
+    #[must_use]
+    pub fn gateway_of(&self, who: u32) -> usize {
+        self.homes[who as usize]
+    }
+
+    /// Counts the sessions of a gateway.
+    #[must_use]
+    pub fn at_gateway(&self, gateway: usize) -> u32 {
+        self.homes.iter().filter(|home| **home == gateway).count() as u32
+    }
+
+    /// Begins the logins of all sessions whose time to come back has come.
+    pub fn come_back(&mut self) {
+        let now = self.now();
+        while let Some(who) = self.returns.as_mut().and_then(|returns| returns.next_due(now)) {
+            if let Err(error) = self.log_in(who) {
+                self.end(who, || format!("there is no socket: {error}"));
+            }
+        }
     }
 
     /// Drops every connection, as a network failure does.
@@ -323,12 +349,18 @@ impl Crowd {
         let session = &mut self.sessions[who as usize];
         match (speech::kind(encoding, payload), session.phase) {
             (FrameKind::Changes, SessionPhase::Live) => self.changes(who, payload, now),
+            // What a session missed while it was away.
+            (FrameKind::Changes, SessionPhase::LoggingIn) if self.returns.is_some() => self.changes(who, payload, now),
+            (FrameKind::LoginReply | FrameKind::Presence, phase) if self.returns.is_some() => {
+                self.returning(who, phase, payload);
+            }
             (FrameKind::Heartbeat, _) => {
                 frames::append(frames::opcode(encoding), encoding.heartbeat(), &mut session.out);
             }
             (FrameKind::Synced, SessionPhase::LoggingIn) => self.synced(who, payload, now),
             (FrameKind::Reply, _) => {
                 tally::record(&mut self.tally.replies, now.saturating_sub(session.asked));
+                session.answered = now;
                 self.answered.iter_mut().for_each(|answered| answered.push(who));
             }
             (FrameKind::Refused, phase) => self.refused(who, phase, payload),
@@ -337,13 +369,20 @@ impl Crowd {
     }
 
     fn changes(&mut self, who: u32, payload: &[u8], now: u64) {
-        let (ledger, tally) = (&mut self.ledger, &mut self.tally);
+        let (ledger, tally, sessions, homes) = (&mut self.ledger, &mut self.tally, &self.sessions, &self.homes);
         frames::marks(payload, self.way.run, |mark| {
             if let RecordArrival::New { after: Some(after), first, last } =
                 ledger.arrive(mark.sender, who, mark.number, now)
             {
                 tally::record(&mut tally.latencies, after);
                 tally.timeline.count(now, after);
+                let sender = &sessions[mark.sender as usize];
+                // Of an earlier update it is not known any more when it was answered.
+                if homes[mark.sender as usize] != homes[who as usize] && mark.number == ledger.last_sent(mark.sender) {
+                    let answered = (sender.answered >= sender.asked).then_some(sender.answered);
+                    tally::record(&mut tally.elsewhere, after);
+                    tally::record(&mut tally.after_reply, answered.map_or(0, |answered| now.saturating_sub(answered)));
+                }
                 if first {
                     tally::record(&mut tally.firsts, after);
                 }
@@ -366,12 +405,31 @@ impl Crowd {
             let token = &self.way.tokens[who as usize];
             self.trouble.note(|| format!("{token} has {} friends, and should have {friends}", synced.count));
         }
+        if let Some(returns) = &mut self.returns {
+            returns.is_back(who, friends as u32, now);
+        }
         let session = &mut self.sessions[who as usize];
         session.cursor = Some(synced.cursor.into());
         session.phase = SessionPhase::Live;
         tally::record(&mut self.tally.logins, now.saturating_sub(session.began));
         self.tally.timeline.count(now, now.saturating_sub(session.began));
         (self.live, self.logging_in) = (self.live + 1, self.logging_in - 1);
+    }
+
+    /// Counts what those who come back and those who stayed see, but not those who come for the first time.
+    fn returning(&mut self, who: u32, phase: SessionPhase, payload: &[u8]) {
+        let encoding = self.way.encoding;
+        let Some(returns) = self.returns.as_mut().filter(|returns| phase == SessionPhase::Live || returns.is_away(who))
+        else {
+            return;
+        };
+        let looked = match speech::kind(encoding, payload) {
+            FrameKind::Presence => speech::presence(encoding, payload).map(|(on, off)| returns.saw(who, on, off)),
+            _ => speech::is_full_sync(encoding, payload).map(|full| returns.full_syncs += u64::from(full)),
+        };
+        if let Err(why) = looked {
+            self.end(who, || format!("a frame that cannot be read: {why}"));
+        }
     }
 
     fn refused(&mut self, who: u32, phase: SessionPhase, payload: &[u8]) {
@@ -393,7 +451,27 @@ impl Crowd {
             _ => self.logging_in -= 1,
         }
         session.leave();
-        self.trouble.ended += 1;
-        self.trouble.note(why);
+        match self.will_return(who) {
+            // This is what the scenario is about.
+            Some(0) => {}
+            Some(_) => self.trouble.note(why),
+            None => {
+                self.trouble.ended += 1;
+                self.trouble.note(why);
+            }
+        }
+    }
+
+    /// Has a session whose gateway has ended come back to another one, as a client does behind a balancer that leaves out what
+    /// is down. Returns how many attempts it has made; none if the session is to stay.
+    fn will_return(&mut self, who: u32) -> Option<u32> {
+        let (now, home, all) = (self.now(), self.homes[who as usize], self.way.gateways.len());
+        let returns = self.returns.as_mut().filter(|_| all > 1)?;
+        let attempts = returns.ended(who, home, now)?;
+        let wait = random_wait(BACKOFF, attempts).as_nanos() as u64;
+        returns.attempt_at(who, now + wait);
+        // Each of the others gets as many.
+        self.homes[who as usize] = (home + 1 + who as usize / all % (all - 1)) % all;
+        Some(attempts)
     }
 }

@@ -61,7 +61,15 @@ impl Gauge {
         Ok(Reading { at: Instant::now(), server, own: own_cpu(), machine: machine_cpu(), resident })
     }
 
-    /// Waits until the gateway is almost idle, at most `most`.
+    fn gateways(&self) -> u32 {
+        match self {
+            Self::Processes(pids) => pids.len() as u32,
+            Self::Metrics(ops) => ops.len() as u32,
+            Self::Blind => 0,
+        }
+    }
+
+    /// Waits until the gateways are almost idle, at most `most`.
     ///
     /// # Errors
     /// See [`Gauge::read`].
@@ -73,7 +81,8 @@ impl Gauge {
             std::thread::sleep(STEP);
             let now = self.read()?;
             match now.since(&before).server {
-                Some(cpu) if cpu > STEP / 20 => before = now,
+                // Each of several has the others to look at.
+                Some(cpu) if cpu > STEP * self.gateways() / 20 => before = now,
                 _ => break,
             }
         }

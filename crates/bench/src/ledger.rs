@@ -145,6 +145,12 @@ impl Ledger {
         self.outstanding
     }
 
+    /// Returns the number of a user's last update.
+    #[must_use]
+    pub fn last_sent(&self, sender: u32) -> u32 {
+        self.senders[sender as usize].sent
+    }
+
     /// Returns whether every update of this user has reached everyone.
     #[must_use]
     pub fn is_settled(&self, sender: u32) -> bool {

@@ -4,7 +4,8 @@
 //! because it shares the machine with the gateway and must cost less. It counts every record once, so the number of lost
 //! records is exact. It knows nothing of the gateway's insides and prints nothing; `cli` does. Linux only.
 //!
-//! [`graph`], [`ledger`], [`frames`], [`speech`], [`tally`], [`outcome`], [`plot`] and [`report`] are pure.
+//! [`graph`], [`ledger`], [`returns`], [`frames`], [`speech`], [`tally`], [`goals`], [`outcome`], [`plot`] and [`report`]
+//! are pure.
 //! [`crowd`] has the sockets, [`mod@run`] the steps, and [`scenario`] the order of the steps.
 
 #![cfg(target_os = "linux")]
@@ -13,6 +14,7 @@ pub mod crowd;
 mod error;
 pub mod frames;
 pub mod gauge;
+pub mod goals;
 pub mod graph;
 pub mod ledger;
 mod measure;
@@ -20,6 +22,7 @@ pub mod ops;
 pub mod outcome;
 pub mod plot;
 pub mod report;
+pub mod returns;
 pub mod run;
 pub mod scenario;
 mod session;

@@ -51,6 +51,11 @@ pub struct BenchSettings<'a> {
 pub fn run(settings: &BenchSettings<'_>, scenario: &Scenario) -> Result<BenchOutcome, BenchError> {
     let (graph, kind) = scenario.graph(settings.seed).map_err(BenchError)?;
     let users = graph.users();
+    if matches!(scenario, Scenario::Failover { .. }) && settings.clients.len() < 2 {
+        return Err(BenchError(
+            "there must be a gateway to come back to: give --url once for each of several".to_owned(),
+        ));
+    }
     target::allow_files(users)?;
     for gateway in &settings.clients {
         target::probe(gateway, settings.encoding, settings.trust.as_ref())?;

@@ -116,11 +116,29 @@ impl Readings {
             self.0.lines().filter(is_it).filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
         (!values.is_empty()).then(|| values.iter().sum())
     }
+
+    /// Returns the buckets of a histogram without other labels: each upper bound, and how many values are not above it.
+    #[must_use]
+    pub fn buckets(&self, name: &str) -> Vec<(f64, f64)> {
+        let bucket = |line: &str| {
+            let rest = line.strip_prefix(name)?.strip_prefix("_bucket{le=\"")?;
+            let (bound, rest) = rest.split_once('"')?;
+            Some((bound.parse().ok()?, rest.rsplit(' ').next()?.parse().ok()?))
+        };
+        self.0.lines().filter_map(bucket).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_histogram_is_read_by_its_buckets() {
+        let text = "a_bucket{le=\"0.5\"} 2\na_bucket{le=\"+Inf\"} 3\na_sum 4\nab_bucket{le=\"1.0\"} 9\n";
+        let buckets = Readings(text.to_owned()).buckets("a");
+        assert_eq!(buckets, [(0.5, 2.0), (f64::INFINITY, 3.0)]);
+    }
 
     #[test]
     fn a_metric_is_summed_over_its_labels_and_not_taken_for_one_with_a_longer_name() {

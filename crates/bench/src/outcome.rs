@@ -79,6 +79,14 @@ impl MeasuredRow {
         self.latencies = Some(latencies.clone());
     }
 
+    /// Adds the median and the 99th percentile of other times, each with its key and label.
+    #[allow(clippy::cast_precision_loss, reason = "microseconds of a run are far below 2^52")]
+    pub fn median_and_p99(&mut self, names: [(&'static str, &'static str); 2], times: &Histogram<u64>) {
+        for ((key, label), quantile) in names.into_iter().zip([0.5, 0.99]) {
+            self.add(key, label, times.value_at_quantile(quantile) as f64, Unit::Micros);
+        }
+    }
+
     /// Returns the value of one figure.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<f64> {

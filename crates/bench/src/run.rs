@@ -79,6 +79,7 @@ impl Run {
                     break;
                 }
             }
+            self.crowd.come_back();
             let eager = next < who.end && self.crowd.logging_in() < parallel;
             self.crowd.turn(if eager { Duration::ZERO } else { ROUND }).map_err(BenchError::of)?;
             self.check()?;

@@ -41,6 +41,8 @@ pub(super) struct BenchSession {
     /// When it started to connect, and when it sent the command it waits for; nanoseconds of the crowd's clock.
     pub began: u64,
     pub asked: u64,
+    /// When its last reply came.
+    pub answered: u64,
     /// The cursor for the next login.
     pub cursor: Option<Box<str>>,
 }
@@ -57,6 +59,7 @@ impl BenchSession {
             out: Vec::new(),
             began: 0,
             asked: 0,
+            answered: 0,
             cursor: None,
         }
     }

@@ -25,7 +25,9 @@ pub enum FrameKind {
     Synced,
     /// The gateway is about to close.
     Goodbye,
-    /// Presence and the like.
+    /// Who is online.
+    Presence,
+    /// Anything else.
     Aside,
 }
 
@@ -57,6 +59,7 @@ fn json_kind(payload: &[u8]) -> FrameKind {
         Some(b"synced") => FrameKind::Synced,
         Some(b"goodbye") => FrameKind::Goodbye,
         Some(b"error") => FrameKind::Refused,
+        Some(b"presence") => FrameKind::Presence,
         _ => FrameKind::Aside,
     }
 }
@@ -76,8 +79,31 @@ fn protobuf_kind(payload: &[u8]) -> FrameKind {
         [0x82, 0x02, ..] => FrameKind::Changes,
         [0x8A, 0x02, ..] => FrameKind::Synced,
         [0x92, 0x02, ..] => FrameKind::Goodbye,
+        [0x9A, 0x02, ..] => FrameKind::Presence,
         _ => FrameKind::Aside,
     }
+}
+
+/// How many friends a presence frame shows online, and how many offline.
+///
+/// # Errors
+/// The frame cannot be read.
+pub fn presence(encoding: Encoding, payload: &[u8]) -> Result<(u32, u32), String> {
+    let frame = encoding.decode_server(payload).map_err(|error| error.0)?;
+    let users = frame.presence.unwrap_or_default().users;
+    // The receiver's own has a version.
+    let friends = users.iter().filter(|user| user.version.is_none());
+    let (online, offline): (Vec<_>, Vec<_>) = friends.partition(|user| user.online);
+    Ok((online.len() as u32, offline.len() as u32))
+}
+
+/// Whether the login that this frame accepts brings everything, and not only what the client lacks.
+///
+/// # Errors
+/// The frame cannot be read.
+pub fn is_full_sync(encoding: Encoding, payload: &[u8]) -> Result<bool, String> {
+    let frame = encoding.decode_server(payload).map_err(|error| error.0)?;
+    Ok(frame.login_reply.unwrap_or_default().sync() == v1::SyncMode::Full)
 }
 
 /// Appends a login as a complete WebSocket frame.
@@ -163,6 +189,34 @@ mod tests {
     }
 
     #[test]
+    fn who_came_and_who_left_is_counted_without_the_receiver() {
+        let user = |online, version| v1::Presence { account: "ann".into(), online, version, ..Default::default() };
+        let users = vec![user(false, None), user(true, None), user(true, None), user(true, None), user(true, Some(3))];
+        let frame = v1::ServerFrame { presence: Some(v1::PresenceChanges { users }), ..Default::default() };
+        for encoding in Encoding::ALL {
+            let mut payload = Vec::new();
+            encoding.encode(&frame, &mut payload);
+            assert_eq!(presence(encoding, &payload), Ok((3, 1)), "{encoding:?}");
+            assert!(presence(encoding, b"\xFF").is_err());
+        }
+    }
+
+    #[test]
+    fn a_full_sync_is_told_from_others() {
+        for (mode, is_full) in
+            [(v1::SyncMode::Full, true), (v1::SyncMode::Delta, false), (v1::SyncMode::Current, false)]
+        {
+            let reply = v1::LoginReply { sync: mode.into(), ..Default::default() };
+            let frame = v1::ServerFrame { id: 1, login_reply: Some(reply.into()), ..Default::default() };
+            for encoding in Encoding::ALL {
+                let mut payload = Vec::new();
+                encoding.encode(&frame, &mut payload);
+                assert_eq!(is_full_sync(encoding, &payload), Ok(is_full), "{encoding:?}");
+            }
+        }
+    }
+
+    #[test]
     fn every_frame_of_the_gateway_is_told_by_its_first_bytes() {
         let frame = v1::ServerFrame::default;
         let user = v1::User { account: "ann".into(), nick: "error loginReply".into(), ..Default::default() };
@@ -181,7 +235,7 @@ mod tests {
             (FrameKind::Refused, v1::ServerFrame { error: Some(v1::Error::default()), ..frame() }),
             (FrameKind::Synced, v1::ServerFrame { synced: Some(v1::Synced::default()), ..frame() }),
             (FrameKind::Goodbye, v1::ServerFrame { goodbye: Some(v1::Goodbye::default()), ..frame() }),
-            (FrameKind::Aside, v1::ServerFrame { presence: Some(v1::PresenceChanges::default()), ..frame() }),
+            (FrameKind::Presence, v1::ServerFrame { presence: Some(v1::PresenceChanges::default()), ..frame() }),
             (FrameKind::Aside, v1::ServerFrame { sessions: Some(v1::Sessions::default()), ..frame() }),
         ];
         for encoding in Encoding::ALL {

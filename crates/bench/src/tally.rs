@@ -30,6 +30,10 @@ pub struct Tally {
     pub firsts: Histogram<u64>,
     /// The same for the last receiver.
     pub lasts: Histogram<u64>,
+    /// The times from when an update was due to when a receiver at another gateway had it.
+    pub elsewhere: Histogram<u64>,
+    /// The times from the reply to an update to when a receiver at another gateway had it; next to none where it came first.
+    pub after_reply: Histogram<u64>,
     /// The times from a command to its reply.
     pub replies: Histogram<u64>,
     /// The times from the start of a connection to `synced`.
@@ -46,6 +50,8 @@ impl Default for Tally {
             latencies: histogram(),
             firsts: histogram(),
             lasts: histogram(),
+            elsewhere: histogram(),
+            after_reply: histogram(),
             replies: histogram(),
             logins: histogram(),
             bytes: 0,

@@ -15,6 +15,7 @@ compile_error!("the feature `platform-trust` needs `tls` or `ring`");
 
 #[cfg(feature = "server-api")]
 mod backend;
+mod backoff;
 mod live;
 mod records;
 mod replica;
@@ -24,6 +25,7 @@ mod tls;
 
 #[cfg(feature = "server-api")]
 pub use backend::{Backend, BackendBody, BackendError};
+pub use backoff::{BACKOFF, random_wait};
 pub use live::{
     ClientChange, ClientChanges, ClientOptions, ClientSnapshot, ClientTrace, ConnectionPhase, ConnectionState,
     FoundUsers, RosterdClient, RosterdError, SignalDelivery, SnapshotChange, TokenError, TokenReason, UpdateOptions,

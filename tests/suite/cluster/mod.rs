@@ -3,6 +3,7 @@
 mod away;
 mod deliveries;
 mod ends;
+mod measured;
 mod moves;
 mod presence_feed;
 mod rig;

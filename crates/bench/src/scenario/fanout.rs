@@ -34,6 +34,16 @@ pub(super) fn fanout(run: &mut Run, load: Load, warm_up: Duration, length: Durat
     }
     row.count("updates", "updates sent", counts.sent);
     row.percentiles(&run.crowd.tally.latencies);
+    let tally = &run.crowd.tally;
+    let replied = [("reply_p50_us", "half answered within"), ("reply_p99_us", "99 % answered within")];
+    row.median_and_p99(replied, &tally.replies);
+    if !tally.elsewhere.is_empty() {
+        let there = [("elsewhere_p50_us", "half at other gateways within"), ("elsewhere_p99_us", "99 % there within")];
+        row.median_and_p99(there, &tally.elsewhere);
+        let behind =
+            [("behind_p50_us", "half there, after the answer"), ("behind_p99_us", "99 % there, after the answer")];
+        row.median_and_p99(behind, &tally.after_reply);
+    }
     run.audit(&mut row);
     row.timeline = std::mem::take(&mut run.crowd.tally.timeline);
     run.outcome.rows.push(row);

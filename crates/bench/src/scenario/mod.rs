@@ -1,6 +1,7 @@
 //! The scenarios, one file each: the steps of each and the figures it reports.
 
 mod celebrity;
+mod failover;
 mod fanout;
 mod idle;
 mod login;
@@ -74,6 +75,17 @@ pub enum Scenario {
         /// How long they do not read.
         stall: Duration,
     },
+    /// One of several gateways dies, and its clients come back to the others.
+    Failover {
+        /// How many users are online.
+        users: u32,
+        /// How many friends each has.
+        friends: u32,
+        /// How long to wait until a gateway dies.
+        patience: Duration,
+        /// How long to look what friends are told, once all are back.
+        rest: Duration,
+    },
     /// Updates that go to nobody are made durable.
     Write {
         /// How many write at once.
@@ -94,6 +106,7 @@ impl Scenario {
             Self::Celebrity { .. } => "celebrity",
             Self::Storm { .. } => "storm",
             Self::Slow { .. } => "slow",
+            Self::Failover { .. } => "failover",
             Self::Write { .. } => "write",
         }
     }
@@ -113,6 +126,7 @@ impl Scenario {
             | Self::Login { users, friends }
             | Self::Idle { users, friends, .. }
             | Self::Storm { users, friends }
+            | Self::Failover { users, friends, .. }
             | Self::Slow { users, friends, .. } => {
                 Ok((Graph::regular(users, friends, seed)?, format!("{users}x{friends}s{seed}")))
             }
@@ -131,6 +145,7 @@ impl Scenario {
             Self::Celebrity { updates, .. } => celebrity::celebrity(run, updates),
             Self::Storm { .. } => login::storm(run),
             Self::Slow { rate, stalled, length, stall, .. } => slow::slow(run, rate, stalled, length, stall),
+            Self::Failover { patience, rest, .. } => failover::failover(run, patience, rest),
             Self::Write { length, .. } => write::write(run, length),
         }
     }

@@ -12,6 +12,7 @@ use super::snapshot::{ConnectionPhase, ConnectionState};
 use super::task::{ClientTask, LinkEvent, LinkStage, ListDoubt, OwnCommands};
 use super::trace::ClientTrace;
 use super::wire::{ConnectionEnd, Wire};
+use crate::backoff::random_wait;
 
 /// The close code of a token that has expired.
 const TOKEN_EXPIRED: u16 = 3506;
@@ -114,22 +115,13 @@ impl ClientTask {
         let wait = match requested.map(Duration::from_millis) {
             _ if at_once => Duration::ZERO,
             Some(wait) => wait,
-            None => self.jittered(),
+            None => random_wait(self.options.backoff, self.attempt),
         };
         let wait = wait.min(super::FAR);
         self.attempt += 1;
         self.stage = LinkStage::Waiting { until: Instant::now() + wait, by_gateway: requested.is_some() && !at_once };
         self.snapshot.connection.last_error = Some(error);
         self.enter(ConnectionPhase::Reconnecting, Some(SystemTime::now() + wait));
-    }
-
-    /// A random time, up to a limit that doubles.
-    fn jittered(&self) -> Duration {
-        let (min, max) = self.options.backoff;
-        let limit = max.min(min.saturating_mul(1 << self.attempt.min(20)));
-        // Without randomness all clients would come back together; some time is better than none.
-        let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-        limit.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
     /// Ends until the next `connect`.

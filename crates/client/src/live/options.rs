@@ -12,6 +12,7 @@ use rosterd_protocol::{Encoding, v1};
 use super::error::{INVALID, RosterdError};
 use super::trace::{ClientTrace, TraceSink};
 use crate::Trust;
+use crate::backoff::BACKOFF;
 
 /// The gateway's limit for each text of a device, in characters.
 const DEVICE_MAX: usize = 64;
@@ -86,7 +87,7 @@ impl ClientOptions {
             trust: None,
             device: None,
             request_timeout: Duration::from_secs(8),
-            backoff: (Duration::from_millis(500), Duration::from_secs(20)),
+            backoff: BACKOFF,
             reconnect: true,
             trace: TraceSink::default(),
             #[cfg(feature = "cache")]

@@ -67,6 +67,7 @@ pub struct Metrics {
     pub logins: Family<Kind, Counter>,
     pub full_syncs: Family<Kind, Counter>,
     pub catch_ups: Timed,
+    pub login_waits: Histogram,
     pub command_times: Timed,
     pub repairs: Family<Kind, Counter>,
     pub repair_records: Counter,
@@ -136,6 +137,7 @@ impl Default for Metrics {
             logins: Family::default(),
             full_syncs: Family::default(),
             catch_ups: timed(),
+            login_waits: seconds(),
             command_times: timed(),
             repairs: Family::default(),
             repair_records: Counter::default(),
@@ -214,6 +216,12 @@ impl Metrics {
             "From an accepted login until the client is in sync, by kind of sync",
             Unit::Seconds,
             self.catch_ups.clone(),
+        );
+        r.register_with_unit(
+            "login_wait",
+            "How long a login waited until what it had read was applied here",
+            Unit::Seconds,
+            self.login_waits.clone(),
         );
         r.register(
             "repairs",

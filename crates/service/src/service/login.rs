@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::catch_up::CatchUp;
 use super::state::{Service, unavailable};
 use super::tokens::not_revoked;
@@ -78,7 +80,9 @@ impl Service {
     /// Waits until everything up to a revision is applied here: what was answered before this login began is in what it
     /// brings, whoever answered it.
     async fn caught_up(&self, head: Revision) -> Result<(), RequestError> {
+        let begun = Instant::now();
         if tokio::time::timeout(CATCH_UP_WAIT, self.hub.until_applied(head)).await.is_ok() {
+            self.metrics.login_waits.observe(begun.elapsed().as_secs_f64());
             return Ok(());
         }
         tracing::error!(head, applied = *self.hub.applied().borrow(), "changes are not applied in time for a login");
