@@ -122,20 +122,20 @@ async fn who_logs_in_waits_a_second_for_a_replica_that_hangs_and_then_nobody_doe
     store.db.write([nick("ann", "1"), nick("bob", "1"), befriend("ann", "bob")]).await.unwrap();
     store.until_read_there().await;
     proxy.silence(true);
-    let (failed, behind, begun) = (store.counted("FAILED"), store.counted("BEHIND"), Instant::now());
+    let (failed, begun) = (store.counted("FAILED"), Instant::now());
     let friends = [store.friends(), store.friends(), store.friends()];
     let friends = timeout(PATIENCE, join_all(friends)).await.expect("an answer");
     assert!(friends.iter().all(|friends| *friends == [account("bob")]));
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     assert!(proxy.swallowed() > 0 && store.counted("FAILED") > failed);
-    let begun = Instant::now();
+    // It is not asked again.
+    let (failed, behind) = (store.counted("FAILED"), store.counted("BEHIND"));
     assert_eq!(store.friends().await, [account("bob")]);
-    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
-    assert!(store.counted("BEHIND") > behind);
+    assert_eq!((store.counted("FAILED"), store.counted("BEHIND")), (failed, behind + 2));
     // Nor does a stop wait for it.
     let begun = Instant::now();
     store.db.close().await;
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
