@@ -12,6 +12,7 @@ use super::postgres::until;
 use super::rig::{Place, Running, account, nick};
 use super::shared::applied;
 use crate::proxy::Proxy;
+use crate::support::PATIENCE;
 
 /// How long a gateway may take that has to give up a connection before it goes on.
 const GOES_ON: Duration = Duration::from_mins(1);
@@ -26,6 +27,13 @@ fn options() -> PostgresOptions {
     PostgresOptions { readers: 1, sharing, write_timeout: Duration::from_secs(2), ..PostgresOptions::default() }
 }
 
+async fn through_proxy(place: &Place) -> (Proxy, Running) {
+    let (server, database) = place.database.as_ref().unwrap();
+    let proxy = Proxy::start(&server.address()).await;
+    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
+    (proxy, Running::new(open(&PostgresUrl::parse(&through).unwrap(), options()).unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_goes_on_whatever_answer_is_lost_while_it_connects_anew() {
     if Place::postgres().is_none() {
@@ -33,10 +41,7 @@ async fn a_gateway_goes_on_whatever_answer_is_lost_while_it_connects_anew() {
     }
     join_all(ASKED.map(async |text| {
         let place = Place::postgres().unwrap();
-        let (server, database) = place.database.as_ref().unwrap();
-        let proxy = Proxy::start(&server.address()).await;
-        let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
-        let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options()).unwrap());
+        let (proxy, db) = through_proxy(&place).await;
         let other = Running::new(open(&place.url(), options()).unwrap());
         db.run(nick("a", "Ann")).await;
         proxy.swallow_after(text);
@@ -57,6 +62,16 @@ async fn a_gateway_goes_on_whatever_answer_is_lost_while_it_connects_anew() {
         other.close().await;
     }))
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_database_that_says_nothing() {
+    let Some(place) = Place::postgres() else { return };
+    let (proxy, db) = through_proxy(&place).await;
+    db.run(nick("a", "Ann")).await;
+    proxy.silence(true);
+    timeout(PATIENCE, db.close()).await.expect("an end");
+    assert!(proxy.swallowed() > 0);
 }
 
 /// Each time at first: what went wrong last week is no reason to wait today.

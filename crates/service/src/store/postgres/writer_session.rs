@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::database::{Database, Standing, WriterBackend, WriterLink};
 use super::options::{Failover, Sharing};
 use super::pg_error::{PgError, within};
@@ -12,8 +14,8 @@ use crate::metrics::DatabaseMetrics;
 /// How long it may take to connect and to look at the history. Each of the locks on the way is waited for for 3 s at most.
 const CONNECTING: Duration = Duration::from_secs(20);
 
-/// How long the end of a failed transaction may take.
-const ROLLBACK: Duration = Duration::from_secs(3);
+/// How long the end of a failed transaction, or of the connection, may take.
+const ENDING: Duration = Duration::from_secs(3);
 
 /// What the history rests on that this process knows.
 #[derive(Debug, Clone)]
@@ -79,7 +81,7 @@ impl WriterSession {
     /// Ends what a failed transaction has left behind.
     pub(super) async fn abandon(&mut self, error: &PgError) {
         let Some(link) = self.get() else { return };
-        if error.is_broken() || within(ROLLBACK, link.rollback()).await.is_err() {
+        if error.is_broken() || within(ENDING, link.rollback()).await.is_err() {
             self.open = None;
         }
     }
@@ -92,7 +94,7 @@ impl WriterSession {
     /// Gives the lock of the one gateway back, so that the next need not wait until the server notices.
     pub(super) async fn release(&mut self) {
         if let Some(link) = self.get() {
-            link.release_gateway_lock(self.sharing).await;
+            let _ = timeout(ENDING, link.release_gateway_lock(self.sharing)).await;
         }
         self.open = None;
     }
@@ -140,7 +142,7 @@ impl WriterSession {
         if !self.is_shared() {
             return;
         }
-        match self.database.end_stuck_writers().await {
+        match within(CONNECTING, self.database.end_stuck_writers()).await {
             Ok(ended) => {
                 for pid in ended {
                     self.metrics.lock_holders_ended.inc();
