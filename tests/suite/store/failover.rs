@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rosterd::store::postgres::{Failover, PostgresOptions, PostgresUrl, Sharing, open};
-use rosterd::store::{Store, StoreError, Write, WriteError};
-use rosterd_engine::model::{Account, WriteOrigin};
+use rosterd::store::{Store, StoreError, Write, WriteError, Written};
+use rosterd_engine::model::{Account, Command, WriteOrigin};
 use rosterd_postgres_server::{ROLE, Server};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::postgres::until;
@@ -21,6 +22,10 @@ const ACCOUNTS: usize = 20;
 /// Sessions of writers that have committed, and wait for the standby.
 const AWAIT_STANDBY: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer' AND wait_event = 'SyncRep'";
+
+/// Sessions of writers that commit again what may not be on the standby, and wait for it.
+const CONFIRMS: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%emit_message%'";
 
 /// A primary and its standby.
 pub(super) struct StandbyPair {
@@ -74,6 +79,15 @@ impl StandbyPair {
         assert_eq!(self.standby.sql("postgres", timeline), "00000002", "it is another timeline");
     }
 
+    /// The standby takes over, and the primary goes on as if nothing had happened.
+    fn split(&self) {
+        self.cut();
+        self.standby.promote();
+        let reads_only = "SELECT pg_is_in_recovery()";
+        let both = [&self.primary, &self.standby].map(|server| server.sql("postgres", reads_only));
+        assert_eq!(both, ["f", "f"], "both take writes");
+    }
+
     /// Where the database is, whichever of the two is the primary.
     fn url(&self) -> PostgresUrl {
         let (one, other) = (self.primary.address(), self.standby.address());
@@ -87,6 +101,18 @@ impl StandbyPair {
 
     fn on_primary(&self, sql: &str) -> String {
         self.primary.sql("friends", sql)
+    }
+
+    /// Begins to write to the account `a`, whose commit waits for the standby until a function of the server ends that.
+    async fn write_that_waits(&self, db: &Running, command: Command, ends: &str) -> JoinHandle<Written> {
+        let store = db.store.clone();
+        let write = Write { commands: vec![command], origin: WriteOrigin::Import };
+        let asked = tokio::spawn(async move { store.write(write).await });
+        until(|| self.on_primary(AWAIT_STANDBY) == "1").await;
+        let ended = format!("SELECT count({ends}(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+        assert_eq!(self.on_primary(&ended), "1");
+        until(|| self.on_primary("SELECT nick FROM rosterd.users WHERE account = 'a'") == "Anna").await;
+        asked
     }
 }
 
@@ -226,6 +252,7 @@ async fn a_commit_that_waits_for_a_standby_is_ended_by_nobody() {
         let store = db.store.clone();
         tokio::spawn(async move { store.write(Write { commands: vec![command], origin: WriteOrigin::Import }).await })
     };
+    let asked = Instant::now();
     let held = write(&one, nick("a", "Anna"));
     until(|| pair.on_primary(AWAIT_STANDBY) == "1").await;
     let pid = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
@@ -233,12 +260,13 @@ async fn a_commit_that_waits_for_a_standby_is_ended_by_nobody() {
     let behind = write(&other, nick("b", "Bob"));
     let refused = timeout(PATIENCE, behind).await.expect("an answer in time").unwrap();
     assert!(matches!(refused, Err(WriteError::Failed(StoreError(_)))), "nothing was tried: {refused:?}");
+    let unknown = timeout(PATIENCE, held).await.expect("an answer in time").unwrap();
+    assert!(matches!(unknown, Err(WriteError::Unknown(_))), "{unknown:?}");
+    // Within the timeout, the wait for the lock of who looks then, and what a busy machine takes.
+    let took = asked.elapsed();
+    assert!(took > Duration::from_secs(4) && took < Duration::from_secs(15), "{took:?}");
     assert_eq!(pair.on_primary(pid), holder, "its session was not ended");
     tokio::task::block_in_place(|| pair.standby.run());
-    match timeout(PATIENCE, held).await.expect("an answer in time").unwrap() {
-        Ok(_) | Err(WriteError::Unknown(_)) => {}
-        other => panic!("{other:?}"),
-    }
     other.run(nick("b", "Bob")).await;
     until(|| told(&one) == [1, 2, 3] && told(&other) == [1, 2, 3]).await;
     assert_eq!(other.profile("a").await.unwrap().nick.to_string(), "Anna", "it was done once");
@@ -246,31 +274,83 @@ async fn a_commit_that_waits_for_a_standby_is_ended_by_nobody() {
     other.close().await;
 }
 
-/// Somebody cancels the wait for the standby: the commit is visible, and its answer comes with a warning. It is answered
-/// here once a later commit has reached the standby.
+/// Somebody cancels the wait for the standby: the commit is visible, and its answer comes with a warning. Or ends the session:
+/// the commit is visible, and no answer comes. It is answered here once a later commit has reached the standby.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_wait_was_cancelled_is_answered_once_it_is_replicated() {
-    let Some(pair) = StandbyPair::start() else { return };
-    pair.synchronous();
-    let options = PostgresOptions { write_timeout: Duration::from_mins(1), ..shared(Failover::Lossless) };
-    let db = pair.open(options);
-    db.run(nick("a", "Ann")).await;
-    tokio::task::block_in_place(|| pair.standby.stop());
-    let store = db.store.clone();
-    let command = nick("a", "Anna");
-    let asked =
-        tokio::spawn(async move { store.write(Write { commands: vec![command], origin: WriteOrigin::Import }).await });
-    until(|| pair.on_primary(AWAIT_STANDBY) == "1").await;
-    let cancelled = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    assert_eq!(pair.on_primary(cancelled), "1");
-    until(|| pair.on_primary("SELECT nick FROM rosterd.users") == "Anna").await;
-    // The commit after it waits as well.
-    let confirms = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%emit_message%'";
-    until(|| pair.on_primary(confirms) == "1").await;
-    assert!(!asked.is_finished() && told(&db) == [1], "nobody was told of what a failover would lose");
-    tokio::task::block_in_place(|| pair.standby.run());
-    timeout(PATIENCE, asked).await.expect("an answer in time").unwrap().unwrap();
-    assert_eq!(told(&db), [1, 2]);
-    assert_eq!(pair.standby.sql("friends", "SELECT nick FROM rosterd.users"), "Anna");
-    db.close().await;
+async fn a_commit_whose_wait_was_cancelled_or_ended_is_answered_once_it_is_replicated() {
+    for ends in ["pg_cancel_backend", "pg_terminate_backend"] {
+        let Some(pair) = StandbyPair::start() else { return };
+        pair.synchronous();
+        let db = pair.open(PostgresOptions { write_timeout: Duration::from_mins(1), ..shared(Failover::Lossless) });
+        db.run(nick("a", "Ann")).await;
+        tokio::task::block_in_place(|| pair.standby.stop());
+        let asked = pair.write_that_waits(&db, nick("a", "Anna"), ends).await;
+        // The commit after it waits as well.
+        until(|| pair.on_primary(CONFIRMS) == "1").await;
+        assert!(!asked.is_finished() && told(&db) == [1], "{ends}: nobody was told of what a failover would lose");
+        tokio::task::block_in_place(|| pair.standby.run());
+        timeout(PATIENCE, asked).await.expect("an answer in time").unwrap().unwrap();
+        assert_eq!(told(&db), [1, 2]);
+        assert_eq!(pair.standby.sql("friends", "SELECT nick FROM rosterd.users"), "Anna");
+        db.close().await;
+    }
+}
+
+/// The same while the standby stays away: who waits is told in time what is so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_replicated_is_not_known_and_what_comes_after_it_is_not_done() {
+    for ends in ["pg_cancel_backend", "pg_terminate_backend"] {
+        let Some(pair) = StandbyPair::start() else { return };
+        pair.synchronous();
+        let db = pair.open(PostgresOptions { write_timeout: Duration::from_secs(2), ..shared(Failover::Lossless) });
+        db.run(nick("a", "Ann")).await;
+        tokio::task::block_in_place(|| pair.standby.stop());
+        let asked = pair.write_that_waits(&db, nick("a", "Anna"), ends).await;
+        let unknown = timeout(PATIENCE, asked).await.expect("an answer in time").unwrap();
+        assert!(matches!(unknown, Err(WriteError::Unknown(_))), "{ends}: {unknown:?}");
+        let late = timeout(PATIENCE, db.write([nick("b", "Bob")])).await.expect("an answer in time");
+        assert!(matches!(late, Err(WriteError::Failed(_))), "{ends}: {late:?}");
+        // It goes on to wait on one session, however long that takes.
+        assert_eq!(pair.on_primary(CONFIRMS), "1");
+        assert_eq!(told(&db), [1], "{ends}: nobody was told of what a failover would lose");
+        tokio::task::block_in_place(|| pair.standby.run());
+        let on = async { while db.write([nick("b", "Bob")]).await.is_err() {} };
+        timeout(PATIENCE, on).await.expect("it goes on");
+        assert_eq!(told(&db), [1, 2, 3]);
+        db.close().await;
+    }
+}
+
+/// The old primary goes on beside the new one: one gateway writes to the old one, the others to the new one. Of the two
+/// histories one goes on, all gateways end, and clients sync in full.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_primaries_end_in_a_new_epoch_and_every_gateway_ends() {
+    for failover in [Failover::MayLose, Failover::Lossless] {
+        let Some(pair) = StandbyPair::start() else { return };
+        let old = pair.open(shared(failover));
+        old.run(nick("a", "both")).await;
+        until(|| pair.standby.try_sql("friends", "SELECT nick FROM rosterd.users").is_ok_and(|nick| nick == "both"))
+            .await;
+        let epoch = old.store.lineage().epoch;
+        tokio::task::block_in_place(|| pair.split());
+        old.run(nick("a", "on the old one")).await;
+        let there = PostgresUrl::parse(&pair.standby.url(ROLE, "friends")).unwrap();
+        let new = Running::new(open(&there, shared(failover)).unwrap());
+        new.run(nick("b", "on the new one")).await;
+        // Somebody sees to it that there is one again.
+        tokio::task::block_in_place(|| pair.primary.kill());
+        timeout(PATIENCE, old.store.ended()).await.expect("it ends");
+        assert_eq!(told(&old), [1, 2], "it took nothing of the other history");
+        if failover == Failover::Lossless {
+            // Nothing told it that commits were lost, before the other one came.
+            assert_eq!(new.store.lineage().epoch, epoch);
+            timeout(PATIENCE, new.store.ended()).await.expect("it ends");
+        }
+        drop(new);
+        let again = pair.open(shared(failover));
+        assert_ne!(again.store.lineage().epoch, epoch, "clients sync in full");
+        let kept = (again.profile("a").await.unwrap().nick.to_string(), again.profile("b").await.is_some());
+        assert_eq!(kept, ("both".to_owned(), true));
+        again.close().await;
+    }
 }

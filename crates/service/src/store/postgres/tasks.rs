@@ -9,7 +9,7 @@ use super::database::WriterLink;
 use super::lock_times::LockTimes;
 use super::messages::StoreTask;
 use super::pg_error::PgError;
-use super::writer_state::PgWriter;
+use super::writer_state::{PgWriter, waited_to_the_end};
 use crate::store::PresenceRow;
 
 /// How long a task may take. Each is a bounded part of its work.
@@ -63,10 +63,10 @@ impl PgWriter {
     /// Stores who came and went, in one round trip.
     pub(super) async fn try_note(&mut self, seen: &[PresenceRow]) -> Result<(), PgError> {
         let link = self.session().await?;
-        let done = self.in_time(link.note(self.notes(seen))).await;
+        let noted = self.in_time(link.note(self.notes(seen))).await;
+        let done = noted.and_then(|last| waited_to_the_end(&*link).map(|()| last));
         match &done {
             Ok(last) => {
-                self.confirm_replicated(&*link).await;
                 self.raise_seen(*last);
                 if last.is_some() {
                     self.tell_others(&link, None);

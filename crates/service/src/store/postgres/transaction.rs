@@ -14,7 +14,7 @@ use super::pg_error::PgError;
 use super::position::LogPosition;
 use super::staged::Staged;
 use super::waker::word;
-use super::writer_state::PgWriter;
+use super::writer_state::{PgWriter, waited_to_the_end};
 use crate::store::commit::{Abort, CommitContext, carry_out};
 use crate::store::{PresenceRow, Write};
 use rosterd_engine::model::{Account, Answer, Change, Millis, RequestError, Revision, Row, SeenNumber};
@@ -41,7 +41,7 @@ pub(super) struct CommittedBatch {
 pub(super) enum TransactionFailure {
     /// Nothing of it was done.
     NotDone(PgError),
-    /// It was asked to commit, and no answer came.
+    /// It was asked to commit, and no answer came, or one that does not say that it is on the standby.
     InDoubt(Box<CommittedBatch>, PgError),
 }
 
@@ -107,8 +107,10 @@ impl PgWriter {
             // Without an answer in time it may have been done, too.
             Ok(Ok(Err(error))) | Err(error) => return Err(TransactionFailure::InDoubt(Box::new(decided), error)),
         }
-        self.confirm_replicated(link).await;
-        Ok(decided)
+        match waited_to_the_end(link) {
+            Ok(()) => Ok(decided),
+            Err(error) => Err(TransactionFailure::InDoubt(Box::new(decided), error)),
+        }
     }
 
     /// Takes in the writes that have come while this transaction waited for the lock, up to the first message that is none:

@@ -18,7 +18,7 @@ use super::position::LogPosition;
 use super::splicer::NumberedBatch;
 use super::transaction::{CommittedBatch, TransactionFailure};
 use super::writer_session::CommitVerdict;
-use super::writer_state::PgWriter;
+use super::writer_state::{PgWriter, waited_to_the_end};
 use crate::metrics::Kind;
 use crate::store::{CommitBatch, PresenceRow, StoreError, WriteError, Written};
 
@@ -156,34 +156,69 @@ impl PgWriter {
         waiting: &mut Vec<Waiting>,
     ) -> Result<bool, PgError> {
         loop {
-            match self.connection.connect(Some(batch)).await {
+            let error = match self.connection.connect(Some(batch)).await {
                 Ok((verdict, standing)) => {
                     self.pause = Duration::ZERO;
-                    self.raise_seen(Some(standing.seen));
                     let done = verdict == CommitVerdict::Done;
-                    let kind = if done { "DONE" } else { "NOT" };
-                    self.connection.metrics.in_doubt.get_or_create(&Kind { kind }).inc();
-                    tracing::info!(done, "it is known whether the commit in doubt was done");
-                    return Ok(done);
+                    let confirmed = if done { self.confirm(until, waiting).await } else { Ok(()) };
+                    let Err(error) = confirmed else {
+                        self.raise_seen(Some(standing.seen));
+                        let kind = if done { "DONE" } else { "NOT" };
+                        self.connection.metrics.in_doubt.get_or_create(&Kind { kind }).inc();
+                        tracing::info!(done, "it is known whether the commit in doubt was done");
+                        return Ok(done);
+                    };
+                    self.connection.drop_connection();
+                    error
                 }
-                Err(error) => {
-                    let late = Instant::now() >= until;
-                    let is_closing = self.closing.load(Ordering::Acquire);
-                    let is_over = matches!(error, PgError::Lost(_)) || late && is_closing;
-                    if is_over || late {
-                        let unknown = StoreError(format!("whether this was done is not known: {error}"));
-                        for waiting in waiting.drain(..) {
-                            let _ = waiting.send(Err(WriteError::Unknown(unknown.clone())));
-                        }
+                Err(error) => error,
+            };
+            if self.gives_up(&error, until, waiting) {
+                return Err(error);
+            }
+            let _ = self.report(Err::<(), _>(error));
+            self.rest().await;
+        }
+    }
+
+    /// Waits until a batch that was in doubt is on the standby, where commits wait for one: if the session was ended while it
+    /// waited, the batch is in the database, and perhaps nowhere else. Another commit waits for the same.
+    async fn confirm(&mut self, until: Instant, waiting: &mut Vec<Waiting>) -> Result<(), PgError> {
+        let Some(link) = self.connection.get() else { return Err(PgError::Away("it broke off at once".into())) };
+        let mut marker = link.write_marker();
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut marker => {
+                    written?;
+                    match waited_to_the_end(&*link) {
+                        Ok(()) => return Ok(()),
+                        // This one neither.
+                        Err(_) => marker = link.write_marker(),
                     }
-                    if is_over {
+                }
+                () = self.rest() => {
+                    let error = PgError::Away("it is in the database, and not yet on the standby".into());
+                    if self.gives_up(&error, until, waiting) {
                         return Err(error);
                     }
-                    let _ = self.report(Err::<(), _>(error));
-                    self.rest().await;
                 }
             }
         }
+    }
+
+    /// Tells those who have waited for too long that it is not known whether this was done. Returns whether nobody will find
+    /// out here any more.
+    fn gives_up(&self, error: &PgError, until: Instant, waiting: &mut Vec<Waiting>) -> bool {
+        let late = Instant::now() >= until;
+        let is_over = matches!(error, PgError::Lost(_)) || late && self.closing.load(Ordering::Acquire);
+        if is_over || late {
+            let unknown = StoreError(format!("whether this was done is not known: {error}"));
+            for waiting in waiting.drain(..) {
+                let _ = waiting.send(Err(WriteError::Unknown(unknown.clone())));
+            }
+        }
+        is_over
     }
 
     /// Stores who came and went. It is durable by the next commit, or at once where transitions have numbers: a follower

@@ -56,6 +56,11 @@ pub(super) fn raise_seen(known: Option<&watch::Sender<SeenNumber>>, last: SeenNu
     }
 }
 
+/// Returns an error if somebody cancelled the wait of the last commit for a standby: it is visible, and perhaps not replicated.
+pub(super) fn waited_to_the_end(link: &dyn WriterLink) -> Result<(), PgError> {
+    if link.warned() { Err(PgError::Away("a commit did not wait for the standby to the end".into())) } else { Ok(()) }
+}
+
 impl PgWriter {
     /// Returns the connection, a new one if need be.
     pub(super) async fn session(&mut self) -> Result<Arc<dyn WriterLink>, PgError> {
@@ -81,17 +86,6 @@ impl PgWriter {
     pub(super) fn raise_seen(&self, seen: Option<SeenNumber>) {
         if let Some(last) = seen {
             raise_seen(self.seen.as_ref(), last);
-        }
-    }
-
-    /// Commits once more if somebody cancelled the wait of the last commit for a standby: it is visible, and perhaps not
-    /// replicated.
-    pub(super) async fn confirm_replicated(&self, link: &dyn WriterLink) {
-        while link.warned() {
-            tracing::warn!("a commit did not wait for the standby to the end: it is confirmed by another");
-            if link.write_marker().await.is_err() {
-                return;
-            }
         }
     }
 
