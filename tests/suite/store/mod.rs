@@ -1,7 +1,10 @@
 //! Checks that every store keeps the promises of its trait: one body for each promise, run on each adapter.
 
+#[cfg(target_os = "linux")]
+mod cut_off;
 mod failover;
 mod history;
+mod holders;
 #[cfg(feature = "nats")]
 mod nats;
 mod pair;

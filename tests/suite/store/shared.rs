@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use rosterd::metrics::{DatabaseMetrics, Kind};
 use rosterd::store::postgres::{Failover, PostgresOptions, PostgresUrl, Sharing, open};
 use rosterd::store::{StoreError, Write};
-use rosterd_engine::model::{Audience, Change, Command, Outcome, Revision, Visibility, WriteOrigin};
+use rosterd_engine::model::{Audience, Change, Command, Millis, Outcome, Request, Revision, Visibility, WriteOrigin};
 use rosterd_postgres_server::ROLE;
 use tokio::time::timeout;
 
 use super::postgres::until;
-use super::rig::{Place, Running, account, befriend, block, delete, nick, told, unfriend};
+use super::rig::{Place, Running, account, ask, befriend, block, delete, nick, told, unfriend};
 use crate::proxy::Proxy;
 use crate::support::PATIENCE;
 
@@ -22,12 +22,12 @@ fn options() -> PostgresOptions {
 }
 
 /// A gateway more at a database.
-fn join(place: &Place) -> Running {
+pub(super) fn join(place: &Place) -> Running {
     Running::new(try_join(place, options()).unwrap())
 }
 
 /// A gateway more, and what it counts.
-fn join_counted(place: &Place) -> (DatabaseMetrics, Running) {
+pub(super) fn join_counted(place: &Place) -> (DatabaseMetrics, Running) {
     let metrics = DatabaseMetrics::default();
     let counted = PostgresOptions { metrics: metrics.clone(), ..options() };
     (metrics, Running::new(try_join(place, counted).unwrap()))
@@ -175,26 +175,31 @@ async fn a_commit_in_doubt_is_found_behind_those_of_others() {
 }
 
 /// A session that takes the lock as a gateway's writer does, and then only does what it is told.
-struct StuckWriter(Child);
+pub(super) struct StuckWriter(Child);
 
 impl StuckWriter {
-    fn start(place: &Place) -> Self {
+    pub(super) fn start(place: &Place) -> Self {
+        let mut writer = Self::idle(place, "rosterd writer");
+        writer.run("BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;");
+        writer
+    }
+
+    /// A session that has done nothing yet.
+    pub(super) fn idle(place: &Place, name: &str) -> Self {
         let (server, database) = place.database.as_ref().unwrap();
         let child = server
             .tool("psql")
             .args(["-X", "-q", &server.url(ROLE, &database.name)])
-            .env("PGAPPNAME", "rosterd writer")
+            .env("PGAPPNAME", name)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut writer = Self(child);
-        writer.run("BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;");
-        writer
+        Self(child)
     }
 
-    fn run(&mut self, sql: &str) {
+    pub(super) fn run(&mut self, sql: &str) {
         let stdin = self.0.stdin.as_mut().unwrap();
         writeln!(stdin, "{sql}").unwrap();
         stdin.flush().unwrap();
@@ -325,19 +330,88 @@ async fn a_gateway_that_was_away_for_longer_than_the_log_ends_and_the_epoch_stay
     for turn in 0..3 {
         other.run(nick("a", &format!("Ann {turn}"))).await;
     }
-    // Hours later: the other one has read all of it, and looks at the end alone.
-    let now = place.sql("SELECT clock_timestamp()");
-    let looks = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd listener'
-         AND datname = current_database() AND state = 'idle' AND query_start > '{now}'"
-    );
-    until(|| place.sql(&looks) == "1").await;
+    // Hours later.
+    until_read(&place).await;
     place.sql("DELETE FROM rosterd.feed WHERE first < 4");
     proxy.open();
     timeout(PATIENCE, away.store.ended()).await.expect("it ends");
     assert_eq!((applied(&away), place.sql("SELECT epoch FROM rosterd.meta")), (1, epoch));
     other.run(nick("a", "Anna")).await;
     other.close().await;
+}
+
+/// Waits until the one gateway that reaches the database has read all that it wrote, and looks at the end alone.
+async fn until_read(place: &Place) {
+    let now = place.sql("SELECT clock_timestamp()");
+    let looks = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd listener'
+         AND datname = current_database() AND state = 'idle' AND query_start > '{now}'"
+    );
+    until(|| place.sql(&looks) == "1").await;
+}
+
+/// A row of the log is gone, and not the one before it: whoever has not read it must not go on with the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_finds_a_hole_in_the_log_ends_and_skips_nothing() {
+    let Some(place) = Place::postgres() else { return };
+    let metrics = DatabaseMetrics::default();
+    let (proxy, away) = join_through_proxy(&place, &metrics).await;
+    let other = join(&place);
+    away.run(nick("a", "Ann")).await;
+    let epoch = place.sql("SELECT epoch FROM rosterd.meta");
+    proxy.close();
+    proxy.cut();
+    for turn in 0..3 {
+        other.run(nick("a", &format!("Ann {turn}"))).await;
+    }
+    until_read(&place).await;
+    place.sql("DELETE FROM rosterd.feed WHERE first = 3");
+    proxy.open();
+    timeout(PATIENCE, away.store.ended()).await.expect("it ends");
+    // It has looked a second time before it gave up.
+    assert!(metrics.feed_holes.get() >= 2, "{}", metrics.feed_holes.get());
+    assert_eq!((applied(&away), place.sql("SELECT epoch FROM rosterd.meta")), (2, epoch));
+    other.run(nick("a", "Anna")).await;
+    other.close().await;
+}
+
+/// Every gateway does the jobs: what two do at once is done once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_two_gateways_do_at_once_is_done_once() {
+    const REQUESTS: usize = 40;
+    let Some(place) = Place::postgres() else { return };
+    let (one, other) = (join(&place), join(&place));
+    one.run(nick("a", "Ann")).await;
+    for n in 0..REQUESTS {
+        one.write([nick(&format!("u{n}"), "x"), ask(&format!("u{n}"), "a", "")]).await.unwrap();
+    }
+    let begun = one.store.head();
+    until(|| applied(&other) == begun).await;
+    // Each has found them to be open, before any is closed, and begins at another end.
+    let mut found = Vec::new();
+    for db in [&one, &other] {
+        found.push(db.store.stale_requests(Millis::MAX, REQUESTS).await.unwrap());
+    }
+    assert!(found[0].len() == REQUESTS && found[0] == found[1]);
+    found[1].reverse();
+    let expire = async |db: &Running, open: Vec<Request>| {
+        let mut done = 0;
+        for Request { sender, receiver, .. } in open {
+            let command = Command::ExpireRequest { sender, receiver, before: Millis::MAX };
+            done += usize::from(db.run(command).await.outcome == Outcome::Changed);
+        }
+        done
+    };
+    let (reversed, found) = (found.remove(1), found.remove(0));
+    let (some, rest) = futures::future::join(expire(&one, found), expire(&other, reversed)).await;
+    assert_eq!(some + rest, REQUESTS, "{some} and {rest}");
+    assert!(some > 0 && rest > 0, "they did not do it at once: {some} and {rest}");
+    assert!(one.store.stale_requests(Millis::MAX, 1).await.unwrap().is_empty());
+    let changes = one.logged(begun).await.len();
+    assert_eq!(changes, REQUESTS, "each was closed once");
+    one.close().await;
+    other.close().await;
+    assert_eq!(place.miscounted(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! The writer's and the tail's connections, in the statements of PostgreSQL.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use super::database::{
     BatchRows, Database, LogLink, LogTail, PresenceNotes, Standing, TaskDone, WriterBackend, WriterLink,
@@ -23,6 +25,28 @@ use super::staged::Staged;
 use super::waker::Waker;
 use crate::store::{StoredRules, Write};
 use rosterd_engine::model::{Account, Revision, SeenNumber};
+
+/// How long a writer may hold the lock and do nothing.
+const STUCK: Duration = Duration::from_secs(3);
+/// How long one that works may seem to do nothing.
+const SUSPECT: Duration = Duration::from_millis(500);
+
+/// Reads for how many milliseconds a writer has done nothing in a transaction, though nobody but its process keeps it.
+const STILL: &str = "
+    SELECT coalesce(max(extract(epoch FROM clock_timestamp() - state_change) * 1000), 0)::bigint FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user
+        AND application_name = 'rosterd writer' AND state <> 'idle'
+        AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')
+        AND wait_event IS DISTINCT FROM 'SyncRep'";
+
+/// Ends the sessions of those that have done nothing for as long as [`STUCK`].
+const END_STUCK: &str = "
+    SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = current_user
+        AND application_name = 'rosterd writer' AND state <> 'idle'
+        AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')
+        AND wait_event IS DISTINCT FROM 'SyncRep'
+        AND clock_timestamp() - state_change >= interval '3 s'";
 
 /// The connection of the writer.
 pub(super) struct PgWriterLink {
@@ -54,14 +78,15 @@ impl Database for Connector {
     }
 
     fn end_stuck_writers(&self) -> BoxFuture<'_, PgResult<Vec<i32>>> {
-        let sql = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE datname = current_database() AND usename = current_user
-                       AND application_name = 'rosterd writer' AND state <> 'idle'
-                       AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')
-                       AND wait_event IS DISTINCT FROM 'SyncRep'
-                       AND clock_timestamp() - state_change >= interval '3 s'";
         Box::pin(async move {
-            let ended = self.connect(SessionKind::Reader).await?.query(call!(sql)).await?;
+            let session = self.connect(SessionKind::Reader).await?;
+            let still: i64 = value(&session.row(call!(STILL)).await?, 0)?;
+            let still = Duration::from_millis(still.max(0).unsigned_abs());
+            if still >= SUSPECT && still < STUCK {
+                // It stopped while others waited already. They need not wait as long once more.
+                sleep(STUCK - still).await;
+            }
+            let ended = session.query(call!(END_STUCK)).await?;
             ended.iter().map(|record| value(record, 0)).collect()
         })
     }
