@@ -2,23 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use super::start_error::StartError;
+use crate::config::{ClusterConfig, Config};
 use crate::service::{ClusterSettings, NodeEnvironment, Service, SharedNode};
 use crate::store::nodes::NodeStore;
+use crate::store::postgres::BatchNetwork;
 #[cfg(feature = "nats")]
 use crate::store::postgres::NatsNetwork;
-use crate::store::postgres::{BatchNetwork, NatsServers};
 
 /// Returns what carries changes between gateways over NATS, if the settings name servers.
 #[cfg(feature = "nats")]
-pub(super) fn network(servers: Option<&NatsServers>) -> Option<Arc<dyn BatchNetwork>> {
-    servers.map(|servers| Arc::new(NatsNetwork::new(servers.clone())) as Arc<dyn BatchNetwork>)
+pub(super) fn network(config: &ClusterConfig) -> Result<Option<Arc<dyn BatchNetwork>>, StartError> {
+    let Some(servers) = &config.nats else { return Ok(None) };
+    let file = Some(&config.nats_credentials_file).filter(|file| !file.as_os_str().is_empty());
+    match NatsNetwork::new(servers.clone(), file.cloned()) {
+        Ok(network) => Ok(Some(Arc::new(network))),
+        Err(why) => Err(StartError(format!("cluster.nats_credentials_file: {why}"))),
+    }
 }
 
 /// None: settings that name servers were refused before this.
 #[cfg(not(feature = "nats"))]
-pub(super) fn network(_: Option<&NatsServers>) -> Option<Arc<dyn BatchNetwork>> {
-    None
+#[expect(clippy::unnecessary_wraps, reason = "as with NATS, where it may fail")]
+pub(super) fn network(_: &ClusterConfig) -> Result<Option<Arc<dyn BatchNetwork>>, StartError> {
+    Ok(None)
 }
 
 /// Lets the service share its accounts with others, if the store is shared. All of them go by the database's clock then.

@@ -40,9 +40,7 @@ use crate::service::{
 };
 use crate::session::SessionSettings;
 use crate::store::postgres::Sharing;
-use crate::store::{
-    AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, StoreError, postgres, sqlite, system_clock,
-};
+use crate::store::{AuditLog, ChangeLog, DeliveryStore, Opened, Store, StoreClock, postgres, sqlite, system_clock};
 use crate::supervisor::{MayEnd, Supervisor};
 use crate::tls::Tls;
 use rosterd_engine::model::{CloseReason, RequestError, WriteOrigin};
@@ -94,7 +92,7 @@ impl Core {
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::default());
         let auth = config.auth.authenticator(None, &metrics).map_err(StartError)?;
-        let opened = open_store(config, &metrics).map_err(|error| StartError(error.to_string()))?;
+        let opened = open_store(config, &metrics)?;
         let hub = Hub::new(opened.head, hub_settings(config), metrics.clone());
         let lifecycle = Arc::new(Lifecycle::default());
         let supervisor = Supervisor::new(lifecycle.clone());
@@ -172,10 +170,10 @@ impl Core {
 }
 
 /// Opens the store that the settings name.
-fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> {
+fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StartError> {
     let (visibility, keeps_log) = (config.profile.rules(), !config.feed.retention.is_zero());
     let numbers_presence = config.feed.presence;
-    match &config.store.url {
+    let opened = match &config.store.url {
         StoreUrl::Sqlite(path) => {
             let clock = store_clock();
             let rest = sqlite::SqliteOptions::default();
@@ -184,7 +182,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
         StoreUrl::Postgres(url) => {
             let StoreConfig { ref read_url, readers, failover, write_timeout, .. } = config.store;
             let clock = None;
-            let ClusterConfig { enabled, poll, ref nats, .. } = config.cluster;
+            let ClusterConfig { enabled, poll, .. } = config.cluster;
             let sharing = if enabled { Sharing::Shared { poll } } else { Sharing::Alone };
             let options = postgres::PostgresOptions {
                 visibility,
@@ -197,12 +195,13 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
                 write_timeout,
                 clock,
                 sharing,
-                network: cluster::network(nats.as_ref()),
+                network: cluster::network(&config.cluster)?,
                 metrics: metrics.database.clone(),
             };
             postgres::open(url, options)
         }
-    }
+    };
+    opened.map_err(|error| StartError(error.to_string()))
 }
 
 /// The clock of the store's writes. In debug builds a test can end the store's thread with it.
@@ -394,6 +393,14 @@ impl App {
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.core.service.metrics()
     }
+}
+
+/// Checks that the file of these settings with who logs in to NATS can be used.
+///
+/// # Errors
+/// Says which file cannot be used, and why.
+pub fn check_network(config: &Config) -> Result<(), StartError> {
+    cluster::network(&config.cluster).map(drop)
 }
 
 /// Checks that the certificates of these settings can be used.

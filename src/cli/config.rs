@@ -4,10 +4,10 @@
 
 use std::fmt::Write as _;
 
-use crate::app::check_certificates;
+use crate::app::{check_certificates, check_network};
 use crate::config::{SettingsOptions, default_text, load};
 
-/// Reads and checks the settings as `serve` would, keys and certificates included, without binding a port or opening the
+/// Reads and checks the settings as `serve` would, keys, certificates and credentials included, without binding a port or opening the
 /// store. Returns a text that says where they come from.
 ///
 /// # Errors
@@ -16,6 +16,7 @@ pub fn check(options: &SettingsOptions) -> Result<String, String> {
     let loaded = load(options).map_err(|error| error.to_string())?;
     loaded.config.auth.authenticator(None, &std::sync::Arc::default())?;
     check_certificates(&loaded.config).map_err(|error| error.to_string())?;
+    check_network(&loaded.config).map_err(|error| error.to_string())?;
     let mut answer = match &loaded.file {
         Some(file) => format!("{} is good", file.display()),
         None => "the defaults are good; there is no config.toml here".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::auth::is_set;
 use super::form::StoreUrl;
 use super::ranges::Problem;
 use super::settings::{ClusterConfig, Config};
@@ -26,6 +27,15 @@ pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
         let feature =
             "this rosterd was built without NATS: take one that was packaged, or build it with --features nats";
         wrong("cluster.nats", feature);
+    }
+    if is_set(&config.cluster.nats_credentials_file) {
+        let message = match nats {
+            None => Some("says who logs in to NATS: set cluster.nats, or remove it"),
+            Some(servers) => servers.has_login().then_some(
+                "is set beside a user or a token in cluster.nats; only one of them can be right, remove the other",
+            ),
+        };
+        message.into_iter().for_each(|message| wrong("cluster.nats_credentials_file", message));
     }
     if nats.is_some() && !enabled {
         wrong(
@@ -96,6 +106,16 @@ mod tests {
         assert_eq!(wrong(|config| config.cluster.nats = Some(nats.clone())), built_without);
         let alone = |config: &mut Config| (config.cluster.nats, config.cluster.enabled) = (Some(nats), false);
         assert_eq!(wrong(alone).last().unwrap(), "cluster.nats");
+        let with_file = |url: &str| {
+            wrong(|config| {
+                config.cluster.nats = NatsServers::parse(url).ok();
+                config.cluster.nats_credentials_file = "gateway.creds".into();
+            })
+        };
+        assert_eq!(with_file("nats://nats"), built_without);
+        for url in ["nats://user:password@nats", "nats://token@nats", ""] {
+            assert_eq!(with_file(url).last().unwrap(), "cluster.nats_credentials_file", "{url}");
+        }
         assert_eq!(
             wrong(|config| {
                 config.cluster.enabled = false;

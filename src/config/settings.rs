@@ -175,6 +175,8 @@ pub struct ClusterConfig {
     /// The NATS servers over which gateways hand each other changes as well; nothing = none.
     #[serde(with = "form::nats_servers")]
     pub nats: Option<NatsServers>,
+    /// The file that says who logs in there, a user's JWT with its key; empty = the URLs do.
+    pub nats_credentials_file: PathBuf,
     /// How long without contact to the database until it says that it is not ready, 1 s to 1 h.
     #[serde(with = "form::duration")]
     pub unready_after: Duration,
@@ -420,6 +422,7 @@ impl Default for ClusterConfig {
             dead_after: Duration::from_secs(15),
             poll: Duration::from_millis(250),
             nats: None,
+            nats_credentials_file: PathBuf::new(),
             unready_after: Duration::from_secs(15),
             cut_off: Duration::from_mins(5),
         }

@@ -30,6 +30,7 @@ mod feed;
 mod files;
 mod frames;
 mod friends;
+mod guarded;
 mod hooks;
 mod import;
 mod keys;

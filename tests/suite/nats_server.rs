@@ -4,19 +4,13 @@ use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use rosterd_postgres_server::{free_port, ordinary_user};
-use rustix::process::{Pid, Signal, kill_process};
+use rosterd_postgres_server::free_port;
 use tempfile::TempDir;
 
+use crate::guarded::{GuardedProgram, installed};
 use crate::support::PATIENCE;
-
-/// Ends the server when its input ends: with the tests, however they end.
-const WATCHDOG: &str = "\"$@\" & server=$!; echo $server; read -r _; kill -KILL $server";
 
 /// How the server knows who may log in.
 const PASSWORD: &str = "authorization { user: rosterd, password: \"a,secret\" }\n";
@@ -25,9 +19,9 @@ const PASSWORD: &str = "authorization { user: rosterd, password: \"a,secret\" }\
 pub struct NatsServer {
     program: PathBuf,
     port: u16,
-    /// Has its settings.
+    /// Has its settings, and what these name.
     directory: TempDir,
-    process: Option<(Child, Pid)>,
+    process: Option<GuardedProgram>,
 }
 
 impl NatsServer {
@@ -36,21 +30,26 @@ impl NatsServer {
         Self::start_with(PASSWORD)
     }
 
+    /// The same with a server that proves who it is by a certificate, and its key.
+    pub fn start_with_tls(certificate: &str, key: &str) -> Option<Self> {
+        let settings = format!("{PASSWORD}tls {{ cert_file: certificate.pem, key_file: key.pem }}\n");
+        Self::start_beside(&settings, &[("certificate.pem", certificate), ("key.pem", key)])
+    }
+
     /// The same with other settings.
-    #[expect(clippy::print_stdout, reason = "who reads the output of tests must see what was not tested")]
     pub fn start_with(settings: &str) -> Option<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut places: Vec<_> = std::env::split_paths(&path).collect();
-        places.push("/usr/sbin".into());
-        let Some(program) = places.into_iter().map(|place| place.join("nats-server")).find(|file| file.exists()) else {
-            assert!(std::env::var_os("CI").is_none(), "NATS is not installed: apt-get install nats-server");
-            println!("skipped: NATS is not installed (apt-get install nats-server)");
-            return None;
-        };
+        Self::start_beside(settings, &[])
+    }
+
+    /// The same beside files that the settings name, each with its text.
+    fn start_beside(settings: &str, files: &[(&str, &str)]) -> Option<Self> {
+        let program = installed("nats-server")?;
         let directory = tempfile::tempdir().unwrap();
         // It is read by another user.
         std::fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
-        std::fs::write(directory.path().join("settings"), settings).unwrap();
+        for (name, text) in files.iter().chain([&("settings", settings)]) {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
         let mut server = Self { program, port: free_port(), directory, process: None };
         server.run();
         Some(server)
@@ -58,45 +57,29 @@ impl NatsServer {
 
     /// Starts the process, again after [`Self::kill`], and waits until it answers.
     pub fn run(&mut self) {
-        let mut command = Command::new("sh");
-        command.args(["-c", WATCHDOG, "watchdog"]).arg(&self.program);
-        command
-            .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-c"])
-            .arg(self.directory.path().join("settings"));
-        if let Some((uid, gid)) = ordinary_user() {
-            command.uid(uid).gid(gid);
-        }
-        command.current_dir("/").process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let process = line.trim().parse().ok().and_then(Pid::from_raw).unwrap();
-        self.process = Some((child, process));
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "NATS did not start");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let arguments = ["-a", "127.0.0.1", "-p", &self.port.to_string(), "-c", "settings"];
+        let place = (self.directory.path(), self.port);
+        self.process = Some(GuardedProgram::start(&self.program, &arguments, place));
     }
 
     /// Kills the process.
     pub fn kill(&mut self) {
-        if let Some((mut child, _)) = self.process.take() {
-            drop(child.stdin.take());
-            let _ = child.wait();
-        }
+        self.process = None;
     }
 
     /// Lets the process stand still, or go on.
     pub fn stand_still(&self, stands: bool) {
-        let (_, process) = self.process.as_ref().unwrap();
-        kill_process(*process, if stands { Signal::STOP } else { Signal::CONT }).unwrap();
+        self.process.as_ref().unwrap().stand_still(stands);
     }
 
     /// Its URL, with user and password.
     pub fn url(&self) -> String {
         format!("nats://rosterd:a%2Csecret@127.0.0.1:{}", self.port)
+    }
+
+    /// Its URL without them.
+    pub fn bare_url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// Somebody who has got the password.
@@ -107,12 +90,6 @@ impl NatsServer {
         intruder.send(b"CONNECT {\"verbose\":false,\"user\":\"rosterd\",\"pass\":\"a,secret\"}\r\nSUB rosterd.> 1\r\n");
         intruder.settle();
         intruder
-    }
-}
-
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

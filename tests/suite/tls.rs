@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
 use rosterd_client::{Backend, Client, ClientOptions, ConnectionPhase, Replica, RosterdClient, Trust};
 use rosterd_protocol::Encoding;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,13 +15,13 @@ use tokio::time::timeout;
 use crate::support::{API_KEY, Gateway, PATIENCE, World};
 
 /// An authority that tests make for themselves.
-struct Authority {
-    pem: String,
+pub struct Authority {
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -30,9 +30,16 @@ impl Authority {
     }
 
     /// A certificate for this machine, and its key.
-    fn server(&self) -> (String, String) {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        self.issue(CertificateParams::new(names).unwrap(), ExtendedKeyUsagePurpose::ServerAuth)
+    pub fn server(&self) -> (String, String) {
+        self.issue(for_this_machine(), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// The same, which has ended.
+    pub fn former_server(&self) -> (String, String) {
+        let mut params = for_this_machine();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A certificate to show as a caller, and its key.
@@ -49,6 +56,10 @@ impl Authority {
     fn trust(&self) -> Trust {
         Trust::authorities(self.pem.as_bytes(), None).unwrap()
     }
+}
+
+fn for_this_machine() -> CertificateParams {
+    CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap()
 }
 
 /// Puts a pair where the settings name it.

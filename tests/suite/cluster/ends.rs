@@ -108,8 +108,14 @@ async fn a_gateway_that_stood_still_for_too_long_joins_again_with_all_its_sessio
     };
     stop("-STOP");
     // A question that it does not answer counts for nothing, and is counted.
+    let asked = Instant::now();
     assert_eq!(ann.signal("bob", "are you there?").await, (0, 0));
     assert_eq!(one.metric("rosterd_bus_unanswered_total").await, 1.0);
+    let (status, kicked) = one.call(Method::DELETE, "/v1/users/cat/sessions", "").await;
+    let unreached = kicked["unreached"].as_array().map(Vec::len);
+    assert_eq!((status, &kicked["kicked"], unreached), (200, &serde_json::json!([]), Some(1)), "{kicked}");
+    // Half a second each, and what a busy machine takes.
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     ann.until(|replica| went("bob")(replica) && went("cat")(replica)).await;
     until_sql(&cluster, "SELECT count(*) FROM rosterd.node", "1").await;
     drop(cat);

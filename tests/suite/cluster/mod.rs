@@ -5,6 +5,8 @@ mod deliveries;
 mod ends;
 mod measured;
 mod moves;
+#[cfg(feature = "nats")]
+mod nats;
 mod presence_feed;
 mod rig;
 mod rules;
@@ -20,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+pub use self::rig::SETTINGS;
 use self::rig::{Cluster, until_sessions};
 use crate::devices::log_in;
 use crate::presence::{self, came};

@@ -17,6 +17,8 @@ pub struct Cluster {
     settings: Vec<String>,
     /// More lines of the settings.
     file: String,
+    /// A command that gateways are started through from now on.
+    pub through: Option<String>,
 }
 
 impl Cluster {
@@ -30,8 +32,8 @@ impl Cluster {
         let server = postgres_server::shared()?;
         let database = server.database();
         let settings = SETTINGS.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
-        let mut cluster =
-            Self { gateways: Vec::new(), worlds: Vec::new(), server, database, settings, file: file.to_owned() };
+        let (worlds, file, through) = (Vec::new(), file.to_owned(), None);
+        let mut cluster = Self { gateways: Vec::new(), worlds, server, database, settings, file, through };
         for _ in 0..gateways {
             cluster.add();
         }
@@ -45,8 +47,13 @@ impl Cluster {
 
     /// Starts one more gateway.
     pub fn add(&mut self) {
-        let world = World::with(&self.file);
-        self.gateways.push(self.start_in(&world));
+        self.add_with(&[]);
+    }
+
+    /// Starts one more gateway, with more settings than the others.
+    pub fn add_with(&mut self, settings: &[&str]) {
+        let world = World { through: self.through.clone(), ..World::with(&self.file) };
+        self.gateways.push(self.start_at(&world, &self.store(), settings));
         self.worlds.push(world);
     }
 
@@ -54,7 +61,7 @@ impl Cluster {
     pub fn add_behind(&mut self, address: &str) {
         let world = World::with(&self.file);
         let store = self.store().replace(&self.server.address(), address);
-        self.gateways.push(self.start_at(&world, &store));
+        self.gateways.push(self.start_at(&world, &store, &[]));
         self.worlds.push(world);
     }
 
@@ -65,17 +72,13 @@ impl Cluster {
 
     /// Starts a gateway again that has ended.
     pub fn restart(&mut self, at: usize) {
-        let gateway = self.start_in(&self.worlds[at]);
+        let gateway = self.start_at(&self.worlds[at], &self.store(), &[]);
         self.gateways.insert(at, gateway);
     }
 
-    fn start_in(&self, world: &World) -> Gateway {
-        self.start_at(world, &self.store())
-    }
-
-    fn start_at(&self, world: &World, store: &str) -> Gateway {
-        let settings: Vec<_> = std::iter::once(store).chain(self.settings.iter().map(String::as_str)).collect();
-        world.start_with(&settings)
+    fn start_at(&self, world: &World, store: &str, more: &[&str]) -> Gateway {
+        let settings = std::iter::once(store).chain(self.settings.iter().map(String::as_str));
+        world.start_with(&settings.chain(more.iter().copied()).collect::<Vec<_>>())
     }
 
     /// Gives one of the gateways other lines of settings, for when it reads them again.

@@ -42,7 +42,7 @@ async fn join_over<const N: usize>(
     poll: Duration,
 ) -> [(DatabaseMetrics, Running); N] {
     let servers = NatsServers::parse(&nats.url()).unwrap();
-    let nodes = [(); N].map(|()| join(place, Arc::new(NatsNetwork::new(servers.clone())), poll));
+    let nodes = [(); N].map(|()| join(place, Arc::new(NatsNetwork::new(servers.clone(), None).unwrap()), poll));
     until(|| nodes.iter().all(|(counted, _)| counted.nats_connected.get() == 1)).await;
     nodes
 }

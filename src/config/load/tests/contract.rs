@@ -37,6 +37,7 @@ fn the_names_and_defaults_are_a_contract() {
             "cluster.dead_after",
             "cluster.enabled",
             "cluster.nats",
+            "cluster.nats_credentials_file",
             "cluster.node",
             "cluster.poll",
             "cluster.unready_after",

@@ -1,5 +1,8 @@
 //! Carries batches over NATS, without storage: what does not arrive is read from the database.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,6 +11,7 @@ use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::batch_network::{BatchNetwork, CourierEnd};
@@ -20,9 +24,17 @@ use super::tls::client_config;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many messages wait in the client for the server, and how many for this program.
 const WAITING: usize = 64;
+/// How many reasons are logged why it is away, until it is back.
+const REASONS: usize = 8;
+/// The most bytes of a file of credentials.
+const CREDENTIALS: u64 = 64 << 10;
 
 /// The NATS servers of the settings.
-pub struct NatsNetwork(NatsServers);
+#[derive(Clone)]
+pub struct NatsNetwork {
+    servers: NatsServers,
+    credentials: Option<PathBuf>,
+}
 
 /// A connection.
 struct NatsLink {
@@ -32,30 +44,62 @@ struct NatsLink {
 }
 
 impl NatsNetwork {
-    /// Creates it; it does not connect yet.
-    #[must_use]
-    pub fn new(servers: NatsServers) -> Self {
-        Self(servers)
+    /// Creates it; it does not connect yet. A file says who logs in, unless the URLs of the servers do. It is read again for
+    /// each connection, so that one that was renewed counts from the next on.
+    ///
+    /// # Errors
+    /// The file cannot be used; the text shows nothing of it.
+    pub fn new(servers: NatsServers, credentials: Option<PathBuf>) -> Result<Self, String> {
+        let network = Self { servers, credentials };
+        network.login()?;
+        Ok(network)
     }
+
+    /// Reads how to log in.
+    fn login(&self) -> Result<ConnectOptions, String> {
+        if let Some(file) = &self.credentials {
+            return read_credentials(file);
+        }
+        Ok(match self.servers.login() {
+            Some(NatsLogin::User(user, password)) => {
+                ConnectOptions::with_user_and_password(user.clone(), password.clone())
+            }
+            Some(NatsLogin::Token(token)) => ConnectOptions::with_token(token.clone()),
+            None => ConnectOptions::new(),
+        })
+    }
+}
+
+fn read_credentials(file: &Path) -> Result<ConnectOptions, String> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|file| file.take(CREDENTIALS).read_to_string(&mut text));
+    read.map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    // The library's error might show a part of it.
+    ConnectOptions::with_credentials(&text).map_err(|_| {
+        format!(
+            "{} holds no NATS credentials: a user's JWT and the seed of its key, as nsc writes them",
+            file.display()
+        )
+    })
 }
 
 impl BatchNetwork for NatsNetwork {
     fn carry(&self, end: CourierEnd) -> BoxFuture<'static, ()> {
-        Box::pin(carry(self.0.clone(), end))
+        Box::pin(carry(self.clone(), end))
     }
 }
 
-async fn carry(servers: NatsServers, mut end: CourierEnd) {
-    let (mut pause, mut works) = (Duration::ZERO, None);
+async fn carry(network: NatsNetwork, mut end: CourierEnd) {
+    let servers = &network.servers;
+    let (mut pause, mut said) = (Duration::ZERO, Vec::new());
     while !end.outgoing.is_closed() {
-        let error = match connect(&servers, &end.subject).await {
+        let error = match connect(&network, &end.subject).await {
             Ok(link) => {
                 end.set_connected(true);
                 let lasts = || {
                     pause = Duration::ZERO;
-                    if works.replace(true) != Some(true) {
-                        tracing::info!(%servers, "gateways hand each other changes over NATS");
-                    }
+                    said.clear();
+                    tracing::info!(%servers, "gateways hand each other changes over NATS");
                 };
                 let outcome = link.run(&mut end, lasts).await;
                 end.set_connected(false);
@@ -66,8 +110,10 @@ async fn carry(servers: NatsServers, mut end: CourierEnd) {
             }
             Err(error) => error,
         };
-        if works.replace(false) != Some(false) {
+        // What ended it may be over, and another reason be why it does not come back.
+        if said.len() < REASONS && !said.contains(&error) {
             tracing::warn!(%servers, error, "NATS is away: changes of other gateways are read from the database");
+            said.push(error);
         }
         // It would come too late.
         while end.outgoing.try_recv().is_ok() {}
@@ -77,15 +123,13 @@ async fn carry(servers: NatsServers, mut end: CourierEnd) {
 }
 
 /// Connects once, and listens.
-async fn connect(servers: &NatsServers, subject: &str) -> Result<NatsLink, String> {
+async fn connect(network: &NatsNetwork, subject: &str) -> Result<NatsLink, String> {
     let (events, happened) = mpsc::channel(WAITING);
-    let urls = servers.urls();
-    let options = match servers.login() {
-        Some(NatsLogin::User(user, password)) => ConnectOptions::with_user_and_password(user.clone(), password.clone()),
-        Some(NatsLogin::Token(token)) => ConnectOptions::with_token(token.clone()),
-        None => ConnectOptions::new(),
-    };
-    let options = options
+    let urls = network.servers.urls();
+    let reading = network.clone();
+    let login = spawn_blocking(move || reading.login()).await;
+    let options = login
+        .map_err(|error| error.to_string())??
         .name("rosterd")
         .tls_client_config(client_config())
         .connection_timeout(PATIENCE)

@@ -59,6 +59,12 @@ impl NatsServers {
         self.servers.iter().map(|server| format!("{}://{}", server.scheme, server.address)).collect()
     }
 
+    /// Returns whether the URLs say how to log in.
+    #[must_use]
+    pub fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
     /// Returns how to log in.
     #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only what connects needs it"))]
     pub(super) fn login(&self) -> Option<&NatsLogin> {
