@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings clients-table tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table cluster-demo drain-demo chromium promtool proxies nats postgres
+.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings clients-table tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table cluster-demo drain-demo chromium promtool proxies nats pgbouncer postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -163,7 +163,7 @@ static: ## build a static binary into target/packages; see docs/operations.md
 	mkdir -p $(TARGET)/packages
 	strip --strip-debug -o $(TARGET)/packages/rosterd-$(VERSION)-$(HOST)-static $(TARGET)/$(HOST)/dist/rosterd
 
-test: postgres nats lint doc unit deny interop sdk python console deploy ## run every check; installs what it needs
+test: postgres nats pgbouncer lint doc unit deny interop sdk python console deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
 test-all: test bundlers tabs schemathesis soak chaos kills abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
@@ -228,6 +228,10 @@ promtool:
 nats:
 	@PATH=$$PATH:/usr/sbin command -v nats-server >/dev/null || { set -x; $(INSTALL) nats-server || { apt-get update && $(INSTALL) nats-server; }; \
 		test ! -d /run/systemd/system || systemctl disable --now nats-server || true; }
+
+pgbouncer:
+	@PATH=$$PATH:/usr/sbin command -v pgbouncer >/dev/null || { set -x; $(INSTALL) pgbouncer || { apt-get update && $(INSTALL) pgbouncer; }; \
+		test ! -d /run/systemd/system || systemctl disable --now pgbouncer || true; }
 
 # Tests start a server of their own. Debian's cluster is neither made nor started.
 postgres:

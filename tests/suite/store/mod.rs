@@ -8,6 +8,7 @@ mod holders;
 #[cfg(feature = "nats")]
 mod nats;
 mod pair;
+mod pooler;
 mod postgres;
 mod replica;
 mod rig;

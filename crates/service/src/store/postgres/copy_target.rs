@@ -7,11 +7,12 @@ use tokio::sync::mpsc;
 
 use super::options::PostgresOptions;
 use super::pg_error::{PgError, PgResult};
+use super::pooler::connect_first;
 use super::rows::change_log;
 use super::rows::profiles::profile_columns;
 use super::rows::values::{int, value};
 use super::schema::{self, LOCK, random};
-use super::session::{Connector, PgSession, SessionKind, call};
+use super::session::{Connector, PgSession, call};
 use super::url::PostgresUrl;
 use crate::store::StoreError;
 use crate::store::copied_rows::{CopiedFacts, CopiedValue, CopySource};
@@ -196,7 +197,7 @@ async fn fill(
     let visibility = Visibility::from_line(&facts.visibility).unwrap_or_default();
     let options = PostgresOptions { visibility, ..PostgresOptions::default() };
     let prepared = async {
-        let session = Connector::new(url).connect(SessionKind::Writer).await?;
+        let session = connect_first(&Connector::new(url)).await?;
         schema::prepare(&session, &options).await?;
         Ok(session)
     };

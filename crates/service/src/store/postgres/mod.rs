@@ -35,6 +35,7 @@ mod pause;
 mod pg_error;
 mod pg_link;
 mod pg_tasks;
+mod pooler;
 mod position;
 mod readers;
 mod replica;

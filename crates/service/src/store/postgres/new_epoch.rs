@@ -2,8 +2,9 @@
 
 use tokio::runtime::Builder;
 
+use super::pooler::connect_first;
 use super::schema::{GATEWAY_LOCK, PgSchemaError, explain, random};
-use super::session::{Connector, SessionKind, call};
+use super::session::{Connector, call};
 use super::url::PostgresUrl;
 use crate::store::StoreError;
 
@@ -18,7 +19,7 @@ pub fn new_epoch(url: &PostgresUrl) -> Result<(), StoreError> {
 }
 
 async fn begin(url: &PostgresUrl) -> Result<(), PgSchemaError> {
-    let session = Connector::new(url).connect(SessionKind::Writer).await?;
+    let session = connect_first(&Connector::new(url)).await?;
     session.run("BEGIN").await?;
     let alone = session.query(call!("SELECT pg_advisory_xact_lock($1)", GATEWAY_LOCK)).await;
     alone.map_err(|error| if error.is_lock_timeout() { PgSchemaError::Busy } else { error.into() })?;

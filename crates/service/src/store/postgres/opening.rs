@@ -12,6 +12,7 @@ use super::engine::{Engine, FoundHistory};
 use super::logins::LoginQueue;
 use super::options::PostgresOptions;
 use super::pg_link::PgWriterLink;
+use super::pooler::connect_first;
 use super::readers::PgReaders;
 use super::replica::ReadReplica;
 use super::schema::{self, STANDING, standing_of};
@@ -62,7 +63,7 @@ async fn serve(
 ) {
     let connector = Connector::new(url);
     let prepared = async {
-        let session = connector.connect(SessionKind::Writer).await?;
+        let session = connect_first(&connector).await?;
         let meta = schema::prepare(&session, &options).await?;
         let standing = standing_of(session.query(call!(STANDING)).await?.first())?;
         // They may have changed since they were read. That shows before somebody logs in.

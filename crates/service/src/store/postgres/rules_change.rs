@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 
+use super::pooler::connect_first;
 use super::rows::rules;
 use super::rows::values::{int, number, value};
 use super::schema::{FOLLOWER_LOCK, GATEWAY_LOCK, LOCK, MIGRATIONS, PgSchemaError, explain};
-use super::session::{Connector, PgSession, SessionKind, call};
+use super::session::{Connector, PgSession, call};
 use super::url::PostgresUrl;
 use crate::store::{StoreError, StoredRules};
 use rosterd_engine::model::{Revision, Visibility, WriteRights};
@@ -44,7 +45,7 @@ pub fn apply_rules(
     let runtime = runtime.map_err(|error| StoreError(format!("cannot connect: {error}")))?;
     runtime.block_on(async {
         let failed = |error| explain(url, &error);
-        let session = Connector::new(url).connect(SessionKind::Writer).await.map_err(|error| failed(error.into()))?;
+        let session = connect_first(&Connector::new(url)).await.map_err(failed)?;
         let (changed, number) = change(&session, visibility, write).await.map_err(failed)?;
         let deadline = Instant::now() + dead_after + MORE;
         loop {

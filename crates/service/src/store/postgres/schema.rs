@@ -48,6 +48,11 @@ pub(super) enum PgSchemaError {
     NoFsync,
     #[error("its server is a standby, which takes no writes: name the primary in store.url")]
     Standby,
+    #[error(
+        "it is behind a pooler that gives each transaction another session of the server: connect to the server itself, or \
+         set pool_mode = session"
+    )]
+    Pooler,
     #[error("its encoding is {0}: create it with ENCODING 'UTF8'")]
     Encoding(String),
     #[error("it has a schema \"rosterd\" that is not rosterd's: use another database")]

@@ -13,7 +13,7 @@ use futures::stream::TryStreamExt;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, CopyInSink, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, CopyInSink, Row, SimpleQueryMessage, Statement};
 
 use super::pg_error::PgError;
 use super::tls::MakeTls;
@@ -102,6 +102,13 @@ impl Connector {
         Ok(session)
     }
 
+    /// Connects and sets nothing, to look at what is there.
+    pub(super) async fn connect_to_look(&self) -> Result<PgSession, PgError> {
+        let mut config = self.config.clone();
+        config.application_name("rosterd start");
+        in_time(PgSession::open(&config, self.tls.clone(), None)).await
+    }
+
     async fn open(&self, kind: SessionKind, waker: Option<Waker>) -> Result<PgSession, PgError> {
         let mut config = self.config.clone();
         let (name, settings) = match kind {
@@ -112,16 +119,22 @@ impl Connector {
             SessionKind::Node => ("rosterd node", WRITER),
         };
         config.application_name(name);
-        let connecting = async {
+        in_time(async {
             let session = PgSession::open(&config, self.tls.clone(), waker).await?;
             session.client.batch_execute(SETTINGS).await?;
             session.client.batch_execute(settings).await?;
+            // What it has warned of by now was no commit.
+            session.warned();
             Ok(session)
-        };
-        match timeout(CONNECTING, connecting).await {
-            Ok(connected) => connected,
-            Err(_) => Err(PgError::Away("the server does not answer".into())),
-        }
+        })
+        .await
+    }
+}
+
+async fn in_time(connecting: impl Future<Output = Result<PgSession, PgError>>) -> Result<PgSession, PgError> {
+    match timeout(CONNECTING, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(PgError::Away("the server does not answer".into())),
     }
 }
 
@@ -201,6 +214,17 @@ impl PgSession {
     /// Returns whether the server warned since the last time.
     pub(super) fn warned(&self) -> bool {
         self.warned.swap(false, Ordering::AcqRel)
+    }
+
+    /// Returns which process of the server answers, and since when, without a statement that is prepared before.
+    pub(super) async fn server_process(&self) -> Result<String, PgError> {
+        let sql = "SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let rows = self.client.simple_query(sql).await?;
+        let found = rows.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        found.map(str::to_owned).ok_or_else(|| PgError::Damaged("the session is not in pg_stat_activity".into()))
     }
 
     /// Runs statements without parameters or results.
