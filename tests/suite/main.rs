@@ -49,6 +49,8 @@ mod origins;
 mod own_fields;
 mod pages;
 mod postgres;
+#[cfg(target_os = "linux")]
+mod postgres_disk;
 mod postgres_trouble;
 mod presence;
 mod presence_feed;

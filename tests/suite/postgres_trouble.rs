@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::{Gateway, PATIENCE, World, finished};
+use crate::tls::Authority;
 
 async fn patch(gateway: &Gateway, nick: &str) -> u16 {
     gateway.call(Method::PATCH, "/v1/users/ann", json!({"nick": nick}).to_string()).await.0
@@ -132,4 +133,49 @@ async fn a_server_whose_certificate_has_ended_is_refused_with_that_word() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("certificate expired"), "{said}");
     assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_ends_under_a_gateway_is_named_and_a_renewed_one_needs_no_restart() {
+    let authority = Authority::new();
+    let access = format!(
+        "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhostssl all {ROLE} 127.0.0.1/32 scram-sha-256\n"
+    );
+    let (certificate, key) = authority.server();
+    let files = [("server.crt", &*certificate), ("server.key", &*key), ("pg_hba.conf", &*access)];
+    let Some(server) = Server::start_with(&["ssl = on"], &files) else { return };
+    server.sql("postgres", &format!("CREATE DATABASE x OWNER {ROLE}"));
+    let world = World::new();
+    let list = world.path().join("authorities.pem");
+    std::fs::write(&list, &authority.pem).unwrap();
+    let world = World { through: Some(format!("SSL_CERT_FILE='{}' exec \"$@\"", list.display())), ..world };
+    let store = format!("store.url={}?sslmode=require", server.url(ROLE, "x"));
+    let gateway = world.start_with(&[&store, "store.write_timeout=1s"]);
+    gateway.populate(&["ann", "bob"], &[("ann", "bob")]).await;
+    let mut bob = gateway.login("bob", Encoding::Json).await;
+    // The server takes another certificate over, and has everybody come again, with the next connection or one soon after.
+    let data = server.socket().unwrap().0.join("data");
+    let show = |(certificate, key): (String, String)| {
+        std::fs::write(data.join("server.crt"), certificate).unwrap();
+        std::fs::write(data.join("server.key"), key).unwrap();
+        server.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    let end_sessions = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'rosterd'";
+    show(authority.former_server());
+    let named = async {
+        while !world.log().contains("certificate expired") {
+            server.sql("postgres", end_sessions);
+            patch(&gateway, "perhaps").await;
+        }
+    };
+    timeout(PATIENCE, named).await.expect("it is named");
+    server.sql("postgres", end_sessions);
+    assert_eq!(patch(&gateway, "not written").await, 503);
+    assert_eq!(server.sql("postgres", end_sessions), "0", "nobody is let in");
+    show(authority.server());
+    until_written(&gateway, "written").await;
+    bob.until(|replica| replica.users()["ann"].nick == "written").await;
+    world.until_logged("the store can write again").await;
+    assert!(!world.log().contains("secret"), "{}", world.log());
+    assert_eq!(gateway.terminate().await, Some(0));
 }

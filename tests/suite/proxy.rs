@@ -16,6 +16,8 @@ struct Fault {
     swallow_after: Option<Vec<u8>>,
     /// A connection on which this is sent to the server breaks before it arrives.
     drop_from: Option<Vec<u8>>,
+    /// What the server says, and what of the same length arrives.
+    lie: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -67,6 +69,12 @@ impl Proxy {
     /// Lets nothing come back on any connection. One on which something was lost so is of no use afterwards.
     pub fn silence(&self, silent: bool) {
         self.shared.silent.store(silent, Ordering::SeqCst);
+    }
+
+    /// From now on what the server says arrives as something else of the same length.
+    pub fn lie(&self, truth: &[u8], lie: &[u8]) {
+        assert_eq!(truth.len(), lie.len());
+        self.shared.fault.lock().lie = Some((truth.to_vec(), lie.to_vec()));
     }
 
     /// How often answers were lost.
@@ -150,8 +158,21 @@ async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared, 
                 shared.swallowed.fetch_add(1, Ordering::SeqCst);
             }
             lost = true;
-        } else if to.write_all(&bytes[..count]).await.is_err() {
+            continue;
+        }
+        if let Some((truth, lie)) = &shared.fault.lock().lie {
+            replace(&mut bytes[..count], truth, lie);
+        }
+        if to.write_all(&bytes[..count]).await.is_err() {
             return;
+        }
+    }
+}
+
+fn replace(bytes: &mut [u8], truth: &[u8], lie: &[u8]) {
+    for at in 0..(bytes.len() + 1).saturating_sub(truth.len()) {
+        if bytes[at..].starts_with(truth) {
+            bytes[at..at + lie.len()].copy_from_slice(lie);
         }
     }
 }

@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")]
 mod cut_off;
 mod failover;
+mod heavy;
 mod history;
 mod holders;
 #[cfg(feature = "nats")]

@@ -88,6 +88,24 @@ fn a_server_without_fsync_is_refused() {
     assert!(error.contains("fsync = off") && error.contains("set it to on"), "{error}");
 }
 
+/// The server is a new one, and says what an old one would.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_too_old_is_refused() {
+    let Some(place) = Place::postgres() else { return };
+    let (server, database) = place.database.as_ref().unwrap();
+    let proxy = Proxy::start(&server.address()).await;
+    let through = server.url(ROLE, &database.name).replace(&server.address(), &proxy.address);
+    let version: i32 = place.sql("SHOW server_version_num").parse().unwrap();
+    proxy.lie(&version.to_be_bytes(), &120_022_i32.to_be_bytes());
+    let error = refusal(&PostgresUrl::parse(&through).unwrap());
+    assert!(error.contains("rosterd needs PostgreSQL 13 or later"), "{error}");
+    assert_eq!(place.sql("SELECT to_regnamespace('rosterd') IS NULL"), "t", "nothing was made");
+    proxy.lie(&version.to_be_bytes(), &130_000_i32.to_be_bytes());
+    let db = Running::new(open(&PostgresUrl::parse(&through).unwrap(), options()).unwrap());
+    db.run(nick("a", "Ann")).await;
+    db.close().await;
+}
+
 /// What a role or a database sets does not change what the store does.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_settings_of_a_role_change_nothing() {
