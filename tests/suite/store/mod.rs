@@ -1,5 +1,6 @@
 //! Checks that every store keeps the promises of its trait: one body for each promise, run on each adapter.
 
+mod behind;
 #[cfg(target_os = "linux")]
 mod cut_off;
 mod failover;
