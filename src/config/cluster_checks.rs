@@ -35,7 +35,9 @@ pub(super) fn problems(config: &Config, list: &mut Vec<Problem>) {
                 "is set beside a user or a token in cluster.nats; only one of them can be right, remove the other",
             ),
         };
-        message.into_iter().for_each(|message| wrong("cluster.nats_credentials_file", message));
+        if let Some(message) = message {
+            wrong("cluster.nats_credentials_file", message);
+        }
     }
     if nats.is_some() && !enabled {
         wrong(

@@ -1,4 +1,4 @@
-//! PgBouncer between gateways and the database: in session mode it is as good as the server, in other modes it is refused.
+//! `PgBouncer` between gateways and the database: in session mode it is as good as the server, in other modes it is refused.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

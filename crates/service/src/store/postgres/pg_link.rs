@@ -31,22 +31,29 @@ const STUCK: Duration = Duration::from_secs(3);
 /// How long one that works may seem to do nothing.
 const SUSPECT: Duration = Duration::from_millis(500);
 
-/// Reads for how many milliseconds a writer has done nothing in a transaction, though nobody but its process keeps it.
-const STILL: &str = "
-    SELECT coalesce(max(extract(epoch FROM clock_timestamp() - state_change) * 1000), 0)::bigint FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = current_user
-        AND application_name = 'rosterd writer' AND state <> 'idle'
-        AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')
-        AND wait_event IS DISTINCT FROM 'SyncRep'";
+/// Asks something of the writers that have begun something, and wait for nobody but their own process.
+macro_rules! of_still_writers {
+    ($what:literal, $which:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM pg_stat_activity
+             WHERE datname = current_database() AND usename = current_user
+                 AND application_name = 'rosterd writer' AND state <> 'idle'
+                 AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')
+                 AND wait_event IS DISTINCT FROM 'SyncRep'",
+            $which
+        )
+    };
+}
+
+/// Reads for how many milliseconds one of them has done nothing.
+const STILL: &str =
+    of_still_writers!("coalesce(max(extract(epoch FROM clock_timestamp() - state_change) * 1000), 0)::bigint", "");
 
 /// Ends the sessions of those that have done nothing for as long as [`STUCK`].
-const END_STUCK: &str = "
-    SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = current_user
-        AND application_name = 'rosterd writer' AND state <> 'idle'
-        AND (state LIKE 'idle in transaction%' OR wait_event_type = 'Client')
-        AND wait_event IS DISTINCT FROM 'SyncRep'
-        AND clock_timestamp() - state_change >= interval '3 s'";
+const END_STUCK: &str =
+    of_still_writers!("pid, pg_terminate_backend(pid)", " AND clock_timestamp() - state_change >= interval '3 s'");
 
 /// The connection of the writer.
 pub(super) struct PgWriterLink {
@@ -82,9 +89,9 @@ impl Database for Connector {
             let session = self.connect(SessionKind::Reader).await?;
             let still: i64 = value(&session.row(call!(STILL)).await?, 0)?;
             let still = Duration::from_millis(still.max(0).unsigned_abs());
-            if still >= SUSPECT && still < STUCK {
+            if (SUSPECT..STUCK).contains(&still) {
                 // It stopped while others waited already. They need not wait as long once more.
-                sleep(STUCK - still).await;
+                sleep(STUCK.saturating_sub(still)).await;
             }
             let ended = session.query(call!(END_STUCK)).await?;
             ended.iter().map(|record| value(record, 0)).collect()
