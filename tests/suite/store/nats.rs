@@ -188,7 +188,8 @@ async fn a_server_that_refuses_what_gateways_do_there_is_not_asked_again_and_aga
         let settings = format!("http: \"127.0.0.1:{port}\"\nauthorization {{ users = [{{ {user} }}] }}\n");
         let (Some(place), Some(nats)) = (Place::postgres(), NatsServer::start_with(&settings)) else { return };
         let servers = NatsServers::parse(&nats.url()).unwrap();
-        let [(_, one), (_, other)] = [(); 2].map(|()| join(&place, Arc::new(NatsNetwork::new(servers.clone(), None).unwrap()), POLL));
+        let [(_, one), (_, other)] =
+            [(); 2].map(|()| join(&place, Arc::new(NatsNetwork::new(servers.clone(), None).unwrap()), POLL));
         let (begun, mut turn) = (Instant::now(), 0);
         while begun.elapsed() < Duration::from_secs(4) {
             turn += 1;
