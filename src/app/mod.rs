@@ -197,6 +197,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StoreError> 
                 write_timeout,
                 clock,
                 sharing,
+                joining: enabled.then(|| cluster::joining(config)),
                 network: cluster::network(nats.as_ref()),
                 metrics: metrics.database.clone(),
             };

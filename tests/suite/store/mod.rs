@@ -2,6 +2,7 @@
 
 mod failover;
 mod history;
+mod migrating;
 #[cfg(feature = "nats")]
 mod nats;
 mod pair;

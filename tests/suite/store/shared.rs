@@ -174,11 +174,14 @@ async fn a_commit_in_doubt_is_found_behind_those_of_others() {
     other.close().await;
 }
 
-/// A session that takes the lock as a gateway's writer does, and then only does what it is told.
-struct StuckWriter(Child);
+/// What a writer does first.
+pub(super) const TAKE_LOCK: &str = "BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;";
+
+/// A session that begins as a gateway's writer does, and then only does what it is told.
+pub(super) struct StuckWriter(Child);
 
 impl StuckWriter {
-    fn start(place: &Place) -> Self {
+    pub(super) fn start(place: &Place, begin: &str) -> Self {
         let (server, database) = place.database.as_ref().unwrap();
         let child = server
             .tool("psql")
@@ -190,7 +193,7 @@ impl StuckWriter {
             .spawn()
             .unwrap();
         let mut writer = Self(child);
-        writer.run("BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;");
+        writer.run(begin);
         writer
     }
 
@@ -213,7 +216,7 @@ async fn a_gateway_that_stands_still_with_the_lock_is_ended_by_those_that_wait()
     let Some(place) = Place::postgres() else { return };
     let ((counted, one), (others, other)) = (join_counted(&place), join_counted(&place));
     one.run(nick("a", "Ann")).await;
-    let stuck = StuckWriter::start(&place);
+    let stuck = StuckWriter::start(&place, TAKE_LOCK);
     let holds = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
                  AND datname = current_database() AND state = 'idle in transaction' AND query LIKE '%sequencer%'";
     until(|| place.sql(holds) == "1").await;
@@ -235,7 +238,7 @@ async fn who_has_waited_for_the_lock_goes_on_after_what_was_written_meanwhile() 
     let Some(place) = Place::postgres() else { return };
     let (one, other) = (join(&place), join(&place));
     one.run(nick("a", "Ann")).await;
-    let mut holder = StuckWriter::start(&place);
+    let mut holder = StuckWriter::start(&place, TAKE_LOCK);
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
                    AND datname = current_database() AND wait_event_type = 'Lock'";
     let holds = waiting.replace("wait_event_type = 'Lock'", "state = 'idle in transaction'");
@@ -261,7 +264,7 @@ async fn a_gateway_that_works_with_the_lock_is_not_ended_however_long_its_transa
     let Some(place) = Place::postgres() else { return };
     let db = join(&place);
     db.run(nick("a", "Ann")).await;
-    let mut busy = StuckWriter::start(&place);
+    let mut busy = StuckWriter::start(&place, TAKE_LOCK);
     let holds = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
                  AND datname = current_database() AND state = 'idle in transaction'";
     until(|| place.sql(holds) == "1").await;

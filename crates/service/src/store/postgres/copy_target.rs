@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 
 use super::options::PostgresOptions;
 use super::pg_error::{PgError, PgResult};
-use super::rows::change_log;
 use super::rows::profiles::profile_columns;
 use super::rows::values::{int, value};
-use super::schema::{self, LOCK, random};
+use super::rows::{LOCK, change_log};
+use super::schema::{self, random};
 use super::session::{Connector, PgSession, SessionKind, call};
 use super::url::PostgresUrl;
 use crate::store::StoreError;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 
@@ -14,8 +14,8 @@ use super::options::PostgresOptions;
 use super::pg_link::PgWriterLink;
 use super::readers::PgReaders;
 use super::replica::ReadReplica;
-use super::schema::{self, STANDING, standing_of};
-use super::session::{Connector, SessionKind, call};
+use super::schema::{self, PgMeta, PgSchemaError, STANDING, standing_of};
+use super::session::{Connector, PgSession, SessionKind, call};
 use super::url::PostgresUrl;
 use crate::store::nodes::NodeStore;
 use crate::store::{Opened, StoreError, system_clock};
@@ -26,6 +26,9 @@ const THREADS: usize = 2;
 
 /// The connections for what gateways know of each other: the beat must not wait for the rest.
 const NODE_SESSIONS: usize = 2;
+
+/// How long a gateway that migrates the database waits for its tables in all, and how long it leaves them alone in between.
+const MIGRATING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(200));
 
 /// Opens the store in a database, and makes its schema if there is none. Blocks for as long as that takes.
 ///
@@ -62,8 +65,7 @@ async fn serve(
 ) {
     let connector = Connector::new(url);
     let prepared = async {
-        let session = connector.connect(SessionKind::Writer).await?;
-        let meta = schema::prepare(&session, &options).await?;
+        let (session, meta) = prepare(&connector, &options).await?;
         let standing = standing_of(session.query(call!(STANDING)).await?.first())?;
         // They may have changed since they were read. That shows before somebody logs in.
         let standing = Standing { rules: meta.rules_number, ..standing };
@@ -114,4 +116,21 @@ async fn serve(
     run.writing.await;
     let _ = splicing.await;
     drop(run.running);
+}
+
+/// Connects a writer, and brings the database up to date; again and again while its tables are in use.
+async fn prepare(connector: &Connector, options: &PostgresOptions) -> Result<(PgSession, PgMeta), PgSchemaError> {
+    let begun = Instant::now();
+    loop {
+        let session = connector.connect(SessionKind::Writer).await?;
+        match schema::prepare(&session, options).await {
+            // Nothing of it was done, and its locks end with the session.
+            Err(PgSchemaError::InUse(error)) if begun.elapsed() < MIGRATING.0 => {
+                tracing::info!(%error, "the database is to be migrated, and its tables are in use; it is tried again");
+                drop(session);
+                tokio::time::sleep(MIGRATING.1).await;
+            }
+            prepared => return Ok((session, prepared?)),
+        }
+    }
 }
