@@ -27,7 +27,8 @@ const THREADS: usize = 2;
 /// The connections for what gateways know of each other: the beat must not wait for the rest.
 const NODE_SESSIONS: usize = 2;
 
-/// How long a gateway that migrates the database waits for its tables in all, and how long it leaves them alone in between.
+/// How long a gateway tries to open the database while others use tables that are to be migrated, and how long it leaves them
+/// alone in between.
 const MIGRATING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(200));
 
 /// Opens the store in a database, and makes its schema if there is none. Blocks for as long as that takes.
@@ -118,15 +119,15 @@ async fn serve(
     drop(run.running);
 }
 
-/// Connects a writer, and brings the database up to date; again and again while its tables are in use.
+/// Connects a writer, and brings the database up to date; again and again while something is in the way.
 async fn prepare(connector: &Connector, options: &PostgresOptions) -> Result<(PgSession, PgMeta), PgSchemaError> {
     let begun = Instant::now();
     loop {
         let session = connector.connect(SessionKind::Writer).await?;
         match schema::prepare(&session, options).await {
             // Nothing of it was done, and its locks end with the session.
-            Err(PgSchemaError::InUse(error)) if begun.elapsed() < MIGRATING.0 => {
-                tracing::info!(%error, "the database is to be migrated, and its tables are in use; it is tried again");
+            Err(error) if error.may_pass() && begun.elapsed() < MIGRATING.0 => {
+                tracing::info!(%error, "the database cannot be opened just now; it is tried again");
                 drop(session);
                 tokio::time::sleep(MIGRATING.1).await;
             }

@@ -96,6 +96,18 @@ pub(super) enum PgSchemaError {
     Database(#[from] PgError),
 }
 
+impl PgSchemaError {
+    /// Returns whether another try may go better: a table was in use, or the session was ended because this process stood
+    /// still, as on a machine that has too much to do.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::InUse(_) => true,
+            Self::Database(error) => matches!(error.code(), Some("25P03" | "57P01")),
+            _ => false,
+        }
+    }
+}
+
 /// Puts an error into one sentence for the operator.
 pub(super) fn explain(url: &PostgresUrl, error: &PgSchemaError) -> StoreError {
     let remedy = match error {
