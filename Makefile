@@ -22,7 +22,7 @@ INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recomm
 
 export CHROMIUM
 .NOTPARALLEL:
-.PHONY: help build run fmt lint doc unit check package soak chaos kills abuse fuzz mutants proto deny interop schemathesis sdk python bindings clients-table tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table cluster-demo drain-demo chromium promtool proxies nats pgbouncer postgres
+.PHONY: help build run fmt lint doc unit check package soak chaos kills upgrade-test abuse fuzz mutants proto deny interop schemathesis sdk python bindings clients-table tabs console console-bench deploy dist static test test-all bundlers bench benchquick performance microbench cluster-table cluster-demo drain-demo chromium promtool proxies nats pgbouncer postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,7 +40,7 @@ lint: ## check format and lints, as `make test` does
 	@echo "== format and lints"
 	cargo fmt --all --check
 	cargo clippy $(CHECKED) --all-targets -- -D warnings
-	cargo clippy $(CHECKED) --bench table --bench cluster -- -D warnings
+	cargo clippy $(CHECKED) --bench table --bench cluster --test upgrade -- -D warnings
 
 # Private items are included, so links to them resolve.
 doc: ## build the code's documentation, target/doc/rosterd
@@ -166,7 +166,7 @@ static: ## build a static binary into target/packages; see docs/operations.md
 test: postgres nats pgbouncer lint doc unit deny interop sdk python console deploy ## run every check; installs what it needs
 	@echo "== all is well"
 
-test-all: test bundlers tabs schemathesis soak chaos kills abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
+test-all: test bundlers tabs schemathesis soak chaos kills upgrade-test abuse ## run every check, and what takes long: half an hour more than `make test`, and root for the full disk
 	@echo "== all is well, also what takes long"
 
 # INTO=FILE.md also writes the table into a document; ONLY=fanout,login measures a part of it.
@@ -184,6 +184,10 @@ chaos: postgres ## test the release binary under kill -9, stops, full disks, slo
 # KILLS=… sets how often.
 kills: ## kill a gateway 200 times while it delivers events to a webhook, and look that none is missing; five minutes
 	ROSTERD_WEBHOOK_KILLS=$(or $(KILLS),200) cargo test $(CHECKED) --test suite -- --nocapture --exact webhooks::after_a_kill_nothing_is_missing_and_first_arrivals_are_in_order
+
+# The old version is built from the history, which a shallow clone does not have; SEED=… repeats a run.
+upgrade-test: postgres ## test two gateways of different versions on one database, with real builds; ten minutes the first time
+	CHAOS_SEED=$(SEED) cargo test $(CHECKED) --test upgrade -- --nocapture
 
 # ONLY=ClientHellos,repairs runs the attacks whose names have such a part.
 abuse: ## attack the release binary beside a client that behaves, and print what that client notices; four minutes

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::start_error::StartError;
 use crate::config::{ClusterConfig, Config};
 use crate::service::{ClusterSettings, NodeEnvironment, Service, SharedNode};
-use crate::store::nodes::NodeStore;
+use crate::store::nodes::{JoiningNode, NodeStore};
 use crate::store::postgres::BatchNetwork;
 #[cfg(feature = "nats")]
 use crate::store::postgres::NatsNetwork;
@@ -28,15 +28,27 @@ pub(super) fn network(_: &ClusterConfig) -> Result<Option<Arc<dyn BatchNetwork>>
     Ok(None)
 }
 
+/// What the other gateways compare with theirs.
+pub(super) fn joining(config: &Config) -> JoiningNode {
+    let cluster = &config.cluster;
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    JoiningNode {
+        name: if cluster.node.is_empty() { machine() } else { cluster.node.clone() },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        rules: config.shared_rules(),
+        dead_after: u64::try_from(cluster.dead_after.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
 /// Lets the service share its accounts with others, if the store is shared. All of them go by the database's clock then.
 pub(super) fn share(service: Service, nodes: Option<Arc<dyn NodeStore>>, config: &Config) -> Service {
     let Some(nodes) = nodes else { return service };
     let cluster = &config.cluster;
-    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let JoiningNode { name, version, rules, .. } = joining(config);
     let settings = ClusterSettings {
-        name: if cluster.node.is_empty() { machine() } else { cluster.node.clone() },
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        rules: config.shared_rules(),
+        name,
+        version,
+        rules,
         beat: cluster.beat,
         dead_after: cluster.dead_after,
         poll: cluster.poll,

@@ -195,6 +195,7 @@ fn open_store(config: &Config, metrics: &Metrics) -> Result<Opened, StartError> 
                 write_timeout,
                 clock,
                 sharing,
+                joining: enabled.then(|| cluster::joining(config)),
                 network: cluster::network(&config.cluster)?,
                 metrics: metrics.database.clone(),
             };

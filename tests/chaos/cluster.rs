@@ -22,7 +22,6 @@ use crate::support::{Gateway, World};
 use crate::table::Row;
 use crate::truth::Truth;
 
-const GATEWAYS: usize = 3;
 const DATABASE: &str = "friends";
 /// What every gateway has.
 const SETTINGS: [&str; 5] = [
@@ -41,7 +40,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// One gateway's place, whether it runs or not.
 pub struct Place {
-    world: World,
+    /// What the gateway that starts here next starts with.
+    pub world: World,
     pub proxy: DatabaseProxy,
     gateway: Option<Gateway>,
 }
@@ -68,15 +68,14 @@ pub struct ClusterCrowd {
 }
 
 impl ClusterCrowd {
-    /// Starts everything and lets everyone come; `None` if PostgreSQL is not installed.
-    pub async fn gather(scale: &Scale, random: &Random) -> Option<Self> {
+    /// Starts a gateway in each world and lets everyone come; `None` if PostgreSQL is not installed.
+    pub async fn gather(worlds: Vec<World>, scale: &Scale, random: &Random) -> Option<Self> {
         let primary = block_in_place(|| Server::start(&[]))?;
         primary.sql("postgres", &format!("CREATE DATABASE {DATABASE} OWNER {ROLE}"));
         let database = primary.address().parse().unwrap();
         let mut places = Vec::new();
-        for _ in 0..GATEWAYS {
-            let proxy = DatabaseProxy::start(database).await;
-            places.push(Place { world: World::new(), proxy, gateway: None });
+        for world in worlds {
+            places.push(Place { world, proxy: DatabaseProxy::start(database).await, gateway: None });
         }
         let logs = places.iter().map(|place| place.world.path().join("log")).collect();
         let guests = Guests::new(scale.accounts, scale.clients, random, logs);
@@ -84,7 +83,6 @@ impl ClusterCrowd {
         let follower = Some(Follower::begin(ops.subscribe()));
         let (random, memory) = (random.fork(), Arc::default());
         let mut crowd = Self { guests, places, primary, standby: None, ops, follower, random, memory };
-        crowd.new_standby();
         crowd.start_all();
         crowd.guests.populate(crowd.places[0].gateway()).await;
         crowd.open();
@@ -94,16 +92,22 @@ impl ClusterCrowd {
 
     /// Starts a gateway that nobody knows of yet.
     pub fn start(&mut self, at: usize) {
+        let settings = self.settings(at);
+        let settings: Vec<_> = settings.iter().map(String::as_str).collect();
         let place = &mut self.places[at];
-        let store = format!("store.url=postgres://{ROLE}:secret@{}/{DATABASE}", place.proxy.address);
-        let settings: Vec<_> = SETTINGS.into_iter().chain([store.as_str()]).collect();
         let gateway = block_in_place(|| place.world.start_with(&settings));
         drop(watch_memory(gateway.pid(), self.memory.clone()));
         place.gateway = Some(gateway);
     }
 
+    /// What a gateway is started with.
+    pub fn settings(&self, at: usize) -> Vec<String> {
+        let store = format!("store.url=postgres://{ROLE}:secret@{}/{DATABASE}", self.places[at].proxy.address);
+        SETTINGS.into_iter().map(str::to_owned).chain([store]).collect()
+    }
+
     pub fn start_all(&mut self) {
-        (0..GATEWAYS).for_each(|at| self.start(at));
+        (0..self.places.len()).for_each(|at| self.start(at));
     }
 
     /// Lets everyone know of the gateways that run, and the backend of one of them.
@@ -133,12 +137,12 @@ impl ClusterCrowd {
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        (0..GATEWAYS).map(|at| self.address(at)).collect()
+        (0..self.places.len()).map(|at| self.address(at)).collect()
     }
 
     /// Measures from now on when gateways answer, and waits until one of them, which is returned, has answered some.
     pub async fn any_that_answers(&self) -> usize {
-        let at = self.random.index(GATEWAYS);
+        let at = self.random.index(self.places.len());
         let (address, some) = (self.address(at), 5 + self.random.below(20));
         self.guests.stats().times.lock().begin(&self.addresses());
         self.guests.until("it answers", |stats| stats.times.lock().count(address) >= some).await;
@@ -225,7 +229,7 @@ impl ClusterCrowd {
                     // It may have lost its connections, and refuses until it has others.
                     said.extend(Truth::try_of(place.gateway(), accounts).await.ok());
                 }
-                if said.len() == GATEWAYS && said.iter().all(|one| *one == said[0]) {
+                if said.len() == self.places.len() && said.iter().all(|one| *one == said[0]) {
                     return said.swap_remove(0);
                 }
                 sleep(LOOK).await;
@@ -274,7 +278,7 @@ impl ClusterCrowd {
     /// Everyone leaves, and the gateways stop in order.
     pub async fn end(mut self) {
         self.guests.end().await;
-        for at in 0..GATEWAYS {
+        for at in 0..self.places.len() {
             let gateway = self.take(at);
             assert_eq!(gateway.terminate().await, Some(0), "{}", self.guests.log());
         }

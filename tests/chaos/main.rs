@@ -77,11 +77,13 @@ async fn several_gateways_on_one_database_lose_nothing_and_stand_still_for_nobod
     let scale = Scale::from_environment();
     println!("chaos of several gateways: CHAOS_SEED={} repeats what chance decides here", scale.seed);
     let random = Random::new(scale.seed);
-    let Some(mut crowd) = ClusterCrowd::gather(&scale, &random).await else {
+    let worlds = (0..3).map(|_| World::new()).collect();
+    let Some(mut crowd) = ClusterCrowd::gather(worlds, &scale, &random).await else {
         assert!(std::env::var_os("CI").is_none(), "PostgreSQL is not installed: apt-get install postgresql");
         println!("skipped: PostgreSQL is not installed (apt-get install postgresql)");
         return;
     };
+    crowd.new_standby();
     let mut table = Table(Vec::new());
     table.add(cluster_faults::calm(&crowd, &scale).await);
     table.add(cluster_faults::node_kills(&mut crowd, &scale).await);

@@ -42,6 +42,8 @@ pub struct World {
     pub auth: String,
     /// A command the gateway is started through, such as a shell that sets limits; `$@` is the gateway.
     pub through: Option<String>,
+    /// Another build of the gateway than the one that is tested.
+    pub binary: Option<PathBuf>,
 }
 
 impl World {
@@ -51,6 +53,7 @@ impl World {
             settings: String::new(),
             auth: "mode = \"development\"".to_owned(),
             through: None,
+            binary: None,
         }
     }
 
@@ -82,15 +85,15 @@ impl World {
     /// Starts a gateway and waits until it says where it listens. `overrides` are `section.key=value`.
     pub fn start_with(&self, overrides: &[&str]) -> Gateway {
         // Another build, to compare with: what `ROSTERD` names.
-        let binary = std::env::var("ROSTERD").unwrap_or_else(|_| env!("CARGO_BIN_EXE_rosterd").to_owned());
-        let binary = binary.as_str();
+        let compared = || std::env::var_os("ROSTERD").map(PathBuf::from);
+        let binary = self.binary.clone().or_else(compared).unwrap_or_else(|| env!("CARGO_BIN_EXE_rosterd").into());
         let mut command = match &self.through {
             Some(script) => {
                 let mut shell = Process::new("bash");
-                shell.args(["-c", script, "through", binary]);
+                shell.args(["-c", script, "through"]).arg(&binary);
                 shell
             }
-            None => Process::new(binary),
+            None => Process::new(&binary),
         };
         command.arg("serve").arg("--config").arg(self.config());
         for pair in overrides {
@@ -134,8 +137,8 @@ impl World {
     /// Runs another subcommand with these settings.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let config = self.config();
-        let mut command = Process::new(env!("CARGO_BIN_EXE_rosterd"));
-        finished(command.args(arguments).arg("--config").arg(config))
+        let binary = self.binary.as_deref().unwrap_or_else(|| Path::new(env!("CARGO_BIN_EXE_rosterd")));
+        finished(Process::new(binary).args(arguments).arg("--config").arg(config))
     }
 
     /// Runs another subcommand that is to succeed; what it prints.

@@ -58,3 +58,24 @@ async fn a_gateway_ends_rather_than_skip_changes_that_it_cannot_read() {
     }
     drop(bob);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_may_not_join_migrates_nothing_and_what_the_other_does_not_know_is_not_compared() {
+    let Some(mut cluster) = Cluster::start(1, &["cluster.dead_after=10m"]) else { return };
+    other_version(&cluster, 2, 2);
+    assert_eq!(cluster.terminate().await, [Some(0)]);
+    // As an earlier release left it.
+    cluster.sql("ALTER TABLE rosterd.users DROP COLUMN devices; UPDATE rosterd.meta SET schema = 6");
+    let said = cluster.refused(&[]);
+    assert!(said.contains("writes form 2 of the change log"), "{said}");
+    let other = |lines: &str| format!("UPDATE rosterd.node SET reads = 1, writes = 1, rules = E'{lines}'");
+    cluster.sql(&other("presence.linger=7ms\\nsessions.max=1"));
+    let said = cluster.refused(&[]);
+    assert!(said.contains("does not have sessions.max="), "{said}");
+    assert_eq!(cluster.sql("SELECT schema FROM rosterd.meta"), "6");
+    // An earlier release has fewer settings to compare, and a later one may have others.
+    cluster.sql(&other("sessions.max=16\\nof.another.release=true"));
+    cluster.add();
+    assert_eq!(cluster.sql("SELECT schema FROM rosterd.meta"), "7");
+    assert_eq!(cluster.terminate().await, [Some(0)]);
+}

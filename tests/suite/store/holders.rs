@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::postgres::until;
 use super::rig::{Place, Running, nick};
-use super::shared::{StuckWriter, applied, join, join_counted};
+use super::shared::{StuckWriter, TAKE_LOCK, applied, join, join_counted};
 use crate::support::PATIENCE;
 
 /// How long a writer may be idle in a transaction until the server ends it.
@@ -159,7 +159,7 @@ async fn whoever_is_killed_with_the_lock_holds_nobody_up() {
     let (counted, db) = join_counted(&place);
     let other = join(&place);
     db.run(nick("a", "Ann")).await;
-    let holder = StuckWriter::start(&place);
+    let holder = StuckWriter::start(&place, TAKE_LOCK);
     let holds = WAITING.replace("wait_event_type = 'Lock'", "state = 'idle in transaction'");
     until(|| place.sql(&holds) == "1").await;
     let asked = tokio::spawn(write(&db, nick("a", "Anna")));

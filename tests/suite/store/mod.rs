@@ -7,6 +7,7 @@ mod failover;
 mod heavy;
 mod history;
 mod holders;
+mod migrating;
 #[cfg(feature = "nats")]
 mod nats;
 mod pair;

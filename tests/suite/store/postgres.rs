@@ -456,7 +456,7 @@ async fn a_history_that_lost_commits_ends_the_gateway_and_begins_a_new_epoch() {
     }
 }
 
-pub(super) async fn until(is: impl Fn() -> bool) {
+pub(super) async fn until(mut is: impl FnMut() -> bool) {
     let waited = async {
         while !is() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -177,13 +177,16 @@ async fn a_commit_in_doubt_is_found_behind_those_of_others() {
     other.close().await;
 }
 
+/// What a writer does first.
+pub(super) const TAKE_LOCK: &str = "BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;";
+
 /// A session that takes the lock as a gateway's writer does, and then only does what it is told.
 pub(super) struct StuckWriter(Child);
 
 impl StuckWriter {
-    pub(super) fn start(place: &Place) -> Self {
+    pub(super) fn start(place: &Place, begin: &str) -> Self {
         let mut writer = Self::idle(place, "rosterd writer");
-        writer.run("BEGIN; SELECT id FROM rosterd.sequencer WHERE id = 1 FOR UPDATE;");
+        writer.run(begin);
         writer
     }
 
@@ -221,7 +224,7 @@ async fn a_gateway_that_stands_still_with_the_lock_is_ended_by_those_that_wait()
     let Some(place) = Place::postgres() else { return };
     let ((counted, one), (others, other)) = (join_counted(&place), join_counted(&place));
     one.run(nick("a", "Ann")).await;
-    let stuck = StuckWriter::start(&place);
+    let stuck = StuckWriter::start(&place, TAKE_LOCK);
     let holds = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
                  AND datname = current_database() AND state = 'idle in transaction' AND query LIKE '%sequencer%'";
     until(|| place.sql(holds) == "1").await;
@@ -243,7 +246,7 @@ async fn who_has_waited_for_the_lock_goes_on_after_what_was_written_meanwhile() 
     let Some(place) = Place::postgres() else { return };
     let (one, other) = (join(&place), join(&place));
     one.run(nick("a", "Ann")).await;
-    let mut holder = StuckWriter::start(&place);
+    let mut holder = StuckWriter::start(&place, TAKE_LOCK);
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
                    AND datname = current_database() AND wait_event_type = 'Lock'";
     let holds = waiting.replace("wait_event_type = 'Lock'", "state = 'idle in transaction'");
@@ -269,7 +272,7 @@ async fn a_gateway_that_works_with_the_lock_is_not_ended_however_long_its_transa
     let Some(place) = Place::postgres() else { return };
     let db = join(&place);
     db.run(nick("a", "Ann")).await;
-    let mut busy = StuckWriter::start(&place);
+    let mut busy = StuckWriter::start(&place, TAKE_LOCK);
     let holds = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rosterd writer'
                  AND datname = current_database() AND state = 'idle in transaction'";
     until(|| place.sql(holds) == "1").await;

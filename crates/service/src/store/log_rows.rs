@@ -15,11 +15,15 @@ const MOST: (usize, usize) = (1000, 256 * 1024);
 const PLAIN: i64 = 1;
 /// The same compressed with LZ4, behind its length in four bytes, the lowest first.
 const COMPRESSED: i64 = 2;
+/// The same backwards. No release writes it: it is what the next form has besides, in builds that test an upgrade to that.
+const NEXT: i64 = 3;
 /// The newest form of the whole log that this release reads, where several gateways write one. A form is a set of formats of
 /// rows and of kinds of changes. A release that brings a new one reads it, and writes the one before: the next may write it.
-pub const READ_FORM: i32 = 1;
+///
+/// No setting and no feature changes it, only a flag of the compiler that `tests/upgrade` gives to builds of its own.
+pub const READ_FORM: i32 = if cfg!(rosterd_reads_next_form) { 2 } else { 1 };
 /// The form that this release writes, at most [`READ_FORM`].
-pub const WRITTEN_FORM: i32 = 1;
+pub const WRITTEN_FORM: i32 = if cfg!(rosterd_writes_next_form) { 2 } else { 1 };
 /// Fewer bytes than this are not worth compressing: they take a page whatever they are.
 const SMALL: usize = 512;
 /// LZ4 makes nothing smaller than by this factor. So a length that was damaged takes no memory.
@@ -45,6 +49,9 @@ pub struct PackedChanges {
 
 impl PackedChanges {
     fn new(encoded: Vec<u8>) -> Self {
+        if cfg!(rosterd_writes_next_form) {
+            return Self { format: NEXT, bytes: encoded.into_iter().rev().collect() };
+        }
         if encoded.len() < SMALL {
             return Self { format: PLAIN, bytes: encoded };
         }
@@ -98,6 +105,7 @@ pub fn unpack(format: i64, bytes: &[u8]) -> Result<(Vec<LoggedChange>, usize), M
             }
             Cow::Owned(lz4_flex::block::decompress(compressed, size).map_err(|_| MalformedChange)?)
         }
+        NEXT if cfg!(rosterd_reads_next_form) => Cow::Owned(bytes.iter().rev().copied().collect()),
         _ => return Err(MalformedChange),
     };
     Ok((decode_changes(&encoded)?, encoded.len()))

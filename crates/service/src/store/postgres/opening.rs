@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 
@@ -15,8 +15,8 @@ use super::pg_link::PgWriterLink;
 use super::pooler::connect_first;
 use super::readers::PgReaders;
 use super::replica::ReadReplica;
-use super::schema::{self, STANDING, standing_of};
-use super::session::{Connector, SessionKind, call};
+use super::schema::{self, PgMeta, PgSchemaError, STANDING, standing_of};
+use super::session::{Connector, PgSession, SessionKind, call};
 use super::url::PostgresUrl;
 use crate::store::nodes::NodeStore;
 use crate::store::{Opened, StoreError, system_clock};
@@ -27,6 +27,10 @@ const THREADS: usize = 2;
 
 /// The connections for what gateways know of each other: the beat must not wait for the rest.
 const NODE_SESSIONS: usize = 2;
+
+/// How long a gateway tries to open the database while others use tables that are to be migrated, and how long it leaves them
+/// alone in between.
+const MIGRATING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(200));
 
 /// Opens the store in a database, and makes its schema if there is none. Blocks for as long as that takes.
 ///
@@ -63,8 +67,7 @@ async fn serve(
 ) {
     let connector = Connector::new(url);
     let prepared = async {
-        let session = connect_first(&connector).await?;
-        let meta = schema::prepare(&session, &options).await?;
+        let (session, meta) = prepare(&connector, &options).await?;
         let standing = standing_of(session.query(call!(STANDING)).await?.first())?;
         // They may have changed since they were read. That shows before somebody logs in.
         let standing = Standing { rules: meta.rules_number, ..standing };
@@ -115,4 +118,21 @@ async fn serve(
     run.writing.await;
     let _ = splicing.await;
     drop(run.running);
+}
+
+/// Connects a writer, and brings the database up to date; again and again while something is in the way.
+async fn prepare(connector: &Connector, options: &PostgresOptions) -> Result<(PgSession, PgMeta), PgSchemaError> {
+    let begun = Instant::now();
+    loop {
+        let session = connect_first(connector).await?;
+        match schema::prepare(&session, options).await {
+            // Nothing of it was done, and its locks end with the session.
+            Err(error) if error.may_pass() && begun.elapsed() < MIGRATING.0 => {
+                tracing::info!(%error, "the database cannot be opened just now; it is tried again");
+                drop(session);
+                tokio::time::sleep(MIGRATING.1).await;
+            }
+            prepared => return Ok((session, prepared?)),
+        }
+    }
 }

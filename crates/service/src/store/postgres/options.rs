@@ -7,6 +7,7 @@ use super::batch_network::BatchNetwork;
 use super::url::PostgresUrl;
 use crate::metrics::DatabaseMetrics;
 use crate::store::StoreClock;
+use crate::store::nodes::JoiningNode;
 use rosterd_engine::model::{Visibility, WriteRights};
 
 /// What a failover of the database means.
@@ -69,6 +70,8 @@ pub struct PostgresOptions {
     pub clock: Option<StoreClock>,
     /// Whether other gateways use the database too.
     pub sharing: Sharing,
+    /// What is compared with other gateways before anything in the database is changed.
+    pub joining: Option<JoiningNode>,
     /// What carries batches between gateways besides the log.
     pub network: Option<Arc<dyn BatchNetwork>>,
     /// What it counts.
@@ -89,6 +92,7 @@ impl Default for PostgresOptions {
             write_timeout: Duration::from_secs(10),
             clock: None,
             sharing: Sharing::Alone,
+            joining: None,
             network: None,
             metrics: DatabaseMetrics::default(),
         }

@@ -109,6 +109,11 @@ impl PgError {
         self.code() == Some("55P03")
     }
 
+    /// Returns whether another session has or waits for the same.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        matches!(self.code(), Some("55P03" | "40P01"))
+    }
+
     /// Returns the code that the server gave.
     pub(super) fn code(&self) -> Option<&str> {
         match self {

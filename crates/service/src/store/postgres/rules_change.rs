@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 
 use super::pooler::connect_first;
-use super::rows::rules;
 use super::rows::values::{int, number, value};
-use super::schema::{FOLLOWER_LOCK, GATEWAY_LOCK, LOCK, MIGRATIONS, PgSchemaError, explain};
+use super::rows::{LOCK, rules};
+use super::schema::{FOLLOWER_LOCK, GATEWAY_LOCK, MIGRATIONS, PgSchemaError, explain};
 use super::session::{Connector, PgSession, call};
 use super::url::PostgresUrl;
 use crate::store::{StoreError, StoredRules};

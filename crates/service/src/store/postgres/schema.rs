@@ -7,7 +7,7 @@ use super::database::Standing;
 use super::options::{PostgresOptions, Sharing};
 use super::pg_error::PgError;
 use super::rows::values::{number, value};
-use super::rows::{change_log, delivery, profiles, rules};
+use super::rows::{LOCK, change_log, delivery, nodes, profiles, rules};
 use super::session::{PgSession, call};
 use super::url::PostgresUrl;
 use crate::store::log_rows::{READ_FORM, WRITTEN_FORM};
@@ -35,6 +35,10 @@ pub(super) const GATEWAY_LOCK: i64 = 0x0072_6f73_7465_7264;
 /// The advisory lock that everybody holds who follows the log: unlike the one of its writer, no session for that is ever ended
 /// because its process stands still.
 pub(super) const FOLLOWER_LOCK: i64 = GATEWAY_LOCK + 3;
+
+/// How long a migration waits for a table that is in use. Whoever comes later waits behind it meanwhile, and it gives up before
+/// the server looks for sessions that wait for each other.
+const MIGRATION_PATIENCE: [&str; 2] = ["SET LOCAL lock_timeout = '300ms'", "SET LOCAL lock_timeout = '3s'"];
 
 /// The history of a log that nobody follows.
 const NO_HISTORY: i64 = 0;
@@ -87,10 +91,26 @@ pub(super) enum PgSchemaError {
         "other gateways use it with another {0}: give all of them the same, or change it for all with rosterd rules apply"
     )]
     ContradictsRules(&'static str),
+    #[error("{0}")]
+    Contradicted(String),
+    #[error("its tables are in use for too long to change them, as by pg_dump: try again once that has ended: {0}")]
+    InUse(PgError),
     #[error("the role has no right to {what}: run {remedy}")]
     NoRight { what: &'static str, remedy: String },
     #[error(transparent)]
     Database(#[from] PgError),
+}
+
+impl PgSchemaError {
+    /// Returns whether another try may go better: a table was in use, or the session was ended because this process stood
+    /// still, as on a machine that has too much to do.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::InUse(_) => true,
+            Self::Database(error) => matches!(error.code(), Some("25P03" | "57P01")),
+            _ => false,
+        }
+    }
 }
 
 /// Puts an error into one sentence for the operator.
@@ -138,11 +158,16 @@ pub(super) async fn prepare(session: &PgSession, options: &PostgresOptions) -> R
     };
     locked.map_err(|error| if error.is_lock_timeout() { PgSchemaError::Used } else { error.into() })?;
     migrate(session).await?;
+    if let Some(node) = &options.joining
+        && let Some(why) = nodes::contradiction(session, node).await?
+    {
+        return Err(PgSchemaError::Contradicted(why));
+    }
     if !options.sharing.is_shared() {
         // Whoever shared it is no more.
         session.run("DELETE FROM node").await?;
     }
-    session.run("SELECT id FROM sequencer WHERE id = 1 FOR UPDATE").await?;
+    session.run(LOCK).await?;
     let system = system(session).await?;
     let timeline = session.row(call!("SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")).await?;
     let identity = format!("{system}/{}", value::<String>(&timeline, 0).map_err(PgSchemaError::from)?);
@@ -236,9 +261,15 @@ async fn migrate(session: &PgSession) -> Result<(), PgSchemaError> {
         let remedy = format!("ALTER SCHEMA rosterd OWNER TO \"{role}\"");
         return Err(PgSchemaError::NoRight { what: "create tables in the schema rosterd", remedy });
     }
-    for migration in missing {
-        session.run(migration).await?;
+    if version > 0 && !missing.is_empty() {
+        // Before the tables, as writers do: otherwise the two would wait for each other.
+        run_if_free(session, LOCK).await?;
     }
+    session.run(MIGRATION_PATIENCE[0]).await?;
+    for migration in missing {
+        run_if_free(session, migration).await?;
+    }
+    session.run(MIGRATION_PATIENCE[1]).await?;
     if version == 0 {
         begin_store(session).await?;
     }
@@ -247,6 +278,14 @@ async fn migrate(session: &PgSession) -> Result<(), PgSchemaError> {
         session.query(call!(sql, MIGRATIONS.len() as i32)).await?;
     }
     Ok(())
+}
+
+/// Runs statements, unless others are in the way.
+async fn run_if_free(session: &PgSession, sql: &str) -> Result<(), PgSchemaError> {
+    session
+        .run(sql)
+        .await
+        .map_err(|error| if error.is_in_the_way() { PgSchemaError::InUse(error) } else { error.into() })
 }
 
 /// Puts the facts of a new store.
@@ -371,9 +410,6 @@ pub(super) const STANDING: &str = "
            left(pg_walfile_name(pg_current_wal_lsn()), 8), meta.epoch, floor, seen, identity,
            (extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000000)::bigint, rules
     FROM (SELECT last, nonce, time FROM feed ORDER BY first DESC LIMIT 1) AS newest, meta";
-
-/// Takes the lock before the first revision of a batch.
-pub(super) const LOCK: &str = "SELECT id FROM sequencer WHERE id = 1 FOR UPDATE";
 
 /// Reads a result of [`STANDING`].
 pub(super) fn standing_of(record: Option<&tokio_postgres::Row>) -> Result<Standing, PgError> {

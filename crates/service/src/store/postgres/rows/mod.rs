@@ -24,6 +24,9 @@ pub(super) mod values;
 /// Begins a transaction that only reads, and all of whose statements see one state.
 pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+/// Takes the lock before the first revision of a batch.
+pub(super) const LOCK: &str = "SELECT id FROM sequencer WHERE id = 1 FOR UPDATE";
+
 /// The epoch, how far back rows go, and the last revision.
 pub(super) const EXTENT: &str = "SELECT epoch, floor, (SELECT last FROM feed ORDER BY first DESC LIMIT 1) FROM meta";
 

@@ -3,8 +3,8 @@
 use crate::store::log_rows::{READ_FORM, WRITTEN_FORM};
 use crate::store::nodes::{JoiningNode, NodeBeat, NodeLook, NodePhase, NodeRow, NodeSessionChange, NodeSessionsPage};
 use crate::store::postgres::pg_error::{PgError, PgResult};
+use crate::store::postgres::rows::LOCK;
 use crate::store::postgres::rows::values::{account, int, meaning, number, value, without_nul};
-use crate::store::postgres::schema::LOCK;
 use crate::store::postgres::session::{Call, PgSession, call};
 use rosterd_engine::model::{Millis, NodeId, SessionId};
 use rosterd_engine::sync::session_directory::{SessionChange, SessionState};
@@ -30,24 +30,11 @@ pub(in crate::store::postgres) async fn join(
 ) -> PgResult<Result<(), String>> {
     session.run("BEGIN").await?;
     session.query(call!("SELECT pg_advisory_xact_lock($1)", JOINING)).await?;
-    let living = "SELECT name, rules, (extract(epoch FROM clock_timestamp()) * 1000)::bigint - beat_time < $1, version,
-                      reads, writes
-                  FROM node WHERE state < 2";
-    let others = session.query(call!(living, int(node.dead_after))).await?;
-    for other in &others {
-        let (name, rules, lives): (String, String, bool) = (value(other, 0)?, value(other, 1)?, value(other, 2)?);
-        let (version, reads, writes): (String, i32, i32) = (value(other, 3)?, value(other, 4)?, value(other, 5)?);
-        if lives && let Some(why) = contradicts_forms(reads, writes) {
-            session.run("ROLLBACK").await?;
-            return Ok(Err(format!("the gateway \"{name}\" has version {version} and {why}")));
-        }
-        let differs = node.rules.iter().find(|rule| !rules.split('\n').any(|held| held == *rule));
-        if let Some(rule) = differs.filter(|_| lives) {
-            session.run("ROLLBACK").await?;
-            return Ok(Err(format!("the gateway \"{name}\" does not have {rule}: give all of them the same")));
-        }
+    if let Some(why) = contradiction(session, node).await? {
+        session.run("ROLLBACK").await?;
+        return Ok(Err(why));
     }
-    if others.is_empty() {
+    if session.query(call!("SELECT FROM node WHERE state < 2 LIMIT 1")).await?.is_empty() {
         // Left by a gateway that was alone.
         session.query(call!(LOCK)).await?;
         let forget =
@@ -67,6 +54,32 @@ pub(in crate::store::postgres) async fn join(
     session.query(call!(sql, id, name, version, rules, READ_FORM, WRITTEN_FORM, shows)).await?;
     session.run("COMMIT").await?;
     Ok(Ok(()))
+}
+
+/// Returns why a node cannot join those that live.
+pub(in crate::store::postgres) async fn contradiction(
+    session: &PgSession,
+    node: &JoiningNode,
+) -> PgResult<Option<String>> {
+    let living = "SELECT name, rules, version, reads, writes FROM node
+                  WHERE state < 2 AND (extract(epoch FROM clock_timestamp()) * 1000)::bigint - beat_time < $1 ORDER BY name";
+    for other in &session.query(call!(living, int(node.dead_after))).await? {
+        let (name, rules, version): (String, String, String) = (value(other, 0)?, value(other, 1)?, value(other, 2)?);
+        if let Some(why) = contradicts_forms(value(other, 3)?, value(other, 4)?) {
+            return Ok(Some(format!("the gateway \"{name}\" has version {version} and {why}")));
+        }
+        if let Some(rule) = node.rules.iter().find(|rule| contradicts(rule, &rules)) {
+            return Ok(Some(format!("the gateway \"{name}\" does not have {rule}: give all of them the same")));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns whether one of the lines says something else of the same key. A key that is in none of them is one that the other
+/// node's version does not compare.
+fn contradicts(rule: &str, lines: &str) -> bool {
+    let key = rule.split('=').next();
+    lines.split('\n').any(|line| line.split('=').next() == key && line != rule)
 }
 
 /// Returns what is wrong with the forms of the change log that another node reads and writes.
