@@ -35,6 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a read on a session, and returns whether the session is good for another.
 type PgRead = Box<dyn FnOnce(Result<Arc<PgSession>, PgError>) -> BoxFuture<'static, bool> + Send>;
 
+/// For how long a connection keeps its plans. One that was made for a small table would read all of it once it is large, and
+/// nothing says when that is.
+const PLANS: Duration = Duration::from_secs(10);
+
 /// How long until a read is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -174,9 +178,15 @@ async fn read_on(
 ) {
     // If it cannot, the first read will say so.
     let mut held = connect(&connector, kind, pause).await.map(Arc::new).ok();
+    let mut planned = Instant::now();
     loop {
         let Some(read) = reads.lock().await.recv().await else { return };
-        let session = match held.take().filter(|session| !session.is_closed()) {
+        let mut session = held.take().filter(|session| !session.is_closed());
+        if planned.elapsed() >= PLANS {
+            planned = Instant::now();
+            session = forget_plans(session).await;
+        }
+        let session = match session {
             Some(session) => Ok(session),
             None => connect(&connector, kind, pause).await.map(Arc::new),
         };
@@ -194,6 +204,12 @@ async fn open(connector: &Connector, kind: SessionKind) -> Result<PgSession, PgE
         within(PATIENCE, make_plans(&session)).await?;
     }
     Ok(session)
+}
+
+/// Has the server plan again from here on, for the tables as they are now. `None` if the connection does not answer.
+async fn forget_plans(session: Option<Arc<PgSession>>) -> Option<Arc<PgSession>> {
+    let session = session?;
+    within(PATIENCE, session.run("DISCARD PLANS")).await.ok().map(|()| session)
 }
 
 /// Has the server read its catalogs and make its plans: the first logins after a start do not wait for that.
